@@ -1,0 +1,79 @@
+"""The apps behind the keys: what a key opens, or why it opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from fake_server.draw import uuid4_for
+from fake_server.settings import SettingsError
+from fake_server.spec import InputRule
+from fake_server.workflow.graph import Workflow
+from fake_server.workflow.load import default_workflow_path, load_workflow
+
+
+class AppKind(StrEnum):
+    """What kind of app a key belongs to; ``deleted`` is a key that outlived its app."""
+
+    WORKFLOW = "workflow"
+    CHAT = "chat"
+    UNPUBLISHED = "unpublished"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app of the host. ``workflow`` is None where nothing is published or the mode is another."""
+
+    app_id: str
+    kind: AppKind
+    name: str
+    description: str
+    workflow: Workflow | None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the API serves the app at all (FACTS 3, step 3)."""
+        return self.kind not in (AppKind.DISABLED, AppKind.DELETED)
+
+
+_NAMES = {AppKind.CHAT: "chatapp", AppKind.UNPUBLISHED: "unpublished", AppKind.DISABLED: "apidisabled"}
+
+
+def load_apps(
+    api_keys: Iterable[str],
+    others: Sequence[tuple[str, str]],
+    default_workflow: Path | None,
+    rules: Sequence[InputRule],
+) -> Mapping[str, App]:
+    """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app file) what they name.
+
+    Raises ``SettingsError`` for a key given twice or a kind that is neither known nor a file, and
+    ``wire.spec.SpecError`` for an app file that cannot be used.
+    """
+    default = _workflow_app(load_workflow(default_workflow or default_workflow_path(), rules))
+    apps = dict.fromkeys(api_keys, default)
+    for key, what in others:
+        if key in apps:
+            raise SettingsError("app", f"the key {key!r} is given twice; each key belongs to one app")
+        apps[key] = default if what == AppKind.WORKFLOW else _other_app(what)
+    return apps
+
+
+def _other_app(what: str) -> App:
+    if what in set(AppKind):
+        kind = AppKind(what)
+        name = _NAMES.get(kind, kind.value)
+        return App(uuid4_for("app", name), kind, name, f"ref {name}", None)
+    path = Path(what)
+    if path.suffix not in (".yml", ".yaml") and not path.exists():
+        raise SettingsError("app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file")
+    return _workflow_app(load_workflow(path))
+
+
+def _workflow_app(workflow: Workflow) -> App:
+    app_id = uuid4_for("app", workflow.name)
+    return App(app_id, AppKind.WORKFLOW, workflow.name, workflow.description, workflow)

@@ -1,0 +1,221 @@
+"""The command ``fake-server``: serve, sign, verify.
+
+Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the TOML
+file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM among them), 1 where
+``verify`` refuses, 2 for anything that has to be put right first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl, urlsplit
+
+import click
+
+from fake_server.settings import (
+    DEFAULT_API_KEY,
+    DEFAULT_PORT,
+    DEFAULT_SECRET_KEY,
+    INSTANT,
+    Settings,
+    SettingsError,
+    parse_speed,
+)
+
+_PREFIX = "FAKE_SERVER_"
+_FILE = click.Path(path_type=Path)
+_Command = Callable[..., Any]
+
+
+def main() -> None:
+    """Run the command line."""
+    _read_dotenv(Path(".env"))
+    cli(prog_name="fake-server")
+
+
+def _read_dotenv(path: Path) -> None:
+    """Settings from ``.env`` where the environment does not have them."""
+    if not path.is_file():
+        return
+    from dotenv import dotenv_values
+
+    for name, value in dotenv_values(path).items():
+        if name.startswith(_PREFIX) and value is not None:
+            os.environ.setdefault(name, value)
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
+    """An option that the environment can set too, as ``FAKE_SERVER_<NAME>``."""
+    variable = _PREFIX + names[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, show_envvar=True, **attributes)
+
+
+def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
+    """Take the settings of a TOML file as defaults, refusing keys that are no setting."""
+    if path is None:
+        return None
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise click.BadParameter(f"{path}: cannot be read as TOML: {error}") from None
+    known = {parameter.opts[0].removeprefix("--"): parameter.name for parameter in context.command.params}
+    defaults = {}
+    for key, value in said.items():
+        flag = key.replace("_", "-")
+        if flag not in known:
+            close = difflib.get_close_matches(flag, known, n=1)
+            hint = f" (did you mean {close[0]!r}?)" if close else ""
+            raise click.BadParameter(f"{path}: {key!r} is no setting{hint}; known: {', '.join(sorted(known))}")
+        defaults[known[flag]] = _as_default(flag, value)
+    context.default_map = defaults
+    return path
+
+
+def _as_default(flag: str, value: Any) -> Any:
+    if flag == "app" and isinstance(value, dict):
+        return [f"{key}={what}" for key, what in value.items()]
+    if flag in ("app", "api-key", "overlay") and isinstance(value, str):
+        return [value]
+    return value
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="fake-dify")
+def cli() -> None:
+    """A fake of a Dify workflow host that makes pictures: same answers, same bytes, no GPU."""
+
+
+@cli.command()
+@_option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@_option("--port", type=int, default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes any free one.")
+@_option(
+    "--speed",
+    default="10",
+    show_default=True,
+    help=f"1 is the host's own rhythm, 10 ten times as fast, {INSTANT!r} does not wait.",
+)
+@_option("--seed", type=int, help="Makes ids, durations and pictures reproducible.")
+@_option(
+    "--api-key", "api_keys", multiple=True, help=f"A key of the default app; repeatable.  [default: {DEFAULT_API_KEY}]"
+)
+@_option(
+    "--app",
+    "apps",
+    multiple=True,
+    metavar="KEY=KIND|FILE",
+    help="Another key and what it opens: workflow, chat, unpublished, disabled, deleted, or an app file; repeatable.",
+)
+@_option("--secret-key", default=DEFAULT_SECRET_KEY, help="Signs URLs, as SECRET_KEY does on the host.")
+@_option("--files-url", default="", help="Put before the URLs of pictures, which are relative otherwise.")
+@_option("--spec", type=_FILE, help="Another openapi.yaml.")
+@_option(
+    "--overlay", "overlays", type=_FILE, multiple=True, help="Applied after the one of the host version; repeatable."
+)
+@_option("--workflow", type=_FILE, help="The app file of the default app.")
+@_option("--host-version", default="0.6.4", show_default=True, help="The Dify version to be.")
+@_option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True)
+@_option("--ready-file", type=_FILE, help='Gets {"url", "api_key", "pid"} as JSON once the server listens.')
+@_option("--ssl-certfile", type=_FILE, help="Certificate; with --ssl-keyfile the server speaks TLS.")
+@_option("--ssl-keyfile", type=_FILE, help="Private key of the certificate.")
+@click.option(
+    "--config",
+    type=_FILE,
+    envvar=f"{_PREFIX}CONFIG",
+    show_envvar=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_read_config,
+    help="A TOML file with any of these settings.",
+)
+def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: Any) -> None:
+    """Serve the fake until Ctrl-C or SIGTERM."""
+    from fake_server.serving.run import serve_forever
+    from wire.spec import SpecError
+
+    try:
+        keys = {"api_keys": api_keys} if api_keys else {}
+        settings = Settings(speed=parse_speed(speed), apps=tuple(map(_key_and_app, apps)), **keys, **rest)
+        serve_forever(settings)
+    except SettingsError as error:
+        _fail(f"--{error.setting.replace('_', '-')}: {str(error).partition(': ')[2]}")
+    except SpecError as error:
+        _fail(str(error))
+
+
+def _key_and_app(text: str) -> tuple[str, str]:
+    key, equals, what = text.partition("=")
+    if not (key and equals and what):
+        raise SettingsError("app", f"{text!r} is not KEY=KIND or KEY=FILE")
+    return key, what
+
+
+@cli.command()
+@click.argument("path")
+@_option("--secret-key", default=DEFAULT_SECRET_KEY, help="The SECRET_KEY to sign with.")
+@click.option("--timestamp", type=int, help="Unix seconds to sign for.  [default: now]")
+def sign(path: str, secret_key: str, timestamp: int | None) -> None:
+    """Sign PATH, such as /files/tools/<uuid>.png, and print it with its query."""
+    import secrets
+    import time
+
+    from fake_server.signing import FileSigner
+
+    file_id, shown = _file_id(path)
+    signer = FileSigner(secret_key, 0)
+    at = int(time.time()) if timestamp is None else timestamp
+    click.echo(f"{shown}?{signer.query(file_id, at, secrets.token_hex(16))}")
+
+
+@cli.command()
+@click.argument("url")
+@_option("--secret-key", default=DEFAULT_SECRET_KEY, help="The SECRET_KEY that signed it.")
+@_option(
+    "--host-version", default="0.6.4", show_default=True, help="The Dify version, which decides how long a URL lives."
+)
+def verify(url: str, secret_key: str, host_version: str) -> None:
+    """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason if not."""
+    import time
+
+    from fake_server.signing import FileSigner, SignatureRefused
+    from fake_server.spec import load_host
+    from wire.spec import SpecError
+
+    file_id, _ = _file_id(url)
+    query = dict(reversed(parse_qsl(urlsplit(url).query, keep_blank_values=True)))
+    missing = [name for name in ("timestamp", "nonce", "sign") if name not in query]
+    if missing:
+        _fail(f"the URL has no {' and no '.join(missing)}; give the whole URL, in quotes")
+    try:
+        lifetime_s = load_host(host_version).limits.url_lifetime_s
+        signer = FileSigner(secret_key, lifetime_s)
+        signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], time.time())
+    except SpecError as error:
+        _fail(str(error))
+    except SignatureRefused as refused:
+        click.echo(f"refused: {refused}")
+        sys.exit(1)
+    click.echo("good")
+
+
+def _file_id(url: str) -> tuple[str, str]:
+    """The id of the file that ``url`` names, and the URL without its query."""
+    import uuid
+
+    parts = urlsplit(url)
+    name = parts.path.rpartition("/files/tools/")[2]
+    try:
+        file_id = str(uuid.UUID(name.partition(".")[0]))
+    except ValueError:
+        _fail(f"{url!r} names no file; it has to look like /files/tools/<uuid>.png")
+    return file_id, url.partition("?")[0]
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(2)

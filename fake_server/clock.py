@@ -1,0 +1,78 @@
+"""The one clock of a server: what time it is, and how long until it is later.
+
+Everything that needs the time takes a ``Clock``. It runs with the machine's clocks, or stands still until it is
+moved; waiting uses its monotonic side, so that a correction of the machine's wall clock hurries no stream.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved together."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._wall = wall
+        self._ticks = ticks
+        self._wall_shift_s = 0.0
+        self._ticks_shift_s = 0.0
+        self._frozen: tuple[float, float] | None = None
+        self._on_move: dict[object, Callable[[], None]] = {}
+
+    @property
+    def frozen(self) -> bool:
+        return self._frozen is not None
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._frozen[0] if self._frozen else self._wall() + self._wall_shift_s
+
+    def ticks(self) -> float:
+        """Seconds since some fixed moment; never goes back."""
+        return self._frozen[1] if self._frozen else self._ticks() + self._ticks_shift_s
+
+    def freeze(self, at: float | None = None) -> None:
+        """Stand still, at ``at`` (unix seconds) or at this moment."""
+        self._frozen = (self.now() if at is None else at, self.ticks())
+        self._moved()
+
+    def set(self, at: float) -> None:
+        """Let the wall clock show ``at`` (unix seconds); what waits is not released by it."""
+        if self._frozen:
+            self._frozen = (at, self._frozen[1])
+        else:
+            self._wall_shift_s = at - self._wall()
+        self._moved()
+
+    def advance(self, seconds: float) -> None:
+        """Move on by ``seconds``, which releases whatever waited for that time. Raises ``ValueError`` if negative."""
+        if seconds < 0:
+            raise ValueError(f"a clock advances by 0 seconds or more, not by {seconds}")
+        if self._frozen:
+            self._frozen = (self._frozen[0] + seconds, self._frozen[1] + seconds)
+        else:
+            self._wall_shift_s += seconds
+            self._ticks_shift_s += seconds
+        self._moved()
+
+    def resume(self) -> None:
+        """Run on from where it stands."""
+        if self._frozen:
+            wall, ticks = self._frozen
+            self._frozen = None
+            self._wall_shift_s = wall - self._wall()
+            self._ticks_shift_s = ticks - self._ticks()
+            self._moved()
+
+    def on_move(self, waiter: object, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``."""
+        self._on_move[waiter] = callback
+
+    def forget(self, waiter: object) -> None:
+        self._on_move.pop(waiter, None)
+
+    def _moved(self) -> None:
+        for callback in list(self._on_move.values()):
+            callback()

@@ -1,0 +1,93 @@
+"""Answers as values, and the headers that the host puts around them (FACTS 1.1 and 1.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope, Send
+
+from fake_server.errors import HostError
+from fake_server.render import json_bytes
+from fake_server.spec import HostSpec
+
+RawHeaders = list[tuple[bytes, bytes]]
+
+HTML = b"text/html; charset=utf-8"
+JSON = b"application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of the app. ``shared`` says whether pages of other origins may read it (CORS)."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    shared: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyPage:
+    """An answer of nginx or gunicorn themselves: it carries none of the app's headers."""
+
+    status: int
+    body: bytes
+    close: bool = False
+
+
+def json_answer(value: object, status: int = 200) -> Answer:
+    """A JSON answer of any operation but a run: it ends with a newline (FACTS 1.7)."""
+    return Answer(status, JSON, json_bytes(value) + b"\n")
+
+
+def refusal(error: HostError) -> Answer:
+    return json_answer(dict(error.body), error.status)
+
+
+class HostHeaders:
+    """Completes the headers of an answer: what the app adds to each, and what CORS adds to those that are shared."""
+
+    def __init__(self, spec: HostSpec) -> None:
+        self._always = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in spec.headers]
+        self._cors_methods = ", ".join(spec.cors_methods).encode()
+        self._allowed_methods = frozenset(method.encode() for method in spec.cors_methods)
+        self._allowed_headers = frozenset(name.lower().encode() for name in spec.cors_headers)
+
+    def complete(self, own: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], shared: bool) -> RawHeaders:
+        """``own`` headers, then those of CORS for the ``request`` headers (names in lower case), then the app's."""
+        return [*own, *(self._cors(request) if shared else ()), *self._always]
+
+    def preflight(self, request: Mapping[bytes, bytes]) -> RawHeaders:
+        """What CORS adds to an OPTIONS answer that a page asked for [C: cors_preflight_otherhdr]."""
+        if request.get(b"access-control-request-method", b"").upper() not in self._allowed_methods:
+            return []
+        asked = (name.strip() for name in request.get(b"access-control-request-headers", b"").split(b","))
+        granted = b", ".join(sorted(name for name in asked if name.lower() in self._allowed_headers))
+        headers = [(b"Access-Control-Allow-Headers", granted)] if granted else []
+        return [*headers, (b"Access-Control-Allow-Methods", self._cors_methods)]
+
+    @staticmethod
+    def _cors(request: Mapping[bytes, bytes]) -> RawHeaders:
+        origin = request.get(b"origin")
+        if not origin:
+            return [(b"Access-Control-Allow-Origin", b"*")]
+        return [(b"Access-Control-Allow-Origin", origin), (b"Vary", b"Origin")]
+
+
+async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
+    """Send an answer whose length is known."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+class Response:
+    """An ``Answer`` as an ASGI app, its headers completed."""
+
+    def __init__(self, answer: Answer, headers: RawHeaders) -> None:
+        self._answer = answer
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send_whole(send, self._answer.status, self._headers, self._answer.body)

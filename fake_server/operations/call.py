@@ -1,0 +1,86 @@
+"""One request on its way through an operation, and the server that it meets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope
+
+from fake_server.apps import App
+from fake_server.auth import authorised_app
+from fake_server.clock import Clock
+from fake_server.draw import DrawSource, uuid4_for
+from fake_server.edge.answers import Answer, HostHeaders, ProxyPage
+from fake_server.playback import Playback
+from fake_server.requests import json_object, user_text
+from fake_server.settings import Settings
+from fake_server.signing import FileSigner
+from fake_server.spec import HostSpec, Operation
+from fake_server.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Everything that the requests of one server share."""
+
+    settings: Settings
+    spec: HostSpec
+    apps: Mapping[str, App]
+    clock: Clock
+    draws: DrawSource
+    signer: FileSigner
+    store: Store
+    headers: HostHeaders
+    playing: set[Playback] = field(default_factory=set)
+
+    @property
+    def tenant_id(self) -> str:
+        return uuid4_for("tenant")
+
+    def end_user_id(self, app: App, user: str) -> str:
+        """Always the same for the same app and user (FACTS 5.5)."""
+        return uuid4_for("end-user", app.app_id, user)
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that has found its operation."""
+
+    host: Host
+    operation: Operation
+    parameters: Mapping[str, str]
+    scope: Scope
+    receive: Receive
+    request_headers: Mapping[bytes, bytes]
+
+    def app(self) -> App:
+        """The app behind the request's key. Raises ``HostError``."""
+        return authorised_app(self.request_headers.get(b"authorization"), self.host.apps, self.host.spec.errors)
+
+    def query(self) -> dict[str, str]:
+        """The parameters of the query; of a name that is given twice the first counts (FACTS 6.2)."""
+        pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        return dict(reversed(pairs))
+
+    async def json(self) -> dict[str, object]:
+        """The request's JSON object. Raises ``HostError``."""
+        content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
+        body = await Request(self.scope, self.receive).body()
+        return json_object(body, content_type, self.host.spec.errors)
+
+    async def user(self) -> str | None:
+        """The user, looked for where the operation's entry in the spec says. Raises ``HostError``."""
+        value: object = None
+        match self.operation.user_in:
+            case "json":
+                value = (await self.json()).get("user")
+            case "query":
+                value = self.query().get("user")
+        return user_text(value, self.operation.user_required, self.host.spec)
+
+
+Handler = Callable[[Call], Awaitable[Answer | ProxyPage | ASGIApp]]
+"""Answers a call; an ASGI app where the answer is not a whole one. Raises ``HostError`` to refuse."""

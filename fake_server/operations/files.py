@@ -1,0 +1,84 @@
+"""Fetching a picture by its signed URL (FACTS 6)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
+
+from fake_server.edge.answers import Answer, RawHeaders, json_answer
+from fake_server.images import Picture, render
+from fake_server.operations.call import Call, Host
+from fake_server.signing import BadTimestamp, SignatureRefused
+
+_CHUNK_BYTES = 4096
+"""The host sends a file in pieces of this size (FACTS 6.2)."""
+
+
+async def get_tool_file(call: Call) -> PictureDownload:
+    """``GET /files/tools/{file_id}.{extension}``: the picture, whatever the extension says."""
+    _check_signature(call)
+    file_id = call.parameters["file_id"].lower()
+    picture = call.host.store.pictures.get(file_id)
+    if picture is None:
+        raise call.host.spec.errors("file_unknown")
+    own = [(b"Content-Type", b"image/png")]
+    headers = call.host.headers.complete(own, call.request_headers, shared=True)
+    return PictureDownload(call.host, file_id, picture, headers)
+
+
+def _check_signature(call: Call) -> None:
+    errors = call.host.spec.errors
+    query = call.query()
+    for name in call.operation.query:
+        if name not in query:
+            raise errors("query_parameter_missing", field=name)
+    file_id = call.parameters["file_id"].lower()
+    try:
+        call.host.signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], call.host.clock.now())
+    except BadTimestamp as error:
+        raise errors("value_error", message=error) from None
+    except SignatureRefused:
+        raise errors("signature_refused") from None
+
+
+class PictureDownload:
+    """A picture as an ASGI app: drawn when it is fetched, sent in the host's pieces and without a length."""
+
+    def __init__(self, host: Host, file_id: str, picture: Picture, headers: RawHeaders) -> None:
+        self._host = host
+        self._file_id = file_id
+        self._picture = picture
+        self._headers = headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head_only = scope["method"] == "HEAD"
+        png = b"" if head_only else await self._png()
+        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+        async for chunk in _chunks(png):
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _png(self) -> bytes:
+        rendered = self._host.store.rendered
+        png = rendered.get(self._file_id)
+        if png is None:
+            png = await run_in_threadpool(render, self._picture)
+            rendered.put(self._file_id, png)
+        return png
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _CHUNK_BYTES):
+        yield content[start : start + _CHUNK_BYTES]
+
+
+async def get_image_preview(call: Call) -> Answer:
+    """``GET /files/{file_id}/image-preview``: no upload of this fake is ever shown, so every signature is refused."""
+    errors = call.host.spec.errors
+    query = call.query()
+    if not all(query.get(name) for name in ("timestamp", "nonce", "sign")):
+        refused = errors("image_preview_without_arguments")
+        return json_answer(dict(refused.body), refused.status)
+    raise errors("image_preview_refused")

@@ -1,0 +1,32 @@
+"""The handler of each operation, by its id in the spec."""
+
+from __future__ import annotations
+
+from fake_server.edge.answers import Answer, ProxyPage
+from fake_server.operations.call import Call, Handler
+from fake_server.operations.files import get_image_preview, get_tool_file
+from fake_server.operations.run import run_workflow, stop_workflow_task
+from fake_server.operations.siblings import audio_to_text, get_index, get_info, get_meta, get_parameters
+from fake_server.operations.upload import upload_file
+
+
+async def refuse(call: Call) -> Answer | ProxyPage:
+    """An operation that the host has and that refuses every app of ours: the spec names the words (``x-refusal``)."""
+    call.app()
+    await call.user()
+    assert call.operation.refusal is not None
+    raise call.host.spec.errors(call.operation.refusal)
+
+
+HANDLERS: dict[str, Handler] = {
+    "runWorkflow": run_workflow,
+    "stopWorkflowTask": stop_workflow_task,
+    "getToolFile": get_tool_file,
+    "getImagePreview": get_image_preview,
+    "getIndex": get_index,
+    "getInfo": get_info,
+    "getMeta": get_meta,
+    "getParameters": get_parameters,
+    "uploadFile": upload_file,
+    "audioToText": audio_to_text,
+}

@@ -1,0 +1,106 @@
+"""The HTTP/1 protocols of uvicorn, made to fail as nginx fails and to take what nginx takes.
+
+httptools parses what is common and fast. Whatever it cannot do as the host does is handed to h11, as uvicorn itself hands
+a connection to a WebSocket protocol: HTTP/1.0 (whose answers must not be chunked), unusual methods, and requests that
+offer to upgrade (whose bodies httptools would drop).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from fake_server.edge import pages
+from fake_server.spec import HostSpec
+
+_COMMON = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [!-~]* HTTP/1\.1\r\n")
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+class _TooLong(Exception):
+    """Raised into the parser to end a request whose head is over the proxy's limits."""
+
+
+def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
+    """The protocol class for a server of ``spec``: uvicorn gives it no way to pass a value, so each server has its own."""
+
+    class Fallback(H11Protocol):
+        def send_400_response(self, msg: str) -> None:
+            _refuse(self.transport, spec, 400)
+
+    class Protocol(HttpToolsProtocol):
+        def __init__(
+            self,
+            config: Config,
+            server_state: ServerState,
+            app_state: dict[str, Any],
+            _loop: asyncio.AbstractEventLoop | None = None,
+        ) -> None:
+            super().__init__(config, server_state, app_state, _loop)
+            self._app_state = app_state
+            self._refusal = 400
+            self._in_head = 0
+
+        def data_received(self, data: bytes) -> None:
+            if self._between_requests() and (not _COMMON.match(data) or _UPGRADE.search(data)):
+                self._hand_over(data)
+                return
+            super().data_received(data)
+
+        def _between_requests(self) -> bool:
+            return not self._in_head and (self.cycle is None or (self.cycle.response_complete and not self.pipeline))
+
+        def _hand_over(self, data: bytes) -> None:
+            self.connections.discard(self)
+            self._unset_keepalive_if_required()
+            fallback = Fallback(self.config, self.server_state, self._app_state, self.loop)
+            fallback.connection_made(self.transport)
+            self.transport.set_protocol(fallback)
+            fallback.data_received(data)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            self._refusal = 400
+            self._in_head = 1
+
+        def on_url(self, url: bytes) -> None:
+            self._in_head += len(url)
+            if self._in_head > spec.limits.request_line_bytes:
+                self._refusal = 414
+                raise _TooLong
+            super().on_url(url)
+
+        def on_header(self, name: bytes, value: bytes) -> None:
+            self._in_head += len(name) + len(value)
+            if len(name) + len(value) > spec.limits.header_line_bytes or self._in_head > spec.limits.headers_bytes:
+                raise _TooLong
+            super().on_header(name, value)
+
+        def on_headers_complete(self) -> None:
+            self._in_head = 0
+            super().on_headers_complete()
+
+        def send_400_response(self, msg: str) -> None:
+            _refuse(self.transport, spec, self._refusal)
+
+    return Protocol
+
+
+_REASONS = {400: "Bad Request", 414: "Request-URI Too Large"}
+
+
+def _refuse(transport: asyncio.Transport, spec: HostSpec, status: int) -> None:
+    """Answer with the proxy's page and close."""
+    body = pages.nginx(status, spec.proxy_server)
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: {spec.proxy_server}\r\nContent-Type: text/html\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    transport.write(head.encode() + body)
+    transport.close()

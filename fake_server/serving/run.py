@@ -1,0 +1,70 @@
+"""From settings to a running server: bind, build, tell the world, serve."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shlex
+import socket
+from pathlib import Path
+
+import click
+
+from fake_server.app import create_app
+from fake_server.serving.logs import set_up_logging
+from fake_server.serving.server import Server, bind
+from fake_server.settings import Settings, SettingsError
+from fake_server.spec import HostSpec
+
+
+def serve_forever(settings: Settings) -> None:
+    """Serve until a signal ends it. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
+    app = create_app(settings)
+    sock = bind(settings)
+    set_up_logging(settings.log_format)
+    url = _url(settings, sock)
+    click.echo(_banner(settings, app.host.spec, url))
+    if settings.ready_file:
+        _write_ready_file(settings.ready_file, url, settings.api_keys[0])
+    gc.freeze()
+    Server(app, settings).run(sockets=[sock])
+
+
+def _url(settings: Settings, sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{settings.scheme}://{shown}:{port}"
+
+
+def _write_ready_file(path: Path, url: str, api_key: str) -> None:
+    """Whole or not at all: a reader that waits for the file never sees half of it."""
+    content = json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()})
+    half = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        half.write_text(content + "\n")
+        half.replace(path)
+    except OSError as error:
+        raise SettingsError("ready_file", f"{path} cannot be written: {error.strerror}") from error
+
+
+def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
+    speed = "without waiting" if settings.speed is None else f"at {settings.speed:g} times the host's speed"
+    return (
+        f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\n"
+        f"API key: {settings.api_keys[0]}\n\n"
+        "The document's own request (the url in its answer is a picture; put the address before it):\n\n"
+        f"{_document_curl(settings, spec, url)}\n"
+    )
+
+
+def _document_curl(settings: Settings, spec: HostSpec, url: str) -> str:
+    """The document's example as a command to paste."""
+    body = json.dumps(spec.example, ensure_ascii=False, indent=2)
+    insecure = "-k " if settings.ssl_certfile else ""
+    return (
+        f"curl {insecure}-X POST '{url}/v1/workflows/run' \\\n"
+        f"  --header 'Authorization: Bearer {settings.api_keys[0]}' \\\n"
+        "  --header 'Content-Type: application/json' \\\n"
+        f"  --data-raw {shlex.quote(body)}"
+    )

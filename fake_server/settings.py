@@ -1,0 +1,100 @@
+"""The deployment: everything that is a choice of whoever runs the fake, checked once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_API_KEY = "app-FakeHostKey0123456789abc"
+"""The key that works when none is given; of the host's form, and no secret of anybody's."""
+
+DEFAULT_SECRET_KEY = "sk-fake-host-secret-key-for-local-use-only"
+"""Signs URLs when no SECRET_KEY is given."""
+
+DEFAULT_PORT = 6060
+DEFAULT_SPEED = 10.0
+INSTANT = "instant"
+
+_KEY_FORM = re.compile(r"[\x21-\x7e]+")
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; ``setting`` is its name without dashes."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        super().__init__(f"{setting}: {message}")
+        self.setting = setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a fake is set up. Raises ``SettingsError`` for a value that cannot be used.
+
+    ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant") waits for nothing. ``apps``
+    are further keys with what they open: a kind (workflow, chat, unpublished, disabled, deleted) or an app file.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    speed: float | None = DEFAULT_SPEED
+    seed: int | None = None
+    api_keys: tuple[str, ...] = (DEFAULT_API_KEY,)
+    apps: tuple[tuple[str, str], ...] = ()
+    secret_key: str = DEFAULT_SECRET_KEY
+    files_url: str = ""
+    spec: Path | None = None
+    overlays: tuple[Path, ...] = ()
+    workflow: Path | None = None
+    host_version: str = "0.6.4"
+    log_format: str = "human"
+    ready_file: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+
+    def __post_init__(self) -> None:
+        for key in (*self.api_keys, *(key for key, _ in self.apps)):
+            if not _KEY_FORM.fullmatch(key):
+                raise SettingsError(
+                    "api_key", f"{key!r} cannot be sent in a header; use printable ASCII without spaces"
+                )
+        if not self.api_keys:
+            raise SettingsError("api_key", "at least one key is needed")
+        if len(set(self.api_keys)) != len(self.api_keys):
+            raise SettingsError("api_key", "the same key is given twice")
+        if not 0 <= self.port <= 65535:
+            raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
+        if self.speed is not None and not 0 < self.speed < float("inf"):
+            raise SettingsError("speed", f"{self.speed} is no speed; use a number above 0, or {INSTANT!r}")
+        if not self.secret_key:
+            raise SettingsError("secret_key", "an empty key signs nothing; leave it out to use the default")
+        if self.files_url and not re.match(r"https?://[^/\s]+", self.files_url):
+            raise SettingsError(
+                "files_url", f"{self.files_url!r} is no http(s) address; leave it empty for relative URLs"
+            )
+        if self.log_format not in ("human", "json"):
+            raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
+        self._check_tls()
+
+    def _check_tls(self) -> None:
+        if bool(self.ssl_certfile) != bool(self.ssl_keyfile):
+            raise SettingsError(
+                "ssl_certfile", "TLS needs both --ssl-certfile and --ssl-keyfile; give the other one too"
+            )
+        for name, path in (("ssl_certfile", self.ssl_certfile), ("ssl_keyfile", self.ssl_keyfile)):
+            if path is not None and not path.is_file():
+                raise SettingsError(name, f"{path} is not a file that can be read")
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.ssl_certfile else "http"
+
+
+def parse_speed(text: str) -> float | None:
+    """``"instant"`` or a number as ``Settings.speed``; raises ``SettingsError``."""
+    if text == INSTANT:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingsError("speed", f"{text!r} is no speed; use a number above 0, or {INSTANT!r}") from None

@@ -1,0 +1,227 @@
+"""Reads an app file into a ``Workflow``: Dify's export vocabulary plus ``x-fake``, everything checked, nothing guessed.
+
+A graph that the host itself would run into the ground (no start node, an unknown node type, no edges at all) is taken
+only where the file says ``x-fake: {unchecked: true}``; it then fails as on the host [C: g_nostart_*, g_badtype_*].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from fake_server.draw import uuid4_for
+from fake_server.spec import InputRule
+from fake_server.workflow.conditions import OPERATORS
+from fake_server.workflow.graph import Behaviour, Node, StartVariable, Workflow
+from fake_server.workflow.nodes import RUN_BY_THE_FAKE
+from fake_server.workflow.part import Part
+from fake_server.workflow.variables import read_variables
+from wire.spec import load_yaml
+
+NODE_TYPES = frozenset(
+    {
+        *RUN_BY_THE_FAKE,
+        "answer",
+        "knowledge-retrieval",
+        "code",
+        "template-transform",
+        "question-classifier",
+        "http-request",
+        "variable-assigner",
+    }
+)
+"""The node types of Dify 0.6.4."""
+
+_USUAL_SECONDS = {"start": 0.004, "llm": 3.2, "if-else": 0.003, "tool": 15.3, "end": 0.004}
+_OTHER_SECONDS = 0.05
+_USUAL_SPREAD = 0.05
+_BEHAVIOUR_KEYS = ("seconds", "spread", "error", "reply", "prompt_tokens", "completion_tokens", "outputs")
+_PARAMETER_TYPES = ("mixed", "variable", "constant")
+
+
+def default_workflow_path() -> Path:
+    """The workflow of the document's app, shipped with the package."""
+    return Path(str(resources.files("fake_server"))) / "data" / "workflow.yml"
+
+
+def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workflow:
+    """Read the app file ``path``; ``rules`` are the inputs of the spec where the file describes the default app.
+
+    Raises ``wire.spec.SpecError`` with file, place and mend for whatever is wrong with it.
+    """
+    top = Part(path, "", load_yaml(path))
+    app, extra, workflow = _app(top), _extra(top), top.child("workflow")
+    unchecked = bool(extra.get("unchecked"))
+    name = str(app.get("name") or path.stem)
+    graph = workflow.child("graph")
+    nodes = _nodes(graph, unchecked)
+    edges = _edges(graph, nodes or {}, unchecked)
+    return Workflow(
+        name=name,
+        description=str(app.get("description") or ""),
+        workflow_id=str(extra.get("workflow_id") or uuid4_for("workflow", name)),
+        features={**default_features("workflow"), **_mapping(workflow, "features")},
+        variables=_variables(graph, nodes, rules),
+        nodes=None if nodes is None or edges is None else nodes,
+        edges=edges or {},
+    )
+
+
+def default_features(mode: str) -> Mapping[str, Any]:
+    """What ``GET /v1/parameters`` says of an app of ``mode`` that has no features of its own."""
+    features = load_yaml(default_workflow_path().with_name("features.yml"))
+    assert isinstance(features, dict)
+    known: Mapping[str, Any] = features[mode]
+    return known
+
+
+def _app(top: Part) -> Mapping[str, Any]:
+    app = top.get("app")
+    if app is None:
+        return {}
+    mode = app.get("mode")
+    if mode and mode.value != "workflow":
+        mode.wrong(f"this is an app of mode {mode.value!r}, and only workflow apps run here; see --app KEY=chat")
+    return app.as_a(dict)
+
+
+def _extra(top: Part) -> Mapping[str, Any]:
+    extra = top.get("x-fake")
+    if extra is None:
+        return {}
+    extra.only(("unchecked", "workflow_id"))
+    return extra.as_a(dict)
+
+
+def _mapping(part: Part, key: str) -> dict[str, Any]:
+    child = part.get(key)
+    return child.as_a(dict) if child else {}
+
+
+def _variables(
+    graph: Part, nodes: Mapping[str, Node] | None, rules: Sequence[InputRule] | None
+) -> tuple[StartVariable, ...]:
+    for part in graph.child("nodes").items() if nodes else ():
+        data = part.child("data")
+        if data.child("type").value == "start":
+            return read_variables(data, rules)
+    return ()
+
+
+def _nodes(graph: Part, unchecked: bool) -> dict[str, Node] | None:
+    if unchecked and graph.get("nodes") is None:
+        return None
+    nodes: dict[str, Node] = {}
+    for part in graph.child("nodes").items():
+        node = _node(part, unchecked)
+        if node.node_id in nodes:
+            part.wrong(f"the id {node.node_id!r} is taken by another node; give each node its own")
+        nodes[node.node_id] = node
+    starts = [node.node_id for node in nodes.values() if node.type == "start"]
+    if len(starts) != 1 and not unchecked:
+        graph.child("nodes").wrong(f"a graph needs exactly one node of type start, and this one has {len(starts)}")
+    return nodes
+
+
+def _node(part: Part, unchecked: bool) -> Node:
+    data = part.child("data")
+    kind = data.child("type").as_a(str) if unchecked else data.child("type").one_of(NODE_TYPES)
+    node_id = str(part.child("id").value)
+    title = data.get("title")
+    if kind in _CHECKS:
+        _CHECKS[kind](data)
+    behaviour = _behaviour(data, kind)
+    if kind not in RUN_BY_THE_FAKE and not unchecked and behaviour.outputs is None and behaviour.error is None:
+        data.wrong(f"a {kind} node is not run by the fake; say in x-fake.outputs what it answers")
+    return Node(node_id, kind, str(title.value) if title else kind, data.as_a(dict), behaviour)
+
+
+def _behaviour(data: Part, kind: str) -> Behaviour:
+    extra = data.get("x-fake") or Part(data.file, data.place, {})
+    extra.only(_BEHAVIOUR_KEYS)
+    error, reply, outputs = extra.get("error"), extra.get("reply"), extra.get("outputs")
+    spread = _number(extra, "spread", _USUAL_SPREAD)
+    if spread > 1:
+        extra.wrong(f"spread is a fraction from 0 to 1, not {spread}")
+    return Behaviour(
+        seconds=_number(extra, "seconds", _USUAL_SECONDS.get(kind, _OTHER_SECONDS)),
+        spread=spread,
+        error=error.as_a(str) if error else None,
+        reply=reply.as_a(str) if reply else None,
+        prompt_tokens=int(_number(extra, "prompt_tokens", 0)),
+        completion_tokens=int(_number(extra, "completion_tokens", 0)),
+        outputs=outputs.as_a(dict) if outputs else None,
+    )
+
+
+def _number(extra: Part, key: str, usual: float) -> float:
+    part = extra.get(key)
+    if part is None:
+        return usual
+    if part.as_a(float) < 0:
+        part.wrong(f"{key} must be 0 or more, not {part.value}")
+    return float(part.value)
+
+
+def _edges(graph: Part, nodes: Mapping[str, Node], unchecked: bool) -> dict[tuple[str, str], str] | None:
+    if unchecked and graph.get("edges") is None:
+        return None
+    edges: dict[tuple[str, str], str] = {}
+    for part in graph.child("edges").items():
+        source, target = str(part.child("source").value), str(part.child("target").value)
+        for end in (source, target):
+            if end not in nodes:
+                part.wrong(f"the edge names the node {end!r}, which is not in this graph")
+        handle = part.get("sourceHandle")
+        key = (source, str(handle.value) if handle else "source")
+        if key in edges:
+            part.wrong(f"a second edge leaves {source!r} by {key[1]!r}; a node goes on to one other node")
+        edges[key] = target
+    return edges
+
+
+def _check_llm(data: Part) -> None:
+    data.child("model").child("mode").one_of(("chat", "completion"))
+    for prompt in data.child("prompt_template").items():
+        prompt.child("role").as_a(str)
+        prompt.child("text").as_a(str)
+
+
+def _check_if_else(data: Part) -> None:
+    operator = data.get("logical_operator")
+    if operator:
+        operator.one_of(("and", "or"))
+    for condition in data.child("conditions").items():
+        condition.child("comparison_operator").one_of(OPERATORS)
+        _check_selector(condition.child("variable_selector"))
+
+
+def _check_tool(data: Part) -> None:
+    for key in ("provider_id", "provider_type", "tool_name"):
+        data.child(key).as_a(str)
+    if (configurations := data.get("tool_configurations")) is not None:
+        for side in ("width", "height", "steps"):
+            if (part := configurations.get(side)) is not None and not 1 <= part.as_a(int) <= 4096:
+                part.wrong(f"{side} must be from 1 to 4096, not {part.value}")
+    for name in _mapping(data, "tool_parameters"):
+        parameter = data.child("tool_parameters").child(name)
+        kind = parameter.child("type").one_of(_PARAMETER_TYPES)
+        if kind == "variable":
+            _check_selector(parameter.child("value"))
+
+
+def _check_end(data: Part) -> None:
+    outputs = data.get("outputs")
+    for output in outputs.items() if outputs else ():
+        output.child("variable").as_a(str)
+        _check_selector(output.child("value_selector"))
+
+
+def _check_selector(part: Part) -> None:
+    if len([entry.as_a(str) for entry in part.items()]) < 2:
+        part.wrong("a selector names a node and one of its outputs: [node id, output]")
+
+
+_CHECKS = {"llm": _check_llm, "if-else": _check_if_else, "tool": _check_tool, "end": _check_end}
