@@ -1,8 +1,8 @@
 """The command ``fake-server``: serve, sign, verify.
 
-Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the TOML
-file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM among them), 1 where
-``verify`` refuses, 2 for anything that has to be put right first.
+Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the
+TOML file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM among them), 1
+where ``verify`` refuses, 2 for anything that has to be put right first.
 """
 
 from __future__ import annotations
@@ -139,8 +139,12 @@ def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: 
     from wire.spec import SpecError
 
     try:
-        keys = {"api_keys": api_keys} if api_keys else {}
-        settings = Settings(speed=parse_speed(speed), apps=tuple(map(_key_and_app, apps)), **keys, **rest)
+        settings = Settings(
+            speed=parse_speed(speed),
+            api_keys=api_keys or (DEFAULT_API_KEY,),
+            apps=tuple(_key_and_app(app) for app in apps),
+            **rest,
+        )
         serve_forever(settings)
     except SettingsError as error:
         _fail(f"--{error.setting.replace('_', '-')}: {str(error).partition(': ')[2]}")
@@ -182,7 +186,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason if not."""
     import time
 
-    from fake_server.signing import FileSigner, SignatureRefused
+    from fake_server.signing import FileSigner, SignatureRefusedError
     from fake_server.spec import load_host
     from wire.spec import SpecError
 
@@ -197,7 +201,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
         signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], time.time())
     except SpecError as error:
         _fail(str(error))
-    except SignatureRefused as refused:
+    except SignatureRefusedError as refused:
         click.echo(f"refused: {refused}")
         sys.exit(1)
     click.echo("good")

@@ -1,7 +1,7 @@
 """Plans a run: from a request, an app and its accidental values to the whole timeline of what happens, and when.
 
-Pure: nothing here waits, reads a clock or does I/O. The timeline is a list of (seconds, event), the seconds counted from
-the start of the run, pings included; both renderers tell the same list, and only the edge waits until each offset.
+Pure: nothing here waits, reads a clock or does I/O. The timeline is a list of (seconds, event), the seconds counted
+from the start of the run, pings included; both renderers tell the same list, and only ``playback`` waits.
 
 Order of events (FACTS 5.3), which ``cut`` keeps too:
 

@@ -1,7 +1,7 @@
 """Plays a timeline in real time: the one place that waits.
 
-Each wait is for an absolute moment, so no delay adds up, and it is a wait for the client at the same time: what wakes it is
-the moment coming, the client leaving, the clock being moved or the run being stopped. That takes no task of its own.
+Each wait is for an absolute moment, so no delay adds up, and it is a wait for the client at the same time: what wakes
+it is the moment coming, the client leaving, the clock being moved or the run being stopped. It takes no task.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Playback:
         return end
 
     async def _until(self, index: int, receive: Receive) -> bool:
-        """Wait until the event at ``index`` of the timeline, which may be cut meanwhile, is due; False: stop playing."""
+        """Wait until the event at ``index`` (the timeline may be cut meanwhile) is due; False: nobody listens any more."""
         if self._speed is None:
             return not self._abandoned
         self._clock.on_move(self, self._wake)
@@ -86,7 +86,8 @@ class Playback:
     async def _client_left_within(self, delay_s: float | None, receive: Receive) -> bool:
         try:
             async with asyncio.timeout(delay_s) as self._waiting:
-                return (await receive())["type"] == "http.disconnect"
+                message = await receive()
+                return bool(message["type"] == "http.disconnect")
         except TimeoutError:
             return False
         finally:

@@ -1,7 +1,7 @@
 """The two tellings of one timeline: a blocking answer in one JSON object, a stream in frames of bytes.
 
-Wire text is the host's to the byte: key order, ``", "`` and ``": "``, non-ASCII as ``\\uXXXX`` (FACTS 1.7, 4, 5). A picture
-becomes a file object at the moment it is serialised, and its URL is signed anew each time (FACTS 5.6).
+Wire text is the host's to the byte: key order, ``", "`` and ``": "``, non-ASCII as ``\\uXXXX`` (FACTS 1.7, 4, 5). A
+picture becomes a file object at the moment it is serialised, and its URL is signed anew each time (FACTS 5.6).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from pathlib import Path
 DEFAULT_API_KEY = "app-FakeHostKey0123456789abc"
 """The key that works when none is given; of the host's form, and no secret of anybody's."""
 
-DEFAULT_SECRET_KEY = "sk-fake-host-secret-key-for-local-use-only"
+DEFAULT_SECRET_KEY = "sk-fake-host-secret-key-for-local-use-only"  # noqa: S105  # public on purpose
 """Signs URLs when no SECRET_KEY is given."""
 
 DEFAULT_PORT = 6060
@@ -31,8 +31,8 @@ class SettingsError(ValueError):
 class Settings:
     """How a fake is set up. Raises ``SettingsError`` for a value that cannot be used.
 
-    ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant") waits for nothing. ``apps``
-    are further keys with what they open: a kind (workflow, chat, unpublished, disabled, deleted) or an app file.
+    ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant") waits for nothing.
+    ``apps`` are further keys with what they open: workflow, chat, unpublished, disabled, deleted, or an app file.
     """
 
     host: str = "127.0.0.1"

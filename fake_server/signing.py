@@ -1,9 +1,9 @@
 """Signed URLs of pictures, by the host's own recipe (FACTS 6.1), so that either side accepts the other's.
 
-    SignatureRefused
-        BadSignature    the signature does not belong to this file, time and nonce
-        BadTimestamp    signed, but the timestamp is no integer
-        Expired         signed, but older than the lifetime
+    SignatureRefusedError
+        BadSignatureError    the signature does not belong to this file, time and nonce
+        BadTimestampError    signed, but the timestamp is no integer
+        ExpiredError         signed, but older than the lifetime
 
 The order of the checks is the host's: signature, then the form of the timestamp, then its age. There is no lower bound
 on the age: a timestamp in the future is valid. The extension of the file is not signed.
@@ -16,19 +16,19 @@ import hashlib
 import hmac
 
 
-class SignatureRefused(Exception):
+class SignatureRefusedError(Exception):
     """Why a URL is refused, in one line."""
 
 
-class BadSignature(SignatureRefused):
+class BadSignatureError(SignatureRefusedError):
     """The signature does not belong to this file, timestamp and nonce under this key."""
 
 
-class BadTimestamp(SignatureRefused):
+class BadTimestampError(SignatureRefusedError):
     """The signature is right, but the timestamp that it signs is not an integer."""
 
 
-class Expired(SignatureRefused):
+class ExpiredError(SignatureRefusedError):
     """The signature is right, but ``age_s`` is beyond the lifetime."""
 
     def __init__(self, age_s: float, lifetime_s: float) -> None:
@@ -61,13 +61,15 @@ class FileSigner:
         return f"timestamp={timestamp}&nonce={nonce}&sign={self.sign(file_id, str(timestamp), nonce)}"
 
     def verify(self, file_id: str, timestamp: str, nonce: str, sign: str, now: float) -> None:
-        """Return if the URL is good at ``now`` (unix seconds); raise the ``SignatureRefused`` that says why not."""
+        """Return if the URL is good at ``now`` (unix seconds); raise the refusal that says why it is not."""
         expected = self.sign(file_id, timestamp, nonce)
         if not hmac.compare_digest(expected.encode(), sign.encode("utf-8", "surrogatepass")):
-            raise BadSignature("the signature does not belong to this file, timestamp and nonce under this secret key")
+            raise BadSignatureError(
+                "the signature does not belong to this file, timestamp and nonce under this secret key"
+            )
         try:
             signed_at = int(timestamp)
         except ValueError as error:
-            raise BadTimestamp(str(error)) from error
+            raise BadTimestampError(str(error)) from error
         if int(now) - signed_at > self.lifetime_s:
-            raise Expired(int(now) - signed_at, self.lifetime_s)
+            raise ExpiredError(int(now) - signed_at, self.lifetime_s)

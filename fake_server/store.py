@@ -1,4 +1,4 @@
-"""Everything that outlives a request: pictures that can be fetched, uploads, running tasks, counters. All of it bounded."""
+"""Everything that outlives a request: pictures, uploads, running tasks, counters. All of it bounded."""
 
 from __future__ import annotations
 

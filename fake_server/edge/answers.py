@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Send
 
 from fake_server.errors import HostError
 from fake_server.render import json_bytes
@@ -80,14 +80,3 @@ async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes) 
     """Send an answer whose length is known."""
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-class Response:
-    """An ``Answer`` as an ASGI app, its headers completed."""
-
-    def __init__(self, answer: Answer, headers: RawHeaders) -> None:
-        self._answer = answer
-        self._headers = headers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send_whole(send, self._answer.status, self._headers, self._answer.body)

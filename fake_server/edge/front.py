@@ -1,7 +1,7 @@
-"""What nginx does before the app sees a request, and what it answers by itself (FACTS 2, [C: body_16M, auth_two_headers]).
+"""What nginx does before the app sees a request, and what it answers by itself (FACTS 2, [C: auth_two_headers]).
 
-An ASGI wrapper: TRACE, a missing or doubled header and a body beyond the limit are refused here; paths outside the app's
-prefixes belong to the web container, which is not there, except for ``/``.
+An ASGI wrapper: TRACE, a missing or doubled header and a body beyond the limit are refused here; paths outside the
+app's prefixes belong to the web container, which is not there, except for ``/``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LINGER_BYTES = 1 << 30
 """How much of a refused body is read and thrown away, so that its sender gets to read the answer."""
 
 
-class BodyTooLarge(Exception):
+class BodyTooLargeError(Exception):
     """A chunked body grew beyond the proxy's limit while it was read."""
 
 
@@ -62,7 +62,7 @@ class Front:
         body = _CountedBody(receive, self._limit)
         try:
             await self._app(scope, body.receive, send)
-        except BodyTooLarge:
+        except BodyTooLargeError:
             await self._send(self._page(413, close=True), receive, send)
 
     def _refusal(self, scope: Scope) -> ProxyPage | None:
@@ -132,7 +132,7 @@ class _CountedBody:
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
-                raise BodyTooLarge
+                raise BodyTooLargeError
         return message
 
 

@@ -13,8 +13,8 @@ from fake_server.edge.answers import RawHeaders
 class HostEventStream(EventSourceResponse):
     """An SSE answer whose chunks are the host's own frames.
 
-    Differs from its base in what a client sees: LF and not CRLF, no Cache-Control, Connection or X-Accel-Buffering, no ping
-    of its own (pings are events of the timeline). And in what runs: base and ping would be four tasks a stream; here the
+    Differs from its base in what a client sees: LF and not CRLF, no Cache-Control, Connection or X-Accel-Buffering, no
+    ping of its own (pings are events of the timeline). And in what runs: the base needs four tasks a stream; here the
     frames come from one iterator which itself notices when the client leaves or the server stops.
     """
 

@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 from fake_server.edge.answers import Answer, RawHeaders, json_answer
 from fake_server.images import Picture, render
 from fake_server.operations.call import Call, Host
-from fake_server.signing import BadTimestamp, SignatureRefused
+from fake_server.signing import BadTimestampError, SignatureRefusedError
 
 _CHUNK_BYTES = 4096
 """The host sends a file in pieces of this size (FACTS 6.2)."""
@@ -37,9 +37,9 @@ def _check_signature(call: Call) -> None:
     file_id = call.parameters["file_id"].lower()
     try:
         call.host.signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], call.host.clock.now())
-    except BadTimestamp as error:
+    except BadTimestampError as error:
         raise errors("value_error", message=error) from None
-    except SignatureRefused:
+    except SignatureRefusedError:
         raise errors("signature_refused") from None
 
 

@@ -39,7 +39,7 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
 
 
 async def stop_workflow_task(call: Call) -> Answer:
-    """``POST /v1/workflows/tasks/{task_id}/stop``: always a success, with effect for the run's own user only (FACTS 7)."""
+    """``POST /v1/workflows/tasks/{task_id}/stop``: always a success, with effect for the run's own user only."""
     app = call.app()
     user = await call.user()
     if app.kind is AppKind.CHAT:

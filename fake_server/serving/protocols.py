@@ -1,8 +1,8 @@
 """The HTTP/1 protocols of uvicorn, made to fail as nginx fails and to take what nginx takes.
 
-httptools parses what is common and fast. Whatever it cannot do as the host does is handed to h11, as uvicorn itself hands
-a connection to a WebSocket protocol: HTTP/1.0 (whose answers must not be chunked), unusual methods, and requests that
-offer to upgrade (whose bodies httptools would drop).
+httptools parses what is common and fast. Whatever it cannot do as the host does is handed to h11, as uvicorn itself
+hands a connection to a WebSocket protocol: HTTP/1.0 (whose answers must not be chunked), unusual methods, and requests
+that offer to upgrade (whose bodies httptools would drop).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _COMMON = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [!-~]* HTTP/1
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
-class _TooLong(Exception):
+class _TooLongError(Exception):
     """Raised into the parser to end a request whose head is over the proxy's limits."""
 
 
 def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
-    """The protocol class for a server of ``spec``: uvicorn gives it no way to pass a value, so each server has its own."""
+    """The protocol class for a server of ``spec``: uvicorn passes no values to one, so each server has its own."""
 
     class Fallback(H11Protocol):
         def send_400_response(self, msg: str) -> None:
@@ -73,13 +73,13 @@ def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
             self._in_head += len(url)
             if self._in_head > spec.limits.request_line_bytes:
                 self._refusal = 414
-                raise _TooLong
+                raise _TooLongError
             super().on_url(url)
 
         def on_header(self, name: bytes, value: bytes) -> None:
             self._in_head += len(name) + len(value)
             if len(name) + len(value) > spec.limits.header_line_bytes or self._in_head > spec.limits.headers_bytes:
-                raise _TooLong
+                raise _TooLongError
             super().on_header(name, value)
 
         def on_headers_complete(self) -> None:

@@ -27,9 +27,9 @@ class StartVariable:
 class Behaviour:
     """What the fake adds to a node (``x-fake``): how it fares when nothing real stands behind it.
 
-    ``seconds`` is the node's usual duration and ``spread`` the fraction by which runs differ; ``error`` makes it fail with
-    that text; ``reply`` is a template of what a model says; ``outputs`` are the outputs of a node that the fake cannot
-    run itself.
+    ``seconds`` is the node's usual duration and ``spread`` the fraction by which runs differ; ``error`` makes it fail
+    with that text; ``reply`` is a template of what a model says; ``outputs`` are those of a node that the fake
+    cannot run itself.
     """
 
     seconds: float

@@ -1,6 +1,6 @@
 """What each kind of node does with the values at hand: its inputs, outputs and metadata as the host reports them.
 
-Shapes and key orders: FACTS 5.5, [C: stream_ok_no_model, stream_llmonly, g_tools2_stream, fail_llm_mode_500_main_stream].
+Shapes and key orders: FACTS 5.5, [C: stream_ok_no_model, stream_llmonly, fail_llm_mode_500_main_stream].
 """
 
 from __future__ import annotations
