@@ -9,7 +9,7 @@ from fake_server.errors import HostErrors
 
 
 def authorised_app(header: bytes | None, apps: Mapping[str, App], errors: HostErrors) -> App:
-    """The app whose key the ``Authorization`` header carries. Raises ``HostError``: 401, or 404 where it is not served."""
+    """The app whose key the ``Authorization`` header carries; ``HostError`` 401, or 404 where it is not served."""
     text = (header or b"").decode("latin-1").strip(" \t")
     if " " not in text:
         raise errors("auth_header_missing")

@@ -68,7 +68,7 @@ class Playback:
         return end
 
     async def _until(self, index: int, receive: Receive) -> bool:
-        """Wait until the event at ``index`` (the timeline may be cut meanwhile) is due; False: nobody listens any more."""
+        """Wait until the event at ``index`` is due (the timeline may be cut meanwhile); False: nobody listens."""
         if self._speed is None:
             return not self._abandoned
         self._clock.on_move(self, self._wake)

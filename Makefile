@@ -1,0 +1,54 @@
+# `make help` lists what there is. Everything sets itself up: Python >= 3.11 with venv, and make, are all that is needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+RUNTIME := $(VENV)/.runtime
+INSTALLED := $(VENV)/.installed
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check format lock rhythm fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## set up .venv from the lock files, tools for development included
+
+$(RUNTIME): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.x"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --require-hashes --requirement requirements.lock
+	$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(INSTALLED): $(RUNTIME) requirements-dev.lock
+	$(PIP) --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+run: $(RUNTIME) ## the fake on 127.0.0.1:6060, with its key and a request to paste (ARGS="--speed 1" adds flags)
+	@$(BIN)/fake-server serve $(ARGS)
+
+test: install ## all tests, in parallel and in random order
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+check: install ## lint, format and types; writes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## put the code in its form
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+lock: install ## renew both lock files from pyproject.toml
+	$(COMPILE) --extra build --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+rhythm: install ## a 35 s stream in real time beside the recorded one
+	$(BIN)/python -m tests.rhythm
+
+fuzz: install ## 10,000 random requests, judged by spec and overlay
+	$(BIN)/python -m tests.fuzz
