@@ -5,7 +5,20 @@
 
 from __future__ import annotations
 
-from fake_server.app import create_app
+from typing import TYPE_CHECKING, Any
+
 from fake_server.settings import Settings, SettingsError
 
+if TYPE_CHECKING:
+    from fake_server.app import create_app
+
 __all__ = ["Settings", "SettingsError", "create_app"]
+
+
+def __getattr__(name: str) -> Any:
+    """``create_app`` is imported when it is asked for: the command line's own errors do not pay for the server."""
+    if name == "create_app":
+        from fake_server.app import create_app
+
+        return create_app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
