@@ -49,10 +49,10 @@ def _handlers(settings: Settings, spec: HostSpec) -> Mapping[str, Handler]:
 
 
 def _handler(operation: Operation, settings: Settings, spec: HostSpec) -> Handler:
-    if operation.refusal is not None and operation.refusal in spec.errors.names:
-        return refuse
     if operation.operation_id in HANDLERS:
         return HANDLERS[operation.operation_id]
+    if operation.refusal is not None and operation.refusal in spec.errors.names:
+        return refuse
     raise SpecError(
         settings.spec or bundled("openapi.yaml"),
         f"paths.{operation.path}.{operation.method.lower()}",
@@ -93,7 +93,7 @@ class FakeServer:
     def _complete(self, answer: Answer, request_headers: Mapping[bytes, bytes]) -> RawHeaders:
         length = str(len(answer.body)).encode()
         own = [(b"Content-Type", answer.content_type), (b"Content-Length", length), *answer.headers]
-        return self.host.headers.complete(own, request_headers, answer.shared)
+        return self.host.headers.complete(own, request_headers, answer.shared, answer.granted)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]
@@ -120,7 +120,7 @@ class FakeServer:
     def _other_method(self, method: str, allow: str, headers: Mapping[bytes, bytes]) -> Answer:
         allowed = (b"Allow", allow.encode())
         if method == "OPTIONS":
-            return Answer(200, HTML, b"", (allowed, *self.host.headers.preflight(headers)))
+            return Answer(200, HTML, b"", (allowed,), granted=self.host.headers.preflight(headers))
         error = self.host.spec.errors("method_not_allowed")
         return Answer(error.status, b"application/json", refusal(error).body, (allowed,), shared=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,10 @@ class Settings:
             )
         if self.log_format not in ("human", "json"):
             raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
+        if self.ready_file is not None and not os.access(self.ready_file.parent, os.W_OK):
+            raise SettingsError(
+                "ready_file", f"{self.ready_file} cannot be written; its folder must exist and be writable"
+            )
         self._check_tls()
 
     def _check_tls(self) -> None:

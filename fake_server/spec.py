@@ -106,7 +106,7 @@ def compile_host(path: Path, document: Mapping[str, Any]) -> HostSpec:
         version=str(reader.host("version")),
         operations=tuple(reader.operations()),
         inputs=tuple(reader.inputs(run)),
-        response_modes=tuple(reader.enumeration(run, "response_mode")),
+        response_modes=reader.enumeration(run, "response_mode"),
         example=reader.request_example(_RUN_OPERATION),
         headers=tuple((str(name), str(value)) for name, value in reader.host("headers")),
         ping=PingRule(
@@ -205,31 +205,35 @@ class _Reader:
 
     def _object_schema(self, schema: Mapping[str, Any], place: str) -> Mapping[str, Any]:
         """The first schema with ``properties`` among ``schema`` and its alternatives."""
-        found = self._find_object(schema)
-        if found is None:
-            raise self.wrong(place, "a schema with properties is needed here")
-        return found
+        for alternative in self._alternatives(schema):
+            if "properties" in alternative:
+                return alternative
+        raise self.wrong(place, "a schema with properties is needed here")
 
-    def _find_object(self, schema: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _alternatives(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+        """``schema`` and whatever it combines, references followed, outermost first."""
         schema = self.resolved(schema)
-        if "properties" in schema:
-            return schema
+        yield schema
         for keyword in ("allOf", "anyOf", "oneOf"):
             for alternative in schema.get(keyword, ()):
-                if (found := self._find_object(alternative)) is not None:
-                    return found
+                yield from self._alternatives(alternative)
+
+    def _options(self, schema: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """The texts to choose from; an alternative that lists blanks (what counts as left out) is none of them."""
+        for alternative in self._alternatives(schema):
+            values = alternative.get("enum", ())
+            if values and all(isinstance(value, str) and value for value in values):
+                return tuple(values)
         return None
 
-    def enumeration(self, schema: Mapping[str, Any], name: str) -> Sequence[str]:
-        said = self.resolved(schema["properties"].get(name, {}))
-        if not said.get("enum"):
+    def enumeration(self, schema: Mapping[str, Any], name: str) -> tuple[str, ...]:
+        options = self._options(schema["properties"].get(name, {}))
+        if options is None:
             raise self.wrong(f"the request's {name}", "an enumeration is needed here; add enum")
-        values: Sequence[str] = said["enum"]
-        return values
+        return options
 
     def inputs(self, run: Mapping[str, Any]) -> Iterator[InputRule]:
         inputs = self._object_schema(run["properties"].get("inputs", {}), "the request's inputs")
         required = inputs.get("required", ())
         for name, schema in inputs["properties"].items():
-            options = self.resolved(schema).get("enum")
-            yield InputRule(name, name in required, tuple(options) if options else None)
+            yield InputRule(name, name in required, self._options(schema))

@@ -119,9 +119,7 @@ def wrong_rules(spec: dict[str, Any]) -> Iterator[str]:
         yield f"model_name is not one of {models} with the default {default}"
 
 
-def wrong_field(
-    spec: dict[str, Any], owner: dict[str, Any], name: str, *, required: bool, kind: str
-) -> Iterator[str]:
+def wrong_field(spec: dict[str, Any], owner: dict[str, Any], name: str, *, required: bool, kind: str) -> Iterator[str]:
     schema = resolved(spec, owner["properties"].get(name, {}))
     if schema.get("type") != {"json": "object"}.get(kind, kind):
         yield f"{name} is not of type {kind}"

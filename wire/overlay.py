@@ -2,8 +2,9 @@
 
 The rules, from https://spec.openapis.org/overlay/v1.0.0.html, "Action Object":
 
-1. A target is an RFC 9535 JSONPath. Supported here: child names (dotted, or quoted in brackets), indexes, wildcards, and
-   filters that compare or ask for members of ``@``, joined by ``&&``. Anything else is refused, never ignored.
+1. A target is an RFC 9535 JSONPath. Supported here: names (dotted, or quoted in brackets), indexes, wildcards,
+   descendants (``..``), and filters that compare or ask for members of ``@``, joined by ``&&``. Anything else is
+   refused, never ignored. (The libraries for all of it take 100 ms and more to import.)
 2. Targets are objects and arrays; a primitive cannot be a target.
 3. ``update`` on an object merges recursively: new properties are added, primitives replaced, objects merged, arrays
    within it concatenated (1.1 spells out the last point). On an array it is one entry to append.
@@ -162,6 +163,9 @@ def select(document: Any, path: str) -> list[Match]:
 def _steps(path: str) -> Iterator[_Step]:
     at = 1
     while at < len(path):
+        if path.startswith("..", at):
+            yield _descend
+            at += 2 if path.startswith("[", at + 2) else 1
         segment = re.compile(_SEGMENT).match(path, at)  # compiled at the first use, not at import; re keeps it
         if segment is None:
             raise ValueError(f"{path[at:]!r} is not understood; use .name, ['na-me'], [0], [*] and [?@.name=='x']")
@@ -180,6 +184,14 @@ def _step(segment: re.Match[str]) -> _Step:
     if said["filter"] is not None:
         return _filtered(_condition(said["filter"]))
     return _filtered(lambda value: True)
+
+
+def _descend(value: Any) -> Iterator[Match]:
+    """The node itself and all below it, parents first. The following step takes from each of them."""
+    yield Match(None, "..", value)
+    if isinstance(value, dict | list):
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _descend(child)
 
 
 def _child(name: str) -> _Step:
@@ -210,6 +222,8 @@ def _filtered(condition: Callable[[Any], bool]) -> _Step:
 
 def _condition(text: str) -> Callable[[Any], bool]:
     tests: list[Callable[[Any], bool]] = []
+    text = text.strip()
+    text = text[1:-1] if text.startswith("(") and text.endswith(")") else text
     at, more = 0, True
     while more:
         found = re.compile(_TEST).match(text, at)

@@ -1,14 +1,13 @@
 """The spec and its overlays, loaded, merged and checked: what both sides take their knowledge of the wire from.
 
-Three files are at work: ``openapi.yaml`` says what the vendor's document says; an overlay says what a host of one version
-does beside it; a user may bring either of his own. Whatever is wrong with one of them is a ``SpecError``, found here and
-not by the first request. Only PyYAML is imported, and only when a file is read.
+``openapi.yaml`` says what the vendor's document says; an overlay says what a host of one version does beside it; a user
+may bring either of his own. Whatever is wrong with one of them is a ``SpecError``, found here and not by the first
+request. Only PyYAML is imported, and only when a file is read.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from wire.overlay import OverlayError, apply_overlay, copied
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["HOST_VERSIONS", "SpecError", "bundled", "load", "load_yaml", "overlay_paths", "to_openapi_31"]
+__all__ = ["HOST_VERSIONS", "SpecError", "bundled", "check", "load", "load_yaml", "overlay_paths", "to_openapi_31"]
 
 _HERE = Path(__file__).resolve().parent
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
@@ -58,7 +57,7 @@ def bundled(name: str) -> Path:
 
 def _known_versions() -> tuple[str, ...]:
     try:
-        names = os.listdir(bundled("overlays"))
+        names = [path.name for path in bundled("overlays").iterdir()]
     except (SpecError, OSError):
         return ()
     versions = [name[5:-5] for name in names if name.startswith("dify-") and name.endswith(".yaml")]
@@ -232,21 +231,26 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
         except OverlayError as error:
             raise SpecError(path, error.place, error.message) from None
         last = path
-    checker = _Checker(last, document)
-    checker.check()
+    check(last, document)
     return document
+
+
+def check(path: Path, document: Mapping[str, Any]) -> None:
+    """Raise ``SpecError`` for the first rule of a merged ``document`` that cannot hold; ``path`` is only named."""
+    _Checker(path, document).check()
 
 
 def to_openapi_31(document: Mapping[str, Any]) -> dict[str, Any]:
     """The OpenAPI 3.1 form of ``document``, for tools that do not know 3.2; every other verdict stays the same.
 
-    The version is 3.1.1, and an ``itemSchema`` becomes ``x-item-schema`` beside the schema of a string.
+    The version is 3.1.1. An ``itemSchema`` becomes ``x-item-schema``, and the schema is a text or such an item: a tool
+    that judges the body as a whole sees a text, and one that judges each event (as schemathesis does) sees the items.
     """
     made = copied(document)
     made["openapi"] = "3.1.1"
     for holder in _holders_of_item_schema(made):
-        holder["x-item-schema"] = holder.pop("itemSchema")
-        holder.setdefault("schema", {"type": "string"})
+        item = holder["x-item-schema"] = holder.pop("itemSchema")
+        holder.setdefault("schema", {"anyOf": [{"type": "string"}, copied(item)]})
     assert isinstance(made, dict)
     return made
 
@@ -315,9 +319,9 @@ class _Checker:
 
     def check(self) -> None:
         self._walk(self._document, "")
-        self._operations()
         if "x-host" in self._document:
             _HostChecker(self._path, self._document["x-host"]).check()
+        self._operations()
 
     def _wrong(self, place: str, message: str) -> SpecError:
         return SpecError(self._path, place or "the top", message)
@@ -354,10 +358,10 @@ class _Checker:
         if not isinstance(reference, str) or not reference.startswith("#/"):
             raise self._wrong(place, f"$ref {reference!r} leads out of the document; write #/components/…")
         for name in reference[2:].split("/"):
-            name = name.replace("~1", "/").replace("~0", "~")
-            if not isinstance(target, dict) or name not in target:
-                raise self._wrong(place, f"$ref {reference} leads to nothing; add {name!r} or correct it")
-            target = target[name]
+            key = name.replace("~1", "/").replace("~0", "~")
+            if not isinstance(target, dict) or key not in target:
+                raise self._wrong(place, f"$ref {reference} leads to nothing; add {key!r} or correct it")
+            target = target[key]
         return target
 
     def _required(self, value: dict[str, Any], place: str, *, whole: bool) -> None:
@@ -387,7 +391,7 @@ class _Checker:
 
     def _operations(self) -> None:
         seen: dict[str, str] = {}
-        errors = self._document.get("x-host", {}).get("errors", {}) if "x-host" in self._document else None
+        errors = self._document["x-host"]["errors"] if "x-host" in self._document else None
         for path, item in self._document["paths"].items():
             if not isinstance(item, dict):
                 raise self._wrong(f"paths.{path}", "a mapping of methods is needed here; write one")
@@ -489,7 +493,7 @@ class _HostChecker:
         if error["body"].get("status", status) != status:
             raise SpecError(self._path, f"{place}.body.status", f"it differs from the status {status}; make them equal")
         if not _texts(error.get("evidence", [])) or not ("evidence" in error or "source" in error):
-            raise SpecError(self._path, place, "an error names its evidence or its source; add a list of exchanges")
+            raise SpecError(self._path, f"{place}.evidence", "an error names its evidence or source; add one")
 
 
 def _texts(value: Any) -> bool:

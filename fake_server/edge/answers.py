@@ -19,13 +19,17 @@ JSON = b"application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of the app. ``shared`` says whether pages of other origins may read it (CORS)."""
+    """A whole answer of the app.
+
+    ``shared`` says whether pages of other origins may read it (CORS), ``granted`` what a preflight is told on top of that.
+    """
 
     status: int
     content_type: bytes
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
     shared: bool = True
+    granted: tuple[tuple[bytes, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,25 +59,31 @@ class HostHeaders:
         self._allowed_methods = frozenset(method.encode() for method in spec.cors_methods)
         self._allowed_headers = frozenset(name.lower().encode() for name in spec.cors_headers)
 
-    def complete(self, own: Iterable[tuple[bytes, bytes]], request: Mapping[bytes, bytes], shared: bool) -> RawHeaders:
+    def complete(
+        self,
+        own: Iterable[tuple[bytes, bytes]],
+        request: Mapping[bytes, bytes],
+        shared: bool,
+        granted: Iterable[tuple[bytes, bytes]] = (),
+    ) -> RawHeaders:
         """``own`` headers, then those of CORS for the ``request`` headers (names in lower case), then the app's."""
-        return [*own, *(self._cors(request) if shared else ()), *self._always]
+        return [*own, *(self._cors(request, granted) if shared else ()), *self._always]
 
-    def preflight(self, request: Mapping[bytes, bytes]) -> RawHeaders:
+    def preflight(self, request: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
         """What CORS adds to an OPTIONS answer that a page asked for [C: cors_preflight_otherhdr]."""
         if request.get(b"access-control-request-method", b"").upper() not in self._allowed_methods:
-            return []
+            return ()
         asked = (name.strip() for name in request.get(b"access-control-request-headers", b"").split(b","))
         granted = b", ".join(sorted(name for name in asked if name.lower() in self._allowed_headers))
-        headers = [(b"Access-Control-Allow-Headers", granted)] if granted else []
-        return [*headers, (b"Access-Control-Allow-Methods", self._cors_methods)]
+        headers = ((b"Access-Control-Allow-Headers", granted),) if granted else ()
+        return (*headers, (b"Access-Control-Allow-Methods", self._cors_methods))
 
     @staticmethod
-    def _cors(request: Mapping[bytes, bytes]) -> RawHeaders:
+    def _cors(request: Mapping[bytes, bytes], granted: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
         origin = request.get(b"origin")
         if not origin:
-            return [(b"Access-Control-Allow-Origin", b"*")]
-        return [(b"Access-Control-Allow-Origin", origin), (b"Vary", b"Origin")]
+            return [(b"Access-Control-Allow-Origin", b"*"), *granted]
+        return [(b"Access-Control-Allow-Origin", origin), *granted, (b"Vary", b"Origin")]
 
 
 async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:

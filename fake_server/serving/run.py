@@ -13,22 +13,26 @@ import click
 
 from fake_server.app import create_app
 from fake_server.serving.logs import set_up_logging
-from fake_server.serving.server import Server, bind
-from fake_server.settings import Settings, SettingsError
+from fake_server.serving.server import Server, bind, check_certificate
+from fake_server.settings import Settings
 from fake_server.spec import HostSpec
 
 
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal ends it. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
     app = create_app(settings)
+    check_certificate(settings)
     sock = bind(settings)
     set_up_logging(settings.log_format)
     url = _url(settings, sock)
-    click.echo(_banner(settings, app.host.spec, url))
-    if settings.ready_file:
-        _write_ready_file(settings.ready_file, url, settings.api_keys[0])
+
+    def announce() -> None:
+        click.echo(_banner(settings, app.host.spec, url))
+        if settings.ready_file:
+            _write_ready_file(settings.ready_file, url, settings.api_keys[0])
+
     gc.freeze()
-    Server(app, settings).run(sockets=[sock])
+    Server(app, settings, announce).run(sockets=[sock])
 
 
 def _url(settings: Settings, sock: socket.socket) -> str:
@@ -41,11 +45,8 @@ def _write_ready_file(path: Path, url: str, api_key: str) -> None:
     """Whole or not at all: a reader that waits for the file never sees half of it."""
     content = json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()})
     half = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        half.write_text(content + "\n")
-        half.replace(path)
-    except OSError as error:
-        raise SettingsError("ready_file", f"{path} cannot be written: {error.strerror}") from error
+    half.write_text(content + "\n")
+    half.replace(path)
 
 
 def _banner(settings: Settings, spec: HostSpec, url: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
@@ -22,10 +23,11 @@ _GRACE_S = 5
 
 
 class Server(uvicorn.Server):
-    """Serves ``app`` on sockets that are already bound."""
+    """Serves ``app`` on bound sockets; ``on_listening`` is called once a signal would end it well."""
 
-    def __init__(self, app: FakeServer, settings: Settings) -> None:
+    def __init__(self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]) -> None:
         self._fake = app
+        self._on_listening = on_listening
         spec = app.host.spec
         super().__init__(
             uvicorn.Config(
@@ -43,6 +45,10 @@ class Server(uvicorn.Server):
                 ssl_keyfile=settings.ssl_keyfile,
             )
         )
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -68,8 +74,21 @@ def bind(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        where = f"{settings.host}:{settings.port}"
         raise SettingsError(
-            "port",
-            f"cannot listen on {settings.host}:{settings.port}: {reason}; use another --port, or 0 for any free one",
+            "port", f"cannot listen on {where}: {reason}; use another --port, or 0 for any free one"
         ) from error
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raise ``SettingsError`` where the files of TLS are no certificate with its key."""
+    if settings.ssl_certfile is None:
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.ssl_certfile, settings.ssl_keyfile)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{settings.ssl_certfile} and {settings.ssl_keyfile}"
+        raise SettingsError("ssl_certfile", f"{files} are no certificate with its key in PEM form: {error}") from error

@@ -1,0 +1,90 @@
+"""The documentation says what is true: its commands run, its tables are whole, its example is accepted."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from fake_server.cli import serve
+from fake_server.settings import DEFAULT_API_KEY, Settings
+from fake_server.workflow.load import load_workflow
+from tests.serving import ROOT, running_server
+from tests.tools import needed
+
+README = (ROOT / "README.md").read_text()
+OPTIONS = [parameter for parameter in serve.params if isinstance(parameter, click.Option)]
+
+
+def block(text: str, after: str, language: str) -> str:
+    """The first fenced block of ``language`` after the words ``after``."""
+    match = re.search(rf"```{language}\n(.*?)```", text[text.index(after) :], re.DOTALL)
+    assert match is not None
+    return match[1]
+
+
+def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
+    """The very commands, but for the port; what they print has the keys that the README shows."""
+    commands = block(README, "<!-- quickstart -->", "sh")
+    assert f"Bearer {DEFAULT_API_KEY}" in commands
+    with running_server("--speed", "instant") as server:
+        commands = commands.replace("http://127.0.0.1:6060", server.url)
+        needed("curl")
+        ended = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    shown = block(README, "cat answer.json", "json")
+    assert re.findall(r'"(\w+)":', ended.stdout) == re.findall(r'"(\w+)":', shown)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(option.opts[0]))
+def test_every_setting_is_in_the_table(option: click.Option) -> None:
+    table = (ROOT / "docs/settings.md").read_text()
+    row = next((line for line in table.splitlines() if line.startswith(f"| `{option.opts[0]}` |")), None)
+    assert row is not None
+    assert f"`{option.envvar}`" in row
+    default = getattr(Settings(), str(option.name), None)
+    if isinstance(default, str) and default:
+        assert f"`{default}`" in row
+
+
+def test_example_app_file_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "cats.yml"
+    path.write_text(block((ROOT / "docs/apps.md").read_text(), "# App files", "yaml"))
+    workflow = load_workflow(path)
+    assert workflow.name == "cats"
+    assert [variable.name for variable in workflow.variables] == ["prompt", "style"]
+
+
+def test_every_make_target_explains_itself_and_the_readme_names_those_of_the_work() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    assert phony is not None
+    for target in phony[1].split():
+        assert re.search(rf"^{target}:.* ## \S", makefile, re.MULTILINE), target
+    assert {"test", "check", "rhythm", "fuzz"} <= set(re.findall(r"^make (\w+)", README, re.MULTILINE))
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_exchanges_named_in_the_overlays_are_recorded() -> None:
+    """A page or overlay that names an exchange must not name one that nobody can look up."""
+    recorded = (ROOT / "recordings/dify-0.6.4/exchanges.jsonl").read_text()
+    for path in (ROOT / "overlays").glob("*.yaml"):
+        for action in yaml.safe_load(path.read_text())["actions"]:
+            for name in action.get("x-evidence", ()):
+                assert f'"name": "{name}"' in recorded, f"{path.name}: {name}"
+
+
+def test_ci_calls_the_readmes_own_command() -> None:
+    script = ROOT / ".ci/run"
+    assert os.access(script, os.X_OK)
+    assert re.search(r"^(\w+=\S+ )*make test$", script.read_text(), re.MULTILINE)

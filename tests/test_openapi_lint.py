@@ -1,0 +1,101 @@
+"""The spec is OpenAPI 3.2 by the validator's judgement: alone, with each version's overlays, and in its 3.1 form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
+
+from wire.spec import HOST_VERSIONS, load, load_yaml, overlay_paths, to_openapi_31
+
+ROOT = Path(__file__).resolve().parent.parent
+OVERLAYS = {"document": [], **{version: overlay_paths(version) for version in HOST_VERSIONS}}
+
+
+@pytest.fixture(params=OVERLAYS)
+def document(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return load(ROOT / "openapi.yaml", OVERLAYS[request.param])
+
+
+def keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+        for child in value.values():
+            yield from keys(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from keys(child)
+
+
+def test_the_spec_is_valid_openapi_32(document: dict[str, Any]) -> None:
+    """No tool that knows 3.2 refuses the spec, with or without an overlay."""
+    assert document["openapi"] == "3.2.0"
+    assert [error.message for error in OpenAPIV32SpecValidator(document).iter_errors()] == []
+
+
+def test_the_31_form_is_valid_openapi_31(document: dict[str, Any]) -> None:
+    """Older tools get a form of their own: valid 3.1, no itemSchema, and nothing else changed."""
+    form = to_openapi_31(document)
+    assert [error.message for error in OpenAPIV31SpecValidator(form).iter_errors()] == []
+    assert "itemSchema" not in set(keys(form))
+    assert set(keys(document)) - set(keys(form)) == {"itemSchema"}
+    stream = form["paths"]["/v1/workflows/run"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    assert stream["x-item-schema"] == {"$ref": "#/components/schemas/StreamFrame"}
+    assert stream["schema"] == {"anyOf": [{"type": "string"}, stream["x-item-schema"]]}
+    assert form["components"] == document["components"]
+
+
+def test_the_31_form_leaves_the_document_alone(document: dict[str, Any]) -> None:
+    """Deriving the older form changes nothing in what it is derived from."""
+    to_openapi_31(document)
+    assert "itemSchema" in set(keys(document))
+
+
+def test_the_spec_keeps_to_what_its_tools_can_do(document: dict[str, Any]) -> None:
+    """prefixItems breaks schemathesis, and a $ref out of the file breaks a spec that is one file."""
+    assert "prefixItems" not in set(keys(document))
+    assert all(reference.startswith("#/") for reference in references(document))
+
+
+def references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("$ref"), str):
+            yield value["$ref"]
+        for child in value.values():
+            yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from references(child)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "overlays").glob("*.yaml")), ids=lambda path: path.name)
+def test_an_overlay_is_named_after_its_host_version(path: Path) -> None:
+    """The file's name, its info and the merged x-host name one version, and the overlay says what it extends."""
+    overlay = load_yaml(path)
+    assert isinstance(overlay, dict)
+    version = path.stem.removeprefix("dify-")
+    assert (overlay["info"]["version"], overlay["extends"]) == (version, "../openapi.yaml")
+    assert load(ROOT / "openapi.yaml", overlay_paths(version))["x-host"]["version"] == version
+
+
+def test_every_operation_has_a_name_a_user_and_its_errors() -> None:
+    """What the fake is compiled from is said on each operation of a host version."""
+    merged = load(ROOT / "openapi.yaml", overlay_paths("0.6.4"))
+    operations = {
+        said["operationId"]: (path, method, said)
+        for path, item in merged["paths"].items()
+        for method, said in item.items()
+        if method in ("get", "post")
+    }
+    assert set(operations) == {
+        *("runWorkflow", "getToolFile", "stopWorkflowTask", "getParameters", "getMeta", "getInfo", "getIndex"),
+        *("uploadFile", "getImagePreview", "listConversations", "listMessages", "sendChatMessage"),
+        *("sendCompletionMessage", "audioToText", "textToAudio", "listDatasets", "createDataset"),
+    }
+    for path, _, said in operations.values():
+        keyed = path.startswith("/v1/") and path != "/v1/"
+        assert said["security"] == ([{"bearer": []}] if keyed else [])
+        assert {"x-user", "x-user-required", "x-errors"} <= said.keys()

@@ -1,0 +1,22 @@
+"""Programs that some tests need and a machine may lack."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+STRICT = "STRICT_TOOLS"
+"""Set in CI, where everything is installed: a missing program then fails the test instead of skipping it."""
+
+
+def needed(program: str) -> str:
+    """The path of ``program``; skips the test where it is missing, or fails it under ``STRICT_TOOLS``."""
+    path = shutil.which(program)
+    if path is None:
+        reason = f"{program} is not installed"
+        if os.environ.get(STRICT):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
