@@ -1,6 +1,6 @@
 """``make redocly``: a second opinion on spec and overlays, and on the way in which overlays are applied.
 
-Redocly lints the document, each overlay and both merged forms, looks into ``itemSchema`` where the validator of the tests
+Redocly lints the document, each overlay and both merged forms, looks into ``itemSchema`` where the tests' validator
 does not, and has an overlay applier of its own, whose result must equal ours in content and in the order of keys. Node
 comes from the machine, or from a PyPI wheel where it has none.
 """
