@@ -45,7 +45,7 @@ format: install ## put the code in its form
 
 lock: install ## renew both lock files from pyproject.toml
 	$(COMPILE) --extra build --output-file requirements.lock pyproject.toml
-	$(COMPILE) --extra build --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra build --extra contract --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 redocly: install ## a second opinion on spec and overlays (fetches Redocly from the npm registry)
 	$(BIN)/python -m tests.redocly

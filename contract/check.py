@@ -1,0 +1,65 @@
+"""A check: a named claim about a host, and where it is written that the claim holds."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contract.target import Target
+
+Claim = Callable[["Target"], None]
+
+
+class Level(IntEnum):
+    """On whose authority a claim stands. The first two fail a run; a version's differences are reported."""
+
+    DOCUMENT = 1
+    HOST = 2
+    VERSION = 3
+
+
+class Power(StrEnum):
+    """What a target can lend beyond its address and key."""
+
+    SECRET = "its SECRET_KEY (--secret-key)"
+    CHAT_KEY = "the key of a chat app (--app KEY=chat)"
+    UNPUBLISHED_KEY = "the key of an unpublished app (--app KEY=unpublished)"
+    DISABLED_KEY = "the key of a disabled app (--app KEY=disabled)"
+    DELETED_KEY = "the key of a deleted app (--app KEY=deleted)"
+    FINITE_SPEED = "a streaming run of 1.5 s or more on the wall"
+    ALL_MODELS = "runs for every model (--all-models)"
+    FREE_RUNS = "runs that cost nothing (--free-runs)"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict`` or returns."""
+
+    name: str
+    claim: str
+    level: Level
+    source: str
+    needs: tuple[Power, ...]
+    judge: Claim
+
+
+CHECKS: dict[str, Check] = {}
+"""Every check by its name, in the order of their files."""
+
+
+def check(level: Level, source: str, *needs: Power) -> Callable[[Claim], Claim]:
+    """Register a function of a ``Target`` as a check: its name is the claim, its docstring one sentence."""
+
+    def register(judge: Claim) -> Claim:
+        name = judge.__name__
+        claim = inspect.getdoc(judge)
+        assert claim, f"{name} needs a sentence"
+        assert name not in CHECKS, f"{name} is there twice"
+        CHECKS[name] = Check(name, claim, level, source, needs, judge)
+        return judge
+
+    return register

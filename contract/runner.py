@@ -1,0 +1,111 @@
+"""Runs checks against a target and collects their verdicts; one check's trouble never hides another's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from contract.check import Check, Level
+from contract.exchange import Exchange
+from contract.failures import ContractBroken, NotApplicable, NotRun
+from contract.target import Target
+
+_AT_ONCE = 4
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    HELD = "held"
+    BROKEN = "broken"
+    NOT_APPLICABLE = "not applicable"
+    NOT_RUN = "not run"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check's verdict. ``expected`` and ``got`` are empty but for a broken promise."""
+
+    check: Check
+    outcome: Outcome
+    seconds: float = 0.0
+    reason: str = ""
+    expected: str = ""
+    got: str = ""
+    why: str = ""
+    exchange: Exchange | None = None
+
+    def fails(self, strict_observed: bool = False) -> bool:
+        """Whether this result fails a run: a version's difference does so only on request."""
+        if self.outcome in (Outcome.NOT_RUN, Outcome.ERROR):
+            return True
+        return self.outcome is Outcome.BROKEN and (self.check.level is not Level.VERSION or strict_observed)
+
+
+def run_checks(
+    target: Target,
+    checks: Sequence[Check],
+    on_result: Callable[[Result], None] = lambda _: None,
+    fail_fast: bool = False,
+    strict_observed: bool = False,
+) -> list[Result]:
+    """The results of ``checks`` in their order. ``on_result`` hears of each as it comes, for a progress bar.
+
+    Checks that share evidence wait for it together; the rest runs side by side. After a failure with ``fail_fast`` what has
+    not begun is not run. On KeyboardInterrupt the results so far are in the exception's ``results``.
+    """
+    results: dict[str, Result] = {}
+
+    def record(result: Result) -> None:
+        results[result.check.name] = result
+        on_result(result)
+
+    try:
+        for result in _in_parallel(target, checks):
+            record(result)
+            if fail_fast and result.fails(strict_observed):
+                break
+    except KeyboardInterrupt as interrupt:
+        interrupt.results = _complete(checks, results, "interrupted")  # type: ignore[attr-defined]
+        raise
+    return _complete(checks, results, "an earlier check failed (--fail-fast)")
+
+
+def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in checks]
+        for future in waiting:
+            yield future.result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _complete(checks: Sequence[Check], results: dict[str, Result], reason: str) -> list[Result]:
+    return [results.get(check.name) or Result(check, Outcome.NOT_RUN, reason=reason) for check in checks]
+
+
+def judge(check: Check, target: Target) -> Result:
+    """One check's result; nothing it raises gets out."""
+    began = time.monotonic()
+    try:
+        for power in check.needs:
+            target.require(power)
+        check.judge(target)
+    except ContractBroken as broken:
+        seconds = time.monotonic() - began
+        return Result(
+            check, Outcome.BROKEN, seconds, broken.reason, broken.expected, broken.got, broken.why, broken.exchange
+        )
+    except NotApplicable as verdict:
+        return Result(check, Outcome.NOT_APPLICABLE, time.monotonic() - began, verdict.reason)
+    except NotRun as verdict:
+        return Result(check, Outcome.NOT_RUN, time.monotonic() - began, verdict.reason, exchange=verdict.exchange)
+    except Exception as error:  # noqa: BLE001  # a host may send what no check foresaw; that is a finding, not a traceback
+        reason = f"the check itself stumbled: {type(error).__name__}: {error}"
+        return Result(check, Outcome.ERROR, time.monotonic() - began, reason)
+    return Result(check, Outcome.HELD, time.monotonic() - began)

@@ -1,0 +1,203 @@
+"""A host to be judged: what it lends, what it has been asked, and the evidence that checks share.
+
+Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched once and
+kept, so that checks share runs; each accepted run counts against the budget, whoever caused it, and after three requests in a
+row without an answer the host is not asked again.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from contract.check import Power
+from contract.exchange import Exchange, Request
+from contract.failures import NotApplicable, NotRun
+from contract.signature import SignedUrl, parse_url
+from contract.sse import Frame, split_frames
+
+RUN_PATH = "/v1/workflows/run"
+PROMPT = "一个胸有成竹的男人"
+"""The document's own prompt (document line 38); the recorded runs have it too."""
+
+USER = "alg123"
+FINITE_SPEED_S = 1.5
+SILENT_AFTER = 3
+DEFAULT_MAX_RUNS = 6
+_UNSET: Any = object()
+
+
+class Transport(Protocol):
+    """Sends a request and returns all that came back; never raises for what a host does."""
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lent:
+    """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a key."""
+
+    api_key: str
+    secret: str | None = None
+    app_keys: Mapping[str, str] = field(default_factory=dict)
+    all_models: bool = False
+    free_runs: bool = False
+    max_runs: int | None = DEFAULT_MAX_RUNS
+    seed: int = 0
+
+
+_APP_POWERS = {
+    Power.CHAT_KEY: "chat",
+    Power.UNPUBLISHED_KEY: "unpublished",
+    Power.DISABLED_KEY: "disabled",
+    Power.DELETED_KEY: "deleted",
+}
+
+
+class Target:
+    """One host during one run of the suite. Safe to be used from several threads."""
+
+    def __init__(self, transport: Transport, lent: Lent) -> None:
+        self._transport = transport
+        self.lent = lent
+        self.exchanges: list[Exchange] = []
+        self._lock = threading.RLock()
+        self._shared: dict[str, Any] = {}
+        self._accepted_runs = 0
+        self._silent_in_a_row = 0
+
+    # Asking ---------------------------------------------------------------------------------------------------------
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        """Send ``request`` and keep the exchange. Raises ``NotRun`` where the host is not to be asked any more."""
+        self._admit(request)
+        exchange = self._transport.send(request, on_chunk)
+        with self._lock:
+            self.exchanges.append(exchange)
+            self._silent_in_a_row = 0 if exchange.status is not None else self._silent_in_a_row + 1
+            self._accepted_runs += is_accepted_run(exchange)
+        return exchange
+
+    def _admit(self, request: Request) -> None:
+        with self._lock:
+            if self._silent_in_a_row >= SILENT_AFTER:
+                raise NotRun(f"the host left {SILENT_AFTER} requests in a row without an answer and is not asked again")
+            if may_run(request) and self.lent.max_runs is not None and self._accepted_runs >= self.lent.max_runs:
+                raise NotRun(f"the budget of {self.lent.max_runs} accepted runs is spent (--max-runs)")
+
+    @property
+    def accepted_runs(self) -> int:
+        return self._accepted_runs
+
+    def run_request(self, key: str | None = None, **changes: Any) -> Request:
+        """A run of the document's kind; ``changes`` replace fields of the body, and a value of ``LEFT_OUT`` drops one."""
+        body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER, **changes}
+        body = {name: value for name, value in body.items() if value is not LEFT_OUT}
+        return self.json_request("POST", RUN_PATH, body, key)
+
+    def json_request(self, method: str, path: str, body: Any, key: str | None = None) -> Request:
+        """A request with a JSON body and a key (the target's own where none is given)."""
+        return self.raw_request(method, path, json.dumps(body, ensure_ascii=False).encode(), key)
+
+    def raw_request(self, method: str, path: str, body: bytes, key: str | None = None) -> Request:
+        """As ``json_request``, with a body of any bytes that says it is JSON."""
+        headers = (("Authorization", f"Bearer {key or self.lent.api_key}"), ("Content-Type", "application/json"))
+        return Request(method, path, headers, body)
+
+    def get_request(self, path: str, key: str | None = None, method: str = "GET") -> Request:
+        """A request without a body, with a key."""
+        return Request(method, path, (("Authorization", f"Bearer {key or self.lent.api_key}"),))
+
+    # Shared evidence ------------------------------------------------------------------------------------------------
+
+    def shared(self, name: str, fetch: Callable[[], Any]) -> Any:
+        """What ``fetch`` returned the first time under ``name``; a ``Verdict`` that it raised is raised again."""
+        with self._lock:
+            found = self._shared.get(name, _UNSET)
+            if found is _UNSET:
+                try:
+                    found = fetch()
+                except Exception as verdict:
+                    found = verdict
+                self._shared[name] = found
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    # Powers ---------------------------------------------------------------------------------------------------------
+
+    def require(self, power: Power) -> None:
+        """Raise ``NotApplicable`` where the target does not lend ``power``."""
+        if not self._lends(power):
+            raise NotApplicable(f"needs {power}")
+
+    def _lends(self, power: Power) -> bool:
+        if power in _APP_POWERS:
+            return _APP_POWERS[power] in self.lent.app_keys
+        match power:
+            case Power.SECRET:
+                return self.lent.secret is not None
+            case Power.ALL_MODELS:
+                return self.lent.all_models
+            case Power.FREE_RUNS:
+                return self.lent.free_runs
+            case Power.FINITE_SPEED:
+                return self._is_slow()
+        return False
+
+    def _is_slow(self) -> bool:
+        from contract.evidence import stream
+
+        return stream(self).exchange.seconds >= FINITE_SPEED_S
+
+    def app_key(self, power: Power) -> str:
+        """The key that ``power`` stands for."""
+        return self.lent.app_keys[_APP_POWERS[power]]
+
+
+LEFT_OUT: Any = object()
+"""In the changes to a run request: leave the field out."""
+
+
+def may_run(request: Request) -> bool:
+    """Whether a host, however lenient, could take ``request`` for a run."""
+    return request.method == "POST" and request.path.partition("?")[0].rstrip("/").endswith("/workflows/run")
+
+
+def is_accepted_run(exchange: Exchange) -> bool:
+    """Whether the host ran a workflow for it: any 200 on the run's path."""
+    return may_run(exchange.request) and exchange.status == 200
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A streaming answer taken apart. ``tail`` is what came after the last whole frame."""
+
+    exchange: Exchange
+    frames: tuple[Frame, ...]
+    tail: bytes
+
+    @classmethod
+    def of(cls, exchange: Exchange) -> Stream:
+        frames, tail = split_frames(exchange.chunks)
+        return cls(exchange, tuple(frames), tail)
+
+    @property
+    def said(self) -> list[tuple[Frame, Mapping[str, Any]]]:
+        """The data frames with their JSON, pings left out."""
+        return [(frame, frame.data) for frame in self.frames if frame.data is not None]
+
+    def events(self, name: str) -> list[Mapping[str, Any]]:
+        """The ``data`` of each event of that name."""
+        return [
+            said["data"] for _, said in self.said if said.get("event") == name and isinstance(said.get("data"), dict)
+        ]
+
+
+def file_urls(outputs: Any) -> list[SignedUrl | None]:
+    """The URLs of the file objects among ``outputs``; None for one that has not the host's form."""
+    files = (outputs or {}).get("files") if isinstance(outputs, dict) else None
+    return [parse_url(str(file.get("url"))) for file in files or () if isinstance(file, dict)]
