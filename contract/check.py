@@ -25,7 +25,7 @@ class Level(IntEnum):
 class Power(StrEnum):
     """What a target can lend beyond its address and key."""
 
-    SECRET = "its SECRET_KEY (--secret-key)"
+    SECRET = "its SECRET_KEY (--secret-key)"  # noqa: S105  # a description
     CHAT_KEY = "the key of a chat app (--app KEY=chat)"
     UNPUBLISHED_KEY = "the key of an unpublished app (--app KEY=unpublished)"
     DISABLED_KEY = "the key of a disabled app (--app KEY=disabled)"
@@ -37,7 +37,7 @@ class Power(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict`` or returns."""
+    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict`` or not."""
 
     name: str
     claim: str

@@ -32,7 +32,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and all that came back. ``broken`` says how the answer broke off; ``status`` is None without any answer.
+    """One request and all that came back. ``broken`` says how the answer broke off; ``status`` is None without any.
 
     ``sent_at`` is in unix seconds; ``seconds`` is how long the whole exchange took.
     """

@@ -1,4 +1,4 @@
-"""Requests over HTTP, raw: no decoding, no redirects, no retries, every chunk with its time, and bounds on all of it."""
+"""Requests over HTTP, raw: no decoding, no redirects, no retries, every chunk with its time, and all of it bounded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CONNECT_S = 10.0
 
 
 class HttpTransport:
-    """Sends requests to ``base_url``. ``timeout_s`` bounds one request with its whole answer, however slowly it drips."""
+    """Sends requests to ``base_url``. ``timeout_s`` bounds a request with its whole answer, however slowly it drips."""
 
     def __init__(self, base_url: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self._base_url = base_url.rstrip("/")

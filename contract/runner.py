@@ -55,8 +55,8 @@ def run_checks(
 ) -> list[Result]:
     """The results of ``checks`` in their order. ``on_result`` hears of each as it comes, for a progress bar.
 
-    Checks that share evidence wait for it together; the rest runs side by side. After a failure with ``fail_fast`` what has
-    not begun is not run. On KeyboardInterrupt the results so far are in the exception's ``results``.
+    Checks that share evidence wait for it together; the rest runs side by side. After a failure with ``fail_fast`` what
+    has not begun is not run. On KeyboardInterrupt the results so far are in the exception's ``results``.
     """
     results: dict[str, Result] = {}
 
@@ -105,7 +105,7 @@ def judge(check: Check, target: Target) -> Result:
         return Result(check, Outcome.NOT_APPLICABLE, time.monotonic() - began, verdict.reason)
     except NotRun as verdict:
         return Result(check, Outcome.NOT_RUN, time.monotonic() - began, verdict.reason, exchange=verdict.exchange)
-    except Exception as error:  # noqa: BLE001  # a host may send what no check foresaw; that is a finding, not a traceback
+    except Exception as error:  # a host may send what no check foresaw; that is a finding, not a traceback
         reason = f"the check itself stumbled: {type(error).__name__}: {error}"
         return Result(check, Outcome.ERROR, time.monotonic() - began, reason)
     return Result(check, Outcome.HELD, time.monotonic() - began)

@@ -1,7 +1,7 @@
 """Server-Sent Events as they arrive: frames of raw bytes with their times, and what a strict parser makes of them.
 
-Own code on purpose: published readers drop frames without data, split on other line ends or emit half a frame, and a check
-must see exactly what was sent. Decoding follows the WHATWG algorithm (event stream interpretation).
+Own code on purpose: published readers drop frames without data, split on other line ends or emit half a frame, and a
+check must see exactly what was sent. Decoding follows the WHATWG algorithm (event stream interpretation).
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def split_frames(chunks: Iterable[Chunk]) -> tuple[list[Frame], bytes]:
 
 def decoded(raw: bytes) -> Iterator[tuple[str, str]]:
     """The (event type, data) that a strict EventSource dispatches: nothing for a block without a data line."""
-    kind, data = "message", []
+    kind = "message"
+    data: list[str] = []
     text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         if not line:

@@ -1,8 +1,8 @@
 """A host to be judged: what it lends, what it has been asked, and the evidence that checks share.
 
-Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched once and
-kept, so that checks share runs; each accepted run counts against the budget, whoever caused it, and after three requests in a
-row without an answer the host is not asked again.
+Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched once
+and kept, so that checks share runs; each accepted run counts against the budget, whoever caused it, and after three
+requests in a row without an answer the host is not asked again.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Target:
         return self._accepted_runs
 
     def run_request(self, key: str | None = None, **changes: Any) -> Request:
-        """A run of the document's kind; ``changes`` replace fields of the body, and a value of ``LEFT_OUT`` drops one."""
+        """A run of the document's kind; ``changes`` replace fields of the body, the value ``LEFT_OUT`` drops one."""
         body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER, **changes}
         body = {name: value for name, value in body.items() if value is not LEFT_OUT}
         return self.json_request("POST", RUN_PATH, body, key)
