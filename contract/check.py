@@ -37,7 +37,7 @@ class Power(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict`` or not."""
+    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict``."""
 
     name: str
     claim: str

@@ -1,8 +1,8 @@
 """A host to be judged: what it lends, what it has been asked, and the evidence that checks share.
 
-Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched once
-and kept, so that checks share runs; each accepted run counts against the budget, whoever caused it, and after three
-requests in a row without an answer the host is not asked again.
+Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched
+once and kept, so that checks share runs; each accepted run counts against the budget, whoever caused it, and after
+three requests in a row without an answer the host is not asked again.
 """
 
 from __future__ import annotations
