@@ -9,10 +9,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock redocly rhythm fuzz
+.PHONY: help install run test check format lock contract contract-real redocly rhythm fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## set up .venv from the lock files, tools for development included
 
@@ -46,6 +46,12 @@ format: install ## put the code in its form
 lock: install ## renew both lock files from pyproject.toml
 	$(COMPILE) --extra build --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra build --extra contract --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+
+contract: install ## every check against the fake at speed 10, with every power lent (ARGS="--html F" adds flags)
+	@$(BIN)/python -m tests.contract.full $(ARGS)
+
+contract-real: install ## every check against BASE_URL with CONTRACT_API_KEY; says what it costs, and asks
+	@$(BIN)/contract run --base-url "$(BASE_URL)" --confirm $(ARGS)
 
 redocly: install ## a second opinion on spec and overlays (fetches Redocly from the npm registry)
 	$(BIN)/python -m tests.redocly

@@ -6,12 +6,13 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from contract.target import Target
 
 Claim = Callable[["Target"], None]
+_Asks = TypeVar("_Asks", bound=Callable[..., Any])
 
 
 class Level(IntEnum):
@@ -35,9 +36,21 @@ class Power(StrEnum):
     FREE_RUNS = "runs that cost nothing (--free-runs)"
 
 
+class Turn(IntEnum):
+    """When a check is judged: refusals cost nothing on a true host, so that they come before a budget is spent."""
+
+    REFUSALS = 1
+    RUNS = 2
+    GENERATED_RUNS = 3
+    EXCHANGES = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict``."""
+    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict``.
+
+    A ``slow`` check imports schemathesis and can be left out.
+    """
 
     name: str
     claim: str
@@ -45,13 +58,17 @@ class Check:
     source: str
     needs: tuple[Power, ...]
     judge: Claim
+    turn: Turn = Turn.RUNS
+    slow: bool = False
 
 
 CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order of their files."""
 
 
-def check(level: Level, source: str, *needs: Power) -> Callable[[Claim], Claim]:
+def check(
+    level: Level, source: str, *needs: Power, turn: Turn = Turn.RUNS, slow: bool = False
+) -> Callable[[Claim], Claim]:
     """Register a function of a ``Target`` as a check: its name is the claim, its docstring one sentence."""
 
     def register(judge: Claim) -> Claim:
@@ -59,7 +76,22 @@ def check(level: Level, source: str, *needs: Power) -> Callable[[Claim], Claim]:
         claim = inspect.getdoc(judge)
         assert claim, f"{name} needs a sentence"
         assert name not in CHECKS, f"{name} is there twice"
-        CHECKS[name] = Check(name, claim, level, source, needs, judge)
+        CHECKS[name] = Check(name, claim, level, source, needs, judge, turn, slow)
         return judge
 
     return register
+
+
+def costs(runs: int) -> Callable[[_Asks], _Asks]:
+    """Mark what asks a host for ``runs`` pictures, so that they can be counted beforehand (``contract.plan``)."""
+
+    def mark(asks: _Asks) -> _Asks:
+        asks.__dict__["runs"] = runs
+        return asks
+
+    return mark
+
+
+def refusal_check(level: Level, source: str, *needs: Power) -> Callable[[Claim], Claim]:
+    """As ``check``, for what asks for nothing that a true host would run."""
+    return check(level, source, *needs, turn=Turn.REFUSALS)

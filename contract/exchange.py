@@ -8,6 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def loads(text: bytes | str) -> Any:
+    """``text`` as JSON. Raises ``ValueError`` for whatever is none, absurd nesting included."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply to be read as JSON") from None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request as a check wants it sent; header names in their usual spelling, ``path`` with its query."""
@@ -34,7 +42,8 @@ class Chunk:
 class Exchange:
     """One request and all that came back. ``broken`` says how the answer broke off; ``status`` is None without any.
 
-    ``sent_at`` is in unix seconds; ``seconds`` is how long the whole exchange took.
+    ``sent_at`` is in unix seconds; ``seconds`` is how long the whole exchange took. ``timed_out`` and ``connected``
+    tell a host that keeps us waiting from one that breaks off, and from one that is not there.
     """
 
     request: Request
@@ -44,6 +53,8 @@ class Exchange:
     broken: str | None = None
     sent_at: float = 0.0
     seconds: float = 0.0
+    timed_out: bool = False
+    connected: bool = True
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -67,7 +78,7 @@ class Exchange:
 
     def json(self) -> Any:
         """The body as JSON. Raises ``ValueError`` where it is none."""
-        return json.loads(self.body)
+        return loads(self.body)
 
     def json_object(self) -> Mapping[str, Any]:
         """The body as a JSON object; an empty one where it is none."""

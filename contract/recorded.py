@@ -48,14 +48,20 @@ class RecordedTransport:
 def load_exchanges(path: Path) -> list[tuple[str, Exchange]]:
     """The exchanges of a recording in JSON Lines, each with its name.
 
-    Left out are those that cannot be judged: without the whole request, or with a binary answer kept as a digest only.
+    Left out are those that cannot be judged: without the whole request, or with a binary answer kept as a digest only;
+    and those that no client asks again: HTTP/1.1 without a Host.
     """
     recorded = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     return [
         (one["name"], _exchange(one))
         for one in recorded
-        if not one.get("request_truncated") and not one.get("body_len")
+        if not one.get("request_truncated") and not one.get("body_len") and not _lacks_host(one["request"])
     ]
+
+
+def _lacks_host(raw: str) -> bool:
+    head = raw.partition("\r\n\r\n")[0].lower()
+    return head.partition("\r\n")[0].endswith("http/1.1") and "\r\nhost:" not in head
 
 
 def _exchange(one: Mapping[str, Any]) -> Exchange:
@@ -82,7 +88,9 @@ def _chunks(one: Mapping[str, Any]) -> Iterable[Chunk]:
     if not times:
         return [Chunk(one["seconds"], body)] if body else []
     frames = body.split(b"\n\n")
-    return [Chunk(at_s, frame + b"\n\n") for at_s, frame in zip(times, frames, strict=False)]
+    ended_s = one["seconds"]  # of a stream over HTTP/1.0 only its end was timed
+    pairs = zip(times, frames, strict=False)
+    return [Chunk(ended_s if at_s is None else at_s, frame + b"\n\n") for at_s, frame in pairs]
 
 
 def _identity(request: Request) -> Any:

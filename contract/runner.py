@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.check import Check, Level
+from contract.check import Check, Level, Turn
 from contract.exchange import Exchange
 from contract.failures import ContractBroken, NotApplicable, NotRun
 from contract.target import Target
@@ -28,7 +28,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One check's verdict. ``expected`` and ``got`` are empty but for a broken promise."""
+    """One check's verdict. ``expected`` and ``got`` are empty but for a broken promise.
+
+    ``level`` is the authority of a broken promise.
+    """
 
     check: Check
     outcome: Outcome
@@ -38,12 +41,18 @@ class Result:
     got: str = ""
     why: str = ""
     exchange: Exchange | None = None
+    level: Level | None = None
 
     def fails(self, strict_observed: bool = False) -> bool:
         """Whether this result fails a run: a version's difference does so only on request."""
         if self.outcome in (Outcome.NOT_RUN, Outcome.ERROR):
             return True
-        return self.outcome is Outcome.BROKEN and (self.check.level is not Level.VERSION or strict_observed)
+        return self.outcome is Outcome.BROKEN and (not self.is_version_difference or strict_observed)
+
+    @property
+    def is_version_difference(self) -> bool:
+        """Whether the host only does as another recorded version than the reference does."""
+        return self.outcome is Outcome.BROKEN and (self.level or self.check.level) is Level.VERSION
 
 
 def run_checks(
@@ -78,9 +87,11 @@ def run_checks(
 def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in checks]
-        for future in waiting:
-            yield future.result()
+        for turn in Turn:
+            of_turn = (check for check in checks if check.turn is turn)
+            waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in of_turn]
+            for future in waiting:
+                yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -98,9 +109,9 @@ def judge(check: Check, target: Target) -> Result:
         check.judge(target)
     except ContractBroken as broken:
         seconds = time.monotonic() - began
-        return Result(
-            check, Outcome.BROKEN, seconds, broken.reason, broken.expected, broken.got, broken.why, broken.exchange
-        )
+        level = broken.level or min(check.level, Level.HOST)
+        told = (broken.reason, broken.expected, broken.got, broken.why, broken.exchange, level)
+        return Result(check, Outcome.BROKEN, seconds, *told)
     except NotApplicable as verdict:
         return Result(check, Outcome.NOT_APPLICABLE, time.monotonic() - began, verdict.reason)
     except NotRun as verdict:

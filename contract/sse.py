@@ -6,12 +6,11 @@ check must see exactly what was sent. Decoding follows the WHATWG algorithm (eve
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.exchange import Chunk
+from contract.exchange import Chunk, loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Frame:
         if not self.raw.startswith(b"data: "):
             return None
         try:
-            value = json.loads(self.raw[6:])
+            value = loads(self.raw[6:])
         except ValueError:
             return None
         return value if isinstance(value, dict) else None

@@ -27,6 +27,7 @@ USER = "alg123"
 FINITE_SPEED_S = 1.5
 SILENT_AFTER = 3
 DEFAULT_MAX_RUNS = 6
+DEFAULT_TIMEOUT_S = 120.0
 _UNSET: Any = object()
 
 
@@ -64,9 +65,11 @@ class Target:
         self._transport = transport
         self.lent = lent
         self.exchanges: list[Exchange] = []
-        self._lock = threading.RLock()
+        self._changed = threading.Condition()
         self._shared: dict[str, Any] = {}
+        self._fetching: dict[str, threading.RLock] = {}
         self._accepted_runs = 0
+        self._runs_under_way = 0
         self._silent_in_a_row = 0
 
     # Asking ---------------------------------------------------------------------------------------------------------
@@ -74,19 +77,37 @@ class Target:
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
         """Send ``request`` and keep the exchange. Raises ``NotRun`` where the host is not to be asked any more."""
         self._admit(request)
-        exchange = self._transport.send(request, on_chunk)
-        with self._lock:
-            self.exchanges.append(exchange)
-            self._silent_in_a_row = 0 if exchange.status is not None else self._silent_in_a_row + 1
-            self._accepted_runs += is_accepted_run(exchange)
+        exchange = None
+        try:
+            exchange = self._transport.send(request, on_chunk)
+        finally:
+            self._note(request, exchange)
         return exchange
 
     def _admit(self, request: Request) -> None:
-        with self._lock:
+        with self._changed:
+            if may_run(request):
+                self._await_budget()
             if self._silent_in_a_row >= SILENT_AFTER:
                 raise NotRun(f"the host left {SILENT_AFTER} requests in a row without an answer and is not asked again")
-            if may_run(request) and self.lent.max_runs is not None and self._accepted_runs >= self.lent.max_runs:
-                raise NotRun(f"the budget of {self.lent.max_runs} accepted runs is spent (--max-runs)")
+            self._runs_under_way += may_run(request)
+
+    def _await_budget(self) -> None:
+        """Wait while the answers under way may spend the rest of the budget; raise ``NotRun`` where it is spent."""
+        limit = self.lent.max_runs
+        while limit is not None and self._accepted_runs + self._runs_under_way >= limit:
+            if self._accepted_runs >= limit:
+                raise NotRun(f"the budget of {limit} accepted runs is spent (--max-runs)")
+            self._changed.wait()
+
+    def _note(self, request: Request, exchange: Exchange | None) -> None:
+        with self._changed:
+            self._runs_under_way -= may_run(request)
+            if exchange is not None:
+                self.exchanges.append(exchange)
+                self._silent_in_a_row = self._silent_in_a_row + 1 if left_waiting(exchange) else 0
+                self._accepted_runs += may_have_run(exchange)
+            self._changed.notify_all()
 
     @property
     def accepted_runs(self) -> int:
@@ -115,7 +136,9 @@ class Target:
 
     def shared(self, name: str, fetch: Callable[[], Any]) -> Any:
         """What ``fetch`` returned the first time under ``name``; a ``Verdict`` that it raised is raised again."""
-        with self._lock:
+        with self._changed:
+            fetching = self._fetching.setdefault(name, threading.RLock())
+        with fetching:  # one lock a name: whoever fetches sends from other threads, and the rest goes on meanwhile
             found = self._shared.get(name, _UNSET)
             if found is _UNSET:
                 try:
@@ -170,6 +193,17 @@ def may_run(request: Request) -> bool:
 def is_accepted_run(exchange: Exchange) -> bool:
     """Whether the host ran a workflow for it: any 200 on the run's path."""
     return may_run(exchange.request) and exchange.status == 200
+
+
+def may_have_run(exchange: Exchange) -> bool:
+    """Whether to count it against the budget: accepted, or perhaps accepted by a host that was not heard out."""
+    lost = exchange.connected and exchange.status in (None, 502, 504)
+    return is_accepted_run(exchange) or (may_run(exchange.request) and lost)
+
+
+def left_waiting(exchange: Exchange) -> bool:
+    """Whether the host left the request without an answer, or without the end of one, until time was up."""
+    return exchange.status is None or exchange.timed_out
 
 
 @dataclass(frozen=True, slots=True)

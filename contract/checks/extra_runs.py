@@ -1,0 +1,73 @@
+"""Runs side by side and one after the other: each is a run of its own, and none waits for another (FACTS 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from contract.check import Level, Power, Turn, check
+from contract.evidence import blocking, blocking_data, pair, told_stream
+from contract.exchange import Exchange
+from contract.failures import NotRun, expect
+from contract.shape import files_within
+from contract.target import Stream, Target, is_accepted_run
+
+_SLOWER = 1.3
+_SLACK_S = 1.0
+
+
+def _runs(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
+    """Every run so far, the shared ones among them, with what it told at its end."""
+    both = pair(target)
+    shared = [both.blocking, both.stream.exchange]
+    for exchange in {id(one): one for one in [*shared, *target.exchanges] if is_accepted_run(one)}.values():
+        told = exchange.json_object() or _end(exchange)
+        if told:
+            yield exchange, told
+
+
+def _end(exchange: Exchange) -> Mapping[str, Any]:
+    said = Stream.of(exchange).said
+    return said[-1][1] if said else {}
+
+
+@check(Level.HOST, "FACTS 8", turn=Turn.EXCHANGES)
+def each_run_has_ids_of_its_own(target: Target) -> None:
+    """No two runs have the same task, run or file."""
+    seen: set[str] = set()
+    for exchange, told in _runs(target):
+        ids = [told.get("task_id"), told.get("workflow_run_id"), *(one["related_id"] for one in files_within(told))]
+        own = {one for one in ids if isinstance(one, str)}
+        expect(not own & seen, "ids that no earlier run had", sorted(own & seen), exchange)
+        seen |= own
+
+
+@check(Level.HOST, "FACTS 4 and 8", turn=Turn.EXCHANGES)
+def each_run_is_timed_for_itself(target: Target) -> None:
+    """No two runs that succeeded took the same time to the last digit, for it is measured."""
+    seen: dict[float, Exchange] = {}
+    for exchange, told in _runs(target):
+        data = told.get("data")
+        if isinstance(data, dict) and data.get("status") == "succeeded" and isinstance(data.get("elapsed_time"), float):
+            elapsed_s = data["elapsed_time"]
+            expect(elapsed_s not in seen, "an elapsed_time of its own", elapsed_s, exchange)
+            seen[elapsed_s] = exchange
+
+
+@check(Level.HOST, "FACTS 8", Power.FINITE_SPEED)
+def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
+    """Of two runs asked for at once each takes as long as it says, by the measure of the stream's own frames."""
+    stream, answer = told_stream(target), blocking(target)
+    streamed_s = _elapsed_s((stream.events("workflow_finished") or [{}])[-1], stream.exchange)
+    wall_per_s = (stream.frames[-1].at_s - stream.frames[0].at_s) / streamed_s
+    for exchange, elapsed_s in ((answer, _elapsed_s(blocking_data(target), answer)), (stream.exchange, streamed_s)):
+        due_s = elapsed_s * wall_per_s
+        expected = f"the end within {due_s:.1f} s (x {_SLOWER:g} + {_SLACK_S:g} s)"
+        expect(exchange.seconds <= due_s * _SLOWER + _SLACK_S, expected, f"{exchange.seconds:.1f} s", exchange)
+
+
+def _elapsed_s(data: Mapping[str, Any], exchange: Exchange) -> float:
+    elapsed_s = data.get("elapsed_time")
+    if not isinstance(elapsed_s, int | float) or elapsed_s <= 0:
+        raise NotRun("the run tells no elapsed_time", exchange)
+    return float(elapsed_s)

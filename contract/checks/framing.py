@@ -1,0 +1,208 @@
+"""A stream as raw bytes: how its frames are written, and that a strict reader hears all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from contract.check import Level, check
+from contract.evidence import stream, told_stream
+from contract.exchange import loads
+from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
+from contract.sse import decoded
+from contract.story import story_of
+from contract.target import Stream, Target
+
+_CLOSES_WITHIN_S = 3.0
+_EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+
+def _framed(target: Target) -> Stream:
+    """The stream, whatever its frames hold. Raises ``NotRun`` where not a byte of one came."""
+    found = stream(target)
+    if found.exchange.status != 200 or not found.exchange.body:
+        raise NotRun("there is no stream to judge", found.exchange)
+    return found
+
+
+# The answer as a whole -----------------------------------------------------------------------------------------------
+
+
+@check(Level.DOCUMENT, "document line 19; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200")
+def streaming_run_is_answered_200(target: Target) -> None:
+    """A streaming run without a model is answered with status 200."""
+    answer = stream(target).exchange
+    expect(answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer)
+
+
+@check(Level.DOCUMENT, "document line 19; openapi.yaml#/components/schemas/StreamFrame")
+def stream_is_an_event_stream(target: Target) -> None:
+    """The streaming answer says that it is text/event-stream."""
+    answer = stream(target).exchange
+    expect_equal(answer.media_type, "text/event-stream", "media type", answer)
+
+
+@check(Level.VERSION, "FACTS 1.3")
+def stream_content_type_names_utf_8(target: Target) -> None:
+    """The content type of a stream is text/event-stream; charset=utf-8."""
+    answer = stream(target).exchange
+    said = answer.header("content-type")
+    expect(said == _EVENT_STREAM, _EVENT_STREAM, said, answer, level=Level.VERSION)
+
+
+@check(Level.VERSION, "FACTS 1.4")
+def stream_tells_no_length(target: Target) -> None:
+    """A stream has no Content-Length: nobody knows it when the first frame is sent."""
+    answer = _framed(target).exchange
+    length = answer.header("content-length")
+    why = "something between has the whole stream before it passes it on"
+    expect(length is None, "no Content-Length", length, answer, why, level=Level.VERSION)
+
+
+@check(Level.HOST, "FACTS 5.1")
+def stream_is_not_broken_off(target: Target) -> None:
+    """The body of a stream ends as HTTP says it should."""
+    answer = stream(target).exchange
+    expect(answer.broken is None, "an orderly end", answer.broken, answer)
+
+
+@check(Level.DOCUMENT, "document line 19")
+def stream_tells_events(target: Target) -> None:
+    """A stream tells events, as one line of data with a JSON object each."""
+    found = stream(target)
+    expect(bool(found.said), "events", found.exchange.text[:200] or "an empty body", found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1")
+def stream_ends_with_a_whole_frame(target: Target) -> None:
+    """Nothing follows the blank line of the last frame."""
+    found = _framed(target)
+    expect(found.tail == b"", "no bytes after the last blank line", found.tail, found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1")
+def stream_ends_with_its_last_event(target: Target) -> None:
+    """The last frame is workflow_finished: no [DONE], no ping, no farewell after it."""
+    found = _framed(target)
+    last = found.frames[-1] if found.frames else None
+    told = last.raw if last else found.tail
+    expect(last is not None and last.event == "workflow_finished", "workflow_finished last", told, found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1")
+def stream_closes_after_its_last_event(target: Target) -> None:
+    """The body ends right after workflow_finished; it is not held open."""
+    found = told_stream(target)
+    open_s = found.exchange.seconds - found.said[-1][0].at_s
+    expect(open_s < _CLOSES_WITHIN_S, f"an end within {_CLOSES_WITHIN_S:g} s", f"{open_s:.1f} s", found.exchange)
+
+
+# The frames ----------------------------------------------------------------------------------------------------------
+
+
+@check(Level.HOST, "FACTS 5.1")
+def stream_is_utf_8(target: Target) -> None:
+    """A stream is UTF-8 from its first byte to its last, without a byte order mark."""
+    found = _framed(target)
+    try:
+        text = found.exchange.body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        text = f"{error}"
+        expect(False, "UTF-8", text, found.exchange)
+    expect(not text.startswith("\ufeff"), "no byte order mark", text[:20], found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1")
+def stream_lines_end_in_lf(target: Target) -> None:
+    """Lines end in a line feed, nowhere in a carriage return."""
+    found = _framed(target)
+    at = found.exchange.body.find(b"\r")
+    expect(at < 0, "line feeds only", found.exchange.body[max(at - 40, 0) : at + 4], found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1")
+def frames_are_parted_by_one_blank_line(target: Target) -> None:
+    """One blank line ends a frame; there are no others, before the first frame neither."""
+    found = _framed(target)
+    odd = [frame.raw for frame in found.frames if frame.raw.startswith(b"\n") or not frame.raw.strip()]
+    expect(not odd, "one blank line after each frame", f"an empty line in {odd}", found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1 and 5.4")
+def frames_are_one_line_each(target: Target) -> None:
+    """A frame is one line."""
+    found = _framed(target)
+    for frame in found.frames:
+        expect(b"\n" not in frame.raw.strip(), "one line", frame.raw, found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1 and 5.4")
+def frames_hold_data_or_a_ping(target: Target) -> None:
+    """A line is data: with a space after it, or a ping; no id, retry, event name or comment."""
+    found = _framed(target)
+    for frame in found.frames:
+        for line in frame.raw.strip().split(b"\n"):
+            allowed = line.startswith(b"data: ") or line == b"event: ping"
+            expect(allowed, "data: … or a ping", line, found.exchange)
+
+
+@check(Level.HOST, "FACTS 5.1 and 5.4")
+def data_lines_hold_json_objects(target: Target) -> None:
+    """What is not a ping is a JSON object."""
+    found = _framed(target)
+    for frame in found.frames:
+        if not frame.is_ping and frame.raw.startswith(b"data:"):
+            expect(frame.data is not None, "a JSON object", frame.raw, found.exchange)
+
+
+@check(Level.VERSION, "FACTS 1.7 and 9.2")
+def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
+    r"""The JSON of each event is the host's to the byte: ", " and ": " between, non-ASCII as \uXXXX."""
+    found = told_stream(target)
+    is_later = story_of(found).is_later
+    for frame, said in found.said:
+        text = frame.raw[6:].decode("utf-8", "replace")
+        known = {"0.6.4": json.dumps(said)}
+        if is_later and _exponents(text) == _compact(said):
+            known["1.10.1"] = text
+        expect_version(text, known, "JSON text", found.exchange)
+
+
+def _compact(said: Mapping[str, Any]) -> str:
+    return _exponents(json.dumps(said, ensure_ascii=False, separators=(",", ":")))
+
+
+def _exponents(text: str) -> str:
+    """Small numbers as 1e-5, where Python writes 1e-05."""
+    return re.sub(r"(\de-)0(\d)", r"\1\2", text)
+
+
+@check(Level.HOST, "FACTS 5.1; WHATWG HTML, event stream interpretation")
+def strict_reader_hears_every_event(target: Target) -> None:
+    """A reader that keeps to the standard dispatches each event, nameless and with the very same JSON."""
+    found = told_stream(target)
+    heard = [(kind, data) for kind, data in decoded(found.exchange.body) if data != "ping"]
+    expect_equal(len(heard), len(found.said), "number of events heard", found.exchange)
+    for (kind, data), (_, said) in zip(heard, found.said, strict=True):
+        expect_equal(kind, "message", "type of event", found.exchange)
+        expect(_same_json(data, said), f"the event {said.get('event')}", data, found.exchange)
+
+
+def _same_json(data: str, said: Mapping[str, Any]) -> bool:
+    try:
+        return bool(loads(data) == said)
+    except ValueError:
+        return False
+
+
+@check(Level.VERSION, "FACTS 5.4")
+def pings_are_a_bare_event_name(target: Target) -> None:
+    """A ping is the line "event: ping" alone; up to 0.6.3 it was "data: ping"."""
+    found = told_stream(target)
+    pings = [frame.raw for frame in found.frames if frame.data is None or frame.event == "ping"]
+    if not pings:
+        raise NotApplicable("the run ended before a ping was due", found.exchange)
+    for ping in pings:
+        expect_version(ping, {"0.6.4": b"event: ping", "0.6.3": b"data: ping"}, "ping", found.exchange)

@@ -1,0 +1,161 @@
+"""Whether an exchange is what the spec documents: its status, its content type, its body, each frame of its stream.
+
+jsonschema-rs judges the schemas (python's jsonschema takes a hundred times as long). It is not asked about ``oneOf``
+with a ``discriminator``: the schema that the discriminator names is judged, so that a failure says what is wrong in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from contract.exchange import Exchange, loads
+from contract.sse import Frame
+from contract.target import Stream
+from wire import spec
+
+REFERENCE_VERSION = "0.6.4"
+
+
+@functools.cache
+def documented() -> Spec:
+    """What the vendor's document says, and no more."""
+    return Spec(spec.load(spec.bundled("openapi.yaml"), []))
+
+
+@functools.cache
+def observed(host_version: str) -> Spec:
+    """What a host of ``host_version`` was seen to do; the version has to be among ``wire.spec.HOST_VERSIONS``."""
+    return Spec(spec.load(spec.bundled("openapi.yaml"), spec.overlay_paths(host_version)))
+
+
+class Spec:
+    """An OpenAPI document to judge exchanges by. Each method yields what is wrong, and nothing where it is silent."""
+
+    def __init__(self, document: Mapping[str, Any]) -> None:
+        self.document = document
+        self._paths = [(_pattern(path), item) for path, item in document["paths"].items()]
+        self._validators: dict[str, Any] = {}
+
+    def documents(self, exchange: Exchange) -> bool:
+        """Whether the spec has the operation, so that an answer to it can be judged."""
+        return self._operation(exchange) is not None and exchange.status is not None and exchange.broken is None
+
+    def wrong_status(self, exchange: Exchange) -> Iterator[str]:
+        statuses = (self._operation(exchange) or {}).get("responses", {})
+        if str(exchange.status) not in statuses:
+            yield f"status {exchange.status}; documented: {', '.join(statuses)}"
+
+    def wrong_content_type(self, exchange: Exchange) -> Iterator[str]:
+        content = self._content(exchange)
+        if content and _documented_type(exchange, content) is None:
+            yield f"{exchange.header('content-type')}; documented with {exchange.status}: {', '.join(content)}"
+
+    def wrong_body(self, exchange: Exchange) -> Iterator[str]:
+        """What is wrong with a JSON body."""
+        schema = self._media(exchange).get("schema")
+        if schema is None or exchange.media_type != "application/json" or exchange.request.method == "HEAD":
+            return
+        try:
+            yield from self.wrong_value(schema, exchange.json())
+        except ValueError as error:
+            yield f"no JSON: {error}"
+
+    def wrong_frames(self, exchange: Exchange) -> Iterator[str]:
+        """What is wrong with each frame of a stream."""
+        schema = self._media(exchange).get("itemSchema")
+        if schema is None or exchange.media_type != "text/event-stream":
+            return
+        for number, frame in enumerate(Stream.of(exchange).frames, 1):
+            yield from (f"frame {number}: {wrong}" for wrong in self._wrong_item(schema, _item(frame)))
+
+    def wrong_value(self, schema: Mapping[str, Any], value: Any) -> Iterator[str]:
+        """What is wrong with ``value`` by a schema of this document."""
+        schema = self._chosen(schema, value)
+        for error in self._validator(schema).iter_errors(value):
+            place = "/".join(str(step) for step in error.instance_path)
+            yield f"{place or 'the whole'}: {error.message}"
+
+    def _wrong_item(self, schema: Mapping[str, Any], item: Mapping[str, str]) -> list[str]:
+        """JSON Schema does not look into a text: what its ``contentSchema`` says of ``data`` is judged here."""
+        schema = self._resolved(schema)
+        wrong: list[str] = []
+        for branch in schema.get("anyOf", [schema]):
+            form = self._resolved(branch)
+            found = list(self.wrong_value(form, item)) or list(self._wrong_content(form, item))
+            if not found:
+                return []
+            wrong = wrong or found
+        return wrong
+
+    def _wrong_content(self, form: Mapping[str, Any], item: Mapping[str, str]) -> Iterator[str]:
+        content = form.get("properties", {}).get("data", {}).get("contentSchema")
+        if content is None:
+            return
+        try:
+            yield from self.wrong_value(content, loads(item["data"]))
+        except ValueError as error:
+            yield f"no JSON: {error}"
+
+    def _chosen(self, schema: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
+        whole = self._resolved(schema)
+        choice = whole.get("discriminator")
+        if choice and isinstance(value, dict):
+            named = choice["mapping"].get(str(value.get(choice["propertyName"])))
+            return {"$ref": named} if named else whole
+        return schema
+
+    def _validator(self, schema: Mapping[str, Any]) -> Any:
+        import jsonschema_rs
+
+        key = repr(schema)
+        if key not in self._validators:
+            rooted = {**schema, "components": self.document.get("components", {})}
+            self._validators[key] = jsonschema_rs.Draft202012Validator(rooted)
+        return self._validators[key]
+
+    def _operation(self, exchange: Exchange) -> Mapping[str, Any] | None:
+        path = exchange.request.path.partition("?")[0]
+        for pattern, item in self._paths:
+            if pattern.fullmatch(path):
+                operation: Mapping[str, Any] | None = item.get(exchange.request.method.lower())
+                return operation
+        return None
+
+    def _content(self, exchange: Exchange) -> Mapping[str, Any]:
+        response = (self._operation(exchange) or {}).get("responses", {}).get(str(exchange.status), {})
+        content: Mapping[str, Any] = self._resolved(response).get("content", {})
+        return content
+
+    def _media(self, exchange: Exchange) -> Mapping[str, Any]:
+        content = self._content(exchange)
+        named = _documented_type(exchange, content)
+        media: Mapping[str, Any] = content[named] if named else {}
+        return media
+
+    def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        while "$ref" in value:
+            found: Any = self.document
+            for name in value["$ref"][2:].split("/"):
+                found = found[name.replace("~1", "/").replace("~0", "~")]
+            value = found
+        return value
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{[^}]*\}", path)
+    return re.compile("[^/]+".join(re.escape(part) for part in parts))
+
+
+def _documented_type(exchange: Exchange, content: Mapping[str, Any]) -> str | None:
+    kind = exchange.media_type.partition("/")[0]
+    return next((name for name in content if name in (exchange.media_type, f"{kind}/*")), None)
+
+
+def _item(frame: Frame) -> Mapping[str, str]:
+    """A frame's fields, as OpenAPI 3.2 has them in an ``itemSchema``."""
+    lines = frame.raw.decode("utf-8", "replace").split("\n")
+    pairs = (line.partition(":") for line in lines if line and not line.startswith(":"))
+    return {name: value.removeprefix(" ") for name, _, value in pairs}

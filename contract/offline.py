@@ -1,0 +1,71 @@
+"""Recorded exchanges judged without a network: what a host once answered is held against the same checks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from contract.check import Check
+from contract.exchange import Exchange, Request
+from contract.recorded import RecordedTransport, load_exchanges
+from contract.runner import Outcome, Result, judge
+from contract.target import Lent, Target
+
+_APPS = {"chat": "chatapp", "unpublished": "unpublished", "disabled": "apidisabled", "deleted": "deleted"}
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineResult:
+    """A check's result, and the names of the recorded exchanges that it was judged by, in the order of asking."""
+
+    result: Result
+    exchanges: tuple[str, ...]
+
+
+def lent_by(keys: Mapping[str, str]) -> Lent:
+    """What a recording's keys lend: ``keys`` has them by the names of their apps, the workflow app's as ``main``."""
+    app_keys = {kind: keys[app] for kind, app in _APPS.items() if app in keys}
+    return Lent(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
+
+
+def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[OfflineResult]:
+    """Judge the recording at ``path``, a file in JSON Lines or a folder with ``exchanges.jsonl``.
+
+    Asking costs nothing here, so that each check has a host of its own and its evidence is known. A check that asks for
+    what was not recorded is not applicable.
+    """
+    recorded = load_exchanges(path / "exchanges.jsonl" if path.is_dir() else path)
+    names = {id(exchange): name for name, exchange in recorded}
+    results = []
+    for check in checks:
+        host = _NamedTransport([exchange for _, exchange in recorded], names)
+        result = _unrecorded(judge(check, Target(host, lent)))
+        results.append(OfflineResult(result, tuple(dict.fromkeys(host.asked))))
+    return results
+
+
+def _unrecorded(result: Result) -> Result:
+    """Nothing to judge means here that nothing was recorded: a recording has no budget and does not fall silent."""
+    return replace(result, outcome=Outcome.NOT_APPLICABLE) if result.outcome is Outcome.NOT_RUN else result
+
+
+def load_keys(path: Path) -> Mapping[str, str]:
+    """The keys of a recording, by the names of their apps."""
+    keys: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+    return keys
+
+
+class _NamedTransport:
+    """Recorded exchanges, and the names of those that were asked for."""
+
+    def __init__(self, exchanges: Iterable[Exchange], names: Mapping[int, str]) -> None:
+        self._recorded = RecordedTransport(exchanges)
+        self._names = names
+        self.asked: list[str] = []
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        answer = self._recorded.send(request, on_chunk)
+        self.asked.append(self._names[id(answer)])
+        return answer

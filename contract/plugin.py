@@ -1,0 +1,162 @@
+"""pytest: every check as a test of its own, ``contract::<name>``, against the host that ``--contract-url`` names.
+
+Without ``--contract-url`` this does nothing and imports nothing. The tests carry the marker ``contract`` and share
+their runs, so that they stay in one process: with pytest-xdist, ``--dist loadgroup`` is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from contract.check import Check
+    from contract.report.account import Row
+    from contract.runner import Result
+    from contract.target import Target
+
+_GROUP = "contract"
+_KINDS = ("chat", "unpublished", "disabled", "deleted")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; the key may also come from CONTRACT_API_KEY."""
+    group = parser.getgroup("contract", "contract of the workflow API")
+    group.addoption("--contract-url", metavar="URL", help="Judge the host at URL: each check becomes a test.")
+    group.addoption("--contract-key", metavar="KEY", help="The key of a workflow app.  [env: CONTRACT_API_KEY]")
+    group.addoption("--contract-secret", metavar="KEY", help="The host's SECRET_KEY, to judge what is signed with it.")
+    group.addoption(
+        "--contract-app",
+        metavar="KEY=KIND",
+        action="append",
+        default=[],
+        help=f"The key of another app, {', '.join(_KINDS)}; repeatable.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options before anything is collected."""
+    config.addinivalue_line("markers", "contract: a check of the contract of the host at --contract-url")
+    if config.getoption("--contract-url") is None:
+        return
+    _lent(config)
+    if config.getoption("dist", "no") not in ("no", "loadgroup") and not hasattr(config, "workerinput"):
+        raise pytest.UsageError("--contract-url: the checks share their runs; use --dist loadgroup, or no -n")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Add an item for each check."""
+    url = config.getoption("--contract-url")
+    if url is None:
+        return
+    import contract.checks
+    from contract.check import CHECKS
+
+    assert contract.checks
+    host = _Host(url, _lent(config))
+    config.add_cleanup(host.close)
+    items += [CheckItem.of(session, check, host) for check in CHECKS.values()]
+
+
+def _lent(config: pytest.Config) -> dict[str, Any]:
+    key = config.getoption("--contract-key") or os.environ.get("CONTRACT_API_KEY")
+    if not key:
+        raise pytest.UsageError("--contract-url needs --contract-key, or CONTRACT_API_KEY in the environment")
+    app_keys = {}
+    for app in config.getoption("--contract-app"):
+        app_key, _, kind = app.rpartition("=")
+        if not app_key or kind not in _KINDS:
+            raise pytest.UsageError(f"--contract-app: expected KEY=KIND with a KIND of {', '.join(_KINDS)}")
+        app_keys[kind] = app_key
+    return {"api_key": key, "secret": config.getoption("--contract-secret"), "app_keys": app_keys}
+
+
+class _Host:
+    """The host under judgement: reached with the first check, and shared by all."""
+
+    def __init__(self, url: str, lent: Mapping[str, Any]) -> None:
+        self._url = url
+        self._lent = lent
+        self._target: Target | None = None
+        self._transport: Any = None
+        self._unreachable: str | None = None
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def judge(self, check: Check) -> Result:
+        """One check's result. Fails the test where the host cannot be judged at all."""
+        from contract.runner import judge
+
+        target = self._target or self._reach()
+        if self._unreachable is not None:
+            pytest.fail(f"{self._url} could not be judged: {self._unreachable}", pytrace=False)
+        return judge(check, target)
+
+    def row(self, result: Result) -> Row:
+        """The result as it is told: redacted and printable."""
+        from contract.report.account import accountant
+
+        assert self._target is not None
+        rows, _ = accountant(self._target).rows([result], strict_observed=False)
+        return rows[0]
+
+    def _reach(self) -> Target:
+        from contract.http import HttpTransport
+        from contract.preflight import CouldNotRunError, knock
+        from contract.report.account import accountant
+        from contract.target import Lent, Target
+
+        self._transport = HttpTransport(self._url.rstrip("/").removesuffix("/v1"))
+        self._target = Target(self._transport, Lent(**self._lent))
+        try:
+            knock(self._target)
+        except CouldNotRunError as error:
+            self._unreachable = accountant(self._target).text(str(error))
+        return self._target
+
+
+class BrokenError(Exception):
+    """A check that failed, as it is told."""
+
+
+class CheckItem(pytest.Item):
+    """One check as a test. Lacking a power is a skip, a version's difference an expected failure."""
+
+    _check: Check
+    _host: _Host
+
+    @classmethod
+    def of(cls, session: pytest.Session, check: Check, host: _Host) -> CheckItem:
+        name = f"{_GROUP}::{check.name}"
+        item: CheckItem = cls.from_parent(session, name=name, nodeid=name)
+        item._check, item._host = check, host
+        item.add_marker(pytest.mark.contract)
+        item.add_marker(pytest.mark.xdist_group(_GROUP))
+        return item
+
+    def runtest(self) -> None:
+        from contract.report.account import Status
+        from contract.report.junit import explanation
+
+        row = self._host.row(self._host.judge(self._check))
+        if row.status is Status.NOT_APPLICABLE:
+            pytest.skip(row.reason)
+        if row.status is Status.DIFFERS:
+            pytest.xfail(f"version difference: {row.reason}")
+        if row.fails:
+            raise BrokenError(explanation(row))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
+        """The explanation alone: where in the suite it was raised helps nobody."""
+        if isinstance(excinfo.value, BrokenError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
+
+    def reportinfo(self) -> tuple[str, int | None, str]:
+        return "contract", None, self.name

@@ -1,0 +1,79 @@
+"""The report for a CI server, as JUnit XML: areas are suites, checks are cases.
+
+A version's difference that fails nothing is a skipped case with its explanation, as JUnit knows no third way; what was
+not run, and a check that stumbled, are errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from contract.report.account import Account, Row, Status
+
+_TAGS = {
+    Status.BROKEN: "failure",
+    Status.ERROR: "error",
+    Status.NOT_RUN: "error",
+    Status.DIFFERS: "skipped",
+    Status.NOT_APPLICABLE: "skipped",
+}
+
+
+def junit(account: Account) -> str:
+    """The account as JUnit XML."""
+    root = ET.Element("testsuites", {"name": "contract", **_counts(account.rows), "time": f"{account.seconds:.3f}"})
+    for area, rows in account.areas.items():
+        suite = ET.SubElement(root, "testsuite", {"name": area, **_counts(rows), "time": _seconds(rows)})
+        suite.set("timestamp", account.began.isoformat(timespec="seconds"))
+        suite.set("hostname", account.host)
+        for row in rows:
+            _case(suite, row)
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def write_junit(account: Account, path: Path) -> None:
+    path.write_text(junit(account), encoding="utf-8")
+
+
+def explanation(row: Row) -> str:
+    """A verdict in plain text: expected, got, why, where it is written, and the exchange."""
+    facts = [
+        ("claim", row.claim),
+        ("expected", row.expected),
+        ("got", row.got),
+        ("why", row.why if row.expected else row.reason),
+        ("written", f"{row.source} ({row.level})"),
+        ("held", row.seen),
+    ]
+    told = "\n".join(f"{name + ':':<10}{text}" for name, text in facts if text)
+    if row.exchange is None:
+        return told
+    return f"{told}\n\n{row.exchange.title}\n\n{row.exchange.request}\n\n{row.exchange.answer}"
+
+
+def _case(suite: ET.Element, row: Row) -> None:
+    case = ET.SubElement(
+        suite, "testcase", {"classname": f"contract.{row.area}", "name": row.name, "time": f"{row.seconds:.3f}"}
+    )
+    tag = _TAGS.get(row.status)
+    if tag is None:
+        return
+    reason = row.reason if row.status is not Status.DIFFERS else f"version difference: {row.reason}"
+    told = ET.SubElement(case, tag, {"message": reason})
+    if tag != "skipped":
+        told.set("type", row.status.value)
+    if row.status is not Status.NOT_APPLICABLE:
+        told.text = explanation(row)
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, str]:
+    tags = [_TAGS.get(row.status) for row in rows]
+    counted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    return {"tests": str(len(rows)), **{name: str(tags.count(tag)) for name, tag in counted.items()}}
+
+
+def _seconds(rows: Sequence[Row]) -> str:
+    return f"{sum(row.seconds for row in rows):.3f}"

@@ -1,0 +1,92 @@
+"""Hosts on loopback that answer in their own way: raw bytes on a raw socket, nothing of HTTP is tidied up."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+Behaviour = Callable[[socket.socket, bytes], None]
+"""Gets the connection and the whole request; the connection is closed when it returns."""
+
+
+@contextlib.contextmanager
+def host(behave: Behaviour) -> Iterator[str]:
+    """The address of a host that treats each request as ``behave`` does, one request to a connection."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    open_ones: set[socket.socket] = set()
+    threads: list[threading.Thread] = []
+
+    def serve(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            behave(connection, _request(connection))
+        open_ones.discard(connection)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                open_ones.add(connection)
+                threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
+                threads[-1].start()
+
+    threads.append(threading.Thread(target=accept, daemon=True))
+    threads[0].start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        _end(listener, *tuple(open_ones))
+        for thread in tuple(threads):
+            thread.join(10)
+
+
+def _end(*sockets: socket.socket) -> None:
+    """Wake up whoever waits on them, and close them."""
+    for one in sockets:
+        with contextlib.suppress(OSError):
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()
+
+
+def _request(connection: socket.socket) -> bytes:
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += _more(connection)
+    head, _, body = received.partition(b"\r\n\r\n")
+    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += _more(connection)
+    return head + b"\r\n\r\n" + body
+
+
+def _more(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionResetError
+    return data
+
+
+def answer(body: bytes, status: str = "200 OK", content_type: str = "application/json", *headers: str) -> bytes:
+    """A whole answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
+
+
+def saying(*answers: bytes) -> Behaviour:
+    """A host that gives each request the next of ``answers``, the last one again and again."""
+    left = list(answers)
+    lock = threading.Lock()
+
+    def behave(connection: socket.socket, _: bytes) -> None:
+        with lock:
+            given = left.pop(0) if len(left) > 1 else left[0]
+        connection.sendall(given)
+
+    return behave
+
+
+def refused_address() -> str:
+    """An address on loopback where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"

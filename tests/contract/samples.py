@@ -1,0 +1,66 @@
+"""Checks of the tests' own, kept out of the suite's register."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from contract.check import Check, Level, Power
+from contract.exchange import Exchange
+from contract.failures import NotRun, expect, expect_equal, expect_version
+from contract.target import Target
+
+KEY = "app-SampleKey0123456789abcde"
+
+
+def answer_is_200(target: Target) -> None:
+    """The host answers."""
+    expect_equal(greeting(target).status, 200, "status", greeting(target), why="it is there to answer")
+
+
+def answer_is_json(target: Target) -> None:
+    """The answer is JSON."""
+    expect(greeting(target).media_type == "application/json", "JSON", greeting(target).media_type, greeting(target))
+
+
+def host_is_of_today(target: Target) -> None:
+    """The host is the newest."""
+    of_versions = {"0.6.4": "today", "0.15.3": None}
+    expect_version(greeting(target).header("x-version"), of_versions, "version", greeting(target))
+
+
+def secret_is_good(target: Target) -> None:
+    """The secret signs."""
+
+
+def nothing_is_there_to_judge(target: Target) -> None:
+    """The evidence is there."""
+    raise NotRun("there is no evidence", greeting(target))
+
+
+def check_stumbles(target: Target) -> None:
+    """The check foresees everything."""
+    raise KeyError("never seen before")
+
+
+def greeting(target: Target) -> Exchange:
+    found: Exchange = target.shared("greeting", lambda: target.send(target.get_request("/v1/")))
+    return found
+
+
+def check(judge: Callable[[Target], None], level: Level = Level.HOST, *needs: Power) -> Check:
+    return Check(judge.__name__, judge.__doc__ or "", level, "FACTS 0", needs, judge)
+
+
+def checks(*listed: Check) -> dict[str, Check]:
+    return {one.name: one for one in listed}
+
+
+HOLDING = checks(check(answer_is_200, Level.DOCUMENT), check(answer_is_json))
+EVERY_END = checks(
+    check(answer_is_200, Level.DOCUMENT),
+    check(answer_is_json),
+    check(host_is_of_today, Level.VERSION),
+    check(secret_is_good, Level.HOST, Power.SECRET),
+    check(nothing_is_there_to_judge),
+    check(check_stumbles),
+)

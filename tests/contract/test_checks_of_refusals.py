@@ -1,0 +1,851 @@
+"""The checks that judge everything but accepted pictures: they hold where they should, and each can fail.
+
+A broken host is the fake's own answers with one thing changed. What only a slow host shows, a run that is stopped, is
+the recorded one of a real host.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import pytest
+
+import contract.checks
+from contract import evidence
+from contract.check import CHECKS, Check, Level, Power, Turn
+from contract.conformance import documented, observed
+from contract.exchange import Chunk, Exchange, Request
+from contract.failures import NotRun
+from contract.http import HttpTransport
+from contract.offline import judge_recordings, lent_by, load_keys
+from contract.plan import cost
+from contract.recorded import load_exchanges
+from contract.runner import Outcome, Result, judge, run_checks
+from contract.target import PROMPT, RUN_PATH, USER, Lent, Target, Transport, may_run
+from tests.serving import ROOT, RunningServer, running_server
+
+assert contract.checks
+
+RECORDING = ROOT / "recordings" / "dify-0.6.4"
+APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabled", "deleted")}
+AREAS = ("app", "auth", "cors", "generated", "models", "refusals", "routing", "stop")
+OURS = {name: check for name, check in CHECKS.items() if check.judge.__module__.rpartition(".")[2] in AREAS}
+QUICK = [check for check in OURS.values() if not check.slow]
+FAKE = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
+
+Change = Callable[[Exchange], Exchange]
+
+
+def lent(api_key: str, **powers: Any) -> Lent:
+    return Lent(api_key, "secret", APP_KEYS, **powers)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[RunningServer]:
+    with running_server("--speed=instant", *FAKE) as server:
+        yield server
+
+
+# They hold ----------------------------------------------------------------------------------------------------------
+
+
+def judged(server: RunningServer, checks: list[Check], **powers: Any) -> tuple[list[Result], Target]:
+    transport = HttpTransport(server.url)
+    target = Target(transport, lent(server.api_key, **powers))
+    results = run_checks(target, checks)
+    transport.close()
+    return results, target
+
+
+def told(results: list[Result]) -> dict[str, str]:
+    """What is to be said of each check that does not hold."""
+    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.HELD}
+
+
+def test_all_hold_at_instant_but_those_that_need_time(fake: RunningServer) -> None:
+    """At `instant` only what needs a running run is not applicable, and nothing else is left out."""
+    results, _ = judged(fake, list(OURS.values()), all_models=True, free_runs=True, max_runs=None)
+    assert set(told(results)) == {name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs}
+
+
+def test_all_hold_at_a_finite_speed_with_every_power() -> None:
+    """At speed 10 with every power lent none is not applicable."""
+    with running_server("--speed=10", *FAKE) as server:
+        results, _ = judged(server, list(OURS.values()), all_models=True, free_runs=True, max_runs=None)
+    assert told(results) == {}
+
+
+@pytest.mark.parametrize(("all_models", "runs"), [(False, 4), (True, 6)])
+def test_accepted_runs_are_as_few_as_said(fake: RunningServer, all_models: bool, runs: int) -> None:
+    """A host that keeps the contract pays for 4 runs, or 6 with every model, and that was said before."""
+    results, target = judged(fake, QUICK, all_models=all_models, max_runs=runs)
+    assert target.accepted_runs == runs == cost(QUICK, target.lent)
+    assert not [result for result in results if result.outcome in (Outcome.BROKEN, Outcome.NOT_RUN)]
+
+
+def test_generated_requests_are_the_same_for_one_seed(fake: RunningServer) -> None:
+    """Two runs of the suite send the same wrong bodies."""
+    checks = [OURS["generated_wrong_bodies_are_refused"]]
+    first, second = (judged(fake, checks)[1] for _ in range(2))
+    sent = [exchange.request.body for exchange in first.exchanges]
+    assert sent == [exchange.request.body for exchange in second.exchanges]
+    assert 10 < len(sent) <= 60
+
+
+# Recorded exchanges -------------------------------------------------------------------------------------------------
+
+
+def test_recorded_host_breaks_none() -> None:
+    """Judged by what a real host answered, none is broken; what was not recorded is not applicable."""
+    results = [one.result for one in judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), QUICK)]
+    outcomes = Counter(result.outcome for result in results)
+    assert set(outcomes) == {Outcome.HELD, Outcome.NOT_APPLICABLE}, told(results)
+    assert outcomes[Outcome.HELD] >= 110, "fewer checks than before are judged by the recording"
+
+
+@cache
+def recorded() -> Mapping[str, Exchange]:
+    return dict(load_exchanges(RECORDING / "exchanges.jsonl"))
+
+
+@pytest.mark.parametrize("name", [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES])
+def test_recorded_exchanges_conform(name: str) -> None:
+    """Every recorded exchange, of every app and every mishap, is as spec and overlay have it."""
+    target = Target(_Unreachable(), lent("app-none"))
+    target.exchanges += recorded().values()
+    assert judge(OURS[name], target).outcome is Outcome.HELD
+    assert sum(observed("0.6.4").documents(exchange) for exchange in target.exchanges) > 250
+    assert sum(documented().documents(exchange) for exchange in target.exchanges) > 200
+
+
+class _Unreachable:
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        raise NotRun("nothing is to be asked here")
+
+
+# Ways of breaking ---------------------------------------------------------------------------------------------------
+
+
+def status(code: int) -> Change:
+    return lambda answer: replace(answer, status=code)
+
+
+def header(name: str, value: str | None) -> Change:
+    def change(answer: Exchange) -> Exchange:
+        kept = tuple(pair for pair in answer.headers if pair[0].lower() != name.lower())
+        return replace(answer, headers=kept if value is None else (*kept, (name, value)), _cache={})
+
+    return change
+
+
+def body(content: bytes) -> Change:
+    return lambda answer: replace(answer, chunks=(Chunk(answer.seconds, content),), _cache={})
+
+
+def edited(edit: Callable[[Any], Any]) -> Change:
+    """The JSON object changed in place, or replaced by what ``edit`` returns."""
+
+    def change(answer: Exchange) -> Exchange:
+        try:
+            value = answer.json()
+        except ValueError:
+            return answer
+        made = edit(value)
+        return body((json.dumps(made if isinstance(made, dict) else value) + "\n").encode())(answer)
+
+    return change
+
+
+def member(name: str, value: Any) -> Change:
+    return edited(lambda told: told.update({name: value}))
+
+
+def without(name: str) -> Change:
+    return edited(lambda told: told.pop(name, None) and None)
+
+
+def text(old: str, new: str) -> Change:
+    return lambda answer: body(answer.body.replace(old.encode(), new.encode()))(answer)
+
+
+def event(name: str, edit: Callable[[Any], Any]) -> Change:
+    """``data`` of each event of that name changed in place; None from ``edit`` keeps the frame, False drops it."""
+
+    def frame(raw: bytes) -> bytes:
+        if not raw.startswith(b'data: {"event": "' + name.encode() + b'"'):
+            return raw + b"\n\n"
+        value = json.loads(raw[6:])
+        return b"" if edit(value["data"]) is False else b"data: " + json.dumps(value).encode() + b"\n\n"
+
+    def change(answer: Exchange) -> Exchange:
+        if answer.media_type != "text/event-stream":
+            return answer
+        frames = answer.body.split(b"\n\n")[:-1]
+        return body(b"".join(frame(raw) for raw in frames))(answer)
+
+    return change
+
+
+def only(condition: Callable[[Request], bool], change: Change) -> Change:
+    return lambda answer: change(answer) if condition(answer.request) else answer
+
+
+def on(path: str, change: Change) -> Change:
+    return only(lambda request: request.path == path, change)
+
+
+def taken_for_a_run(answer: Exchange) -> Exchange:
+    """What a lenient host does."""
+    return body(b'{"task_id": "x", "workflow_run_id": "x", "data": {}}')(replace(answer, status=200))
+
+
+def html(answer: Exchange) -> Exchange:
+    return header("Content-Type", "text/html")(body(b"<html><title>Oops</title></html>")(answer))
+
+
+def no_newline(answer: Exchange) -> Exchange:
+    return body(answer.body.rstrip())(answer)
+
+
+def unanswered(answer: Exchange) -> Exchange:
+    return replace(answer, status=None, headers=(), chunks=(), broken="ReadTimeout", _cache={})
+
+
+def disordered(told: Any) -> Any:
+    return dict(sorted(told.items(), key=lambda pair: pair[0], reverse="code" in list(told)[:1]))
+
+
+def _is_not_for_the_form(request: Request) -> bool:
+    return (request.method, request.path) != ("GET", "/v1/parameters")
+
+
+def beside_the_form(changes: Mapping[str, Change]) -> dict[str, Change]:
+    """The form, which checks ask for as well, is told as it is."""
+    return {way: only(_is_not_for_the_form, change) for way, change in changes.items()}
+
+
+EVERY_ANSWER = {
+    "taken for a run": taken_for_a_run,
+    "another status": status(418),
+    "another text": member("message", "no"),
+    "a page": html,
+    "no answer": unanswered,
+}
+REFUSED = beside_the_form(EVERY_ANSWER)
+"""What every check of a whole refusal has to notice."""
+
+LENIENT = beside_the_form(
+    {"taken for a run": taken_for_a_run, "a failure of its own": status(500), "no answer": unanswered}
+)
+"""What every check that only wants some refusal has to notice."""
+
+TEXT = {**REFUSED, **beside_the_form({"another code": member("code", "no"), "a member more": member("hint", "no")})}
+ACCEPTED = {"refused": status(400), "a page": html, "no answer": only(may_run, unanswered), "empty": body(b"")}
+COMPACT = text('": ', '":')
+NO_METHOD = {**REFUSED, "no Allow": header("Allow", None), "too much in Allow": header("Allow", "POST, GET, OPTIONS")}
+PAGE = {
+    "taken for a run": taken_for_a_run,
+    "another status": status(400),
+    "JSON": header("Content-Type", "application/json"),
+    "another page": body(b"<title>Oops</title>"),
+}
+
+
+def later(answer: Exchange) -> Exchange:
+    """A stream that goes on for long enough after the stop call that the host must have looked for it."""
+    return replace(answer, seconds=answer.seconds + 0.5) if may_run(answer.request) else answer
+
+
+def ended_by_itself(answer: Exchange) -> Exchange:
+    return event("workflow_finished", lambda data: data.update(status="succeeded"))(later(answer))
+
+
+STOPPED_ERROR = event("workflow_finished", lambda data: data.update(error="gone"))
+TWO_HUNDRED = {"another status": status(201), "a page": html, "another result": member("result", "done")}
+
+
+def _form(edit: Callable[[Any], Any]) -> Change:
+    """A change of the form's field for the model."""
+    return on("/v1/parameters", edited(lambda told: edit(told["user_input_form"][1]["select"])))
+
+
+def _prompt(edit: Callable[[Any], Any]) -> Change:
+    return on("/v1/parameters", edited(lambda told: edit(told["user_input_form"][0]["paragraph"])))
+
+
+def _blocking(change: Change) -> Change:
+    return only(may_run, lambda answer: answer if answer.media_type == "text/event-stream" else change(answer))
+
+
+def _in_data(edit: Callable[[Any], Any]) -> Change:
+    return _blocking(edited(lambda told: "data" in told and edit(told["data"]) and None))
+
+
+# Every check, and hosts on which it must fail -----------------------------------------------------------------------
+
+ADDED_FRAME = event("node_started", lambda data: data.update(mood="good"))
+FINISHED_RUNNING_NODE = b'data: {"event": "node_finished", "data": {"id": "%s", "status": "failed"}}\n\n'
+
+BROKEN: dict[str, Mapping[str, Change]] = {
+    # auth
+    "run_without_a_key_is_refused": LENIENT,
+    "run_with_a_wrong_key_is_refused": LENIENT,
+    "missing_authorization_is_401": TEXT,
+    "empty_authorization_is_401": TEXT,
+    "bearer_without_key_is_401": TEXT,
+    "key_without_bearer_is_401": TEXT,
+    "other_scheme_is_401": TEXT,
+    "unknown_key_is_401": TEXT,
+    "word_after_the_key_is_401": TEXT,
+    "authorization_is_judged_before_the_body": TEXT,
+    "authorization_is_judged_before_the_content_type": TEXT,
+    "bearer_in_lower_case_is_accepted": {"refused": status(401)},
+    "two_spaces_before_the_key_are_accepted": {"refused": status(401)},
+    "refused_key_meets_no_challenge": {"another": header("WWW-Authenticate", "Basic"), "accepted": status(200)},
+    # refusals: required by the document
+    "run_without_inputs_is_refused": LENIENT,
+    "run_without_a_user_is_refused": LENIENT,
+    "run_without_a_prompt_is_refused": LENIENT,
+    "run_in_an_unknown_mode_is_refused": LENIENT,
+    "run_with_an_unknown_model_is_refused": LENIENT,
+    # refusals: one wrong thing
+    **dict.fromkeys(
+        [
+            "form_body_is_415",
+            "json_called_plain_text_is_415",
+            "json_called_bytes_is_415",
+            "body_without_content_type_is_415",
+            "cut_json_is_400",
+            "json_in_single_quotes_is_400",
+            "empty_body_is_400",
+            "body_in_bad_utf8_is_400",
+            "body_in_gbk_is_400",
+            "null_body_is_500",
+            "list_body_is_500",
+            "string_body_is_500",
+            "number_body_is_500",
+            "missing_user_is_400",
+            "empty_user_is_400",
+            "null_user_is_400",
+            "user_zero_is_400",
+            "empty_list_as_user_is_400",
+            "user_of_256_characters_is_500",
+            "nul_in_the_user_is_400",
+            "missing_inputs_is_400",
+            "null_inputs_is_400",
+            "number_as_inputs_is_400",
+            "boolean_as_inputs_is_400",
+            "string_as_inputs_is_400",
+            "empty_list_as_inputs_lacks_the_prompt",
+            "pairs_as_inputs_lack_the_prompt",
+            "unknown_mode_is_400",
+            "null_mode_is_400",
+            "empty_mode_is_400",
+            "mode_in_capitals_is_400",
+            "number_1_as_mode_is_400",
+            "string_2_as_mode_is_400",
+            "list_of_modes_is_400",
+            "missing_prompt_is_400",
+            "null_prompt_is_400",
+            "prompt_beyond_the_form_is_400",
+            "unknown_model_is_400_and_names_the_models",
+            "model_in_capitals_is_400",
+            "user_is_judged_before_the_fields",
+            "inputs_are_judged_before_the_mode",
+            "mode_is_judged_before_the_prompt",
+            "prompt_is_judged_before_the_model",
+            "refused_stream_is_plain_json",
+            "refused_stream_without_prompt_is_plain_json",
+            "key_of_a_chat_app_is_400",
+            "json_is_judged_before_the_kind_of_app",
+            "unpublished_workflow_is_400",
+            "publishing_is_judged_before_the_prompt",
+            # refusals: versions differ
+            "number_as_files_is_refused",
+            "empty_prompt_counts_as_missing",
+            "prompt_zero_counts_as_missing",
+            "prompt_false_counts_as_missing",
+            "empty_list_as_prompt_counts_as_missing",
+            "number_as_prompt_is_no_string",
+            "boolean_as_prompt_is_no_string",
+            "list_as_prompt_is_no_string",
+            "object_as_prompt_is_no_string",
+            "number_as_model_is_no_string",
+            "files_are_judged_before_the_mode",
+            "disabled_app_is_not_found",
+            "deleted_app_is_not_found",
+            "app_is_judged_before_the_json",
+        ],
+        TEXT,
+    ),
+    # refusals: envelopes
+    "error_tells_code_message_status_in_order": {"disordered": edited(disordered), "no status": without("status")},
+    "field_error_tells_code_message_params_in_order": {
+        "disordered": edited(disordered),
+        "a status": member("status", 400),
+    },
+    "host_failure_tells_message_code_in_order": {
+        "disordered": edited(lambda told: {"code": told["code"], "message": told["message"]}),
+        "a page": html,
+    },
+    "status_in_the_error_is_the_http_status": {"another": member("status", 500), "a text": member("status", "400")},
+    "errors_are_json_without_charset": {"a charset": header("Content-Type", "application/json; charset=utf-8")},
+    "errors_end_with_one_newline": {
+        "none": no_newline,
+        "two": lambda answer: body(answer.body + b"\n")(answer),
+        "indented": lambda answer: body(answer.body.replace(b'{"', b'{\n "'))(answer),
+        "not counted": header("Content-Length", "81"),
+    },
+    "errors_are_written_with_blanks": {"compact": COMPACT, "a page": html},
+    "errors_escape_chinese": {"unescaped": text("\\u6d41\\u5f0f", "流式"), "in capitals": text("\\u5f0f", "\\u5F0F")},
+    # routing
+    "get_on_the_run_path_is_405": NO_METHOD,
+    "put_on_the_run_path_is_405": NO_METHOD,
+    "delete_on_the_run_path_is_405": NO_METHOD,
+    "patch_on_the_run_path_is_405": NO_METHOD,
+    "post_to_the_greeting_is_405": NO_METHOD,
+    "head_on_the_run_path_is_405_without_body": {
+        "accepted": status(200),
+        "a body": body(b"{}"),
+        "no Allow": header("Allow", None),
+    },
+    "options_needs_no_key": {"refused": status(401), "a body": body(b"ok"), "no Allow": header("Allow", None)},
+    "run_path_with_a_slash_at_its_end_is_404": PAGE,
+    "unknown_path_is_an_html_404": PAGE,
+    "unknown_path_needs_no_key": {**PAGE, "refused": status(401)},
+    "post_to_an_unknown_path_is_an_html_404": PAGE,
+    "greeting_welcomes": {
+        "another status": status(404),
+        "a page": html,
+        "no version": without("server_version"),
+        "another welcome": member("welcome", "Hello"),
+        "another api": member("api_version", "v2"),
+    },
+    "greeting_and_header_name_one_version": {
+        "another version": member("server_version", "0.0.1"),
+        "another header": header("X-Version", "0.0.1"),
+    },
+    "doubled_slash_redirects_to_the_run_path": {
+        "taken for a run": taken_for_a_run,
+        "not found": status(404),
+        "nowhere": header("Location", None),
+        "elsewhere": header("Location", "/v1/"),
+    },
+    "root_without_slash_redirects_to_the_greeting": {
+        "not for good": status(302),
+        "nowhere": header("Location", None),
+        "elsewhere": header("Location", "/console/"),
+    },
+    # CORS
+    "answer_without_origin_is_for_any": {"for none": header("Access-Control-Allow-Origin", None)},
+    "origin_is_echoed": {"for any": header("Access-Control-Allow-Origin", "*")},
+    "echoed_origin_varies": {"not said": header("Vary", None), "another": header("Vary", "Cookie")},
+    "origin_null_is_echoed": {"for any": header("Access-Control-Allow-Origin", "*")},
+    "credentials_are_not_allowed": {"allowed": header("Access-Control-Allow-Credentials", "true")},
+    "refused_key_echoes_the_origin": {
+        "for none": header("Access-Control-Allow-Origin", None),
+        "accepted": taken_for_a_run,
+    },
+    "refused_file_echoes_the_origin": {"for any": header("Access-Control-Allow-Origin", "*")},
+    "picture_is_for_any": {"for none": header("Access-Control-Allow-Origin", None)},
+    "preflight_is_200_and_empty": {"another status": status(204), "a body": body(b"ok")},
+    "preflight_allows_the_origin": {"for any": header("Access-Control-Allow-Origin", "*")},
+    "preflight_allows_the_six_methods": {"one": header("Access-Control-Allow-Methods", "POST")},
+    "preflight_allows_key_and_json": {
+        "none": header("Access-Control-Allow-Headers", None),
+        "one": header("Access-Control-Allow-Headers", "authorization"),
+    },
+    "preflight_allows_no_other_headers": {"all": header("Access-Control-Allow-Headers", "x-foo, x-app-code")},
+    "unknown_path_tells_no_origin": {"for any": header("Access-Control-Allow-Origin", "*"), "found": status(200)},
+    "refused_method_tells_no_origin": {"for any": header("Access-Control-Allow-Origin", "*"), "found": status(200)},
+    # app
+    "parameters_need_the_key": EVERY_ANSWER,
+    "info_needs_the_key": TEXT,
+    "meta_needs_the_key": TEXT,
+    "upload_needs_the_key": TEXT,
+    "upload_without_a_file_is_400": TEXT,
+    "upload_of_json_is_400": TEXT,
+    "upload_of_a_program_is_415": {"another code": member("code", "no"), "another status": status(400)},
+    "post_to_parameters_is_405": {**REFUSED, "no Allow": header("Allow", None)},
+    "post_to_info_is_405": {**REFUSED, "no Allow": header("Allow", None)},
+    "post_to_meta_is_405": {**REFUSED, "no Allow": header("Allow", None)},
+    "parameters_tell_form_and_switches": {
+        "another status": status(404),
+        "a page": html,
+        "a member less": without("speech_to_text"),
+    },
+    "form_is_a_list_of_named_fields": {
+        "none": member("user_input_form", []),
+        "no list": member("user_input_form", {"prompt": {}}),
+        "no variable": _prompt(lambda field: field.pop("variable")),
+        "another type": _prompt(lambda field: field.update(type="text-input")),
+        "two in one": edited(lambda told: told["user_input_form"][0].update(select={})),
+    },
+    "form_has_the_documented_inputs": {
+        "no prompt": _prompt(lambda field: field.update(variable="text")),
+        "no model": _form(lambda field: field.update(variable="style")),
+    },
+    "form_requires_the_prompt": {
+        "open": _prompt(lambda field: field.update(required=False)),
+        "a number": on("/v1/parameters", text('"paragraph": {', '"number": {')),
+    },
+    "form_offers_the_documented_models": {
+        "a model less": _form(lambda field: field["options"].pop() and None),
+        "renamed": _form(lambda field: field.update(options=["dosmix"])),
+    },
+    "form_leaves_the_model_open": {"required": _form(lambda field: field.update(required=True))},
+    "info_tells_name_and_description": {
+        "no name": without("name"),
+        "a number": member("name", 5),
+        "no description": without("description"),
+        "another status": status(404),
+        "a page": html,
+    },
+    "info_tells_nothing_else": {"a member more": member("mood", "good"), "one less": without("name")},
+    "meta_tells_the_icons_of_the_tools": {
+        "none": member("tool_icons", None),
+        "a number": member("tool_icons", {"sd": 5}),
+        "a member more": member("mood", "good"),
+        "another status": status(404),
+    },
+    "what_the_app_tells_is_written_as_errors_are": {"compact": COMPACT, "no newline": no_newline},
+    # stop
+    "stop_of_an_unknown_task_succeeds": TWO_HUNDRED,
+    "stop_of_a_task_without_uuid_succeeds": TWO_HUNDRED,
+    "stop_by_another_user_is_answered_the_same": TWO_HUNDRED,
+    "stop_answer_is_written_as_errors_are": {"compact": COMPACT, "no newline": no_newline},
+    "stop_takes_a_number_as_user": TWO_HUNDRED,
+    "json_with_charset_is_read": {**TWO_HUNDRED, "not read": status(415)},
+    "json_of_a_vendor_is_read": {**TWO_HUNDRED, "not read": status(415)},
+    "stop_without_a_user_is_400": TEXT,
+    "stop_without_a_body_is_400": TEXT,
+    "stop_without_a_content_type_is_415": TEXT,
+    "stop_needs_the_key": TEXT,
+    "get_on_the_stop_path_is_405": NO_METHOD,
+    "stop_with_a_chat_key_is_400": TEXT,
+    "stop_of_a_run_succeeds": {
+        "refused": only(lambda request: request.path.endswith("/stop"), status(404)),
+        "another result": only(lambda request: request.path.endswith("/stop"), member("result", "done")),
+    },
+    "stopped_run_ends_as_stopped": {
+        "succeeded": ended_by_itself,
+        "failed": lambda answer: event("workflow_finished", lambda data: data.update(status="failed"))(later(answer)),
+        "no end": event("workflow_finished", lambda _: False),
+    },
+    "stop_takes_effect_within_a_second": {
+        "late": only(may_run, lambda answer: replace(answer, seconds=9.0)),
+        "succeeded": ended_by_itself,
+    },
+    "stopped_run_has_no_outputs": {
+        "outputs": event("workflow_finished", lambda data: data.update(outputs={"files": []})),
+        "files": event("workflow_finished", lambda data: data.update(files=[{}])),
+    },
+    "stopped_run_counts_the_interrupted_node": {
+        "none": event("workflow_finished", lambda data: data.update(total_steps=0)),
+        "a node less": event("node_started", lambda data: data["index"] != 1),
+    },
+    "stop_by_another_user_stops_nothing": {
+        "refused": only(lambda request: request.path.endswith("/stop"), status(403)),
+    },
+    "stopped_run_says_so_in_its_error": {"another text": STOPPED_ERROR},
+    "interrupted_node_never_finishes": {
+        "finished": event("node_finished", lambda data: data.update(id="93f72a24-1c07-4f0b-9ca0-97ef327bc382")),
+        "a node less": event("node_started", lambda data: data["index"] != 1),
+        "no node": event("node_started", lambda _: False),
+    },
+    # models
+    "example_of_the_document_is_accepted": ACCEPTED,
+    "model_may_be_left_out": ACCEPTED,
+    "model_dosmix_is_accepted": ACCEPTED,
+    "model_ghostmix_is_accepted": ACCEPTED,
+    "model_rundiffusion_is_accepted": ACCEPTED,
+    "model_v1_5_is_accepted": ACCEPTED,
+    "mode_may_be_left_out": {**ACCEPTED, "no run": without("data")},
+    "chinese_prompt_comes_back_whole": {
+        "mangled": event("workflow_started", lambda data: data["inputs"].update(prompt="ä¸\x80")),
+        "lost": event("workflow_started", lambda data: data["inputs"].pop("prompt") and None),
+        "no inputs": event("workflow_started", lambda data: data.update(inputs=None)),
+        "no start": event("workflow_started", lambda _: False),
+    },
+    # generated
+    "every_status_is_documented": {"undocumented": status(418)},
+    "every_content_type_is_documented": {"undocumented": header("Content-Type", "text/csv")},
+    "every_body_is_as_its_schema": {
+        "a member more": _blocking(member("mood", "good")),
+        "a number as text": _in_data(lambda data: data.update(total_tokens="71")),
+        "no JSON": only(may_run, body(b"{")),
+    },
+    "every_frame_is_as_its_schema": {
+        "a member more": ADDED_FRAME,
+        "an id line": only(may_run, text("data: {", "id: 1\ndata: {")),
+        "an event line": only(may_run, text("data: {", "event: run\ndata: {")),
+        "an unknown event": only(may_run, text('"node_started"', '"node_begun"')),
+        "no JSON": only(may_run, text("data: {", "data: {{")),
+    },
+    "every_picture_is_told_as_the_document_tells_it": {
+        "no steps": _in_data(lambda data: data.pop("total_steps")),
+        "no status": _in_data(lambda data: data.pop("status")),
+        "a file without url": _in_data(lambda data: data["outputs"]["files"][0].pop("url")),
+        "no data": _blocking(member("data", None)),
+    },
+    "generated_wrong_bodies_are_refused": {
+        "taken for a run": taken_for_a_run,
+        "another status": status(422),
+        "no envelope": member("code", 7),
+    },
+    "keys_like_the_right_one_are_refused": {"accepted": status(200), "another text": member("message", "no")},
+    "generated_right_bodies_are_accepted": {"refused": status(400)},
+}
+
+
+def test_every_check_has_a_host_that_breaks_it() -> None:
+    """A check that nothing makes fail is worth nothing."""
+    assert set(BROKEN) == set(OURS)
+    assert all(BROKEN.values())
+
+
+# The broken hosts ---------------------------------------------------------------------------------------------------
+
+
+TO_BE_STOPPED = json.dumps(
+    {
+        "inputs": {"prompt": PROMPT, "model_name": evidence.STOPPED_MODEL},
+        "response_mode": "streaming",
+        "user": USER,
+    },
+    ensure_ascii=False,
+).encode()
+
+
+@pytest.fixture(scope="module")
+def true_host(fake: RunningServer) -> Iterator[_AskedOnce]:
+    transport = HttpTransport(fake.url)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evidence, "_LOOKED_FOR_STOP_S", 0.05)  # the recorded run is stopped at once
+        yield _AskedOnce(transport)
+    transport.close()
+
+
+class _AskedOnce:
+    """The answers of another host, each asked for once. A run that is to be stopped is the recorded one.
+
+    It ends when one of ``users`` says so.
+    """
+
+    def __init__(self, host: Transport) -> None:
+        self._host = host
+        self._answers: dict[Request, Exchange] = {}
+        self._stopped, self._call = recorded()["stop_during_stream"], recorded()["stop_during_stream_call"]
+        self._has_been_stopped = threading.Event()
+        self.users = {USER}
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        if request.path == self._call.request.path:
+            if json.loads(request.body)["user"] in self.users:
+                self._has_been_stopped.set()
+            return replace(self._call, request=request)
+        if request.body == TO_BE_STOPPED:
+            self._has_been_stopped.clear()
+            if on_chunk is not None:
+                on_chunk(self._stopped.body)
+            assert self._has_been_stopped.wait(10)
+            return replace(self._stopped, request=request)
+        if request not in self._answers:
+            self._answers[request] = self._host.send(request)
+        answer = self._answers[request]
+        # As long as a run of some time takes, so that what needs such a host is judged.
+        return replace(answer, seconds=2.0, _cache={}) if answer.media_type == "text/event-stream" else answer
+
+
+@dataclass
+class _Broken:
+    """A host that answers as ``host`` does, changed."""
+
+    host: Transport
+    change: Change
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        return self.change(self.host.send(request, on_chunk))
+
+
+def _judged(name: str, host: Transport, api_key: str) -> Result:
+    target = Target(host, lent(api_key, all_models=True, free_runs=True, max_runs=None))
+    if OURS[name].turn is Turn.EXCHANGES:
+        evidence.pair(target)
+        target.send(target.json_request("POST", RUN_PATH, {}))
+    return judge(OURS[name], target)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_true_host_is_not_accused(name: str, true_host: Transport, fake: RunningServer) -> None:
+    """The host that is broken below keeps every promise before it is broken."""
+    result = _judged(name, true_host, fake.api_key)
+    assert (result.outcome, result.reason) == (Outcome.HELD, "")
+
+
+@pytest.mark.parametrize(("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways])
+def test_broken_host_is_caught(name: str, way: str, true_host: Transport, fake: RunningServer) -> None:
+    """Each way of breaking a promise is found out, fails the run, and is explained."""
+    result = _judged(name, _Broken(true_host, BROKEN[name][way]), fake.api_key)
+    assert result.outcome is Outcome.BROKEN, result.reason
+    assert result.expected
+    assert result.got
+    assert result.exchange is not None
+    assert result.fails()
+
+
+def test_stop_by_anybody_is_caught(true_host: _AskedOnce, fake: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that stops a run for another user than its own breaks a promise."""
+    monkeypatch.setattr(true_host, "users", {USER, evidence.OTHER_USER})
+    result = _judged("stop_by_another_user_stops_nothing", true_host, fake.api_key)
+    assert (result.outcome, result.got) == (Outcome.BROKEN, "a run that was stopped")
+
+
+# What other versions do ---------------------------------------------------------------------------------------------
+
+NO_STRING = "(type 'paragraph') prompt in input form must be a string"
+FORBIDDEN = {"code": "forbidden", "message": "The app's API service has been disabled.", "status": 403}
+FAILED = {
+    "code": "internal_server_error",
+    "message": "The server encountered an internal error and was unable to complete your request. Either the server is "
+    "overloaded or there is an error in the application.",
+    "status": 500,
+}
+
+
+def _forbidden(answer: Exchange) -> Exchange:
+    return edited(lambda _: FORBIDDEN)(status(403)(answer))
+
+
+def _failed(answer: Exchange) -> Exchange:
+    return edited(lambda _: FAILED)(status(500)(answer))
+
+
+def _of_options(answer: Exchange) -> Exchange:
+    options = "['chilloutmix_NiPrunedFp32Fix', 'dosmix_', 'ghostmix_v20Bakedvae', 'rundiffusionFX_v10', "
+    message = f"model_name in input form must be one of the following: {options}'v1-5-pruned-emaonly']"
+    return on(RUN_PATH, member("message", message))(answer)
+
+
+OTHER_VERSION: dict[str, Change] = {
+    "refused_key_meets_no_challenge": header("WWW-Authenticate", 'Bearer realm="api"'),
+    "number_as_files_is_refused": only(may_run, _failed),
+    "files_are_judged_before_the_mode": _failed,
+    "empty_prompt_counts_as_missing": _of_options,
+    **dict.fromkeys(
+        [
+            "prompt_zero_counts_as_missing",
+            "prompt_false_counts_as_missing",
+            "empty_list_as_prompt_counts_as_missing",
+            "number_as_prompt_is_no_string",
+            "boolean_as_prompt_is_no_string",
+            "list_as_prompt_is_no_string",
+            "object_as_prompt_is_no_string",
+        ],
+        on(RUN_PATH, member("message", NO_STRING)),
+    ),
+    "number_as_model_is_no_string": on(
+        RUN_PATH, member("message", "(type 'select') model_name in input form must be a string")
+    ),
+    "disabled_app_is_not_found": _forbidden,
+    "deleted_app_is_not_found": _forbidden,
+    "app_is_judged_before_the_json": _forbidden,
+    "info_tells_nothing_else": member("tags", []),
+    "upload_of_a_program_is_415": lambda answer: edited(lambda _: {"id": "x"})(status(201)(answer)),
+    "stopped_run_says_so_in_its_error": event("workflow_finished", lambda data: data.update(error="Stopped by user.")),
+}
+
+
+def test_every_version_check_knows_another_version() -> None:
+    """A check at version level has a version that does otherwise."""
+    assert set(OTHER_VERSION) == {name for name, check in OURS.items() if check.level is Level.VERSION}
+
+
+@pytest.mark.parametrize("name", OTHER_VERSION)
+def test_another_version_is_a_difference_and_no_failure(name: str, true_host: Transport, fake: RunningServer) -> None:
+    """What another recorded version does is told, and fails only on request."""
+    result = _judged(name, _Broken(true_host, OTHER_VERSION[name]), fake.api_key)
+    assert result.is_version_difference, result.reason
+    assert not result.fails()
+    assert result.fails(strict_observed=True)
+
+
+def test_later_version_is_not_judged_by_an_older_overlay(true_host: Transport, fake: RunningServer) -> None:
+    """A host of a version that has no overlay here is not held to another's, and the document only differs from it."""
+
+    def newer(answer: Exchange) -> Exchange:
+        files = _in_data(lambda data: data["outputs"]["files"][0].pop("__variant"))
+        return header("X-Version", "0.15.3")(files(answer))
+
+    checks = [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES]
+    results = [_judged(name, _Broken(true_host, newer), fake.api_key) for name in checks]
+    assert not any(result.fails() for result in results)
+    assert [result.is_version_difference for result in results] == [False, False, False, False, True]
+
+
+# What a deployment decides ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run_with_an_unknown_model_is_refused",
+        "unknown_model_is_400_and_names_the_models",
+        "model_in_capitals_is_400",
+        "form_offers_the_documented_models",
+        "empty_prompt_counts_as_missing",
+        "refused_stream_is_plain_json",
+    ],
+)
+def test_model_as_free_text_is_no_broken_promise(name: str, true_host: Transport, fake: RunningServer) -> None:
+    """Where the app takes any text for the model, nothing is sent that it would run."""
+    sent: list[Request] = []
+
+    def free(answer: Exchange) -> Exchange:
+        sent.append(answer.request)
+        return on("/v1/parameters", text('"select"', '"text-input"'))(answer)
+
+    assert _judged(name, _Broken(true_host, free), fake.api_key).outcome is Outcome.NOT_APPLICABLE
+    assert not any(may_run(request) for request in sent)
+
+
+def test_longest_prompt_is_the_forms_own(true_host: Transport, fake: RunningServer) -> None:
+    """How long a prompt may be is asked, not guessed; an app without a limit is not judged."""
+    unlimited = _Broken(true_host, _prompt(lambda field: field.update(max_length=None)))
+    result = _judged("prompt_beyond_the_form_is_400", unlimited, fake.api_key)
+    assert result.outcome is Outcome.NOT_APPLICABLE
+
+
+def test_host_without_a_form_is_judged_by_the_document(true_host: Transport, fake: RunningServer) -> None:
+    """A host that tells no form is held to the document's models."""
+    formless = _Broken(true_host, on("/v1/parameters", status(404)))
+    assert _judged("unknown_model_is_400_and_names_the_models", formless, fake.api_key).outcome is Outcome.HELD
+    broken = _Broken(formless, on(RUN_PATH, taken_for_a_run))
+    assert _judged("run_with_an_unknown_model_is_refused", broken, fake.api_key).outcome is Outcome.BROKEN
+
+
+# The budget ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_budget_holds_on_a_host_that_accepts_everything(true_host: Transport, fake: RunningServer, limit: int) -> None:
+    """Whatever a lenient host accepts, and however many ask at once, it never pays for more than was allowed."""
+    target = Target(_Broken(true_host, only(may_run, taken_for_a_run)), lent(fake.api_key, max_runs=limit))
+    results = run_checks(target, QUICK)
+    assert target.accepted_runs == limit
+    assert sum(map(may_run, (exchange.request for exchange in target.exchanges))) == limit
+    assert len(results) == len(QUICK)
+
+
+def test_refusals_come_before_the_budget_is_spent(fake: RunningServer) -> None:
+    """With a budget of one run every refusal is judged all the same."""
+    results, target = judged(fake, QUICK, max_runs=1)
+    assert target.accepted_runs == 1
+    refusals = [result for result in results if result.check.turn is Turn.REFUSALS]
+    assert told(refusals) == {}

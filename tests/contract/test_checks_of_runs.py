@@ -1,0 +1,861 @@
+"""The checks that judge accepted runs: they hold where they should, each can fail, and none cries wolf.
+
+A broken host is the fake's own answers with one thing changed; a host of another version is made from them by what the
+facts say of it; the recorded host is judged as it was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cache, partial
+from typing import Any
+
+import pytest
+
+import contract.checks
+from contract.check import CHECKS, Level, Power
+from contract.evidence import Pair
+from contract.exchange import Chunk, Exchange, Request
+from contract.http import HttpTransport
+from contract.recorded import RecordedTransport, load_exchanges
+from contract.runner import Outcome, Result, judge, run_checks
+from contract.target import Lent, Stream, Target, is_accepted_run, may_run
+from tests.contract import broken
+from tests.contract.broken import (
+    SECRET,
+    Break,
+    Good,
+    Item,
+    answer,
+    body,
+    cut_off,
+    data,
+    drawn,
+    event,
+    events,
+    file,
+    frames,
+    header,
+    hears_good,
+    is_file,
+    named,
+    on_blocking,
+    on_files,
+    on_stream,
+    picture,
+    status,
+    strict_files,
+    with_body,
+    with_header,
+    with_items,
+)
+from tests.contract.later import as_version
+from tests.serving import ROOT, running_server
+
+assert contract.checks
+
+RECORDING = ROOT / "recordings" / "dify-0.6.4" / "exchanges.jsonl"
+AREAS = ("answers", "framing", "events", "files", "pictures")
+OURS = {name: check for name, check in CHECKS.items() if check.judge.__module__.rpartition(".")[2] in AREAS}
+NO_SPEED = {name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs}
+OTHER_ID = str(uuid.UUID(int=0x2A))
+GOOD_FILE_HEARD = Break(hears=hears_good)
+
+
+@pytest.fixture(scope="module")
+def good() -> Iterator[Good]:
+    with running_server("--speed=instant", f"--secret-key={SECRET}") as server:
+        live = HttpTransport(server.url)
+        yield broken.fetch_good(live, server.api_key)
+        live.close()
+
+
+# They hold ------------------------------------------------------------------------------------------------------------
+
+
+def told(results: list[Result]) -> dict[str, str]:
+    """What is to be said of each check that does not hold."""
+    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.HELD}
+
+
+@pytest.mark.parametrize(("speed", "left_out"), [("instant", NO_SPEED), ("10", set())])
+def test_all_hold_on_the_fake(speed: str, left_out: set[str]) -> None:
+    """At `instant` only what needs time is not applicable; at speed 10 nothing is. Two runs are enough for all."""
+    with running_server(f"--speed={speed}", f"--secret-key={SECRET}") as server:
+        live = HttpTransport(server.url)
+        target = Target(live, Lent(server.api_key, SECRET))
+        results = run_checks(target, list(OURS.values()))
+        live.close()
+    assert set(told(results)) == left_out, told(results)
+    assert target.accepted_runs == 2
+
+
+def test_what_is_changed_in_memory_is_whole_without_a_change(good: Good) -> None:
+    """The good host of the broken examples is one that all checks hold on."""
+    assert told(run_checks(good.target(Break()), list(OURS.values()))) == {}
+
+
+def test_without_the_secret_only_what_signs_is_left_out(good: Good) -> None:
+    """A host that lends nothing is judged by all the rest."""
+    target = Target(broken._BrokenHost(good, Break()), Lent(good.api_key))
+    left_out = {name for name, check in OURS.items() if Power.SECRET in check.needs}
+    assert set(told(run_checks(target, list(OURS.values())))) - {"sign_in_the_other_alphabet_is_403"} == left_out
+
+
+# Each can fail --------------------------------------------------------------------------------------------------------
+
+
+def reversed_keys(value: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(reversed(list(value.items())))
+
+
+def all_events(change: Callable[[dict[str, Any]], Any]) -> Break:
+    """The stream with every event changed."""
+    return frames(lambda items: [change(item) for _, item in items if isinstance(item, dict)] and None)
+
+
+def without(event_name: str, node_type: str | None = None) -> Break:
+    """The stream without the last event of that name."""
+
+    def change(items: list[Item]) -> list[Item]:
+        gone = named(items, event_name, node_type)[-1]
+        return [(at_s, item) for at_s, item in items if item is not gone]
+
+    return frames(change)
+
+
+def doubled(event_name: str) -> Break:
+    def change(items: list[Item]) -> list[Item]:
+        again = named(items, event_name)[-1]
+        return [one for at_s, item in items for one in [(at_s, item)] * (2 if item is again else 1)]
+
+    return frames(change)
+
+
+def swapped(items: list[Item], first: int, second: int) -> None:
+    """The frames at two places exchanged, their times left where they are."""
+    (one_s, one), (other_s, other) = items[first], items[second]
+    items[first], items[second] = (one_s, other), (other_s, one)
+
+
+def more_events(*values: Any) -> Break:
+    """The stream with frames inserted after the first."""
+    return frames(lambda items: items.__setitem__(slice(1, 1), [(items[0][0], value) for value in values]))
+
+
+def raw_stream(change: Callable[[bytes], bytes]) -> Break:
+    """The stream with its bytes changed, all of them in one chunk."""
+    return on_stream(lambda exchange: with_body(exchange, change(exchange.body)))
+
+
+def first_frame(change: Callable[[bytes], bytes]) -> Break:
+    """The stream with the bytes of its first frame changed, the other chunks left alone."""
+
+    def changed(exchange: Exchange) -> Exchange:
+        first, *rest = exchange.chunks
+        return replace(exchange, chunks=(Chunk(first.at_s, change(first.data)), *rest), _cache={})
+
+    return on_stream(changed)
+
+
+def without_pings(items: list[Item]) -> list[Item]:
+    return [item for item in items if not isinstance(item[1], bytes)]
+
+
+def buffered(exchange: Exchange) -> Exchange:
+    """A proxy keeps all frames until the end."""
+    return replace(exchange, chunks=tuple(Chunk(exchange.seconds, chunk.data) for chunk in exchange.chunks), _cache={})
+
+
+def pings_at(at_s: float) -> Break:
+    def changed(items: list[Item]) -> list[Item]:
+        return [(at_s if isinstance(item, bytes) else own_s, item) for own_s, item in items]
+
+    return frames(changed)
+
+
+def pings_first(items: list[Item]) -> list[Item]:
+    return [*(one for one in items if isinstance(one[1], bytes)), *without_pings(items)]
+
+
+def node_frames_together(items: list[Item]) -> list[Item]:
+    """The frames of a node come together when it is finished."""
+    told_at = {item["data"]["id"]: at_s for at_s, item in items if isinstance(item, dict)}
+    return [(told_at[item["data"]["id"]] if isinstance(item, dict) else at_s, item) for at_s, item in items]
+
+
+def signed_alike(one: dict[str, Any]) -> None:
+    """The end node's inputs with the signatures of its outputs."""
+    one["inputs"] = one["outputs"]
+
+
+def other_file(value: dict[str, Any]) -> None:
+    for name in ("outputs", "inputs"):
+        for one in (value.get(name) or {}).get("files", []):
+            one.update(related_id=OTHER_ID, url=one["url"].replace(one["related_id"], OTHER_ID))
+
+
+def on_methods(change: Callable[[Exchange], Exchange], *methods: str) -> Break:
+    return Break(lambda request, one: change(one) if is_file(request) and request.method in methods else one)
+
+
+def fresh_bytes() -> Break:
+    """A picture that is drawn anew at each request."""
+    return picture(lambda _: drawn(64 + uuid.uuid4().int % 1000, 64))
+
+
+def refuses_keys(request: Request, one: Exchange) -> Exchange:
+    return replace(one, status=401) if is_file(request) and request.headers else one
+
+
+def hears_twice(good: Good, request: Request) -> Request:
+    """A host to which the last of two parameters counts."""
+    path, _, query = request.path.partition("?")
+    pairs = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
+    if not is_file(request) or not pairs:
+        return request
+    return replace(request, path=f"{path}?{'&'.join(f'{name}={value}' for name, value in pairs.items())}")
+
+
+def hears_signed(good: Good, request: Request) -> Request:
+    """A host that takes any signature of anything, and still expects all three parameters."""
+    has_all = all(f"{name}=" in request.path for name in ("timestamp", "nonce", "sign"))
+    return hears_good(good, request) if has_all else request
+
+
+def same_picture_for_all(good: Good, request: Request) -> Request:
+    return Request("GET", good.file_path) if is_file(request) else request
+
+
+def mixed_up(items: list[Item], good: Good) -> None:
+    """One frame of the stream is of the other run."""
+    theirs = good.blocking.json()
+    items[3][1].update(task_id=theirs["task_id"], workflow_run_id=theirs["workflow_run_id"])
+
+
+def with_the_other_runs(*names: str) -> Break:
+    """The blocking answer with ids of the stream: made by a host that mixes them up."""
+    shared = {name: str(uuid.UUID(int=at)) for at, name in enumerate(names, start=7)}
+
+    def changed(request: Request, one: Exchange) -> Exchange:
+        if broken.is_stream(request):
+            items = broken.items_of(one)
+            for _, item in items:
+                if isinstance(item, dict):
+                    item.update(shared)
+            return with_items(one, items)
+        return with_body(one, json.dumps({**one.json(), **shared}).encode()) if may_run(request) else one
+
+    return Break(changed)
+
+
+def later(value: dict[str, Any], seconds: int) -> None:
+    value.update(created_at=value["created_at"] + seconds, finished_at=value["finished_at"] + seconds)
+
+
+def same_id(value: dict[str, Any]) -> dict[str, Any]:
+    return {**value, "workflow_id": value["id"]}
+
+
+def edit_url(one: dict[str, Any], change: Callable[[str], str]) -> None:
+    """The blocking answer's picture with another URL."""
+    found = one["data"]["outputs"]["files"][0]
+    found["url"] = change(found["url"])
+
+
+def is_ping(item: Item) -> bool:
+    return isinstance(item[1], bytes)
+
+
+def asked_with(request: Request, name: str) -> bool:
+    return is_file(request) and any(key == name for key, _ in request.headers)
+
+
+def part_of(exchange: Exchange) -> Exchange:
+    return replace(with_body(exchange, exchange.body[:100]), status=206)
+
+
+def timestamps_within(seconds: int) -> Break:
+    """A host to which a URL is good for some seconds before and after its time."""
+
+    def refuses(request: Request, one: Exchange) -> Exchange:
+        at = re.search(r"timestamp=(\d+)", request.path) if is_file(request) else None
+        return replace(one, status=403) if at and abs(int(at[1]) - time.time()) > seconds else one
+
+    return Break(refuses)
+
+
+FORBIDDEN = on_files(lambda one: replace(one, status=403))
+REFUSED_IN_HTML = Break(
+    lambda request, one: (
+        with_header(with_body(one, b"<html>"), "content-type", "text/html")
+        if is_file(request) and one.status in (400, 403, 405, 415)
+        else one
+    )
+)
+
+BROKEN: dict[str, list[Break]] = {
+    # the blocking answer
+    "documents_own_request_is_answered_200": [on_blocking(status(201)), on_blocking(status(None))],
+    "blocking_answer_comes_whole": [on_blocking(cut_off)],
+    "blocking_answer_is_a_json_object": [on_blocking(body(lambda _: b"<html>")), on_blocking(body(lambda _: b"[1]"))],
+    "blocking_content_type_is_json": [on_blocking(header("content-type", "text/html"))],
+    "blocking_json_is_written_in_the_hosts_style": [
+        on_blocking(body(lambda text: text.replace(b'": ', b'":'))),
+        on_blocking(body(lambda text: text.replace(b'"error": null', b'"error": 1, "error": null'))),
+    ],
+    "blocking_json_ends_without_newline": [on_blocking(body(lambda text: text + b"\n"))],
+    "blocking_answer_names_task_run_and_data": [answer(lambda one: {"data": one["data"], "task_id": one["task_id"]})],
+    "blocking_answer_has_no_other_fields": [answer(lambda one: one.update(message_id=1)), answer(reversed_keys)],
+    "task_id_is_a_uuid": [answer(lambda one: one.update(task_id=17)), answer(lambda one: one.update(task_id="A" * 36))],
+    "workflow_run_id_is_a_uuid": [answer(lambda one: one.update(workflow_run_id=None))],
+    "data_id_is_the_run_id": [data(id=OTHER_ID)],
+    "task_and_run_have_ids_of_their_own": [answer(lambda one: one.update(task_id=one["workflow_run_id"]))],
+    "data_has_every_documented_field": [answer(lambda one: one["data"].pop("total_steps") and None)],
+    "data_has_no_other_fields": [data(sequence_number=1)],
+    "data_fields_come_in_the_hosts_order": [answer(lambda one: {**one, "data": reversed_keys(one["data"])})],
+    "workflow_id_is_a_uuid": [data(workflow_id="workflow"), answer(lambda one: {**one, "data": same_id(one["data"])})],
+    "status_is_a_word_of_the_host": [data(status="success"), data(status=True), data(status=None)],
+    "documents_own_request_succeeds": [data(status="failed", outputs=None, error="no picture today")],
+    "error_is_null_exactly_when_succeeded": [data(error=""), data(status="failed", error=None)],
+    "outputs_are_null_unless_succeeded": [data(outputs=[]), data(status="failed", error="for no reason")],
+    "elapsed_time_is_a_duration": [data(elapsed_time="18.6"), data(elapsed_time=True), data(elapsed_time=-1.0)],
+    "total_tokens_is_a_whole_number": [data(total_tokens=1.5), data(total_tokens=True), data(total_tokens=-1)],
+    "total_steps_is_a_whole_number": [data(total_steps=0), data(total_steps="5")],
+    "created_at_is_in_unix_seconds": [data(created_at="2024-04-24"), data(created_at=1713938954000)],
+    "finished_at_is_in_unix_seconds": [data(finished_at=1713938972.5), data(finished_at=None)],
+    "times_of_the_run_agree": [
+        answer(lambda one: one["data"].update(elapsed_time=one["data"]["elapsed_time"] * 1000)),
+        answer(lambda one: one["data"].update(finished_at=one["data"]["created_at"])),
+        answer(lambda one: one["data"].update(finished_at=one["data"]["finished_at"] + 2)),
+    ],
+    "run_finished_just_now": [data(finished_at=1713938972), answer(lambda one: later(one["data"], 120))],
+    "outputs_hold_a_picture": [data(outputs={"files": []}), data(outputs={}), data(outputs={"files": [None]})],
+    "run_makes_one_picture": [answer(lambda one: one["data"]["outputs"]["files"].append({}))],
+    "file_has_the_fields_of_the_host": [
+        file(size=1),
+        answer(lambda one: one["data"]["outputs"]["files"][0].pop("mime_type") and None),
+        answer(lambda one: one["data"]["outputs"].update(files=[reversed_keys(one["data"]["outputs"]["files"][0])])),
+    ],
+    "file_is_marked_as_a_file": [file(__variant="Image")],
+    "tenant_id_is_a_uuid": [file(tenant_id="tenant")],
+    "file_type_is_image": [file(type="file")],
+    "transfer_method_is_tool_file": [file(transfer_method="remote_url")],
+    "related_id_is_the_id_in_the_url": [file(related_id=OTHER_ID)],
+    "extension_is_the_one_in_the_url": [file(extension="png"), file(extension=".jpg")],
+    "mime_type_belongs_to_the_extension": [file(mime_type="image/jpeg")],
+    "filename_is_image": [file(filename=f"{'a' * 32}.png"), file(filename=None)],
+    "file_fields_are_of_their_kinds": [file(filename=1), file(size=0)],
+    # the stream as bytes
+    "streaming_run_is_answered_200": [on_stream(status(500)), on_stream(status(None))],
+    "stream_is_an_event_stream": [on_stream(header("content-type", "application/json"))],
+    "stream_is_not_broken_off": [on_stream(lambda one: replace(one, broken="ReadTimeout"))],
+    "stream_tells_events": [on_stream(body(lambda _: b"")), on_stream(body(lambda _: b"event: ping\n\n"))],
+    "stream_ends_with_a_whole_frame": [raw_stream(lambda raw: raw[:-1]), raw_stream(lambda raw: raw + b"data: ")],
+    "stream_ends_with_its_last_event": [
+        raw_stream(lambda raw: raw + b"data: [DONE]\n\n"),
+        raw_stream(lambda raw: raw + b"event: ping\n\n"),
+        without("workflow_finished"),
+    ],
+    "stream_closes_after_its_last_event": [on_stream(lambda one: replace(one, seconds=one.seconds + 30))],
+    "stream_is_utf_8": [
+        raw_stream(lambda raw: raw[:40] + b"\xff" + raw[40:]),
+        raw_stream(lambda raw: b"\xef\xbb\xbf" + raw),
+    ],
+    "stream_lines_end_in_lf": [raw_stream(lambda raw: raw.replace(b"\n", b"\r\n"))],
+    "frames_are_parted_by_one_blank_line": [
+        raw_stream(lambda raw: raw.replace(b"\n\n", b"\n\n\n")),
+        raw_stream(lambda raw: b"\n\n" + raw),
+    ],
+    "frames_are_one_line_each": [first_frame(lambda raw: b"event: message\n" + raw)],
+    "frames_hold_data_or_a_ping": [
+        first_frame(lambda raw: b"id: 1\n" + raw),
+        first_frame(lambda raw: b"retry: 3000\n\n" + raw),
+        first_frame(lambda raw: b": hello\n\n" + raw),
+        first_frame(lambda raw: raw.replace(b"data: ", b"data:")),
+    ],
+    "data_lines_hold_json_objects": [
+        more_events(b"data: [DONE]"),
+        more_events(b"data: {"),
+        more_events(b"data: 'ping'"),
+    ],
+    "stream_json_is_written_in_the_hosts_style": [
+        first_frame(lambda raw: raw.replace(b'": ', b'":')),
+        raw_stream(lambda raw: raw.replace(b'": ', b'":').replace(b', "', b',"')),
+        first_frame(lambda raw: raw.decode().encode().replace(b"\\u4e00", "一".encode())),
+    ],
+    "strict_reader_hears_every_event": [
+        first_frame(lambda raw: b"event: workflow_started\n" + raw),
+        first_frame(lambda raw: raw.replace(b", ", b",\r", 1)),
+        raw_stream(lambda raw: raw.replace(b"\n\n", b"\n", 1)),
+    ],
+    "pings_are_a_bare_event_name": [
+        more_events(b": ping"),
+        more_events(b"event: ping\ndata: {}"),
+        more_events({"event": "ping"}),
+    ],
+    # the order of events
+    "stream_begins_with_workflow_started": [frames(lambda items: items.pop(0) and None), doubled("workflow_started")],
+    "stream_ends_with_one_workflow_finished": [doubled("workflow_finished"), without("workflow_finished")],
+    "events_are_known_by_name": [
+        all_events(lambda one: one.update(event=one["event"].replace("node_", "step_"))),
+        all_events(lambda one: one.update(event=one["event"].title())),
+    ],
+    "events_come_in_the_order_of_the_table": [
+        frames(lambda items: swapped(items, 1, 2)),
+        frames(lambda items: swapped(items, 0, 1)),
+        doubled("node_finished"),
+        doubled("node_started"),
+    ],
+    "nodes_run_one_after_the_other": [
+        frames(lambda items: swapped(items, 2, 3)),
+        without("node_finished", "llm"),
+        without("node_finished", "end"),
+    ],
+    "every_started_node_finishes": [without("node_finished", "end"), doubled("node_finished")],
+    # ids
+    "events_have_their_four_fields": [
+        frames(lambda items: items[2][1].pop("task_id") and None),
+        frames(lambda items: items[2][1].update(conversation_id=OTHER_ID)),
+        frames(lambda items: items[2][1].update(data=None)),
+    ],
+    "task_id_is_constant_in_a_stream": [frames(lambda items: items[-1][1].update(task_id=OTHER_ID))],
+    "workflow_run_id_is_constant_in_a_stream": [frames(lambda items: items[4][1].update(workflow_run_id=OTHER_ID))],
+    "streamed_task_and_run_have_ids_of_their_own": [all_events(lambda one: one.update(task_id=one["workflow_run_id"]))],
+    "workflow_events_have_the_run_id": [
+        event("workflow_finished", id=OTHER_ID),
+        event("workflow_started", id=OTHER_ID),
+    ],
+    "workflow_id_is_the_same_in_both_modes": [
+        event("workflow_started", workflow_id=OTHER_ID),
+        data(workflow_id=OTHER_ID),
+    ],
+    "sequence_number_is_counted_from_one": [
+        event("workflow_started", sequence_number=0),
+        event("workflow_finished", sequence_number=10**6),
+        events("workflow_started", lambda one: one.pop("sequence_number")),
+    ],
+    "execution_ids_are_uuids_of_their_own": [
+        frames(lambda items: items[3][1]["data"].update(id=items[1][1]["data"]["id"])),
+        frames(lambda items: items[3][1]["data"].update(id=items[0][1]["task_id"])),
+        event("node_started", "llm", id="node"),
+    ],
+    "node_finished_repeats_its_node_started": [
+        event("node_finished", "llm", title="another"),
+        event("node_finished", "tool", created_at=1713938954),
+    ],
+    "nodes_are_numbered_from_one": [
+        event("node_started", "start", index=0),
+        event("node_started", "end", index=9),
+    ],
+    "nodes_name_their_predecessor": [
+        event("node_started", "start", predecessor_node_id="0"),
+        event("node_started", "end", predecessor_node_id=None),
+    ],
+    "run_begins_at_its_start_node": [event("node_started", "start", node_type="code")],
+    # fields and kinds
+    "workflow_started_has_the_hosts_fields": [
+        events("workflow_started", lambda one: one.pop("sequence_number")),
+        event("workflow_started", status="running"),
+    ],
+    "node_started_has_the_hosts_fields": [
+        events("node_started", lambda one: one.pop("extras")),
+        event("node_started", "llm", provider="openai"),
+    ],
+    "node_finished_has_the_hosts_fields": [
+        events("node_finished", lambda one: one.pop("files")),
+        event("node_finished", "llm", exceptions_count=0),
+    ],
+    "workflow_finished_has_the_hosts_fields": [
+        events("workflow_finished", lambda one: one.pop("created_by")),
+        event("workflow_finished", exceptions_count=0),
+        frames(lambda items: items[-1][1].update(data=reversed_keys(items[-1][1]["data"]))),
+    ],
+    "workflow_started_is_of_the_hosts_kinds": [
+        event("workflow_started", created_at="now"),
+        event("workflow_started", inputs=[]),
+    ],
+    "node_started_is_of_the_hosts_kinds": [
+        event("node_started", "llm", inputs={}),
+        event("node_started", "llm", index="2"),
+        event("node_started", "llm", node_type=""),
+    ],
+    "node_finished_is_of_the_hosts_kinds": [
+        event("node_finished", "llm", elapsed_time="0.2"),
+        event("node_finished", "llm", status="stopped"),
+        event("node_finished", "end", files=None),
+    ],
+    "workflow_finished_is_of_the_hosts_kinds": [
+        event("workflow_finished", total_steps=True),
+        event("workflow_finished", created_by="alg123"),
+        event("workflow_finished", status="done"),
+    ],
+    "extras_hold_at_most_an_icon": [
+        event("node_started", "llm", extras={"icon": "x"}),
+        event("node_started", "tool", extras={}),
+        event("node_started", "tool", extras={"icon": None}),
+    ],
+    # what goes in
+    "prompt_comes_back_character_for_character": [
+        events("workflow_started", lambda one: one["inputs"].update(prompt="??????????")),
+        events("node_finished", lambda one: one["outputs"].update(prompt="一个胸有成竹的男人 "), "start"),
+    ],
+    "inputs_tell_of_no_files": [
+        events("workflow_started", lambda one: one["inputs"].pop("sys.files")),
+        events("workflow_started", lambda one: one["inputs"].update({"sys.user_id": OTHER_ID})),
+    ],
+    "start_node_passes_the_inputs_on": [
+        event("node_finished", "start", inputs=None),
+        events("node_finished", lambda one: one["outputs"].update(model_name="dosmix_"), "start"),
+    ],
+    "created_by_is_the_user_of_the_request": [
+        events("workflow_finished", lambda one: one["created_by"].update(user="DEFAULT-USER")),
+        events("workflow_finished", lambda one: one["created_by"].update(id="alg123")),
+    ],
+    "model_left_out_is_not_another_runs_model": [
+        events("workflow_started", lambda one: one["inputs"].update(model_name="chilloutmix_NiPrunedFp32Fix")),
+    ],
+    # what comes out
+    "streaming_run_succeeds": [event("workflow_finished", status="failed")],
+    "streamed_error_and_outputs_fit_the_status": [
+        event("workflow_finished", error="late"),
+        event("workflow_finished", status="failed", error=None),
+        event("workflow_finished", status="stopped", error="Workflow stopped."),
+    ],
+    "node_results_fit_their_status": [
+        event("node_finished", "llm", error=""),
+        event("node_finished", "end", status="failed", error="why"),
+        event("node_finished", "llm", status="failed", error="why", outputs=None, execution_metadata=None, files=[]),
+    ],
+    "node_tokens_add_up": [
+        event("workflow_finished", total_tokens=1),
+        event("node_finished", "llm", execution_metadata=None),
+    ],
+    "steps_are_the_nodes_started": [event("workflow_finished", total_steps=4)],
+    "nodes_take_no_longer_than_the_run": [event("workflow_finished", elapsed_time=1.0)],
+    "times_of_each_node_agree": [
+        event("node_finished", "tool", elapsed_time=1.0),
+        events("node_finished", lambda one: one.update(finished_at=one["finished_at"] + 2), "start"),
+    ],
+    "times_of_a_streamed_run_agree": [
+        event("workflow_finished", elapsed_time=1.0),
+        events("workflow_started", lambda one: one.update(created_at=one["created_at"] + 1)),
+    ],
+    "nodes_start_within_the_run": [
+        events("node_started", lambda one: one.update(created_at=one["created_at"] + 9), "end"),
+        events("node_started", lambda one: one.update(created_at=one["created_at"] - 9), "llm"),
+    ],
+    "streamed_run_finished_just_now": [event("workflow_finished", finished_at=1713938972)],
+    # nodes of each type
+    "language_model_tells_text_and_usage": [
+        events("node_finished", lambda one: one["outputs"].update(text=None), "llm"),
+        events("node_finished", lambda one: one["outputs"].pop("usage"), "llm"),
+        event("node_finished", "llm", process_data=None),
+    ],
+    "language_model_counts_its_tokens": [
+        events("node_finished", lambda one: one["outputs"]["usage"].update(prompt_tokens=1), "llm"),
+        events("node_finished", lambda one: one["execution_metadata"].update(total_tokens=1), "llm"),
+        events("node_finished", lambda one: one["outputs"]["usage"].update(total_tokens="71"), "llm"),
+    ],
+    "condition_tells_its_result": [
+        event("node_finished", "if-else", outputs={"result": "true"}),
+        event("node_finished", "if-else", process_data=None),
+    ],
+    "picture_tool_tells_text_and_files": [
+        events("node_finished", lambda one: one["outputs"].update(text=None), "tool"),
+        events("node_finished", lambda one: one["outputs"].update(json=[]), "tool"),
+        event("node_finished", "tool", execution_metadata=None),
+    ],
+    "end_node_selects_the_runs_outputs": [
+        event("node_finished", "end", inputs=None),
+        events("node_finished", lambda one: one["outputs"].update(text=""), "end"),
+    ],
+    # files in the stream
+    "streaming_run_has_a_picture": [event("workflow_finished", outputs={"files": []})],
+    "files_are_those_of_the_outputs": [event("node_finished", "tool", files=[]), event("workflow_finished", files=[])],
+    "files_repeat_the_outputs_byte_for_byte": [
+        events("node_finished", lambda one: one["files"][0].update(url=one["files"][0]["url"] + "x"), "tool"),
+    ],
+    "end_repeats_the_run_byte_for_byte": [
+        events("workflow_finished", lambda one: one["outputs"]["files"][0].update(url="/files/tools/x.png")),
+    ],
+    "each_serialisation_signs_anew": [events("node_finished", signed_alike, "end")],
+    "end_takes_its_file_from_the_tool": [events("workflow_finished", other_file)],
+    "streamed_files_have_the_hosts_fields": [
+        events("workflow_finished", lambda one: one["files"][0].pop("__variant")),
+        events("node_finished", lambda one: one["files"][0].update(size=7), "tool"),
+    ],
+    "both_modes_describe_a_file_alike": [file(tenant_id=OTHER_ID), file(size=1)],
+    # two runs at once
+    "runs_at_once_have_ids_of_their_own": [with_the_other_runs("task_id"), with_the_other_runs("workflow_run_id")],
+    "each_frame_belongs_to_its_run": [with_the_other_runs("task_id"), with_the_other_runs("workflow_run_id")],
+    # pings and arrival
+    "pings_are_as_many_as_are_due": [
+        frames(without_pings),
+        frames(lambda items: [one for item in items for one in [item] * (1 + isinstance(item[1], bytes))]),
+        more_events(*[b"event: ping"] * 20),
+    ],
+    "pings_stand_where_they_are_due": [frames(pings_first), frames(lambda items: items.sort(key=is_ping))],
+    "pings_arrive_when_they_are_due": [pings_at(0.0), pings_at(1.85)],
+    "first_frame_comes_at_once": [on_stream(buffered)],
+    "node_frames_lie_apart_by_their_elapsed_time": [on_stream(buffered), frames(node_frames_together)],
+    # the URL
+    "url_has_the_documents_form": [
+        file(url="http://127.0.0.1/picture.png"),
+        file(url=None),
+        answer(lambda one: edit_url(one, lambda url: url.replace("&sign=", "&signature="))),
+        answer(lambda one: edit_url(one, lambda url: url.removesuffix("="))),
+    ],
+    "url_is_signed_when_the_run_ends": [
+        answer(lambda one: edit_url(one, lambda url: url.replace("timestamp=1", "timestamp=2"))),
+        answer(lambda one: later(one["data"], -10)),
+    ],
+    "url_serves_the_picture_without_a_key": [
+        on_files(status(401)),
+        on_files(status(None)),
+        on_files(body(lambda _: b"")),
+    ],
+    "url_serves_the_same_bytes_again": [fresh_bytes()],
+    "key_does_no_harm_to_a_url": [Break(refuses_keys)],
+    "every_url_of_a_stream_serves_one_picture": [FORBIDDEN, fresh_bytes()],
+    "order_of_parameters_is_free": [strict_files()],
+    "other_parameters_are_ignored": [strict_files()],
+    "first_of_two_parameters_counts": [strict_files(), Break(hears=hears_twice), GOOD_FILE_HEARD],
+    "sign_may_be_percent_encoded": [strict_files()],
+    "file_id_may_be_in_upper_case": [strict_files()],
+    "extension_is_not_signed": [
+        strict_files(),
+        Break(lambda request, one: with_header(one, "content-type", "image/jpeg") if ".jpg" in request.path else one),
+    ],
+    "range_is_ignored": [Break(lambda request, one: part_of(one) if asked_with(request, "Range") else one)],
+    "conditions_are_ignored": [
+        Break(lambda request, one: replace(one, status=304) if asked_with(request, "If-None-Match") else one),
+    ],
+    "as_attachment_is_ignored": [strict_files(), on_files(header("content-disposition", "inline"))],
+    "changed_sign_is_403": [GOOD_FILE_HEARD, on_files(lambda one: with_body(one, b"no"))],
+    "empty_sign_is_403": [GOOD_FILE_HEARD, on_files(status(401))],
+    "unpadded_sign_is_403": [GOOD_FILE_HEARD, REFUSED_IN_HTML],
+    "sign_in_the_other_alphabet_is_403": [GOOD_FILE_HEARD],
+    "changed_nonce_is_403": [GOOD_FILE_HEARD],
+    "empty_nonce_is_403": [GOOD_FILE_HEARD],
+    "changed_timestamp_is_403": [GOOD_FILE_HEARD],
+    "unsigned_text_as_timestamp_is_403": [GOOD_FILE_HEARD, on_files(status(400))],
+    "sign_of_another_file_is_403": [GOOD_FILE_HEARD, on_files(status(404))],
+    "missing_timestamp_is_400": [GOOD_FILE_HEARD, REFUSED_IN_HTML],
+    "missing_nonce_is_400": [GOOD_FILE_HEARD, on_files(status(403))],
+    "missing_sign_is_400": [GOOD_FILE_HEARD, on_files(status(403))],
+    "missing_parameters_are_told_in_their_order": [
+        GOOD_FILE_HEARD,
+        on_files(body(lambda text: text.replace(b'"timestamp"', b'"sign"'))),
+    ],
+    "file_id_that_is_no_uuid_is_404": [GOOD_FILE_HEARD, on_files(status(400))],
+    "file_without_extension_is_404": [GOOD_FILE_HEARD],
+    "files_are_not_under_v1": [GOOD_FILE_HEARD],
+    "file_url_is_read_only": [
+        Break(hears=lambda good, request: replace(request, method="GET") if is_file(request) else request),
+        on_methods(header("allow", "GET"), "PUT"),
+        on_methods(status(404), "DELETE"),
+    ],
+    "head_of_a_url_is_its_get_without_a_body": [
+        on_methods(status(405), "HEAD"),
+        on_methods(header("content-type", "text/html"), "HEAD"),
+        Break(hears=hears_signed),
+    ],
+    "options_of_a_url_name_its_methods": [
+        on_methods(header("allow", None), "OPTIONS"),
+        on_methods(status(405), "OPTIONS"),
+        on_methods(lambda one: with_body(one, b"{}"), "OPTIONS"),
+    ],
+    "picture_tells_no_length": [on_files(header("content-length", "1"))],
+    # with the secret
+    "urls_are_signed_by_the_recipe": [
+        answer(lambda one: edit_url(one, lambda url: url[:-44] + ("B" if url[-44] == "A" else "A") + url[-43:])),
+    ],
+    "url_of_last_year_is_403": [Break(hears=hears_signed)],
+    "url_expires_after_300_seconds": [Break(hears=hears_signed)],
+    "url_is_valid_for_290_seconds": [timestamps_within(60)],
+    "url_of_the_future_is_valid": [timestamps_within(60)],
+    "signed_text_as_timestamp_is_400": [Break(hears=hears_signed), on_files(status(403))],
+    "signed_unknown_file_is_415": [Break(hears=hears_signed), on_files(status(404))],
+    # the picture
+    "picture_says_that_it_is_png": [on_files(header("content-type", "application/octet-stream"))],
+    "picture_has_the_files_mime_type": [on_files(header("content-type", "image/png; charset=utf-8"))],
+    "picture_comes_whole": [on_files(cut_off)],
+    "picture_decodes": [
+        picture(lambda raw: raw[: len(raw) // 2]),
+        picture(lambda _: b"<html>no picture</html>"),
+        picture(lambda raw: raw[:200] + b"\0\0\0\0" + raw[204:]),
+        picture(lambda raw: raw[:16] + b"\x00\xff\xff\xff\x00\xff\xff\xff" + raw[24:]),
+        picture(lambda raw: raw[:20]),
+    ],
+    "picture_of_a_stream_decodes": [picture(lambda raw: raw[: len(raw) // 2])],
+    "picture_is_what_its_content_type_says": [picture(lambda _: drawn(64, 64, "JPEG"))],
+    "picture_is_what_its_extension_says": [
+        picture(lambda _: drawn(64, 64, "WEBP")),
+        answer(lambda one: edit_url(one, lambda url: url.replace(".png", ".jpg"))),
+    ],
+    "picture_ends_where_its_format_ends": [picture(lambda raw: raw + b"\n"), picture(lambda raw: raw[:-12])],
+    "picture_is_large_enough_to_be_seen": [picture(lambda _: drawn(1, 1)), picture(lambda _: drawn(512, 8))],
+    "picture_is_not_of_one_colour": [picture(lambda _: drawn(512, 512, colour="white"))],
+    "each_run_has_a_picture_of_its_own": [Break(hears=same_picture_for_all)],
+}  # fmt: skip
+"""For each check hosts that break its promise, at the document's or the host's level."""
+
+DIFFERS: dict[str, list[Break]] = {
+    "blocking_content_type_has_no_charset": [on_blocking(header("content-type", "application/json; charset=utf-8"))],
+    "stream_content_type_names_utf_8": [on_stream(header("content-type", "text/event-stream"))],
+    "stream_tells_no_length": [on_stream(header("content-length", "10308"))],
+    "pings_are_a_bare_event_name": [
+        frames(lambda items: [(at_s, b"data: ping" if isinstance(item, bytes) else item) for at_s, item in items]),
+    ],
+    "as_attachment_is_ignored": [on_files(header("content-disposition", "attachment; filename=a.png"))],
+    "picture_has_no_caching_headers": [on_files(header("etag", '"1"')), on_files(header("cache-control", "no-store"))],
+    "missing_sign_is_400": [on_files(body(lambda text: text.replace(b'"sign"}', b'"sign", "status": 400}')))],
+}
+"""Hosts that do as another version does, or as a proxy before a host may: told, and no failure."""
+
+
+def cases(table: Mapping[str, list[Break]]) -> list[Any]:
+    return [
+        pytest.param(name, one, id=f"{name}-{at}" if at else name)
+        for name, breaks in table.items()
+        for at, one in enumerate(breaks)
+    ]
+
+
+@pytest.mark.parametrize(("name", "one"), cases(BROKEN))
+def test_check_fails_for_a_host_that_is_broken_in_its_way(good: Good, name: str, one: Break) -> None:
+    """The check says so, with what was expected and what came, and the run fails."""
+    result = judge(OURS[name], good.target(one))
+    assert result.outcome is Outcome.BROKEN, result.reason
+    assert result.fails()
+    assert result.expected
+    assert result.exchange is not None
+
+
+@pytest.mark.parametrize(("name", "one"), cases(DIFFERS))
+def test_difference_between_versions_is_told_and_fails_nothing(good: Good, name: str, one: Break) -> None:
+    """A value of another recorded version is reported, and fails only on request."""
+    result = judge(OURS[name], good.target(one))
+    assert result.is_version_difference, result.reason
+    assert not result.fails()
+    assert result.fails(strict_observed=True)
+
+
+def test_every_check_has_a_broken_example() -> None:
+    """A check that no broken host makes fail is worth nothing."""
+    assert OURS.keys() - BROKEN.keys() - DIFFERS.keys() == set()
+    assert BROKEN.keys() | DIFFERS.keys() == OURS.keys()
+
+
+def test_what_only_differs_between_versions_is_of_that_level() -> None:
+    """A check whose broken examples fail no run is a version's; every other has one that fails it."""
+    assert {OURS[name].level for name in OURS.keys() - BROKEN.keys()} == {Level.VERSION}
+
+
+# None cries wolf ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["0.15.3", "1.10.1"])
+def test_later_host_is_only_told_to_differ(good: Good, version: str) -> None:
+    """What the facts say of later versions is a version's difference, nowhere a broken promise."""
+    results = run_checks(good.target(as_version(version)), list(OURS.values()))
+    failing = {result.check.name: result.reason for result in results if result.fails()}
+    assert failing == {}
+    assert sum(result.is_version_difference for result in results) >= 10
+
+
+def test_host_with_an_address_before_its_urls_holds(good: Good) -> None:
+    """A deployment may configure FILES_URL: its URLs are absolute, and nothing else changes."""
+
+    def absolute(request: Request, one: Exchange) -> Exchange:
+        if not may_run(request):
+            return one
+        text = b'"url": "/files'
+        chunks = [
+            Chunk(chunk.at_s, chunk.data.replace(text, b'"url": "https://dify.example/files')) for chunk in one.chunks
+        ]
+        return replace(one, chunks=tuple(chunks), _cache={})
+
+    assert told(run_checks(good.target(Break(absolute)), list(OURS.values()))) == {}
+
+
+@cache
+def recorded_runs() -> dict[str, Exchange]:
+    return {name: one for name, one in load_exchanges(RECORDING) if is_accepted_run(one) and one.body}
+
+
+def _is_stream(exchange: Exchange) -> bool:
+    return exchange.media_type == "text/event-stream"
+
+
+def _key(exchange: Exchange) -> str | None:
+    return next((value for name, value in exchange.request.headers if name.lower() == "authorization"), None)
+
+
+def _judged(blocking: Exchange, stream: Exchange, *areas: str) -> list[Result]:
+    target = Target(RecordedTransport([]), Lent("unused"))
+    target.shared("pair", lambda: Pair(blocking, Stream.of(stream)))
+    return [judge(check, target) for check in OURS.values() if check.judge.__module__.rpartition(".")[2] in areas]
+
+
+def _broken(results: list[Result]) -> dict[str, str]:
+    return {one.check.name: one.reason for one in results if one.outcome in (Outcome.BROKEN, Outcome.ERROR)}
+
+
+def _has_picture(exchange: Exchange) -> bool:
+    """Whether the run ended as the document promises."""
+    told_last = Stream.of(exchange).events("workflow_finished") if _is_stream(exchange) else [exchange.json()["data"]]
+    outputs = told_last[-1]["outputs"]
+    return bool(outputs and outputs.get("files"))
+
+
+@pytest.mark.parametrize("name", [name for name, one in recorded_runs().items() if not _is_stream(one)])
+def test_recorded_blocking_run_raises_no_false_alarm(name: str) -> None:
+    """Whatever the real host answered holds; a run without a picture fails for that alone."""
+    run = recorded_runs()[name]
+    found = _broken(_judged(run, recorded_runs()["stream_ok_no_model"], "answers"))
+    allowed = set() if _has_picture(run) else {"documents_own_request_succeeds", "outputs_hold_a_picture"}
+    assert found.keys() <= allowed, found
+    assert bool(found) == bool(allowed) or run.json()["data"]["outputs"] is None
+
+
+@pytest.mark.parametrize("name", [name for name, one in recorded_runs().items() if _is_stream(one)])
+def test_recorded_stream_raises_no_false_alarm(name: str) -> None:
+    """Whatever the real host told holds, if the run failed or was stopped too; without a picture it fails for that."""
+    run = recorded_runs()[name]
+    blocking = next(one for one in recorded_runs().values() if not _is_stream(one) and _key(one) == _key(run))
+    found = _broken(_judged(blocking, run, "framing", "events"))
+    allowed = set() if _has_picture(run) else {"streaming_run_succeeds", "streaming_run_has_a_picture"}
+    assert found.keys() <= allowed, found
+
+
+@pytest.mark.parametrize("change", [lambda _: b"", lambda _: b"<html>", lambda _: b"null", lambda _: b"[[]]"])
+def test_host_that_answers_anything_makes_no_check_stumble(good: Good, change: Callable[[bytes], bytes]) -> None:
+    """Bodies of any kind, for every request, end in verdicts."""
+    target = good.target(Break(lambda _, one: body(change)(one)))
+    assert [one for one in run_checks(target, list(OURS.values())) if one.outcome is Outcome.ERROR] == []
+
+
+@pytest.mark.parametrize("value", [None, 1, "text", [], {}, {"files": [{}]}, [1], True, 1e999])
+def test_value_of_any_kind_makes_no_check_stumble(good: Good, value: Any) -> None:
+    """Each field in turn holds something else: what a check does not foresee is a verdict all the same."""
+    quick = [check for check in OURS.values() if check.judge.__module__.rpartition(".")[2] in ("answers", "events")]
+    for name in ("id", "status", "outputs", "files", "inputs", "elapsed_time", "created_at", "execution_metadata"):
+        wrong, answered = all_events(_putting(name, value)), data(**{name: value})
+        both = Break(partial(_one_after_the_other, wrong, answered))
+        results = run_checks(good.target(both), quick)
+        assert [one.reason for one in results if one.outcome is Outcome.ERROR] == []
+
+
+def _putting(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda one: one["data"].update({name: value})
+
+
+def _one_after_the_other(first: Break, second: Break, request: Request, one: Exchange) -> Exchange:
+    return second.answers(request, first.answers(request, one))

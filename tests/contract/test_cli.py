@@ -1,0 +1,277 @@
+"""``contract run`` and ``contract list``: what they take, what they say, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+import contract.cli
+from contract.check import CHECKS, Check, Level
+from contract.cli import exit_code
+from tests.contract import samples
+from tests.contract.hosts import answer, host, refused_address, saying
+from tests.contract.samples import KEY
+from tests.serving import ROOT
+
+GREETING = answer(b'{"welcome": "here"}')
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CONTRACT_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def good_host() -> Iterator[str]:
+    with host(saying(GREETING)) as url:
+        yield url
+
+
+def judge_by(monkeypatch: pytest.MonkeyPatch, checks: Mapping[str, Check]) -> None:
+    monkeypatch.setattr(contract.cli, "_checks", lambda: checks)
+
+
+def run(url: str, *arguments: str) -> int:
+    return exit_code(["run", "--base-url", url, "--api-key", KEY, *arguments])
+
+
+# Exit codes ----------------------------------------------------------------------------------------------------------
+
+
+def test_all_held_is_0(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    judge_by(monkeypatch, samples.HOLDING)
+    assert run(good_host) == 0
+    said = capsys.readouterr().out
+    assert "2 checks, will cost at most 0 pictures" in said
+    assert "✓ answer_is_200" in said
+    assert "The contract holds." in said
+
+
+def test_broken_promise_is_1_and_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    judge_by(monkeypatch, samples.HOLDING)
+    with host(saying(answer(b"<p>gone", "404 Not Found", "text/html"))) as url:
+        assert run(url) == 1
+    said = capsys.readouterr().out
+    for told in (
+        "✗ answer_is_200",
+        "expected status 200",
+        "got      404",
+        "it is there to answer",
+        "FACTS 0 (document)",
+    ):
+        assert told in said
+    assert "> GET /v1/" in said
+    assert "< <p>gone" in said
+    assert "exchange #1, shown above" in said
+
+
+@pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict-observed",), 1)])
+def test_version_difference_fails_only_when_asked(
+    strict: tuple[str, ...],
+    code: int,
+    good_host: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    judge_by(monkeypatch, samples.checks(samples.check(samples.host_is_of_today, Level.VERSION)))
+    assert run(good_host, *strict) == code
+    assert ("Version differences" in capsys.readouterr().out) == (code == 0)
+
+
+def test_not_run_is_1(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    judge_by(monkeypatch, samples.checks(samples.check(samples.nothing_is_there_to_judge)))
+    assert run(good_host) == 1
+    assert "1 check not run: there is no evidence" in capsys.readouterr().out
+
+
+def test_fail_fast_leaves_the_rest(
+    good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = [samples.check(samples.check_stumbles), *samples.HOLDING.values()]
+    judge_by(monkeypatch, samples.checks(*listed))
+    assert run(good_host, "--fail-fast") == 1
+    assert "an earlier check failed (--fail-fast)" in capsys.readouterr().out
+
+
+def test_nobody_listening_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(refused_address()) == 2
+    assert "no connection" in capsys.readouterr().err
+
+
+def test_refused_key_is_2_and_the_key_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    refusal = json.dumps({"message": f"\x1b[31mAccess token {KEY} is invalid"}).encode()
+    with host(saying(answer(refusal, "401 UNAUTHORIZED"))) as url:
+        assert run(url) == 2
+    said = capsys.readouterr().err
+    assert "refuses the API key: 401 \\x1b[31mAccess token [redacted] is invalid" in said
+
+
+BAD = {
+    "no address": ("run", "--api-key", KEY),
+    "no key": ("run", "--base-url", "http://127.0.0.1:9"),
+    "empty key": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", ""),
+    "key for no header": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", "a\nb"),
+    "file as address": ("run", "--base-url", "file:///etc/passwd", "--api-key", KEY),
+    "port out of range": ("run", "--base-url", "http://127.0.0.1:99999", "--api-key", KEY),
+    "half an IPv6": ("run", "--base-url", "http://[::1", "--api-key", KEY),
+    "user in the address": ("run", "--base-url", "http://me:pw@127.0.0.1:9", "--api-key", KEY),
+    "unknown kind": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--app", "k=magic"),
+    "no kind": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--app", "chat"),
+    "no time": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--timeout", "0"),
+    "endless time": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--timeout", "inf"),
+    "time that is none": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--timeout", "nan"),
+    "negative budget": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--max-runs", "-1"),
+    "nothing left": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--skip", "*"),
+    "unknown option": ("run", "--what"),
+    "unknown command": ("walk",),
+}
+
+
+@pytest.mark.parametrize("arguments", BAD.values(), ids=BAD)
+def test_bad_arguments_are_2_before_anything_is_asked(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(arguments) == 2
+    said = capsys.readouterr()
+    assert "Error: " in said.err
+    assert "will cost" not in said.out
+
+
+def test_unknown_check_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    name = next(iter(CHECKS or contract.cli._checks()))
+    assert run("http://127.0.0.1:9", "--only", name[:-1]) == 2
+    assert f"did you mean '{name}'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ["--junit", "--json", "--html"])
+def test_unwritable_report_is_2_before_anything_is_asked(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (tmp_path / "no" / "folder", tmp_path):
+        assert run("http://127.0.0.1:9", flag, str(path)) == 2
+        said = capsys.readouterr()
+        assert "cannot be written" in said.err
+        assert "will cost" not in said.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_reports_in_one_file_are_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "report")
+    assert run("http://127.0.0.1:9", "--json", path, "--html", path) == 2
+    assert "one file" in capsys.readouterr().err
+
+
+def test_own_trouble_is_one_line(
+    good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_by(monkeypatch, samples.HOLDING)
+    monkeypatch.setattr(contract.cli, "verdicts", lambda: 1 / 0)
+    assert run(good_host) == 2
+    assert capsys.readouterr().err == "Error: contract stumbled: ZeroDivisionError: division by zero\n"
+
+
+# Settings ------------------------------------------------------------------------------------------------------------
+
+
+def test_settings_come_from_the_environment_too(
+    good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_by(monkeypatch, samples.HOLDING)
+    for name, value in {"BASE_URL": good_host, "API_KEY": KEY, "ONLY": "*json answer_is_200", "SKIP": "*_200"}.items():
+        monkeypatch.setenv(f"CONTRACT_{name}", value)
+    assert exit_code(["run"]) == 0
+    said = capsys.readouterr().out
+    assert "1 check, " in said
+    assert "answer_is_200" not in said
+
+
+def test_address_may_end_as_the_console_shows_it(good_host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge_by(monkeypatch, samples.HOLDING)
+    assert run(f"{good_host}/v1/") == 0
+
+
+def test_declined_run_asks_the_host_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge_by(monkeypatch, samples.HOLDING)
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
+    assert run("http://127.0.0.1:9", "--confirm") == 2
+    said = capsys.readouterr()
+    assert "will cost at most" in said.out
+    assert "not started" in said.err
+
+
+# Listing -------------------------------------------------------------------------------------------------------------
+
+
+def test_list_names_every_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    judge_by(monkeypatch, samples.EVERY_END)
+    assert exit_code(["list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert [check["name"] for check in listed] == list(samples.EVERY_END)
+    assert listed[3]["needs"] == ["secret"]
+    assert exit_code(["list"]) == 0
+    assert "The host answers." in capsys.readouterr().out
+
+
+# As a process --------------------------------------------------------------------------------------------------------
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "contract", *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_ctrl_c_gives_the_report_so_far_and_130(tmp_path: Path) -> None:
+    """The host answers the first request and then hangs; nobody waits for it."""
+    hanging = Event()
+
+    def behave(connection: socket.socket, request: bytes) -> None:
+        if request.endswith(b'{"inputs": '):
+            connection.sendall(answer(b"{}", "400 BAD REQUEST"))
+            return
+        hanging.set()
+        connection.recv(1)
+
+    report = tmp_path / "report.json"
+    with host(behave) as url:
+        process = start("run", "--base-url", url, "--api-key", KEY, "--json", str(report))
+        assert hanging.wait(20)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        said, complained = process.communicate(timeout=20)
+        assert time.monotonic() - began < 10
+    assert process.returncode == 130
+    assert complained == ""
+    assert "Interrupted" in said
+    assert json.loads(report.read_text())["exit_code"] == 130
+
+
+def test_reader_that_has_gone_is_no_traceback() -> None:
+    process = start("list")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert "Traceback" not in process.stderr.read()
+    process.stderr.close()
+    assert process.wait(20) == 2
+
+
+def test_missing_extra_is_one_line_that_names_it() -> None:
+    program = "import sys; sys.modules['httpcore'] = None; from contract.cli import main; main()"
+    command = [sys.executable, "-c", program, "run", "--base-url", "http://127.0.0.1:9", "--api-key", "k"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert ended.stderr.endswith("contract needs its extra: pip install 'fake-dify[contract]'\n")

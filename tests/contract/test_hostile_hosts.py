@@ -1,0 +1,259 @@
+"""Hosts that are broken beyond any contract: each is a finding with its evidence, in time, in memory, and no traceback.
+
+The whole suite is judged, but for the checks that generate requests; those meet one such host at the end.
+"""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import contract.checks
+from contract.check import CHECKS
+from contract.cli import exit_code
+from tests.contract.hosts import Behaviour, answer, host, refused_address, saying
+from tests.serving import ROOT
+
+assert contract.checks
+
+KEY = "app-SampleKey0123456789abcde"
+TIMEOUT_S = 0.5
+START_S = 15.0
+"""For the interpreter, the imports and the checks themselves, on a busy machine."""
+
+MEMORY_BYTES = 700 << 20
+SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
+FRAME = b'data: {"event": "workflow_started", "workflow_run_id": "r", "task_id": "t", "data": {}}\n\n'
+
+
+QUICK = [argument for check in CHECKS.values() if check.slow for argument in ("--skip", check.name)]
+
+_QUICK_NAMES = [name for name, check in CHECKS.items() if not check.slow]
+SOME = [argument for name in _QUICK_NAMES[::8] for argument in ("--only", name)]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+    report: dict[str, Any]
+    seconds: float
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(check["status"] for check in self.report["checks"])
+
+    @property
+    def answers(self) -> str:
+        return "\n".join(exchange["answer"] for exchange in self.report["exchanges"])
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """Runs ``contract run`` and reads what it says."""
+
+    folder: Path
+    captured: pytest.CaptureFixture[str]
+
+    def here(self, url: str, *arguments: str) -> Ended:
+        """In this process."""
+        began = time.monotonic()
+        code = exit_code(self._arguments(url, *arguments))
+        said = self.captured.readouterr()
+        return Ended(code, said.out, said.err, self._report(), time.monotonic() - began)
+
+    def apart(self, url: str, *arguments: str) -> Ended:
+        """In a process of its own, whose memory can be measured."""
+        began = time.monotonic()
+        command = [sys.executable, "-m", "contract", *self._arguments(url, *arguments)]
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        return Ended(ended.returncode, ended.stdout, ended.stderr, self._report(), time.monotonic() - began)
+
+    def _arguments(self, url: str, *arguments: str) -> list[str]:
+        lent = ["--base-url", url, "--api-key", KEY, "--json", str(self.folder / "report.json")]
+        return ["run", *lent, "--timeout", str(TIMEOUT_S), *arguments]
+
+    def _report(self) -> dict[str, Any]:
+        path = self.folder / "report.json"
+        told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return told
+
+
+@pytest.fixture
+def judging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Judging:
+    return Judging(tmp_path, capsys)
+
+
+def flood(connection: socket.socket, head: bytes, piece: bytes) -> None:
+    """``head`` and then ``piece`` for ever, as fast as it is read."""
+    connection.sendall(head)
+    while True:
+        connection.sendall(piece)
+
+
+def hang(connection: socket.socket, _: bytes) -> None:
+    connection.recv(1)
+
+
+def reset(connection: socket.socket, _: bytes) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+
+def close_mid_stream(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(SSE.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
+    connection.sendall(f"{len(FRAME):x}\r\n".encode() + FRAME + b"\r\n40\r\ndata: {")
+
+
+def never_end(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(SSE)
+    while True:
+        connection.sendall(FRAME)
+        time.sleep(0.05)
+
+
+def drip_headers(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n")
+    for number in itertools.count():
+        connection.sendall(f"X-{number}: y\r\n".encode())
+        time.sleep(0.05)
+
+
+def redirect(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(answer(b"", "308 PERMANENT REDIRECT", "text/html", "Location: /v1/workflows/run"))
+
+
+def garbage(connection: socket.socket, _: bytes) -> None:
+    connection.sendall(bytes(range(256)) * 40)
+
+
+BOMB = gzip.compress(bytes(64 << 20), 9)
+HOSTS: dict[str, Behaviour] = {
+    "html": saying(answer(b"<!doctype html><title>Welcome</title>", content_type="text/html")),
+    "empty": saying(answer(b"", content_type="application/json")),
+    "json of another kind": saying(answer(b'{"data": {"outputs": [[[]]], "status": {}}, "task_id": 5}')),
+    "nested json": saying(answer(b"[" * 200_000)),
+    "lone surrogates": saying(answer(b'{"task_id": "\\ud83d", "data": {"status": "\\udc00\\u0000\\u001b[31m"}}')),
+    "close mid-stream": close_mid_stream,
+    "reset": reset,
+    "garbage": garbage,
+    "redirect loop": redirect,
+    "gzip bomb": saying(answer(BOMB, "200 OK", "application/json", "Content-Encoding: gzip")),
+}
+
+
+@pytest.mark.parametrize("behave", HOSTS.values(), ids=HOSTS)
+def test_host_beyond_any_contract_is_a_finding(behave: Behaviour, judging: Judging) -> None:
+    with host(behave) as url:
+        ended = judging.here(url, *QUICK)
+    expect_findings(ended)
+    assert ended.seconds < START_S + 8 * TIMEOUT_S
+
+
+def expect_findings(ended: Ended) -> None:
+    """A whole report that says what is broken, shows it, and where nothing stumbled."""
+    assert ended.code == 1, ended.out + ended.err
+    assert ended.err == ""
+    assert ended.counts["broken"] > 0, ended.out
+    assert ended.counts["error"] == 0, [check for check in ended.report["checks"] if check["status"] == "error"]
+    assert ended.report["exchanges"]
+    assert "Traceback" not in ended.out
+
+
+SLOW_HOSTS: dict[str, Behaviour] = {"hang": hang, "never end": never_end, "drip headers": drip_headers}
+
+
+@pytest.mark.parametrize("behave", SLOW_HOSTS.values(), ids=SLOW_HOSTS)
+def test_host_that_keeps_waiting_is_left_in_time(behave: Behaviour, judging: Judging) -> None:
+    """Three requests in a row without an end, and it is not asked again: all costs at most eight times the timeout."""
+    with host(behave) as url:
+        ended = judging.here(url, *QUICK)
+    assert ended.code == 1, ended.out + ended.err
+    assert ended.err == ""
+    assert ended.counts["not run"] > ended.counts["held"] + ended.counts["broken"]
+    assert "3 requests in a row without an answer" in ended.out
+    assert f"after {TIMEOUT_S:g} s, not waited for any longer" in ended.answers
+    assert ended.seconds < START_S + 8 * TIMEOUT_S
+
+
+FLOODS: dict[str, tuple[bytes, bytes]] = {
+    "picture without end": (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", b"\x89PNG\r\n\x1a\n" * 8192),
+    "4 GB promised": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4294967296\r\n\r\n",
+        b"[" * (1 << 16),
+    ),
+    "empty lists": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[", b"[]," * (1 << 14)),
+    "one-byte chunks": (
+        SSE.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        b"1\r\n\n\r\n" * (1 << 13),
+    ),
+    "blank lines": (SSE, b"\n" * (1 << 16)),
+    "headers without end": (b"HTTP/1.1 200 OK\r\n", b"X-Y: z\r\n" * 4096),
+}
+
+
+@pytest.mark.parametrize(("head", "piece"), FLOODS.values(), ids=FLOODS)
+def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging: Judging) -> None:
+    """Answers without end, to every request: read up to a limit, told, and never in memory all at once."""
+    with host(lambda connection, _: flood(connection, head, piece)) as url:
+        ended = judging.apart(url, *SOME, "--timeout", "5")
+    expect_findings(ended)
+    assert peak_memory_bytes() < MEMORY_BYTES
+
+
+def peak_memory_bytes() -> int:
+    """The most that any process had that this one has waited for."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+
+
+def test_nobody_listening_is_2(judging: Judging) -> None:
+    ended = judging.here(refused_address())
+    assert (ended.code, ended.report) == (2, {})
+    assert "no connection" in ended.err
+
+
+def test_refused_key_is_2(judging: Judging) -> None:
+    with host(saying(answer(b'{"message": "Access token is invalid"}', "401 UNAUTHORIZED"))) as url:
+        ended = judging.here(url, *QUICK)
+    assert (ended.code, ended.report) == (2, {})
+    assert "refuses the API key" in ended.err
+
+
+def test_host_that_goes_away_ends_in_a_report(judging: Judging) -> None:
+    """It answers ten requests and then is gone: what was judged stays judged, the rest is not run."""
+    answered = itertools.count()
+
+    def behave(connection: socket.socket, _: bytes) -> None:
+        if next(answered) < 10:
+            connection.sendall(answer(b"{}", "400 BAD REQUEST"))
+        else:
+            with suppress(OSError):
+                os.close(connection.detach())
+
+    with host(behave) as url:
+        ended = judging.here(url, *QUICK)
+    expect_findings(ended)
+    assert ended.counts["not run"] > 0
+
+
+def test_checks_that_generate_requests_meet_a_welcome_page(judging: Judging) -> None:
+    with host(HOSTS["html"]) as url:
+        ended = judging.apart(url)
+    expect_findings(ended)

@@ -1,0 +1,56 @@
+"""The catalogue of mutants is sound, and a sample of it is killed; ``make mutants`` judges them all."""
+
+from __future__ import annotations
+
+import random
+from fnmatch import fnmatchcase
+
+import pytest
+
+import contract.checks  # noqa: F401  # fills CHECKS
+from contract.check import CHECKS
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.judging import Fate, failures_of, judge_mutant, own_checks
+from tests.mutants.mutant import Mutant
+from tests.mutants.serving import untouched
+
+_AREAS = list(dict.fromkeys(mutant.area for mutant in MUTANTS.values()))
+_CHOICE = random.Random(20240424)
+
+
+def _one_of(area: str) -> Mutant:
+    """Any mutant of ``area`` that needs no time to be seen."""
+    return _CHOICE.choice([one for one in MUTANTS.values() if one.area == area and one.speed is None])
+
+
+_SAMPLE = [_one_of(area) for area in _AREAS[::2]]
+
+
+def test_there_are_enough_mutants() -> None:
+    """The capability promises 120; each name is there once, or the catalogue would not import."""
+    assert len(MUTANTS) >= 120
+
+
+def test_killers_are_checks() -> None:
+    """Each killer fits a check that there is: a check that is renamed takes its mutants along."""
+    unknown = [
+        (mutant.name, killer)
+        for mutant in MUTANTS.values()
+        for killer in mutant.killers
+        if not any(fnmatchcase(name, killer) for name in CHECKS)
+    ]
+    assert unknown == []
+    assert all(mutant.killers for mutant in MUTANTS.values())
+
+
+@pytest.mark.parametrize("mutant", _SAMPLE, ids=lambda mutant: mutant.name)
+def test_sampled_mutant_is_killed_for_the_right_reason(mutant: Mutant) -> None:
+    """One of the checks that are to see it fails."""
+    judgement = judge_mutant(mutant)
+    assert judgement.fate is Fate.KILLED, judgement
+
+
+def test_untouched_host_passes() -> None:
+    """What kills mutants lets the host live that nothing was done to."""
+    host = Mutant("untouched", "untouched", "Nothing.", (), untouched)
+    assert [result.reason for result in failures_of(host, own_checks())] == []

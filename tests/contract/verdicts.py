@@ -1,0 +1,103 @@
+"""``python -m tests.contract.verdicts`` writes contract/verified.toml: where and when each check was seen to hold.
+
+First the recorded exchanges of a real host are judged; what they cannot show is judged on the fake with every power
+lent, and says so. A day stays as it is where the same evidence is found again. It fails for a check that holds nowhere.
+"""
+
+from __future__ import annotations
+
+import datetime
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import contract.checks
+from contract.check import CHECKS, Check
+from contract.http import HttpTransport
+from contract.offline import OfflineResult, judge_recordings, lent_by, load_keys
+from contract.recorded import load_exchanges
+from contract.runner import Outcome, run_checks
+from contract.target import Lent, Target
+from contract.verdicts import FAKE_ONLY, VERDICTS, Seen, verdicts
+from tests.serving import ROOT, running_server
+
+assert contract.checks
+
+VERSION = "0.6.4"
+RECORDING = ROOT / "recordings" / f"dify-{VERSION}"
+APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabled", "deleted")}
+SECRET = "sk-the-fake-is-signed-with-this"
+_HEAD = """\
+# Dated verdicts: on which host version and day each check was seen to hold, and in which recorded exchanges.
+# Written by `python -m tests.contract.verdicts`; "fake only" is what no recording shows.
+"""
+
+
+def offline() -> list[OfflineResult]:
+    """Every check, judged by the recorded host."""
+    return judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), CHECKS.values())
+
+
+def lend_everything(api_key: str) -> Lent:
+    return Lent(api_key, SECRET, APP_KEYS, all_models=True, free_runs=True, max_runs=None)
+
+
+def fake_options() -> list[str]:
+    """What makes ``fake-server serve`` a host that lends everything."""
+    apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
+    return ["--speed=10", f"--secret-key={SECRET}", *apps]
+
+
+def on_the_fake(checks: Iterable[Check]) -> set[str]:
+    """The names of those ``checks`` that hold on the fake."""
+    with running_server(*fake_options()) as server:
+        transport = HttpTransport(server.url)
+        results = run_checks(Target(transport, lend_everything(server.api_key)), list(checks))
+        transport.close()
+    return {result.check.name for result in results if result.outcome is Outcome.HELD}
+
+
+def seen_offline(result: OfflineResult) -> Seen:
+    days = {name: exchange.sent_at for name, exchange in load_exchanges(RECORDING / "exchanges.jsonl")}
+    day = datetime.datetime.fromtimestamp(days[result.exchanges[0]], datetime.UTC).date()
+    return Seen(VERSION, day, ", ".join(result.exchanges))
+
+
+def seen() -> dict[str, Seen]:
+    """The verdict on every check that holds somewhere."""
+    found = {
+        one.result.check.name: seen_offline(one)
+        for one in offline()
+        if one.result.outcome is Outcome.HELD and one.exchanges
+    }
+    held = on_the_fake(check for name, check in CHECKS.items() if name not in found)
+    today = datetime.datetime.now(datetime.UTC).date()
+    found |= {name: _kept(name, Seen(VERSION, today, FAKE_ONLY)) for name in held}
+    return {name: found[name] for name in CHECKS if name in found}
+
+
+def _kept(name: str, new: Seen) -> Seen:
+    old = verdicts().get(name)
+    return old if old is not None and (old.host_version, old.recording) == (new.host_version, new.recording) else new
+
+
+def write(found: dict[str, Seen], path: Path = VERDICTS) -> None:
+    entries = (
+        f'[{name}]\nhost_version = "{one.host_version}"\nday = {one.day}\nrecording = "{one.recording}"\n'
+        for name, one in found.items()
+    )
+    path.write_text("\n".join([_HEAD, *entries]), encoding="utf-8")
+
+
+def main() -> None:
+    found = seen()
+    write(found)
+    fakes = sum(one.recording == FAKE_ONLY for one in found.values())
+    print(f"{len(found)} checks, {len(found) - fakes} of them seen on a real host")
+    missing = [name for name in CHECKS if name not in found]
+    if missing:
+        sys.exit(f"these hold nowhere: {', '.join(missing)}")
+
+
+if __name__ == "__main__":
+    main()

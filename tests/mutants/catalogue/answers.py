@@ -1,0 +1,378 @@
+"""The blocking answer: each field dropped, retyped, null; fields that contradict each other; its JSON text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from tests.mutants.breaking import Heard, Said
+from tests.mutants.edits import Edit, both, change, changed_answers, drop, put, rename, reverse, run_answers, run_bodies
+from tests.mutants.mutant import Area
+
+AREA = Area("blocking answer")
+
+_NAMES = "blocking_answer_names_task_run_and_data"
+_FIELDS: dict[str, tuple[Edit, str]] = {
+    "task_id": (lambda _: 17, "task_id_is_a_uuid"),
+    "workflow_run_id": (lambda value: {"id": value}, "workflow_run_id_is_a_uuid"),
+    "data": (lambda value: [value], _NAMES),
+    "data.id": (lambda _: 17, "data_id_is_the_run_id"),
+    "data.workflow_id": (lambda _: 17, "workflow_id_is_a_uuid"),
+    "data.status": (lambda _: True, "status_is_a_word_of_the_host"),
+    "data.outputs": (json.dumps, "outputs_are_null_unless_succeeded outputs_hold_a_picture"),
+    "data.error": (lambda _: {"message": ""}, "error_is_null_exactly_when_succeeded"),
+    "data.elapsed_time": (str, "elapsed_time_is_a_duration"),
+    "data.total_tokens": (str, "total_tokens_is_a_whole_number"),
+    "data.total_steps": (float, "total_steps_is_a_whole_number"),
+    "data.created_at": (str, "created_at_is_in_unix_seconds"),
+    "data.finished_at": (float, "finished_at_is_in_unix_seconds"),
+}
+"""Each field by its path: how it becomes one of another type, and who should see that."""
+
+for _path, (_retyped, _killers) in _FIELDS.items():
+    _field = _path.replace(".", "_")
+    AREA.add(
+        f"blocking_{_field}_dropped",
+        f"The blocking answer has no {_path}.",
+        "data_has_every_documented_field" if "." in _path else _NAMES,
+        run_answers(drop(_path)),
+    )
+    AREA.add(
+        f"blocking_{_field}_retyped",
+        f"{_path} of the blocking answer is of another type.",
+        _killers,
+        run_answers(change(_path, _retyped)),
+    )
+    if _path != "data.error":
+        AREA.add(
+            f"blocking_{_field}_null",
+            f"{_path} of the blocking answer is null.",
+            _killers,
+            run_answers(put(_path, None)),
+        )
+
+
+def _answer(name: str, breaks: str, killers: str, edit: Edit) -> None:
+    AREA.add(name, breaks, killers, run_answers(edit))
+
+
+def _text(name: str, breaks: str, killers: str, change_body: Callable[[bytes], bytes]) -> None:
+    AREA.add(name, breaks, killers, run_bodies(change_body))
+
+
+def _swapped(said: Any) -> Any:
+    data = said["data"]
+    data["created_at"], data["finished_at"] = data["finished_at"], data["created_at"]
+    return said
+
+
+def _upper(value: Any) -> Any:
+    return value.upper()
+
+
+_answer(
+    "blocking_task_id_camel_case",
+    "task_id is called taskId.",
+    "blocking_answer_names_task_run_and_data",
+    rename("task_id", "taskId"),
+)
+_answer(
+    "blocking_status_renamed",
+    "data.status is called state.",
+    "data_has_every_documented_field",
+    rename("data.status", "state"),
+)
+_answer(
+    "blocking_outputs_renamed",
+    "data.outputs is called output.",
+    "data_has_every_documented_field",
+    rename("data.outputs", "output"),
+)
+_answer(
+    "blocking_files_renamed",
+    "outputs.files is called images.",
+    "outputs_hold_a_picture",
+    rename("data.outputs.files", "images"),
+)
+_answer(
+    "blocking_status_success",
+    "data.status is success, no word of the host.",
+    "status_is_a_word_of_the_host",
+    put("data.status", "success"),
+)
+_answer(
+    "blocking_status_running",
+    "data.status says that the run has not ended.",
+    "status_is_a_word_of_the_host",
+    put("data.status", "running"),
+)
+_answer(
+    "blocking_id_is_another",
+    "data.id is not workflow_run_id.",
+    "data_id_is_the_run_id",
+    change("data.id", lambda v: v[::-1]),
+)
+_answer("blocking_ids_no_uuids", "task_id is no UUID.", "task_id_is_a_uuid", put("task_id", "task-1"))
+_answer(
+    "blocking_run_id_no_uuid",
+    "The run's id is a number in text.",
+    "workflow_run_id_is_a_uuid",
+    both(put("workflow_run_id", "4711"), put("data.id", "4711")),
+)
+_answer(
+    "blocking_workflow_id_no_uuid",
+    "workflow_id is a name.",
+    "workflow_id_is_a_uuid",
+    put("data.workflow_id", "text-to-image"),
+)
+_answer(
+    "blocking_ids_upper_case",
+    "The ids are UUIDs in upper case.",
+    "task_id_is_a_uuid workflow_run_id_is_a_uuid",
+    both(change("task_id", _upper), change("workflow_run_id", _upper), change("data.id", _upper)),
+)
+_answer(
+    "blocking_task_id_is_run_id",
+    "task_id and workflow_run_id are the same.",
+    "task_and_run_have_ids_of_their_own",
+    lambda said: {**said, "task_id": said["workflow_run_id"]},
+)
+_answer(
+    "blocking_succeeded_without_outputs",
+    "A run that succeeded has no outputs.",
+    "outputs_hold_a_picture",
+    put("data.outputs", None),
+)
+_answer(
+    "blocking_succeeded_with_error",
+    "A run that succeeded tells an error.",
+    "error_is_null_exactly_when_succeeded",
+    put("data.error", "CUDA out of memory"),
+)
+_answer(
+    "blocking_failed_with_outputs",
+    "A run that failed has outputs.",
+    "outputs_are_null_unless_succeeded",
+    put("data.status", "failed"),
+)
+_answer(
+    "blocking_error_empty_text",
+    "No error is empty text, and not null.",
+    "error_is_null_exactly_when_succeeded",
+    put("data.error", ""),
+)
+_answer(
+    "blocking_elapsed_negative",
+    "elapsed_time is negative.",
+    "elapsed_time_is_a_duration",
+    change("data.elapsed_time", lambda v: -v),
+)
+_answer(
+    "blocking_elapsed_milliseconds",
+    "elapsed_time is in milliseconds.",
+    "times_of_the_run_agree",
+    change("data.elapsed_time", lambda v: v * 1000),
+)
+_answer(
+    "blocking_elapsed_zero",
+    "elapsed_time is 0.0 whatever the run took.",
+    "elapsed_time_is_a_duration times_of_the_run_agree",
+    put("data.elapsed_time", 0.0),
+)
+_answer(
+    "blocking_created_at_milliseconds",
+    "created_at is in milliseconds.",
+    "created_at_is_in_unix_seconds",
+    change("data.created_at", lambda v: v * 1000),
+)
+_answer(
+    "blocking_created_at_off",
+    "created_at is an hour early.",
+    "times_of_the_run_agree",
+    change("data.created_at", lambda v: v - 3600),
+)
+_answer(
+    "blocking_finished_at_off",
+    "finished_at is 5 s late.",
+    "times_of_the_run_agree",
+    change("data.finished_at", lambda v: v + 5),
+)
+_answer(
+    "blocking_both_times_off",
+    "Both times are in local time, 8 h ahead.",
+    "run_finished_just_now",
+    both(change("data.created_at", lambda v: v + 28800), change("data.finished_at", lambda v: v + 28800)),
+)
+_answer(
+    "blocking_finished_before_created", "created_at and finished_at are swapped.", "times_of_the_run_agree", _swapped
+)
+_answer(
+    "blocking_tokens_negative",
+    "total_tokens is negative.",
+    "total_tokens_is_a_whole_number",
+    put("data.total_tokens", -1),
+)
+_answer(
+    "blocking_steps_zero",
+    "A run that succeeded took no step.",
+    "total_steps_is_a_whole_number",
+    put("data.total_steps", 0),
+)
+_answer(
+    "blocking_steps_negative", "total_steps is negative.", "total_steps_is_a_whole_number", put("data.total_steps", -5)
+)
+_answer(
+    "blocking_extra_sequence_number",
+    "The blocking answer has sequence_number, which only streams have.",
+    "data_has_no_other_fields",
+    put("data.sequence_number", 1),
+)
+_answer(
+    "blocking_extra_created_by",
+    "The blocking answer has created_by, which only streams have.",
+    "data_has_no_other_fields",
+    put("data.created_by", {"id": "x", "user": "y"}),
+)
+_answer(
+    "blocking_extra_files",
+    "The blocking answer has files beside outputs, as only streams have.",
+    "data_has_no_other_fields",
+    put("data.files", []),
+)
+_answer(
+    "blocking_extra_at_top",
+    "The blocking answer has a code at its top.",
+    "blocking_answer_has_no_other_fields",
+    put("code", 0),
+)
+_answer(
+    "blocking_wrapped",
+    "The blocking answer is wrapped in an envelope.",
+    "blocking_answer_names_task_run_and_data",
+    lambda said: {"code": 0, "data": said},
+)
+_answer(
+    "blocking_unwrapped",
+    "The fields of data stand at the top.",
+    "blocking_answer_names_task_run_and_data",
+    lambda said: {**{k: v for k, v in said.items() if k != "data"}, **said["data"]},
+)
+_answer(
+    "blocking_keys_reversed",
+    "The keys of the blocking answer are in reverse order.",
+    "blocking_answer_has_no_other_fields",
+    reverse(""),
+)
+_answer(
+    "blocking_data_keys_reversed",
+    "The keys of data are in reverse order.",
+    "data_fields_come_in_the_hosts_order",
+    reverse("data"),
+)
+_answer(
+    "blocking_in_a_list",
+    "The blocking answer is a list of one.",
+    "blocking_answer_is_a_json_object",
+    lambda said: [said],
+)
+
+
+# Its text -----------------------------------------------------------------------------------------------------------
+
+
+def _compact(body: bytes) -> bytes:
+    return json.dumps(json.loads(body), separators=(",", ":")).encode()
+
+
+def _indented(body: bytes) -> bytes:
+    return json.dumps(json.loads(body), indent=2).encode()
+
+
+_text("blocking_json_compact", "The JSON has no blanks.", "blocking_json_is_written_in_the_hosts_style", _compact)
+_text(
+    "blocking_json_indented",
+    "The JSON is indented, on many lines.",
+    "blocking_json_is_written_in_the_hosts_style",
+    _indented,
+)
+_text(
+    "blocking_json_with_newline",
+    "The blocking answer ends with a newline.",
+    "blocking_json_ends_without_newline",
+    lambda body: body + b"\n",
+)
+_text(
+    "blocking_json_with_bom",
+    "The blocking answer begins with a byte order mark.",
+    "blocking_json_is_written_in_the_hosts_style",
+    lambda body: b"\xef\xbb\xbf" + body,
+)
+_text(
+    "blocking_json_cut",
+    "The blocking answer ends in the middle of its JSON.",
+    "blocking_answer_is_a_json_object",
+    lambda body: body[:-40],
+)
+_text(
+    "blocking_json_twice",
+    "The blocking answer is there twice.",
+    "blocking_answer_is_a_json_object",
+    lambda body: body + body,
+)
+_text(
+    "blocking_json_padded",
+    "Blanks keep the connection alive before the blocking answer.",
+    "blocking_json_ends_without_newline blocking_json_is_written_in_the_hosts_style",
+    lambda body: b"   " + body,
+)
+_text("blocking_empty", "The blocking answer is empty.", "blocking_answer_is_a_json_object", lambda _: b"")
+_text(
+    "blocking_html",
+    "The blocking answer is a page that says it is JSON.",
+    "blocking_answer_is_a_json_object",
+    lambda _: b"<!doctype html><p>done",
+)
+
+
+def _run_head(**changes: Any) -> Any:
+    def answer(heard: Heard, said: Said) -> Said:
+        if not (heard.is_run and said.status == 200):
+            return said
+        if "status" in changes:
+            said = Said(changes["status"], said.headers, said.body)
+        return said.with_header("Content-Type", changes["content_type"]) if "content_type" in changes else said
+
+    return changed_answers(answer)
+
+
+AREA.add(
+    "blocking_status_201",
+    "An accepted run is answered with 201.",
+    "documents_own_request_is_answered_200",
+    _run_head(status=201),
+)
+AREA.add(
+    "blocking_status_202",
+    "An accepted run is answered with 202.",
+    "documents_own_request_is_answered_200",
+    _run_head(status=202),
+)
+AREA.add(
+    "blocking_as_text",
+    "The blocking answer says it is text/plain.",
+    "blocking_content_type_is_json",
+    _run_head(content_type="text/plain"),
+)
+AREA.add(
+    "blocking_as_html",
+    "The blocking answer says it is HTML.",
+    "blocking_content_type_is_json",
+    _run_head(content_type="text/html; charset=utf-8"),
+)
+AREA.add(
+    "blocking_with_charset",
+    "The blocking answer's content type has a charset.",
+    "blocking_content_type_has_no_charset",
+    _run_head(content_type="application/json; charset=utf-8"),
+)

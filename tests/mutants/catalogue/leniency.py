@@ -1,0 +1,439 @@
+"""Hosts that accept what must be refused: each hears, instead of the wrong request, a right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fake_server.settings import DEFAULT_API_KEY
+from tests.mutants.breaking import Heard, Said, hearing
+from tests.mutants.edits import changed_answers
+from tests.mutants.mutant import Area
+from tests.mutants.serving import APP_KEYS
+
+AREA = Area("leniency")
+
+_PROMPT = "a man"
+_NOTHING = object()
+_RUN = {"inputs": {"prompt": _PROMPT}, "response_mode": "blocking", "user": "anonymous"}
+
+
+def _lenient(
+    name: str,
+    breaks: str,
+    killers: str,
+    when: Callable[[Heard], bool],
+    instead: Callable[[Heard], Heard],
+    *,
+    strict: bool = False,
+) -> None:
+    """The host hears ``instead`` of a run request that ``when`` picks."""
+
+    def change(heard: Heard) -> Heard:
+        return instead(heard) if heard.is_run and when(heard) else heard
+
+    AREA.add(name, breaks, killers, hearing(lambda: change), strict=strict)
+
+
+# The key --------------------------------------------------------------------------------------------------------------
+
+
+def _key(heard: Heard) -> str:
+    return (heard.header("authorization") or "").partition(" ")[2].strip()
+
+
+def _scheme(heard: Heard) -> str:
+    return (heard.header("authorization") or "").partition(" ")[0].lower()
+
+
+def _with_key(heard: Heard) -> Heard:
+    return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
+
+
+def _is_unknown(heard: Heard) -> bool:
+    return _scheme(heard) == "bearer" and _key(heard) not in (DEFAULT_API_KEY, *APP_KEYS.values())
+
+
+_lenient(
+    "key_missing_accepted",
+    "A run needs no key.",
+    "run_without_a_key_is_refused missing_authorization_is_401",
+    lambda heard: heard.header("authorization") is None,
+    _with_key,
+)
+_lenient(
+    "key_empty_accepted",
+    "An empty key opens the app.",
+    "empty_authorization_is_401 bearer_without_key_is_401",
+    lambda heard: heard.header("authorization") is not None and not _key(heard) and _scheme(heard) in ("", "bearer"),
+    _with_key,
+)
+_lenient(
+    "key_unknown_accepted",
+    "Any key opens the app.",
+    "run_with_a_wrong_key_is_refused unknown_key_is_401",
+    lambda heard: bool(_key(heard)) and _is_unknown(heard),
+    _with_key,
+)
+_lenient(
+    "key_scheme_accepted",
+    "Any scheme will do before the key.",
+    "other_scheme_is_401",
+    lambda heard: _scheme(heard) not in ("", "bearer") and bool(_key(heard)),
+    _with_key,
+)
+_lenient(
+    "key_without_scheme_accepted",
+    "A key without a scheme opens the app.",
+    "key_without_bearer_is_401",
+    lambda heard: heard.header("authorization") == DEFAULT_API_KEY,
+    _with_key,
+)
+_lenient(
+    "key_prefix_accepted",
+    "Only the first characters of a key count.",
+    "word_after_the_key_is_401 unknown_key_is_401",
+    lambda heard: _is_unknown(heard) and _key(heard).startswith(DEFAULT_API_KEY[:8]),
+    _with_key,
+)
+_lenient(
+    "key_with_more_accepted",
+    "What follows the key after a blank is not looked at.",
+    "word_after_the_key_is_401",
+    lambda heard: _key(heard).startswith(f"{DEFAULT_API_KEY} "),
+    _with_key,
+)
+_KEY_KILLERS = {
+    "chat": "key_of_a_chat_app_is_400",
+    "unpublished": "unpublished_workflow_is_400",
+    "disabled": "disabled_app_is_not_found",
+    "deleted": "deleted_app_is_not_found",
+}
+for _kind in APP_KEYS:
+    _lenient(
+        f"key_of_{_kind}_app_accepted",
+        f"The key of a {_kind} app runs the workflow.",
+        _KEY_KILLERS[_kind],
+        lambda heard, kind=_kind: _key(heard) == APP_KEYS[kind],  # type: ignore[misc]
+        _with_key,
+    )
+
+# The body -------------------------------------------------------------------------------------------------------------
+
+
+def _field(heard: Heard, name: str) -> Any:
+    return heard.fields.get(name, _NOTHING)
+
+
+def _input(heard: Heard, name: str) -> Any:
+    inputs = _field(heard, "inputs")
+    return inputs.get(name, _NOTHING) if isinstance(inputs, dict) else inputs
+
+
+def _but(**changes: Any) -> Callable[[Heard], Heard]:
+    """The request with other fields."""
+    return lambda heard: heard.with_fields(**changes)
+
+
+def _but_input(**changes: Any) -> Callable[[Heard], Heard]:
+    """The request with other inputs."""
+    return lambda heard: heard.with_fields(inputs={**heard.fields["inputs"], **changes})
+
+
+def _has_inputs(heard: Heard) -> bool:
+    return isinstance(_field(heard, "inputs"), dict)
+
+
+_as_prompt = _but_input(prompt=_PROMPT)
+
+_lenient(
+    "prompt_missing_accepted",
+    "A run needs no prompt.",
+    "run_without_a_prompt_is_refused missing_prompt_is_400",
+    lambda heard: _has_inputs(heard) and _input(heard, "prompt") is _NOTHING,
+    _as_prompt,
+)
+_lenient(
+    "prompt_empty_accepted",
+    "The prompt may be empty.",
+    "empty_prompt_counts_as_missing",
+    lambda heard: _has_inputs(heard) and _input(heard, "prompt") == "",
+    _as_prompt,
+    strict=True,
+)
+_lenient(
+    "prompt_null_accepted",
+    "The prompt may be null.",
+    "null_prompt_is_400",
+    lambda heard: _has_inputs(heard) and _input(heard, "prompt") is None,
+    _as_prompt,
+)
+_lenient(
+    "prompt_number_accepted",
+    "The prompt may be a number.",
+    "number_as_prompt_is_no_string prompt_zero_counts_as_missing",
+    lambda heard: _has_inputs(heard) and isinstance(_input(heard, "prompt"), int),
+    _as_prompt,
+)
+_lenient(
+    "prompt_list_accepted",
+    "The prompt may be a list.",
+    "list_as_prompt_is_no_string empty_list_as_prompt_counts_as_missing",
+    lambda heard: _has_inputs(heard) and isinstance(_input(heard, "prompt"), list),
+    _as_prompt,
+)
+_lenient(
+    "prompt_not_string_accepted",
+    "The prompt may be of any type.",
+    "number_as_prompt_is_no_string list_as_prompt_is_no_string object_as_prompt_is_no_string",
+    lambda heard: (
+        _has_inputs(heard)
+        and not isinstance(_input(heard, "prompt"), str)
+        and _input(heard, "prompt") not in (_NOTHING, None)
+    ),
+    _as_prompt,
+)
+_lenient(
+    "prompt_too_long_accepted",
+    "The prompt may be of any length.",
+    "prompt_beyond_the_form_is_400",
+    lambda heard: (
+        _has_inputs(heard) and isinstance(_input(heard, "prompt"), str) and len(_input(heard, "prompt")) > 1000
+    ),
+    _as_prompt,
+)
+_lenient(
+    "inputs_missing_accepted",
+    "A run needs no inputs.",
+    "run_without_inputs_is_refused missing_inputs_is_400",
+    lambda heard: isinstance(heard.json, dict) and _field(heard, "inputs") is _NOTHING,
+    _but(inputs={"prompt": _PROMPT}),
+)
+_lenient(
+    "inputs_null_accepted",
+    "inputs may be null.",
+    "null_inputs_is_400",
+    lambda heard: _field(heard, "inputs") is None,
+    _but(inputs={"prompt": _PROMPT}),
+)
+_lenient(
+    "inputs_empty_accepted",
+    "inputs may be empty.",
+    "run_without_a_prompt_is_refused missing_prompt_is_400",
+    lambda heard: _field(heard, "inputs") == {},
+    _but(inputs={"prompt": _PROMPT}),
+)
+_lenient(
+    "inputs_string_accepted",
+    "inputs may be text.",
+    "string_as_inputs_is_400",
+    lambda heard: isinstance(_field(heard, "inputs"), str),
+    _but(inputs={"prompt": _PROMPT}),
+)
+_lenient(
+    "inputs_number_accepted",
+    "inputs may be a number.",
+    "number_as_inputs_is_400",
+    lambda heard: isinstance(_field(heard, "inputs"), int),
+    _but(inputs={"prompt": _PROMPT}),
+)
+_lenient(
+    "user_missing_accepted",
+    "A run needs no user.",
+    "run_without_a_user_is_refused missing_user_is_400",
+    lambda heard: isinstance(heard.json, dict) and _field(heard, "user") is _NOTHING,
+    _but(user="anonymous"),
+)
+_lenient(
+    "user_empty_accepted",
+    "The user may be empty.",
+    "empty_user_is_400",
+    lambda heard: _field(heard, "user") == "",
+    _but(user="anonymous"),
+)
+_lenient(
+    "user_null_accepted",
+    "The user may be null.",
+    "null_user_is_400",
+    lambda heard: _field(heard, "user") is None,
+    _but(user="anonymous"),
+)
+_lenient(
+    "user_long_accepted",
+    "The user may be of any length.",
+    "user_of_256_characters_is_500",
+    lambda heard: len(str(_field(heard, "user"))) > 255,
+    _but(user="anonymous"),
+)
+
+_MODELS = (
+    "chilloutmix_NiPrunedFp32Fix",
+    "dosmix_",
+    "ghostmix_v20Bakedvae",
+    "rundiffusionFX_v10",
+    "v1-5-pruned-emaonly",
+)
+
+
+def _is_unknown_model(heard: Heard) -> bool:
+    model = _input(heard, "model_name") if _has_inputs(heard) else _NOTHING
+    return isinstance(model, str) and bool(model) and model not in _MODELS
+
+
+_default_model = _but_input(model_name=_MODELS[-1])
+
+_lenient(
+    "model_unknown_accepted",
+    "An unknown model is drawn with the default one.",
+    "run_with_an_unknown_model_is_refused unknown_model_is_400*",
+    _is_unknown_model,
+    _default_model,
+)
+_lenient(
+    "model_any_case_accepted",
+    "A model's case does not matter.",
+    "model_in_capitals_is_400",
+    lambda heard: (
+        _is_unknown_model(heard) and _input(heard, "model_name").lower() in {model.lower() for model in _MODELS}
+    ),
+    _default_model,
+)
+_lenient(
+    "model_number_accepted",
+    "The model may be a number.",
+    "*model*string*",
+    lambda heard: (
+        _has_inputs(heard) and isinstance(_input(heard, "model_name"), int) and bool(_input(heard, "model_name"))
+    ),
+    _default_model,
+)
+_lenient(
+    "mode_unknown_accepted",
+    "An unknown response_mode is taken for blocking.",
+    "run_in_an_unknown_mode_is_refused unknown_mode_is_400",
+    lambda heard: (
+        isinstance(_field(heard, "response_mode"), str)
+        and _field(heard, "response_mode") not in ("blocking", "streaming")
+    ),
+    _but(response_mode="blocking"),
+)
+_lenient(
+    "mode_number_accepted",
+    "response_mode may be 1 or 2, as the document's table can be read.",
+    "number_1_as_mode_is_400",
+    lambda heard: _field(heard, "response_mode") in (1, 2),
+    _but(response_mode="blocking"),
+)
+_lenient(
+    "mode_numeral_accepted",
+    'response_mode may be "1" or "2".',
+    "string_2_as_mode_is_400",
+    lambda heard: _field(heard, "response_mode") in ("1", "2"),
+    _but(response_mode="blocking"),
+)
+_lenient(
+    "mode_null_accepted",
+    "response_mode may be null.",
+    "null_mode_is_400",
+    lambda heard: _field(heard, "response_mode") is None,
+    _but(response_mode="blocking"),
+)
+_lenient(
+    "mode_empty_accepted",
+    "response_mode may be empty.",
+    "empty_mode_is_400",
+    lambda heard: _field(heard, "response_mode") == "",
+    _but(response_mode="blocking"),
+)
+_lenient(
+    "mode_any_case_accepted",
+    "A mode's case does not matter.",
+    "mode_in_capitals_is_400",
+    lambda heard: _field(heard, "response_mode") in ("Blocking", "BLOCKING", "STREAMING", "Streaming"),
+    lambda heard: heard.with_fields(response_mode=_field(heard, "response_mode").lower()),
+)
+_lenient(
+    "json_malformed_accepted",
+    "A body that is no JSON is taken for a run.",
+    "cut_json_is_400 json_in_single_quotes_is_400",
+    lambda heard: heard.json is None and heard.body.strip() not in (b"", b"null"),
+    lambda heard: heard.with_json(_RUN),
+)
+_lenient(
+    "json_malformed_as_empty",
+    "A body that is no JSON is taken for {}.",
+    "cut_json_is_400 json_in_single_quotes_is_400",
+    lambda heard: heard.json is None and heard.body.strip() != b"null",
+    lambda heard: heard.with_json({}),
+)
+_lenient(
+    "json_empty_as_object",
+    "An empty body is taken for {}.",
+    "empty_body_is_400",
+    lambda heard: not heard.body,
+    lambda heard: heard.with_json({}),
+)
+_lenient(
+    "json_no_object_as_empty",
+    "JSON that is no object is taken for {}.",
+    "list_body_is_500 string_body_is_500 number_body_is_500",
+    lambda heard: not isinstance(heard.json, dict) and heard.json is not None,
+    lambda heard: heard.with_json({}),
+)
+_lenient(
+    "json_null_as_empty",
+    "null is taken for {}.",
+    "null_body_is_500",
+    lambda heard: heard.body.strip() == b"null",
+    lambda heard: heard.with_json({}),
+)
+_lenient(
+    "json_in_gbk_accepted",
+    "JSON may be in GBK.",
+    "body_in_gbk_is_400",
+    lambda heard: heard.json is None and _in_gbk(heard) is not None,
+    lambda heard: replace(heard, body=_in_gbk(heard) or b"").with_header(
+        "content-length", str(len(_in_gbk(heard) or b""))
+    ),
+)
+_lenient(
+    "content_type_wrong_accepted",
+    "JSON may call itself anything.",
+    "json_called_*_is_415",
+    lambda heard: "json" not in (heard.header("content-type") or "json"),
+    lambda heard: heard.with_header("content-type", "application/json"),
+)
+_lenient(
+    "content_type_missing_accepted",
+    "JSON need not say that it is JSON.",
+    "body_without_content_type_is_415",
+    lambda heard: not heard.header("content-type"),
+    lambda heard: heard.with_header("content-type", "application/json"),
+)
+
+
+def _in_gbk(heard: Heard) -> bytes | None:
+    try:
+        return heard.body.decode("gbk").encode()
+    except UnicodeDecodeError:
+        return None
+
+
+# A refused stream -----------------------------------------------------------------------------------------------------
+
+
+def _as_event(heard: Heard, said: Said) -> Said:
+    """A streaming request that is refused gets 200 and an error event."""
+    if not (heard.is_run and heard.fields.get("response_mode") == "streaming" and said.status >= 400):
+        return said
+    body = b'data: {"event": "error", "status": 400, "message": "no"}\n\n'
+    return Said(200, said.headers, said.body).with_header("Content-Type", "text/event-stream").with_body(body)
+
+
+AREA.add(
+    "refused_stream_tells_event",
+    "A refused streaming request gets an SSE error and 200.",
+    "refused_stream_*is_plain_json",
+    changed_answers(_as_event),
+)

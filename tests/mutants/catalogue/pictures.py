@@ -1,0 +1,171 @@
+"""The picture behind a URL: broken, of another type, empty, or always the same."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+from tests.mutants.breaking import Answering, Heard, Said, answering
+from tests.mutants.mutant import Area
+from tests.mutants.pngs import converted, small_png, with_size_in_header, with_text
+
+AREA = Area("picture")
+
+
+def _served(heard: Heard, said: Said) -> bool:
+    return heard.is_file and heard.method == "GET" and said.status == 200
+
+
+def _body(name: str, breaks: str, killers: str, change: Callable[[bytes], bytes]) -> None:
+    """Each picture as ``change`` makes it."""
+    _answer(name, breaks, killers, lambda said: said.with_body(change(said.body)))
+
+
+def _answer(name: str, breaks: str, killers: str, change: Callable[[Said], Said]) -> None:
+    """Each answer with a picture as ``change`` makes it."""
+
+    def answer(heard: Heard, said: Said) -> Said:
+        return change(said) if _served(heard, said) else said
+
+    AREA.add(name, breaks, killers, answering(lambda: answer))
+
+
+_body(
+    "picture_truncated",
+    "The second half of the picture is missing.",
+    "picture_decodes",
+    lambda png: png[: len(png) // 2],
+)
+_body(
+    "picture_without_end",
+    "The last chunk of the PNG is missing.",
+    "picture_ends_where_its_format_ends",
+    lambda png: png[:-12],
+)
+_body("picture_empty", "The picture has no bytes.", "url_serves_the_picture_without_a_key", lambda _: b"")
+_body("picture_only_signature", "The picture is a PNG signature and no more.", "picture_decodes", lambda png: png[:8])
+_body(
+    "picture_damaged",
+    "The picture's data is damaged in the middle.",
+    "picture_decodes",
+    lambda png: png[: len(png) // 2] + b"\0" * 64 + png[len(png) // 2 + 64 :],
+)
+_body(
+    "picture_with_tail",
+    "Bytes follow the picture's end.",
+    "picture_ends_where_its_format_ends",
+    lambda png: png + b"\r\n--boundary--\r\n",
+)
+_body(
+    "picture_wrong_size_in_header",
+    "The PNG's header tells another size than its data has.",
+    "picture_decodes",
+    lambda png: with_size_in_header(png, 4096),
+)
+_body(
+    "picture_a_jpeg",
+    "A JPEG says it is a PNG.",
+    "picture_is_what_its_content_type_says",
+    lambda png: converted(png, "JPEG"),
+)
+_body(
+    "picture_a_gif",
+    "A GIF says it is a PNG.",
+    "picture_is_what_its_content_type_says",
+    lambda png: converted(png, "GIF"),
+)
+_body("picture_html", "A page says it is a PNG.", "picture_decodes", lambda _: b"<!doctype html><p>not found")
+_body("picture_json", "JSON says it is a PNG.", "picture_decodes", lambda _: b'{"code": "not_found"}')
+_body("picture_base64", "The picture comes in base64.", "picture_decodes", base64.b64encode)
+_body("picture_gzipped", "The picture is gzipped and does not say so.", "picture_decodes", gzip.compress)
+_body(
+    "picture_one_pixel", "The picture is a single pixel.", "picture_is_large_enough_to_be_seen", lambda _: small_png()
+)
+_body(
+    "picture_one_colour",
+    "The picture is of one colour.",
+    "picture_is_not_of_one_colour",
+    lambda _: small_png((512, 512), "gray"),
+)
+_body(
+    "picture_black",
+    "The picture is black, as a safety filter leaves it.",
+    "picture_is_not_of_one_colour",
+    lambda _: small_png((512, 512), "black"),
+)
+_answer(
+    "picture_gzip_encoded",
+    "The picture is sent gzipped to who asked for no encoding.",
+    "picture_decodes",
+    lambda said: said.with_body(gzip.compress(said.body)).with_header("Content-Encoding", "gzip"),
+)
+_answer(
+    "picture_as_octets",
+    "The picture says it is application/octet-stream.",
+    "picture_says_that_it_is_png",
+    lambda said: said.with_header("Content-Type", "application/octet-stream"),
+)
+_answer(
+    "picture_as_jpeg",
+    "The picture says it is a JPEG.",
+    "picture_says_that_it_is_png",
+    lambda said: said.with_header("Content-Type", "image/jpeg"),
+)
+_answer(
+    "picture_as_html",
+    "The picture says it is HTML.",
+    "picture_says_that_it_is_png",
+    lambda said: said.with_header("Content-Type", "text/html"),
+)
+_answer(
+    "picture_without_type",
+    "The picture says no type.",
+    "picture_says_that_it_is_png",
+    lambda said: said.without_header("Content-Type"),
+)
+_answer(
+    "picture_status_206",
+    "The picture comes as a part.",
+    "url_serves_the_picture_without_a_key",
+    lambda said: replace(said, status=206),
+)
+_answer(
+    "picture_redirected",
+    "The picture is elsewhere.",
+    "url_serves_the_picture_without_a_key",
+    lambda said: replace(said, status=302).with_header("Location", "/files/tools/elsewhere.png").with_body(b""),
+)
+
+
+def _always_the_first() -> Answering:
+    first: list[bytes] = []
+
+    def answer(heard: Heard, said: Said) -> Said:
+        if not _served(heard, said):
+            return said
+        first.append(said.body)
+        return said.with_body(first[0])
+
+    return answer
+
+
+def _never_the_same() -> Answering:
+    number = count()
+    return lambda heard, said: said.with_body(with_text(said.body, str(next(number)))) if _served(heard, said) else said
+
+
+AREA.add(
+    "picture_same_for_all_runs",
+    "Every run has the same picture.",
+    "each_run_has_a_picture_of_its_own",
+    answering(_always_the_first),
+)
+AREA.add(
+    "picture_new_each_time",
+    "Each fetch of a picture brings other bytes.",
+    "url_serves_the_same_bytes_again",
+    answering(_never_the_same),
+)

@@ -1,0 +1,279 @@
+"""Paths, methods and what CORS adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from tests.mutants.breaking import RUN_PATH, Heard, Said, hearing
+from tests.mutants.edits import changed_answers
+from tests.mutants.mutant import Area
+
+AREA = Area("routing and CORS")
+
+_BODY = {"inputs": {"prompt": "a man"}, "response_mode": "blocking", "user": "anonymous"}
+
+
+def _heard(name: str, breaks: str, killers: str, change: Callable[[Heard], Heard]) -> None:
+    AREA.add(name, breaks, killers, hearing(lambda: change))
+
+
+def _said(
+    name: str, breaks: str, killers: str, when: Callable[[Heard, Said], bool], change: Callable[[Said], Said]
+) -> None:
+    AREA.add(name, breaks, killers, changed_answers(lambda heard, said: change(said) if when(heard, said) else said))
+
+
+def _as_run(heard: Heard) -> Heard:
+    """A request that runs the workflow, whatever was asked."""
+    whole = (
+        heard
+        if isinstance(heard.json, dict)
+        else heard.with_json(_BODY).with_header("content-type", "application/json")
+    )
+    return replace(whole, method="POST", path=RUN_PATH)
+
+
+for _method in ("GET", "PUT"):
+    _heard(
+        f"{_method.lower()}_runs",
+        f"{_method} runs the workflow too.",
+        f"{_method.lower()}_on_the_run_path_is_405",
+        lambda heard, method=_method: _as_run(heard) if heard.method == method and heard.path == RUN_PATH else heard,  # type: ignore[misc]
+    )
+_heard(
+    "trailing_slash_accepted",
+    "The run's path may end in a slash.",
+    "run_path_with_a_slash_at_its_end_is_404",
+    lambda heard: replace(heard, path=RUN_PATH) if heard.path == RUN_PATH + "/" else heard,
+)
+_heard(
+    "double_slash_accepted",
+    "Two slashes in the path are as good as one.",
+    "*slash*",
+    lambda heard: replace(heard, path=heard.path.replace("//", "/")),
+)
+
+
+def _other_method(_: Heard, said: Said) -> bool:
+    return said.status == 405
+
+
+def _unknown_path(heard: Heard, said: Said) -> bool:
+    return said.status == 404 and (said.header("content-type") or "").startswith("text/html")
+
+
+def _json(status: int, value: object) -> Callable[[Said], Said]:
+    def change(said: Said) -> Said:
+        body = json.dumps(value).encode() + b"\n"
+        return replace(said, status=status).with_header("Content-Type", "application/json").with_body(body)
+
+    return change
+
+
+_NOT_FOUND = {"code": "not_found", "message": "Not Found", "status": 404}
+
+_said(
+    "other_method_without_allow",
+    "A 405 has no Allow.",
+    "get_on_the_run_path_is_405",
+    _other_method,
+    lambda said: said.without_header("Allow"),
+)
+_said(
+    "other_method_with_wrong_allow",
+    "A 405's Allow lists GET.",
+    "get_on_the_run_path_is_405",
+    _other_method,
+    lambda said: said.with_header("Allow", "GET, HEAD, OPTIONS"),
+)
+_said(
+    "other_method_with_empty_allow",
+    "A 405's Allow is empty.",
+    "get_on_the_run_path_is_405",
+    _other_method,
+    lambda said: said.with_header("Allow", ""),
+)
+_said(
+    "other_method_html",
+    "A 405 is a page.",
+    "get_on_the_run_path_is_405",
+    _other_method,
+    lambda said: said.with_header("Content-Type", "text/html").with_body(b"<h1>405</h1>"),
+)
+_said(
+    "other_method_501",
+    "Another method is not implemented.",
+    "get_on_the_run_path_is_405",
+    _other_method,
+    lambda said: replace(said, status=501),
+)
+_said(
+    "unknown_path_json",
+    "An unknown path is JSON.",
+    "unknown_path_is_an_html_404",
+    _unknown_path,
+    _json(404, _NOT_FOUND),
+)
+_said(
+    "unknown_path_200",
+    "An unknown path is a page with 200.",
+    "unknown_path_is_an_html_404",
+    _unknown_path,
+    lambda said: replace(said, status=200),
+)
+_said(
+    "unknown_path_401",
+    "An unknown path asks for a key.",
+    "unknown_path_is_an_html_404 unknown_path_needs_no_key",
+    _unknown_path,
+    _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
+)
+_said(
+    "unknown_path_text",
+    "An unknown path is plain text.",
+    "unknown_path_is_an_html_404",
+    _unknown_path,
+    lambda said: said.with_header("Content-Type", "text/plain; charset=utf-8").with_body(b"Not Found"),
+)
+_said(
+    "unknown_path_redirected",
+    "An unknown path leads to the front page.",
+    "unknown_path_is_an_html_404",
+    _unknown_path,
+    lambda said: replace(said, status=302).with_header("Location", "/"),
+)
+_said(
+    "trailing_slash_redirected",
+    "A final slash too much is redirected.",
+    "run_path_with_a_slash_at_its_end_is_404",
+    lambda heard, said: heard.path == RUN_PATH + "/",
+    lambda said: replace(said, status=308).with_header("Location", RUN_PATH),
+)
+
+# CORS -----------------------------------------------------------------------------------------------------------------
+
+_ORIGIN = "Access-Control-Allow-Origin"
+
+
+def _any_answer(_: Heard, said: Said) -> bool:
+    return said.header(_ORIGIN) is not None
+
+
+def _preflight(heard: Heard, _: Said) -> bool:
+    return heard.method == "OPTIONS"
+
+
+_said(
+    "cors_missing",
+    "No answer may be read by pages of other origins.",
+    "answer_without_origin_is_for_any",
+    _any_answer,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "cors_wildcard_for_an_origin",
+    "An origin is answered with *.",
+    "origin_is_echoed",
+    lambda heard, said: heard.header("origin") is not None and _any_answer(heard, said),
+    lambda said: said.with_header(_ORIGIN, "*"),
+)
+_said(
+    "cors_own_origin",
+    "Whatever origin asks, the host's own is allowed.",
+    "origin_is_echoed",
+    _any_answer,
+    lambda said: said.with_header(_ORIGIN, "http://localhost"),
+)
+_said(
+    "cors_null",
+    "Whatever origin asks, null is allowed.",
+    "origin_is_echoed",
+    _any_answer,
+    lambda said: said.with_header(_ORIGIN, "null"),
+)
+_said(
+    "cors_without_vary",
+    "An answer to an origin does not vary by it.",
+    "echoed_origin_varies",
+    _any_answer,
+    lambda said: said.without_header("Vary"),
+)
+_said(
+    "cors_missing_on_refusals",
+    "Refusals may not be read by pages of other origins.",
+    "answer_without_origin_is_for_any origin_is_echoed",
+    lambda heard, said: said.status >= 400 and _any_answer(heard, said),
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "cors_with_credentials",
+    "Cookies are allowed to every origin.",
+    "credentials_are_not_allowed",
+    _any_answer,
+    lambda said: said.with_header("Access-Control-Allow-Credentials", "true"),
+)
+_said(
+    "cors_missing_on_files",
+    "Pictures may not be read by pages of other origins.",
+    "*origin*",
+    lambda heard, said: heard.is_file,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "preflight_without_methods",
+    "A preflight is told no methods.",
+    "preflight_allows_the_six_methods",
+    _preflight,
+    lambda said: said.without_header("Access-Control-Allow-Methods"),
+)
+_said(
+    "preflight_without_post",
+    "A preflight is told GET only.",
+    "preflight_allows_the_six_methods",
+    _preflight,
+    lambda said: said.with_header("Access-Control-Allow-Methods", "GET"),
+)
+_said(
+    "preflight_without_headers",
+    "A preflight is told no headers.",
+    "preflight_allows_key_and_json",
+    _preflight,
+    lambda said: said.without_header("Access-Control-Allow-Headers"),
+)
+_said(
+    "preflight_without_authorization",
+    "A preflight is not told Authorization.",
+    "preflight_allows_key_and_json",
+    _preflight,
+    lambda said: said.with_header("Access-Control-Allow-Headers", "content-type"),
+)
+_said(
+    "preflight_without_origin",
+    "A preflight is told no origin.",
+    "preflight_allows_the_origin",
+    _preflight,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "preflight_405",
+    "A preflight is another method like any.",
+    "preflight_is_200_and_empty",
+    _preflight,
+    lambda said: replace(said, status=405),
+)
+_said(
+    "preflight_401",
+    "A preflight needs a key.",
+    "preflight_is_200_and_empty",
+    _preflight,
+    lambda said: replace(said, status=401),
+)
+_said(
+    "preflight_with_body",
+    "A preflight is answered with JSON.",
+    "preflight_is_200_and_empty",
+    _preflight,
+    _json(200, {"ok": True}),
+)

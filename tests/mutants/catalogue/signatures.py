@@ -1,0 +1,431 @@
+"""Signed URLs: what a host does not look at, looks at too much, or signs by another recipe."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fake_server.signing import FileSigner
+from tests.mutants.breaking import Heard, Hearing, Said, Wrap, answering, chained, hearing
+from tests.mutants.edits import changed_answers
+from tests.mutants.mutant import Area
+from tests.mutants.pngs import small_png
+from tests.mutants.serving import SECRET
+
+AREA = Area("signature")
+
+_SIGNER = FileSigner(SECRET, 300)
+_BAD = "A" * 43 + "="
+_PATH = re.compile(r"(/files/tools/)([0-9a-fA-F-]{36})(\..+)")
+_SIGNED = re.compile(
+    rb"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=([0-9a-f]{32})&sign=([A-Za-z0-9_-]{43}=)"
+)
+
+
+# A request for a file, taken apart ------------------------------------------------------------------------------------
+
+
+def _file_id(heard: Heard) -> str:
+    match = _PATH.fullmatch(heard.path)
+    return match[2].lower() if match else ""
+
+
+def _query(heard: Heard) -> dict[str, str]:
+    return dict(reversed(parse_qsl(heard.query, keep_blank_values=True)))
+
+
+def _with(heard: Heard, **parts: str) -> Heard:
+    """With other parameters, the signature left as it is."""
+    return replace(heard, query=urlencode({**_query(heard), **parts}))
+
+
+def _signed(heard: Heard, **parts: str) -> Heard:
+    """With other parameters, and a good signature."""
+    query = {"timestamp": "0", "nonce": "0" * 32, **_query(heard), **parts}
+    sign = _SIGNER.sign(_file_id(heard), query["timestamp"], query["nonce"])
+    return replace(heard, query=urlencode({**query, "sign": sign}))
+
+
+def _is_good(heard: Heard) -> bool:
+    """Whether the signature is right, whatever its age."""
+    query = _query(heard)
+    return query.get("sign") == _SIGNER.sign(_file_id(heard), query.get("timestamp", ""), query.get("nonce", ""))
+
+
+def _age_s(heard: Heard) -> float:
+    timestamp = _query(heard).get("timestamp", "")
+    return time.time() - int(timestamp) if timestamp.lstrip("-").isdigit() else 0.0
+
+
+def _now() -> str:
+    return str(int(time.time()))
+
+
+def _file(
+    name: str, breaks: str, killers: str, when: Callable[[Heard], bool], instead: Callable[[Heard], Heard]
+) -> None:
+    """The host hears ``instead`` of a request for a file that ``when`` picks."""
+
+    def change(heard: Heard) -> Heard:
+        return instead(heard) if heard.is_file and _file_id(heard) and when(heard) else heard
+
+    AREA.add(name, breaks, killers, hearing(lambda: change))
+
+
+def _has_all(heard: Heard) -> bool:
+    return set(_query(heard)) >= {"timestamp", "nonce", "sign"}
+
+
+def _lacks(parameter: str) -> Callable[[Heard], bool]:
+    return lambda heard: parameter not in _query(heard)
+
+
+def _is_empty(parameter: str) -> Callable[[Heard], bool]:
+    return lambda heard: _query(heard).get(parameter) == ""
+
+
+def _always(_: Heard) -> bool:
+    return True
+
+
+# Not looked at --------------------------------------------------------------------------------------------------------
+
+_file("signature_not_checked", "Any signature is good.", "changed_sign_is_403", _has_all, _signed)
+_file(
+    "nothing_checked",
+    "Neither signature nor age nor presence is looked at.",
+    "changed_sign_is_403",
+    _always,
+    lambda heard: _signed(heard, timestamp=_now()),
+)
+_file(
+    "age_not_checked",
+    "A URL never expires.",
+    "url_expires_after_300_seconds",
+    _is_good,
+    lambda heard: _signed(heard, timestamp=_now()) if _age_s(heard) > 0 else heard,
+)
+_file(
+    "age_an_hour",
+    "A URL lives for an hour.",
+    "url_expires_after_300_seconds",
+    lambda heard: _is_good(heard) and 0 < _age_s(heard) < 3600,
+    lambda heard: _signed(heard, timestamp=_now()),
+)
+_file(
+    "age_30_s",
+    "A URL lives for 30 s.",
+    "url_is_valid_for_290_seconds",
+    lambda heard: _is_good(heard) and _age_s(heard) > 30,
+    lambda heard: _with(heard, sign=_BAD),
+)
+_file(
+    "age_in_milliseconds",
+    "The age is taken for milliseconds: a URL lives as long as its second.",
+    "url_is_valid_for_290_seconds",
+    lambda heard: _is_good(heard) and _age_s(heard) > 1.5,
+    lambda heard: _with(heard, sign=_BAD),
+)
+_file(
+    "future_refused",
+    "A URL of the future is refused.",
+    "url_of_the_future_is_valid",
+    lambda heard: _is_good(heard) and _age_s(heard) < -5,
+    lambda heard: _with(heard, sign=_BAD),
+)
+for _parameter in ("timestamp", "nonce", "sign"):
+    _file(
+        f"{_parameter}_missing_accepted",
+        f"A URL needs no {_parameter}.",
+        f"missing_{_parameter}_is_400",
+        _lacks(_parameter),
+        lambda heard: _signed(heard, timestamp=_query(heard).get("timestamp", _now())),
+    )
+    _file(
+        f"{_parameter}_missing_is_403",
+        f"A URL without {_parameter} is refused like a bad one.",
+        f"missing_{_parameter}_is_400",
+        _lacks(_parameter),
+        lambda heard: _with(heard, timestamp=_now(), nonce="0" * 32, sign=_BAD),
+    )
+_file(
+    "query_missing_accepted",
+    "A URL without a query is served.",
+    "missing_parameters_are_told_in_their_order",
+    lambda heard: not heard.query,
+    lambda heard: _signed(heard, timestamp=_now()),
+)
+_file("sign_empty_accepted", "An empty signature is good.", "empty_sign_is_403", _is_empty("sign"), _signed)
+_file(
+    "sign_unpadded_accepted",
+    "A signature needs no = at its end.",
+    "unpadded_sign_is_403",
+    lambda heard: len(_query(heard).get("sign", "")) == 43,
+    lambda heard: _with(heard, sign=_query(heard)["sign"] + "="),
+)
+_file(
+    "file_id_in_capitals_refused",
+    "A URL with the file's id in capitals is refused.",
+    "file_id_may_be_in_upper_case",
+    lambda heard: heard.path != heard.path.lower(),
+    lambda heard: _with(heard, sign=_BAD),
+)
+_file(
+    "extension_signed",
+    "The extension is signed too.",
+    "extension_is_not_signed",
+    lambda heard: not heard.path.endswith(".png"),
+    lambda heard: _with(heard, sign=_BAD),
+)
+_file(
+    "parameter_order_matters",
+    "The order of the parameters is signed.",
+    "order_of_parameters_is_free",
+    lambda heard: (
+        [name for name, _ in parse_qsl(heard.query)][:3] == ["nonce", "timestamp", "sign"]
+        or heard.query.startswith("sign")
+    ),
+    lambda heard: _with(heard, sign=_BAD),
+)
+_file(
+    "extra_parameter_refused",
+    "A URL with one parameter more is refused.",
+    "other_parameters_are_ignored",
+    lambda heard: len(_query(heard)) > 3,
+    lambda heard: _with(heard, sign=_BAD),
+)
+_file(
+    "get_with_key_refused",
+    "A key in the request makes the URL bad.",
+    "key_does_no_harm_to_a_url",
+    lambda heard: heard.header("authorization") is not None,
+    lambda heard: _with(heard, sign=_BAD),
+)
+
+# What a host that knows its own URLs can forget to look at ------------------------------------------------------------
+
+
+def _known(change: Callable[[Heard, dict[str, tuple[str, str, str]]], Heard]) -> Wrap:
+    """A host that looks a signature up among those it gave away: each with its file id, timestamp and nonce."""
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        given: dict[str, tuple[str, str, str]] = {}
+
+        async def learning(scope: Scope, receive: Receive, send: Send) -> None:
+            async def learn(message: Message) -> None:
+                for found in _SIGNED.finditer(message.get("body", b"")):
+                    file_id, timestamp, nonce, sign = (part.decode() for part in found.groups())
+                    given[sign] = (file_id, timestamp, nonce)
+                await send(message)
+
+            await app(scope, receive, learn)
+
+        def make() -> Hearing:
+            return lambda heard: change(heard, given) if heard.is_file and _has_all(heard) else heard
+
+        return hearing(make)(learning)
+
+    return wrap
+
+
+def _nonce_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
+    sign = _query(heard)["sign"]
+    return _with(heard, nonce=given[sign][2]) if sign in given else heard
+
+
+def _timestamp_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
+    sign = _query(heard)["sign"]
+    return _with(heard, timestamp=given[sign][1]) if sign in given else heard
+
+
+def _file_id_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
+    sign = _query(heard)["sign"]
+    return replace(heard, path=f"/files/tools/{given[sign][0]}.png") if sign in given else heard
+
+
+def _case_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
+    sign = _query(heard)["sign"]
+    return next((_with(heard, sign=known) for known in given if known.lower() == sign.lower()), heard)
+
+
+def _end_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
+    sign = _query(heard)["sign"]
+    return next((_with(heard, sign=known) for known in given if known[:32] == sign[:32]), heard)
+
+
+AREA.add("nonce_not_checked", "The nonce is not signed.", "changed_nonce_is_403", _known(_nonce_ignored))
+AREA.add(
+    "timestamp_not_checked", "The timestamp is not signed.", "changed_timestamp_is_403", _known(_timestamp_ignored)
+)
+AREA.add("file_id_not_checked", "The file's id is not signed.", "sign_of_another_file_is_403", _known(_file_id_ignored))
+AREA.add(
+    "sign_case_ignored",
+    "The case of a signature does not matter.",
+    "sign_in_another_case_is_403",
+    _known(_case_ignored),
+)
+AREA.add(
+    "sign_end_ignored",
+    "Only the first 32 characters of a signature count.",
+    "unpadded_sign_is_403 changed_sign_is_403",
+    _known(_end_ignored),
+)
+
+# Another recipe -------------------------------------------------------------------------------------------------------
+
+_Recipe = Callable[[str, str, str], str]
+
+
+def _recipe(name: str, breaks: str, killers: str, sign: _Recipe) -> None:
+    """A host that signs and verifies, both by ``sign`` of file id, timestamp and nonce."""
+
+    def again(found: re.Match[bytes]) -> bytes:
+        url = found[0].decode()
+        parts = [part.decode() for part in found.groups()]
+        return (url.partition("&sign=")[0] + "&sign=" + sign(*parts[:3])).encode()
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def signing(scope: Scope, receive: Receive, send: Send) -> None:
+            async def sign_again(message: Message) -> None:
+                if "body" in message:
+                    message["body"] = _SIGNED.sub(again, message["body"])
+                await send(message)
+
+            await app(scope, receive, sign_again)
+
+        return signing
+
+    def understood(heard: Heard) -> Heard:
+        query = _query(heard)
+        if not (heard.is_file and _file_id(heard) and _has_all(heard)):
+            return heard
+        good = query["sign"] == sign(_file_id(heard), query["timestamp"], query["nonce"])
+        return _signed(heard) if good else _with(heard, sign=_BAD)
+
+    AREA.add(name, breaks, killers, chained(wrap, hearing(lambda: understood)))
+
+
+def _mac(key: str, message: str, digest: str = "sha256") -> str:
+    return base64.urlsafe_b64encode(hmac.new(key.encode(), message.encode(), digest).digest()).decode()
+
+
+_recipe(
+    "signed_with_another_secret",
+    "URLs are signed with another secret.",
+    "urls_are_signed_by_the_recipe",
+    lambda *parts: _mac("other", "|".join(("file-preview", *parts))),
+)
+_recipe(
+    "signed_without_purpose",
+    "The purpose is not part of what is signed.",
+    "urls_are_signed_by_the_recipe",
+    lambda *parts: _mac(SECRET, "|".join(parts)),
+)
+_recipe(
+    "signed_with_colons",
+    "The parts of what is signed are joined by colons.",
+    "urls_are_signed_by_the_recipe",
+    lambda *parts: _mac(SECRET, ":".join(("file-preview", *parts))),
+)
+_recipe(
+    "signed_with_a_plain_hash",
+    "A plain SHA-256 of the parts is the signature.",
+    "urls_are_signed_by_the_recipe",
+    lambda *parts: base64.urlsafe_b64encode(hashlib.sha256("|".join(parts).encode()).digest()).decode(),
+)
+_recipe(
+    "signed_all_the_same",
+    "Each URL has the same signature.",
+    "changed_nonce_is_403 sign_of_another_file_is_403",
+    lambda *_: _mac(SECRET, "always"),
+)
+
+# What a refusal says --------------------------------------------------------------------------------------------------
+
+
+def _refused(name: str, breaks: str, killers: str, when: int, change: Callable[[Said], Said]) -> None:
+    """Answers about files with the status ``when``, changed."""
+
+    def answer(heard: Heard, said: Said) -> Said:
+        return change(said) if heard.is_file and said.status == when else said
+
+    AREA.add(name, breaks, killers, changed_answers(answer))
+
+
+def _picture(said: Said) -> Said:
+    return Said(200, said.headers, said.body).with_header("Content-Type", "image/png").with_body(small_png())
+
+
+_refused(
+    "unknown_file_is_404",
+    "An unknown file with a good signature is a 404.",
+    "signed_unknown_file_is_415",
+    415,
+    lambda said: replace(said, status=404),
+)
+_refused(
+    "unknown_file_is_served",
+    "An unknown file with a good signature is a placeholder.",
+    "signed_unknown_file_is_415",
+    415,
+    _picture,
+)
+_refused(
+    "tampered_is_a_placeholder",
+    "A URL that is refused gets a placeholder and 200.",
+    "changed_sign_is_403",
+    403,
+    _picture,
+)
+_refused(
+    "tampered_is_400",
+    "A URL that is refused gets 400.",
+    "changed_sign_is_403",
+    403,
+    lambda said: replace(said, status=400),
+)
+_refused(
+    "tampered_is_a_redirect",
+    "A URL that is refused is a redirect to a login.",
+    "changed_sign_is_403",
+    403,
+    lambda said: replace(said, status=302).with_header("Location", "/signin"),
+)
+_refused(
+    "tampered_is_html",
+    "A URL that is refused gets a page.",
+    "changed_sign_is_403",
+    403,
+    lambda said: said.with_header("Content-Type", "text/html").with_body(b"<h1>403</h1>"),
+)
+
+# How often, and by whom -----------------------------------------------------------------------------------------------
+
+
+def _once() -> Callable[[Heard, Said], Said]:
+    seen: set[str] = set()
+
+    def answer(heard: Heard, said: Said) -> Said:
+        if not heard.is_file or said.status != 200 or heard.method != "GET":
+            return said
+        again = heard.query in seen
+        seen.add(heard.query)
+        return Said(403, said.headers, b"").with_header("Content-Type", "application/json") if again else said
+
+    return answer
+
+
+def _needs_key() -> Hearing:
+    return lambda heard: _with(heard, sign=_BAD) if heard.is_file and heard.header("authorization") is None else heard
+
+
+AREA.add("url_works_once", "A URL works once.", "url_serves_the_same_bytes_again", answering(_once))
+AREA.add("url_needs_key", "A URL works with a key only.", "url_serves_the_picture_without_a_key", hearing(_needs_key))

@@ -1,0 +1,173 @@
+"""Stopping a run, and what the app says of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from tests.mutants.breaking import Frames, Heard, Hearing, Said, Wrap, hearing
+from tests.mutants.edits import Edit, Event, changed_answers, event_of, put, retold, told, told_by
+from tests.mutants.mutant import RHYTHM, Area
+
+AREA = Area("stop")
+
+_NO_TASK = "/v1/workflows/tasks/00000000-0000-4000-8000-000000000000/stop"
+
+
+def _in_time(name: str, breaks: str, killers: str, wrap: Wrap) -> None:
+    AREA.add(name, breaks, killers, wrap, speed=RHYTHM)
+
+
+def _is_stop(heard: Heard) -> bool:
+    return heard.method == "POST" and heard.path.startswith("/v1/workflows/tasks/")
+
+
+def _said(change_one: Callable[[Said], Said]) -> Wrap:
+    """Each success of a stop, changed."""
+    return changed_answers(lambda heard, said: change_one(said) if _is_stop(heard) and said.status == 200 else said)
+
+
+def _stopped(edit: Edit) -> Wrap:
+    """The end of a run that was stopped, changed."""
+    return told("workflow_finished", lambda said: edit(said) if said["data"]["status"] == "stopped" else said)
+
+
+def _any_user() -> Hearing:
+    """The user of the run that was heard last is taken for the one who stops."""
+    users: list[str] = [""]
+
+    def change_one(heard: Heard) -> Heard:
+        if heard.is_run and isinstance(heard.fields.get("user"), str):
+            users.append(heard.fields["user"])
+        return heard.with_fields(user=users[-1]) if _is_stop(heard) and heard.fields.get("user") else heard
+
+    return change_one
+
+
+async def _end_untold(frames: Frames) -> Frames:
+    async for frame in frames:
+        said = event_of(frame)
+        if said is None or said["data"].get("status") != "stopped":
+            yield frame
+
+
+def _node_finishes() -> Callable[[Event], Iterable[Event]]:
+    """The node that was running finishes, though the run was stopped."""
+    running: list[Event] = []
+
+    def change_one(said: Event) -> Iterable[Event]:
+        if said["event"] == "node_started":
+            running[:] = [said]
+        if said["event"] == "node_finished":
+            running.clear()
+        if said["event"] == "workflow_finished" and running:
+            data = {**running[0]["data"], "status": "failed", "error": "stopped", "elapsed_time": 0.1, "files": []}
+            return [{**running[0], "event": "node_finished", "data": {**data, "outputs": None}}, said]
+        return [said]
+
+    return change_one
+
+
+_in_time(
+    "stop_ignored",
+    "A stop is answered and has no effect.",
+    "stopped_run_ends_as_stopped stop_takes_effect_within_a_second",
+    hearing(lambda: lambda heard: replace(heard, path=_NO_TASK) if _is_stop(heard) else heard),
+)
+_in_time(
+    "stop_ends_as_succeeded",
+    "A stopped run ends as succeeded.",
+    "stopped_run_ends_as_stopped",
+    _stopped(put("data.status", "succeeded")),
+)
+_in_time(
+    "stop_ends_as_failed",
+    "A stopped run ends as failed.",
+    "stopped_run_ends_as_stopped",
+    _stopped(put("data.status", "failed")),
+)
+_in_time(
+    "stop_ends_untold",
+    "The stream of a stopped run ends without workflow_finished.",
+    "stopped_run_ends_as_stopped",
+    retold(_end_untold),
+)
+_in_time(
+    "stop_without_error",
+    "A stopped run has no error.",
+    "stopped_run_says_so_in_its_error",
+    _stopped(put("data.error", None)),
+)
+_in_time(
+    "stop_with_outputs",
+    "A stopped run has outputs.",
+    "stopped_run_has_no_outputs",
+    _stopped(put("data.outputs", {"files": []})),
+)
+_in_time("stop_steps_lost", "A stopped run counts no step.", "*stop*step*", _stopped(put("data.total_steps", 0)))
+_in_time(
+    "stop_finishes_node",
+    "The running node of a stopped run finishes.",
+    "interrupted_node_never_finishes",
+    told_by(_node_finishes),
+)
+_in_time("stop_by_any_user", "Any user may stop a run.", "*stop*user*", hearing(_any_user))
+AREA.add("stop_is_404", "A stop is not known.", "stop_of_*_succeeds", _said(lambda said: replace(said, status=404)))
+AREA.add(
+    "stop_is_204",
+    "A stop is answered without a body.",
+    "stop_of_*_succeeds",
+    _said(lambda said: replace(said, status=204).with_body(b"").without_header("Content-Length")),
+)
+AREA.add(
+    "stop_is_202", "A stop is answered with 202.", "stop_of_*_succeeds", _said(lambda said: replace(said, status=202))
+)
+AREA.add(
+    "stop_says_ok", "A stop's result is ok.", "stop_of_*_succeeds", _said(lambda said: said.with_json({"result": "ok"}))
+)
+AREA.add(
+    "stop_says_true",
+    "A stop's result is true.",
+    "stop_of_*_succeeds",
+    _said(lambda said: said.with_json({"result": True})),
+)
+AREA.add(
+    "stop_without_newline",
+    "A stop's answer ends without the newline.",
+    "*newline*",
+    _said(lambda said: said.with_body(said.body.rstrip())),
+)
+AREA.add(
+    "stop_unknown_is_404",
+    "Stopping an unknown task is a 404.",
+    "stop_of_an_unknown_task_succeeds",
+    changed_answers(lambda heard, said: replace(said, status=404) if _is_stop(heard) and said.status == 200 else said),
+)
+AREA.add(
+    "stop_without_user",
+    "A stop needs no user.",
+    "stop_without_a_user_is_400",
+    hearing(
+        lambda: (
+            lambda heard: (
+                heard.with_fields(user="anonymous")
+                if _is_stop(heard) and isinstance(heard.json, dict) and not heard.fields.get("user")
+                else heard
+            )
+        )
+    ),
+)
+AREA.add(
+    "stop_without_key",
+    "A stop needs no key.",
+    "stop_needs_the_key",
+    hearing(
+        lambda: lambda heard: _with_key(heard) if _is_stop(heard) and heard.header("authorization") is None else heard
+    ),
+)
+
+
+def _with_key(heard: Heard) -> Heard:
+    from fake_server.settings import DEFAULT_API_KEY
+
+    return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")

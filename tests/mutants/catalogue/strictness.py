@@ -1,0 +1,76 @@
+"""Hosts that refuse what must be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.mutants.breaking import Heard, hearing
+from tests.mutants.mutant import Area
+
+AREA = Area("strictness")
+
+_INSTEAD = {"inputs": {}, "response_mode": "blocking", "user": "refused"}
+
+
+def _strict(name: str, breaks: str, killers: str, when: Callable[[Heard], bool]) -> None:
+    """A run request that ``when`` picks is refused as if it had no prompt."""
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        hearing(lambda: lambda heard: heard.with_json(_INSTEAD) if heard.is_run and when(heard) else heard),
+    )
+
+
+def _inputs(heard: Heard) -> dict[str, Any]:
+    inputs = heard.fields.get("inputs")
+    return inputs if isinstance(inputs, dict) else {}
+
+
+_MODELS = {
+    "chilloutmix_NiPrunedFp32Fix": "example_of_the_document_is_accepted",
+    "dosmix_": "model_dosmix_is_accepted",
+    "ghostmix_v20Bakedvae": "model_ghostmix_is_accepted",
+    "rundiffusionFX_v10": "model_rundiffusion_is_accepted",
+    "v1-5-pruned-emaonly": "model_v1_5_is_accepted",
+}
+"""The document's models, and the check that asks for each."""
+
+
+def _asks_for(model: str) -> Callable[[Heard], bool]:
+    return lambda heard: _inputs(heard).get("model_name") == model
+
+
+for _number, (_model, _killer) in enumerate(_MODELS.items(), 1):
+    _strict(f"model_{_number}_refused", f"The documented model {_model} is refused.", _killer, _asks_for(_model))
+_strict(
+    "model_left_out_refused",
+    "A run without a model is refused.",
+    "model_may_be_left_out",
+    lambda heard: bool(_inputs(heard)) and "model_name" not in _inputs(heard),
+)
+_strict(
+    "mode_left_out_refused",
+    "A run without response_mode is refused.",
+    "mode_may_be_left_out",
+    lambda heard: bool(heard.fields) and "response_mode" not in heard.fields,
+)
+_strict(
+    "chinese_refused",
+    "A prompt in Chinese is refused.",
+    "example_of_the_document_is_accepted",
+    lambda heard: any(mark > "\u3000" for mark in str(_inputs(heard).get("prompt"))),
+)
+_strict(
+    "streaming_refused",
+    "Streaming is refused.",
+    "model_may_be_left_out",
+    lambda heard: heard.fields.get("response_mode") == "streaming",
+)
+_strict(
+    "blocking_refused",
+    "Blocking is refused.",
+    "example_of_the_document_is_accepted",
+    lambda heard: heard.fields.get("response_mode") == "blocking",
+)

@@ -1,0 +1,176 @@
+"""Edits of JSON by a dotted path (``data.outputs.files.0.url``), and the common places to apply one."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
+
+Edit = Callable[[Any], Any]
+"""From a JSON value to the edited one; what it is given may be changed in place."""
+
+Event = dict[str, Any]
+"""One event of a stream as it is told: ``event``, ``workflow_run_id``, ``task_id``, ``data``."""
+
+
+# Edits ----------------------------------------------------------------------------------------------------------------
+
+
+def put(path: str, value: Any) -> Edit:
+    """``value`` at ``path``, in the old place or as a new last key."""
+    return change(path, lambda _: copy.deepcopy(value))
+
+
+def change(path: str, fn: Edit) -> Edit:
+    """What ``fn`` makes of the value at ``path`` (of None where there is none)."""
+
+    def edit(root: Any) -> Any:
+        holder, key = _holder(root, path)
+        if holder is not None:
+            holder[key] = fn(holder[key] if _has(holder, key) else None)
+        return root
+
+    return edit
+
+
+def drop(path: str) -> Edit:
+    """Without the key at ``path``."""
+
+    def edit(root: Any) -> Any:
+        holder, key = _holder(root, path)
+        if _has(holder, key):
+            del holder[key]
+        return root
+
+    return edit
+
+
+def rename(path: str, name: str) -> Edit:
+    """The key at ``path`` called ``name``, in the same place."""
+
+    def edit(root: Any) -> Any:
+        holder, key = _holder(root, path)
+        if _has(holder, key):
+            entries = [(name if old == key else old, value) for old, value in holder.items()]
+            holder.clear()
+            holder.update(entries)
+        return root
+
+    return edit
+
+
+def reverse(path: str) -> Edit:
+    """The keys of the object at ``path`` (empty: of the whole) in reverse order."""
+
+    def edit(root: Any) -> Any:
+        if not path:
+            return dict(reversed(root.items()))
+        return change(path, lambda value: dict(reversed(value.items())))(root)
+
+    return edit
+
+
+def both(*edits: Edit) -> Edit:
+    """One edit after the other."""
+
+    def edit(root: Any) -> Any:
+        for one in edits:
+            root = one(root)
+        return root
+
+    return edit
+
+
+def _holder(root: Any, path: str) -> tuple[Any, Any]:
+    """What holds the last step of ``path``, and that step; None for a way that leads nowhere."""
+    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    for step in way:
+        if not _has(root, step):
+            return None, last
+        root = root[step]
+    return root, last
+
+
+def _has(holder: Any, key: Any) -> bool:
+    if isinstance(holder, list):
+        return isinstance(key, int) and key < len(holder)
+    return isinstance(holder, dict) and key in holder
+
+
+# Places ---------------------------------------------------------------------------------------------------------------
+
+
+def run_answers(edit: Edit) -> Wrap:
+    """In the answer of each blocking run."""
+    return json_answers(lambda heard, said: heard.is_run and said.status == 200, edit)
+
+
+def run_bodies(change_body: Callable[[bytes], bytes]) -> Wrap:
+    """In the text of each blocking run's answer."""
+
+    def answer(heard: Heard, said: Said) -> Said:
+        return said.with_body(change_body(said.body)) if heard.is_run and said.status == 200 else said
+
+    return changed_answers(answer)
+
+
+def json_answers(where: Callable[[Heard, Said], bool], edit: Edit) -> Wrap:
+    """In the JSON of the whole answers that ``where`` picks."""
+
+    def answer(heard: Heard, said: Said) -> Said:
+        return said.with_json(edit(said.json)) if where(heard, said) and said.json is not None else said
+
+    return changed_answers(answer)
+
+
+def changed_answers(answer: Answering) -> Wrap:
+    """A change of whole answers that remembers nothing."""
+    return answering(lambda: answer)
+
+
+def told(events: str, edit: Edit) -> Wrap:
+    """In each event of the given names (``*``: all), the edit's paths beginning at its envelope."""
+    names = events.split()
+
+    def change_one(said: Event) -> Iterable[Event]:
+        return [edit(said) if names == ["*"] or said["event"] in names else said]
+
+    return told_by(lambda: change_one)
+
+
+def told_by(make: Callable[[], Callable[[Event], Iterable[Event]]]) -> Wrap:
+    """Each event replaced by those that the change makes of it; made once for each stream. Pings pass."""
+
+    async def tell(frames: Frames) -> Frames:
+        change_one = make()
+        async for frame in frames:
+            for piece in _retold(frame, change_one):
+                yield piece
+
+    return telling(lambda: lambda _: tell)
+
+
+def retold(tell: Telling) -> Wrap:
+    """The frames of each stream as ``tell`` makes them."""
+    return telling(lambda: lambda _: tell)
+
+
+def event_of(frame: bytes) -> Event | None:
+    """The event that a frame tells, None for a ping."""
+    if not frame.startswith(b"data: {"):
+        return None
+    said: Event = json.loads(frame[6:])
+    return said
+
+
+def frame_of(said: Event) -> bytes:
+    """The frame that tells an event, in the host's style."""
+    return b"data: " + json.dumps(said).encode() + b"\n\n"
+
+
+def _retold(frame: bytes, change_one: Callable[[Event], Iterable[Event]]) -> Sequence[bytes]:
+    said = event_of(frame)
+    return [frame] if said is None else [frame_of(one) for one in change_one(said)]

@@ -1,0 +1,85 @@
+"""Whether the suite kills a mutant, and for the right reason."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import contract.checks  # noqa: F401  # fills CHECKS
+from contract.check import CHECKS, Check
+from contract.runner import Outcome, Result, run_checks
+from tests.mutants.mutant import RHYTHM, Mutant
+from tests.mutants.serving import target_of, untouched
+
+UNTOUCHED = (
+    Mutant("untouched", "untouched", "Nothing: the host that must pass, at once.", (), untouched),
+    Mutant("untouched", "untouched_in_rhythm", "Nothing: the host that must pass, in time.", (), untouched, RHYTHM),
+)
+
+
+class Fate(StrEnum):
+    """What became of a mutant."""
+
+    KILLED = "killed"
+    WRONG_REASON = "killed for the wrong reason"
+    SURVIVED = "survived"
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A mutant's fate; ``killers`` are the named checks that failed, ``others`` what else did."""
+
+    name: str
+    area: str
+    breaks: str
+    fate: Fate
+    killers: tuple[str, ...]
+    others: tuple[str, ...]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def own_checks() -> list[Check]:
+    """The checks that are quick, for they need no schemathesis."""
+    return [check for check in CHECKS.values() if not check.slow]
+
+
+def generated_checks() -> list[Check]:
+    """The checks that schemathesis judges; asked only where the others see nothing."""
+    return [check for check in CHECKS.values() if check.slow]
+
+
+def judge_mutant(mutant: Mutant) -> Judgement:
+    """Let the suite judge ``mutant``: its own checks, and schemathesis only where they see nothing."""
+    began = time.monotonic()
+    failed = failures_of(mutant, own_checks())
+    if not failed and (mutant in UNTOUCHED or any(map(mutant.may_be_killed_by, _names(generated_checks())))):
+        failed = failures_of(mutant, generated_checks())
+    killers = [
+        result.check.name
+        for result in failed
+        if result.outcome is Outcome.BROKEN and mutant.may_be_killed_by(result.check.name)
+    ]
+    others = [_shown(result) for result in failed if result.check.name not in killers]
+    fate = Fate.KILLED if killers else Fate.WRONG_REASON if others else Fate.SURVIVED
+    seconds = time.monotonic() - began
+    return Judgement(mutant.name, mutant.area, mutant.breaks, fate, tuple(killers), tuple(others), seconds)
+
+
+def _names(checks: Sequence[Check]) -> list[str]:
+    return [check.name for check in checks]
+
+
+def failures_of(mutant: Mutant, checks: Sequence[Check]) -> list[Result]:
+    """The results of ``checks`` that fail a run of the suite against ``mutant``."""
+    with target_of(mutant) as target:
+        return [result for result in run_checks(target, checks) if result.fails(mutant.strict)]
+
+
+def _shown(result: Result) -> str:
+    return result.check.name if result.outcome is Outcome.BROKEN else f"{result.check.name} ({result.outcome})"

@@ -1,0 +1,84 @@
+"""``python -m tests.mutants.schemathesis_alone``: what schemathesis alone sees of the same mutants.
+
+It is given what it can use: the spec with the overlay, a key, all its checks, the coverage and fuzzing phases, 10
+examples an operation. What it holds against the untouched host (statuses 500 that are the host's own, TRACE without
+Allow) is its baseline and does not count. All mutants are served at once, since it does not look at time. Writes
+``docs/mutants.md``, with the verdicts of this suite beside its own; takes some minutes, and changes only with the
+catalogue.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+from fake_server.settings import DEFAULT_API_KEY
+from tests.mutants.breaking import Wrap
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.judging import judge_mutant
+from tests.mutants.serving import serving, untouched
+from tests.mutants.table import PATH, Row, written
+from wire import spec
+
+_OPERATIONS = r"^/(files/tools|v1/(workflows|parameters|info|meta|$))"
+"""Those that the catalogue breaks; of the others schemathesis could only say what its baseline has."""
+
+_PROCESSES = 2
+_HOST_VERSION = "0.6.4"
+_OPTIONS = (
+    *("--phases", "coverage,fuzzing", "--checks", "all", "--mode", "all", "--max-examples", "10", "--seed", "1"),
+    *("--no-shrink", "--generation-database", "none", "--request-timeout", "5", "--suppress-health-check", "all"),
+    *("--include-path-regex", _OPERATIONS, "--header", f"Authorization: Bearer {DEFAULT_API_KEY}", "--report", "json"),
+)
+
+
+def main() -> int:
+    """Judge every mutant by both and write the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        _prepare(Path(folder))
+        with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+            rows = list(_told(pool.map(partial(_judged, folder=Path(folder)), MUTANTS)))
+    PATH.write_text(written(rows), encoding="utf-8")
+    return 0
+
+
+def _told(rows: Iterator[Row]) -> Iterator[Row]:
+    for row in rows:
+        print(f"{row.name:<44} {row.ours or '-':<48} {row.alone or '-'}", flush=True)
+        yield row
+
+
+def _prepare(folder: Path) -> None:
+    """The merged spec, and the baseline of the untouched host."""
+    document = spec.load(spec.bundled("openapi.yaml"), spec.overlay_paths(_HOST_VERSION))
+    (folder / "spec.json").write_text(json.dumps(document), encoding="utf-8")
+    _run(untouched, folder, "untouched", "--baseline-update")
+
+
+def _judged(name: str, folder: Path) -> Row:
+    mutant = MUTANTS[name]
+    ours = judge_mutant(mutant)
+    alone = _run(mutant.wrap, folder, name, "--max-failures", "1")
+    return Row(mutant.area, name, mutant.breaks, ", ".join(ours.killers[:1]), ", ".join(alone))
+
+
+def _run(wrap: Wrap, folder: Path, name: str, *options: str) -> list[str]:
+    """What schemathesis finds wrong beyond its baseline, by the titles of its failures."""
+    report = folder / f"{name}.json"
+    command = [sys.executable, "-m", "schemathesis.cli", "run", str(folder / "spec.json"), *_OPTIONS, *options]
+    with serving(wrap) as url:
+        places = ["--url", url, "--baseline", str(folder / "baseline.json"), "--report-json-path", str(report)]
+        subprocess.run([*command, *places], cwd=folder, capture_output=True, check=False)
+    told = json.loads(report.read_text(encoding="utf-8"))
+    return [entry["title"] for entry in (*told["failures"], *told["errors"])]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

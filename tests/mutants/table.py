@@ -1,0 +1,73 @@
+"""``docs/mutants.md``: each mutant, the check that kills it, and whether schemathesis alone does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.serving import ROOT
+
+PATH = ROOT / "docs" / "mutants.md"
+
+_ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<breaks>.*?) \| (?P<ours>.*?) \| (?P<alone>.*?) \|")
+
+_HEAD = """# Mutants
+
+The fake, broken in one way each, and what sees it: the check of this suite that is to see just that, and the first
+thing that schemathesis reports when it runs alone with the same spec (all checks, coverage and fuzzing). `make mutants`
+judges the first anew; this table is written by `python -m tests.mutants.schemathesis_alone`.
+
+{score}
+"""
+_TABLE_HEAD = """
+## {area}
+
+| mutant | what is broken | killed by | by schemathesis alone |
+|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One mutant's line; ``ours`` and ``alone`` are empty where nothing saw it."""
+
+    area: str
+    name: str
+    breaks: str
+    ours: str
+    alone: str
+
+
+def written(rows: Sequence[Row]) -> str:
+    """The whole file."""
+    ours, alone = sum(bool(row.ours) for row in rows), sum(bool(row.alone) for row in rows)
+    score = f"Of {len(rows)} mutants this suite kills {ours}, schemathesis alone {alone}."
+    parts = [_HEAD.format(score=score)]
+    for area in dict.fromkeys(row.area for row in rows):
+        parts.append(_TABLE_HEAD.format(area=area[0].upper() + area[1:]))
+        parts += [_line(row) for row in rows if row.area == area]
+    return "".join(parts)
+
+
+def _line(row: Row) -> str:
+    ours = f"`{row.ours}`" if row.ours else "-"
+    return f"| `{row.name}` | {row.breaks.replace('|', chr(92) + '|')} | {ours} | {row.alone or '-'} |\n"
+
+
+def rows() -> dict[str, tuple[str, str]]:
+    """By the mutant's name: what of this suite killed it, and what of schemathesis alone; empty where nothing did."""
+    if not PATH.exists():
+        return {}
+    found = map(_ROW.fullmatch, PATH.read_text(encoding="utf-8").splitlines())
+    return {row["name"]: (_seen(row["ours"]), _seen(row["alone"])) for row in found if row}
+
+
+def _seen(cell: str) -> str:
+    return "" if cell == "-" else cell.strip("`")
+
+
+def schemathesis_score() -> str:
+    """What schemathesis alone was seen to kill when the table was last written."""
+    alone = [killed for _, killed in rows().values()]
+    return f"by schemathesis alone (docs/mutants.md): {sum(map(bool, alone))} of {len(alone)}"
