@@ -2,15 +2,17 @@
 
 httptools parses what is common and fast. Whatever it cannot do as the host does is handed to h11, as uvicorn itself
 hands a connection to a WebSocket protocol: HTTP/1.0 (whose answers must not be chunked), unusual methods, and requests
-that offer to upgrade (whose bodies httptools would drop).
+that offer to upgrade (whose bodies httptools would drop), and several requests in one piece (any may be such a one).
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from email.utils import formatdate
 from typing import Any
 
+import h11
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -23,6 +25,11 @@ _COMMON = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [!-~]* HTTP/1
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
+def _is_common(data: bytes) -> bool:
+    """Whether ``data`` begins one request of the kind that httptools takes as the host does."""
+    return bool(_COMMON.match(data)) and data.count(b" HTTP/1.") == 1 and not _UPGRADE.search(data)
+
+
 class _TooLongError(Exception):
     """Raised into the parser to end a request whose head is over the proxy's limits."""
 
@@ -31,6 +38,14 @@ def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
     """The protocol class for a server of ``spec``: uvicorn passes no values to one, so each server has its own."""
 
     class Fallback(H11Protocol):
+        def data_received(self, data: bytes) -> None:
+            if self.conn.their_state is h11.IDLE:
+                refusal = _refusal(self.conn.trailing_data[0] + data, spec)
+                if refusal:
+                    _refuse(self.transport, spec, refusal)
+                    return
+            super().data_received(data)
+
         def send_400_response(self, msg: str) -> None:
             _refuse(self.transport, spec, 400)
 
@@ -48,7 +63,7 @@ def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
             self._in_head = 0
 
         def data_received(self, data: bytes) -> None:
-            if self._between_requests() and (not _COMMON.match(data) or _UPGRADE.search(data)):
+            if self._between_requests() and not _is_common(data):
                 self._hand_over(data)
                 return
             super().data_received(data)
@@ -79,6 +94,7 @@ def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
         def on_header(self, name: bytes, value: bytes) -> None:
             self._in_head += len(name) + len(value)
             if len(name) + len(value) > spec.limits.header_line_bytes or self._in_head > spec.limits.headers_bytes:
+                self._refusal = _HEAD_TOO_LARGE
                 raise _TooLongError
             super().on_header(name, value)
 
@@ -92,14 +108,36 @@ def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
     return Protocol
 
 
+def _refusal(data: bytes, spec: HostSpec) -> int | None:
+    """What of the head at the start of ``data`` the proxy refuses, where h11 would not."""
+    limits = spec.limits
+    first, *lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    if len(first) > limits.request_line_bytes:
+        return 414
+    if any(len(line) > limits.header_line_bytes for line in lines) or sum(map(len, lines)) > limits.headers_bytes:
+        return _HEAD_TOO_LARGE
+    names = [line.partition(b":")[0].lower() for line in lines]
+    coded = names.count(b"transfer-encoding")
+    if coded + names.count(b"content-length") > 1 or (coded and first.endswith(b"HTTP/1.0")):
+        return 400
+    return None
+
+
+_HEAD_TOO_LARGE = 494
+"""nginx's own number for it; it is told as 400, with a page of its own."""
+
 _REASONS = {400: "Bad Request", 414: "Request-URI Too Large"}
 
 
-def _refuse(transport: asyncio.Transport, spec: HostSpec, status: int) -> None:
+def _refuse(transport: asyncio.Transport, spec: HostSpec, refusal: int) -> None:
     """Answer with the proxy's page and close."""
-    body = pages.nginx(status, spec.proxy_server)
+    if refusal == _HEAD_TOO_LARGE:
+        status, body = 400, pages.head_too_large(spec.proxy_server)
+    else:
+        status, body = refusal, pages.nginx(refusal, spec.proxy_server)
     head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: {spec.proxy_server}\r\nContent-Type: text/html\r\n"
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: {spec.proxy_server}\r\n"
+        f"Date: {formatdate(usegmt=True)}\r\nContent-Type: text/html\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     transport.write(head.encode() + body)
