@@ -34,78 +34,86 @@ class _TooLongError(Exception):
     """Raised into the parser to end a request whose head is over the proxy's limits."""
 
 
-def protocols(spec: HostSpec) -> type[asyncio.Protocol]:
-    """The protocol class for a server of ``spec``: uvicorn passes no values to one, so each server has its own."""
+class Fallback(H11Protocol):
+    """h11 as the proxy would have it: slower, and able to take whatever nginx takes."""
 
-    class Fallback(H11Protocol):
-        def data_received(self, data: bytes) -> None:
-            if self.conn.their_state is h11.IDLE:
-                refusal = _refusal(self.conn.trailing_data[0] + data, spec)
-                if refusal:
-                    _refuse(self.transport, spec, refusal)
-                    return
-            super().data_received(data)
-
-        def send_400_response(self, msg: str) -> None:
-            _refuse(self.transport, spec, 400)
-
-    class Protocol(HttpToolsProtocol):
-        def __init__(
-            self,
-            config: Config,
-            server_state: ServerState,
-            app_state: dict[str, Any],
-            _loop: asyncio.AbstractEventLoop | None = None,
-        ) -> None:
-            super().__init__(config, server_state, app_state, _loop)
-            self._app_state = app_state
-            self._refusal = 400
-            self._in_head = 0
-
-        def data_received(self, data: bytes) -> None:
-            if self._between_requests() and not _is_common(data):
-                self._hand_over(data)
+    def data_received(self, data: bytes) -> None:
+        if self.conn.their_state is h11.IDLE:
+            refusal = _refusal(self.conn.trailing_data[0] + data, _spec(self.config))
+            if refusal:
+                _refuse(self.transport, _spec(self.config), refusal)
                 return
-            super().data_received(data)
+        super().data_received(data)
 
-        def _between_requests(self) -> bool:
-            return not self._in_head and (self.cycle is None or (self.cycle.response_complete and not self.pipeline))
+    def send_400_response(self, msg: str) -> None:
+        _refuse(self.transport, _spec(self.config), 400)
 
-        def _hand_over(self, data: bytes) -> None:
-            self.connections.discard(self)
-            self._unset_keepalive_if_required()
-            fallback = Fallback(self.config, self.server_state, self._app_state, self.loop)
-            fallback.connection_made(self.transport)
-            self.transport.set_protocol(fallback)
-            fallback.data_received(data)
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._refusal = 400
-            self._in_head = 1
+class Protocol(HttpToolsProtocol):
+    """httptools for common requests, with the proxy's limits; anything else is handed to ``Fallback``."""
 
-        def on_url(self, url: bytes) -> None:
-            self._in_head += len(url)
-            if self._in_head > spec.limits.request_line_bytes:
-                self._refusal = 414
-                raise _TooLongError
-            super().on_url(url)
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._spec = _spec(config)
+        self._app_state = app_state
+        self._refusal = 400
+        self._in_head = 0
 
-        def on_header(self, name: bytes, value: bytes) -> None:
-            self._in_head += len(name) + len(value)
-            if len(name) + len(value) > spec.limits.header_line_bytes or self._in_head > spec.limits.headers_bytes:
-                self._refusal = _HEAD_TOO_LARGE
-                raise _TooLongError
-            super().on_header(name, value)
+    def data_received(self, data: bytes) -> None:
+        if self._between_requests() and not _is_common(data):
+            self._hand_over(data)
+            return
+        super().data_received(data)
 
-        def on_headers_complete(self) -> None:
-            self._in_head = 0
-            super().on_headers_complete()
+    def _between_requests(self) -> bool:
+        return not self._in_head and (self.cycle is None or (self.cycle.response_complete and not self.pipeline))
 
-        def send_400_response(self, msg: str) -> None:
-            _refuse(self.transport, spec, self._refusal)
+    def _hand_over(self, data: bytes) -> None:
+        self.connections.discard(self)
+        self._unset_keepalive_if_required()
+        fallback = Fallback(self.config, self.server_state, self._app_state, self.loop)
+        fallback.connection_made(self.transport)
+        self.transport.set_protocol(fallback)
+        fallback.data_received(data)
 
-    return Protocol
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._refusal = 400
+        self._in_head = 1
+
+    def on_url(self, url: bytes) -> None:
+        self._in_head += len(url)
+        if self._in_head > self._spec.limits.request_line_bytes:
+            self._refusal = 414
+            raise _TooLongError
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        limits = self._spec.limits
+        self._in_head += len(name) + len(value)
+        if len(name) + len(value) > limits.header_line_bytes or self._in_head > limits.headers_bytes:
+            self._refusal = _HEAD_TOO_LARGE
+            raise _TooLongError
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = 0
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        _refuse(self.transport, self._spec, self._refusal)
+
+
+def _spec(config: Config) -> HostSpec:
+    """The spec of the fake that ``config`` serves: uvicorn hands a protocol nothing else."""
+    spec: HostSpec = config.app.host.spec  # type: ignore[union-attr]  # the app is always a FakeServer
+    return spec
 
 
 def _refusal(data: bytes, spec: HostSpec) -> int | None:
