@@ -67,7 +67,7 @@ SHARED = {
     "the index": ("GET", "/v1/", {}, b"", 200),
     "a sibling": ("GET", "/v1/info", json_headers(DEFAULT_API_KEY), b"", 200),
 }
-UNSHARED = {
+UNSHARED: dict[str, tuple[str, str, dict[str, str], bytes, int]] = {
     "an unknown path": ("GET", "/v1/nothing", {}, b"", 404),
     "405": ("GET", RUN, {}, b"", 405),
     "308": ("GET", "/v1", {}, b"", 308),
@@ -92,7 +92,7 @@ def test_any_page_may_read_what_a_view_answers(
 def test_no_page_may_read_what_only_the_router_answers(
     app: FakeServer, request_: tuple[str, str, dict[str, str], bytes, int]
 ) -> None:
-    """FACTS 1.8: unknown paths, other methods and redirects carry no CORS header, and the app's headers all the same."""
+    """FACTS 1.8: unknown paths, other methods and redirects carry no CORS header, but the app's headers."""
     method, path, headers, body, status = request_
     answer = call(app, method, path, {**headers, "Origin": SHOP}, body)
     assert answer.status == status

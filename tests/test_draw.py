@@ -71,7 +71,9 @@ def test_seeded_values_are_the_same_in_every_process() -> None:
     """They hang on no hash that Python salts."""
     code = "from fake_server.draw import DrawSource as D; print(D(7).for_request('猫').uuid())"
     told = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONHASHSEED": salt}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONHASHSEED": salt}
+        ).stdout
         for salt in ("1", "2")
     }
     assert told == {f"{DrawSource(7).for_request('猫').uuid()}\n".encode()}

@@ -54,9 +54,9 @@ def said(answer: AsgiAnswer) -> tuple[int, list[tuple[str, str]], bytes]:
 
 
 SCRIPT: list[Asked] = [
-    lambda app: run(app),
+    run,
     lambda app: run(app, mode="streaming"),
-    lambda app: run(app),
+    run,
     lambda app: run(app, "一只猫", model_name="dosmix_"),
     lambda app: run(app, user="someone else"),
     lambda app: call(app, "POST", RUN, json_headers(DEFAULT_API_KEY), run_body("")),

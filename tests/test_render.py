@@ -115,7 +115,7 @@ APPS = [None, "g_tools2", "g_endmissing", "g_endnone", "g_noend", "g_badmodel", 
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("share", [1.0, 0.6, 0.01], ids=["whole", "stopped", "stopped at once"])
 def test_both_tellings_say_the_same(planned: Planned, app: str | None, share: float) -> None:
-    """Ids, status, outputs, error, totals and times of one timeline are the same in the answer and in the last frame."""
+    """Ids, status, outputs, error, totals and times of one timeline are equal in the answer and in the last frame."""
     timeline = planned(app)
     if share < 1:
         timeline = cut(timeline, timeline[-1][0] * share)
@@ -298,7 +298,7 @@ def test_a_failed_node_shows_neither_outputs_nor_files(planned: Planned) -> None
 
 
 def test_json_is_written_in_the_hosts_style(planned: Planned) -> None:
-    """FACTS 1.7: ", " and ": ", non-ASCII as \\uXXXX in lower case, pairs for emoji, no newline inside or at the end."""
+    """FACTS 1.7: ", " and ": ", non-ASCII as \\uXXXX in lower case, pairs for emoji, no newline anywhere."""
     end = planned()[-1][1]
     assert isinstance(end, WorkflowFinished)
     body = renderer().blocking(end)
@@ -306,7 +306,9 @@ def test_json_is_written_in_the_hosts_style(planned: Planned) -> None:
     assert b"\n" not in body
     assert body == json.dumps(json.loads(body)).encode()
     first = frames(planned())[0]
-    assert rb'"inputs": {"prompt": "\u4e00\u53ea\u732b \ud83d\ude00", "model_name": "dosmix_", "sys.files": []}' in first
+    assert (
+        rb'"inputs": {"prompt": "\u4e00\u53ea\u732b \ud83d\ude00", "model_name": "dosmix_", "sys.files": []}' in first
+    )
 
 
 ANY_TEXT = st.text(st.characters(), max_size=20)  # surrogates included

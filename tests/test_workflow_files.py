@@ -478,8 +478,10 @@ CONTRADICTIONS: dict[str, tuple[Change, str, str]] = {
     "extra variable": (
         lambda app: data(app, 0)["variables"].append({"variable": "size", "type": "text-input"}),
         f"{START}.variables[2]",
-        "the variable 'size' is none of the inputs in the spec (prompt, style); "
-        "give an app with variables of its own a key of its own: --app KEY=FILE",
+        (
+            "the variable 'size' is none of the inputs in the spec (prompt, style); "
+            "give an app with variables of its own a key of its own: --app KEY=FILE"
+        ),
     ),
     "other options": (
         put(0, "variables", 1, "options", value=["ink"]),
@@ -534,7 +536,13 @@ def test_an_app_of_ones_own_owns_its_variables(tmp_path: Path) -> None:
     """Without rules a file may say anything that is right in itself."""
     change = put(0, "variables", value=[{"variable": "size", "type": "text-input", "default": "10"}])
     (size,) = loaded(tmp_path, change).variables
-    assert (size.name, size.type, size.required, size.default, size.options) == ("size", "text-input", False, "10", None)
+    assert (size.name, size.type, size.required, size.default, size.options) == (
+        "size",
+        "text-input",
+        False,
+        "10",
+        None,
+    )
 
 
 def test_the_shipped_app_agrees_with_the_shipped_spec(host_spec: HostSpec, default_workflow: Workflow) -> None:
@@ -585,7 +593,8 @@ def test_a_graph_without_nodes_or_edges_may_be_asked_for(tmp_path: Path, change:
 
 def test_a_node_that_only_something_real_could_run_says_what_it_answers(tmp_path: Path) -> None:
     """A code node is taken with canned outputs, and with a canned error."""
-    for said in ({"outputs": {"x": "1"}}, {"outputs": {}}, {"error": "broken"}):
+    answers: list[dict[str, Any]] = [{"outputs": {"x": "1"}}, {"outputs": {}}, {"error": "broken"}]
+    for said in answers:
         workflow = loaded(tmp_path, add_node("code", "code", **{"x-fake": said}))
         assert workflow.nodes is not None
         assert workflow.nodes["code"].type == "code"

@@ -57,6 +57,7 @@ class Call:
     receive: Receive
     request_headers: Mapping[bytes, bytes]
     _read: bytes | None = None
+    _form: Form | None = None
 
     def app(self) -> App:
         """The app behind the request's key. Raises ``HostError``."""
@@ -74,8 +75,10 @@ class Call:
 
     async def form(self) -> Form:
         """The request's form; an empty one where its body is none."""
-        content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
-        return read_form(await self._body(), content_type)
+        if self._form is None:
+            content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
+            self._form = await read_form(Request(self.scope, self.receive).stream(), content_type)
+        return self._form
 
     async def _body(self) -> bytes:
         if self._read is None:

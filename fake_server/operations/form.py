@@ -1,18 +1,17 @@
-"""The form of an upload, read as Werkzeug reads it on the host: whole or not at all.
+"""The form of an upload, as Werkzeug sees it on the host: whole or not at all.
 
-A form that breaks off, or that is none, has no fields and no files, and is no error by itself. What differs from the
-usual parsers shows on the wire: an empty ``Content-Type:`` of a part is allowed, a missing end is not.
+python-multipart parses; what a form amounts to is decided here. One that breaks off, or that is none, has no fields and
+no files, and is no error by itself. Of a file only the size is kept, so that an upload takes no memory.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from urllib.parse import parse_qsl
 
-_WORD = r"[\w!#$%&'*+\-.^`|~]+"
-_PARAMETER = re.compile(rf';\s*({_WORD})=(?:({_WORD})|"((?:\\["\\]|[^"])*)")', re.ASCII)
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,57 +31,82 @@ class Form:
     files: dict[str, FilePart] = field(default_factory=dict)
 
 
-def read_form(body: bytes, content_type: str) -> Form:
+async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
     """The form in ``body``; an empty one where it cannot be read."""
-    kind, parameters = _parameters(content_type)
-    if kind == "application/x-www-form-urlencoded":
-        return Form(dict(reversed(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))))
-    if kind != "multipart/form-data" or not parameters.get("boundary"):
+    kind, parameters = parse_options_header(content_type)
+    if kind == b"application/x-www-form-urlencoded":
+        text = b"".join([chunk async for chunk in body]).decode("utf-8", "replace")
+        return Form(dict(reversed(parse_qsl(text, keep_blank_values=True))))
+    if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
         return Form()
-    form = Form()
     try:
-        for part in _parts(body, parameters["boundary"].encode()):
-            _add(form, *part)
-    except ValueError:
+        reading = _Reading(parameters[b"boundary"])
+        async for chunk in body:
+            reading.write(chunk)
+    except (FormParserError, UnicodeDecodeError):
         return Form()
-    return form
+    return reading.form if reading.ended else Form()
 
 
-def _parts(body: bytes, boundary: bytes) -> list[tuple[dict[str, str], bytes]]:
-    """Head and content of each part. Raises ``ValueError`` for a form without its end."""
-    delimiter = re.compile(rb"(?:\A|\r\n|\n|\r)--" + re.escape(boundary) + rb"(?:(--)|[^\S\r\n]*(?:\r\n|\n|\r))")
-    marks = list(delimiter.finditer(body))
-    last = next((index for index, mark in enumerate(marks) if mark[1]), None)
-    if last is None:
-        raise ValueError("the form breaks off")
-    return [_part(body[mark.end() : after.start()]) for mark, after in pairwise(marks[: last + 1])]
+class _Reading:
+    """A multipart body on its way: the events of the parser made into parts."""
 
+    def __init__(self, boundary: bytes) -> None:
+        self.form = Form()
+        self.ended = False
+        self._headers: dict[str, bytes] = {}
+        self._name = self._value = self._content = b""
+        self._size = 0
+        told: dict[str, Callable[..., None]] = {
+            "on_part_begin": self._part_begins,
+            "on_header_field": self._header_name,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_ends,
+            "on_headers_finished": self._check_disposition,
+            "on_part_data": self._data,
+            "on_part_end": self._part_ends,
+            "on_end": self._ends,
+        }
+        self.write = MultipartParser(boundary, told).write  # type: ignore[arg-type]  # a dict of just these names
 
-def _part(raw: bytes) -> tuple[dict[str, str], bytes]:
-    blank = re.search(rb"\r\n\r\n|\n\n|\r\r", raw)
-    if blank is None:
-        raise ValueError("a part without a blank line")
-    lines = (line.strip().decode() for line in raw[: blank.start()].splitlines())
-    head = (line.partition(":") for line in lines)
-    return {name.strip().lower(): value.strip() for name, _, value in head}, raw[blank.end() :]
+    def _part_begins(self) -> None:
+        self._headers = {}
+        self._content, self._size = b"", 0
 
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
 
-def _add(form: Form, head: dict[str, str], content: bytes) -> None:
-    if "content-disposition" not in head:
-        raise ValueError("a part without a name")
-    _, said = _parameters(head["content-disposition"])
-    name = said.get("name", "")
-    if "filename" in said:
-        form.files.setdefault(name, FilePart(said["filename"], head.get("content-type", ""), len(content)))
-    else:
-        form.fields.setdefault(name, content.decode("utf-8", "replace"))
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
 
+    def _header_ends(self) -> None:
+        self._headers[self._name.decode().strip().lower()] = self._value.strip()
+        self._name = self._value = b""
 
-def _parameters(header: str) -> tuple[str, dict[str, str]]:
-    """The value before the first semicolon, and the parameters after it."""
-    value, semicolon, rest = header.partition(";")
-    found = {}
-    for match in _PARAMETER.finditer(semicolon + rest):
-        quoted = match[3] or ""
-        found[match[1].lower()] = match[2] or quoted.replace("\\\\", "\\").replace('\\"', '"').replace("%22", '"')
-    return value.strip().lower(), found
+    def _check_disposition(self) -> None:
+        if "content-disposition" not in self._headers:
+            raise FormParserError("a part without a name")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._size += end - start
+        if not self._is_file:
+            self._content += data[start:end]
+
+    @property
+    def _is_file(self) -> bool:
+        return b"filename" in self._said
+
+    @property
+    def _said(self) -> dict[bytes, bytes]:
+        return parse_options_header(self._headers["content-disposition"])[1]
+
+    def _part_ends(self) -> None:
+        name = self._said.get(b"name", b"").decode()
+        if self._is_file:
+            filename, kind = self._said[b"filename"].decode(), self._headers.get("content-type", b"").decode()
+            self.form.files.setdefault(name, FilePart(filename, kind, self._size))
+        else:
+            self.form.fields.setdefault(name, self._content.decode("utf-8", "replace"))
+
+    def _ends(self) -> None:
+        self.ended = True
