@@ -18,6 +18,8 @@ from tests.compared import differences
 from tests.recorded import KEYS, SECRET_KEY, Exchange, Signed, app_arguments, exchanges
 from tests.serving import RawAnswer, RunningServer, raw_exchange, running_server
 
+pytestmark = pytest.mark.server
+
 _CHINESE = "一个胸有成竹的男人"
 _BODY: Mapping[str, Any] = {"inputs": {"prompt": _CHINESE}, "response_mode": "blocking", "user": "alg123"}
 _BOUNDARY = "----facts"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.fuzz.campaign import run
+
+pytestmark = pytest.mark.server
 
 
 def test_no_request_of_a_sample_is_answered_in_a_way_that_the_host_would_not() -> None:

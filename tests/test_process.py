@@ -18,6 +18,8 @@ import pytest
 from tests.serving import Connection, RunningServer, raw_exchange, running_server
 from tests.tools import needed
 
+pytestmark = pytest.mark.server
+
 
 def run_request(server: RunningServer, mode: str) -> bytes:
     body = json.dumps({"inputs": {"prompt": "一只猫"}, "response_mode": mode, "user": "u"}).encode()

@@ -15,6 +15,8 @@ from tests.compared import differences, without_deployment
 from tests.recorded import KEYS, SECRET_KEY, Exchange, app_arguments, exchanges, not_compared, outages, ready
 from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, running_server
 
+pytestmark = pytest.mark.server
+
 _NOT_COMPARED = [entry["name"] for entry in not_compared()]
 _DURING_OUTAGES = [name for outage in outages() for name in outage.exchanges]
 _COMPARED = [name for name in exchanges() if name not in _NOT_COMPARED]

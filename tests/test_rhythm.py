@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.rhythm import Arrival, arrivals, came_together
+
+pytestmark = pytest.mark.server
 
 _SPEED = 25
 _STALL_S = 0.7

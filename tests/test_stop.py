@@ -24,6 +24,8 @@ from tests.compared import differences, without_deployment
 from tests.recorded import APPS, KEYS, SECRET_KEY, exchanges
 from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, running_server
 
+pytestmark = pytest.mark.server
+
 _SPEED = 20
 """A run of 18.6 s takes a second, of which the tool has 0.77 s: time enough to stop it there, on a busy machine too."""
 

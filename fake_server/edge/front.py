@@ -6,6 +6,8 @@ app's prefixes belong to the web container, which is not there, except for ``/``
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import re
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
@@ -37,8 +39,8 @@ _SINGLE = frozenset(
 _METHOD = re.compile("[A-Z_-]+")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 
-_LINGER_BYTES = 1 << 30
-"""How much of a refused body is read and thrown away, so that its sender gets to read the answer."""
+_LINGER_S = 30
+"""How long a refused body is read and thrown away, so that its sender gets to read the answer (as nginx lingers)."""
 
 
 class BodyTooLargeError(Exception):
@@ -173,9 +175,7 @@ class _CountedBody:
 
 async def _linger(receive: Receive) -> None:
     """Read on and throw away: a connection closed on unread data is reset, and the answer is lost with it."""
-    left = _LINGER_BYTES
-    while left > 0:
-        message = await receive()
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
-        left -= len(message.get("body", b""))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                pass
