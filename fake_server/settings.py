@@ -63,6 +63,8 @@ class Settings:
             raise SettingsError("api_key", "at least one key is needed")
         if len(set(self.api_keys)) != len(self.api_keys):
             raise SettingsError("api_key", "the same key is given twice")
+        if not self.host:
+            raise SettingsError("host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant")
         if not 0 <= self.port <= 65535:
             raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
         if self.speed is not None and not 0 < self.speed < float("inf"):

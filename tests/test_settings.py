@@ -17,6 +17,7 @@ from fake_server.spec import HostSpec
 from wire.spec import HOST_VERSIONS
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"host": ""}, "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"),
     ({"port": -1}, "port", "-1 is no port; use 0 (any free one) to 65535"),
     ({"port": 65536}, "port", "65536 is no port; use 0 (any free one) to 65535"),
     ({"speed": 0.0}, "speed", "0.0 is no speed; use a number above 0, or 'instant'"),
