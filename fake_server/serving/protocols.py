@@ -64,6 +64,7 @@ class Protocol(HttpToolsProtocol):
         self._app_state = app_state
         self._refusal = 400
         self._in_head = 0
+        self._in_message = False
 
     def data_received(self, data: bytes) -> None:
         if self._between_requests() and not _is_common(data):
@@ -72,7 +73,9 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
 
     def _between_requests(self) -> bool:
-        return not self._in_head and (self.cycle is None or (self.cycle.response_complete and not self.pipeline))
+        # A body may still be on its way when its request has been answered, as with a refused key.
+        answered = self.cycle is None or (self.cycle.response_complete and not self.pipeline)
+        return answered and not self._in_message
 
     def _hand_over(self, data: bytes) -> None:
         self.connections.discard(self)
@@ -85,7 +88,8 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._refusal = 400
-        self._in_head = 1
+        self._in_head = 0
+        self._in_message = True
 
     def on_url(self, url: bytes) -> None:
         self._in_head += len(url)
@@ -102,9 +106,9 @@ class Protocol(HttpToolsProtocol):
             raise _TooLongError
         super().on_header(name, value)
 
-    def on_headers_complete(self) -> None:
-        self._in_head = 0
-        super().on_headers_complete()
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         _refuse(self.transport, self._spec, self._refusal)
