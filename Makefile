@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format lock contract contract-real redocly rhythm fuzz
+.PHONY: help install run test unit check format lock contract contract-real redocly rhythm fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ run: $(RUNTIME) ## the fake on 127.0.0.1:6060, with its key and a request to pas
 
 test: install ## all tests, in parallel and in random order
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+
+unit: install ## the tests without a server or another process, the quickest
+	$(BIN)/pytest -n auto --dist worksteal -m "not server" $(ARGS)
 
 check: install ## lint, format and types; writes nothing
 	$(BIN)/ruff check .

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from urllib.parse import quote
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fake_server.access_log import AccessLog
@@ -13,7 +15,7 @@ from fake_server.clock import Clock
 from fake_server.draw import DrawSource
 from fake_server.edge import pages
 from fake_server.edge.answers import HTML, Answer, HostHeaders, ProxyPage, RawHeaders, refusal, send_whole
-from fake_server.edge.front import Front, page_headers
+from fake_server.edge.front import BodyTooLargeError, Front, page_headers
 from fake_server.edge.routing import Match, OtherMethod, Redirect, Router, Unknown
 from fake_server.errors import HostError
 from fake_server.operations import HANDLERS, Call, Handler, Host, refuse
@@ -81,7 +83,7 @@ class FakeServer:
             playback.abandon()
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = dict(scope["headers"])
+        headers = _joined(scope["headers"])
         answer = await self._answer(scope, receive, headers)
         if isinstance(answer, ProxyPage):
             await send_whole(send, answer.status, page_headers(answer), answer.body)
@@ -114,8 +116,13 @@ class FakeServer:
             return await self._handlers[call.operation.operation_id](call)
         except HostError as error:
             return refusal(error)
-        except UnicodeError as error:
+        except (BodyTooLargeError, ClientDisconnect):
+            raise  # the proxy's to answer, or nobody's
+        except ValueError as error:  # the host's own rule: what Python cannot convert is the request's fault
             return refusal(self.host.spec.errors("value_error", message=error))
+        except Exception:
+            log.exception("%s failed; this is a mistake in the fake", call.operation.operation_id)
+            return refusal(self.host.spec.errors("internal_error"))
 
     def _other_method(self, method: str, allow: str, headers: Mapping[bytes, bytes]) -> Answer:
         allowed = (b"Allow", allow.encode())
@@ -125,11 +132,22 @@ class FakeServer:
         return Answer(error.status, b"application/json", refusal(error).body, (allowed,), shared=False)
 
 
+def _joined(pairs: RawHeaders) -> dict[bytes, bytes]:
+    """The headers as gunicorn hands them on: lines of one name joined with a comma, but the last Content-Type alone."""
+    headers = dict(pairs)
+    if len(headers) == len(pairs):
+        return headers
+    for name in headers.keys() - {b"content-type"}:
+        headers[name] = b",".join(value for other, value in pairs if other == name)
+    return headers
+
+
 def _redirect(path: str, query: bytes, headers: Mapping[bytes, bytes]) -> Answer:
     """To the same host without its port: the proxy does not pass the port on (FACTS 2)."""
     host = headers.get(b"host", b"_").decode("latin-1").lower()
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    location = f"http://{name}{path}" + (f"?{query.decode('latin-1')}" if query else "")
+    shown = quote(path, safe="!$&'()*+,/:;=@")
+    location = f"http://{name}{shown}" + (f"?{query.decode('latin-1')}" if query else "")
     return Answer(308, HTML, pages.redirect(location), ((b"Location", location.encode("latin-1")),), shared=False)
 
 

@@ -11,7 +11,7 @@ import difflib
 import os
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
@@ -25,11 +25,15 @@ from fake_server.settings import (
     INSTANT,
     Settings,
     SettingsError,
+    checked_secret_key,
     parse_speed,
 )
 
 _PREFIX = "FAKE_SERVER_"
 _FILE = click.Path(path_type=Path)
+_NUMBERS: Mapping[str, tuple[type, ...]] = {"port": (int,), "seed": (int,), "speed": (int, float)}
+"""The settings that may be numbers in TOML."""
+
 _Command = Callable[..., Any]
 
 
@@ -45,7 +49,11 @@ def _read_dotenv(path: Path) -> None:
         return
     from dotenv import dotenv_values
 
-    for name, value in dotenv_values(path).items():
+    try:
+        said = dotenv_values(path)
+    except (OSError, UnicodeDecodeError) as error:
+        _fail(f"{path}: cannot be read as UTF-8 text: {error}")
+    for name, value in said.items():
         if name.startswith(_PREFIX) and value is not None:
             os.environ.setdefault(name, value)
 
@@ -64,7 +72,8 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.BadParameter(f"{path}: cannot be read as TOML: {error}") from None
-    known = {parameter.opts[0].removeprefix("--"): parameter.name for parameter in context.command.params}
+    options = {parameter.opts[0].removeprefix("--"): parameter for parameter in context.command.params}
+    known = {flag: option for flag, option in options.items() if flag != "config"}
     defaults = {}
     for key, value in said.items():
         flag = key.replace("_", "-")
@@ -72,17 +81,22 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
             close = difflib.get_close_matches(flag, known, n=1)
             hint = f" (did you mean {close[0]!r}?)" if close else ""
             raise click.BadParameter(f"{path}: {key!r} is no setting{hint}; known: {', '.join(sorted(known))}")
-        defaults[known[flag]] = _as_default(flag, value)
+        defaults[known[flag].name] = _as_default(path, known[flag], key, value)
     context.default_map = defaults
     return path
 
 
-def _as_default(flag: str, value: Any) -> Any:
-    if flag == "app" and isinstance(value, dict):
-        return [f"{key}={what}" for key, what in value.items()]
-    if flag in ("app", "api-key", "overlay") and isinstance(value, str):
-        return [value]
-    return value
+def _as_default(path: Path, option: click.Parameter, key: str, value: Any) -> Any:
+    """A value of TOML as the option takes it; click by itself would bend some values into others."""
+    if option.name == "apps" and isinstance(value, dict):
+        value = [f"{app_key}={what}" for app_key, what in value.items()]
+    entries = value if option.multiple and isinstance(value, list) else [value]
+    numbers = _NUMBERS.get(key, ())
+    for entry in entries:
+        if isinstance(entry, bool) or not isinstance(entry, (str, *numbers)):
+            needed = "a text" if not numbers else "a whole number" if float not in numbers else "a number or a text"
+            raise click.BadParameter(f"{path}: {key} cannot be {entry}; {needed} is needed")
+    return entries if option.multiple else value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -147,7 +161,7 @@ def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: 
         )
         serve_forever(settings)
     except SettingsError as error:
-        _fail(f"--{error.setting.replace('_', '-')}: {str(error).partition(': ')[2]}")
+        _fail_for(error)
     except SpecError as error:
         _fail(str(error))
 
@@ -171,7 +185,7 @@ def sign(path: str, secret_key: str, timestamp: int | None) -> None:
     from fake_server.signing import FileSigner
 
     file_id, shown = _file_id(path)
-    signer = FileSigner(secret_key, 0)
+    signer = FileSigner(_checked(secret_key), 0)
     at = int(time.time()) if timestamp is None else timestamp
     click.echo(f"{shown}?{signer.query(file_id, at, secrets.token_hex(16))}")
 
@@ -197,7 +211,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
         _fail(f"the URL has no {' and no '.join(missing)}; give the whole URL, in quotes")
     try:
         lifetime_s = load_host(host_version).limits.url_lifetime_s
-        signer = FileSigner(secret_key, lifetime_s)
+        signer = FileSigner(_checked(secret_key), lifetime_s)
         signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], time.time())
     except SpecError as error:
         _fail(str(error))
@@ -211,13 +225,23 @@ def _file_id(url: str) -> tuple[str, str]:
     """The id of the file that ``url`` names, and the URL without its query."""
     import uuid
 
-    parts = urlsplit(url)
-    name = parts.path.rpartition("/files/tools/")[2]
     try:
+        name = urlsplit(url).path.rpartition("/files/tools/")[2]
         file_id = str(uuid.UUID(name.partition(".")[0]))
     except ValueError:
         _fail(f"{url!r} names no file; it has to look like /files/tools/<uuid>.png")
     return file_id, url.partition("?")[0]
+
+
+def _checked(secret_key: str) -> str:
+    try:
+        return checked_secret_key(secret_key)
+    except SettingsError as error:
+        _fail_for(error)
+
+
+def _fail_for(error: SettingsError) -> NoReturn:
+    _fail(f"--{error.setting.replace('_', '-')}: {str(error).partition(': ')[2]}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -42,15 +42,16 @@ def json_object(body: bytes, content_type: str, errors: HostErrors) -> dict[str,
     """The JSON object of a body. Raises ``HostError``: 415 for another type, 400 for no JSON, 500 for no object."""
     if not _is_json(content_type):
         raise errors("content_type_not_json")
-    if _nested_too_deep(body):
-        raise errors("internal_error")
     try:
-        value = json.loads(body)
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise errors("internal_error" if _nested_too_deep(error.doc[: error.pos]) else "json_malformed") from None
     except ValueError:
         raise errors("json_malformed") from None
     except RecursionError:
         raise errors("internal_error") from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or _nested_too_deep(text):
         raise errors("internal_error")
     return value
 
@@ -60,17 +61,17 @@ def _is_json(content_type: str) -> bool:
     return media_type == "application/json" or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
-def _nested_too_deep(body: bytes) -> bool:
-    """Whether the JSON is nested beyond what the host's parser bears, whatever this Python bears."""
-    if body.count(b"[") + body.count(b"{") < _NESTING_LIMIT:
+def _nested_too_deep(text: str) -> bool:
+    """Whether JSON (or its beginning) is nested beyond what the host's parser bears, whatever this Python bears."""
+    if text.count("[") + text.count("{") < _NESTING_LIMIT:
         return False
     depth = 0
-    for match in re.finditer(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', body, re.DOTALL):
-        if match[0] in (b"[", b"{"):
+    for match in re.finditer(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', text, re.DOTALL):
+        if match[0] in ("[", "{"):
             depth += 1
             if depth >= _NESTING_LIMIT:
                 return True
-        elif match[0] in (b"]", b"}"):
+        elif match[0] in ("]", "}"):
             depth -= 1
     return False
 
@@ -105,13 +106,13 @@ def run_request(body: Mapping[str, Any], app: App, check_files: FileCheck, spec:
     mode = _response_mode(body, spec)
     if app.workflow is None:
         raise errors("workflow_unpublished")
-    if app.workflow.nodes is None and mode != STREAMING:
-        raise errors("graph_incomplete")
     image = app.workflow.image_upload
     sys_files = check_files(files or [], image) if image else []
     cleaned = {
         variable.name: _cleaned(variable, inputs.get(variable.name), errors) for variable in app.workflow.variables
     }
+    if app.workflow.nodes is None and mode != STREAMING:
+        raise errors("graph_incomplete")
     return RunRequest(app.workflow, {**cleaned, "sys.files": sys_files}, user, mode == STREAMING)
 
 

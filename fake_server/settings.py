@@ -63,23 +63,26 @@ class Settings:
             raise SettingsError("api_key", "at least one key is needed")
         if len(set(self.api_keys)) != len(self.api_keys):
             raise SettingsError("api_key", "the same key is given twice")
+        if not self.host:
+            raise SettingsError("host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant")
         if not 0 <= self.port <= 65535:
             raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
         if self.speed is not None and not 0 < self.speed < float("inf"):
             raise SettingsError("speed", f"{self.speed} is no speed; use a number above 0, or {INSTANT!r}")
-        if not self.secret_key:
-            raise SettingsError("secret_key", "an empty key signs nothing; leave it out to use the default")
+        checked_secret_key(self.secret_key)
         if self.files_url and not re.match(r"https?://[^/\s]+", self.files_url):
             raise SettingsError(
                 "files_url", f"{self.files_url!r} is no http(s) address; leave it empty for relative URLs"
             )
         if self.log_format not in ("human", "json"):
             raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
-        if self.ready_file is not None and not os.access(self.ready_file.parent, os.W_OK):
-            raise SettingsError(
-                "ready_file", f"{self.ready_file} cannot be written; its folder must exist and be writable"
-            )
+        self._check_ready_file()
         self._check_tls()
+
+    def _check_ready_file(self) -> None:
+        path = self.ready_file
+        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+            raise SettingsError("ready_file", f"{path} cannot be written; name a file in a folder that is writable")
 
     def _check_tls(self) -> None:
         if bool(self.ssl_certfile) != bool(self.ssl_keyfile):
@@ -103,3 +106,14 @@ def parse_speed(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise SettingsError("speed", f"{text!r} is no speed; use a number above 0, or {INSTANT!r}") from None
+
+
+def checked_secret_key(key: str) -> str:
+    """``key`` if it can sign; raises ``SettingsError``."""
+    if not key:
+        raise SettingsError("secret_key", "an empty key signs nothing; leave it out to use the default")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise SettingsError("secret_key", "it is not UTF-8 text; use another key") from None
+    return key

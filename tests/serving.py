@@ -47,7 +47,7 @@ class RunningServer:
 
 @contextlib.contextmanager
 def running_server(*args: str) -> Iterator[RunningServer]:
-    """``fake-server serve`` with ``args`` on a free port, ended by SIGTERM. Fails for a server that does not end well."""
+    """``fake-server serve`` with ``args`` on a free port, ended by SIGTERM; fails if the server does not end well."""
     with tempfile.TemporaryDirectory() as folder:
         ready, log = Path(folder) / "ready.json", Path(folder) / "log"
         command = [sys.executable, "-m", "fake_server", "serve", "--port", "0", "--ready-file", str(ready), *args]
@@ -151,7 +151,7 @@ class Connection:
 
     def frames(self) -> Iterator[tuple[float, bytes]]:
         """The frames of the stream that comes next, each as soon as it is whole: (seconds after the request, bytes)."""
-        _, headers = self._head()
+        headers = self._head()[1]
         assert dict(_lowered(headers)).get("transfer-encoding") == "chunked"
         pending = b""
         for at_s, data in self._chunked():

@@ -17,6 +17,8 @@ from fake_server.workflow.load import load_workflow
 from tests.serving import ROOT, running_server
 from tests.tools import needed
 
+pytestmark = pytest.mark.server
+
 README = (ROOT / "README.md").read_text()
 OPTIONS = [parameter for parameter in serve.params if isinstance(parameter, click.Option)]
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.serving import ROOT
 
+pytestmark = pytest.mark.server
+
 NEEDED = [
     "fake_server/data/features.yml",
     "fake_server/data/workflow.yml",

@@ -18,6 +18,8 @@ import pytest
 from tests.serving import Connection, RunningServer, raw_exchange, running_server
 from tests.tools import needed
 
+pytestmark = pytest.mark.server
+
 
 def run_request(server: RunningServer, mode: str) -> bytes:
     body = json.dumps({"inputs": {"prompt": "一只猫"}, "response_mode": mode, "user": "u"}).encode()
@@ -62,6 +64,17 @@ def test_signal_answers_a_waiting_blocking_call_as_a_host_that_goes_away() -> No
         time.sleep(0.1)
         os.kill(server.pid, signal.SIGTERM)
         assert connection.answer().status == 502
+
+
+def test_body_that_comes_after_its_refusal_does_not_disturb_the_next_request() -> None:
+    """The key is refused before the body is read; what follows on the connection is still understood."""
+    with running_server("--speed", "instant") as server, Connection(server.host, server.port) as connection:
+        body = b'{"inputs": {}}'
+        head = f"POST /v1/workflows/run HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.send(head.encode())
+        assert connection.answer().status == 401
+        connection.send(body)
+        assert connection.exchange(run_request(server, "blocking")).status == 200
 
 
 def test_taken_port_is_one_clear_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ JSON = b"application/json"
 class Answer:
     """A whole answer of the app.
 
-    ``shared`` says whether pages of other origins may read it (CORS), ``granted`` what a preflight is told on top of that.
+    ``shared`` says whether pages of other origins may read it (CORS), ``granted`` what a preflight is told beyond that.
     """
 
     status: int
@@ -56,7 +56,6 @@ class HostHeaders:
     def __init__(self, spec: HostSpec) -> None:
         self._always = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in spec.headers]
         self._cors_methods = ", ".join(spec.cors_methods).encode()
-        self._allowed_methods = frozenset(method.encode() for method in spec.cors_methods)
         self._allowed_headers = frozenset(name.lower().encode() for name in spec.cors_headers)
 
     def complete(
@@ -71,7 +70,8 @@ class HostHeaders:
 
     def preflight(self, request: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
         """What CORS adds to an OPTIONS answer that a page asked for [C: cors_preflight_otherhdr]."""
-        if request.get(b"access-control-request-method", b"").upper() not in self._allowed_methods:
+        method = request.get(b"access-control-request-method", b"").upper()
+        if not method or method not in self._cors_methods:  # Flask-CORS looks for it in the joined text, so "P" will do
             return ()
         asked = (name.strip() for name in request.get(b"access-control-request-headers", b"").split(b","))
         granted = b", ".join(sorted(name for name in asked if name.lower() in self._allowed_headers))

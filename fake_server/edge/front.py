@@ -6,10 +6,13 @@ app's prefixes belong to the web container, which is not there, except for ``/``
 
 from __future__ import annotations
 
-import posixpath
+import asyncio
+import contextlib
 import re
-from urllib.parse import unquote
+from functools import lru_cache
+from urllib.parse import quote, unquote_to_bytes
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fake_server.edge import pages
@@ -33,8 +36,11 @@ _SINGLE = frozenset(
 )
 """Headers that nginx takes only once."""
 
-_LINGER_BYTES = 1 << 30
-"""How much of a refused body is read and thrown away, so that its sender gets to read the answer."""
+_METHOD = re.compile("[A-Z_-]+")
+_BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
+
+_LINGER_S = 30
+"""How long a refused body is read and thrown away, so that its sender gets to read the answer (as nginx lingers)."""
 
 
 class BodyTooLargeError(Exception):
@@ -48,8 +54,9 @@ class Front:
         self._app = app
         self._limit = spec.limits.request_body_bytes
         self._server = spec.proxy_server
-        self._version = spec.version
-        self._prefixes = spec.app_prefixes
+        routes = [f"{one.method} {one.path}" for one in spec.operations if one.refusal is None]
+        self._front_page = pages.front(spec.version, routes)
+        self._prefixes = tuple(prefix.encode() for prefix in spec.app_prefixes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         page = self._refusal(scope)
@@ -62,36 +69,43 @@ class Front:
         body = _CountedBody(receive, self._limit)
         try:
             await self._app(scope, body.receive, send)
+        except ClientDisconnect:
+            return  # it left before it had said everything
         except BodyTooLargeError:
-            await self._send(self._page(413, close=True), receive, send)
+            await self._send(self._page(413, close=True), receive if body.goes_on else None, send)
 
     def _refusal(self, scope: Scope) -> ProxyPage | None:
+        headers: RawHeaders = scope["headers"]
+        path = location_path(scope.get("raw_path") or quote(scope["path"]).encode())
+        if path is None or self._malformed(scope, headers):
+            return self._page(400, close=True)
         if scope["method"] in ("TRACE", "CONNECT"):
             return self._page(405)
-        headers: RawHeaders = scope["headers"]
-        if self._malformed(scope, [name for name, _ in headers]):
-            return self._page(400, close=True)
         if _content_length(headers) > self._limit:
             return self._page(413, close=True)
-        path = location_path(scope["path"])
         if path.startswith(self._prefixes):
             return None
-        if path == "/" and scope["method"] in ("GET", "HEAD"):
-            return ProxyPage(200, pages.front(self._version))
+        if path == b"/" and scope["method"] in ("GET", "HEAD"):
+            return ProxyPage(200, self._front_page)
         return self._page(502)
 
     @staticmethod
-    def _malformed(scope: Scope, names: list[bytes]) -> bool:
+    def _malformed(scope: Scope, headers: RawHeaders) -> bool:
+        names = [name for name, _ in headers]
         if scope["http_version"] == "1.1" and b"host" not in names:
+            return True
+        hosts = [value for name, value in headers if name == b"host"]
+        if not _METHOD.fullmatch(scope["method"]) or not all(map(_is_host, hosts)):
             return True
         return len(names) != len(set(names)) and any(names.count(name) > 1 for name in _SINGLE)
 
     def _page(self, status: int, close: bool = False) -> ProxyPage:
         return ProxyPage(status, pages.nginx(status, self._server), close)
 
-    async def _send(self, page: ProxyPage, receive: Receive, send: Send) -> None:
+    async def _send(self, page: ProxyPage, receive: Receive | None, send: Send) -> None:
+        """Send ``page``; before it closes the connection, read what is still to be received."""
         headers = page_headers(page)
-        if not page.close:
+        if not page.close or receive is None:
             await send_whole(send, page.status, headers, page.body)
             return
         await send({"type": "http.response.start", "status": page.status, "headers": headers})
@@ -106,13 +120,34 @@ def page_headers(page: ProxyPage) -> RawHeaders:
     return [*headers, (b"Connection", b"close")] if page.close else headers
 
 
-def location_path(path: str) -> str:
-    """The path by which nginx chooses who answers: decoded, slashes merged, dots resolved."""
-    merged = re.sub("/+", "/", unquote(path))
-    if "/." not in merged:
-        return merged
-    resolved = posixpath.normpath(merged)
-    return resolved + "/" if merged.endswith(("/", "/.", "/..")) and resolved != "/" else resolved
+def location_path(path: bytes) -> bytes | None:
+    """The path by which nginx chooses who answers: decoded, slashes merged, dots resolved.
+
+    None where nginx refuses it: no slash at its start, a broken escape, an encoded NUL, dots that lead above the root.
+    """
+    if not path.startswith(b"/") or _BAD_ESCAPE.search(path):
+        return None
+    path = unquote_to_bytes(path)
+    if b"//" not in path and b"/." not in path:
+        return path
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for segment in segments:
+        if segment == b"..":
+            if not kept:
+                return None
+            kept.pop()
+        elif segment not in (b"", b"."):
+            kept.append(segment)
+    end = b"/" if kept and segments[-1] in (b"", b".", b"..") else b""
+    return b"/" + b"/".join(kept) + end
+
+
+@lru_cache(maxsize=64)
+def _is_host(host: bytes) -> bool:
+    """Whether nginx takes the value of a Host header: a name that is not empty, without slashes, controls or ".."."""
+    name = host if host.endswith(b"]") else re.sub(rb":[^:]*\Z", b"", host)
+    return bool(name.strip(b".")) and b".." not in name and not re.search(rb"[\x00-\x20\x7f/]", host)
 
 
 def _content_length(headers: RawHeaders) -> int:
@@ -126,11 +161,13 @@ class _CountedBody:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._left = limit
+        self.goes_on = True
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
+            self.goes_on = bool(message.get("more_body"))
             if self._left < 0:
                 raise BodyTooLargeError
         return message
@@ -138,9 +175,7 @@ class _CountedBody:
 
 async def _linger(receive: Receive) -> None:
     """Read on and throw away: a connection closed on unread data is reset, and the answer is lost with it."""
-    left = _LINGER_BYTES
-    while left > 0:
-        message = await receive()
-        if message["type"] != "http.request" or not message.get("more_body"):
-            return
-        left -= len(message.get("body", b""))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LINGER_S):
+            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
+                pass

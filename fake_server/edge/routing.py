@@ -16,6 +16,7 @@ from fake_server.spec import Operation
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _UUID = r"[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}"
 _ANY_SEGMENT = r"[^/]+"
+_LISTED = ("POST", "OPTIONS", "GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class _Route:
     @property
     def allow(self) -> str:
         """As Flask lists it; its order is a set's, so this is one of its orders (FACTS 1.9)."""
-        return ", ".join(sorted(self.methods, key=("POST", "OPTIONS", "GET", "HEAD", "PUT", "DELETE").index))
+        return ", ".join(sorted(self.methods, key=_LISTED.index))
 
 
 class Router:

@@ -14,6 +14,7 @@ from fake_server.auth import authorised_app
 from fake_server.clock import Clock
 from fake_server.draw import DrawSource, uuid4_for
 from fake_server.edge.answers import Answer, HostHeaders, ProxyPage
+from fake_server.operations.form import Form, read_form
 from fake_server.playback import Playback
 from fake_server.requests import json_object, user_text
 from fake_server.settings import Settings
@@ -55,6 +56,8 @@ class Call:
     scope: Scope
     receive: Receive
     request_headers: Mapping[bytes, bytes]
+    _read: bytes | None = None
+    _form: Form | None = None
 
     def app(self) -> App:
         """The app behind the request's key. Raises ``HostError``."""
@@ -68,8 +71,19 @@ class Call:
     async def json(self) -> dict[str, object]:
         """The request's JSON object. Raises ``HostError``."""
         content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
-        body = await Request(self.scope, self.receive).body()
-        return json_object(body, content_type, self.host.spec.errors)
+        return json_object(await self._body(), content_type, self.host.spec.errors)
+
+    async def form(self) -> Form:
+        """The request's form; an empty one where its body is none."""
+        if self._form is None:
+            content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
+            self._form = await read_form(Request(self.scope, self.receive).stream(), content_type)
+        return self._form
+
+    async def _body(self) -> bytes:
+        if self._read is None:
+            self._read = await Request(self.scope, self.receive).body()
+        return self._read
 
     async def user(self) -> str | None:
         """The user, looked for where the operation's entry in the spec says. Raises ``HostError``."""
@@ -79,6 +93,8 @@ class Call:
                 value = (await self.json()).get("user")
             case "query":
                 value = self.query().get("user")
+            case "form":
+                value = (await self.form()).fields.get("user")
         return user_text(value, self.operation.user_required, self.host.spec)
 
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartException
-from starlette.requests import Request
-
 from fake_server.apps import AppKind
 from fake_server.edge.answers import Answer, json_answer
 from fake_server.engine import tool_icon
 from fake_server.operations.call import Call
-from fake_server.requests import user_text
 from fake_server.workflow.load import default_features
 
 _MEGABYTE = 1 << 20
@@ -51,11 +46,6 @@ async def get_parameters(call: Call) -> Answer:
 async def audio_to_text(call: Call) -> Answer:
     """``POST /v1/audio-to-text``: no app here has it switched on."""
     call.app()
-    spec = call.host.spec
-    try:
-        async with Request(call.scope, call.receive).form() as form:
-            user_text(form.get("user"), call.operation.user_required, spec)
-            has_file = isinstance(form.get("file"), UploadFile)
-    except MultiPartException:
-        has_file = False
-    raise spec.errors("speech_to_text_disabled" if has_file else "upload_without_file")
+    await call.user()
+    form = await call.form()
+    raise call.host.spec.errors("speech_to_text_disabled" if "file" in form.files else "upload_without_file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fake_server.auth import authorised_app
 from fake_server.edge.answers import Answer, ProxyPage
 from fake_server.operations.call import Call, Handler
 from fake_server.operations.files import get_image_preview, get_tool_file
@@ -12,7 +13,10 @@ from fake_server.operations.upload import upload_file
 
 async def refuse(call: Call) -> Answer | ProxyPage:
     """An operation that the host has and that refuses every app of ours: the spec names the words (``x-refusal``)."""
-    call.app()
+    if call.operation.refusal != "token_unknown":
+        call.app()
+    else:
+        authorised_app(call.request_headers.get(b"authorization"), {}, call.host.spec.errors)  # no key of ours is known
     await call.user()
     assert call.operation.refusal is not None
     raise call.host.spec.errors(call.operation.refusal)

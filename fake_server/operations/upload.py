@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from starlette.datastructures import FormData, UploadFile
-from starlette.formparsers import MultiPartException
-from starlette.requests import Request
-
 from fake_server.edge.answers import Answer, json_answer
 from fake_server.errors import HostErrors
 from fake_server.operations.call import Call
+from fake_server.operations.form import FilePart, Form
 from fake_server.requests import user_text
 from fake_server.spec import HostSpec
 from fake_server.store import Upload
@@ -21,15 +18,12 @@ async def upload_file(call: Call) -> Answer:
     """Refuse or accept the part named ``file``; of two parts with that name the first counts."""
     app = call.app()
     spec = call.host.spec
-    try:
-        async with Request(call.scope, call.receive).form() as form:
-            user = user_text(form.get("user"), call.operation.user_required, spec) or _ANONYMOUS
-            file = _only_file(form, spec.errors)
-            name, extension = _name(file)
-            mime_type = (file.content_type or "").partition(";")[0].strip().lower()
-            size = _checked_size(file, extension, spec)
-    except MultiPartException:
-        raise spec.errors("upload_without_file") from None
+    form = await call.form()
+    user = user_text(form.fields.get("user"), call.operation.user_required, spec) or _ANONYMOUS
+    file = _only_file(form, spec.errors)
+    name, extension = _name(file)
+    mime_type = _mime_type(file)
+    size = _checked_size(file, extension, spec)
     draw = call.host.draws.for_request(f"upload|{app.app_id}|{user}|{name}|{size}")
     upload = Upload(draw.uuid(), app.app_id, call.host.end_user_id(app, user), name, extension, mime_type)
     call.host.store.uploads.put(upload.file_id, upload)
@@ -45,27 +39,30 @@ async def upload_file(call: Call) -> Answer:
     return json_answer(shown, 201)
 
 
-def _only_file(form: FormData, errors: HostErrors) -> UploadFile:
-    files = {name: part for name, part in reversed(form.multi_items()) if isinstance(part, UploadFile)}
-    if "file" not in files:
+def _only_file(form: Form, errors: HostErrors) -> FilePart:
+    if "file" not in form.files:
         raise errors("upload_without_file")
-    if not files["file"].content_type:
+    if not _mime_type(form.files["file"]):
         raise errors("upload_type_refused")
-    if len(files) > 1:
+    if len(form.files) > 1:
         raise errors("upload_too_many_files")
-    return files["file"]
+    return form.files["file"]
 
 
-def _name(file: UploadFile) -> tuple[str, str]:
+def _mime_type(file: FilePart) -> str:
+    return file.content_type.partition(";")[0].strip().lower()
+
+
+def _name(file: FilePart) -> tuple[str, str]:
     """The name as it is kept and its extension: all of it after the last dot, or the whole name [C: upload_noext]."""
-    name = file.filename or ""
+    name = file.filename
     extension = name.split(".")[-1]
     if len(name) > _NAME_CHARACTERS:
         name = f"{name.split('.')[0][:_NAME_CHARACTERS]}.{extension}"
     return name, extension
 
 
-def _checked_size(file: UploadFile, extension: str, spec: HostSpec) -> int:
+def _checked_size(file: FilePart, extension: str, spec: HostSpec) -> int:
     kind = extension.lower()
     if kind in spec.image_extensions:
         limit = spec.limits.upload_image_bytes
@@ -73,7 +70,6 @@ def _checked_size(file: UploadFile, extension: str, spec: HostSpec) -> int:
         limit = spec.limits.upload_file_bytes
     else:
         raise spec.errors("upload_type_refused")
-    size = file.size or 0
-    if size > limit:
-        raise spec.errors("upload_too_large", size=size, limit=limit)
-    return size
+    if file.size > limit:
+        raise spec.errors("upload_too_large", size=file.size, limit=limit)
+    return file.size

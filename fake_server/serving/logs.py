@@ -36,3 +36,4 @@ def set_up_logging(log_format: str) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("fake_server").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a form that is none gets its answer

@@ -13,7 +13,7 @@ from types import FrameType
 import uvicorn
 
 from fake_server.app import FakeServer
-from fake_server.serving.protocols import protocols
+from fake_server.serving.protocols import Protocol
 from fake_server.settings import Settings, SettingsError
 
 _KEEP_ALIVE_S = 65
@@ -32,11 +32,12 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocols(spec),
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
+                proxy_headers=False,
                 server_header=False,
                 headers=[("Server", spec.proxy_server)],
                 timeout_keep_alive=_KEEP_ALIVE_S,

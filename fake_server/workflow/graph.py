@@ -29,7 +29,7 @@ class Behaviour:
 
     ``seconds`` is the node's usual duration and ``spread`` the fraction by which runs differ; ``error`` makes it fail
     with that text; ``reply`` is a template of what a model says; ``outputs`` are those of a node that the fake
-    cannot run itself.
+    cannot run itself, or of a tool that makes no picture.
     """
 
     seconds: float
@@ -74,7 +74,7 @@ class Workflow:
     @property
     def image_upload(self) -> Mapping[str, Any] | None:
         """The image part of ``features.file_upload`` where it is switched on."""
-        image: Mapping[str, Any] = self.features["file_upload"].get("image") or {}
+        image: Mapping[str, Any] = (self.features.get("file_upload") or {}).get("image") or {}
         return image if image.get("enabled") else None
 
     def after(self, node_id: str, handle: str) -> str | None:

@@ -6,19 +6,22 @@ only where the file says ``x-fake: {unchecked: true}``; it then fails as on the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fake_server.draw import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.conditions import OPERATORS
 from fake_server.workflow.graph import Behaviour, Node, StartVariable, Workflow
-from fake_server.workflow.nodes import RUN_BY_THE_FAKE
+from fake_server.workflow.nodes import GREATEST_NUMBER, RUN_BY_THE_FAKE
 from fake_server.workflow.part import Part
 from fake_server.workflow.variables import read_variables
 from wire.spec import load_yaml
+
+N = TypeVar("N", int, float)
 
 NODE_TYPES = frozenset(
     {
@@ -38,6 +41,7 @@ _USUAL_SECONDS = {"start": 0.004, "llm": 3.2, "if-else": 0.003, "tool": 15.3, "e
 _OTHER_SECONDS = 0.05
 _USUAL_SPREAD = 0.05
 _BEHAVIOUR_KEYS = ("seconds", "spread", "error", "reply", "prompt_tokens", "completion_tokens", "outputs")
+_TRANSFER_METHODS = ("remote_url", "local_file")
 _PARAMETER_TYPES = ("mixed", "variable", "constant")
 
 
@@ -62,7 +66,7 @@ def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workf
         name=name,
         description=str(app.get("description") or ""),
         workflow_id=str(extra.get("workflow_id") or uuid4_for("workflow", name)),
-        features={**default_features("workflow"), **_mapping(workflow, "features")},
+        features={**default_features("workflow"), **_features(workflow)},
         variables=_variables(graph, nodes, rules),
         nodes=None if nodes is None or edges is None else nodes,
         edges=edges or {},
@@ -92,7 +96,21 @@ def _extra(top: Part) -> Mapping[str, Any]:
     if extra is None:
         return {}
     extra.only(("unchecked", "workflow_id"))
+    if (unchecked := extra.get("unchecked")) is not None:
+        unchecked.as_a(bool)
     return extra.as_a(dict)
+
+
+def _features(workflow: Part) -> dict[str, Any]:
+    features = workflow.get("features")
+    upload = features.get("file_upload") if features else None
+    image = upload.get("image") if upload else None
+    enabled = image.get("enabled") if image else None
+    if image and enabled and enabled.as_a(bool):
+        image.child("number_limits").as_a(int)
+        for method in image.child("transfer_methods").items():
+            method.one_of(_TRANSFER_METHODS)
+    return _mapping(workflow, "features")
 
 
 def _mapping(part: Part, key: str) -> dict[str, Any]:
@@ -150,19 +168,20 @@ def _behaviour(data: Part, kind: str) -> Behaviour:
         spread=spread,
         error=error.as_a(str) if error else None,
         reply=reply.as_a(str) if reply else None,
-        prompt_tokens=int(_number(extra, "prompt_tokens", 0)),
-        completion_tokens=int(_number(extra, "completion_tokens", 0)),
+        prompt_tokens=_number(extra, "prompt_tokens", 0),
+        completion_tokens=_number(extra, "completion_tokens", 0),
         outputs=outputs.as_a(dict) if outputs else None,
     )
 
 
-def _number(extra: Part, key: str, usual: float) -> float:
+def _number(extra: Part, key: str, usual: N) -> N:
+    """A number of the kind of ``usual``, 0 or more."""
     part = extra.get(key)
     if part is None:
         return usual
-    if part.as_a(float) < 0:
+    if not 0 <= part.as_a(float) < math.inf:
         part.wrong(f"{key} must be 0 or more, not {part.value}")
-    return float(part.value)
+    return part.as_a(type(usual))
 
 
 def _edges(graph: Part, nodes: Mapping[str, Node], unchecked: bool) -> dict[tuple[str, str], str] | None:
@@ -184,7 +203,10 @@ def _edges(graph: Part, nodes: Mapping[str, Node], unchecked: bool) -> dict[tupl
 
 def _check_llm(data: Part) -> None:
     data.child("model").child("mode").one_of(("chat", "completion"))
-    for prompt in data.child("prompt_template").items():
+    template = data.child("prompt_template")
+    if template.as_a(list) == []:
+        template.wrong("a model needs at least one prompt; add one with role and text")
+    for prompt in template.items():
         prompt.child("role").as_a(str)
         prompt.child("text").as_a(str)
 
@@ -195,6 +217,8 @@ def _check_if_else(data: Part) -> None:
         operator.one_of(("and", "or"))
     for condition in data.child("conditions").items():
         condition.child("comparison_operator").one_of(OPERATORS)
+        if (value := condition.get("value")) is not None:
+            value.as_a(str)
         _check_selector(condition.child("variable_selector"))
 
 
@@ -203,13 +227,15 @@ def _check_tool(data: Part) -> None:
         data.child(key).as_a(str)
     if (configurations := data.get("tool_configurations")) is not None:
         for side in ("width", "height", "steps"):
-            if (part := configurations.get(side)) is not None and not 1 <= part.as_a(int) <= 4096:
-                part.wrong(f"{side} must be from 1 to 4096, not {part.value}")
+            if (part := configurations.get(side)) is not None and not 1 <= part.as_a(int) <= GREATEST_NUMBER:
+                part.wrong(f"{side} must be from 1 to {GREATEST_NUMBER}, not {part.value}")
     for name in _mapping(data, "tool_parameters"):
         parameter = data.child("tool_parameters").child(name)
         kind = parameter.child("type").one_of(_PARAMETER_TYPES)
         if kind == "variable":
             _check_selector(parameter.child("value"))
+        elif kind == "mixed":
+            parameter.child("value").as_a(str)
 
 
 def _check_end(data: Part) -> None:

@@ -17,7 +17,14 @@ from fake_server.workflow.graph import Node
 from fake_server.workflow.template import VariablePool, fill, references
 
 _FREE = "0.0000000"
-_DEFAULT_PICTURE_SIDE = 512
+_USUAL_NUMBERS = {"width": 512, "height": 512, "steps": 20}
+GREATEST_NUMBER = 4096
+"""The most pixels a side, and steps, that a picture may have."""
+
+_CALL_ERROR = "["
+"""A model's client begins with the provider in brackets when the call failed, and by then there was a prompt to show
+[C: fail_llm_mode_500_main_stream]; what fails before the call names none and shows none [C: g_badmodel_stream].
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,9 @@ class NodeCall:
 
 def run_node(call: NodeCall) -> NodeOutcome:
     """Run one node. Never raises for a value: what the host would have choked on is a failed outcome."""
+    if call.node.behaviour.error is not None and call.node.type != "llm":
+        inputs = _tool_inputs(call) if call.node.type == "tool" else None
+        return NodeOutcome(call.seconds, inputs, error=call.node.behaviour.error)
     return _RUNNERS.get(call.node.type, _canned)(call)
 
 
@@ -56,16 +66,16 @@ def _start(call: NodeCall) -> NodeOutcome:
 
 def _llm(call: NodeCall) -> NodeOutcome:
     behaviour = call.node.behaviour
-    if behaviour.error is not None:
+    if behaviour.error is not None and not behaviour.error.startswith(_CALL_ERROR):
         return NodeOutcome(call.seconds, error=behaviour.error)
     prompts = [
         {"role": part["role"], "text": fill(part["text"], call.pool), "files": []}
         for part in call.node.data["prompt_template"]
     ]
     process_data = {"model_mode": call.node.data["model"]["mode"], "prompts": prompts}
-    unsendable = _unsendable(call)
-    if unsendable is not None:
-        return NodeOutcome(call.seconds, process_data=process_data, error=unsendable)
+    error = behaviour.error or _unsendable(call)
+    if error is not None:
+        return NodeOutcome(call.seconds, process_data=process_data, error=error)
     said = prompts[-1]["text"] if behaviour.reply is None else fill(behaviour.reply, call.pool)
     prompt_tokens = round(call.draw.around(behaviour.prompt_tokens, behaviour.spread))
     completion_tokens = round(call.draw.around(behaviour.completion_tokens, behaviour.spread))
@@ -145,8 +155,6 @@ def _condition_results(conditions: list[dict[str, Any]], results: list[bool]) ->
 
 def _tool(call: NodeCall) -> NodeOutcome:
     inputs = _tool_inputs(call)
-    if call.node.behaviour.error is not None:
-        return NodeOutcome(call.seconds, inputs=inputs, error=call.node.behaviour.error)
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
@@ -172,43 +180,51 @@ def _parameter(parameter: Mapping[str, Any], pool: VariablePool) -> Any:
         return pool.get(tuple(parameter["value"]))
     if parameter["type"] == "mixed":
         return fill(parameter["value"], pool)
-    return parameter["value"]
+    return parameter.get("value")
 
 
 def _tool_outputs(call: NodeCall, inputs: Values) -> Values:
+    if call.node.behaviour.outputs is not None:
+        return _canned_outputs(call)
     if not inputs.get("prompt"):
         return {"text": "Please input prompt\n", "files": []}
+    try:
+        numbers = {name: _number(inputs.get(name), usual) for name, usual in _USUAL_NUMBERS.items()}
+    except (ValueError, TypeError, OverflowError):
+        return {"text": "Failed to generate image\n", "files": []}  # what a 422 of Stable Diffusion comes to
     picture = Picture(
         prompt=str(inputs["prompt"]),
         model=str(inputs.get("model") or ""),
         seed=call.draw.number(32),
-        width=_side(inputs, "width"),
-        height=_side(inputs, "height"),
-        steps=int(inputs.get("steps") or 20),
         negative_prompt=str(inputs.get("negative_prompt") or ""),
+        **numbers,
     )
     return {"text": "", "files": [FileRef(call.draw.uuid(), picture)]}
 
 
-def _side(inputs: Values, name: str) -> int:
-    return int(inputs.get(name) or _DEFAULT_PICTURE_SIDE)
+def _number(value: Any, usual: int) -> int:
+    """A size or a count as Stable Diffusion takes it, text allowed; raises for what it would not take."""
+    number = int(value or usual)
+    if not 1 <= number <= GREATEST_NUMBER:
+        raise ValueError(f"{number} is not from 1 to {GREATEST_NUMBER}")
+    return number
 
 
 def _end(call: NodeCall) -> NodeOutcome:
     chosen = {
         output["variable"]: call.pool.get(tuple(output["value_selector"]))
-        for output in call.node.data.get("outputs", [])
+        for output in call.node.data.get("outputs") or ()
     }
     return NodeOutcome(call.seconds, inputs=chosen or None, outputs=chosen or None)
 
 
 def _canned(call: NodeCall) -> NodeOutcome:
     """A node that only something real could run: it answers what its file says it answers."""
-    behaviour = call.node.behaviour
-    if behaviour.error is not None:
-        return NodeOutcome(call.seconds, error=behaviour.error)
-    outputs = {name: _filled(value, call.pool) for name, value in (behaviour.outputs or {}).items()}
-    return NodeOutcome(call.seconds, outputs=outputs or None)
+    return NodeOutcome(call.seconds, outputs=_canned_outputs(call) or None)
+
+
+def _canned_outputs(call: NodeCall) -> Values:
+    return {name: _filled(value, call.pool) for name, value in (call.node.behaviour.outputs or {}).items()}
 
 
 def _filled(value: Any, pool: VariablePool) -> Any:

@@ -1,0 +1,112 @@
+"""The form of an upload, as Werkzeug sees it on the host: whole or not at all.
+
+python-multipart parses; what a form amounts to is decided here. One that breaks off, or that is none, has no fields and
+no files, and is no error by itself. Of a file only the size is kept, so that an upload takes no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """A part with a file name. ``content_type`` is "" where the part says none."""
+
+    filename: str
+    content_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields and files by name; of a name that is given twice the first counts."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    files: dict[str, FilePart] = field(default_factory=dict)
+
+
+async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
+    """The form in ``body``; an empty one where it cannot be read."""
+    kind, parameters = parse_options_header(content_type)
+    if kind == b"application/x-www-form-urlencoded":
+        text = b"".join([chunk async for chunk in body]).decode("utf-8", "replace")
+        return Form(dict(reversed(parse_qsl(text, keep_blank_values=True))))
+    if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
+        return Form()
+    try:
+        reading = _Reading(parameters[b"boundary"])
+        async for chunk in body:
+            reading.write(chunk)
+    except (FormParserError, UnicodeDecodeError):
+        return Form()
+    return reading.form if reading.ended else Form()
+
+
+class _Reading:
+    """A multipart body on its way: the events of the parser made into parts."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self.form = Form()
+        self.ended = False
+        self._headers: dict[str, bytes] = {}
+        self._name = self._value = self._content = b""
+        self._size = 0
+        told: dict[str, Callable[..., None]] = {
+            "on_part_begin": self._part_begins,
+            "on_header_field": self._header_name,
+            "on_header_value": self._header_value,
+            "on_header_end": self._header_ends,
+            "on_headers_finished": self._check_disposition,
+            "on_part_data": self._data,
+            "on_part_end": self._part_ends,
+            "on_end": self._ends,
+        }
+        self.write = MultipartParser(boundary, told).write  # type: ignore[arg-type]  # a dict of just these names
+
+    def _part_begins(self) -> None:
+        self._headers = {}
+        self._content, self._size = b"", 0
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_ends(self) -> None:
+        self._headers[self._name.decode().strip().lower()] = self._value.strip()
+        self._name = self._value = b""
+
+    def _check_disposition(self) -> None:
+        if "content-disposition" not in self._headers:
+            raise FormParserError("a part without a name")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        self._size += end - start
+        if not self._is_file:
+            self._content += data[start:end]
+
+    @property
+    def _is_file(self) -> bool:
+        return b"filename" in self._said
+
+    @property
+    def _said(self) -> dict[bytes, bytes]:
+        return parse_options_header(self._headers["content-disposition"])[1]
+
+    def _part_ends(self) -> None:
+        name = self._said.get(b"name", b"").decode()
+        if self._is_file:
+            filename, kind = self._said[b"filename"].decode(), self._headers.get("content-type", b"").decode()
+            self.form.files.setdefault(name, FilePart(filename, kind, self._size))
+        else:
+            self.form.fields.setdefault(name, self._content.decode("utf-8", "replace"))
+
+    def _ends(self) -> None:
+        self.ended = True

@@ -1,0 +1,25 @@
+"""What every test may ask for: the spec of the newest recorded host, compiled once, and the default app."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+
+from fake_server.spec import HostSpec, load_host
+from fake_server.workflow.graph import Workflow
+from fake_server.workflow.load import default_workflow_path, load_workflow
+
+settings.register_profile("here", deadline=None)  # a busy machine is no failure
+settings.load_profile("here")
+
+
+@pytest.fixture(scope="session")
+def host_spec() -> HostSpec:
+    """The compiled spec of Dify 0.6.4."""
+    return load_host("0.6.4")
+
+
+@pytest.fixture(scope="session")
+def default_workflow(host_spec: HostSpec) -> Workflow:
+    """The workflow of the document's app."""
+    return load_workflow(default_workflow_path(), host_spec.inputs)

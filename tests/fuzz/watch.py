@@ -1,0 +1,78 @@
+"""What the server says and uses while it is fuzzed: its log has requests and nothing else, its memory stays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.serving import RunningServer
+
+_FIELDS = {"time", "level", "logger", "message", "client", "method", "path", "operation", "status", "bytes", "ms"}
+_SIGNATURE = re.compile(r"[?&](?:sign|nonce)=(?!\*\*\*)[^& ]")
+
+
+@dataclass(slots=True)
+class Log:
+    """The log of a server that writes ``--log-format json``, from the moment it was ready on."""
+
+    path: Path
+    start: int
+    lines: int = 0
+    statuses: Counter[int] = field(default_factory=Counter)
+
+    def problems(self) -> Iterator[str]:
+        """Lines that must not be there."""
+        with self.path.open("rb") as log:
+            log.seek(self.start)
+            for line in log:
+                self.lines += 1
+                wrong = self._wrong(line.decode("utf-8", "replace").rstrip("\n"))
+                if wrong:
+                    yield wrong
+
+    def _wrong(self, line: str) -> str:
+        try:
+            said: dict[str, Any] = json.loads(line)
+        except ValueError:
+            return f"not JSON: {line[:300]}"
+        if said.get("logger") != "fake_server.access" or said.get("level") != "info" or said.keys() != _FIELDS:
+            shown = {name: said[name] for name in ("logger", "message", "exception") if name in said}
+            return f"not a request: {shown}"
+        if _SIGNATURE.search(said["path"]):
+            return f"a signature: {line[:300]}"
+        self.statuses[said["status"]] += 1
+        return ""
+
+
+def log_of(server: RunningServer) -> Log:
+    """What ``server`` writes from now on."""
+    return Log(server.log, server.log.stat().st_size)
+
+
+@dataclass(slots=True)
+class Memory:
+    """The resident memory of a process, sampled as requests are sent."""
+
+    pid: int
+    every: int = 500
+    samples: list[tuple[int, int]] = field(default_factory=list)
+
+    def on_request(self, sent: int) -> None:
+        if sent % self.every == 0:
+            self.sample(sent)
+
+    def sample(self, sent: int) -> int:
+        """The memory now in kB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+        self.samples.append((sent, resident))
+        return resident
+
+    def at(self, sent: int) -> int:
+        """The memory in kB when ``sent`` requests had been sent, or the nearest sample after."""
+        return next((kilobytes for at, kilobytes in self.samples if at >= sent), self.samples[-1][1])

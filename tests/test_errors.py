@@ -1,0 +1,113 @@
+"""Refusals: each that the code makes stands in the spec, and each that stands there is made by something."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_server.app import create_app
+from fake_server.errors import ErrorTemplate, HostErrors
+from fake_server.operations import HANDLERS
+from fake_server.settings import Settings
+from fake_server.spec import HostSpec
+from wire.spec import HOST_VERSIONS, SpecError, bundled, load, overlay_paths
+
+ROOT = Path(__file__).parent.parent
+
+
+def said(call: ast.Call) -> Iterator[str]:
+    """The error names that ``errors("name")`` or ``errors("one" if … else "other")`` may be called with."""
+    first = call.args[0]
+    for value in (first.body, first.orelse) if isinstance(first, ast.IfExp) else (first,):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str):
+            yield value.value
+
+
+@cache
+def made_by_code() -> dict[str, str]:
+    """Every error name in the code of the fake, with the module that has it."""
+    found = {}
+    for path in sorted((ROOT / "fake_server").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "errors" and node.args:
+                for name in said(node):
+                    found[name] = path.name
+    return found
+
+
+@cache
+def merged(version: str) -> dict[str, Any]:
+    return load(bundled("openapi.yaml"), overlay_paths(version))
+
+
+def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for item in document["paths"].values():
+        yield from (said for said in item.values() if isinstance(said, dict) and "operationId" in said)
+
+
+def test_names_in_the_code_are_found() -> None:
+    """The tests below would hold for an empty set too."""
+    found = made_by_code()
+    assert len(found) > 30
+    assert {"auth_header_missing", "input_not_in_options", "json_malformed", "internal_error"} <= found.keys()
+
+
+@pytest.mark.parametrize("version", HOST_VERSIONS)
+def test_every_error_of_the_code_stands_in_the_spec(version: str) -> None:
+    """For each host version: a name that is missing there would be a failure of the fake in the middle of a request."""
+    known = merged(version)["x-host"]["errors"]
+    assert {name: module for name, module in made_by_code().items() if name not in known} == {}
+
+
+@pytest.mark.parametrize("version", HOST_VERSIONS)
+def test_every_error_of_the_spec_is_made_by_something(version: str) -> None:
+    """By the code, or it is what an operation answers: no entry is left over."""
+    document = merged(version)
+    answered = set()
+    for operation in operations(document):
+        answered |= {operation.get("x-refusal"), *operation.get("x-errors", ())}
+    assert set(document["x-host"]["errors"]) - made_by_code().keys() - answered == set()
+
+
+@pytest.mark.parametrize("version", HOST_VERSIONS)
+def test_every_operation_can_be_answered(version: str) -> None:
+    """By a handler of its own or by its refusal; and no handler is without an operation."""
+    said = list(operations(merged(version)))
+    for operation in said:
+        assert operation["operationId"] in HANDLERS or "x-refusal" in operation
+    assert HANDLERS.keys() <= {operation["operationId"] for operation in said}
+    create_app(Settings(host_version=version))
+
+
+def test_an_operation_that_nothing_can_answer_is_a_mistake_in_the_spec(tmp_path: Path) -> None:
+    """It is found at the start, with its path and the mend."""
+    overlay = tmp_path / "more.yaml"
+    overlay.write_text(
+        "overlay: 1.0.0\ninfo: {title: t, version: '1'}\nactions:\n"
+        "  - target: $.paths\n"
+        "    update: {/v1/more: {get: {operationId: getMore, responses: {'200': {description: x}}}}}\n"
+    )
+    with pytest.raises(
+        SpecError, match=r"paths\./v1/more\.get: the fake cannot answer 'getMore'; take the operation out"
+    ):
+        create_app(Settings(overlays=(overlay,)))
+
+
+def test_an_unknown_name_is_a_mistake_of_ours(host_spec: HostSpec) -> None:
+    """It is never one of a request, and does not pass for one."""
+    with pytest.raises(KeyError):
+        host_spec.errors("no_such_error")
+
+
+def test_placeholders_are_filled_in_texts_alone() -> None:
+    """Numbers stay numbers, the order of the keys stays, and what is filled in is not filled again."""
+    errors = HostErrors({"x": ErrorTemplate(418, {"b": "{one} and {two}", "a": 418, "c": "fixed"})})
+    error = errors("x", one="{two}", two=2)
+    assert (error.status, list(error.body.items())) == (418, [("b", "{two} and 2"), ("a", 418), ("c", "fixed")])
+    assert errors("x").body == {"b": "{one} and {two}", "a": 418, "c": "fixed"}
+    assert errors.names == {"x"}

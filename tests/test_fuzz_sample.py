@@ -1,0 +1,19 @@
+"""A small sample of ``make fuzz``: every kind of request, always the same ones."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz.campaign import run
+
+pytestmark = pytest.mark.server
+
+
+def test_no_request_of_a_sample_is_answered_in_a_way_that_the_host_would_not() -> None:
+    """Every kind of request is among them, and the server's log has nothing but requests."""
+    report = run(requests=400, seed=1)
+
+    assert not report.findings, "\n".join(map(str, report.findings))
+    assert report.session.sent.total() >= 400
+    assert len(report.session.sent) == 15
+    assert report.log.lines > 300

@@ -1,0 +1,115 @@
+"""YAML files as JSON data, strictly: no key twice, no dates, no objects, and every mistake with its line.
+
+PyYAML is imported when a file is read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wire.spec_error import SpecError
+
+if TYPE_CHECKING:
+    import yaml
+
+
+def load_yaml(path: Path) -> object:
+    """The mapping in the YAML (or JSON) file at ``path``, as JSON data: every key a string, nothing shared.
+
+    Raises ``SpecError`` with the line for a file that cannot be read, is not UTF-8, not YAML, not a mapping, or that
+    says a key twice.
+    """
+    import yaml
+
+    text = _text(path)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise SpecError(path, "line 1, column 1", "a mapping is needed at the top; write names with values")
+        return _Converter(path, loader).value(node)
+    except yaml.MarkedYAMLError as error:
+        problem = error.problem or error.context or "this is not YAML"
+        raise SpecError(path, _at(error.problem_mark or error.context_mark), f"{problem}; correct the YAML") from None
+    except (yaml.YAMLError, RecursionError) as error:
+        raise SpecError(path, "line 1, column 1", f"this is not YAML: {error}; correct it") from None
+    finally:
+        loader.dispose()
+
+
+def _text(path: Path) -> str:
+    try:
+        return Path(path).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(path, f"byte {error.start}", "this is not UTF-8 text; save the file as UTF-8") from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise SpecError(path, "the file", f"it cannot be read ({reason}); give the path of a YAML file") from None
+
+
+def _at(mark: yaml.Mark | None) -> str:
+    return "line 1, column 1" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+class _Converter:
+    """Nodes of PyYAML to JSON data. Own code, because PyYAML's constructor lets a later key win, and is slower."""
+
+    _TEXT = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})  # JSON knows no dates
+    _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+
+    def __init__(self, path: Path, loader: Any) -> None:
+        self._path = path
+        self._loader = loader
+        self._open: set[int] = set()
+
+    def value(self, node: Any) -> Any:
+        if isinstance(node.value, str):
+            return self._scalar(node)
+        if id(node) in self._open:
+            raise SpecError(self._path, _at(node.start_mark), "this anchor holds itself; write the value out")
+        self._open.add(id(node))
+        made = self._mapping(node) if node.id == "mapping" else [self.value(child) for child in node.value]
+        self._open.discard(id(node))
+        return made
+
+    def _mapping(self, node: Any) -> dict[str, Any]:
+        pairs: dict[str, Any] = {}
+        merges = False
+        for key, _ in node.value:
+            name = self._key(key)
+            merges = merges or key.tag == "tag:yaml.org,2002:merge"
+            if name in pairs:
+                raise SpecError(self._path, _at(key.start_mark), f"the key {name!r} is here twice; take one out")
+            pairs[name] = None
+        if merges:
+            self._loader.flatten_mapping(node)
+            pairs = {}
+        for key, value in node.value:
+            pairs[key.value] = self.value(value)
+        return pairs
+
+    def _key(self, node: Any) -> str:
+        if not isinstance(node.value, str):
+            raise SpecError(self._path, _at(node.start_mark), "a key must be a word or a number; put it in quotes")
+        return node.value  # as written: 200, on and null are names here
+
+    def _scalar(self, node: Any) -> Any:
+        tag = node.tag
+        if tag in self._TEXT:
+            return node.value
+        if tag == "tag:yaml.org,2002:null":
+            return None
+        if tag == "tag:yaml.org,2002:bool":
+            return self._loader.construct_yaml_bool(node)
+        if tag in self._NUMBERS:
+            return self._number(node)
+        raise SpecError(self._path, _at(node.start_mark), f"the tag {tag} has no place in JSON data; take it out")
+
+    def _number(self, node: Any) -> int | float:
+        construct = self._loader.construct_yaml_int if node.tag.endswith("int") else self._loader.construct_yaml_float
+        try:
+            number: int | float = construct(node)
+        except ValueError:
+            raise SpecError(self._path, _at(node.start_mark), "this is no number; put it in quotes") from None
+        return number
