@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real redocly rhythm fuzz
+.PHONY: help install run test unit check format lock contract contract-real mutants redocly rhythm fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ contract: install ## every check against the fake at speed 10, with every power 
 
 contract-real: install ## every check against BASE_URL with CONTRACT_API_KEY; says what it costs, and asks
 	@$(BIN)/contract run --base-url "$(BASE_URL)" --confirm $(ARGS)
+
+mutants: install ## the fake broken in more than 600 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 redocly: install ## a second opinion on spec and overlays (fetches Redocly from the npm registry)
 	$(BIN)/python -m tests.redocly

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract.check import Check
+from contract.check import Check, Turn
 from contract.exchange import Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, judge
@@ -18,7 +18,7 @@ _APPS = {"chat": "chatapp", "unpublished": "unpublished", "disabled": "apidisabl
 
 @dataclass(frozen=True, slots=True)
 class OfflineResult:
-    """A check's result, and the names of the recorded exchanges that it was judged by, in the order of asking."""
+    """A check's result, and the names of the recorded exchanges that it was judged by."""
 
     result: Result
     exchanges: tuple[str, ...]
@@ -34,15 +34,20 @@ def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[Of
     """Judge the recording at ``path``, a file in JSON Lines or a folder with ``exchanges.jsonl``.
 
     Asking costs nothing here, so that each check has a host of its own and its evidence is known. A check that asks for
-    what was not recorded is not applicable.
+    what was not recorded is not applicable; one that judges the exchanges there are gets them all.
     """
     recorded = load_exchanges(path / "exchanges.jsonl" if path.is_dir() else path)
     names = {id(exchange): name for name, exchange in recorded}
+    recording = RecordedTransport(exchange for _, exchange in recorded)
     results = []
     for check in checks:
-        host = _NamedTransport([exchange for _, exchange in recorded], names)
-        result = _unrecorded(judge(check, Target(host, lent)))
-        results.append(OfflineResult(result, tuple(dict.fromkeys(host.asked))))
+        host = _NamedTransport(recording.afresh(), names)
+        target = Target(host, lent)
+        if check.turn is Turn.EXCHANGES:
+            target.exchanges += [exchange for _, exchange in recorded]
+        result = _unrecorded(judge(check, target))
+        given = [name for name, _ in recorded] if check.turn is Turn.EXCHANGES else host.asked
+        results.append(OfflineResult(result, tuple(dict.fromkeys(given))))
     return results
 
 
@@ -60,8 +65,8 @@ def load_keys(path: Path) -> Mapping[str, str]:
 class _NamedTransport:
     """Recorded exchanges, and the names of those that were asked for."""
 
-    def __init__(self, exchanges: Iterable[Exchange], names: Mapping[int, str]) -> None:
-        self._recorded = RecordedTransport(exchanges)
+    def __init__(self, recorded: RecordedTransport, names: Mapping[int, str]) -> None:
+        self._recorded = recorded
         self._names = names
         self.asked: list[str] = []
 

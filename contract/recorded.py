@@ -32,6 +32,12 @@ class RecordedTransport:
             self._answers.setdefault(_identity(exchange.request), []).append(exchange)
         self._asked: dict[Any, int] = {}
 
+    def afresh(self) -> RecordedTransport:
+        """The same recording, of which nothing has been asked yet."""
+        again = RecordedTransport(())
+        again._answers = self._answers
+        return again
+
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
         identity = _identity(request)
         answers = self._answers.get(identity)

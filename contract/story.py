@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.check import Level
+from contract.evidence import told_stream
 from contract.exchange import Exchange
 from contract.failures import NotApplicable, NotRun
 from contract.sse import Frame
-from contract.target import Stream
+from contract.target import Stream, Target
 
 LATER_NODE_FIELDS = frozenset(
     {
@@ -109,10 +110,20 @@ class Story:
         return found
 
 
+def shared_story(target: Target) -> Story:
+    """The shared stream as the story of its run. Raises ``NotRun`` where it tells no event."""
+    return story_of(told_stream(target))
+
+
 def seconds(value: object) -> float:
     """A duration as a number, 0 where it is none: what it should be is judged elsewhere."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if is_number else 0.0  # type: ignore[arg-type]  # the condition above is the proof
+
+
+def as_object(value: Any) -> Mapping[str, Any]:
+    """``value`` where it is an object, an empty one where it is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def story_of(stream: Stream) -> Story:

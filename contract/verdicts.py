@@ -11,6 +11,7 @@ from pathlib import Path
 
 VERDICTS = Path(__file__).with_name("verified.toml")
 FAKE_ONLY = "fake only"
+EVERY_EXCHANGE = "every recorded exchange"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from tests.serving import ROOT
 pytestmark = pytest.mark.server
 
 NEEDED = [
+    "contract/report/page.html",
+    "contract/verified.toml",
     "fake_server/data/features.yml",
     "fake_server/data/workflow.yml",
     "fake_server/images/fonts/LICENSE.txt",

@@ -6,13 +6,13 @@ The order is one table, of states and of what may be told in each; what later ve
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from contract.check import Level, Power, check
+from contract.check import Level, check
 from contract.checks.answers import expect_just_now, expect_times_agree
-from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data, told_stream
+from contract.checks.streamed_files import ids_of
+from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data
 from contract.exchange import Exchange, loads
 from contract.failures import NotApplicable, NotRun, expect, expect_equal
 from contract.shape import (
@@ -34,8 +34,7 @@ from contract.shape import (
     files_within,
     or_null,
 )
-from contract.signature import SignedUrl, parse_url
-from contract.story import Node, Story, Told, seconds, story_of
+from contract.story import Node, Story, Told, as_object, seconds, shared_story
 from contract.target import Target
 
 TRANSITIONS: Mapping[str, Mapping[str, str]] = {
@@ -77,35 +76,17 @@ _FINISHED_FIELDS = fields(
     added="exceptions_count",
     dropped="sequence_number",
 )
-_FILE_FIELDS = fields(
-    "__variant tenant_id type transfer_method url related_id filename extension mime_type",
-    added="dify_model_identity id remote_url size",
-    dropped="__variant",
-)
 _LLM_OUTPUTS = fields("text usage", added="finish_reason")
 _LLM_PROCESS_DATA = fields("model_mode prompts", added="model_provider model_name")
 _TOOL_OUTPUTS = fields("text files", added="json")
 _TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
-_FIRST_PING_S, _PING_EVERY_S, _PING_LATE_S = 10.0, 10.0, 1.2
-"""A ping is due when the listening has crossed 10 s, and each 10 s after (FACTS 5.4); the host looks once a second, and
-a little time passes until it is sent."""
-_LISTENS_EARLIER_S = 0.5
-"""The host listens before it tells workflow_started, from where elapsed_time counts."""
-
 _ROUNDING_S = 0.01
-_TOLD_APART_S = 0.3
-"""A node that takes this long on the wall has its two frames apart."""
-
-
-def _story(target: Target) -> Story:
-    """The shared stream as the story of its run. Raises ``NotRun`` where it tells no event."""
-    return story_of(told_stream(target))
 
 
 def _told(target: Target, event: str) -> tuple[Exchange, list[Mapping[str, Any]]]:
     """``data`` of each event of that name. Raises ``NotRun`` where there is none."""
-    story = _story(target)
+    story = shared_story(target)
     found = [one.data for one in story.told if one.event == event]
     if not found:
         raise NotRun(f"the stream tells no {event}", story.exchange)
@@ -118,7 +99,7 @@ def _told(target: Target, event: str) -> tuple[Exchange, list[Mapping[str, Any]]
 @check(Level.HOST, "FACTS 5.3")
 def stream_begins_with_workflow_started(target: Target) -> None:
     """The first event is workflow_started, and it is told once."""
-    story = _story(target)
+    story = shared_story(target)
     expect_equal(story.told[0].event, "workflow_started", "first event", story.exchange)
     again = sum(one.event == "workflow_started" for one in story.told)
     expect_equal(again, 1, "number of workflow_started", story.exchange)
@@ -127,7 +108,7 @@ def stream_begins_with_workflow_started(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.3")
 def stream_ends_with_one_workflow_finished(target: Target) -> None:
     """The last event is workflow_finished, and it is told once."""
-    story = _story(target)
+    story = shared_story(target)
     count = sum(one.event == "workflow_finished" for one in story.told)
     expect_equal(count, 1, "number of workflow_finished", story.exchange)
     expect_equal(story.told[-1].event, "workflow_finished", "last event", story.exchange)
@@ -136,7 +117,7 @@ def stream_ends_with_one_workflow_finished(target: Target) -> None:
 @check(Level.VERSION, "FACTS 5.3 and 9")
 def events_are_known_by_name(target: Target) -> None:
     """Every event is one that a recorded version tells; those of later versions are a version's difference."""
-    story = _story(target)
+    story = shared_story(target)
     known = {event for legal in TRANSITIONS.values() for event in legal} | ANYWHERE
     for one in story.told:
         level = Level.VERSION if one.event in LATER_ANYWHERE else Level.HOST
@@ -146,7 +127,7 @@ def events_are_known_by_name(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.3")
 def events_come_in_the_order_of_the_table(target: Target) -> None:
     """Workflow started, then node by node started and finished, then workflow finished."""
-    story = _story(target)
+    story = shared_story(target)
     state = "nothing told"
     for at, one in enumerate(story.told):
         if state in ("between nodes", "in a node") and one.event in ANYWHERE | LATER_ANYWHERE:
@@ -167,7 +148,7 @@ def _is_of_a_branch(story: Story, state: str, one: Told) -> bool:
 @check(Level.HOST, "FACTS 5.3 and 9.1")
 def nodes_run_one_after_the_other(target: Target) -> None:
     """After node_started comes the node_finished of that execution; only a stopped run leaves a node open."""
-    story = _story(target)
+    story = shared_story(target)
     told = [one for one in story.told if one.event.startswith("node_") or one.event == "workflow_finished"]
     for one, following in itertools.pairwise(told):
         if one.event == "node_started" and not (following.event == "workflow_finished" and not story.has_succeeded):
@@ -179,7 +160,7 @@ def nodes_run_one_after_the_other(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.3")
 def every_started_node_finishes(target: Target) -> None:
     """Each node that started finishes, once, unless the run was stopped."""
-    story = _story(target)
+    story = shared_story(target)
     if story.end.get("status") == "stopped":
         raise NotApplicable("the run was stopped", story.exchange)
     started = [one.data.get("id") for one in story.told if one.event == "node_started"]
@@ -193,7 +174,7 @@ def every_started_node_finishes(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.2")
 def events_have_their_four_fields(target: Target) -> None:
     """An event is event, workflow_run_id, task_id and data, in this order."""
-    story = _story(target)
+    story = shared_story(target)
     for one in story.told:
         names = ["event", "workflow_run_id", "task_id", "data"]
         expect_equal(list(one.envelope), names, f"fields of {one.event}", story.exchange)
@@ -203,13 +184,13 @@ def events_have_their_four_fields(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.2")
 def task_id_is_constant_in_a_stream(target: Target) -> None:
     """Every event names the same task, by a uuid."""
-    _expect_constant(_story(target), "task_id")
+    _expect_constant(shared_story(target), "task_id")
 
 
 @check(Level.HOST, "FACTS 5.2")
 def workflow_run_id_is_constant_in_a_stream(target: Target) -> None:
     """Every event names the same run, by a uuid."""
-    _expect_constant(_story(target), "workflow_run_id")
+    _expect_constant(shared_story(target), "workflow_run_id")
 
 
 def _expect_constant(story: Story, name: str) -> None:
@@ -222,7 +203,7 @@ def _expect_constant(story: Story, name: str) -> None:
 @check(Level.HOST, "FACTS 5.2 and 5.5")
 def streamed_task_and_run_have_ids_of_their_own(target: Target) -> None:
     """task_id and workflow_run_id of a stream are two ids."""
-    story = _story(target)
+    story = shared_story(target)
     told = story.told[0].envelope
     expect(told.get("task_id") != told.get("workflow_run_id"), "two ids", told.get("task_id"), story.exchange)
 
@@ -230,7 +211,7 @@ def streamed_task_and_run_have_ids_of_their_own(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def workflow_events_have_the_run_id(target: Target) -> None:
     """data.id of workflow_started and workflow_finished is the run's id."""
-    story = _story(target)
+    story = shared_story(target)
     for one in story.told:
         if one.event.startswith("workflow_"):
             expected = one.envelope.get("workflow_run_id")
@@ -240,7 +221,7 @@ def workflow_events_have_the_run_id(target: Target) -> None:
 @check(Level.HOST, "FACTS 4 and 5.5")
 def workflow_id_is_the_same_in_both_modes(target: Target) -> None:
     """workflow_started, workflow_finished and the blocking answer name the same workflow."""
-    story = _story(target)
+    story = shared_story(target)
     expected = blocking_data(target).get("workflow_id")
     for data in (story.beginning, story.end):
         expect_equal(data.get("workflow_id"), expected, "workflow_id", story.exchange)
@@ -249,7 +230,7 @@ def workflow_id_is_the_same_in_both_modes(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def sequence_number_is_counted_from_one(target: Target) -> None:
     """sequence_number is a whole number from 1, the same at the end as at the beginning."""
-    story = _story(target)
+    story = shared_story(target)
     if story.is_later and "sequence_number" not in story.beginning:
         raise NotApplicable("this version tells no sequence_number", story.exchange)
     number = story.beginning.get("sequence_number")
@@ -260,7 +241,7 @@ def sequence_number_is_counted_from_one(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def execution_ids_are_uuids_of_their_own(target: Target) -> None:
     """Each execution of a node has a uuid that no other has, nor the run or its task."""
-    story = _story(target)
+    story = shared_story(target)
     taken = [story.told[0].envelope.get(name) for name in ("task_id", "workflow_run_id")]
     for node in story.nodes:
         execution_id = node.started.data.get("id")
@@ -272,7 +253,7 @@ def execution_ids_are_uuids_of_their_own(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def node_finished_repeats_its_node_started(target: Target) -> None:
     """node_finished names its node as node_started did."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.nodes:
         for name in ("node_id", "node_type", "title", "index", "predecessor_node_id", "created_at"):
             if node.finished is not None:
@@ -283,7 +264,7 @@ def node_finished_repeats_its_node_started(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def nodes_are_numbered_from_one(target: Target) -> None:
     """index counts the nodes: 1, 2, 3 and on."""
-    story = _story(target)
+    story = shared_story(target)
     got = [node.started.data.get("index") for node in story.nodes]
     expected = list(range(1, len(got) + 1))
     expect(got == expected, f"indexes {expected}", got, story.exchange, level=story.level)
@@ -292,7 +273,7 @@ def nodes_are_numbered_from_one(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def nodes_name_their_predecessor(target: Target) -> None:
     """The first node has no predecessor, each other names the node before it."""
-    story = _story(target)
+    story = shared_story(target)
     nodes = [node.started.data for node in story.nodes]
     got = [data.get("predecessor_node_id") for data in nodes]
     expected = [None, *(data.get("node_id") for data in nodes)][: len(nodes)]
@@ -302,7 +283,7 @@ def nodes_name_their_predecessor(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.3")
 def run_begins_at_its_start_node(target: Target) -> None:
     """The first node is of type start, and no other is."""
-    story = _story(target)
+    story = shared_story(target)
     if not story.nodes:
         raise NotRun("the run went through no node", story.exchange)
     types = [node.started.data.get("node_type") for node in story.nodes]
@@ -317,7 +298,7 @@ def run_begins_at_its_start_node(target: Target) -> None:
 def workflow_started_has_the_hosts_fields(target: Target) -> None:
     """data of workflow_started has the host's fields in its order, and no other."""
     exchange, (data, *_) = _told(target, "workflow_started")
-    expect_fields(data, _STARTED_FIELDS, _story(target).is_later, "workflow_started", exchange)
+    expect_fields(data, _STARTED_FIELDS, shared_story(target).is_later, "workflow_started", exchange)
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
@@ -325,7 +306,7 @@ def node_started_has_the_hosts_fields(target: Target) -> None:
     """data of node_started has the host's fields in its order, and no other."""
     exchange, told = _told(target, "node_started")
     for data in told:
-        expect_fields(data, _NODE_STARTED_FIELDS, _story(target).is_later, "node_started", exchange)
+        expect_fields(data, _NODE_STARTED_FIELDS, shared_story(target).is_later, "node_started", exchange)
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
@@ -333,14 +314,14 @@ def node_finished_has_the_hosts_fields(target: Target) -> None:
     """data of node_finished has the host's fields in its order, and no other."""
     exchange, told = _told(target, "node_finished")
     for data in told:
-        expect_fields(data, _NODE_FINISHED_FIELDS, _story(target).is_later, "node_finished", exchange)
+        expect_fields(data, _NODE_FINISHED_FIELDS, shared_story(target).is_later, "node_finished", exchange)
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
 def workflow_finished_has_the_hosts_fields(target: Target) -> None:
     """data of workflow_finished has the host's fields in its order, and no other."""
     exchange, (data, *_) = _told(target, "workflow_finished")
-    expect_fields(data, _FINISHED_FIELDS, _story(target).is_later, "workflow_finished", exchange)
+    expect_fields(data, _FINISHED_FIELDS, shared_story(target).is_later, "workflow_finished", exchange)
 
 
 @check(Level.HOST, "FACTS 5.5")
@@ -405,19 +386,19 @@ def extras_hold_at_most_an_icon(target: Target) -> None:
 @check(Level.DOCUMENT, "document lines 30 and 38; FACTS 5.5")
 def prompt_comes_back_character_for_character(target: Target) -> None:
     """workflow_started and the start node tell the Chinese prompt exactly as it was sent."""
-    story = _story(target)
+    story = shared_story(target)
     if not story.nodes and not story.has_succeeded:
         raise NotApplicable("the run failed before its start node", story.exchange)
     told = [story.beginning.get("inputs")]
     told += [node.outcome.get(name) for node in _start_nodes(story) for name in ("inputs", "outputs")]
     for inputs in told:
         got = inputs.get("prompt") if isinstance(inputs, dict) else inputs
-        expect_equal(got, _object(_sent(story).get("inputs")).get("prompt"), "prompt", story.exchange)
+        expect_equal(got, as_object(_sent(story).get("inputs")).get("prompt"), "prompt", story.exchange)
 
 
 def _sent(story: Story) -> Mapping[str, Any]:
     """The body of the run's request."""
-    return _object(loads(story.exchange.request.body))
+    return as_object(loads(story.exchange.request.body))
 
 
 def _start_nodes(story: Story) -> list[Node]:
@@ -427,22 +408,18 @@ def _start_nodes(story: Story) -> list[Node]:
 @check(Level.HOST, "FACTS 5.5 and 9.1")
 def inputs_tell_of_no_files(target: Target) -> None:
     """The inputs of a run without files have sys.files, an empty array; of sys.* there is nothing else."""
-    story = _story(target)
+    story = shared_story(target)
     inputs = story.beginning.get("inputs")
-    of_host = {name: value for name, value in _object(inputs).items() if name.startswith("sys.")}
+    of_host = {name: value for name, value in as_object(inputs).items() if name.startswith("sys.")}
     expect_equal(of_host.get("sys.files"), [], "sys.files", story.exchange)
     more = [name for name in of_host if name != "sys.files"]
     expect(not more, "no other sys. input", more, story.exchange, level=story.level)
 
 
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 @check(Level.HOST, "FACTS 5.5")
 def start_node_passes_the_inputs_on(target: Target) -> None:
     """inputs and outputs of the start node are the run's inputs."""
-    story = _story(target)
+    story = shared_story(target)
     if not _start_nodes(story):
         raise NotRun("no start node finished", story.exchange)
     for node in _start_nodes(story):
@@ -453,8 +430,8 @@ def start_node_passes_the_inputs_on(target: Target) -> None:
 @check(Level.DOCUMENT, "document lines 21 and 26; FACTS 5.5")
 def created_by_is_the_user_of_the_request(target: Target) -> None:
     """created_by is the user that was sent, with the uuid that the host has given them."""
-    story = _story(target)
-    created_by = _object(story.end.get("created_by"))
+    story = shared_story(target)
+    created_by = as_object(story.end.get("created_by"))
     expect_equal(list(created_by), ["id", "user"], "fields of created_by", story.exchange)
     expect_equal(created_by.get("user"), str(_sent(story).get("user")), "user", story.exchange)
     expect_kind(created_by.get("id"), UUID, "id of the user", story.exchange)
@@ -463,10 +440,10 @@ def created_by_is_the_user_of_the_request(target: Target) -> None:
 @check(Level.HOST, "document line 31; FACTS 3, row 11")
 def model_left_out_is_not_another_runs_model(target: Target) -> None:
     """A run without a model does not run with the model of the run that was asked for at the same time."""
-    story = _story(target)
-    if _object(_sent(story).get("inputs")).get("model_name"):
+    story = shared_story(target)
+    if as_object(_sent(story).get("inputs")).get("model_name"):
         raise NotApplicable("this run was given a model", story.exchange)
-    model = _object(story.beginning.get("inputs")).get("model_name")
+    model = as_object(story.beginning.get("inputs")).get("model_name")
     expect(model != DOCUMENT_MODEL, "no model, or the app's default", model, story.exchange)
 
 
@@ -476,14 +453,14 @@ def model_left_out_is_not_another_runs_model(target: Target) -> None:
 @check(Level.DOCUMENT, "document lines 19 and 51")
 def streaming_run_succeeds(target: Target) -> None:
     """The streaming run ends as succeeded."""
-    story = _story(target)
+    story = shared_story(target)
     expect_equal(story.end.get("status"), "succeeded", "status", story.exchange, f"error: {story.end.get('error')}")
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")
 def streamed_error_and_outputs_fit_the_status(target: Target) -> None:
     """A succeeded run has the error null; any other tells why, and has no outputs and no files."""
-    story = _story(target)
+    story = shared_story(target)
     end = story.end
     if story.has_succeeded:
         expect(end.get("error", "") is None, "error null", end.get("error"), story.exchange)
@@ -496,7 +473,7 @@ def streamed_error_and_outputs_fit_the_status(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.3 and 5.5")
 def node_results_fit_their_status(target: Target) -> None:
     """A succeeded node has the error null; a failed one tells why, has no results, and is the last of a failed run."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.nodes:
         got = [node.outcome.get(name) for name in ("error", "outputs", "execution_metadata", "files")]
         if node.outcome.get("status") == "succeeded":
@@ -510,8 +487,8 @@ def node_results_fit_their_status(target: Target) -> None:
 @check(Level.HOST, "FACTS 4")
 def node_tokens_add_up(target: Target) -> None:
     """total_tokens is the sum of what the succeeded nodes report."""
-    story = _story(target)
-    metadata = [_object(node.outcome.get("execution_metadata")) for node in story.nodes]
+    story = shared_story(target)
+    metadata = [as_object(node.outcome.get("execution_metadata")) for node in story.nodes]
     tokens = sum(int(seconds(one.get("total_tokens"))) for one in metadata)
     expect_equal(story.end.get("total_tokens"), tokens, "total_tokens", story.exchange)
 
@@ -519,7 +496,7 @@ def node_tokens_add_up(target: Target) -> None:
 @check(Level.HOST, "FACTS 4")
 def steps_are_the_nodes_started(target: Target) -> None:
     """total_steps is the number of nodes that started."""
-    story = _story(target)
+    story = shared_story(target)
     got, count = story.end.get("total_steps"), len(story.nodes)
     expect(got == count, f"total_steps {count}", got, story.exchange, level=story.level)
 
@@ -527,7 +504,7 @@ def steps_are_the_nodes_started(target: Target) -> None:
 @check(Level.HOST, "FACTS 4 and 5.7")
 def nodes_take_no_longer_than_the_run(target: Target) -> None:
     """The nodes' elapsed times add up to no more than the run's."""
-    story = _story(target)
+    story = shared_story(target)
     total = sum(node.elapsed_s for node in story.nodes)
     expected = f"no more than {story.elapsed_s:.3f} s"
     expect(total <= story.elapsed_s + _ROUNDING_S, expected, f"{total:.3f} s", story.exchange, level=story.level)
@@ -536,7 +513,7 @@ def nodes_take_no_longer_than_the_run(target: Target) -> None:
 @check(Level.HOST, "FACTS 4 and 5.7")
 def times_of_each_node_agree(target: Target) -> None:
     """finished_at - created_at of a node is its elapsed_time, within what the host's rounding makes of it."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.nodes:
         if node.finished:
             expect_times_agree(node.outcome, f"node {node.outcome.get('index')}", story.exchange, story.level)
@@ -545,7 +522,7 @@ def times_of_each_node_agree(target: Target) -> None:
 @check(Level.HOST, "FACTS 4 and 5.5")
 def times_of_a_streamed_run_agree(target: Target) -> None:
     """The run's times agree, and created_at is the same at the end as at the beginning."""
-    story = _story(target)
+    story = shared_story(target)
     expect_equal(story.end.get("created_at"), story.beginning.get("created_at"), "created_at", story.exchange)
     expect_times_agree(story.end, "the run", story.exchange, story.level)
 
@@ -553,7 +530,7 @@ def times_of_a_streamed_run_agree(target: Target) -> None:
 @check(Level.HOST, "FACTS 4 and 5.5")
 def nodes_start_within_the_run(target: Target) -> None:
     """Nodes start one after the other, none before its run or after its end (a second for the host's rounding)."""
-    story = _story(target)
+    story = shared_story(target)
     told = [story.beginning.get("created_at"), *(node.started.data.get("created_at") for node in story.nodes)]
     told.append(story.end.get("finished_at"))
     *starts, finished_at = [at for at in told if type(at) is int] or [0]
@@ -566,7 +543,7 @@ def nodes_start_within_the_run(target: Target) -> None:
 @check(Level.HOST, "FACTS 4")
 def streamed_run_finished_just_now(target: Target) -> None:
     """finished_at is the time at which the stream ended, by the host's own clock or by ours."""
-    story = _story(target)
+    story = shared_story(target)
     expect_just_now(story.end.get("finished_at"), story.exchange)
 
 
@@ -576,9 +553,9 @@ def streamed_run_finished_just_now(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5 and 9.1")
 def language_model_tells_text_and_usage(target: Target) -> None:
     """A language model's node tells its text and usage, and the prompts it was given."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.of_type("llm"):
-        outputs, process_data = (_object(node.outcome.get(name)) for name in ("outputs", "process_data"))
+        outputs, process_data = (as_object(node.outcome.get(name)) for name in ("outputs", "process_data"))
         expect_fields(outputs, _LLM_OUTPUTS, story.is_later, "outputs of llm", story.exchange)
         expect_fields(process_data, _LLM_PROCESS_DATA, story.is_later, "process_data of llm", story.exchange)
         expect_kinds(outputs, {"text": TEXT, "usage": OBJECT}, "llm", story.exchange)
@@ -588,39 +565,39 @@ def language_model_tells_text_and_usage(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def language_model_counts_its_tokens(target: Target) -> None:
     """Tokens of the prompt and of the completion are the total, which execution_metadata repeats."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.of_type("llm"):
-        usage = _object(_object(node.outcome.get("outputs")).get("usage"))
+        usage = as_object(as_object(node.outcome.get("outputs")).get("usage"))
         for name in _TOKEN_COUNTS:
             expect_kind(usage.get(name), WHOLE, name, story.exchange)
         prompt, completion, total = (usage[name] for name in _TOKEN_COUNTS)
         expect_equal(total, prompt + completion, "total_tokens of usage", story.exchange)
-        metadata = _object(node.outcome.get("execution_metadata"))
+        metadata = as_object(node.outcome.get("execution_metadata"))
         expect_equal(metadata.get("total_tokens"), total, "total_tokens of execution_metadata", story.exchange)
 
 
 @check(Level.HOST, "FACTS 5.5 and 9.1")
 def condition_tells_its_result(target: Target) -> None:
     """An if-else node tells a result that is true or false, and one for each of its conditions."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.of_type("if-else"):
-        result = _object(node.outcome.get("outputs")).get("result")
+        result = as_object(node.outcome.get("outputs")).get("result")
         expect(isinstance(result, bool), "a result true or false", result, story.exchange)
-        process_data = _object(node.outcome.get("process_data"))
+        process_data = as_object(node.outcome.get("process_data"))
         told = process_data.get("condition_results")
-        holds = isinstance(told, list) and all(isinstance(_object(one).get("result"), bool) for one in told)
+        holds = isinstance(told, list) and all(isinstance(as_object(one).get("result"), bool) for one in told)
         expect(holds, "condition_results with a result each", told, story.exchange)
 
 
 @check(Level.HOST, "FACTS 5.5 and 9.1")
 def picture_tool_tells_text_and_files(target: Target) -> None:
     """A tool's node tells a text and an array of files, and which tool it is."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.of_type("tool"):
-        outputs = _object(node.outcome.get("outputs"))
+        outputs = as_object(node.outcome.get("outputs"))
         expect_fields(outputs, _TOOL_OUTPUTS, story.is_later, "outputs of tool", story.exchange)
         expect_kinds(outputs, {"text": TEXT, "files": LIST}, "tool", story.exchange)
-        info = _object(_object(node.outcome.get("execution_metadata")).get("tool_info"))
+        info = as_object(as_object(node.outcome.get("execution_metadata")).get("tool_info"))
         for name in ("provider_type", "provider_id"):
             expect_kind(info.get(name), WORDS, f"{name} of tool_info", story.exchange)
 
@@ -628,112 +605,11 @@ def picture_tool_tells_text_and_files(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.5")
 def end_node_selects_the_runs_outputs(target: Target) -> None:
     """inputs and outputs of the end node have the names of the run's outputs, in the same order."""
-    story = _story(target)
+    story = shared_story(target)
     for node in story.of_type("end"):
         for name in ("inputs", "outputs"):
-            got = list(_object(node.outcome.get(name)))
-            expect_equal(got, list(_object(story.end.get("outputs"))), f"names in {name} of end", story.exchange)
-
-
-# Files ---------------------------------------------------------------------------------------------------------------
-
-
-@check(Level.DOCUMENT, "document lines 53-65; FACTS 5.5")
-def streaming_run_has_a_picture(target: Target) -> None:
-    """outputs.files of workflow_finished has one file object, as the blocking answer's."""
-    story = _story(target)
-    if not story.has_succeeded:
-        raise NotRun("the streaming run did not succeed", story.exchange)
-    files = _object(story.end.get("outputs")).get("files")
-    expect(len(list(files_within(files))) == 1, "one file object in outputs.files", files, story.exchange)
-
-
-@check(Level.HOST, "FACTS 5.5 and 5.6")
-def files_are_those_of_the_outputs(target: Target) -> None:
-    """files of a frame are the file objects within its outputs, in their order."""
-    story = _story(target)
-    for data in _with_files(story):
-        got, expected = list(files_within(data.get("files"))), list(files_within(data.get("outputs")))
-        expect_equal(_ids(got), _ids(expected), "files", story.exchange)
-
-
-def _with_files(story: Story) -> Iterator[Mapping[str, Any]]:
-    yield from (one.data for one in story.told if "files" in one.data and "outputs" in one.data)
-
-
-def _ids(found: list[Mapping[str, Any]]) -> list[Any]:
-    return [file.get("related_id") for file in found]
-
-
-@check(Level.HOST, "FACTS 5.6")
-def files_repeat_the_outputs_byte_for_byte(target: Target) -> None:
-    """files of a frame have the signatures of its outputs: they are one serialisation."""
-    story = _story(target)
-    for data in _with_files(story):
-        got, expected = list(files_within(data.get("files"))), list(files_within(data.get("outputs")))
-        expect(got == expected, f"files {expected}", got, story.exchange, level=story.level)
-
-
-@check(Level.HOST, "FACTS 5.6")
-def end_repeats_the_run_byte_for_byte(target: Target) -> None:
-    """outputs and files of the end node are those of workflow_finished, signatures too."""
-    story = _story(target)
-    last = story.of_type("end")[-1].outcome
-    for name in ("outputs", "files"):
-        got = story.end.get(name)
-        expect(got == last.get(name), f"{name} {last.get(name)}", got, story.exchange, level=story.level)
-
-
-@check(Level.HOST, "FACTS 5.6")
-def each_serialisation_signs_anew(target: Target) -> None:
-    """The same file has another nonce and signature in the tool's frame, in the end's inputs and in its outputs."""
-    story = _story(target)
-    signed = [_urls(node.outcome.get("outputs")) for node in story.of_type("tool")]
-    signed += [_urls(node.outcome.get(name)) for node in story.of_type("end") for name in ("inputs", "outputs")]
-    found = [url for urls in signed for url in urls]
-    if not found:
-        raise NotRun("the run has no file", story.exchange)
-    nonces, signs = {url.nonce for url in found}, {url.sign for url in found}
-    fresh = len(nonces) == len(signs) == len(found)
-    got = f"{len(nonces)} nonces and {len(signs)} signatures"
-    expect(fresh, f"{len(found)} nonces and signatures", got, story.exchange, level=story.level)
-
-
-def _urls(value: Any) -> list[SignedUrl]:
-    return [url for file in files_within(value) if (url := parse_url(str(file.get("url")))) is not None]
-
-
-@check(Level.HOST, "FACTS 5.6")
-def end_takes_its_file_from_the_tool(target: Target) -> None:
-    """The file of the run is one that a tool's node made."""
-    story = _story(target)
-    made = [identity for node in story.of_type("tool") for identity in _ids(list(files_within(node.outcome)))]
-    for identity in _ids(list(files_within(story.end.get("outputs")))):
-        expect(identity in made, f"one of {made}", identity, story.exchange)
-
-
-@check(Level.HOST, "FACTS 5.5 and 9.1")
-def streamed_files_have_the_hosts_fields(target: Target) -> None:
-    """Every file object of a stream has the fields of the host, in its order, as the blocking answer's."""
-    story = _story(target)
-    found = [file for one in story.told for file in files_within(one.data)]
-    if not found:
-        raise NotRun("the stream has no file", story.exchange)
-    for file in found:
-        expect_fields(file, _FILE_FIELDS, story.is_later, "a file", story.exchange)
-
-
-@check(Level.HOST, "FACTS 4 and 5.5")
-def both_modes_describe_a_file_alike(target: Target) -> None:
-    """The file of the stream and of the blocking answer have the same fields and the same tenant, type and form."""
-    story = _story(target)
-    here = next(files_within(story.end.get("outputs")), None)
-    there = next(files_within(blocking_data(target).get("outputs")), None)
-    if here is None or there is None:
-        raise NotRun("there are no two files to compare", story.exchange)
-    expect_equal(list(here), list(there), "fields of the streamed file", story.exchange)
-    for name in ("tenant_id", "type", "transfer_method"):
-        expect_equal(here.get(name), there.get(name), name, story.exchange)
+            got = list(as_object(node.outcome.get(name)))
+            expect_equal(got, list(as_object(story.end.get("outputs"))), f"names in {name} of end", story.exchange)
 
 
 # Two runs at once ----------------------------------------------------------------------------------------------------
@@ -742,101 +618,22 @@ def both_modes_describe_a_file_alike(target: Target) -> None:
 @check(Level.HOST, "FACTS 8")
 def runs_at_once_have_ids_of_their_own(target: Target) -> None:
     """Two runs at once share neither task, run nor file."""
-    story = _story(target)
+    story = shared_story(target)
     theirs = blocking(target).json_object()
     for name in ("task_id", "workflow_run_id"):
         got = story.told[0].envelope.get(name)
         expect(got != theirs.get(name), f"a {name} of its own", got, story.exchange)
-    made = set(map(str, _ids(list(files_within(theirs)))))
-    shared = made & {str(identity) for one in story.told for identity in _ids(list(files_within(one.data)))}
+    made = set(map(str, ids_of(list(files_within(theirs)))))
+    shared = made & {str(identity) for one in story.told for identity in ids_of(list(files_within(one.data)))}
     expect(not shared, "files of its own", sorted(shared), story.exchange)
 
 
 @check(Level.HOST, "FACTS 8")
 def each_frame_belongs_to_its_run(target: Target) -> None:
     """No frame of the stream speaks of the run that was asked for at the same time."""
-    story = _story(target)
+    story = shared_story(target)
     theirs = blocking(target).json_object()
     strange = {str(theirs.get(name)) for name in ("task_id", "workflow_run_id")}
     for one in story.told[1:]:
         told = [one.envelope.get("task_id"), one.envelope.get("workflow_run_id"), one.data.get("id")]
         expect(not strange.intersection(map(str, told)), "ids of this run", told, story.exchange)
-
-
-# Pings and arrival ---------------------------------------------------------------------------------------------------
-
-
-@check(Level.HOST, "FACTS 5.4")
-def pings_are_as_many_as_are_due(target: Target) -> None:
-    """A ping for each 10 s that the run's own elapsed_time has crossed, and none more."""
-    story = _story(target)
-    least, most = _pings_due(story, story.elapsed_s, story.elapsed_s)
-    expected = f"{least} to {most} pings in {story.elapsed_s:.1f} s"
-    expect(least <= len(story.pings) <= most, expected, f"{len(story.pings)} pings", story.exchange)
-
-
-def _pings_due(story: Story, from_s: float, to_s: float) -> tuple[int, int]:
-    """The least and the most pings that a host has sent some time between two moments of the run.
-
-    The most counts from where the host began to listen, which is before the first frame arrived.
-    """
-    early_s = _LISTENS_EARLIER_S + min(story.told[0].at_s, 2.0)
-    return max(0, math.floor((from_s - _PING_LATE_S) / _PING_EVERY_S)), math.floor((to_s + early_s) / _PING_EVERY_S)
-
-
-@check(Level.HOST, "FACTS 5.4")
-def pings_stand_where_they_are_due(target: Target) -> None:
-    """Before each event stand the pings that were due by then, going by the nodes' elapsed times."""
-    story = _story(target)
-    total_s, told_s, pings = story.elapsed_s, sum(node.elapsed_s for node in story.nodes), 0
-    idle_s, passed_s = max(total_s - told_s, 0.0), 0.0
-    for frame in story.stream.frames:
-        pings += frame.is_ping
-        if frame.event == "node_finished" and frame.data is not None:
-            passed_s += seconds(_object(frame.data.get("data")).get("elapsed_time"))
-        if frame.data is not None and frame.event != "workflow_finished":
-            least, most = _pings_due(story, passed_s, passed_s + idle_s)
-            expected = f"{least} to {most} pings before {frame.event} at {passed_s:.1f} s"
-            expect(least <= pings <= most, expected, f"{pings} pings", story.exchange, level=story.level)
-
-
-@check(Level.HOST, "FACTS 5.4", Power.FINITE_SPEED)
-def pings_arrive_when_they_are_due(target: Target) -> None:
-    """Pings arrive in time, at 10 s of the run and each 10 s after, as the wall goes."""
-    story = _story(target)
-    scale = _wall_over_elapsed(story)
-    first_s = story.told[0].at_s
-    for count, ping in enumerate(story.pings, start=1):
-        due_s = count * _PING_EVERY_S * scale
-        early_s, late_s = _LISTENS_EARLIER_S * scale + 0.2, _PING_LATE_S * scale + 0.5
-        expected = f"ping {count} at {due_s:.2f} s of the wall"
-        in_time = due_s - early_s <= ping.at_s <= first_s + due_s + late_s
-        expect(in_time, expected, f"{ping.at_s:.2f} s", story.exchange)
-
-
-def _wall_over_elapsed(story: Story) -> float:
-    """How fast the run's own seconds pass. Raises ``NotRun`` where it tells none."""
-    if not story.elapsed_s:
-        raise NotRun("the run tells no elapsed_time", story.exchange)
-    return story.exchange.seconds / story.elapsed_s
-
-
-@check(Level.HOST, "document line 19; FACTS 5.3", Power.FINITE_SPEED)
-def first_frame_comes_at_once(target: Target) -> None:
-    """The first event arrives when the run begins, and not when it has ended."""
-    story = _story(target)
-    first_s, whole_s = story.told[0].at_s, story.exchange.seconds
-    expect(first_s < whole_s / 2, f"before half of {whole_s:.1f} s", f"{first_s:.1f} s", story.exchange)
-
-
-@check(Level.HOST, "document line 19; FACTS 5.3 and 5.7", Power.FINITE_SPEED)
-def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
-    """The two frames of a node arrive as far apart as it took, scaled by the run's time on the wall."""
-    story = _story(target)
-    whole_s = story.exchange.seconds
-    for node in story.nodes:
-        due_s = node.elapsed_s * whole_s / (story.elapsed_s or math.inf)
-        if node.finished and due_s >= _TOLD_APART_S:
-            apart_s = node.finished.at_s - node.started.at_s
-            expected = f"frames of {node.outcome.get('node_type')} about {due_s:.2f} s apart"
-            expect(due_s / 2 <= apart_s <= due_s * 1.5 + 0.5, expected, f"{apart_s:.2f} s", story.exchange)

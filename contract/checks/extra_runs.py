@@ -1,4 +1,4 @@
-"""Runs side by side and one after the other: each is a run of its own, and none waits for another (FACTS 8)."""
+"""Runs side by side, one after the other and cut short: each is a run of its own (FACTS 7 and 8)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contract.check import Level, Power, Turn, check
-from contract.evidence import blocking, blocking_data, pair, told_stream
+from contract.evidence import STOPPED_MODEL, blocking, blocking_data, pair, stopped, told_stream
 from contract.exchange import Exchange
-from contract.failures import NotRun, expect
+from contract.failures import NotRun, expect, expect_equal
+from contract.form import form_field
 from contract.shape import files_within
 from contract.target import Stream, Target, is_accepted_run
 
 _SLOWER = 1.3
 _SLACK_S = 1.0
+_STOP_POLL_S = 1.0
+_STOP_SLACK_S = 0.2
 
 
 def _runs(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
@@ -64,6 +67,44 @@ def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
         due_s = elapsed_s * wall_per_s
         expected = f"the end within {due_s:.1f} s (x {_SLOWER:g} + {_SLACK_S:g} s)"
         expect(exchange.seconds <= due_s * _SLOWER + _SLACK_S, expected, f"{exchange.seconds:.1f} s", exchange)
+
+
+@check(Level.HOST, "FACTS 7: 1 s poll (captured on 0.6.4: stop_during_block)", Power.FINITE_SPEED)
+def run_does_not_outlive_its_stop(target: Target) -> None:
+    """A run that was told to stop does not go on to its own end for more than a second of its own time."""
+    found = stopped(target)
+    run, call = found.stream.exchange, found.call
+    if call is None:
+        raise found.trouble or NotRun("no frame of the stream named the task to stop", run)
+    end = (found.stream.events("workflow_finished") or [{}])[-1]
+    wall_per_s = run.seconds / _elapsed_s(end, run)
+    went_on_s = (run.sent_at + run.seconds - call.sent_at - call.seconds) / wall_per_s
+    due_s = _STOP_POLL_S + _STOP_SLACK_S / wall_per_s
+    in_time = end.get("status") == "stopped" or went_on_s <= due_s
+    expect(
+        in_time, f"stopped, or its own end within {due_s:.1f} s", f"{end.get('status')} after {went_on_s:.1f} s", run
+    )
+
+
+@check(Level.HOST, "FACTS 5.5")
+def model_comes_back_as_it_was_asked_for(target: Target) -> None:
+    """The stream of a run tells, at its start, the model that was asked for."""
+    form_field(target, "model_name")
+    found = stopped(target).stream
+    started = found.events("workflow_started")
+    if not started:
+        raise NotRun("the run that is to be stopped tells no workflow_started", found.exchange)
+    inputs = started[0].get("inputs")
+    told = inputs.get("model_name") if isinstance(inputs, dict) else inputs
+    expect_equal(told, STOPPED_MODEL, "model_name", found.exchange)
+
+
+@check(Level.HOST, "FACTS 1.8 (recorded: block_ok_doc_example, stream_ok_no_model)")
+def answers_of_runs_are_for_any(target: Target) -> None:
+    """Where no Origin asks, the answer of a run is for any, in both modes."""
+    both = pair(target)
+    for exchange in (both.blocking, both.stream.exchange):
+        expect_equal(exchange.header("Access-Control-Allow-Origin"), "*", "Access-Control-Allow-Origin", exchange)
 
 
 def _elapsed_s(data: Mapping[str, Any], exchange: Exchange) -> float:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 from contract.check import Level, Power, check
-from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url, told_stream
+from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
 from contract.exchange import Exchange, Request
 from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
 from contract.refusal import FILE_TYPE, NO_METHOD, Refusal, expect_refused, expect_refused_as, invalid, refusal
 from contract.shape import files_within
 from contract.signature import SignedUrl, parse_url
-from contract.story import story_of
+from contract.story import shared_story
 from contract.target import Target
 
 _REFUSED = refusal(403, "forbidden", "Invalid request.")
@@ -111,7 +111,7 @@ def key_does_no_harm_to_a_url(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.6")
 def every_url_of_a_stream_serves_one_picture(target: Target) -> None:
     """However often a stream signs a file, each of its URLs works, and serves the same bytes."""
-    story = story_of(told_stream(target))
+    story = shared_story(target)
     files = [file for one in story.told for file in files_within(one.data)]
     urls = {url: file.get("related_id") for file in files if (url := parse_url(str(file.get("url"))))}
     if not urls:
@@ -204,6 +204,12 @@ def changed_sign_is_403(target: Target) -> None:
     expect_refused(_tampered(target, sign=_other_digit(picture_url(target).sign)), _REFUSED)
 
 
+@check(Level.HOST, "FACTS 6.1 and 6.3")
+def sign_in_another_case_is_403(target: Target) -> None:
+    """Upper and lower case make a difference in sign."""
+    expect_refused(_tampered(target, sign=picture_url(target).sign.swapcase()), _REFUSED)
+
+
 @check(Level.HOST, "FACTS 6.3")
 def empty_sign_is_403(target: Target) -> None:
     """An empty sign is refused."""
@@ -262,7 +268,7 @@ def unsigned_text_as_timestamp_is_403(target: Target) -> None:
 def sign_of_another_file_is_403(target: Target) -> None:
     """A signature is good for its own file only: another id is refused, whether there is such a file or not."""
     expect_refused(_tampered(target, file_id=str(uuid.uuid4())), _REFUSED)
-    story = story_of(told_stream(target))
+    story = shared_story(target)
     file = next((file for one in story.told for file in files_within(one.data)), {})
     url = parse_url(str(file.get("url")))
     if url is not None and url.file_id != picture_url(target).file_id:

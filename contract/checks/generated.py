@@ -149,6 +149,10 @@ def _options(target: Target) -> tuple[str, ...]:
 
 def _generated(schema: dict[str, Any], mode: str, seed: int, count: int) -> list[Any]:
     """Bodies that schemathesis makes of ``schema``, right or wrong ones; with one seed always the same."""
+    return [case.body for case in _drawn(lambda: _cases(schema, mode), seed, count)]
+
+
+def _cases(schema: dict[str, Any], mode: str) -> Any:
     import schemathesis
 
     media = {"application/json": {"schema": schema}}
@@ -157,12 +161,16 @@ def _generated(schema: dict[str, Any], mode: str, seed: int, count: int) -> list
     # Not by the schemathesis.toml of whoever runs this; and a greater codec's characters take a second to count.
     config = schemathesis.Config.from_dict({"generation": {"codec": "ascii"}})
     operation = schemathesis.openapi.from_dict(document, config=config)[RUN_PATH]["POST"]
-    strategy = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
-    return [case.body for case in _drawn(strategy, seed, count)]
+    return operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
 
 
-def _drawn(strategy: Any, seed: int, count: int) -> list[Any]:
-    """Values of ``strategy``; one caller at a time, because Hypothesis has another home for its notes meanwhile."""
+def _drawn(strategy: Callable[[], Any], seed: int, count: int) -> list[Any]:
+    """Values of ``strategy()``; one caller at a time, because Hypothesis has another home for its notes meanwhile."""
+    with _DRAWING, _other_home():
+        return _draw(strategy(), seed, count)
+
+
+def _draw(strategy: Any, seed: int, count: int) -> list[Any]:
     import hypothesis
 
     drawn: list[Any] = []
@@ -179,8 +187,7 @@ def _drawn(strategy: Any, seed: int, count: int) -> list[Any]:
     def draw(value: Any) -> None:
         drawn.append(value)
 
-    with _DRAWING, _other_home():
-        draw()
+    draw()
     return drawn
 
 
@@ -193,7 +200,7 @@ def _other_home() -> Iterator[None]:
     from hypothesis import configuration
 
     home = configuration.storage_directory(intent_to_write=False).home_directory
-    with tempfile.TemporaryDirectory(prefix="contract-") as folder:
+    with tempfile.TemporaryDirectory(prefix="contract-", ignore_cleanup_errors=True) as folder:
         configuration.set_hypothesis_home_dir(folder)
         try:
             yield
@@ -268,19 +275,23 @@ def keys_like_the_right_one_are_refused(target: Target) -> None:
 
 
 def _wrong_keys(target: Target) -> list[str]:
+    key = target.lent.api_key
+    made = _drawn(lambda: _edits(key), target.lent.seed, WRONG_KEYS)
+    return [edited for edited in dict.fromkeys(made) if edited and edited != key]
+
+
+def _edits(key: str) -> Any:
     from hypothesis import strategies
 
-    key = target.lent.api_key
     place = strategies.integers(0, max(len(key) - 1, 0))
     letter = strategies.sampled_from("ABCxyz019_-.")
-    edits = strategies.one_of(
+    return strategies.one_of(
         strategies.builds(lambda at, new: key[:at] + new + key[at + 1 :], place, letter),
         strategies.builds(lambda at: key[:at] + key[at + 1 :], place),
         strategies.builds(lambda new: key + new, letter),
         strategies.just(key.swapcase()),
         strategies.just(key[:-1]),
     )
-    return [made for made in dict.fromkeys(_drawn(edits, target.lent.seed, WRONG_KEYS)) if made and made != key]
 
 
 @check(Level.HOST, "overlay: RunRequest", Power.FREE_RUNS, turn=Turn.GENERATED_RUNS, slow=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from contract.evidence import Pair
 from contract.exchange import Chunk, Exchange, Request
 from contract.http import HttpTransport
 from contract.sse import split_frames
-from contract.target import Lent, Stream, Target, file_urls, may_run
+from contract.target import Lent, Target, file_urls, may_run
 
 SECRET = "the fake signs with this"
 SPEED = 10.0
@@ -239,11 +239,3 @@ def drawn(width: int, height: int, kind: str = "PNG", colour: str | None = None)
     out = io.BytesIO()
     image.convert("RGB").save(out, kind)
     return out.getvalue()
-
-
-def told_stream(good: Good) -> Stream:
-    return Stream.of(good.stream)
-
-
-def keys(value: Mapping[str, Any]) -> list[str]:
-    return list(value)

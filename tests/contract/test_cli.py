@@ -176,7 +176,7 @@ def test_own_trouble_is_one_line(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge_by(monkeypatch, samples.HOLDING)
-    monkeypatch.setattr(contract.cli, "verdicts", lambda: 1 / 0)
+    monkeypatch.setattr(contract.cli, "cost", lambda *_: 1 / 0)
     assert run(good_host) == 2
     assert capsys.readouterr().err == "Error: contract stumbled: ZeroDivisionError: division by zero\n"
 

@@ -9,6 +9,7 @@ import pytest
 
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
+from tests.mutants import table
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.judging import Fate, failures_of, judge_mutant, own_checks
 from tests.mutants.mutant import Mutant
@@ -54,3 +55,11 @@ def test_untouched_host_passes() -> None:
     """What kills mutants lets the host live that nothing was done to."""
     host = Mutant("untouched", "untouched", "Nothing.", (), untouched)
     assert [result.reason for result in failures_of(host, own_checks())] == []
+
+
+def test_table_has_every_mutant() -> None:
+    """docs/mutants.md is written anew when the catalogue changes, and tells of none that got away."""
+    told = table.rows()
+    assert list(told) == sorted(told, key=list(MUTANTS).index)
+    assert set(told) == set(MUTANTS)
+    assert [name for name, (ours, _) in told.items() if ours not in CHECKS] == []

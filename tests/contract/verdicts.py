@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import contract.checks
@@ -18,7 +18,7 @@ from contract.offline import OfflineResult, judge_recordings, lent_by, load_keys
 from contract.recorded import load_exchanges
 from contract.runner import Outcome, run_checks
 from contract.target import Lent, Target
-from contract.verdicts import FAKE_ONLY, VERDICTS, Seen, verdicts
+from contract.verdicts import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Seen, verdicts
 from tests.serving import ROOT, running_server
 
 assert contract.checks
@@ -57,16 +57,17 @@ def on_the_fake(checks: Iterable[Check]) -> set[str]:
     return {result.check.name for result in results if result.outcome is Outcome.HELD}
 
 
-def seen_offline(result: OfflineResult) -> Seen:
-    days = {name: exchange.sent_at for name, exchange in load_exchanges(RECORDING / "exchanges.jsonl")}
-    day = datetime.datetime.fromtimestamp(days[result.exchanges[0]], datetime.UTC).date()
-    return Seen(VERSION, day, ", ".join(result.exchanges))
+def seen_offline(result: OfflineResult, sent_at: Mapping[str, float]) -> Seen:
+    day = datetime.datetime.fromtimestamp(sent_at[result.exchanges[0]], datetime.UTC).date()
+    whole = len(result.exchanges) == len(sent_at)
+    return Seen(VERSION, day, EVERY_EXCHANGE if whole else ", ".join(result.exchanges))
 
 
 def seen() -> dict[str, Seen]:
     """The verdict on every check that holds somewhere."""
+    sent_at = {name: exchange.sent_at for name, exchange in load_exchanges(RECORDING / "exchanges.jsonl")}
     found = {
-        one.result.check.name: seen_offline(one)
+        one.result.check.name: seen_offline(one, sent_at)
         for one in offline()
         if one.result.outcome is Outcome.HELD and one.exchanges
     }

@@ -60,13 +60,11 @@ def judge_mutant(mutant: Mutant) -> Judgement:
     failed = failures_of(mutant, own_checks())
     if not failed and (mutant in UNTOUCHED or any(map(mutant.may_be_killed_by, _names(generated_checks())))):
         failed = failures_of(mutant, generated_checks())
-    killers = [
-        result.check.name
-        for result in failed
-        if result.outcome is Outcome.BROKEN and mutant.may_be_killed_by(result.check.name)
-    ]
+    broken = [result for result in failed if result.outcome is Outcome.BROKEN]
+    killers = [result.check.name for result in broken if mutant.may_be_killed_by(result.check.name)]
     others = [_shown(result) for result in failed if result.check.name not in killers]
-    fate = Fate.KILLED if killers else Fate.WRONG_REASON if others else Fate.SURVIVED
+    too_harsh = mutant.strict and any(result.fails() for result in broken)
+    fate = Fate.SURVIVED if not failed else Fate.WRONG_REASON if too_harsh or not killers else Fate.KILLED
     seconds = time.monotonic() - began
     return Judgement(mutant.name, mutant.area, mutant.breaks, fate, tuple(killers), tuple(others), seconds)
 

@@ -42,7 +42,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="GLOB", help="only mutants of such names")
     parser.add_argument("--json", type=Path, metavar="F", help="write every judgement as JSON")
     parser.add_argument("--processes", type=int, default=_PROCESSES, metavar="N")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.only and not any(_fits(name, arguments.only) for name in MUTANTS):
+        parser.error(f"no mutant is called {', '.join(arguments.only)}")
+    return arguments
 
 
 def _fits(name: str, globs: Sequence[str]) -> bool:

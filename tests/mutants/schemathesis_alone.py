@@ -13,7 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -22,9 +22,9 @@ from pathlib import Path
 from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.breaking import Wrap
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.judging import judge_mutant
+from tests.mutants.run import judge_all
 from tests.mutants.serving import serving, untouched
-from tests.mutants.table import PATH, Row, written
+from tests.mutants.table import PATH, Row, schemathesis_score, written
 from wire import spec
 
 _OPERATIONS = r"^/(files/tools|v1/(workflows|parameters|info|meta|$))"
@@ -34,25 +34,32 @@ _PROCESSES = 2
 _HOST_VERSION = "0.6.4"
 _OPTIONS = (
     *("--phases", "coverage,fuzzing", "--checks", "all", "--mode", "all", "--max-examples", "10", "--seed", "1"),
-    *("--no-shrink", "--generation-database", "none", "--request-timeout", "5", "--suppress-health-check", "all"),
-    *("--include-path-regex", _OPERATIONS, "--header", f"Authorization: Bearer {DEFAULT_API_KEY}", "--report", "json"),
+    *("--no-shrink", "--continue-on-failure", "--generation-database", "none", "--suppress-health-check", "all"),
+    *("--request-timeout", "5", "--report", "json", "--header", f"Authorization: Bearer {DEFAULT_API_KEY}"),
+    *("--include-path-regex", _OPERATIONS),
 )
 
 
 def main() -> int:
     """Judge every mutant by both and write the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        _prepare(Path(folder))
-        with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
-            rows = list(_told(pool.map(partial(_judged, folder=Path(folder)), MUTANTS)))
+    alone = dict(judge_all_alone(list(MUTANTS)))
+    rows = [
+        Row(judged.area, judged.name, judged.breaks, ", ".join(judged.killers[:1]), ", ".join(alone[judged.name]))
+        for judged in judge_all(list(MUTANTS))
+    ]
     PATH.write_text(written(rows), encoding="utf-8")
+    print(schemathesis_score())
     return 0
 
 
-def _told(rows: Iterator[Row]) -> Iterator[Row]:
-    for row in rows:
-        print(f"{row.name:<44} {row.ours or '-':<48} {row.alone or '-'}", flush=True)
-        yield row
+def judge_all_alone(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+    """What schemathesis finds wrong with each mutant, in order, as soon as it is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        _prepare(Path(folder))
+        with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
+            for name, found in zip(names, pool.map(partial(_judge, folder=Path(folder)), names), strict=True):
+                print(f"{name:<44} {', '.join(found) or 'nothing found'}", flush=True)
+                yield name, found
 
 
 def _prepare(folder: Path) -> None:
@@ -62,11 +69,8 @@ def _prepare(folder: Path) -> None:
     _run(untouched, folder, "untouched", "--baseline-update")
 
 
-def _judged(name: str, folder: Path) -> Row:
-    mutant = MUTANTS[name]
-    ours = judge_mutant(mutant)
-    alone = _run(mutant.wrap, folder, name, "--max-failures", "1")
-    return Row(mutant.area, name, mutant.breaks, ", ".join(ours.killers[:1]), ", ".join(alone))
+def _judge(name: str, folder: Path) -> list[str]:
+    return _run(MUTANTS[name].wrap, folder, name, "--max-failures", "1")
 
 
 def _run(wrap: Wrap, folder: Path, name: str, *options: str) -> list[str]:

@@ -54,14 +54,14 @@ _of(
     _PARAMETERS,
     "parameters_without_prompt",
     "The app's form has no prompt.",
-    "form_*prompt*",
+    "form_has_the_documented_inputs",
     _without_variable("prompt"),
 )
 _of(
     _PARAMETERS,
     "parameters_without_model",
     "The app's form has no model_name.",
-    "form_*model*",
+    "form_has_the_documented_inputs",
     _without_variable("model_name"),
 )
 _of(

@@ -550,6 +550,13 @@ _event(
     drop("data.inputs.model_name"),
 )
 _event(
+    "inputs_model_lost",
+    "No run tells the model that it was asked for.",
+    "model_comes_back_as_it_was_asked_for",
+    _START,
+    put("data.inputs.model_name", ""),
+)
+_event(
     "inputs_without_sys_files",
     "workflow_started's inputs have no sys.files.",
     "inputs_tell_of_no_files",
@@ -822,7 +829,7 @@ _event(
 _event(
     "stream_urls_unsigned",
     "URLs in streams are not signed.",
-    "*url*",
+    "streamed_urls_have_the_documents_form",
     "*",
     _with_url(lambda url: url.partition("?")[0]),
 )

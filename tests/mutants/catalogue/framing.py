@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.mutants.breaking import CutOffError, Frames, Heard, Said, Telling, answering
+from tests.mutants.breaking import CutOffError, Frames, Heard, Said, Telling, answering, chained
 from tests.mutants.edits import event_of, retold
 from tests.mutants.mutant import RHYTHM, Area
 
@@ -241,6 +241,21 @@ _frames(
     _each(lambda frame: frame if _is_ping(frame) else f"data: {event_of(frame)}\n\n".encode()),
 )
 
+
+def _unescaped(frame: bytes) -> bytes:
+    said = event_of(frame)
+    return frame if said is None else b"data: " + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
+
+
+def _compact(frame: bytes) -> bytes:
+    said = event_of(frame)
+    return frame if said is None else b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n"
+
+
+_STYLE = "stream_json_is_written_in_the_hosts_style"
+_frames("stream_json_unescaped", "Chinese in a stream is not escaped.", _STYLE, _each(_unescaped))
+_frames("stream_json_compact", "The JSON of a stream has no blanks.", _STYLE, _each(_compact))
+
 # The head -------------------------------------------------------------------------------------------------------------
 
 
@@ -279,6 +294,13 @@ _head(
 )
 _head(
     "stream_answered_in_one", "A streaming request is answered as a blocking one.", "stream_is_an_event_stream", _in_one
+)
+
+_head(
+    "stream_cors_missing",
+    "Streams may not be read by pages of other origins.",
+    "answers_of_runs_are_for_any",
+    lambda said: said.without_header("Access-Control-Allow-Origin"),
 )
 
 # In time --------------------------------------------------------------------------------------------------------------
@@ -401,3 +423,16 @@ _frames(
 )
 _frames("ping_first", "The stream begins with a ping.", "pings_stand_where_they_are_due", _before(b"event: ping\n\n"))
 _frames("ping_last", "The stream ends with a ping.", "stream_ends_with_its_last_event", _after(b"event: ping\n\n"))
+
+
+def _of_0_6_3(_: Heard, said: Said) -> Said:
+    return said.with_header("X-Version", "0.6.3").with_body(said.body.replace(b"0.6.4", b"0.6.3"))
+
+
+AREA.add(
+    "ping_of_0_6_3",
+    "Pings are as in 0.6.3, and the host says that it is one.",
+    "pings_are_a_bare_event_name",
+    chained(retold(_pings(b"data: ping\n\n")), answering(lambda: _of_0_6_3, streams=True)),
+    strict=True,
+)

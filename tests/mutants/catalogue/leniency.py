@@ -302,7 +302,7 @@ _lenient(
 _lenient(
     "model_number_accepted",
     "The model may be a number.",
-    "*model*string*",
+    "number_as_model_is_no_string",
     lambda heard: (
         _has_inputs(heard) and isinstance(_input(heard, "model_name"), int) and bool(_input(heard, "model_name"))
     ),
@@ -436,4 +436,11 @@ AREA.add(
     "A refused streaming request gets an SSE error and 200.",
     "refused_stream_*is_plain_json",
     changed_answers(_as_event),
+)
+_lenient(
+    "mode_left_out_streams",
+    "A run without response_mode is answered as a stream.",
+    "mode_may_be_left_out",
+    lambda heard: bool(heard.fields) and "response_mode" not in heard.fields,
+    _but(response_mode="streaming"),
 )

@@ -208,7 +208,7 @@ _each(
 _each(
     "refusals_compact",
     "The JSON of refusals has no blanks.",
-    "errors*",
+    "errors_are_written_with_blanks",
     lambda said: said.with_body(json.dumps(said.json, separators=(",", ":")).encode() + b"\n"),
 )
 _each(
@@ -231,4 +231,10 @@ _each(
     "Whatever is refused is refused with 500.",
     "missing_authorization_is_401 missing_user_is_400",
     _status(500),
+)
+_each(
+    "refusals_unescaped",
+    "Chinese in refusals is not escaped.",
+    "errors_escape_chinese",
+    lambda said: said.with_body(json.dumps(said.json, ensure_ascii=False).encode() + b"\n"),
 )

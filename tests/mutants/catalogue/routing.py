@@ -51,7 +51,7 @@ _heard(
 _heard(
     "double_slash_accepted",
     "Two slashes in the path are as good as one.",
-    "*slash*",
+    "doubled_slash_redirects_to_the_run_path",
     lambda heard: replace(heard, path=heard.path.replace("//", "/")),
 )
 
@@ -215,9 +215,16 @@ _said(
     lambda said: said.with_header("Access-Control-Allow-Credentials", "true"),
 )
 _said(
+    "cors_missing_on_runs",
+    "Successful blocking runs may not be read by pages of other origins.",
+    "answers_of_runs_are_for_any",
+    lambda heard, said: heard.is_run and said.status == 200,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
     "cors_missing_on_files",
     "Pictures may not be read by pages of other origins.",
-    "*origin*",
+    "picture_is_for_any refused_file_echoes_the_origin",
     lambda heard, said: heard.is_file,
     lambda said: said.without_header(_ORIGIN),
 )

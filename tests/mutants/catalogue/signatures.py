@@ -427,5 +427,10 @@ def _needs_key() -> Hearing:
     return lambda heard: _with(heard, sign=_BAD) if heard.is_file and heard.header("authorization") is None else heard
 
 
+def _as_get(heard: Heard) -> Heard:
+    return replace(heard, method="GET") if heard.is_file and heard.method in ("POST", "PUT", "DELETE") else heard
+
+
 AREA.add("url_works_once", "A URL works once.", "url_serves_the_same_bytes_again", answering(_once))
 AREA.add("url_needs_key", "A URL works with a key only.", "url_serves_the_picture_without_a_key", hearing(_needs_key))
+AREA.add("url_takes_post", "A picture can be posted to.", "file_url_is_read_only", hearing(lambda: _as_get))

@@ -71,7 +71,7 @@ def _node_finishes() -> Callable[[Event], Iterable[Event]]:
 _in_time(
     "stop_ignored",
     "A stop is answered and has no effect.",
-    "stopped_run_ends_as_stopped stop_takes_effect_within_a_second",
+    "run_does_not_outlive_its_stop stopped_run_ends_as_stopped stop_takes_effect_within_a_second",
     hearing(lambda: lambda heard: replace(heard, path=_NO_TASK) if _is_stop(heard) else heard),
 )
 _in_time(
@@ -104,14 +104,19 @@ _in_time(
     "stopped_run_has_no_outputs",
     _stopped(put("data.outputs", {"files": []})),
 )
-_in_time("stop_steps_lost", "A stopped run counts no step.", "*stop*step*", _stopped(put("data.total_steps", 0)))
+_in_time(
+    "stop_steps_lost",
+    "A stopped run counts no step.",
+    "stopped_run_counts_the_interrupted_node",
+    _stopped(put("data.total_steps", 0)),
+)
 _in_time(
     "stop_finishes_node",
     "The running node of a stopped run finishes.",
     "interrupted_node_never_finishes",
     told_by(_node_finishes),
 )
-_in_time("stop_by_any_user", "Any user may stop a run.", "*stop*user*", hearing(_any_user))
+_in_time("stop_by_any_user", "Any user may stop a run.", "stop_by_another_user_stops_nothing", hearing(_any_user))
 AREA.add("stop_is_404", "A stop is not known.", "stop_of_*_succeeds", _said(lambda said: replace(said, status=404)))
 AREA.add(
     "stop_is_204",
@@ -134,7 +139,7 @@ AREA.add(
 AREA.add(
     "stop_without_newline",
     "A stop's answer ends without the newline.",
-    "*newline*",
+    "stop_answer_is_written_as_errors_are",
     _said(lambda said: said.with_body(said.body.rstrip())),
 )
 AREA.add(
@@ -164,6 +169,14 @@ AREA.add(
     hearing(
         lambda: lambda heard: _with_key(heard) if _is_stop(heard) and heard.header("authorization") is None else heard
     ),
+)
+AREA.add(
+    "stop_error_of_later_versions",
+    "A stopped run says that it was stopped by its user, as later versions do.",
+    "stopped_run_says_so_in_its_error",
+    _stopped(put("data.error", "Stopped by user.")),
+    speed=RHYTHM,
+    strict=True,
 )
 
 

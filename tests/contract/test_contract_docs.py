@@ -1,0 +1,43 @@
+"""docs/contract.md says what is true: every option is in it, its commands and its program run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+import click
+import pytest
+
+from contract.cli import exit_code, run
+from tests.serving import ROOT, running_server
+
+PAGE = (ROOT / "docs/contract.md").read_text()
+OPTIONS = [parameter for parameter in run.params if isinstance(parameter, click.Option)]
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(option.opts[0]))
+def test_every_option_is_told(option: click.Option) -> None:
+    assert re.search(rf"`{option.opts[0]}\b", PAGE)
+
+
+def block(after: str, language: str) -> str:
+    match = re.search(rf"```{language}\n(.*?)```", PAGE[PAGE.index(after) :], re.DOTALL)
+    assert match is not None
+    return match[1]
+
+
+def test_first_command_holds_on_the_fake(capsys: pytest.CaptureFixture[str]) -> None:
+    program, *arguments = shlex.split(block("# Does a host", "sh"))
+    assert program == "contract"
+    with running_server("--speed", "instant") as server:
+        arguments = [server.url if argument.startswith("http:") else argument for argument in arguments]
+        assert exit_code([*arguments, "--only", "*_is_405"]) == 0
+    assert "The contract holds." in capsys.readouterr().out
+
+
+def test_program_judges_the_recorded_host() -> None:
+    command = [sys.executable, "-c", block("## Verdicts", "python")]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "held missing_prompt_is_400" in ended.stdout

@@ -1,0 +1,99 @@
+"""What a run will cost is said beforehand, and is never more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+import contract.checks
+from contract.check import CHECKS, Check, Level, Power, costs
+from contract.http import HttpTransport
+from contract.plan import UnknownCheckError, cost, select
+from contract.runner import judge, run_checks
+from contract.target import Lent, Target
+from tests.contract import samples
+from tests.contract.verdicts import APP_KEYS, SECRET, lend_everything
+from tests.serving import RunningServer, running_server
+
+assert contract.checks
+
+KEY = "app-SampleKey0123456789abcde"
+BUDGETED = replace(lend_everything(KEY), free_runs=False)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[RunningServer]:
+    apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
+    with running_server("--speed=instant", f"--secret-key={SECRET}", *apps) as server:
+        yield server
+
+
+def test_no_check_alone_costs_more_than_was_said(fake: RunningServer) -> None:
+    transport = HttpTransport(fake.url)
+    lent = replace(BUDGETED, api_key=fake.api_key)
+    beyond = {}
+    for check in CHECKS.values():
+        if not check.slow:
+            target = Target(transport, lent)
+            judge(check, target)
+            if target.accepted_runs > cost([check], lent):
+                beyond[check.name] = target.accepted_runs
+    transport.close()
+    assert beyond == {}
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_budget_is_kept_to(limit: int, fake: RunningServer) -> None:
+    transport = HttpTransport(fake.url)
+    target = Target(transport, replace(BUDGETED, api_key=fake.api_key, max_runs=limit))
+    run_checks(target, [check for check in CHECKS.values() if not check.slow])
+    transport.close()
+    assert target.accepted_runs <= limit
+
+
+def test_everything_costs_six_pictures_and_less_without_all_models() -> None:
+    assert cost(CHECKS.values(), BUDGETED) == 6
+    assert cost(CHECKS.values(), Lent(KEY)) == 4
+    assert cost(CHECKS.values(), Lent(KEY, max_runs=2)) == 2
+
+
+@costs(3)
+def three(target: Target) -> None:
+    """Asks for three."""
+
+
+def through_another(target: Target) -> None:
+    """Reaches it by way of another function."""
+    [three(each) for each in (target,)]
+
+
+def finite(target: Target) -> None:
+    """Needs a power that only the shared stream shows."""
+
+
+def test_cost_is_what_is_reached_and_counted_once() -> None:
+    reached = [samples.check(three), samples.check(through_another)]
+    assert cost(reached[:1], Lent(KEY)) == cost(reached, Lent(KEY)) == 3
+    assert cost([samples.check(finite, Level.HOST, Power.FINITE_SPEED)], Lent(KEY)) == 2
+    assert cost([samples.check(three, Level.HOST, Power.ALL_MODELS)], Lent(KEY)) == 0
+
+
+def names(checks: list[Check]) -> list[str]:
+    return [check.name for check in checks]
+
+
+def test_names_and_globs_select() -> None:
+    ends = samples.EVERY_END
+    assert names(select(ends)) == list(ends)
+    assert names(select(ends, ["answer_*"])) == ["answer_is_200", "answer_is_json"]
+    assert names(select(ends, ["answer_*", "check_stumbles"], ["*_json"])) == ["answer_is_200", "check_stumbles"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"), [("answer_is_20", "did you mean 'answer_is_200'"), ("zzz*", "`contract list`")]
+)
+def test_unknown_name_is_refused(pattern: str, told: str) -> None:
+    with pytest.raises(UnknownCheckError, match=told):
+        select(samples.EVERY_END, [pattern])

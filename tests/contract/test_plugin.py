@@ -1,0 +1,104 @@
+"""The pytest plugin: each check a test, judged against a host of the tests' own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+import contract.check
+from tests.contract import samples
+from tests.contract.hosts import answer, host, refused_address, saying
+from tests.contract.samples import KEY
+from tests.serving import ROOT
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def _checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract.check, "CHECKS", samples.EVERY_END)
+    monkeypatch.delenv("CONTRACT_API_KEY", raising=False)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    with host(saying(answer(b"{}", "200 OK", "text/html"))) as url:
+        yield url
+
+
+def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-rA", *arguments)
+
+
+def test_each_check_is_a_test_and_ends_as_its_verdict(pytester: pytest.Pytester, page: str) -> None:
+    ended = run(pytester, "--contract-url", page, "--contract-key", KEY)
+    ended.assert_outcomes(passed=1, failed=3, skipped=1, xfailed=1)
+    ended.stdout.fnmatch_lines_random(
+        [
+            "PASSED contract::answer_is_200",
+            "FAILED contract::answer_is_json*",
+            "SKIPPED *needs its SECRET_KEY*",
+            "XFAIL contract::host_is_of_today*version difference*",
+            "FAILED contract::nothing_is_there_to_judge*",
+        ]
+    )
+
+
+def test_failure_is_the_explanation_alone(pytester: pytest.Pytester, page: str) -> None:
+    ended = run(pytester, "--contract-url", page, "--contract-key", KEY, "-k", "answer_is_json")
+    ended.assert_outcomes(failed=1, deselected=5)
+    ended.stdout.fnmatch_lines(["expected: JSON", "got:      text/html", "written:  FACTS 0 (host)", "GET /v1/ → 200"])
+    ended.stdout.no_fnmatch_line("*Traceback*")
+    ended.stdout.no_fnmatch_line(f"*{KEY}*")
+
+
+def test_secret_and_app_keys_lend_powers(pytester: pytest.Pytester, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTRACT_API_KEY", KEY)
+    lent = ["--contract-secret", "s3cret", "--contract-app", "k=chat"]
+    run(pytester, "--contract-url", f"{page}/v1", *lent, "-k", "secret_is_good").assert_outcomes(passed=1, deselected=5)
+
+
+def test_own_tests_run_beside_it_and_the_marker_tells_them_apart(pytester: pytest.Pytester, page: str) -> None:
+    pytester.makepyfile("def test_of_mine(): pass")
+    lent = ["--contract-url", page, "--contract-key", KEY, "--strict-markers"]
+    run(pytester, *lent, "-m", "not contract").assert_outcomes(passed=1, deselected=6)
+    run(pytester, *lent, "-m", "contract").assert_outcomes(passed=1, failed=3, skipped=1, xfailed=1, deselected=1)
+
+
+def test_without_an_address_it_does_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_of_mine(): pass")
+    run(pytester).assert_outcomes(passed=1)
+
+
+def test_without_an_address_it_imports_nothing_heavy() -> None:
+    heavy = {"click", "httpcore", "rich", "jinja2", "schemathesis", "hypothesis", "contract.runner", "contract.checks"}
+    program = "import sys, pytest; before = set(sys.modules); import contract.plugin; "
+    program += f"print((set(sys.modules) - before) & {heavy})"
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ((), "needs --contract-key"),
+        (("--contract-key", KEY, "--contract-app", "k=magic"), "KEY=KIND"),
+        (("--contract-key", KEY, "-n", "2"), "--dist loadgroup"),
+    ],
+)
+def test_bad_options_are_told_before_anything_is_asked(
+    arguments: tuple[str, ...], told: str, pytester: pytest.Pytester
+) -> None:
+    ended = run(pytester, "--contract-url", refused_address(), *arguments)
+    assert ended.ret is pytest.ExitCode.USAGE_ERROR
+    ended.stderr.fnmatch_lines([f"*{told}*"])
+
+
+def test_host_that_is_not_there_fails_each(pytester: pytest.Pytester) -> None:
+    ended = run(pytester, "--contract-url", refused_address(), "--contract-key", KEY)
+    ended.assert_outcomes(failed=6)
+    ended.stdout.fnmatch_lines(["*could not be judged: no connection*"])
