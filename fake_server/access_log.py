@@ -13,6 +13,10 @@ access_log = logging.getLogger("fake_server.access")
 _SIGNATURE = re.compile(rb"((?:^|&)(?:sign|nonce)=)[^&]*")
 
 
+_CLIENT_LEFT = 499
+"""nginx's own number for a client that left before it was answered."""
+
+
 class AccessLog:
     """Writes the line when the answer has been sent, or when the client has left."""
 
@@ -24,7 +28,7 @@ class AccessLog:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        seen = {"status": 0, "bytes": 0}
+        seen = {"status": _CLIENT_LEFT, "bytes": 0}
 
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -20,7 +20,7 @@ from fake_server.edge.routing import Match, OtherMethod, Redirect, Router, Unkno
 from fake_server.errors import HostError
 from fake_server.operations import HANDLERS, Call, Handler, Host, refuse
 from fake_server.settings import Settings
-from fake_server.signing import FileSigner
+from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation, load_host
 from fake_server.store import Store
 from wire.spec import SpecError, bundled
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         apps=load_apps(settings.api_keys, settings.apps, settings.workflow, spec.inputs),
         clock=clock or Clock(),
         draws=DrawSource(settings.seed),
-        signer=FileSigner(settings.secret_key, spec.limits.url_lifetime_s),
+        signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
         store=Store(),
         headers=HostHeaders(spec),
     )
@@ -78,9 +78,8 @@ class FakeServer:
             await self._app(scope, receive, send)
 
     def end_runs(self) -> None:
-        """End every run that is being played: the server is going down."""
-        for playback in list(self.host.playing):
-            playback.abandon()
+        """End every run that is being played, and any that still begins: the server is going down."""
+        self.host.store.end_tasks()
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _joined(scope["headers"])
@@ -134,11 +133,10 @@ class FakeServer:
 
 def _joined(pairs: RawHeaders) -> dict[bytes, bytes]:
     """The headers as gunicorn hands them on: lines of one name joined with a comma, but the last Content-Type alone."""
-    headers = dict(pairs)
-    if len(headers) == len(pairs):
-        return headers
-    for name in headers.keys() - {b"content-type"}:
-        headers[name] = b",".join(value for other, value in pairs if other == name)
+    headers: dict[bytes, bytes] = {}
+    for name, value in pairs:
+        known = None if name == b"content-type" else headers.get(name)
+        headers[name] = value if known is None else b"%b,%b" % (known, value)
     return headers
 
 

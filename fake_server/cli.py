@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
@@ -34,13 +35,25 @@ _FILE = click.Path(path_type=Path)
 _NUMBERS: Mapping[str, tuple[type, ...]] = {"port": (int,), "seed": (int,), "speed": (int, float)}
 """The settings that may be numbers in TOML."""
 
+_FILE_URL = re.compile(r"(?:https?://[^/]+)?/files/tools/([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\.[^/]+")
 _Command = Callable[..., Any]
 
 
 def main() -> None:
     """Run the command line."""
     _read_dotenv(Path(".env"))
+    _warn_of_unknown_variables()
     cli(prog_name="fake-server")
+
+
+def _warn_of_unknown_variables() -> None:
+    """A misspelt variable would otherwise be a setting that silently is not set."""
+    known = {str(option.envvar) for command in cli.commands.values() for option in command.params if option.envvar}
+    for name in sorted(os.environ):
+        if name.startswith(_PREFIX) and name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            click.echo(f"Warning: {name} is no setting{hint}", err=True)
 
 
 def _read_dotenv(path: Path) -> None:
@@ -223,14 +236,11 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
 
 def _file_id(url: str) -> tuple[str, str]:
     """The id of the file that ``url`` names, and the URL without its query."""
-    import uuid
-
-    try:
-        name = urlsplit(url).path.rpartition("/files/tools/")[2]
-        file_id = str(uuid.UUID(name.partition(".")[0]))
-    except ValueError:
+    shown = url.partition("#")[0].partition("?")[0]
+    match = _FILE_URL.fullmatch(shown)
+    if match is None:
         _fail(f"{url!r} names no file; it has to look like /files/tools/<uuid>.png")
-    return file_id, url.partition("?")[0]
+    return match[1].lower(), shown
 
 
 def _checked(secret_key: str) -> str:

@@ -44,7 +44,6 @@ class Clock:
             self._frozen = (at, self._frozen[1])
         else:
             self._wall_shift_s = at - self._wall()
-        self._moved()
 
     def advance(self, seconds: float) -> None:
         """Move on by ``seconds``, which releases whatever waited for that time. Raises ``ValueError`` if negative."""

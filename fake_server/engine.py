@@ -14,15 +14,13 @@ is stopped never finishes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fake_server.draw import Draw
 from fake_server.events import Event, NodeFinished, NodeStarted, Ping, Values, WorkflowFinished, WorkflowStarted
 from fake_server.spec import Limits, PingRule
 from fake_server.workflow.graph import Node, Workflow
-from fake_server.workflow.load import NODE_TYPES
-from fake_server.workflow.nodes import NodeCall, NodeOutcome, run_node
+from fake_server.workflow.nodes import NODE_TYPES, NodeCall, NodeOutcome, run_node, tool_icon
 from fake_server.workflow.template import VariablePool
 
 GAP_S = 0.008
@@ -33,17 +31,12 @@ STOPPED = "Workflow stopped."
 Timeline = tuple[tuple[float, Event], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
-    """What to run: the cleaned inputs (``sys.files`` last) of a workflow."""
+def plan(workflow: Workflow, inputs: Values, draw: Draw, ping: PingRule, limits: Limits) -> Timeline:
+    """The timeline of a run of ``workflow``, ended by the host's own limit if it would take longer.
 
-    workflow: Workflow
-    inputs: Values
-
-
-def plan(run: RunPlan, draw: Draw, ping: PingRule, limits: Limits) -> Timeline:
-    """The timeline of ``run``, ended by the host's own limit if it would take longer."""
-    walk = _Walk(run, draw, limits)
+    ``inputs`` are the cleaned start variables, ``sys.files`` last.
+    """
+    walk = _Walk(workflow, inputs, draw, limits)
     walk.run()
     timeline = walk.timeline
     ended_s = timeline[-1][0]
@@ -84,12 +77,13 @@ def _tokens(event: NodeFinished) -> int:
 class _Walk:
     """One walk through a graph: keeps the time, the values so far and the timeline."""
 
-    def __init__(self, run: RunPlan, draw: Draw, limits: Limits) -> None:
-        self._run = run
+    def __init__(self, workflow: Workflow, inputs: Values, draw: Draw, limits: Limits) -> None:
+        self._workflow = workflow
+        self._inputs = inputs
         self._draw = draw
         self._limits = limits
         self._pool = VariablePool()
-        self._pool.add("sys", {"files": run.inputs.get("sys.files")})
+        self._pool.add("sys", {"files": inputs.get("sys.files")})
         self._now_s = 0.0
         self._steps = 0
         self._tokens = 0
@@ -100,8 +94,8 @@ class _Walk:
         return tuple(self._events)
 
     def run(self) -> None:
-        self._tell(WorkflowStarted(self._run.inputs))
-        node = self._run.workflow.start
+        self._tell(WorkflowStarted(self._inputs))
+        node = self._workflow.start
         if node is None:
             self._end("failed", None, "Start node not found in workflow graph.")
             return
@@ -115,11 +109,11 @@ class _Walk:
             if outcome.error is not None:
                 self._end("failed", None, f"Node {node.title} run failed: {outcome.error}")
                 return
-            following = self._run.workflow.after(node.node_id, outcome.handle)
+            following = self._workflow.after(node.node_id, outcome.handle)
             if node.type == "end" or following is None:
                 self._end("succeeded", outcome.outputs, None)
                 return
-            previous, node = node.node_id, (self._run.workflow.nodes or {})[following]
+            previous, node = node.node_id, (self._workflow.nodes or {})[following]
 
     def _refusal(self, node: Node) -> str | None:
         """Why the engine of the host does not start ``node`` (FACTS 4.1 and 5.9)."""
@@ -143,7 +137,7 @@ class _Walk:
         )
         self._tell_after(GAP_S, started)
         seconds = self._draw.around(node.behaviour.seconds, node.behaviour.spread)
-        outcome = run_node(NodeCall(node, self._run.inputs, self._pool, self._draw, seconds))
+        outcome = run_node(NodeCall(node, self._inputs, self._pool, self._draw, seconds))
         self._tell_after(outcome.seconds, _finished(started, outcome))
         self._tokens += outcome.total_tokens
         self._pool.add(node.node_id, outcome.outputs or {})
@@ -178,9 +172,3 @@ def _finished(started: NodeStarted, outcome: NodeOutcome) -> NodeFinished:
 def _extras(node: Node) -> Values:
     """A tool node shows its icon, every other node nothing."""
     return {"icon": tool_icon(node)} if node.type == "tool" else {}
-
-
-def tool_icon(node: Node) -> str:
-    """Where the console keeps the icon of a tool node's provider."""
-    kind, provider = node.data["provider_type"], node.data["provider_id"]
-    return f"/console/api/workspaces/current/tool-provider/{kind}/{provider}/icon"

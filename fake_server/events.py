@@ -1,7 +1,8 @@
 """What happens in a workflow run, as values: what the engine plans and what both renderers tell.
 
 Times are seconds of the run's own timeline, 0 being the moment the run starts. A picture stands in outputs as a
-``FileRef``; only a renderer turns it into the host's file object, signing its URL at that moment.
+``FileRef``, an uploaded one in inputs as an ``InputFile``; only a renderer turns them into the host's file object,
+signing the URL at that moment.
 """
 
 from __future__ import annotations
@@ -21,6 +22,18 @@ class FileRef:
 
     file_id: str
     picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A picture that a user sent along; ``url`` is None where the host signs one for it. What is not known is None."""
+
+    transfer_method: str
+    url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    extension: str | None = None
+    mime_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

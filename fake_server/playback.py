@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 from starlette.types import Receive
 
@@ -21,15 +21,16 @@ STOP_POLL_S = 1.0
 
 
 class Playback:
-    """One run being played at ``speed`` (None: without waiting)."""
+    """One run being played at ``speed`` (None: without waiting); ``abandoned`` when the server has given it up."""
 
     def __init__(self, timeline: Timeline, clock: Clock, speed: float | None) -> None:
         self._timeline = timeline
         self._clock = clock
         self._speed = speed
         self._started = clock.ticks()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._waiting: asyncio.Timeout | None = None
-        self._abandoned = False
+        self.abandoned = False
 
     @property
     def elapsed_s(self) -> float:
@@ -48,10 +49,10 @@ class Playback:
 
     def abandon(self) -> None:
         """Stop playing at once: the server is going down."""
-        self._abandoned = True
+        self.abandoned = True
         self._wake()
 
-    async def events(self, receive: Receive) -> AsyncIterator[list[Event]]:
+    async def events(self, receive: Receive) -> AsyncGenerator[list[Event]]:
         """The events as they fall due, those that need no waiting together; ends early when nobody listens any more."""
         told = 0
         while told < len(self._timeline) and await self._until(told, receive):
@@ -70,10 +71,11 @@ class Playback:
     async def _until(self, index: int, receive: Receive) -> bool:
         """Wait until the event at ``index`` is due (the timeline may be cut meanwhile); False: nobody listens."""
         if self._speed is None:
-            return not self._abandoned
+            return not self.abandoned
+        self._loop = asyncio.get_running_loop()
         self._clock.on_move(self, self._wake)
         try:
-            while not self._abandoned:
+            while not self.abandoned:
                 delay_s = self._started + self._timeline[index][0] / self._speed - self._clock.ticks()
                 if delay_s <= 0:
                     return True
@@ -94,5 +96,10 @@ class Playback:
             self._waiting = None
 
     def _wake(self) -> None:
+        """End the wait, to look again what it is for. From any thread: a clock may be moved by a test's own."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end_wait)
+
+    def _end_wait(self) -> None:
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())

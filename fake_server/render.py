@@ -7,13 +7,14 @@ picture becomes a file object at the moment it is serialised, and its URL is sig
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fake_server.events import (
     Event,
     FileRef,
+    InputFile,
     NodeFinished,
     NodeStarted,
     Ping,
@@ -22,7 +23,7 @@ from fake_server.events import (
     WorkflowStarted,
 )
 
-FILE_VARIANT = "FileVar"
+_FILE_VARIANT = "FileVar"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +40,26 @@ class RunFacts:
     started_at: float
 
 
+class FileUrls(Protocol):
+    """Makes the URL of a file id, signed anew at each call (FACTS 5.6)."""
+
+    def tool_file(self, file_id: str) -> str: ...
+
+    def uploaded_image(self, file_id: str) -> str: ...
+
+
 def json_bytes(value: Any) -> bytes:
     """JSON in the host's style, ASCII only."""
     return json.dumps(value).encode("ascii")
 
 
 class Renderer:
-    """Renders the events of one run; ``sign_url`` makes the URL of a file id, signed at the time of the call."""
+    """Renders the events of one run; ``urls`` are asked at the moment when a file is told."""
 
-    def __init__(self, facts: RunFacts, ping_frame: bytes, sign_url: Callable[[str], str]) -> None:
+    def __init__(self, facts: RunFacts, ping_frame: bytes, urls: FileUrls) -> None:
         self._facts = facts
         self._ping_frame = ping_frame
-        self._sign_url = sign_url
+        self._urls = urls
         self._last_outputs: tuple[Values | None, Any] = (None, None)
 
     def blocking(self, end: WorkflowFinished) -> bytes:
@@ -162,25 +171,38 @@ class Renderer:
 
     def _wire(self, value: Any) -> Any:
         """``value`` with its pictures as file objects."""
-        if isinstance(value, FileRef):
-            return self._file(value)
-        if isinstance(value, Mapping):
-            return {key: self._wire(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [self._wire(entry) for entry in value]
+        match value:
+            case FileRef():
+                return self._made(value)
+            case InputFile():
+                return self._sent(value)
+            case Mapping():
+                return {key: self._wire(entry) for key, entry in value.items()}
+            case list():
+                return [self._wire(entry) for entry in value]
         return value
 
-    def _file(self, ref: FileRef) -> Mapping[str, str]:
+    def _made(self, ref: FileRef) -> Mapping[str, Any]:
+        url = self._urls.tool_file(ref.file_id)
+        return self._file("tool_file", url, ref.file_id, "image", ".png", "image/png")
+
+    def _sent(self, file: InputFile) -> Mapping[str, Any]:
+        url = self._urls.uploaded_image(file.file_id) if file.file_id else file.url
+        return self._file(file.transfer_method, url, file.file_id, file.filename, file.extension, file.mime_type)
+
+    def _file(self, method: str, url: str | None, related_id: str | None, *known: str | None) -> Mapping[str, Any]:
+        """The host's file object, its keys in wire order (FACTS 4)."""
+        filename, extension, mime_type = known
         return {
-            "__variant": FILE_VARIANT,
+            "__variant": _FILE_VARIANT,
             "tenant_id": self._facts.tenant_id,
             "type": "image",
-            "transfer_method": "tool_file",
-            "url": self._sign_url(ref.file_id),
-            "related_id": ref.file_id,
-            "filename": "image",
-            "extension": ".png",
-            "mime_type": "image/png",
+            "transfer_method": method,
+            "url": url,
+            "related_id": related_id,
+            "filename": filename,
+            "extension": extension,
+            "mime_type": mime_type,
         }
 
 
@@ -200,5 +222,5 @@ def _files(outputs: Any) -> list[Any]:
     found: list[Any] = []
     for value in (outputs or {}).values():
         entries = value if isinstance(value, list) else [value]
-        found += [entry for entry in entries if isinstance(entry, dict) and entry.get("__variant") == FILE_VARIANT]
+        found += [entry for entry in entries if isinstance(entry, dict) and entry.get("__variant") == _FILE_VARIANT]
     return found

@@ -16,6 +16,7 @@ from typing import Any
 
 from fake_server.apps import App, AppKind
 from fake_server.errors import HostErrors
+from fake_server.events import InputFile
 from fake_server.spec import HostSpec
 from fake_server.workflow.graph import StartVariable, Workflow
 
@@ -34,8 +35,8 @@ class RunRequest:
     streaming: bool
 
 
-FileCheck = Callable[[Sequence[Any], Mapping[str, Any]], list[dict[str, Any]]]
-"""Turns ``files`` of a request into ``sys.files``, given the image part of the app's upload feature."""
+FileCheck = Callable[[str, Sequence[Any], Mapping[str, Any]], list[InputFile]]
+"""Turns a user's ``files`` into ``sys.files``, given the image part of the app's upload feature."""
 
 
 def json_object(body: bytes, content_type: str, errors: HostErrors) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def run_request(body: Mapping[str, Any], app: App, check_files: FileCheck, spec:
     if app.workflow is None:
         raise errors("workflow_unpublished")
     image = app.workflow.image_upload
-    sys_files = check_files(files or [], image) if image else []
+    sys_files = check_files(user, files or [], image) if image else []
     cleaned = {
         variable.name: _cleaned(variable, inputs.get(variable.name), errors) for variable in app.workflow.variables
     }

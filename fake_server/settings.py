@@ -28,6 +28,30 @@ class SettingsError(ValueError):
         self.setting = setting
 
 
+_KINDS: dict[str, tuple[type, ...]] = {
+    "host": (str,),
+    "port": (int,),
+    "speed": (float, int, type(None)),
+    "seed": (int, type(None)),
+    "api_keys": (tuple,),
+    "apps": (tuple,),
+    "secret_key": (str,),
+    "files_url": (str,),
+    "spec": (Path, type(None)),
+    "overlays": (tuple,),
+    "workflow": (Path, type(None)),
+    "host_version": (str,),
+    "log_format": (str,),
+    "ready_file": (Path, type(None)),
+    "ssl_certfile": (Path, type(None)),
+    "ssl_keyfile": (Path, type(None)),
+}
+
+
+def _described(kinds: tuple[type, ...]) -> str:
+    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a fake is set up. Raises ``SettingsError`` for a value that cannot be used.
@@ -54,6 +78,9 @@ class Settings:
     ssl_keyfile: Path | None = None
 
     def __post_init__(self) -> None:
+        for name, kinds in _KINDS.items():
+            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), kinds):
+                raise SettingsError(name, f"{getattr(self, name)!r} will not do; {_described(kinds)} is needed")
         for key in (*self.api_keys, *(key for key, _ in self.apps)):
             if not _KEY_FORM.fullmatch(key):
                 raise SettingsError(

@@ -73,3 +73,11 @@ class FileSigner:
             raise BadTimestampError(str(error)) from error
         if int(now) - signed_at > self.lifetime_s:
             raise ExpiredError(int(now) - signed_at, self.lifetime_s)
+
+
+class FileSigners:
+    """The signers of one SECRET_KEY, one for each purpose."""
+
+    def __init__(self, secret_key: str, lifetime_s: float) -> None:
+        self.tool_file = FileSigner(secret_key, lifetime_s, TOOL_FILE)
+        self.uploaded_image = FileSigner(secret_key, lifetime_s, UPLOADED_IMAGE)

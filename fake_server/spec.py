@@ -38,7 +38,6 @@ class Operation:
     operation_id: str
     method: str
     path: str
-    needs_key: bool
     user_in: str | None
     user_required: bool
     refusal: str | None
@@ -90,6 +89,11 @@ class HostSpec:
     app_prefixes: tuple[str, ...]
     proxy_server: str
     errors: HostErrors
+
+    def path(self, operation_id: str, **parameters: str) -> str:
+        """The path of an operation with its ``parameters`` filled in."""
+        template = next(one.path for one in self.operations if one.operation_id == operation_id)
+        return template.format_map(parameters)
 
 
 def load_host(host_version: str, spec: Path | None = None, overlays: Sequence[Path] = ()) -> HostSpec:
@@ -160,7 +164,6 @@ class _Reader:
             operation_id=said["operationId"],
             method=method.upper(),
             path=path,
-            needs_key=bool(said.get("security", self._document.get("security"))),
             user_in=said.get("x-user") if said.get("x-user") != "none" else None,
             user_required=bool(said.get("x-user-required")),
             refusal=said.get("x-refusal"),

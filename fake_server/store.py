@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter, OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,7 +14,7 @@ from fake_server.playback import Playback
 K = TypeVar("K")
 V = TypeVar("V")
 
-_PICTURES = 100_000
+_PICTURES = 20_000
 _UPLOADS = 10_000
 _RENDERED = 64
 
@@ -64,8 +66,30 @@ class Store:
         self.pictures: Bounded[str, Picture] = Bounded(_PICTURES)
         self.rendered: Bounded[str, bytes] = Bounded(_RENDERED)
         self.uploads: Bounded[str, Upload] = Bounded(_UPLOADS)
-        self.tasks: dict[str, RunningTask] = {}
+        self._tasks: dict[str, RunningTask] = {}
+        self._ending = False
         self._runs: Counter[str] = Counter()
+
+    def task(self, task_id: str) -> RunningTask | None:
+        """The run that can be stopped by that id."""
+        return self._tasks.get(task_id)
+
+    @contextlib.contextmanager
+    def running(self, task_id: str, task: RunningTask) -> Iterator[None]:
+        """Keep ``task`` known while it is being played."""
+        self._tasks[task_id] = task
+        if self._ending:
+            task.playback.abandon()
+        try:
+            yield
+        finally:
+            del self._tasks[task_id]
+
+    def end_tasks(self) -> None:
+        """Stop playing every task, and from now on any that begins."""
+        self._ending = True
+        for task in list(self._tasks.values()):
+            task.playback.abandon()
 
     def next_sequence_number(self, app_id: str) -> int:
         """Runs of an app count from 1 (FACTS 5.5)."""

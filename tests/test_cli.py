@@ -14,9 +14,10 @@ from unittest import mock
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from fake_server.app import create_app
-from fake_server.cli import cli, main
+from fake_server.cli import _warn_of_unknown_variables, cli, main
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.workflow.load import default_workflow_path
 
@@ -383,3 +384,26 @@ def test_a_url_of_the_future_is_good(run: Run) -> None:
 def test_bad_arguments_exit_with_2(run: Run, args: list[str], says: str) -> None:
     """Told apart from a refusal by the exit code."""
     assert_refused(run(*args), says)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "8faea5f8-b5c9-498a-b557-a39c474f0e59",
+        "/files/tools/8faea5f8b5c9498ab557a39c474f0e59.png",
+        "/files/tools/8faea5f8-b5c9-498a-b557-a39c474f0e59",
+        "/files/tools/urn:uuid:8faea5f8-b5c9-498a-b557-a39c474f0e59.png",
+    ],
+)
+@pytest.mark.parametrize("command", ["sign", "verify"])
+def test_what_the_server_would_not_route_is_no_url(command: str, url: str) -> None:
+    """FACTS 6.3: a UUID without dashes or a missing extension is a 404, whatever its signature."""
+    result = CliRunner().invoke(cli, [command, url])
+    assert result.exit_code == 2
+    assert "names no file; it has to look like /files/tools/<uuid>.png" in result.output
+
+
+def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FAKE_SERVER_SPED", "1")
+    _warn_of_unknown_variables()
+    assert capsys.readouterr().err == "Warning: FAKE_SERVER_SPED is no setting; did you mean FAKE_SERVER_SPEED?\n"

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server.draw import DrawSource
-from fake_server.engine import GAP_S, STOPPED, RunPlan, Timeline, cut, plan, with_pings
+from fake_server.engine import GAP_S, STOPPED, Timeline, cut, plan, with_pings
 from fake_server.events import FileRef, NodeFinished, NodeStarted, Ping, WorkflowFinished, WorkflowStarted
 from fake_server.spec import HostSpec, Limits, PingRule
 from fake_server.workflow.graph import Behaviour, Node, Workflow
@@ -55,7 +55,7 @@ def chain(*nodes: Node) -> Workflow:
 
 
 def planned(graph: Workflow, prompt: str = "a cat", limits: Limits = LIMITS, seed: int = 1) -> Timeline:
-    return plan(RunPlan(graph, {**INPUTS, "prompt": prompt}), DrawSource(seed).for_request("t"), PING, limits)
+    return plan(graph, {**INPUTS, "prompt": prompt}, DrawSource(seed).for_request("t"), PING, limits)
 
 
 def end_of(timeline: Timeline) -> WorkflowFinished:
@@ -163,7 +163,7 @@ def test_the_default_app_has_the_numbers_of_the_document(
     for seed in range(200):
         inputs = {"prompt": "a cat", "model_name": model, "sys.files": []}
         draw = DrawSource(seed).for_request("t")
-        ends.append(end_of(plan(RunPlan(default_workflow, inputs), draw, host_spec.ping, host_spec.limits)))
+        ends.append(end_of(plan(default_workflow, inputs, draw, host_spec.ping, host_spec.limits)))
     assert {(end.status, end.error, end.total_steps) for end in ends} == {("succeeded", None, 5)}
     assert statistics.mean(end.elapsed_s for end in ends) == pytest.approx(18.602, rel=0.02)
     assert statistics.mean(end.total_tokens for end in ends) == pytest.approx(536, rel=0.02)
@@ -178,7 +178,7 @@ def test_the_default_app_has_the_numbers_of_the_document(
 def test_the_default_app_runs_five_kinds_of_nodes_in_order(default_workflow: Workflow, host_spec: HostSpec) -> None:
     """Start, LLM, if-else, tool, end; each names the one before it."""
     draw = DrawSource(1).for_request("t")
-    started = of_type(plan(RunPlan(default_workflow, INPUTS), draw, host_spec.ping, host_spec.limits), NodeStarted)
+    started = of_type(plan(default_workflow, INPUTS, draw, host_spec.ping, host_spec.limits), NodeStarted)
     assert [event.node_type for event in started] == ["start", "llm", "if-else", "tool", "end"]
     assert [event.predecessor_node_id for event in started] == [None, *(event.node_id for event in started[:-1])]
     assert len({event.execution_id for event in started}) == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import cache
@@ -13,9 +14,12 @@ from fake_server.app import FakeServer, create_app
 from fake_server.clock import Clock
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.asgi import AsgiAnswer, call, json_headers, run_body
+from tests.serving import ROOT
 
 RUN = "/v1/workflows/run"
 NOW = 1_713_938_954.25
+UPLOADER = "app-Uploader00000000000000000"
+FILESIN = ROOT / "recordings/apps/filesin.yml"
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 NONCE = re.compile(rb"nonce=([0-9a-f]{32})")
 
@@ -173,3 +177,31 @@ def test_a_url_begins_with_what_the_deployment_says(files_url: str) -> None:
     """FACTS 4: relative unless the host has a FILES_URL; what follows is the same."""
     url = run(server(1, files_url=files_url)).json()["data"]["outputs"]["files"][0]["url"]
     assert url == files_url + picture_url(run(server(1)))
+
+
+@pytest.mark.parametrize("later_s", [5, 500])
+def test_a_run_with_an_uploaded_file_does_not_depend_on_the_time(later_s: int) -> None:
+    """The URL that shows the upload is signed when it is told, so it does not make the request another one."""
+    first, second = (_start_with_a_file(NOW + seconds) for seconds in (0, later_s))
+    assert first["task_id"] == second["task_id"]
+    shown, shown_later = (told["data"]["inputs"]["sys.files"][0] for told in (first, second))
+    for file, now in ((shown, NOW), (shown_later, NOW + later_s)):
+        assert file["transfer_method"] == "local_file"
+        assert file["url"].startswith(f"/files/{file['related_id']}/image-preview?timestamp={int(now)}&nonce=")
+
+
+def _start_with_a_file(now: float) -> dict[str, Any]:
+    """The first event of a run with an uploaded picture, at that time of an otherwise equal server."""
+    clock = Clock()
+    clock.freeze(now)
+    app = create_app(Settings(seed=7, speed=None, apps=((UPLOADER, str(FILESIN)),)), clock)
+    part = 'Content-Disposition: form-data; name="file"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n.'
+    user = 'Content-Disposition: form-data; name="user"\r\n\r\nu'
+    form = f"--b\r\n{user}\r\n--b\r\n{part}\r\n--b--\r\n".encode()
+    headers = {"Authorization": f"Bearer {UPLOADER}", "Content-Type": "multipart/form-data; boundary=b"}
+    upload = call(app, "POST", "/v1/files/upload", headers, form)
+    file = {"type": "image", "transfer_method": "local_file", "upload_file_id": upload.json()["id"]}
+    body = {"inputs": {"prompt": "a cat"}, "response_mode": "streaming", "user": "u", "files": [file]}
+    answer = call(app, "POST", RUN, json_headers(UPLOADER), json.dumps(body).encode())
+    told: dict[str, Any] = json.loads(answer.body.partition(b"\n")[0].removeprefix(b"data: "))
+    return told

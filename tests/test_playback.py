@@ -356,3 +356,14 @@ def test_nothing_is_left_on_the_clock(how: str) -> None:
         assert not player.clock._on_move
 
     play(script)
+
+
+def test_the_clock_may_be_moved_from_another_thread() -> None:
+    """A test that serves the app in a thread of its own moves the clock from where it stands."""
+
+    async def script(player: Player) -> None:
+        await asyncio.to_thread(player.clock.advance, 5000)
+        await asyncio.sleep(0.01)
+        assert player.over
+
+    play(script)

@@ -66,6 +66,19 @@ def test_signal_answers_a_waiting_blocking_call_as_a_host_that_goes_away() -> No
         assert connection.answer().status == 502
 
 
+def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
+    """Nobody waits for the rest of it, and nobody finds a traceback in the log."""
+    with running_server("--speed", "instant") as server, Connection(server.host, server.port) as connection:
+        connection.send(run_request(server, "streaming")[:-5])
+        time.sleep(0.1)
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        with pytest.raises(EOFError):
+            connection.answer()
+        assert time.monotonic() - began < 2
+        assert "Traceback" not in server.log.read_text()
+
+
 def test_body_that_comes_after_its_refusal_does_not_disturb_the_next_request() -> None:
     """The key is refused before the body is read; what follows on the connection is still understood."""
     with running_server("--speed", "instant") as server, Connection(server.host, server.port) as connection:
@@ -85,6 +98,12 @@ def test_taken_port_is_one_clear_line_and_exit_code_2(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
     assert str(port) in ended.stderr
     assert "another --port" in ended.stderr
+
+
+def test_address_that_is_none_is_a_clear_error(tmp_path: Path) -> None:
+    ended = start("--port", "0", "--host", "no such host", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("Error: --host: 'no such host' is no address of this machine")
 
 
 def test_wrong_spec_opens_no_port(tmp_path: Path) -> None:

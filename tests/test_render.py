@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.draw import DrawSource
-from fake_server.engine import RunPlan, Timeline, cut, plan
+from fake_server.engine import Timeline, cut, plan
 from fake_server.events import NodeFinished, NodeStarted, Ping, WorkflowFinished
 from fake_server.render import Renderer, RunFacts, json_bytes
 from fake_server.spec import HostSpec
@@ -55,15 +55,26 @@ def planned(host_spec: HostSpec, default_workflow: Workflow) -> Planned:
         workflow = default_workflow if app is None else load_workflow(RECORDED_APPS / f"{app}.yml")
         inputs = {"prompt": prompt, "model_name": "dosmix_", "sys.files": []}
         draw = DrawSource(seed).for_request("t")
-        return plan(RunPlan(workflow, inputs), draw, host_spec.ping, host_spec.limits)
+        return plan(workflow, inputs, draw, host_spec.ping, host_spec.limits)
 
     return plan_run
 
 
+class CountedUrls:
+    """URLs whose signatures are counted: no two are equal."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def tool_file(self, file_id: str) -> str:
+        return f"/files/tools/{file_id}.png?sign={next(self._numbers)}"
+
+    def uploaded_image(self, file_id: str) -> str:
+        return f"/files/{file_id}/image-preview?sign={next(self._numbers)}"
+
+
 def renderer(facts: RunFacts = FACTS) -> Renderer:
-    """A renderer whose signatures are counted: no two URLs are equal."""
-    numbers = count(1)
-    return Renderer(facts, b"event: ping\n\n", lambda file_id: f"/files/tools/{file_id}.png?sign={next(numbers)}")
+    return Renderer(facts, b"event: ping\n\n", CountedUrls())
 
 
 def frames(timeline: Timeline, facts: RunFacts = FACTS) -> list[bytes]:

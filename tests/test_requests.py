@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from fake_server.apps import App, AppKind
 from fake_server.auth import authorised_app
 from fake_server.errors import HostError
+from fake_server.events import InputFile
 from fake_server.requests import RunRequest, json_object, run_request, user_text
 from fake_server.spec import HostSpec
 from fake_server.workflow.graph import StartVariable, Workflow
@@ -49,7 +50,7 @@ def invalid_field(field: str, message: str) -> dict[str, Any]:
     return {"code": "invalid_param", "message": message, "params": field}
 
 
-def no_files(_: Sequence[Any], __: Mapping[str, Any]) -> list[dict[str, Any]]:
+def no_files(_: str, __: Sequence[Any], ___: Mapping[str, Any]) -> list[InputFile]:
     raise AssertionError("files are not looked at while image upload is off")
 
 
@@ -404,13 +405,14 @@ def test_files_are_checked_where_uploads_are_on(app: App, host_spec: HostSpec) -
     enabled = replace(app, workflow=replace(app.workflow, features={"file_upload": {"image": image}}))
     seen = []
 
-    def check(files: Sequence[Any], limits: Mapping[str, Any]) -> list[dict[str, Any]]:
-        seen.append((files, limits))
-        return [{"a": "file"}]
+    def check(user: str, files: Sequence[Any], limits: Mapping[str, Any]) -> list[InputFile]:
+        seen.append((user, files, limits))
+        return [InputFile("remote_url", "https://a.example/b.png")]
 
-    assert run_request({**GOOD, "files": ["x"]}, enabled, check, host_spec).inputs["sys.files"] == [{"a": "file"}]
+    request = run_request({**GOOD, "files": ["x"]}, enabled, check, host_spec)
+    assert request.inputs["sys.files"] == [InputFile("remote_url", "https://a.example/b.png")]
     run_request({**GOOD, "files": None}, enabled, check, host_spec)
-    assert seen == [(["x"], image), ([], image)]
+    assert seen == [(request.user, ["x"], image), (request.user, [], image)]
 
 
 # Step 11: the variables ---------------------------------------------------------------------------------------------
@@ -541,7 +543,7 @@ PAIRS = [(a, b) for a, b in itertools.combinations(ERRORS, 2) if a.step != b.ste
 def found(attempt: Attempt, spec: HostSpec) -> str:
     """The name of the error that an attempt ends with, by the way of a request."""
 
-    def check_files(files: Sequence[Any], _: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def check_files(_: str, files: Sequence[Any], __: Mapping[str, Any]) -> list[InputFile]:
         if files:
             raise spec.errors("file_not_dict")
         return []

@@ -12,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.apps import AppKind, load_apps
-from fake_server.settings import DEFAULT_API_KEY, Settings, SettingsError, parse_speed
+from fake_server.settings import _KINDS, DEFAULT_API_KEY, Settings, SettingsError, parse_speed
 from fake_server.spec import HostSpec
 from wire.spec import HOST_VERSIONS
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
+    ({"port": "6060"}, "port", "'6060' will not do; int is needed"),
+    ({"speed": "instant"}, "speed", "'instant' will not do; float or int or None is needed"),
+    ({"api_keys": "app-one"}, "api_keys", "'app-one' will not do; tuple is needed"),
+    ({"ready_file": "ready.json"}, "ready_file", "'ready.json' will not do; Path or None is needed"),
+    ({"seed": True}, "seed", "True will not do; int or None is needed"),
     ({"host": ""}, "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"),
     ({"port": -1}, "port", "-1 is no port; use 0 (any free one) to 65535"),
     ({"port": 65536}, "port", "65536 is no port; use 0 (any free one) to 65535"),
@@ -153,3 +158,7 @@ def test_an_app_that_cannot_be_had_is_refused(host_spec: HostSpec, others: list[
     with pytest.raises(SettingsError) as caught:
         load_apps(["a"], others, None, host_spec.inputs)
     assert str(caught.value) == message
+
+
+def test_every_setting_has_its_kinds() -> None:
+    assert set(_KINDS) == {field.name for field in dataclasses.fields(Settings)}

@@ -385,3 +385,21 @@ def test_importing_the_loader_imports_no_library() -> None:
     code = "import sys, wire.spec; print([n for n in ('yaml', 'jsonschema', 'jsonschema_rs') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("text", ["[" * 30_000, "{a: " * 30_000, "- " * 30_000, "[\n" * 30_000])
+def test_absurd_nesting_is_refused_before_it_overflows_the_stack(tmp_path: Path, text: str) -> None:
+    """libyaml would take the process down with it."""
+    path = tmp_path / "deep.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match="nested more than 200 levels deep; flatten it"):
+        load_yaml(path)
+
+
+def test_anchors_that_unfold_to_too_much_are_refused(tmp_path: Path) -> None:
+    """Ten levels of nine aliases are three and a half billion values."""
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11))]
+    path = tmp_path / "bomb.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(SpecError, match="its anchors unfold to too much"):
+        load_yaml(path)

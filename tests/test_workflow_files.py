@@ -145,6 +145,26 @@ PROMPT, STYLE = (f"{START}.variables[{index}]" for index in range(2))
 CONDITION = f"{WHICH}.conditions[0]"
 
 WRONG: dict[str, tuple[Change, str, str]] = {
+    "a selector to no node": (
+        put(4, "outputs", value=[{"variable": "files", "value_selector": ["tol", "files"]}]),
+        "workflow.graph.nodes[4].data.outputs[0].value_selector",
+        "the node 'tol' is not in this graph (did you mean 'tool'?)",
+    ),
+    "a reference to no node": (
+        put(3, "tool_parameters", "prompt", value={"type": "mixed", "value": "a {{#lm.text#}}"}),
+        "workflow.graph.nodes[3].data.tool_parameters.prompt.value",
+        "the node 'lm' is not in this graph (did you mean 'llm'?)",
+    ),
+    "a parameter from no node": (
+        put(3, "tool_parameters", "prompt", value={"type": "variable", "value": ["lm", "text"]}),
+        "workflow.graph.nodes[3].data.tool_parameters.prompt.value",
+        "the node 'lm' is not in this graph (did you mean 'llm'?)",
+    ),
+    "a reference to no variable": (
+        put(1, "prompt_template", value=[{"role": "system", "text": "{{#start.promt#}}"}]),
+        "workflow.graph.nodes[1].data.prompt_template[0].text",
+        "the start node has no variable 'promt' (did you mean 'prompt'?)",
+    ),
     # the whole
     "no workflow": (lambda app: app.pop("workflow"), "the top level", "the key 'workflow' is missing here; add it"),
     "no graph": (lambda app: app["workflow"].pop("graph"), "workflow", "the key 'graph' is missing here; add it"),
@@ -534,8 +554,8 @@ def test_an_input_that_the_file_leaves_out_is_there_all_the_same(tmp_path: Path)
 
 def test_an_app_of_ones_own_owns_its_variables(tmp_path: Path) -> None:
     """Without rules a file may say anything that is right in itself."""
-    change = put(0, "variables", value=[{"variable": "size", "type": "text-input", "default": "10"}])
-    (size,) = loaded(tmp_path, change).variables
+    own = [{"variable": name, "type": "text-input", "default": "10"} for name in ("size", "prompt", "style")]
+    size, *_ = loaded(tmp_path, put(0, "variables", value=own)).variables
     assert (size.name, size.type, size.required, size.default, size.options) == (
         "size",
         "text-input",

@@ -101,7 +101,7 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
         try:
             apply_overlay(document, _overlay(path))
         except OverlayError as error:
-            raise SpecError(path, error.place, error.message) from None
+            raise SpecError(path, error.place, f"{error.message} (applied to {spec})") from None
         last = path
     check(last, document)
     return document

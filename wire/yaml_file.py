@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 from wire.spec_error import SpecError
 
 if TYPE_CHECKING:
-    import yaml
+    pass
+
+
+_DEEPEST = 200
+_MOST_VALUES = 200_000
 
 
 def load_yaml(path: Path) -> object:
@@ -23,6 +27,7 @@ def load_yaml(path: Path) -> object:
     import yaml
 
     text = _text(path)
+    _check_depth(path, text)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
@@ -38,6 +43,22 @@ def load_yaml(path: Path) -> object:
         loader.dispose()
 
 
+def _check_depth(path: Path, text: str) -> None:
+    """Refuse what is nested beyond any use: libyaml would overflow the stack of the process on it."""
+    if max(map(len, text.splitlines()), default=0) < _DEEPEST and text.count("[") + text.count("{") < _DEEPEST:
+        return  # too few openers and too little indentation for it
+    import yaml
+
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise SpecError(path, _at(event.start_mark), f"nested more than {_DEEPEST} levels deep; flatten it")
+    except yaml.YAMLError:
+        return  # said better by whoever reads it for its content
+
+
 def _text(path: Path) -> str:
     try:
         return Path(path).read_text("utf-8-sig")
@@ -48,7 +69,7 @@ def _text(path: Path) -> str:
         raise SpecError(path, "the file", f"it cannot be read ({reason}); give the path of a YAML file") from None
 
 
-def _at(mark: yaml.Mark | None) -> str:
+def _at(mark: Any) -> str:
     return "line 1, column 1" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
 
 
@@ -62,8 +83,12 @@ class _Converter:
         self._path = path
         self._loader = loader
         self._open: set[int] = set()
+        self._values = 0
 
     def value(self, node: Any) -> Any:
+        self._values += 1
+        if self._values > _MOST_VALUES:
+            raise SpecError(self._path, _at(node.start_mark), "its anchors unfold to too much; write less of it")
         if isinstance(node.value, str):
             return self._scalar(node)
         if id(node) in self._open:

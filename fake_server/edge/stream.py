@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from sse_starlette import EventSourceResponse
 from starlette.types import Receive, Scope, Send
@@ -18,12 +19,14 @@ class HostEventStream(EventSourceResponse):
     frames come from one iterator which itself notices when the client leaves or the server stops.
     """
 
-    def __init__(self, frames: AsyncIterator[bytes], headers: RawHeaders) -> None:
+    def __init__(self, frames: AsyncGenerator[bytes], headers: RawHeaders) -> None:
         super().__init__(frames, ping=0, sep="\n")
         self.raw_headers = headers
+        self._frames = frames
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for chunk in self.body_iterator:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        async with aclosing(self._frames) as frames:
+            async for chunk in frames:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -15,10 +15,9 @@ from fake_server.clock import Clock
 from fake_server.draw import DrawSource, uuid4_for
 from fake_server.edge.answers import Answer, HostHeaders, ProxyPage
 from fake_server.operations.form import Form, read_form
-from fake_server.playback import Playback
 from fake_server.requests import json_object, user_text
 from fake_server.settings import Settings
-from fake_server.signing import FileSigner
+from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation
 from fake_server.store import Store
 
@@ -32,10 +31,9 @@ class Host:
     apps: Mapping[str, App]
     clock: Clock
     draws: DrawSource
-    signer: FileSigner
+    signers: FileSigners
     store: Store
     headers: HostHeaders
-    playing: set[Playback] = field(default_factory=set)
 
     @property
     def tenant_id(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from fake_server.edge.answers import Answer, RawHeaders, json_answer
+from fake_server.edge.answers import Answer, RawHeaders
 from fake_server.images import Picture, render
 from fake_server.operations.call import Call, Host
 from fake_server.signing import BadTimestampError, SignatureRefusedError
@@ -34,9 +34,9 @@ def _check_signature(call: Call) -> None:
     for name in call.operation.query:
         if name not in query:
             raise errors("query_parameter_missing", field=name)
-    file_id = call.parameters["file_id"].lower()
+    file_id, signer = call.parameters["file_id"].lower(), call.host.signers.tool_file
     try:
-        call.host.signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], call.host.clock.now())
+        signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], call.host.clock.now())
     except BadTimestampError as error:
         raise errors("value_error", message=error) from None
     except SignatureRefusedError:
@@ -79,6 +79,5 @@ async def get_image_preview(call: Call) -> Answer:
     errors = call.host.spec.errors
     query = call.query()
     if not all(query.get(name) for name in ("timestamp", "nonce", "sign")):
-        refused = errors("image_preview_without_arguments")
-        return json_answer(dict(refused.body), refused.status)
+        raise errors("image_preview_without_arguments")
     raise errors("image_preview_refused")

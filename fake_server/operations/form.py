@@ -13,6 +13,9 @@ from urllib.parse import parse_qsl
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+_FIELDS = 1000
+"""More fields than this are no form (as Werkzeug counts the parts of one)."""
+
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
@@ -36,7 +39,7 @@ async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
     kind, parameters = parse_options_header(content_type)
     if kind == b"application/x-www-form-urlencoded":
         text = b"".join([chunk async for chunk in body]).decode("utf-8", "replace")
-        return Form(dict(reversed(parse_qsl(text, keep_blank_values=True))))
+        return Form(_url_encoded(text))
     if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
         return Form()
     try:
@@ -48,6 +51,13 @@ async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
     return reading.form if reading.ended else Form()
 
 
+def _url_encoded(text: str) -> dict[str, str]:
+    try:
+        return dict(reversed(parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS)))
+    except ValueError:
+        return {}
+
+
 class _Reading:
     """A multipart body on its way: the events of the parser made into parts."""
 
@@ -55,14 +65,16 @@ class _Reading:
         self.form = Form()
         self.ended = False
         self._headers: dict[str, bytes] = {}
-        self._name = self._value = self._content = b""
-        self._size = 0
+        self._said: dict[bytes, bytes] = {}
+        self._is_file = False
+        self._name = self._value = b""
+        self._content, self._size = bytearray(), 0
         told: dict[str, Callable[..., None]] = {
             "on_part_begin": self._part_begins,
             "on_header_field": self._header_name,
             "on_header_value": self._header_value,
             "on_header_end": self._header_ends,
-            "on_headers_finished": self._check_disposition,
+            "on_headers_finished": self._read_disposition,
             "on_part_data": self._data,
             "on_part_end": self._part_ends,
             "on_end": self._ends,
@@ -71,7 +83,7 @@ class _Reading:
 
     def _part_begins(self) -> None:
         self._headers = {}
-        self._content, self._size = b"", 0
+        self._content, self._size = bytearray(), 0
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]
@@ -83,22 +95,16 @@ class _Reading:
         self._headers[self._name.decode().strip().lower()] = self._value.strip()
         self._name = self._value = b""
 
-    def _check_disposition(self) -> None:
+    def _read_disposition(self) -> None:
         if "content-disposition" not in self._headers:
             raise FormParserError("a part without a name")
+        self._said = parse_options_header(self._headers["content-disposition"])[1]
+        self._is_file = b"filename" in self._said
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
         if not self._is_file:
             self._content += data[start:end]
-
-    @property
-    def _is_file(self) -> bool:
-        return b"filename" in self._said
-
-    @property
-    def _said(self) -> dict[bytes, bytes]:
-        return parse_options_header(self._headers["content-disposition"])[1]
 
     def _part_ends(self) -> None:
         name = self._said.get(b"name", b"").decode()

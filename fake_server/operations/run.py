@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import AbstractContextManager, aclosing
 from typing import Any
+
+from starlette.requests import ClientDisconnect
 
 from fake_server.apps import App, AppKind
 from fake_server.draw import Draw
 from fake_server.edge import pages
 from fake_server.edge.answers import JSON, Answer, ProxyPage, json_answer
 from fake_server.edge.stream import HostEventStream
-from fake_server.engine import RunPlan, Timeline, plan
+from fake_server.engine import Timeline, plan
 from fake_server.events import FileRef, NodeFinished
 from fake_server.operations.call import Call, Host
 from fake_server.operations.input_files import InputFiles
 from fake_server.playback import Playback
 from fake_server.render import Renderer, RunFacts
 from fake_server.requests import RunRequest, run_request
+from fake_server.signing import FileSigner
 from fake_server.store import RunningTask
 
 
@@ -26,8 +29,7 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
     """``POST /v1/workflows/run``: the same timeline told in one piece or as a stream."""
     app = call.app()
     body = await call.json()
-    check_files = InputFiles(call.host, app, str(body.get("user"))).check
-    request = run_request(body, app, check_files, call.host.spec)
+    request = run_request(body, app, InputFiles(call.host, app).check, call.host.spec)
     if request.workflow.nodes is None:
         return ProxyPage(500, pages.GUNICORN_500)
     run = _Run(call.host, app, request)
@@ -44,7 +46,7 @@ async def stop_workflow_task(call: Call) -> Answer:
     user = await call.user()
     if app.kind is AppKind.CHAT:
         raise call.host.spec.errors("not_workflow_app")
-    task = call.host.store.tasks.get(call.parameters["task_id"])
+    task = call.host.store.task(call.parameters["task_id"])
     if task is not None and (task.app_id, task.user) == (app.app_id, user):
         task.playback.stop()
     return json_answer({"result": "success"})
@@ -59,7 +61,7 @@ class _Run:
         self._request = request
         self._draw = host.draws.for_request(_identity(app, request))
         self._task_id, run_id = self._draw.uuid(), self._draw.uuid()
-        timeline = plan(RunPlan(request.workflow, request.inputs), self._draw, host.spec.ping, host.spec.limits)
+        timeline = plan(request.workflow, request.inputs, self._draw, host.spec.ping, host.spec.limits)
         self._keep_pictures(timeline)
         self._playback = Playback(timeline, host.clock, host.settings.speed)
         facts = RunFacts(
@@ -72,32 +74,29 @@ class _Run:
             user=request.user,
             started_at=_started_at(host, timeline),
         )
-        self._renderer = Renderer(facts, host.spec.ping.frame, UrlSigner(host, self._draw))
+        self._renderer = Renderer(facts, host.spec.ping.frame, SignedUrls(host, self._draw))
 
     async def answer(self, call: Call) -> Answer | ProxyPage:
         """The blocking answer, once the run has ended."""
         with self._playing():
             end = await self._playback.end(call.receive)
+        if end is None and not self._playback.abandoned:
+            raise ClientDisconnect
         if end is None:
             return ProxyPage(502, pages.nginx(502, self._host.spec.proxy_server))
         return Answer(200, JSON, self._renderer.blocking(end))
 
-    async def frames(self, call: Call) -> AsyncIterator[bytes]:
+    async def frames(self, call: Call) -> AsyncGenerator[bytes]:
         """The stream's chunks: a frame each, or all that need no waiting in one."""
         with self._playing():
-            async for events in self._playback.events(call.receive):
-                yield b"".join(self._renderer.frame(event) for event in events)
+            async with aclosing(self._playback.events(call.receive)) as told:
+                async for events in told:
+                    yield b"".join(self._renderer.frame(event) for event in events)
 
-    @contextlib.contextmanager
-    def _playing(self) -> Iterator[None]:
+    def _playing(self) -> AbstractContextManager[None]:
         """Known to the server while it plays, so that it can be stopped."""
-        self._host.store.tasks[self._task_id] = RunningTask(self._app.app_id, self._request.user, self._playback)
-        self._host.playing.add(self._playback)
-        try:
-            yield
-        finally:
-            self._host.playing.discard(self._playback)
-            del self._host.store.tasks[self._task_id]
+        task = RunningTask(self._app.app_id, self._request.user, self._playback)
+        return self._host.store.running(self._task_id, task)
 
     def _keep_pictures(self, timeline: Timeline) -> None:
         for _, event in timeline:
@@ -106,21 +105,29 @@ class _Run:
                     self._host.store.pictures.put(ref.file_id, ref.picture)
 
 
-class UrlSigner:
-    """Makes the URL of a file, signed anew at each call (FACTS 5.6 and 6.1)."""
+class SignedUrls:
+    """The URLs of files, signed with the time at which they are asked for (FACTS 6.1)."""
 
     def __init__(self, host: Host, draw: Draw) -> None:
         self._host = host
         self._draw = draw
 
-    def __call__(self, file_id: str) -> str:
-        query = self._host.signer.query(file_id, int(self._host.clock.now()), self._draw.nonce())
-        return f"{self._host.settings.files_url}/files/tools/{file_id}.png?{query}"
+    def tool_file(self, file_id: str) -> str:
+        path = self._host.spec.path("getToolFile", file_id=file_id, extension="png")
+        return self._signed(self._host.signers.tool_file, path, file_id)
+
+    def uploaded_image(self, file_id: str) -> str:
+        path = self._host.spec.path("getImagePreview", file_id=file_id)
+        return self._signed(self._host.signers.uploaded_image, path, file_id)
+
+    def _signed(self, signer: FileSigner, path: str, file_id: str) -> str:
+        query = signer.query(file_id, int(self._host.clock.now()), self._draw.nonce())
+        return f"{self._host.settings.files_url}{path}?{query}"
 
 
 def _identity(app: App, request: RunRequest) -> str:
     """What tells requests apart for a server with a seed."""
-    return json.dumps([app.app_id, request.user, request.streaming, request.inputs])
+    return json.dumps([app.app_id, request.user, request.streaming, request.inputs], default=repr)
 
 
 def _started_at(host: Host, timeline: Timeline) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fake_server.apps import AppKind
 from fake_server.edge.answers import Answer, json_answer
-from fake_server.engine import tool_icon
 from fake_server.operations.call import Call
 from fake_server.workflow.load import default_features
+from fake_server.workflow.nodes import tool_icon
 
 _MEGABYTE = 1 << 20
 
@@ -17,6 +17,7 @@ async def get_index(call: Call) -> Answer:
 
 
 async def get_info(call: Call) -> Answer:
+    """``GET /v1/info``: the app's name and description."""
     app = call.app()
     return json_answer({"name": app.name, "description": app.description})
 

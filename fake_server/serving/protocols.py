@@ -100,8 +100,9 @@ class Protocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         limits = self._spec.limits
-        self._in_head += len(name) + len(value)
-        if len(name) + len(value) > limits.header_line_bytes or self._in_head > limits.headers_bytes:
+        line_bytes = len(name) + len(b": ") + len(value)
+        self._in_head += line_bytes
+        if line_bytes > limits.header_line_bytes or self._in_head > limits.headers_bytes:
             self._refusal = _HEAD_TOO_LARGE
             raise _TooLongError
         super().on_header(name, value)

@@ -22,6 +22,8 @@ def serve_forever(settings: Settings) -> None:
     """Serve until a signal ends it. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
     app = create_app(settings)
     check_certificate(settings)
+    if settings.ready_file:
+        settings.ready_file.unlink(missing_ok=True)  # an earlier server's; nobody must take it for this one's
     sock = bind(settings)
     set_up_logging(settings.log_format)
     url = _url(settings, sock)
@@ -31,7 +33,7 @@ def serve_forever(settings: Settings) -> None:
         if settings.ready_file:
             _write_ready_file(settings.ready_file, url, settings.api_keys[0])
 
-    gc.freeze()
+    gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
     Server(app, settings, announce).run(sockets=[sock])
 
 
@@ -64,7 +66,7 @@ def _document_curl(settings: Settings, spec: HostSpec, url: str) -> str:
     body = json.dumps(spec.example, ensure_ascii=False, indent=2)
     insecure = "-k " if settings.ssl_certfile else ""
     return (
-        f"curl {insecure}-X POST '{url}/v1/workflows/run' \\\n"
+        f"curl {insecure}-X POST '{url}{spec.path('runWorkflow')}' \\\n"
         f"  --header 'Authorization: Bearer {settings.api_keys[0]}' \\\n"
         "  --header 'Content-Type: application/json' \\\n"
         f"  --data-raw {shlex.quote(body)}"

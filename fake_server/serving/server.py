@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 import uvicorn
 
@@ -54,6 +55,9 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         self._fake.end_runs()
+        for connection in list(self.server_state.connections):
+            if _waits_for_a_body(connection):
+                connection.transport.close()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -69,13 +73,23 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(sig)
 
 
+def _waits_for_a_body(connection: Any) -> bool:
+    """Whether a request has begun that may never be whole: nobody waits for it when the server ends."""
+    cycle = connection.cycle
+    return cycle is not None and cycle.more_body and not cycle.response_started
+
+
 def bind(settings: Settings) -> socket.socket:
     """The listening socket. Raises ``SettingsError`` where the address cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
+        socket.getaddrinfo(settings.host, settings.port, family)
+    except (socket.gaierror, UnicodeError) as error:
+        raise SettingsError("host", f"{settings.host!r} is no address of this machine: {error}") from error
+    try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
-    except (OSError, UnicodeError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         where = f"{settings.host}:{settings.port}"
         raise SettingsError(
             "port", f"cannot listen on {where}: {reason}; use another --port, or 0 for any free one"

@@ -16,26 +16,13 @@ from fake_server.draw import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.conditions import OPERATORS
 from fake_server.workflow.graph import Behaviour, Node, StartVariable, Workflow
-from fake_server.workflow.nodes import GREATEST_NUMBER, RUN_BY_THE_FAKE
+from fake_server.workflow.nodes import GREATEST_NUMBER, NODE_TYPES, RUN_BY_THE_FAKE
 from fake_server.workflow.part import Part
+from fake_server.workflow.references import check_references
 from fake_server.workflow.variables import read_variables
 from wire.spec import load_yaml
 
 N = TypeVar("N", int, float)
-
-NODE_TYPES = frozenset(
-    {
-        *RUN_BY_THE_FAKE,
-        "answer",
-        "knowledge-retrieval",
-        "code",
-        "template-transform",
-        "question-classifier",
-        "http-request",
-        "variable-assigner",
-    }
-)
-"""The node types of Dify 0.6.4."""
 
 _USUAL_SECONDS = {"start": 0.004, "llm": 3.2, "if-else": 0.003, "tool": 15.3, "end": 0.004}
 _OTHER_SECONDS = 0.05
@@ -62,12 +49,15 @@ def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workf
     graph = workflow.child("graph")
     nodes = _nodes(graph, unchecked)
     edges = _edges(graph, nodes or {}, unchecked)
+    variables = _variables(graph, nodes, rules)
+    if not unchecked:
+        check_references(graph, frozenset(nodes or ()), frozenset(variable.name for variable in variables))
     return Workflow(
         name=name,
         description=str(app.get("description") or ""),
         workflow_id=str(extra.get("workflow_id") or uuid4_for("workflow", name)),
         features={**default_features("workflow"), **_features(workflow)},
-        variables=_variables(graph, nodes, rules),
+        variables=variables,
         nodes=None if nodes is None or edges is None else nodes,
         edges=edges or {},
     )

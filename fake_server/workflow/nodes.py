@@ -17,6 +17,9 @@ from fake_server.workflow.graph import Node
 from fake_server.workflow.template import VariablePool, fill, references
 
 _FREE = "0.0000000"
+_DRAWN_CHARACTERS = 6000
+"""More of a text than this has no place on a picture, and is not kept for it."""
+
 _USUAL_NUMBERS = {"width": 512, "height": 512, "steps": 20}
 GREATEST_NUMBER = 4096
 """The most pixels a side, and steps, that a picture may have."""
@@ -193,10 +196,10 @@ def _tool_outputs(call: NodeCall, inputs: Values) -> Values:
     except (ValueError, TypeError, OverflowError):
         return {"text": "Failed to generate image\n", "files": []}  # what a 422 of Stable Diffusion comes to
     picture = Picture(
-        prompt=str(inputs["prompt"]),
-        model=str(inputs.get("model") or ""),
+        prompt=str(inputs["prompt"])[:_DRAWN_CHARACTERS],
+        model=str(inputs.get("model") or "")[:_DRAWN_CHARACTERS],
         seed=call.draw.number(32),
-        negative_prompt=str(inputs.get("negative_prompt") or ""),
+        negative_prompt=str(inputs.get("negative_prompt") or "")[:_DRAWN_CHARACTERS],
         **numbers,
     )
     return {"text": "", "files": [FileRef(call.draw.uuid(), picture)]}
@@ -239,3 +242,23 @@ _RUNNERS: dict[str, Callable[[NodeCall], NodeOutcome]] = {
     "end": _end,
 }
 RUN_BY_THE_FAKE = frozenset(_RUNNERS)
+
+NODE_TYPES = frozenset(
+    {
+        *RUN_BY_THE_FAKE,
+        "answer",
+        "knowledge-retrieval",
+        "code",
+        "template-transform",
+        "question-classifier",
+        "http-request",
+        "variable-assigner",
+    }
+)
+"""The node types of Dify 0.6.4."""
+
+
+def tool_icon(node: Node) -> str:
+    """Where the console keeps the icon of a tool node's provider."""
+    kind, provider = node.data["provider_type"], node.data["provider_id"]
+    return f"/console/api/workspaces/current/tool-provider/{kind}/{provider}/icon"

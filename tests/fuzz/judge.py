@@ -53,8 +53,6 @@ _CONVERSION = re.compile(
     r"'utf-8' codec can't encode character.*: surrogates not allowed"
     r"|invalid literal for int\(\) with base 10: .*"
     r"|not enough values to unpack \(expected 2, got [01]\)"
-    r"|Invalid transfer method: .*"
-    r"|URL exists but is not an image\."
 )
 """What a ``value_error`` may say: the texts of the conversions that the host is known to make."""
 

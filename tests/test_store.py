@@ -1,0 +1,45 @@
+"""The store: bounded, and the one place that knows what is being played."""
+
+from __future__ import annotations
+
+import contextlib
+
+from fake_server.clock import Clock
+from fake_server.events import WorkflowFinished
+from fake_server.playback import Playback
+from fake_server.store import Bounded, RunningTask, Store
+
+
+def task() -> RunningTask:
+    end = WorkflowFinished("succeeded", None, None, 1.0, 0, 0)
+    return RunningTask("app", "user", Playback(((1.0, end),), Clock(), 1.0))
+
+
+def test_the_oldest_entry_is_forgotten_first() -> None:
+    kept: Bounded[str, int] = Bounded(2)
+    for number, name in enumerate("abc"):
+        kept.put(name, number)
+    assert [kept.get(name) for name in "abc"] == [None, 1, 2]
+    assert len(kept) == 2
+
+
+def test_a_task_is_known_while_it_runs_and_no_longer() -> None:
+    store, running = Store(), task()
+    with contextlib.suppress(KeyError), store.running("id", running):
+        assert store.task("id") is running
+        raise KeyError
+    assert store.task("id") is None
+
+
+def test_ending_abandons_what_runs_and_what_begins_after_it() -> None:
+    store, before, after = Store(), task(), task()
+    with store.running("before", before):
+        store.end_tasks()
+        assert before.playback.abandoned
+        with store.running("after", after):
+            assert after.playback.abandoned
+
+
+def test_runs_of_each_app_count_from_one() -> None:
+    store = Store()
+    assert [store.next_sequence_number(app) for app in ("a", "a", "b", "a")] == [1, 2, 1, 3]
