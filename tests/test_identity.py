@@ -205,3 +205,14 @@ def _start_with_a_file(now: float) -> dict[str, Any]:
     answer = call(app, "POST", RUN, json_headers(UPLOADER), json.dumps(body).encode())
     told: dict[str, Any] = json.loads(answer.body.partition(b"\n")[0].removeprefix(b"data: "))
     return told
+
+
+def test_a_url_is_not_signed_after_the_end_that_the_answer_tells() -> None:
+    """Writing an answer takes a moment, and a second may begin in it; the clock here is 0.4 s further at each look."""
+    moments = iter(range(10_000))
+    app = create_app(Settings(speed=None), Clock(wall=lambda: NOW + 0.4 * next(moments)))
+    for _ in range(20):
+        answer = run(app)
+        signed = re.search(rb"timestamp=(\d+)", answer.body)
+        assert signed is not None
+        assert 0 <= answer.json()["data"]["finished_at"] - int(signed[1]) <= 1

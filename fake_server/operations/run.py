@@ -25,6 +25,9 @@ from fake_server.signing import FileSigner
 from fake_server.store import RunningTask
 
 
+_WRITING_S = 1.0
+
+
 async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
     """``POST /v1/workflows/run``: the same timeline told in one piece or as a stream."""
     app = call.app()
@@ -74,7 +77,9 @@ class _Run:
             user=request.user,
             started_at=_started_at(host, timeline),
         )
-        self._renderer = Renderer(facts, host.spec.ping.frame, SignedUrls(host, self._draw))
+        self._renderer = Renderer(
+            facts, host.spec.ping.frame, SignedUrls(host, self._draw, facts.started_at + timeline[-1][0])
+        )
 
     async def answer(self, call: Call) -> Answer | ProxyPage:
         """The blocking answer, once the run has ended."""
@@ -106,11 +111,16 @@ class _Run:
 
 
 class SignedUrls:
-    """The URLs of files, signed with the time at which they are asked for (FACTS 6.1)."""
+    """The URLs of files, signed with the time at which they are asked for (FACTS 6.1).
 
-    def __init__(self, host: Host, draw: Draw) -> None:
+    That is never after the run's end by the little time that writing the answer takes: on the host a URL's timestamp is
+    ``finished_at`` or the second before (FACTS 4).
+    """
+
+    def __init__(self, host: Host, draw: Draw, ends_at: float) -> None:
         self._host = host
         self._draw = draw
+        self._ends_at = ends_at
 
     def tool_file(self, file_id: str) -> str:
         path = self._host.spec.path("getToolFile", file_id=file_id, extension="png")
@@ -121,7 +131,9 @@ class SignedUrls:
         return self._signed(self._host.signers.uploaded_image, path, file_id)
 
     def _signed(self, signer: FileSigner, path: str, file_id: str) -> str:
-        query = signer.query(file_id, int(self._host.clock.now()), self._draw.nonce())
+        now = self._host.clock.now()
+        at = min(now, self._ends_at) if now - self._ends_at < _WRITING_S else now
+        query = signer.query(file_id, int(at), self._draw.nonce())
         return f"{self._host.settings.files_url}{path}?{query}"
 
 
