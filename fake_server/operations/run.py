@@ -24,7 +24,6 @@ from fake_server.requests import RunRequest, run_request
 from fake_server.signing import FileSigner
 from fake_server.store import RunningTask
 
-
 _WRITING_S = 1.0
 
 
