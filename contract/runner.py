@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -90,7 +90,7 @@ def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
         for turn in Turn:
             of_turn = (check for check in checks if check.turn is turn)
             waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in of_turn]
-            for future in waiting:
+            for future in as_completed(waiting):
                 yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

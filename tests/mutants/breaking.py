@@ -3,9 +3,10 @@
     hearing     the request is changed before the host hears it: a lenient host is one that hears what was not said
     answering   a whole answer is changed before it is sent
     telling     the frames of a stream are changed as they pass
+    cutting     the connection is closed in the middle of an answer
 
-Each takes a *maker* of the change and not the change itself, called once for each server, so that a change may remember
-what it saw before without one mutant's memory reaching another.
+The first three take a *maker* of the change and not the change itself, called once for each server, so that a change
+may remember what it saw before without one mutant's memory reaching another.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ Wrap = Callable[[ASGIApp], ASGIApp]
 
 
 class CutOffError(Exception):
-    """Raised while a stream is told: the server closes the connection in the middle of the body."""
+    """Raised while an answer is sent: the server closes the connection in the middle of the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,28 @@ def telling(make: Callable[[], Callable[[Heard], Telling]]) -> Wrap:
                 running.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await running
+
+        return broken
+
+    return wrap
+
+
+def cutting(when: Callable[[Heard], bool]) -> Wrap:
+    """The connection is closed after half of each whole answer to a request that ``when`` picks."""
+
+    def wrap(app: ASGIApp) -> ASGIApp:
+        async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+            heard = await _heard(scope, receive)
+
+            async def cut(message: Message) -> None:
+                body = message.get("body", b"")
+                if not body or not when(heard):
+                    await send(message)
+                    return
+                await send({**message, "body": body[: len(body) // 2], "more_body": True})
+                raise CutOffError
+
+            await app(scope, _receiving(heard.body, receive), cut)
 
         return broken
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.mutants.breaking import Heard, Said
+from tests.mutants.breaking import Heard, Said, cutting
 from tests.mutants.edits import Edit, both, change, changed_answers, drop, put, rename, reverse, run_answers, run_bodies
 from tests.mutants.mutant import Area
 
@@ -375,4 +375,10 @@ AREA.add(
     "The blocking answer's content type has a charset.",
     "blocking_content_type_has_no_charset",
     _run_head(content_type="application/json; charset=utf-8"),
+)
+AREA.add(
+    "blocking_cut_off",
+    "The connection is closed in the middle of the blocking answer.",
+    "blocking_answer_comes_whole",
+    cutting(lambda heard: heard.fields.get("response_mode") == "blocking" and "model_name" in heard.fields["inputs"]),
 )

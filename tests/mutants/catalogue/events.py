@@ -868,3 +868,51 @@ def _without_key(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         return {name: _without_key(one, key) for name, one in value.items() if name != key}
     return value
+
+
+def _other_file(value: Any) -> Any:
+    """Every file another one, in its id and in its URL alike."""
+    if isinstance(value, list):
+        return [_other_file(one) for one in value]
+    if isinstance(value, dict) and "related_id" in value:
+        other = _other_uuid(value["related_id"])
+        return {**value, "related_id": other, "url": value["url"].replace(value["related_id"], other)}
+    return {key: _other_file(one) for key, one in value.items()} if isinstance(value, dict) else value
+
+
+def _at_the_end(edit: Edit) -> Edit:
+    """An edit of what the end node and the run tell."""
+    return lambda said: edit(said) if said["event"] == _END or said["data"].get("node_type") == "end" else said
+
+
+_event(
+    "stream_ids_all_the_same",
+    "Task and run of a stream have one id.",
+    "streamed_task_and_run_have_ids_of_their_own",
+    "*",
+    lambda said: {**said, "task_id": said["workflow_run_id"]},
+)
+_event(
+    "model_of_another_run",
+    "A run without a model tells the model of the run beside it.",
+    "model_left_out_is_not_another_runs_model",
+    _START,
+    put("data.inputs.model_name", "chilloutmix_NiPrunedFp32Fix"),
+)
+_event(
+    "end_has_another_file",
+    "The file at the end is not the one that the tool has made.",
+    "end_takes_its_file_from_the_tool",
+    "node_finished workflow_finished",
+    _at_the_end(_other_file),
+)
+
+
+def _a_day_early(said: Event) -> Event:
+    early = {name: said["data"][name] - 86400 for name in ("created_at", "finished_at") if name in said["data"]}
+    return {**said, "data": {**said["data"], **early}}
+
+
+_event(
+    "stream_a_day_early", "All times of a stream are a day early.", "streamed_run_finished_just_now", "*", _a_day_early
+)

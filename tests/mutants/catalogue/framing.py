@@ -80,6 +80,12 @@ async def _open_for_ever(frames: Frames) -> Frames:
     await asyncio.sleep(30)
 
 
+async def _open_for_a_while(frames: Frames) -> Frames:
+    async for frame in frames:
+        yield frame
+    await asyncio.sleep(3.5)
+
+
 _frames("stream_empty", "The stream ends before its first frame.", "stream_tells_events", _first(0))
 _frames("stream_cut_after_1", "The stream ends after the first frame.", "stream_ends_with_its_last_event", _first(1))
 _frames("stream_cut_after_4", "The stream ends after four frames.", "stream_ends_with_its_last_event", _first(4))
@@ -113,6 +119,13 @@ AREA.add(
     "stream_is_not_broken_off stream_closes_after_its_last_event",
     retold(_open_for_ever),
     timeout_s=2.0,
+)
+
+AREA.add(
+    "stream_ends_late",
+    "The stream stays open for some seconds after workflow_finished.",
+    "stream_closes_after_its_last_event",
+    retold(_open_for_a_while),
 )
 
 # Re-framed ------------------------------------------------------------------------------------------------------------
@@ -259,13 +272,13 @@ _frames("stream_json_compact", "The JSON of a stream has no blanks.", _STYLE, _e
 # The head -------------------------------------------------------------------------------------------------------------
 
 
-def _head(name: str, breaks: str, killers: str, change: Callable[[Said], Said]) -> None:
+def _head(name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False) -> None:
     """The stream held back to its end (at once, at this speed) and its head changed."""
 
     def answer(heard: Heard, said: Said) -> Said:
         return change(said) if (said.header("content-type") or "").startswith("text/event-stream") else said
 
-    AREA.add(name, breaks, killers, answering(lambda: answer, streams=True))
+    AREA.add(name, breaks, killers, answering(lambda: answer, streams=True), strict=strict)
 
 
 def _in_one(said: Said) -> Said:
@@ -301,6 +314,14 @@ _head(
     "Streams may not be read by pages of other origins.",
     "answers_of_runs_are_for_any",
     lambda said: said.without_header("Access-Control-Allow-Origin"),
+)
+
+_head(
+    "stream_tells_its_length",
+    "The stream tells its length, and so has waited for its end.",
+    "stream_tells_no_length",
+    lambda said: said.with_header("Content-Length", str(len(said.body))),
+    strict=True,
 )
 
 # In time --------------------------------------------------------------------------------------------------------------

@@ -444,3 +444,31 @@ _lenient(
     lambda heard: bool(heard.fields) and "response_mode" not in heard.fields,
     _but(response_mode="streaming"),
 )
+
+# What only generated requests find ------------------------------------------------------------------------------------
+
+
+def _any_key(name: str, breaks: str, is_taken: Callable[[str], bool]) -> None:
+    """A key that ``is_taken`` is as good as the right one, wherever it is sent."""
+
+    def change(heard: Heard) -> Heard:
+        return _with_key(heard) if _is_unknown(heard) and is_taken(_key(heard)) else heard
+
+    AREA.add(name, breaks, "keys_like_the_right_one_are_refused", hearing(lambda: change))
+
+
+_any_key(
+    "key_any_case_accepted", "The case of a key does not matter.", lambda key: key.lower() == DEFAULT_API_KEY.lower()
+)
+_any_key(
+    "key_end_ignored",
+    "The last characters of a key do not count.",
+    lambda key: " " not in key and key[:20] == DEFAULT_API_KEY[:20],
+)
+_lenient(
+    "mode_object_accepted",
+    "An object or a truth value as response_mode is taken for blocking.",
+    "generated_wrong_bodies_are_refused",
+    lambda heard: isinstance(_field(heard, "response_mode"), dict | bool),
+    _but(response_mode="blocking"),
+)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
-from tests.mutants.breaking import Answering, Heard, Said, answering
+from tests.mutants.breaking import Answering, Heard, Said, answering, cutting
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import converted, small_png, with_size_in_header, with_text
 
@@ -24,13 +24,13 @@ def _body(name: str, breaks: str, killers: str, change: Callable[[bytes], bytes]
     _answer(name, breaks, killers, lambda said: said.with_body(change(said.body)))
 
 
-def _answer(name: str, breaks: str, killers: str, change: Callable[[Said], Said]) -> None:
+def _answer(name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False) -> None:
     """Each answer with a picture as ``change`` makes it."""
 
     def answer(heard: Heard, said: Said) -> Said:
         return change(said) if _served(heard, said) else said
 
-    AREA.add(name, breaks, killers, answering(lambda: answer))
+    AREA.add(name, breaks, killers, answering(lambda: answer), strict=strict)
 
 
 _body(
@@ -168,4 +168,24 @@ AREA.add(
     "Each fetch of a picture brings other bytes.",
     "url_serves_the_same_bytes_again",
     answering(_never_the_same),
+)
+AREA.add(
+    "picture_cut_off",
+    "The connection is closed in the middle of the picture.",
+    "picture_comes_whole",
+    cutting(lambda heard: heard.is_file and heard.method == "GET"),
+)
+_answer(
+    "picture_may_be_cached",
+    "The picture may be cached for a day.",
+    "picture_has_no_caching_headers",
+    lambda said: said.with_header("Cache-Control", "max-age=86400"),
+    strict=True,
+)
+_answer(
+    "picture_tells_its_length",
+    "The picture's length is told, as later versions do.",
+    "picture_tells_no_length",
+    lambda said: said.with_header("Content-Length", str(len(said.body))),
+    strict=True,
 )

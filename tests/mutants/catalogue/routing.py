@@ -284,3 +284,17 @@ _said(
     _preflight,
     _json(200, {"ok": True}),
 )
+_said(
+    "root_not_redirected",
+    "/v1 is no path at all.",
+    "root_without_slash_redirects_to_the_greeting",
+    lambda heard, said: heard.path == "/v1" and said.status == 308,
+    lambda said: replace(said, status=404).without_header("Location"),
+)
+_said(
+    "root_redirected_elsewhere",
+    "/v1 leads to a page of documentation.",
+    "root_without_slash_redirects_to_the_greeting",
+    lambda heard, said: heard.path == "/v1" and said.status == 308,
+    lambda said: said.with_header("Location", "/docs"),
+)
