@@ -16,7 +16,8 @@ _HEAD = """# Mutants
 
 The fake, broken in one way each, and what sees it: the check of this suite that is to see just that, and the first
 thing that schemathesis reports when it runs alone with the same spec (all checks, coverage and fuzzing). `make mutants`
-judges the first anew; this table is written by `python -m tests.mutants.schemathesis_alone`.
+judges the first anew; this table is written by `python -m tests.mutants.schemathesis_alone`. What schemathesis holds
+against the untouched host (its own 500s, requests that only the schema calls valid) is its baseline and does not count.
 
 {score}
 """
