@@ -211,8 +211,7 @@ def run(context: click.Context, /, **options: Any) -> None:
     try:
         account = _judged(_Run(options["base_url"], checks, Target(transport, _lent(options)), options), reports)
     finally:
-        if threading.active_count() == 1:
-            transport.close()
+        transport.close()
     context.exit(account.exit_code)
 
 

@@ -129,5 +129,3 @@ def both_modes_describe_a_file_alike(target: Target) -> None:
     expect_equal(list(here), list(there), "fields of the streamed file", story.exchange)
     for name in ("tenant_id", "type", "transfer_method"):
         expect_equal(here.get(name), there.get(name), name, story.exchange)
-
-
