@@ -89,15 +89,18 @@ def _base_url(_: click.Context, __: click.Parameter, url: str) -> str:
         parts = urlsplit(url)
         whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
     except ValueError as error:
-        raise click.BadParameter(f"{url!r}: {error}") from None
-    if not whole or parts.username or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
+        raise click.BadParameter(f"no address of a host: {error}") from None
+    if "@" in parts.netloc:
+        raise click.BadParameter("a name and a password have no place in it; the host is asked with the API key alone")
+    if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
         raise click.BadParameter(f"{url!r} is no address of a host, such as http://127.0.0.1:6060")
     return url.rstrip("/").removesuffix("/v1")
 
 
 def _key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
-    if key is not None and not (key.strip() and key.isascii() and key.isprintable()):
-        raise click.BadParameter("is empty, or has characters that no header can carry", param=parameter)
+    if key is not None and not (key == key.strip() != "" and key.isascii() and key.isprintable()):
+        message = "is empty, or has characters that no header can carry, such as a blank at its end"
+        raise click.BadParameter(message, param=parameter)
     return key
 
 
@@ -106,7 +109,7 @@ def _app_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dic
     for app in apps:
         key, equals, kind = app.rpartition("=")
         if not (equals and key) or kind not in _KINDS:
-            raise click.BadParameter(f"expected KEY=KIND with a KIND of {', '.join(_KINDS)}, not …={kind}")
+            raise click.BadParameter(f"expected KEY=KIND with a KIND of {', '.join(_KINDS)}")
         keys[kind] = key
     return keys
 
@@ -198,7 +201,9 @@ def cli() -> None:
 @_option("--json", "json_", type=_FILE, help="Write a report as JSON.")
 @_option("--html", type=_FILE, help="Write a report as one HTML page.")
 @_option("--host-version", help="The Dify version to name in the reports.  [default: what the host says]")
-@click.option("--confirm", is_flag=True, help="Say what it will cost and ask before the first request.")
+@click.option(
+    "--confirm", is_flag=True, envvar="CONTRACT_CONFIRM", help="Say what it will cost and ask before the first request."
+)
 @click.pass_context
 def run(context: click.Context, /, **options: Any) -> None:
     """Judge a host. Exit code 0: all held, 1: the contract is broken, 2: it could not be run."""
@@ -301,8 +306,9 @@ def _judged(run: _Run, reports: _Reports) -> Account:
         cut = True
         results = getattr(interrupt, "results", None) or _none_judged(run.checks)
     account = run.account(results, began, time.monotonic() - clock, cut)
+    written = reports.write(account)  # first: a closed pipe must not lose what the host has paid for
     terminal.end(account)
-    terminal.wrote(reports.write(account))
+    terminal.wrote(written)
     return account
 
 

@@ -20,7 +20,7 @@ _QUOTE = r"""\\*["']"""
 _FIELD = re.compile(
     rf"""({_QUOTE}(?:sign|nonce|api_key|secret_key|authorization){_QUOTE}\s*:\s*{_QUOTE})[^"'\\]+""", re.IGNORECASE
 )
-_DIFY_KEY = re.compile(r"\bapp-[A-Za-z0-9]{24}(?![A-Za-z0-9])")
+_DIFY_KEY = re.compile(r"\bapp-[A-Za-z0-9]{24}(?![A-Za-z0-9])", re.IGNORECASE)
 _SHORT = 8
 _CUT = "…"
 _LEAST_CUT = 4

@@ -111,7 +111,8 @@ class Target:
 
     @property
     def accepted_runs(self) -> int:
-        return self._accepted_runs
+        """The runs that the host was made to pay for, those that are still under way among them."""
+        return self._accepted_runs + self._runs_under_way
 
     def run_request(self, key: str | None = None, **changes: Any) -> Request:
         """A run of the document's kind; ``changes`` replace fields of the body, the value ``LEFT_OUT`` drops one."""
@@ -191,13 +192,13 @@ def may_run(request: Request) -> bool:
 
 
 def is_accepted_run(exchange: Exchange) -> bool:
-    """Whether the host ran a workflow for it: any 200 on the run's path."""
-    return may_run(exchange.request) and exchange.status == 200
+    """Whether the host ran a workflow for it: any success on the run's path."""
+    return may_run(exchange.request) and exchange.status is not None and 200 <= exchange.status < 300
 
 
 def may_have_run(exchange: Exchange) -> bool:
     """Whether to count it against the budget: accepted, or perhaps accepted by a host that was not heard out."""
-    lost = exchange.connected and exchange.status in (None, 502, 504)
+    lost = exchange.connected and exchange.status in (None, 502, 503, 504)
     return is_accepted_run(exchange) or (may_run(exchange.request) and lost)
 
 

@@ -106,12 +106,16 @@ class Account:
     def headline(self) -> str:
         """The verdict in one sentence."""
         failed = sum(row.fails for row in self.rows)
+        unjudged = self.counted(Status.NOT_RUN)
         if self.interrupted:
             return (
                 f"Interrupted: {len(self.rows) - self.counted(Status.NOT_RUN)} of {len(self.rows)} checks were judged."
             )
+        if failed and failed == unjudged:
+            return f"Nothing is broken, but {unjudged} of {len(self.rows)} checks could not be judged."
         if failed:
-            return f"The contract is broken: {failed} of {len(self.rows)} checks failed."
+            judged = f"{failed - unjudged} of {len(self.rows)} checks failed"
+            return f"The contract is broken: {judged}" + (f", {unjudged} could not be judged." if unjudged else ".")
         return "The contract holds."
 
     @property

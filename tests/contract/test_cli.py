@@ -118,6 +118,10 @@ def test_refused_key_is_2_and_the_key_is_not_told(capsys: pytest.CaptureFixture[
 
 
 BAD = {
+    "a password in the address": ("run", "--base-url", "http://u:hunter2pw@127.0.0.1:9", "--api-key", "k"),
+    "a password alone in the address": ("run", "--base-url", "http://:hunter2pw@127.0.0.1:9", "--api-key", "k"),
+    "a key with a blank at its end": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", "hunter2pw "),
+    "an app's key alone": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", "k", "--app", "hunter2pw"),
     "no address": ("run", "--api-key", KEY),
     "no key": ("run", "--base-url", "http://127.0.0.1:9"),
     "empty key": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", ""),
@@ -146,6 +150,7 @@ def test_bad_arguments_are_2_before_anything_is_asked(
     said = capsys.readouterr()
     assert "Error: " in said.err
     assert "will cost" not in said.out
+    assert "hunter2pw" not in said.err
 
 
 def test_unknown_check_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 import contract.checks
 from contract.check import CHECKS, Check, Level, Power, costs
+from contract.exchange import Exchange, Request
 from contract.http import HttpTransport
 from contract.plan import UnknownCheckError, cost, select
 from contract.runner import judge, run_checks
@@ -97,3 +98,21 @@ def test_names_and_globs_select() -> None:
 def test_unknown_name_is_refused(pattern: str, told: str) -> None:
     with pytest.raises(UnknownCheckError, match=told):
         select(samples.EVERY_END, [pattern])
+
+
+@pytest.mark.parametrize(("status", "counts"), [(200, 1), (201, 1), (299, 1), (503, 1), (400, 0), (404, 0), (500, 0)])
+def test_whatever_may_have_made_a_picture_counts(status: int, counts: int) -> None:
+    """A lenient host need not answer 200 to have run; the 500 of a refusal is the host's own (FACTS 3)."""
+    target = Target(_Answering(status), Lent("k"))
+    target.send(target.run_request())
+    assert target.accepted_runs == counts
+
+
+class _Answering:
+    """A host that answers everything with one status."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        return Exchange(request, self._status)

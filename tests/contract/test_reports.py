@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -80,7 +81,7 @@ def test_account_knows_every_end(every_end: Account) -> None:
         Status.NOT_RUN,
         Status.ERROR,
     ]
-    assert every_end.headline == "The contract is broken: 4 of 6 checks failed."
+    assert every_end.headline == "The contract is broken: 3 of 6 checks failed, 1 could not be judged."
     assert every_end.exit_code == 1
     assert len(every_end.exchanges) == 1
     assert every_end.rows[0].seen == "on Dify 0.6.4, 2026-11-22, get_v1s"
@@ -264,7 +265,11 @@ def test_page_shows_every_failure_and_each_exchange_once(every_end: Account) -> 
     assert len(set(read.ids)) == len(read.ids)
     assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
     assert read.ids.count("exchange-1") == 1
-    for told in ("The contract is broken: 4 of 6 checks failed.", "What is broken", "What could not be judged"):
+    for told in (
+        "The contract is broken: 3 of 6 checks failed, 1 could not be judged.",
+        "What is broken",
+        "What could not be judged",
+    ):
         assert told in read.text
     for row in every_end.rows:
         assert row.sentence in read.text
@@ -275,3 +280,13 @@ def test_page_of_a_host_that_holds_has_no_failures() -> None:
     assert "The contract holds." in read.text
     assert "What is broken" not in read.text
     assert "Every check" in read.text
+
+
+def test_page_of_a_run_that_judged_nothing() -> None:
+    """Neither the budget nor Ctrl-C leaves an exchange to show; the page says so all the same."""
+    checks = samples.checks(samples.check(samples.nothing_is_there_to_judge))
+    results = [replace(result, exchange=None) for result in judged(exchange(b"{}", "application/json", 200), checks)]
+    told = account(results)
+    assert told.headline == "Nothing is broken, but 1 of 1 checks could not be judged."
+    for page in (html(told), html(account(results, interrupted=True))):
+        assert "What could not be judged" in page
