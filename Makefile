@@ -34,7 +34,7 @@ run: $(RUNTIME) ## the fake on 127.0.0.1:6060, with its key and a request to pas
 test: install ## all tests, in parallel and in random order
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-unit: install ## the tests without a server or another process, the quickest
+unit: install ## the quickest tests: no server, no other process, not all recordings
 	$(BIN)/pytest -n auto --dist worksteal -m "not server" $(ARGS)
 
 check: install ## lint, format and types; writes nothing

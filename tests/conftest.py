@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
@@ -23,3 +25,10 @@ def host_spec() -> HostSpec:
 def default_workflow(host_spec: HostSpec) -> Workflow:
     """The workflow of the document's app."""
     return load_workflow(default_workflow_path(), host_spec.inputs)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``make unit`` does not even import a file that it would leave out: what servers need is slow to import."""
+    if config.option.markexpr != "not server" or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.server\n" in collection_path.read_text("utf-8") or None

@@ -18,6 +18,8 @@ from tests.fuzz.message import parse, render
 from tests.recorded import KEYS, SECRET_KEY, Exchange, exchanges
 from tests.serving import RawAnswer
 
+pytestmark = pytest.mark.server
+
 _OUTSIDE = {
     "down_api": "a server that is fuzzed is not down",
     "down_api_file": "a server that is fuzzed is not down",

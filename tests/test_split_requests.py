@@ -6,6 +6,8 @@ import pytest
 
 from tests.serving import Connection, running_server
 
+pytestmark = pytest.mark.server
+
 
 @pytest.mark.parametrize(
     ("line", "status"), [("POST /v1/workflows/run", 401), ("POST /v1/info", 405), ("PUT /v1/workflows/run", 405)]

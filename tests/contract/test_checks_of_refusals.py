@@ -30,6 +30,8 @@ from contract.runner import Outcome, Result, judge, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Lent, Target, Transport, may_run
 from tests.serving import ROOT, RunningServer, running_server
 
+pytestmark = pytest.mark.server
+
 assert contract.checks
 
 RECORDING = ROOT / "recordings" / "dify-0.6.4"

@@ -57,6 +57,8 @@ from tests.contract.broken import (
 from tests.contract.later import as_version
 from tests.serving import ROOT, running_server
 
+pytestmark = pytest.mark.server
+
 assert contract.checks
 
 RECORDING = ROOT / "recordings" / "dify-0.6.4" / "exchanges.jsonl"

@@ -13,6 +13,8 @@ import pytest
 from contract.cli import exit_code, run
 from tests.serving import ROOT, running_server
 
+pytestmark = pytest.mark.server
+
 PAGE = (ROOT / "docs/contract.md").read_text()
 OPTIONS = [parameter for parameter in run.params if isinstance(parameter, click.Option)]
 

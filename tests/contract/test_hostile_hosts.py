@@ -28,6 +28,8 @@ from contract.cli import exit_code
 from tests.contract.hosts import Behaviour, answer, host, refused_address, saying
 from tests.serving import ROOT
 
+pytestmark = pytest.mark.server
+
 assert contract.checks
 
 KEY = "app-SampleKey0123456789abcde"

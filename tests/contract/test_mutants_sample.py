@@ -15,6 +15,8 @@ from tests.mutants.judging import Fate, failures_of, judge_mutant, own_checks
 from tests.mutants.mutant import Mutant
 from tests.mutants.serving import untouched
 
+pytestmark = pytest.mark.server
+
 _AREAS = list(dict.fromkeys(mutant.area for mutant in MUTANTS.values()))
 _CHOICE = random.Random(20240424)
 

@@ -18,6 +18,8 @@ from tests.contract import samples
 from tests.contract.verdicts import APP_KEYS, SECRET, lend_everything
 from tests.serving import RunningServer, running_server
 
+pytestmark = pytest.mark.server
+
 assert contract.checks
 
 KEY = "app-SampleKey0123456789abcde"

@@ -14,6 +14,8 @@ from tests.contract.hosts import answer, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.serving import ROOT
 
+pytestmark = pytest.mark.server
+
 pytest_plugins = ["pytester"]
 
 

@@ -18,6 +18,8 @@ from contract.target import Target
 from tests.contract import samples
 from tests.contract.hosts import host
 
+pytestmark = pytest.mark.server
+
 KEY = "app-SampleKey0123456789abcde"
 SECRET = 'sk/9+gut "ö\\中&=x'
 CHAT_KEY = "chat-key-of-nobody"

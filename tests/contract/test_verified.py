@@ -13,6 +13,8 @@ from contract.runner import Outcome
 from contract.verdicts import EVERY_EXCHANGE, FAKE_ONLY, verdicts
 from tests.contract import verdicts as writing
 
+pytestmark = pytest.mark.server
+
 assert contract.checks
 
 
