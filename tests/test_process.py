@@ -79,17 +79,6 @@ def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
         assert "Traceback" not in server.log.read_text()
 
 
-def test_body_that_comes_after_its_refusal_does_not_disturb_the_next_request() -> None:
-    """The key is refused before the body is read; what follows on the connection is still understood."""
-    with running_server("--speed", "instant") as server, Connection(server.host, server.port) as connection:
-        body = b'{"inputs": {}}'
-        head = f"POST /v1/workflows/run HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.send(head.encode())
-        assert connection.answer().status == 401
-        connection.send(body)
-        assert connection.exchange(run_request(server, "blocking")).status == 200
-
-
 def test_taken_port_is_one_clear_line_and_exit_code_2(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
