@@ -1,7 +1,7 @@
 """What the fake is compiled from: spec and overlays turned into frozen, typed values once, at start-up.
 
-Routes, parameters, inputs, enumerations, required-ness, limits, headers and error texts come from here and stand
-nowhere else in this package. What is missing or contradicts itself is a ``wire.spec.SpecError`` before a socket opens.
+Routes, parameters, inputs, enumerations, required-ness, limits, headers and the texts of refusals come from here. What
+is missing or contradicts itself is a ``wire.spec.SpecError`` before a socket opens.
 """
 
 from __future__ import annotations

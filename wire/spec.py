@@ -124,9 +124,9 @@ def to_openapi_31(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def _holders_of_item_schema(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
-        for content in (value.get("content"),):
-            if isinstance(content, dict):
-                yield from (media for media in content.values() if isinstance(media, dict) and "itemSchema" in media)
+        content = value.get("content")
+        if isinstance(content, dict):
+            yield from (media for media in content.values() if isinstance(media, dict) and "itemSchema" in media)
         for child in value.values():
             yield from _holders_of_item_schema(child)
     elif isinstance(value, list):
