@@ -1,7 +1,7 @@
 """Plans a run: from a request, an app and its accidental values to the whole timeline of what happens, and when.
 
 Pure: nothing here waits, reads a clock or does I/O. The timeline is a list of (seconds, event), the seconds counted
-from the start of the run, pings included; both renderers tell the same list, and only ``playback`` waits.
+from the start of the run; both renderers tell the same list, a stream with pings in it, and only ``waiting`` waits.
 
 Order of events (FACTS 5.3), which ``cut`` keeps too:
 
@@ -31,8 +31,8 @@ STOPPED = "Workflow stopped."
 Timeline = tuple[tuple[float, Event], ...]
 
 
-def plan(workflow: Workflow, inputs: Values, draw: Draw, ping: PingRule, limits: Limits) -> Timeline:
-    """The timeline of a run of ``workflow``, ended by the host's own limit if it would take longer.
+def plan(workflow: Workflow, inputs: Values, draw: Draw, limits: Limits) -> Timeline:
+    """The timeline of a run of ``workflow`` without pings, ended by the host's own limit if it would take longer.
 
     ``inputs`` are the cleaned start variables, ``sys.files`` last.
     """
@@ -40,9 +40,7 @@ def plan(workflow: Workflow, inputs: Values, draw: Draw, ping: PingRule, limits:
     walk.run()
     timeline = walk.timeline
     ended_s = timeline[-1][0]
-    if ended_s > limits.run_s:
-        timeline = cut(timeline, limits.run_s)
-    return with_pings(timeline, ping)
+    return cut(timeline, limits.run_s) if ended_s > limits.run_s else timeline
 
 
 def cut(timeline: Sequence[tuple[float, Event]], at_s: float) -> Timeline:

@@ -55,7 +55,7 @@ def chain(*nodes: Node) -> Workflow:
 
 
 def planned(graph: Workflow, prompt: str = "a cat", limits: Limits = LIMITS, seed: int = 1) -> Timeline:
-    return plan(graph, {**INPUTS, "prompt": prompt}, DrawSource(seed).for_request("t"), PING, limits)
+    return with_pings(plan(graph, {**INPUTS, "prompt": prompt}, DrawSource(seed).for_request("t"), limits), PING)
 
 
 def end_of(timeline: Timeline) -> WorkflowFinished:
@@ -163,7 +163,7 @@ def test_the_default_app_has_the_numbers_of_the_document(
     for seed in range(200):
         inputs = {"prompt": "a cat", "model_name": model, "sys.files": []}
         draw = DrawSource(seed).for_request("t")
-        ends.append(end_of(plan(default_workflow, inputs, draw, host_spec.ping, host_spec.limits)))
+        ends.append(end_of(with_pings(plan(default_workflow, inputs, draw, host_spec.limits), host_spec.ping)))
     assert {(end.status, end.error, end.total_steps) for end in ends} == {("succeeded", None, 5)}
     assert statistics.mean(end.elapsed_s for end in ends) == pytest.approx(18.602, rel=0.02)
     assert statistics.mean(end.total_tokens for end in ends) == pytest.approx(536, rel=0.02)
@@ -178,7 +178,7 @@ def test_the_default_app_has_the_numbers_of_the_document(
 def test_the_default_app_runs_five_kinds_of_nodes_in_order(default_workflow: Workflow, host_spec: HostSpec) -> None:
     """Start, LLM, if-else, tool, end; each names the one before it."""
     draw = DrawSource(1).for_request("t")
-    started = of_type(plan(default_workflow, INPUTS, draw, host_spec.ping, host_spec.limits), NodeStarted)
+    started = of_type(with_pings(plan(default_workflow, INPUTS, draw, host_spec.limits), host_spec.ping), NodeStarted)
     assert [event.node_type for event in started] == ["start", "llm", "if-else", "tool", "end"]
     assert [event.predecessor_node_id for event in started] == [None, *(event.node_id for event in started[:-1])]
     assert len({event.execution_id for event in started}) == 5

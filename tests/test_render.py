@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.draw import DrawSource
-from fake_server.engine import Timeline, cut, plan
+from fake_server.engine import Timeline, cut, plan, with_pings
 from fake_server.events import NodeFinished, NodeStarted, Ping, WorkflowFinished
 from fake_server.render import Renderer, RunFacts, json_bytes
 from fake_server.spec import HostSpec
@@ -55,7 +55,7 @@ def planned(host_spec: HostSpec, default_workflow: Workflow) -> Planned:
         workflow = default_workflow if app is None else load_workflow(RECORDED_APPS / f"{app}.yml")
         inputs = {"prompt": prompt, "model_name": "dosmix_", "sys.files": []}
         draw = DrawSource(seed).for_request("t")
-        return plan(workflow, inputs, draw, host_spec.ping, host_spec.limits)
+        return with_pings(plan(workflow, inputs, draw, host_spec.limits), host_spec.ping)
 
     return plan_run
 

@@ -15,7 +15,7 @@ import pytest
 
 from fake_server.clock import Clock
 from fake_server.draw import DrawSource
-from fake_server.engine import Timeline, plan
+from fake_server.engine import Timeline, plan, with_pings
 from fake_server.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished
 from fake_server.playback import STOP_POLL_S, Playback
 from fake_server.spec import HostSpec
@@ -120,7 +120,7 @@ def _timeline(host_spec: HostSpec, app: Path) -> Timeline:
     workflow = load_workflow(app)
     inputs = {"prompt": "LSLEEP=290 SLEEP=119 long", "model_name": "", "sys.files": []}
     draw = DrawSource(1).for_request("a run")
-    return plan(workflow, inputs, draw, host_spec.ping, host_spec.limits)
+    return with_pings(plan(workflow, inputs, draw, host_spec.limits), host_spec.ping)
 
 
 async def _played(
