@@ -49,6 +49,14 @@ class HostErrors:
             return HostError(name, template.status, body)
         return HostError(name, template.status, template.body)
 
+    def by_code(self, code: str, status: int) -> Mapping[str, Any] | None:
+        """The body of a refusal with that code and status, the first whose words are the same each time."""
+        for template in self._templates.values():
+            body = template.body
+            if (body.get("code"), template.status) == (code, status) and "{" not in str(body.get("message")):
+                return body
+        return None
+
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self._templates)

@@ -7,7 +7,7 @@ picture becomes a file object at the moment it is serialised, and its URL is sig
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,9 +43,13 @@ class RunFacts:
 class FileUrls(Protocol):
     """Makes the URL of a file id, signed anew at each call (FACTS 5.6)."""
 
-    def tool_file(self, file_id: str) -> str: ...
+    def tool_file(self, file_id: str) -> str | None: ...
 
-    def uploaded_image(self, file_id: str) -> str: ...
+    def uploaded_image(self, file_id: str) -> str | None: ...
+
+
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Changes what is about to be told, as JSON data."""
 
 
 def json_bytes(value: Any) -> bytes:
@@ -54,35 +58,38 @@ def json_bytes(value: Any) -> bytes:
 
 
 class Renderer:
-    """Renders the events of one run; ``urls`` are asked at the moment when a file is told."""
+    """Renders the events of one run; ``urls`` are asked at the moment when a file is told.
 
-    def __init__(self, facts: RunFacts, ping_frame: bytes, urls: FileUrls) -> None:
+    ``changes`` are applied to what each event, or the whole answer, is about to say.
+    """
+
+    def __init__(self, facts: RunFacts, ping_frame: bytes, urls: FileUrls, changes: Sequence[Change] = ()) -> None:
         self._facts = facts
         self._ping_frame = ping_frame
         self._urls = urls
+        self._changes = changes
         self._last_outputs: tuple[Values | None, Any] = (None, None)
 
     def blocking(self, end: WorkflowFinished) -> bytes:
         """The whole answer of a blocking call, without a newline at its end."""
         facts = self._facts
-        return json_bytes(
-            {
-                "task_id": facts.task_id,
-                "workflow_run_id": facts.workflow_run_id,
-                "data": {
-                    "id": facts.workflow_run_id,
-                    "workflow_id": facts.workflow_id,
-                    "status": end.status,
-                    "outputs": self._wire(end.outputs),
-                    "error": end.error,
-                    "elapsed_time": end.elapsed_s,
-                    "total_tokens": end.total_tokens,
-                    "total_steps": end.total_steps,
-                    "created_at": self._created_at(0.0),
-                    "finished_at": self._finished_at(end.elapsed_s),
-                },
-            }
-        )
+        said = {
+            "task_id": facts.task_id,
+            "workflow_run_id": facts.workflow_run_id,
+            "data": {
+                "id": facts.workflow_run_id,
+                "workflow_id": facts.workflow_id,
+                "status": end.status,
+                "outputs": self._wire(end.outputs),
+                "error": end.error,
+                "elapsed_time": end.elapsed_s,
+                "total_tokens": end.total_tokens,
+                "total_steps": end.total_steps,
+                "created_at": self._created_at(0.0),
+                "finished_at": self._finished_at(end.elapsed_s),
+            },
+        }
+        return self._json(said)
 
     def frame(self, event: Event) -> bytes:
         """One frame of a stream, blank line included."""
@@ -95,7 +102,12 @@ class Renderer:
             "task_id": self._facts.task_id,
             "data": data,
         }
-        return b"data: " + json_bytes(said) + b"\n\n"
+        return b"data: " + self._json(said) + b"\n\n"
+
+    def _json(self, said: Mapping[str, Any]) -> bytes:
+        for change in self._changes:
+            said = change(said)
+        return json_bytes(said)
 
     def _told(self, event: Event) -> tuple[str, Mapping[str, Any]]:
         match event:

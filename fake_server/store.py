@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Generic, TypeVar
 
 from fake_server.images import Picture
 from fake_server.playback import Playback
+from fake_server.scenarios.effects import Blob
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -37,6 +39,9 @@ class Bounded(Generic[K, V]):
     def get(self, key: K) -> V | None:
         return self._entries.get(key)
 
+    def clear(self) -> None:
+        self._entries.clear()
+
 
 @dataclass(frozen=True, slots=True)
 class RunningTask:
@@ -45,6 +50,20 @@ class RunningTask:
     app_id: str
     user: str
     playback: Playback
+    streaming: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """How the run ended: its status, or ``abandoned`` where the server gave it up."""
+        return "abandoned" if self.playback.abandoned else self.playback.status
+
+
+@dataclass(frozen=True, slots=True)
+class KeptPicture:
+    """What a picture is drawn from when it is fetched, and what becomes of its bytes then."""
+
+    picture: Picture
+    blobs: tuple[Blob, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +82,15 @@ class Store:
     """The state of one server, in memory."""
 
     def __init__(self) -> None:
-        self.pictures: Bounded[str, Picture] = Bounded(_PICTURES)
+        self.pictures: Bounded[str, KeptPicture] = Bounded(_PICTURES)
         self.rendered: Bounded[str, bytes] = Bounded(_RENDERED)
         self.uploads: Bounded[str, Upload] = Bounded(_UPLOADS)
         self._tasks: dict[str, RunningTask] = {}
+        self._kept: set[asyncio.Task[None]] = set()
         self._ending = False
         self._runs: Counter[str] = Counter()
+        self.runs_ended: Counter[tuple[str, str]] = Counter()
+        """By mode and outcome, since the server began."""
 
     def task(self, task_id: str) -> RunningTask | None:
         """The run that can be stopped by that id."""
@@ -83,11 +105,38 @@ class Store:
         try:
             yield
         finally:
-            del self._tasks[task_id]
+            if self._tasks.get(task_id) is task:  # after a reset its id may already be another run's
+                del self._tasks[task_id]
+            self.runs_ended["streaming" if task.streaming else "blocking", task.outcome] += 1
+
+    def running_of(self, app_id: str) -> int:
+        """How many runs of an app are being played."""
+        return sum(task.app_id == app_id for task in self._tasks.values())
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Keep ``task`` until it is done: a loop alone would let it be collected."""
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+
+    @property
+    def runs_running(self) -> int:
+        """How many runs are being played."""
+        return len(self._tasks)
 
     def end_tasks(self) -> None:
         """Stop playing every task, and from now on any that begins."""
         self._ending = True
+        self._abandon_all()
+
+    def reset(self) -> None:
+        """Forget everything, and stop playing every task."""
+        self._abandon_all()
+        self.pictures.clear()
+        self.rendered.clear()
+        self.uploads.clear()
+        self._runs.clear()
+
+    def _abandon_all(self) -> None:
         for task in list(self._tasks.values()):
             task.playback.abandon()
 

@@ -2,8 +2,8 @@
 
 A request is sent as it was recorded, byte for byte, but for three things that time and place change: the file behind a
 URL has another id here, a URL's timestamp is moved to the present, and its signature follows both. Where only the
-beginning of a large request was kept, the rest is put back. What was asked during an outage carries the key of an app
-whose nodes fare as they did then.
+beginning of a large request was kept, the rest is put back. What was asked during an outage says so in a header, as a
+scenario.
 """
 
 from __future__ import annotations
@@ -91,31 +91,11 @@ def _exchange(said: Mapping[str, Any]) -> Exchange:
 _KINDS = {"unpublished": "unpublished", "apidisabled": "disabled", "chatapp": "chat", "deleted": "deleted"}
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
-    """Exchanges during which something behind the host stood still: ``nodes`` says how the app's nodes fared."""
-
-    key: str
-    app: str
-    nodes: Mapping[str, Mapping[str, Any]]
-    exchanges: tuple[str, ...]
-
-    def app_file(self) -> str:
-        """The app as it was meanwhile."""
-        app = yaml.safe_load((APPS / f"{self.app}.yml").read_text(encoding="utf-8"))
-        for node in app["workflow"]["graph"]["nodes"]:
-            usual = node["data"].get("x-fake", {})
-            node["data"] = {**node["data"], "x-fake": {**usual, **self.nodes.get(node["id"], {})}}
-        return str(yaml.safe_dump(app, allow_unicode=True, sort_keys=False))
-
-
 @cache
-def outages() -> tuple[Outage, ...]:
+def outages() -> Mapping[str, str]:
+    """By the name of an exchange the scenario that does to the fake what had happened to the host."""
     said = yaml.safe_load((RECORDINGS / "outages.yml").read_text(encoding="utf-8"))
-    return tuple(
-        Outage(f"app-outage{number}", entry["app"], entry["nodes"], tuple(entry["exchanges"]))
-        for number, entry in enumerate(said)
-    )
+    return {name: entry["scenario"] for entry in said for name in entry["exchanges"]}
 
 
 @cache
@@ -124,16 +104,9 @@ def not_compared() -> tuple[Mapping[str, str], ...]:
     return tuple(yaml.safe_load((RECORDINGS / "not-compared.yml").read_text(encoding="utf-8")))
 
 
-def app_arguments(folder: Path) -> list[str]:
-    """The ``--app`` flags of a server with every recorded app, and with each outage under a key of its own.
-
-    ``folder`` gets the app files of the outages.
-    """
+def app_arguments() -> list[str]:
+    """The ``--app`` flags of a server with every recorded app."""
     apps = {key: _KINDS.get(name, str(APPS / f"{name}.yml")) for name, key in KEYS.items()}
-    for outage in outages():
-        file = folder / f"{outage.key}.yml"
-        file.write_text(outage.app_file(), encoding="utf-8")
-        apps[outage.key] = str(file)
     return [part for key, what in apps.items() for part in ("--app", f"{key}={what}")]
 
 
@@ -198,9 +171,9 @@ _SPELLINGS: tuple[Callable[[str], str], ...] = (str, _in_other_alphabet, _with_w
 
 def ready(exchange: Exchange, file_id: str, now: float) -> bytes:
     """The request of ``exchange`` for a server of ``app_arguments`` that has the picture ``file_id``, sent ``now``."""
-    for outage in outages():
-        if exchange.name in outage.exchanges:
-            return exchange.request.replace(KEYS[outage.app].encode(), outage.key.encode())
+    if exchange.name in outages():
+        header = f"\r\nX-Fake-Scenario: {outages()[exchange.name]}\r\n".encode()
+        return exchange.request.replace(b"\r\n", header, 1)
     request = exchange.request.decode("latin-1")
     target = _FILE_TARGET.match(request)
     if target is None:

@@ -1,18 +1,16 @@
 """YAML files as JSON data, strictly: no key twice, no dates, no objects, and every mistake with its line.
 
-PyYAML is imported when a file is read.
+PyYAML is imported when a file is parsed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from wire.spec_error import SpecError
-
-if TYPE_CHECKING:
-    pass
-
+from wire.yaml_cache import cached
 
 _DEEPEST = 200
 _MOST_VALUES = 200_000
@@ -24,9 +22,13 @@ def load_yaml(path: Path) -> object:
     Raises ``SpecError`` with the line for a file that cannot be read, is not UTF-8, not YAML, not a mapping, or that
     says a key twice.
     """
+    text = _text(path)
+    return cached(path, text, Path(__file__), lambda: _parsed(path, text))
+
+
+def _parsed(path: Path, text: str) -> object:
     import yaml
 
-    text = _text(path)
     _check_depth(path, text)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
@@ -71,6 +73,25 @@ def _text(path: Path) -> str:
 
 def _at(mark: Any) -> str:
     return "line 1, column 1" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}"
+
+
+def line_of(path: Path, place: Sequence[str | int]) -> int:
+    """The line on which the value at ``place`` begins: keys and indices from the top; as far as it can be followed."""
+    import yaml
+
+    node: Any = yaml.compose(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    line = node.start_mark.line
+    for key in place:
+        if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line
+            continue
+        pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+        found = next(((name, value) for name, value in pairs if name.value == key), None)
+        if found is None:
+            break
+        line, node = found[0].start_mark.line, found[1]
+    return int(line) + 1
 
 
 class _Converter:

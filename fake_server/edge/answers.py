@@ -13,6 +13,9 @@ from fake_server.spec import HostSpec
 
 RawHeaders = list[tuple[bytes, bytes]]
 
+_OF_THE_FAKE = b"x-fake-scenario"
+"""No page asks a real host for this header; one that asks the fake shall be able to send it."""
+
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/json"
 
@@ -34,11 +37,13 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ProxyPage:
-    """An answer of nginx or gunicorn themselves: it carries none of the app's headers."""
+    """An answer of nginx, gunicorn or another proxy: it carries none of the app's headers."""
 
     status: int
     body: bytes
     close: bool = False
+    content_type: bytes = b"text/html"
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -56,7 +61,7 @@ class HostHeaders:
     def __init__(self, spec: HostSpec) -> None:
         self._always = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in spec.headers]
         self._cors_methods = ", ".join(spec.cors_methods).encode()
-        self._allowed_headers = frozenset(name.lower().encode() for name in spec.cors_headers)
+        self._allowed_headers = frozenset((*(name.lower().encode() for name in spec.cors_headers), _OF_THE_FAKE))
 
     def complete(
         self,

@@ -12,11 +12,11 @@ import re
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fake_server.edge import pages
 from fake_server.edge.answers import ProxyPage, RawHeaders, send_whole
+from fake_server.edge.body import ClientLeftError
 from fake_server.spec import HostSpec
 
 _SINGLE = frozenset(
@@ -69,7 +69,7 @@ class Front:
         body = _CountedBody(receive, self._limit)
         try:
             await self._app(scope, body.receive, send)
-        except ClientDisconnect:
+        except ClientLeftError:
             return  # it left before it had said everything
         except BodyTooLargeError:
             await self._send(self._page(413, close=True), receive if body.goes_on else None, send)
@@ -116,7 +116,8 @@ class Front:
 
 def page_headers(page: ProxyPage) -> RawHeaders:
     """The few headers of an answer that the app had no part in."""
-    headers = [(b"Content-Type", b"text/html"), (b"Content-Length", str(len(page.body)).encode())]
+    length = str(len(page.body)).encode()
+    headers = [(b"Content-Type", page.content_type), (b"Content-Length", length), *page.headers]
     return [*headers, (b"Connection", b"close")] if page.close else headers
 
 

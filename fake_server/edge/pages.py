@@ -25,7 +25,12 @@ _NGINX_PHRASES = {
     413: "413 Request Entity Too Large",
     414: "414 Request-URI Too Large",
     502: "502 Bad Gateway",
+    503: "503 Service Temporarily Unavailable",
+    504: "504 Gateway Time-out",
 }
+
+
+_STATUSES = frozenset(HTTPStatus)
 
 
 def redirect(location: str) -> bytes:
@@ -40,11 +45,36 @@ def redirect(location: str) -> bytes:
 
 def nginx(status: int, server: str, detail: str = "") -> bytes:
     """The page of the proxy ``server`` for one of its own errors [C: body_16M, long_uri, auth_two_headers]."""
-    phrase = _NGINX_PHRASES.get(status, f"{status} {HTTPStatus(status).phrase}")
+    phrase = (
+        _NGINX_PHRASES.get(status) or f"{status} {HTTPStatus(status).phrase if status in _STATUSES else ''}".strip()
+    )
     return (
         f"<html>\r\n<head><title>{phrase}</title></head>\r\n<body>\r\n<center><h1>{phrase}</h1></center>\r\n"
         f"{detail}<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
     ).encode()
+
+
+def nginx_timeout(server: str) -> bytes:
+    """The page of the proxy ``server`` that has waited long enough."""
+    return nginx(504, server)
+
+
+def cloudflare_timeout(_: str) -> bytes:
+    """What Cloudflare shows when a host has not answered in 100 s, in short; its own page has the same words."""
+    return _CLOUDFLARE.replace(b"TITLE", b"524: A timeout occurred").replace(
+        b"TEXT", b"The origin web server timed out responding to this request."
+    )
+
+
+_CLOUDFLARE = (
+    b'<!DOCTYPE html>\n<html lang="en-US">\n<head><title>TITLE</title></head>\n<body>\n<h1>TITLE</h1>\n'
+    b"<p>TEXT</p>\n<p>Performance &amp; security by Cloudflare</p>\n</body>\n</html>\n"
+)
+
+CLOUDFLARE_1015 = _CLOUDFLARE.replace(b"TITLE", b"Error 1015").replace(
+    b"TEXT", b"You are being rate limited. The owner of this website has banned you temporarily from accessing it."
+)
+"""What Cloudflare shows to whoever asks too often, in short."""
 
 
 def head_too_large(server: str) -> bytes:

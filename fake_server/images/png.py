@@ -9,7 +9,7 @@ import zlib
 from PIL import Image
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_INDEXED = 3  # PNG 3rd edition, 11.2.1, colour type
+_GREY, _INDEXED = 0, 3  # PNG 3rd edition, 11.2.1, colour type
 _LEVEL = 3  # a fifth larger than 6, in less than half the time
 
 
@@ -22,6 +22,20 @@ def encode(image: Image.Image, palette: bytes, text: str) -> bytes:
         _text_chunk("parameters", text),
         _chunk(b"PLTE", palette),
         _chunk(b"IDAT", zlib.compress(_scanlines(image), _LEVEL)),
+        _chunk(b"IEND", b""),
+    ))  # fmt: skip
+
+
+def blank(side: int, padding: int) -> bytes:
+    """A white square of ``side`` pixels at one bit each, with ``padding`` bytes in a chunk that decoders pass over."""
+    row = b"\0" + b"\xff" * ((side + 7) // 8)
+    packer = zlib.compressobj(_LEVEL)
+    rows = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    return b"".join((
+        _SIGNATURE,
+        _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, _GREY, 0, 0, 0)),
+        *((_chunk(b"fkPd", bytes(padding)),) if padding else ()),
+        _chunk(b"IDAT", rows),
         _chunk(b"IEND", b""),
     ))  # fmt: skip
 

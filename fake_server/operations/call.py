@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope
 
 from fake_server.apps import App
 from fake_server.auth import authorised_app
 from fake_server.clock import Clock
+from fake_server.counters import Counters
 from fake_server.draw import DrawSource, uuid4_for
+from fake_server.edge import body
 from fake_server.edge.answers import Answer, HostHeaders, ProxyPage
-from fake_server.operations.form import Form, read_form
+from fake_server.errors import HostError
+from fake_server.journal import Journal
 from fake_server.requests import json_object, user_text
+from fake_server.scenarios import NO_EFFECTS, Effects, RuleBook
 from fake_server.settings import Settings
 from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation
 from fake_server.store import Store
+
+if TYPE_CHECKING:
+    from fake_server.operations.form import Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,9 @@ class Host:
     signers: FileSigners
     store: Store
     headers: HostHeaders
+    scenarios: RuleBook
+    journal: Journal
+    counters: Counters
 
     @property
     def tenant_id(self) -> str:
@@ -54,7 +64,9 @@ class Call:
     scope: Scope
     receive: Receive
     request_headers: Mapping[bytes, bytes]
+    effects: Effects = NO_EFFECTS
     _read: bytes | None = None
+    _json: dict[str, object] | None = None
     _form: Form | None = None
 
     def app(self) -> App:
@@ -68,19 +80,30 @@ class Call:
 
     async def json(self) -> dict[str, object]:
         """The request's JSON object. Raises ``HostError``."""
-        content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
-        return json_object(await self._body(), content_type, self.host.spec.errors)
+        if self._json is None:
+            content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
+            self._json = json_object(await self._body(), content_type, self.host.spec.errors)
+        return self._json
+
+    async def json_if_any(self) -> dict[str, object]:
+        """The request's JSON object; an empty one where the host would refuse what it is."""
+        try:
+            return await self.json()
+        except HostError:
+            return {}
 
     async def form(self) -> Form:
         """The request's form; an empty one where its body is none."""
         if self._form is None:
+            from fake_server.operations.form import read_form
+
             content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
-            self._form = await read_form(Request(self.scope, self.receive).stream(), content_type)
+            self._form = await read_form(body.chunks(self.receive), content_type)
         return self._form
 
     async def _body(self) -> bytes:
         if self._read is None:
-            self._read = await Request(self.scope, self.receive).body()
+            self._read = await body.whole(self.receive)
         return self._read
 
     async def user(self) -> str | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
-from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
-from fake_server.edge.answers import Answer, RawHeaders
+from fake_server.edge import pages
+from fake_server.edge.answers import Answer, ProxyPage, RawHeaders
 from fake_server.images import Picture, render
 from fake_server.operations.call import Call, Host
 from fake_server.signing import BadTimestampError, SignatureRefusedError
@@ -16,16 +17,21 @@ _CHUNK_BYTES = 4096
 """The host sends a file in pieces of this size (FACTS 6.2)."""
 
 
-async def get_tool_file(call: Call) -> PictureDownload:
+async def get_tool_file(call: Call) -> PictureDownload | ProxyPage:
     """``GET /files/tools/{file_id}.{extension}``: the picture, whatever the extension says."""
     _check_signature(call)
     file_id = call.parameters["file_id"].lower()
-    picture = call.host.store.pictures.get(file_id)
-    if picture is None:
+    kept = call.host.store.pictures.get(file_id)
+    if kept is None:
         raise call.host.spec.errors("file_unknown")
+    png = b"" if call.scope["method"] == "HEAD" else await _png(call.host, file_id, kept.picture)
+    for blob in (*kept.blobs, *call.effects.blobs):
+        spoiled = await asyncio.to_thread(blob.spoil, png)
+        if spoiled is None:
+            return ProxyPage(502, pages.nginx(502, call.host.spec.proxy_server))  # FACTS 6.3
+        png = spoiled
     own = [(b"Content-Type", b"image/png")]
-    headers = call.host.headers.complete(own, call.request_headers, shared=True)
-    return PictureDownload(call.host, file_id, picture, headers)
+    return PictureDownload(png, call.host.headers.complete(own, call.request_headers, shared=True))
 
 
 def _check_signature(call: Call) -> None:
@@ -43,30 +49,27 @@ def _check_signature(call: Call) -> None:
         raise errors("signature_refused") from None
 
 
-class PictureDownload:
-    """A picture as an ASGI app: drawn when it is fetched, sent in the host's pieces and without a length."""
+async def _png(host: Host, file_id: str, picture: Picture) -> bytes:
+    """The picture's file, drawn when it is first fetched."""
+    png = host.store.rendered.get(file_id)
+    if png is None:
+        png = await asyncio.to_thread(render, picture)
+        host.store.rendered.put(file_id, png)
+    return png
 
-    def __init__(self, host: Host, file_id: str, picture: Picture, headers: RawHeaders) -> None:
-        self._host = host
-        self._file_id = file_id
-        self._picture = picture
+
+class PictureDownload:
+    """A picture as an ASGI app: sent in the host's pieces and without a length."""
+
+    def __init__(self, png: bytes, headers: RawHeaders) -> None:
+        self._png = png
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head_only = scope["method"] == "HEAD"
-        png = b"" if head_only else await self._png()
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-        async for chunk in _chunks(png):
+        async for chunk in _chunks(self._png):
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-
-    async def _png(self) -> bytes:
-        rendered = self._host.store.rendered
-        png = rendered.get(self._file_id)
-        if png is None:
-            png = await run_in_threadpool(render, self._picture)
-            rendered.put(self._file_id, png)
-        return png
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:

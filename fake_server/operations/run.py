@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import AbstractContextManager, aclosing
-from typing import Any
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, aclosing
+from typing import TYPE_CHECKING, Any
 
-from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
 from fake_server.apps import App, AppKind
 from fake_server.draw import Draw
 from fake_server.edge import pages
 from fake_server.edge.answers import JSON, Answer, ProxyPage, json_answer
-from fake_server.edge.stream import HostEventStream
-from fake_server.engine import Timeline, plan
+from fake_server.edge.body import ClientLeftError
+from fake_server.edge.trouble import DUE
+from fake_server.engine import Timeline, plan, with_pings
 from fake_server.events import FileRef, NodeFinished
+from fake_server.operations.befallen import answered_instead
 from fake_server.operations.call import Call, Host
 from fake_server.operations.input_files import InputFiles
 from fake_server.playback import Playback
 from fake_server.render import Renderer, RunFacts
 from fake_server.requests import RunRequest, run_request
+from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlSigning, changed
 from fake_server.signing import FileSigner
-from fake_server.store import RunningTask
+from fake_server.store import KeptPicture, RunningTask
+
+if TYPE_CHECKING:
+    from fake_server.edge.stream import HostEventStream
 
 _WRITING_S = 1.0
 
@@ -34,8 +41,14 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
     request = run_request(body, app, InputFiles(call.host, app).check, call.host.spec)
     if request.workflow.nodes is None:
         return ProxyPage(500, pages.GUNICORN_500)
-    run = _Run(call.host, app, request)
+    if call.effects.answer and (answer := answered_instead(call)) is not None:
+        return answer
+    run = _Run(call.host, app, request, call.effects)
+    if call.effects.gateway:
+        return await run.given_up_on(call, call.effects.gateway[0])
     if request.streaming:
+        from fake_server.edge.stream import HostEventStream  # with the first stream, for the start's sake
+
         content_type = (b"Content-Type", b"text/event-stream; charset=utf-8")
         headers = call.host.headers.complete([content_type], call.request_headers, shared=True)
         return HostEventStream(run.frames(call), headers)
@@ -57,15 +70,19 @@ async def stop_workflow_task(call: Call) -> Answer:
 class _Run:
     """One accepted request being played."""
 
-    def __init__(self, host: Host, app: App, request: RunRequest) -> None:
+    def __init__(self, host: Host, app: App, request: RunRequest, effects: Effects) -> None:
         self._host = host
         self._app = app
         self._request = request
+        self._effects = effects
         self._draw = host.draws.for_request(_identity(app, request))
         self._task_id, run_id = self._draw.uuid(), self._draw.uuid()
-        timeline = plan(request.workflow, request.inputs, self._draw, host.spec.ping, host.spec.limits)
+        ping = changed(host.spec.ping, effects.ping)
+        story = self._story()
+        is_told = request.streaming and not effects.gateway
+        timeline = changed(with_pings(story, ping), effects.events) if is_told else story
         self._keep_pictures(timeline)
-        self._playback = Playback(timeline, host.clock, host.settings.speed)
+        self._playback = Playback(timeline, host.clock, host.settings.speed, ping if effects.endless else None)
         facts = RunFacts(
             task_id=self._task_id,
             workflow_run_id=run_id,
@@ -76,18 +93,24 @@ class _Run:
             user=request.user,
             started_at=_started_at(host, timeline),
         )
-        self._renderer = Renderer(
-            facts, host.spec.ping.frame, SignedUrls(host, self._draw, facts.started_at + timeline[-1][0])
-        )
+        urls = SignedUrls(host, self._draw, facts.started_at + timeline[-1][0], effects.url)
+        self._renderer = Renderer(facts, ping.frame, urls, effects.told)
+
+    def _story(self) -> Timeline:
+        """The run without pings."""
+        workflow = changed(self._request.workflow, self._effects.workflow)
+        return changed(plan(workflow, self._request.inputs, self._draw, self._host.spec.limits), self._effects.story)
 
     async def answer(self, call: Call) -> Answer | ProxyPage:
         """The blocking answer, once the run has ended."""
         with self._playing():
             end = await self._playback.end(call.receive)
         if end is None and not self._playback.abandoned:
-            raise ClientDisconnect
+            raise ClientLeftError
         if end is None:
+            call.effects = NO_EFFECTS  # the server's own end is not told more slowly than it comes
             return ProxyPage(502, pages.nginx(502, self._host.spec.proxy_server))
+        call.scope[DUE] = self._playback.due
         return Answer(200, JSON, self._renderer.blocking(end))
 
     async def frames(self, call: Call) -> AsyncGenerator[bytes]:
@@ -95,18 +118,40 @@ class _Run:
         with self._playing():
             async with aclosing(self._playback.events(call.receive)) as told:
                 async for events in told:
-                    yield b"".join(self._renderer.frame(event) for event in events)
+                    call.scope[DUE] = self._playback.due
+                    frames = [self._renderer.frame(event) for event in events]
+                    for chunk in frames if self._effects.pieces else (b"".join(frames),):
+                        yield chunk
+
+    async def given_up_on(self, call: Call, gateway: Gateway) -> ProxyPage:
+        """The page of a proxy that waits no longer; the run is played on without it."""
+        with ExitStack() as until_played:
+            until_played.enter_context(self._playing())
+            await self._playback.reaches(gateway.after_s, call.receive)
+            goes_on = until_played.pop_all()
+        self._host.store.keep(asyncio.create_task(self._play_on(goes_on)))
+        return ProxyPage(gateway.status, gateway.page(self._host.spec.proxy_server))
+
+    async def _play_on(self, until_played: ExitStack) -> None:
+        with until_played:
+            await self._playback.end(_nobody_leaves)
 
     def _playing(self) -> AbstractContextManager[None]:
         """Known to the server while it plays, so that it can be stopped."""
-        task = RunningTask(self._app.app_id, self._request.user, self._playback)
+        task = RunningTask(self._app.app_id, self._request.user, self._playback, self._request.streaming)
         return self._host.store.running(self._task_id, task)
 
     def _keep_pictures(self, timeline: Timeline) -> None:
         for _, event in timeline:
             if isinstance(event, NodeFinished):
                 for ref in _pictures(event.outputs):
-                    self._host.store.pictures.put(ref.file_id, ref.picture)
+                    self._host.store.pictures.put(ref.file_id, KeptPicture(ref.picture, self._effects.blobs))
+
+
+async def _nobody_leaves() -> Message:
+    """The ``receive`` of a run that nobody listens to."""
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("the future is never done")
 
 
 class SignedUrls:
@@ -116,24 +161,29 @@ class SignedUrls:
     ``finished_at`` or the second before (FACTS 4).
     """
 
-    def __init__(self, host: Host, draw: Draw, ends_at: float) -> None:
+    def __init__(self, host: Host, draw: Draw, ends_at: float, changes: Sequence[UrlSigning] = ()) -> None:
         self._host = host
         self._draw = draw
         self._ends_at = ends_at
+        self._changes = changes
 
-    def tool_file(self, file_id: str) -> str:
+    def tool_file(self, file_id: str) -> str | None:
         path = self._host.spec.path("getToolFile", file_id=file_id, extension="png")
         return self._signed(self._host.signers.tool_file, path, file_id)
 
-    def uploaded_image(self, file_id: str) -> str:
+    def uploaded_image(self, file_id: str) -> str | None:
         path = self._host.spec.path("getImagePreview", file_id=file_id)
         return self._signed(self._host.signers.uploaded_image, path, file_id)
 
-    def _signed(self, signer: FileSigner, path: str, file_id: str) -> str:
+    def _signed(self, signer: FileSigner, path: str, file_id: str) -> str | None:
         now = self._host.clock.now()
         at = min(now, self._ends_at) if now - self._ends_at < _WRITING_S else now
+        at -= sum(change.age_s for change in self._changes)
         query = signer.query(file_id, int(at), self._draw.nonce())
-        return f"{self._host.settings.files_url}{path}?{query}"
+        url: str | None = f"{self._host.settings.files_url}{path}?{query}"
+        for change in self._changes:
+            url = None if url is None else change.change(url)
+        return url
 
 
 def _identity(app: App, request: RunRequest) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fake_server.edge.answers import Answer, json_answer
 from fake_server.errors import HostErrors
 from fake_server.operations.call import Call
-from fake_server.operations.form import FilePart, Form
 from fake_server.requests import user_text
 from fake_server.spec import HostSpec
 from fake_server.store import Upload
+
+if TYPE_CHECKING:
+    from fake_server.operations.form import FilePart, Form
 
 _ANONYMOUS = "DEFAULT-USER"
 _NAME_CHARACTERS = 200

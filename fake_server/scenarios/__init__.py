@@ -1,0 +1,17 @@
+"""Trouble on demand: rules that match a request, and the named behaviours that they bring upon it.
+
+    behaviours/   every behaviour, one file for each stage at which it acts; ``catalogue`` has them all by name
+    parameters    what a behaviour can be told, read from a header, a file or a call
+    effects       what the behaviours of one request do to it, by stage
+    rules         which request is matched by which rule, and how often
+    header, load  the two ways to write rules down
+
+A request that no rule matches passes all of this by: see ``RuleBook.match``.
+"""
+
+from fake_server.scenarios.conditions import Asked
+from fake_server.scenarios.effects import NO_EFFECTS, Effects
+from fake_server.scenarios.errors import ScenarioError
+from fake_server.scenarios.rules import Match, Rule, RuleBook
+
+__all__ = ["NO_EFFECTS", "Asked", "Effects", "Match", "Rule", "RuleBook", "ScenarioError"]

@@ -1,0 +1,127 @@
+"""Behaviours of a stream's events: which are told, in what order, with which pings between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fake_server.engine import Timeline
+from fake_server.events import Ping, WorkflowFinished
+from fake_server.scenarios.behaviour import behaviour
+from fake_server.scenarios.effects import Effects
+from fake_server.scenarios.parameters import Count, Seconds
+from fake_server.spec import PingRule
+
+_NEVER_S = float("inf")
+
+
+@behaviour(excludes="end")
+def no_terminal_event() -> Effects:
+    """The stream ends in good order, but without workflow_finished.
+
+    Complaint: a worker was restarted in the middle of a run; the client waits for an event that cannot come.
+    Survive: the end of the stream without workflow_finished is a failure; say so at once.
+    """
+    return Effects(events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),))
+
+
+@behaviour(excludes="end")
+def double_terminal_event() -> Effects:
+    """workflow_finished comes twice.
+
+    Complaint: the picture is added to the gallery twice, or the second event finds its handler gone.
+    Survive: make the end of a run idempotent, by its workflow_run_id.
+    """
+    return Effects(events=(lambda timeline: (*timeline, timeline[-1]),))
+
+
+@behaviour(excludes="end")
+def endless_stream() -> Effects:
+    """Pings go on and on; neither workflow_finished nor the end of the stream ever comes. A blocking call hangs.
+
+    At speed "instant" the stream falls silent instead, and stays open until the client leaves.
+    Complaint: "the stream gives only pings" (langgenius/dify issue 21161).
+    Survive: bound the whole run with a deadline as well; pings prove that the host lives, not that the run does.
+    """
+    return Effects(events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),), endless=True)
+
+
+@behaviour(excludes="order")
+def reordered_events(after: Count = 1) -> Effects:
+    """The two events that follow the first ``after`` ones change places: by default a node finishes before it starts.
+
+    Complaint: node_finished for a node that the client has not heard of, and then a node that never ends.
+    Survive: key what you know of nodes by their id, and create an entry on whichever event comes first.
+    """
+
+    def reorder(timeline: Timeline) -> Timeline:
+        events = [(index, event) for index, (_, event) in enumerate(timeline) if not isinstance(event, Ping)]
+        if len(events) < after + 2:
+            return timeline
+        told = list(timeline)
+        (first, one), (second, other) = events[after : after + 2]
+        told[first], told[second] = (told[first][0], other), (told[second][0], one)
+        return tuple(told)
+
+    return Effects(events=(reorder,))
+
+
+@behaviour(excludes="ping")
+def ping_storm(every_s: Seconds = 0.1) -> Effects:
+    """A ping every ``every_s`` seconds instead of every ten.
+
+    Complaint: a handler that redraws on every event makes the page unusable.
+    Survive: drop pings before anything else happens.
+    """
+    gap_s = max(every_s, 0.001)
+    return Effects(ping=(lambda ping: replace(ping, first_s=gap_s, every_s=gap_s),))
+
+
+@behaviour(excludes="ping")
+def no_ping() -> Effects:
+    """No ping is ever sent, however long the run takes.
+
+    Complaint: a proxy that closes idle connections after 60 s ends every longer run.
+    Survive: expect silence of minutes; reconnecting is no help, for a run cannot be resumed.
+    """
+    return Effects(ping=(lambda ping: replace(ping, first_s=_NEVER_S),))
+
+
+@behaviour(excludes="ping")
+def data_ping(frame: str = "data: ping", every_s: Seconds = 2.0) -> Effects:
+    """Pings come as data, and are no JSON: as Dify up to 0.6.3 sends them, but more often.
+
+    ``frame`` is sent as it is, with the blank line that ends it.
+    Complaint: JSON.parse("ping") throws, and takes the stream with it.
+    Survive: skip data that is exactly ping; never let one frame that cannot be read end the stream.
+    """
+    told = frame.rstrip("\n").encode() + b"\n\n"
+
+    def change(ping: PingRule) -> PingRule:
+        return replace(ping, frame=told, first_s=max(every_s, 0.001), every_s=max(every_s, 0.001))
+
+    return Effects(ping=(change,))
+
+
+@behaviour()
+def extra_fields(name: str = "x_added_later") -> Effects:
+    """Every JSON object of the answer and of each event has a field more, which the document does not know.
+
+    Complaint: a strict parser refuses the answer on the day the host is upgraded.
+    Survive: ignore what you do not know.
+    """
+    return Effects(told=(_with_field(name),))
+
+
+def _with_field(name: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    def add(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {**{key: add(entry) for key, entry in value.items()}, name: "a later version says more"}
+        return [add(entry) for entry in value] if isinstance(value, list) else value
+
+    return add
+
+
+def _is_end(event: object) -> bool:
+    return isinstance(event, WorkflowFinished)

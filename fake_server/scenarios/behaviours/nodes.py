@@ -1,0 +1,72 @@
+"""Behaviours of nodes: they change how a node of the workflow fares, and the engine does the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fake_server.scenarios.behaviour import behaviour
+from fake_server.scenarios.effects import Effects
+from fake_server.scenarios.parameters import Seconds
+from fake_server.workflow.graph import Behaviour as Fate
+from fake_server.workflow.graph import Node, Workflow
+
+NO_PICTURE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
+"""What the tool makes of a picture server that gave it none [C: fail_sd_mode_500_textmodel_block]."""
+
+NO_MODEL = "Failed to invoke tool: Failed to set model, please tell user to set model"
+"""Why the tool fails when the picture server does not take the model [C: fail_options_mode_500_main_block]."""
+
+
+@behaviour(excludes="slow {node}")
+def slow(node: str | None = None, seconds: Seconds = 60.0) -> Effects:
+    """A node takes ``seconds``: the ``node`` of that id, title or type, by default those that take the longest anyway.
+
+    Complaint: a picture that usually takes 18 s takes minutes when the GPU is busy, and clients give up at 30 s.
+    Survive: use streaming, take pings as signs of life, and let the deadline be for silence and not for the whole run.
+    """
+    return Effects(workflow=(with_fate(node, lambda fate: replace(fate, seconds=seconds, spread=0.0)),))
+
+
+@behaviour(excludes="fate")
+def node_failed(node: str | None = None, error: str = NO_MODEL) -> Effects:
+    """A node fails with ``error``; the run ends as failed, and the HTTP status is 200 all the same.
+
+    ``node`` is an id, title or type, by default that of the nodes that take the longest.
+
+    Complaint: the client looks at the status code alone and shows an empty picture for a failed run.
+    Survive: read data.status of the answer or of workflow_finished before data.outputs, and show data.error.
+    """
+    return Effects(workflow=(with_fate(node, lambda fate: replace(fate, error=error)),))
+
+
+@behaviour(excludes="fate")
+def tool_failed_silently(text: str = str(NO_PICTURE["text"])) -> Effects:
+    """The tool makes no picture and says so only in its ``text``: the run has succeeded, its files are empty.
+
+    Complaint: "succeeded", and outputs.files is []: the first element of it is an error in the client.
+    Survive: take no files for a failure of its own kind, and offer to try again.
+    """
+    outputs = {**NO_PICTURE, "text": text}
+    return Effects(workflow=(with_fate("tool", lambda fate: replace(fate, outputs=outputs)),))
+
+
+def with_fate(node: str | None, change: Callable[[Fate], Fate]) -> Callable[[Workflow], Workflow]:
+    """A workflow in which the nodes that ``node`` means fare as ``change`` says."""
+
+    def apply(workflow: Workflow) -> Workflow:
+        nodes = dict(workflow.nodes or {})
+        for one in _meant(workflow, node):
+            nodes[one.node_id] = replace(one, behaviour=change(one.behaviour))
+        return replace(workflow, nodes=nodes)
+
+    return apply
+
+
+def _meant(workflow: Workflow, node: str | None) -> list[Node]:
+    """The nodes of that id, title or type; without one, those of the type that takes the longest."""
+    nodes = list((workflow.nodes or {}).values())
+    if node is None and nodes:
+        node = max(nodes, key=lambda one: one.behaviour.seconds).type
+    return [one for one in nodes if node in (one.node_id, one.title, one.type)]

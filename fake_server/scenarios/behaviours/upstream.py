@@ -1,0 +1,113 @@
+"""Behaviours of what stands behind the host: picture server, model's server, its own databases (FACTS 3, 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from fake_server.edge import pages
+from fake_server.edge.answers import Answer, ProxyPage, refusal
+from fake_server.scenarios.behaviour import Scope, behaviour
+from fake_server.scenarios.behaviours.nodes import NO_MODEL, NO_PICTURE, with_fate
+from fake_server.scenarios.effects import Effects
+from fake_server.workflow.graph import Behaviour as Fate
+
+if TYPE_CHECKING:
+    from fake_server.operations.call import Call
+
+_TOOL_WAITS_S = 120.2
+"""How long the tool waits for a picture before it gives up [C: slow_block_130s]."""
+
+_PROVIDER = "[openai_api_compatible] "
+_LLM_500 = (
+    _PROVIDER + "Error: API request failed with status code 500: "
+    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
+)
+_LLM_DROPPED = (
+    _PROVIDER + "Server Unavailable Error, ('Connection aborted.', "
+    "RemoteDisconnected('Remote end closed connection without response'))"
+)
+_LLM_DOWN = (
+    _PROVIDER + "Server Unavailable Error, HTTPConnectionPool(host='127.0.0.1', port=7861): "
+    "Max retries exceeded with url: /v1/chat/completions (Caused by NewConnectionError("
+    "'<urllib3.connection.HTTPConnection object at 0x7fa9dcafb490>: "
+    "Failed to establish a new connection: [Errno 111] Connection refused'))"
+)
+"""As recorded [C: fail_llm_mode_500_main_block, fail_llm_mode_close_main_block, down_llm_main_block]."""
+
+
+@behaviour(scope=Scope.ANYTHING, excludes="answer")
+def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "sd") -> Effects:
+    """A service is down: the picture server (sd), the language model's (llm), redis, postgres, or the app itself (api).
+
+    Without sd or llm runs fail with HTTP status 200; without redis or postgres the host answers 500, in two forms;
+    without the app the proxy answers 502 with HTML.
+    Complaint: one outage has five faces, and only one of them is JSON with the error where the document says.
+    Survive: handle a failed run, any 5xx status, and a body that is no JSON, each with a message of its own.
+    """
+    match service:
+        case "sd":
+            return _failing("tool", NO_MODEL)
+        case "llm":
+            return _failing("llm", _LLM_DOWN)
+        case "api":
+            return Effects(front=(_bad_gateway,))
+        case "redis":
+            return Effects(answer=(_refused("redis_down"),))
+        case "postgres":
+            return Effects(answer=(_refused("internal_error"),))
+
+
+@behaviour(excludes="fate")
+def sd_failed(
+    how: Literal["500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"] = "500",
+) -> Effects:
+    """The picture server fails while it draws; whatever the way, the tool swallows it, and the run succeeds.
+
+    After "timeout" it does so when the tool has waited its 120 s.
+    Complaint: nothing in the answer tells a broken GPU from a finished picture but the empty list of files.
+    Survive: as with tool_failed_silently; and expect the answer only after two minutes.
+    """
+    outputs = dict(NO_PICTURE)
+
+    def fail(fate: Fate) -> Fate:
+        failed = replace(fate, outputs=outputs)
+        return replace(failed, seconds=_TOOL_WAITS_S, spread=0.0) if how == "timeout" else failed
+
+    return Effects(workflow=(with_fate("tool", fail),))
+
+
+@behaviour(excludes="fate")
+def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
+    """The picture server refuses to load the model; this the tool does tell, and the run fails.
+
+    Complaint: the error names a setting that no user of the API has ever seen.
+    Survive: show it as the host's trouble; another model may work.
+    """
+    return _failing("tool", NO_MODEL)
+
+
+@behaviour(excludes="fate")
+def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
+    """The language model that translates the prompt fails: with an error, a dropped connection, or an empty text.
+
+    An error fails the run. With an empty text it succeeds without a picture.
+    Complaint: data.error is a Python exception in brackets, far too long for a message box.
+    Survive: show a short text of your own and keep the error for the log.
+    """
+    if how == "empty":
+        return Effects(workflow=(with_fate("llm", lambda fate: replace(fate, reply="", completion_tokens=0)),))
+    return _failing("llm", _LLM_500 if how == "500" else _LLM_DROPPED)
+
+
+def _failing(node: str, error: str) -> Effects:
+    return Effects(workflow=(with_fate(node, lambda fate: replace(fate, error=error)),))
+
+
+def _bad_gateway(call: Call) -> ProxyPage:
+    return ProxyPage(502, pages.nginx(502, call.host.spec.proxy_server))
+
+
+def _refused(name: str) -> Callable[[Call], Answer]:
+    return lambda call: refusal(call.host.spec.errors(name))

@@ -1,0 +1,1 @@
+"""Trouble on demand, proven from the rules to what a client sees."""

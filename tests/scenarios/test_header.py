@@ -1,0 +1,110 @@
+"""The grammar of X-Fake-Scenario."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fake_server.scenarios import ScenarioError
+from fake_server.scenarios.behaviour import catalogue
+from fake_server.scenarios.header import read_header
+from tests.scenarios.books import RUN, book
+
+
+@pytest.mark.parametrize(
+    ("header", "rules"),
+    [
+        ("slow", [{"name": "slow"}]),
+        ("  slow  ", [{"name": "slow"}]),
+        ("slow;seconds=3", [{"name": "slow", "with": {"seconds": 3.0}}]),
+        ("slow ; seconds = 3 ; node = llm", [{"name": "slow", "with": {"seconds": 3.0, "node": "llm"}}]),
+        ("slow, no_ping", [{"name": "slow"}, {"name": "no_ping"}]),
+        ("slow; seconds=3,no_ping", [{"name": "slow", "with": {"seconds": 3.0}}, {"name": "no_ping"}]),
+        ("cut_stream; mid_frame=true; at_byte=7", [{"name": "cut_stream", "with": {"mid_frame": True, "at_byte": 7}}]),
+        ('run_failed; error="a, b; c=d"', [{"name": "run_failed", "with": {"error": "a, b; c=d"}}]),
+        (r'run_failed; error="say \"no\" \\ \n"', [{"name": "run_failed", "with": {"error": 'say "no" \\ n'}}]),
+        ("run_failed; error=磁盘 已满", [{"name": "run_failed", "with": {"error": "磁盘 已满"}}]),
+        ('run_failed; error=""', [{"name": "run_failed", "with": {"error": ""}}]),
+        ("run_failed; error=", [{"name": "run_failed", "with": {"error": ""}}]),
+        ('"slow"; "seconds"="3"', [{"name": "slow", "with": {"seconds": 3.0}}]),
+        ("http_error; times=2", [{"name": "http_error", "times": 2}]),
+        ("slow; call=2", [{"name": "slow", "when": {"call": 2}}]),
+        ("slow; probability=0.5; seed=7", [{"name": "slow", "when": {"probability": 0.5, "seed": 7}}]),
+    ],
+)
+def test_a_header_says_what_a_file_would(header: str, rules: list[dict[str, object]]) -> None:
+    assert read_header(header.encode()) == rules
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("", "a name of a scenario is missing at character 1 of ''"),
+        ("   ", "a name of a scenario is missing at character 4 of '   '"),
+        ("slow,", "a name of a scenario is missing at character 6 of 'slow,'"),
+        (",slow", "a name of a scenario is missing at character 1"),
+        ("slow,,no_ping", "a name of a scenario is missing at character 6"),
+        ("slo", "'slo' is no scenario (did you mean 'slow'?); there are: slow, "),
+        ("slow;", "a parameter is written key=value; there is no = at character 6 of 'slow;'"),
+        ("slow; seconds", "a parameter is written key=value; there is no = at character 14"),
+        ("slow; second=3", "'second' is no parameter of slow (did you mean 'seconds'?); there are: node, seconds"),
+        ("slow; seconds=x", "seconds: a number, 0 to 1000000000, is needed, not 'x'"),
+        ("slow; seconds=3; seconds=4", "slow: seconds is said twice; say it once"),
+        ("slow; times=1; times=2", "slow: times is said twice; say it once"),
+        ("slow; seconds=3=4", "a comma, a semicolon or the end is expected at character 16"),
+        ('slow "x"', "a comma, a semicolon or the end is expected at character 6"),
+        ('run_failed; error="half', "a comma, a semicolon or the end is expected at character 19"),
+        ("cut_stream; mid_frame=yes", "mid_frame: true or false is needed, not 'yes'"),
+        ("http_error; status=99", "status: a whole number, 200 to 599, is needed, not 99"),
+        ("slow; times=0", "times: a whole number, 1 or more, is needed, not 0"),
+        ("slow; user=x", "'user' is no parameter of slow; there are: node, seconds"),
+        ("slow" * 501, "the header is longer than 2000 characters"),
+    ],
+)
+def test_a_wrong_header_is_refused_with_its_mend(header: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        read_header(header.encode())
+    found = str(refused.value)
+    assert message in found
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize("header", ["slow; node=nobody", "http_error, rate_limited", "absolute_url; base=x"])
+def test_what_only_the_book_can_know_is_refused_there(header: str) -> None:
+    with pytest.raises(ScenarioError):
+        book().match(RUN, header.encode())
+
+
+def test_repeated_headers_are_one_list() -> None:
+    """The host's proxy joins lines of one name with a comma, and so they mean the same as one line."""
+    assert read_header(b"slow; seconds=3,no_ping") == read_header(b"slow; seconds=3") + read_header(b"no_ping")
+
+
+_words = st.sampled_from([*catalogue(), "seconds", "node", "status", "times", "call", "seed", "error", "after"])
+_junk = st.one_of(
+    st.binary(max_size=60),
+    st.lists(_words | st.sampled_from(list(',;="\\ \t')) | st.text(max_size=4), max_size=12).map(
+        lambda parts: "".join(parts).encode("utf-8", "surrogatepass")
+    ),
+    st.lists(st.sampled_from(list("slow;,=\"\\x 1é猫\0")), max_size=30).map(lambda parts: "".join(parts).encode()),
+)  # fmt: skip
+
+
+@given(_junk)
+def test_junk_is_read_or_refused(header: bytes) -> None:
+    """Whatever a client sends, it is a rule or a mistake that is said in one line."""
+    with contextlib.suppress(ScenarioError):
+        book().match(RUN, header)
+
+
+_plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r"), max_size=60)
+
+
+@given(_plain)
+def test_any_text_can_be_quoted(text: str) -> None:
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+    [rule] = read_header(f'run_failed; error="{quoted}"'.encode())
+    assert rule["with"] == {"error": text}

@@ -1,0 +1,279 @@
+"""Which requests rules befall, how often, in what order, and which rules are refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fake_server.scenarios import Asked, ScenarioError
+from fake_server.scenarios.behaviour import catalogue
+from tests.scenarios.books import RUN, book, mistake, names
+
+PICTURE = Asked("getToolFile", {})
+STOP = Asked("stopWorkflowTask", {})
+
+
+def test_a_rule_befalls_runs_and_nothing_else() -> None:
+    rules = book({"name": "http_error"})
+    assert [names(rules, asked) for asked in (RUN, PICTURE, STOP)] == [("http_error",), (), ()]
+
+
+def test_a_rule_befalls_the_operation_that_it_names() -> None:
+    rules = book({"name": "http_error", "when": {"operation": "getToolFile"}})
+    assert [names(rules, asked) for asked in (RUN, PICTURE, STOP)] == [(), ("http_error",), ()]
+
+
+def test_a_header_befalls_the_request_that_carries_it() -> None:
+    """Whatever it asks for, if the behaviour can act there."""
+    assert [names(book(), asked, "http_error") for asked in (RUN, PICTURE, STOP)] == [("http_error",)] * 3
+    assert [names(book(), asked, "expired_url") for asked in (RUN, PICTURE, STOP)] == [("expired_url",)] * 2 + [()]
+    assert [names(book(), asked, "slow") for asked in (RUN, PICTURE, STOP)] == [("slow",), (), ()]
+
+
+def test_nothing_befalls_where_no_rule_is() -> None:
+    assert book().match(RUN, None) is None
+    assert book().match(RUN, b"") is None
+
+
+# How often ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_two_and_then_no_more() -> None:
+    rules = book({"name": "http_error", "times": 2})
+    assert [names(rules) for _ in range(4)] == [("http_error",)] * 2 + [()] * 2
+
+
+def test_the_third_and_only_the_third() -> None:
+    rules = book({"name": "http_error", "when": {"call": 3}})
+    assert [bool(names(rules)) for _ in range(5)] == [False, False, True, False, False]
+
+
+def test_calls_are_counted_among_those_that_satisfy_the_rest() -> None:
+    rules = book({"name": "http_error", "when": {"call": 2, "user": "alg123"}})
+    other = replace(RUN, user="other")
+    assert [bool(names(rules, asked)) for asked in (other, RUN, other, RUN, RUN)] == [False, False, False, True, False]
+
+
+def test_rules_of_one_kind_follow_each_other() -> None:
+    """A used-up rule makes room for the next: one error, then another, then a slow run, then peace."""
+    rules = book(
+        {"name": "http_error", "with": {"status": 500}, "times": 1},
+        {"name": "rate_limited", "times": 2},
+        {"name": "slow", "when": {"call": 4}},
+    )
+    found = [names(rules) for _ in range(5)]
+    assert found == [("http_error",), ("rate_limited",), ("rate_limited",), ("slow",), ()]
+
+
+def test_a_rule_that_had_to_stay_out_has_not_been_used_up() -> None:
+    rules = book({"name": "http_error", "times": 1}, {"name": "rate_limited", "times": 1})
+    assert [names(rules) for _ in range(3)] == [("http_error",), ("rate_limited",), ()]
+    assert [rule["matched"] for rule in rules.shown()] == [1, 1]
+
+
+@given(seed=st.integers(), percent=st.integers(0, 100))
+@settings(max_examples=20)
+def test_a_probability_is_kept_and_reproducible(seed: int, percent: int) -> None:
+    """With the same seed the same requests are befallen; over many, as many as it says."""
+    rule = {"name": "http_error", "when": {"probability": percent / 100, "seed": seed}}
+    one, other = book(rule), book(rule, seed=2)
+    found = [bool(names(one)) for _ in range(1_000)]
+    assert found == [bool(names(other)) for _ in range(1_000)]
+    assert abs(sum(found) - 10 * percent) <= 80  # five standard deviations
+
+
+def test_a_probability_without_a_seed_of_its_own_follows_the_server_s() -> None:
+    rule = {"name": "http_error", "when": {"probability": 0.5}}
+    found = [[bool(names(rules)) for _ in range(64)] for rules in (book(rule), book(rule), book(rule, seed=2))]
+    assert found[0] == found[1] != found[2]
+
+
+def test_two_rules_of_one_probability_are_not_befallen_together() -> None:
+    half = {"when": {"probability": 0.5, "seed": 1}}
+    rules = book({"name": "slow", **half}, {"name": "no_ping", **half})
+    assert {names(rules) for _ in range(64)} == {(), ("slow",), ("no_ping",), ("slow", "no_ping")}
+
+
+# Together -------------------------------------------------------------------------------------------------------------
+
+
+def test_several_rules_befall_a_request_together() -> None:
+    rules = book({"name": "slow"}, {"name": "no_ping"}, added=[{"name": "null_url"}])
+    assert names(rules, header="cut_stream") == ("cut_stream", "null_url", "slow", "no_ping")
+
+
+def test_a_header_goes_before_added_rules_and_these_before_those_of_the_file() -> None:
+    rules = book({"name": "http_error"})
+    assert names(rules) == ("http_error",)
+    rules.add({"name": "rate_limited"})
+    assert names(rules) == ("rate_limited",)
+    assert names(rules, header="upstream_down") == ("upstream_down",)
+
+
+def test_a_parameter_can_tell_two_of_a_kind_apart() -> None:
+    rules = book({"name": "slow", "with": {"node": "llm"}}, {"name": "slow", "with": {"node": "tool"}})
+    assert names(rules) == ("slow", "slow")
+
+
+def test_of_a_header_s_rules_each_is_counted_for_itself() -> None:
+    rules = book()
+    assert [names(rules, header="http_error; times=1") for _ in range(2)] == [("http_error",), ()]
+    assert names(rules, header="http_error; times=1, slow") == ("http_error", "slow")
+    assert [names(rules, header="slow; call=2") for _ in range(3)] == [(), ("slow",), ()]
+
+
+def test_only_so_many_headers_are_remembered() -> None:
+    rules = book()
+    first = "http_error; times=1; message=0"
+    assert names(rules, header=first)
+    for number in range(1, 1_002):
+        names(rules, header=f"http_error; times=1; message={number}")
+    assert names(rules, header=first), "forgotten, and counted anew"
+
+
+def _contradiction(*rules: dict[str, object]) -> str:
+    with pytest.raises(ScenarioError) as refused:
+        book(*rules)
+    return str(refused.value)
+
+
+def test_rules_that_contradict_each_other_are_refused_and_both_are_named() -> None:
+    message = _contradiction({"name": "slow"}, {"name": "http_error"}, {"name": "rate_limited"})
+    assert "http_error (rule 2) and rate_limited (rule 3) contradict each other" in message
+    assert "[2]" in message
+
+
+@pytest.mark.parametrize(
+    ("when", "later"),
+    [
+        ({"mode": "blocking"}, {"mode": "streaming"}),
+        ({"operation": "getToolFile"}, {}),
+        ({"user": "a"}, {"user": "b"}),
+        ({"user": "a"}, {"user": {"contains": "b"}}),
+        ({"prompt": {"matches": "^x"}}, {"prompt": "y"}),
+        ({"header": {"x-a": "1"}}, {"header": {"X-A": "2"}}),
+        ({"call": 1}, {}),
+        ({"probability": 0.5}, {}),
+    ],
+)
+def test_rules_that_need_not_meet_do_not_contradict_each_other(
+    when: dict[str, object], later: dict[str, object]
+) -> None:
+    book({"name": "http_error", "when": when}, {"name": "rate_limited", "when": later})
+
+
+@pytest.mark.parametrize(
+    ("when", "later"),
+    [
+        ({}, {"mode": "streaming"}),
+        ({"user": {"contains": "a"}}, {"user": {"contains": "b"}}),
+        ({"user": "a"}, {"prompt": "b"}),
+        ({}, {"call": 2}),
+    ],
+)
+def test_rules_that_may_meet_do(when: dict[str, object], later: dict[str, object]) -> None:
+    message = _contradiction({"name": "http_error", "when": when}, {"name": "rate_limited", "when": later})
+    assert "contradict each other" in message
+
+
+def test_added_rules_contradict_each_other_too_but_not_those_of_the_file() -> None:
+    rules = book({"name": "http_error"}, added=[{"name": "rate_limited"}])
+    with pytest.raises(ScenarioError, match=r"rate_limited .* and upstream_down .* contradict"):
+        rules.add({"name": "upstream_down"})
+    with pytest.raises(ScenarioError, match=r"http_error .* and rate_limited .* contradict"):
+        rules.match(RUN, b"http_error, rate_limited")
+
+
+# Adding, removing, resetting ------------------------------------------------------------------------------------------
+
+
+def test_rules_are_added_all_or_none() -> None:
+    rules = book()
+    with pytest.raises(ScenarioError) as refused:
+        rules.add([{"name": "slow"}, {"name": "slw"}])
+    assert refused.value.place == (1, "name")
+    assert (rules.shown(), rules.empty) == ([], True)
+    assert [rule.rule_id for rule in rules.add([{"name": "slow"}, {"name": "no_ping"}])] == ["1", "2"]
+
+
+def test_added_rules_can_be_removed_and_those_of_the_file_cannot() -> None:
+    rules = book({"name": "slow"}, added=[{"name": "no_ping"}, {"name": "null_url"}])
+    assert [rule["id"] for rule in rules.shown()] == ["2", "3", "1"]
+    assert [rules.remove(rule_id) for rule_id in ("2", "2", "1", "none")] == [True, False, False, False]
+    assert names(rules) == ("null_url", "slow")
+    rules.clear()
+    assert names(rules) == ("slow",)
+    assert not rules.empty
+
+
+def test_a_book_without_rules_is_empty() -> None:
+    rules = book(added=[{"name": "slow"}])
+    assert not rules.empty
+    assert rules.remove("1")
+    assert rules.empty
+
+
+def test_a_rule_is_shown_as_it_was_said() -> None:
+    said = {"name": "slow", "with": {"seconds": 3}, "when": {"user": {"contains": "a"}}, "times": 2}
+    rules = book(said)
+    names(rules)
+    assert rules.shown() == [{"id": "1", **said, "source": "file", "matched": 1}]
+
+
+def test_a_reset_book_is_as_at_the_start() -> None:
+    """Nothing added, nothing counted, and chance takes the same way again."""
+    chance = {"name": "no_ping", "when": {"probability": 0.5}}
+    rules = book({"name": "http_error", "times": 1}, {"name": "slow", "when": {"call": 2}}, chance)
+
+    def story() -> list[tuple[str, ...]]:
+        added = rules.add({"name": "null_url", "when": {"probability": 0.5}})
+        return [(added[0].rule_id, *names(rules, header="extra_fields; times=3")) for _ in range(32)]
+
+    first = story()
+    rules.reset(1)
+    assert [rule["matched"] for rule in rules.shown()] == [0, 0, 0]
+    assert story() == first
+    rules.reset(2)
+    assert story() != first
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (5, "a mapping with a name is needed, not 5"),
+        (None, "a mapping with a name is needed, not None"),
+        ("slow", "a mapping with a name is needed, not 'slow'"),
+        (["slow"], "[0]: a mapping with a name is needed, not 'slow'"),
+        ({}, "the name of a scenario is missing; add it"),
+        ({"name": 5}, "name: a text is needed, not 5"),
+        ({"name": "slo"}, "name: 'slo' is no scenario (did you mean 'slow'?); there are: slow, "),
+        ([{"name": "slow"}, {"name": "no_pin"}], "[1].name: 'no_pin' is no scenario (did you mean 'no_ping'?)"),
+        ({"name": "slow", "wiht": {}}, "wiht: 'wiht' is no key of a rule (did you mean 'with'?); there are: name"),
+        ({"name": "slow", 1: {}}, "1: "),
+        ({"name": "slow", "with": []}, "with: a mapping is needed, not []"),
+        ({"name": "slow", "with": {"second": 1}}, "with.second: 'second' is no parameter of slow (did you mean 'seco"),
+        ({"name": "slow", "with": {1: 1}}, "with[1]: 1 is no parameter of slow; there are: node, seconds"),
+        ({"name": "null_url", "with": {"x": 1}}, "with.x: 'x' is no parameter of null_url; there are: none"),
+        ({"name": "slow", "with": {"node": "tol"}}, "with.node: 'tol' is no node of any app (id, title or type) (did"),
+        ({"name": "absolute_url", "with": {"base": "x"}}, "with.base: 'x' is no http(s) address without a slash at"),
+        ({"name": "huge_png", "with": {"side": 50_000}}, "with.side: a whole number, 1 to 30000, is needed, not 50000"),
+        ({"name": "slow", "when": "x"}, "when: a mapping is needed, not 'x'"),
+        ({"name": "slow", "times": 0}, "times: a whole number, 1 or more, is needed, not 0"),
+        ({"name": "slow", "times": "2"}, "times: a whole number, 1 or more, is needed, not '2'"),
+        ({"name": "slow", "when": {"operation": "getToolFile"}}, "when.operation: slow cannot act on getToolFile; "),
+    ],
+)
+def test_a_wrong_rule_is_refused_with_its_mend(said: object, message: str) -> None:
+    assert mistake(said).startswith(message)
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_every_behaviour_works_bare(name: str) -> None:
+    assert names(book({"name": name})) == (name,)
+    assert names(book(), header=name) == (name,)

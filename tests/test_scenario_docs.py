@@ -1,0 +1,178 @@
+"""``docs/scenarios.md`` says what is: it is made of the code and of real captures, and its examples run."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from fake_server.cli import cli
+from fake_server.scenarios.about import SCHEMA, about
+from fake_server.scenarios.behaviour import Behaviour, catalogue
+from fake_server.scenarios.conditions import NAMES
+from tests.scenario_docs.__main__ import PAGE
+from tests.scenario_docs.capture import Capture, captured
+from tests.scenario_docs.examples import EXAMPLES
+from tests.scenario_docs.pages import scenarios_page, schema_text
+from tests.scenario_docs.transcript import transcript
+from tests.serving import running_server
+from tests.tools import needed
+
+pytestmark = pytest.mark.server
+
+PAGE_TEXT = PAGE.read_text("utf-8")
+HOW = "make docs writes it anew"
+
+
+def marked_blocks(language: str) -> list[str]:
+    """The examples that say of themselves that they run."""
+    return re.findall(rf"<!-- runs -->\n```{language}\n(.*?)```", PAGE_TEXT, re.DOTALL)
+
+
+def test_page_is_what_the_code_does() -> None:
+    """Every capture is taken anew, and is the same to the byte."""
+    assert scenarios_page() == PAGE_TEXT, HOW
+
+
+def test_schema_is_what_the_code_takes() -> None:
+    assert schema_text() == SCHEMA.read_text("utf-8"), HOW
+
+
+def test_every_behaviour_has_an_example_of_itself() -> None:
+    assert set(EXAMPLES) == set(catalogue())
+    for name, example in EXAMPLES.items():
+        assert name in re.split(r"[;,] ?", example.header)
+
+
+def test_every_condition_is_explained() -> None:
+    table = PAGE_TEXT[PAGE_TEXT.index("| condition |") : PAGE_TEXT.index("**Several rules**")]
+    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", table, re.MULTILINE)))) == set(NAMES)
+
+
+def test_no_secret_is_in_the_captures() -> None:
+    captures = PAGE_TEXT[PAGE_TEXT.index("## Behaviours") :]
+    assert "app-FakeHostKey" not in captures
+    assert set(re.findall(r"(?:sign|nonce)=(.)", captures)) == {"…"}
+
+
+@pytest.mark.parametrize("behaviour", catalogue().values(), ids=lambda behaviour: behaviour.name)
+def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
+    """And speaks of every parameter, unless its choices or its name say enough by standing in the table."""
+    said = about(behaviour)
+    assert said.headline
+    assert said.does
+    assert said.complaint.endswith((".", '"'))
+    assert said.survive.endswith(".")
+
+
+# The examples of the introduction -------------------------------------------------------------------------------------
+
+
+def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
+    by_header, by_call, clock = marked_blocks("sh")
+    with running_server("--speed", "instant") as server:
+
+        def run(commands: str) -> list[str]:
+            needed("curl")
+            commands = commands.replace("http://127.0.0.1:6060", server.url)
+            ended = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True)
+            return ended.stdout.splitlines()
+
+        frames = [line for line in run(by_header) if line]
+        assert frames[1] == "data: <html>Bad Gateway</html>"
+        assert '"x_added_later"' in frames[0]
+        added, shown, removed = map(json.loads, run(by_call))
+        assert added == shown
+        assert [rule["name"] for rule in shown["scenarios"]] == ["rate_limited"]
+        assert removed == {"removed": 1}
+        frozen, advanced, resumed = map(json.loads, run(clock))
+        assert advanced["unix"] - frozen["unix"] == pytest.approx(300)
+        assert [said["frozen"] for said in (frozen, advanced, resumed)] == [True, True, False]
+
+
+def test_file_of_the_page_is_accepted(tmp_path: Path) -> None:
+    match = re.search(r"```yaml\n(.*?)```", PAGE_TEXT, re.DOTALL)
+    assert match is not None
+    (tmp_path / "trouble.yml").write_text(match[1])
+    with running_server("--scenarios", str(tmp_path / "trouble.yml")):
+        assert len(yaml.safe_load(match[1])["scenarios"]) == 3
+
+
+def test_tests_of_the_page_pass(tmp_path: Path) -> None:
+    [tests] = marked_blocks("python")
+    (tmp_path / "test_page.py").write_text(tests)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_page.py"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "3 passed" in ended.stdout, ended.stdout
+
+
+# Transcripts ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_transcript_is_not_kinder_than_the_wire() -> None:
+    """Bytes that are no text, half a chunk and the way the connection ended are all to be seen."""
+    head = b"HTTP/1.1 200 OK\r\nserver: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    capture = Capture(((0.0, head + b"3\r\n\xe4\xb8\x80\r\n"), (2.5, b"9\r\n\xe4\xb8")), "reset")
+    assert transcript(capture, ()).splitlines() == [
+        "   0.00 s  HTTP/1.1 200 OK",
+        "           transfer-encoding: chunked",
+        "   0.00 s  [chunk of 3] 一",
+        "   2.50 s  [chunk of 9, 2 of it] \\xe4\\xb8",
+        "           the connection is reset",
+    ]
+
+
+def test_captures_of_ten_minutes_take_no_time_and_are_exact() -> None:
+    capture = captured(EXAMPLES["gateway_timeout"].capture)
+    assert capture.pieces[0][0] == pytest.approx(100.0, abs=1e-6)
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+def invoke(*args: str) -> tuple[int, str, str]:
+    result = CliRunner().invoke(cli, ["scenarios", *args])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_command_lists_all_in_80_columns() -> None:
+    code, out, _ = invoke()
+    assert code == 0
+    assert re.findall(r"^  (\w+)  ", out, re.MULTILINE) == list(catalogue())
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("name", catalogue())
+def test_command_tells_all_about_one(name: str) -> None:
+    code, out, _ = invoke(name)
+    behaviour = catalogue()[name]
+    assert code == 0
+    assert out.startswith(f"{name}\n")
+    assert [line for line in out.splitlines() if len(line) > 80 and not line.startswith("  ")] == []
+    assert set(re.findall(r"^  (\w+): ", out, re.MULTILINE)) == set(behaviour.parameters)
+    for part in ("Complaint: ", "Survive: ", f"Acts on {behaviour.scope.in_words}."):
+        assert part in out
+
+
+def test_command_speaks_json_for_scripts() -> None:
+    everything = json.loads(invoke("--json")[1])
+    assert [one["name"] for one in everything] == list(catalogue())
+    slow = json.loads(invoke("slow", "--json")[1])
+    assert slow == next(one for one in everything if one["name"] == "slow")
+    assert slow["with"]["seconds"] == {"type": "number", "minimum": 0, "maximum": 1e9, "default": 60.0}
+
+
+def test_command_prints_the_schema() -> None:
+    assert invoke("--schema") == (0, SCHEMA.read_text("utf-8"), "")
+
+
+def test_command_says_the_nearest_name() -> None:
+    code, out, err = invoke("slwo")
+    assert (code, out) == (2, "")
+    assert err.startswith("Error: 'slwo' is no scenario (did you mean 'slow'?); there are: ")

@@ -1,0 +1,274 @@
+"""Files of scenarios: where they may be named, and every way to get one wrong, each refused before anything listens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from click.testing import CliRunner
+
+from fake_server.cli import cli
+from fake_server.scenarios.about import SCHEMA
+from fake_server.settings import Settings, SettingsError
+from wire.yaml_file import load_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How ``serve`` ended; ``bound`` are the settings of a server that was about to listen."""
+
+    code: int
+    err: str
+    bound: list[Settings]
+
+
+Serve = Callable[..., Ended]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Runs ``fake-server serve`` in an empty folder up to where it would listen."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str, **env: str) -> Ended:
+        bound: list[Settings] = []
+
+        def bind(settings: Settings) -> None:
+            bound.append(settings)
+            raise SettingsError("port", "this test listens nowhere")
+
+        monkeypatch.setattr("fake_server.serving.run.bind", bind)
+        result = CliRunner().invoke(cli, ["serve", *args], env=env)
+        return Ended(result.exit_code, result.stderr, bound)
+
+    return run
+
+
+_REFUSED_TWICE = "scenarios:\n  - name: slow\n  - {name: http_error, when: {mode: blocking}}\n  - name: rate_limited\n"
+
+WRONG: dict[str, tuple[str, str]] = {
+    # what is wrong: the file, what is said of it
+    "unknown top key": (
+        "# mine\nscenarios: []\nscenarioz: []\n",
+        "line 3, scenarioz: 'scenarioz' is no key of a file of scenarios (did you mean 'scenarios'?)",
+    ),
+    "a mapping, not a list": ("scenarios: {name: slow}\n", "line 1, scenarios: a list of rules is needed"),
+    "no scenarios": ("{}\n", "line 1, scenarios: a list of rules is needed under 'scenarios'"),
+    "a list at the top": ("- name: slow\n", "line 1, column 1: a mapping is needed at the top"),
+    "empty": ("", "line 1, column 1: a mapping is needed at the top"),
+    "only a comment": ("# later\n", "line 1, column 1: a mapping is needed at the top"),
+    "no YAML": ("scenarios: [\n", "line 2, column 1: "),
+    "a key twice": (
+        "scenarios:\n  - name: slow\n    name: stopped\n",
+        "line 3, column 5: the key 'name' is here twice; take one out",
+    ),
+    "a rule that is a word": (
+        "scenarios:\n  - slow\n",
+        "line 2, scenarios[0]: a mapping with a name is needed, not 'slow'",
+    ),
+    "no name": (
+        "scenarios:\n  - name: slow\n  - with: {seconds: 3}\n",
+        "line 3, scenarios[1]: the name of a scenario is missing; add it",
+    ),
+    "a name that is a number": ("scenarios:\n  - name: 3\n", "line 2, scenarios[0].name: a text is needed, not 3"),
+    "an unknown name": (
+        "scenarios:\n  - name: slow\n  - times: 3\n    name: rate_limit\n",
+        "line 4, scenarios[1].name: 'rate_limit' is no scenario (did you mean 'rate_limited'?); there are: slow, ",
+    ),
+    "an unknown key of a rule": (
+        "scenarios:\n  - name: slow\n    wiht: {seconds: 3}\n",
+        "line 3, scenarios[0].wiht: 'wiht' is no key of a rule (did you mean 'with'?); there are: name, with, ",
+    ),
+    "with that is a list": (
+        "scenarios:\n  - name: slow\n    with: [3]\n",
+        "line 3, scenarios[0].with: a mapping is needed, not [3]",
+    ),
+    "an unknown parameter": (
+        "scenarios:\n  - name: slow\n    with:\n      node: tool\n      second: 3\n",
+        "line 5, scenarios[0].with.second: 'second' is no parameter of slow (did you mean 'seconds'?)",
+    ),
+    "a parameter where there is none": (
+        "scenarios:\n  - name: no_ping\n    with: {every_s: 3}\n",
+        "line 3, scenarios[0].with.every_s: 'every_s' is no parameter of no_ping; there are: none",
+    ),
+    "a parameter of the wrong type": (
+        "scenarios:\n  - name: slow\n    with:\n      seconds: many\n",
+        "line 4, scenarios[0].with.seconds: a number, 0 to 1000000000, is needed, not 'many'",
+    ),
+    "true for a number": (
+        "scenarios:\n  - name: slow\n    with: {seconds: true}\n",
+        "line 3, scenarios[0].with.seconds: a number, 0 to 1000000000, is needed, not True",
+    ),
+    "a number out of range": (
+        "scenarios:\n  - name: http_error\n    with:\n      status: 99\n",
+        "line 4, scenarios[0].with.status: a whole number, 200 to 599, is needed, not 99",
+    ),
+    "no number": (
+        "scenarios:\n  - name: slow\n    with: {seconds: .nan}\n",
+        "line 3, scenarios[0].with.seconds: a number, 0 to 1000000000, is needed, not nan",
+    ),
+    "none of the choices": (
+        "scenarios:\n  - name: http_error\n    with:\n      body: htm\n",
+        "line 4, scenarios[0].with.body: 'htm' is no value of body (did you mean 'html'?)",
+    ),
+    "an unknown node": (
+        "scenarios:\n  - name: node_failed\n    with:\n      node: toool\n",
+        "line 4, scenarios[0].with.node: 'toool' is no node of any app (id, title or type) (did you mean 'tool'?)",
+    ),
+    "more than the behaviour can do": (
+        "scenarios:\n  - name: huge_png\n    with: {side: 50000}\n",
+        "line 3, scenarios[0].with.side: a whole number, 1 to 30000, is needed, not 50000",
+    ),
+    "no address": (
+        "scenarios:\n  - name: absolute_url\n    with:\n      base: ftp://files\n",
+        "line 4, scenarios[0].with.base: 'ftp://files' is no http(s) address",
+    ),
+    "when that is a number": (
+        "scenarios:\n  - name: slow\n    when: 3\n",
+        "line 3, scenarios[0].when: a mapping is needed, not 3",
+    ),
+    "an unknown condition": (
+        "scenarios:\n  - name: slow\n    when:\n      promt: cat\n",
+        "line 4, scenarios[0].when.promt: 'promt' is no condition (did you mean 'prompt'?)",
+    ),
+    "an unknown operation": (
+        "scenarios:\n  - name: slow_body\n    when: {operation: getToolFil}\n",
+        "line 3, scenarios[0].when.operation: 'getToolFil' is no value of operation (did you mean 'getToolFile'?)",
+    ),
+    "an operation on which it cannot act": (
+        "scenarios:\n  - name: slow\n    when: {operation: getToolFile}\n",
+        "line 3, scenarios[0].when.operation: slow cannot act on getToolFile; it acts on: runWorkflow",
+    ),
+    "contains and matches": (
+        "scenarios:\n  - name: slow\n    when:\n      prompt: {contains: a, matches: b}\n",
+        "line 4, scenarios[0].when.prompt: either contains or matches is needed, and one alone",
+    ),
+    "another comparison": (
+        "scenarios:\n  - name: slow\n    when:\n      prompt: {contain: a}\n",
+        "line 4, scenarios[0].when.prompt.contain: 'contain' is no way to compare a text (did you mean 'contains'?)",
+    ),
+    "a bad regular expression": (
+        "scenarios:\n  - name: slow\n    when:\n      user: {matches: '(a'}\n",
+        "line 4, scenarios[0].when.user.matches: this is no regular expression: missing ), unterminated subpattern",
+    ),
+    "a header that is a text": (
+        "scenarios:\n  - name: slow\n    when: {header: x-trouble}\n",
+        "line 3, scenarios[0].when.header: a mapping of names to texts is needed, not 'x-trouble'",
+    ),
+    "another mode": (
+        "scenarios:\n  - name: slow\n    when: {mode: stream}\n",
+        "line 3, scenarios[0].when.mode: 'stream' is no value of mode (did you mean 'streaming'?)",
+    ),
+    "more than certain": (
+        "scenarios:\n  - name: slow\n    when: {probability: 2}\n",
+        "line 3, scenarios[0].when.probability: a number, 0 to 1, is needed, not 2",
+    ),
+    "no times at all": (
+        "scenarios:\n  - name: slow\n    times: 0\n",
+        "line 3, scenarios[0].times: a whole number, 1 or more, is needed, not 0",
+    ),
+    "a contradiction": (
+        _REFUSED_TWICE + "    when: {mode: blocking, user: me}\n",
+        "line 4, scenarios[2]: http_error (rule 2) and rate_limited (rule 3) contradict each other",
+    ),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_file_is_refused_with_its_line_before_anything_listens(serve: Serve, wrong: str) -> None:
+    text, says = WRONG[wrong]
+    Path("trouble.yml").write_text(text)
+    ended = serve("--scenarios", "trouble.yml")
+    assert (ended.code, ended.bound) == (2, [])
+    assert ended.err.startswith(f"Error: trouble.yml: {says}")
+    assert ended.err.count("\n") == 1
+
+
+def test_of_a_contradiction_both_lines_are_named(serve: Serve) -> None:
+    Path("trouble.yml").write_text(WRONG["a contradiction"][0])
+    assert serve("--scenarios", "trouble.yml").err.endswith("; scenarios[1] is on line 3\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"scenarios: \xff\n", "byte 11: this is not UTF-8 text; save the file as UTF-8"),
+        (None, "the file: it cannot be read (is a directory); give the path of a YAML file"),
+    ],
+    ids=["not UTF-8", "a folder"],
+)
+def test_what_is_no_text_file_is_refused(serve: Serve, content: bytes | None, says: str) -> None:
+    path = Path("trouble.yml")
+    path.mkdir() if content is None else path.write_bytes(content)
+    ended = serve("--scenarios", "trouble.yml")
+    assert (ended.code, ended.bound, ended.err) == (2, [], f"Error: trouble.yml: {says}\n")
+
+
+def test_a_file_that_is_not_there_is_refused(serve: Serve) -> None:
+    ended = serve("--scenarios", "trouble.yml")
+    assert (ended.code, ended.bound) == (2, [])
+    assert ended.err == (
+        "Error: trouble.yml: the file: it cannot be read (no such file or directory); give the path of a YAML file\n"
+    )
+
+
+def test_flag_environment_and_toml_name_the_file(serve: Serve) -> None:
+    Path("trouble.yml").write_text("scenarios:\n  - name: slow\n    with: {node: tool}\n    times: 2\n")
+    Path("fake.toml").write_text('scenarios = "trouble.yml"\n')
+    for ended in (
+        serve("--scenarios", "trouble.yml"),
+        serve(FAKE_SERVER_SCENARIOS="trouble.yml"),
+        serve("--config", "fake.toml"),
+    ):
+        assert [settings.scenarios for settings in ended.bound] == [Path("trouble.yml")], ended.err
+
+
+# The schema -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def schema() -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
+
+
+GOOD: list[dict[str, Any]] = [
+    {"name": "slow"},
+    {"name": "slow", "with": {"node": "tool", "seconds": 2}, "times": 3},
+    {"name": "http_error", "with": {"status": 404, "body": "html", "message": "no"}, "when": {"operation": "getInfo"}},
+    {"name": "cut_stream", "with": {"mid_frame": True}, "when": {"call": 2, "mode": "streaming"}},
+    {
+        "name": "expired_url",
+        "when": {"operation": "getToolFile", "probability": 0.5, "seed": 3, "header": {"x-a": {"matches": "b+"}}},
+    },
+    {"name": "no_ping", "when": {"prompt": {"contains": "cat"}, "model": "x", "user": "me"}},
+]
+
+
+def test_the_schema_takes_what_the_fake_takes(serve: Serve, schema: jsonschema_rs.Draft202012Validator) -> None:
+    for rule in GOOD:
+        Path("trouble.yml").write_text(json.dumps({"scenarios": [rule]}))
+        assert schema.is_valid({"scenarios": [rule]}), rule
+        assert len(serve("--scenarios", "trouble.yml").bound) == 1, rule
+
+
+NO_SCHEMA_SEES = {
+    "an unknown node",  # what nodes there are, is in the app file
+    "no address",
+    "a bad regular expression",
+    "a contradiction",
+    *("a list at the top", "empty", "only a comment", "no YAML", "a key twice"),  # which the reader of YAML refuses
+}
+
+
+@pytest.mark.parametrize("wrong", [name for name in WRONG if name not in NO_SCHEMA_SEES])
+def test_the_schema_refuses_what_the_fake_refuses(
+    tmp_path: Path, schema: jsonschema_rs.Draft202012Validator, wrong: str
+) -> None:
+    path = tmp_path / "trouble.yml"
+    path.write_text(WRONG[wrong][0])
+    assert not schema.is_valid(load_yaml(path))
