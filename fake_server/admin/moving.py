@@ -1,0 +1,72 @@
+"""The clock of the fake, asked and moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from fake_server.admin.asked import number, object_of, wrong
+from fake_server.admin.call import Admin, Said
+from fake_server.clock import Clock
+from fake_server.moments import iso, unix_seconds
+
+_LATEST = 253_402_300_799.0
+"""The end of the year 9999, the last that can be written as a date."""
+
+
+async def clock(admin: Admin, request: Request) -> Said:
+    """What time it is for the fake."""
+    return Said(shown_clock(admin.host.clock))
+
+
+async def move_clock(admin: Admin, request: Request) -> Said:
+    """Freeze, set, advance or resume: one of them."""
+    said = await object_of(request, tuple(_MOVES))
+    if len(said) != 1:
+        raise wrong("body", f"one of these is needed, and one alone: {', '.join(_MOVES)}")
+    [(name, value)] = said.items()
+    _MOVES[name](admin.host.clock, value)
+    return Said(shown_clock(admin.host.clock))
+
+
+def _freeze(clock: Clock, value: Any) -> None:
+    if value is True:
+        clock.freeze()
+    elif isinstance(value, str):
+        try:
+            at = unix_seconds(value)
+        except ValueError as error:
+            raise wrong("freeze", str(error)) from None
+        clock.freeze(number(at, "freeze", 0, _LATEST))
+    else:
+        raise wrong("freeze", "true is needed, or a moment such as 2024-05-01T12:00:00Z; resume ends it")
+
+
+def _set(clock: Clock, value: Any) -> None:
+    clock.set(number(value, "set", 0, _LATEST))
+
+
+def _advance(clock: Clock, value: Any) -> None:
+    clock.advance(number(value, "advance_s", 0, _LATEST - clock.now()))
+
+
+def _resume(clock: Clock, value: Any) -> None:
+    if value is not True:
+        raise wrong("resume", "true is needed")
+    clock.resume()
+
+
+_MOVES: Mapping[str, Callable[[Clock, Any], None]] = {
+    "freeze": _freeze,
+    "set": _set,
+    "advance_s": _advance,
+    "resume": _resume,
+}
+
+
+def shown_clock(clock: Clock) -> dict[str, Any]:
+    """What the clock shows, as JSON."""
+    now = clock.now()
+    return {"unix": now, "iso": iso(now), "frozen": clock.frozen}

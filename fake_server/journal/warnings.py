@@ -1,0 +1,154 @@
+"""What the host let pass and the document forbids, by the document's own schemas without the overlay of any host.
+
+The document speaks of the default app: of another app only its own start variables say which inputs there are. An
+operation that the document does not have is none that it forbids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fake_server.apps import App
+from fake_server.journal.entry import Entry
+
+_LONGEST = 200
+_REFUSED = 400
+
+
+class Judge:
+    """Judges requests by ``document`` (an OpenAPI document, loaded when the first is judged).
+
+    ``apps`` are all apps by key, ``described`` is the one that the document describes.
+    """
+
+    def __init__(self, document: Callable[[], object], apps: Mapping[str, App], described: App) -> None:
+        self._load = document
+        self._apps = apps
+        self._described = described
+        self._validators: dict[str, Any] = {}
+
+    def warnings(self, entry: Entry, body: Any) -> list[str]:
+        """A sentence for each thing in the request that the document forbids, where the host let it pass."""
+        if entry.status is None or entry.status >= _REFUSED or entry.operation is None:
+            return []
+        found = self._operations.get(entry.operation)
+        if found is None:
+            return []
+        place, operation = found
+        return [*self._query(entry, place, operation), *self._body(entry, body, place, operation)]
+
+    @cached_property
+    def _document(self) -> Mapping[str, Any]:
+        document = self._load()
+        assert isinstance(document, Mapping)
+        return document
+
+    @cached_property
+    def _operations(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
+        """Each operation of the document with its pointer, by its id."""
+        return {
+            operation["operationId"]: (f"#/paths/{_escaped(path)}/{method}", operation)
+            for path, item in self._document["paths"].items()
+            for method, operation in item.items()
+            if isinstance(operation, dict) and "operationId" in operation
+        }
+
+    def _query(self, entry: Entry, place: str, operation: Mapping[str, Any]) -> Iterator[str]:
+        parameters = map(self._resolved, operation.get("parameters", ()))
+        documented = [one["name"] for one in parameters if one["in"] == "query"]
+        sent = parse_qsl(entry.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        for name in dict(sent):
+            if name not in documented:
+                has = f"has {', '.join(documented)}" if documented else "has none"
+                yield f"the query parameter {_short(name)} is sent; the document {has} ({place}/parameters)"
+
+    def _body(self, entry: Entry, body: Any, place: str, operation: Mapping[str, Any]) -> Iterator[str]:
+        content = self._resolved(operation.get("requestBody", {})).get("content", {})
+        if not content:
+            return
+        sent = _content_type(entry)
+        if sent not in content:
+            yield (
+                f"the content type is {_short(sent)}; the document has {', '.join(content)} "
+                f"({place}/requestBody/content)"
+            )
+        schema = content.get("application/json", {}).get("schema")
+        if schema is not None and isinstance(body, dict):
+            yield from self._object(entry, body, schema)
+
+    def _object(self, entry: Entry, body: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+        app = self._app(entry)
+        for error in self._validator(schema).iter_errors(body):
+            steps = [str(step) for step in error.instance_path]
+            if app is None or steps[:1] != ["inputs"] or error.schema_path[-1] == "type":
+                pointer = "#/" + "/".join(_escaped(str(step)) for step in error.schema_path)
+                yield f"{'.'.join(steps) or 'the body'}: {_cut(error.message)} (the document: {pointer})"
+        known, pointer = self._properties(schema)
+        yield from _unknown("the key", body, known, f"the document has {', '.join(known)} ({pointer})")
+        yield from self._unknown_inputs(app, body.get("inputs"), schema)
+
+    def _unknown_inputs(self, app: App | None, inputs: Any, schema: Mapping[str, Any]) -> Iterator[str]:
+        if not isinstance(inputs, dict):
+            return
+        if app is None:
+            holder = self._resolved(schema).get("properties", {}).get("inputs", {})
+            known, pointer = self._properties(holder)
+            yield from _unknown("the input", inputs, known, f"the document has {', '.join(known)} ({pointer})")
+        elif app.workflow is not None:
+            known = [variable.name for variable in app.workflow.variables]
+            yield from _unknown("the input", inputs, known, f"the app {app.name!r} has {', '.join(known) or 'none'}")
+
+    def _app(self, entry: Entry) -> App | None:
+        """The app that the request's key opens, where the document does not speak of it."""
+        said = next((value for name, value in entry.scope["headers"] if name == b"authorization"), b"")
+        key = said.decode("latin-1").strip(" \t").partition(" ")[2].strip()
+        app = self._apps.get(key)
+        return None if app is self._described else app
+
+    def _properties(self, schema: Mapping[str, Any]) -> tuple[list[str], str]:
+        """The names that a schema lists, and where it does."""
+        pointer = schema.get("$ref", "#")
+        return list(self._resolved(schema).get("properties", {})), f"{pointer}/properties"
+
+    def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        while "$ref" in value:
+            target: Any = self._document
+            for key in value["$ref"].removeprefix("#/").split("/"):
+                target = target[key.replace("~1", "/").replace("~0", "~")]
+            value = target
+        return value
+
+    def _validator(self, schema: Mapping[str, Any]) -> Any:
+        import jsonschema_rs
+
+        key = repr(schema)
+        if key not in self._validators:
+            rooted = {**schema, "components": self._document.get("components", {})}
+            self._validators[key] = jsonschema_rs.Draft202012Validator(rooted)
+        return self._validators[key]
+
+
+def _unknown(what: str, sent: Mapping[str, Any], known: Sequence[str], has: str) -> Iterator[str]:
+    for name in sent:
+        if name not in known:
+            yield f"{what} {_short(name)} is sent; {has}"
+
+
+def _content_type(entry: Entry) -> str:
+    said = next((value for name, value in entry.scope["headers"] if name == b"content-type"), b"")
+    return said.decode("latin-1").partition(";")[0].strip().lower()
+
+
+def _escaped(step: str) -> str:
+    return step.replace("~", "~0").replace("/", "~1")
+
+
+def _short(text: str) -> str:
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

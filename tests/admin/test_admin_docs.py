@@ -1,0 +1,50 @@
+"""What docs/admin.md says of the admin API is so: its commands run, its tables are whole."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from fake_server.admin.routes import ROUTES
+from fake_server.journal.entry import KEPT_BYTES
+from fake_server.journal.ring import BYTES, ENTRIES
+from tests.admin.calling import admin, host, run
+from tests.serving import ROOT, running_server
+from tests.tools import needed
+
+pytestmark = pytest.mark.server
+
+PAGE = (ROOT / "docs/admin.md").read_text("utf-8")
+
+
+def test_the_commands_of_the_page_do_what_they_say() -> None:
+    block = re.search(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    assert block is not None
+    needed("curl")
+    with running_server("--speed", "instant") as server:
+        commands = block[1].replace("http://127.0.0.1:6060", server.url).replace("curl -sS", "curl -sS --fail")
+        ended = subprocess.run(["sh", "-ec", commands], capture_output=True, text=True, check=True)
+    lines = ended.stdout.splitlines()
+    assert len(lines) == block[1].count("curl")
+    assert lines[-1] == '{"reset": true, "seed": 7}'
+
+
+def test_every_call_has_a_row_with_its_methods() -> None:
+    for path, by_method in ROUTES.items():
+        row = next(line for line in PAGE.splitlines() if line.startswith("|") and f"{path}`" in line.split("|")[1])
+        assert set(re.findall(r"\b(GET|POST|DELETE)\b", row.split("|")[1])) == set(by_method), path
+
+
+def test_every_metric_is_named() -> None:
+    app = host()
+    run(app)
+    text = admin(app, "GET", "/metrics").body.decode()
+    for name in re.findall(r"^# TYPE (\w+)", text, re.MULTILINE):
+        assert f"`{name}" in PAGE, name
+
+
+def test_the_bounds_of_the_journal_are_those_of_the_page() -> None:
+    assert f"The newest {ENTRIES:,} requests, at most {BYTES >> 20} MB" in PAGE
+    assert f"the first {KEPT_BYTES >> 10} KiB" in PAGE

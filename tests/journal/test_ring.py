@@ -1,0 +1,142 @@
+"""The ring: bounded in number and bytes, whatever is thrown at it; and what is forgotten keeps nothing."""
+
+from __future__ import annotations
+
+from starlette.types import Message
+
+from fake_server.clock import Clock
+from fake_server.journal import Entry, Journal
+from fake_server.journal.entry import KEPT_BYTES
+from fake_server.journal.ring import BYTES, ENTRIES
+from tests.admin.calling import host, requests_of, run
+from tests.asgi import scope
+
+
+def journal(entries: int = ENTRIES, size: int = BYTES) -> Journal:
+    return Journal(Clock(lambda: 1000.0), entries, size)
+
+
+def begun(ring: Journal, body: bytes = b"") -> Entry:
+    entry = ring.begin(scope("POST", "/v1/workflows/run"))
+    entry.received(received(body))
+    return entry
+
+
+def received(body: bytes, more: bool = False) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+def sent(body: bytes, more: bool = False) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+def started(kind: bytes = b"application/json", status: int = 200) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": [(b"Content-Type", kind)]}
+
+
+def test_ten_thousand_requests_leave_the_newest_thousand() -> None:
+    ring = journal()
+    for _ in range(10_000):
+        begun(ring)
+    numbers = [entry.number for entry in ring.entries()]
+    assert numbers == list(range(9_001, 10_001))
+    assert (ring.last_number, ring.forgotten) == (10_000, 9_000)
+
+
+def test_large_bodies_make_room_by_their_bytes() -> None:
+    ring = journal()
+    for _ in range(1_000):
+        entry = begun(ring, b"x" * KEPT_BYTES)
+        entry.starts(started())
+        entry.tells(sent(b"y" * KEPT_BYTES))
+        assert ring.bytes <= BYTES
+        assert ring.bytes == sum(one.size for one in ring.entries())
+    assert len(ring) == BYTES // entry.size
+
+
+def test_a_body_in_tiny_pieces_weighs_more_than_its_bytes() -> None:
+    ring = journal(size=100_000)
+    entry = begun(ring)
+    entry.starts(started(b"text/event-stream"))
+    for _ in range(1_000):
+        entry.tells(sent(b"x", more=True))
+    assert entry.forgotten
+    assert ring.bytes == 0
+
+
+def test_large_headers_count_too() -> None:
+    ring = journal(size=100_000)
+    for _ in range(10):
+        ring.begin(scope("GET", "/", {"X-Large": "x" * 30_000}))
+    assert len(ring) == 3
+
+
+def test_of_a_body_only_its_beginning_is_kept_and_all_of_it_counted() -> None:
+    entry = journal().begin(scope("POST", "/"))
+    for _ in range(3):
+        entry.received(received(b"x" * 40_000, more=True))
+    entry.starts(started())
+    for _ in range(3):
+        entry.tells(sent(b"y" * 40_000, more=True))
+    assert (sum(map(len, entry.body)), entry.body_bytes) == (KEPT_BYTES, 120_000)
+    assert (sum(len(data) for _, data in entry.chunks), entry.sent_bytes) == (KEPT_BYTES, 120_000)
+
+
+def test_a_stream_that_has_made_room_keeps_no_more() -> None:
+    """Thousands of open streams outlast the ring; what they go on sending must not pile up outside of it."""
+    ring = journal(entries=1)
+    stream = begun(ring)
+    stream.starts(started(b"text/event-stream; charset=utf-8"))
+    begun(ring)
+    kept = ring.bytes
+    stream.tells(sent(b"data: {}\n\n", more=True))
+    assert (stream.forgotten, stream.chunks, ring.bytes) == (True, [], kept)
+    assert stream.sent_bytes == 10
+
+
+def test_clearing_forgets_what_is_still_being_answered() -> None:
+    ring = journal()
+    entry = begun(ring)
+    ring.clear()
+    entry.starts(started())
+    entry.tells(sent(b"{}"))
+    entry.ends(broken=False)
+    assert (ring.entries(), ring.bytes) == ([], 0)
+    assert begun(ring).number == 2
+
+
+def test_since_a_number_are_the_later_ones() -> None:
+    ring = journal()
+    for _ in range(3):
+        begun(ring)
+    assert [entry.number for entry in ring.entries(1)] == [2, 3]
+
+
+def test_watchers_are_told_until_they_stop_watching() -> None:
+    ring = journal()
+    told: list[int] = []
+    ring.watch("me", lambda: told.append(len(ring)))
+    begun(ring)
+    assert told == [1]
+    ring.unwatch("me")
+    ring.unwatch("me")
+    begun(ring)
+    assert told == [1]
+
+
+def test_an_ended_entry_does_not_hold_on_to_its_connection() -> None:
+    asked = scope("GET", "/")
+    asked["state"] = {"connection": object()}
+    entry = journal().begin(asked)
+    entry.ends(broken=False)
+    assert "state" not in entry.scope
+
+
+def test_a_server_under_load_keeps_a_bounded_journal() -> None:
+    """Through the whole app, with the counters beside it going on."""
+    app = host()
+    for _ in range(1_050):
+        run(app, b"{}")
+    assert len(app.host.journal) == ENTRIES
+    assert app.host.counters.requests["runWorkflow", 400] == 1_050
+    assert requests_of(app, "?limit=1")[0]["id"] == 1_050
