@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from email.utils import formatdate
 from typing import Any
 
-import h11
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from fake_server.edge import pages
-from fake_server.spec import HostSpec
+from fake_server.edge.trouble import CONNECTION
+from fake_server.serving.refusing import HEAD_TOO_LARGE, refuse, spec_of
 
 _COMMON = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [!-~]* HTTP/1\.1\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -34,21 +31,6 @@ class _TooLongError(Exception):
     """Raised into the parser to end a request whose head is over the proxy's limits."""
 
 
-class Fallback(H11Protocol):
-    """h11 as the proxy would have it: slower, and able to take whatever nginx takes."""
-
-    def data_received(self, data: bytes) -> None:
-        if self.conn.their_state is h11.IDLE:
-            refusal = _refusal(self.conn.trailing_data[0] + data, _spec(self.config))
-            if refusal:
-                _refuse(self.transport, _spec(self.config), refusal)
-                return
-        super().data_received(data)
-
-    def send_400_response(self, msg: str) -> None:
-        _refuse(self.transport, _spec(self.config), 400)
-
-
 class Protocol(HttpToolsProtocol):
     """httptools for common requests, with the proxy's limits; anything else is handed to ``Fallback``."""
 
@@ -59,12 +41,15 @@ class Protocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._spec = _spec(config)
-        self._app_state = app_state
+        super().__init__(config, server_state, {**app_state}, _loop)
+        self._spec = spec_of(config)
         self._refusal = 400
         self._in_head = 0
         self._in_message = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state[CONNECTION] = transport
 
     def data_received(self, data: bytes) -> None:
         if self._between_requests() and not _is_common(data):
@@ -78,9 +63,11 @@ class Protocol(HttpToolsProtocol):
         return answered and not self._in_message
 
     def _hand_over(self, data: bytes) -> None:
+        from fake_server.serving.fallback import Fallback
+
         self.connections.discard(self)
         self._unset_keepalive_if_required()
-        fallback = Fallback(self.config, self.server_state, self._app_state, self.loop)
+        fallback = Fallback(self.config, self.server_state, self.app_state, self.loop)
         fallback.connection_made(self.transport)
         self.transport.set_protocol(fallback)
         fallback.data_received(data)
@@ -103,7 +90,7 @@ class Protocol(HttpToolsProtocol):
         line_bytes = len(name) + len(b": ") + len(value)
         self._in_head += line_bytes
         if line_bytes > limits.header_line_bytes or self._in_head > limits.headers_bytes:
-            self._refusal = _HEAD_TOO_LARGE
+            self._refusal = HEAD_TOO_LARGE
             raise _TooLongError
         super().on_header(name, value)
 
@@ -112,46 +99,4 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        _refuse(self.transport, self._spec, self._refusal)
-
-
-def _spec(config: Config) -> HostSpec:
-    """The spec of the fake that ``config`` serves: uvicorn hands a protocol nothing else."""
-    spec: HostSpec = config.app.host.spec  # type: ignore[union-attr]  # the app is always a FakeServer
-    return spec
-
-
-def _refusal(data: bytes, spec: HostSpec) -> int | None:
-    """What of the head at the start of ``data`` the proxy refuses, where h11 would not."""
-    limits = spec.limits
-    first, *lines = data.partition(b"\r\n\r\n")[0].split(b"\r\n")
-    if len(first) > limits.request_line_bytes:
-        return 414
-    if any(len(line) > limits.header_line_bytes for line in lines) or sum(map(len, lines)) > limits.headers_bytes:
-        return _HEAD_TOO_LARGE
-    names = [line.partition(b":")[0].lower() for line in lines]
-    coded = names.count(b"transfer-encoding")
-    if coded + names.count(b"content-length") > 1 or (coded and first.endswith(b"HTTP/1.0")):
-        return 400
-    return None
-
-
-_HEAD_TOO_LARGE = 494
-"""nginx's own number for it; it is told as 400, with a page of its own."""
-
-_REASONS = {400: "Bad Request", 414: "Request-URI Too Large"}
-
-
-def _refuse(transport: asyncio.Transport, spec: HostSpec, refusal: int) -> None:
-    """Answer with the proxy's page and close."""
-    if refusal == _HEAD_TOO_LARGE:
-        status, body = 400, pages.head_too_large(spec.proxy_server)
-    else:
-        status, body = refusal, pages.nginx(refusal, spec.proxy_server)
-    head = (
-        f"HTTP/1.1 {status} {_REASONS[status]}\r\nServer: {spec.proxy_server}\r\n"
-        f"Date: {formatdate(usegmt=True)}\r\nContent-Type: text/html\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    transport.write(head.encode() + body)
-    transport.close()
+        refuse(self.transport, self.config, self._refusal)

@@ -6,14 +6,13 @@ import gc
 import json
 import os
 import shlex
-import socket
 from pathlib import Path
 
 import click
 
 from fake_server.app import create_app
 from fake_server.serving.logs import set_up_logging
-from fake_server.serving.server import Server, bind, check_certificate
+from fake_server.serving.server import Server, address, bind, check_certificate
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
 
@@ -26,7 +25,7 @@ def serve_forever(settings: Settings) -> None:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's; nobody must take it for this one's
     sock = bind(settings)
     set_up_logging(settings.log_format)
-    url = _url(settings, sock)
+    url = address(settings, sock)
 
     def announce() -> None:
         click.echo(_banner(settings, app.host.spec, url))
@@ -34,13 +33,8 @@ def serve_forever(settings: Settings) -> None:
             _write_ready_file(settings.ready_file, url, settings.api_keys[0])
 
     gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
+    gc.enable()
     Server(app, settings, announce).run(sockets=[sock])
-
-
-def _url(settings: Settings, sock: socket.socket) -> str:
-    host, port = sock.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    return f"{settings.scheme}://{shown}:{port}"
 
 
 def _write_ready_file(path: Path, url: str, api_key: str) -> None:

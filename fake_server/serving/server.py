@@ -7,7 +7,9 @@ import contextlib
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from types import FrameType
 from typing import Any
 
@@ -21,14 +23,19 @@ _KEEP_ALIVE_S = 65
 """nginx's own (FACTS 1.4)."""
 
 _GRACE_S = 5
+_TICK_S = 1.0
 
 
 class Server(uvicorn.Server):
-    """Serves ``app`` on bound sockets; ``on_listening`` is called once a signal would end it well."""
+    """Serves ``app`` on bound sockets; ``on_listening`` is called once a signal would end it well.
+
+    It may run in any thread; signals reach it in the main one only.
+    """
 
     def __init__(self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]) -> None:
         self._fake = app
         self._on_listening = on_listening
+        self._end = asyncio.Event()
         spec = app.host.spec
         super().__init__(
             uvicorn.Config(
@@ -39,6 +46,7 @@ class Server(uvicorn.Server):
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,
+                date_header=False,
                 server_header=False,
                 headers=[("Server", spec.proxy_server)],
                 timeout_keep_alive=_KEEP_ALIVE_S,
@@ -49,11 +57,31 @@ class Server(uvicorn.Server):
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._date_answers()
+        self._fake.host.clock.follow(self._date_answers)
         await super().startup(sockets)
         self._on_listening()
 
+    async def main_loop(self) -> None:
+        """Write the date once a second, as the base does, but see the end at once."""
+        while not self.should_exit:
+            self._date_answers()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), _TICK_S)
+
+    def _date_answers(self) -> None:
+        """Let answers carry the date of the fake's own clock, also as soon as that is moved, by whatever thread."""
+        date = formatdate(self._fake.host.clock.now(), usegmt=True).encode()
+        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+        self.end()
+
+    def end(self) -> None:
+        """End the server: open streams are cut, waiting calls get the proxy's 502. In the server's own thread."""
+        self.should_exit = True
+        self._end.set()
         self._fake.end_runs()
         for connection in list(self.server_state.connections):
             if _waits_for_a_body(connection):
@@ -62,6 +90,9 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take the signals without raising them again at the end, as the base does: that would be the exit code."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         loop = asyncio.get_running_loop()
         handled = (signal.SIGINT, signal.SIGTERM)
         for sig in handled:
@@ -94,6 +125,13 @@ def bind(settings: Settings) -> socket.socket:
         raise SettingsError(
             "port", f"cannot listen on {where}: {reason}; use another --port, or 0 for any free one"
         ) from error
+
+
+def address(settings: Settings, sock: socket.socket) -> str:
+    """The URL at which a server with ``settings`` listens on ``sock``."""
+    host, port = sock.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{settings.scheme}://{shown}:{port}"
 
 
 def check_certificate(settings: Settings) -> None:

@@ -1,0 +1,19 @@
+"""The fake inside tests: ``FakeHost`` for any test runner, and ``fake_host``, the same as a fixture of pytest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fake_server.testing.host import FakeHost
+
+__all__ = ["FakeHost"]
+
+
+def __getattr__(name: str) -> Any:
+    """``FakeHost`` is imported when it is asked for: pytest imports this package at every start."""
+    if name == "FakeHost":
+        from fake_server.testing.host import FakeHost
+
+        return FakeHost
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,67 @@
+"""The host's clock in the hands of a test."""
+
+from __future__ import annotations
+
+import threading
+
+from fake_server.clock import Clock
+from fake_server.moments import Moment, iso, unix_seconds
+
+
+class FakeClock:
+    """Freezes and moves the clock of a host: URLs expire by it, and runs at a finite speed wait for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        how = "frozen" if self.frozen else "running"
+        return f"<FakeClock {how} at {iso(self.now())}>"
+
+    @property
+    def frozen(self) -> bool:
+        return self._clock.frozen
+
+    def now(self) -> float:
+        """What it shows, in unix seconds."""
+        return self._clock.now()
+
+    def freeze(self, at: Moment | None = None) -> None:
+        """Let it stand still, at ``at`` or where it is."""
+        self._clock.freeze(None if at is None else unix_seconds(at))
+
+    def set(self, at: Moment) -> None:
+        """Let it show ``at``; runs that wait are not released by it."""
+        self._clock.set(unix_seconds(at))
+
+    def advance(self, seconds: float) -> None:
+        """Move on by ``seconds``, which releases what waits for that time. Raises ``ValueError`` if negative."""
+        unix_seconds(self.now() + seconds)
+        self._clock.advance(seconds)
+
+    def resume(self) -> None:
+        """Let it run on from where it stands."""
+        self._clock.resume()
+
+    def wait_for_waiting(self, count: int = 1, timeout_s: float = 5.0) -> None:
+        """Return once ``count`` answers wait for this clock, so that an ``advance`` reaches them all.
+
+        ``timeout_s`` is real time; raises ``TimeoutError`` after it.
+        """
+        enough = threading.Event()
+
+        def look() -> None:
+            if self._clock.waiting >= count:
+                enough.set()
+
+        self._clock.on_wait = look
+        try:
+            look()
+            if not enough.wait(timeout_s):
+                found = self._clock.waiting
+                raise TimeoutError(
+                    f"{found} of {count} answers wait for the clock after {timeout_s:g} s; "
+                    "a host that is instant never waits: give it a speed"
+                )
+        finally:
+            self._clock.on_wait = None

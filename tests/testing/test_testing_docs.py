@@ -1,0 +1,64 @@
+"""The examples of docs/testing.md do what the page says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fake_server.testing import FakeHost
+from tests.serving import ROOT
+from tests.tools import needed
+
+pytestmark = pytest.mark.server
+
+PAGE = (ROOT / "docs/testing.md").read_text("utf-8")
+ENDED = "trap - EXIT\nkill $server\nwait $server\n"
+IMPORTS = "import pytest\nfrom concurrent.futures import ThreadPoolExecutor\n"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_examples_in_python_pass(tmp_path: Path) -> None:
+    """Each block that names its file is a file; the others go on where the first one ends."""
+    files: dict[str, str] = {}
+    for block in blocks("python"):
+        named = re.match(r"# (test_\w+\.py)\n", block)
+        name = named[1] if named else "test_pictures.py"
+        files[name] = files.get(name, IMPORTS) + block
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "cats.yml").write_text((ROOT / "fake_server/data/workflow.yml").read_text("utf-8"))
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stdout
+    assert "7 passed" in ended.stdout
+
+
+def test_example_for_the_shell_runs(tmp_path: Path) -> None:
+    """Twice, with the same answer to the byte; the server ends well."""
+    [script] = blocks("sh")
+    needed("curl")
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    answers = []
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        subprocess.run(
+            ["sh", "-euc", script + ENDED], cwd=folder, env={**os.environ, "PATH": path}, timeout=60, check=True
+        )
+        answers.append((folder / "answer.json").read_bytes())
+    assert answers[0] == answers[1]
+    assert json.loads(answers[0])["data"]["status"] == "succeeded"
+
+
+def test_every_part_of_a_host_is_on_the_page() -> None:
+    names = [name for name in vars(FakeHost) if not name.startswith("_")]
+    assert [name for name in [*names, "url", "api_key", "clock"] if name not in PAGE] == []
