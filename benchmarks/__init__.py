@@ -1,0 +1,1 @@
+"""Measurements of what the fake costs, each a module to run."""

@@ -1,0 +1,116 @@
+"""What scenarios cost a run that matches none: the same app with and without, by turns, without a socket.
+
+What is looked for is a hundredth of a run, and so the turns are short: a batch of runs with, one without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+from unittest import mock
+
+from benchmarks.measure import API_KEY, Figure, Load, compared, cpu_figure
+from fake_server import Settings, create_app
+from fake_server.app import FakeServer
+from fake_server.operations import Call
+
+_RUNS = 20
+_ROUNDS = 400
+_RULES = 30
+
+_UNASKED = "that without the question for scenarios"
+"""The app as it would be if there were no scenarios: what asks for them always says no."""
+
+
+def figures() -> list[Figure]:
+    """A blocking run at speed instant: without rules, then with rules of which none matches."""
+    app = create_app(Settings(speed=None))
+    ruled = create_app(Settings(speed=None))
+    ruled.host.scenarios.add([_rule(number) for number in range(_RULES)])
+    with asyncio.Runner() as runner:
+
+        def batch(app: FakeServer) -> Load:
+            return runner.run(_batch(app))
+
+        def unasked() -> Load:
+            with mock.patch("fake_server.app.is_spared", _always):
+                return batch(app)
+
+        for one in (app, ruled):
+            batch(one)  # imports what the first run needs
+        return [
+            cpu_figure("a run without rules", *compared(lambda: batch(app), unasked, _ROUNDS), _UNASKED),
+            cpu_figure("the noise: the same beside itself", *compared(unasked, unasked, _ROUNDS), "itself"),
+            cpu_figure(
+                f"a run with {_RULES} rules of which none matches",
+                *compared(lambda: batch(ruled), unasked, _ROUNDS),
+                _UNASKED,
+            ),
+        ]
+
+
+def _always(call: Call) -> bool:
+    return True
+
+
+def _rule(number: int) -> dict[str, object]:
+    """A rule for another user than the one who asks; each for one of their own, for two for one could contradict."""
+    return {"name": "http_error", "when": {"user": f"nobody {number}"}}
+
+
+async def _batch(app: FakeServer) -> Load:
+    """So many runs, one after the other."""
+    began_ns, began = time.thread_time_ns(), time.perf_counter()
+    for _ in range(_RUNS):
+        await _run(app)
+    took_ns, took_s = time.thread_time_ns() - began_ns, time.perf_counter() - began
+    return Load(_RUNS / took_s, took_ns / _RUNS / 1000)
+
+
+async def _run(app: FakeServer) -> None:
+    messages = [{"type": "http.request", "body": _BODY, "more_body": False}]
+    statuses: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(_scope(), receive, send)
+    assert statuses == [200]
+
+
+_BODY = json.dumps(
+    {
+        "inputs": {"prompt": "a cat on a roof", "model_name": "chilloutmix_NiPrunedFp32Fix"},
+        "response_mode": "blocking",
+        "user": "bench",
+    }
+).encode()
+
+
+def _scope() -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/v1/workflows/run",
+        "raw_path": b"/v1/workflows/run",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(_BODY)).encode()),
+            (b"authorization", f"Bearer {API_KEY}".encode()),
+        ],
+        "client": ("127.0.0.1", 50000),
+        "server": ("127.0.0.1", 6060),
+        "state": {},
+    }
