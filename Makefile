@@ -9,7 +9,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real mutants redocly rhythm fuzz
+.PHONY: help install run test unit check format lock contract contract-real mutants docs bench redocly rhythm fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,12 @@ contract-real: install ## every check against BASE_URL with CONTRACT_API_KEY; sa
 
 mutants: install ## the fake broken in more than 600 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+docs: install ## docs/scenarios.md and the schema of scenario files anew, with real captures
+	@$(BIN)/python -m tests.scenario_docs
+
+bench: install ## what the fake costs, each figure beside a floor measured at the same time (ARGS="--json streams" chooses)
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 redocly: install ## a second opinion on spec and overlays (fetches Redocly from the npm registry)
 	$(BIN)/python -m tests.redocly

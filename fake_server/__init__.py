@@ -7,18 +7,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fake_server.settings import Settings, SettingsError
-
 if TYPE_CHECKING:
     from fake_server.app import create_app
+    from fake_server.settings import Settings, SettingsError
 
 __all__ = ["Settings", "SettingsError", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    """``create_app`` is imported when it is asked for: the command line's own errors do not pay for the server."""
+    """Each is imported when it is asked for: neither the command line's own errors nor pytest pay for the server."""
     if name == "create_app":
         from fake_server.app import create_app
 
         return create_app
+    if name in ("Settings", "SettingsError"):
+        from fake_server import settings
+
+        return getattr(settings, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,47 +2,73 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fake_server.access_log import AccessLog
-from fake_server.apps import load_apps
+from fake_server.apps import App, load_apps
 from fake_server.clock import Clock
+from fake_server.counters import Counters
 from fake_server.draw import DrawSource
 from fake_server.edge import pages
 from fake_server.edge.answers import HTML, Answer, HostHeaders, ProxyPage, RawHeaders, refusal, send_whole
+from fake_server.edge.body import ClientLeftError
 from fake_server.edge.front import BodyTooLargeError, Front, page_headers
 from fake_server.edge.routing import Match, OtherMethod, Redirect, Router, Unknown
+from fake_server.edge.trouble import BrokenOffError, TroubledSend
 from fake_server.errors import HostError
+from fake_server.journal import Journal
+from fake_server.moments import unix_seconds
+from fake_server.observe import Observer
 from fake_server.operations import HANDLERS, Call, Handler, Host, refuse
+from fake_server.operations.befallen import befall, is_spared
+from fake_server.reset import reset
+from fake_server.scenarios.load import rule_book
+from fake_server.scenarios.rules import Surroundings
 from fake_server.settings import Settings
 from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation, load_host
 from fake_server.store import Store
+from fake_server.waiting import end_waits
 from wire.spec import SpecError, bundled
 
 log = logging.getLogger("fake_server")
+
+ADMIN_PREFIX = "/__admin/"
+"""Paths of the fake's own, which no host has."""
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FakeServer:
     """The fake as an ASGI app. Raises ``SettingsError`` or ``wire.spec.SpecError`` for what cannot be used."""
     settings = settings or Settings()
     spec = load_host(settings.host_version, settings.spec, settings.overlays)
+    clock = clock or Clock(starts_at=None if settings.clock is None else unix_seconds(settings.clock))
+    apps = load_apps(settings.api_keys, settings.apps, settings.workflow, spec.inputs)
     host = Host(
         settings=settings,
         spec=spec,
-        apps=load_apps(settings.api_keys, settings.apps, settings.workflow, spec.inputs),
-        clock=clock or Clock(),
+        apps=apps,
+        clock=clock,
         draws=DrawSource(settings.seed),
         signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
         store=Store(),
         headers=HostHeaders(spec),
+        scenarios=rule_book(settings.scenarios, _surroundings(spec, apps), settings.seed),
+        journal=Journal(clock),
+        counters=Counters(),
     )
     return FakeServer(host, _handlers(settings, spec))
+
+
+def _surroundings(spec: HostSpec, apps: Mapping[str, App]) -> Surroundings:
+    """What rules can speak of here."""
+    workflows = [app.workflow for app in apps.values() if app.workflow is not None]
+    nodes = [node for workflow in workflows for node in (workflow.nodes or {}).values()]
+    names = frozenset(name for node in nodes for name in (node.node_id, node.title, node.type))
+    return Surroundings(tuple(operation.operation_id for operation in spec.operations), names)
 
 
 def _handlers(settings: Settings, spec: HostSpec) -> Mapping[str, Handler]:
@@ -63,59 +89,91 @@ def _handler(operation: Operation, settings: Settings, spec: HostSpec) -> Handle
 
 
 class FakeServer:
-    """The whole server as an ASGI app: access log, proxy, routing, operation."""
+    """The whole server as an ASGI app: admin API; observer, proxy, routing, operation."""
 
     def __init__(self, host: Host, handlers: Mapping[str, Handler]) -> None:
         self.host = host
         self._handlers = handlers
         self._router = Router(host.spec.operations)
-        self._app: ASGIApp = AccessLog(Front(self._dispatch, host.spec))
+        self._app: ASGIApp = Observer(Front(self._dispatch, host.spec), host.journal, host.counters)
+        self._admin: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            await self._app(scope, receive, send)
+            app = self._admin_app() if scope["path"].startswith(ADMIN_PREFIX) else self._app
+            await app(scope, receive, send)
 
     def end_runs(self) -> None:
         """End every run that is being played, and any that still begins: the server is going down."""
         self.host.store.end_tasks()
+        end_waits(self.host.clock)
+        self.host.journal.close()
+
+    def reset(self, seed: int | None = None) -> None:
+        """Be as at the start, with ``seed`` (None: the settings' own): clock, scenarios, state, journal, draws.
+
+        Runs that are being played are ended. From any thread, while no request is on its way.
+        """
+        reset(self.host, seed)
+
+    def _admin_app(self) -> ASGIApp:
+        if self._admin is None:
+            from fake_server.admin import admin_app
+
+            self._admin = admin_app(self.host)
+        return self._admin
 
     async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _joined(scope["headers"])
-        answer = await self._answer(scope, receive, headers)
+        match self._router.route(scope["method"], scope["path"]):
+            case Match(operation, parameters):
+                scope["operation_id"] = operation.operation_id
+                call = Call(self.host, operation, parameters, scope, receive, headers)
+                answer = await self._operate(call)
+                if call.effects.pieces:
+                    await self._send_troubled(answer, call, send)
+                    return
+            case OtherMethod(allow):
+                answer = self._other_method(scope["method"], allow, headers)
+            case Redirect(path):
+                answer = _redirect(path, scope["query_string"], headers)
+            case Unknown():
+                answer = Answer(404, HTML, pages.NOT_FOUND, shared=False)
+        await self._send(answer, headers, scope, receive, send)
+
+    async def _send(
+        self, answer: Answer | ProxyPage | ASGIApp, headers: Mapping[bytes, bytes], *asgi: *tuple[Scope, Receive, Send]
+    ) -> None:
+        send = asgi[-1]
         if isinstance(answer, ProxyPage):
             await send_whole(send, answer.status, page_headers(answer), answer.body)
         elif isinstance(answer, Answer):
             await send_whole(send, answer.status, self._complete(answer, headers), answer.body)
         else:
-            await answer(scope, receive, send)
+            await answer(*asgi)
+
+    async def _send_troubled(self, answer: Answer | ProxyPage | ASGIApp, call: Call, send: Send) -> None:
+        makers = [make() for make in call.effects.pieces]
+        host = self.host
+        troubled = TroubledSend(makers, (call.scope, call.receive, send), host.clock, host.settings.speed)
+        with contextlib.suppress(BrokenOffError):
+            await self._send(answer, call.request_headers, call.scope, call.receive, troubled)
 
     def _complete(self, answer: Answer, request_headers: Mapping[bytes, bytes]) -> RawHeaders:
         length = str(len(answer.body)).encode()
         own = [(b"Content-Type", answer.content_type), (b"Content-Length", length), *answer.headers]
         return self.host.headers.complete(own, request_headers, answer.shared, answer.granted)
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, headers: Mapping[bytes, bytes]
-    ) -> Answer | ProxyPage | ASGIApp:
-        match self._router.route(scope["method"], scope["path"]):
-            case Match(operation, parameters):
-                scope["operation_id"] = operation.operation_id
-                return await self._operate(Call(self.host, operation, parameters, scope, receive, headers))
-            case OtherMethod(allow):
-                return self._other_method(scope["method"], allow, headers)
-            case Redirect(path):
-                return _redirect(path, scope["query_string"], headers)
-            case Unknown():
-                return Answer(404, HTML, pages.NOT_FOUND, shared=False)
-
     async def _operate(self, call: Call) -> Answer | ProxyPage | ASGIApp:
         try:
+            if not is_spared(call) and (answer := await befall(call)) is not None:
+                return answer
             return await self._handlers[call.operation.operation_id](call)
         except HostError as error:
             return refusal(error)
-        except (BodyTooLargeError, ClientDisconnect):
+        except (BodyTooLargeError, ClientLeftError):
             raise  # the proxy's to answer, or nobody's
         except ValueError as error:  # the host's own rule: what Python cannot convert is the request's fault
             return refusal(self.host.spec.errors("value_error", message=error))

@@ -1,4 +1,4 @@
-"""The command ``fake-server``: serve, sign, verify.
+"""The command ``fake-server``: serve, sign, verify, scenarios.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the
 TOML file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM among them), 1
@@ -7,11 +7,10 @@ where ``verify`` refuses, 2 for anything that has to be put right first.
 
 from __future__ import annotations
 
-import difflib
+import gc
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -51,6 +50,8 @@ def _warn_of_unknown_variables() -> None:
     known = {str(option.envvar) for command in cli.commands.values() for option in command.params if option.envvar}
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
             click.echo(f"Warning: {name} is no setting{hint}", err=True)
@@ -81,6 +82,9 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
     """Take the settings of a TOML file as defaults, refusing keys that are no setting."""
     if path is None:
         return None
+    import difflib
+    import tomllib
+
     try:
         said = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -103,6 +107,8 @@ def _as_default(path: Path, option: click.Parameter, key: str, value: Any) -> An
     """A value of TOML as the option takes it; click by itself would bend some values into others."""
     if option.name == "apps" and isinstance(value, dict):
         value = [f"{app_key}={what}" for app_key, what in value.items()]
+    if option.name == "clock" and hasattr(value, "isoformat"):
+        value = value.isoformat()  # TOML has moments of its own
     entries = value if option.multiple and isinstance(value, list) else [value]
     numbers = _NUMBERS.get(key, ())
     for entry in entries:
@@ -128,6 +134,7 @@ def cli() -> None:
     help=f"1 is the host's own rhythm, 10 ten times as fast, {INSTANT!r} does not wait.",
 )
 @_option("--seed", type=int, help="Makes ids, durations and pictures reproducible.")
+@_option("--clock", metavar="ISO", help="The clock starts frozen at this moment, in UTC unless it has an offset.")
 @_option(
     "--api-key", "api_keys", multiple=True, help=f"A key of the default app; repeatable.  [default: {DEFAULT_API_KEY}]"
 )
@@ -139,6 +146,7 @@ def cli() -> None:
     help="Another key and what it opens: workflow, chat, unpublished, disabled, deleted, or an app file; repeatable.",
 )
 @_option("--secret-key", default=DEFAULT_SECRET_KEY, help="Signs URLs, as SECRET_KEY does on the host.")
+@_option("--admin-token", help="Opens the admin API, /__admin/, from elsewhere than this machine.")
 @_option("--files-url", default="", help="Put before the URLs of pictures, which are relative otherwise.")
 @_option("--spec", type=_FILE, help="Another openapi.yaml.")
 @_option(
@@ -146,6 +154,7 @@ def cli() -> None:
 )
 @_option("--workflow", type=_FILE, help="The app file of the default app.")
 @_option("--host-version", default="0.6.4", show_default=True, help="The Dify version to be.")
+@_option("--scenarios", type=_FILE, help="A YAML file of rules for what shall go wrong.")
 @_option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @_option("--ready-file", type=_FILE, help='Gets {"url", "api_key", "pid"} as JSON once the server listens.')
 @_option("--ssl-certfile", type=_FILE, help="Certificate; with --ssl-keyfile the server speaks TLS.")
@@ -162,6 +171,7 @@ def cli() -> None:
 )
 def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: Any) -> None:
     """Serve the fake until Ctrl-C or SIGTERM."""
+    gc.disable()  # all that a start makes stays; looking through it again and again is a tenth of the start
     from fake_server.serving.run import serve_forever
     from wire.spec import SpecError
 
@@ -232,6 +242,31 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
         click.echo(f"refused: {refused}")
         sys.exit(1)
     click.echo("good")
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="All of it as JSON, for scripts.")
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of files for --scenarios, for editors.")
+def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
+    """List what can go wrong on demand, or tell all about the scenario NAME."""
+    import json
+
+    from fake_server.scenarios import ScenarioError, about
+    from fake_server.scenarios.behaviour import catalogue, find
+
+    if schema:
+        click.echo(about.SCHEMA.read_text("utf-8"), nl=False)
+        return
+    try:
+        chosen = None if name is None else find(name)
+    except ScenarioError as error:
+        _fail(str(error))
+    if as_json:
+        said = [about.as_json(one) for one in catalogue().values()] if chosen is None else about.as_json(chosen)
+        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
+    else:
+        click.echo(about.listing() if chosen is None else about.page(chosen))
 
 
 def _file_id(url: str) -> tuple[str, str]:

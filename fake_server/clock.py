@@ -11,19 +11,41 @@ from collections.abc import Callable
 
 
 class Clock:
-    """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved together."""
+    """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved together.
 
-    def __init__(self, wall: Callable[[], float] = time.time, ticks: Callable[[], float] = time.monotonic) -> None:
+    ``starts_at`` (unix seconds) makes one that begins frozen at that moment.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
+        starts_at: float | None = None,
+    ) -> None:
         self._wall = wall
         self._ticks = ticks
+        self._starts_at = starts_at
         self._wall_shift_s = 0.0
         self._ticks_shift_s = 0.0
         self._frozen: tuple[float, float] | None = None
         self._on_move: dict[object, Callable[[], None]] = {}
+        self._followers: list[Callable[[], None]] = []
+        self.on_wait: Callable[[], None] | None = None
+        """Called whenever somebody begins to wait for this clock."""
+        self.reset()
 
     @property
     def frozen(self) -> bool:
         return self._frozen is not None
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for this clock now."""
+        return len(self._on_move)
+
+    def waiters(self) -> list[object]:
+        """Who waits for this clock now."""
+        return list(self._on_move)
 
     def now(self) -> float:
         """Unix seconds."""
@@ -44,6 +66,7 @@ class Clock:
             self._frozen = (at, self._frozen[1])
         else:
             self._wall_shift_s = at - self._wall()
+        self._moved()
 
     def advance(self, seconds: float) -> None:
         """Move on by ``seconds``, which releases whatever waited for that time. Raises ``ValueError`` if negative."""
@@ -65,13 +88,26 @@ class Clock:
             self._ticks_shift_s = ticks - self._ticks()
             self._moved()
 
+    def reset(self) -> None:
+        """Show what it showed when it was made: the machine's time, or the moment at which it began frozen."""
+        self._ticks_shift_s = self.ticks() - self._ticks()  # which never goes back
+        self._wall_shift_s = 0.0
+        self._frozen = None if self._starts_at is None else (self._starts_at, self.ticks())
+        self._moved()
+
     def on_move(self, waiter: object, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``."""
+        """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``: it waits for this clock."""
         self._on_move[waiter] = callback
+        if self.on_wait is not None:
+            self.on_wait()
+
+    def follow(self, callback: Callable[[], None]) -> None:
+        """Call ``callback`` whenever the clock is moved by hand, for good, without counting as waiting."""
+        self._followers.append(callback)
 
     def forget(self, waiter: object) -> None:
         self._on_move.pop(waiter, None)
 
     def _moved(self) -> None:
-        for callback in list(self._on_move.values()):
+        for callback in [*self._followers, *self._on_move.values()]:
             callback()

@@ -45,6 +45,11 @@ class DrawSource:
         self._fresh = Draw(random.Random())
         self._times_asked: OrderedDict[bytes, int] = OrderedDict()
 
+    def reset(self, seed: int | None) -> None:
+        """Begin again, with ``seed``."""
+        self._seed = seed
+        self._times_asked.clear()
+
     def for_request(self, request: str) -> Draw:
         """The values for one more occurrence of ``request`` (any text that tells requests apart)."""
         if self._seed is None:

@@ -33,15 +33,18 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "port": (int,),
     "speed": (float, int, type(None)),
     "seed": (int, type(None)),
+    "clock": (str, type(None)),
     "api_keys": (tuple,),
     "apps": (tuple,),
     "secret_key": (str,),
+    "admin_token": (str, type(None)),
     "files_url": (str,),
     "spec": (Path, type(None)),
     "overlays": (tuple,),
     "workflow": (Path, type(None)),
     "host_version": (str,),
     "log_format": (str,),
+    "scenarios": (Path, type(None)),
     "ready_file": (Path, type(None)),
     "ssl_certfile": (Path, type(None)),
     "ssl_keyfile": (Path, type(None)),
@@ -57,6 +60,8 @@ class Settings:
     """How a fake is set up. Raises ``SettingsError`` for a value that cannot be used.
 
     ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant") waits for nothing.
+    ``clock`` is a moment in ISO 8601, UTC unless it has an offset, at which the server's clock starts frozen.
+    ``admin_token`` opens the admin API from elsewhere than this machine; without one it stays shut there.
     ``apps`` are further keys with what they open: workflow, chat, unpublished, disabled, deleted, or an app file.
     """
 
@@ -64,15 +69,18 @@ class Settings:
     port: int = DEFAULT_PORT
     speed: float | None = DEFAULT_SPEED
     seed: int | None = None
+    clock: str | None = None
     api_keys: tuple[str, ...] = (DEFAULT_API_KEY,)
     apps: tuple[tuple[str, str], ...] = ()
     secret_key: str = DEFAULT_SECRET_KEY
+    admin_token: str | None = None
     files_url: str = ""
     spec: Path | None = None
     overlays: tuple[Path, ...] = ()
     workflow: Path | None = None
     host_version: str = "0.6.4"
     log_format: str = "human"
+    scenarios: Path | None = None
     ready_file: Path | None = None
     ssl_certfile: Path | None = None
     ssl_keyfile: Path | None = None
@@ -96,7 +104,12 @@ class Settings:
             raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
         if self.speed is not None and not 0 < self.speed < float("inf"):
             raise SettingsError("speed", f"{self.speed} is no speed; use a number above 0, or {INSTANT!r}")
+        self._check_clock()
         checked_secret_key(self.secret_key)
+        if self.admin_token is not None and not _KEY_FORM.fullmatch(self.admin_token):
+            raise SettingsError(
+                "admin_token", "it cannot be sent in a header; use printable ASCII without spaces, or leave it out"
+            )
         if self.files_url and not re.match(r"https?://[^/\s]+", self.files_url):
             raise SettingsError(
                 "files_url", f"{self.files_url!r} is no http(s) address; leave it empty for relative URLs"
@@ -105,6 +118,16 @@ class Settings:
             raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
         self._check_ready_file()
         self._check_tls()
+
+    def _check_clock(self) -> None:
+        if self.clock is None:
+            return
+        from fake_server.moments import unix_seconds
+
+        try:
+            unix_seconds(self.clock)
+        except ValueError as error:
+            raise SettingsError("clock", str(error)) from None
 
     def _check_ready_file(self) -> None:
         path = self.ready_file

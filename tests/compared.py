@@ -217,6 +217,6 @@ def _without_deployment(frame: str) -> str:
     data = said["data"]
     if data["node_type"] == "tool":
         data["inputs"] = {name: type(value).__name__ for name, value in data["inputs"].items()}
-    if data["node_type"] == "llm":
+    if data["node_type"] == "llm" and data["outputs"]:
         data["outputs"]["text"] = type(data["outputs"]["text"]).__name__
     return "data: " + json.dumps(said)

@@ -26,9 +26,8 @@ _BOUNDARY = "----facts"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    arguments = app_arguments(tmp_path_factory.mktemp("apps"))
-    with running_server("--speed", "instant", "--secret-key", SECRET_KEY, *arguments) as running:
+def server() -> Iterator[RunningServer]:
+    with running_server("--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments()) as running:
         yield running
 
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from fake_server.app import FakeServer, create_app
+from fake_server.edge.body import whole
 from fake_server.edge.front import Front, location_path
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.spec import HostSpec
@@ -37,7 +37,7 @@ class Behind:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.requests += 1
-        body = await Request(scope, receive).body()
+        body = await whole(receive)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": str(len(body)).encode()})
 

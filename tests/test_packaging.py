@@ -16,7 +16,9 @@ pytestmark = pytest.mark.server
 NEEDED = [
     "contract/report/page.html",
     "contract/verified.toml",
+    "fake_server/admin/admin.yaml",
     "fake_server/data/features.yml",
+    "fake_server/data/scenarios.schema.json",
     "fake_server/data/workflow.yml",
     "fake_server/images/fonts/LICENSE.txt",
     "fake_server/py.typed",

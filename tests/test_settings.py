@@ -38,6 +38,11 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"apps": (("a b", "chat"),)}, "api_key", "'a b' cannot be sent in a header; use printable ASCII without spaces"),
     ({"secret_key": ""}, "secret_key", "an empty key signs nothing; leave it out to use the default"),
     ({"secret_key": "a\udcff"}, "secret_key", "it is not UTF-8 text; use another key"),
+    (
+        {"admin_token": "a b"},
+        "admin_token",
+        "it cannot be sent in a header; use printable ASCII without spaces, or leave it out",
+    ),
     ({"files_url": "host:6060"}, "files_url", "'host:6060' is no http(s) address; leave it empty for relative URLs"),
     ({"files_url": "http:///x"}, "files_url", "'http:///x' is no http(s) address; leave it empty for relative URLs"),
     ({"log_format": "xml"}, "log_format", "'xml' is neither human nor json"),

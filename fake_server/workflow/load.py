@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +33,7 @@ _PARAMETER_TYPES = ("mixed", "variable", "constant")
 
 def default_workflow_path() -> Path:
     """The workflow of the document's app, shipped with the package."""
-    return Path(str(resources.files("fake_server"))) / "data" / "workflow.yml"
+    return Path(__file__).parent.parent / "data" / "workflow.yml"
 
 
 def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workflow:

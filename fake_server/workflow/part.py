@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +76,8 @@ class Part:
 
 def nearest(word: str, known: Collection[str]) -> str:
     """`` (did you mean 'x'?)`` when something in ``known`` is close to ``word``."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
