@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
-from benchmarks.measure import Figure, table
+from benchmarks.measure import COMPILING, ROOT, Figure, table
 
-_ROOT = Path(__file__).parent.parent
 _PROGRAM = """
 import http.client, json, statistics, time
 import pytest
@@ -59,9 +56,8 @@ def figures(times: int = 7) -> list[Figure]:
 
 
 def _measured() -> list[float]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     command = [sys.executable, "-c", _PROGRAM]
-    ended = subprocess.run(command, cwd=_ROOT, env=environment, capture_output=True, text=True, check=True)
+    ended = subprocess.run(command, cwd=ROOT, env=COMPILING, capture_output=True, text=True, check=True)
     measured: list[float] = json.loads(ended.stdout)
     return measured
 

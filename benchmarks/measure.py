@@ -7,6 +7,7 @@ A module of this package whose figures belong to the whole has a function ``figu
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 FAKE = (sys.executable, "-m", "fake_server", "serve", "--port")
 API_KEY = "app-FakeHostKey0123456789abc"
+COMPILING = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+"""The environment of a process that starts as any but the first does: its code is compiled."""
 
 _PATIENCE_S = 20.0
 _PER_SECOND = re.compile(r"^Requests/sec:\s+([\d.]+)$", re.MULTILINE)
@@ -82,6 +85,12 @@ def _listens(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+def run_body(mode: str) -> bytes:
+    """The body of a run in that response mode."""
+    inputs = {"prompt": "a cat on a roof", "model_name": "chilloutmix_NiPrunedFp32Fix"}
+    return json.dumps({"inputs": inputs, "response_mode": mode, "user": "bench"}).encode()
 
 
 def resident_kb(pid: int) -> int:

@@ -6,12 +6,11 @@ What is looked for is a hundredth of a run, and so the turns are short: a batch 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from typing import Any
 from unittest import mock
 
-from benchmarks.measure import API_KEY, Figure, Load, compared, cpu_figure
+from benchmarks.measure import API_KEY, Figure, Load, compared, cpu_figure, run_body
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.operations import Call
@@ -84,13 +83,7 @@ async def _run(app: FakeServer) -> None:
     assert statuses == [200]
 
 
-_BODY = json.dumps(
-    {
-        "inputs": {"prompt": "a cat on a roof", "model_name": "chilloutmix_NiPrunedFp32Fix"},
-        "response_mode": "blocking",
-        "user": "bench",
-    }
-).encode()
+_BODY = run_body("blocking")
 
 
 def _scope() -> dict[str, Any]:

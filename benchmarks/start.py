@@ -7,17 +7,14 @@ and prints the medians and their ratio.
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from benchmarks.measure import Figure, table
+from benchmarks.measure import COMPILING, FAKE, ROOT, Figure, table
 
-_ROOT = Path(__file__).parent.parent
 _PATIENCE_S = 20.0
 _BARE = """
 import sys
@@ -33,7 +30,7 @@ uvicorn.run(Starlette(routes=[Route("/v1/", home)]), port=int(sys.argv[1]), log_
 """
 _SERVERS = {
     "bare Starlette": [sys.executable, "-c", _BARE],
-    "fake-server": [sys.executable, "-m", "fake_server", "serve", "--port"],
+    "fake-server": list(FAKE),
 }
 
 
@@ -67,9 +64,8 @@ def first_answer_s(command: list[str]) -> float:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     began = time.perf_counter()
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen([*command, str(port)], cwd=_ROOT, env=environment, stdout=quiet, stderr=quiet)
+    process = subprocess.Popen([*command, str(port)], cwd=ROOT, env=COMPILING, stdout=quiet, stderr=quiet)
     try:
         while not _answers(port):
             if process.poll() is not None or time.perf_counter() - began > _PATIENCE_S:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import resource
 import statistics
 import time
 from dataclasses import dataclass, field
 
-from benchmarks.measure import API_KEY, FAKE, Figure, Loaded, resident_kb, served
+from benchmarks.measure import API_KEY, FAKE, Figure, Loaded, resident_kb, run_body, served
 
 _STREAMS = 1_000
 _BEGIN_WITHIN_S = 4.0
@@ -87,8 +86,7 @@ async def _stream(server: Loaded, loop: asyncio.AbstractEventLoop, wait: bool) -
 
 
 def _request() -> bytes:
-    inputs = {"prompt": "a cat on a roof", "model_name": "chilloutmix_NiPrunedFp32Fix"}
-    body = json.dumps({"inputs": inputs, "response_mode": "streaming", "user": "bench"}).encode()
+    body = run_body("streaming")
     head = (
         "POST /v1/workflows/run HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {API_KEY}\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import ExitStack
 
-from benchmarks.measure import FAKE, Figure, Load, Loaded, compared, cpu_figure, rate_figure, served, wrk
+from benchmarks.measure import FAKE, Figure, Load, Loaded, compared, cpu_figure, rate_figure, run_body, served, wrk
 
 _ROUNDS = 8
 _SLICE_S = 1.0
@@ -51,6 +50,4 @@ def _beside(name: str, fake: Loaded, floor: Loaded, mode: str, connections: int)
 
 
 def _load(server: Loaded, mode: str, connections: int) -> Load:
-    inputs = {"prompt": "a cat on a roof", "model_name": "chilloutmix_NiPrunedFp32Fix"}
-    body = json.dumps({"inputs": inputs, "response_mode": mode, "user": "bench"}).encode()
-    return wrk(server, "/v1/workflows/run", body, connections, _SLICE_S)
+    return wrk(server, "/v1/workflows/run", run_body(mode), connections, _SLICE_S)

@@ -136,12 +136,7 @@ class Spec:
         return media
 
     def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in value:
-            found: Any = self.document
-            for name in value["$ref"][2:].split("/"):
-                found = found[name.replace("~1", "/").replace("~0", "~")]
-            value = found
-        return value
+        return spec.resolved(self.document, value)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 Moment = float | str | datetime
 """Unix seconds, ISO 8601, or a ``datetime``; UTC unless it has an offset."""
 
-_LATEST = 253_402_300_799.0
+LATEST = 253_402_300_799.0
 """The end of the year 9999, the last that can be written as a date."""
 
 
@@ -20,7 +20,7 @@ def unix_seconds(at: Moment) -> float:
         seconds = _seconds(datetime.fromisoformat(at.strip()) if isinstance(at, str) else at)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{at!r} is no moment ({error}); write it as 2024-05-01T12:00:00Z") from None
-    if not 0 <= seconds <= _LATEST:
+    if not 0 <= seconds <= LATEST:
         raise ValueError(f"{at!r} is no moment of the years 1970 to 9999; write it as 2024-05-01T12:00:00Z")
     return seconds
 

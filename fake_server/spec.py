@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fake_server.errors import ErrorTemplate, HostErrors
-from wire.spec import SpecError, bundled, load, overlay_paths
+from wire.spec import SpecError, bundled, load, overlay_paths, resolved
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"
@@ -178,12 +178,7 @@ class _Reader:
         return parameter["in"] == "path" and self.resolved(parameter.get("schema", {})).get("format") == "uuid"
 
     def resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in value:
-            target: Any = self._document
-            for key in value["$ref"].removeprefix("#/").split("/"):
-                target = target[key.replace("~1", "/").replace("~0", "~")]
-            value = target
-        return value
+        return resolved(self._document, value)
 
     def request_properties(self, operation_id: str) -> Mapping[str, Any]:
         place, media = self._json_body(operation_id)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from fake_server.images import Picture, lettering, render
+from fake_server.images.png import blank
 
 CAT = Picture(prompt="a cat", model="v1-5-pruned-emaonly", seed=7)
 CHINESE = "一只可爱的橘猫坐在月亮上看星星，水彩画风格。"
@@ -256,3 +257,11 @@ def test_a_line_does_not_begin_with_a_closing_mark() -> None:
 def test_the_cleaned_text_has_one_kind_of_blank_and_of_line_end() -> None:
     """Invisible characters are gone, accents are joined to their letters, and controls are boxes."""
     assert lettering.cleaned(" a\t\u3000b \r\n\n c\u200d e\u0301\0 ") == "a b\nc \u00e9\uffff"
+
+
+def test_a_huge_picture_takes_no_memory() -> None:
+    """Its padding is the same bytes again and again, so that many clients can fetch it at once."""
+    parts = blank(64, padding=50_000_000)
+    assert sum(map(len, parts)) > 50_000_000
+    assert sum(len(part) for part in {id(part): part for part in parts}.values()) < 200_000
+    assert opened(b"".join(parts)).size == (64, 64)

@@ -139,6 +139,28 @@ def test_the_checks_of_a_request_know_no_web_either(module: str) -> None:
     assert [name for name in reached(module) if within(name, [*WEB, "asyncio", "time"])] == []
 
 
+def test_behaviours_do_not_act_themselves() -> None:
+    """They say what is done to a request; what waits, sends, keeps or breaks a connection is the server's part."""
+    acting = ["waiting", "clock", "playback", "store", "observe", "journal", "serving", "admin"]
+    forbidden = [*WEB, *TIME_AND_CHANCE, *(f"fake_server.{name}" for name in acting)]
+    assert offences(["fake_server.scenarios"], forbidden) == []
+
+
+@pytest.mark.parametrize(
+    ("package", "known_to"),
+    [
+        ("fake_server.admin", ["fake_server.app"]),
+        ("fake_server.testing", []),
+        ("fake_server.serving", ["fake_server.cli", "fake_server.testing.host"]),
+        ("fake_server.observe", ["fake_server.app"]),
+    ],
+)
+def test_what_stands_around_the_host_is_unknown_to_it(package: str, known_to: list[str]) -> None:
+    """So that it can be told, watched and served without knowing by whom."""
+    assert offences(["fake_server"], [package], [package, *known_to]) == []
+    assert all(offences([module], [package]) for module in known_to)
+
+
 def test_only_the_clock_asks_for_the_time() -> None:
     """But for what measures or reads moments, and the command line, which signs for now."""
     allowed = [

@@ -77,6 +77,22 @@ def test_files_of_users_are_never_kept(parser: Path, tmp_path: Path) -> None:
     assert entries(tmp_path) == []
 
 
+def test_without_the_code_files_are_parsed(parser: Path, tmp_path: Path) -> None:
+    parsing = Parsing()
+    parser.unlink()
+    for _ in range(2):
+        cached(parser.parent / "a.yaml", TEXT, parser, parsing)
+    assert (parsing.times, entries(tmp_path)) == (2, [])
+
+
+def test_an_entry_that_cannot_be_kept_leaves_nothing_behind(parser: Path, tmp_path: Path) -> None:
+    parsing = Parsing()
+    (tmp_path / "cache" / "fake-dify" / "a.yaml.json" / "taken").mkdir(parents=True)
+    for _ in range(2):
+        cached(parser.parent / "a.yaml", TEXT, parser, parsing)
+    assert (parsing.times, [entry.name for entry in entries(tmp_path)]) == (2, ["a.yaml.json"])
+
+
 def test_without_a_cache_files_are_parsed(parser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

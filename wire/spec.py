@@ -18,7 +18,17 @@ from wire.overlay import OverlayError, apply_overlay, copied
 from wire.spec_error import SpecError
 from wire.yaml_file import load_yaml
 
-__all__ = ["HOST_VERSIONS", "SpecError", "bundled", "check", "load", "load_yaml", "overlay_paths", "to_openapi_31"]
+__all__ = [
+    "HOST_VERSIONS",
+    "SpecError",
+    "bundled",
+    "check",
+    "load",
+    "load_yaml",
+    "overlay_paths",
+    "resolved",
+    "to_openapi_31",
+]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -32,6 +42,16 @@ def bundled(name: str) -> Path:
         if (root / name).exists():
             return root / name
     raise SpecError(_HERE / "data" / name, "the file", "it should have come with the installation; install it again")
+
+
+def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
+    """``value`` itself, or what it refers to in ``document``."""
+    while "$ref" in value:
+        target: Any = document
+        for key in value["$ref"].removeprefix("#/").split("/"):
+            target = target[key.replace("~1", "/").replace("~0", "~")]
+        value = target
+    return value
 
 
 def _known_versions() -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """The project's own YAML files as JSON in the user's cache: parsing them takes longer than a start may.
 
-An entry is taken only if it was made of the very same bytes by the very same code. It is a help and nothing else:
-where the cache cannot be read or written, files are parsed. A user's own files are never kept.
+An entry is taken only if it was made of the very same bytes by the very same code of ours. It is a help and nothing
+else: where the cache cannot be read or written, files are parsed. Of files elsewhere, such as a user's own, nothing is
+kept.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ _OURS = Path(__file__).parent.parent
 def cached(path: Path, text: str, parser: Path, parse: Callable[[], Any]) -> Any:
     """The JSON data that ``parse`` makes of ``text``, the content of ``path``, with the code in the file ``parser``."""
     folder = _folder()
-    if folder is None or not path.is_relative_to(_OURS):
+    digest = _digest(text, parser) if path.is_relative_to(_OURS) else None
+    if folder is None or digest is None:
         return parse()
-    digest = _digest(text, parser)
     entry = folder / ("-".join(path.relative_to(_OURS).parts) + ".json")
     with contextlib.suppress(OSError, ValueError):
         made_of, _, value = entry.read_text("utf-8").partition("\n")
@@ -44,15 +45,22 @@ def _folder() -> Path | None:
     return root / "fake-dify"
 
 
-def _digest(text: str, parser: Path) -> str:
-    code = parser.read_bytes() + Path(__file__).read_bytes()
+def _digest(text: str, parser: Path) -> str | None:
+    """What an entry has to be made of; None where the code cannot be read, as in a program without its sources."""
+    try:
+        code = parser.read_bytes() + Path(__file__).read_bytes()
+    except OSError:
+        return None
     return hashlib.sha256(b"%b\0%b\0%b" % (sys.version.encode(), code, text.encode())).hexdigest()
 
 
 def _keep(entry: Path, content: str) -> None:
     """Whole or not at all: somebody else may read or write the entry at the same time."""
     half = entry.with_name(f"{entry.name}.{os.getpid()}")
-    with contextlib.suppress(OSError, UnicodeEncodeError):
+    with contextlib.suppress(OSError):
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        half.write_text(content, "utf-8")
-        half.replace(entry)
+        try:
+            half.write_text(content, "utf-8")
+            half.replace(entry)
+        finally:
+            half.unlink(missing_ok=True)

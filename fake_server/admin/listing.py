@@ -9,14 +9,13 @@ from fake_server.admin.asked import number, wrong
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import Match, read_match
 from fake_server.journal.reading import Reading
+from fake_server.moments import LATEST
 
 _MATCHED = ("path", "method", "operation")
 FIELDS = (*_MATCHED, "status", "since", "scenario", "warnings", "limit")
 
 _OLDEST_UNIX = 1_000_000_000
 """``since`` below this is the number of an entry, else unix seconds."""
-
-_MOST = 253_402_300_799.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,4 +78,4 @@ def _number(asked: Mapping[str, str], name: str) -> float | None:
         value = float(asked[name])
     except ValueError:
         raise wrong(name, f"a number is needed, not {asked[name]!r}") from None
-    return number(value, name, 0, _MOST)
+    return number(value, name, 0, LATEST)

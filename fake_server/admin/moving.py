@@ -10,10 +10,7 @@ from starlette.requests import Request
 from fake_server.admin.asked import number, object_of, wrong
 from fake_server.admin.call import Admin, Said
 from fake_server.clock import Clock
-from fake_server.moments import iso, unix_seconds
-
-_LATEST = 253_402_300_799.0
-"""The end of the year 9999, the last that can be written as a date."""
+from fake_server.moments import LATEST, iso, unix_seconds
 
 
 async def clock(admin: Admin, request: Request) -> Said:
@@ -39,17 +36,17 @@ def _freeze(clock: Clock, value: Any) -> None:
             at = unix_seconds(value)
         except ValueError as error:
             raise wrong("freeze", str(error)) from None
-        clock.freeze(number(at, "freeze", 0, _LATEST))
+        clock.freeze(at)
     else:
         raise wrong("freeze", "true is needed, or a moment such as 2024-05-01T12:00:00Z; resume ends it")
 
 
 def _set(clock: Clock, value: Any) -> None:
-    clock.set(number(value, "set", 0, _LATEST))
+    clock.set(number(value, "set", 0, LATEST))
 
 
 def _advance(clock: Clock, value: Any) -> None:
-    clock.advance(number(value, "advance_s", 0, _LATEST - clock.now()))
+    clock.advance(number(value, "advance_s", 0, LATEST - clock.now()))
 
 
 def _resume(clock: Clock, value: Any) -> None:

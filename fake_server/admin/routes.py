@@ -18,8 +18,8 @@ from fake_server.admin.asked import RefusedError
 from fake_server.admin.call import Admin, AdminCall
 from fake_server.admin.metrics import metrics
 from fake_server.journal.reading import reading_of
+from fake_server.nearest import nearest
 from fake_server.operations import Host
-from fake_server.workflow.part import nearest
 
 ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
     "/__admin/health": {"GET": server.health},

@@ -22,8 +22,7 @@ async def add_scenarios(admin: Admin, request: Request) -> Said:
         added = admin.host.scenarios.add(said)
     except ScenarioError as error:
         raise RefusedError(400, error.message, shown_place(error.place) or None) from None
-    ids = {rule.rule_id for rule in added}
-    return Said({"scenarios": [rule for rule in admin.host.scenarios.shown() if rule["id"] in ids]}, 201)
+    return Said({"scenarios": [rule.shown for rule in added]}, 201)
 
 
 async def remove_scenarios(admin: Admin, request: Request) -> Said:

@@ -13,8 +13,8 @@ from fake_server.spec import HostSpec
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-_OF_THE_FAKE = b"x-fake-scenario"
-"""No page asks a real host for this header; one that asks the fake shall be able to send it."""
+SCENARIO_HEADER = b"x-fake-scenario"
+"""What a request asks to befall it. No page sends it to a real host; one that asks the fake shall be able to."""
 
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/json"
@@ -61,7 +61,7 @@ class HostHeaders:
     def __init__(self, spec: HostSpec) -> None:
         self._always = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in spec.headers]
         self._cors_methods = ", ".join(spec.cors_methods).encode()
-        self._allowed_headers = frozenset((*(name.lower().encode() for name in spec.cors_headers), _OF_THE_FAKE))
+        self._allowed_headers = frozenset((*(name.lower().encode() for name in spec.cors_headers), SCENARIO_HEADER))
 
     def complete(
         self,

@@ -5,22 +5,13 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
 from fake_server.clock import Clock
 from fake_server.scenarios.effects import Break, Pause, Piece, PieceMaker
+from fake_server.scope import BROKEN_OFF, CONNECTION, DUE
 from fake_server.waiting import Wait
-
-CONNECTION = "connection"
-"""Where ``scope["state"]`` has the transport of the request's connection, if a server of ours serves it."""
-
-DUE = "due"
-"""In the scope: the clock's ticks at which what is sent now was due, where that was not the beginning of the answer."""
-
-BROKEN_OFF = "broken_off"
-"""Set in the scope where it was not the client that left."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -104,17 +95,13 @@ class TroubledSend:
             raise ConnectionResetError("a scenario breaks the connection off here")  # there is no connection in process
         self._scope[BROKEN_OFF] = True
         if reset:
-            _socket(transport).setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             transport.abort()
         else:
             transport.close()
         while (await self._receive())["type"] != "http.disconnect":
             pass  # of a body that nobody reads any more
         raise BrokenOffError
-
-
-def _socket(transport: Any) -> Any:
-    return transport.get_extra_info("socket")
 
 
 def _through(makers: Sequence[PieceMaker], chunk: bytes) -> Iterator[Piece]:

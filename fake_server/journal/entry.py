@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Scope
 
+from fake_server.scope import BROKEN_OFF
+
 if TYPE_CHECKING:
     from fake_server.journal.ring import Journal
 
@@ -119,7 +121,7 @@ class Entry:
     def ends(self, broken: bool) -> None:
         """The exchange is over; ``broken`` where the server itself did not get to the end of it."""
         self.ended = time.perf_counter()
-        self.broken = broken or "broken_off" in self.scope
+        self.broken = broken or BROKEN_OFF in self.scope
         self.scope.pop("state", None)  # it holds on to the connection
         self.heard = True
         self._tell_size()

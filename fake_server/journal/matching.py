@@ -14,7 +14,7 @@ from typing import Any
 
 from fake_server.journal.entry import Entry
 from fake_server.journal.reading import json_of, user_of
-from fake_server.workflow.part import nearest
+from fake_server.nearest import nearest
 
 MISSING = "(missing)"
 """Shown for what is not there."""

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from fake_server.apps import App
 from fake_server.journal.entry import Entry
+from wire.spec import resolved
 
 _LONGEST = 200
 _REFUSED = 400
@@ -114,12 +115,7 @@ class Judge:
         return list(self._resolved(schema).get("properties", {})), f"{pointer}/properties"
 
     def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        while "$ref" in value:
-            target: Any = self._document
-            for key in value["$ref"].removeprefix("#/").split("/"):
-                target = target[key.replace("~1", "/").replace("~0", "~")]
-            value = target
-        return value
+        return resolved(self._document, value)
 
     def _validator(self, schema: Mapping[str, Any]) -> Any:
         import jsonschema_rs

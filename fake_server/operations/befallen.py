@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from fake_server.edge.answers import Answer, ProxyPage, json_answer
+from fake_server.edge.answers import SCENARIO_HEADER, Answer, ProxyPage, json_answer
 from fake_server.operations.call import Call
 from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import asked_of
-
-HEADER = b"x-fake-scenario"
 
 _Answering = Callable[[Call], Answer | ProxyPage | None]
 
 
 def is_spared(call: Call) -> bool:
     """Whether nothing can befall this request: no rule is there and its header names none."""
-    return call.host.scenarios.empty and HEADER not in call.request_headers
+    return call.host.scenarios.empty and SCENARIO_HEADER not in call.request_headers
 
 
 async def befall(call: Call) -> Answer | ProxyPage | None:
     """Give ``call`` the effects of its scenarios; the answer where one of them answers before the host looks at it."""
     scenarios, operation = call.host.scenarios, call.operation.operation_id
     body = {} if scenarios.empty or operation != RUN else await call.json_if_any()
+    asked = asked_of(operation, call.request_headers, body)
     try:
-        match = scenarios.match(asked_of(operation, call.request_headers, body), call.request_headers.get(HEADER))
+        match = scenarios.match(asked, call.request_headers.get(SCENARIO_HEADER))
     except ScenarioError as error:
         return _fake_speaking(error)
     if match is None:

@@ -86,8 +86,9 @@ class Call:
         return self._json
 
     async def json_if_any(self) -> dict[str, object]:
-        """The request's JSON object; an empty one where the host would refuse what it is."""
+        """The request's JSON object; an empty one where the host would refuse it, or would not read it for its key."""
         try:
+            self.app()
             return await self.json()
         except HostError:
             return {}

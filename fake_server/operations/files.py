@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
@@ -24,7 +24,7 @@ async def get_tool_file(call: Call) -> PictureDownload | ProxyPage:
     kept = call.host.store.pictures.get(file_id)
     if kept is None:
         raise call.host.spec.errors("file_unknown")
-    png = b"" if call.scope["method"] == "HEAD" else await _png(call.host, file_id, kept.picture)
+    png: Sequence[bytes] = () if call.scope["method"] == "HEAD" else (await _png(call.host, file_id, kept.picture),)
     for blob in (*kept.blobs, *call.effects.blobs):
         spoiled = await asyncio.to_thread(blob.spoil, png)
         if spoiled is None:
@@ -59,9 +59,9 @@ async def _png(host: Host, file_id: str, picture: Picture) -> bytes:
 
 
 class PictureDownload:
-    """A picture as an ASGI app: sent in the host's pieces and without a length."""
+    """A picture, in parts, as an ASGI app: sent in the host's pieces and without a length."""
 
-    def __init__(self, png: bytes, headers: RawHeaders) -> None:
+    def __init__(self, png: Sequence[bytes], headers: RawHeaders) -> None:
         self._png = png
         self._headers = headers
 
@@ -72,9 +72,16 @@ class PictureDownload:
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), _CHUNK_BYTES):
-        yield content[start : start + _CHUNK_BYTES]
+async def _chunks(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    for part in parts:
+        content = rest + part
+        whole = len(content) - len(content) % _CHUNK_BYTES
+        for start in range(0, whole, _CHUNK_BYTES):
+            yield content[start : start + _CHUNK_BYTES]
+        rest = content[whole:]
+    if rest:
+        yield rest
 
 
 async def get_image_preview(call: Call) -> Answer:

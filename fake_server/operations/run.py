@@ -15,7 +15,6 @@ from fake_server.draw import Draw
 from fake_server.edge import pages
 from fake_server.edge.answers import JSON, Answer, ProxyPage, json_answer
 from fake_server.edge.body import ClientLeftError
-from fake_server.edge.trouble import DUE
 from fake_server.engine import Timeline, plan, with_pings
 from fake_server.events import FileRef, NodeFinished
 from fake_server.operations.befallen import answered_instead
@@ -25,6 +24,7 @@ from fake_server.playback import Playback
 from fake_server.render import Renderer, RunFacts
 from fake_server.requests import RunRequest, run_request
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlSigning, changed
+from fake_server.scope import DUE
 from fake_server.signing import FileSigner
 from fake_server.store import KeptPicture, RunningTask
 
@@ -105,11 +105,8 @@ class _Run:
         """The blocking answer, once the run has ended."""
         with self._playing():
             end = await self._playback.end(call.receive)
-        if end is None and not self._playback.abandoned:
-            raise ClientLeftError
         if end is None:
-            call.effects = NO_EFFECTS  # the server's own end is not told more slowly than it comes
-            return ProxyPage(502, pages.nginx(502, self._host.spec.proxy_server))
+            return self._cut_short(call)
         call.scope[DUE] = self._playback.due
         return Answer(200, JSON, self._renderer.blocking(end))
 
@@ -127,10 +124,19 @@ class _Run:
         """The page of a proxy that waits no longer; the run is played on without it."""
         with ExitStack() as until_played:
             until_played.enter_context(self._playing())
-            await self._playback.reaches(gateway.after_s, call.receive)
+            reached = await self._playback.reaches(gateway.after_s, call.receive)
             goes_on = until_played.pop_all()
         self._host.store.keep(asyncio.create_task(self._play_on(goes_on)))
+        if not reached:
+            return self._cut_short(call)
         return ProxyPage(gateway.status, gateway.page(self._host.spec.proxy_server))
+
+    def _cut_short(self, call: Call) -> ProxyPage:
+        """The proxy's answer when the server ends before the run does. Raises ``ClientLeftError`` if nobody gets it."""
+        if not self._playback.abandoned:
+            raise ClientLeftError
+        call.effects = NO_EFFECTS  # the server's own end is not told more slowly than it comes
+        return ProxyPage(502, pages.nginx(502, self._host.spec.proxy_server))
 
     async def _play_on(self, until_played: ExitStack) -> None:
         with until_played:

@@ -6,7 +6,7 @@
     rules         which request is matched by which rule, and how often
     header, load  the two ways to write rules down
 
-A request that no rule matches passes all of this by: see ``RuleBook.match``.
+A request that names no scenario, to a server without rules, passes all of this by (``operations.befallen``).
 """
 
 from fake_server.scenarios.conditions import Asked

@@ -47,9 +47,8 @@ class Behaviour:
 
     def acts_on(self, operation: str) -> bool:
         """Whether a request for ``operation`` can be befallen by it."""
-        return (
-            self.scope is Scope.ANYTHING or operation == RUN or (self.scope is Scope.PICTURES and operation == PICTURE)
-        )
+        operations = self.scope.value
+        return operations is None or operation in operations
 
     def read(self, said: Mapping[str, object]) -> dict[str, Any]:
         """The parameters that ``said`` gives, checked. Raises ``ScenarioError``."""

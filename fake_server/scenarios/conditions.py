@@ -54,11 +54,13 @@ class Text:
             return self.contains in text
         return self.pattern is not None and self.pattern.search(text) is not None
 
-    def excludes(self, other: Text) -> bool:
-        """Whether no text can satisfy both, as far as can be told."""
-        if self.exact is not None:
-            return not other.holds(self.exact)
-        return other.exact is not None and not self.holds(other.exact)
+    def covers(self, other: Text) -> bool:
+        """Whether every text that satisfies ``other`` satisfies this, as far as can be told."""
+        if other.exact is not None:
+            return self.holds(other.exact)
+        if self.contains is not None and other.contains is not None:
+            return self.contains in other.contains
+        return self.pattern is not None and self.pattern == other.pattern
 
 
 def read_text_condition(value: object) -> Text:
@@ -131,20 +133,20 @@ class Conditions:
         """Whether every request of that kind is taken."""
         return self.call is None and self.probability is None
 
-    def exclude(self, other: Conditions) -> bool:
-        """Whether no request can satisfy both, as far as can be told."""
+    @property
+    def exact(self) -> list[tuple[str, str]]:
+        """The texts that have to be exactly so. What covers these conditions has none but some of them."""
+        return [(name, text.exact) for name, text in self.texts if text.exact is not None]
+
+    def cover(self, other: Conditions) -> bool:
+        """Whether every request of the kind that ``other`` asks for is of this kind too, as far as can be told."""
         texts, headers = dict(other.texts), dict(other.headers)
         return (
-            _differ(self.operation, other.operation)
-            or _differ(self.mode, other.mode)
-            or _differ(self.call, other.call)
-            or any(name in texts and text.excludes(texts[name]) for name, text in self.texts)
-            or any(name in headers and text.excludes(headers[name]) for name, text in self.headers)
+            self.operation in (None, other.operation)
+            and self.mode in (None, other.mode)
+            and all(name in texts and text.covers(texts[name]) for name, text in self.texts)
+            and all(name in headers and text.covers(headers[name]) for name, text in self.headers)
         )
-
-
-def _differ(one: object, other: object) -> bool:
-    return one is not None and other is not None and one != other
 
 
 def read_conditions(said: Mapping[str, object], operations: tuple[str, ...]) -> Conditions:

@@ -9,7 +9,7 @@ host's, once it has accepted the request), ``workflow`` (how nodes fare), ``stor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -52,9 +52,9 @@ class PieceMaker(Protocol):
 
 
 class Blob(Protocol):
-    """What becomes of a picture's bytes; None where they are gone."""
+    """What becomes of a picture's bytes, which come and go in parts; None where they are gone."""
 
-    def spoil(self, png: bytes) -> bytes | None: ...
+    def spoil(self, png: Sequence[bytes]) -> Sequence[bytes] | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,6 @@ Count = Annotated[int, Bounds(1, 1_000_000)]
 Status = Annotated[int, Bounds(200, 599)]
 """An HTTP status."""
 
-NEEDED: Any = inspect.Parameter.empty
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:

@@ -44,15 +44,11 @@ class Rule:
     effects: Effects
     seen: int = 0
     matched: int = 0
-    _exclusion: str = field(init=False, default="")
+    exclusion: str = field(init=False)
+    """The word that no two behaviours of one request may share."""
 
     def __post_init__(self) -> None:
-        self._exclusion = self.behaviour.exclusion(self.parameters)
-
-    @property
-    def exclusion(self) -> str:
-        """The word that no two behaviours of one request may share."""
-        return self._exclusion
+        self.exclusion = self.behaviour.exclusion(self.parameters)
 
     def takes(self, asked: Asked, taken: Collection[str], seed: int) -> bool:
         """Whether this request is one for the rule; counts it."""
@@ -156,20 +152,35 @@ def _within(key: str, read: Any) -> Any:
         raise error.within(key) from None
 
 
-def check_together(rules: Sequence[Rule]) -> None:
-    """Raise ``ScenarioError`` where one of ``rules`` can never come to act because an earlier one always does."""
+def check_together(rules: Sequence[Rule], checked: int = 0) -> None:
+    """Raise ``ScenarioError`` where one of ``rules`` can never come to act because an earlier one always does.
+
+    The first ``checked`` have been found to go together before; places in the error are counted behind them.
+    """
+    ruling: dict[tuple[str, tuple[str, str] | None], list[int]] = {}
     for index, later in enumerate(rules):
-        for number, earlier in enumerate(rules[:index]):
-            if earlier.exclusion != later.exclusion or not earlier.takes_all:
-                continue
-            if not earlier.conditions.exclude(later.conditions):
-                names = f"{earlier.behaviour.name} (rule {number + 1}) and {later.behaviour.name} (rule {index + 1})"
-                raise ScenarioError(
-                    f"{names} contradict each other: the first always acts where the second could, and both cannot; "
-                    "take one out, or give the first times or other conditions",
-                    (index,),
-                    (number,),
-                )
+        exact = later.conditions.exact
+        for text in (None, *exact) if index >= checked else ():
+            _check_against(ruling.get((later.exclusion, text), ()), index, rules, checked)
+        if later.takes_all:
+            ruling.setdefault((later.exclusion, exact[0] if exact else None), []).append(index)
+
+
+def _check_against(earlier: Sequence[int], index: int, rules: Sequence[Rule], checked: int) -> None:
+    for number in earlier:
+        if rules[number].conditions.cover(rules[index].conditions):
+            raise ScenarioError(
+                f"{_named(rules, number)} and {_named(rules, index)} contradict each other: the first always acts "
+                "where the second could, and both cannot; take one out, or give the first times or other conditions",
+                (index - checked,),
+                (number - checked,) if number >= checked else (),
+            )
+
+
+def _named(rules: Sequence[Rule], index: int) -> str:
+    """By its id where it has one that can be seen, else by its place."""
+    rule = rules[index]
+    return f"{rule.behaviour.name} (rule {index + 1 if rule.source == 'header' else rule.rule_id})"
 
 
 class RuleBook:
@@ -182,21 +193,24 @@ class RuleBook:
         self._fixed: tuple[Rule, ...] = tuple(self._made(rules, "file"))
         self._added: tuple[Rule, ...] = ()
         self._of_headers: OrderedDict[bytes, list[Rule]] = OrderedDict()
-        self.empty = not self._fixed
         check_together(self._fixed)
         self._reseed(seed)
 
+    @property
+    def empty(self) -> bool:
+        """Whether there is no rule at all."""
+        return not (self._added or self._fixed)
+
     def add(self, said: Mapping[str, object] | Sequence[Mapping[str, object]]) -> list[Rule]:
         """Add one rule or several, all or none. Raises ``ScenarioError``."""
-        number = self._number
+        number, alone = self._number, not isinstance(said, list | tuple)
         try:
-            rules = self._made(said, "admin") if isinstance(said, list | tuple) else [self._rule(said, "admin")]
-            check_together([*self._added, *rules])
-        except ScenarioError:
+            rules = self._made([said] if alone else said, "admin")
+            check_together([*self._added, *rules], checked=len(self._added))
+        except ScenarioError as error:
             self._number = number
-            raise
+            raise (ScenarioError(error.message, error.place[1:]) if alone else error) from None
         self._added = (*self._added, *rules)
-        self.empty = False
         return rules
 
     def remove(self, rule_id: str) -> bool:
@@ -204,13 +218,11 @@ class RuleBook:
         left = tuple(rule for rule in self._added if rule.rule_id != rule_id)
         found = len(left) < len(self._added)
         self._added = left
-        self.empty = not (self._added or self._fixed)
         return found
 
     def clear(self) -> None:
         """Take every added rule away; those of the file stay."""
         self._added = ()
-        self.empty = not self._fixed
 
     def reset(self, seed: int | None) -> None:
         """As at the start: only the rules of the file, nothing counted, and ``seed`` decides over probabilities."""
@@ -253,7 +265,7 @@ class RuleBook:
                 self._of_headers.popitem(last=False)
         return known
 
-    def _made(self, said: Iterable[Mapping[str, object]], source: str) -> list[Rule]:
+    def _made(self, said: Iterable[object], source: str) -> list[Rule]:
         rules = []
         for index, one in enumerate(said):
             try:

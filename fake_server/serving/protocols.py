@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from fake_server.edge.trouble import CONNECTION
+from fake_server.scope import CONNECTION
 from fake_server.serving.refusing import HEAD_TOO_LARGE, refuse, spec_of
 
 _COMMON = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [!-~]* HTTP/1\.1\r\n")
@@ -41,7 +41,7 @@ class Protocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, {**app_state}, _loop)
+        super().__init__(config, server_state, {**app_state}, _loop)  # each connection has a state of its own
         self._spec = spec_of(config)
         self._refusal = 400
         self._in_head = 0

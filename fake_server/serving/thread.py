@@ -27,7 +27,9 @@ class ServerThread:
         self._thread = threading.Thread(target=self._serve, name=f"fake host {self.url}", daemon=True)
 
     def start(self) -> None:
-        """Return once it listens. Raises whatever keeps it from that."""
+        """Return once it listens. Raises whatever keeps it from that, ``RuntimeError`` if it was started before."""
+        if self._loop.done():
+            raise RuntimeError(f"the host {self.url} has been started before, and can be but once; make another")
         self._thread.start()
         self._loop.result()
 
@@ -37,7 +39,12 @@ class ServerThread:
         self._thread.join()
 
     def call(self, function: Callable[[], T]) -> T:
-        """What ``function`` returns or raises, called where the server itself runs, with nothing beside it."""
+        """What ``function`` returns or raises, called where the server itself runs, with nothing beside it.
+
+        Raises ``RuntimeError`` where it does not run.
+        """
+        if not self._thread.is_alive():
+            raise RuntimeError(f"the host {self.url} does not run; start it, or use it in a with block")
         ended: Future[T] = Future()
 
         def settle() -> None:

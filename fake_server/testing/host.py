@@ -22,7 +22,8 @@ class FakeHost:
 
     It waits for nothing unless ``speed`` says so. ``app`` is the app file of the default app; any other setting of the
     server may follow by its name. Raises ``SettingsError`` or ``wire.spec.SpecError`` for what cannot be used.
-    Everything here may be called from any thread but the server's own.
+    Everything here may be called from any thread but the server's own; what needs the server raises ``RuntimeError``
+    where that does not run.
     """
 
     def __init__(self, *, seed: int = 1, **settings: Any) -> None:

@@ -44,12 +44,16 @@ def _nearest(name: str) -> str:
 def _value(setting: str, value: Any) -> Any:
     if setting == "speed" and isinstance(value, str):
         return parse_speed(value)
-    if setting == "apps" and isinstance(value, Mapping):
+    if setting == "apps":
+        if not isinstance(value, Mapping):
+            raise SettingsError(setting, f"{value!r} will not do; a mapping of keys to what they open is needed")
         return tuple((key, str(what)) for key, what in value.items())
     if setting == "clock" and isinstance(value, date):
         return value.isoformat()
     kind = _KINDS[setting]
     if kind.startswith("tuple["):
         entries = [value] if isinstance(value, str | Path) else value
+        if not isinstance(entries, list | tuple) or not all(isinstance(entry, str | Path) for entry in entries):
+            raise SettingsError(setting, f"{value!r} will not do; a text or a list of texts is needed")
         return tuple(map(Path, entries)) if kind.startswith("tuple[Path") else tuple(entries)
     return Path(value) if kind.startswith("Path") and isinstance(value, str) else value

@@ -9,12 +9,9 @@ from starlette.datastructures import Headers
 
 from fake_server.journal import Entry
 from fake_server.journal.matching import Difference, Match, read_match
-from fake_server.journal.reading import Reading, json_of, state, user_of
-from fake_server.journal.redact import Redactor
+from fake_server.journal.reading import Reading, json_of, reading_of, state, user_of
 from fake_server.journal.searching import matching, nearest, wait_matching
-from fake_server.journal.warnings import Judge
 from fake_server.operations import Host
-from wire.spec import bundled, load
 
 
 class FakeRequest:
@@ -127,12 +124,8 @@ class Received:
     """The requests of one host, newest last."""
 
     def __init__(self, host: Host) -> None:
-        secrets = (host.settings.secret_key, *host.apps)
         self._journal = host.journal
-        self._redactor = Redactor(secrets)
-        app = host.apps[host.settings.api_keys[0]]
-        path = host.settings.spec or bundled("openapi.yaml")
-        self._reading = Reading(self._redactor, Judge(lambda: load(path, ()), host.apps, app))
+        self._reading = reading_of(host)
 
     def all(self) -> list[FakeRequest]:
         return [self._request(entry) for entry in self._journal.entries()]
@@ -163,7 +156,7 @@ class Received:
         near = nearest(self._journal, match)
         if near is not None and near.differences:
             lines += [f"nearest: {self._request(near.entry)!r}", *map(_difference, near.differences)]
-        return self._redactor.text("\n".join(lines))
+        return self._reading.redactor.text("\n".join(lines))
 
 
 def _expected(least: int, most: int | None) -> str:

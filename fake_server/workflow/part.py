@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from fake_server.nearest import nearest
 from wire.spec import SpecError
 
 T = TypeVar("T")
@@ -72,14 +73,6 @@ class Part:
         for key in self.as_a(dict):
             if key not in known:
                 self.wrong(f"the key {key!r} is not known here{nearest(str(key), known)}; known: {', '.join(known)}")
-
-
-def nearest(word: str, known: Collection[str]) -> str:
-    """`` (did you mean 'x'?)`` when something in ``known`` is close to ``word``."""
-    import difflib
-
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _described(value: Any) -> str:

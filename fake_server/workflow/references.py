@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fake_server.nearest import nearest
 from fake_server.workflow.graph import Selector
-from fake_server.workflow.part import Part, nearest
+from fake_server.workflow.part import Part
 from fake_server.workflow.template import references
 
 _SYSTEM = "sys"

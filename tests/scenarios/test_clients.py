@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -17,19 +17,6 @@ from tests.scenarios.bench import PROMPT, Bench
 from tests.scenarios.shown import missing
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture(scope="module")
-def instant() -> Iterator[Bench]:
-    with Bench() as bench:
-        yield bench
-
-
-@pytest.fixture(scope="module")
-def frozen() -> Iterator[Bench]:
-    """Its clock stands still: whatever takes time does not come."""
-    with Bench(speed=1.0) as bench:
-        yield bench
 
 
 PATIENCE_S = 0.3

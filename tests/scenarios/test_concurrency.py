@@ -11,23 +11,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from fake_server.journal.entry import CLIENT_LEFT
 from fake_server.scenarios.behaviour import catalogue
 from tests.scenarios.bench import Bench, Client, Seen, parsed
 from tests.serving import RunningServer, raw_exchange, running_server
 
 pytestmark = pytest.mark.server
-
-
-@pytest.fixture(scope="module")
-def instant() -> Iterator[Bench]:
-    with Bench() as bench:
-        yield bench
-
-
-@pytest.fixture(scope="module")
-def frozen() -> Iterator[Bench]:
-    with Bench(speed=1.0) as bench:
-        yield bench
 
 
 # At once --------------------------------------------------------------------------------------------------------------
@@ -114,6 +103,7 @@ def test_a_client_that_leaves_leaves_nothing_behind(frozen: Bench, name: str, mo
     frozen.until(lambda: frozen.host.counters.running == 0)
     if name == "gateway_timeout":
         assert frozen.left_behind == (1, 0, 1)
+        assert frozen.host.journal.entries()[-1].shown_status == CLIENT_LEFT, "no page was sent to anybody"
         frozen.host.clock.advance(1_000)
     frozen.until(lambda: frozen.left_behind == (0, 0, 0))
 
@@ -229,6 +219,20 @@ def test_a_server_that_is_told_to_end_does_not_wait_for_such_a_run() -> None:
     with _gateway_left_a_run():
         told_at = time.monotonic()
     assert time.monotonic() - told_at < 3
+
+
+# Beside the host ------------------------------------------------------------------------------------------------------
+
+
+def test_rules_do_not_wait_for_a_body_that_the_host_would_not_read(instant: Bench) -> None:
+    """A wrong key is refused before its body has come, whatever rules want to know of it."""
+    instant.reset()
+    instant.host.scenarios.add({"name": "http_error", "when": {"prompt": "a dragon"}})
+    at = urlsplit(instant.url)
+    headers = {"Authorization": "Bearer no", "Content-Length": "9"}
+    head = instant.request("POST", "/v1/workflows/run", headers=headers)
+    assert raw_exchange(str(at.hostname), int(at.port or 0), head).status == 401
+    instant.reset()
 
 
 # What a header says ---------------------------------------------------------------------------------------------------

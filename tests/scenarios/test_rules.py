@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -157,6 +158,12 @@ def test_rules_that_contradict_each_other_are_refused_and_both_are_named() -> No
         ({"header": {"x-a": "1"}}, {"header": {"X-A": "2"}}),
         ({"call": 1}, {}),
         ({"probability": 0.5}, {}),
+        ({"user": "a"}, {}),
+        ({"user": "a"}, {"prompt": "b"}),
+        ({"user": {"contains": "a"}}, {"user": {"contains": "b"}}),
+        ({"user": {"contains": "ab"}}, {"user": {"contains": "a"}}),
+        ({"user": {"matches": "a+"}}, {"user": {"matches": "a"}}),
+        ({"mode": "streaming"}, {}),
     ],
 )
 def test_rules_that_need_not_meet_do_not_contradict_each_other(
@@ -169,14 +176,44 @@ def test_rules_that_need_not_meet_do_not_contradict_each_other(
     ("when", "later"),
     [
         ({}, {"mode": "streaming"}),
-        ({"user": {"contains": "a"}}, {"user": {"contains": "b"}}),
-        ({"user": "a"}, {"prompt": "b"}),
         ({}, {"call": 2}),
+        ({"mode": "blocking"}, {"mode": "blocking", "user": "a"}),
+        ({"user": {"contains": "a"}}, {"user": "cat"}),
+        ({"user": {"contains": "a"}}, {"user": {"contains": "cat"}, "prompt": "b"}),
+        ({"user": {"matches": "a+"}}, {"user": {"matches": "a+"}}),
+        ({"header": {"x-a": "1"}}, {"header": {"X-A": "1", "x-b": "2"}}),
     ],
 )
-def test_rules_that_may_meet_do(when: dict[str, object], later: dict[str, object]) -> None:
+def test_a_rule_that_could_never_act_contradicts_the_one_before_it(
+    when: dict[str, object], later: dict[str, object]
+) -> None:
     message = _contradiction({"name": "http_error", "when": when}, {"name": "rate_limited", "when": later})
     assert "contradict each other" in message
+
+
+def test_a_rule_for_one_user_goes_before_one_for_everybody() -> None:
+    rules = book({"name": "http_error", "when": {"user": "alg123"}}, {"name": "rate_limited"})
+    assert (names(rules), names(rules, replace(RUN, user="b"))) == (("http_error",), ("rate_limited",))
+
+
+def test_of_added_rules_that_contradict_each_other_the_ids_are_named_and_the_place_in_what_was_said() -> None:
+    rules = book(added=[{"name": "no_ping"}, {"name": "http_error"}])
+    rules.remove("1")
+    with pytest.raises(ScenarioError, match=r"^http_error \(rule 2\) and rate_limited \(rule 3\) contradict") as alone:
+        rules.add({"name": "rate_limited"})
+    with pytest.raises(ScenarioError, match=r"http_error \(rule 2\) and rate_limited \(rule 4\) contradict") as one:
+        rules.add([{"name": "slow"}, {"name": "rate_limited"}])
+    assert (alone.value.place, one.value.place, one.value.besides) == ((), (1,), ())
+
+
+def test_many_rules_are_added_at_once_and_one_by_one() -> None:
+    """Each is compared once, and only with those before it that could leave it no room."""
+    before = time.thread_time()
+    rules = book(added=[{"name": "slow", "times": 1}] * 3_000)
+    for number in range(100):
+        rules.add({"name": "slow", "times": 1, "when": {"user": f"{number}"}})
+    book(*({"name": "slow", "when": {"prompt": {"contains": "a"}, "user": f"{number}"}} for number in range(3_000)))
+    assert time.thread_time() - before < 5, "comparing each with each would take minutes"
 
 
 def test_added_rules_contradict_each_other_too_but_not_those_of_the_file() -> None:

@@ -28,18 +28,6 @@ NGINX_502 = (
 )
 
 
-@pytest.fixture(scope="module")
-def instant() -> Iterator[Bench]:
-    with Bench() as bench:
-        yield bench
-
-
-@pytest.fixture(scope="module")
-def frozen() -> Iterator[Bench]:
-    with Bench(speed=1.0) as bench:
-        yield bench
-
-
 Look = Callable[[Seen], None]
 
 
@@ -195,6 +183,8 @@ def code_and_message_are_those_that_were_said(seen: Seen) -> None:
 
 @case("http_error; status=204", "blocking")
 @case("http_error; status=304", "blocking")
+@case("http_error; status=204; body=html", *BOTH)
+@case("http_error; status=304; body=html", "picture")
 def an_answer_that_has_no_body_gets_none(seen: Seen) -> None:
     assert (seen.raw.partition(b"\r\n\r\n")[2], seen.end) == (b"", "whole")
 

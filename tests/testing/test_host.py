@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import unittest
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -286,6 +286,25 @@ def test_two_hosts_stand_beside_each_other() -> None:
         one.scenario("http_error", status=500)
         assert (sent(one, run(one)).status, sent(other, run(other)).status) == (500, 200)
         assert len(one.requests) == len(other.requests) == 1
+
+
+@pytest.mark.parametrize("use", [FakeHost.reset, FakeHost.stop, lambda fake: fake.scenario("slow")])
+def test_a_host_that_does_not_run_says_so(use: Callable[[FakeHost], object]) -> None:
+    with FakeHost() as ended:
+        pass
+    with pytest.raises(RuntimeError, match="does not run"):
+        use(ended)
+    unstarted = FakeHost()
+    with pytest.raises(RuntimeError, match="does not run"):
+        use(unstarted)
+    unstarted.start().stop()
+
+
+def test_a_host_runs_but_once() -> None:
+    with FakeHost() as fake, pytest.raises(RuntimeError, match="has been started before"):
+        fake.start()
+    with pytest.raises(RuntimeError, match="has been started before"):
+        fake.start()
 
 
 def test_the_port_is_free_when_it_has_stopped() -> None:

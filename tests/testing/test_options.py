@@ -44,6 +44,9 @@ def test_settings_as_tests_write_them(said: dict[str, Any], settings: dict[str, 
         ({"app": "a.yml", "workflow": "b.yml"}, "workflow: this and workflow say the same; leave one out"),
         ({"clock": "soon"}, "clock: 'soon' is no moment"),
         ({"clock": 5}, "clock: 5 will not do"),
+        ({"apps": ["app-c"]}, "apps: ['app-c'] will not do; a mapping of keys to what they open is needed"),
+        ({"api_key": 5}, "api_keys: 5 will not do; a text or a list of texts is needed"),
+        ({"overlay": [5]}, "overlays: [5] will not do; a text or a list of texts is needed"),
     ],
 )
 def test_mistakes_are_told(said: dict[str, Any], told: str) -> None:

@@ -41,10 +41,10 @@ def http_error(
     """
 
     def answer(call: Call) -> Answer:
-        if body == "html":
-            return Answer(status, b"text/html", pages.nginx(status, call.host.spec.proxy_server))
         if body == "empty" or status in _WITHOUT_BODY:
             return Answer(status, HTML, b"")
+        if body == "html":
+            return Answer(status, b"text/html", pages.nginx(status, call.host.spec.proxy_server))
         envelope = _envelope(call, status, code, message)
         if body == "malformed":
             return Answer(status, JSON, json.dumps(envelope).encode()[:-7])

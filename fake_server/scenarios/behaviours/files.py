@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -101,7 +101,7 @@ def huge_png(
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    def spoil(self, png: bytes) -> None:
+    def spoil(self, png: Sequence[bytes]) -> None:
         return None
 
 
@@ -109,13 +109,14 @@ class _Missing:
 class _Corrupt:
     how: str
 
-    def spoil(self, png: bytes) -> bytes:
+    def spoil(self, png: Sequence[bytes]) -> Sequence[bytes]:
         if self.how == "html":
-            return b"<!doctype html>\n<title>This is no picture</title>\n"
-        half = len(png) // 2
+            return (b"<!doctype html>\n<title>This is no picture</title>\n",)
+        whole = b"".join(png)
+        half = len(whole) // 2
         if self.how == "truncated":
-            return png[:half]
-        return png[:half] + bytes(byte ^ 0xFF for byte in png[half : half + 16]) + png[half + 16 :]
+            return (whole[:half],)
+        return (whole[:half], bytes(byte ^ 0xFF for byte in whole[half : half + 16]), whole[half + 16 :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class _Huge:
     side: int
     megabytes: int
 
-    def spoil(self, png: bytes) -> bytes:
+    def spoil(self, png: Sequence[bytes]) -> Sequence[bytes]:
         from fake_server.images.png import blank
 
         return blank(self.side, padding=self.megabytes * 1_000_000)

@@ -65,9 +65,10 @@ def sd_failed(
 ) -> Effects:
     """The picture server fails while it draws; whatever the way, the tool swallows it, and the run succeeds.
 
-    After "timeout" it does so when the tool has waited its 120 s.
+    With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a client: that they do
+    is what they show.
     Complaint: nothing in the answer tells a broken GPU from a finished picture but the empty list of files.
-    Survive: as with tool_failed_silently; and expect the answer only after two minutes.
+    Survive: as with tool_failed_silently; and with a timeout expect the answer only after two minutes.
     """
     outputs = dict(NO_PICTURE)
 
@@ -82,6 +83,7 @@ def sd_failed(
 def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
     """The picture server refuses to load the model; this the tool does tell, and the run fails.
 
+    Both ways look the same to a client: that they do is what they show.
     Complaint: the error names a setting that no user of the API has ever seen.
     Survive: show it as the host's trouble; another model may work.
     """
