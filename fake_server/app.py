@@ -102,7 +102,7 @@ class FakeServer:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            app = self._admin_app() if scope["path"].startswith(ADMIN_PREFIX) else self._app
+            app = self._admin_app() if f"{scope['path']}/".startswith(ADMIN_PREFIX) else self._app
             await app(scope, receive, send)
 
     def end_runs(self) -> None:

@@ -22,6 +22,11 @@ class Asked:
     user: str = ""
     mode: str = ""
 
+    @property
+    def texts(self) -> tuple[tuple[str, str], ...]:
+        """What conditions on texts look at, by their names."""
+        return (("prompt", self.prompt), ("model", self.model), ("user", self.user))
+
 
 def asked_of(operation: str, headers: Mapping[bytes, bytes], body: Mapping[str, Any]) -> Asked:
     """A request by the operation it means, and its body as far as it can be read: nothing here refuses anything."""

@@ -8,9 +8,10 @@ from typing import Any
 
 from fake_server.scenarios import conditions
 from fake_server.scenarios.behaviour import Behaviour, catalogue
+from fake_server.scenarios.book import RuleBook
 from fake_server.scenarios.conditions import TIMES
 from fake_server.scenarios.errors import ScenarioError, shown_place, unknown
-from fake_server.scenarios.rules import RuleBook, Surroundings
+from fake_server.scenarios.rules import Surroundings
 from wire.spec import SpecError
 from wire.yaml_file import line_of, load_yaml
 

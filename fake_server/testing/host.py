@@ -9,6 +9,7 @@ from typing import Any
 from anyio import to_thread
 
 from fake_server.app import create_app
+from fake_server.scenarios import ScenarioError
 from fake_server.serving.thread import ServerThread
 from fake_server.settings import Settings
 from fake_server.testing.clock import FakeClock
@@ -75,8 +76,12 @@ class FakeHost:
         ``times`` is how many requests it befalls, ``when`` which ones. It stays until it is taken back, by ``remove``,
         by the end of a ``with`` block or by a reset. Raises ``ScenarioError`` and changes nothing for what it is not.
         """
+        __tracebackhide__ = True
         said = {"name": name, "with": with_, "when": dict(when or {}), "times": times}
-        return Scenario(self._thread.call, self._app.host.scenarios, said)
+        try:
+            return Scenario(self._thread.call, self._app.host.scenarios, said)
+        except ScenarioError as error:
+            raise ScenarioError(error.message, error.place) from None  # the test's mistake, without our inner frames
 
     def wait_for_request(self, *, count: int = 1, timeout_s: float = 5.0, **match: Any) -> FakeRequest:
         """The first request that matches (the ``count``-th), as soon as the host has heard it.
