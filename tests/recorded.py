@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, unquote_plus
 
 import yaml
+
+from wire.recording.exchange import RecordedRequest, Recording
+from wire.recording.folder import read_folder
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 HOST = RECORDINGS / "dify-0.6.4"
@@ -30,7 +32,10 @@ SECRET_KEY = "sk-ref-5Vq2mYt0Jw8ZrXkLh3NcB7uPeD1sAoGf"
 """What the recorded host signed with; with the same key its signatures are checked here, and renewed."""
 
 KEYS: Mapping[str, str] = json.loads((HOST / "keys.json").read_text())
-"""The API key of each recorded app."""
+"""The API key of each recorded app, by its label."""
+
+KINDS = ("chat", "unpublished", "disabled", "deleted")
+"""Labels of apps that have no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +71,26 @@ class Exchange:
 @cache
 def exchanges() -> Mapping[str, Exchange]:
     """All recorded exchanges by name, in the order in which they were made."""
-    with (HOST / "exchanges.jsonl").open() as lines:
-        return {said["name"]: _exchange(said) for said in map(json.loads, lines)}
+    known = frozenset(yaml.safe_load((RECORDINGS / "known-files.yml").read_text(encoding="utf-8")))
+    return {recording.name: _exchange(recording, recording.name in known) for recording in read_folder(HOST)}
 
 
-def _exchange(said: Mapping[str, Any]) -> Exchange:
-    request = said["request"].encode("latin-1")
+def _exchange(recording: Recording, file_known: bool) -> Exchange:
     return Exchange(
-        name=said["name"],
-        app=said["app"],
-        sent_at=said["sent_at"],
-        request=_whole(said["name"], request) if said.get("request_truncated") else request,
-        file_known=bool(said.get("file_known")) or said["name"] == "file_upper_uuid",
-        status=said["status"],
-        headers=tuple((name, value) for name, value in said["headers"]),
-        body=None if "body_sha256" in said else said["body"].encode(),
-        body_head=bytes.fromhex(said.get("body_head_hex", "")),
-        frame_times=tuple(said.get("sse_times", ())),
+        name=recording.name,
+        app=recording.app,
+        sent_at=recording.recorded_at,
+        request=_whole(recording.name, recording.request),
+        file_known=file_known,
+        status=recording.status,
+        headers=recording.headers,
+        body=None if recording.shortened else recording.body,
+        body_head=recording.body if recording.shortened else b"",
+        frame_times=tuple(chunk.at_s for chunk in recording.chunks),
     )
 
 
 # Apps ---------------------------------------------------------------------------------------------------------------
-
-_KINDS = {"unpublished": "unpublished", "apidisabled": "disabled", "chatapp": "chat", "deleted": "deleted"}
 
 
 @cache
@@ -106,13 +108,12 @@ def not_compared() -> tuple[Mapping[str, str], ...]:
 
 def app_arguments() -> list[str]:
     """The ``--app`` flags of a server with every recorded app."""
-    apps = {key: _KINDS.get(name, str(APPS / f"{name}.yml")) for name, key in KEYS.items()}
+    apps = {key: label if label in KINDS else str(APPS / f"{label}.yml") for label, key in KEYS.items()}
     return [part for key, what in apps.items() for part in ("--app", f"{key}={what}")]
 
 
 # Large requests -----------------------------------------------------------------------------------------------------
 
-_CUT = b"...[truncated]"
 _PROMPT_END = b'"}, "response_mode": "blocking", "user": "alg123"}'
 _LAST_BOUNDARY = b"\r\n------ref--\r\n"
 _ENDS = {
@@ -124,16 +125,12 @@ _ENDS = {
 }
 
 
-def _whole(name: str, recorded: bytes) -> bytes:
-    """The request as it was sent: the byte at the cut goes on for as long as Content-Length and the end leave room."""
-    recorded = re.sub(rb"(.)\1*\[\.\.\.(\d+) letters .\]", lambda run: run[1] * int(run[2]), recorded, count=1)
-    if not recorded.endswith(_CUT):
-        return recorded
-    head, _, body = recorded.removesuffix(_CUT).partition(b"\r\n\r\n")
-    length = re.search(rb"Content-Length: (\d+)", head)
-    assert length is not None, name
-    end = _ENDS[name]
-    return head + b"\r\n\r\n" + body + body[-1:] * (int(length[1]) - len(body) - len(end)) + end
+def _whole(name: str, request: RecordedRequest) -> bytes:
+    """The request as it was sent: the byte at the cut goes on for as long as its length and the end leave room."""
+    if request.shortened is None:
+        return request.raw()
+    body, end = request.body, _ENDS[name]
+    return request.raw() + body[-1:] * (request.shortened.size - len(body) - len(end)) + end
 
 
 # Signed URLs --------------------------------------------------------------------------------------------------------

@@ -13,12 +13,13 @@ from urllib.parse import quote
 import jsonschema_rs
 import pytest
 
+from wire.recording.exchange import Recording
+from wire.recording.folder import read_folder
 from wire.spec import HOST_VERSIONS, load, load_yaml, overlay_paths
 
 ROOT = Path(__file__).resolve().parent.parent
-EXCHANGES: dict[str, dict[str, Any]] = {
-    exchange["name"]: exchange
-    for exchange in map(json.loads, (ROOT / "recordings/dify-0.6.4/exchanges.jsonl").read_text("utf-8").splitlines())
+EXCHANGES: dict[str, Recording] = {
+    recording.name: recording for recording in read_folder(ROOT / "recordings/dify-0.6.4")
 }
 SPEC = load(ROOT / "openapi.yaml", overlay_paths("0.6.4"))
 HOST = SPEC["x-host"]
@@ -42,12 +43,12 @@ def overlays() -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{version}[{index}]", action
 
 
-def header(exchange: dict[str, Any], name: str) -> str:
-    return next((value for key, value in exchange["headers"] if key.lower() == name.lower()), "")
+def media_type(exchange: Recording) -> str:
+    return exchange.header("Content-Type").partition(";")[0]
 
 
-def media_type(exchange: dict[str, Any]) -> str:
-    return header(exchange, "Content-Type").partition(";")[0]
+def text(exchange: Recording) -> str:
+    return exchange.body.decode()
 
 
 @functools.cache
@@ -80,8 +81,8 @@ def test_every_error_is_what_the_host_answered(name: str) -> None:
     assert error.get("evidence") or error.get("source")
     for evidence in error.get("evidence", ()):
         exchange = EXCHANGES[evidence]
-        assert exchange["status"] == error["status"], evidence
-        assert template(error["body"]).fullmatch(exchange["body"]), evidence
+        assert exchange.status == error["status"], evidence
+        assert template(error["body"]).fullmatch(text(exchange)), evidence
 
 
 def template(body: dict[str, Any]) -> re.Pattern[str]:
@@ -95,8 +96,8 @@ def test_every_recorded_refusal_is_one_of_the_errors() -> None:
     unknown = [
         name
         for name, exchange in EXCHANGES.items()
-        if exchange["status"] >= 400 and media_type(exchange) == "application/json" and exchange["body"]
-        if not any(exchange["status"] == status and body.fullmatch(exchange["body"]) for status, body in bodies)
+        if exchange.status >= 400 and media_type(exchange) == "application/json" and exchange.body
+        if not any(exchange.status == status and body.fullmatch(text(exchange)) for status, body in bodies)
     ]
     assert unknown == []
 
@@ -142,8 +143,8 @@ def test_every_recorded_answer_is_described(name: str) -> None:
     if found is None:
         assert name in NO_OPERATION or media_type(exchange) == "text/html"
         return
-    if exchange["method"] == "OPTIONS":
-        assert (exchange["status"], exchange["body"]) == (200, "")
+    if exchange.request.method == "OPTIONS":
+        assert (exchange.status, exchange.body) == (200, b"")
         return
     kind = media_type(exchange)
     if kind == "text/event-stream":
@@ -152,24 +153,24 @@ def test_every_recorded_answer_is_described(name: str) -> None:
             if "data" in frame:
                 assert_valid("/components/schemas/StreamEvent", json.loads(frame["data"]))
         return
-    place = schema_place(*found, exchange["status"], kind)
-    if kind == "application/json" and exchange["body"]:
-        assert_valid(place, json.loads(exchange["body"]))
+    place = schema_place(*found, exchange.status, kind)
+    if kind == "application/json" and exchange.body:
+        assert_valid(place, json.loads(exchange.body))
 
 
-def operation_of(exchange: dict[str, Any]) -> tuple[str, str] | None:
+def operation_of(exchange: Recording) -> tuple[str, str] | None:
     """Path and method of the operation that answers: another method on a known path is described by any of its own."""
-    asked = exchange["path"].partition("?")[0]
+    asked = exchange.request.path
     for path, item in SPEC["paths"].items():
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), asked):
             own = [method for method in METHODS if method in item]
-            method = {"HEAD": "get"}.get(exchange["method"], exchange["method"].lower())
+            method = {"HEAD": "get"}.get(exchange.request.method, exchange.request.method.lower())
             return path, method if method in own else own[0]
     return None
 
 
-def frames(exchange: dict[str, Any]) -> Iterator[dict[str, str]]:
-    *parts, rest = exchange["body"].split("\n\n")
+def frames(exchange: Recording) -> Iterator[dict[str, str]]:
+    *parts, rest = text(exchange).split("\n\n")
     assert rest == ""
     for part in parts:
         field, value = part.split(": ", 1)
@@ -185,7 +186,7 @@ def test_the_documents_own_answer_satisfies_the_hosts_schema() -> None:
     assert_valid("/components/schemas/RunRequest", request)
 
 
-BLOCKING = json.loads(EXCHANGES["block_ok_doc_example"]["body"])
+BLOCKING = json.loads(EXCHANGES["block_ok_doc_example"].body)
 EVENTS = [json.loads(frame["data"]) for frame in frames(EXCHANGES["stream_ok"])]
 ANSWERS = [("RunResponse", BLOCKING), *(("StreamEvent", event) for event in EVENTS)]
 
@@ -223,11 +224,11 @@ REFUSED_OTHERWISE = {
 def run_requests() -> Iterator[Any]:
     """The bodies that were sent to the document's app, as far as they are JSON."""
     for name, exchange in EXCHANGES.items():
-        if (exchange["app"], exchange["method"], exchange["path"]) != ("main", "POST", "/v1/workflows/run"):
+        if (exchange.app, exchange.request.method, exchange.request.target) != ("main", "POST", "/v1/workflows/run"):
             continue
         try:
-            body = json.loads(exchange["request"].encode("latin-1").partition(b"\r\n\r\n")[2])
-        except (ValueError, RecursionError):  # malformed on purpose, in chunks, or cut in the recording
+            body = json.loads(exchange.request.body)
+        except (ValueError, RecursionError):  # malformed on purpose, or cut in the recording
             continue
         yield pytest.param(name, body, id=name)
 
@@ -235,7 +236,7 @@ def run_requests() -> Iterator[Any]:
 @pytest.mark.parametrize(("name", "body"), list(run_requests()))
 def test_the_schema_accepts_what_the_host_accepts(name: str, body: Any) -> None:
     """And refuses what it refuses, but for reasons outside the body's schema, named above."""
-    accepted = EXCHANGES[name]["status"] == 200 or name in REFUSED_OTHERWISE
+    accepted = EXCHANGES[name].status == 200 or name in REFUSED_OTHERWISE
     assert validator("/components/schemas/RunRequest").is_valid(body) is accepted
 
 
@@ -245,7 +246,7 @@ def test_the_schema_accepts_what_the_host_accepts(name: str, body: Any) -> None:
 def test_the_headers_are_on_every_answer_of_the_app_in_order() -> None:
     """What the app adds stands last, in this order."""
     wanted = [tuple(pair) for pair in HOST["headers"]]
-    answers = [exchange["headers"] for exchange in EXCHANGES.values() if header(exchange, "X-Version")]
+    answers = [exchange.headers for exchange in EXCHANGES.values() if exchange.header("X-Version")]
     assert len(answers) > 200
     assert all([tuple(pair) for pair in headers[-len(wanted) :]] == wanted for headers in answers)
 
@@ -254,8 +255,7 @@ def test_the_pings_came_as_said() -> None:
     """Frame and rhythm of the pings are those of a recorded long stream, within a tenth of a second."""
     exchange = EXCHANGES["slow_stream_35s"]
     frame = HOST["ping"]["frame"]
-    parts = [part + "\n\n" for part in exchange["body"].split("\n\n")[:-1]]
-    times = [at for part, at in zip(parts, exchange["sse_times"], strict=True) if part == frame]
+    times = [chunk.at_s for chunk in exchange.chunks if chunk.data.decode() == frame]
     expected = [HOST["ping"]["first_s"] + HOST["ping"]["every_s"] * index for index in range(3)]
     assert times == pytest.approx(expected, abs=0.1)
 
@@ -263,22 +263,19 @@ def test_the_pings_came_as_said() -> None:
 def test_the_preflight_answers_are_the_cors_facts() -> None:
     """Methods as recorded; of the headers asked for, those that are allowed come back."""
     answer = EXCHANGES["cors_preflight"]
-    assert header(answer, "Access-Control-Allow-Methods") == ", ".join(HOST["cors"]["methods"])
+    assert answer.header("Access-Control-Allow-Methods") == ", ".join(HOST["cors"]["methods"])
     allowed = {name.lower() for name in HOST["cors"]["headers"]}
-    assert set(header(answer, "Access-Control-Allow-Headers").split(", ")) <= allowed
-    assert header(EXCHANGES["cors_preflight_otherhdr"], "Access-Control-Allow-Headers") in allowed
+    assert set(answer.header("Access-Control-Allow-Headers").split(", ")) <= allowed
+    assert EXCHANGES["cors_preflight_otherhdr"].header("Access-Control-Allow-Headers") in allowed
 
 
 def test_the_limits_are_those_the_host_kept() -> None:
     """Sizes and lengths on both sides of a limit were answered as it says."""
     limits = HOST["limits"]
-    assert str(limits["upload_image_bytes"]) in EXCHANGES["upload_11M"]["body"]
-    users = {
-        name: len(re.findall(r'"user": "(.*?)"', EXCHANGES[name]["request"])[0])
-        for name in ("user_long255", "user_long256")
-    }
+    assert str(limits["upload_image_bytes"]) in text(EXCHANGES["upload_11M"])
+    users = {name: len(json.loads(EXCHANGES[name].request.body)["user"]) for name in ("user_long255", "user_long256")}
     assert users == {"user_long255": limits["user_characters"], "user_long256": limits["user_characters"] + 1}
-    elapsed_s = json.loads(EXCHANGES["timeout600_block"]["body"])["data"]["elapsed_time"]
+    elapsed_s = json.loads(EXCHANGES["timeout600_block"].body)["data"]["elapsed_time"]
     assert elapsed_s == pytest.approx(limits["run_s"], abs=0.5)
 
 
@@ -286,6 +283,6 @@ def test_the_prefixes_are_what_the_proxy_hands_on() -> None:
     """Behind a prefix the app answers; elsewhere nginx had nobody to ask."""
     for name in ("get_files", "get_api", "get_console", "get_v1foo", "get_v2", "get_favicon", "path_upper"):
         exchange = EXCHANGES[name]
-        handed_on = exchange["path"].startswith(tuple(HOST["app_prefixes"]))
-        assert bool(header(exchange, "X-Version")) is handed_on, name
-        assert header(exchange, "Server") == HOST["proxy"]["server"]
+        handed_on = exchange.request.target.startswith(tuple(HOST["app_prefixes"]))
+        assert bool(exchange.header("X-Version")) is handed_on, name
+        assert exchange.header("Server") == HOST["proxy"]["server"]

@@ -5,6 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def reason(error: OSError) -> str:
+    """Why the system refused, as part of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
 class SpecError(Exception):
     """A spec, an overlay or a host version that cannot be used.
 

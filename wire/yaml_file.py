@@ -1,15 +1,18 @@
 """YAML files as JSON data, strictly: no key twice, no dates, no objects, and every mistake with its line.
 
-PyYAML is imported when a file is parsed.
+What is written is for people to read: text with line ends as a block, everything else on one line, however long.
+PyYAML is imported when a file is parsed or written.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wire.spec_error import SpecError
+from wire.spec_error import SpecError, reason
 from wire.yaml_cache import cached
 
 _DEEPEST = 200
@@ -45,6 +48,41 @@ def _parsed(path: Path, text: str) -> object:
         loader.dispose()
 
 
+def dump_yaml(data: object) -> str:
+    """``data`` as a YAML document with its end marked; tuples stand on one line.
+
+    What ``load_yaml`` makes of it is equal to ``data``, tuples being lists there.
+    """
+    import yaml
+
+    width = 2**31 - 1  # libyaml's most: no line is ever folded
+    return str(yaml.dump(data, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=width, explicit_end=True))
+
+
+_NOT_IN_A_BLOCK = re.compile("[\r\x85\u2028\u2029\ufeff]")  # line ends that a reader would make newlines of
+
+
+@cache
+def _dumper() -> Any:
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # its base is chosen at run time
+        def ignore_aliases(self, data: object) -> bool:
+            return True
+
+    def text(dumper: Any, said: str) -> Any:
+        block = "\n" in said and not _NOT_IN_A_BLOCK.search(said)
+        style = "|" if block else '"' if _NOT_IN_A_BLOCK.search(said) or "\n" in said else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", said, style)
+
+    def on_one_line(dumper: Any, said: tuple[object, ...]) -> Any:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", said, flow_style=True)
+
+    Dumper.add_representer(str, text)
+    Dumper.add_representer(tuple, on_one_line)
+    return Dumper
+
+
 def _check_depth(path: Path, text: str) -> None:
     """Refuse what is nested beyond any use: libyaml would overflow the stack of the process on it."""
     if max(map(len, text.splitlines()), default=0) < _DEEPEST and text.count("[") + text.count("{") < _DEEPEST:
@@ -67,8 +105,9 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise SpecError(path, f"byte {error.start}", "this is not UTF-8 text; save the file as UTF-8") from None
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise SpecError(path, "the file", f"it cannot be read ({reason}); give the path of a YAML file") from None
+        raise SpecError(
+            path, "the file", f"it cannot be read ({reason(error)}); give the path of a YAML file"
+        ) from None
 
 
 def _at(mark: Any) -> str:

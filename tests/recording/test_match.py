@@ -1,0 +1,198 @@
+"""The n-th same request gets the n-th answer; what is not the same says in what it differs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.recording.samples import KEY, recording, request
+from wire.recording.exchange import RecordedRequest, Recording
+from wire.recording.library import Library, NotRecordedError, library
+from wire.recording.matchers import EXACT_MATCHERS, MATCHERS, Question
+from wire.recording.redact import RecordingRedactor
+from wire.recording.rules import parse_rule
+
+BODY = {"inputs": {"prompt": "a cat", "n": 1}, "response_mode": "blocking", "user": "alice"}
+PLAIN = request(BODY)
+FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
+
+
+def multipart(boundary: str, user: str, file: bytes) -> RecordedRequest:
+    parts = [b'Content-Disposition: form-data; name="user"\r\n\r\n' + user.encode(), b'name="file"\r\n\r\n' + file]
+    lines = b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts)
+    headers = (("Content-Type", f"multipart/form-data; boundary={boundary}"),)
+    return request(lines + b"--" + boundary.encode() + b"--\r\n", headers=headers)
+
+
+def signed(nonce: str) -> str:
+    return f"/files/tools/1.png?timestamp=17139{nonce[:5]}&nonce={nonce * 4}&sign={nonce}abcdefghijklmnopq%3D"
+
+
+SAME = {
+    "itself": (PLAIN, PLAIN),
+    "fields in another order": (PLAIN, request(dict(reversed(BODY.items())))),
+    "JSON in another style": (PLAIN, request(json.dumps(BODY, separators=(",", ":")).encode())),
+    "another user": (PLAIN, request(BODY | {"user": "bob"})),
+    "another user in the query": (request(target="/a?user=x"), request(target="/a?user=y")),
+    "a URL signed again": (request(target=signed("12345678")), request(target=signed("87654321"))),
+    "a body with a URL signed again": (request({"url": signed("12345678")}), request({"url": signed("87654321")})),
+    "an escaped path": (request(target="/v1/a%2Db"), request(target="/v1/a-b")),
+    "a query in another order": (request(target="/a?x=1&y=2"), request(target="/a?y=2&x=1")),
+    "other headers": (PLAIN, replace(PLAIN, headers=(("content-type", "Application/JSON"), ("X-Any", "1")))),
+    "another boundary": (multipart("x", "a", b"1"), multipart("yy", "b", b"1")),
+    "another user in a form": (request(b"user=a&b=1", headers=FORM), request(b"b=1&user=c", headers=FORM)),
+    "another user in what is no JSON": (
+        request(b'{"user": "a", "x": "\xff"}'),
+        request(b'{"user": "b \\" c", "x": "\xff"}'),
+    ),
+    "an unknown key in a body": (request({"k": "{{key:unknown-1}}"}), request({"k": "{{key:unknown-2}}"})),
+}
+OTHER = {
+    "another method": (PLAIN, replace(PLAIN, method="PUT"), "method"),
+    "another path": (PLAIN, replace(PLAIN, target="/v1/parameters"), "path"),
+    "another query": (request(target="/a?x=1"), request(target="/a?x=2"), "query"),
+    "another content type": (PLAIN, replace(PLAIN, headers=()), "content type"),
+    "another value": (PLAIN, request(BODY | {"response_mode": "streaming"}), "body"),
+    "no user": (PLAIN, request({key: value for key, value in BODY.items() if key != "user"}), "body"),
+    "an empty user": (PLAIN, request(BODY | {"user": ""}), "body"),
+    "a user that is no text": (PLAIN, request(BODY | {"user": 5}), "body"),
+    "a number of another kind": (request({"n": 1}), request({"n": 1.0}), "body"),
+    "true for one": (request({"n": 1}), request({"n": True}), "body"),
+    "a name twice": (request(b'{"a": 1}'), request(b'{"a": 0, "a": 1}'), "body"),
+    "bytes that are no JSON": (request(b"{"), request(b"{ "), "body"),
+    "JSON too deep to be read": (request(b"[" * 100_000), request(b"[" * 100_001), "body"),
+    "another file in a form": (multipart("x", "a", b"1"), multipart("x", "a", b"2"), "body"),
+    "another field in a form": (request(b"b=1", headers=FORM), request(b"b=2", headers=FORM), "body"),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_changes_from_run_to_run_makes_no_other_request(name: str) -> None:
+    recorded, asked = map(Question, SAME[name])
+    assert [difference for matcher in MATCHERS for difference in matcher.differences(recorded, asked)] == []
+    assert Library([(recorded, name)]).answer(asked) == name
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_everything_else_does_and_its_matcher_says_so(name: str) -> None:
+    recorded, asked, matcher = OTHER[name]
+    found = [one for each in MATCHERS for one in each.differences(Question(recorded), Question(asked))]
+    assert {difference.matcher for difference in found} == {matcher}
+    with pytest.raises(NotRecordedError):
+        Library([(Question(recorded), name)]).answer(Question(asked))
+
+
+def test_another_app_s_key_is_another_request() -> None:
+    with pytest.raises(NotRecordedError, match='app: recorded "main", asked "chat"'):
+        library([recording(request=PLAIN)]).answer(Question(PLAIN, "chat"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("Authorization", "Bearer x"), ("Origin", "http://a"), ("target", "/a?sign=x")]
+)
+def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: str) -> None:
+    asked = (
+        replace(PLAIN, target=value) if name == "target" else replace(PLAIN, headers=((name, value), *PLAIN.headers))
+    )
+    exact = Library([(Question(PLAIN), "it")], EXACT_MATCHERS)
+    assert exact.answer(Question(PLAIN)) == "it"
+    for other in (asked, request(BODY | {"user": "bob"})):
+        with pytest.raises(NotRecordedError):
+            exact.answer(Question(other))
+
+
+# Turns --------------------------------------------------------------------------------------------------------------
+
+
+def answers(found: Library[Recording], times: int, asked: RecordedRequest = PLAIN) -> list[str]:
+    return [found.answer(Question(asked, "main")).name for _ in range(times)]
+
+
+def in_turn() -> list[Recording]:
+    other = request(BODY | {"response_mode": "streaming"})
+    return [
+        recording(name="a", request=PLAIN),
+        recording(name="other", request=other),
+        recording(name="b", request=PLAIN),
+    ]
+
+
+def test_the_nth_same_request_gets_the_nth_answer_and_the_last_one_again() -> None:
+    assert answers(library(in_turn()), 4) == ["a", "b", "b", "b"]
+
+
+def test_after_the_last_answer_there_may_be_none() -> None:
+    found = library(in_turn(), "miss")
+    assert answers(found, 2) == ["a", "b"]
+    with pytest.raises(NotRecordedError, match="all 2 recorded answers were given") as missed:
+        answers(found, 1)
+    assert (missed.value.given, missed.value.nearest) == (2, ())
+
+
+def test_afresh_nothing_was_asked_yet() -> None:
+    found = library(in_turn())
+    assert answers(found, 2) == ["a", "b"]
+    assert answers(found.afresh(), 2) == ["a", "b"]
+    assert answers(found, 1) == ["b"]
+
+
+# Near misses --------------------------------------------------------------------------------------------------------
+
+
+def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> None:
+    recorded = [
+        recording(name="far", request=request(target="/v1/parameters", method="GET")),
+        recording(name="near", request=request(BODY | {"inputs": {"prompt": "a dog"}})),
+        recording(name="nearer", request=request(BODY | {"response_mode": "streaming"})),
+        recording(name="put", request=replace(PLAIN, method="PUT")),
+    ]
+    with pytest.raises(NotRecordedError) as missed:
+        library(recorded).answer(Question(PLAIN, "main"))
+    assert [miss.answer.name for miss in missed.value.nearest] == ["nearer", "near", "put"]  # type: ignore[attr-defined]
+    lines = str(missed.value).splitlines()
+    assert lines[0] == "POST /v1/workflows/run with this body was not recorded"
+    assert lines[1].strip() == (
+        'nearest: nearer (POST /v1/workflows/run): body /response_mode: recorded "streaming", asked "blocking"'
+    )
+    assert 'body /inputs/prompt: recorded "a dog", asked "a cat"; body /inputs/n: recorded nothing, asked 1' in lines[2]
+
+
+def test_of_a_long_body_a_miss_tells_the_size_alone() -> None:
+    """To compare it with every recorded one would take seconds."""
+    long = request(BODY | {"inputs": {"prompt": "a" * 100_000}})
+    difference = library([recording(request=PLAIN)]).nearest(Question(long, "main"))[0].differences[-1]
+    assert (difference.matcher, difference.asked) == ("body", f"{len(long.body)} bytes")
+
+
+def test_a_library_knows_what_was_recorded_without_giving_an_answer() -> None:
+    found = library(in_turn(), "miss")
+    assert found.knows(Question(PLAIN, "main"))
+    assert not found.knows(Question(request({}), "main"))
+    assert answers(found, 1) == answers(library(in_turn(), "miss"), 1)
+
+
+def test_long_values_are_shown_short() -> None:
+    with pytest.raises(NotRecordedError) as missed:
+        library([recording(request=request({"p": "x" * 5000}))]).answer(Question(request({"p": "y" * 5000}), "main"))
+    assert len(str(missed.value)) < 500
+
+
+# Redaction before matching ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", [{"email": "a@b.c", "user": "alice"}, {"key": KEY}, {"user": "x", "n": "order-1"}])
+def test_a_request_is_redacted_as_the_recorded_one_was(body: dict[str, Any]) -> None:
+    """The recorder's salt is gone, and still the same request is the same."""
+    rules = [parse_rule("field:email"), parse_rule("text:order-[0-9]+")]
+    exchange = recording(request=request(body))
+    written = RecordingRedactor({KEY: "main"}, rules=rules).redaction(exchange).head(exchange)
+    assert library([written], keys={KEY: "main"}).answer(Question(request(body), "main")) == written
+
+
+def test_what_a_later_version_s_rule_took_out_is_shown_as_a_difference() -> None:
+    written = recording(request=request({"a": "redacted"}), redacted=("keys", "cloud:a"))
+    with pytest.raises(NotRecordedError, match='body /a: recorded "redacted", asked "x"'):
+        library([written]).answer(Question(request({"a": "x"}), "main"))

@@ -1,0 +1,10 @@
+"""Recordings of a host: their format, what is taken out of them before they are written, and how they are matched.
+
+- ``exchange``: what a recording holds; ``folder``: reading and writing a folder of them, ``document`` one of its files,
+  ``bodies`` the side files, ``spool`` a body that is still under way; ``recording.schema.json`` describes a file;
+- ``redact``: takes secrets out; ``search``, ``rules``, ``field_rules``, ``pseudonyms``, ``edits`` and ``decoding`` are
+  its parts;
+- ``matchers``: what makes two requests the same; ``library``: which recording is asked for; ``users``: who asks;
+- ``har_export``, ``har_import``: HTTP Archives;
+- ``errors``: what all of them raise.
+"""

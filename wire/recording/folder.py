@@ -1,0 +1,262 @@
+"""A folder of recordings: one readable file an exchange, ``NNNN-<slug>.yaml``, and ``bodies/`` for what is no text.
+
+A file is there whole or not at all: it is written under another name, flushed to the disk and renamed, side files
+first. A recorder that is killed leaves ``.partial-*`` behind, which no reader looks at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from wire.recording.bodies import FOLDER, SideFile, keep_body, sync_folder
+from wire.recording.document import Streamed, document, recording
+from wire.recording.errors import RecordingError
+from wire.recording.exchange import Chunk, Headers, Recording
+from wire.recording.spool import PARTIAL, Spool
+from wire.spec_error import SpecError, reason
+from wire.yaml_file import dump_yaml, load_yaml
+
+_FILE = re.compile(r"(\d{4,9})-[A-Za-z0-9_.-]+\.yaml")
+_BESIDE = frozenset({FOLDER, "README.md", "keys.json"})
+_END = (b"\n...\n", b"\n...\r\n")  # as it was written, and as Git checks it out on Windows
+_LONGEST_SLUG = 60
+
+
+class Redaction(Protocol):
+    """What takes the secrets out of one exchange."""
+
+    def head(self, exchange: Recording) -> Recording:
+        """``exchange`` without secrets; the chunks that it holds are the whole body, unless that is streamed."""
+
+    def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
+        """A body with these ``headers`` that is too long for the memory, without secrets."""
+
+    def applied(self) -> tuple[str, ...]:
+        """The names of the rules that changed something so far."""
+
+
+class Redactor(Protocol):
+    """What takes secrets out of exchanges before they are written."""
+
+    def redaction(self, exchange: Recording) -> Redaction:
+        """The redaction of one exchange, from all of whose parts its secrets are learned."""
+
+
+# Reading ------------------------------------------------------------------------------------------------------------
+
+
+def read_folder(folder: Path) -> list[Recording]:
+    """All exchanges of the folder, in the order of recording.
+
+    Raises ``RecordingError`` for a folder without any, for a file that does not belong there, and for one that cannot
+    be read whole: nothing is skipped but ``.partial-*``, which a killed recorder leaves behind.
+    """
+    folder = Path(folder)
+    found = [read_recording(path) for path in _files(folder)]
+    if not found:
+        raise RecordingError(folder, "the folder", "there is no recording in it; name a folder that holds some")
+    return found
+
+
+def read_recording(path: Path) -> Recording:
+    """The exchange in one file. Raises ``RecordingError`` where it is not whole, or not of this format."""
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise RecordingError(
+            path, "the file", "it is a link or no file, and nothing may lead out of the folder; copy it"
+        )
+    try:
+        said = load_yaml(path)
+    except SpecError as error:
+        message = error.message
+        raise RecordingError(error.path, error.place, f"{message} (a damaged recording has to be made again)") from None
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_END[1])))
+        if not file.read().endswith(_END):
+            raise RecordingError(
+                path, "the end", "the last line, three dots, is missing: the file was cut; record it again"
+            )
+    return recording(path, said)
+
+
+def is_recordings_folder(folder: Path) -> bool:
+    """Whether ``folder`` is one that holds recordings and nothing else, be it none yet."""
+    try:
+        _files(Path(folder))
+    except RecordingError:
+        return False
+    return True
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError as error:
+        raise RecordingError(
+            folder, "the folder", f"it cannot be read ({reason(error)}); name a folder of recordings"
+        ) from None
+    for name in names:
+        if not (_FILE.fullmatch(name) or name in _BESIDE or name.startswith(".")):
+            message = "it does not belong among recordings (NNNN-NAME.yaml); move it to another folder"
+            raise RecordingError(folder / name, "its name", message)
+    files = [name for name in names if _FILE.fullmatch(name)]
+    return [folder / name for name in sorted(files, key=lambda name: (_number(name), name))]
+
+
+def _number(name: str) -> int:
+    return int(name.partition("-")[0])
+
+
+# Writing ------------------------------------------------------------------------------------------------------------
+
+
+class RecordingWriter:
+    """Writes exchanges into ``folder``, which is made where it is missing, after ``redactor`` has taken secrets out.
+
+    May be used from several threads. Where there are recordings already, the numbers go on. ``leftovers`` are the
+    unfinished files that a killed recorder left; they are removed. Raises ``RecordingError`` for a folder that holds
+    other things, cannot be written, or is being written by another recorder.
+    """
+
+    def __init__(self, folder: Path, redactor: Redactor | None = None) -> None:
+        self.folder = Path(folder)
+        self._redactor = redactor
+        self._lock = threading.Lock()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._handle = os.open(self.folder, os.O_RDONLY)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            self._claim()
+            files = _files(self.folder)
+            self.leftovers = self._swept()
+        except BaseException:
+            os.close(self._handle)
+            raise
+        self._next = 1 + (_number(files[-1].name) if files else 0)
+
+    def __enter__(self) -> RecordingWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another recorder write into the folder."""
+        with contextlib.suppress(OSError):
+            os.close(self._handle)
+
+    def spool(self) -> Spool:
+        """A place for a body that is still growing, request's or answer's."""
+        return Spool(self.folder)
+
+    def write(self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None) -> Path:
+        """Write one finished exchange, whole or not at all, and return its file.
+
+        ``answer`` and ``request`` hold bodies that came piece by piece, in place of those in ``exchange``; they are
+        left as they are. Raises ``OSError`` where the disk refuses; nothing of the exchange is visible then.
+        """
+        exchange = _with_bodies(exchange, answer, request)
+        redaction = self._redactor.redaction(exchange) if self._redactor else _Nothing(exchange)
+        head = redaction.head(exchange)
+        head = replace(head, name=head.name or _slug(head))  # after redaction: a rule may name what stands in a path
+        said = document(
+            head,
+            self._keep,
+            _streamed(request, redaction, exchange.request.headers),
+            _streamed(answer, redaction, exchange.headers),
+        )
+        said["redacted"] = redaction.applied()
+        return self._place(dump_yaml(said).encode(), _slug(head))
+
+    def _keep(self, pieces: Iterable[bytes], content_type: str) -> SideFile:
+        return keep_body(self.folder, pieces, content_type)
+
+    def _place(self, data: bytes, slug: str) -> Path:
+        handle, temporary = tempfile.mkstemp(prefix=PARTIAL, dir=self.folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            with self._lock:
+                path = self.folder / f"{self._next:04}-{slug}.yaml"
+                Path(temporary).replace(path)
+                self._next += 1
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink(missing_ok=True)
+            raise
+        sync_folder(self.folder)
+        return path
+
+    def _claim(self) -> None:
+        import fcntl  # not everywhere; reading needs none
+
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            handle, temporary = tempfile.mkstemp(prefix=PARTIAL, dir=self.folder)
+            os.close(handle)
+            Path(temporary).unlink()
+        except BlockingIOError:
+            message = "another recorder writes into it; end that one, or name another folder"
+            raise RecordingError(self.folder, "the folder", message) from None
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> RecordingError:
+        return RecordingError(self.folder, "the folder", f"it cannot be written ({reason(error)}); name another one")
+
+    def _swept(self) -> tuple[str, ...]:
+        left = sorted(self.folder.glob(f"{PARTIAL}*"))
+        for path in left:
+            path.unlink(missing_ok=True)
+        return tuple(path.name for path in left)
+
+
+def _with_bodies(exchange: Recording, answer: Spool | None, request: Spool | None) -> Recording:
+    """``exchange`` with those bodies that fit into the memory."""
+    if answer is not None:
+        exchange = replace(exchange, chunks=tuple(answer.chunks()) if answer.in_memory else ())
+    if request is not None:
+        body = b"".join(chunk.data for chunk in request.chunks()) if request.in_memory else b""
+        exchange = replace(exchange, request=replace(exchange.request, body=body))
+    return exchange
+
+
+def _streamed(spool: Spool | None, redaction: Redaction, headers: Headers) -> Streamed | None:
+    if spool is None or spool.in_memory:
+        return None
+    return Streamed(redaction.stream(spool.chunks(), headers), spool.size)
+
+
+class _Nothing:
+    """The redaction of recordings that hold no secret."""
+
+    def __init__(self, exchange: Recording) -> None:
+        self._exchange = exchange
+
+    def head(self, exchange: Recording) -> Recording:
+        return exchange
+
+    def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
+        return iter(chunks)
+
+    def applied(self) -> tuple[str, ...]:
+        return self._exchange.redacted
+
+
+def _slug(exchange: Recording) -> str:
+    """What the file is called: the exchange's name, else what it asked."""
+    words = exchange.name or f"{exchange.request.method} {exchange.request.path}"
+    return re.sub(r"[^A-Za-z0-9_]+", "-", words).strip("-")[:_LONGEST_SLUG] or "exchange"

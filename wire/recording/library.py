@@ -1,0 +1,147 @@
+"""Which recorded request is the one that is asked, and what comes close where none is."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from wire.recording.exchange import Recording
+from wire.recording.matchers import MATCHERS, Difference, Matcher, Question, short
+from wire.recording.redact import RULES, UNPACKED, RecordingRedactor
+from wire.recording.rules import RuleError, parse_rule
+
+AFTER_LAST = ("repeat", "miss")
+"""What the next same request gets when every recorded answer was given: the last one again, or none."""
+
+_LONG_BODY = 64 << 10
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NearMiss(Generic[T_co]):
+    """A recorded answer that is not the one asked for, and why not."""
+
+    answer: T_co
+    recorded: Question
+    differences: tuple[Difference, ...]
+
+    def __str__(self) -> str:
+        asked = f"{self.recorded.request.method} {short(self.recorded.request.path)}"
+        name = getattr(self.answer, "name", "")
+        return f"{name} ({asked}): " + "; ".join(map(str, self.differences)) if name else asked
+
+
+class NotRecordedError(LookupError):
+    """What was asked has no recorded answer, or no further one: ``given`` were there. ``nearest`` come close."""
+
+    def __init__(self, question: Question, given: int, nearest: Sequence[NearMiss[object]]) -> None:
+        self.question = question
+        self.given = given
+        self.nearest = tuple(nearest)
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        asked = f"{self.question.request.method} {short(self.question.request.path)}"
+        if self.given:
+            return f"{asked}: all {self.given} recorded answers were given"
+        return "\n  nearest: ".join([f"{asked} with this body was not recorded", *map(str, self.nearest)])
+
+
+class Library(Generic[T]):
+    """Recorded answers by their requests: of several same requests the n-th gets the n-th answer.
+
+    ``after_last`` says what comes then (``AFTER_LAST``). May be used from several threads.
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[tuple[Question, T]],
+        matchers: Sequence[Matcher] = MATCHERS,
+        after_last: str = "repeat",
+        ready: Callable[[Question], Question] = lambda question: question,
+    ) -> None:
+        self._entries = list(entries)
+        self._matchers = tuple(matchers)
+        self._after_last = after_last
+        self._ready = ready
+        self._answers: dict[Hashable, list[T]] = {}
+        for question, answer in self._entries:
+            self._answers.setdefault(self._identity(question), []).append(answer)
+        self._turns: dict[Hashable, int] = {}
+        self._lock = threading.Lock()
+
+    def answer(self, question: Question) -> T:
+        """The next answer to ``question``. Raises ``NotRecordedError``."""
+        question = self._ready(question)
+        identity = self._identity(question)
+        answers = self._answers.get(identity)
+        if answers is None:
+            raise NotRecordedError(question, 0, self.nearest(question))
+        with self._lock:
+            turn = self._turns.get(identity, 0)
+            self._turns[identity] = turn + 1
+        if turn >= len(answers) and self._after_last == "miss":
+            raise NotRecordedError(question, len(answers), ())
+        return answers[min(turn, len(answers) - 1)]
+
+    def knows(self, question: Question) -> bool:
+        """Whether an answer to ``question`` was recorded, given already or not."""
+        return self._identity(self._ready(question)) in self._answers
+
+    def nearest(self, question: Question, most: int = 3) -> list[NearMiss[T]]:
+        """The recordings that come closest to ``question``, the closest first."""
+        misses = [self._miss(recorded, answer, question) for recorded, answer in self._entries]
+        return sorted(misses, key=_distance)[:most]
+
+    def afresh(self) -> Library[T]:
+        """The same recordings, of which nothing has been asked yet."""
+        again: Library[T] = Library((), self._matchers, self._after_last, self._ready)
+        again._entries, again._answers = self._entries, self._answers
+        return again
+
+    def _miss(self, recorded: Question, answer: T, asked: Question) -> NearMiss[T]:
+        found = (_differences(matcher, recorded, asked) for matcher in self._matchers)
+        return NearMiss(answer, recorded, tuple(difference for differences in found for difference in differences))
+
+    def _identity(self, question: Question) -> Hashable:
+        return tuple(matcher.part(question) for matcher in self._matchers)
+
+
+def library(
+    recordings: Sequence[Recording], after_last: str = "repeat", keys: Mapping[str, str] | None = None
+) -> Library[Recording]:
+    """A library for a replay. What the recorder took out of requests by a team's rules is taken out of the asked ones
+    too, and ``keys``, each with its app's label, are read as the recordings write them."""
+    entries = [(Question(recording.request, recording.app), recording) for recording in recordings]
+    return Library(entries, MATCHERS, after_last, _redacted_as(recordings, keys or {}))
+
+
+def _redacted_as(recordings: Iterable[Recording], keys: Mapping[str, str]) -> Callable[[Question], Question]:
+    names = dict.fromkeys(name for recording in recordings for name in recording.redacted)
+    if not names:
+        return lambda question: question
+    rules = []
+    for name in names:
+        try:
+            rules += [parse_rule(name)] if name not in (*RULES, UNPACKED) else []
+        except RuleError:
+            continue  # a rule of a later version: what it took out will be shown as a difference
+    redactor = RecordingRedactor(keys, rules=rules)
+    return lambda question: replace(question, request=redactor.request(question.request, question.app))
+
+
+def _differences(matcher: Matcher, recorded: Question, asked: Question) -> list[Difference]:
+    """Of a long body only its size: to compare it with every recorded one would take seconds."""
+    sizes = [len(question.request.body) for question in (recorded, asked)]
+    if matcher.name == "body" and sizes[1] > _LONG_BODY:
+        return [Difference(matcher.name, "", f"{sizes[0]} bytes", f"{sizes[1]} bytes")]
+    return matcher.differences(recorded, asked)
+
+
+def _distance(miss: NearMiss[object]) -> tuple[bool, bool, int]:
+    differing = {difference.matcher for difference in miss.differences}
+    return bool(differing & {"path", "target"}), "method" in differing, len(miss.differences)

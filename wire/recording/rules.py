@@ -1,0 +1,64 @@
+"""What a team wants out of its recordings besides keys, signatures, cookies and users: rules of one line each."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+
+KINDS = ("header", "field", "text")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+class RuleError(ValueError):
+    """A rule that cannot be used; as text, what is wrong with it and how to write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """``header:NAME`` empties headers, ``field:NAME`` or ``field:/a/pointer`` fields of bodies and queries, and
+    ``text:REGEX`` takes out what a regular expression finds."""
+
+    kind: str
+    what: str
+
+    @property
+    def name(self) -> str:
+        """How a recording names it."""
+        return f"{self.kind}:{self.what}"
+
+    @property
+    def pointer(self) -> tuple[str, ...]:
+        """The steps of a JSON pointer; empty for a plain name, which is meant wherever it stands."""
+        if self.kind != "field" or not self.what.startswith("/"):
+            return ()
+        return tuple(part.replace("~1", "/").replace("~0", "~") for part in self.what[1:].split("/"))
+
+
+def parse_rule(text: str) -> Rule:
+    """The rule in ``text``. Raises ``RuleError``."""
+    kind, colon, what = text.partition(":")
+    if not colon or kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, 1)
+        hint = f"; did you mean {near[0]}:{what or '...'}?" if near else ""
+        raise RuleError(
+            f"{text!r} is no rule: write header:NAME, field:NAME, field:/a/json/pointer or text:REGEX{hint}"
+        )
+    if not what:
+        raise RuleError(f"{text!r} does not say which {kind}; write it after the colon")
+    if kind == "header" and not _TOKEN.fullmatch(what):
+        raise RuleError(f"{what!r} is no name of a header; write one such as X-Tenant")
+    if kind == "text":
+        _check_expression(what)
+    if kind == "field" and what.startswith("/") and (what.endswith("/") or what.rpartition("/")[2].isdecimal()):
+        raise RuleError(f"{what!r} has to end with the name of a field; name the field that holds the list")
+    return Rule(kind, what)
+
+
+def _check_expression(expression: str) -> None:
+    try:
+        found = re.compile(expression.encode()).search(b"")
+    except re.error as error:
+        raise RuleError(f"{expression!r} is no regular expression ({error}); correct it") from None
+    if found:
+        raise RuleError(f"{expression!r} finds text of no length, so everywhere; make it find at least one character")
