@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,6 +17,9 @@ from uvicorn.server import ServerState
 
 from fake_server.scope import CONNECTION
 from fake_server.serving.refusing import HEAD_TOO_LARGE, refuse, spec_of
+
+if TYPE_CHECKING:
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _COMMON = re.compile(rb"(?:GET|POST|HEAD|PUT|DELETE|OPTIONS|PATCH) [!-~]* HTTP/1\.1\r\n")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
@@ -31,8 +34,8 @@ class _TooLongError(Exception):
     """Raised into the parser to end a request whose head is over the proxy's limits."""
 
 
-class Protocol(HttpToolsProtocol):
-    """httptools for common requests, with the proxy's limits; anything else is handed to ``Fallback``."""
+class CommonProtocol(HttpToolsProtocol):
+    """httptools for common requests; a connection with anything else is handed to ``fallback``."""
 
     def __init__(
         self,
@@ -42,10 +45,14 @@ class Protocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, {**app_state}, _loop)  # each connection has a state of its own
-        self._spec = spec_of(config)
-        self._refusal = 400
-        self._in_head = 0
         self._in_message = False
+
+    @staticmethod
+    def fallback() -> type[H11Protocol]:
+        """What takes a connection over; imported only then."""
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+        return H11Protocol
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -63,20 +70,48 @@ class Protocol(HttpToolsProtocol):
         return answered and not self._in_message
 
     def _hand_over(self, data: bytes) -> None:
-        from fake_server.serving.fallback import Fallback
-
         self.connections.discard(self)
         self._unset_keepalive_if_required()
-        fallback = Fallback(self.config, self.server_state, self.app_state, self.loop)
+        fallback = self.fallback()(self.config, self.server_state, self.app_state, self.loop)
         fallback.connection_made(self.transport)
         self.transport.set_protocol(fallback)
         fallback.data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self._in_message = True
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        super().on_message_complete()
+
+
+class Protocol(CommonProtocol):
+    """The protocol of the fake: with the proxy's limits."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._spec = spec_of(config)
         self._refusal = 400
         self._in_head = 0
-        self._in_message = True
+
+    @staticmethod
+    def fallback() -> type[H11Protocol]:
+        """h11 with the same limits."""
+        from fake_server.serving.fallback import Fallback
+
+        return Fallback
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._refusal = 400
+        self._in_head = 0
 
     def on_url(self, url: bytes) -> None:
         self._in_head += len(url)
@@ -93,10 +128,6 @@ class Protocol(HttpToolsProtocol):
             self._refusal = HEAD_TOO_LARGE
             raise _TooLongError
         super().on_header(name, value)
-
-    def on_message_complete(self) -> None:
-        self._in_message = False
-        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         refuse(self.transport, self.config, self._refusal)

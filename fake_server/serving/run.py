@@ -25,7 +25,7 @@ def serve_forever(settings: Settings) -> None:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's; nobody must take it for this one's
     sock = bind(settings)
     set_up_logging(settings.log_format)
-    url = address(settings, sock)
+    url = address(sock, settings.scheme)
 
     def announce() -> None:
         click.echo(_banner(settings, app.host.spec, url))
@@ -34,12 +34,18 @@ def serve_forever(settings: Settings) -> None:
 
     gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
     gc.enable()
-    Server(app, settings, announce).run(sockets=[sock])
+    try:
+        Server(app, settings, announce).run(sockets=[sock])
+    finally:
+        app.close()
 
 
 def _write_ready_file(path: Path, url: str, api_key: str) -> None:
+    write_whole(path, json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()}))
+
+
+def write_whole(path: Path, content: str) -> None:
     """Whole or not at all: a reader that waits for the file never sees half of it."""
-    content = json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()})
     half = path.with_name(f"{path.name}.{os.getpid()}")
     half.write_text(content + "\n")
     half.replace(path)
@@ -47,9 +53,12 @@ def _write_ready_file(path: Path, url: str, api_key: str) -> None:
 
 def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
     speed = "without waiting" if settings.speed is None else f"at {settings.speed:g} times the host's speed"
+    first = f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\nAPI key: {settings.api_keys[0]}\n"
+    if settings.replay is not None:
+        miss = settings.on_miss or "error"
+        return f"{first}Answers from the recordings in {settings.replay}; what was not recorded: {miss}.\n"
     return (
-        f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\n"
-        f"API key: {settings.api_keys[0]}\n\n"
+        f"{first}\n"
         "The document's own request (the url in its answer is a picture; put the address before it):\n\n"
         f"{_document_curl(settings, spec, url)}\n"
     )

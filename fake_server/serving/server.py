@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from types import FrameType
 from typing import Any
+from typing import Protocol as Interface
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from fake_server.app import FakeServer
 from fake_server.serving.protocols import Protocol
@@ -26,63 +28,29 @@ _GRACE_S = 5
 _TICK_S = 1.0
 
 
-class Server(uvicorn.Server):
-    """Serves ``app`` on bound sockets; ``on_listening`` is called once a signal would end it well.
+class ToolServer(uvicorn.Server):
+    """Calls ``on_listening`` once a signal would end it well, and ``on_end`` when it is to end.
 
     It may run in any thread; signals reach it in the main one only.
     """
 
-    def __init__(self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]) -> None:
-        self._fake = app
+    def __init__(self, config: uvicorn.Config, on_listening: Callable[[], None], on_end: Callable[[], None]) -> None:
+        super().__init__(config)
         self._on_listening = on_listening
-        self._end = asyncio.Event()
-        spec = app.host.spec
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=Protocol,
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                date_header=False,
-                server_header=False,
-                headers=[("Server", spec.proxy_server)],
-                timeout_keep_alive=_KEEP_ALIVE_S,
-                timeout_graceful_shutdown=_GRACE_S,
-                ssl_certfile=settings.ssl_certfile,
-                ssl_keyfile=settings.ssl_keyfile,
-            )
-        )
+        self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._date_answers()
-        self._fake.host.clock.follow(self._date_answers)
         await super().startup(sockets)
         self._on_listening()
-
-    async def main_loop(self) -> None:
-        """Write the date once a second, as the base does, but see the end at once."""
-        while not self.should_exit:
-            self._date_answers()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), _TICK_S)
-
-    def _date_answers(self) -> None:
-        """Let answers carry the date of the fake's own clock, also as soon as that is moved, by whatever thread."""
-        date = formatdate(self._fake.host.clock.now(), usegmt=True).encode()
-        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
         self.end()
 
     def end(self) -> None:
-        """End the server: open streams are cut, waiting calls get the proxy's 502. In the server's own thread."""
+        """End the server: what is under way is cut short. In the server's own thread."""
         self.should_exit = True
-        self._end.set()
-        self._fake.end_runs()
+        self._on_end()
         for connection in list(self.server_state.connections):
             if _waits_for_a_body(connection):
                 connection.transport.close()
@@ -104,13 +72,78 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(sig)
 
 
+def tool_config(app: ASGIApp, **more: Any) -> uvicorn.Config:
+    """uvicorn's own settings for a tool that writes its own log and its own headers; ``more`` of them as they are."""
+    return uvicorn.Config(
+        app,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        **more,
+    )
+
+
+class Server(ToolServer):
+    """Serves the fake on bound sockets, by the fake's own clock; its runs end with it."""
+
+    def __init__(self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]) -> None:
+        self._clock = app.host.clock
+        self._ended = asyncio.Event()
+        config = tool_config(
+            app,
+            http=Protocol,
+            lifespan="off",
+            headers=[("Server", app.host.spec.proxy_server)],
+            timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=settings.ssl_certfile,
+            ssl_keyfile=settings.ssl_keyfile,
+        )
+        super().__init__(config, on_listening, app.end_runs)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._date_answers()
+        self._clock.follow(self._date_answers)
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        """Write the date once a second, as the base does, but see the end at once."""
+        while not self.should_exit:
+            self._date_answers()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _TICK_S)
+
+    def end(self) -> None:
+        """End the server: open streams are cut, waiting calls get the proxy's 502. In the server's own thread."""
+        self._ended.set()
+        super().end()
+
+    def _date_answers(self) -> None:
+        """Let answers carry the date of the fake's own clock, also as soon as that is moved, by whatever thread."""
+        date = formatdate(self._clock.now(), usegmt=True).encode()
+        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
+
+
 def _waits_for_a_body(connection: Any) -> bool:
     """Whether a request has begun that may never be whole: nobody waits for it when the server ends."""
     cycle = connection.cycle
     return cycle is not None and cycle.more_body and not cycle.response_started
 
 
-def bind(settings: Settings) -> socket.socket:
+class Address(Interface):
+    """Where to listen."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
+def bind(settings: Address) -> socket.socket:
     """The listening socket. Raises ``SettingsError`` where the address cannot be had."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
@@ -127,11 +160,11 @@ def bind(settings: Settings) -> socket.socket:
         ) from error
 
 
-def address(settings: Settings, sock: socket.socket) -> str:
-    """The URL at which a server with ``settings`` listens on ``sock``."""
+def address(sock: socket.socket, scheme: str = "http") -> str:
+    """The URL at which a server listens on ``sock``."""
     host, port = sock.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    return f"{settings.scheme}://{shown}:{port}"
+    return f"{scheme}://{shown}:{port}"
 
 
 def check_certificate(settings: Settings) -> None:

@@ -21,7 +21,8 @@ class ServerThread:
     def __init__(self, app: FakeServer, settings: Settings) -> None:
         check_certificate(settings)
         self._socket = bind(settings)
-        self.url = address(settings, self._socket)
+        self.url = address(self._socket, settings.scheme)
+        self._app = app
         self._server = Server(app, settings, self._listening)
         self._loop: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(target=self._serve, name=f"fake host {self.url}", daemon=True)
@@ -64,6 +65,8 @@ class ServerThread:
                 raise
             self._loop.set_exception(error)
             self._socket.close()
+        finally:
+            self._app.close()
 
     def _listening(self) -> None:
         self._loop.set_result(asyncio.get_running_loop())

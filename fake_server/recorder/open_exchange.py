@@ -1,0 +1,66 @@
+"""What passes, noted with its time and handed to the queue: after it has been passed on, never before."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from fake_server.recorder.upstream import Answer, RawHeaders, UpstreamRequest
+from fake_server.recorder.writing import ANSWER, REQUEST, BodyChunk, End
+from fake_server.recorder.writing_queue import WritingQueue
+from wire.recording.exchange import Headers, RecordedRequest, Recording
+
+_numbers = count(1)
+
+
+class OpenExchange:
+    """One exchange with ``host``, from its request to its end; ``note`` says what a reader should know of it."""
+
+    def __init__(self, queue: WritingQueue, host: str, note: str = "") -> None:
+        self._queue = queue
+        self._host = host
+        self._note = note
+        self._number = next(_numbers)
+        self._is_picture = False
+
+    async def asked(self, data: bytes) -> None:
+        """A chunk of the request's body; waits where the queue has no room."""
+        self._queue.put(BodyChunk(self._number, REQUEST, 0.0, data))
+        await self._queue.room()
+
+    async def came(self, at_s: float, data: bytes) -> None:
+        """A chunk of the answer's body, ``at_s`` seconds after the request; waits where the queue has no room."""
+        self._queue.put(BodyChunk(self._number, ANSWER, round(at_s, 6), data))
+        await self._queue.room()
+
+    def forget(self) -> None:
+        """There was no answer to keep."""
+        self._queue.put(End(self._number, None))
+
+    def end(
+        self, request: UpstreamRequest, answer: Answer, seconds: float, ended: str, is_picture: bool = False
+    ) -> None:
+        """The exchange is over, ``seconds`` after the request; ``ended`` says how."""
+        recording = Recording(
+            name="",  # the file is called after the request, once that is redacted
+            app=None,
+            note=self._note,
+            recorded_at=request.asked_at,
+            host=self._host,
+            host_version="",
+            request=RecordedRequest(request.method, _text(request.target), _texts(request.headers), b""),
+            status=answer.status,
+            reason=answer.reason,
+            headers=_texts(answer.headers),
+            chunks=(),
+            seconds=round(seconds, 6),
+            ended=ended,
+        )
+        self._queue.put(End(self._number, recording, is_picture))
+
+
+def _texts(headers: RawHeaders) -> Headers:
+    return tuple((_text(name), _text(value)) for name, value in headers)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")

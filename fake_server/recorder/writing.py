@@ -1,0 +1,227 @@
+"""The process that writes. Redaction and the disk take their time, and none of it is the streams'.
+
+It reads messages until it is told to finish or the proxy is gone. A body grows in a spool; an exchange is written when
+its ``End`` has come, so that one which never ended leaves nothing. What cannot be written is told on stderr at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from fake_server.recorder.labels import KeyLabels
+from fake_server.recorder.settings import RecorderSettings
+from wire.recording.exchange import Recording
+from wire.recording.folder import RecordingWriter
+from wire.recording.redact import RecordingRedactor
+from wire.recording.rules import RuleError, parse_rule
+from wire.recording.spool import Spool
+from wire.spec_error import SpecError
+
+REQUEST, ANSWER = "request", "answer"
+
+_MOST_WAITING = 64
+"""Exchanges that have ended and wait to be written, each with at most a spool's memory; after that nothing is read."""
+
+_NICENESS = 10
+"""On a busy machine the streams go first."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyChunk:
+    """A chunk of the body of a request or an answer, ``at_s`` seconds after the request was sent."""
+
+    exchange: int
+    part: str
+    at_s: float
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """An exchange has ended. ``recording`` is all of it but the bodies; None where there was no answer to keep."""
+
+    exchange: int
+    recording: Recording | None
+    is_picture: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing more will come: write what is whole, and say how much it was."""
+
+
+@dataclass(slots=True)
+class Written:
+    """What has been written so far, and what could not be."""
+
+    exchanges: int = 0
+    pictures: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The folder can be written. ``leftovers`` are files of a recorder that was killed; they have been removed."""
+
+    leftovers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The folder or a rule cannot be used, and why."""
+
+    setting: str
+    message: str
+
+
+class Writer(Protocol):
+    """What writes an exchange: ``wire.recording.folder.RecordingWriter``."""
+
+    def spool(self) -> Spool: ...
+
+    def write(self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None) -> Path: ...
+
+
+@dataclass(slots=True)
+class _Open:
+    """An exchange that has not ended. ``lost`` says why it cannot be kept."""
+
+    spools: dict[str, Spool] = field(default_factory=dict)
+    lost: str = ""
+
+    def discard(self) -> None:
+        for spool in self.spools.values():
+            with contextlib.suppress(OSError):  # a full disk may refuse even the last bytes of what is thrown away
+                spool.discard()
+        self.spools.clear()
+
+
+class ExchangeWriter:
+    """Takes messages and writes exchanges. ``warn`` is told of each loss; nothing that the disk does is raised."""
+
+    def __init__(self, writer: Writer, labels: KeyLabels, warn: Callable[[str], None]) -> None:
+        self.written = Written()
+        self._writer = writer
+        self._labels = labels
+        self._warn = warn
+        self._open: dict[int, _Open] = {}
+        self._thread = ThreadPoolExecutor(1, "writing")
+        self._waiting = threading.Semaphore(_MOST_WAITING)
+        self._host_version = ""
+
+    def take(self, message: BodyChunk | End) -> None:
+        """Note a chunk, or write an exchange that has ended; waits where too many wait already."""
+        if isinstance(message, BodyChunk):
+            self._note(message)
+            return
+        exchange = self._open.pop(message.exchange, None) or _Open()
+        if message.recording is None:
+            exchange.discard()
+            return
+        self._waiting.acquire()
+        self._thread.submit(self._write, message.recording, exchange, message.is_picture)
+
+    def finish(self) -> Written:
+        """Write what has ended, drop what has not, and say how much it was."""
+        self._thread.shutdown()
+        for exchange in self._open.values():
+            exchange.discard()
+        return self.written
+
+    def _note(self, chunk: BodyChunk) -> None:
+        exchange = self._open.setdefault(chunk.exchange, _Open())
+        if exchange.lost:
+            return
+        try:
+            if chunk.part not in exchange.spools:
+                exchange.spools[chunk.part] = self._writer.spool()
+            exchange.spools[chunk.part].add(chunk.at_s, chunk.data)
+        except OSError as error:
+            exchange.lost = _reason(error)
+            exchange.discard()
+            self._warn(f"the disk takes no more of an exchange that is under way ({exchange.lost}); it is lost")
+
+    def _write(self, recording: Recording, exchange: _Open, is_picture: bool) -> None:
+        try:
+            if exchange.lost:
+                self.written.lost += 1
+                return
+            self._place(self._labelled(recording), exchange)
+            self.written.pictures += is_picture
+            self.written.exchanges += not is_picture
+        except Exception as error:  # whatever it is, the exchanges after this one are still to be kept
+            self.written.lost += 1
+            what = f"{recording.request.method} {recording.request.path}"
+            self._warn(f"{what} could not be written ({_reason(error)}); it is lost")
+        finally:
+            exchange.discard()
+            self._waiting.release()
+
+    def _place(self, recording: Recording, exchange: _Open) -> None:
+        self._writer.write(recording, exchange.spools.get(ANSWER), exchange.spools.get(REQUEST))
+
+    def _labelled(self, recording: Recording) -> Recording:
+        """With what is known of the app, and of the host from this answer or an earlier one."""
+        self._host_version = recording.header("x-version") or self._host_version
+        return replace(recording, app=self._labels.app(recording), host_version=self._host_version)
+
+
+def run(connection: Any, settings: RecorderSettings) -> None:
+    """The process: ``connection`` brings lists of messages, and takes ``Ready`` or ``Refused``, later ``Written``."""
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, signal.SIG_IGN)  # the proxy takes them, and says when there is nothing more to write
+    os.nice(_NICENESS)
+    opened = _opened(settings)
+    if isinstance(opened, Refused):
+        connection.send(opened)
+        return
+    writer, labels = opened
+    connection.send(Ready(writer.leftovers))
+    exchange_writer = ExchangeWriter(writer, labels, _warn)
+    with writer:
+        finished = _take_all(connection, exchange_writer)
+        written = exchange_writer.finish()
+    if finished:
+        connection.send(written)
+
+
+def _opened(settings: RecorderSettings) -> tuple[RecordingWriter, KeyLabels] | Refused:
+    try:
+        rules = [parse_rule(text) for text in settings.rules]
+        redactor = RecordingRedactor(dict(settings.key_labels), rules=rules, keep_user=settings.keep_user)
+        return RecordingWriter(settings.to, redactor), KeyLabels(redactor.keys)
+    except RuleError as error:
+        return Refused("redact", str(error))
+    except SpecError as error:
+        return Refused("to", str(error))
+
+
+def _take_all(connection: Any, exchange_writer: ExchangeWriter) -> bool:
+    """Take messages; whether the end was told, as it is not when the proxy was killed."""
+    while True:
+        try:
+            messages = connection.recv()
+        except (EOFError, OSError):
+            return False
+        for message in messages:
+            if isinstance(message, Finish):
+                return True
+            exchange_writer.take(message)
+
+
+def _warn(message: str) -> None:
+    print(f"Warning: {message}", file=sys.stderr, flush=True)  # noqa: T201  # stderr is where the recorder speaks
+
+
+def _reason(error: BaseException) -> str:
+    strerror = getattr(error, "strerror", None)
+    return strerror or str(error) or type(error).__name__

@@ -1,0 +1,31 @@
+"""The whole contract, asked through the recorder: what stands between is not seen by a judge who looks closely."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.recorder.upstreams import running_recorder
+from tests.serving import ROOT, running_server
+
+pytestmark = pytest.mark.server
+
+
+def test_contract_holds_through_the_recorder(tmp_path: Path) -> None:
+    """And of all its exchanges none is lost, nor is the key in any of them."""
+    folder = tmp_path / "to"
+    with running_server("--speed", "10") as fake, running_recorder(fake.url, folder) as recorder:
+        command = [sys.executable, "-m", "contract", "run", "--base-url", recorder.url, "--api-key", fake.api_key]
+        judged = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        assert recorder.end() == 0
+        assert " 0 lost" in recorder.said()
+        assert "Traceback" not in recorder.said()
+    assert judged.returncode == 0, judged.stdout[-5000:] + judged.stderr
+    recorded = recorder.recorded()
+    assert len(recorded) > 150
+    assert {one.host_version for one in recorded} <= {"", "0.6.4"}
+    assert {one.app for one in recorded} <= {"main", None}
+    assert not [path for path in folder.rglob("*.yaml") if fake.api_key in path.read_text()]

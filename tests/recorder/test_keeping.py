@@ -1,0 +1,260 @@
+"""What is in the folder afterwards: every exchange whole, none mixed, whatever happened meanwhile, and no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from tests.recorder.upstreams import Asked, get, post, run_body, running_recorder, scripted, wait_until
+from wire.recording.folder import read_folder
+
+pytestmark = pytest.mark.server
+
+LARGE_BYTES = 50 << 20
+MEMORY_LIMIT_BYTES = 150 << 20
+"""For either process of the recorder: what each needs by itself, and the queue's room."""
+
+
+def test_a_hundred_clients_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
+    """All streams are open at once, for the host waits for all of them; each has its own words in it."""
+    together = _Barrier(100)
+
+    async def script(asked: Asked) -> None:
+        await asked.stream()
+        await together.wait()
+        for number in range(5):
+            await asked.chunk(b"data: %b %d\n\n" % (asked.body, number))
+        await asked.send(b"0\r\n\r\n")
+
+    def ask(number: int) -> bytes:
+        return recorder.exchange(post(f"/run/{number}", b"<%d>" % number), timeout=60).body
+
+    def expected(number: int) -> bytes:
+        return b"".join(b"data: <%d> %d\n\n" % (number, frame) for frame in range(5))
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        with ThreadPoolExecutor(100) as clients:
+            bodies = list(clients.map(ask, range(100)))
+        assert recorder.end() == 0
+        assert "100 exchanges, 0 pictures, 0 lost." in recorder.said()
+    assert bodies == [expected(number) for number in range(100)]
+    recorded = {one.request.target: one for one in recorder.recorded()}
+    assert len(recorder.recorded()) == len(recorded) == 100
+    for number in range(100):
+        one = recorded[f"/run/{number}"]
+        assert (one.request.body, one.body) == (b"<%d>" % number, expected(number))
+
+
+class _Barrier:
+    def __init__(self, parties: int) -> None:
+        self._missing = parties
+        self._all = asyncio.Event()
+
+    async def wait(self) -> None:
+        self._missing -= 1
+        if not self._missing:
+            self._all.set()
+        await self._all.wait()
+
+
+def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
+    """50 MB to the client, and 5 MB from it."""
+    piece = hashlib.sha256(b"piece").digest() * 2048
+    pieces = LARGE_BYTES // len(piece)
+    sent = piece[: 50 << 10] * 100
+
+    async def script(asked: Asked) -> None:
+        assert asked.body == sent
+        await asked.send(
+            f"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: {LARGE_BYTES}\r\n\r\n".encode()
+        )
+        for _ in range(pieces):
+            await asked.send(piece)
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        client = http.client.HTTPConnection(*recorder.address, timeout=30)
+        client.request("POST", "/large", sent)
+        body = client.getresponse().read()
+        client.close()
+        recorder.written(1)
+        if sys.platform == "linux":
+            assert recorder.peak_bytes() < MEMORY_LIMIT_BYTES
+        assert recorder.end() == 0
+        assert "1 exchanges, 0 pictures, 0 lost." in recorder.said()
+    assert body == piece * pieces
+    (recorded,) = recorder.recorded()
+    assert recorded.body == body
+    assert recorded.request.body == sent
+
+
+@pytest.mark.parametrize("with_writing", [True, False], ids=["both processes", "the proxy"])
+def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(tmp_path: Path, with_writing: bool) -> None:
+    """An exchange under way when the kill comes is absent; numbers go on; what is left over is told of and removed."""
+    large = b"x" * (3 << 20)
+
+    async def script(asked: Asked) -> None:
+        if asked.target == "/whole":
+            await asked.whole(b'{"whole": true}')
+            return
+        await asked.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9999999\r\n\r\n" + large)
+        await asked.reader.read()
+        raise ConnectionError
+
+    folder = tmp_path / "to"
+    with scripted(script) as upstream:
+        with running_recorder(upstream.url, folder) as recorder, recorder.connection() as half:
+            half.send(get("/half"))
+            for _ in range(3):
+                recorder.exchange(get("/whole"))
+            wait_until(lambda: len(list(folder.glob("*.yaml"))) == 3 and any(folder.glob(".partial-*")))
+            recorder.kill(with_writing)
+            wait_until(lambda: _is_free(folder))
+            assert [one.request.target for one in read_folder(folder)] == ["/whole"] * 3
+        with running_recorder(upstream.url, folder) as recorder:
+            recorder.exchange(get("/whole"))
+            assert recorder.end() == 0
+            assert ("Warning: an earlier recorder was killed" in recorder.said()) == with_writing
+    assert [one.body for one in recorder.recorded()] == [b'{"whole": true}'] * 4
+    assert [path.name[:4] for path in sorted(folder.glob("*.yaml"))] == ["0001", "0002", "0003", "0004"]
+    assert not list(folder.glob(".partial-*"))
+
+
+def _is_free(folder: Path) -> bool:
+    """Whether nobody writes there: the process that writes outlives the proxy until what it has is written."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+@pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
+def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signals) -> None:
+    """The client sees its stream end without an end; the exit code is 0, and the summary counts."""
+
+    async def script(asked: Asked) -> None:
+        await asked.stream()
+        await asked.chunk(b"data: 1\n\n")
+        await asked.reader.read()
+        raise ConnectionError
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        with recorder.connection() as connection:
+            connection.send(get("/"))
+            frames = connection.frames()
+            next(frames)
+            assert recorder.end(sig) == 0
+            with pytest.raises(EOFError):
+                next(frames)
+        assert f"Recorded into {recorder.folder}: 1 exchanges, 0 pictures, 0 lost." in recorder.said()
+        assert "Traceback" not in recorder.said()
+    assert recorder.recorded()[0].ended == "cut"
+
+
+def test_full_disk_is_told_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
+    """What is small is still recorded, what the disk does not take is lost and said to be; the exit code is 1."""
+    large = b"y" * (3 << 20)
+
+    async def script(asked: Asked) -> None:
+        await asked.whole(large if asked.target == "/large" else b"{}", "Content-Type: text/plain\r\n")
+
+    folder = tmp_path / "to"
+    with (
+        scripted(script) as upstream,
+        running_recorder(upstream.url, folder, limit_bytes=1 << 20) as recorder,
+    ):
+        assert recorder.exchange(get("/large")).body == large
+        wait_until(lambda: "Warning: " in recorder.said())
+        assert recorder.exchange(get("/small")).body == b"{}"
+        assert recorder.end() == 1
+        assert "Warning: the disk takes no more" in recorder.said()
+        assert "1 exchanges, 0 pictures, 1 lost." in recorder.said()
+    assert [one.request.target for one in recorder.recorded()] == ["/small"]
+    assert not list(folder.glob(".partial-*"))
+
+
+def test_planted_secrets_are_nowhere_in_the_folder(tmp_path: Path) -> None:
+    """Key, cookie, signature, nonce, user and what rules name, given back by the host in every form it can."""
+    secrets = {
+        "key": "app-PlantedSecretKey01234567",
+        "cookie": "planted-cookie-value",
+        "sign": "PlantedSignatureAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "nonce": "0123456789abcdef0123456789abcdef",
+        "user": "planted/user@example.org",
+        "tenant": "planted-tenant-name",
+        "email": "planted@example.org",
+        "text": "PLANTED-4711",
+    }
+    everything = " ".join(secrets.values())
+
+    async def script(asked: Asked) -> None:
+        await asked.stream()
+        in_base64 = base64.b64encode(everything.encode()).decode()
+        said = json.dumps({"email": secrets["email"], "echo": everything, "b64": in_base64})
+        for data in (said.encode(), quote(everything, safe="").encode(), everything.encode()):
+            middle = len(data) // 2
+            await asked.chunk(b"data: " + data[:middle])
+            await asked.chunk(data[middle:] + b"\n\n")
+        await asked.send(b"0\r\n\r\n")
+
+    headers = f"Authorization: Bearer {secrets['key']}\r\nCookie: s={secrets['cookie']}\r\n"
+    headers += f"X-Tenant: {secrets['tenant']}\r\n"
+    target = f"/PLANTED-4711/files/tools/x.png?timestamp=1&nonce={secrets['nonce']}&sign={quote(secrets['sign'])}"
+    body = json.dumps({"inputs": {}, "email": secrets["email"], "user": secrets["user"], "x": secrets["text"]}).encode()
+    rules = ["--redact", "header:X-Tenant", "--redact", "field:email", "--redact", r"text:PLANTED-\d+"]
+    label = f"{secrets['key']}=shop"
+    folder = tmp_path / "to"
+    with (
+        scripted(script) as upstream,
+        running_recorder(upstream.url, folder, *rules, "--api-key-label", label) as recorder,
+    ):
+        answer = recorder.exchange(post(target, body, headers))
+        assert recorder.end() == 0
+        assert secrets["sign"] not in recorder.said()
+    assert everything.encode() in answer.body
+    assert recorder.recorded()[0].app == "shop"
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert files
+    for path in files:
+        written = path.read_bytes()
+        for name, secret in secrets.items():
+            assert secret not in path.name
+            for form in _forms(secret):
+                assert form not in written, f"{name} in {path.name}"
+
+
+def _forms(secret: str) -> list[bytes]:
+    """A secret raw, escaped for JSON and URLs, and in base64 wherever it may begin in a longer text."""
+    in_base64 = [base64.b64encode(b"-" * shift + secret.encode())[4:-4] for shift in range(3)]
+    return [secret.encode(), json.dumps(secret)[1:-1].encode(), quote(secret, safe="").encode(), *in_base64]
+
+
+def test_users_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
+    async def script(asked: Asked) -> None:
+        await asked.whole(b"{}")
+
+    bodies = []
+    for args in ([], ["--keep-user"]):
+        folder = tmp_path / str(len(args))
+        with scripted(script) as upstream, running_recorder(upstream.url, folder, *args) as recorder:
+            recorder.exchange(post("/v1/workflows/run", run_body(user="somebody-in-particular")))
+            assert recorder.end() == 0
+        bodies.append(json.loads(recorder.recorded()[0].request.body))
+    assert re.fullmatch(r"user-[0-9a-f]{8}", bodies[0]["user"])
+    assert bodies[1]["user"] == "somebody-in-particular"

@@ -1,0 +1,180 @@
+"""The picture behind each URL: found however the answer is cut or escaped, fetched once, and never from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fake_server.recorder.pictures import UrlFinder, is_text, picture_path
+from tests.recorder.upstreams import Asked, get, post, running_recorder, scripted, wait_until
+
+pytestmark = pytest.mark.server
+
+FILE = "/files/tools/8f09c7ed-6f0b-4339-ba55-9bb16b31ad19.png"
+OTHER = "/files/tools/f6d3203c-6b63-4edb-9a32-d364c91f7728.png"
+QUERY = "?timestamp=1713939072&nonce=0123456789abcdef0123456789abcdef&sign=PlantedSignaturePlantedSignaturePlantedSig1="
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+# Finding ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "url"),
+    [
+        (json.dumps({"url": FILE + QUERY}), FILE + QUERY),
+        (json.dumps({"url": "http://h:1" + FILE + QUERY}), "http://h:1" + FILE + QUERY),
+        (json.dumps({"url": FILE + QUERY}).replace("/", r"\/").replace("&", r"\u0026"), FILE + QUERY),
+        (f"![]({FILE}{QUERY})", FILE + QUERY),
+        (FILE + QUERY, FILE + QUERY),
+        (f'{{"text": "\\n{FILE}{QUERY}\\n"}}', FILE + QUERY),
+    ],
+    ids=["relative", "absolute", "escaped", "markdown", "bare", "in a text"],
+)
+def test_url_is_found_wherever_the_body_is_cut(body: str, url: str) -> None:
+    data = body.encode()
+    for cut in range(len(data) + 1):
+        finder = UrlFinder()
+        assert finder.found_in(data[:cut]) + finder.found_in(data[cut:]) + finder.found_at_end() == [url]
+
+
+def test_url_is_found_byte_by_byte_and_once_for_each_place() -> None:
+    finder = UrlFinder()
+    data = json.dumps([FILE + QUERY, OTHER + QUERY]).encode()
+    found = [url for byte in data for url in finder.found_in(bytes([byte]))]
+    assert found + finder.found_at_end() == [FILE + QUERY, OTHER + QUERY]
+
+
+@pytest.mark.parametrize("body", [FILE, FILE + "?", "/files/tools/x.png" + QUERY, "", "/files/" * 5000])
+def test_what_is_no_signed_url_is_not_found(body: str) -> None:
+    finder = UrlFinder()
+    assert finder.found_in(body.encode()) + finder.found_at_end() == []
+
+
+def test_which_bodies_and_requests_are_looked_at() -> None:
+    assert is_text("text/event-stream; charset=utf-8")
+    assert is_text("Application/JSON")
+    assert is_text("application/problem+json")
+    assert not is_text("image/png")
+    assert picture_path(FILE + QUERY) == FILE
+    assert picture_path("/v1/workflows/run") is None
+
+
+# Fetching -----------------------------------------------------------------------------------------------------------
+
+
+async def _host(asked: Asked) -> None:
+    """Runs that name the picture of their path, and the pictures."""
+    if asked.target.startswith("/files/tools/"):
+        await asked.whole(PNG, "Content-Type: image/png\r\n")
+    elif asked.target == "/elsewhere":
+        await asked.whole(json.dumps({"url": f"http://elsewhere.invalid{FILE}{QUERY}"}).encode())
+    elif asked.target == "/absolute":
+        await asked.whole(json.dumps({"url": f"http://{asked.header('host')}{FILE}{QUERY}"}).encode())
+    else:
+        await asked.stream()
+        for _ in range(2):
+            await asked.chunk(f'data: {{"url": "{FILE}{QUERY}"}}\n\n'.encode())
+        await asked.chunk(f"data: {OTHER}{QUERY}\n\n".encode())
+        await asked.send(b"0\r\n\r\n")
+
+
+def test_each_picture_is_fetched_once_and_recorded(tmp_path: Path) -> None:
+    """Named three times, in two runs; the end of the recorder does not wait for the client's moment."""
+    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        for _ in range(2):
+            recorder.exchange(post("/run", b"{}"))
+        assert recorder.end() == 0
+        assert "2 exchanges, 2 pictures, 0 lost." in recorder.said()
+        targets = [asked.target for asked in upstream.asked]
+    assert sorted(targets[2:]) == [FILE + QUERY, OTHER + QUERY]
+    pictures = recorder.recorded()[2:]
+    assert sorted(one.request.path for one in pictures) == [FILE, OTHER]
+    assert all(one.body == PNG and one.note == "fetched by the recorder" for one in pictures)
+    run = recorder.recorded()[0]
+    assert run.body.count(next(one for one in pictures if one.request.path == FILE).request.target.encode()) == 2
+
+
+def test_picture_that_the_client_fetches_is_not_fetched_again(tmp_path: Path) -> None:
+    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(post("/absolute", b"{}"))
+        assert recorder.exchange(get(FILE + QUERY)).body == PNG
+        assert recorder.end() == 0
+        assert len(upstream.asked) == 2
+    assert [one.note for one in recorder.recorded()] == ["", ""]
+
+
+def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
+    """Be it that the host refused the client's URL, or that the connection broke."""
+    tried: list[str] = []
+
+    async def script(asked: Asked) -> None:
+        tried.append(asked.target)
+        if asked.target.endswith("x"):
+            await asked.whole(b"{}", status="403 FORBIDDEN")
+        elif len(tried) == 3:
+            await asked.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nhalf")
+            asked.writer.close()
+            raise ConnectionError
+        else:
+            await _host(asked)
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(post("/absolute", b"{}"))
+        assert recorder.exchange(get(FILE + QUERY + "x")).status == 403
+        with pytest.raises(EOFError):
+            recorder.exchange(get(FILE + QUERY))
+        assert recorder.end() == 0
+        assert "3 exchanges, 1 pictures, 0 lost." in recorder.said()
+    assert tried[1:] == [FILE + QUERY + "x", FILE + QUERY, FILE + QUERY]
+    assert [(one.ended, one.status) for one in recorder.recorded()] == [
+        ("complete", 200),
+        ("complete", 403),
+        ("cut", 200),
+        ("complete", 200),
+    ]
+    assert recorder.recorded()[3].body == PNG
+
+
+def test_nothing_is_fetched_where_that_is_not_wanted(tmp_path: Path) -> None:
+    with (
+        scripted(_host) as upstream,
+        running_recorder(upstream.url, tmp_path / "to", "--no-fetch-pictures") as recorder,
+    ):
+        recorder.exchange(post("/run", b"{}"))
+        assert recorder.end() == 0
+        assert len(upstream.asked) == 1
+
+
+def test_no_other_host_is_ever_asked(tmp_path: Path) -> None:
+    """It is told instead, and does no harm."""
+    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(post("/elsewhere", b"{}"))
+        assert recorder.end() == 0
+        assert f"{FILE} is not recorded: its URL leads to elsewhere.invalid" in recorder.said()
+        assert "1 pictures not fetched" in recorder.said()
+        assert len(upstream.asked) == 1
+
+
+def test_picture_that_cannot_be_fetched_does_no_harm(tmp_path: Path) -> None:
+    async def script(asked: Asked) -> None:
+        if asked.target.startswith("/files/"):
+            asked.writer.close()
+            raise ConnectionError
+        await _host(asked)
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(post("/absolute", b"{}"))
+        assert recorder.end() == 0
+        assert f"{FILE} is not recorded: {upstream.url} broke off without an answer" in recorder.said()
+        assert "1 exchanges, 0 pictures, 0 lost, 1 pictures not fetched." in recorder.said()
+
+
+def test_picture_is_fetched_while_the_recorder_goes_on(tmp_path: Path) -> None:
+    """After the moment that the client has; not only at the end, when the URL may have expired."""
+    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(post("/absolute", b"{}"))
+        wait_until(lambda: len(upstream.asked) == 2)
+        assert recorder.end() == 0
