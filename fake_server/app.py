@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -35,6 +36,9 @@ from fake_server.store import Store
 from fake_server.waiting import end_waits
 from wire.spec import SpecError, bundled
 
+if TYPE_CHECKING:
+    from fake_server.replay import Replay
+
 log = logging.getLogger("fake_server")
 
 ADMIN_PREFIX = "/__admin/"
@@ -59,6 +63,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         scenarios=rule_book(settings.scenarios, _surroundings(spec, apps), settings.seed),
         journal=Journal(clock),
         counters=Counters(),
+        replay=_replay(settings, spec),
     )
     return FakeServer(host, _handlers(settings, spec))
 
@@ -69,6 +74,14 @@ def _surroundings(spec: HostSpec, apps: Mapping[str, App]) -> Surroundings:
     nodes = [node for workflow in workflows for node in (workflow.nodes or {}).values()]
     names = frozenset(name for node in nodes for name in (node.node_id, node.title, node.type))
     return Surroundings(tuple(operation.operation_id for operation in spec.operations), names)
+
+
+def _replay(settings: Settings, spec: HostSpec) -> Replay | None:
+    if settings.replay is None:
+        return None
+    from fake_server.replay import load_replay
+
+    return load_replay(settings, spec)
 
 
 def _handlers(settings: Settings, spec: HostSpec) -> Mapping[str, Handler]:
@@ -110,6 +123,13 @@ class FakeServer:
         self.host.store.end_tasks()
         end_waits(self.host.clock)
         self.host.journal.close()
+        if self.host.replay:
+            self.host.replay.end()
+
+    def close(self) -> None:
+        """Have everything written that is still to be written: the server is down."""
+        if self.host.replay:
+            self.host.replay.close()
 
     def reset(self, seed: int | None = None) -> None:
         """Be as at the start, with ``seed`` (None: the settings' own): clock, scenarios, state, journal, draws.
@@ -170,7 +190,8 @@ class FakeServer:
         try:
             if not is_spared(call) and (answer := await befall(call)) is not None:
                 return answer
-            return await self._handlers[call.operation.operation_id](call)
+            handler = self._handlers[call.operation.operation_id]
+            return await (self.host.replay.answer(call, handler) if self.host.replay else handler(call))
         except HostError as error:
             return refusal(error)
         except (BodyTooLargeError, ClientLeftError):

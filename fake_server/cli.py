@@ -1,4 +1,4 @@
-"""The command ``fake-server``: serve, sign, verify, scenarios.
+"""The command ``fake-server``: serve, record, sign, verify, scenarios.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the
 TOML file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM among them), 1
@@ -19,10 +19,12 @@ from urllib.parse import parse_qsl, urlsplit
 import click
 
 from fake_server.settings import (
+    AFTER_LAST,
     DEFAULT_API_KEY,
     DEFAULT_PORT,
     DEFAULT_SECRET_KEY,
     INSTANT,
+    ON_MISS,
     Settings,
     SettingsError,
     checked_secret_key,
@@ -155,6 +157,18 @@ def cli() -> None:
 @_option("--workflow", type=_FILE, help="The app file of the default app.")
 @_option("--host-version", default="0.6.4", show_default=True, help="The Dify version to be.")
 @_option("--scenarios", type=_FILE, help="A YAML file of rules for what shall go wrong.")
+@_option("--replay", type=_FILE, metavar="DIR", help="Answer from the recordings in this folder.")
+@_option(
+    "--on-miss",
+    type=click.Choice(ON_MISS),
+    help="What a request gets that was not recorded; forward and record ask --upstream.  [default: error]",
+)
+@_option(
+    "--after-last",
+    type=click.Choice(AFTER_LAST),
+    help="What a request gets when all its recorded answers were given.  [default: repeat]",
+)
+@_option("--upstream", metavar="URL", help="The host that is asked for what was not recorded.")
 @_option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True)
 @_option("--ready-file", type=_FILE, help='Gets {"url", "api_key", "pid"} as JSON once the server listens.')
 @_option("--ssl-certfile", type=_FILE, help="Certificate; with --ssl-keyfile the server speaks TLS.")
@@ -194,6 +208,64 @@ def _key_and_app(text: str) -> tuple[str, str]:
     if not (key and equals and what):
         raise SettingsError("app", f"{text!r} is not KEY=KIND or KEY=FILE")
     return key, what
+
+
+@cli.command()
+@click.option("--upstream", required=True, metavar="URL", help="The host to record.")
+@click.option("--to", required=True, type=_FILE, metavar="DIR", help="Where the recordings go; made if missing.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=int, default=6061, show_default=True, help="Port to listen on; 0 takes any free one.")
+@click.option(
+    "--api-key-label",
+    "key_labels",
+    multiple=True,
+    metavar="KEY=LABEL",
+    help="What a recording calls the app of a key; 'main' for the first other one; repeatable.",
+)
+@click.option(
+    "--redact",
+    "rules",
+    multiple=True,
+    metavar="RULE",
+    help="What must not be kept besides keys, signatures and cookies: header:NAME, field:NAME, text:REGEX; repeatable.",
+)
+@click.option("--keep-user", is_flag=True, help="Keep users as they are, in place of a pseudonym.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=float,
+    default=300.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds for the first byte of an answer; the rest may take any time.",
+)
+@click.option(
+    "--fetch-pictures/--no-fetch-pictures",
+    default=True,
+    show_default=True,
+    help="Fetch the picture behind each signed URL before it expires.",
+)
+@click.option("--ready-file", type=_FILE, help='Gets {"url", "upstream", "pid"} as JSON once it listens.')
+def record(key_labels: tuple[str, ...], **rest: Any) -> None:
+    """Stand between a client and a host, pass everything on, and keep it as recordings, without its secrets.
+
+    Ctrl-C or SIGTERM ends it; exit code 1 says that something could not be kept.
+    """
+    from fake_server.recorder.settings import RecorderSettings
+    from fake_server.serving.record import record_forever
+
+    try:
+        settings = RecorderSettings(key_labels=tuple(_key_and_label(text) for text in key_labels), **rest)
+        sys.exit(record_forever(settings))
+    except SettingsError as error:
+        _fail_for(error)
+
+
+def _key_and_label(text: str) -> tuple[str, str]:
+    key, equals, label = text.rpartition("=")
+    if not (key and equals and label):
+        raise SettingsError("api_key_label", "a key and its label are needed, as KEY=LABEL")
+    return key, label
 
 
 @cli.command()

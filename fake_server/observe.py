@@ -15,7 +15,7 @@ from fake_server.journal import Entry, Journal
 
 access_log = logging.getLogger("fake_server.access")
 
-_SIGNATURE = re.compile(rb"((?:^|&)(?:sign|nonce)=)[^&]*")
+_SECRET = re.compile(rb"((?:^|&)(?:sign|nonce|api_key|secret_key|authorization)=)[^&]*", re.IGNORECASE)
 
 
 class Observer:
@@ -96,6 +96,6 @@ def _write(entry: Entry) -> None:
 
 
 def _shown_path(scope: Scope) -> str:
-    query = _SIGNATURE.sub(rb"\1***", scope["query_string"])
+    query = _SECRET.sub(rb"\1***", scope["query_string"])
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     return (path + (b"?" + query if query else b"")).decode("latin-1")

@@ -17,6 +17,12 @@ DEFAULT_PORT = 6060
 DEFAULT_SPEED = 10.0
 INSTANT = "instant"
 
+ON_MISS = ("error", "fake", "forward", "record")
+"""What a replay does with a request that was not recorded."""
+
+AFTER_LAST = ("repeat", "miss")
+"""What a replay does when all recorded answers to a request were given."""
+
 _KEY_FORM = re.compile(r"[\x21-\x7e]+")
 
 
@@ -43,6 +49,10 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "overlays": (tuple,),
     "workflow": (Path, type(None)),
     "host_version": (str,),
+    "replay": (Path, type(None)),
+    "on_miss": (str, type(None)),
+    "after_last": (str, type(None)),
+    "upstream": (str, type(None)),
     "log_format": (str,),
     "scenarios": (Path, type(None)),
     "ready_file": (Path, type(None)),
@@ -63,6 +73,9 @@ class Settings:
     ``clock`` is a moment in ISO 8601, UTC unless it has an offset, at which the server's clock starts frozen.
     ``admin_token`` opens the admin API from elsewhere than this machine; without one it stays shut there.
     ``apps`` are further keys with what they open: workflow, chat, unpublished, disabled, deleted, or an app file.
+    ``replay`` is a folder of recordings to answer from. ``on_miss`` (None: error) says what a request gets that is not
+    among them, ``after_last`` (None: repeat) what it gets when every recorded answer to it was given; ``upstream`` is
+    the host that misses are forwarded to.
     """
 
     host: str = "127.0.0.1"
@@ -79,6 +92,10 @@ class Settings:
     overlays: tuple[Path, ...] = ()
     workflow: Path | None = None
     host_version: str = "0.6.4"
+    replay: Path | None = None
+    on_miss: str | None = None
+    after_last: str | None = None
+    upstream: str | None = None
     log_format: str = "human"
     scenarios: Path | None = None
     ready_file: Path | None = None
@@ -116,6 +133,7 @@ class Settings:
             )
         if self.log_format not in ("human", "json"):
             raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
+        self._check_replay()
         self._check_ready_file()
         self._check_tls()
 
@@ -128,6 +146,19 @@ class Settings:
             unix_seconds(self.clock)
         except ValueError as error:
             raise SettingsError("clock", str(error)) from None
+
+    def _check_replay(self) -> None:
+        for name, choices in (("on_miss", ON_MISS), ("after_last", AFTER_LAST)):
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise SettingsError(name, f"{value!r} is none of {', '.join(choices)}")
+            if value is not None and self.replay is None:
+                raise SettingsError(name, "it says how to replay, and nothing is replayed; name a folder with --replay")
+        forwards = self.on_miss in ("forward", "record")
+        if forwards and self.upstream is None:
+            raise SettingsError("on_miss", f"{self.on_miss} needs a host to ask; name it with --upstream")
+        if self.upstream is not None and not forwards:
+            raise SettingsError("upstream", "nothing is forwarded to it; add --on-miss forward or record")
 
     def _check_ready_file(self) -> None:
         path = self.ready_file

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 
 from starlette.types import Message, Receive, Scope, Send
 
 from fake_server.clock import Clock
+from fake_server.edge.connection import break_off
 from fake_server.scenarios.effects import Break, Pause, Piece, PieceMaker
-from fake_server.scope import BROKEN_OFF, CONNECTION, DUE
+from fake_server.scope import DUE
 from fake_server.waiting import Wait
-
-_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class BrokenOffError(Exception):
@@ -90,17 +87,7 @@ class TroubledSend:
             raise BrokenOffError
 
     async def _break_off(self, reset: bool) -> None:
-        transport = self._scope.get("state", {}).get(CONNECTION)
-        if transport is None:
-            raise ConnectionResetError("a scenario breaks the connection off here")  # there is no connection in process
-        self._scope[BROKEN_OFF] = True
-        if reset:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            transport.abort()
-        else:
-            transport.close()
-        while (await self._receive())["type"] != "http.disconnect":
-            pass  # of a body that nobody reads any more
+        await break_off(self._scope, self._receive, reset)
         raise BrokenOffError
 
 

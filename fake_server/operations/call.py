@@ -27,6 +27,7 @@ from fake_server.store import Store
 
 if TYPE_CHECKING:
     from fake_server.operations.form import Form
+    from fake_server.replay import Replay
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Host:
     scenarios: RuleBook
     journal: Journal
     counters: Counters
+    replay: Replay | None = None
 
     @property
     def tenant_id(self) -> str:

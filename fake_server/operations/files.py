@@ -19,7 +19,7 @@ _CHUNK_BYTES = 4096
 
 async def get_tool_file(call: Call) -> PictureDownload | ProxyPage:
     """``GET /files/tools/{file_id}.{extension}``: the picture, whatever the extension says."""
-    _check_signature(call)
+    check_signature(call)
     file_id = call.parameters["file_id"].lower()
     kept = call.host.store.pictures.get(file_id)
     if kept is None:
@@ -34,7 +34,8 @@ async def get_tool_file(call: Call) -> PictureDownload | ProxyPage:
     return PictureDownload(png, call.host.headers.complete(own, call.request_headers, shared=True))
 
 
-def _check_signature(call: Call) -> None:
+def check_signature(call: Call) -> None:
+    """Return if the query signs the file of the path, and not too long ago. Raises ``HostError``."""
     errors = call.host.spec.errors
     query = call.query()
     for name in call.operation.query:

@@ -1,0 +1,7 @@
+"""Answers from recordings: what the recorded host said, with its rhythm, signed and timed anew."""
+
+from __future__ import annotations
+
+from fake_server.replay.replay import Replay, load_replay
+
+__all__ = ["Replay", "load_replay"]

@@ -1,0 +1,47 @@
+"""The whole way: the suite records a host, the recordings are replayed, and the contract holds on the replay."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.serving import ROOT, RunningServer, running_server
+
+pytestmark = pytest.mark.server
+
+_SECRET = "sk-of-the-judged-replay"  # public on purpose
+_KINDS = ("chat", "unpublished", "disabled", "deleted")
+_APPS = [part for kind in _KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
+
+
+def _judged(command: str, server: RunningServer, *more: str) -> Sequence[str]:
+    """How many checks were broken, not applicable and held, as the last line of the table says."""
+    flags = ["--base-url", server.url, "--api-key", server.api_key, "--secret-key", _SECRET, *_APPS, *more]
+    ended = subprocess.run(
+        [sys.executable, "-m", "contract", command, *flags],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    table = re.search(r"^ *all +(\d+) +(\d+) +(\d+)", ended.stdout, re.MULTILINE)
+    assert table is not None
+    return table.groups()
+
+
+def test_the_contract_holds_on_the_replay_as_on_the_host(tmp_path: Path) -> None:
+    """Every check that held when the recordings were made, and none of them less applicable; nothing was missed."""
+    folder = tmp_path / "recorded"
+    with running_server("--speed", "10", "--secret-key", _SECRET, *_APPS) as host:
+        recorded = _judged("record", host, "--to", str(folder))
+    with running_server("--replay", str(folder), "--speed", "1", "--secret-key", _SECRET, *_APPS) as replay:
+        assert _judged("run", replay) == recorded
+        assert " 501 " not in replay.log.read_text()
+    assert recorded[0] == "0"
