@@ -248,6 +248,13 @@ def elapsed_time_is_a_duration(target: Target) -> None:
     expect(0 < float(str(elapsed)) < 86400, "more than 0 and less than a day", elapsed, blocking(target))
 
 
+@check(Level.HOST, "FACTS 4")
+def elapsed_time_is_written_with_a_point(target: Target) -> None:
+    """elapsed_time is a float, never a whole number that a client would read as an integer."""
+    elapsed = blocking_data(target).get("elapsed_time")
+    expect(isinstance(elapsed, float), "a float as elapsed_time", repr(elapsed), blocking(target))
+
+
 @check(Level.DOCUMENT, "document line 69; FACTS 4")
 def total_tokens_is_a_whole_number(target: Target) -> None:
     """total_tokens is a whole number, 0 for a graph without a language model."""

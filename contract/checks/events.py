@@ -12,7 +12,7 @@ from typing import Any
 from contract.check import Level, check
 from contract.checks.answers import expect_just_now, expect_times_agree
 from contract.checks.streamed_files import ids_of
-from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data
+from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data, told_stream
 from contract.exchange import Exchange, loads
 from contract.failures import NotApplicable, NotRun, expect, expect_equal
 from contract.shape import (
@@ -236,6 +236,15 @@ def sequence_number_is_counted_from_one(target: Target) -> None:
     number = story.beginning.get("sequence_number")
     expect_kind(number, COUNT, "sequence_number", story.exchange)
     expect_equal(story.end.get("sequence_number"), number, "sequence_number at the end", story.exchange)
+
+
+@check(Level.HOST, "FACTS 5.5")
+def elapsed_times_of_a_stream_are_written_with_a_point(target: Target) -> None:
+    """elapsed_time of the run and of its nodes is a float, never a whole number."""
+    stream = told_stream(target)
+    for said in (*stream.events("node_finished"), *stream.events("workflow_finished")):
+        elapsed = said.get("elapsed_time")
+        expect(isinstance(elapsed, float), "a float as elapsed_time", repr(elapsed), stream.exchange)
 
 
 @check(Level.HOST, "FACTS 5.5")

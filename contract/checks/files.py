@@ -11,13 +11,12 @@ from contract.check import Level, Power, check
 from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
 from contract.exchange import Exchange, Request
 from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
-from contract.refusal import FILE_TYPE, NO_METHOD, Refusal, expect_refused, expect_refused_as, invalid, refusal
-from contract.shape import files_within
+from contract.refusal import BAD_URL, FILE_TYPE, NO_METHOD, Refusal, expect_refused, expect_refused_as, invalid
+from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
 from contract.story import shared_story
 from contract.target import Target
 
-_REFUSED = refusal(403, "forbidden", "Invalid request.")
 _VALID_S = 300
 _YEAR_S = 365 * 86400
 _METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -143,7 +142,7 @@ def first_of_two_parameters_counts(target: Target) -> None:
     url = picture_url(target)
     bad, whole = f"sign={_other_digit(url.sign)}", _query(url, "timestamp", "nonce", "sign")
     _expect_served(target, _ask(target, url, f"{whole}&{bad}"))
-    expect_refused(_ask(target, url, f"{bad}&{whole}"), _REFUSED)
+    expect_refused(_ask(target, url, f"{bad}&{whole}"), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
@@ -201,25 +200,25 @@ def as_attachment_is_ignored(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3")
 def changed_sign_is_403(target: Target) -> None:
     """A sign with one character changed is refused."""
-    expect_refused(_tampered(target, sign=_other_digit(picture_url(target).sign)), _REFUSED)
+    expect_refused(_tampered(target, sign=_other_digit(picture_url(target).sign)), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1 and 6.3")
 def sign_in_another_case_is_403(target: Target) -> None:
     """Upper and lower case make a difference in sign."""
-    expect_refused(_tampered(target, sign=picture_url(target).sign.swapcase()), _REFUSED)
+    expect_refused(_tampered(target, sign=picture_url(target).sign.swapcase()), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def empty_sign_is_403(target: Target) -> None:
     """An empty sign is refused."""
-    expect_refused(_tampered(target, sign=""), _REFUSED)
+    expect_refused(_tampered(target, sign=""), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
 def unpadded_sign_is_403(target: Target) -> None:
     """A sign without its = is refused."""
-    expect_refused(_tampered(target, sign=picture_url(target).sign.rstrip("=")), _REFUSED)
+    expect_refused(_tampered(target, sign=picture_url(target).sign.rstrip("=")), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
@@ -229,7 +228,7 @@ def sign_in_the_other_alphabet_is_403(target: Target) -> None:
     if url is None:
         raise NotApplicable("no signature of this host holds - or _", blocking(target))
     sign = url.sign.replace("-", "%2B").replace("_", "%2F")
-    expect_refused(fetch_file(target, url.but(sign=sign)), _REFUSED)
+    expect_refused(fetch_file(target, url.but(sign=sign)), BAD_URL)
 
 
 def _url_candidates(target: Target) -> list[SignedUrl]:
@@ -242,37 +241,37 @@ def _url_candidates(target: Target) -> list[SignedUrl]:
 @check(Level.HOST, "FACTS 6.3")
 def changed_nonce_is_403(target: Target) -> None:
     """A changed nonce is refused."""
-    expect_refused(_tampered(target, nonce=_other_digit(picture_url(target).nonce)), _REFUSED)
+    expect_refused(_tampered(target, nonce=_other_digit(picture_url(target).nonce)), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def empty_nonce_is_403(target: Target) -> None:
     """An empty nonce is refused."""
-    expect_refused(_tampered(target, nonce=""), _REFUSED)
+    expect_refused(_tampered(target, nonce=""), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def changed_timestamp_is_403(target: Target) -> None:
     """A changed timestamp is refused, so that nobody can make a URL last."""
     later = str(int(picture_url(target).timestamp) + 1)
-    expect_refused(_tampered(target, timestamp=later), _REFUSED)
+    expect_refused(_tampered(target, timestamp=later), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def unsigned_text_as_timestamp_is_403(target: Target) -> None:
     """A timestamp that is no number is refused for its signature, which is looked at first."""
-    expect_refused(_tampered(target, timestamp="abc"), _REFUSED)
+    expect_refused(_tampered(target, timestamp="abc"), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def sign_of_another_file_is_403(target: Target) -> None:
     """A signature is good for its own file only: another id is refused, whether there is such a file or not."""
-    expect_refused(_tampered(target, file_id=str(uuid.uuid4())), _REFUSED)
+    expect_refused(_tampered(target, file_id=str(uuid.uuid4())), BAD_URL)
     story = shared_story(target)
     file = next((file for one in story.told for file in files_within(one.data)), {})
     url = parse_url(str(file.get("url")))
     if url is not None and url.file_id != picture_url(target).file_id:
-        expect_refused(_tampered(target, file_id=url.file_id), _REFUSED)
+        expect_refused(_tampered(target, file_id=url.file_id), BAD_URL)
 
 
 def _missing(name: str) -> Mapping[str, Refusal]:
@@ -418,15 +417,14 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3", Power.SECRET)
 def url_of_last_year_is_403(target: Target) -> None:
     """A rightly signed URL of last year is refused."""
-    expect_refused(_signed(target, timestamp=str(_host_now(target) - _YEAR_S)), _REFUSED)
+    expect_refused(_signed(target, timestamp=str(_host_now(target) - _YEAR_S)), BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Power.SECRET)
 def url_expires_after_300_seconds(target: Target) -> None:
     """A rightly signed URL of 301 s ago is refused; versions after 0.6 let a deployment choose another time."""
     answer = _signed(target, timestamp=str(_host_now(target) - _VALID_S - 1))
-    file = next(files_within(blocking_data(target).get("outputs")), {})
-    level = Level.HOST if "__variant" in file else Level.VERSION
+    level = Level.HOST if has_files_of_0_6(blocking_data(target).get("outputs")) else Level.VERSION
     expect(answer.status == 403, "status 403", answer.status, answer, level=level)
 
 

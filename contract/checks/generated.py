@@ -12,9 +12,9 @@ import json
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from contract.asking import Helpers
 from contract.check import Level, Power, Turn, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
 from contract.exchange import Exchange, Request
@@ -166,7 +166,7 @@ def _cases(schema: dict[str, Any], mode: str) -> Any:
 
 def _drawn(strategy: Callable[[], Any], seed: int, count: int) -> list[Any]:
     """Values of ``strategy()``; one caller at a time, because Hypothesis has another home for its notes meanwhile."""
-    with _DRAWING, _other_home():
+    with _DRAWING, _other_home(), _by_seed_alone():
         return _draw(strategy(), seed, count)
 
 
@@ -192,6 +192,24 @@ def _draw(strategy: Any, seed: int, count: int) -> list[Any]:
 
 
 _DRAWING = threading.Lock()
+
+
+@contextlib.contextmanager
+def _by_seed_alone() -> Iterator[None]:
+    """Hypothesis without the constants of whatever code is loaded: with one seed the same requests everywhere.
+
+    It has no setting for that; were the names to change, a test of two processes with different code would tell.
+    """
+    from hypothesis.internal.conjecture import providers
+
+    none = type(providers.GLOBAL_CONSTANTS)()
+    own = {"_get_local_constants": lambda: none, "CONSTANTS_CACHE": type(providers.CONSTANTS_CACHE)(1024)}
+    usual = {name: getattr(providers, name) for name in own}
+    vars(providers).update(own)
+    try:
+        yield
+    finally:
+        vars(providers).update(usual)
 
 
 @contextlib.contextmanager
@@ -298,7 +316,7 @@ def _edits(key: str) -> Any:
 def generated_right_bodies_are_accepted(target: Target) -> None:
     """Every body that schemathesis makes by the schema is run, as far as the budget goes."""
     bodies = _generated(_request_schema(target), "positive", target.lent.seed, RIGHT_BODIES)
-    with ThreadPoolExecutor(len(bodies)) as pool:
+    with Helpers(len(bodies)) as pool:
         answers = [answer for answer in pool.map(lambda body: _accepted(target, body), bodies) if answer]
     if not answers:
         raise NotApplicable("the budget leaves no run for generated requests (--max-runs)")

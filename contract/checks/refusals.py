@@ -319,6 +319,13 @@ def list_of_modes_is_400(target: Target) -> None:
     expect_refused(_run(target, response_mode=["blocking", "streaming"]), expected)
 
 
+@_host_check("FACTS 3, row 8")
+def object_as_mode_is_400(target: Target) -> None:
+    """An object as ``response_mode``, or a truth value, is refused with Python's text of it."""
+    expect_refused(_run(target, response_mode={"mode": "blocking"}), no_choice("{'mode': 'blocking'}"))
+    expect_refused(_run(target, response_mode=True), no_choice("True"))
+
+
 @_version_check("FACTS 3, row 8 and 9.1 (recorded: files_disabled_number)")
 def number_as_files_is_refused(target: Target) -> None:
     """A number is no list of files."""

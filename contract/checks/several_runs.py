@@ -8,9 +8,10 @@ from typing import Any
 from contract.check import Level, Power, Turn, check
 from contract.evidence import STOPPED_MODEL, blocking, blocking_data, pair, stopped, told_stream
 from contract.exchange import Exchange
-from contract.failures import NotRun, expect, expect_equal
+from contract.failures import NotApplicable, NotRun, expect, expect_equal
 from contract.form import form_field
 from contract.shape import files_within
+from contract.story import as_object, shared_story
 from contract.target import Stream, Target, is_accepted_run
 
 _SLOWER = 1.3
@@ -55,6 +56,35 @@ def each_run_is_timed_for_itself(target: Target) -> None:
             elapsed_s = data["elapsed_time"]
             expect(elapsed_s not in seen, "an elapsed_time of its own", elapsed_s, exchange)
             seen[elapsed_s] = exchange
+
+
+def _first_and_later(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
+    """How the shared stream ended, and one of the same user that was asked for when that was over."""
+    for told in (told_stream(target), stopped(target).stream):
+        ends = told.events("workflow_finished")
+        if not ends:
+            raise NotRun("a stream tells no end to be compared with another's", told.exchange)
+        yield told.exchange, ends[-1]
+
+
+@check(Level.HOST, "FACTS 5.5")
+def user_has_one_id_in_all_runs(target: Target) -> None:
+    """A user who comes again is the same end user: created_by has the same id in a later run."""
+    (_, first), (exchange, later) = _first_and_later(target)
+    ids = [as_object(end.get("created_by")).get("id") for end in (first, later)]
+    expect_equal(ids[1], ids[0], "created_by.id of the same user in a later run", exchange)
+
+
+@check(Level.HOST, "FACTS 5.5")
+def sequence_number_grows_from_run_to_run(target: Target) -> None:
+    """The runs of an app are counted: a later run has a greater sequence_number than one that was over before."""
+    (_, first), (exchange, later) = _first_and_later(target)
+    before, after = first.get("sequence_number"), later.get("sequence_number")
+    if before is None and shared_story(target).is_later:
+        raise NotApplicable("this version tells no sequence_number", exchange)
+    if not (isinstance(before, int) and isinstance(after, int)):
+        raise NotRun("the streams tell no sequence_number to be compared", exchange)
+    expect(after > before, f"a sequence_number above {before}", after, exchange)
 
 
 @check(Level.HOST, "FACTS 8", Power.FINITE_SPEED)

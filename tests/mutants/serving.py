@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from starlette.types import ASGIApp
 
+from contract.admin import AdminClock
 from contract.http import HttpTransport
 from contract.target import Lent, Target
 from fake_server.app import create_app
@@ -68,10 +69,10 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
 @contextlib.contextmanager
 def target_of(mutant: Mutant) -> Iterator[Target]:
     """The mutant as the suite sees a host that lends everything but free runs, with the usual budget."""
-    lent = Lent(DEFAULT_API_KEY, secret=SECRET, app_keys=APP_KEYS, all_models=True)
     with serving(mutant.wrap, mutant.speed) as url:
-        transport = HttpTransport(url, mutant.timeout_s)
+        transport, clock = HttpTransport(url, mutant.timeout_s), AdminClock(url)
         try:
-            yield Target(transport, lent)
+            yield Target(transport, Lent(DEFAULT_API_KEY, SECRET, APP_KEYS, all_models=True, clock=clock))
         finally:
+            clock.close()
             transport.close()

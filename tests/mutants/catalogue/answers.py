@@ -181,6 +181,12 @@ _answer(
     put("data.elapsed_time", 0.0),
 )
 _answer(
+    "blocking_elapsed_whole",
+    "elapsed_time is a whole number of seconds, without a point.",
+    "elapsed_time_is_written_with_a_point",
+    change("data.elapsed_time", lambda v: int(v) + 1),
+)
+_answer(
     "blocking_created_at_milliseconds",
     "created_at is in milliseconds.",
     "created_at_is_in_unix_seconds",

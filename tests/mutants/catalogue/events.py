@@ -389,6 +389,13 @@ _event(
     put("data.sequence_number", 0),
 )
 _event(
+    "run_elapsed_whole",
+    "The stream's end has a whole number of seconds as elapsed_time.",
+    "elapsed_times_of_a_stream_are_written_with_a_point",
+    "workflow_finished",
+    change("data.elapsed_time", lambda v: int(v) + 1),
+)
+_event(
     "execution_id_changes",
     "A node finishes under another id.",
     "nodes_run_one_after_the_other",

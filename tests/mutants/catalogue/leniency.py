@@ -468,7 +468,7 @@ _any_key(
 _lenient(
     "mode_object_accepted",
     "An object or a truth value as response_mode is taken for blocking.",
-    "generated_wrong_bodies_are_refused",
+    "object_as_mode_is_400",
     lambda heard: isinstance(_field(heard, "response_mode"), dict | bool),
     _but(response_mode="blocking"),
 )

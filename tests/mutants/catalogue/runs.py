@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
-from tests.mutants.edits import Edit, Event, both, event_of, frame_of, put, run_answers, told
+from tests.mutants.edits import Edit, Event, both, change, event_of, frame_of, put, run_answers, told
 from tests.mutants.mutant import RHYTHM, Area
 
 AREA = Area("runs")
@@ -98,6 +99,19 @@ AREA.add(
     "Every run of both kinds took the same time to the last digit.",
     "each_run_is_timed_for_itself",
     run_answers(_puts("data.elapsed_time")),
+)
+
+AREA.add(
+    "sequence_number_frozen",
+    "Every run of the app has the same sequence_number.",
+    "sequence_number_grows_from_run_to_run",
+    told("workflow_started workflow_finished", put("data.sequence_number", 7)),
+)
+AREA.add(
+    "end_user_new_each_run",
+    "A user is another end user in every run.",
+    "user_has_one_id_in_all_runs",
+    told("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))),
 )
 
 # Mixed ----------------------------------------------------------------------------------------------------------------

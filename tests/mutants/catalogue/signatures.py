@@ -210,6 +210,91 @@ _file(
     lambda heard: _with(heard, sign=_BAD),
 )
 
+# What is seen when time passes ----------------------------------------------------------------------------------------
+
+_OTHER_FILE = "/files/tools/00000000-0000-4000-8000-000000000000.png"
+_DAY_S = 86400
+
+
+def _is_dated(heard: Heard) -> bool:
+    """Whether the signature is right, and its timestamp a number."""
+    return _is_good(heard) and _query(heard)["timestamp"].isdigit()
+
+
+def _signed_later(heard: Heard, seconds: int) -> Heard:
+    """As if it had been signed ``seconds`` later: it lives so much longer, by whatever clock."""
+    return _signed(heard, timestamp=str(int(_query(heard)["timestamp"]) + seconds))
+
+
+def _lives_on_in_use() -> Hearing:
+    used: set[str] = set()
+
+    def change(heard: Heard) -> Heard:
+        if not (heard.is_file and _is_dated(heard)):
+            return heard
+        again = heard.query in used
+        used.add(heard.query)
+        return _signed_later(heard, _DAY_S) if again else heard
+
+    return change
+
+
+def _file_is_forgotten() -> Hearing:
+    first: dict[str, int] = {}
+
+    def change(heard: Heard) -> Heard:
+        if not (heard.is_file and _is_dated(heard)):
+            return heard
+        at = int(_query(heard)["timestamp"])
+        is_old = at > first.setdefault(_file_id(heard), at) + _DAY_S
+        return _signed(replace(heard, path=_OTHER_FILE)) if is_old else heard
+
+    return change
+
+
+def _expired(name: str, breaks: str, change: Callable[[Said], Said]) -> None:
+    """The refusal of a URL that is too old, changed; of a bad one it stays as it is."""
+
+    def answer(heard: Heard, said: Said) -> Said:
+        return change(said) if heard.is_file and said.status == 403 and _is_good(heard) else said
+
+    AREA.add(name, breaks, "signed_urls_live_for_five_minutes", changed_answers(answer))
+
+
+_file(
+    "url_lives_an_hour",
+    "A URL lives for an hour, by the host's own clock.",
+    "signed_urls_live_for_five_minutes",
+    _is_dated,
+    lambda heard: _signed_later(heard, 3600 - 300),
+)
+_file(
+    "url_lives_a_minute",
+    "A URL lives for 60 s, by the host's own clock.",
+    "signed_urls_live_for_five_minutes",
+    _is_dated,
+    lambda heard: _signed_later(heard, 60 - 300),
+)
+AREA.add(
+    "url_in_use_lives_on",
+    "A URL that has been asked for lives on.",
+    "signed_urls_live_for_five_minutes",
+    hearing(_lives_on_in_use),
+)
+_expired(
+    "expired_says_so",
+    "The refusal of an expired URL says that it has expired.",
+    lambda said: said.with_json({**said.json, "code": "expired", "message": "The URL has expired."}),
+)
+_expired("expired_is_html", "The refusal of an expired URL is a page.", lambda said: said.with_body(b"<h1>403</h1>"))
+_expired("expired_is_410", "An expired URL is gone: 410.", lambda said: replace(said, status=410))
+AREA.add(
+    "picture_expires_with_its_url",
+    "A day after its first URL a picture is no longer there.",
+    "picture_outlives_its_urls",
+    hearing(_file_is_forgotten),
+)
+
 # What a host that knows its own URLs can forget to look at ------------------------------------------------------------
 
 
