@@ -34,15 +34,20 @@ class Power(StrEnum):
     FINITE_SPEED = "a streaming run of 1.5 s or more on the wall"
     ALL_MODELS = "runs for every model (--all-models)"
     FREE_RUNS = "runs that cost nothing (--free-runs)"
+    CLOCK = "its clock (--admin-url)"
 
 
 class Turn(IntEnum):
-    """When a check is judged: refusals cost nothing on a true host, so that they come before a budget is spent."""
+    """When a check is judged: refusals cost nothing on a true host, so that they come before a budget is spent.
+
+    What moves the host's clock comes last and one by one: it is another time for whatever else is asked meanwhile.
+    """
 
     REFUSALS = 1
     RUNS = 2
     GENERATED_RUNS = 3
     EXCHANGES = 4
+    CLOCK = 5
 
 
 @dataclass(frozen=True, slots=True)

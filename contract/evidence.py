@@ -8,10 +8,11 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
+from contract.asking import Helpers
 from contract.check import costs
 from contract.exchange import Chunk, Exchange, Request
 from contract.failures import NotRun, Verdict
@@ -45,7 +46,7 @@ def pair(target: Target) -> Pair:
     def fetch() -> Pair:
         blocking = target.run_request(inputs={"prompt": PROMPT, "model_name": DOCUMENT_MODEL})
         streaming = target.run_request(response_mode="streaming")
-        with ThreadPoolExecutor(2) as pool:
+        with Helpers(2) as pool:
             asked = [pool.submit(target.send, request) for request in (blocking, streaming)]
             answered = [one.result() for one in asked]
         return Pair(answered[0], Stream.of(answered[1]))
@@ -156,7 +157,7 @@ def _stop_a_run(target: Target) -> Stopped:
 
     inputs = {"prompt": PROMPT, "model_name": STOPPED_MODEL}
     request = target.run_request(inputs=inputs, response_mode="streaming")
-    with ThreadPoolExecutor(1) as pool:
+    with Helpers(1) as pool:
         try:
             run = Stream.of(target.send(request, on_chunk))
         finally:

@@ -43,7 +43,8 @@ class Exchange:
     """One request and all that came back. ``broken`` says how the answer broke off; ``status`` is None without any.
 
     ``sent_at`` is in unix seconds; ``seconds`` is how long the whole exchange took. ``timed_out`` and ``connected``
-    tell a host that keeps us waiting from one that breaks off, and from one that is not there.
+    tell a host that keeps us waiting from one that breaks off, and from one that is not there. ``reason`` is the phrase
+    beside the status; ``given_up`` says that we did not hear the answer out.
     """
 
     request: Request
@@ -55,6 +56,8 @@ class Exchange:
     seconds: float = 0.0
     timed_out: bool = False
     connected: bool = True
+    reason: str = ""
+    given_up: bool = False
     _cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property

@@ -62,8 +62,14 @@ class HttpTransport:
             self._kept_bytes += sum(_cost_bytes(chunk.data) for chunk in exchange.chunks)
         return exchange
 
+    def as_sent(self, request: Request) -> Request:
+        """``request`` as it goes over the wire: every header, and a path that is ASCII without the address's own."""
+        pairs = self._headers(request)
+        headers = tuple((name, value.encode("utf-8", "surrogateescape").decode("latin-1")) for name, value in pairs)
+        return Request(request.method, _quoted(request.path), headers, request.body)
+
     def _prepared(self, request: Request) -> httpcore.Request:
-        target = quote(self._base.path + request.path, safe="".join(map(chr, range(0x21, 0x7F))))
+        target = _quoted(self._base.path + request.path)
         url = httpcore.URL(
             scheme=self._base.scheme, host=self._base.hostname or "", port=self._base.port, target=target
         )
@@ -90,6 +96,10 @@ class HttpTransport:
         return BODY_LIMIT_BYTES if media_type.startswith("image/") else TEXT_LIMIT_BYTES
 
 
+def _quoted(path: str) -> str:
+    return quote(path, safe="".join(map(chr, range(0x21, 0x7F))))
+
+
 class _Sending:
     """One request on its way."""
 
@@ -108,6 +118,8 @@ class _Sending:
         self._on_chunk = on_chunk
         self._status: int | None = None
         self._headers: tuple[tuple[str, str], ...] = ()
+        self._reason = ""
+        self._too_long = False
         self._chunks: list[Chunk] = []
         self._began = time.monotonic()
 
@@ -125,9 +137,18 @@ class _Sending:
             timed_out, connected = False, not isinstance(error, _NO_CONNECTION)
             broken = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         seconds = time.monotonic() - self._began
-        chunks = tuple(self._chunks)
         return Exchange(
-            self._request, self._status, self._headers, chunks, broken, sent_at, seconds, timed_out, connected
+            request=self._request,
+            status=self._status,
+            headers=self._headers,
+            chunks=tuple(self._chunks),
+            broken=broken,
+            sent_at=sent_at,
+            seconds=seconds,
+            timed_out=timed_out,
+            connected=connected,
+            reason=self._reason,
+            given_up=timed_out or self._too_long,
         )
 
     def _not_ended(self) -> str:
@@ -138,6 +159,7 @@ class _Sending:
         response = self._pool.handle_request(request)
         try:
             self._status = response.status
+            self._reason = response.extensions.get("reason_phrase", b"").decode("latin-1")
             self._headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers)
             return self._read(response.iter_stream())
         finally:
@@ -155,6 +177,7 @@ class _Sending:
                 self._on_chunk(data)
             if size > limit:
                 self._keep_head()
+                self._too_long = True
                 return f"longer than {limit >> 10:,} KiB, not read any further"
             if at_s > self._timeout_s:
                 raise httpcore.ReadTimeout

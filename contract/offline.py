@@ -13,7 +13,7 @@ from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, judge
 from contract.target import Lent, Target
 
-_APPS = {"chat": "chatapp", "unpublished": "unpublished", "disabled": "apidisabled", "deleted": "deleted"}
+_KINDS = ("chat", "unpublished", "disabled", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,18 @@ class OfflineResult:
 
 
 def lent_by(keys: Mapping[str, str]) -> Lent:
-    """What a recording's keys lend: ``keys`` has them by the names of their apps, the workflow app's as ``main``."""
-    app_keys = {kind: keys[app] for kind, app in _APPS.items() if app in keys}
+    """What a recording's keys lend: ``keys`` has them by the labels of their apps, the workflow app's as ``main``."""
+    app_keys = {kind: keys[kind] for kind in _KINDS if kind in keys}
     return Lent(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
 
 
 def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[OfflineResult]:
-    """Judge the recording at ``path``, a file in JSON Lines or a folder with ``exchanges.jsonl``.
+    """Judge the folder of recordings at ``path``.
 
     Asking costs nothing here, so that each check has a host of its own and its evidence is known. A check that asks for
     what was not recorded is not applicable; one that judges the exchanges there are gets them all.
     """
-    recorded = load_exchanges(path / "exchanges.jsonl" if path.is_dir() else path)
+    recorded = load_exchanges(path)
     names = {id(exchange): name for name, exchange in recorded}
     recording = RecordedTransport(exchange for _, exchange in recorded)
     results = []
@@ -57,7 +57,7 @@ def _unrecorded(result: Result) -> Result:
 
 
 def load_keys(path: Path) -> Mapping[str, str]:
-    """The keys of a recording, by the names of their apps."""
+    """The keys of a recording, by the labels of their apps."""
     keys: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return keys
 

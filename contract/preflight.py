@@ -10,6 +10,16 @@ class CouldNotRunError(Exception):
     """The suite could not be run: nobody listens there, or the key is not the host's."""
 
 
+def reach_clock(target: Target) -> None:
+    """Ask the admin API that is lent, if one is, what time it is. Raises ``CouldNotRunError`` where it does not say."""
+    if target.lent.clock is None:
+        return
+    try:
+        target.lent.clock.now()
+    except NotRun as trouble:
+        raise CouldNotRunError(trouble.reason) from None
+
+
 def knock(target: Target) -> None:
     """Send the first authorised request: one that a host refuses before it runs anything.
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from contract.exchange import Chunk, Exchange, Request
 from contract.failures import NotApplicable
+from wire.recording.exchange import RecordedRequest, Recording
+from wire.recording.folder import read_folder
+from wire.recording.library import Library, NotRecordedError
+from wire.recording.matchers import EXACT_MATCHERS, Question
 
-_KEY_HEADERS = (
-    "authorization",
-    "content-type",
-    "origin",
-    "access-control-request-method",
-    "access-control-request-headers",
-)
+_BROKEN = {"cut": "the connection broke off", "client_left": "the client did not hear it out"}
 
 
 class RecordedTransport:
@@ -27,86 +23,54 @@ class RecordedTransport:
     """
 
     def __init__(self, exchanges: Iterable[Exchange]) -> None:
-        self._answers: dict[Any, list[Exchange]] = {}
-        for exchange in exchanges:
-            self._answers.setdefault(_identity(exchange.request), []).append(exchange)
-        self._asked: dict[Any, int] = {}
+        self._library = Library(((_question(exchange.request), exchange) for exchange in exchanges), EXACT_MATCHERS)
 
     def afresh(self) -> RecordedTransport:
         """The same recording, of which nothing has been asked yet."""
         again = RecordedTransport(())
-        again._answers = self._answers
+        again._library = self._library.afresh()
         return again
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        identity = _identity(request)
-        answers = self._answers.get(identity)
-        if not answers:
-            raise NotApplicable(f"{request.method} {request.path.partition('?')[0]} with this body was not recorded")
-        turn = self._asked.get(identity, 0)
-        self._asked[identity] = turn + 1
-        answer = answers[min(turn, len(answers) - 1)]
+        try:
+            answer = self._library.answer(_question(request))
+        except NotRecordedError as missed:
+            raise NotApplicable(str(missed).partition("\n")[0]) from None
         for chunk in answer.chunks if on_chunk else ():
             on_chunk(chunk.data)  # type: ignore[misc]  # the condition above is the proof
         return answer
 
 
-def load_exchanges(path: Path) -> list[tuple[str, Exchange]]:
-    """The exchanges of a recording in JSON Lines, each with its name.
+def load_exchanges(folder: Path) -> list[tuple[str, Exchange]]:
+    """The exchanges of a folder of recordings, each with its name.
 
-    Left out are those that cannot be judged: without the whole request, or with a binary answer kept as a digest only;
-    and those that no client asks again: HTTP/1.1 without a Host.
+    Left out are those that cannot be judged: without the whole request or the whole answer; and those that no client
+    asks again: HTTP/1.1 without a Host. Raises ``wire.recording.errors.RecordingError``.
     """
-    recorded = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-    return [
-        (one["name"], _exchange(one))
-        for one in recorded
-        if not one.get("request_truncated") and not one.get("body_len") and not _lacks_host(one["request"])
-    ]
+    return [(recording.name, exchange_of(recording)) for recording in read_folder(folder) if _can_be_judged(recording)]
 
 
-def _lacks_host(raw: str) -> bool:
-    head = raw.partition("\r\n\r\n")[0].lower()
-    return head.partition("\r\n")[0].endswith("http/1.1") and "\r\nhost:" not in head
+def _can_be_judged(recording: Recording) -> bool:
+    request = recording.request
+    hostless = request.http_version == "1.1" and not request.header("host")
+    return not (request.shortened or recording.shortened or hostless)
 
 
-def _exchange(one: Mapping[str, Any]) -> Exchange:
+def exchange_of(recording: Recording) -> Exchange:
+    """The recorded exchange, to be judged or compared."""
+    request = recording.request
     return Exchange(
-        request=_request(one["request"], one["method"]),
-        status=one["status"],
-        headers=tuple((name, value) for name, value in one["headers"]),
-        chunks=tuple(_chunks(one)),
-        sent_at=one["sent_at"],
-        seconds=one["seconds"],
+        request=Request(request.method, request.target, request.headers, request.body),
+        status=recording.status,
+        headers=recording.headers,
+        chunks=tuple(Chunk(chunk.at_s, chunk.data) for chunk in recording.chunks),
+        sent_at=recording.recorded_at,
+        seconds=recording.seconds,
+        broken=None if recording.ended == "complete" else _BROKEN[recording.ended],
+        reason=recording.reason,
+        given_up=recording.ended == "client_left",
     )
 
 
-def _request(raw: str, method: str) -> Request:
-    head, _, body = raw.encode("latin-1").partition(b"\r\n\r\n")
-    lines = head.decode("latin-1").split("\r\n")
-    pairs = (line.partition(": ") for line in lines[1:])
-    return Request(method, lines[0].split(" ")[1], tuple((name, value) for name, _, value in pairs), body)
-
-
-def _chunks(one: Mapping[str, Any]) -> Iterable[Chunk]:
-    body = (one.get("body") or "").encode()
-    times = one.get("sse_times")
-    if not times:
-        return [Chunk(one["seconds"], body)] if body else []
-    frames = body.split(b"\n\n")
-    ended_s = one["seconds"]  # of a stream over HTTP/1.0 only its end was timed
-    pairs = zip(times, frames, strict=False)
-    return [Chunk(ended_s if at_s is None else at_s, frame + b"\n\n") for at_s, frame in pairs]
-
-
-def _identity(request: Request) -> Any:
-    headers = {name.lower(): value for name, value in request.headers}
-    kept = tuple(headers.get(name, "") for name in _KEY_HEADERS)
-    return request.method, request.path, kept, _body_identity(request.body)
-
-
-def _body_identity(body: bytes) -> Any:
-    try:
-        return json.dumps(json.loads(body), sort_keys=True)
-    except ValueError:
-        return body
+def _question(request: Request) -> Question:
+    return Question(RecordedRequest(request.method, request.path, request.headers, request.body))

@@ -68,6 +68,7 @@ NOT_WORKFLOW = refusal(400, "not_workflow_app", "Please check if your app mode m
 UNPUBLISHED = invalid("Workflow not published")
 NO_METHOD = refusal(405, "method_not_allowed", "The method is not allowed for the requested URL.")
 NO_FILE = refusal(400, "bad_request_key_error", _NOT_UNDERSTOOD)
+BAD_URL = refusal(403, "forbidden", "Invalid request.")
 FILE_TYPE = refusal(415, "unsupported_file_type", "File type not allowed.")
 
 

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contract.asking import ASKING
 from contract.check import Check, Level, Turn
 from contract.exchange import Exchange
 from contract.failures import ContractBroken, NotApplicable, NotRun
@@ -88,10 +89,11 @@ def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
         for turn in Turn:
-            of_turn = (check for check in checks if check.turn is turn)
-            waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in of_turn]
-            for future in as_completed(waiting):
-                yield future.result()
+            of_turn = [check for check in checks if check.turn is turn]
+            for together in [[check] for check in of_turn] if turn is Turn.CLOCK else [of_turn]:
+                waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in together]
+                for future in as_completed(waiting):
+                    yield future.result()
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -102,6 +104,14 @@ def _complete(checks: Sequence[Check], results: dict[str, Result], reason: str) 
 
 def judge(check: Check, target: Target) -> Result:
     """One check's result; nothing it raises gets out."""
+    before = ASKING.set(check.name)
+    try:
+        return _judged(check, target)
+    finally:
+        ASKING.reset(before)
+
+
+def _judged(check: Check, target: Target) -> Result:
     began = time.monotonic()
     try:
         for power in check.needs:

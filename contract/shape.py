@@ -100,3 +100,8 @@ def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
         value = list(value.values())
     for part in value if isinstance(value, list) else ():
         yield from files_within(part)
+
+
+def has_files_of_0_6(value: Any) -> bool:
+    """Whether the first file object within ``value`` is marked as 0.6 does it (``__variant``, FACTS 9.1)."""
+    return "__variant" in next(files_within(value), {})

@@ -11,13 +11,16 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from contract.check import Power
 from contract.exchange import Exchange, Request
 from contract.failures import NotApplicable, NotRun
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
+
+if TYPE_CHECKING:
+    from contract.admin import AdminClock
 
 RUN_PATH = "/v1/workflows/run"
 PROMPT = "一个胸有成竹的男人"
@@ -39,7 +42,10 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a key."""
+    """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a key.
+
+    ``secrets`` are those of what is lent, for whoever must not write them.
+    """
 
     api_key: str
     secret: str | None = None
@@ -48,6 +54,12 @@ class Lent:
     free_runs: bool = False
     max_runs: int | None = DEFAULT_MAX_RUNS
     seed: int = 0
+    clock: AdminClock | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        token = self.clock.token if self.clock is not None else None
+        return [secret for secret in (self.secret, token) if secret]
 
 
 _APP_POWERS = {
@@ -161,16 +173,15 @@ class Target:
     def _lends(self, power: Power) -> bool:
         if power in _APP_POWERS:
             return _APP_POWERS[power] in self.lent.app_keys
-        match power:
-            case Power.SECRET:
-                return self.lent.secret is not None
-            case Power.ALL_MODELS:
-                return self.lent.all_models
-            case Power.FREE_RUNS:
-                return self.lent.free_runs
-            case Power.FINITE_SPEED:
-                return self._is_slow()
-        return False
+        if power is Power.FINITE_SPEED:
+            return self._is_slow()
+        lent = {
+            Power.SECRET: self.lent.secret is not None,
+            Power.ALL_MODELS: self.lent.all_models,
+            Power.FREE_RUNS: self.lent.free_runs,
+            Power.CLOCK: self.lent.clock is not None,
+        }
+        return lent[power]
 
     def _is_slow(self) -> bool:
         from contract.evidence import stream
@@ -180,6 +191,12 @@ class Target:
     def app_key(self, power: Power) -> str:
         """The key that ``power`` stands for."""
         return self.lent.app_keys[_APP_POWERS[power]]
+
+    @property
+    def clock(self) -> AdminClock:
+        """The host's clock, for checks that need ``Power.CLOCK``."""
+        assert self.lent.clock is not None
+        return self.lent.clock
 
 
 LEFT_OUT: Any = object()

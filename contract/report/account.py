@@ -243,7 +243,7 @@ def accountant(target: Target) -> Accountant:
     """One that keeps to itself what ``target`` lends, and the signatures it was asked with."""
     lent = target.lent
     signed = signed_parts(exchange.request.path for exchange in target.exchanges)
-    secrets = [lent.api_key, lent.secret or "", *lent.app_keys.values(), *signed]
+    secrets = [lent.api_key, *lent.secrets, *lent.app_keys.values(), *signed]
     return Accountant(Redactor(secrets), verdicts())
 
 
@@ -254,6 +254,11 @@ def area_of(check: Check) -> str:
 
 def level_names() -> list[str]:
     return [level.name.lower() for level in Level]
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 check``, ``2 checks``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from contract.report.account import Account, Row, Status, level_names
 
 
-def html(account: Account) -> str:
-    """The account as an HTML page. Everything in it is escaped, whoever wrote it."""
+def template(name: str) -> Template:
+    """A page of this package, in which everything is escaped."""
     environment = Environment(
         loader=PackageLoader("contract.report", "."),
         autoescape=True,
@@ -19,9 +19,14 @@ def html(account: Account) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template(name)
+
+
+def html(account: Account) -> str:
+    """The account as an HTML page. Everything in it is escaped, whoever wrote it."""
     judged = [row for row in account.failures if row.status is not Status.NOT_RUN]
     not_run = _by_reason(account.of(Status.NOT_RUN))
-    return environment.get_template("page.html").render(
+    return template("page.html").render(
         account=account,
         Status=Status,
         statuses=[status for status in reversed(Status) if account.counted(status) or status is Status.HELD],

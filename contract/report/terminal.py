@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from contract.report.account import Account, Row, ShownExchange, Status, level_names
+from contract.report.account import Account, Row, ShownExchange, Status, counted, level_names
 from contract.runner import Outcome, Result
 
 _MARKS = {
@@ -38,7 +38,7 @@ class TerminalReport:
     def begin(self, host: str, checks: int, pictures: int, generated: bool = False) -> None:
         """Say what is going to happen, and what it will cost."""
         free = ", and generated runs besides (--free-runs)" if generated else ""
-        self._say(f"{host}: {_count(checks, 'check')}, will cost at most {_count(pictures, 'picture')}{free}")
+        self._say(f"{host}: {counted(checks, 'check')}, will cost at most {counted(pictures, 'picture')}{free}")
 
     @contextmanager
     def progress(self, checks: int) -> Iterator[_Listener]:
@@ -103,7 +103,7 @@ class TerminalReport:
         for row in rows:
             reasons.setdefault(row.reason, []).append(row.name)
         for reason, names in reasons.items():
-            self._say(f"\n  ? {_count(len(names), 'check')} not run: {reason}", "yellow")
+            self._say(f"\n  ? {counted(len(names), 'check')} not run: {reason}", "yellow")
             self._say(f"{_INDENT}{', '.join(names)}", "dim")
 
     def _fact(self, name: str, text: str) -> None:
@@ -130,7 +130,7 @@ class TerminalReport:
             counts = (account.counted(status, level) for status in statuses)
             self._say(f"  {level:<10}" + "".join(f"{count or '-':>16}" for count in counts))
         self._say("  all       " + "".join(f"{account.counted(status):>16}" for status in statuses), "bold")
-        cost = f"It cost {_count(account.pictures, 'picture')} and {account.seconds:.1f} s."
+        cost = f"It cost {counted(account.pictures, 'picture')} and {account.seconds:.1f} s."
         self._say(f"\n{account.headline} {cost}", "bold green" if account.holds else "bold red")
 
     def _say(self, text: str, style: str = "") -> None:
@@ -149,10 +149,6 @@ class _Listener:
         self._broken += result.outcome in (Outcome.BROKEN, Outcome.ERROR)
         told = f"judging, {self._broken} broken" if self._broken else "judging"
         self._bar.update(self._task, advance=1, description=told)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _one_line(text: str) -> str:

@@ -18,7 +18,8 @@ def judge(arguments: list[str]) -> tuple[int, list[str]]:
     with tempfile.TemporaryDirectory() as folder, running_server(*fake_options()) as server:
         report = Path(folder) / "report.json"
         command = [sys.executable, "-m", "contract", "run", "--base-url", server.url, "--api-key", server.api_key]
-        command += ["--secret-key", SECRET, *apps, "--all-models", "--free-runs", "--json", str(report), *arguments]
+        command += ["--secret-key", SECRET, *apps, "--all-models", "--free-runs", "--admin-url", server.url]
+        command += ["--json", str(report), *arguments]
         code = subprocess.run(command, check=False).returncode
         checks = json.loads(report.read_text())["checks"] if report.exists() else []
     return code, [check["name"] for check in checks if check["status"] == "not applicable"]

@@ -61,7 +61,7 @@ pytestmark = pytest.mark.server
 
 assert contract.checks
 
-RECORDING = ROOT / "recordings" / "dify-0.6.4" / "exchanges.jsonl"
+RECORDING = ROOT / "recordings" / "dify-0.6.4"
 AREAS = ("answers", "framing", "events", "streamed_files", "arrival", "files", "pictures")
 OURS = {name: check for name, check in CHECKS.items() if check.judge.__module__.rpartition(".")[2] in AREAS}
 NO_SPEED = {name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs}
@@ -331,6 +331,7 @@ BROKEN: dict[str, list[Break]] = {
     "error_is_null_exactly_when_succeeded": [data(error=""), data(status="failed", error=None)],
     "outputs_are_null_unless_succeeded": [data(outputs=[]), data(status="failed", error="for no reason")],
     "elapsed_time_is_a_duration": [data(elapsed_time="18.6"), data(elapsed_time=True), data(elapsed_time=-1.0)],
+    "elapsed_time_is_written_with_a_point": [data(elapsed_time=19), data(elapsed_time="18.6")],
     "total_tokens_is_a_whole_number": [data(total_tokens=1.5), data(total_tokens=True), data(total_tokens=-1)],
     "total_steps_is_a_whole_number": [data(total_steps=0), data(total_steps="5")],
     "created_at_is_in_unix_seconds": [data(created_at="2024-04-24"), data(created_at=1713938954000)],
@@ -446,6 +447,10 @@ BROKEN: dict[str, list[Break]] = {
     "workflow_id_is_the_same_in_both_modes": [
         event("workflow_started", workflow_id=OTHER_ID),
         data(workflow_id=OTHER_ID),
+    ],
+    "elapsed_times_of_a_stream_are_written_with_a_point": [
+        event("workflow_finished", elapsed_time=19),
+        event("node_finished", "llm", elapsed_time=1),
     ],
     "sequence_number_is_counted_from_one": [
         event("workflow_started", sequence_number=0),

@@ -10,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 
-import contract.cli
-from contract.check import CHECKS, Check, Level
-from contract.cli import exit_code
+from contract.check import CHECKS, Check, Level, Turn
+from contract.cli import exit_code, judging
 from tests.contract import samples
 from tests.contract.hosts import answer, host, refused_address, saying
 from tests.contract.samples import KEY
@@ -41,7 +41,7 @@ def good_host() -> Iterator[str]:
 
 
 def judge_by(monkeypatch: pytest.MonkeyPatch, checks: Mapping[str, Check]) -> None:
-    monkeypatch.setattr(contract.cli, "_checks", lambda: checks)
+    monkeypatch.setattr(judging, "all_checks", lambda: checks)
 
 
 def run(url: str, *arguments: str) -> int:
@@ -100,8 +100,8 @@ def test_not_run_is_1(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_fail_fast_leaves_the_rest(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    listed = [samples.check(samples.check_stumbles), *samples.HOLDING.values()]
-    judge_by(monkeypatch, samples.checks(*listed))
+    stumbles = replace(samples.check(samples.check_stumbles), turn=Turn.REFUSALS)  # before those of the next turn
+    judge_by(monkeypatch, samples.checks(stumbles, *samples.HOLDING.values()))
     assert run(good_host, "--fail-fast") == 1
     assert "an earlier check failed (--fail-fast)" in capsys.readouterr().out
 
@@ -156,7 +156,7 @@ def test_bad_arguments_are_2_before_anything_is_asked(
 
 
 def test_unknown_check_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    name = next(iter(CHECKS or contract.cli._checks()))
+    name = next(iter(CHECKS or judging.all_checks()))
     assert run("http://127.0.0.1:9", "--only", name[:-1]) == 2
     assert f"did you mean '{name}'?" in capsys.readouterr().err
 
@@ -183,7 +183,7 @@ def test_own_trouble_is_one_line(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge_by(monkeypatch, samples.HOLDING)
-    monkeypatch.setattr(contract.cli, "cost", lambda *_: 1 / 0)
+    monkeypatch.setattr(judging, "cost", lambda *_: 1 / 0)
     assert run(good_host) == 2
     assert capsys.readouterr().err == "Error: contract stumbled: ZeroDivisionError: division by zero\n"
 

@@ -10,16 +10,26 @@ import sys
 import click
 import pytest
 
-from contract.cli import exit_code, run
+from contract.cli import exit_code
+from contract.cli.diff_command import diff
+from contract.cli.drift_command import drift
+from contract.cli.record_command import record
+from contract.cli.run_command import run
 from tests.serving import ROOT, running_server
 
 pytestmark = pytest.mark.server
 
 PAGE = (ROOT / "docs/contract.md").read_text()
-OPTIONS = [parameter for parameter in run.params if isinstance(parameter, click.Option)]
+COMMANDS = (run, record, diff, drift)
+OPTIONS = {
+    parameter.opts[0]: parameter
+    for command in COMMANDS
+    for parameter in command.params
+    if isinstance(parameter, click.Option)
+}
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(option.opts[0]))
+@pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
 def test_every_option_is_told(option: click.Option) -> None:
     assert re.search(rf"`{option.opts[0]}\b", PAGE)
 

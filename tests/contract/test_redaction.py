@@ -10,8 +10,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-import contract.cli
-from contract.cli import exit_code
+from contract.cli import exit_code, judging
 from contract.failures import expect_equal
 from contract.redact import REDACTED, Redactor
 from contract.target import Target
@@ -102,7 +101,7 @@ def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
 ) -> None:
     """It puts all it was sent and all it knows into status lines, headers, JSON, streams, pictures and pages."""
     checks = {**samples.EVERY_END, **samples.checks(samples.check(echo_in_a_stream), samples.check(echo_in_a_picture))}
-    monkeypatch.setattr(contract.cli, "_checks", lambda: checks)
+    monkeypatch.setattr(judging, "all_checks", lambda: checks)
     paths = {name: tmp_path / name for name in ("junit", "json", "html")}
     reports = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     lent = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import contract.checks
+from contract.admin import AdminClock
 from contract.check import CHECKS, Check
 from contract.http import HttpTransport
 from contract.offline import OfflineResult, judge_recordings, lent_by, load_keys
@@ -38,8 +39,8 @@ def offline() -> list[OfflineResult]:
     return judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), CHECKS.values())
 
 
-def lend_everything(api_key: str) -> Lent:
-    return Lent(api_key, SECRET, APP_KEYS, all_models=True, free_runs=True, max_runs=None)
+def lend_everything(api_key: str, clock: AdminClock | None = None) -> Lent:
+    return Lent(api_key, SECRET, APP_KEYS, all_models=True, free_runs=True, max_runs=None, clock=clock)
 
 
 def fake_options() -> list[str]:
@@ -51,8 +52,9 @@ def fake_options() -> list[str]:
 def on_the_fake(checks: Iterable[Check]) -> set[str]:
     """The names of those ``checks`` that hold on the fake."""
     with running_server(*fake_options()) as server:
-        transport = HttpTransport(server.url)
-        results = run_checks(Target(transport, lend_everything(server.api_key)), list(checks))
+        transport, clock = HttpTransport(server.url), AdminClock(server.url)
+        results = run_checks(Target(transport, lend_everything(server.api_key, clock)), list(checks))
+        clock.close()
         transport.close()
     return {result.check.name for result in results if result.outcome is Outcome.HELD}
 
@@ -65,7 +67,7 @@ def seen_offline(result: OfflineResult, sent_at: Mapping[str, float]) -> Seen:
 
 def seen() -> dict[str, Seen]:
     """The verdict on every check that holds somewhere."""
-    sent_at = {name: exchange.sent_at for name, exchange in load_exchanges(RECORDING / "exchanges.jsonl")}
+    sent_at = {name: exchange.sent_at for name, exchange in load_exchanges(RECORDING)}
     found = {
         one.result.check.name: seen_offline(one, sent_at)
         for one in offline()

@@ -1,0 +1,163 @@
+"""A whole comparison: both sides, what differs between them, and what could not be compared."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from contract.check import Check
+from contract.diff import answers
+from contract.diff.asked_again import asked_again
+from contract.diff.difference import NOTES, Difference, Group, Ignored, grouped, without
+from contract.diff.recorded_twice import recorded_twice
+from contract.diff.sides import Compared, Folder, Host, NotCompared, Pair
+from contract.diff.timing import DEFAULT_FACTOR
+from contract.http import HttpTransport
+from contract.preflight import knock
+from contract.record import Recorder, keys_of
+from contract.redact import Redactor
+from contract.report.account import counted, printable
+from contract.runner import run_checks
+from contract.target import Lent, Target
+from wire.recording.exchange import MAIN, Recording
+
+Side: TypeAlias = Host | Folder
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """What counts: rules for what does not, from which factor on times differ, and whether that is drift."""
+
+    ignored: Sequence[Ignored] = ()
+    factor: float = DEFAULT_FACTOR
+    strict_timing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What came of it. ``requests`` were compared, ``differing`` names those that differ in what counts;
+    ``not_compared`` has the names of the others by their reasons."""
+
+    a: str
+    b: str
+    began: datetime.datetime
+    seconds: float
+    requests: int
+    differing: tuple[str, ...]
+    groups: tuple[Group, ...]
+    not_compared: dict[str, list[str]]
+    strict_timing: bool = False
+
+    @property
+    def drift(self) -> list[Group]:
+        return [group for group in self.groups if self.strict_timing or not group.is_note]
+
+    @property
+    def notes(self) -> list[Group]:
+        return [group for group in self.groups if group.is_note and not self.strict_timing]
+
+    @property
+    def exit_code(self) -> int:
+        if not self.requests:
+            return 2
+        return 1 if self.drift else 0
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one sentence."""
+        if not self.requests:
+            return "Nothing could be compared."
+        if not self.drift:
+            return "No drift."
+        return f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests."
+
+
+def compare(
+    a: Side, b: Side, how: How, checks: Sequence[Check] = (), on_pair: Callable[[], None] = lambda: None
+) -> Comparison:
+    """Compare two sides. Between two hosts the requests of ``checks`` are sent; ``on_pair`` hears of each request.
+
+    Raises ``CouldNotRunError`` for a host that cannot be asked.
+    """
+    began, started = datetime.datetime.now(datetime.UTC), time.monotonic()
+    found: list[Difference] = []
+    reasons: dict[str, list[str]] = {}
+    requests = 0
+    for one in _compared(a, b, checks):
+        on_pair()
+        if isinstance(one, NotCompared):
+            reasons.setdefault(one.reason, []).append(one.name)
+        else:
+            requests += 1
+            found += without(answers.differences(one.name, one.a, one.b, how.factor), how.ignored)
+    clean = _Cleaner(a, b)
+    differing = dict.fromkeys(one.request for one in found if how.strict_timing or one.kind not in NOTES)
+    return Comparison(
+        a=str(a),
+        b=str(b),
+        began=began,
+        seconds=time.monotonic() - started,
+        requests=requests,
+        differing=tuple(differing),
+        groups=tuple(grouped(map(clean.difference, found))),
+        not_compared={clean.text(reason): names for reason, names in reasons.items()},
+        strict_timing=how.strict_timing,
+    )
+
+
+def _compared(a: Side, b: Side, checks: Sequence[Check]) -> Compared:
+    if isinstance(a, Folder) and isinstance(b, Folder):
+        return recorded_twice(a.recordings, b.recordings)
+    if isinstance(a, Folder) and isinstance(b, Host):
+        return asked_again(a.recordings, _opened(b))
+    if isinstance(a, Host) and isinstance(b, Folder):
+        return _turned(asked_again(b.recordings, _opened(a)))
+    assert isinstance(a, Host)
+    assert isinstance(b, Host)
+    _opened(b)  # before the first has been asked in vain
+    return asked_again(record(_opened(a), checks), b)
+
+
+def _opened(host: Host) -> Host:
+    """``host``, which takes our key. Raises ``CouldNotRunError``."""
+    transport = HttpTransport(host.url, host.timeout_s)
+    try:
+        knock(Target(transport, Lent(host.keys[MAIN])))
+    finally:
+        transport.close()
+    return host
+
+
+def record(host: Host, checks: Sequence[Check]) -> list[Recording]:
+    """What ``host`` answers to the requests of ``checks``; kept in memory, secrets and all."""
+    recordings: list[Recording] = []
+    others = {label: key for label, key in host.keys.items() if label != MAIN}
+    lent = Lent(host.keys[MAIN], host.secret, others, max_runs=host.max_runs)
+    transport = HttpTransport(host.url, host.timeout_s)
+    try:
+        recorder = Recorder(transport, host.url, keys_of(lent)).into(recordings.append)
+        run_checks(Target(recorder, lent), checks)
+    finally:
+        transport.close()
+    return recordings
+
+
+def _turned(compared: Compared) -> Compared:
+    for one in compared:
+        yield one if isinstance(one, NotCompared) else Pair(one.name, one.b, one.a)
+
+
+class _Cleaner:
+    """Keeps what both sides lent out of everything that is told."""
+
+    def __init__(self, a: Side, b: Side) -> None:
+        self._redactor = Redactor(secret for side in (a, b) if isinstance(side, Host) for secret in side.secrets)
+
+    def text(self, text: str) -> str:
+        return printable(self._redactor.text(text))
+
+    def difference(self, one: Difference) -> Difference:
+        return replace(one, place=self.text(one.place), a=self.text(one.a), b=self.text(one.b))

@@ -1,0 +1,159 @@
+"""What was found between two hosts: single differences, and groups of them that one change of a host explains."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+KINDS = (
+    "status",
+    "end",
+    "header",
+    "header order",
+    "framing",
+    "keys",
+    "key order",
+    "type",
+    "length",
+    "value",
+    "identity",
+    "text",
+    "style",
+    "events",
+    "frame",
+    "ping",
+    "picture",
+    "timing",
+)
+"""What can differ, the most important first."""
+
+NOTES = frozenset({"timing"})
+"""Kinds that depend on the day: told, and no drift unless somebody says so."""
+
+ABSENT = "-"
+"""What stands for a part that one of the two does not have."""
+
+EVERY_EVENT = "every event"
+"""What stands in a place for the name of any event."""
+
+_MOST_FORMS = 3
+_MOST_EXAMPLES = 5
+_EVENT = re.compile(r"[a-z_]+_(?:started|finished)(?: \([^)]*\))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One place in which the answers to ``request`` differ: what ``a`` has there, and what ``b``.
+
+    ``form`` is what differences of one cause have in common; both values where it is empty.
+    """
+
+    request: str
+    kind: str
+    place: str
+    a: str
+    b: str
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The differences of one cause: of how many requests (``count``), and some of them by name.
+
+    ``forms`` says how many pairs of values there are; ``a`` and ``b`` are the first.
+    """
+
+    kind: str
+    place: str
+    a: str
+    b: str
+    count: int
+    examples: tuple[str, ...]
+    forms: int = 1
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What stays the same from one comparison to the next."""
+        several = self.forms > 1 or self.kind in NOTES
+        return (self.kind, self.place) if several else (self.kind, self.place, self.a, self.b)
+
+    @property
+    def is_note(self) -> bool:
+        return self.kind in NOTES
+
+
+class RuleError(ValueError):
+    """A rule that cannot be used; as text, what is wrong with it and how to write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Differences of no interest: of a kind, at the places that a glob fits."""
+
+    kind: str
+    place: str
+
+    def fits(self, difference: Difference) -> bool:
+        same_place = difference.place == self.place or fnmatchcase(difference.place, self.place)
+        return same_place and self.kind in ("*", difference.kind)
+
+
+def parse_ignored(text: str) -> Ignored:
+    """The rule in ``text``: ``KIND``, ``KIND:PLACE`` or ``*:PLACE``, the place a glob. Raises ``RuleError``."""
+    kind, colon, place = text.partition(":")
+    if kind not in (*KINDS, "*"):
+        close = difflib.get_close_matches(kind, KINDS, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(KINDS)}, or *"
+        raise RuleError(f"{kind!r} is no kind of difference; {hint}")
+    if colon and not place:
+        raise RuleError(f"{text!r} names no place; write one after the colon, such as {kind}:body.data.*")
+    if kind == "*" and not place:
+        raise RuleError("'*' alone would leave nothing to compare; write *:PLACE")
+    return Ignored(kind, place.replace(EVERY_EVENT, "*") or "*")
+
+
+def without(differences: Iterable[Difference], ignored: Sequence[Ignored]) -> list[Difference]:
+    return [one for one in differences if not any(rule.fits(one) for rule in ignored)]
+
+
+def grouped(differences: Iterable[Difference]) -> list[Group]:
+    """``differences`` by their cause, the most important kinds and the most frequent ones first."""
+    forms: dict[tuple[str, str], dict[str, list[Difference]]] = {}
+    for one in differences:
+        by_form = forms.setdefault((one.kind, one.place), {})
+        by_form.setdefault(one.form or f"{one.a}\0{one.b}", []).append(one)
+    groups = _everywhere([group for by_form in forms.values() for group in _groups(list(by_form.values()))])
+    return sorted(groups, key=lambda group: (KINDS.index(group.kind), -group.count, group.place))
+
+
+def _everywhere(groups: list[Group]) -> list[Group]:
+    """One group for what many events of a stream have in common."""
+    alike: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        event = _EVENT.match(group.place)
+        rest = group.place[event.end() :] if event else group.place
+        key = (group.kind, rest, group.a, group.b, str(group.forms), "" if event else group.place)
+        alike.setdefault(key, []).append(group)
+    return [one for key, same in alike.items() for one in _merged(key[1], same)]
+
+
+def _merged(rest: str, same: list[Group]) -> list[Group]:
+    if len(same) < _MOST_FORMS:
+        return same
+    most = max(same, key=lambda group: group.count)
+    return [replace(most, place=f"{EVERY_EVENT}{rest}")]
+
+
+def _groups(forms: list[list[Difference]]) -> list[Group]:
+    if len(forms) > _MOST_FORMS:
+        return [_group([one for form in forms for one in form], len(forms))]
+    return [_group(form) for form in forms]
+
+
+def _group(differences: list[Difference], forms: int = 1) -> Group:
+    first = differences[0]
+    requests = tuple(dict.fromkeys(one.request for one in differences))
+    return Group(first.kind, first.place, first.a, first.b, len(requests), requests[:_MOST_EXAMPLES], forms)

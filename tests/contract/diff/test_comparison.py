@@ -1,0 +1,332 @@
+"""Whole comparisons: hosts and folders in every order, broken hosts by their own difference, the recorded host."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import contract.checks  # noqa: F401  # fills CHECKS
+from contract.check import CHECKS
+from contract.cli import exit_code
+from contract.diff.comparison import Comparison, How, compare, record
+from contract.diff.sides import Folder, Host
+from fake_server.settings import DEFAULT_API_KEY
+from tests.contract.hosts import answer, host, refused_address, saying
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.serving import APP_KEYS, SECRET, serving, untouched
+from tests.recorded import KEYS, SECRET_KEY, app_arguments, not_compared, outages
+from tests.serving import running_server
+from wire.recording.exchange import Recording
+from wire.recording.folder import RecordingWriter, read_folder
+from wire.recording.redact import RecordingRedactor
+
+pytestmark = pytest.mark.server
+
+QUICK = [check for check in CHECKS.values() if not check.slow]
+LABELS = {DEFAULT_API_KEY: "main"} | {key: kind for kind, key in APP_KEYS.items()}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("CONTRACT_")]:
+        monkeypatch.delenv(name)
+
+
+def lending(url: str, max_runs: int | None = 6, secret: str | None = SECRET) -> Host:
+    return Host(url, {"main": DEFAULT_API_KEY, **APP_KEYS}, secret, max_runs)
+
+
+@pytest.fixture(scope="module")
+def good() -> Iterator[str]:
+    with serving(untouched) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def recordings(good: str) -> list[Recording]:
+    """What the fake answers to the checks' requests."""
+    return record(lending(good), QUICK)
+
+
+@pytest.fixture(scope="module")
+def folder(recordings: list[Recording], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, written without secrets."""
+    path = tmp_path_factory.mktemp("recordings")
+    with RecordingWriter(path, RecordingRedactor(LABELS, secrets=[SECRET])) as writer:
+        for recording in recordings:
+            writer.write(recording)
+    return path
+
+
+def drift(comparison: Comparison) -> list[tuple[str, str, str, str]]:
+    return [(group.kind, group.place, group.a, group.b) for group in comparison.drift]
+
+
+# The fake against itself ----------------------------------------------------------------------------------------------
+
+
+def test_folder_and_host_show_none(folder: Path, good: str) -> None:
+    """Keys, files and tasks of the redacted recordings are found again; nothing is left out."""
+    found = compare(Folder(folder, read_folder(folder)), lending(good), How())
+    assert drift(found) == []
+    assert found.not_compared == {}
+    assert found.requests > 150
+    assert found.exit_code == 0
+
+
+def test_host_and_folder_are_the_same_turned_round(folder: Path) -> None:
+    broken = MUTANTS["blocking_error_empty_text"]
+    with serving(broken.wrap) as url:
+        found = compare(lending(url), Folder(folder, read_folder(folder)), How())
+    assert drift(found) == [("type", "body.data.error", "text", "null")]
+
+
+def test_two_hosts_show_none(good: str) -> None:
+    with serving(untouched) as url:
+        found = compare(lending(good), lending(url), How(), QUICK)
+    assert drift(found) == []
+    assert found.not_compared == {}
+
+
+def test_two_folders_show_none(folder: Path, good: str, tmp_path: Path) -> None:
+    """Each with pseudonyms of its own."""
+    with RecordingWriter(tmp_path, RecordingRedactor(LABELS, secrets=[SECRET])) as writer:
+        for recording in record(lending(good), QUICK):
+            writer.write(recording)
+    found = compare(Folder(folder, read_folder(folder)), Folder(tmp_path, read_folder(tmp_path)), How())
+    assert drift(found) == []
+    left = {name for names in found.not_compared.values() for name in names}
+    assert left <= {"sign_in_the_other_alphabet_is_403"}, "which URL it takes depends on a signature's letters"
+
+
+@pytest.fixture(scope="module")
+def slow() -> Iterator[str]:
+    with serving(untouched, 10.0) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def stopped(slow: str) -> list[Recording]:
+    """A stream that was stopped by its user, and before that in vain by somebody else."""
+    checks = [check for check in QUICK if check.name == "stopped_run_ends_as_stopped"]
+    asked = record(lending(slow), checks)
+    return [one for one in asked if b'"status": "stopped"' in one.body or one.request.path.endswith("/stop")]
+
+
+def test_stopped_stream_is_stopped_again(folder: Path, stopped: list[Recording], slow: str) -> None:
+    """The calls are made when as much time has passed as then."""
+    found = compare(Folder(folder, stopped), lending(slow), How())
+    assert found.requests == len(stopped) == 3
+    assert drift(found) == []
+    assert found.not_compared == {}
+
+
+def test_run_that_is_over_too_soon_cannot_be_stopped(folder: Path, stopped: list[Recording], good: str) -> None:
+    """Then it is not compared either, and that is no drift."""
+    found = compare(Folder(folder, stopped), lending(good), How())
+    run = next(one.name for one in stopped if not one.request.path.endswith("/stop"))
+    assert run in found.not_compared["the run was over before it could be stopped"]
+    assert drift(found) == []
+
+
+# Broken hosts ---------------------------------------------------------------------------------------------------------
+
+DRIFT: dict[str, list[tuple[str, str, str, str]]] = {
+    "blocking_status_201": [("status", "POST /v1/workflows/run", "200", "201")],
+    "blocking_task_id_camel_case": [("keys", "body", "task_id", "taskId")],
+    "blocking_error_empty_text": [("type", "body.data.error", "null", "text")],
+    "blocking_elapsed_zero": [
+        ("value", "body.data.elapsed_time", "a number of seconds above 0", "a number of seconds of 0")
+    ],
+    "blocking_json_compact": [("style", "body", "a blank after comma and colon", "no blanks")],
+    "refusals_without_newline": [("style", "body", r"ends with '\n'", "ends with ''")],
+    "refusal_prompt_missing_text_changed": [("value", "body.message", "'prompt is required in input form'", "'Bad.'")],
+    "files_two": [("length", "body.data.outputs.files", "1", "2")],
+    "node_never_finishes": [("events", "after node_started (llm)", "node_finished (llm)", "-")],
+    "event_keys_reordered": [
+        ("key order", "every event", "event, workflow_run_id, task_id, data", "data, task_id, workflow_run_id, event")
+    ],
+    "execution_ids_all_the_same": [
+        ("identity", "every event.data.id", "another uuid", "the uuid of node_started (start).data.id")
+    ],
+    "stream_crlf": [("frame", "end of a frame", r"\n\n", r"\r\n\r\n")],
+    "stream_tells_its_length": [("framing", "text/event-stream", "chunked", "Content-Length")],
+    "ping_as_comment": [("ping", "stream", "event: ping", ": ping")],
+    "picture_one_pixel": [("picture", "body", "PNG 512x512, 4 bits, colour type 3", "PNG 1x1, 8 bits, colour type 2")],
+    "picture_may_be_cached": [("header", "cache-control", "-", "max-age=86400")],
+}
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_broken_host_shows_exactly_its_drift(name: str, folder: Path, recordings: list[Recording]) -> None:
+    """One change of the host is one line, however many answers it is in."""
+    with serving(MUTANTS[name].wrap) as url:
+        found = compare(Folder(folder, recordings), lending(url), How())
+    assert drift(found) == DRIFT[name]
+    assert found.exit_code == 1
+
+
+def test_cut_pictures_are_drift_of_one_kind(folder: Path, recordings: list[Recording]) -> None:
+    with serving(MUTANTS["picture_cut_off"].wrap) as url:
+        found = compare(Folder(folder, recordings), lending(url), How())
+    assert {group.kind for group in found.drift} == {"end"}
+
+
+# The recorded host ----------------------------------------------------------------------------------------------------
+
+
+def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
+    """All but what was recorded in an outage, and what nobody can repeat (recordings/not-compared.yml)."""
+    excused = {entry["name"] for entry in not_compared()} | set(outages())
+    recorded = Path(__file__).parents[3] / "recordings/dify-0.6.4"
+    options = ("--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments())
+    with running_server(*options) as server:
+        there = Host(server.url, dict(KEYS), SECRET_KEY)
+        found = compare(Folder(recorded, read_folder(recorded)), there, How())
+    assert set(found.differing) <= excused
+    assert found.requests >= 340
+    left = {name for names in found.not_compared.values() for name in names}
+    assert left <= {"body_16M", "deep_json", "upload_11M", "upload_16M", "g_nomax_long"} | excused | {
+        "stop_during_stream_call"
+    }
+
+
+# What cannot be repeated ----------------------------------------------------------------------------------------------
+
+
+def test_budget_is_kept_and_told(folder: Path, recordings: list[Recording], good: str) -> None:
+    found = compare(Folder(folder, recordings), lending(good, max_runs=1), How())
+    assert drift(found) == []
+    reasons = list(found.not_compared)
+    assert "the budget of 1 accepted runs is spent (--max-runs)" in reasons
+    assert "the answer that told its URL is not among the recordings" in reasons
+
+
+def test_refusals_do_not_wait_for_a_budget_that_is_spent(folder: Path, recordings: list[Recording], good: str) -> None:
+    """They cost nothing, wherever they stand among the runs."""
+    found = compare(Folder(folder, recordings), lending(good, max_runs=1), How())
+    left = found.not_compared["the budget of 1 accepted runs is spent (--max-runs)"]
+    statuses = {one.name: one.status for one in recordings}
+    assert {statuses[name] for name in left} == {200}
+
+
+def test_apps_without_a_key_are_told(folder: Path, good: str) -> None:
+    found = compare(Folder(folder, read_folder(folder)), Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6), How())
+    assert "it needs the key of the app 'chat'; lend it as KEY=chat" in found.not_compared
+    assert drift(found) == []
+
+
+def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) -> None:
+    found = compare(Folder(folder, read_folder(folder)), lending(good, secret=None), How())
+    assert "it was signed with the host's SECRET_KEY; lend the other host's" in found.not_compared
+    assert drift(found) == []
+
+
+def test_host_that_dies_is_drift_and_not_asked_for_ever(folder: Path, recordings: list[Recording]) -> None:
+    """It takes the first connection and then none."""
+    with host(saying(answer(b"{}", "400 BAD REQUEST"), b"")) as url:
+        found = compare(Folder(folder, recordings[:40]), Host(url, {"main": "k", **APP_KEYS}, timeout_s=2.0), How())
+    assert found.exit_code == 1
+    assert any("in a row without an answer" in reason for reason in found.not_compared)
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+def diff(*arguments: str | Path) -> int:
+    return exit_code(["diff", *map(str, arguments)])
+
+
+def keys(side: str) -> list[str]:
+    apps = [f"--app{side}={key}={kind}" for kind, key in APP_KEYS.items()]
+    return [f"--api-key{side}={DEFAULT_API_KEY}", f"--secret-key{side}={SECRET}", *apps]
+
+
+def test_command_says_no_drift_with_0(folder: Path, good: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff(folder, good, *keys("-b")) == 0
+    assert "No drift." in capsys.readouterr().out
+
+
+def test_command_says_drift_with_1_and_writes_reports(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, values = tmp_path / "diff.html", tmp_path / "diff.json"
+    with serving(MUTANTS["blocking_task_id_camel_case"].wrap) as url:
+        assert diff(folder, url, *keys("-b"), "--json", values, "--html", page) == 1
+    said = capsys.readouterr().out
+    assert "✗ keys  body" in said
+    assert "a   task_id" in said
+    assert "Drift: 1 difference in 2 of" in said
+    told = json.loads(values.read_text())
+    assert [(one["kind"], one["a"], one["b"]) for one in told["differences"]] == [("keys", "task_id", "taskId")]
+    assert told["drift"] is True
+    assert len(told["requests"]["differing"]) == 2
+    html = page.read_text()
+    assert "<h2>What differs</h2>" in html
+    assert "taskId" in html
+    assert ":root" in html
+    for written in (said, values.read_text(), html):
+        assert DEFAULT_API_KEY not in written
+        assert SECRET not in written
+
+
+def test_command_leaves_out_what_it_is_told(folder: Path) -> None:
+    with serving(MUTANTS["blocking_task_id_camel_case"].wrap) as url:
+        assert diff(folder, url, *keys("-b"), "--ignore", "keys:body") == 0
+        assert diff(folder, url, *keys("-b"), "--ignore", "keys:elsewhere") == 1
+
+
+def test_times_are_drift_only_when_asked(folder: Path, recordings: list[Recording]) -> None:
+    slow = [replace(one, seconds=one.seconds + 2.0) for one in recordings]
+    sides = Folder(folder, recordings), Folder(folder, slow)
+    found = compare(*sides, How())
+    assert found.exit_code == 0
+    assert {group.kind for group in found.notes} == {"timing"}
+    assert found.notes[0].count == len(recordings)
+    assert compare(*sides, How(strict_timing=True)).exit_code == 1
+    assert compare(*sides, How(factor=1e6)).notes == []
+
+
+BAD: dict[str, tuple[tuple[str, ...], str]] = {
+    "no key": (("http://127.0.0.1:9", "http://127.0.0.1:9"), "--api-key-a is missing"),
+    "no address": (("http://u:p@127.0.0.1:9", "x", "--api-key-a", "k"), "have no place in it"),
+    "no folder": (("nowhere", "nowhere"), "cannot be read"),
+    "bad rule": (("http://127.0.0.1:9", "x", "--api-key-a", "k", "--ignore", "hedaer"), "did you mean 'header'?"),
+    "no app": (("x", "http://127.0.0.1:9", "--app-b", "key"), "expected KEY=APP"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "told"), BAD.values(), ids=BAD)
+def test_bad_arguments_are_2(
+    arguments: tuple[str, ...], told: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert diff(*(str(folder) if argument == "x" else argument for argument in arguments)) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_host_that_cannot_be_asked_is_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert diff(folder, refused_address(), "--api-key-b", "k") == 2
+    assert "no connection" in capsys.readouterr().err
+    with host(saying(answer(b'{"message": "Access token is invalid"}', "401 UNAUTHORIZED"))) as url:
+        assert diff(folder, url, "--api-key-b", "k") == 2
+    assert "refuses the API key" in capsys.readouterr().err
+
+
+def test_nothing_in_common_is_2(folder: Path, recordings: list[Recording], tmp_path: Path) -> None:
+    other = next(one for one in recordings if one.request.path == "/v1/")
+    with RecordingWriter(tmp_path / "a") as writer:
+        writer.write(other)
+    with RecordingWriter(tmp_path / "b") as writer:
+        writer.write(recordings[0])
+    assert diff(tmp_path / "a", tmp_path / "b") == 2
+
+
+def test_damaged_recording_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "0001-x.yaml").write_text("format: 1\n")
+    assert diff(tmp_path, tmp_path) == 2
+    assert "0001-x.yaml" in capsys.readouterr().err
