@@ -7,9 +7,10 @@ RUNTIME := $(VENV)/.runtime
 INSTALLED := $(VENV)/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command 'make lock'
+HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real mutants docs bench redocly rhythm fuzz
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench redocly rhythm fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +56,9 @@ contract: install ## every check against the fake at speed 10, with every power 
 
 contract-real: install ## every check against BASE_URL with CONTRACT_API_KEY; says what it costs, and asks
 	@$(BIN)/contract run --base-url "$(BASE_URL)" --confirm $(ARGS)
+
+drift: install ## BASE_URL held against RECORDINGS with CONTRACT_API_KEY, for a nightly job; HISTORY (.drift) tells since when
+	@$(BIN)/contract drift --base-url "$(BASE_URL)" --recordings "$(RECORDINGS)" --history "$(HISTORY)" $(ARGS)
 
 mutants: install ## the fake broken in more than 600 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)

@@ -129,8 +129,8 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
     "auth_token_scheme": (run(f"Authorization: Token {KEYS['main']}", app=None), like("auth_basic")),
     "auth_quotes": (run(f'Authorization: Bearer "{KEYS["main"]}"', app=None), like("auth_unknown")),
     "app_deleted": (run(app="deleted"), like("api_disabled")),
-    "app_status_disabled": (run(app="apidisabled"), like("api_disabled")),
-    "chat_app_key_bad_body": (raw_run(b'{"user": "alg123", "inputs": 5}', app="chatapp"), like("chat_app_key")),
+    "app_status_disabled": (run(app="disabled"), like("api_disabled")),
+    "chat_app_key_bad_body": (raw_run(b'{"user": "alg123", "inputs": 5}', app="chat"), like("chat_app_key")),
     # the body
     "body_utf16": (raw_run(json.dumps(_BODY).encode("utf-16")), _OK),
     "body_escaped": (raw_run(json.dumps(_BODY).encode()), _OK),

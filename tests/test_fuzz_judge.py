@@ -31,7 +31,7 @@ _OUTSIDE = {
 }
 """Answers of the host that the judge has no word for, each with the reason."""
 
-_KINDS = {"main": "workflow", "chatapp": "chat", "apidisabled": "disabled"}
+_KINDS = {"main": "workflow"}
 _JUDGED = [name for name in exchanges() if name not in _OUTSIDE and not name.startswith("direct_")]
 _DOCUMENT = merged_document()
 

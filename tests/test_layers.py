@@ -113,7 +113,8 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("h11", ["fake_server.serving"]),
         ("sse_starlette", ["fake_server.edge.stream"]),
         ("PIL", ["fake_server.images"]),
-        ("click", ["fake_server.cli", "fake_server.serving.run"]),
+        ("click", ["fake_server.cli", "fake_server.serving.run", "fake_server.serving.record"]),
+        ("httpcore", ["fake_server.recorder.upstream"]),
         ("yaml", ["wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),
         ("jsonschema_rs", ["fake_server.journal.warnings"]),
@@ -152,7 +153,7 @@ def test_behaviours_do_not_act_themselves() -> None:
         ("fake_server.admin", ["fake_server.app"]),
         ("fake_server.testing", []),
         ("fake_server.serving", ["fake_server.cli", "fake_server.testing.host"]),
-        ("fake_server.observe", ["fake_server.app"]),
+        ("fake_server.observe", ["fake_server.app", "fake_server.serving.record"]),
     ],
 )
 def test_what_stands_around_the_host_is_unknown_to_it(package: str, known_to: list[str]) -> None:
@@ -169,6 +170,8 @@ def test_only_the_clock_asks_for_the_time() -> None:
         "fake_server.counters",
         "fake_server.journal",
         "fake_server.cli",
+        "fake_server.recorder.upstream",
+        "fake_server.serving.record",
     ]
     asking = offences(["fake_server", "wire"], ["time", "datetime.datetime"], allowed)
     assert asking == ["fake_server.serving.logs imports datetime.datetime"]
@@ -191,7 +194,10 @@ def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
         ("import fake_server.cli", ["PIL", "starlette.testclient", "uvicorn", "yaml", "jsonschema", "httpx"]),
         (
             "from fake_server import Settings, create_app; create_app(Settings())",
-            ["PIL", "httpx", "jsonschema", "jsonschema_rs", "prometheus_client", "hypothesis", "fake_server.admin"],
+            [
+                *("PIL", "httpx", "httpcore", "jsonschema", "jsonschema_rs", "prometheus_client", "hypothesis"),
+                *("wire.recording", "fake_server.admin", "fake_server.replay"),
+            ],
         ),
         (
             "import fake_server.serving.run",

@@ -26,6 +26,7 @@ NEEDED = [
     "wire/data/overlays/dify-0.6.3.yaml",
     "wire/data/overlays/dify-0.6.4.yaml",
     "wire/py.typed",
+    "wire/recording/recording.schema.json",
 ]
 FONT_LIMIT_BYTES = 4 << 20
 

@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.recording.samples import recording
 from tests.serving import Connection, RunningServer, raw_exchange, running_server
 from tests.tools import needed
+from wire.recording.folder import RecordingWriter
 
 pytestmark = pytest.mark.server
 
@@ -134,6 +136,15 @@ def test_banner_shows_address_key_and_the_documents_request() -> None:
     assert server.url in shown
     assert f"Authorization: Bearer {server.api_key}" in shown
     assert "一个胸有成竹的男人" in shown
+
+
+def test_banner_of_a_replay_shows_no_request_that_was_not_recorded(tmp_path: Path) -> None:
+    with RecordingWriter(tmp_path) as writer:
+        writer.write(recording(b"data: {}\n\n"))
+    with running_server("--replay", str(tmp_path)) as server:
+        shown = server.log.read_text()
+    assert f"Answers from the recordings in {tmp_path}; what was not recorded: error." in shown
+    assert "curl" not in shown
 
 
 def test_tls_with_certificate_files(tmp_path: Path) -> None:

@@ -36,6 +36,28 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"api_keys": ("a\n",)}, "api_key", "'a\\n' cannot be sent in a header; use printable ASCII without spaces"),
     ({"api_keys": ("a", "b", "a")}, "api_key", "the same key is given twice"),
     ({"apps": (("a b", "chat"),)}, "api_key", "'a b' cannot be sent in a header; use printable ASCII without spaces"),
+    ({"on_miss": "guess"}, "on_miss", "'guess' is none of error, fake, forward, record"),
+    ({"after_last": "end"}, "after_last", "'end' is none of repeat, miss"),
+    (
+        {"on_miss": "error"},
+        "on_miss",
+        "it says how to replay, and nothing is replayed; name a folder with --replay",
+    ),
+    (
+        {"after_last": "miss"},
+        "after_last",
+        "it says how to replay, and nothing is replayed; name a folder with --replay",
+    ),
+    (
+        {"replay": Path("r"), "on_miss": "forward"},
+        "on_miss",
+        "forward needs a host to ask; name it with --upstream",
+    ),
+    (
+        {"replay": Path("r"), "on_miss": "fake", "upstream": "http://h"},
+        "upstream",
+        "nothing is forwarded to it; add --on-miss forward or record",
+    ),
     ({"secret_key": ""}, "secret_key", "an empty key signs nothing; leave it out to use the default"),
     ({"secret_key": "a\udcff"}, "secret_key", "it is not UTF-8 text; use another key"),
     (
