@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
+from benchmarks.measure import Figure, table
 from tests.recorder.upstreams import post, run_body, running_recorder
 from tests.serving import Connection, running_server
 
@@ -23,24 +24,24 @@ CLIENTS = 10
 Address = tuple[str, int]
 
 
-def main(streams: int) -> int:
-    """Measure and print; 1 where an exchange was lost."""
+def figures(streams: int = STREAMS) -> list[Figure]:
+    """Medians of so many streams, direct and through the recorder. Raises ``SystemExit`` where an exchange was lost."""
     with tempfile.TemporaryDirectory() as folder, running_server("--speed", "instant") as fake:
         direct = (fake.host, fake.port)
         authorization = f"Authorization: Bearer {fake.api_key}\r\n"
         request = post("/v1/workflows/run", run_body(), authorization)
         with running_recorder(fake.url, Path(folder) / "to", "--no-fetch-pictures") as recorder:
             _first_frames_ms([direct, recorder.address], request, 20)
-            _report("one client", *_first_frames_ms([direct, recorder.address], request, streams))
+            found = _figures("one client", *_first_frames_ms([direct, recorder.address], request, streams))
             with ThreadPoolExecutor(CLIENTS) as clients:
                 share = max(1, streams // CLIENTS)
                 measured = list(
                     clients.map(lambda _: _first_frames_ms([direct, recorder.address], request, share), range(CLIENTS))
                 )
-            _report(f"{CLIENTS} clients", *(list(chain(*times)) for times in zip(*measured, strict=True)))
-            code = recorder.end()
-            print(recorder.said().splitlines()[-1])
-    return code
+            found += _figures(f"{CLIENTS} clients", *(list(chain(*times)) for times in zip(*measured, strict=True)))
+            if recorder.end() != 0:
+                raise SystemExit(recorder.said())
+    return found
 
 
 def _first_frames_ms(addresses: list[Address], request: bytes, streams: int) -> list[list[float]]:
@@ -55,14 +56,14 @@ def _first_frames_ms(addresses: list[Address], request: bytes, streams: int) -> 
     return times
 
 
-def _report(who: str, direct: list[float], through: list[float]) -> None:
-    added = statistics.median(through) - statistics.median(direct)
-    ratio = statistics.median(through) / statistics.median(direct)
-    for name, times in (("direct", direct), ("recorder", through)):
-        p99 = statistics.quantiles(times, n=100)[98]
-        print(f"{who:10} {name:9} median {statistics.median(times):7.2f} ms   p99 {p99:7.2f} ms   {len(times)} streams")
-    print(f"{who:10} the recorder adds {added:.2f} ms to the first frame at the median, {ratio:.1f} x direct")
+def _figures(who: str, direct: list[float], through: list[float]) -> list[Figure]:
+    without, with_it = statistics.median(direct), statistics.median(through)
+    return [
+        Figure(f"first frame, {who}: direct", without, "ms"),
+        Figure(f"first frame, {who}: through the recorder", with_it, "ms", with_it / without, against="the direct one"),
+        Figure(f"first frame, {who}: what the recorder adds", with_it - without, "ms"),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else STREAMS))
+    print(table(figures(int(sys.argv[1]) if len(sys.argv) > 1 else STREAMS)))
