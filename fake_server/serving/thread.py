@@ -34,8 +34,9 @@ class ServerThread:
         self._thread.start()
         self._loop.result()
 
-    def stop(self) -> None:
-        """End what still runs and return once the port is free."""
+    def stop(self, at_once: bool = False) -> None:
+        """End what still runs and return once the port is free; ``at_once`` gives open connections no time to end."""
+        self._server.force_exit = at_once
         self.call(self._server.end)
         self._thread.join()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterator
 
 from starlette.types import ASGIApp
@@ -13,7 +12,7 @@ from contract.admin import AdminClock
 from contract.http import HttpTransport
 from contract.target import Lent, Target
 from fake_server.app import create_app
-from fake_server.serving.server import Server, bind
+from fake_server.serving.thread import ServerThread
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.mutants.breaking import Wrap
 from tests.mutants.mutant import Mutant
@@ -21,21 +20,10 @@ from tests.mutants.mutant import Mutant
 SECRET = "sk-mutants"
 APP_KEYS = {kind: f"app-{kind}" for kind in ("chat", "unpublished", "disabled", "deleted")}
 
-_START_S = 10.0
-_END_S = 5.0
-
 
 def untouched(app: ASGIApp) -> ASGIApp:
     """No break at all: the host that must pass."""
     return app
-
-
-class _InThread(Server):
-    """Takes no signals: they belong to whoever runs the tests."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 @contextlib.contextmanager
@@ -51,19 +39,12 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # a broken host breaks, and that is no news
     app = create_app(settings)
     app._app = wrap(app._app)
-    sock = bind(settings)
-    listening = threading.Event()
-    server = _InThread(app, settings, listening.set)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread = ServerThread(app, settings)
     thread.start()
-    assert listening.wait(_START_S), "the server did not start"
     try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
+        yield thread.url
     finally:
-        app.end_runs()
-        server.should_exit = server.force_exit = True
-        thread.join(_END_S)
-        sock.close()
+        thread.stop(at_once=True)
 
 
 @contextlib.contextmanager
