@@ -36,7 +36,6 @@ WHOLE = Kind("a whole number of 0 or more", lambda value: type(value) is int and
 COUNT = Kind("a whole number of 1 or more", lambda value: type(value) is int and value >= 1)
 SECONDS = Kind("a number of seconds, 0 or more", lambda value: _is_number(value) and value >= 0)
 UNIX_S = Kind("a whole number of unix seconds", lambda value: type(value) is int and 1_000_000_000 < value < 1e10)
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 OBJECT = Kind("an object", lambda value: isinstance(value, dict))
 LIST = Kind("an array", lambda value: isinstance(value, list))
 NULL = Kind("null", lambda value: value is None)

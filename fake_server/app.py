@@ -29,6 +29,7 @@ from fake_server.operations.befallen import befall, is_spared
 from fake_server.reset import reset
 from fake_server.scenarios.load import rule_book
 from fake_server.scenarios.rules import Surroundings
+from fake_server.scope import OPERATION
 from fake_server.settings import Settings
 from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation, load_host
@@ -149,7 +150,7 @@ class FakeServer:
         headers = _joined(scope["headers"])
         match self._router.route(scope["method"], scope["path"]):
             case Match(operation, parameters):
-                scope["operation_id"] = operation.operation_id
+                scope[OPERATION] = operation.operation_id
                 call = Call(self.host, operation, parameters, scope, receive, headers)
                 answer = await self._operate(call)
                 if call.effects.pieces:

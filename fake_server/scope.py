@@ -8,3 +8,9 @@ DUE = "due"
 
 BROKEN_OFF = "broken_off"
 """Set where it was not the client that left."""
+
+OPERATION = "operation_id"
+"""The operation of the spec that the request has found."""
+
+SCENARIOS = "scenarios"
+"""The names of the scenarios that befell the request."""

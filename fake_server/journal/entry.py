@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Scope
 
-from fake_server.scope import BROKEN_OFF
+from fake_server.scope import BROKEN_OFF, OPERATION, SCENARIOS
 
 if TYPE_CHECKING:
     from fake_server.journal.ring import Journal
@@ -135,13 +135,13 @@ class Entry:
     @property
     def operation(self) -> str | None:
         """The operation of the spec that the request found."""
-        found: str | None = self.scope.get("operation_id")
+        found: str | None = self.scope.get(OPERATION)
         return found
 
     @property
     def scenarios(self) -> tuple[str, ...]:
         """The names of the scenarios that befell the request."""
-        found: tuple[str, ...] | None = self.scope.get("scenarios")
+        found: tuple[str, ...] | None = self.scope.get(SCENARIOS)
         return found or ()
 
     @property

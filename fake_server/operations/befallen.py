@@ -9,6 +9,7 @@ from fake_server.operations.call import Call
 from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import asked_of
+from fake_server.scope import SCENARIOS
 
 _Answering = Callable[[Call], Answer | ProxyPage | None]
 
@@ -30,7 +31,7 @@ async def befall(call: Call) -> Answer | ProxyPage | None:
     if match is None:
         return None
     call.effects = match.effects
-    call.scope["scenarios"] = match.names
+    call.scope[SCENARIOS] = match.names
     effects = call.effects.front if operation == RUN else (*call.effects.front, *call.effects.answer)
     return _first(effects, call)
 

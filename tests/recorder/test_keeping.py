@@ -189,54 +189,59 @@ def test_full_disk_is_told_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
     assert not list(folder.glob(".partial-*"))
 
 
+_PLANTED = {
+    "key": "app-PlantedSecretKey01234567",
+    "cookie": "planted-cookie-value",
+    "sign": "PlantedSignatureAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "nonce": "0123456789abcdef0123456789abcdef",
+    "user": "planted/user@example.org",
+    "tenant": "planted-tenant-name",
+    "email": "planted@example.org",
+    "text": "PLANTED-4711",
+}
+_EVERYTHING_PLANTED = " ".join(_PLANTED.values())
+_RULES = ("--redact", "header:X-Tenant", "--redact", "field:email", "--redact", r"text:PLANTED-\d+")
+
+
 def test_planted_secrets_are_nowhere_in_the_folder(tmp_path: Path) -> None:
     """Key, cookie, signature, nonce, user and what rules name, given back by the host in every form it can."""
-    secrets = {
-        "key": "app-PlantedSecretKey01234567",
-        "cookie": "planted-cookie-value",
-        "sign": "PlantedSignatureAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
-        "nonce": "0123456789abcdef0123456789abcdef",
-        "user": "planted/user@example.org",
-        "tenant": "planted-tenant-name",
-        "email": "planted@example.org",
-        "text": "PLANTED-4711",
-    }
-    everything = " ".join(secrets.values())
-
-    async def script(asked: Asked) -> None:
-        await asked.stream()
-        in_base64 = base64.b64encode(everything.encode()).decode()
-        said = json.dumps({"email": secrets["email"], "echo": everything, "b64": in_base64})
-        for data in (said.encode(), quote(everything, safe="").encode(), everything.encode()):
-            middle = len(data) // 2
-            await asked.chunk(b"data: " + data[:middle])
-            await asked.chunk(data[middle:] + b"\n\n")
-        await asked.send(b"0\r\n\r\n")
-
-    headers = f"Authorization: Bearer {secrets['key']}\r\nCookie: s={secrets['cookie']}\r\n"
-    headers += f"X-Tenant: {secrets['tenant']}\r\n"
-    target = f"/PLANTED-4711/files/tools/x.png?timestamp=1&nonce={secrets['nonce']}&sign={quote(secrets['sign'])}"
-    body = json.dumps({"inputs": {}, "email": secrets["email"], "user": secrets["user"], "x": secrets["text"]}).encode()
-    rules = ["--redact", "header:X-Tenant", "--redact", "field:email", "--redact", r"text:PLANTED-\d+"]
-    label = f"{secrets['key']}=shop"
-    folder = tmp_path / "to"
+    folder, label = tmp_path / "to", f"{_PLANTED['key']}=shop"
     with (
-        scripted(script) as upstream,
-        running_recorder(upstream.url, folder, *rules, "--api-key-label", label) as recorder,
+        scripted(_give_back_all_that_is_planted) as upstream,
+        running_recorder(upstream.url, folder, *_RULES, "--api-key-label", label) as recorder,
     ):
-        answer = recorder.exchange(post(target, body, headers))
+        answer = recorder.exchange(_planting_request())
         assert recorder.end() == 0
-        assert secrets["sign"] not in recorder.said()
-    assert everything.encode() in answer.body
+        assert _PLANTED["sign"] not in recorder.said()
+    assert _EVERYTHING_PLANTED.encode() in answer.body
     assert recorder.recorded()[0].app == "shop"
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     for path in files:
         written = path.read_bytes()
-        for name, secret in secrets.items():
+        for name, secret in _PLANTED.items():
             assert secret not in path.name
             for form in _forms(secret):
                 assert form not in written, f"{name} in {path.name}"
+
+
+async def _give_back_all_that_is_planted(asked: Asked) -> None:
+    await asked.stream()
+    in_base64 = base64.b64encode(_EVERYTHING_PLANTED.encode()).decode()
+    said = json.dumps({"email": _PLANTED["email"], "echo": _EVERYTHING_PLANTED, "b64": in_base64})
+    for text in (said, quote(_EVERYTHING_PLANTED, safe=""), _EVERYTHING_PLANTED):
+        middle = len(text) // 2
+        await asked.chunk(b"data: " + text[:middle].encode())
+        await asked.chunk(text[middle:].encode() + b"\n\n")
+    await asked.send(b"0\r\n\r\n")
+
+
+def _planting_request() -> bytes:
+    headers = f"Authorization: Bearer {_PLANTED['key']}\r\nCookie: s={_PLANTED['cookie']}\r\n"
+    headers += f"X-Tenant: {_PLANTED['tenant']}\r\n"
+    target = f"/PLANTED-4711/files/tools/x.png?timestamp=1&nonce={_PLANTED['nonce']}&sign={quote(_PLANTED['sign'])}"
+    said = {"inputs": {}, "email": _PLANTED["email"], "user": _PLANTED["user"], "x": _PLANTED["text"]}
+    return post(target, json.dumps(said).encode(), headers)
 
 
 def _forms(secret: str) -> list[bytes]:
