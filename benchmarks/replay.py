@@ -20,9 +20,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.measure import Figure, table
+from dify_wire.recording.exchange import Chunk, Recording
 from tests.replay.folders import changed, folder, recorded
 from tests.serving import running_server
-from wire.recording.exchange import Chunk, Recording
 
 CLIENTS = 20
 ROUNDS = 5

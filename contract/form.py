@@ -13,7 +13,7 @@ from typing import Any
 from contract.exchange import Exchange
 from contract.failures import NotApplicable
 from contract.target import Target
-from wire import spec
+from dify_wire import spec
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from typing import Protocol
 from contract.asking import ASKING, AT_ANOTHER_TIME
 from contract.exchange import Exchange, Request
 from contract.target import Lent, Transport
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import MAIN, Chunk, RecordedRequest, Recording
-from wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
-from wire.recording.redact import RecordingRedactor
-from wire.recording.rules import Rule
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import MAIN, Chunk, RecordedRequest, Recording
+from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
+from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.recording.rules import Rule
 
 KNOCK = "knock"
 """The name of what is asked before the first check: whether the host can be judged at all."""

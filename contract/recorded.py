@@ -7,10 +7,10 @@ from pathlib import Path
 
 from contract.exchange import Chunk, Exchange, Request
 from contract.failures import NotApplicable
-from wire.recording.exchange import RecordedRequest, Recording
-from wire.recording.folder import read_folder
-from wire.recording.library import Library, NotRecordedError
-from wire.recording.matchers import EXACT_MATCHERS, Question
+from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.folder import read_folder
+from dify_wire.recording.library import Library, NotRecordedError
+from dify_wire.recording.matchers import EXACT_MATCHERS, Question
 
 _BROKEN = {"cut": "the connection broke off", "client_left": "the client did not hear it out"}
 
@@ -45,7 +45,7 @@ def load_exchanges(folder: Path) -> list[tuple[str, Exchange]]:
     """The exchanges of a folder of recordings, each with its name.
 
     Left out are those that cannot be judged: without the whole request or the whole answer; and those that no client
-    asks again: HTTP/1.1 without a Host. Raises ``wire.recording.errors.RecordingError``.
+    asks again: HTTP/1.1 without a Host. Raises ``dify_wire.recording.errors.RecordingError``.
     """
     return [(recording.name, exchange_of(recording)) for recording in read_folder(folder) if _can_be_judged(recording)]
 

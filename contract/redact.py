@@ -1,6 +1,6 @@
 """Nothing secret leaves in a report: keys, signatures, nonces, cookies, in whatever form a host gives them back.
 
-``wire.redact`` knows the forms.
+``dify_wire.redact`` knows the forms.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from wire.redact import CUT, DIFY_KEY, FIELD, LEAST_CUT, PARAMETER, SECRET_HEADERS, any_form, credentials, cut_form
+from dify_wire.redact import CUT, DIFY_KEY, FIELD, LEAST_CUT, PARAMETER, SECRET_HEADERS, any_form, credentials, cut_form
 
 REDACTED = "[redacted]"
 _PARAMETER = re.compile(PARAMETER)

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dify_wire.spec import SpecError, bundled
 from fake_server.apps import App, load_apps
 from fake_server.clock import Clock
 from fake_server.counters import Counters
@@ -35,7 +36,6 @@ from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation, load_host
 from fake_server.store import Store
 from fake_server.waiting import end_waits
-from wire.spec import SpecError, bundled
 
 if TYPE_CHECKING:
     from fake_server.replay import Replay
@@ -47,7 +47,7 @@ ADMIN_PREFIX = "/__admin/"
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FakeServer:
-    """The fake as an ASGI app. Raises ``SettingsError`` or ``wire.spec.SpecError`` for what cannot be used."""
+    """The fake as an ASGI app. Raises ``SettingsError`` or ``dify_wire.spec.SpecError`` for what cannot be used."""
     settings = settings or Settings()
     spec = load_host(settings.host_version, settings.spec, settings.overlays)
     clock = clock or Clock(starts_at=None if settings.clock is None else unix_seconds(settings.clock))

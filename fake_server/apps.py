@@ -52,7 +52,7 @@ def load_apps(
     """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app file) what they name.
 
     Raises ``SettingsError`` for a key given twice or a kind that is neither known nor a file, and
-    ``wire.spec.SpecError`` for an app file that cannot be used.
+    ``dify_wire.spec.SpecError`` for an app file that cannot be used.
     """
     default = _workflow_app(load_workflow(default_workflow or default_workflow_path(), rules))
     apps = dict.fromkeys(api_keys, default)

@@ -186,8 +186,8 @@ def cli() -> None:
 def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: Any) -> None:
     """Serve the fake until Ctrl-C or SIGTERM."""
     gc.disable()  # all that a start makes stays; looking through it again and again is a tenth of the start
+    from dify_wire.spec import SpecError
     from fake_server.serving.run import serve_forever
-    from wire.spec import SpecError
 
     try:
         settings = Settings(
@@ -295,9 +295,9 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason if not."""
     import time
 
+    from dify_wire.spec import SpecError
     from fake_server.signing import FileSigner, SignatureRefusedError
     from fake_server.spec import load_host
-    from wire.spec import SpecError
 
     file_id, _ = _file_id(url)
     query = dict(reversed(parse_qsl(urlsplit(url).query, keep_blank_values=True)))

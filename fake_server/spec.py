@@ -1,7 +1,7 @@
 """What the fake is compiled from: spec and overlays turned into frozen, typed values once, at start-up.
 
 Routes, parameters, inputs, enumerations, required-ness, limits, headers and the texts of refusals come from here. What
-is missing or contradicts itself is a ``wire.spec.SpecError`` before a socket opens.
+is missing or contradicts itself is a ``dify_wire.spec.SpecError`` before a socket opens.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dify_wire.spec import SpecError, bundled, load, overlay_paths, resolved
 from fake_server.errors import ErrorTemplate, HostErrors
-from wire.spec import SpecError, bundled, load, overlay_paths, resolved
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"

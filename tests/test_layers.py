@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("fake_server", "wire", "contract")
+PACKAGES = ("fake_server", "dify_wire", "contract")
 PURE = ["fake_server.engine", "fake_server.events", "fake_server.render", "fake_server.signing", "fake_server.workflow"]
 DRAWING = "fake_server.images.drawing"
 """Loaded by the first picture that is fetched: no run ever gets there."""
@@ -80,7 +80,7 @@ def offences(importers: Iterable[str], forbidden: Iterable[str], allowed: Iterab
 
 def test_there_is_something_to_look_at() -> None:
     """The rules below speak of modules that exist, and imports are found wherever they stand."""
-    for name in (*PURE, "wire", "fake_server.serving.run", "fake_server.edge.stream", "fake_server.images"):
+    for name in (*PURE, "dify_wire", "fake_server.serving.run", "fake_server.edge.stream", "fake_server.images"):
         assert name in modules()
     assert "PIL" in {name.partition(".")[0] for name in imported(modules()["fake_server.images.drawing"])}
     assert "uvicorn" in {name.partition(".")[0] for name in imported(modules()["fake_server.serving.server"])}
@@ -91,7 +91,7 @@ def test_there_is_something_to_look_at() -> None:
 
 def test_wire_knows_neither_side() -> None:
     """It is what both agree on."""
-    assert offences(["wire"], ["fake_server", "contract"]) == []
+    assert offences(["dify_wire"], ["fake_server", "contract"]) == []
 
 
 def test_the_fake_and_the_contract_do_not_know_each_other() -> None:
@@ -115,7 +115,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("PIL", ["fake_server.images"]),
         ("click", ["fake_server.cli", "fake_server.serving.run", "fake_server.serving.record"]),
         ("httpcore", ["fake_server.recorder.upstream"]),
-        ("yaml", ["wire.yaml_file"]),
+        ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),
         ("jsonschema_rs", ["fake_server.journal.warnings"]),
         ("prometheus_client", ["fake_server.admin.metrics"]),
@@ -123,7 +123,7 @@ def test_the_project_does_not_know_its_tests() -> None:
 )
 def test_a_library_is_known_in_one_place(library: str, known_to: list[str]) -> None:
     """So that it can be exchanged there."""
-    assert offences(["fake_server", "wire"], [library], known_to) == []
+    assert offences(["fake_server", "dify_wire"], [library], known_to) == []
     assert offences(known_to, [library]) != []
 
 
@@ -173,7 +173,7 @@ def test_only_the_clock_asks_for_the_time() -> None:
         "fake_server.recorder.upstream",
         "fake_server.serving.record",
     ]
-    asking = offences(["fake_server", "wire"], ["time", "datetime.datetime"], allowed)
+    asking = offences(["fake_server", "dify_wire"], ["time", "datetime.datetime"], allowed)
     assert asking == ["fake_server.serving.logs imports datetime.datetime"]
 
 
@@ -196,7 +196,7 @@ def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
             "from fake_server import Settings, create_app; create_app(Settings())",
             [
                 *("PIL", "httpx", "httpcore", "jsonschema", "jsonschema_rs", "prometheus_client", "hypothesis"),
-                *("wire.recording", "fake_server.admin", "fake_server.replay"),
+                *("dify_wire.recording", "fake_server.admin", "fake_server.replay"),
             ],
         ),
         (
@@ -204,7 +204,7 @@ def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
             ["PIL", "h11", "sse_starlette", "starlette.requests", "anyio", "python_multipart", "difflib", "tomllib"],
         ),
         ("import fake_server.testing.plugin", ["click", "starlette", "uvicorn", "fake_server.settings", "asyncio"]),
-        ("import wire.spec", ["yaml", "fake_server", "starlette"]),
+        ("import dify_wire.spec", ["yaml", "fake_server", "starlette"]),
     ],
 )
 def test_what_is_imported_at_the_start_is_what_the_start_needs(statement: str, absent: list[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wire.overlay import OverlayError, apply_overlay, copied, select
+from dify_wire.overlay import OverlayError, apply_overlay, copied, select
 
 PARAMETERS = [{"name": "x", "in": "query"}, {"name": "y", "in": "query", "deep": {"z": 1}}]
 BOOK: dict[str, Any] = {

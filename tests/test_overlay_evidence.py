@@ -13,9 +13,9 @@ from urllib.parse import quote
 import jsonschema_rs
 import pytest
 
-from wire.recording.exchange import Recording
-from wire.recording.folder import read_folder
-from wire.spec import HOST_VERSIONS, load, load_yaml, overlay_paths
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.folder import read_folder
+from dify_wire.spec import HOST_VERSIONS, load, load_yaml, overlay_paths
 
 ROOT = Path(__file__).resolve().parent.parent
 EXCHANGES: dict[str, Recording] = {

@@ -22,11 +22,11 @@ NEEDED = [
     "fake_server/data/workflow.yml",
     "fake_server/images/fonts/LICENSE.txt",
     "fake_server/py.typed",
-    "wire/data/openapi.yaml",
-    "wire/data/overlays/dify-0.6.3.yaml",
-    "wire/data/overlays/dify-0.6.4.yaml",
-    "wire/py.typed",
-    "wire/recording/recording.schema.json",
+    "dify_wire/data/openapi.yaml",
+    "dify_wire/data/overlays/dify-0.6.3.yaml",
+    "dify_wire/data/overlays/dify-0.6.4.yaml",
+    "dify_wire/py.typed",
+    "dify_wire/recording/recording.schema.json",
 ]
 FONT_LIMIT_BYTES = 4 << 20
 

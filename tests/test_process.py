@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from dify_wire.recording.folder import RecordingWriter
 from tests.recording.samples import recording
 from tests.serving import Connection, RunningServer, raw_exchange, running_server
 from tests.tools import needed
-from wire.recording.folder import RecordingWriter
 
 pytestmark = pytest.mark.server
 

@@ -12,10 +12,10 @@ import jsonschema_rs
 import pytest
 from click.testing import CliRunner
 
+from dify_wire.yaml_file import load_yaml
 from fake_server.cli import cli
 from fake_server.scenarios.about import SCHEMA
 from fake_server.settings import Settings, SettingsError
-from wire.yaml_file import load_yaml
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dify_wire.spec import HOST_VERSIONS
 from fake_server.apps import AppKind, load_apps
 from fake_server.settings import _KINDS, DEFAULT_API_KEY, Settings, SettingsError, parse_speed
 from fake_server.spec import HostSpec
-from wire.spec import HOST_VERSIONS
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"port": "6060"}, "port", "'6060' will not do; int is needed"),

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from wire import spec as wire_spec
-from wire.overlay import copied
-from wire.spec import HOST_VERSIONS, SpecError, bundled, check, load, load_yaml, overlay_paths
+from dify_wire import spec as wire_spec
+from dify_wire.overlay import copied
+from dify_wire.spec import HOST_VERSIONS, SpecError, bundled, check, load, load_yaml, overlay_paths
 
 GOOD = "openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}\n"
 
@@ -309,11 +309,11 @@ def test_a_file_that_did_not_come_along_is_named() -> None:
 
 
 def test_an_installed_package_finds_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a wheel the files lie in wire/data, and no checkout is near."""
-    (tmp_path / "wire/data").mkdir(parents=True)
-    (tmp_path / "wire/data/openapi.yaml").write_text(GOOD, "utf-8")
-    monkeypatch.setattr(wire_spec, "_HERE", tmp_path / "wire")
-    assert bundled("openapi.yaml") == tmp_path / "wire/data/openapi.yaml"
+    """In a wheel the files lie in dify_wire/data, and no checkout is near."""
+    (tmp_path / "dify_wire/data").mkdir(parents=True)
+    (tmp_path / "dify_wire/data/openapi.yaml").write_text(GOOD, "utf-8")
+    monkeypatch.setattr(wire_spec, "_HERE", tmp_path / "dify_wire")
+    assert bundled("openapi.yaml") == tmp_path / "dify_wire/data/openapi.yaml"
 
 
 # Facts of the host
@@ -382,7 +382,7 @@ def test_an_error_that_is_not_defined_is_refused(key: str) -> None:
 
 def test_importing_the_loader_imports_no_library() -> None:
     """Not even PyYAML, until a file is read; and no validator ever."""
-    code = "import sys, wire.spec; print([n for n in ('yaml', 'jsonschema', 'jsonschema_rs') if n in sys.modules])"
+    code = "import sys, dify_wire.spec; print([n for n in ('yaml', 'jsonschema', 'jsonschema_rs') if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dify_wire.spec import SpecError, bundled
 from fake_server import Settings, create_app
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.spec import HostSpec, InputRule
@@ -18,7 +19,6 @@ from fake_server.workflow.graph import Workflow
 from fake_server.workflow.load import default_workflow_path, load_workflow
 from fake_server.workflow.part import WorkflowError
 from tests.asgi import call, json_headers, run_body
-from wire.spec import SpecError, bundled
 
 Change = Callable[[dict[str, Any]], object]
 

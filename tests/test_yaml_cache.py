@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import wire.yaml_cache
-from wire.yaml_cache import cached
+import dify_wire.yaml_cache
+from dify_wire.yaml_cache import cached
 
 TEXT = "a: 1\n"
 
@@ -27,7 +27,7 @@ class Parsing:
 @pytest.fixture
 def parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the code is that parses, in a project of its own with a cache of its own."""
-    monkeypatch.setattr(wire.yaml_cache, "_OURS", tmp_path / "project")
+    monkeypatch.setattr(dify_wire.yaml_cache, "_OURS", tmp_path / "project")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = tmp_path / "project" / "parser.py"
     path.parent.mkdir()

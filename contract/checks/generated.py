@@ -22,7 +22,7 @@ from contract.failures import ContractBroken, NotApplicable, NotRun, expect
 from contract.form import form_field
 from contract.refusal import UNKNOWN_KEY, expect_refused
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
-from wire.spec import HOST_VERSIONS
+from dify_wire.spec import HOST_VERSIONS
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12

@@ -21,7 +21,7 @@ from contract.cli.har_command import har
 from contract.cli.list_command import list_
 from contract.cli.record_command import record
 from contract.cli.run_command import run
-from wire.spec_error import SpecError
+from dify_wire.spec_error import SpecError
 
 _INTERRUPTED = 130
 _COULD_NOT_RUN = 2

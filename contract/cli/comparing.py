@@ -71,7 +71,7 @@ comparing_options = together(
 def side(where: str, options: Mapping[str, Any], name: str) -> Side:
     """The host or the folder that ``where`` names. Raises ``click.UsageError`` and ``RecordingError``."""
     from contract.diff.sides import Folder
-    from wire.recording.folder import read_folder
+    from dify_wire.recording.folder import read_folder
 
     if "://" in where:
         return host(where, options, name)
@@ -81,7 +81,7 @@ def side(where: str, options: Mapping[str, Any], name: str) -> Side:
 def host(url: str, options: Mapping[str, Any], name: str) -> Host:
     """The host at ``url``; ``name`` is that of its options: ``_a``, ``_b`` or empty."""
     from contract.diff.sides import Host
-    from wire.recording.exchange import MAIN
+    from dify_wire.recording.exchange import MAIN
 
     api_key = options[f"api_key{name}"]
     if api_key is None:

@@ -21,8 +21,8 @@ def har() -> None:
 @click.argument("file", type=FILE)
 def export(folder: Path, file: Path) -> None:
     """Write the recordings in FOLDER to the archive FILE."""
-    from wire.recording.folder import read_folder
-    from wire.recording.har_export import to_har
+    from dify_wire.recording.folder import read_folder
+    from dify_wire.recording.har_export import to_har
 
     recordings = read_folder(folder)
     text = json.dumps(to_har(recordings), ensure_ascii=False, indent=1)
@@ -40,9 +40,9 @@ def export(folder: Path, file: Path) -> None:
 @click.option("--keep-secrets", is_flag=True, help="Take nothing out: the archive holds no secret.")
 def import_(file: Path, folder: Path, redact: Sequence[str], keep_user: bool, keep_secrets: bool) -> None:
     """Write the exchanges of the archive FILE to FOLDER as recordings, without keys, signatures, cookies and users."""
-    from wire.recording.folder import RecordingWriter
-    from wire.recording.har_import import read_har
-    from wire.recording.redact import RecordingRedactor
+    from dify_wire.recording.folder import RecordingWriter
+    from dify_wire.recording.har_import import read_har
+    from dify_wire.recording.redact import RecordingRedactor
 
     rules = redaction_rules(redact)
     found = read_har(file)

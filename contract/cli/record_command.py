@@ -29,7 +29,7 @@ def record(context: click.Context, /, **options: Any) -> None:
     """
     from contract.http import HttpTransport
     from contract.record import FolderKeeper, Recorder, keys_of, open_folder, redactor
-    from wire.recording.folder import RecordingWriter
+    from dify_wire.recording.folder import RecordingWriter
 
     checks = judging.selected(options["only"], options["skip"])
     rules = redaction_rules(options["redact"])

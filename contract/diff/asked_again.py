@@ -21,7 +21,7 @@ from contract.evidence import task_id_in
 from contract.exchange import Exchange, Request
 from contract.failures import NotRun
 from contract.target import Lent, Target, may_run
-from wire.recording.exchange import MAIN, Recording
+from dify_wire.recording.exchange import MAIN, Recording
 
 _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
 _WAS_STOPPED = b'"status": "stopped"'

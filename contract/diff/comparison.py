@@ -22,7 +22,7 @@ from contract.redact import Redactor
 from contract.report.account import counted, printable
 from contract.runner import run_checks
 from contract.target import Lent, Target
-from wire.recording.exchange import MAIN, Recording
+from dify_wire.recording.exchange import MAIN, Recording
 
 Side: TypeAlias = Host | Folder
 

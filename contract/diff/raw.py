@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from contract.exchange import Chunk, Exchange, Request
 from contract.http import BODY_LIMIT_BYTES
-from wire.recording.exchange import RecordedRequest
+from dify_wire.recording.exchange import RecordedRequest
 
 _READ_BYTES = 1 << 16
 _CONNECT_S = 10.0

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 from contract.diff.sides import Compared, NotCompared, Pair, answer_of
 from contract.diff.translation import Translation
 from contract.diff.volatile import told
-from wire.recording.exchange import RecordedRequest, Recording
-from wire.recording.matchers import MATCHERS, Matcher, Question
-from wire.recording.pseudonyms import KEY, USER
+from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.matchers import MATCHERS, Matcher, Question
+from dify_wire.recording.pseudonyms import KEY, USER
 
 _USER = re.compile(USER.pattern.encode())
 

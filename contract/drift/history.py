@@ -14,7 +14,7 @@ from typing import Any
 from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
 from contract.report.diff_json import FORMAT, as_json
-from wire.spec_error import SpecError, reason
+from dify_wire.spec_error import SpecError, reason
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 

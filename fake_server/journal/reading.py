@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from dify_wire.spec import bundled, load_yaml
 from fake_server.journal.entry import Entry
 from fake_server.journal.redact import Redactor
 from fake_server.journal.warnings import Judge
-from wire.spec import bundled, load_yaml
 
 if TYPE_CHECKING:
     from fake_server.journal.matching import Difference

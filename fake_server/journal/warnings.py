@@ -11,9 +11,9 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
+from dify_wire.spec import resolved
 from fake_server.apps import App
 from fake_server.journal.entry import Entry
-from wire.spec import resolved
 
 _LONGEST = 200
 _REFUSED = 400

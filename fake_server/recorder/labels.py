@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
-from wire.recording.exchange import MAIN, Recording
+from dify_wire.recording.exchange import MAIN, Recording
 
 _REFUSED = 401
 _JUDGED_BEFORE_THE_KEY = 405

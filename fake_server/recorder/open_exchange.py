@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from itertools import count
 
+from dify_wire.recording.exchange import Headers, RecordedRequest, Recording
 from fake_server.recorder.upstream import Answer, RawHeaders, UpstreamRequest
 from fake_server.recorder.writing import ANSWER, REQUEST, BodyChunk, End
 from fake_server.recorder.writing_queue import WritingQueue
-from wire.recording.exchange import Headers, RecordedRequest, Recording
 
 _numbers = count(1)
 

@@ -215,12 +215,12 @@ async def _outcome(transfer: asyncio.Task[str]) -> str:
 
 def _headers(scope: Scope) -> RawHeaders:
     """As on the wire where the server tells it; else as the server has them, in lower case."""
-    wire = scope.get("extensions", {}).get("wire")
+    wire = scope.get("extensions", {}).get("dify_wire")
     return list(wire["headers"] if wire else scope["headers"])
 
 
 def _target(scope: Scope) -> bytes:
-    wire = scope.get("extensions", {}).get("wire")
+    wire = scope.get("extensions", {}).get("dify_wire")
     if wire and wire["target"].startswith(b"/"):
         target: bytes = wire["target"]
         return target

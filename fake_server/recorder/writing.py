@@ -17,14 +17,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.folder import RecordingWriter
+from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.recording.rules import RuleError, parse_rule
+from dify_wire.recording.spool import Spool
+from dify_wire.spec_error import SpecError
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.settings import RecorderSettings
-from wire.recording.exchange import Recording
-from wire.recording.folder import RecordingWriter
-from wire.recording.redact import RecordingRedactor
-from wire.recording.rules import RuleError, parse_rule
-from wire.recording.spool import Spool
-from wire.spec_error import SpecError
 
 REQUEST, ANSWER = "request", "answer"
 
@@ -84,7 +84,7 @@ class Refused:
 
 
 class Writer(Protocol):
-    """What writes an exchange: ``wire.recording.folder.RecordingWriter``."""
+    """What writes an exchange: ``dify_wire.recording.folder.RecordingWriter``."""
 
     def spool(self) -> Spool: ...
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from dify_wire.ids import UUID
+from dify_wire.recording.exchange import RecordedRequest
 from fake_server.store import Bounded
-from wire.ids import UUID
-from wire.recording.exchange import RecordedRequest
 
 _UUID = re.compile(UUID.encode(), re.IGNORECASE)
 _MOST = 100_000

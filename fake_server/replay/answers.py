@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.recording.users import user_of
 from fake_server.draw import Draw
 from fake_server.edge.answers import RawHeaders
 from fake_server.operations.call import Call
@@ -18,8 +20,6 @@ from fake_server.replay.playing import Playing, ReplayedAnswer
 from fake_server.replay.retelling import Changes, file_ids, own_ids, retold
 from fake_server.replay.stopping import stopped_answer, stopped_stream
 from fake_server.store import Bounded, KeptPicture
-from wire.recording.exchange import Chunk, RecordedRequest, Recording
-from wire.recording.users import user_of
 
 _MOST_TASKS = 20_000
 

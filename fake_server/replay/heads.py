@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dify_wire.recording.exchange import Recording
 from fake_server.edge.answers import RawHeaders
-from wire.recording.exchange import Recording
 
 _OF_THE_CONNECTION = frozenset({"server", "date", "connection", "keep-alive", "transfer-encoding"})
 _ORIGIN = "access-control-allow-origin"

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dify_wire.recording.exchange import MAIN, Recording
+from dify_wire.recording.folder import read_folder
 from fake_server.apps import AppKind
 from fake_server.settings import Settings
-from wire.recording.exchange import MAIN, Recording
-from wire.recording.folder import read_folder
 
 _REFUSALS_OF_PROXIES = (400, 405, 413, 414)
 
@@ -31,7 +31,7 @@ class LoadedRecordings:
 def load_recordings(folder: Path, without_key: frozenset[str]) -> LoadedRecordings:
     """The recordings in ``folder``; the paths in ``without_key`` are the same for every app.
 
-    Raises ``wire.recording.errors.RecordingError`` for anything in it that cannot be used.
+    Raises ``dify_wire.recording.errors.RecordingError`` for anything in it that cannot be used.
     """
     whole = read_folder(folder)
     usable = [recording for recording in whole if not (is_judged_live(recording) or recording.shortened)]

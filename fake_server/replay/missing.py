@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.library import NearMiss, NotRecordedError
 from fake_server.edge.answers import Answer, json_answer
 from fake_server.moments import iso
-from wire.recording.exchange import Recording
-from wire.recording.library import NearMiss, NotRecordedError
 
 _SHOWN = 200
 

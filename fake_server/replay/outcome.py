@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from wire.recording.exchange import Recording
+from dify_wire.recording.exchange import Recording
 
 _CREATED = re.compile(rb'"created_at"\s*:\s*(\d{9,11})(?!\d)')
 

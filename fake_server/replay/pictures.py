@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dify_wire.ids import UUID
+from dify_wire.recording.exchange import Recording
 from fake_server.images import Picture
 from fake_server.replay.outcome import frames_data
-from wire.ids import UUID
-from wire.recording.exchange import Recording
 
 _PATH = re.compile(rf"/files/tools/((?i:{UUID}))\.[^/]+")
 

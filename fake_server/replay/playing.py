@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, aclosing
 
 from starlette.types import Message, Receive, Scope, Send
 
+from dify_wire.recording.exchange import Chunk
 from fake_server.clock import Clock
 from fake_server.edge.answers import RawHeaders
 from fake_server.edge.connection import break_off
 from fake_server.waiting import Wait
-from wire.recording.exchange import Chunk
 
 _STOP_POLL_S = 1.0
 """The host looks once a second, counted from the start of the run, whether it was told to stop (FACTS 7)."""

@@ -12,6 +12,9 @@ from dataclasses import replace
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.library import NotRecordedError, library
+from dify_wire.recording.matchers import Question
 from fake_server.edge.answers import Answer, ProxyPage
 from fake_server.edge.body import whole
 from fake_server.operations.call import Call, Handler
@@ -24,9 +27,6 @@ from fake_server.replay.missing import miss_answer
 from fake_server.replay.pictures import recorded_pictures
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
-from wire.recording.exchange import RecordedRequest, Recording
-from wire.recording.library import NotRecordedError, library
-from wire.recording.matchers import Question
 
 log = logging.getLogger("fake_server")
 
@@ -42,8 +42,8 @@ AnyAnswer = Answer | ProxyPage | ASGIApp
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
     """The replay of ``settings``; None where nothing is replayed.
 
-    Raises ``wire.recording.errors.RecordingError`` for a folder that cannot be used, ``SettingsError`` where misses
-    cannot be treated as the settings say.
+    Raises ``dify_wire.recording.errors.RecordingError`` for a folder that cannot be used, ``SettingsError`` where
+    misses cannot be treated as the settings say.
     """
     if settings.replay is None:
         return None

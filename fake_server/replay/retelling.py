@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from dify_wire.ids import UUID
+from dify_wire.recording.edits import Edit, Edits
+from dify_wire.recording.exchange import Chunk, RecordedRequest
+from dify_wire.recording.pseudonyms import USER
 from fake_server.signing import FileSigners
-from wire.ids import UUID
-from wire.recording.edits import Edit, Edits
-from wire.recording.exchange import Chunk, RecordedRequest
-from wire.recording.pseudonyms import USER
 
 _SLASH = r"\\?/"
 _URL = re.compile(

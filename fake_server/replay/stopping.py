@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dify_wire.recording.exchange import Chunk
 from fake_server.engine import STOPPED
 from fake_server.replay.outcome import Outcome, frames_data, outcome
-from wire.recording.exchange import Chunk
 
 
 def stopped_stream(

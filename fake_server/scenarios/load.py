@@ -6,20 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dify_wire.spec import SpecError
+from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios import conditions
 from fake_server.scenarios.behaviour import Behaviour, catalogue
 from fake_server.scenarios.book import RuleBook
 from fake_server.scenarios.conditions import TIMES
 from fake_server.scenarios.errors import ScenarioError, shown_place, unknown
 from fake_server.scenarios.rules import Surroundings
-from wire.spec import SpecError
-from wire.yaml_file import line_of, load_yaml
 
 _TOP = "scenarios"
 
 
 def rule_book(path: Path | None, around: Surroundings, seed: int | None) -> RuleBook:
-    """The rule book that begins with the rules of ``path``. Raises ``wire.spec.SpecError`` for what cannot be used."""
+    """The rule book that begins with the rules of ``path``.
+
+    Raises ``dify_wire.spec.SpecError`` for what cannot be used.
+    """
     if path is None:
         return RuleBook(around, seed)
     try:

@@ -22,7 +22,7 @@ class FakeHost:
     """A fake that a test starts, talks to over HTTP and looks into; a context manager.
 
     It waits for nothing unless ``speed`` says so. ``app`` is the app file of the default app; any other setting of the
-    server may follow by its name. Raises ``SettingsError`` or ``wire.spec.SpecError`` for what cannot be used.
+    server may follow by its name. Raises ``SettingsError`` or ``dify_wire.spec.SpecError`` for what cannot be used.
     Everything here may be called from any thread but the server's own; what needs the server raises ``RuntimeError``
     where that does not run.
     """

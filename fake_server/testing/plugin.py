@@ -64,10 +64,10 @@ def _said(item: pytest.Item) -> dict[str, Any]:
 
 
 def _host(said: dict[str, Any], hosts: _Hosts) -> FakeHost:
+    from dify_wire.spec import SpecError
     from fake_server.settings import SettingsError
     from fake_server.testing.host import FakeHost
     from fake_server.testing.options import host_settings
-    from wire.spec import SpecError
 
     try:
         settings = host_settings(said)

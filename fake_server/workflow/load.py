@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from dify_wire.spec import load_yaml
 from fake_server.draw import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.conditions import OPERATORS
@@ -19,7 +20,6 @@ from fake_server.workflow.nodes import GREATEST_NUMBER, NODE_TYPES, RUN_BY_THE_F
 from fake_server.workflow.part import Part
 from fake_server.workflow.references import check_references
 from fake_server.workflow.variables import read_variables
-from wire.spec import load_yaml
 
 N = TypeVar("N", int, float)
 
@@ -39,7 +39,7 @@ def default_workflow_path() -> Path:
 def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workflow:
     """Read the app file ``path``; ``rules`` are the inputs of the spec where the file describes the default app.
 
-    Raises ``wire.spec.SpecError`` with file, place and mend for whatever is wrong with it.
+    Raises ``dify_wire.spec.SpecError`` with file, place and mend for whatever is wrong with it.
     """
     top = Part(path, "", load_yaml(path))
     app, extra, workflow = _app(top), _extra(top), top.child("workflow")

@@ -26,13 +26,13 @@ from contract.http import HttpTransport
 from contract.runner import Outcome, Result, run_checks
 from contract.signature import parse_url
 from contract.target import RUN_PATH, Lent, Target
+from dify_wire.recording.folder import read_folder
 from tests.contract import broken
 from tests.contract.broken import Break, Good, is_file
 from tests.contract.hosts import answer, host, refused_address, saying
 from tests.contract.later import as_version
 from tests.contract.samples import KEY
 from tests.serving import RunningServer, running_server
-from wire.recording.folder import read_folder
 
 pytestmark = pytest.mark.server
 

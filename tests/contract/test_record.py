@@ -22,12 +22,12 @@ from contract.diff.recorded_twice import recorded_twice
 from contract.diff.sides import NotCompared
 from contract.record import FolderKeeper
 from contract.target import RUN_PATH
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.folder import RecordingWriter, read_folder
 from tests.contract.hosts import answer, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.contract.verdicts import APP_KEYS, SECRET
 from tests.serving import ROOT, RunningServer, running_server
-from wire.recording.exchange import Recording
-from wire.recording.folder import RecordingWriter, read_folder
 
 pytestmark = pytest.mark.server
 

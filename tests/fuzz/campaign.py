@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dify_wire.spec import bundled, load, overlay_paths
 from tests.fuzz.judge import Judge, Problem, Secrets
 from tests.fuzz.message import render
 from tests.fuzz.schema_cases import examples
@@ -16,7 +17,6 @@ from tests.fuzz.session import Example, Finding, Session
 from tests.fuzz.strategies import FAR_FUTURE, HOST, KINDS, RUN, World, large, signed
 from tests.fuzz.watch import Log, Memory, log_of
 from tests.serving import ROOT, RunningServer, running_server
-from wire.spec import bundled, load, overlay_paths
 
 REQUESTS = 10_000
 SEED = 20240424

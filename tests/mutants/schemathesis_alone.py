@@ -19,13 +19,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+from dify_wire import spec
 from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.breaking import Wrap
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.run import judge_all
 from tests.mutants.serving import serving, untouched
 from tests.mutants.table import PATH, Row, schemathesis_score, written
-from wire import spec
 
 _OPERATIONS = r"^/(files/tools|v1/(workflows|parameters|info|meta|$))"
 """Those that the catalogue breaks; of the others schemathesis could only say what its baseline has."""

@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 import pytest
 
+from dify_wire.recording.folder import read_folder
 from tests.recorder.upstreams import Asked, get, post, run_body, running_recorder, scripted, wait_until
-from wire.recording.folder import read_folder
 
 pytestmark = pytest.mark.server
 

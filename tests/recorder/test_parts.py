@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.folder import RecordingWriter, read_folder
+from dify_wire.recording.spool import Spool
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.proxy import RecordingProxy
 from fake_server.recorder.settings import RecorderSettings
@@ -20,9 +23,6 @@ from fake_server.recorder.upstream import Answer, Upstream, UpstreamRequest, end
 from fake_server.recorder.writing import ANSWER, REQUEST, BodyChunk, End, ExchangeWriter, Finish, Written
 from fake_server.recorder.writing_queue import ROOM_BYTES, WritingQueue
 from fake_server.settings import SettingsError
-from wire.recording.exchange import RecordedRequest, Recording
-from wire.recording.folder import RecordingWriter, read_folder
-from wire.recording.spool import Spool
 
 RUN = "/v1/workflows/run"
 JSON = "application/json"

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.folder import read_folder
 from tests.serving import Connection, RawAnswer, _environment, _wait_for, raw_exchange
-from wire.recording.exchange import Recording
-from wire.recording.folder import read_folder
 
 _JSON = "Content-Type: application/json\r\n"
 _EVENTS = "Content-Type: text/event-stream; charset=utf-8\r\n"

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording
+from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording
 
 KEY = "app-SampleKey0123456789abcde"
 HOST = "http://127.0.0.1:6060"

@@ -18,17 +18,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import wire.recording.folder as folder_module
+import dify_wire.recording.folder as folder_module
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import ENDS, Chunk, Recording, Shortened
+from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder, read_recording
+from dify_wire.recording.spool import IN_MEMORY, PARTIAL
+from dify_wire.yaml_file import dump_yaml, load_yaml
 from tests.recording.samples import JSON, STREAM, recording, request
 from tests.serving import ROOT
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import ENDS, Chunk, Recording, Shortened
-from wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder, read_recording
-from wire.recording.spool import IN_MEMORY, PARTIAL
-from wire.yaml_file import dump_yaml, load_yaml
 
 SCHEMA = jsonschema_rs.Draft202012Validator(
-    json.loads((ROOT / "wire/recording/recording.schema.json").read_text(encoding="utf-8"))
+    json.loads((ROOT / "dify_wire/recording/recording.schema.json").read_text(encoding="utf-8"))
 )
 SCHEMA_FIELDS = (
     "format",
@@ -372,7 +372,7 @@ def test_what_a_killed_recorder_left_is_not_read_and_is_told_to_the_next(tmp_pat
     """The process ends between the first byte of a file and its name."""
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom tests.recording.samples import recording\n"
-        "from wire.recording.folder import RecordingWriter\n"
+        "from dify_wire.recording.folder import RecordingWriter\n"
         "writer = RecordingWriter(Path(sys.argv[1]))\nwriter.write(recording(b'whole'))\n"
         "spool = writer.spool()\nspool.add(0.1, bytes(1 << 21))\n"
         "os.fsync = lambda handle: os.kill(os.getpid(), 9)\nwriter.write(recording(b'unfinished'))\n"

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from contract.cli import exit_code
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import Chunk, Recording, Shortened
+from dify_wire.recording.folder import RecordingWriter, read_folder
+from dify_wire.recording.har_export import to_har
+from dify_wire.recording.har_import import Imported, read_har
 from tests.recording.samples import KEY, recording, request
 from tests.recording.test_folder import EXCHANGES
 from tests.serving import ROOT
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import Chunk, Recording, Shortened
-from wire.recording.folder import RecordingWriter, read_folder
-from wire.recording.har_export import to_har
-from wire.recording.har_import import Imported, read_har
 
 HOST = ROOT / "recordings/dify-0.6.4"
 

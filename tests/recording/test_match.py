@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.library import Library, NotRecordedError, library
+from dify_wire.recording.matchers import EXACT_MATCHERS, MATCHERS, Question
+from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.recording.rules import parse_rule
 from tests.recording.samples import KEY, recording, request
-from wire.recording.exchange import RecordedRequest, Recording
-from wire.recording.library import Library, NotRecordedError, library
-from wire.recording.matchers import EXACT_MATCHERS, MATCHERS, Question
-from wire.recording.redact import RecordingRedactor
-from wire.recording.rules import parse_rule
 
 BODY = {"inputs": {"prompt": "a cat", "n": 1}, "response_mode": "blocking", "user": "alice"}
 PLAIN = request(BODY)

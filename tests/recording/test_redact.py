@@ -14,14 +14,14 @@ from urllib.parse import quote
 
 import pytest
 
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.recording.folder import RecordingWriter, read_folder
+from dify_wire.recording.pseudonyms import KEY as KEY_PSEUDONYM
+from dify_wire.recording.pseudonyms import USER as USER_PSEUDONYM
+from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.recording.rules import RuleError, parse_rule
 from tests.recording.samples import HOST, JSON, KEY, STREAM, cut, recording, request
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import Chunk, RecordedRequest, Recording
-from wire.recording.folder import RecordingWriter, read_folder
-from wire.recording.pseudonyms import KEY as KEY_PSEUDONYM
-from wire.recording.pseudonyms import USER as USER_PSEUDONYM
-from wire.recording.redact import RecordingRedactor
-from wire.recording.rules import RuleError, parse_rule
 
 SIGN = "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm8="
 NONCE = "0123456789abcdef0123456789abcdef"

@@ -7,10 +7,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.recording.folder import RecordingWriter, read_folder
+from dify_wire.recording.redact import RecordingRedactor
 from tests.recorded import HOST, KEYS, SECRET_KEY
-from wire.recording.exchange import Chunk, RecordedRequest, Recording
-from wire.recording.folder import RecordingWriter, read_folder
-from wire.recording.redact import RecordingRedactor
 
 PNG = b"\x89PNG\r\n\x1a\nrecorded, and no picture at all" + bytes(range(256)) * 40
 """The body of a recorded picture, so that it is told from any that is drawn."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dify_wire.recording import library
+from dify_wire.recording.exchange import Shortened
 from fake_server.cli import serve
 from fake_server.replay.loading import app_labels, is_judged_live, load_recordings, shortened_bodies
 from fake_server.replay.pictures import placeholder, recorded_pictures
@@ -16,8 +18,6 @@ from fake_server.settings import AFTER_LAST, ON_MISS, Settings
 from tests.recorded import HOST, KEYS
 from tests.replay.folders import changed, folder, picture_of, recorded
 from tests.serving import ROOT
-from wire.recording import library
-from wire.recording.exchange import Shortened
 
 _REPLAY = ("--replay", str(HOST))
 

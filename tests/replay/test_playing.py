@@ -11,13 +11,13 @@ from dataclasses import replace
 import pytest
 from starlette.types import Message
 
+from dify_wire.recording.exchange import Chunk
 from fake_server.clock import Clock
 from fake_server.replay.outcome import Outcome, outcome
 from fake_server.replay.playing import Playing, ReplayedAnswer
 from fake_server.replay.stopping import stopped_answer, stopped_stream
 from tests.compared import time_contradictions
 from tests.replay.folders import recorded
-from wire.recording.exchange import Chunk
 
 CHUNKS = (Chunk(0.25, b"a"), Chunk(1.0, b"b"), Chunk(1.0, b"c"), Chunk(4.0, b"d"))
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
+from dify_wire.recording.exchange import Chunk, Recording
+from dify_wire.recording.folder import read_folder
 from fake_server.replay.pictures import placeholder
 from tests.compared import normal
 from tests.recorder.upstreams import Asked, running_recorder, scripted, wait_until
 from tests.replay.folders import PNG, changed, folder, picture_of, recorded, with_body, with_text
 from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, running_server
-from wire.recording.exchange import Chunk, Recording
-from wire.recording.folder import read_folder
 
 pytestmark = pytest.mark.server
 

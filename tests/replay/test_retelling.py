@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.recording.users import user_of
 from fake_server.replay.outcome import is_stream, outcome, shift_s
 from fake_server.replay.retelling import Changes, file_ids, own_ids, retold
 from fake_server.signing import FileSigners
 from tests.compared import normal, time_contradictions
 from tests.recorded import SECRET_KEY
 from tests.replay.folders import changed, recorded, with_text
-from wire.recording.exchange import Chunk, RecordedRequest, Recording
-from wire.recording.users import user_of
 
 TEXTS = [name for name, one in recorded().items() if one.chunks and not one.shortened]
 RUNS = [name for name in TEXTS if outcome(recorded()[name].body, is_stream(recorded()[name]))]

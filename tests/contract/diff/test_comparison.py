@@ -15,15 +15,15 @@ from contract.check import CHECKS
 from contract.cli import exit_code
 from contract.diff.comparison import Comparison, How, compare, record
 from contract.diff.sides import Folder, Host
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.folder import RecordingWriter, read_folder
+from dify_wire.recording.redact import RecordingRedactor
 from fake_server.settings import DEFAULT_API_KEY
 from tests.contract.hosts import answer, host, refused_address, saying
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.serving import APP_KEYS, SECRET, serving, untouched
 from tests.recorded import KEYS, SECRET_KEY, app_arguments, not_compared, outages
 from tests.serving import running_server
-from wire.recording.exchange import Recording
-from wire.recording.folder import RecordingWriter, read_folder
-from wire.recording.redact import RecordingRedactor
 
 pytestmark = pytest.mark.server
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
-from wire.recording.exchange import RecordedRequest
-from wire.recording.pseudonyms import KEY, is_a_name
-from wire.redact import PARAMETER
+from dify_wire.recording.exchange import RecordedRequest
+from dify_wire.recording.pseudonyms import KEY, is_a_name
+from dify_wire.redact import PARAMETER
 
 VOLATILE = frozenset({"user"})
 """Fields of a body or a query whose text is another one for every caller."""

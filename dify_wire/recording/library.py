@@ -7,10 +7,10 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from wire.recording.exchange import Recording
-from wire.recording.matchers import MATCHERS, Difference, Matcher, Question, short
-from wire.recording.redact import RULES, UNPACKED, RecordingRedactor
-from wire.recording.rules import RuleError, parse_rule
+from dify_wire.recording.exchange import Recording
+from dify_wire.recording.matchers import MATCHERS, Difference, Matcher, Question, short
+from dify_wire.recording.redact import RULES, UNPACKED, RecordingRedactor
+from dify_wire.recording.rules import RuleError, parse_rule
 
 AFTER_LAST = ("repeat", "miss")
 """What the next same request gets when every recorded answer was given: the last one again, or none."""

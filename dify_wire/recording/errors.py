@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wire.spec_error import SpecError
+from dify_wire.spec_error import SpecError
 
 
 class RecordingError(SpecError):

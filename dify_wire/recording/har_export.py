@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import parse_qsl
 
-from wire.recording.exchange import Headers, Recording, Shortened
+from dify_wire.recording.exchange import Headers, Recording, Shortened
 
 _NOT_KEPT = -1  # HAR's word for a size that nobody knows
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wire.contradictions import check
-from wire.overlay import OverlayError, apply_overlay, copied
-from wire.spec_error import SpecError
-from wire.yaml_file import load_yaml
+from dify_wire.contradictions import check
+from dify_wire.overlay import OverlayError, apply_overlay, copied
+from dify_wire.spec_error import SpecError
+from dify_wire.yaml_file import load_yaml
 
 __all__ = [
     "HOST_VERSIONS",
@@ -36,7 +36,7 @@ _HERE = Path(__file__).resolve().parent
 def bundled(name: str) -> Path:
     """The path of a file that comes with the project: ``openapi.yaml`` or ``overlays/…``.
 
-    In a wheel the build has put it into ``wire/data``; in a checkout it lies at the root.
+    In a wheel the build has put it into ``dify_wire/data``; in a checkout it lies at the root.
     """
     for root in (_HERE / "data", _HERE.parent):
         if (root / name).exists():

@@ -1,9 +1,10 @@
 """Takes the secrets out of an exchange before it is written.
 
 Rules by name: ``keys`` (API keys, other told secrets), ``signatures`` (signatures and nonces of URLs), ``cookies``,
-``user``, and whatever a team adds (``wire.recording.rules``); ``encoding`` says that a compressed body was unpacked for
-it. What one part of an exchange gives away (a header, a field, a parameter) is looked for in all its other parts
-(``wire.recording.search``). A body is searched as a whole, so that a border between chunks hides nothing.
+``user``, and whatever a team adds (``dify_wire.recording.rules``); ``encoding`` says that a compressed body was
+unpacked for it. What one part of an exchange gives away (a header, a field, a parameter) is looked for in all its
+other parts (``dify_wire.recording.search``). A body is searched as a whole, so that a border between chunks hides
+nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from dataclasses import replace
 from itertools import accumulate
 from urllib.parse import parse_qsl
 
-from wire.recording import decoding
-from wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording, announced
-from wire.recording.pseudonyms import GONE, Pseudonyms
-from wire.recording.rules import Rule
-from wire.recording.search import Search, named_users
-from wire.redact import SECRET_HEADERS, credentials
+from dify_wire.recording import decoding
+from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording, announced
+from dify_wire.recording.pseudonyms import GONE, Pseudonyms
+from dify_wire.recording.rules import Rule
+from dify_wire.recording.search import Search, named_users
+from dify_wire.redact import SECRET_HEADERS, credentials
 
 RULES = ("keys", "signatures", "cookies", "user")
 """The rules that always hold; ``user`` unless it is to be kept."""

@@ -16,13 +16,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from wire.recording.bodies import FOLDER, SideFile, keep_body, sync_folder
-from wire.recording.document import Streamed, document, recording
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import Chunk, Headers, Recording
-from wire.recording.spool import PARTIAL, Spool
-from wire.spec_error import SpecError, reason
-from wire.yaml_file import dump_yaml, load_yaml
+from dify_wire.recording.bodies import FOLDER, SideFile, keep_body, sync_folder
+from dify_wire.recording.document import Streamed, document, recording
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import Chunk, Headers, Recording
+from dify_wire.recording.spool import PARTIAL, Spool
+from dify_wire.spec_error import SpecError, reason
+from dify_wire.yaml_file import dump_yaml, load_yaml
 
 _FILE = re.compile(r"(\d{4,9})-[A-Za-z0-9_.-]+\.yaml")
 _BESIDE = frozenset({FOLDER, "README.md", "keys.json"})

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from wire.recording.errors import RecordingError
+from dify_wire.recording.errors import RecordingError
 
 _MISSING = object()
 

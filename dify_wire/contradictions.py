@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from wire.host_facts import check_host_facts
-from wire.spec_error import SpecError
+from dify_wire.host_facts import check_host_facts
+from dify_wire.spec_error import SpecError
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 _DATA = frozenset({"example", "examples", "default", "const", "enum", "value"})  # values, not rules

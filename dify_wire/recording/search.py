@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from urllib.parse import quote, unquote_plus
 
-from wire.recording.edits import Edit, Edits
-from wire.recording.field_rules import Value, parameters, values
-from wire.recording.pseudonyms import GONE, KEY, Pseudonyms, is_a_name
-from wire.recording.rules import Rule
-from wire.redact import AFTER_ESCAPE, DIFY_KEY, FIELD, PARAMETER, any_form, credentials
+from dify_wire.recording.edits import Edit, Edits
+from dify_wire.recording.field_rules import Value, parameters, values
+from dify_wire.recording.pseudonyms import GONE, KEY, Pseudonyms, is_a_name
+from dify_wire.recording.rules import Rule
+from dify_wire.redact import AFTER_ESCAPE, DIFY_KEY, FIELD, PARAMETER, any_form, credentials
 
 _FINDABLE = 6
 """What is shorter than this is taken out where it is named; looked for everywhere it would hit what is no secret."""

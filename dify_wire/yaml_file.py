@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from wire.spec_error import SpecError, reason
-from wire.yaml_cache import cached
+from dify_wire.spec_error import SpecError, reason
+from dify_wire.yaml_cache import cached
 
 _DEEPEST = 200
 _MOST_VALUES = 200_000

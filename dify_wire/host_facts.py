@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wire.spec_error import SpecError
+from dify_wire.spec_error import SpecError
 
 _LIMITS = (
     "request_body_bytes",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import Chunk, Headers
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import Chunk, Headers
 
 _CODINGS: dict[str, int] = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 

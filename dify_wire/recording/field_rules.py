@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from wire.recording.rules import Rule
-from wire.redact import any_form
+from dify_wire.recording.rules import Rule
+from dify_wire.redact import any_form
 
 _STRING = re.compile(rb'"((?:[^"\\]|\\.)*)"(\s*:)?', re.DOTALL)
 _ESCAPED_STRING = re.compile(rb'\\{1,16}"(.*?)\\{1,16}"', re.DOTALL)

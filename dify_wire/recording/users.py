@@ -6,7 +6,7 @@ import json
 import re
 from urllib.parse import parse_qsl
 
-from wire.recording.exchange import RecordedRequest
+from dify_wire.recording.exchange import RecordedRequest
 
 _PART = re.compile(rb'name="user"[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n(.*?)(?=\r\n--)', re.DOTALL)
 

@@ -17,10 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from wire.recording.bodies import SideFile, read_body
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import ENDS, FORMAT, STATUSES, Chunk, RecordedRequest, Recording, Shortened, announced
-from wire.recording.fields import Fields
+from dify_wire.recording.bodies import SideFile, read_body
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import ENDS, FORMAT, STATUSES, Chunk, RecordedRequest, Recording, Shortened, announced
+from dify_wire.recording.fields import Fields
 
 Keep = Callable[[Iterable[bytes], str], SideFile]
 """Writes a side file of these pieces, for a content type."""

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from wire.recording.errors import RecordingError
-from wire.recording.spool import PARTIAL
-from wire.spec_error import reason
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.spool import PARTIAL
+from dify_wire.spec_error import reason
 
 FOLDER = "bodies"
 _NAME = re.compile(r"bodies/([0-9a-f]{64})\.[a-z0-9]{1,8}")

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
-from wire.recording.decoding import coding, without_coding
-from wire.recording.document import complaint
-from wire.recording.errors import RecordingError
-from wire.recording.exchange import ENDS, Chunk, Headers, RecordedRequest, Recording, Shortened, announced
-from wire.spec_error import reason
+from dify_wire.recording.decoding import coding, without_coding
+from dify_wire.recording.document import complaint
+from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.exchange import ENDS, Chunk, Headers, RecordedRequest, Recording, Shortened, announced
+from dify_wire.spec_error import reason
 
 _HTTP_VERSIONS = {"1.0": "1.0", "1.1": "1.1", "2": "2", "2.0": "2", "h2": "2", "3": "3", "3.0": "3", "h3": "3"}
 _NEEDED = object()
