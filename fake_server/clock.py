@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from fake_server.moments import LATEST
+
 
 class Clock:
     """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved together.
 
-    ``starts_at`` (unix seconds) makes one that begins frozen at that moment.
+    ``starts_at`` (unix seconds) makes one that begins frozen at that moment. Every moment that a clock is moved to lies
+    between 1970 and ``LATEST``: ``ValueError`` for any other, before anything has changed.
     """
 
     def __init__(
@@ -57,11 +60,12 @@ class Clock:
 
     def freeze(self, at: float | None = None) -> None:
         """Stand still, at ``at`` (unix seconds) or at this moment."""
-        self._frozen = (self.now() if at is None else at, self.ticks())
+        self._frozen = (self.now() if at is None else _checked(at), self.ticks())
         self._moved()
 
     def set(self, at: float) -> None:
         """Let the wall clock show ``at`` (unix seconds); what waits is not released by it."""
+        at = _checked(at)
         if self._frozen:
             self._frozen = (at, self._frozen[1])
         else:
@@ -72,6 +76,7 @@ class Clock:
         """Move on by ``seconds``, which releases whatever waited for that time. Raises ``ValueError`` if negative."""
         if seconds < 0:
             raise ValueError(f"a clock advances by 0 seconds or more, not by {seconds}")
+        _checked(self.now() + seconds)
         if self._frozen:
             self._frozen = (self._frozen[0] + seconds, self._frozen[1] + seconds)
         else:
@@ -111,3 +116,9 @@ class Clock:
     def _moved(self) -> None:
         for callback in [*self._followers, *self._on_move.values()]:
             callback()
+
+
+def _checked(at: float) -> float:
+    if not 0 <= at <= LATEST:  # also of NaN
+        raise ValueError(f"a clock shows moments of the years 1970 to 9998, not {at} unix seconds")
+    return at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 
 from fake_server.journal import Entry
 
@@ -18,6 +19,8 @@ class Counters:
         """Of real time, by operation."""
         self.scenarios: Counter[str] = Counter()
         """Requests that a scenario befell, by its name."""
+        self.log_lines_lost: Callable[[], int] = int
+        """How many lines of the log nobody has read in time."""
         self.began = time.monotonic()
         self.running = 0
         self.streams_open = 0

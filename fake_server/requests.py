@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from fake_server.apps import App, AppKind
@@ -34,6 +35,8 @@ class RunRequest:
     user: str
     streaming: bool
 
+
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 FileCheck = Callable[[str, Sequence[Any], Mapping[str, Any]], list[InputFile]]
 """Turns a user's ``files`` into ``sys.files``, given the image part of the app's upload feature."""
@@ -66,15 +69,9 @@ def _nested_too_deep(text: str) -> bool:
     """Whether JSON (or its beginning) is nested beyond what the host's parser bears, whatever this Python bears."""
     if text.count("[") + text.count("{") < _NESTING_LIMIT:
         return False
-    depth = 0
-    for match in re.finditer(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', text, re.DOTALL):
-        if match[0] in ("[", "{"):
-            depth += 1
-            if depth >= _NESTING_LIMIT:
-                return True
-        elif match[0] in ("]", "}"):
-            depth -= 1
-    return False
+    outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])  # what is in no string
+    brackets = re.sub(r"[^\[\]{}]+", "", outside)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) >= _NESTING_LIMIT
 
 
 def user_text(value: Any, required: bool, spec: HostSpec) -> str | None:

@@ -27,6 +27,9 @@ _TIMESTAMP = re.compile(r"(timestamp=)\d+(?=&)")
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)', re.IGNORECASE)
 _USER_PART = re.compile(rb'(name="user"\r\n\r\n)[^\r\n]+')
 _USER_FIELD = re.compile(rb'("user"\s*:\s*")(?:[^"\\]|\\.)+')
+FORM_FIELDS = 1_000
+"""A form with more fields than these is compared byte for byte."""
+
 _MOST_DIFFERENCES = 5
 _SHOWN = 80
 
@@ -138,7 +141,10 @@ def _header(name: str) -> Part:
 
 
 def _form(body: bytes) -> Hashable:
-    pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True)
+    try:
+        pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
+    except ValueError:
+        return body
     return tuple(sorted((name, _settled(name, value)) for name, value in pairs))
 
 

@@ -14,6 +14,8 @@ from fake_server.nearest import nearest
 BODY_BYTES = 1 << 20
 """The most that a body may hold."""
 
+_SHOWN = 100
+
 
 class RefusedError(Exception):
     """A call that is refused with ``status``; ``place`` is the way to what is wrong in its body or query."""
@@ -44,18 +46,24 @@ async def body_of(request: Request) -> Any:
     if not kept:
         return {}
     try:
-        return json.loads(kept)
+        return json.loads(kept, parse_int=_whole_number)
     except RecursionError:
         raise wrong("body", "it is nested too deep") from None
     except ValueError as error:
         raise wrong("body", f"it is no JSON: {error}") from None
 
 
+def _whole_number(text: str) -> float:
+    """A number without a fraction; infinity where it is larger than any float, as JSON's ``1e999`` is read."""
+    value = float(text)
+    return int(text) if math.isfinite(value) else value
+
+
 async def object_of(request: Request, known: Collection[str]) -> dict[str, Any]:
     """The JSON object of the body, with no key that is not ``known``. Raises ``RefusedError``."""
     said = await body_of(request)
     if not isinstance(said, dict):
-        raise wrong("body", f"an object is needed, not {json.dumps(said)[:100]}")
+        raise wrong("body", f"an object is needed, not {_shown(said)}")
     check_keys(said, known, "key")
     return said
 
@@ -77,17 +85,22 @@ def query_of(request: Request, known: Collection[str]) -> dict[str, str]:
 
 def number(said: Any, place: str, least: float, most: float) -> float:
     """``said`` as a number from ``least`` to ``most``. Raises ``RefusedError``."""
-    if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
-        raise wrong(place, f"a number is needed, not {json.dumps(said)[:100]}")
+    if isinstance(said, bool) or not isinstance(said, int | float) or math.isnan(said):
+        raise wrong(place, f"a number is needed, not {_shown(said)}")
     if not least <= said <= most:
-        raise wrong(place, f"{said} is out of bounds; {least:g} to {most:g} will do")
+        raise wrong(place, f"{_shown(said)} is out of bounds; {least:g} to {most:g} will do")
     return said
 
 
 def whole(said: Any, place: str, least: int = 0, most: int = 1 << 53) -> int:
     """``said`` as a whole number. Raises ``RefusedError``."""
     if isinstance(said, bool) or not isinstance(said, int):
-        raise wrong(place, f"a whole number is needed, not {json.dumps(said)[:100]}")
+        raise wrong(place, f"a whole number is needed, not {_shown(said)}")
     if not least <= said <= most:
-        raise wrong(place, f"{said} is out of bounds; {least} to {most} will do")
+        raise wrong(place, f"{_shown(said)} is out of bounds; {least} to {most} will do")
     return said
+
+
+def _shown(said: Any) -> str:
+    """The beginning of ``said`` as JSON."""
+    return json.dumps(said)[:_SHOWN]

@@ -48,6 +48,8 @@ class _HostCollector(Collector):
         yield GaugeMetricFamily(f"{_PREFIX}_runs_running", "Runs that are being played.", store.runs_running)
         yield GaugeMetricFamily(f"{_PREFIX}_streams_open", "Streams that are being sent.", counters.streams_open)
         yield GaugeMetricFamily(f"{_PREFIX}_requests_running", "Requests on their way.", counters.running)
+        lost = counters.log_lines_lost()
+        yield CounterMetricFamily(f"{_PREFIX}_log_lines_lost", "Lines of the log that nobody read in time.", lost)
         yield GaugeMetricFamily(f"{_PREFIX}_journal_entries", "Entries of the journal.", len(journal))
         yield GaugeMetricFamily(f"{_PREFIX}_journal_bytes", "What they hold, roughly.", journal.bytes)
 

@@ -46,7 +46,11 @@ def _set(clock: Clock, value: Any) -> None:
 
 
 def _advance(clock: Clock, value: Any) -> None:
-    clock.advance(number(value, "advance_s", 0, LATEST - clock.now()))
+    seconds = number(value, "advance_s", 0, LATEST)
+    try:
+        clock.advance(seconds)
+    except ValueError as error:  # it would lead beyond the latest moment
+        raise wrong("advance_s", f"{seconds:g} is out of bounds: {error}") from None
 
 
 def _resume(clock: Clock, value: Any) -> None:

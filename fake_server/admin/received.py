@@ -57,7 +57,7 @@ async def wait(admin: Admin, request: Request) -> Said:
     if journal.closed:
         raise RefusedError(503, "the server is going down")
     message = f"{_requests(len(found))} matched within {timeout_s:g} s; {count} were waited for"
-    raise RefusedError(408, message, matched=len(found), **_nearest(admin, match, since))
+    raise RefusedError(408, message, matched=len(found), **await _nearest(admin, match, since))
 
 
 async def _shown(admin: Admin, entries: list[Entry]) -> list[dict[str, Any]]:
@@ -80,7 +80,7 @@ async def verify(admin: Admin, request: Request) -> Said:
     if found >= least and (most is None or found <= most):
         return Said({"matched": found})
     wanted = f"at least {least}" if most is None else f"{least}" if most == least else f"{least} to {most}"
-    hint = _nearest(admin, match, since) if found < least else {"nearest": None, "differences": []}
+    hint = await _nearest(admin, match, since) if found < least else {"nearest": None, "differences": []}
     raise RefusedError(409, f"{_requests(found)} matched; wanted: {wanted}", matched=found, **hint)
 
 
@@ -101,8 +101,8 @@ def _requests(count: int) -> str:
     return f"{count or 'no'} request{'' if count == 1 else 's'}"
 
 
-def _nearest(admin: Admin, match: Match, since: int) -> dict[str, Any]:
-    found = nearest(admin.host.journal, match, since)
+async def _nearest(admin: Admin, match: Match, since: int) -> dict[str, Any]:
+    found = await run_in_threadpool(nearest, admin.host.journal, match, since)
     if found is None:
         return {"nearest": None, "differences": []}
     return {

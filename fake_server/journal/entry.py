@@ -75,7 +75,7 @@ class Entry:
             self.body_bytes += len(data)
         if not message.get("more_body"):
             self.heard = True
-            self._journal.changed()
+            self._journal.changed(self)
 
     def starts(self, message: Message) -> None:
         """Note the head of the answer."""
@@ -87,7 +87,7 @@ class Entry:
         elif kind.startswith(b"image/"):
             self._hash = hashlib.sha256()
         self.heard = True
-        self._journal.changed()
+        self._journal.changed(self)
 
     def tells(self, message: Message) -> None:
         """Note a part of the answer's body."""
@@ -125,7 +125,7 @@ class Entry:
         self.scope.pop("state", None)  # it holds on to the connection
         self.heard = True
         self._tell_size()
-        self._journal.changed()
+        self._journal.changed(self)
 
     @property
     def digest(self) -> str | None:

@@ -27,7 +27,7 @@ class Journal:
         self._most_entries = entries
         self._most_bytes = size
         self._lock = threading.Lock()
-        self._watchers: dict[object, Callable[[], None]] = {}
+        self._watchers: dict[object, Callable[[Entry | None], None]] = {}
         self.bytes = 0
         """What the entries hold, roughly."""
         self.last_number = 0
@@ -81,20 +81,23 @@ class Journal:
             self.bytes -= oldest.size
             self.forgotten += 1
 
-    def watch(self, watcher: object, callback: Callable[[], None]) -> None:
-        """Call ``callback``, in the server's thread, whenever an entry says more, until ``unwatch(watcher)``."""
+    def watch(self, watcher: object, callback: Callable[[Entry | None], None]) -> None:
+        """Call ``callback`` with each entry that says more, in the server's thread, until ``unwatch(watcher)``.
+
+        It is called with None when the journal closes.
+        """
         self._watchers[watcher] = callback
 
     def unwatch(self, watcher: object) -> None:
         self._watchers.pop(watcher, None)
 
-    def changed(self) -> None:
-        """Tell whoever watches that an entry says more than before."""
+    def changed(self, entry: Entry | None) -> None:
+        """Tell whoever watches that ``entry`` says more than before; None: that the journal is closed."""
         if self._watchers:
             for callback in list(self._watchers.values()):
-                callback()
+                callback(entry)
 
     def close(self) -> None:
         """Nothing more will come: whoever waits is told."""
         self.closed = True
-        self.changed()
+        self.changed(None)

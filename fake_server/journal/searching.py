@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import difflib
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,35 +55,62 @@ def _likeness(wanted: Any, got: Any) -> float:
     return 0.9 * difflib.SequenceMatcher(None, wanted[:_COMPARED], got[:_COMPARED]).ratio()
 
 
+class _Search:
+    """The entries above ``since`` that match, kept up to date: an entry that changes is looked at, not the whole ring.
+
+    ``wake`` is called in the server's thread when there is something to look at.
+    """
+
+    def __init__(self, journal: Journal, match: Match, since: int, wake: Callable[[], None]) -> None:
+        self._journal, self._match, self._since, self._wake = journal, match, since, wake
+        self._found: dict[int, Entry] = {}
+        self._changed: deque[Entry] = deque()
+
+    def __enter__(self) -> _Search:
+        self._journal.watch(self, self._note)
+        self._changed.extend(self._journal.entries(self._since))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.unwatch(self)
+
+    def _note(self, entry: Entry | None) -> None:
+        if entry is not None:
+            self._changed.append(entry)
+        self._wake()
+
+    def found(self) -> list[Entry]:
+        """What matches now, oldest first."""
+        while self._changed:
+            entry = self._changed.popleft()
+            if entry.heard and entry.number > self._since and not self._match.differences(entry):
+                self._found[entry.number] = entry
+            else:
+                self._found.pop(entry.number, None)
+        return [entry for _, entry in sorted(self._found.items()) if not entry.forgotten]
+
+
 async def await_matching(journal: Journal, match: Match, count: int, since: int, timeout_s: float) -> list[Entry]:
     """Wait in the server's own loop until ``count`` entries match, at most ``timeout_s`` of real time.
 
     Returns those that match then, be they fewer. Ends early when the server does.
     """
     changed = asyncio.Event()
-    journal.watch(changed, changed.set)
-    try:
+    with _Search(journal, match, since, changed.set) as search, contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
-            while len(found := matching(journal, match, since)) < count and not journal.closed:
+            while len(search.found()) < count and not journal.closed:
                 changed.clear()
                 await changed.wait()
-    except TimeoutError:
-        return matching(journal, match, since)
-    finally:
-        journal.unwatch(changed)
-    return found
+    return search.found()
 
 
 def wait_matching(journal: Journal, match: Match, count: int, since: int, timeout_s: float) -> list[Entry]:
     """The same from a thread that is not the server's."""
     changed = threading.Event()
-    journal.watch(changed, changed.set)
     deadline = time.monotonic() + timeout_s
-    try:
-        while len(found := matching(journal, match, since)) < count and not journal.closed:
+    with _Search(journal, match, since, changed.set) as search:
+        while len(search.found()) < count and not journal.closed:
             if not changed.wait(max(deadline - time.monotonic(), 0)):
-                return found
+                break
             changed.clear()
-    finally:
-        journal.unwatch(changed)
-    return found
+    return search.found()

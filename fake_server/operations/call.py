@@ -96,12 +96,15 @@ class Call:
             return {}
 
     async def form(self) -> Form:
-        """The request's form; an empty one where its body is none."""
+        """The request's form; an empty one where its body is none. Raises ``HostError``."""
         if self._form is None:
-            from fake_server.operations.form import read_form
+            from fake_server.operations.form import FormTooLargeError, read_form
 
             content_type = self.request_headers.get(b"content-type", b"").decode("latin-1")
-            self._form = await read_form(body.chunks(self.receive), content_type)
+            try:
+                self._form = await read_form(body.chunks(self.receive), content_type)
+            except FormTooLargeError:
+                raise self.host.spec.errors("form_too_large") from None
         return self._form
 
     async def _body(self) -> bytes:

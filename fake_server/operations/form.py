@@ -13,8 +13,16 @@ from urllib.parse import parse_qsl
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-_FIELDS = 1000
-"""More fields than this are no form (as Werkzeug counts the parts of one)."""
+FORM_PARTS = 1_000
+"""More parts than these are refused with 413, as Werkzeug does by default. A url-encoded form with more fields
+has none."""
+
+FORM_BYTES = 1 << 16
+"""A url-encoded form beyond this has no fields: taking it to pieces would hold up everybody else."""
+
+
+class FormTooLargeError(Exception):
+    """A multipart form with more parts than ``FORM_PARTS``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +43,10 @@ class Form:
 
 
 async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
-    """The form in ``body``; an empty one where it cannot be read."""
+    """The form in ``body``; an empty one where it cannot be read. Raises ``FormTooLargeError``."""
     kind, parameters = parse_options_header(content_type)
     if kind == b"application/x-www-form-urlencoded":
-        text = b"".join([chunk async for chunk in body]).decode("utf-8", "replace")
-        return Form(_url_encoded(text))
+        return Form(_url_encoded(await _kept(body)))
     if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
         return Form()
     try:
@@ -51,9 +58,19 @@ async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
     return reading.form if reading.ended else Form()
 
 
-def _url_encoded(text: str) -> dict[str, str]:
+async def _kept(body: AsyncIterator[bytes]) -> bytes:
+    """The whole of ``body``, read to its end; nothing where it is larger than ``FORM_BYTES``."""
+    kept, size = bytearray(), 0
+    async for chunk in body:
+        size += len(chunk)
+        kept += chunk[: max(0, FORM_BYTES - len(kept))]
+    return bytes(kept) if size <= FORM_BYTES else b""
+
+
+def _url_encoded(body: bytes) -> dict[str, str]:
+    text = body.decode("utf-8", "replace")
     try:
-        return dict(reversed(parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS)))
+        return dict(reversed(parse_qsl(text, keep_blank_values=True, max_num_fields=FORM_PARTS)))
     except ValueError:
         return {}
 
@@ -69,6 +86,7 @@ class _Reading:
         self._is_file = False
         self._name = self._value = b""
         self._content, self._size = bytearray(), 0
+        self._parts = 0
         told: dict[str, Callable[..., None]] = {
             "on_part_begin": self._part_begins,
             "on_header_field": self._header_name,
@@ -84,6 +102,9 @@ class _Reading:
     def _part_begins(self) -> None:
         self._headers = {}
         self._content, self._size = bytearray(), 0
+        self._parts += 1
+        if self._parts > FORM_PARTS:
+            raise FormTooLargeError
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
         self._name += data[start:end]

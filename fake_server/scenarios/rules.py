@@ -14,6 +14,9 @@ from fake_server.scenarios.errors import ScenarioError, unknown
 
 _KEYS = ("name", "with", "when", "times")
 
+_MOST_TIMES = 1 << 53
+"""More often than this no rule ever matches: a greater number is read as this one, which JSON can show."""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -98,7 +101,7 @@ def rule_of(said: object, rule_id: str, source: str, around: Surroundings) -> Ru
     _within("with", lambda: _check_nodes(behaviour, parameters, around.nodes))
     when = _mapping(said.get("when"), "when")
     conditions = _within("when", lambda: _conditions(behaviour, when, source, around.operations))
-    times = None if said.get("times") is None else TIMES.read(said["times"])
+    times = None if said.get("times") is None else min(TIMES.read(said["times"]), _MOST_TIMES)
     effects = _within("with", lambda: behaviour.make(**parameters))
     return Rule(rule_id, source, behaviour, parameters, when, conditions, times, effects)
 

@@ -6,6 +6,9 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import TextIO
+
+from fake_server.serving.lines import LineWriter
 
 
 class JsonLines(logging.Formatter):
@@ -24,9 +27,32 @@ class JsonLines(logging.Formatter):
         return json.dumps(said, ensure_ascii=False)
 
 
-def set_up_logging(log_format: str) -> None:
+class BackgroundHandler(logging.Handler):
+    """Writes records to ``stream`` without ever blocking whoever logs them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._writer = LineWriter(stream, self._lost_line)
+
+    @property
+    def lost(self) -> int:
+        """How many records could not be written, because nobody read the log."""
+        return self._writer.lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write(self.format(record) + "\n")
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def _lost_line(self, count: int) -> str:
+        message = f"{count} lines of the log are missing here: nobody read it"
+        return self.format(logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)) + "\n"
+
+
+def set_up_logging(log_format: str) -> BackgroundHandler:
     """Send the log of the fake, and what uvicorn warns of, to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = BackgroundHandler(sys.stderr)
     if log_format == "json":
         handler.setFormatter(JsonLines())
     else:
@@ -37,3 +63,4 @@ def set_up_logging(log_format: str) -> None:
     logging.getLogger("fake_server").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     logging.getLogger("python_multipart").setLevel(logging.ERROR)  # a form that is none gets its answer
+    return handler

@@ -6,11 +6,11 @@ import gc
 import json
 import os
 import shlex
+import sys
 from pathlib import Path
 
-import click
-
 from fake_server.app import create_app
+from fake_server.serving.lines import LineWriter
 from fake_server.serving.logs import set_up_logging
 from fake_server.serving.server import Server, address, bind, check_certificate
 from fake_server.settings import Settings
@@ -24,11 +24,14 @@ def serve_forever(settings: Settings) -> None:
     if settings.ready_file:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's; nobody must take it for this one's
     sock = bind(settings)
-    set_up_logging(settings.log_format)
+    log = set_up_logging(settings.log_format)
+    app.host.counters.log_lines_lost = lambda: log.lost
     url = address(sock, settings.scheme)
 
     def announce() -> None:
-        click.echo(_banner(settings, app.host.spec, url))
+        banner = LineWriter(sys.stdout, lambda _: "")
+        banner.write(_banner(settings, app.host.spec, url) + "\n")
+        banner.flush()
         if settings.ready_file:
             _write_ready_file(settings.ready_file, url, settings.api_keys[0])
 

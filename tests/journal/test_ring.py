@@ -115,7 +115,7 @@ def test_since_a_number_are_the_later_ones() -> None:
 def test_watchers_are_told_until_they_stop_watching() -> None:
     ring = journal()
     told: list[int] = []
-    ring.watch("me", lambda: told.append(len(ring)))
+    ring.watch("me", lambda _: told.append(len(ring)))
     begun(ring)
     assert told == [1]
     ring.unwatch("me")

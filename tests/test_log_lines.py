@@ -1,0 +1,109 @@
+"""A log that nobody reads loses lines and holds up nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fake_server.serving.lines import WAITING_BYTES, LineWriter
+from fake_server.serving.logs import BackgroundHandler
+from tests.admin.calling import admin, host
+from tests.serving import ROOT, raw_exchange
+
+_PIPE_BYTES = 1 << 16
+
+
+def _lost(count: int) -> str:
+    return f"{count} lost\n"
+
+
+def _read_until(descriptor: int, end: bytes) -> bytes:
+    data = b""
+    while not data.endswith(end):
+        data += os.read(descriptor, 1 << 20)
+    return data
+
+
+def test_lines_are_written_in_order() -> None:
+    stream = io.StringIO()
+    writer = LineWriter(stream, _lost)
+    for number in range(100):
+        writer.write(f"line {number}\n")
+    writer.flush(5.0)
+    assert stream.getvalue() == "".join(f"line {number}\n" for number in range(100))
+
+
+def test_waiting_lines_are_bounded_to_the_byte() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "w") as stream:
+        os.set_blocking(writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(writing, b"#" * 4096):
+                pass
+        os.set_blocking(writing, True)
+        writer = LineWriter(stream, _lost, most_bytes=1000)
+        writer.write("first\n")  # taken by the thread, which blocks on it
+        deadline = time.monotonic() + 5
+        while writer.waiting_bytes and time.monotonic() < deadline:
+            time.sleep(0.001)
+        for _ in range(10):
+            writer.write("y" * 99 + "\n")
+        assert (writer.waiting_bytes, writer.lost) == (1000, 0)
+        writer.write("\n")
+        assert (writer.waiting_bytes, writer.lost) == (1000, 1)
+        text = _read_until(reading, b" lost\n").lstrip(b"#")
+        assert text == b"first\n" + b"".join([b"y" * 99 + b"\n"] * 10) + b"1 lost\n"
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as stream:
+        writer = LineWriter(stream, _lost)
+        writer.write("to nobody\n")
+        writer.flush(5.0)
+
+
+def test_records_are_written_as_the_formatter_has_them() -> None:
+    stream = io.StringIO()
+    handler = BackgroundHandler(stream)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "a \ud800 %s", ("b",), None))
+    handler.flush()
+    assert stream.getvalue() == "INFO a \\ud800 b\n"
+    assert handler.lost == 0
+
+
+def test_the_metrics_count_lost_lines() -> None:
+    app = host()
+    app.host.counters.log_lines_lost = lambda: 7
+    assert b"fake_dify_log_lines_lost_total 7.0" in admin(app, "GET", "/metrics").body
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_whose_log_and_output_nobody_reads_answers_and_ends(tmp_path: Path, signal_number: int) -> None:
+    """Far more is logged than a pipe and the bound hold."""
+    ready = tmp_path / "ready.json"
+    command = [sys.executable, "-m", "fake_server", "serve", "--port", "0", "--ready-file", str(ready)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 20
+        while not ready.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        port = int(ready.read_text().split('"url": "http://127.0.0.1:')[1].split('"')[0])
+        request = f"GET /v1/{'x' * 4000} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+        for _ in range((WAITING_BYTES + 3 * _PIPE_BYTES) // 4000):
+            assert raw_exchange("127.0.0.1", port, request).status == 404
+        began = time.monotonic()
+        process.send_signal(signal_number)
+        assert process.wait(10) == 0
+        assert time.monotonic() - began < 5
