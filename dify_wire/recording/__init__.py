@@ -2,8 +2,8 @@
 
 - ``exchange``: what a recording holds; ``folder``: reading and writing a folder of them, ``document`` one of its files,
   ``bodies`` the side files, ``spool`` a body that is still under way; ``recording.schema.json`` describes a file;
-- ``redact``: takes secrets out; ``search``, ``rules``, ``field_rules``, ``pseudonyms``, ``edits`` and ``decoding`` are
-  its parts;
+- ``searchable``: bodies that can be searched, by ``decoding``, or left out;
+- ``redact``: takes secrets out; ``search``, ``rules``, ``field_rules``, ``pseudonyms`` and ``edits`` are its parts;
 - ``matchers``: what makes two requests the same; ``library``: which recording is asked for; ``users``: who asks;
 - ``har_export``, ``har_import``: HTTP Archives;
 - ``errors``: what all of them raise.

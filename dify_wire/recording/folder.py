@@ -11,8 +11,9 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from dify_wire.recording.bodies import FOLDER, SideFile, keep_body, sync_folder
 from dify_wire.recording.document import Streamed, document, recording
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import Chunk, Headers, Recording
+from dify_wire.recording.searchable import Searchable, searchable
 from dify_wire.recording.spool import PARTIAL, Spool
 from dify_wire.spec_error import SpecError, reason
 from dify_wire.yaml_file import dump_yaml, load_yaml
@@ -122,12 +124,16 @@ class RecordingWriter:
     """Writes exchanges into ``folder``, which is made where it is missing, after ``redactor`` has taken secrets out.
 
     May be used from several threads. Where there are recordings already, the numbers go on. ``leftovers`` are the
-    unfinished files that a killed recorder left; they are removed. Raises ``RecordingError`` for a folder that holds
-    other things, cannot be written, or is being written by another recorder.
+    unfinished files that a killed recorder left; they are removed. ``left_out`` is called with one sentence for each
+    body that is not written because it is too long, or because the redactor could not search it. Raises
+    ``RecordingError`` for a folder that holds other things, cannot be written, or is being written by another recorder.
     """
 
-    def __init__(self, folder: Path, redactor: Redactor | None = None) -> None:
+    def __init__(
+        self, folder: Path, redactor: Redactor | None = None, left_out: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.folder = Path(folder)
+        self.left_out = left_out
         self._redactor = redactor
         self._lock = threading.Lock()
         try:
@@ -138,7 +144,7 @@ class RecordingWriter:
         try:
             self._claim()
             files = _files(self.folder)
-            self.leftovers = self._swept()
+            self.leftovers = remove_unfinished(self.folder)
         except BaseException:
             os.close(self._handle)
             raise
@@ -165,7 +171,17 @@ class RecordingWriter:
         ``answer`` and ``request`` hold bodies that came piece by piece, in place of those in ``exchange``; they are
         left as they are. Raises ``OSError`` where the disk refuses; nothing of the exchange is visible then.
         """
-        exchange = _with_bodies(exchange, answer, request)
+        with contextlib.ExitStack() as made:
+            spool = partial(self._temporary_spool, made)
+            whole = searchable(exchange, answer, request, spool, decode=self._redactor is not None)
+            path = self._write(whole)
+        for why in whole.left_out:
+            self.left_out(f"{path.name} is without {why}")
+        return path
+
+    def _write(self, whole: Searchable) -> Path:
+        answer, request = whole.answer, whole.request
+        exchange = _with_bodies(whole.exchange, answer, request)
         redaction = self._redactor.redaction(exchange) if self._redactor else _Nothing(exchange)
         head = redaction.head(exchange)
         head = replace(head, name=head.name or _slug(head))  # after redaction: a rule may name what stands in a path
@@ -177,6 +193,11 @@ class RecordingWriter:
         )
         said["redacted"] = redaction.applied()
         return self._place(dump_yaml(said).encode(), _slug(head))
+
+    def _temporary_spool(self, until: contextlib.ExitStack) -> Spool:
+        spool = self.spool()
+        until.callback(spool.discard)
+        return spool
 
     def _keep(self, pieces: Iterable[bytes], content_type: str) -> SideFile:
         return keep_body(self.folder, pieces, content_type)
@@ -217,11 +238,13 @@ class RecordingWriter:
     def _unwritable(self, error: OSError) -> RecordingError:
         return RecordingError(self.folder, "the folder", f"it cannot be written ({reason(error)}); name another one")
 
-    def _swept(self) -> tuple[str, ...]:
-        left = sorted(self.folder.glob(f"{PARTIAL}*"))
-        for path in left:
-            path.unlink(missing_ok=True)
-        return tuple(path.name for path in left)
+
+def remove_unfinished(folder: Path) -> tuple[str, ...]:
+    """Remove the files of a recorder that was killed, and return their names."""
+    left = sorted(folder.glob(f"{PARTIAL}*"))
+    for path in left:
+        path.unlink(missing_ok=True)
+    return tuple(path.name for path in left)
 
 
 def _with_bodies(exchange: Recording, answer: Spool | None, request: Spool | None) -> Recording:

@@ -8,9 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
 
 from fake_server.recorder.open_exchange import OpenExchange
 from fake_server.recorder.upstream import Upstream, UpstreamBrokeError, UpstreamError, UpstreamRequest
@@ -21,53 +19,15 @@ log = logging.getLogger("fake_server.recorder")
 PATIENCE_S = 5.0
 """How long a client has to fetch a picture itself; little beside the 300 s that a URL lives (FACTS 6.1)."""
 
+MOST_WAITING = 1000
+"""Pictures that wait to be fetched."""
+
 _AT_ONCE = 4
 _ONE_PICTURE_S = 60.0
-_END_S = 20.0
+END_S = 5.0
+"""How long the pictures that are still missing may take when the recorder ends."""
+
 _NOTE = "fetched by the recorder"
-
-_PATH = rb"/files/tools/[0-9A-Fa-f-]{36}\.[A-Za-z0-9]{1,8}"
-_URL = re.compile(
-    rb"(https?://[^/\s\"'<>]{1,255})?(" + _PATH + rb"\?[A-Za-z0-9_=&%.~+-]{1,1000})(?![A-Za-z0-9_=&%.~+-])"
-)
-_LONGEST_BYTES = 1400
-_ESCAPES = ((rb"\/", b"/"), (rb"\u0026", b"&"), (rb"\u003d", b"="), (b"&amp;", b"&"))
-_LONGEST_ESCAPE = max(len(escaped) for escaped, _ in _ESCAPES)
-_TEXTS = ("application/json", "text/")
-
-
-class UrlFinder:
-    """Finds signed URLs in a body that comes chunk by chunk, however it is cut."""
-
-    def __init__(self) -> None:
-        self._tail = b""
-
-    def found_in(self, data: bytes) -> list[str]:
-        """The URLs that are whole with ``data``."""
-        text = self._tail + data
-        if b"files" not in text:
-            self._tail = text[-_LONGEST_BYTES:]
-            return []
-        for escaped, plain in _ESCAPES:
-            text = text.replace(escaped, plain)
-        whole = [match for match in _URL.finditer(text) if match.end() + _LONGEST_ESCAPE <= len(text)]  # it may go on
-        self._tail = text[max([len(text) - _LONGEST_BYTES, *(match.end() for match in whole)]) :]
-        return [match[0].decode() for match in whole]
-
-    def found_at_end(self) -> list[str]:
-        """The URL that the body ended with, if any."""
-        return self.found_in(b"\n" * _LONGEST_ESCAPE)
-
-
-def is_text(content_type: str) -> bool:
-    """Whether a body of that type may hold URLs."""
-    return content_type.lower().startswith(_TEXTS) or "+json" in content_type.lower()
-
-
-def picture_path(target: str) -> str | None:
-    """The path of the picture that a request asks for; None for any other request."""
-    path = target.partition("?")[0]
-    return path if re.fullmatch(_PATH, path.encode("latin-1")) else None
 
 
 class Pictures:
@@ -81,20 +41,31 @@ class Pictures:
         self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._hurry = asyncio.Event()
         self._known: set[str] = set()
+        self._kept: set[str] = set()
         self._fetching: dict[str, asyncio.Task[None]] = {}
 
     def found(self, url: str) -> None:
         """A signed URL has passed: fetch it after the moment that the client has, once per file."""
-        parts = urlsplit(url)
-        if parts.path in self._known:
+        origin, slash, rest = url.partition("/files/")
+        target = slash + rest
+        path = target.partition("?")[0]
+        if path in self._known:
             return
-        self._known.add(parts.path)
-        if parts.netloc and parts.netloc != self._upstream.netloc:
-            self._tell(parts.path, f"its URL leads to {parts.netloc}, which is not the upstream")
+        self._known.add(path)
+        if len(self._fetching) >= MOST_WAITING:
+            self._tell(path, f"{MOST_WAITING} others wait to be fetched")
             return
-        task = asyncio.create_task(self._later(parts.path, f"{parts.path}?{parts.query}"))
-        self._fetching[parts.path] = task
-        task.add_done_callback(lambda _: self._fetching.pop(parts.path, None))
+        host = origin.partition("://")[2]
+        if host and host != self._upstream.netloc:
+            self._tell(path, f"its URL leads to {ascii(host)[1:-1]}, which is not the upstream")
+            return
+        task = asyncio.create_task(self._later(path, target))
+        self._fetching[path] = task
+        task.add_done_callback(lambda _: self._fetching.pop(path, None))
+
+    def is_kept(self, path: str) -> bool:
+        """Whether the recorder has fetched this one already."""
+        return path in self._kept
 
     def client_has(self, path: str) -> None:
         """A client has fetched this one itself."""
@@ -107,10 +78,12 @@ class Pictures:
         self._hurry.set()
         waiting = list(self._fetching.values())
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=_END_S)
+            _, late = await asyncio.wait(waiting, timeout=END_S)
             for task in late:
                 task.cancel()
-            self.failed += len(late)
+            for path, task in list(self._fetching.items()):
+                if task in late:
+                    self._tell(path, f"it took longer than {END_S:g} s")
 
     async def _later(self, path: str, target: str) -> None:
         with contextlib.suppress(TimeoutError):
@@ -126,6 +99,9 @@ class Pictures:
             except asyncio.CancelledError:
                 exchange.forget()
                 raise
+            except Exception as error:
+                exchange.forget()
+                self._tell(path, f"{type(error).__name__}: {error}")
 
     async def _fetch(self, path: str, target: str, exchange: OpenExchange) -> None:
         headers = self._upstream.headers_for([(b"User-Agent", b"fake-server record"), (b"Accept", b"*/*")])
@@ -133,9 +109,11 @@ class Pictures:
         async with self._upstream.asked(request) as answer:
             async for data in answer.body:
                 await exchange.came(request.elapsed_s(), data)
-            exchange.end(request, answer, request.elapsed_s(), "complete", is_picture=True)
-        if answer.status != 200:
-            log.warning("%s: the host answered %s instead of a picture", path, answer.status)
+            exchange.end(request, answer, request.elapsed_s(), "complete")
+        if answer.status == 200:
+            self._kept.add(path)
+        else:
+            self._tell(path, f"the host answered {answer.status} instead of it")
 
     def _tell(self, path: str, why: str) -> None:
         self.failed += 1

@@ -12,11 +12,13 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
+from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
 from fake_server.recorder.open_exchange import OpenExchange
-from fake_server.recorder.pictures import Pictures, UrlFinder, is_text, picture_path
+from fake_server.recorder.pictures import Pictures
 from fake_server.recorder.upstream import (
     Answer,
     RawHeaders,
@@ -33,6 +35,9 @@ log = logging.getLogger("fake_server.recorder")
 _CODES = {400: "bad_request", 502: "bad_gateway", 504: "gateway_timeout"}
 _WITHOUT_BODY = (204, 304)
 
+WIRE = "fake_server.wire"
+"""The ASGI extension by which the server passes on how a request looked on the wire: ``headers`` and ``target``."""
+
 
 class _ClientLeftError(Exception):
     """The client has gone before its request was whole."""
@@ -40,10 +45,11 @@ class _ClientLeftError(Exception):
 
 @dataclass(slots=True)
 class Counts:
-    """What passed and left nothing to record."""
+    """What passed and left nothing to record, and what was ``not_searched`` for image URLs by an error of our own."""
 
     unanswered: int = 0
     left_early: int = 0
+    not_searched: int = 0
 
 
 class RecordingProxy:
@@ -96,6 +102,7 @@ class _Passage:
         self._send = send
         self._exchange = OpenExchange(proxy.queue, upstream.origin)
         self._finder = UrlFinder()
+        self._seeks = False
         self._request = UpstreamRequest(
             scope["method"],
             _target(scope),
@@ -121,7 +128,7 @@ class _Passage:
             self._keep("cut")
             raise
         except Exception:
-            self._exchange.forget()
+            self._keep("cut")
             raise
         finally:
             for task in (transfer, left, ends):
@@ -133,10 +140,19 @@ class _Passage:
             self._counts.left_early += ended == "client_left"
             self._counts.unanswered += ended != "client_left"
             self._exchange.forget()
+        elif self._is_kept_already(self._answer, ended):
+            self._exchange.forget()
         else:
             self._exchange.end(self._request, self._answer, self._request.elapsed_s(), ended)
-        if self._picture and self._pictures and ended == "complete" and self._answer and self._answer.status == 200:
-            self._pictures.client_has(self._picture)
+
+    def _is_kept_already(self, answer: Answer, ended: str) -> bool:
+        """Whether it is an image that the recorder has fetched before the client; else it is the client's now."""
+        if not (self._picture and self._pictures and ended == "complete" and answer.status == 200):
+            return False
+        if self._pictures.is_kept(self._picture):
+            return True
+        self._pictures.client_has(self._picture)
+        return False
 
     async def _transfer(self) -> str:
         """Pass it on; how it ended, where neither the client nor the recorder ended it."""
@@ -159,22 +175,28 @@ class _Passage:
         if answer.status in _WITHOUT_BODY:
             headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
         await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        seek = self._pictures is not None and is_text(_first(answer.headers, b"content-type"))
+        self._seeks = self._pictures is not None and is_text(_first(answer.headers, b"content-type"))
         async for data in answer.body:
             at_s = self._request.elapsed_s()
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
             await self._exchange.came(at_s, data)
-            if seek:
-                self._note_urls(self._finder.found_in(data))
+            self._seek_urls(partial(self._finder.found_in, data))
         self._passed_on = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        if seek:
-            self._note_urls(self._finder.found_at_end())
+        self._seek_urls(self._finder.found_at_end)
 
-    def _note_urls(self, urls: list[str]) -> None:
-        for url in urls:
-            if self._pictures:
+    def _seek_urls(self, found: Callable[[], list[str]]) -> None:
+        """Note the URLs of images that are ``found``. An error here must not disturb the passing on."""
+        if not (self._seeks and self._pictures):
+            return
+        try:
+            for url in found():
                 self._pictures.found(url)
+        except Exception as error:
+            self._seeks = False
+            self._counts.not_searched += 1
+            what = f"{type(error).__name__}: {error}"
+            log.warning("%s %s is not searched for image URLs (%s)", self._request.method, self._shown(), what)
 
     async def _refuse(self, error: UpstreamError) -> None:
         said = {"code": _CODES[error.status], "message": f"fake-server record: {error}", "status": error.status}
@@ -215,12 +237,12 @@ async def _outcome(transfer: asyncio.Task[str]) -> str:
 
 def _headers(scope: Scope) -> RawHeaders:
     """As on the wire where the server tells it; else as the server has them, in lower case."""
-    wire = scope.get("extensions", {}).get("dify_wire")
+    wire = scope.get("extensions", {}).get(WIRE)
     return list(wire["headers"] if wire else scope["headers"])
 
 
 def _target(scope: Scope) -> bytes:
-    wire = scope.get("extensions", {}).get("dify_wire")
+    wire = scope.get("extensions", {}).get(WIRE)
     if wire and wire["target"].startswith(b"/"):
         target: bytes = wire["target"]
         return target

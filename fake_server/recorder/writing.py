@@ -11,9 +11,10 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +24,7 @@ from dify_wire.recording.redact import RecordingRedactor
 from dify_wire.recording.rules import RuleError, parse_rule
 from dify_wire.recording.spool import Spool
 from dify_wire.spec_error import SpecError
+from fake_server.recorder.image_urls import picture_path
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.settings import RecorderSettings
 
@@ -47,11 +49,10 @@ class BodyChunk:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """An exchange has ended. ``recording`` is all of it but the bodies; None where there was no answer to keep."""
+    """An exchange has ended. ``recording`` is all of it but the bodies; None where there is nothing to keep."""
 
     exchange: int
     recording: Recording | None
-    is_picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,12 @@ class Finish:
 
 @dataclass(slots=True)
 class Written:
-    """What has been written so far, and what could not be."""
+    """What has been written so far, and what could not be. ``bodies_lost`` counts bodies left out of recordings."""
 
     exchanges: int = 0
     pictures: int = 0
     lost: int = 0
+    bodies_lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,23 @@ class _Open:
 
 
 class ExchangeWriter:
-    """Takes messages and writes exchanges. ``warn`` is told of each loss; nothing that the disk does is raised."""
+    """Takes messages and writes exchanges. ``warn`` is told of each loss; nothing that the disk does is raised.
 
-    def __init__(self, writer: Writer, labels: KeyLabels, warn: Callable[[str], None]) -> None:
+    ``progress`` is called with what is written after each exchange.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        labels: KeyLabels,
+        warn: Callable[[str], None],
+        progress: Callable[[Written], None] = lambda _: None,
+    ) -> None:
         self.written = Written()
         self._writer = writer
         self._labels = labels
         self._warn = warn
+        self._progress = progress
         self._open: dict[int, _Open] = {}
         self._thread = ThreadPoolExecutor(1, "writing")
         self._waiting = threading.Semaphore(_MOST_WAITING)
@@ -128,7 +140,12 @@ class ExchangeWriter:
             exchange.discard()
             return
         self._waiting.acquire()
-        self._thread.submit(self._write, message.recording, exchange, message.is_picture)
+        self._thread.submit(self._write, message.recording, exchange)
+
+    def left_out(self, what: str) -> None:
+        """Count a body that is left out of its recording."""
+        self.written.bodies_lost += 1
+        self._warn(what)
 
     def finish(self) -> Written:
         """Write what has ended, drop what has not, and say how much it was."""
@@ -150,19 +167,21 @@ class ExchangeWriter:
             exchange.discard()
             self._warn(f"the disk takes no more of an exchange that is under way ({exchange.lost}); it is lost")
 
-    def _write(self, recording: Recording, exchange: _Open, is_picture: bool) -> None:
+    def _write(self, recording: Recording, exchange: _Open) -> None:
         try:
             if exchange.lost:
                 self.written.lost += 1
                 return
             self._place(self._labelled(recording), exchange)
-            self.written.pictures += is_picture
-            self.written.exchanges += not is_picture
+            has_picture = is_picture(recording)
+            self.written.pictures += has_picture
+            self.written.exchanges += not has_picture
         except Exception as error:  # whatever it is, the exchanges after this one are still to be kept
             self.written.lost += 1
             what = f"{recording.request.method} {recording.request.path}"
             self._warn(f"{what} could not be written ({_reason(error)}); it is lost")
         finally:
+            self._progress(self.written)
             exchange.discard()
             self._waiting.release()
 
@@ -175,8 +194,21 @@ class ExchangeWriter:
         return replace(recording, app=self._labels.app(recording), host_version=self._host_version)
 
 
-def run(connection: Any, settings: RecorderSettings) -> None:
-    """The process: ``connection`` brings lists of messages, and takes ``Ready`` or ``Refused``, later ``Written``."""
+def is_picture(recording: Recording) -> bool:
+    """Whether it is the whole file of a run's image, whoever fetched it."""
+    return (
+        recording.request.method == "GET"
+        and recording.status == 200
+        and recording.ended == "complete"
+        and picture_path(recording.request.target) is not None
+    )
+
+
+def run(connection: Any, settings: RecorderSettings, counts: Any) -> None:
+    """The process: ``connection`` brings lists of messages, and takes ``Ready`` or ``Refused``, later ``Written``.
+
+    ``counts`` is shared memory for ``written_in``, which outlives a process that is killed.
+    """
     for sig in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sig, signal.SIG_IGN)  # the proxy takes them, and says when there is nothing more to write
     os.nice(_NICENESS)
@@ -186,7 +218,8 @@ def run(connection: Any, settings: RecorderSettings) -> None:
         return
     writer, labels = opened
     connection.send(Ready(writer.leftovers))
-    exchange_writer = ExchangeWriter(writer, labels, _warn)
+    exchange_writer = ExchangeWriter(writer, labels, _warn, partial(_share, counts))
+    writer.left_out = exchange_writer.left_out
     with writer:
         finished = _take_all(connection, exchange_writer)
         written = exchange_writer.finish()
@@ -203,6 +236,15 @@ def _opened(settings: RecorderSettings) -> tuple[RecordingWriter, KeyLabels] | R
         return Refused("redact", str(error))
     except SpecError as error:
         return Refused("to", str(error))
+
+
+def written_in(counts: Sequence[int]) -> Written:
+    """What the writing process has written, by its ``counts``."""
+    return Written(*counts)
+
+
+def _share(counts: Any, written: Written) -> None:
+    counts[:] = astuple(written)
 
 
 def _take_all(connection: Any, exchange_writer: ExchangeWriter) -> bool:

@@ -8,19 +8,26 @@ import multiprocessing
 import queue
 import threading
 from collections.abc import Callable
+from dataclasses import fields, replace
 from multiprocessing.connection import Connection
 from typing import Protocol
 
+from dify_wire.recording.folder import remove_unfinished
 from fake_server.recorder.settings import RecorderSettings
-from fake_server.recorder.writing import BodyChunk, End, Finish, Ready, Refused, Written, run
+from fake_server.recorder.writing import BodyChunk, End, Finish, Ready, Refused, Written, run, written_in
 from fake_server.settings import SettingsError
 
 ROOM_BYTES = 64 << 20
-"""What may wait for the writing process. Beyond it the streams wait: memory is bounded, and nothing is lost."""
+"""What may wait for the writing process. Beyond it the streams wait, so that memory is bounded."""
+
+ROOM_WAIT_S = 5.0
+"""How long a stream waits for room; then it goes on, and its recording is lost."""
+
+FINISH_S = 15.0
+"""How long the writing process may take at the end for what still waits: half of it to take it over, half to write."""
 
 _MESSAGE_COST_BYTES = 512
 _START_S = 60.0
-_END_S = 10.0
 
 Message = BodyChunk | End | Finish
 
@@ -30,6 +37,8 @@ class Channel(Protocol):
 
     def send(self, obj: object, /) -> None: ...
 
+    def poll(self, timeout: float, /) -> bool: ...
+
     def recv(self) -> object: ...
 
     def close(self) -> None: ...
@@ -38,12 +47,16 @@ class Channel(Protocol):
 class WritingQueue:
     """Hands messages over ``channel``. ``warn`` is told when the process is gone; the streams go on without it.
 
-    ``put`` and ``room`` belong to the event loop; ``finish`` may be called when it has ended.
+    ``progress`` says what the process has written so far, even when it is gone. ``put``, ``room`` and ``lose`` belong
+    to the event loop; ``finish`` may be called when it has ended.
     """
 
-    def __init__(self, channel: Channel, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, channel: Channel, warn: Callable[[str], None], progress: Callable[[], Written] = Written
+    ) -> None:
         self._channel = channel
         self._warn = warn
+        self._progress = progress
         self._queue: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting_bytes = 0
@@ -52,6 +65,7 @@ class WritingQueue:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gone = False
         self._ends = 0
+        self._lost = 0
         self._thread = threading.Thread(target=self._send_all, name="writing queue", daemon=True)
         self._thread.start()
 
@@ -67,30 +81,43 @@ class WritingQueue:
             self._room.clear()
         self._queue.put(message)
 
-    async def room(self) -> None:
-        """Wait until no more than ``ROOM_BYTES`` wait."""
-        if not self._room.is_set():
-            await self._room.wait()
-
-    def finish(self) -> Written:
-        """Have everything written that has ended, and say how much it was."""
-        self._queue.put(Finish())
-        self._thread.join()
-        written = self._answer()
-        self._channel.close()
-        return written
-
-    def _answer(self) -> Written:
+    async def room(self, within_s: float = ROOM_WAIT_S) -> bool:
+        """Wait until no more than ``ROOM_BYTES`` wait; False where that takes longer than ``within_s``."""
+        if self._room.is_set():
+            return True
         try:
-            if not self._gone:
-                written = self._channel.recv()  # it may have much to write; if it dies, this ends too
-                assert isinstance(written, Written)
-                return written
-        except (EOFError, OSError):
-            pass
+            await asyncio.wait_for(self._room.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def lose(self, exchange: int) -> None:
+        """Give up the recording of an exchange that is under way."""
+        self._lost += 1
+        self.put(End(exchange, None))
+        self._warn("the process that writes cannot keep up; an exchange that is under way is lost")
+
+    def finish(self, within_s: float = FINISH_S) -> Written:
+        """Have everything written that has ended, and say how much it was; what takes longer is lost."""
+        self._queue.put(Finish())
+        self._thread.join(within_s / 2)
+        written = self._answer(0.0 if self._thread.is_alive() else within_s / 2)
+        self._channel.close()
+        return replace(written, lost=written.lost + self._lost)
+
+    def _answer(self, within_s: float) -> Written:
         if not self._gone:
-            self._tell_gone()
-        return Written(lost=self._ends)  # some may be there; none of them has been confirmed
+            try:
+                if self._channel.poll(within_s):
+                    written = self._channel.recv()
+                    assert isinstance(written, Written)
+                    return written
+                self._gone = True
+                self._warn("the process that writes takes too long for the rest, which is lost")
+            except (EOFError, OSError):
+                self._tell_gone()
+        written = self._progress()
+        return replace(written, lost=self._ends - written.exchanges - written.pictures)
 
     def _send_all(self) -> None:
         finishing = False
@@ -140,14 +167,25 @@ class WritingProcess:
         context = multiprocessing.get_context("spawn")  # nothing of the proxy's sockets is to live on in it
         self.channel: Connection
         self.channel, theirs = context.Pipe()
-        self._process = context.Process(target=run, args=(theirs, settings), name="writing", daemon=True)
+        self._counts = context.RawArray("Q", len(fields(Written)))
+        self._folder = settings.to
+        arguments = (theirs, settings, self._counts)
+        self._process = context.Process(target=run, args=arguments, name="writing", daemon=True)
         self._process.start()
         theirs.close()
         self.leftovers = self._ready().leftovers
 
-    def join(self) -> None:
-        """Wait for its end, which follows that of its channel."""
-        self._process.join(_END_S)
+    def written(self) -> Written:
+        """What it has written so far; also after its end."""
+        return written_in(self._counts)
+
+    def join(self, within_s: float = 1.0) -> None:
+        """Wait for its end, which follows that of its channel. Where it takes longer, it is killed and swept after."""
+        self._process.join(within_s)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+            remove_unfinished(self._folder)
 
     def _ready(self) -> Ready:
         try:

@@ -62,7 +62,7 @@ def forwarding(settings: Settings, labels: Mapping[str, str]) -> Forwarding | No
         queue = WritingQueue(_Nowhere(), log.warning)
         return Forwarding(RecordingProxy(upstream, queue, None), queue, None)
     process = _started(WritingProcess, recorder)
-    queue = WritingQueue(process.channel, log.warning)
+    queue = WritingQueue(process.channel, log.warning, process.written)
     proxy = RecordingProxy(upstream, queue, None)
     proxy.pictures = Pictures(upstream, queue, patience_s=0.0)
     return Forwarding(proxy, queue, process)
@@ -83,6 +83,9 @@ class _Nowhere:
 
     def send(self, _: object, /) -> None:
         pass
+
+    def poll(self, _: float, /) -> bool:
+        return True
 
     def recv(self) -> object:
         from fake_server.recorder.writing import Written

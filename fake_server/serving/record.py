@@ -19,7 +19,7 @@ from fake_server.counters import Counters
 from fake_server.journal import Journal
 from fake_server.observe import Observer
 from fake_server.recorder.pictures import Pictures
-from fake_server.recorder.proxy import RecordingProxy
+from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
 from fake_server.recorder.upstream import Upstream
 from fake_server.recorder.writing import Written
@@ -45,7 +45,7 @@ def record_forever(settings: RecorderSettings) -> int:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a broken-off answer is meant, and told elsewhere
     process = WritingProcess(settings)
     _tell_leftovers(process.leftovers)
-    queue = WritingQueue(process.channel, _warn)
+    queue = WritingQueue(process.channel, _warn, process.written)
     proxy = _proxy(settings, queue)
     gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
     try:
@@ -54,7 +54,13 @@ def record_forever(settings: RecorderSettings) -> int:
         written = queue.finish()
         process.join()
         click.echo(_summary(settings, written, proxy))
-    return 1 if written.lost else 0
+    return 1 if _is_incomplete(written, proxy) else 0
+
+
+def _is_incomplete(written: Written, proxy: RecordingProxy) -> bool:
+    """Whether anything that passed is not in the folder: an exchange, a body or an image."""
+    not_fetched = proxy.pictures.failed if proxy.pictures else 0
+    return bool(written.lost or written.bodies_lost or proxy.counts.not_searched or not_fetched)
 
 
 def _proxy(settings: RecorderSettings, queue: WritingQueue) -> RecordingProxy:
@@ -69,7 +75,7 @@ class _Protocol(CommonProtocol):
         super().on_message_begin()
         self._wire: dict[object, object] = {}
         self._names: list[tuple[bytes, bytes]] = []
-        self.scope["extensions"] = {"wire": self._wire}
+        self.scope["extensions"] = {WIRE: self._wire}
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
@@ -118,6 +124,10 @@ def _tell_leftovers(leftovers: tuple[str, ...]) -> None:
 
 def _summary(settings: RecorderSettings, written: Written, proxy: RecordingProxy) -> str:
     said = [f"{written.exchanges} exchanges", f"{written.pictures} pictures", f"{written.lost} lost"]
+    if written.bodies_lost:
+        said.append(f"{written.bodies_lost} bodies lost (their recordings say why)")
+    if proxy.counts.not_searched:
+        said.append(f"{proxy.counts.not_searched} not searched for pictures")
     if proxy.counts.unanswered:
         said.append(f"{proxy.counts.unanswered} without an answer of the host")
     if proxy.counts.left_early:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import queue
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,10 @@ import pytest
 
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
+from dify_wire.recording.redact import RecordingRedactor
 from dify_wire.recording.spool import Spool
 from fake_server.recorder.labels import KeyLabels
+from fake_server.recorder.open_exchange import OpenExchange
 from fake_server.recorder.proxy import RecordingProxy
 from fake_server.recorder.settings import RecorderSettings
 from fake_server.recorder.upstream import Answer, Upstream, UpstreamRequest, end_to_end
@@ -40,6 +43,7 @@ HEAD = Recording(
     chunks=(),
     seconds=1.0,
 )
+PICTURE_REQUEST = RecordedRequest("GET", f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c", (), b"")
 
 
 # Labels -------------------------------------------------------------------------------------------------------------
@@ -186,7 +190,7 @@ def test_version_of_the_host_is_remembered(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path / "to") as writer:
         exchange_writer = ExchangeWriter(writer, KeyLabels({}), pytest.fail)
         exchange_writer.take(End(1, replace(HEAD, headers=(("X-Version", "0.6.4"),))))
-        exchange_writer.take(End(2, HEAD, is_picture=True))
+        exchange_writer.take(End(2, replace(HEAD, request=PICTURE_REQUEST)))
         assert exchange_writer.finish() == Written(exchanges=1, pictures=1)
     assert [one.host_version for one in read_folder(tmp_path / "to")] == ["0.6.4", "0.6.4"]
 
@@ -205,6 +209,9 @@ class FakeChannel:
         if self._broken:
             raise BrokenPipeError
         self.batches.put(obj)
+
+    def poll(self, _: float, /) -> bool:
+        return True
 
     def recv(self) -> Written:
         return Written(exchanges=7)
@@ -274,6 +281,65 @@ def test_end_of_the_writing_process_is_told_once_and_holds_nobody_up() -> None:
     assert writing_queue.finish() == Written(lost=100)
     assert len(warnings) == 1
     assert "nothing is recorded any more" in warnings[0]
+
+
+def test_stream_that_waits_too_long_for_room_goes_on_without_its_recording() -> None:
+    class Stuck(FakeChannel):
+        go = threading.Event()
+
+        def send(self, obj: Any, /) -> None:
+            self.go.wait()
+            super().send(obj)
+
+    channel, warnings = Stuck(), list[str]()
+    writing_queue = WritingQueue(channel, warnings.append)
+
+    async def pass_on() -> None:
+        exchange = OpenExchange(writing_queue, "h", room_wait_s=0.01)
+        for _ in range(3):
+            await exchange.came(0.0, bytes(ROOM_BYTES + 1))
+        exchange.end(UpstreamRequest("GET", b"/", [], nothing()), Answer(200, "OK", [], nothing()), 1.0, "complete")
+
+    asyncio.run(pass_on())
+    channel.go.set()
+    assert writing_queue.finish() == Written(exchanges=7, lost=1)
+    assert warnings == ["the process that writes cannot keep up; an exchange that is under way is lost"]
+
+
+async def nothing() -> AsyncIterator[bytes]:
+    return
+    yield
+
+
+def test_end_waits_a_bounded_time_for_what_is_not_written() -> None:
+    """What was written until then is counted, the rest is lost and reported."""
+
+    class Busy(FakeChannel):
+        def poll(self, _: float, /) -> bool:
+            return False
+
+    warnings: list[str] = []
+    writing_queue = WritingQueue(Busy(), warnings.append, lambda: Written(exchanges=1, pictures=1, bodies_lost=1))
+
+    async def put() -> None:
+        for number in range(5):
+            writing_queue.put(End(number, HEAD))
+
+    asyncio.run(put())
+    assert writing_queue.finish(1.0) == Written(exchanges=1, pictures=1, lost=3, bodies_lost=1)
+    assert warnings == ["the process that writes takes too long for the rest, which is lost"]
+
+
+def test_body_that_is_left_out_is_counted_and_told(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    with RecordingWriter(tmp_path / "to", RecordingRedactor()) as writer:
+        exchange_writer = ExchangeWriter(writer, KeyLabels({}), warnings.append)
+        writer.left_out = exchange_writer.left_out
+        exchange_writer.take(BodyChunk(1, ANSWER, 0.0, b"x"))
+        exchange_writer.take(End(1, replace(HEAD, headers=(("Content-Encoding", "br"),))))
+        assert exchange_writer.finish() == Written(exchanges=1, bodies_lost=1)
+    assert len(warnings) == 1
+    assert warnings[0].startswith("0001-GET-x.yaml is without the response's body, because its coding br")
 
 
 # The proxy ----------------------------------------------------------------------------------------------------------

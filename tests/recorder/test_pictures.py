@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
-from fake_server.recorder.pictures import UrlFinder, is_text, picture_path
+from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
+from fake_server.recorder.pictures import MOST_WAITING, Pictures
+from fake_server.recorder.upstream import Upstream
+from fake_server.recorder.writing import Written
+from fake_server.recorder.writing_queue import WritingQueue
 from tests.recorder.upstreams import Asked, get, post, running_recorder, scripted, wait_until
 
 pytestmark = pytest.mark.server
@@ -149,16 +154,16 @@ def test_nothing_is_fetched_where_that_is_not_wanted(tmp_path: Path) -> None:
 
 
 def test_no_other_host_is_ever_asked(tmp_path: Path) -> None:
-    """It is told instead, and does no harm."""
+    """It is reported instead, as a loss."""
     with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/elsewhere", b"{}"))
-        assert recorder.end() == 0
+        assert recorder.end() == 1
         assert f"{FILE} is not recorded: its URL leads to elsewhere.invalid" in recorder.said()
         assert "1 pictures not fetched" in recorder.said()
         assert len(upstream.asked) == 1
 
 
-def test_picture_that_cannot_be_fetched_does_no_harm(tmp_path: Path) -> None:
+def test_picture_that_cannot_be_fetched_disturbs_nothing_and_is_counted(tmp_path: Path) -> None:
     async def script(asked: Asked) -> None:
         if asked.target.startswith("/files/"):
             asked.writer.close()
@@ -167,7 +172,7 @@ def test_picture_that_cannot_be_fetched_does_no_harm(tmp_path: Path) -> None:
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/absolute", b"{}"))
-        assert recorder.end() == 0
+        assert recorder.end() == 1
         assert f"{FILE} is not recorded: {upstream.url} broke off without an answer" in recorder.said()
         assert "1 exchanges, 0 pictures, 0 lost, 1 pictures not fetched." in recorder.said()
 
@@ -178,3 +183,74 @@ def test_picture_is_fetched_while_the_recorder_goes_on(tmp_path: Path) -> None:
         recorder.exchange(post("/absolute", b"{}"))
         wait_until(lambda: len(upstream.asked) == 2)
         assert recorder.end() == 0
+
+
+def test_picture_that_the_recorder_has_is_not_recorded_again_for_the_client(tmp_path: Path) -> None:
+    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(post("/absolute", b"{}"))
+        recorder.written(2)
+        assert recorder.exchange(get(FILE + QUERY)).body == PNG
+        assert recorder.end() == 0
+        assert "1 exchanges, 1 pictures, 0 lost." in recorder.said()
+        assert len(upstream.asked) == 3
+
+
+def test_pictures_that_clients_fetch_are_counted_as_pictures(tmp_path: Path) -> None:
+    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        for target in (FILE + QUERY, OTHER + QUERY):
+            recorder.exchange(get(target))
+        assert recorder.end() == 0
+        assert "0 exchanges, 2 pictures, 0 lost." in recorder.said()
+
+
+_ODD_ORIGINS = [b"http://[your-host]", b"http://[", b"http://caf\xe9", b"http://h:port", b"http://[::1", b"\xff", b""]
+
+
+@pytest.mark.parametrize("origin", _ODD_ORIGINS)
+def test_url_of_any_kind_disturbs_no_stream(tmp_path: Path, origin: bytes) -> None:
+    """It passes as it came and is kept; the exit code says that the image is missing."""
+    frames = [b"data: " + origin + (FILE + QUERY).encode() + b"\n\n", b"data: end\n\n"]
+
+    async def script(asked: Asked) -> None:
+        if asked.target.startswith("/files/"):
+            await asked.whole(b"{}", status="404 NOT FOUND")
+            return
+        await asked.stream()
+        for frame in frames:
+            await asked.chunk(frame)
+        await asked.send(b"0\r\n\r\n")
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        assert recorder.exchange(post("/run", b"{}")).body == b"".join(frames)
+        assert recorder.end() == 1
+        assert "1 pictures not fetched" in recorder.said()
+        assert "Traceback" not in recorder.said()
+    assert recorder.recorded()[0].ended == "complete"
+    assert recorder.recorded()[0].body.endswith(b"data: end\n\n")
+
+
+class NoChannel:
+    """A channel to nobody."""
+
+    def send(self, _: object, /) -> None:
+        pass
+
+    def poll(self, _: float, /) -> bool:
+        return True
+
+    def recv(self) -> Written:
+        return Written()
+
+    def close(self) -> None:
+        pass
+
+
+def test_pictures_that_wait_are_bounded() -> None:
+    async def find() -> int:
+        pictures = Pictures(Upstream("http://h:1", 1.0), WritingQueue(NoChannel(), pytest.fail), patience_s=60)
+        for number in range(MOST_WAITING + 1):
+            pictures.found(f"/files/tools/{number:036}.png{QUERY}")
+            assert pictures.failed == (number == MOST_WAITING)
+        return pictures.failed
+
+    assert asyncio.run(find()) == 1
