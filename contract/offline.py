@@ -53,7 +53,7 @@ def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[Of
 
 def _unrecorded(result: Result) -> Result:
     """Nothing to judge means here that nothing was recorded: a recording has no budget and does not fall silent."""
-    return replace(result, outcome=Outcome.NOT_APPLICABLE) if result.outcome is Outcome.NOT_RUN else result
+    return replace(result, outcome=Outcome.SKIPPED) if result.outcome is Outcome.NOT_RUN else result
 
 
 def load_keys(path: Path) -> Mapping[str, str]:

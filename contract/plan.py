@@ -1,4 +1,4 @@
-"""Which checks are to be judged, and how many pictures they cost at most, said before the first is asked for.
+"""Which checks are to be judged, and how many images they cost at most, said before the first is asked for.
 
 The cost is read off the code: a check costs what the functions within its reach do that are marked with ``costs``, each
 counted once, because evidence is shared.
@@ -45,7 +45,7 @@ def _unknown(pattern: str, names: Iterable[str]) -> str:
 
 
 def cost(checks: Iterable[Check], lent: Lent) -> int:
-    """How many pictures ``checks`` cost at most on a host that keeps the contract, generated runs left out."""
+    """How many images ``checks`` cost at most on a host that keeps the contract, generated runs left out."""
     asking: set[_Function] = set()
     for check in checks:
         if Power.ALL_MODELS in check.needs and not lent.all_models:

@@ -20,9 +20,9 @@ _AT_ONCE = 4
 class Outcome(StrEnum):
     """How a check ended."""
 
-    HELD = "held"
-    BROKEN = "broken"
-    NOT_APPLICABLE = "not applicable"
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
     NOT_RUN = "not run"
     ERROR = "error"
 
@@ -48,12 +48,12 @@ class Result:
         """Whether this result fails a run: a version's difference does so only on request."""
         if self.outcome in (Outcome.NOT_RUN, Outcome.ERROR):
             return True
-        return self.outcome is Outcome.BROKEN and (not self.is_version_difference or strict_observed)
+        return self.outcome is Outcome.FAILED and (not self.is_version_difference or strict_observed)
 
     @property
     def is_version_difference(self) -> bool:
         """Whether the host only does as another recorded version than the reference does."""
-        return self.outcome is Outcome.BROKEN and (self.level or self.check.level) is Level.VERSION
+        return self.outcome is Outcome.FAILED and (self.level or self.check.level) is Level.VERSION
 
 
 def run_checks(
@@ -121,12 +121,12 @@ def _judged(check: Check, target: Target) -> Result:
         seconds = time.monotonic() - began
         level = broken.level or min(check.level, Level.HOST)
         told = (broken.reason, broken.expected, broken.got, broken.why, broken.exchange, level)
-        return Result(check, Outcome.BROKEN, seconds, *told)
+        return Result(check, Outcome.FAILED, seconds, *told)
     except NotApplicable as verdict:
-        return Result(check, Outcome.NOT_APPLICABLE, time.monotonic() - began, verdict.reason)
+        return Result(check, Outcome.SKIPPED, time.monotonic() - began, verdict.reason)
     except NotRun as verdict:
         return Result(check, Outcome.NOT_RUN, time.monotonic() - began, verdict.reason, exchange=verdict.exchange)
     except Exception as error:  # a host may send what no check foresaw; that is a finding, not a traceback
         reason = f"the check itself stumbled: {type(error).__name__}: {error}"
         return Result(check, Outcome.ERROR, time.monotonic() - began, reason)
-    return Result(check, Outcome.HELD, time.monotonic() - began)
+    return Result(check, Outcome.PASSED, time.monotonic() - began)

@@ -44,6 +44,7 @@ class Transport(Protocol):
 class Lent:
     """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a key.
 
+    ``files_url`` stands before the URLs of its files (FILES_URL on a Dify); without it they are relative.
     ``secrets`` are those of what is lent, for whoever must not write them.
     """
 
@@ -55,6 +56,7 @@ class Lent:
     max_runs: int | None = DEFAULT_MAX_RUNS
     seed: int = 0
     clock: AdminClock | None = None
+    files_url: str | None = None
 
     @property
     def secrets(self) -> list[str]:
@@ -118,13 +120,19 @@ class Target:
             if exchange is not None:
                 self.exchanges.append(exchange)
                 self._silent_in_a_row = self._silent_in_a_row + 1 if left_waiting(exchange) else 0
-                self._accepted_runs += may_have_run(exchange)
+                self._accepted_runs += is_accepted_run(exchange)
             self._changed.notify_all()
 
     @property
     def accepted_runs(self) -> int:
-        """The runs that the host was made to pay for, those that are still under way among them."""
-        return self._accepted_runs + self._runs_under_way
+        """The runs that the host accepted."""
+        return self._accepted_runs
+
+    @property
+    def runs_without_answer(self) -> int:
+        """Runs that the host may have accepted: no answer came, or it is still on its way."""
+        lost = [one for one in list(self.exchanges) if may_run(one.request) and one.connected]
+        return sum(one.status in (None, 504) for one in lost) + self._runs_under_way
 
     def run_request(self, key: str | None = None, **changes: Any) -> Request:
         """A run of the document's kind; ``changes`` replace fields of the body, the value ``LEFT_OUT`` drops one."""
@@ -211,12 +219,6 @@ def may_run(request: Request) -> bool:
 def is_accepted_run(exchange: Exchange) -> bool:
     """Whether the host ran a workflow for it: any success on the run's path."""
     return may_run(exchange.request) and exchange.status is not None and 200 <= exchange.status < 300
-
-
-def may_have_run(exchange: Exchange) -> bool:
-    """Whether to count it against the budget: accepted, or perhaps accepted by a host that was not heard out."""
-    lost = exchange.connected and exchange.status in (None, 502, 503, 504)
-    return is_accepted_run(exchange) or (may_run(exchange.request) and lost)
 
 
 def left_waiting(exchange: Exchange) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 from contract.check import Level, Power, check
@@ -70,6 +70,27 @@ def url_has_the_documents_form(target: Target) -> None:
     url = file.get("url")
     form = "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…"
     expect(isinstance(url, str) and parse_url(url) is not None, form, url, blocking(target))
+
+
+@check(Level.DOCUMENT, "document lines 59 and 75 (the URL is joined with the base address)")
+def url_leads_to_the_host_itself(target: Target) -> None:
+    """Every URL is relative, so that the base address completes it; absolute where --files-url says so."""
+    base = (target.lent.files_url or "").rstrip("/")
+    expected = f"{base}/files/…" if base else "a relative URL, /files/…"
+    why = "" if base else "a client joins it with the base address; a host with FILES_URL needs --files-url"
+    for url, exchange in _urls_of_both_runs(target):
+        expect(isinstance(url, str) and url.startswith(f"{base}/files/"), expected, url, exchange, why)
+
+
+def _urls_of_both_runs(target: Target) -> Iterator[tuple[object, Exchange]]:
+    """Each URL and the exchange that it stands in. Raises ``NotRun`` where a run has none."""
+    urls = [file.get("url") for file in files_within(blocking_data(target).get("outputs"))]
+    yield from ((url, blocking(target)) for url in urls)
+    story = shared_story(target)
+    streamed = [file.get("url") for one in story.told for file in files_within(one.data)]
+    yield from ((url, story.exchange) for url in streamed)
+    if not (urls and streamed):
+        raise NotRun("a run has no file to judge", story.exchange if urls else blocking(target))
 
 
 @check(Level.HOST, "FACTS 4")

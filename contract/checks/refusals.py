@@ -347,7 +347,8 @@ def _of_type(target: Target, variable: str) -> dict[str, Refusal]:
 
 def _falsy(target: Target) -> dict[str, Refusal]:
     """How the versions take 0, false and an empty list: as missing, and later as no string."""
-    return {"0.6.4": required("prompt"), "0.15.3": _of_type(target, "prompt")["0.15.3"]}
+    later = _of_type(target, "prompt")
+    return {"0.6.4": required("prompt"), "0.6.9": later["0.6.4"], "0.15.3": later["0.15.3"]}
 
 
 def _not_among(target: Target) -> Refusal:
@@ -376,19 +377,19 @@ def empty_prompt_counts_as_missing(target: Target) -> None:
     expect_refused_as(_run(target, inputs={"prompt": "", "model_name": "nope"}), of_versions)
 
 
-@_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_zero)")
+@_version_check("FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_zero)")
 def prompt_zero_counts_as_missing(target: Target) -> None:
     """The number 0 counts as no prompt."""
     expect_refused_as(_run(target, inputs={"prompt": 0}), _falsy(target))
 
 
-@_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_false)")
+@_version_check("FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_false)")
 def prompt_false_counts_as_missing(target: Target) -> None:
     """False counts as no prompt."""
     expect_refused_as(_run(target, inputs={"prompt": False}), _falsy(target))
 
 
-@_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_emptylist)")
+@_version_check("FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_emptylist)")
 def empty_list_as_prompt_counts_as_missing(target: Target) -> None:
     """An empty list counts as no prompt."""
     expect_refused_as(_run(target, inputs={"prompt": []}), _falsy(target))

@@ -1,7 +1,7 @@
 """The command ``contract``: judge a host, record it, compare two of them, list the checks.
 
-Each setting is a flag, else ``CONTRACT_<NAME>`` from the environment. Exit codes: 0 where all held, 1 where the
-contract is broken or two hosts differ, 2 where it could not be found out, 130 after Ctrl-C (with the report so far).
+Each setting is a flag, else ``CONTRACT_<NAME>`` from the environment. Exit codes: 0 where every check passed, 1 where
+a check failed or two hosts differ, 2 where it could not be found out, 130 after Ctrl-C (with the report so far).
 """
 
 from __future__ import annotations

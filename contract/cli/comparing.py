@@ -60,7 +60,7 @@ comparing_options = together(
         help="Tell of times that differ so much.",
     ),
     option("--strict-timing", is_flag=True, help="Times that differ are drift too."),
-    max_runs_option("Never have a host make more pictures than this.", "--free-runs"),
+    max_runs_option("Never have a host make more images than this.", "--free-runs"),
     option("--free-runs", is_flag=True, help="Runs cost nothing: repeat all of them."),
     timeout_option,
     option("--json", "json_", type=FILE, help="Write a report as JSON."),

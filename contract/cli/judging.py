@@ -104,6 +104,7 @@ def lent_by(options: Mapping[str, Any]) -> Lent:
         max_runs=budget(options["max_runs"], options["free_runs"] or clock is not None),
         seed=options["seed"],
         clock=clock,
+        files_url=options["files_url"],
     )
 
 
@@ -153,7 +154,8 @@ class Judging:
             began=began,
             seconds=seconds,
             planned=self.planned,
-            pictures=self.target.accepted_runs,
+            images=self.target.accepted_runs,
+            unanswered=self.target.runs_without_answer,
             strict_observed=strict,
             interrupted=cut,
             rows=rows,

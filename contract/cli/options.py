@@ -42,6 +42,10 @@ def base_url(_: click.Context | None, __: click.Parameter | None, url: str) -> s
     return url.rstrip("/").removesuffix("/v1")
 
 
+def files_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    return None if url is None else base_url(context, parameter, url)
+
+
 def admin_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
     """The address of an admin API, with or without the path that all its calls begin with."""
     return None if url is None else base_url(context, parameter, url.rstrip("/").removesuffix("/__admin"))
@@ -115,6 +119,11 @@ judging_options = together(
         help=f"The key of another app, {', '.join(KINDS)}; repeatable.",
     ),
     option(
+        "--files-url",
+        callback=files_url,
+        help="What stands before the URLs of the host's files, where they are absolute.",
+    ),
+    option(
         "--admin-url",
         callback=admin_url,
         help="The address of the host's admin API (docs/admin.md), to move its clock; lifts the budget.",
@@ -122,10 +131,10 @@ judging_options = together(
     option("--admin-token", callback=key, help="Its X-Admin-Token, where one is needed."),
     option("--only", multiple=True, metavar="NAME", help="Judge these checks alone; a name or a glob; repeatable."),
     option("--skip", multiple=True, metavar="NAME", help="Leave these checks out; a name or a glob; repeatable."),
-    option("--all-models", is_flag=True, help="Ask for a picture of every model."),
+    option("--all-models", is_flag=True, help="Ask for an image of every model."),
     option("--strict-observed", is_flag=True, help="Fail for differences between recorded versions too."),
     option("--free-runs", is_flag=True, help="Runs cost nothing: generate valid requests, without a budget."),
-    max_runs_option("Never have more pictures made than this.", "--free-runs or --admin-url"),
+    max_runs_option("Never have more images made than this.", "--free-runs or --admin-url"),
     option("--fail-fast", is_flag=True, help="Stop at the first failure."),
     timeout_option,
     option("--seed", type=int, default=0, show_default=True, help="Of generated requests."),

@@ -63,7 +63,7 @@ def _tell_leftovers(leftovers: Sequence[str]) -> None:
 def _tell(folder: Path, kept: Any, account: Account) -> None:
     """What was recorded, and what was not, with the reason."""
     click.echo(
-        f"recorded: {counted(kept.exchanges, 'exchange')} in {folder}, {counted(kept.pictures, 'picture')} among them"
+        f"recorded: {counted(kept.exchanges, 'exchange')} in {folder}, {counted(kept.pictures, 'image')} among them"
     )
     if kept.without_answer:
         click.echo(f"left out: {counted(kept.without_answer, 'request')} without an answer")
@@ -80,6 +80,6 @@ def _tell(folder: Path, kept: Any, account: Account) -> None:
 def _left_out(account: Account) -> dict[str, int]:
     reasons: dict[str, int] = {}
     for row in account.rows:
-        if row.status in (Status.NOT_RUN, Status.NOT_APPLICABLE):
+        if row.status in (Status.NOT_RUN, Status.SKIPPED):
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
     return reasons

@@ -15,7 +15,7 @@ from contract.target import Target
 @judging_options
 @click.pass_context
 def run(context: click.Context, /, **options: Any) -> None:
-    """Judge a host. Exit code 0: all held, 1: the contract is broken, 2: it could not be run."""
+    """Judge a host. Exit code 0: every check passed, 1: the contract is broken, 2: it could not be run."""
     from contract.http import HttpTransport
 
     checks = judging.selected(options["only"], options["skip"])

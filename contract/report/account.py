@@ -33,12 +33,12 @@ _UNPRINTABLE = re.compile(
 class Status(StrEnum):
     """What a reader is told of a check: its outcome, with a version's difference apart from a broken promise."""
 
-    BROKEN = "broken"
+    FAILED = "failed"
     ERROR = "error"
     NOT_RUN = "not run"
     DIFFERS = "differs"
-    NOT_APPLICABLE = "not applicable"
-    HELD = "held"
+    SKIPPED = "skipped"
+    PASSED = "passed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A run of the suite. ``pictures`` is what it cost, ``planned`` what was said it would cost at most."""
+    """A run of the suite. ``images`` is what it cost, ``planned`` what was said it would cost at most.
+
+    ``unanswered`` runs may have cost an image each: the host's answer never came.
+    """
 
     host: str
     host_version: str
     began: datetime.datetime
     seconds: float
     planned: int
-    pictures: int
+    images: int
+    unanswered: int
     strict_observed: bool
     interrupted: bool
     rows: tuple[Row, ...]
@@ -112,11 +116,20 @@ class Account:
                 f"Interrupted: {len(self.rows) - self.counted(Status.NOT_RUN)} of {len(self.rows)} checks were judged."
             )
         if failed and failed == unjudged:
-            return f"Nothing is broken, but {unjudged} of {len(self.rows)} checks could not be judged."
+            return f"No check failed, but {unjudged} of {len(self.rows)} were not run."
         if failed:
             judged = f"{failed - unjudged} of {len(self.rows)} checks failed"
-            return f"The contract is broken: {judged}" + (f", {unjudged} could not be judged." if unjudged else ".")
+            return f"The contract is broken: {judged}" + (f", {unjudged} were not run." if unjudged else ".")
         return "The contract holds."
+
+    @property
+    def cost(self) -> str:
+        """What the run made the host do, in words."""
+        made = f"It cost {counted(self.images, 'image')}"
+        if not self.unanswered:
+            return made
+        one = self.unanswered == 1
+        return f"{made}, and perhaps {self.unanswered} more: {'a run was' if one else 'runs were'} never answered"
 
     @property
     def areas(self) -> Mapping[str, Sequence[Row]]:
@@ -158,7 +171,7 @@ class Accountant:
         rows = []
         for result in results:
             exchange = None
-            if result.exchange is not None and result.outcome in (Outcome.BROKEN, Outcome.ERROR, Outcome.NOT_RUN):
+            if result.exchange is not None and result.outcome in (Outcome.FAILED, Outcome.ERROR, Outcome.NOT_RUN):
                 key = id(result.exchange)
                 if key not in shown:
                     shown[key] = self._exchange(len(shown) + 1, result.exchange)
@@ -267,7 +280,7 @@ def printable(text: str) -> str:
 
 
 def _status(result: Result, strict_observed: bool) -> Status:
-    if result.outcome is Outcome.BROKEN and not result.fails(strict_observed):
+    if result.outcome is Outcome.FAILED and not result.fails(strict_observed):
         return Status.DIFFERS
     return Status(result.outcome.value)
 

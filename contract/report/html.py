@@ -29,12 +29,12 @@ def html(account: Account) -> str:
     return template("page.html").render(
         account=account,
         Status=Status,
-        statuses=[status for status in reversed(Status) if account.counted(status) or status is Status.HELD],
+        statuses=[status for status in reversed(Status) if account.counted(status) or status is Status.PASSED],
         levels=level_names(),
         judged=judged,
         not_run=not_run,
         first_shown=_first_shown([*judged, *_with_exchange(not_run), *account.of(Status.DIFFERS)]),
-        lacking=_by_reason(account.of(Status.NOT_APPLICABLE)),
+        lacking=_by_reason(account.of(Status.SKIPPED)),
     )
 
 

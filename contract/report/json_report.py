@@ -8,7 +8,7 @@ from typing import Any
 
 from contract.report.account import Account, Row, ShownExchange, Status, level_names
 
-FORMAT = 1
+FORMAT = 2
 
 
 def as_json(account: Account) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def as_json(account: Account) -> dict[str, Any]:
         "holds": account.holds,
         "exit_code": account.exit_code,
         "strict_observed": account.strict_observed,
-        "pictures": {"planned": account.planned, "cost": account.pictures},
+        "pictures": {"planned": account.planned, "cost": account.images, "unanswered": account.unanswered},
         "counts": {
             status.value: {
                 "all": account.counted(status),

@@ -13,11 +13,11 @@ from xml.etree import ElementTree as ET
 from contract.report.account import Account, Row, Status
 
 _TAGS = {
-    Status.BROKEN: "failure",
+    Status.FAILED: "failure",
     Status.ERROR: "error",
     Status.NOT_RUN: "error",
     Status.DIFFERS: "skipped",
-    Status.NOT_APPLICABLE: "skipped",
+    Status.SKIPPED: "skipped",
 }
 
 
@@ -46,7 +46,7 @@ def explanation(row: Row) -> str:
         ("got", row.got),
         ("why", row.why if row.expected else row.reason),
         ("written", f"{row.source} ({row.level})"),
-        ("held", row.seen),
+        ("passed", row.seen),
     ]
     told = "\n".join(f"{name + ':':<10}{text}" for name, text in facts if text)
     if row.exchange is None:
@@ -65,7 +65,7 @@ def _case(suite: ET.Element, row: Row) -> None:
     told = ET.SubElement(case, tag, {"message": reason})
     if tag != "skipped":
         told.set("type", row.status.value)
-    if row.status is not Status.NOT_APPLICABLE:
+    if row.status is not Status.SKIPPED:
         told.text = explanation(row)
 
 

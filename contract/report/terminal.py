@@ -1,4 +1,4 @@
-"""The report for a person at a terminal: one line a check, failures explained, and how much of what held.
+"""The report for a person at a terminal: one line a check, failures explained, and how many checks ended how.
 
 Colours and a progress bar come on a terminal only, and not with NO_COLOR; what a host sent is never taken for markup.
 """
@@ -17,12 +17,12 @@ from contract.report.account import Account, Row, ShownExchange, Status, counted
 from contract.runner import Outcome, Result
 
 _MARKS = {
-    Status.HELD: ("✓", "+", "green"),
-    Status.BROKEN: ("✗", "x", "bold red"),
+    Status.PASSED: ("✓", "+", "green"),
+    Status.FAILED: ("✗", "x", "bold red"),
     Status.ERROR: ("!", "!", "bold red"),
     Status.NOT_RUN: ("?", "?", "yellow"),
     Status.DIFFERS: ("≠", "~", "magenta"),
-    Status.NOT_APPLICABLE: ("–", "-", "dim"),
+    Status.SKIPPED: ("–", "-", "dim"),
 }
 _INDENT = "      "
 
@@ -35,10 +35,10 @@ class TerminalReport:
         self._plain = "utf" not in (self._console.encoding or "").lower()
         self._explained: set[int] = set()
 
-    def begin(self, host: str, checks: int, pictures: int, generated: bool = False) -> None:
+    def begin(self, host: str, checks: int, images: int, generated: bool = False) -> None:
         """Say what is going to happen, and what it will cost."""
         free = ", and generated runs besides (--free-runs)" if generated else ""
-        self._say(f"{host}: {counted(checks, 'check')}, will cost at most {counted(pictures, 'picture')}{free}")
+        self._say(f"{host}: {counted(checks, 'check')}, will cost at most {counted(images, 'image')}{free}")
 
     @contextmanager
     def progress(self, checks: int) -> Iterator[_Listener]:
@@ -65,10 +65,10 @@ class TerminalReport:
     def _line(self, row: Row) -> None:
         unicode, ascii_, style = _MARKS[row.status]
         line = Text(f"  {ascii_ if self._plain else unicode} ", style)
-        line.append(row.name, "dim" if row.status is Status.NOT_APPLICABLE else "")
-        if row.status in (Status.NOT_APPLICABLE, Status.NOT_RUN):
+        line.append(row.name, "dim" if row.status is Status.SKIPPED else "")
+        if row.status in (Status.SKIPPED, Status.NOT_RUN):
             line.append(f"  {row.status}: {_one_line(row.reason)}", "dim")
-        elif row.status is not Status.HELD:
+        elif row.status is not Status.PASSED:
             line.append(f"  {row.status} ({row.level})", style)
         self._console.print(line)
 
@@ -93,7 +93,7 @@ class TerminalReport:
         else:
             self._fact("why", row.reason)
         self._fact("written", f"{row.source} ({row.level})")
-        self._fact("held", row.seen)
+        self._fact("passed", row.seen)
         if row.exchange is not None:
             self._exchange(row.exchange)
 
@@ -123,15 +123,15 @@ class TerminalReport:
             self._say("\n".join(f"{_INDENT}{mark}{line}".rstrip() for line in text.split("\n")), "dim")
 
     def _summary(self, account: Account) -> None:
-        statuses = [status for status in Status if account.counted(status) or status in (Status.HELD, Status.BROKEN)]
+        statuses = [status for status in Status if account.counted(status) or status in (Status.PASSED, Status.FAILED)]
         self._say("")
         self._say(" " * 12 + "".join(f"{status.value:>16}" for status in statuses), "dim")
         for level in level_names():
             counts = (account.counted(status, level) for status in statuses)
             self._say(f"  {level:<10}" + "".join(f"{count or '-':>16}" for count in counts))
         self._say("  all       " + "".join(f"{account.counted(status):>16}" for status in statuses), "bold")
-        cost = f"It cost {counted(account.pictures, 'picture')} and {account.seconds:.1f} s."
-        self._say(f"\n{account.headline} {cost}", "bold green" if account.holds else "bold red")
+        took = f"It took {account.seconds:.1f} s."
+        self._say(f"\n{account.headline} {account.cost}. {took}", "bold green" if account.holds else "bold red")
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style))
@@ -143,11 +143,11 @@ class _Listener:
     def __init__(self, bar: Progress, checks: int) -> None:
         self._bar = bar
         self._task = bar.add_task("judging", total=checks)
-        self._broken = 0
+        self._failed = 0
 
     def __call__(self, result: Result) -> None:
-        self._broken += result.outcome in (Outcome.BROKEN, Outcome.ERROR)
-        told = f"judging, {self._broken} broken" if self._broken else "judging"
+        self._failed += result.outcome in (Outcome.FAILED, Outcome.ERROR)
+        told = f"judging, {self._failed} failed" if self._failed else "judging"
         self._bar.update(self._task, advance=1, description=told)
 
 

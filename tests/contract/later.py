@@ -9,7 +9,7 @@ from typing import Any
 
 from contract.exchange import Chunk, Exchange, Request
 from contract.target import may_run
-from tests.contract.broken import Break, Item, is_file, is_stream, items_of, with_body, with_header
+from tests.contract.broken import Break, Item, is_file, is_stream, items_of, with_body, with_header, with_items
 
 _NODE_STARTED = (
     "parallel_id",
@@ -23,7 +23,9 @@ _SYSTEM = ("sys.user_id", "sys.app_id", "sys.workflow_id", "sys.workflow_run_id"
 
 
 def as_version(version: str) -> Break:
-    """The good host as one of ``version``: 0.15.3 or 1.10.1."""
+    """The good host as one of ``version``: 0.6.9, 0.15.3 or 1.10.1."""
+    if version == "0.6.9":
+        return Break(_with_the_user_among_the_inputs)
     newest = version == "1.10.1"
 
     def answers(request: Request, one: Exchange) -> Exchange:
@@ -36,6 +38,21 @@ def as_version(version: str) -> Break:
         return with_body(one, json.dumps(_with_files(one.json())).encode())
 
     return Break(answers)
+
+
+def _with_the_user_among_the_inputs(request: Request, one: Exchange) -> Exchange:
+    """As the versions of the 0.6 line since 0.6.6 (FACTS 9.0)."""
+    if not is_stream(request):
+        return one
+    items = items_of(one)
+    for _, told in items:
+        data = told["data"] if isinstance(told, dict) else {}
+        is_start = data.get("node_type") == "start"
+        if is_start or (isinstance(told, dict) and told["event"] == "workflow_started"):
+            for name in ("inputs", "outputs"):
+                if data.get(name):
+                    data[name]["sys.user_id"] = json.loads(request.body)["user"]
+    return with_items(one, items)
 
 
 def _file_answer(exchange: Exchange, newest: bool) -> Exchange:

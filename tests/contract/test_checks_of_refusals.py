@@ -67,7 +67,7 @@ def judged(server: RunningServer, checks: list[Check], **powers: Any) -> tuple[l
 
 def told(results: list[Result]) -> dict[str, str]:
     """What is to be said of each check that does not hold."""
-    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.HELD}
+    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.PASSED}
 
 
 def test_all_hold_at_instant_but_those_that_need_time(fake: RunningServer) -> None:
@@ -88,7 +88,7 @@ def test_accepted_runs_are_as_few_as_said(fake: RunningServer, all_models: bool,
     """A host that keeps the contract pays for 4 runs, or 6 with every model, and that was said before."""
     results, target = judged(fake, QUICK, all_models=all_models, max_runs=runs)
     assert target.accepted_runs == runs == cost(QUICK, target.lent)
-    assert not [result for result in results if result.outcome in (Outcome.BROKEN, Outcome.NOT_RUN)]
+    assert not [result for result in results if result.outcome in (Outcome.FAILED, Outcome.NOT_RUN)]
 
 
 def test_generated_requests_are_the_same_for_one_seed(fake: RunningServer) -> None:
@@ -107,8 +107,8 @@ def test_recorded_host_breaks_none() -> None:
     """Judged by what a real host answered, none is broken; what was not recorded is not applicable."""
     results = [one.result for one in judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), QUICK)]
     outcomes = Counter(result.outcome for result in results)
-    assert set(outcomes) == {Outcome.HELD, Outcome.NOT_APPLICABLE}, told(results)
-    assert outcomes[Outcome.HELD] >= 125, "fewer checks than before are judged by the recording"
+    assert set(outcomes) == {Outcome.PASSED, Outcome.SKIPPED}, told(results)
+    assert outcomes[Outcome.PASSED] >= 125, "fewer checks than before are judged by the recording"
 
 
 @cache
@@ -121,7 +121,7 @@ def test_recorded_exchanges_conform(name: str) -> None:
     """Every recorded exchange, of every app and every mishap, is as spec and overlay have it."""
     target = Target(_Unreachable(), lent("app-none"))
     target.exchanges += recorded().values()
-    assert judge(OURS[name], target).outcome is Outcome.HELD
+    assert judge(OURS[name], target).outcome is Outcome.PASSED
     assert sum(observed("0.6.4").documents(exchange) for exchange in target.exchanges) > 250
     assert sum(documented().documents(exchange) for exchange in target.exchanges) > 200
 
@@ -689,14 +689,14 @@ def _judged(name: str, host: Transport, api_key: str) -> Result:
 def test_true_host_is_not_accused(name: str, true_host: Transport, fake: RunningServer) -> None:
     """The host that is broken below keeps every promise before it is broken."""
     result = _judged(name, true_host, fake.api_key)
-    assert (result.outcome, result.reason) == (Outcome.HELD, "")
+    assert (result.outcome, result.reason) == (Outcome.PASSED, "")
 
 
 @pytest.mark.parametrize(("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways])
 def test_broken_host_is_caught(name: str, way: str, true_host: Transport, fake: RunningServer) -> None:
     """Each way of breaking a promise is found out, fails the run, and is explained."""
     result = _judged(name, _Broken(true_host, BROKEN[name][way]), fake.api_key)
-    assert result.outcome is Outcome.BROKEN, result.reason
+    assert result.outcome is Outcome.FAILED, result.reason
     assert result.expected
     assert result.got
     assert result.exchange is not None
@@ -707,7 +707,7 @@ def test_stop_by_anybody_is_caught(true_host: _AskedOnce, fake: RunningServer, m
     """A host that stops a run for another user than its own breaks a promise."""
     monkeypatch.setattr(true_host, "users", {USER, evidence.OTHER_USER})
     result = _judged("stop_by_another_user_stops_nothing", true_host, fake.api_key)
-    assert (result.outcome, result.got) == (Outcome.BROKEN, "a run that was stopped")
+    assert (result.outcome, result.got) == (Outcome.FAILED, "a run that was stopped")
 
 
 # What other versions do ---------------------------------------------------------------------------------------------
@@ -779,6 +779,15 @@ def test_another_version_is_a_difference_and_no_failure(name: str, true_host: Tr
     assert result.fails(strict_observed=True)
 
 
+@pytest.mark.parametrize("prompt", ["prompt_zero", "prompt_false", "empty_list_as_prompt"])
+def test_later_host_of_the_same_line_calls_it_no_string(prompt: str, true_host: Transport, fake: RunningServer) -> None:
+    """Since 0.6.8 a prompt of 0, false or [] is no string, where it was missing before (FACTS 9.0)."""
+    later = on(RUN_PATH, member("message", "prompt in input form must be a string"))
+    result = _judged(f"{prompt}_counts_as_missing", _Broken(true_host, later), fake.api_key)
+    assert result.is_version_difference, result.reason
+    assert "as 0.6.9 has it" in result.why
+
+
 def test_later_version_is_not_judged_by_an_older_overlay(true_host: Transport, fake: RunningServer) -> None:
     """A host of a version that has no overlay here is not held to another's, and the document only differs from it."""
 
@@ -814,7 +823,7 @@ def test_model_as_free_text_is_no_broken_promise(name: str, true_host: Transport
         sent.append(answer.request)
         return on("/v1/parameters", text('"select"', '"text-input"'))(answer)
 
-    assert _judged(name, _Broken(true_host, free), fake.api_key).outcome is Outcome.NOT_APPLICABLE
+    assert _judged(name, _Broken(true_host, free), fake.api_key).outcome is Outcome.SKIPPED
     assert not any(may_run(request) for request in sent)
 
 
@@ -822,15 +831,15 @@ def test_longest_prompt_is_the_forms_own(true_host: Transport, fake: RunningServ
     """How long a prompt may be is asked, not guessed; an app without a limit is not judged."""
     unlimited = _Broken(true_host, _prompt(lambda field: field.update(max_length=None)))
     result = _judged("prompt_beyond_the_form_is_400", unlimited, fake.api_key)
-    assert result.outcome is Outcome.NOT_APPLICABLE
+    assert result.outcome is Outcome.SKIPPED
 
 
 def test_host_without_a_form_is_judged_by_the_document(true_host: Transport, fake: RunningServer) -> None:
     """A host that tells no form is held to the document's models."""
     formless = _Broken(true_host, on("/v1/parameters", status(404)))
-    assert _judged("unknown_model_is_400_and_names_the_models", formless, fake.api_key).outcome is Outcome.HELD
+    assert _judged("unknown_model_is_400_and_names_the_models", formless, fake.api_key).outcome is Outcome.PASSED
     broken = _Broken(formless, on(RUN_PATH, taken_for_a_run))
-    assert _judged("run_with_an_unknown_model_is_refused", broken, fake.api_key).outcome is Outcome.BROKEN
+    assert _judged("run_with_an_unknown_model_is_refused", broken, fake.api_key).outcome is Outcome.FAILED
 
 
 # The budget ---------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def good() -> Iterator[Good]:
 
 def told(results: list[Result]) -> dict[str, str]:
     """What is to be said of each check that does not hold."""
-    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.HELD}
+    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.PASSED}
 
 
 @pytest.mark.parametrize(("speed", "left_out"), [("instant", NO_SPEED), ("10", set())])
@@ -626,6 +626,11 @@ BROKEN: dict[str, list[Break]] = {
     "first_frame_comes_at_once": [on_stream(buffered)],
     "node_frames_lie_apart_by_their_elapsed_time": [on_stream(buffered), frames(node_frames_together)],
     # the URL
+    "url_leads_to_the_host_itself": [
+        answer(lambda one: edit_url(one, lambda url: f"https://files.example{url}")),
+        event("workflow_finished", outputs={"files": [{"transfer_method": 0, "related_id": 0, "url": "//h/files/"}]}),
+        file(url=7),
+    ],
     "url_has_the_documents_form": [
         file(url="http://127.0.0.1/picture.png"),
         file(url=None),
@@ -752,7 +757,7 @@ def cases(table: Mapping[str, list[Break]]) -> list[Any]:
 def test_check_fails_for_a_host_that_is_broken_in_its_way(good: Good, name: str, one: Break) -> None:
     """The check says so, with what was expected and what came, and the run fails."""
     result = judge(OURS[name], good.target(one))
-    assert result.outcome is Outcome.BROKEN, result.reason
+    assert result.outcome is Outcome.FAILED, result.reason
     assert result.fails()
     assert result.expected
     assert result.exchange is not None
@@ -790,8 +795,15 @@ def test_later_host_is_only_told_to_differ(good: Good, version: str) -> None:
     assert sum(result.is_version_difference for result in results) >= 10
 
 
-def test_host_with_an_address_before_its_urls_holds(good: Good) -> None:
-    """A deployment may configure FILES_URL: its URLs are absolute, and nothing else changes."""
+def test_later_host_of_the_same_line_keeps_what_every_host_keeps(good: Good) -> None:
+    """0.6.9 tells the user among the inputs (FACTS 9.0): a version's difference, and the only one here."""
+    results = run_checks(good.target(as_version("0.6.9")), list(OURS.values()))
+    differing = {result.check.name for result in results if result.is_version_difference}
+    assert (set(told(results)), differing) == ({"inputs_tell_of_no_files"},) * 2
+
+
+def test_host_with_an_address_before_its_urls_passes(good: Good) -> None:
+    """A deployment may configure FILES_URL: its URLs are absolute, which the target says, and nothing else changes."""
 
     def absolute(request: Request, one: Exchange) -> Exchange:
         if not may_run(request):
@@ -802,7 +814,10 @@ def test_host_with_an_address_before_its_urls_holds(good: Good) -> None:
         ]
         return replace(one, chunks=tuple(chunks), _cache={})
 
-    assert told(run_checks(good.target(Break(absolute)), list(OURS.values()))) == {}
+    target = good.target(Break(absolute))
+    lent = replace(target.lent, files_url="https://dify.example/")
+    assert told(run_checks(Target(broken._BrokenHost(good, Break(absolute)), lent), list(OURS.values()))) == {}
+    assert set(told(run_checks(target, list(OURS.values())))) == {"url_leads_to_the_host_itself"}
 
 
 @cache
@@ -825,7 +840,7 @@ def _judged(blocking: Exchange, stream: Exchange, *areas: str) -> list[Result]:
 
 
 def _broken(results: list[Result]) -> dict[str, str]:
-    return {one.check.name: one.reason for one in results if one.outcome in (Outcome.BROKEN, Outcome.ERROR)}
+    return {one.check.name: one.reason for one in results if one.outcome in (Outcome.FAILED, Outcome.ERROR)}
 
 
 def _has_picture(exchange: Exchange) -> bool:

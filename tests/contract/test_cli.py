@@ -51,11 +51,11 @@ def run(url: str, *arguments: str) -> int:
 # Exit codes ----------------------------------------------------------------------------------------------------------
 
 
-def test_all_held_is_0(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_passed_is_0(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     judge_by(monkeypatch, samples.HOLDING)
     assert run(good_host) == 0
     said = capsys.readouterr().out
-    assert "2 checks, will cost at most 0 pictures" in said
+    assert "2 checks, will cost at most 0 images" in said
     assert "✓ answer_is_200" in said
     assert "The contract holds." in said
 

@@ -52,4 +52,4 @@ def test_first_command_holds_on_the_fake(capsys: pytest.CaptureFixture[str]) -> 
 def test_program_judges_the_recorded_host() -> None:
     command = [sys.executable, "-c", block("## Verdicts", "python")]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "held missing_prompt_is_400" in ended.stdout
+    assert "passed missing_prompt_is_400" in ended.stdout

@@ -102,18 +102,29 @@ def test_unknown_name_is_refused(pattern: str, told: str) -> None:
         select(samples.EVERY_END, [pattern])
 
 
-@pytest.mark.parametrize(("status", "counts"), [(200, 1), (201, 1), (299, 1), (503, 1), (400, 0), (404, 0), (500, 0)])
-def test_whatever_may_have_made_a_picture_counts(status: int, counts: int) -> None:
-    """A lenient host need not answer 200 to have run; the 500 of a refusal is the host's own (FACTS 3)."""
+@pytest.mark.parametrize(
+    ("status", "counts"), [(200, 1), (201, 1), (299, 1), (400, 0), (404, 0), (429, 0), (500, 0), (502, 0), (503, 0)]
+)
+def test_only_an_accepted_run_counts(status: int, counts: int) -> None:
+    """A lenient host need not answer 200 to have run; what it refused or failed over cost nothing."""
     target = Target(_Answering(status), Lent("k"))
     target.send(target.run_request())
-    assert target.accepted_runs == counts
+    assert (target.accepted_runs, target.runs_without_answer) == (counts, 0)
+
+
+@pytest.mark.parametrize("status", [None, 504])
+def test_run_without_an_answer_is_told_apart(status: int | None) -> None:
+    """Nobody knows what it cost: neither the host nor a proxy before it has said."""
+    target = Target(_Answering(status), Lent("k"))
+    target.send(target.run_request())
+    target.send(target.get_request("/v1/info"))
+    assert (target.accepted_runs, target.runs_without_answer) == (0, 1)
 
 
 class _Answering:
     """A host that answers everything with one status."""
 
-    def __init__(self, status: int) -> None:
+    def __init__(self, status: int | None) -> None:
         self._status = status
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:

@@ -120,7 +120,7 @@ def test_summary_tells_what_was_recorded_and_what_was_not(
     assert record(fake, tmp_path / "to", *FEW, "--max-runs", "0") == 1
     said = capsys.readouterr().out
     count = len(read_folder(tmp_path / "to"))
-    assert f"recorded: {count} exchanges in {tmp_path / 'to'}, 0 pictures among them" in said
+    assert f"recorded: {count} exchanges in {tmp_path / 'to'}, 0 images among them" in said
     assert "left out: what" in said
     assert "the budget of 0 accepted runs is spent (--max-runs)" in said
 

@@ -60,7 +60,7 @@ def judge_mutant(mutant: Mutant) -> Judgement:
     failed = failures_of(mutant, own_checks())
     if not failed and (mutant in UNTOUCHED or any(map(mutant.may_be_killed_by, _names(generated_checks())))):
         failed = failures_of(mutant, generated_checks())
-    broken = [result for result in failed if result.outcome is Outcome.BROKEN]
+    broken = [result for result in failed if result.outcome is Outcome.FAILED]
     killers = [result.check.name for result in broken if mutant.may_be_killed_by(result.check.name)]
     others = [_shown(result) for result in failed if result.check.name not in killers]
     too_harsh = mutant.strict and any(result.fails() for result in broken)
@@ -80,4 +80,4 @@ def failures_of(mutant: Mutant, checks: Sequence[Check]) -> list[Result]:
 
 
 def _shown(result: Result) -> str:
-    return result.check.name if result.outcome is Outcome.BROKEN else f"{result.check.name} ({result.outcome})"
+    return result.check.name if result.outcome is Outcome.FAILED else f"{result.check.name} ({result.outcome})"

@@ -160,6 +160,13 @@ _url(
 _url("url_other_path", "The URL leads to another path.", "url_has_the_documents_form", "/files/tools/", "/files/")
 _url("url_without_extension", "The URL has no extension.", "url_has_the_documents_form", r"\.png", "")
 _url("url_absolute_without_host", "The URL has a scheme and no host.", "url_has_the_documents_form", "^", "http://")
+_url(
+    "url_on_another_host",
+    "The URL is absolute and leads to another host.",
+    "url_leads_to_the_host_itself",
+    "^",
+    "https://files.example",
+)
 _url("url_relative", "The URL does not begin with a slash.", "url_has_the_documents_form", "^/", "")
 
 
