@@ -5,6 +5,6 @@
 - ``searchable``: bodies that can be searched, by ``decoding``, or left out;
 - ``redact``: takes secrets out; ``search``, ``rules``, ``field_rules``, ``pseudonyms`` and ``edits`` are its parts;
 - ``matchers``: what makes two requests the same; ``library``: which recording is asked for; ``users``: who asks;
-- ``har_export``, ``har_import``: HTTP Archives;
+- ``har_export``, ``har_import``: HTTP Archives; ``har_archive`` their file, ``har_events`` a stream's events in them;
 - ``errors``: what all of them raise.
 """

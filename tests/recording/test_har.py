@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import datetime
+import gzip
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from contract.cli import exit_code
+from dify_wire.recording import har_archive
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import Chunk, Recording, Shortened
 from dify_wire.recording.folder import RecordingWriter, read_folder
@@ -31,7 +34,7 @@ def there_and_back(path: Path, *recordings: Recording) -> Imported:
 
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_a_recording_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
-    assert there_and_back(tmp_path / "x.har", EXCHANGES[name]) == Imported((EXCHANGES[name],), ())
+    assert there_and_back(tmp_path / "x.har", EXCHANGES[name]) == Imported((EXCHANGES[name],), (), (0,))
 
 
 def test_every_recorded_exchange_of_the_host_comes_back(tmp_path: Path) -> None:
@@ -134,7 +137,35 @@ def test_what_a_browser_made_can_be_written_and_read(tmp_path: Path) -> None:
 def test_a_body_that_was_left_out_is_told(tmp_path: Path) -> None:
     assert one(tmp_path, response__content={"size": 11}).shortened == Shortened(11)
     assert one(tmp_path, request__postData=None).request.shortened == Shortened(14)
-    assert one(tmp_path, response__content={"size": 0}).shortened is None
+    empty = pairs(("content-length", "0"))
+    assert one(tmp_path, response__content={"size": 0}, response__headers=empty).shortened is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        ({"response__content": {"size": 11}}, 11),
+        ({"response__content": {"size": 11, "text": ""}}, 11),
+        ({"response__content": {"size": 0}, "response__bodySize": 7}, 7),
+        ({"response__content": {"size": 0}, "response__headers": pairs(("Content-Length", "5"))}, 5),
+        ({"response__content": {"size": -1, "mimeType": "x-unknown"}, "response__headers": []}, 0),
+        ({"response__content": None, "response__headers": []}, 0),
+    ],
+)
+def test_answer_whose_body_the_archive_does_not_have_is_never_an_empty_one(
+    tmp_path: Path, changes: dict[str, Any], size: int
+) -> None:
+    found = imported(tmp_path / "x.har", browsers_entry(**changes))
+    assert [made.shortened for made in found.recordings] == [Shortened(size)]
+    (left,) = found.left_out
+    assert left.place == "log.entries[0].response.content"
+    assert left.reason == "the archive does not have the response's body; the exchange is taken without it"
+
+
+@pytest.mark.parametrize("changes", [{"request__method": "HEAD"}, {"response__status": 204}])
+def test_answer_that_has_no_body_misses_none(tmp_path: Path, changes: dict[str, Any]) -> None:
+    found = imported(tmp_path / "x.har", browsers_entry(response__content={"size": 0}, **changes))
+    assert (found.recordings[0].shortened, found.left_out) == (None, ())
 
 
 def test_a_picture_and_a_form_are_read(tmp_path: Path) -> None:
@@ -161,7 +192,7 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
         tmp_path / "x.har", blocked, browsers_entry(), browsers_entry(response__status=101), kept_by_the_page
     )
     assert len(found.recordings) == 1
-    assert found.left_out == (
+    assert tuple(map(str, found.left_out)) == (
         "log.entries[0]: the request got no answer (net::ERR_ABORTED)",
         "log.entries[2]: the connection became another protocol's",
         "log.entries[3]: nothing was asked of a host (data:)",
@@ -186,14 +217,160 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
         ({"response__content": {"text": "?", "encoding": "base64"}}, "response.content.text"),
         ({"response___chunks": [[0.1, 5]]}, "response._chunks"),
         ({"response___chunks": [[0.1, "11"]]}, "response._chunks"),
+        ({"response__headers": [{"name": "a", "value": [{}]}]}, "response.headers[0].value"),
+        ({"request__method": "\ud800"}, "request.method"),
+        ({"request__url": "https://h/\udfff"}, "request.url"),
+        ({"startedDateTime": "9999-12-31T23:59:59-23:00", "time": 10**400}, "time"),
+        ({"time": float("nan")}, "time"),
         ({"_recording": {"ended": "soon"}}, "_recording.ended"),
+        ({"_recording": {"recorded_at": -1}}, "_recording"),
+        ({"_recording": {"redacted": [1]}}, "_recording.redacted"),
+        ({"_recording": {"chunk_sizes": [1]}}, "_recording.chunk_sizes"),
+        ({"_recording": {"shortened_from": {"bytes": 1, "sha256": "x"}}}, "_recording.shortened_from"),
+        ({"response___chunks": [[2, 5], [1, 6]]}, "response._chunks"),
     ],
 )
-def test_a_damaged_archive_is_refused_with_its_place(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
-    with pytest.raises(RecordingError) as refused:
-        one(tmp_path, **changes)
-    assert refused.value.place == f"log.entries[0].{place}"
-    assert refused.value.path == tmp_path / "x.har"
+def test_a_damaged_entry_is_left_out_with_its_place(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
+    """And the others are taken."""
+    found = imported(tmp_path / "x.har", browsers_entry(), browsers_entry(**changes), browsers_entry())
+    assert found.numbers == (0, 2)
+    assert [(left.entry, left.place) for left in found.left_out] == [(1, f"log.entries[1].{place}")]
+
+
+@pytest.mark.parametrize("entry", [None, 5, [], {}, {"response": None}, {"response": 1}, {"response": {}}])
+def test_what_is_no_entry_is_left_out(tmp_path: Path, entry: Any) -> None:
+    found = imported(tmp_path / "x.har", entry, browsers_entry())
+    assert (found.numbers, len(found.left_out)) == ((1,), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"response__status": -1}, "no answer (blocked or given up)"),
+        ({"response__status": -1, "response___failureText": "net::ERR_ABORTED"}, "no answer (net::ERR_ABORTED)"),
+        ({"response___failureText": "net::ERR_ABORTED", "response__content": {"size": -1}}, "connection failed"),
+        ({"response": None}, "it has no response"),
+    ],
+)
+def test_request_that_failed_is_left_out(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    found = imported(tmp_path / "x.har", browsers_entry(**changes))
+    assert found.recordings == ()
+    assert words in str(found.left_out[0])
+
+
+def test_answer_that_failed_in_the_middle_is_one_that_was_cut(tmp_path: Path) -> None:
+    assert one(tmp_path, response___failureText="net::ERR_ABORTED").ended == "cut"
+
+
+def test_headers_may_be_lists_and_numbers(tmp_path: Path) -> None:
+    headers = [{"name": "set-cookie", "value": ["a=1", "b=2"]}, {"name": "age", "value": 5}]
+    assert one(tmp_path, response__headers=headers).headers == (
+        ("set-cookie", "a=1"),
+        ("set-cookie", "b=2"),
+        ("age", "5"),
+    )
+
+
+def test_request_that_was_decoded_loses_its_coding(tmp_path: Path) -> None:
+    """A body that is still encoded keeps it."""
+    said = pairs(("content-encoding", "gzip"), ("content-length", "5"), ("host", "h"))
+    plain = one(tmp_path, request__headers=said).request
+    assert plain.headers == (("content-length", str(len(plain.body))), ("host", "h"))
+    coded = {"mimeType": "", "text": base64.b64encode(gzip.compress(b"{}")).decode(), "_encoding": "base64"}
+    assert one(tmp_path, request__headers=said, request__postData=coded).request.header("content-encoding") == "gzip"
+
+
+def test_half_of_a_surrogate_pair_in_a_body_is_kept_and_can_be_written(tmp_path: Path) -> None:
+    form = {"mimeType": "application/x-www-form-urlencoded", "params": pairs(("a", "\ud83d"))}
+    found = one(tmp_path, response__content={"size": 3, "text": "\ud83d"}, request__postData=form)
+    assert (found.body, found.request.body) == (b"\xed\xa0\xbd", b"a=%ED%A0%BD")
+    with RecordingWriter(tmp_path / "to") as writer:
+        writer.write(found)
+    assert read_folder(tmp_path / "to")[0].body == found.body
+
+
+# Bodies in files of their own, and events ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_attached_bodies_are_read(tmp_path: Path, zipped: bool) -> None:
+    entry = browsers_entry(response__content={"size": 3, "_file": "a.txt"}, request__postData={"_file": "b.json"})
+    archive = json.dumps({"log": {"entries": [entry]}})
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+            for name, text in (("in/har.har", archive), ("in/a.txt", "abc"), ("in/b.json", "{}")):
+                file.writestr(name, text)
+    else:
+        for name, text in (("x.zip", archive), ("a.txt", "abc"), ("b.json", "{}")):
+            (tmp_path / name).write_text(text)
+    found = read_har(tmp_path / "x.zip")
+    assert [(made.body, made.request.body) for made in found.recordings] == [(b"abc", b"{}")]
+    assert found.left_out == ()
+
+
+@pytest.mark.parametrize("name", ["missing.txt", "../x.har", "/etc/passwd", "..", "", "link", "folder", 5, None])
+def test_attached_body_that_cannot_be_read_is_named(tmp_path: Path, name: object) -> None:
+    """Nothing outside of the archive's folder is read."""
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    (tmp_path / "folder").mkdir()
+    found = imported(tmp_path / "x.har", browsers_entry(response__content={"size": 9, "_file": name}))
+    assert [made.shortened for made in found.recordings] == [Shortened(9)]
+    assert "its file" in str(found.left_out[0])
+
+
+def test_attached_body_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(har_archive, "MOST_BODY_BYTES", 3)
+    for text, lost in (("abc", 0), ("abcd", 1)):
+        (tmp_path / "a").write_text(text)
+        found = imported(tmp_path / "x.har", browsers_entry(response__content={"size": 3, "_file": "a"}))
+        assert len(found.left_out) == lost
+
+
+def test_archive_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = json.dumps({"log": {"entries": []}})
+    (tmp_path / "x.har").write_text(text)
+    monkeypatch.setattr(har_archive, "MOST_ARCHIVE_BYTES", len(text))
+    assert read_har(tmp_path / "x.har") == Imported((), ())
+    monkeypatch.setattr(har_archive, "MOST_ARCHIVE_BYTES", len(text) - 1)
+    with pytest.raises(RecordingError, match="it has more than"):
+        read_har(tmp_path / "x.har")
+
+
+@pytest.mark.parametrize("names", [(), ("a.har", "b.har")])
+def test_zip_without_one_archive_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+        for name in names:
+            file.writestr(name, "{}")
+    with pytest.raises(RecordingError, match=f"this zip holds {len(names)} files"):
+        read_har(tmp_path / "x.zip")
+
+
+BEGAN = 1_713_938_972.25
+EVENTS = [
+    {"time": BEGAN + 0.1, "eventName": "message", "eventId": "", "data": "{1}"},
+    {"time": (BEGAN + 0.5) * 1000, "eventName": "node", "eventId": "7", "data": "a\nb"},
+    {"time": BEGAN, "eventName": "", "data": ""},
+]
+
+
+def test_events_give_a_stream_its_times(tmp_path: Path) -> None:
+    text = "data: {1}\n\nevent: ping\n\nevent: node\nid: 7\ndata: a\ndata: b\n\ndata\n\n"
+    found = one(tmp_path, _eventSourceMessages=EVENTS, response__content={"size": 9, "text": text})
+    assert [chunk.at_s for chunk in found.chunks] == [0.1, 0.1, 0.5, 0.5]
+    assert found.body == text.encode()
+    other = one(tmp_path, _eventSourceMessages=EVENTS[:1], response__content={"size": 9, "text": text})
+    assert other.chunks == (Chunk(0.8125, text.encode()),)
+
+
+def test_events_are_the_body_where_the_archive_has_no_other(tmp_path: Path) -> None:
+    found = one(tmp_path, _eventSourceMessages=EVENTS, response__content={"size": 0})
+    assert [chunk.data for chunk in found.chunks] == [
+        b"data: {1}\n\n",
+        b"event: node\nid: 7\ndata: a\ndata: b\n\n",
+        b"data: \n\n",
+    ]
+    assert found.shortened is None
+    assert found.note == "The body is made of the events in the archive, which does not have the bytes."
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"log": {}}', "[" * 100_000, "\xff"])
@@ -224,7 +401,28 @@ def test_the_command_exports_and_imports(tmp_path: Path, capsys: pytest.CaptureF
 def test_the_command_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     imported(tmp_path / "x.har", browsers_entry(response__status=0), browsers_entry())
     assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 0
-    assert "left out: log.entries[0]" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "left out: log.entries[0]: the request got no answer" in said.err
+    assert said.out == f"1 exchanges in {tmp_path / 'to'}, 1 left out\n"
+
+
+def test_the_command_says_as_json_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also a body that cannot be searched for secrets."""
+    coded = {"mimeType": "", "text": base64.b64encode(b"\x1f\x8bno gzip").decode(), "_encoding": "base64"}
+    headers = pairs(("content-encoding", "gzip"))
+    entries = browsers_entry(response__status=0), browsers_entry(request__headers=headers, request__postData=coded)
+    imported(tmp_path / "x.har", *entries)
+    assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to"), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["exchanges"], [one["entry"] for one in said["left_out"]]) == (1, [0, 1])
+    assert said["left_out"][0]["reason"] == "the request got no answer (blocked or given up)"
+    assert "without the request's body" in said["left_out"][1]["reason"]
+
+
+def test_archive_of_which_nothing_can_be_taken_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    imported(tmp_path / "x.har", browsers_entry(response__status=0))
+    assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 2
+    assert "none of its entries can be taken" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
