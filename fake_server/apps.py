@@ -51,19 +51,21 @@ def load_apps(
 ) -> Mapping[str, App]:
     """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app file) what they name.
 
+    The models of the spec's enumeration are those of the picture server.
     Raises ``SettingsError`` for a key given twice or a kind that is neither known nor a file, and
     ``dify_wire.spec.SpecError`` for an app file that cannot be used.
     """
-    default = _workflow_app(load_workflow(default_workflow or default_workflow_path(), rules))
+    models = next((rule.options for rule in rules if rule.options), ())
+    default = _workflow_app(load_workflow(default_workflow or default_workflow_path(), rules, models))
     apps = dict.fromkeys(api_keys, default)
     for key, what in others:
         if key in apps:
             raise SettingsError("app", f"the key {key!r} is given twice; each key belongs to one app")
-        apps[key] = default if what == AppKind.WORKFLOW else _other_app(what)
+        apps[key] = default if what == AppKind.WORKFLOW else _other_app(what, models)
     return apps
 
 
-def _other_app(what: str) -> App:
+def _other_app(what: str, models: Sequence[str]) -> App:
     if what in set(AppKind):
         kind = AppKind(what)
         name = _NAMES.get(kind, kind.value)
@@ -71,7 +73,7 @@ def _other_app(what: str) -> App:
     path = Path(what)
     if path.suffix not in (".yml", ".yaml") and not path.exists():
         raise SettingsError("app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file")
-    return _workflow_app(load_workflow(path))
+    return _workflow_app(load_workflow(path, models=models))
 
 
 def _workflow_app(workflow: Workflow) -> App:

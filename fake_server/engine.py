@@ -135,7 +135,7 @@ class _Walk:
         )
         self._tell_after(GAP_S, started)
         seconds = self._draw.around(node.behaviour.seconds, node.behaviour.spread)
-        outcome = run_node(NodeCall(node, self._inputs, self._pool, self._draw, seconds))
+        outcome = run_node(NodeCall(node, self._workflow.variables, self._inputs, self._pool, self._draw, seconds))
         self._tell_after(outcome.seconds, _finished(started, outcome))
         self._tokens += outcome.total_tokens
         self._pool.add(node.node_id, outcome.outputs or {})

@@ -219,7 +219,7 @@ def test_the_host_stops_a_run_after_its_limit() -> None:
 
 def test_a_stopped_run_keeps_the_tokens_of_what_has_finished() -> None:
     """Tokens of nodes that succeeded before the stop are counted, those of the running one are not."""
-    nodes = (node("llm", "llm", 2.0, prompt_tokens=30), node("llm2", "llm", 2.0, prompt_tokens=50))
+    nodes = [node(name, "llm", 2.0, prompt_tokens=30, completion_tokens=0) for name in ("llm", "llm2")]
     stopped = cut(planned(chain(node("start", "start", 0), *nodes)), 3.0)
     assert (end_of(stopped).total_tokens, end_of(stopped).total_steps) == (30, 3)
 
@@ -245,7 +245,9 @@ def test_thirty_steps_are_not_too_many() -> None:
 def test_a_failing_node_ends_the_run(kind: str) -> None:
     """Any node that is told to fail finishes as failed, counts as a step, and nothing follows but the end."""
     broken = node("broken" if kind != "start" else "start", kind, 2.0, error="it broke")
-    before = [] if kind == "start" else [node("start", "start"), node("llm", "llm", prompt_tokens=9)]
+    before = (
+        [] if kind == "start" else [node("start", "start"), node("llm", "llm", prompt_tokens=9, completion_tokens=0)]
+    )
     timeline = planned(chain(*before, broken, node("after", "end")))
     assert_legal(timeline)
     finished = of_type(timeline, NodeFinished)[-1]
@@ -278,13 +280,16 @@ def test_a_node_of_an_unknown_type_is_never_started() -> None:
 @pytest.mark.parametrize(
     ("prompt", "says"),
     [
-        ("a\ud83d", r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed"),
+        ("a \ud83d", r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed"),
+        ("a\ud83d", r"'utf-8' codec can't encode character '\ud83d' in position 0: surrogates not allowed"),
+        ("(a) -->\udc00 b", r"'utf-8' codec can't encode character '\udc00' in position 4: surrogates not allowed"),
+        ("a  _\udfff", r"'utf-8' codec can't encode character '\udfff' in position 2: surrogates not allowed"),
         ("\udc00", r"'utf-8' codec can't encode character '\udc00' in position 0: surrogates not allowed"),
-        ("猫\ud800\udbff", r"'utf-8' codec can't encode characters in position 1-2: surrogates not allowed"),
+        ("猫\ud800\udbff", r"'utf-8' codec can't encode characters in position 0-1: surrogates not allowed"),
     ],
 )
 def test_a_lone_surrogate_fails_at_the_model(prompt: str, says: str) -> None:
-    """FACTS 4.1: the run is made and fails, with the character and its position in the model client's words."""
+    """FACTS 4.1, 12.10: the run fails in the words of the model's client, which counts tokens piece by piece."""
     timeline = planned(chain(node("start", "start"), node("llm", "llm", prompt_tokens=9), node("end", "end")), prompt)
     end = end_of(timeline)
     assert (end.status, end.total_steps, end.total_tokens) == ("failed", 2, 0)

@@ -234,7 +234,7 @@ _SAID: dict[str, tuple[bytes, str]] = {
         '"inputs": {"prompt": "x", "model_name": "", "sys.files": []}',
     ),
     "body_surrogate": (
-        raw_run(rb'{"inputs": {"prompt": "a\ud83d"}, "user": "alg123"}'),
+        raw_run(rb'{"inputs": {"prompt": "\ud83d"}, "user": "alg123"}'),
         r"""run failed: [openai_api_compatible] Error: 'utf-8' codec can't encode character '\\ud83d' in position 1""",
     ),
     "upload_noext": (upload(("file", "png", "x")), '"name": "png", "size": 1, "extension": "png", '),

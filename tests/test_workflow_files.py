@@ -353,15 +353,20 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{TOOL}.tool_configurations.width",
         "width must be from 1 to 4096, not 4097",
     ),
-    "picture without height": (
-        put(3, "tool_configurations", "height", value=0),
+    "picture of negative height": (
+        put(3, "tool_configurations", "height", value=-1),
         f"{TOOL}.tool_configurations.height",
-        "height must be from 1 to 4096, not 0",
+        "height must be from 1 to 4096, not -1",
     ),
-    "steps as text": (
-        put(3, "tool_configurations", "steps", value="20"),
+    "too many steps as text": (
+        put(3, "tool_configurations", "steps", value="4097"),
         f"{TOOL}.tool_configurations.steps",
-        "a whole number is needed here, not '20'",
+        "steps must be from 1 to 4096, not 4097",
+    ),
+    "steps as a word": (
+        put(3, "tool_configurations", "steps", value="many"),
+        f"{TOOL}.tool_configurations.steps",
+        "a whole number is needed here, not 'many'",
     ),
     "output without name": (drop(4, "outputs", 0, "variable"), f"{END}.outputs[0]", "the key 'variable' is missing"),
     "output without selector": (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Selector = tuple[str, ...]
-"""Where a value comes from: (node id, name of its output)."""
+"""Where a value comes from: (node id, name of its output), and names inside that output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +28,16 @@ class Behaviour:
     """What the fake adds to a node (``x-fake``): how it fares when nothing real stands behind it.
 
     ``seconds`` is the node's usual duration and ``spread`` the fraction by which runs differ; ``error`` makes it fail
-    with that text; ``reply`` is a template of what a model says; ``outputs`` are those of a node that the fake
-    cannot run itself, or of a tool that makes no picture.
+    with that text; ``reply`` is a template of what a model says; tokens that are not given are counted; ``outputs``
+    are those of a node that the fake cannot run itself, or of a tool that makes no picture.
     """
 
     seconds: float
     spread: float
     error: str | None = None
     reply: str | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
     outputs: Mapping[str, Any] | None = None
 
 

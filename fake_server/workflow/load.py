@@ -16,9 +16,10 @@ from fake_server.draw import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.conditions import OPERATORS
 from fake_server.workflow.graph import Behaviour, Node, StartVariable, Workflow
-from fake_server.workflow.nodes import GREATEST_NUMBER, NODE_TYPES, RUN_BY_THE_FAKE
+from fake_server.workflow.nodes import NODE_TYPES, RUN_BY_THE_FAKE
 from fake_server.workflow.part import Part
 from fake_server.workflow.references import check_references
+from fake_server.workflow.tool import GREATEST_NUMBER, NUMBERS, complete_settings
 from fake_server.workflow.variables import read_variables
 
 N = TypeVar("N", int, float)
@@ -36,9 +37,10 @@ def default_workflow_path() -> Path:
     return Path(__file__).parent.parent / "data" / "workflow.yml"
 
 
-def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workflow:
+def load_workflow(path: Path, rules: Sequence[InputRule] | None = None, models: Sequence[str] = ()) -> Workflow:
     """Read the app file ``path``; ``rules`` are the inputs of the spec where the file describes the default app.
 
+    ``models`` are those of the picture server; its first is that of a tool whose file names none.
     Raises ``dify_wire.spec.SpecError`` with file, place and mend for whatever is wrong with it.
     """
     top = Part(path, "", load_yaml(path))
@@ -46,7 +48,7 @@ def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workf
     unchecked = bool(extra.get("unchecked"))
     name = str(app.get("name") or path.stem)
     graph = workflow.child("graph")
-    nodes = _nodes(graph, unchecked)
+    nodes = _nodes(graph, unchecked, models)
     edges = _edges(graph, nodes or {}, unchecked)
     variables = _variables(graph, nodes, rules)
     if not unchecked:
@@ -55,11 +57,17 @@ def load_workflow(path: Path, rules: Sequence[InputRule] | None = None) -> Workf
         name=name,
         description=str(app.get("description") or ""),
         workflow_id=str(extra.get("workflow_id") or uuid4_for("workflow", name)),
-        features={**default_features("workflow"), **_features(workflow)},
+        features=_shown_features(workflow),
         variables=variables,
         nodes=None if nodes is None or edges is None else nodes,
         edges=edges or {},
     )
+
+
+def _shown_features(workflow: Part) -> dict[str, Any]:
+    """The features that ``GET /v1/parameters`` shows; others that a file has it leaves out."""
+    stored = _features(workflow)
+    return {name: stored.get(name, usual) for name, usual in default_features("workflow").items()}
 
 
 def default_features(mode: str) -> Mapping[str, Any]:
@@ -117,12 +125,12 @@ def _variables(
     return ()
 
 
-def _nodes(graph: Part, unchecked: bool) -> dict[str, Node] | None:
+def _nodes(graph: Part, unchecked: bool, models: Sequence[str]) -> dict[str, Node] | None:
     if unchecked and graph.get("nodes") is None:
         return None
     nodes: dict[str, Node] = {}
     for part in graph.child("nodes").items():
-        node = _node(part, unchecked)
+        node = _node(part, unchecked, models)
         if node.node_id in nodes:
             part.wrong(f"the id {node.node_id!r} is taken by another node; give each node its own")
         nodes[node.node_id] = node
@@ -132,7 +140,7 @@ def _nodes(graph: Part, unchecked: bool) -> dict[str, Node] | None:
     return nodes
 
 
-def _node(part: Part, unchecked: bool) -> Node:
+def _node(part: Part, unchecked: bool, models: Sequence[str]) -> Node:
     data = part.child("data")
     kind = data.child("type").as_a(str) if unchecked else data.child("type").one_of(NODE_TYPES)
     node_id = str(part.child("id").value)
@@ -142,7 +150,10 @@ def _node(part: Part, unchecked: bool) -> Node:
     behaviour = _behaviour(data, kind)
     if kind not in RUN_BY_THE_FAKE and not unchecked and behaviour.outputs is None and behaviour.error is None:
         data.wrong(f"a {kind} node is not run by the fake; say in x-fake.outputs what it answers")
-    return Node(node_id, kind, str(title.value) if title else kind, data.as_a(dict), behaviour)
+    said = data.as_a(dict)
+    if kind == "tool":
+        said = {**said, "tool_configurations": complete_settings(said, models)}
+    return Node(node_id, kind, str(title.value) if title else kind, said, behaviour)
 
 
 def _behaviour(data: Part, kind: str) -> Behaviour:
@@ -157,8 +168,8 @@ def _behaviour(data: Part, kind: str) -> Behaviour:
         spread=spread,
         error=error.as_a(str) if error else None,
         reply=reply.as_a(str) if reply else None,
-        prompt_tokens=_number(extra, "prompt_tokens", 0),
-        completion_tokens=_number(extra, "completion_tokens", 0),
+        prompt_tokens=_number(extra, "prompt_tokens", 0) if extra.get("prompt_tokens") else None,
+        completion_tokens=_number(extra, "completion_tokens", 0) if extra.get("completion_tokens") else None,
         outputs=outputs.as_a(dict) if outputs else None,
     )
 
@@ -198,6 +209,8 @@ def _check_llm(data: Part) -> None:
     for prompt in template.items():
         prompt.child("role").as_a(str)
         prompt.child("text").as_a(str)
+    if (context := data.get("context")) is not None and (enabled := context.get("enabled")) is not None:
+        enabled.as_a(bool)
 
 
 def _check_if_else(data: Part) -> None:
@@ -214,10 +227,10 @@ def _check_if_else(data: Part) -> None:
 def _check_tool(data: Part) -> None:
     for key in ("provider_id", "provider_type", "tool_name"):
         data.child(key).as_a(str)
-    if (configurations := data.get("tool_configurations")) is not None:
-        for side in ("width", "height", "steps"):
-            if (part := configurations.get(side)) is not None and not 1 <= part.as_a(int) <= GREATEST_NUMBER:
-                part.wrong(f"{side} must be from 1 to {GREATEST_NUMBER}, not {part.value}")
+    for name in _mapping(data, "tool_configurations"):
+        setting = data.child("tool_configurations").get(name)
+        if name in NUMBERS and setting is not None and setting.value:
+            _check_number(name, setting)
     for name in _mapping(data, "tool_parameters"):
         parameter = data.child("tool_parameters").child(name)
         kind = parameter.child("type").one_of(_PARAMETER_TYPES)
@@ -225,6 +238,14 @@ def _check_tool(data: Part) -> None:
             _check_selector(parameter.child("value"))
         elif kind == "mixed":
             parameter.child("value").as_a(str)
+
+
+def _check_number(name: str, part: Part) -> None:
+    """A setting that is a number, or a text that stands for one; empty ones are the tool's default (FACTS 12.6)."""
+    text = part.value if isinstance(part.value, str) else ""
+    number = int(text) if text.isascii() and text.isdigit() else part.as_a(int)
+    if not 1 <= number <= GREATEST_NUMBER:
+        part.wrong(f"{name} must be from 1 to {GREATEST_NUMBER}, not {part.value}")
 
 
 def _check_end(data: Part) -> None:

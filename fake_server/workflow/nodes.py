@@ -5,24 +5,26 @@ Shapes and key orders: FACTS 5.5, [C: stream_ok_no_model, stream_llmonly, fail_l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fake_server.draw import Draw
-from fake_server.events import FileRef, Values
-from fake_server.images import Picture
+from fake_server.events import Values
 from fake_server.workflow.conditions import OPERATORS
-from fake_server.workflow.graph import Node
-from fake_server.workflow.template import VariablePool, fill, references
+from fake_server.workflow.graph import Node, StartVariable
+from fake_server.workflow.template import VariablePool, fill_answer, fill_prompt, prompt_values
+from fake_server.workflow.tool import NO_RUNTIME, draw_picture, tool_inputs, tool_parameters
 
 _FREE = "0.0000000"
-_DRAWN_CHARACTERS = 6000
-"""More of a text than this has no place on a picture, and is not kept for it."""
-
-_USUAL_NUMBERS = {"width": 512, "height": 512, "steps": 20}
-GREATEST_NUMBER = 4096
-"""The most pixels a side, and steps, that a picture may have."""
+_TOKEN_BYTES = 4
+_NO_PROMPT = (
+    "No prompt found in the LLM configuration. Please ensure a prompt is properly configured before proceeding."
+)
+_GPT2_PIECE = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[^\W_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+"""What GPT-2's tokenizer takes in one piece, letters and digits not told apart."""
 
 _CALL_ERROR = "["
 """A model's client begins with the provider in brackets when the call failed, and by then there was a prompt to show
@@ -49,6 +51,7 @@ class NodeCall:
     """What a node has to work with. ``inputs`` are the cleaned start variables of the run, ``sys.files`` last."""
 
     node: Node
+    variables: Sequence[StartVariable]
     inputs: Values
     pool: VariablePool
     draw: Draw
@@ -57,39 +60,95 @@ class NodeCall:
 
 def run_node(call: NodeCall) -> NodeOutcome:
     """Run one node. Never raises for a value: what the host would have choked on is a failed outcome."""
-    if call.node.behaviour.error is not None and call.node.type != "llm":
-        inputs = _tool_inputs(call) if call.node.type == "tool" else None
-        return NodeOutcome(call.seconds, inputs, error=call.node.behaviour.error)
+    if call.node.behaviour.error is not None and call.node.type not in ("llm", "tool"):
+        return NodeOutcome(call.seconds, error=call.node.behaviour.error)
     return _RUNNERS.get(call.node.type, _canned)(call)
 
 
 def _start(call: NodeCall) -> NodeOutcome:
-    return NodeOutcome(call.seconds, inputs=call.inputs, outputs=call.inputs)
+    """The host cleans the variables again here, as the request left them: NUL may have left none (FACTS 12.8)."""
+    try:
+        values = {variable.name: _cleaned(variable, call.inputs[variable.name]) for variable in call.variables}
+    except ValueError as error:
+        return NodeOutcome(call.seconds, error=str(error))
+    inputs = {**call.inputs, **values}
+    return NodeOutcome(call.seconds, inputs=inputs, outputs=inputs)
+
+
+def _cleaned(variable: StartVariable, value: str) -> str:
+    """Raises ``ValueError`` with the host's text: also a default is judged here, and only here."""
+    if not value:
+        if variable.required:
+            raise ValueError(f"Input form variable {variable.name} is required")
+        return variable.default or ""
+    if variable.options is not None:
+        if value not in variable.options:
+            options = list(variable.options)
+            raise ValueError(f"{variable.name} in input form must be one of the following: {options}")
+    elif variable.max_length is not None and len(value) > variable.max_length:
+        raise ValueError(f"{variable.name} in input form must be less than {variable.max_length} characters")
+    return value
 
 
 def _llm(call: NodeCall) -> NodeOutcome:
-    behaviour = call.node.behaviour
+    behaviour, data = call.node.behaviour, call.node.data
     if behaviour.error is not None and not behaviour.error.startswith(_CALL_ERROR):
         return NodeOutcome(call.seconds, error=behaviour.error)
-    prompts = [
-        {"role": part["role"], "text": fill(part["text"], call.pool), "files": []}
-        for part in call.node.data["prompt_template"]
-    ]
-    process_data = {"model_mode": call.node.data["model"]["mode"], "prompts": prompts}
-    error = behaviour.error or _unsendable(call)
-    if error is not None:
-        return NodeOutcome(call.seconds, process_data=process_data, error=error)
-    said = prompts[-1]["text"] if behaviour.reply is None else fill(behaviour.reply, call.pool)
-    prompt_tokens = round(call.draw.around(behaviour.prompt_tokens, behaviour.spread))
-    completion_tokens = round(call.draw.around(behaviour.completion_tokens, behaviour.spread))
+    inputs: dict[str, Any] = {}
+    try:
+        values = prompt_values((part["text"] for part in data["prompt_template"]), call.pool)
+        values["#context#"] = context = _context(data.get("context") or {}, call.pool)
+        if context:
+            inputs["#context#"] = context
+        prompts = _prompts(data["prompt_template"], values)
+    except ValueError as error:
+        return NodeOutcome(call.seconds, inputs, error=str(error))
+    process_data = {"model_mode": data["model"]["mode"], "prompts": prompts}
+    reply = prompts[-1]["text"] if behaviour.reply is None else fill_answer(behaviour.reply, call.pool)
+    failed = behaviour.error or _uncountable(prompts[0]["text"]) or _uncountable(reply)
+    if failed is not None:
+        return NodeOutcome(call.seconds, inputs, process_data, error=failed)
+    prompt_tokens = _tokens(call, behaviour.prompt_tokens, *(prompt["text"] for prompt in prompts))
+    completion_tokens = _tokens(call, behaviour.completion_tokens, reply)
     total = prompt_tokens + completion_tokens
     return NodeOutcome(
         call.seconds,
+        inputs=inputs,
         process_data=process_data,
-        outputs={"text": said, "usage": _usage(prompt_tokens, completion_tokens, call.seconds)},
+        outputs={"text": reply, "usage": _usage(prompt_tokens, completion_tokens, call.seconds)},
         execution_metadata={"total_tokens": total, "total_price": _FREE, "currency": "USD"},
         total_tokens=total,
     )
+
+
+def _context(data: Mapping[str, Any], pool: VariablePool) -> str:
+    """The text of a model's context, or of its entries; none where it is switched off or names nothing."""
+    selector = tuple(data.get("variable_selector") or ()) if data.get("enabled") else ()
+    value = pool.get(selector) if selector else None
+    if not value or isinstance(value, str):
+        return value or ""
+    entries = value if isinstance(value, list) else []
+    lines = []
+    for entry in entries:
+        if not isinstance(entry, str | Mapping) or (isinstance(entry, Mapping) and "content" not in entry):
+            raise ValueError(f"Invalid context structure: {entry}")
+        lines.append(entry if isinstance(entry, str) else entry["content"])
+    return "\n".join(lines).strip()
+
+
+def _prompts(template: Sequence[Mapping[str, str]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+    filled = [{"role": part["role"], "text": fill_prompt(part["text"], values), "files": []} for part in template]
+    prompts = [prompt for prompt in filled if prompt["text"]]
+    if not prompts:
+        raise ValueError(_NO_PROMPT)
+    return prompts
+
+
+def _tokens(call: NodeCall, count: int | None, *texts: str) -> int:
+    """The tokens of ``texts``: about ``count`` where the file says so, else one for four bytes of UTF-8."""
+    if count is not None:
+        return round(call.draw.around(count, call.node.behaviour.spread))
+    return sum(math.ceil(len(text.encode()) / _TOKEN_BYTES) for text in texts)
 
 
 def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Values:
@@ -109,12 +168,15 @@ def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Valu
     }
 
 
-def _unsendable(call: NodeCall) -> str | None:
-    """The error of a model's client that cannot encode a value of the prompt: a lone surrogate [C: body_surrogate]."""
-    for part in call.node.data["prompt_template"]:
-        for selector in references(part["text"]):
+def _uncountable(text: str) -> str | None:
+    """The error of a model's client that counts the tokens of a lone surrogate: GPT-2's tokenizer encodes piece by
+    piece, so the position counts from the start of its piece (FACTS 12.10)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        for piece in _GPT2_PIECE.finditer(text):
             try:
-                str(call.pool.get(selector)).encode()
+                piece[0].encode()
             except UnicodeEncodeError as error:
                 return f"[openai_api_compatible] Error: {error}"
     return None
@@ -128,7 +190,7 @@ def _if_else(call: NodeCall) -> NodeOutcome:
         for condition in conditions:
             compare = OPERATORS[condition["comparison_operator"]]
             results.append(compare(condition["actual_value"], condition["expected_value"]))
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         return NodeOutcome(call.seconds, inputs, _condition_results(conditions, results), error=str(error))
     result = all(results) if call.node.data.get("logical_operator", "and") == "and" else any(results)
     return NodeOutcome(
@@ -143,7 +205,7 @@ def _if_else(call: NodeCall) -> NodeOutcome:
 def _condition(condition: Mapping[str, Any], pool: VariablePool) -> dict[str, Any]:
     return {
         "actual_value": pool.get(tuple(condition["variable_selector"])),
-        "expected_value": fill(condition.get("value") or "", pool),
+        "expected_value": condition.get("value"),
         "comparison_operator": condition["comparison_operator"],
     }
 
@@ -157,60 +219,24 @@ def _condition_results(conditions: list[dict[str, Any]], results: list[bool]) ->
 
 
 def _tool(call: NodeCall) -> NodeOutcome:
-    inputs = _tool_inputs(call)
+    data, error = call.node.data, call.node.behaviour.error
+    try:
+        parameters = tool_parameters(data, call.pool)
+    except ValueError as wrong:
+        return NodeOutcome(call.seconds, error=str(wrong))
+    if error is not None and error.startswith(NO_RUNTIME):
+        return NodeOutcome(call.seconds, parameters, error=error)
+    inputs = tool_inputs(data, parameters)
+    if error is not None:
+        return NodeOutcome(call.seconds, inputs, error=error)
+    drawn = {**inputs, "model": parameters.get("model") or inputs.get("model")}  # a picture tells what was asked for
+    has_outputs = call.node.behaviour.outputs is not None
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
-        outputs=_tool_outputs(call, inputs),
-        execution_metadata={
-            "tool_info": {
-                "provider_type": call.node.data["provider_type"],
-                "provider_id": call.node.data["provider_id"],
-            }
-        },
+        outputs=_canned_outputs(call) if has_outputs else draw_picture(drawn, call.draw),
+        execution_metadata={"tool_info": {"provider_type": data["provider_type"], "provider_id": data["provider_id"]}},
     )
-
-
-def _tool_inputs(call: NodeCall) -> dict[str, Any]:
-    """The tool's parameters, those with a value of this run first, as the host lists them."""
-    parameters = call.node.data.get("tool_parameters") or {}
-    filled = {name: _parameter(parameter, call.pool) for name, parameter in parameters.items()}
-    return {**filled, **(call.node.data.get("tool_configurations") or {})}
-
-
-def _parameter(parameter: Mapping[str, Any], pool: VariablePool) -> Any:
-    if parameter["type"] == "variable":
-        return pool.get(tuple(parameter["value"]))
-    if parameter["type"] == "mixed":
-        return fill(parameter["value"], pool)
-    return parameter.get("value")
-
-
-def _tool_outputs(call: NodeCall, inputs: Values) -> Values:
-    if call.node.behaviour.outputs is not None:
-        return _canned_outputs(call)
-    if not inputs.get("prompt"):
-        return {"text": "Please input prompt\n", "files": []}
-    try:
-        numbers = {name: _number(inputs.get(name), usual) for name, usual in _USUAL_NUMBERS.items()}
-    except (ValueError, TypeError, OverflowError):
-        return {"text": "Failed to generate image\n", "files": []}  # what a 422 of Stable Diffusion comes to
-    picture = Picture(
-        prompt=str(inputs["prompt"])[:_DRAWN_CHARACTERS],
-        model=str(inputs.get("model") or "")[:_DRAWN_CHARACTERS],
-        seed=call.draw.number(32),
-        negative_prompt=str(inputs.get("negative_prompt") or "")[:_DRAWN_CHARACTERS],
-        **numbers,
-    )
-    return {"text": "", "files": [FileRef(call.draw.uuid(), picture)]}
-
-
-def _number(value: Any, usual: int) -> int:
-    """A size or a count as Stable Diffusion takes it, text allowed; raises for what it would not take."""
-    number = int(value or usual)
-    if not 1 <= number <= GREATEST_NUMBER:
-        raise ValueError(f"{number} is not from 1 to {GREATEST_NUMBER}")
-    return number
 
 
 def _end(call: NodeCall) -> NodeOutcome:
@@ -231,7 +257,7 @@ def _canned_outputs(call: NodeCall) -> Values:
 
 
 def _filled(value: Any, pool: VariablePool) -> Any:
-    return fill(value, pool) if isinstance(value, str) else value
+    return fill_answer(value, pool) if isinstance(value, str) else value
 
 
 _RUNNERS: dict[str, Callable[[NodeCall], NodeOutcome]] = {

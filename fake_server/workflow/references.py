@@ -17,7 +17,7 @@ def check_references(graph: Part, node_ids: frozenset[str], variables: frozenset
     """Raise ``WorkflowError`` for a selector or ``{{#node.output#}}`` to no node, or to no variable of the start."""
     starts = {str(part.child("id").value) for part in graph.child("nodes").items() if _is_start(part)}
     for part in graph.child("nodes").items():
-        for place, (node_id, name) in _references(part.child("data")):
+        for place, (node_id, name, *_) in _references(part.child("data")):
             if node_id != _SYSTEM and node_id not in node_ids:
                 place.wrong(f"the node {node_id!r} is not in this graph{nearest(node_id, node_ids)}")
             if node_id in starts and name not in variables:
@@ -39,7 +39,7 @@ def _references(part: Part) -> Iterator[tuple[Part, Selector]]:
         for entry in part.items():
             yield from _references(entry)
     elif isinstance(part.value, str):
-        yield from ((part, selector) for selector in references(part.value) if len(selector) > 1)
+        yield from ((part, selector) for selector in references(part.value))
 
 
 def _is_variable(part: Part, key: str) -> bool:
@@ -48,5 +48,8 @@ def _is_variable(part: Part, key: str) -> bool:
 
 
 def _selector(part: Part) -> Iterator[tuple[Part, Selector]]:
-    names = [str(entry) for entry in part.as_a(list)]
-    yield part, (names[0], names[1])
+    """A selector; an empty one names nothing, as that of a context that is switched off (FACTS 12.1)."""
+    if names := tuple(str(entry) for entry in part.as_a(list)):
+        if len(names) < 2:
+            part.wrong("a selector names a node and one of its outputs: [node id, output]")
+        yield part, names

@@ -54,18 +54,19 @@ def _merged(part: Part, rules: Mapping[str, InputRule]) -> Mapping[str, Any]:
 
 
 def _entry(rule: InputRule, said: Mapping[str, Any]) -> dict[str, Any]:
-    """What the host would show of the variable, keys in the order that Dify's own editor writes."""
-    entry = {
+    """What the host would show of the variable: its keys as the file stores them, those left out as Dify's editor."""
+    written = {
         "variable": rule.name,
-        "label": said.get("label", rule.name),
-        "type": said.get("type", "paragraph" if rule.options is None else "select"),
+        "label": rule.name,
+        "type": "paragraph" if rule.options is None else "select",
         "required": rule.required,
-        "max_length": said.get("max_length"),
+        "max_length": None,
         "options": list(rule.options or ()),
     }
-    if "default" in said:
-        entry["default"] = said["default"]
-    return entry
+    entry = {**written, **said, "required": rule.required, "options": written["options"]}
+    stored = [key for key in said if key in written]
+    in_order = stored == [key for key in written if key in said]
+    return entry if in_order else {key: entry[key] for key in (*said, *entry)}
 
 
 def _variable(part: Part, entry: Mapping[str, Any]) -> StartVariable:
