@@ -20,6 +20,7 @@ from contract.cli.drift_command import drift
 from contract.cli.har_command import har
 from contract.cli.list_command import list_
 from contract.cli.record_command import record
+from contract.cli.recordings_command import recordings
 from contract.cli.run_command import run
 from dify_wire.spec_error import SpecError
 
@@ -71,5 +72,5 @@ def cli() -> None:
     """Does a host keep the contract of the workflow API? And if not, which promise does it break?"""
 
 
-for _command in (run, record, diff, drift, har, list_):
+for _command in (run, record, diff, drift, har, recordings, list_):
     cli.add_command(_command)

@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from dify_wire.spec_error import reason
 
 FOLDER = "bodies"
 _NAME = re.compile(r"bodies/([0-9a-f]{64})\.[a-z0-9]{1,8}")
+ADVICE = "if it was edited, run contract recordings fix DIR"
 _EXTENSIONS = {
     "application/json": "json",
     "image/gif": "gif",
@@ -41,25 +42,66 @@ def keep_body(folder: Path, pieces: Iterable[bytes], content_type: str) -> SideF
     """Write ``pieces`` as a side file of ``folder``, whole or not at all. Raises ``OSError`` where the disk refuses."""
     bodies = folder / FOLDER
     bodies.mkdir(exist_ok=True)
-    digest, size = hashlib.sha256(), 0
-    handle, temporary = tempfile.mkstemp(prefix=PARTIAL, dir=folder)
+    digest, sizes = hashlib.sha256(), list[int]()
+
+    def noted() -> Iterator[bytes]:
+        for piece in pieces:
+            digest.update(piece)
+            sizes.append(len(piece))
+            yield piece
+
+    temporary = write_unfinished(folder, noted())
+    name = f"{FOLDER}/{digest.hexdigest()}.{_extension(content_type)}"
+    finish_file(temporary, folder / name)
+    return SideFile(name, sum(sizes))
+
+
+def keep_side_file(folder: Path, old: str, new: str) -> None:
+    """Have the side file ``old`` of ``folder`` under the name ``new`` too. Raises ``OSError``."""
+    with (folder / old).open("rb") as file:
+        temporary = write_unfinished(folder, iter(lambda: file.read(1 << 20), b""))
+    finish_file(temporary, folder / new)
+
+
+def write_unfinished(folder: Path, pieces: Iterable[bytes]) -> Path:
+    """Write ``pieces`` to the disk as an unfinished file in ``folder``; where that fails, nothing of it is left."""
+    handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=folder)
+    temporary = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             for piece in pieces:
-                digest.update(piece)
-                size += len(piece)
                 file.write(piece)
             file.flush()
             os.fsync(file.fileno())
-        name = f"{FOLDER}/{digest.hexdigest()}.{_extension(content_type)}"
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(folder / name)
+        temporary.chmod(0o644)
     except BaseException:
-        with suppress(OSError):
-            Path(temporary).unlink(missing_ok=True)
+        _remove(temporary)
         raise
-    sync_folder(bodies)
-    return SideFile(name, size)
+    return temporary
+
+
+def finish_file(temporary: Path, path: Path) -> None:
+    """Give an unfinished file its name ``path``, in a folder that must not be a link."""
+    try:
+        folder = os.open(
+            path.parent, os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if path.parent.name == FOLDER else 0)
+        )
+        try:
+            os.replace(temporary, path.name, dst_dir_fd=folder)
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def check_bodies_folder(folder: Path) -> None:
+    """Raise ``RecordingError`` where side files would leave ``folder``, or have no place in it."""
+    bodies = folder / FOLDER
+    if bodies.is_symlink() or (bodies.exists() and not bodies.is_dir()):
+        message = "it is a link or no folder, and recordings must not lead out of their folder; move it away"
+        raise RecordingError(bodies, "the folder", message)
 
 
 def read_body(path: Path, place: str, name: str, size: int) -> bytes:
@@ -84,18 +126,14 @@ def read_body(path: Path, place: str, name: str, size: int) -> bytes:
         ) from None
     if len(data) != size or hashlib.sha256(data).hexdigest() != matched[1]:
         raise RecordingError(
-            path, place, f"{name} is not what was recorded ({len(data)} of {size} bytes); put it back, or record again"
+            path, place, f"{name} is not what was recorded ({len(data)} of {size} bytes); put it back, or {ADVICE}"
         )
     return data
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in ``folder`` outlive a crash of the machine."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _remove(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink(missing_ok=True)
 
 
 def _extension(content_type: str) -> str:

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dify_wire.recording.bodies import SideFile, read_body
+from dify_wire.recording.bodies import ADVICE, SideFile, read_body
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import ENDS, FORMAT, STATUSES, Chunk, RecordedRequest, Recording, Shortened, announced
 from dify_wire.recording.fields import Fields
@@ -48,7 +48,8 @@ _LENGTH = re.compile(r"[0-9]{1,15}")
 _HTTP_VERSIONS = ("1.0", "1.1", "2", "3")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_NO_BODY = (204, 304)
+NO_BODY = (204, 304)
+"""Statuses of answers that have no body, whatever their headers announce."""
 
 
 # Writing ------------------------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def _read_request(request: Fields) -> RecordedRequest:
     body = _read_body(request)
     sizes = request.wholes("chunk_sizes") if "chunk_sizes" in request else ()
     if sizes and sum(sizes) != len(body):
-        request.refuse("chunk_sizes", f"they add up to {sum(sizes)}, and the body has {len(body)} bytes; correct them")
+        request.refuse("chunk_sizes", f"they add up to {sum(sizes)}, and the body has {len(body)} bytes; {ADVICE}")
     return RecordedRequest(
         method=request.text("method"),
         target=request.text("target"),
@@ -289,7 +290,7 @@ def _cut(answer: Fields, data: bytes) -> Iterator[Chunk]:
         yield Chunk(at_s, data[start : start + int(matched[2])])
         start += int(matched[2])
     if start != len(data):
-        answer.refuse("arrivals", f"their bytes add up to {start}, and the body has {len(data)}; correct them")
+        answer.refuse("arrivals", f"their bytes add up to {start}, and the body has {len(data)}; {ADVICE}")
 
 
 def _float(said: str) -> float:
@@ -312,9 +313,11 @@ def _shortened(fields: Fields) -> Shortened | None:
 def _check_length(answer: Fields, made: Recording) -> None:
     """What the host announced has to be there, else somebody has lost a part of it since."""
     length = made.header("content-length")
-    bodiless = made.request.method == "HEAD" or made.status in _NO_BODY or made.header("transfer-encoding")
+    bodiless = made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
     if made.ended != "complete" or made.shortened or bodiless or not _LENGTH.fullmatch(length):
         return
     size = len(made.body)
     if int(length) != size:
-        answer.refuse("headers", f"Content-Length is {length}, and {size} bytes are there; put back what is missing")
+        answer.refuse(
+            "headers", f"Content-Length is {length}, and {size} bytes are there; {ADVICE}, or leave Content-Length out"
+        )

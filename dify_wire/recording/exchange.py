@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 FORMAT = 1
+"""The version of the format. A reader refuses a newer one."""
 
 MAIN = "main"
 """The label of the default app."""
-"""The version of the format. A reader refuses a newer one."""
 
 ENDS = ("complete", "cut", "client_left")
-
-STATUSES = (200, 999)
-"""The lowest and the highest status of an answer; what is lower announces one, or ends HTTP on the connection."""
 """How an answer can end: whole, with a broken connection, or because nobody listened any more."""
+
+STATUSES = (200, 599)
+"""The lowest and the highest status of an answer; what is lower announces one, or ends HTTP on the connection."""
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -7,17 +7,26 @@ first. A recorder that is killed leaves ``.partial-*`` behind, which no reader l
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from dify_wire.recording.bodies import FOLDER, SideFile, keep_body, sync_folder
+from dify_wire.printable import printable
+from dify_wire.recording.bodies import (
+    FOLDER,
+    SideFile,
+    check_bodies_folder,
+    finish_file,
+    keep_body,
+    write_unfinished,
+)
 from dify_wire.recording.document import Streamed, document, recording
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import Chunk, Headers, Recording
@@ -26,10 +35,16 @@ from dify_wire.recording.spool import PARTIAL, Spool
 from dify_wire.spec_error import SpecError, reason
 from dify_wire.yaml_file import dump_yaml, load_yaml
 
-_FILE = re.compile(r"(\d{4,9})-[A-Za-z0-9_.-]+\.yaml")
+log = logging.getLogger("dify_wire")
+
+_FILE = re.compile(r"([0-9]{4,9})-[^/\x00-\x1f\x7f]+\.yaml")
 _BESIDE = frozenset({FOLDER, "README.md", "keys.json"})
+_NEVER_NAMED = (PARTIAL, ".git")
+_OF_THE_SYSTEM = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".directory"})
+_FORMAT = re.compile(rb"\s*(?:---\s*)?format:")
 _END = (b"\n...\n", b"\n...\r\n")  # as it was written, and as Git checks it out on Windows
 _LONGEST_SLUG = 60
+_MOST_NAMED = 10
 
 
 class Redaction(Protocol):
@@ -58,11 +73,14 @@ class Redactor(Protocol):
 def read_folder(folder: Path) -> list[Recording]:
     """All exchanges of the folder, in the order of recording.
 
-    Raises ``RecordingError`` for a folder without any, for a file that does not belong there, and for one that cannot
-    be read whole: nothing is skipped but ``.partial-*``, which a killed recorder leaves behind.
+    What is no recording is passed over, with a warning that names it. Raises ``RecordingError`` for a folder without
+    any recording, and for one that cannot be read whole or is named like none.
     """
     folder = Path(folder)
-    found = [read_recording(path) for path in _files(folder)]
+    names = _sorted_names(folder)
+    if names.others:
+        log.warning("%s: passed over, for they are no recordings: %s", folder, _listed(names.others))
+    found = [read_recording(folder / name) for name in names.recordings]
     if not found:
         raise RecordingError(folder, "the folder", "there is no recording in it; name a folder that holds some")
     return found
@@ -70,7 +88,11 @@ def read_folder(folder: Path) -> list[Recording]:
 
 def read_recording(path: Path) -> Recording:
     """The exchange in one file. Raises ``RecordingError`` where it is not whole, or not of this format."""
-    path = Path(path)
+    return recording(Path(path), load_document(Path(path)))
+
+
+def load_document(path: Path) -> Any:
+    """What the file of a recording holds, unchecked. Raises ``RecordingError`` where it is a link, cut, or no YAML."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise RecordingError(
             path, "the file", "it is a link or no file, and nothing may lead out of the folder; copy it"
@@ -86,31 +108,65 @@ def read_recording(path: Path) -> Recording:
             raise RecordingError(
                 path, "the end", "the last line, three dots, is missing: the file was cut; record it again"
             )
-    return recording(path, said)
+    return said
 
 
 def is_recordings_folder(folder: Path) -> bool:
-    """Whether ``folder`` is one that holds recordings and nothing else, be it none yet."""
+    """Whether ``folder`` holds recordings, or nothing that anybody has put there."""
     try:
-        _files(Path(folder))
+        return _sorted_names(Path(folder)).is_for_recordings
     except RecordingError:
         return False
-    return True
 
 
-def _files(folder: Path) -> list[Path]:
+def recording_files(folder: Path) -> list[Path]:
+    """The files of the recordings in ``folder``, in the order of recording. Raises ``RecordingError``."""
+    return [folder / name for name in _sorted_names(folder).recordings]
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """The names in a folder: those of recordings in their order, and those of what does not belong to them."""
+
+    recordings: tuple[str, ...]
+    others: tuple[str, ...]
+
+    @property
+    def is_for_recordings(self) -> bool:
+        return bool(self.recordings) or all(name.lower() in _OF_THE_SYSTEM for name in self.others)
+
+
+def _sorted_names(folder: Path) -> _Names:
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise RecordingError(
             folder, "the folder", f"it cannot be read ({reason(error)}); name a folder of recordings"
         ) from None
-    for name in names:
-        if not (_FILE.fullmatch(name) or name in _BESIDE or name.startswith(".")):
-            message = "it does not belong among recordings (NNNN-NAME.yaml); move it to another folder"
+    recordings = sorted(filter(_FILE.fullmatch, names), key=lambda name: (_number(name), name))
+    known = {*recordings, *_BESIDE}
+    others = [name for name in names if name not in known and not name.startswith(_NEVER_NAMED)]
+    for name in others:
+        if _is_misnamed(folder / name):
+            message = "it is a recording, but its name is not NNNN-NAME.yaml; rename it, or move it to another folder"
             raise RecordingError(folder / name, "its name", message)
-    files = [name for name in names if _FILE.fullmatch(name)]
-    return [folder / name for name in sorted(files, key=lambda name: (_number(name), name))]
+    return _Names(tuple(recordings), tuple(others))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(map(printable, names[:_MOST_NAMED])) + more
+
+
+def _is_misnamed(path: Path) -> bool:
+    """Whether a file that ends as a recording is one: it must not be lost for its name."""
+    if path.suffix.lower() not in (".yaml", ".yml") or path.name.startswith(".") or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return _FORMAT.match(file.read(100)) is not None
+    except OSError:
+        return False
 
 
 def _number(name: str) -> int:
@@ -143,12 +199,16 @@ class RecordingWriter:
             raise self._unwritable(error) from None
         try:
             self._claim()
-            files = _files(self.folder)
+            names = _sorted_names(self.folder)
+            if not names.is_for_recordings:
+                message = f"no recordings are in it, but {_listed(names.others)}; name another folder"
+                raise RecordingError(self.folder, "the folder", message)
+            check_bodies_folder(self.folder)
             self.leftovers = remove_unfinished(self.folder)
         except BaseException:
             os.close(self._handle)
             raise
-        self._next = 1 + (_number(files[-1].name) if files else 0)
+        self._next = 1 + (_number(names.recordings[-1]) if names.recordings else 0)
 
     def __enter__(self) -> RecordingWriter:
         return self
@@ -203,23 +263,16 @@ class RecordingWriter:
         return keep_body(self.folder, pieces, content_type)
 
     def _place(self, data: bytes, slug: str) -> Path:
-        handle, temporary = tempfile.mkstemp(prefix=PARTIAL, dir=self.folder)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            with self._lock:
-                path = self.folder / f"{self._next:04}-{slug}.yaml"
-                Path(temporary).replace(path)
-                self._next += 1
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink(missing_ok=True)
-            raise
-        sync_folder(self.folder)
+        temporary = write_unfinished(self.folder, [data])
+        with self._lock:
+            path = self.folder / f"{self._next:04}-{slug}.yaml"
+            finish_file(temporary, path)
+            self._next += 1
         return path
+
+    def replace(self, path: Path, said: Mapping[str, Any]) -> None:
+        """Write the document ``said`` in place of the recording at ``path``. Raises ``OSError``."""
+        finish_file(write_unfinished(self.folder, [dump_yaml(said).encode()]), path)
 
     def _claim(self) -> None:
         import fcntl  # not everywhere; reading needs none

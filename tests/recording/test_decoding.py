@@ -78,6 +78,7 @@ def test_members_of_gzip_are_one_body(members: list[bytes], size: int) -> None:
         ("gzip", gzip.compress(PLAIN)[:-1], "has no end"),
         ("deflate", b"x", "has no end"),
     ],
+    ids=["br", "zstd", "no gzip", "no deflate", "more than gzip", "more than deflate", "gzip cut", "deflate cut"],
 )
 def test_what_cannot_be_decoded_is_refused_with_the_reason(codings: str, data: bytes, words: str) -> None:
     with pytest.raises(UndecodableError, match=words):

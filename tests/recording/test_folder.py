@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dify_wire.recording.folder as folder_module
+from dify_wire.printable import printable
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import ENDS, Chunk, Recording, Shortened
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder, read_recording
@@ -171,8 +172,8 @@ DAMAGES: dict[str, tuple[Recording, Callable[[dict[str, Any]], object], str, str
     "unknown field inside": (_STREAM, _with("answer.stauts", 1), "answer.stauts", "did you mean 'status'"),
     "a field is missing": (_STREAM, _without("seconds"), "answer.seconds", "missing"),
     "a number for a text": (_STREAM, _with("name", 5), "name", "quotes"),
-    "a status of no answer": (_STREAM, _with("answer.status", 103), "answer.status", "from 200 to 999"),
-    "a status that is none": (_STREAM, _with("answer.status", 1000), "answer.status", "from 200 to 999"),
+    "a status of no answer": (_STREAM, _with("answer.status", 103), "answer.status", "from 200 to 599"),
+    "a status that is none": (_STREAM, _with("answer.status", 600), "answer.status", "from 200 to 599"),
     "a text for a number": (_STREAM, _with("answer.status", "200"), "answer.status", "whole number"),
     "a negative time": (_STREAM, _with("answer.seconds", -1), "answer.seconds", "seconds"),
     "no finite time": (_STREAM, _with("recorded_at", float("inf")), "recorded_at", "seconds"),
@@ -285,16 +286,82 @@ def test_line_ends_of_windows_change_nothing(tmp_path: Path) -> None:
     assert read_recording(path) == before
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "0001-x.yml", "x.yaml", "1-x.yaml", "export.har"])
-def test_a_file_that_does_not_belong_there_is_refused(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["0003-空的提示词.yaml", "0003-a cat (copy).yaml", "0003-Änderung.yaml"])
+def test_a_recording_may_have_any_name_behind_its_number(tmp_path: Path, name: str) -> None:
+    (path,) = write(tmp_path, _STREAM)
+    path.rename(tmp_path / name)
+    assert [one.name for one in read_folder(tmp_path)] == ["sample"]
+    (fourth,) = write(tmp_path, _STREAM)
+    assert fourth.name.startswith("0004-")
+
+
+_OTHERS = [
+    *("notes.txt", "Thumbs.db", ".DS_Store", "0001-sample.yaml~", ".0001-sample.yaml.swp", "#0001-sample.yaml#"),
+    *("0001-sample.yaml.bak", "export.har", "compose.yaml", "说明.docx", "a\nb"),
+]
+
+
+@pytest.mark.parametrize("name", _OTHERS)
+def test_what_is_no_recording_is_named_and_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    """Also by a recorder that goes on in the folder."""
     write(tmp_path, _STREAM)
-    (tmp_path / name).write_text("")
-    with pytest.raises(RecordingError, match="does not belong") as refused:
+    (tmp_path / name).write_text("services: {}")
+    assert len(read_folder(tmp_path)) == 1
+    assert caplog.messages == [f"{tmp_path}: passed over, for they are no recordings: {printable(name)}"]
+    assert is_recordings_folder(tmp_path)
+    write(tmp_path, _STREAM)
+    assert len(read_folder(tmp_path)) == 2
+    assert (tmp_path / name).exists()
+
+
+def test_what_belongs_beside_recordings_is_not_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, _PICTURE)
+    for name in ("README.md", "keys.json", ".gitattributes", ".gitignore", f"{PARTIAL}x"):
+        (tmp_path / name).write_text("")
+    read_folder(tmp_path)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("name", ["0001-x.yml", "x.yaml", "1-x.yaml", "copy of 0001-x.YAML"])
+def test_a_recording_with_another_name_is_refused_and_not_lost(tmp_path: Path, name: str) -> None:
+    write(tmp_path, _STREAM)
+    (path,) = write(tmp_path / "other", _STREAM)
+    path.rename(tmp_path / name)
+    (tmp_path / "other").rmdir()
+    with pytest.raises(RecordingError, match=r"rename it") as refused:
         read_folder(tmp_path)
     assert refused.value.path == tmp_path / name
+
+
+def test_a_folder_of_other_things_takes_no_recordings(tmp_path: Path) -> None:
+    """What an operating system puts into every folder is none of them."""
+    (tmp_path / "thesis.doc").write_text("")
     assert not is_recordings_folder(tmp_path)
-    with pytest.raises(RecordingError, match="does not belong"):
+    with pytest.raises(RecordingError, match=r"no recordings are in it, but thesis\.doc"):
         RecordingWriter(tmp_path)
+    (tmp_path / "thesis.doc").rename(tmp_path / "Thumbs.db")
+    write(tmp_path, _STREAM)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_folder_of_bodies_that_is_a_link_is_not_written_to(tmp_path: Path, linked: bool) -> None:
+    """Neither where it is there at the start, nor where it comes later."""
+    (tmp_path / "elsewhere").mkdir()
+    folder = tmp_path / "to"
+    folder.mkdir()
+    if linked:
+        (folder / "bodies").symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(RecordingError, match="it is a link"):
+            RecordingWriter(folder)
+    else:
+        with RecordingWriter(folder) as writer:
+            (folder / "bodies").symlink_to(tmp_path / "elsewhere")
+            with pytest.raises(OSError, match=r"bodies|links|directory"):
+                writer.write(_PICTURE)
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["bodies"]
 
 
 @pytest.mark.parametrize(
