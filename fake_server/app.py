@@ -15,11 +15,11 @@ from fake_server.apps import App, load_apps
 from fake_server.clock import Clock
 from fake_server.counters import Counters
 from fake_server.draw import DrawSource
-from fake_server.edge import pages
+from fake_server.edge import gunicorn, pages
 from fake_server.edge.answers import HTML, Answer, HostHeaders, ProxyPage, RawHeaders, refusal, send_whole
 from fake_server.edge.body import ClientLeftError
 from fake_server.edge.front import BodyTooLargeError, Front, page_headers
-from fake_server.edge.routing import Match, OtherMethod, Redirect, Router, Unknown
+from fake_server.edge.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
 from fake_server.edge.trouble import BrokenOffError, TroubledSend
 from fake_server.errors import HostError
 from fake_server.journal import Journal
@@ -160,6 +160,9 @@ class FakeServer:
                 answer = self._other_method(scope["method"], allow, headers)
             case Redirect(path):
                 answer = _redirect(path, scope["query_string"], headers)
+            case Breaking():
+                await self._send(gunicorn.BROKEN, headers, scope, receive, send)
+                return
             case Unknown():
                 answer = Answer(404, HTML, pages.NOT_FOUND, shared=False)
         await self._send(answer, headers, scope, receive, send)
@@ -169,7 +172,7 @@ class FakeServer:
     ) -> None:
         send = asgi[-1]
         if isinstance(answer, ProxyPage):
-            await send_whole(send, answer.status, page_headers(answer), answer.body)
+            await send_whole(send, answer.status, page_headers(answer), answer.body, answer.reason)
         elif isinstance(answer, Answer):
             await send_whole(send, answer.status, self._complete(answer, headers), answer.body)
         else:

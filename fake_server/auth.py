@@ -10,7 +10,7 @@ from fake_server.errors import HostErrors
 
 def authorised_app(header: bytes | None, apps: Mapping[str, App], errors: HostErrors) -> App:
     """The app whose key the ``Authorization`` header carries; ``HostError`` 401, or 404 where it is not served."""
-    text = (header or b"").decode("latin-1").strip(" \t")
+    text = (header or b"").decode("latin-1").lstrip(" \t").rstrip(" ")  # as nginx and gunicorn leave it
     if " " not in text:
         raise errors("auth_header_missing")
     scheme, key = text.split(None, 1)

@@ -51,6 +51,7 @@ class Exchange:
     request: bytes
     file_known: bool
     status: int
+    reason: str
     headers: tuple[tuple[str, str], ...]
     body: bytes | None
     body_head: bytes
@@ -83,6 +84,7 @@ def _exchange(recording: Recording, file_known: bool) -> Exchange:
         request=_whole(recording.name, recording.request),
         file_known=file_known,
         status=recording.status,
+        reason=recording.reason,
         headers=recording.headers,
         body=None if recording.shortened else recording.body,
         body_head=recording.body if recording.shortened else b"",

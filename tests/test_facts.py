@@ -103,8 +103,7 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
     "method_TRACE": (
         request("TRACE", "/v1/workflows/run"),
         replace(
-            like("path_upper", _PAGE.format("405 Not Allowed", "405 Not Allowed", "")),
-            status=405,
+            like("no_host", _PAGE.format("405 Not Allowed", "405 Not Allowed", "")), status=405, reason="Not Allowed"
         ),
     ),
     "long_header": (

@@ -123,7 +123,8 @@ def test_each_exception_has_a_reason() -> None:
 def _as_recorded(name: str) -> RawAnswer:
     exchange = exchanges()[name]
     assert exchange.body is not None
-    return RawAnswer("", exchange.status, list(exchange.headers), exchange.body, [])
+    line = f"HTTP/1.1 {exchange.status} {exchange.reason}"
+    return RawAnswer(line, exchange.status, list(exchange.headers), exchange.body, [])
 
 
 @pytest.mark.parametrize("name", [name for name, exchange in exchanges().items() if exchange.body is not None])
@@ -169,7 +170,15 @@ def _shared_file_signed_apart(frames: list[bytes]) -> list[bytes]:
 
 
 _MUTATIONS: dict[str, tuple[str, Callable[[RawAnswer], RawAnswer]]] = {
-    "another status": ("block_ok_doc_example", lambda answer: replace(answer, status=201)),
+    "another status": ("block_ok_doc_example", lambda answer: replace(answer, status_line="HTTP/1.1 201 OK")),
+    "another reason": ("user_missing", lambda answer: replace(answer, status_line="HTTP/1.1 400 Bad Request")),
+    "a name in lower case": (
+        "block_ok_doc_example",
+        _headers(lambda headers: [(name.replace("X-Env", "x-env"), value) for name, value in headers]),
+    ),
+    "no Connection": ("block_ok_doc_example", _headers(lambda headers: [h for h in headers if h[0] != "Connection"])),
+    "Date before Server": ("block_ok_doc_example", _headers(lambda headers: [headers[1], headers[0], *headers[2:]])),
+    "a type after the framing": ("stream_ok", _headers(lambda h: [*h[:2], h[3], h[2], *h[4:]])),
     "a missing header": ("block_ok_doc_example", _headers(lambda headers: [h for h in headers if h[0] != "X-Env"])),
     "one header more": ("block_ok_doc_example", _headers(lambda headers: [*headers, ("Cache-Control", "no-store")])),
     "headers in another order": ("cors_post", _headers(lambda headers: [*headers[:5], *reversed(headers[5:])])),

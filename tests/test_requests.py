@@ -102,6 +102,7 @@ TOKEN_UNKNOWN = refused("unauthorized", "Access token is invalid", 401)
         (f"Token {KEY}", SCHEME_WRONG),
         ("Bearer nope", TOKEN_UNKNOWN),
         (f"Bearer {KEY} more", TOKEN_UNKNOWN),
+        (f"Bearer {KEY}\t", TOKEN_UNKNOWN),
         (f'Bearer "{KEY}"', TOKEN_UNKNOWN),
         (f"Bearer {KEY.upper()}", TOKEN_UNKNOWN),
         ("Bearer \xe4\xb8\x80", TOKEN_UNKNOWN),
@@ -116,7 +117,7 @@ def test_a_header_that_opens_nothing(app: App, host_spec: HostSpec, header: str 
 
 
 @pytest.mark.parametrize(
-    "header", [f"Bearer {KEY}", f"bearer {KEY}", f"BEARER {KEY}", f"Bearer  {KEY}", f"Bearer {KEY} ", f"Bearer {KEY}\t"]
+    "header", [f"Bearer {KEY}", f"bearer {KEY}", f"BEARER {KEY}", f"Bearer  {KEY}", f"Bearer {KEY} ", f"\tBearer {KEY}"]
 )
 def test_a_header_that_opens_the_app(app: App, host_spec: HostSpec, header: str) -> None:
     """FACTS 3: the scheme in any case, spaces between and after."""

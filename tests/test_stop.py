@@ -80,7 +80,7 @@ def test_a_stopped_stream_ends_as_recorded(server: RunningServer) -> None:
     assert recorded.body is not None
     stream = without_deployment(b"\n\n".join([*seen, b""]).decode())
     recorded = replace(recorded, body=without_deployment(recorded.body.decode()).encode())
-    assert differences(recorded, RawAnswer("", 200, list(recorded.headers), stream.encode(), [])) == []
+    assert differences(recorded, RawAnswer("HTTP/1.1 200 OK", 200, list(recorded.headers), stream.encode(), [])) == []
 
 
 def test_a_stopped_blocking_call_is_answered_as_recorded(server: RunningServer, blocking_task_id: str) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from starlette.types import Send
+from starlette.types import Message, Send
 
+from fake_server.edge import pages
 from fake_server.errors import HostError
 from fake_server.render import json_bytes
 from fake_server.spec import HostSpec
@@ -44,6 +45,11 @@ class ProxyPage:
     close: bool = False
     content_type: bytes = b"text/html"
     headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def reason(self) -> bytes:
+        """The words beside the status, as nginx spells them."""
+        return pages.nginx_reason(self.status).encode()
 
 
 def json_answer(value: object, status: int = 200) -> Answer:
@@ -86,12 +92,15 @@ class HostHeaders:
     @staticmethod
     def _cors(request: Mapping[bytes, bytes], granted: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
         origin = request.get(b"origin")
+        if request.get(b"access-control-request-private-network") == b"true":
+            granted = [(b"Access-Control-Allow-Private-Network", b"true"), *granted]
         if not origin:
             return [(b"Access-Control-Allow-Origin", b"*"), *granted]
         return [(b"Access-Control-Allow-Origin", origin), *granted, (b"Vary", b"Origin")]
 
 
-async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes) -> None:
-    """Send an answer whose length is known."""
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+async def send_whole(send: Send, status: int, headers: RawHeaders, body: bytes, reason: bytes | None = None) -> None:
+    """Send an answer whose length is known; ``reason`` None is spelled as the app does it."""
+    start: Message = {"type": "http.response.start", "status": status, "headers": headers}
+    await send({**start, "reason": reason} if reason else start)
     await send({"type": "http.response.body", "body": body})

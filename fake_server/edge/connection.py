@@ -21,7 +21,9 @@ async def break_off(scope: Scope, receive: Receive, reset: bool = False) -> None
     if transport is None:
         raise ConnectionResetError("the answer breaks off here")
     scope[BROKEN_OFF] = True
-    if reset:
+    if transport.is_closing():
+        pass  # the client has left before
+    elif reset:
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
     else:

@@ -6,15 +6,13 @@ app's prefixes belong to the web container, which is not there, except for ``/``
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from functools import lru_cache
 from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fake_server.edge import pages
+from fake_server.edge import gunicorn, pages
 from fake_server.edge.answers import ProxyPage, RawHeaders, send_whole
 from fake_server.edge.body import ClientLeftError
 from fake_server.spec import HostSpec
@@ -39,9 +37,6 @@ _SINGLE = frozenset(
 _METHOD = re.compile("[A-Z_-]+")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 
-_LINGER_S = 30
-"""How long a refused body is read and thrown away, so that its sender gets to read the answer (as nginx lingers)."""
-
 
 class BodyTooLargeError(Exception):
     """A chunked body grew beyond the proxy's limit while it was read."""
@@ -63,7 +58,7 @@ class Front:
         if page is None:
             await self._pass_on(scope, receive, send)
         else:
-            await self._send(page, receive, send)
+            await self._send(page, send)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = _CountedBody(receive, self._limit)
@@ -72,19 +67,20 @@ class Front:
         except ClientLeftError:
             return  # it left before it had said everything
         except BodyTooLargeError:
-            await self._send(self._page(413, close=True), receive if body.goes_on else None, send)
+            await self._send(self._page(413, close=True), send)
 
     def _refusal(self, scope: Scope) -> ProxyPage | None:
         headers: RawHeaders = scope["headers"]
-        path = location_path(scope.get("raw_path") or quote(scope["path"]).encode())
+        raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = location_path(raw_path)
         if path is None or self._malformed(scope, headers):
             return self._page(400, close=True)
         if scope["method"] in ("TRACE", "CONNECT"):
-            return self._page(405)
+            return self._page(405, close=True)
         if _content_length(headers) > self._limit:
             return self._page(413, close=True)
         if path.startswith(self._prefixes):
-            return None
+            return gunicorn.refusal(scope, raw_path)
         if path == b"/" and scope["method"] in ("GET", "HEAD"):
             return ProxyPage(200, self._front_page)
         return self._page(502)
@@ -102,16 +98,9 @@ class Front:
     def _page(self, status: int, close: bool = False) -> ProxyPage:
         return ProxyPage(status, pages.nginx(status, self._server), close)
 
-    async def _send(self, page: ProxyPage, receive: Receive | None, send: Send) -> None:
-        """Send ``page``; before it closes the connection, read what is still to be received."""
-        headers = page_headers(page)
-        if not page.close or receive is None:
-            await send_whole(send, page.status, headers, page.body)
-            return
-        await send({"type": "http.response.start", "status": page.status, "headers": headers})
-        await send({"type": "http.response.body", "body": page.body, "more_body": True})
-        await _linger(receive)
-        await send({"type": "http.response.body", "body": b""})
+    @staticmethod
+    async def _send(page: ProxyPage, send: Send) -> None:
+        await send_whole(send, page.status, page_headers(page), page.body, page.reason)
 
 
 def page_headers(page: ProxyPage) -> RawHeaders:
@@ -162,21 +151,11 @@ class _CountedBody:
     def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._left = limit
-        self.goes_on = True
 
     async def receive(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
-            self.goes_on = bool(message.get("more_body"))
             if self._left < 0:
                 raise BodyTooLargeError
         return message
-
-
-async def _linger(receive: Receive) -> None:
-    """Read on and throw away: a connection closed on unread data is reset, and the answer is lost with it."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_S):
-            while (message := await receive())["type"] == "http.request" and message.get("more_body"):
-                pass

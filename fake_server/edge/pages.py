@@ -1,4 +1,4 @@
-"""The HTML that is not the app's: Flask's, gunicorn's and nginx's pages to the byte, and the fake's own front page."""
+"""The HTML that is not the app's: Flask's and nginx's pages to the byte, and the fake's own front page."""
 
 from __future__ import annotations
 
@@ -13,24 +13,31 @@ NOT_FOUND = (
 )
 """Flask's page for a path that no route knows [C: get_unknown]."""
 
-GUNICORN_500 = (
-    b"<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n"
-    b"    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n"
-)
-"""What gunicorn says when the app breaks while it starts to answer [C: g_nonodes_stream]."""
-
-_NGINX_PHRASES = {
-    400: "400 Bad Request",
-    405: "405 Not Allowed",
-    413: "413 Request Entity Too Large",
-    414: "414 Request-URI Too Large",
-    502: "502 Bad Gateway",
-    503: "503 Service Temporarily Unavailable",
-    504: "504 Gateway Time-out",
+_NGINX_REASONS = {
+    405: "Not Allowed",
+    413: "Request Entity Too Large",
+    414: "Request-URI Too Large",
+    503: "Service Temporarily Unavailable",
+    504: "Gateway Time-out",
+    505: "HTTP Version Not Supported",
 }
-
+"""Where nginx has words of its own."""
 
 _STATUSES = frozenset(HTTPStatus)
+
+
+def reason_phrase(status: int) -> str:
+    """The registered words for ``status``, as the app and gunicorn have them; "" where there are none."""
+    return _REGISTERED.get(status) or (HTTPStatus(status).phrase if status in _STATUSES else "")
+
+
+_REGISTERED = {413: "Request Entity Too Large", 414: "Request-URI Too Long"}
+"""As Python had them when the host was made."""
+
+
+def nginx_reason(status: int) -> str:
+    """nginx's words for ``status``."""
+    return _NGINX_REASONS.get(status) or reason_phrase(status)
 
 
 def redirect(location: str) -> bytes:
@@ -45,9 +52,7 @@ def redirect(location: str) -> bytes:
 
 def nginx(status: int, server: str, detail: str = "") -> bytes:
     """The page of the proxy ``server`` for one of its own errors [C: body_16M, long_uri, auth_two_headers]."""
-    phrase = (
-        _NGINX_PHRASES.get(status) or f"{status} {HTTPStatus(status).phrase if status in _STATUSES else ''}".strip()
-    )
+    phrase = f"{status} {nginx_reason(status)}".strip()
     return (
         f"<html>\r\n<head><title>{phrase}</title></head>\r\n<body>\r\n<center><h1>{phrase}</h1></center>\r\n"
         f"{detail}<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
@@ -75,6 +80,10 @@ CLOUDFLARE_1015 = _CLOUDFLARE.replace(b"TITLE", b"Error 1015").replace(
     b"TEXT", b"You are being rate limited. The owner of this website has banned you temporarily from accessing it."
 )
 """What Cloudflare shows to whoever asks too often, in short."""
+
+
+HEAD_TOO_LARGE = 494
+"""nginx's own number for it; its response has the status 400."""
 
 
 def head_too_large(server: str) -> bytes:

@@ -46,7 +46,15 @@ class Unknown:
     """No route has this path."""
 
 
-Routed = Match | OtherMethod | Redirect | Unknown
+@dataclass(frozen=True, slots=True)
+class Breaking:
+    """The path is known in another spelling, and not for this method.
+
+    flask-restful asks for the route of a method that the path has, to find out whose error it is, and is redirected.
+    """
+
+
+Routed = Match | OtherMethod | Redirect | Unknown | Breaking
 
 
 @dataclass(slots=True)
@@ -94,7 +102,7 @@ class Router:
         found = self._find(merged) if merged != path else None
         if found is None:
             return Unknown()
-        return Redirect(merged) if method in found[0].methods else OtherMethod(found[0].allow)
+        return Redirect(merged) if method in found[0].methods else Breaking()
 
     def _find(self, path: str) -> tuple[_Route, dict[str, str]] | None:
         if (route := self._fixed.get(path)) is not None:

@@ -12,7 +12,7 @@ from starlette.types import Message
 
 from fake_server.apps import App, AppKind
 from fake_server.draw import Draw
-from fake_server.edge import pages
+from fake_server.edge import gunicorn, pages
 from fake_server.edge.answers import JSON, Answer, ProxyPage, json_answer
 from fake_server.edge.body import ClientLeftError
 from fake_server.engine import Timeline, plan, with_pings
@@ -40,7 +40,7 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
     body = await call.json()
     request = run_request(body, app, InputFiles(call.host, app).check, call.host.spec)
     if request.workflow.nodes is None:
-        return ProxyPage(500, pages.GUNICORN_500)
+        return gunicorn.BROKEN
     if call.effects.answer and (answer := answered_instead(call)) is not None:
         return answer
     run = _Run(call.host, app, request, call.effects)

@@ -174,7 +174,8 @@ class _Passage:
         headers = end_to_end(answer.headers)
         if answer.status in _WITHOUT_BODY:
             headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        reason = answer.reason.encode("latin-1")
+        await self._send({"type": "http.response.start", "status": answer.status, "reason": reason, "headers": headers})
         self._seeks = self._pictures is not None and is_text(_first(answer.headers, b"content-type"))
         async for data in answer.body:
             at_s = self._request.elapsed_s()

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from starlette.types import Message
+
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
 from dify_wire.recording.users import user_of
 from fake_server.draw import Draw
-from fake_server.edge.answers import RawHeaders
 from fake_server.operations.call import Call
 from fake_server.replay.aliases import Aliases
 from fake_server.replay.heads import own_headers
@@ -85,11 +86,12 @@ class Answers:
     ) -> ReplayedAnswer:
         completed = call.host.headers.complete([], call.request_headers, shared=True)
 
-        def headers() -> RawHeaders:
-            return own_headers(recording, size(), completed)
+        def head() -> Message:
+            start = {"status": recording.status, "reason": recording.reason.encode("latin-1", "replace")}
+            return {"type": "http.response.start", **start, "headers": own_headers(recording, size(), completed)}
 
         is_whole = recording.ended == "complete"
-        return ReplayedAnswer(recording.status, headers, playing, is_whole, self._known(playing, run))
+        return ReplayedAnswer(head, playing, is_whole, self._known(playing, run))
 
     def _ids(self, recording: Recording, draw: Draw) -> dict[str, str]:
         """Fresh ids, unless it is told for the first time: two clients never share a task."""

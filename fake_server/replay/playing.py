@@ -10,7 +10,6 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dify_wire.recording.exchange import Chunk
 from fake_server.clock import Clock
-from fake_server.edge.answers import RawHeaders
 from fake_server.edge.connection import break_off
 from fake_server.waiting import Wait
 
@@ -94,14 +93,12 @@ class ReplayedAnswer:
 
     def __init__(
         self,
-        status: int,
-        headers: Callable[[], RawHeaders],
+        head: Callable[[], Message],
         playing: Playing,
         is_whole: bool,
         known: AbstractContextManager[None],
     ) -> None:
-        self._status = status
-        self._headers = headers
+        self._head = head
         self._playing = playing
         self._is_whole = is_whole
         self._known = known
@@ -127,6 +124,3 @@ class ReplayedAnswer:
         if is_over and not begun:
             await send(self._head())
         return is_over
-
-    def _head(self) -> Message:
-        return {"type": "http.response.start", "status": self._status, "headers": self._headers()}

@@ -16,6 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.clock import Clock
 from fake_server.counters import Counters
+from fake_server.edge.answers import ProxyPage
+from fake_server.edge.pages import HEAD_TOO_LARGE
 from fake_server.journal import Journal
 from fake_server.observe import Observer
 from fake_server.recorder.pictures import Pictures
@@ -25,6 +27,7 @@ from fake_server.recorder.upstream import Upstream
 from fake_server.recorder.writing import Written
 from fake_server.recorder.writing_queue import WritingProcess, WritingQueue
 from fake_server.serving.logs import set_up_logging
+from fake_server.serving.parser import Head
 from fake_server.serving.protocols import CommonProtocol
 from fake_server.serving.run import write_whole
 from fake_server.serving.server import ToolServer, address, bind, tool_config
@@ -68,22 +71,27 @@ def _proxy(settings: RecorderSettings, queue: WritingQueue) -> RecordingProxy:
     return RecordingProxy(upstream, queue, partial(Pictures, upstream, queue) if settings.fetch_pictures else None)
 
 
+_UNREADABLE = {
+    400: "this is no request that can be passed on; this is no proxy for other hosts either",
+    414: "the request line is too long",
+    HEAD_TOO_LARGE: "the headers are too large",
+    501: "this transfer encoding is not known",
+    505: "this version of HTTP is not known",
+}
+
+
 class _Protocol(CommonProtocol):
     """Tells the app what a request looked like on the wire: its names in their case, its target as it came."""
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._wire: dict[object, object] = {}
-        self._names: list[tuple[bytes, bytes]] = []
-        self.scope["extensions"] = {WIRE: self._wire}
+    def refusal(self, status: int) -> ProxyPage:
+        message = f"fake-server record: {_UNREADABLE[status]}"
+        status = 400 if status == HEAD_TOO_LARGE else status
+        said = {"code": "bad_request", "message": message, "status": status}
+        return ProxyPage(status, json.dumps(said).encode(), content_type=b"application/json")
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._names.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._wire.update(headers=self._names, target=self.url)
-        super().on_headers_complete()
+    def complete_scope(self, scope: Scope, head: Head) -> None:
+        headers = [(name, value) for name, (_, value) in zip(head.names, head.headers, strict=True)]
+        scope["extensions"] = {WIRE: {"headers": headers, "target": head.target}}
 
 
 def _server(proxy: RecordingProxy, on_listening: Callable[[], None], on_signal: Callable[[], None]) -> ToolServer:

@@ -25,6 +25,10 @@ _KEEP_ALIVE_S = 65
 """nginx's own (FACTS 1.4)."""
 
 _GRACE_S = 5
+
+_UNREAD_S = 0.3
+"""How long clients have to read what was sent when the server ends; a download that nobody reads is broken off."""
+
 _TICK_S = 1.0
 
 
@@ -51,9 +55,14 @@ class ToolServer(uvicorn.Server):
         """End the server: what is under way is cut short. In the server's own thread."""
         self.should_exit = True
         self._on_end()
-        for connection in list(self.server_state.connections):
-            if _waits_for_a_body(connection):
-                connection.transport.close()
+        self._give_up()
+        with contextlib.suppress(RuntimeError):  # there is no loop: it has not begun
+            asyncio.get_running_loop().call_later(_UNREAD_S, self._give_up, True)
+
+    def _give_up(self, unread: bool = False) -> None:
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            connection.give_up(unread)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -92,12 +101,12 @@ class Server(ToolServer):
 
     def __init__(self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]) -> None:
         self._clock = app.host.clock
+        self._proxy_server = app.host.spec.proxy_server.encode()
         self._ended = asyncio.Event()
         config = tool_config(
             app,
             http=Protocol,
             lifespan="off",
-            headers=[("Server", app.host.spec.proxy_server)],
             timeout_graceful_shutdown=_GRACE_S,
             ssl_certfile=settings.ssl_certfile,
             ssl_keyfile=settings.ssl_keyfile,
@@ -124,13 +133,7 @@ class Server(ToolServer):
     def _date_answers(self) -> None:
         """Let answers carry the date of the fake's own clock, also as soon as that is moved, by whatever thread."""
         date = formatdate(self._clock.now(), usegmt=True).encode()
-        self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
-
-
-def _waits_for_a_body(connection: Any) -> bool:
-    """Whether a request has begun that may never be whole: nobody waits for it when the server ends."""
-    cycle = connection.cycle
-    return cycle is not None and cycle.more_body and not cycle.response_started
+        self.server_state.default_headers = [(b"Server", self._proxy_server), (b"Date", date)]
 
 
 class Address(Interface):

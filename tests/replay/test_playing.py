@@ -31,7 +31,8 @@ class Listener:
         self.playing = Playing(CHUNKS, 5.0, self.clock, speed)
         self.messages: list[Message] = []
         self.left = asyncio.Event()
-        answer = ReplayedAnswer(200, list, self.playing, is_whole, contextlib.nullcontext())
+        start: Message = {"type": "http.response.start", "status": 200, "headers": []}
+        answer = ReplayedAnswer(lambda: start, self.playing, is_whole, contextlib.nullcontext())
         self.task = asyncio.create_task(answer({}, self._receive, self._send))
 
     @property
