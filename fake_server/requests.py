@@ -81,15 +81,20 @@ def user_text(value: Any, required: bool, spec: HostSpec) -> str | None:
             raise spec.errors("user_missing")
         return None
     user = str(value)
-    if "\x00" in user:
-        raise spec.errors("user_nul")
-    try:
-        user.encode()
-    except UnicodeEncodeError as error:
-        raise spec.errors("value_error", message=str(error)) from None
+    check_storable(user, spec.errors)
     if len(user) > spec.limits.user_characters:
         raise spec.errors("internal_error")
     return user
+
+
+def check_storable(text: str, errors: HostErrors) -> None:
+    """Return if the host's database client can send ``text``. Raises ``HostError``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise errors("value_error", message=str(error)) from None
+    if "\x00" in text:
+        raise errors("user_nul")
 
 
 def run_request(body: Mapping[str, Any], app: App, check_files: FileCheck, spec: HostSpec) -> RunRequest:

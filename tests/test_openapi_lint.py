@@ -88,12 +88,16 @@ def test_every_operation_has_a_name_a_user_and_its_errors() -> None:
         said["operationId"]: (path, method, said)
         for path, item in merged["paths"].items()
         for method, said in item.items()
-        if method in ("get", "post")
+        if method in ("get", "post", "delete")
     }
     assert set(operations) == {
         *("runWorkflow", "getToolFile", "stopWorkflowTask", "getParameters", "getMeta", "getInfo", "getIndex"),
         *("uploadFile", "getImagePreview", "listConversations", "listMessages", "sendChatMessage"),
         *("sendCompletionMessage", "audioToText", "textToAudio", "listDatasets", "createDataset"),
+        *("stopChatMessage", "stopCompletionMessage", "deleteConversation", "renameConversation", "sendFeedback"),
+        *("listSuggestedQuestions", "createDocumentByText", "createDocumentByFile", "listDocuments", "deleteDocument"),
+        *("updateDocumentByText", "updateDocumentByFile", "getIndexingStatus", "listSegments", "createSegments"),
+        *("updateSegment", "deleteSegment"),
     }
     for path, _, said in operations.values():
         keyed = path.startswith("/v1/") and path != "/v1/"

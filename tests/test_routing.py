@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -136,7 +137,8 @@ def test_any_path_is_routed(router: Router, path: str, method: str) -> None:
 def test_every_operation_can_be_reached(host_spec: HostSpec, router: Router) -> None:
     """Each path of the spec, its parameters filled in, leads to its own operation."""
     for operation in host_spec.operations:
-        path = operation.path.format(file_id=FILE_ID, extension="png", task_id="some-id")
+        values = dict.fromkeys(re.findall(r"\{(\w+)\}", operation.path), FILE_ID)
+        path = operation.path.format_map(values | {"extension": "png", "task_id": "some-id", "batch": "some-batch"})
         routed = router.route(operation.method, path)
         assert isinstance(routed, Match)
         assert routed.operation is operation

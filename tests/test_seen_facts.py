@@ -17,6 +17,7 @@ from fake_server import create_app
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.workflow.template import VariablePool, fill_parameter, fill_prompt, prompt_values
 from tests.asgi import AsgiAnswer, call, json_headers
+from tests.serving import ROOT
 
 START, LLM, TOOL, END = "1001", "1002", "1003", "1004"
 MODELS = ("chilloutmix_NiPrunedFp32Fix", "dosmix_", "ghostmix_v20Bakedvae", "rundiffusionFX_v10", "v1-5-pruned-emaonly")
@@ -360,3 +361,220 @@ def test_a_model_without_counts_counts_its_tokens(tmp_path: Path) -> None:
     usage = [finished(frames_of(served, prompt=text), "llm")["outputs"]["usage"] for text in ("cat", "cat", "猫" * 20)]
     assert usage[0]["prompt_tokens"] == usage[1]["prompt_tokens"] == usage[0]["completion_tokens"] == 1
     assert usage[2]["total_tokens"] == 30
+
+
+# 12.13: files --------------------------------------------------------------------------------------------------------
+
+UPLOADS = ROOT / "recordings/apps/filesin.yml"
+ANY_ID = "11111111-2222-4333-8444-555555555555"
+SERVER_ERROR = {
+    "code": "internal_server_error",
+    "message": (
+        "The server encountered an internal error and was unable to complete your request. "
+        "Either the server is overloaded or there is an error in the application."
+    ),
+    "status": 500,
+}
+
+
+def invalid(message: str) -> dict[str, Any]:
+    return {"code": "invalid_param", "message": message, "status": 400}
+
+
+def unchecked(reason: str) -> dict[str, Any]:
+    return invalid(f"Error checking URL: {reason}")
+
+
+def local(upload_file_id: Any) -> dict[str, Any]:
+    return {"type": "image", "transfer_method": "local_file", "upload_file_id": upload_file_id}
+
+
+def remote(url: Any) -> dict[str, Any]:
+    return {"type": "image", "transfer_method": "remote_url", "url": url}
+
+
+@pytest.fixture(scope="module")
+def uploads() -> Any:
+    """A host with an app that takes pictures, under ``app-seen``."""
+    return create_app(Settings(apps=(("app-seen", str(UPLOADS)), ("app-chat", "chat")), speed=None, seed=1))
+
+
+NOT_TEXT = "1 validation error for FileVar\nrelated_id\n  str type expected (type=type_error.str)"
+WRONG_FILES: dict[str, tuple[list[Any], dict[str, Any]]] = {
+    "id abc": ([local("abc")], SERVER_ERROR),
+    "id 5": ([local(5)], SERVER_ERROR),
+    "id 1.5": ([local(1.5)], SERVER_ERROR),
+    "id true": ([local(True)], SERVER_ERROR),
+    "id one digit short": ([local(ANY_ID[:-1])], SERVER_ERROR),
+    "id in one brace": ([local("{" + ANY_ID)], SERVER_ERROR),
+    "id with a blank": ([local(f" {ANY_ID}")], SERVER_ERROR),
+    "id with a line feed": ([local(f"{ANY_ID}\n")], SERVER_ERROR),
+    "id a list": ([local(["a"])], invalid(NOT_TEXT)),
+    "id an object, after one that is not known": ([local(ANY_ID), local({"a": 1})], invalid(NOT_TEXT)),
+    "id with NUL": ([local("a\0")], invalid("A string literal cannot contain NUL (0x00) characters.")),
+    "id a surrogate": (
+        [local("a\ud800")],
+        invalid(r"'utf-8' codec can't encode character '\ud800' in position 1: surrogates not allowed"),
+    ),
+    "id not known": ([local(ANY_ID)], invalid("Invalid upload file")),
+    "id not known, spelt otherwise": ([local("{" + ANY_ID.replace("-", "") + "}")], invalid("Invalid upload file")),
+    "no id": ([local(0)], invalid("Missing file upload_file_id")),
+    "url 5": ([remote(5)], SERVER_ERROR),
+    "url true": ([remote(True)], SERVER_ERROR),
+    "url a list": ([remote(["http://a"])], SERVER_ERROR),
+    "url an object": ([remote({"a": 1})], SERVER_ERROR),
+    "url 0": ([remote(0)], invalid("Missing file url")),
+    "url ftp": ([remote("ftp://a/b.png")], invalid("Invalid file url")),
+    "url without a scheme": (
+        [remote("httpx")],
+        unchecked("Invalid URL 'httpx': No scheme supplied. Perhaps you meant https://httpx?"),
+    ),
+    "url without a host": ([remote("http://")], unchecked("Invalid URL 'http://': No host supplied")),
+    "url with one slash": ([remote("https:/a.b/c")], unchecked("Invalid URL 'https:/a.b/c': No host supplied")),
+    "url of another scheme": (
+        [remote("httpx://a/b'c")],
+        unchecked('No connection adapters were found for "httpx://a/b\'c"'),
+    ),
+    "url with a word for its port": ([remote("http://a:b/")], unchecked("Failed to parse: http://a:b/")),
+    "url with half an address": ([remote("http://[::1/")], unchecked("Failed to parse: http://[::1/")),
+    "url with a wild card": ([remote("http://*.a/")], unchecked("URL has an invalid label.")),
+    "url gone": ([remote("http://127.0.0.1:1/a.png")], invalid("URL does not exist.")),
+    "too many, some of them unknown": (
+        [local("abc")] * 4,
+        invalid("Number of image files exceeds the maximum limit 3"),
+    ),
+    "a tool's file": (
+        [{"type": "image", "transfer_method": "tool_file"}],
+        invalid("Invalid transfer method: tool_file"),
+    ),
+    "a type that is a list": ([{"type": ["image"]}], invalid("No matching enum found for value '['image']'")),
+    "a method that is a number": (
+        [{"type": "image", "transfer_method": 5}],
+        invalid("No matching enum found for value '5'"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+@pytest.mark.parametrize("mode", ["blocking", "streaming"])
+def test_wrong_files(uploads: Any, name: str, mode: str) -> None:
+    """12.13, whatever else is wrong with the inputs."""
+    files, refusal = WRONG_FILES[name]
+    answer = post(uploads, json.dumps({"inputs": {}, "files": files, "user": "u", "response_mode": mode}).encode())
+    assert (answer.status, answer.body) == (refusal["status"], json.dumps(refusal).encode() + b"\n")
+
+
+@pytest.mark.parametrize("address", ["https://a.test/cat", "http://a.test", "https://u:p@a.test:8080/x.txt?y#z"])
+def test_a_url_may_lead_to_anything(uploads: Any, address: str) -> None:
+    """12.13: what answers 200 is taken, whatever it is."""
+    body = {"inputs": {"prompt": "a"}, "files": [remote(address)], "user": "u"}
+    assert post(uploads, json.dumps(body).encode()).json()["data"]["status"] == "succeeded"
+
+
+# 12.14: names of files -----------------------------------------------------------------------------------------------
+
+
+def upload(served: Any, disposition: bytes, content_type: bytes = b"image/png") -> AsgiAnswer:
+    head = b"--x\r\nContent-Disposition: form-data; " + disposition + b"\r\nContent-Type: " + content_type
+    headers = {"Authorization": "Bearer app-seen", "Content-Type": "multipart/form-data; boundary=x"}
+    return call(served, "POST", "/v1/files/upload", headers, head + b"\r\n\r\ndata\r\n--x--\r\n")
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name", "extension"),
+    [
+        (b"name=\"file\"; filename*=UTF-8''p%C3%A4.png", "pä.png", "png"),
+        (b'name="file"; filename="x.exe"; filename*=utf-8\'\'%E5%9B%BE.jpg', "图.jpg", "jpg"),
+        (rb'name="file"; filename="C:\a\b.png"', r"C:\a\b.png", "png"),
+        (b'name="file"; filename="/tmp/../b.png"', "/tmp/../b.png", "png"),
+        (b'name=file; FILENAME="a\\"b.png"', 'a"b.png', "png"),
+        (b'name="file"; filename="' + b"n" * 251 + b'.png"', "n" * 251 + ".png", "png"),
+        (b'name="file"; filename*0="a"; filename*1="b.png"', "ab.png", "png"),
+    ],
+)
+def test_a_file_keeps_its_name(uploads: Any, disposition: bytes, name: str, extension: str) -> None:
+    """12.14, up to 255 characters."""
+    answer = upload(uploads, disposition)
+    assert answer.status == 201, answer.body
+    assert (answer.json()["name"], answer.json()["extension"]) == (name, extension)
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "status", "body"),
+    [
+        ("n" * 252 + ".png", b"image/png", 500, {"message": "Internal Server Error", "code": "unknown"}),
+        ("n" * 300 + ".png", b"image/png", 500, {"message": "Internal Server Error", "code": "unknown"}),
+        ("n.png", b"image/" + b"p" * 250, 500, {"message": "Internal Server Error", "code": "unknown"}),
+        ("n" * 300 + ".exe", b"image/png", 415, None),
+        ("a\0.png", b"image/png", 400, invalid("A string literal cannot contain NUL (0x00) characters.")),
+    ],
+)
+def test_a_name_that_the_host_cannot_keep(
+    uploads: Any, name: str, content_type: bytes, status: int, body: dict[str, Any] | None
+) -> None:
+    """12.14, from 256 characters on."""
+    answer = upload(uploads, f'name="file"; filename="{name}"'.encode(), content_type)
+    assert answer.status == status
+    assert body is None or answer.body == json.dumps(body).encode() + b"\n"
+
+
+# 12.17: routes -------------------------------------------------------------------------------------------------------
+
+NOT_CHAT = "not_chat_app"
+ROUTES = [
+    ("POST", "/v1/chat-messages/x/stop", {"user": "u"}, 400, NOT_CHAT),
+    ("POST", "/v1/chat-messages/x/stop", {}, 400, "Arg user must be provided."),
+    ("POST", "/v1/completion-messages/x/stop", {"user": "u"}, 400, "app_unavailable"),
+    ("POST", "/v1/completion-messages/x/stop", {}, 400, "Arg user must be provided."),
+    ("DELETE", f"/v1/conversations/{ANY_ID}", {}, 400, NOT_CHAT),
+    ("POST", f"/v1/conversations/{ANY_ID}/name", {}, 400, NOT_CHAT),
+    ("GET", f"/v1/messages/{ANY_ID}/suggested", None, 400, NOT_CHAT),
+    ("POST", f"/v1/messages/{ANY_ID}/feedbacks", {}, 404, "Message Not Exists."),
+    ("POST", f"/v1/messages/{ANY_ID}/feedbacks", {"rating": None, "user": "u"}, 404, "Message Not Exists."),
+    ("POST", f"/v1/messages/{ANY_ID}/feedbacks", {"rating": "foo"}, 400, "foo is not a valid choice"),
+    ("POST", "/v1/text-to-audio", {}, 400, "Missing required parameter in the JSON body"),
+    ("POST", "/v1/text-to-audio", {"text": None}, 400, "Must not be null!"),
+    ("POST", "/v1/text-to-audio", {"text": "a", "streaming": None}, 400, "Must not be null!"),
+    ("POST", "/v1/text-to-audio", {"text": 5, "voice": None}, 400, "TTS is not enabled"),
+    ("GET", f"/v1/datasets/{ANY_ID}/documents", None, 401, "Access token is invalid"),
+    ("POST", f"/v1/datasets/{ANY_ID}/document/create_by_text", {}, 401, "Access token is invalid"),
+    ("POST", f"/v1/datasets/{ANY_ID}/document/create_by_file", {}, 401, "Access token is invalid"),
+    ("DELETE", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}", None, 401, "Access token is invalid"),
+    ("POST", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}/update_by_text", {}, 401, "Access token is invalid"),
+    ("POST", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}/update_by_file", {}, 401, "Access token is invalid"),
+    ("GET", f"/v1/datasets/{ANY_ID}/documents/batch/indexing-status", None, 401, "Access token is invalid"),
+    ("GET", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}/segments", None, 401, "Access token is invalid"),
+    ("POST", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}/segments", {}, 401, "Access token is invalid"),
+    ("POST", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}/segments/{ANY_ID}", {}, 401, "Access token is invalid"),
+    ("DELETE", f"/v1/datasets/{ANY_ID}/documents/{ANY_ID}/segments/{ANY_ID}", None, 401, "Access token is invalid"),
+]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route[0]} {route[1]} {route[2]}")
+def test_routes_for_other_apps(uploads: Any, route: tuple[str, str, dict[str, Any] | None, int, str]) -> None:
+    """12.17: refused for a workflow's key, and by other methods."""
+    method, path, body, status, says = route
+    answer = call(uploads, method, path, json_headers("app-seen"), b"" if body is None else json.dumps(body).encode())
+    assert (answer.status, says in answer.json().values()) == (status, True), answer.body
+    assert call(uploads, "PUT", path, json_headers("app-seen")).status == 405
+    options = call(uploads, "OPTIONS", path)
+    assert (options.status, options.body, method in (options.header("allow") or "")) == (200, b"", True)
+
+
+def test_text_to_audio_names_the_field() -> None:
+    """12.17, to the byte."""
+    served = create_app(Settings(speed=None))
+    answer = call(served, "POST", "/v1/text-to-audio", json_headers(DEFAULT_API_KEY), b'{"user": "u"}')
+    said = {"code": "invalid_param", "message": "Missing required parameter in the JSON body", "params": "text"}
+    assert (answer.status, answer.body) == (400, json.dumps(said).encode() + b"\n")
+
+
+def test_a_chat_apps_stop_succeeds(uploads: Any) -> None:
+    """12.17, by the source."""
+    answer = call(uploads, "POST", "/v1/chat-messages/x/stop", json_headers("app-chat"), b'{"user": "u"}')
+    assert (answer.status, answer.json()) == (200, {"result": "success"})
+
+
+@pytest.mark.parametrize("path", ["/v1/conversations/x", "/v1/chat-messages//stop", "/v1/datasets/x/documents"])
+def test_what_is_no_uuid_is_no_route(uploads: Any, path: str) -> None:
+    assert call(uploads, "POST", path, json_headers("app-seen"), b"{}").status in (404, 405)

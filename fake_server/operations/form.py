@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser
+
+from dify_wire.content_disposition import parse_options
 
 FORM_PARTS = 1_000
 """More parts than these are refused with 413, as Werkzeug does by default. A url-encoded form with more fields
@@ -44,13 +46,14 @@ class Form:
 
 async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
     """The form in ``body``; an empty one where it cannot be read. Raises ``FormTooLargeError``."""
-    kind, parameters = parse_options_header(content_type)
-    if kind == b"application/x-www-form-urlencoded":
+    kind, parameters = parse_options(content_type)
+    if kind.lower() == "application/x-www-form-urlencoded":
         return Form(_url_encoded(await _kept(body)))
-    if kind != b"multipart/form-data" or not parameters.get(b"boundary"):
+    boundary = parameters.get("boundary", "")
+    if kind.lower() != "multipart/form-data" or not boundary or not boundary.isascii():
         return Form()
     try:
-        reading = _Reading(parameters[b"boundary"])
+        reading = _Reading(boundary.encode())
         async for chunk in body:
             reading.write(chunk)
     except (FormParserError, UnicodeDecodeError):
@@ -82,8 +85,7 @@ class _Reading:
         self.form = Form()
         self.ended = False
         self._headers: dict[str, bytes] = {}
-        self._said: dict[bytes, bytes] = {}
-        self._is_file = False
+        self._disposition: dict[str, str] = {}
         self._name = self._value = b""
         self._content, self._size = bytearray(), 0
         self._parts = 0
@@ -119,18 +121,17 @@ class _Reading:
     def _read_disposition(self) -> None:
         if "content-disposition" not in self._headers:
             raise FormParserError("a part without a name")
-        self._said = parse_options_header(self._headers["content-disposition"])[1]
-        self._is_file = b"filename" in self._said
+        self._disposition = parse_options(self._headers["content-disposition"].decode())[1]
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
-        if not self._is_file:
+        if "filename" not in self._disposition:
             self._content += data[start:end]
 
     def _part_ends(self) -> None:
-        name = self._said.get(b"name", b"").decode()
-        if self._is_file:
-            filename, kind = self._said[b"filename"].decode(), self._headers.get("content-type", b"").decode()
+        name, filename = self._disposition.get("name", ""), self._disposition.get("filename")
+        if filename is not None:
+            kind = self._headers.get("content-type", b"").decode()
             self.form.files.setdefault(name, FilePart(filename, kind, self._size))
         else:
             self.form.fields.setdefault(name, self._content.decode("utf-8", "replace"))

@@ -38,7 +38,7 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
     """``POST /v1/workflows/run``: the same timeline told in one piece or as a stream."""
     app = call.app()
     body = await call.json()
-    request = run_request(body, app, InputFiles(call.host, app).check, call.host.spec)
+    request = run_request(body, app, InputFiles(call.host, app, call.effects).check, call.host.spec)
     if request.workflow.nodes is None:
         return gunicorn.BROKEN
     if call.effects.answer and (answer := answered_instead(call)) is not None:

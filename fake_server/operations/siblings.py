@@ -50,3 +50,37 @@ async def audio_to_text(call: Call) -> Answer:
     await call.user()
     form = await call.form()
     raise call.host.spec.errors("speech_to_text_disabled" if "file" in form.files else "upload_without_file")
+
+
+async def text_to_audio(call: Call) -> Answer:
+    """``POST /v1/text-to-audio``: no app here has it switched on."""
+    call.app()
+    body = await call.json()
+    await call.user()
+    errors = call.host.spec.errors
+    if "text" not in body:
+        raise errors("parameter_missing", field="text")
+    for field in ("text", "streaming"):
+        if field in body and body[field] is None:
+            raise errors("parameter_null", field=field)
+    raise errors("tts_disabled")
+
+
+async def stop_chat_message(call: Call) -> Answer:
+    """``POST /v1/chat-messages/{task_id}/stop``: a success for a chat app, whatever the task."""
+    app = call.app()
+    await call.user()
+    if app.kind is not AppKind.CHAT:
+        raise call.host.spec.errors("not_chat_app")
+    return json_answer({"result": "success"})
+
+
+async def send_feedback(call: Call) -> Answer:
+    """``POST /v1/messages/{message_id}/feedbacks``: no app here has a message."""
+    call.app()
+    body = await call.json()
+    await call.user()
+    rating = body.get("rating")
+    if rating is not None and str(rating) not in ("like", "dislike"):
+        raise call.host.spec.errors("choice_invalid", field="rating", value=rating)
+    raise call.host.spec.errors("message_absent")

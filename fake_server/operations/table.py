@@ -7,7 +7,16 @@ from fake_server.edge.answers import Answer, ProxyPage
 from fake_server.operations.call import Call, Handler
 from fake_server.operations.files import get_image_preview, get_tool_file
 from fake_server.operations.run import run_workflow, stop_workflow_task
-from fake_server.operations.siblings import audio_to_text, get_index, get_info, get_meta, get_parameters
+from fake_server.operations.siblings import (
+    audio_to_text,
+    get_index,
+    get_info,
+    get_meta,
+    get_parameters,
+    send_feedback,
+    stop_chat_message,
+    text_to_audio,
+)
 from fake_server.operations.upload import upload_file
 
 
@@ -33,4 +42,7 @@ HANDLERS: dict[str, Handler] = {
     "getParameters": get_parameters,
     "uploadFile": upload_file,
     "audioToText": audio_to_text,
+    "textToAudio": text_to_audio,
+    "stopChatMessage": stop_chat_message,
+    "sendFeedback": send_feedback,
 }

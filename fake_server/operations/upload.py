@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fake_server.edge.answers import Answer, json_answer
 from fake_server.errors import HostErrors
 from fake_server.operations.call import Call
-from fake_server.requests import user_text
+from fake_server.requests import check_storable, user_text
 from fake_server.spec import HostSpec
 from fake_server.store import Upload
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from fake_server.operations.form import FilePart, Form
 
 _ANONYMOUS = "DEFAULT-USER"
-_NAME_CHARACTERS = 200
+_COLUMN_CHARACTERS = 255
+"""Longer texts than this do not fit into the columns of the host's table of files (FACTS 12.14)."""
 
 
 async def upload_file(call: Call) -> Answer:
@@ -25,9 +26,13 @@ async def upload_file(call: Call) -> Answer:
     form = await call.form()
     user = user_text(form.fields.get("user"), call.operation.user_required, spec) or _ANONYMOUS
     file = _only_file(form, spec.errors)
-    name, extension = _name(file)
-    mime_type = _mime_type(file)
+    name, mime_type = file.filename, _mime_type(file)
+    extension = name.split(".")[-1]  # all of it after the last dot, or the whole name [C: upload_noext]
     size = _checked_size(file, extension, spec)
+    for text in (name, mime_type):
+        check_storable(text, spec.errors)
+        if len(text) > _COLUMN_CHARACTERS:
+            raise spec.errors("internal_error")
     draw = call.host.draws.for_request(f"upload|{app.app_id}|{user}|{name}|{size}")
     upload = Upload(draw.uuid(), app.app_id, call.host.end_user_id(app, user), name, extension, mime_type)
     call.host.store.uploads.put(upload.file_id, upload)
@@ -55,15 +60,6 @@ def _only_file(form: Form, errors: HostErrors) -> FilePart:
 
 def _mime_type(file: FilePart) -> str:
     return file.content_type.partition(";")[0].strip().lower()
-
-
-def _name(file: FilePart) -> tuple[str, str]:
-    """The name as it is kept and its extension: all of it after the last dot, or the whole name [C: upload_noext]."""
-    name = file.filename
-    extension = name.split(".")[-1]
-    if len(name) > _NAME_CHARACTERS:
-        name = f"{name.split('.')[0][:_NAME_CHARACTERS]}.{extension}"
-    return name, extension
 
 
 def _checked_size(file: FilePart, extension: str, spec: HostSpec) -> int:

@@ -1,10 +1,11 @@
 """What the behaviours of one request do to it, by the stage at which they do it.
 
-The stages in their order: ``front`` (an answer before the host looks at the request), ``answer`` (one instead of the
-host's, once it has accepted the request), ``workflow`` (how nodes fare), ``story`` (the timeline before pings),
-``ping``, ``events`` (the timeline of a stream, pings included), then what is told: ``url``, ``told``; then the bytes:
-``frames`` (which count events) and ``chunks`` (which cut, join and hold them back). ``gateway``, ``endless`` and
-``blobs`` are said beside them. Everything here is pure; what waits, sends or breaks a connection is the server's part.
+The stages in their order: ``front`` (an answer before the host looks at the request), ``remote_file`` (what the host
+says of the address of a user's file), ``answer`` (one instead of the host's, once it has accepted the request),
+``workflow`` (how nodes fare), ``story`` (the timeline before pings), ``ping``, ``events`` (the timeline of a stream,
+pings included), then what is told: ``url``, ``told``; then the bytes: ``frames`` (which count events) and ``chunks``
+(which cut, join and hold them back). ``gateway``, ``endless`` and ``blobs`` are said beside them. Everything here is
+pure; what waits, sends or breaks a connection is the server's part.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     from fake_server.edge.answers import Answer, ProxyPage
     from fake_server.engine import Timeline
+    from fake_server.errors import HostError, HostErrors
     from fake_server.operations.call import Call
     from fake_server.spec import PingRule
     from fake_server.workflow.graph import Workflow
@@ -79,6 +81,7 @@ class Effects:
     """What is done to one request. Of several behaviours at one stage, later ones act on what earlier ones left."""
 
     front: tuple[Callable[[Call], Answer | ProxyPage | None], ...] = ()
+    remote_file: tuple[Callable[[str, HostErrors], HostError], ...] = ()
     answer: tuple[Callable[[Call], Answer | ProxyPage | None], ...] = ()
     workflow: tuple[Callable[[Workflow], Workflow], ...] = ()
     story: tuple[Callable[[Timeline], Timeline], ...] = ()

@@ -14,7 +14,9 @@ from fake_server.clock import Clock
 from fake_server.serving.server import Server, bind
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.scenario_docs.virtual_time import VirtualTimeLoop
+from tests.serving import ROOT
 
+UPLOADS_KEY = "app-TakesFiles0123456789abcd"
 SEED = 7
 CLOCK = "2024-05-01T12:00:00Z"
 PROMPT, MODEL = "一只猫", "chilloutmix_NiPrunedFp32Fix"
@@ -42,12 +44,21 @@ class Exchanges:
         self._time = time
 
     async def run(self, scenario: str | None, mode: str, leaves_s: float = 1e6) -> Capture:
-        """A run with ``scenario`` in its header; the client leaves after ``leaves_s`` seconds."""
-        asked = {"inputs": {"prompt": PROMPT, "model_name": MODEL}, "response_mode": mode, "user": "alice"}
+        """A run with ``scenario`` in its header; the client leaves after ``leaves_s`` seconds.
+
+        ``mode`` is streaming, blocking, or "file": a blocking run that sends along the address of a picture.
+        """
+        with_file = mode == "file"
+        asked: dict[str, Any] = {"inputs": {"prompt": PROMPT, "model_name": MODEL}, "user": "alice"}
+        asked["response_mode"] = "blocking" if with_file else mode
+        if with_file:
+            asked["files"] = [
+                {"type": "image", "transfer_method": "remote_url", "url": "https://pictures.test/cat.png"}
+            ]
         body = json.dumps(asked).encode()
         head = [
             "POST /v1/workflows/run HTTP/1.1",
-            f"Authorization: Bearer {DEFAULT_API_KEY}",
+            f"Authorization: Bearer {UPLOADS_KEY if with_file else DEFAULT_API_KEY}",
             "Content-Type: application/json",
             f"Content-Length: {len(body)}",
         ]
@@ -90,7 +101,8 @@ def captured(ask: Callable[[Exchanges], Coroutine[Any, Any, T]]) -> T:
 
 
 async def _served(loop: VirtualTimeLoop, ask: Callable[[Exchanges], Coroutine[Any, Any, T]]) -> T:
-    settings = Settings(port=0, seed=SEED, speed=1)
+    apps = ((UPLOADS_KEY, str(ROOT / "recordings/apps/filesin.yml")),)
+    settings = Settings(port=0, seed=SEED, speed=1, apps=apps)
     clock = Clock(lambda: _STARTS_AT + loop.time(), loop.time)
     listening = asyncio.Event()
     with bind(settings) as sock:

@@ -10,7 +10,7 @@ from tests.scenario_docs.capture import Capture, Exchanges
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """``asks`` is "streaming", "blocking" or "picture"; what the patterns of ``shows`` match is not left out.
+    """``asks`` is "streaming", "blocking", "file" or "picture"; what the patterns of ``shows`` match is not left out.
 
     The client leaves after ``leaves_s`` seconds; the ``first`` and ``last`` chunks are always shown.
     """
@@ -77,6 +77,7 @@ EXAMPLES: Mapping[str, Example] = {
     "malformed_event": Example("malformed_event"),
     # upstream
     "upstream_down": Example("upstream_down; service=api", "blocking", (r"<h1>[^<]*",)),
+    "remote_file_unreachable": Example("remote_file_unreachable", "file", (r'"message": "[^}]*"',)),
     "sd_failed": Example("sd_failed; how=timeout", "blocking", (_STATUS, r'"files": \[\]', r'"elapsed_time": [\d.]+')),
     "sd_options_failed": Example("sd_options_failed", "blocking", (_STATUS, _ERROR)),
     "llm_failed": Example("llm_failed; how=close", "blocking", (_STATUS, _ERROR)),

@@ -45,7 +45,12 @@ def _contents() -> Iterator[str]:
 def _section(behaviour: Behaviour) -> str:
     said = about(behaviour)
     example = EXAMPLES[behaviour.name]
-    asked = {"picture": "GET of a picture", "blocking": "blocking run", "streaming": "streaming run"}[example.asks]
+    asked = {
+        "picture": "GET of a picture",
+        "blocking": "blocking run",
+        "streaming": "streaming run",
+        "file": "blocking run with a user's picture",
+    }[example.asks]
     shown = transcript(captured(example.capture), example.shows, example.first, example.last)
     parts = [
         f"### {behaviour.name}",

@@ -15,8 +15,15 @@ from urllib.parse import urlsplit
 from fake_server.app import create_app
 from fake_server.serving.thread import ServerThread
 from fake_server.settings import Settings
+from tests.serving import ROOT
 
 PROMPT = "一只猫"
+
+UPLOADS_KEY = "app-TakesFiles0123456789abcd"
+"""Of an app with image upload."""
+
+PICTURE_ADDRESS = "https://pictures.test/cat.png?size=2"
+"""Of a user's own picture."""
 
 _PATIENCE_S = 10.0
 """Of real time: whoever waits longer for what does not come has found a mistake."""
@@ -170,7 +177,8 @@ class Bench:
 
     def __init__(self, speed: float | None = None, **settings: Any) -> None:
         frozen = {} if speed is None else {"clock": "2024-04-24T06:09:32Z"}
-        self.settings = Settings(port=0, speed=speed, **{"seed": 1, **frozen, **settings})
+        apps = ((UPLOADS_KEY, str(ROOT / "recordings/apps/filesin.yml")),)
+        self.settings = Settings(port=0, speed=speed, **{"seed": 1, "apps": apps, **frozen, **settings})
         self.app = create_app(self.settings)
         self.host = self.app.host
         self._thread = ServerThread(self.app, self.settings)
@@ -206,6 +214,13 @@ class Bench:
     def run(self, mode: str, scenario: str = "", prompt: str = PROMPT, user: str = "alg123") -> bytes:
         body = {"inputs": {"prompt": prompt}, "response_mode": mode, "user": user}
         return self.request("POST", "/v1/workflows/run", scenario, body)
+
+    def run_with_file(self, scenario: str = "") -> bytes:
+        """A blocking run that sends along the address of a picture."""
+        file = {"type": "image", "transfer_method": "remote_url", "url": PICTURE_ADDRESS}
+        body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": "alg123", "files": [file]}
+        headers = {"Authorization": f"Bearer {UPLOADS_KEY}"}
+        return self.request("POST", "/v1/workflows/run", scenario, body, headers)
 
     def picture(self, scenario: str = "") -> bytes:
         """The request for the picture of a run that went well."""

@@ -13,7 +13,7 @@ import pytest
 from httpx_sse import ServerSentEvent, SSEError, connect_sse
 from PIL import Image
 
-from tests.scenarios.bench import PROMPT, Bench
+from tests.scenarios.bench import PICTURE_ADDRESS, PROMPT, UPLOADS_KEY, Bench
 from tests.scenarios.shown import missing
 
 pytestmark = pytest.mark.server
@@ -32,13 +32,17 @@ def _client(bench: Bench) -> httpx.Client:
 def experience(bench: Bench, mode: str, scenario: str) -> str:
     """What a careful client can say about a request with ``scenario``; a transport's failure by its exception's name.
 
-    ``mode`` is blocking, streaming, "picture" (the download carries the scenario) or "kept" (the run before it did).
+    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the download carries the
+    scenario) or "kept" (the run before it did).
     """
     with _client(bench) as client:
         try:
             match mode:
                 case "blocking":
                     return _called(client, scenario)
+                case "file":
+                    client.headers["Authorization"] = f"Bearer {UPLOADS_KEY}"
+                    return _called(client, scenario, files=[_FILE])
                 case "streaming":
                     return _streamed(client, scenario)
                 case "picture":
@@ -50,6 +54,7 @@ def experience(bench: Bench, mode: str, scenario: str) -> str:
 
 
 RUN = "/v1/workflows/run"
+_FILE = {"type": "image", "transfer_method": "remote_url", "url": PICTURE_ADDRESS}
 
 
 def _body(mode: str) -> dict[str, Any]:
@@ -60,8 +65,8 @@ def _carrying(scenario: str) -> dict[bytes, bytes]:
     return {b"X-Fake-Scenario": scenario.encode()} if scenario else {}
 
 
-def _called(client: httpx.Client, scenario: str) -> str:
-    answer = client.post(RUN, json=_body("blocking"), headers=_carrying(scenario))
+def _called(client: httpx.Client, scenario: str, **more: Any) -> str:
+    answer = client.post(RUN, json=_body("blocking") | more, headers=_carrying(scenario))
     try:
         said = answer.json()
     except json.JSONDecodeError:
@@ -261,7 +266,7 @@ INSTANT = [
     ("picture", "connection_reset", "ReadError"),
     ("streaming", "connection_reset; after=2", "W( ReadError"),
     ("blocking", "slow_body", "200 succeeded, /files/tools/…"),
-    ("picture", "slow_body; bytes_per_second=5000", "200 image/png, (512, 512)"),
+    ("picture", "slow_body; bytes_per_second=5000", "200 image/png, (1024, 1024)"),
     ("streaming", "malformed_event", "W(?()()(.)() succeeded, /files/tools/…"),
     ("streaming", "malformed_event; after=0; how=not_json", "?()()()(.)() succeeded, /files/tools/…"),
     ("streaming", "malformed_event; after=1; how=no_data", "W?)()()(.)() succeeded, /files/tools/…"),
@@ -282,6 +287,11 @@ INSTANT = [
     ("blocking", "upstream_down; service=api", "502 text/html, JSONDecodeError"),
     ("streaming", "upstream_down; service=api", "SSEError on 502 text/html"),
     ("picture", "upstream_down; service=api", "502 text/html"),
+    ("file", "remote_file_unreachable", "400 invalid_param"),
+    ("file", "remote_file_unreachable; how=unknown_host", "400 invalid_param"),
+    ("file", "remote_file_unreachable; how=timeout", "400 invalid_param"),
+    ("file", "remote_file_unreachable; how=absent", "400 invalid_param"),
+    ("blocking", "remote_file_unreachable", "200 succeeded, /files/tools/…"),
     ("blocking", "sd_failed; how=close", "200 succeeded, no file"),
     ("streaming", "sd_failed; how=badbase64", "W()()()(.)() succeeded, no file"),
     ("blocking", "sd_failed; how=emptyimages", "200 succeeded, no file"),

@@ -35,7 +35,8 @@ Look = Callable[[Seen], None]
 class Case:
     """A request with a scenario, and what has to be true of what is seen.
 
-    ``mode`` is blocking, streaming, "picture" (the download carries the scenario) or "kept" (the run before it did).
+    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the download carries the
+    scenario) or "kept" (the run before it did).
     ``step_s`` is 0 where nothing waits; else the clock is moved by so much, until ``until_s``.
     """
 
@@ -51,6 +52,8 @@ class Case:
     def seen(self, bench: Bench) -> Seen:
         bench.reset()
         match self.mode:
+            case "file":
+                request = bench.run_with_file(self.scenario)
             case "picture":
                 request = bench.picture(self.scenario)
             case "kept":
@@ -118,6 +121,19 @@ def the_tool_fails_and_the_run_with_it(seen: Seen) -> None:
     assert seen.status == 200
     assert (seen.result["status"], seen.result["outputs"]) == ("failed", None)
     assert seen.result["error"] == f"Node Stable Diffusion WebUI 2 run failed: {NO_MODEL}"
+
+
+@case("node_failed; node=llm", *BOTH)
+def a_model_fails_in_words_of_its_own(seen: Seen) -> None:
+    assert "[openai_api_compatible] Error: API request failed" in seen.result["error"]
+
+
+@case("node_failed; node=if-else", *BOTH)
+@case("node_failed; node=end", *BOTH)
+def no_other_node_speaks_of_a_tool(seen: Seen) -> None:
+    assert re.fullmatch(
+        r"Node (条件分支|结束) run failed: Invalid (actual value type: string|value selector)", seen.result["error"]
+    )
 
 
 @case("node_failed; node=llm; error=out of luck", *BOTH)
@@ -778,6 +794,44 @@ def the_model_s_server_hangs_up(seen: Seen) -> None:
 @case("llm_failed; how=empty", *BOTH)
 def the_model_says_nothing(seen: Seen) -> None:
     assert (seen.result["status"], seen.result["outputs"]) == ("succeeded", {"files": []})
+
+
+_NO_CONNECTION = (
+    "Error checking URL: HTTPSConnectionPool(host='pictures.test', port=443): Max retries exceeded with url: "
+    "/cat.png?size=2 (Caused by NewConnectionError('<urllib3.connection.HTTPSConnection object at 0x7fa9dcafb490>: "
+    "Failed to establish a new connection: {}'))"
+)
+
+
+@case("remote_file_unreachable", "file")
+def nobody_listens_where_the_users_picture_is(seen: Seen) -> None:
+    message = _NO_CONNECTION.format("[Errno 111] Connection refused")
+    assert (seen.status, seen.json) == (400, {"code": "invalid_param", "message": message, "status": 400})
+
+
+@case("remote_file_unreachable; how=unknown_host", "file")
+def nobody_knows_the_host_of_the_users_picture(seen: Seen) -> None:
+    assert seen.json["message"] == _NO_CONNECTION.format("[Errno -2] Name or service not known")
+
+
+@case("remote_file_unreachable; how=timeout", "file")
+def nothing_comes_from_where_the_users_picture_is(seen: Seen) -> None:
+    assert seen.json["message"] == _NO_CONNECTION.format("[Errno 110] Connection timed out")
+
+
+@case("remote_file_unreachable; how=absent", "file")
+def the_users_picture_is_gone(seen: Seen) -> None:
+    assert (seen.status, seen.json["message"]) == (400, "URL does not exist.")
+
+
+@case("remote_file_unreachable", *BOTH)
+def a_run_without_a_file_does_not_mind(seen: Seen) -> None:
+    assert seen.result["status"] == "succeeded"
+
+
+@case("slow", "file")
+def a_users_picture_is_taken(seen: Seen) -> None:
+    assert seen.result["status"] == "succeeded"
 
 
 # --------------------------------------------------------------------------------------------------------------------

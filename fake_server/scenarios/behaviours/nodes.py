@@ -19,6 +19,17 @@ NO_MODEL = "Failed to invoke tool: Failed to set model, please tell user to set 
 """Why the tool fails when the picture server does not take the model [C: fail_options_mode_500_main_block]."""
 
 
+LLM_500 = (
+    "[openai_api_compatible] Error: API request failed with status code 500: "
+    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
+)
+"""Why a model fails when its server does [C: fail_llm_mode_500_main_block]."""
+
+_ERRORS = {"tool": NO_MODEL, "llm": LLM_500, "if-else": "Invalid actual value type: string"}
+_ANY_NODES_ERROR = "Invalid value selector"
+"""What any node says that is to read a value without a name."""
+
+
 @behaviour(excludes="slow {node}")
 def slow(node: str | None = None, seconds: Seconds = 60.0) -> Effects:
     """A node takes ``seconds``: the ``node`` of that id, title or type, by default those that take the longest anyway.
@@ -30,15 +41,21 @@ def slow(node: str | None = None, seconds: Seconds = 60.0) -> Effects:
 
 
 @behaviour(excludes="fate")
-def node_failed(node: str | None = None, error: str = NO_MODEL) -> Effects:
+def node_failed(node: str | None = None, error: str | None = None) -> Effects:
     """A node fails with ``error``; the run ends as failed, and the HTTP status is 200 all the same.
 
-    ``node`` is an id, title or type, by default that of the nodes that take the longest.
+    ``node`` is an id, title or type, by default that of the nodes that take the longest. ``error`` is by default what
+    the host says when what stands behind a node of that type fails.
 
     Complaint: the client looks at the status code alone and shows an empty picture for a failed run.
     Survive: read data.status of the answer or of workflow_finished before data.outputs, and show data.error.
     """
-    return Effects(workflow=(with_fate(node, lambda fate: replace(fate, error=error)),))
+
+    def fail(one: Node) -> Node:
+        words = error if error is not None else _ERRORS.get(one.type, _ANY_NODES_ERROR)
+        return replace(one, behaviour=replace(one.behaviour, error=words))
+
+    return Effects(workflow=(_with_nodes(node, fail),))
 
 
 @behaviour(excludes="fate")
@@ -54,12 +71,13 @@ def tool_failed_silently(text: str = str(NO_PICTURE["text"])) -> Effects:
 
 def with_fate(node: str | None, change: Callable[[Fate], Fate]) -> Callable[[Workflow], Workflow]:
     """A workflow in which the nodes that ``node`` means fare as ``change`` says."""
+    return _with_nodes(node, lambda one: replace(one, behaviour=change(one.behaviour)))
 
+
+def _with_nodes(node: str | None, change: Callable[[Node], Node]) -> Callable[[Workflow], Workflow]:
     def apply(workflow: Workflow) -> Workflow:
-        nodes = dict(workflow.nodes or {})
-        for one in _meant(workflow, node):
-            nodes[one.node_id] = replace(one, behaviour=change(one.behaviour))
-        return replace(workflow, nodes=nodes)
+        changed = {one.node_id: change(one) for one in _meant(workflow, node)}
+        return replace(workflow, nodes={**(workflow.nodes or {}), **changed})
 
     return apply
 

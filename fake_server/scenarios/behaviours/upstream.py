@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from fake_server.edge import pages
 from fake_server.edge.answers import Answer, ProxyPage, refusal
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.behaviours.nodes import NO_MODEL, NO_PICTURE, with_fate
+from fake_server.scenarios.behaviours.nodes import LLM_500, NO_MODEL, NO_PICTURE, with_fate
 from fake_server.scenarios.effects import Effects
 from fake_server.workflow.graph import Behaviour as Fate
 
 if TYPE_CHECKING:
+    from fake_server.errors import HostError, HostErrors
     from fake_server.operations.call import Call
 
 _TOOL_WAITS_S = 120.2
 """How long the tool waits for a picture before it gives up [C: slow_block_130s]."""
 
 _PROVIDER = "[openai_api_compatible] "
-_LLM_500 = (
-    _PROVIDER + "Error: API request failed with status code 500: "
-    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
-)
 _LLM_DROPPED = (
     _PROVIDER + "Server Unavailable Error, ('Connection aborted.', "
     "RemoteDisconnected('Remote end closed connection without response'))"
@@ -35,6 +33,13 @@ _LLM_DOWN = (
     "Failed to establish a new connection: [Errno 111] Connection refused'))"
 )
 """As recorded [C: fail_llm_mode_500_main_block, fail_llm_mode_close_main_block, down_llm_main_block]."""
+
+
+_CONNECT_ERRORS = {
+    "refused": "[Errno 111] Connection refused",
+    "unknown_host": "[Errno -2] Name or service not known",
+    "timeout": "[Errno 110] Connection timed out",
+}
 
 
 @behaviour(scope=Scope.ANYTHING, excludes="answer")
@@ -54,7 +59,7 @@ def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "s
         case "api":
             return Effects(front=(_bad_gateway,))
         case "redis":
-            return Effects(answer=(_refused("redis_down"),))
+            return Effects(answer=(_refused("internal_server_error"),))
         case "postgres":
             return Effects(answer=(_refused("internal_error"),))
 
@@ -100,7 +105,38 @@ def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
     """
     if how == "empty":
         return Effects(workflow=(with_fate("llm", lambda fate: replace(fate, reply="", completion_tokens=0)),))
-    return _failing("llm", _LLM_500 if how == "500" else _LLM_DROPPED)
+    return _failing("llm", LLM_500 if how == "500" else _LLM_DROPPED)
+
+
+@behaviour()
+def remote_file_unreachable(how: Literal["refused", "unknown_host", "timeout", "absent"] = "refused") -> Effects:
+    """The address of a picture that a user sends along cannot be read, and the run is refused.
+
+    Nobody listens there, its name is unknown, nothing comes, or it answers 404 ("absent"). Acts on runs of an app with
+    image upload that send a file with remote_url. The host asks from where it stands: what is good for the client may
+    be dead for the host.
+    Complaint: 400 for a request that was right yesterday, with a Python exception in its message.
+    Survive: upload the file instead, or say which address could not be read, and offer to try again.
+    """
+
+    def refuse(address: str, errors: HostErrors) -> HostError:
+        if how == "absent":
+            return errors("file_remote_absent")
+        return errors("file_remote_unchecked", reason=_not_connected(urlsplit(address), _CONNECT_ERRORS[how]))
+
+    return Effects(remote_file=(refuse,))
+
+
+def _not_connected(url: SplitResult, error: str) -> str:
+    """What the host's client says when it comes to no connection."""
+    kind, port = ("HTTPS", 443) if url.scheme == "https" else ("HTTP", 80)
+    path = url.path or "/"
+    return (
+        f"{kind}ConnectionPool(host='{url.hostname}', port={url.port or port}): "
+        f"Max retries exceeded with url: {path}{'?' + url.query if url.query else ''} "
+        f"(Caused by NewConnectionError('<urllib3.connection.{kind}Connection object at 0x7fa9dcafb490>: "
+        f"Failed to establish a new connection: {error}'))"
+    )
 
 
 def _failing(node: str, error: str) -> Effects:
