@@ -14,6 +14,9 @@ ASKING: ContextVar[str] = ContextVar("asking", default="")
 AT_ANOTHER_TIME: ContextVar[bool] = ContextVar("at_another_time", default=False)
 """Whether the host's clock has been moved: no recording of what it says then could be repeated."""
 
+ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
+"""Whether the request only looks whether the host is still there: that is no part of what the checks ask."""
+
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 

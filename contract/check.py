@@ -54,7 +54,8 @@ class Turn(IntEnum):
 class Check:
     """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict``.
 
-    A ``slow`` check imports schemathesis and can be left out.
+    A ``slow`` check imports schemathesis and can be left out. Where a check that ``settles`` its exchange fails, what
+    else fails on that exchange follows from it; ``follows_from`` names other causes (``contract.consequences``).
     """
 
     name: str
@@ -65,6 +66,8 @@ class Check:
     judge: Claim
     turn: Turn = Turn.RUNS
     slow: bool = False
+    settles: bool = False
+    follows_from: tuple[str, ...] = ()
 
 
 CHECKS: dict[str, Check] = {}
@@ -72,7 +75,13 @@ CHECKS: dict[str, Check] = {}
 
 
 def check(
-    level: Level, source: str, *needs: Power, turn: Turn = Turn.RUNS, slow: bool = False
+    level: Level,
+    source: str,
+    *needs: Power,
+    turn: Turn = Turn.RUNS,
+    slow: bool = False,
+    settles: bool = False,
+    follows_from: tuple[str, ...] = (),
 ) -> Callable[[Claim], Claim]:
     """Register a function of a ``Target`` as a check: its name is the claim, its docstring one sentence."""
 
@@ -81,7 +90,7 @@ def check(
         claim = inspect.getdoc(judge)
         assert claim, f"{name} needs a sentence"
         assert name not in CHECKS, f"{name} is there twice"
-        CHECKS[name] = Check(name, claim, level, source, needs, judge, turn, slow)
+        CHECKS[name] = Check(name, claim, level, source, needs, judge, turn, slow, settles, follows_from)
         return judge
 
     return register
@@ -97,6 +106,6 @@ def costs(runs: int) -> Callable[[_Asks], _Asks]:
     return mark
 
 
-def refusal_check(level: Level, source: str, *needs: Power) -> Callable[[Claim], Claim]:
+def refusal_check(level: Level, source: str, *needs: Power, **more: Any) -> Callable[[Claim], Claim]:
     """As ``check``, for what asks for nothing that a true host would run."""
-    return check(level, source, *needs, turn=Turn.REFUSALS)
+    return check(level, source, *needs, turn=Turn.REFUSALS, **more)

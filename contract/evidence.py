@@ -5,6 +5,7 @@ The two runs are asked for at the same time, which also shows that runs do not m
 
 from __future__ import annotations
 
+import json
 import threading
 import uuid
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from contract.exchange import Chunk, Exchange, Request
 from contract.failures import NotRun, Verdict
 from contract.signature import SignedUrl
 from contract.sse import split_frames
-from contract.target import FINITE_SPEED_S, PROMPT, USER, Stream, Target, file_urls
+from contract.target import FINITE_SPEED_S, LEFT_OUT, PROMPT, USER, Stream, Target, file_urls
 
 DOCUMENT_MODEL = "chilloutmix_NiPrunedFp32Fix"
 STOPPED_MODEL = "dosmix_"
@@ -52,6 +53,13 @@ def pair(target: Target) -> Pair:
         return Pair(answered[0], Stream.of(answered[1]))
 
     found: Pair = target.shared("pair", fetch)
+    return found
+
+
+def changed_run(target: Target, **changes: Any) -> Exchange:
+    """The answer to a run with these changes; the same request is sent once."""
+    told = json.dumps({name: "LEFT_OUT" if value is LEFT_OUT else value for name, value in changes.items()})
+    found: Exchange = target.shared(f"run with {told}", lambda: target.send(target.run_request(**changes)))
     return found
 
 

@@ -88,19 +88,32 @@ class _Host:
         self._target: Target | None = None
         self._transport: Any = None
         self._unreachable: str | None = None
+        self._results: dict[str, Result] = {}
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
 
     def judge(self, check: Check) -> Result:
-        """One check's result. Fails the test where the host cannot be judged at all."""
-        from contract.runner import judge
+        """One check's result, and what it follows from. Fails the test where the host cannot be judged at all."""
+        from contract.check import CHECKS
+        from contract.consequences import causes_to_look_for, with_causes
 
         target = self._target or self._reach()
         if self._unreachable is not None:
             pytest.fail(f"{self._url} could not be judged: {self._unreachable}", pytrace=False)
-        return judge(check, target)
+        result = self._judged(check, target)
+        if not result.fails():
+            return result
+        causes = [self._judged(one, target) for one in causes_to_look_for(check, CHECKS)]
+        return with_causes([*causes, result])[-1]
+
+    def _judged(self, check: Check, target: Target) -> Result:
+        from contract.runner import judge
+
+        if check.name not in self._results:
+            self._results[check.name] = judge(check, target)
+        return self._results[check.name]
 
     def row(self, result: Result) -> Row:
         """The result as it is told: redacted and printable."""
@@ -112,14 +125,14 @@ class _Host:
 
     def _reach(self) -> Target:
         from contract.http import HttpTransport
-        from contract.preflight import CouldNotRunError, knock
+        from contract.preflight import CouldNotRunError, preflight
         from contract.report.account import accountant
         from contract.target import Lent, Target
 
         self._transport = HttpTransport(self._url.rstrip("/").removesuffix("/v1"))
         self._target = Target(self._transport, Lent(**self._lent))
         try:
-            knock(self._target)
+            preflight(self._target)
         except CouldNotRunError as error:
             self._unreachable = accountant(self._target).text(str(error))
         return self._target
@@ -130,7 +143,8 @@ class BrokenError(Exception):
 
 
 class CheckItem(pytest.Item):
-    """One check as a test. Lacking a power is a skip, a version's difference an expected failure."""
+    """One check as a test. Lacking a power is a skip, and so is what follows from another failure; a
+    version's difference is an expected failure."""
 
     _check: Check
     _host: _Host
@@ -151,6 +165,8 @@ class CheckItem(pytest.Item):
         row = self._host.row(self._host.judge(self._check))
         if row.status is Status.SKIPPED:
             pytest.skip(row.reason)
+        if row.status is Status.FOLLOWS:
+            pytest.skip(f"follows from {row.follows}: {row.reason}")
         if row.status is Status.DIFFERS:
             pytest.xfail(f"version difference: {row.reason}")
         if row.fails:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from contract.asking import ASKING, AT_ANOTHER_TIME
+from contract.asking import ASIDE, ASKING, AT_ANOTHER_TIME
 from contract.exchange import Exchange, Request
 from contract.target import Lent, Transport
 from dify_wire.recording.errors import RecordingError
@@ -22,7 +22,7 @@ from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, re
 from dify_wire.recording.redact import RecordingRedactor
 from dify_wire.recording.rules import Rule
 
-KNOCK = "knock"
+PREFLIGHT_NAME = "preflight"
 """The name of what is asked before the first check: whether the host can be judged at all."""
 
 
@@ -95,6 +95,8 @@ class Recorder:
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
         exchange = self._sender.send(request, on_chunk)
+        if ASIDE.get():
+            return exchange
         with self._lock:
             if exchange.status is None:
                 self.without_answer += 1
@@ -117,7 +119,7 @@ class Recorder:
         sent = self._sender.as_sent(exchange.request)
         self._host_version = exchange.header("x-version") or self._host_version
         return Recording(
-            name=self._name(ASKING.get() or KNOCK),
+            name=self._name(ASKING.get() or PREFLIGHT_NAME),
             app=self._app(exchange.request),
             note="",
             recorded_at=exchange.sent_at,

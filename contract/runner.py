@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 class Result:
     """One check's verdict. ``expected`` and ``got`` are empty but for a broken promise.
 
-    ``level`` is the authority of a broken promise.
+    ``level`` is the authority of a broken promise. ``follows`` names the check whose failure this one follows from.
     """
 
     check: Check
@@ -43,6 +43,7 @@ class Result:
     why: str = ""
     exchange: Exchange | None = None
     level: Level | None = None
+    follows: str = ""
 
     def fails(self, strict_observed: bool = False) -> bool:
         """Whether this result fails a run: a version's difference does so only on request."""
@@ -74,15 +75,19 @@ def run_checks(
         results[result.check.name] = result
         on_result(result)
 
+    def all_of_them(reason: str) -> list[Result]:
+        complete = (results.get(check.name) or Result(check, Outcome.NOT_RUN, reason=reason) for check in checks)
+        return [_unless_the_host_had_gone(result, target) for result in complete]
+
     try:
         for result in _in_parallel(target, checks):
             record(result)
             if fail_fast and result.fails(strict_observed):
                 break
     except KeyboardInterrupt as interrupt:
-        interrupt.results = _complete(checks, results, "interrupted")  # type: ignore[attr-defined]
+        interrupt.results = all_of_them("interrupted")  # type: ignore[attr-defined]
         raise
-    return _complete(checks, results, "an earlier check failed (--fail-fast)")
+    return all_of_them("an earlier check failed (--fail-fast)")
 
 
 def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
@@ -98,8 +103,12 @@ def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _complete(checks: Sequence[Check], results: dict[str, Result], reason: str) -> list[Result]:
-    return [results.get(check.name) or Result(check, Outcome.NOT_RUN, reason=reason) for check in checks]
+def _unless_the_host_had_gone(result: Result, target: Target) -> Result:
+    """What failed on the last answers of a host that went away says that it went, and nothing of its contract."""
+    if result.outcome is not Outcome.FAILED or not target.ended_by(result.exchange):
+        return result
+    reason = str(target.gone)
+    return Result(result.check, Outcome.NOT_RUN, result.seconds, reason, exchange=result.exchange)
 
 
 def judge(check: Check, target: Target) -> Result:

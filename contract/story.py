@@ -95,6 +95,16 @@ class Story:
     def elapsed_s(self) -> float:
         return seconds(self.end.get("elapsed_time"))
 
+    @property
+    def buffered(self) -> str:
+        """Why it looks as if something between holds the stream back, with the times; empty where it does not."""
+        first_s, last_s = self.told[0].at_s, self.told[-1].at_s
+        if first_s < self.exchange.seconds / 2 or last_s - first_s >= self.elapsed_s / 2:
+            return ""
+        came = f"{len(self.told)} events of a run of {self.elapsed_s:.1f} s came within {last_s - first_s:.2f} s"
+        fix = "switch that off in the proxy (nginx: proxy_buffering off)"
+        return f"something buffers the stream: {came}, {first_s:.1f} s after the request; {fix}"
+
     def _first(self, event: str) -> Told:
         for one in self.told:
             if one.event == event:

@@ -1,8 +1,10 @@
 """A host to be judged: what it lends, what it has been asked, and the evidence that checks share.
 
 Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched
-once and kept, so that checks share runs; each accepted run counts against the budget, whoever caused it, and after
-three requests in a row without an answer the host is not asked again.
+once and kept, so that checks share runs; each accepted run counts against the budget, whoever caused it.
+
+After three requests in a row without an answer the host is not asked again; after three answers that a host could give
+whose time is over, it is asked aside whether it is still there.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from contract.asking import ASIDE
 from contract.check import Power
 from contract.exchange import Exchange, Request
 from contract.failures import NotApplicable, NotRun
@@ -73,7 +76,11 @@ _APP_POWERS = {
 
 
 class Target:
-    """One host during one run of the suite. Safe to be used from several threads."""
+    """One host during one run of the suite. Safe to be used from several threads.
+
+    ``gone`` says why the host is not asked any more; ``still_there`` finds out, and is set once a host has been seen to
+    work (``contract.preflight``): it returns the cause, or None for a host that still works.
+    """
 
     def __init__(self, transport: Transport, lent: Lent) -> None:
         self._transport = transport
@@ -85,6 +92,9 @@ class Target:
         self._accepted_runs = 0
         self._runs_under_way = 0
         self._silent_in_a_row = 0
+        self._doubtful: list[Exchange] = []
+        self.gone: str | None = None
+        self.still_there: Callable[[], str | None] | None = None
 
     # Asking ---------------------------------------------------------------------------------------------------------
 
@@ -96,14 +106,47 @@ class Target:
             exchange = self._transport.send(request, on_chunk)
         finally:
             self._note(request, exchange)
+        self._look_after(exchange)
         return exchange
+
+    def ask_aside(self, request: Request) -> Exchange:
+        """The answer to what no check asks: neither kept, nor recorded, nor counted."""
+        token = ASIDE.set(True)
+        try:
+            return self._transport.send(request)
+        finally:
+            ASIDE.reset(token)
+
+    def _look_after(self, exchange: Exchange) -> None:
+        """Note an answer that makes one doubt the host, and find out after a few in a row."""
+        with self._changed:
+            if not is_doubtful(exchange):
+                self._doubtful.clear()
+                return
+            self._doubtful.append(exchange)
+            if self._silent_in_a_row >= SILENT_AFTER:
+                reason = f"the host left {SILENT_AFTER} requests in a row without an answer and is not asked again"
+                self.gone = self.gone or f"{reason} ({exchange.broken})"
+            if self.gone or self.still_there is None or len(self._doubtful) % SILENT_AFTER:
+                return
+        cause = self.still_there()
+        with self._changed:
+            if cause is None:
+                self._doubtful.clear()
+            else:
+                self.gone = f"the host went away during the run: {cause}"
+            self._changed.notify_all()
+
+    def ended_by(self, exchange: Exchange | None) -> bool:
+        """Whether ``exchange`` is among the last answers of a host that has gone, and says nothing else of it."""
+        return self.gone is not None and any(one is exchange for one in self._doubtful)
 
     def _admit(self, request: Request) -> None:
         with self._changed:
             if may_run(request):
                 self._await_budget()
-            if self._silent_in_a_row >= SILENT_AFTER:
-                raise NotRun(f"the host left {SILENT_AFTER} requests in a row without an answer and is not asked again")
+            if self.gone:
+                raise NotRun(self.gone)
             self._runs_under_way += may_run(request)
 
     def _await_budget(self) -> None:
@@ -217,8 +260,17 @@ def may_run(request: Request) -> bool:
 
 
 def is_accepted_run(exchange: Exchange) -> bool:
-    """Whether the host ran a workflow for it: any success on the run's path."""
-    return may_run(exchange.request) and exchange.status is not None and 200 <= exchange.status < 300
+    """Whether the host ran a workflow for it: any success on the run's path but a page for people."""
+    succeeded = exchange.status is not None and 200 <= exchange.status < 300
+    return may_run(exchange.request) and succeeded and exchange.media_type != "text/html"
+
+
+def is_doubtful(exchange: Exchange) -> bool:
+    """Whether a host that is down, moved or replaced could have answered so; many of a host's own refusals are, too."""
+    status = exchange.status
+    if status is None or exchange.timed_out or exchange.media_type == "text/html":
+        return True
+    return status in (401, 404, 429) or status >= 500 or 300 <= status < 400
 
 
 def left_waiting(exchange: Exchange) -> bool:

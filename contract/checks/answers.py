@@ -80,7 +80,9 @@ def _file(target: Target) -> Mapping[str, Any]:
 # The answer ----------------------------------------------------------------------------------------------------------
 
 
-@check(Level.DOCUMENT, "document lines 33-44; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200")
+@check(
+    Level.DOCUMENT, "document lines 33-44; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200", settles=True
+)
 def documents_own_request_is_answered_200(target: Target) -> None:
     """The document's own curl, with the target's key, is answered with status 200."""
     answer = blocking(target)
@@ -94,7 +96,7 @@ def blocking_answer_comes_whole(target: Target) -> None:
     expect(answer.broken is None, "a whole answer", answer.broken, answer)
 
 
-@check(Level.DOCUMENT, "document lines 11-12; openapi.yaml#/components/schemas/RunResponse")
+@check(Level.DOCUMENT, "document lines 11-12; openapi.yaml#/components/schemas/RunResponse", settles=True)
 def blocking_answer_is_a_json_object(target: Target) -> None:
     """The body of the blocking answer is one JSON object."""
     answer = blocking(target)

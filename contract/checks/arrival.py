@@ -18,6 +18,8 @@ _LISTENS_EARLIER_S = 0.5
 _TOLD_APART_S = 0.3
 """A node that takes this long on the wall has its two frames apart."""
 
+_TOGETHER_S = 0.02
+
 
 @check(Level.HOST, "FACTS 5.4")
 def pings_are_as_many_as_are_due(target: Target) -> None:
@@ -53,7 +55,7 @@ def pings_stand_where_they_are_due(target: Target) -> None:
             expect(least <= pings <= most, expected, f"{pings} pings", story.exchange, level=story.level)
 
 
-@check(Level.HOST, "FACTS 5.4", Power.FINITE_SPEED)
+@check(Level.HOST, "FACTS 5.4", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",))
 def pings_arrive_when_they_are_due(target: Target) -> None:
     """Pings arrive in time, at 10 s of the run and each 10 s after, as the wall goes."""
     story = shared_story(target)
@@ -79,10 +81,13 @@ def first_frame_comes_at_once(target: Target) -> None:
     """The first event arrives when the run begins, and not when it has ended."""
     story = shared_story(target)
     first_s, whole_s = story.told[0].at_s, story.exchange.seconds
-    expect(first_s < whole_s / 2, f"before half of {whole_s:.1f} s", f"{first_s:.1f} s", story.exchange)
+    expected = f"the first event before half of {whole_s:.1f} s"
+    expect(first_s < whole_s / 2, expected, f"{first_s:.1f} s", story.exchange, story.buffered)
 
 
-@check(Level.HOST, "document line 19; FACTS 5.3 and 5.7", Power.FINITE_SPEED)
+@check(
+    Level.HOST, "document line 19; FACTS 5.3 and 5.7", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",)
+)
 def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
     """The two frames of a node arrive as far apart as it took, scaled by the run's time on the wall."""
     story = shared_story(target)
@@ -92,4 +97,5 @@ def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
         if node.finished and due_s >= _TOLD_APART_S:
             apart_s = node.finished.at_s - node.started.at_s
             expected = f"frames of {node.outcome.get('node_type')} about {due_s:.2f} s apart"
-            expect(due_s / 2 <= apart_s <= due_s * 1.5 + 0.5, expected, f"{apart_s:.2f} s", story.exchange)
+            why = "they came together: something buffers the stream" if apart_s < _TOGETHER_S else ""
+            expect(due_s / 2 <= apart_s <= due_s * 1.5 + 0.5, expected, f"{apart_s:.2f} s", story.exchange, why)

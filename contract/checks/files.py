@@ -21,6 +21,8 @@ _VALID_S = 300
 _YEAR_S = 365 * 86400
 _METHODS = {"GET", "HEAD", "OPTIONS"}
 _CACHING = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "Content-Disposition", "Expires")
+_SERVED = ("url_serves_the_picture_without_a_key",)
+_SIGNED = ("urls_are_signed_by_the_recipe", *_SERVED)
 _ENDED_BEFORE_S = 2
 """The URL is signed when its End node finishes, the run a moment later: a second may have passed, at worst two."""
 
@@ -72,7 +74,11 @@ def url_has_the_documents_form(target: Target) -> None:
     expect(isinstance(url, str) and parse_url(url) is not None, form, url, blocking(target))
 
 
-@check(Level.DOCUMENT, "document lines 59 and 75 (the URL is joined with the base address)")
+@check(
+    Level.DOCUMENT,
+    "document lines 59 and 75 (the URL is joined with the base address)",
+    follows_from=("url_has_the_documents_form",),
+)
 def url_leads_to_the_host_itself(target: Target) -> None:
     """Every URL is relative, so that the base address completes it; absolute where --files-url says so."""
     base = (target.lent.files_url or "").rstrip("/")
@@ -107,7 +113,12 @@ def url_is_signed_when_the_run_ends(target: Target) -> None:
 # It works ------------------------------------------------------------------------------------------------------------
 
 
-@check(Level.DOCUMENT, "document line 75; openapi.yaml#/paths/~1files~1tools~1{file_id}.{extension}")
+@check(
+    Level.DOCUMENT,
+    "document line 75; openapi.yaml#/paths/~1files~1tools~1{file_id}.{extension}",
+    settles=True,
+    follows_from=("url_has_the_documents_form",),
+)
 def url_serves_the_picture_without_a_key(target: Target) -> None:
     """The URL joined to the host's address is answered with 200 and a body, without any authorization."""
     answer = picture(target)
@@ -128,7 +139,7 @@ def key_does_no_harm_to_a_url(target: Target) -> None:
     _expect_served(target, target.send(request))
 
 
-@check(Level.HOST, "FACTS 5.6")
+@check(Level.HOST, "FACTS 5.6", follows_from=_SERVED)
 def every_url_of_a_stream_serves_one_picture(target: Target) -> None:
     """However often a stream signs a file, each of its URLs works, and serves the same bytes."""
     story = shared_story(target)
@@ -370,7 +381,7 @@ def _allowed(answer: Exchange) -> set[str]:
     return {method.strip() for method in (answer.header("allow") or "").split(",")} - {""}
 
 
-@check(Level.HOST, "FACTS 6.2")
+@check(Level.HOST, "FACTS 6.2", follows_from=_SERVED)
 def head_of_a_url_is_its_get_without_a_body(target: Target) -> None:
     """HEAD has the status and content type of GET, and no body; it looks at the signature as GET does."""
     answer = fetch_file(target, picture_url(target), "HEAD")
@@ -449,26 +460,26 @@ def url_expires_after_300_seconds(target: Target) -> None:
     expect(answer.status == 403, "status 403", answer.status, answer, level=level)
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET)
+@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
 def url_is_valid_for_290_seconds(target: Target) -> None:
     """A rightly signed URL of 290 s ago serves the picture."""
     _expect_served(target, _signed(target, timestamp=str(_host_now(target) - _VALID_S + 10)))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET)
+@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
 def url_of_the_future_is_valid(target: Target) -> None:
     """A rightly signed URL of the next hour serves the picture."""
     _expect_served(target, _signed(target, timestamp=str(_host_now(target) + 3600)))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET)
+@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
 def signed_text_as_timestamp_is_400(target: Target) -> None:
     """A rightly signed timestamp that is no number is refused in Python's words."""
     answer = _signed(target, timestamp="abc")
     expect_refused(answer, invalid("invalid literal for int() with base 10: 'abc'"))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET)
+@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
 def signed_unknown_file_is_415(target: Target) -> None:
     """A rightly signed URL of a file that is not there is refused as a file type (so the host says)."""
     expect_refused(_signed(target, file_id=str(uuid.uuid4())), FILE_TYPE)

@@ -29,7 +29,12 @@ def _framed(target: Target) -> Stream:
 # The answer as a whole -----------------------------------------------------------------------------------------------
 
 
-@check(Level.DOCUMENT, "document line 19; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200")
+@check(
+    Level.DOCUMENT,
+    "document line 19; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200",
+    settles=True,
+    follows_from=("documents_own_request_is_answered_200",),
+)
 def streaming_run_is_answered_200(target: Target) -> None:
     """A streaming run without a model is answered with status 200."""
     answer = stream(target).exchange
@@ -66,7 +71,7 @@ def stream_is_not_broken_off(target: Target) -> None:
     expect(answer.broken is None, "an orderly end", answer.broken, answer)
 
 
-@check(Level.DOCUMENT, "document line 19")
+@check(Level.DOCUMENT, "document line 19", settles=True)
 def stream_tells_events(target: Target) -> None:
     """A stream tells events, as one line of data with a JSON object each."""
     found = stream(target)

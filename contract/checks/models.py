@@ -31,25 +31,31 @@ def _expect_model_accepted(target: Target, model: str) -> None:
     _expect_accepted(target.send(target.run_request(inputs=inputs)), "application/json")
 
 
-@_document_check("openapi.yaml#/paths/~1v1~1workflows~1run/post/requestBody (document lines 36-43)")
+@_document_check(
+    "openapi.yaml#/paths/~1v1~1workflows~1run/post/requestBody (document lines 36-43)",
+    follows_from=("documents_own_request_is_answered_200",),
+)
 def example_of_the_document_is_accepted(target: Target) -> None:
     """The document's own request, with chilloutmix_NiPrunedFp32Fix, is carried out."""
     _expect_accepted(evidence.blocking(target), "application/json")
 
 
-@_document_check("openapi.yaml#/components/schemas/Inputs/properties/model_name (document line 31)")
+@_document_check(
+    "openapi.yaml#/components/schemas/Inputs/properties/model_name (document line 31)",
+    follows_from=("documents_own_request_is_answered_200",),
+)
 def model_may_be_left_out(target: Target) -> None:
     """Without a model the host takes its default one."""
     _expect_accepted(evidence.stream(target).exchange, "text/event-stream")
 
 
-@_document_check(_MODELS)
+@_document_check(_MODELS, follows_from=("documents_own_request_is_answered_200",))
 def model_dosmix_is_accepted(target: Target) -> None:
     """The document's second model is carried out."""
     _expect_accepted(evidence.stopped(target).stream.exchange, "text/event-stream")
 
 
-@check(Level.HOST, "FACTS 3, row 8 (recorded: mode_missing)")
+@check(Level.HOST, "FACTS 3, row 8 (recorded: mode_missing)", follows_from=("documents_own_request_is_answered_200",))
 def mode_may_be_left_out(target: Target) -> None:
     """Without response_mode, which the document requires, the host answers as in blocking mode."""
     answer = _without_mode(target)
@@ -57,7 +63,7 @@ def mode_may_be_left_out(target: Target) -> None:
     expect(isinstance(answer.json_object().get("data"), dict), "a blocking answer", answer.text, answer)
 
 
-@_document_check(_MODELS)
+@_document_check(_MODELS, follows_from=("documents_own_request_is_answered_200",))
 def model_ghostmix_is_accepted(target: Target) -> None:
     """The document's third model is carried out."""
     answer = _without_mode(target)
@@ -67,14 +73,14 @@ def model_ghostmix_is_accepted(target: Target) -> None:
     _expect_accepted(answer, "application/json")
 
 
-@_document_check(_MODELS, Power.ALL_MODELS)
+@_document_check(_MODELS, Power.ALL_MODELS, follows_from=("documents_own_request_is_answered_200",))
 @costs(1)
 def model_rundiffusion_is_accepted(target: Target) -> None:
     """The document's fourth model is carried out."""
     _expect_model_accepted(target, evidence.REMAINING_MODELS[0])
 
 
-@_document_check(_MODELS, Power.ALL_MODELS)
+@_document_check(_MODELS, Power.ALL_MODELS, follows_from=("documents_own_request_is_answered_200",))
 @costs(1)
 def model_v1_5_is_accepted(target: Target) -> None:
     """The document's fifth model, its default, is carried out when it is named."""

@@ -111,7 +111,7 @@ def picture_decodes(target: Target) -> None:
     expect(not found.fault, "a picture", found.fault, picture(target))
 
 
-@check(Level.DOCUMENT, "document lines 19 and 75")
+@check(Level.DOCUMENT, "document lines 19 and 75", follows_from=("url_serves_the_picture_without_a_key",))
 def picture_of_a_stream_decodes(target: Target) -> None:
     """The bytes behind the stream's URL are a picture, to its last pixel."""
     found = _decoded(target, "stream picture", stream_picture)
@@ -157,7 +157,7 @@ def picture_is_not_of_one_colour(target: Target) -> None:
     expect(_pixels(target).colours_differ, "pixels that differ", "one colour", picture(target))
 
 
-@check(Level.DOCUMENT, "document line 7")
+@check(Level.DOCUMENT, "document line 7", follows_from=("url_serves_the_picture_without_a_key",))
 def each_run_has_a_picture_of_its_own(target: Target) -> None:
     """Two runs with different models have pictures with different pixels."""
     first, second = _pixels(target), _pixels(target, "stream picture", stream_picture)

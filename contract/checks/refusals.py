@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
-from typing import Any
 
 from contract.check import Level, Power, refusal_check
+from contract.evidence import changed_run
 from contract.exchange import Exchange, Request
 from contract.failures import NotApplicable, expect, expect_equal
 from contract.form import choice_field, form_field
@@ -45,13 +45,6 @@ _host_check = functools.partial(refusal_check, Level.HOST)
 _version_check = functools.partial(refusal_check, Level.VERSION)
 
 
-def _run(target: Target, **changes: Any) -> Exchange:
-    """The answer to a run with these changes; the same request is sent once."""
-    told = json.dumps({name: "LEFT_OUT" if value is LEFT_OUT else value for name, value in changes.items()})
-    found: Exchange = target.shared(f"run with {told}", lambda: target.send(target.run_request(**changes)))
-    return found
-
-
 def _body(target: Target, body: bytes, key: str | None = None) -> Exchange:
     """The answer to a body of any bytes that says it is JSON."""
     return target.send(target.raw_request("POST", RUN_PATH, body, key))
@@ -70,32 +63,32 @@ def _typed(target: Target, content_type: str | None, body: bytes | None = None) 
 @refusal_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 17, 24)")
 def run_without_inputs_is_refused(target: Target) -> None:
     """``inputs`` is required."""
-    expect_some_refusal(_run(target, inputs=LEFT_OUT))
+    expect_some_refusal(changed_run(target, inputs=LEFT_OUT))
 
 
 @refusal_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 21, 26)")
 def run_without_a_user_is_refused(target: Target) -> None:
     """``user`` is required."""
-    expect_some_refusal(_run(target, user=LEFT_OUT))
+    expect_some_refusal(changed_run(target, user=LEFT_OUT))
 
 
 @refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 30)")
 def run_without_a_prompt_is_refused(target: Target) -> None:
     """``prompt`` is required among the inputs."""
-    expect_some_refusal(_run(target, inputs={}))
+    expect_some_refusal(changed_run(target, inputs={}))
 
 
 @refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ResponseMode (document lines 18-20)")
 def run_in_an_unknown_mode_is_refused(target: Target) -> None:
     """``response_mode`` is one of the document's two words."""
-    expect_some_refusal(_run(target, response_mode="foo"))
+    expect_some_refusal(changed_run(target, response_mode="foo"))
 
 
 @refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ModelName (document line 31)")
 def run_with_an_unknown_model_is_refused(target: Target) -> None:
     """``model_name`` is one of the models that the document names."""
     choice_field(target, "model_name")
-    expect_some_refusal(_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}))
+    expect_some_refusal(changed_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}))
 
 
 # The content type and the JSON ---------------------------------------------------------------------------------------
@@ -187,43 +180,43 @@ def number_body_is_500(target: Target) -> None:
 @_host_check("FACTS 3, row 5 (recorded: user_missing)")
 def missing_user_is_400(target: Target) -> None:
     """Without a user the host says that it must be provided."""
-    expect_refused(_run(target, user=LEFT_OUT), NO_USER)
+    expect_refused(changed_run(target, user=LEFT_OUT), NO_USER)
 
 
 @_host_check("FACTS 3, row 5 (recorded: user_empty)")
 def empty_user_is_400(target: Target) -> None:
     """An empty user counts as none."""
-    expect_refused(_run(target, user=""), NO_USER)
+    expect_refused(changed_run(target, user=""), NO_USER)
 
 
 @_host_check("FACTS 3, row 5")
 def null_user_is_400(target: Target) -> None:
     """A null user counts as none."""
-    expect_refused(_run(target, user=None), NO_USER)
+    expect_refused(changed_run(target, user=None), NO_USER)
 
 
 @_host_check("FACTS 3, row 5 (recorded: user_zero)")
 def user_zero_is_400(target: Target) -> None:
     """The number 0 counts as no user."""
-    expect_refused(_run(target, user=0), NO_USER)
+    expect_refused(changed_run(target, user=0), NO_USER)
 
 
 @_host_check("FACTS 3, row 5 (recorded: user_emptylist)")
 def empty_list_as_user_is_400(target: Target) -> None:
     """An empty list counts as no user."""
-    expect_refused(_run(target, user=[]), NO_USER)
+    expect_refused(changed_run(target, user=[]), NO_USER)
 
 
 @_host_check("FACTS 3, row 6 (recorded: user_long256)")
 def user_of_256_characters_is_500(target: Target) -> None:
     """The host fails over a user that its database has no room for."""
-    expect_refused(_run(target, user="u" * 256), HOST_FAILED)
+    expect_refused(changed_run(target, user="u" * 256), HOST_FAILED)
 
 
 @_host_check("FACTS 3, row 6")
 def nul_in_the_user_is_400(target: Target) -> None:
     """The database's complaint about a NUL character gets through."""
-    expect_refused(_run(target, user="alg\x00123"), NUL_IN_TEXT)
+    expect_refused(changed_run(target, user="alg\x00123"), NUL_IN_TEXT)
 
 
 # The inputs ----------------------------------------------------------------------------------------------------------
@@ -233,44 +226,44 @@ def nul_in_the_user_is_400(target: Target) -> None:
 def missing_inputs_is_400(target: Target) -> None:
     """Without inputs the host names them as the missing parameter."""
     expected = invalid_field("inputs", "Missing required parameter in the JSON body")
-    expect_refused(_run(target, inputs=LEFT_OUT), expected)
+    expect_refused(changed_run(target, inputs=LEFT_OUT), expected)
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_null)")
 def null_inputs_is_400(target: Target) -> None:
     """Inputs must not be null."""
-    expect_refused(_run(target, inputs=None), invalid_field("inputs", "Must not be null!"))
+    expect_refused(changed_run(target, inputs=None), invalid_field("inputs", "Must not be null!"))
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_number)")
 def number_as_inputs_is_400(target: Target) -> None:
     """A number is no inputs, as Python's dict() says it."""
-    expect_refused(_run(target, inputs=5), invalid_field("inputs", _NOT_ITERABLE))
+    expect_refused(changed_run(target, inputs=5), invalid_field("inputs", _NOT_ITERABLE))
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_true)")
 def boolean_as_inputs_is_400(target: Target) -> None:
     """A boolean is no inputs, as Python's dict() says it."""
-    expect_refused(_run(target, inputs=True), invalid_field("inputs", "'bool' object is not iterable"))
+    expect_refused(changed_run(target, inputs=True), invalid_field("inputs", "'bool' object is not iterable"))
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_string)")
 def string_as_inputs_is_400(target: Target) -> None:
     """A string is no inputs, as Python's dict() says it."""
     message = "dictionary update sequence element #0 has length 1; 2 is required"
-    expect_refused(_run(target, inputs="abc"), invalid_field("inputs", message))
+    expect_refused(changed_run(target, inputs="abc"), invalid_field("inputs", message))
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_list)")
 def empty_list_as_inputs_lacks_the_prompt(target: Target) -> None:
     """An empty list is taken for no inputs at all, so that the prompt is missing."""
-    expect_refused(_run(target, inputs=[]), required("prompt"))
+    expect_refused(changed_run(target, inputs=[]), required("prompt"))
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_listofstr)")
 def pairs_as_inputs_lack_the_prompt(target: Target) -> None:
     """A list of two-letter strings is taken for pairs of name and value, as Python's dict() takes it."""
-    expect_refused(_run(target, inputs=["ab"]), required("prompt"))
+    expect_refused(changed_run(target, inputs=["ab"]), required("prompt"))
 
 
 # response_mode and files ---------------------------------------------------------------------------------------------
@@ -279,51 +272,51 @@ def pairs_as_inputs_lack_the_prompt(target: Target) -> None:
 @_host_check("FACTS 3, row 8 (recorded: mode_invalid)")
 def unknown_mode_is_400(target: Target) -> None:
     """Another word than the two is not a valid choice."""
-    expect_refused(_run(target, response_mode="foo"), no_choice("foo"))
+    expect_refused(changed_run(target, response_mode="foo"), no_choice("foo"))
 
 
 @_host_check("FACTS 3, row 8 (recorded: mode_null)")
 def null_mode_is_400(target: Target) -> None:
     """Null is not a valid choice, though the field may be left out."""
-    expect_refused(_run(target, response_mode=None), no_choice("None"))
+    expect_refused(changed_run(target, response_mode=None), no_choice("None"))
 
 
 @_host_check("FACTS 3, row 8 (recorded: mode_empty)")
 def empty_mode_is_400(target: Target) -> None:
     """An empty mode is not a valid choice."""
-    expect_refused(_run(target, response_mode=""), no_choice(""))
+    expect_refused(changed_run(target, response_mode=""), no_choice(""))
 
 
 @_host_check("FACTS 3, row 8 (recorded: mode_upper)")
 def mode_in_capitals_is_400(target: Target) -> None:
     """The two words are told from others by their case."""
-    expect_refused(_run(target, response_mode="BLOCKING"), no_choice("BLOCKING"))
+    expect_refused(changed_run(target, response_mode="BLOCKING"), no_choice("BLOCKING"))
 
 
 @_host_check("FACTS 10: the document's table numbers the modes (document line 25)")
 def number_1_as_mode_is_400(target: Target) -> None:
     """The document's "1:streaming" is no value: the number 1 is refused."""
-    expect_refused(_run(target, response_mode=1), no_choice("1"))
+    expect_refused(changed_run(target, response_mode=1), no_choice("1"))
 
 
 @_host_check("FACTS 10: the document's table numbers the modes (document line 25)")
 def string_2_as_mode_is_400(target: Target) -> None:
     """The document's "2:blocking" is no value: the string "2" is refused."""
-    expect_refused(_run(target, response_mode="2"), no_choice("2"))
+    expect_refused(changed_run(target, response_mode="2"), no_choice("2"))
 
 
 @_host_check("FACTS 3, row 8 (recorded: mode_listmix)")
 def list_of_modes_is_400(target: Target) -> None:
     """A list of modes is refused, written as Python writes it."""
     expected = no_choice("['blocking', 'streaming']")
-    expect_refused(_run(target, response_mode=["blocking", "streaming"]), expected)
+    expect_refused(changed_run(target, response_mode=["blocking", "streaming"]), expected)
 
 
 @_host_check("FACTS 3, row 8")
 def object_as_mode_is_400(target: Target) -> None:
     """An object as ``response_mode``, or a truth value, is refused with Python's text of it."""
-    expect_refused(_run(target, response_mode={"mode": "blocking"}), no_choice("{'mode': 'blocking'}"))
-    expect_refused(_run(target, response_mode=True), no_choice("True"))
+    expect_refused(changed_run(target, response_mode={"mode": "blocking"}), no_choice("{'mode': 'blocking'}"))
+    expect_refused(changed_run(target, response_mode=True), no_choice("True"))
 
 
 @_version_check("FACTS 3, row 8 and 9.1 (recorded: files_disabled_number)")
@@ -331,7 +324,7 @@ def number_as_files_is_refused(target: Target) -> None:
     """A number is no list of files."""
     # With a model that is none, so that a later version which lets the files pass runs nothing for it.
     choice_field(target, "model_name")
-    answer = _run(target, inputs={"prompt": PROMPT, "model_name": "nope"}, files=3)
+    answer = changed_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}, files=3)
     expect_refused_as(answer, _FILES_NUMBER)
 
 
@@ -360,13 +353,13 @@ def _not_among(target: Target) -> Refusal:
 @_host_check("FACTS 3, row 11 (recorded: block_prompt_missing)")
 def missing_prompt_is_400(target: Target) -> None:
     """Without a prompt the host says that the form requires it."""
-    expect_refused(_run(target, inputs={}), required("prompt"))
+    expect_refused(changed_run(target, inputs={}), required("prompt"))
 
 
 @_host_check("FACTS 3, row 11")
 def null_prompt_is_400(target: Target) -> None:
     """A null prompt counts as missing."""
-    expect_refused(_run(target, inputs={"prompt": None}), required("prompt"))
+    expect_refused(changed_run(target, inputs={"prompt": None}), required("prompt"))
 
 
 @_version_check("FACTS 3, row 11 and 9.1")
@@ -374,49 +367,49 @@ def empty_prompt_counts_as_missing(target: Target) -> None:
     """An empty prompt counts as missing."""
     # A model that is none comes second, so that a version which takes an empty prompt runs nothing for it.
     of_versions = {"0.6.4": required("prompt"), "0.15.3": _not_among(target)}
-    expect_refused_as(_run(target, inputs={"prompt": "", "model_name": "nope"}), of_versions)
+    expect_refused_as(changed_run(target, inputs={"prompt": "", "model_name": "nope"}), of_versions)
 
 
 @_version_check("FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_zero)")
 def prompt_zero_counts_as_missing(target: Target) -> None:
     """The number 0 counts as no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": 0}), _falsy(target))
+    expect_refused_as(changed_run(target, inputs={"prompt": 0}), _falsy(target))
 
 
 @_version_check("FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_false)")
 def prompt_false_counts_as_missing(target: Target) -> None:
     """False counts as no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": False}), _falsy(target))
+    expect_refused_as(changed_run(target, inputs={"prompt": False}), _falsy(target))
 
 
 @_version_check("FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_emptylist)")
 def empty_list_as_prompt_counts_as_missing(target: Target) -> None:
     """An empty list counts as no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": []}), _falsy(target))
+    expect_refused_as(changed_run(target, inputs={"prompt": []}), _falsy(target))
 
 
 @_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_number)")
 def number_as_prompt_is_no_string(target: Target) -> None:
     """A number is no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": 123}), _of_type(target, "prompt"))
+    expect_refused_as(changed_run(target, inputs={"prompt": 123}), _of_type(target, "prompt"))
 
 
 @_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_true)")
 def boolean_as_prompt_is_no_string(target: Target) -> None:
     """A boolean is no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": True}), _of_type(target, "prompt"))
+    expect_refused_as(changed_run(target, inputs={"prompt": True}), _of_type(target, "prompt"))
 
 
 @_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_list)")
 def list_as_prompt_is_no_string(target: Target) -> None:
     """A list is no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": ["a"]}), _of_type(target, "prompt"))
+    expect_refused_as(changed_run(target, inputs={"prompt": ["a"]}), _of_type(target, "prompt"))
 
 
 @_version_check("FACTS 3, row 11 and 9.1 (recorded: block_prompt_dict)")
 def object_as_prompt_is_no_string(target: Target) -> None:
     """An object is no prompt."""
-    expect_refused_as(_run(target, inputs={"prompt": {"a": 1}}), _of_type(target, "prompt"))
+    expect_refused_as(changed_run(target, inputs={"prompt": {"a": 1}}), _of_type(target, "prompt"))
 
 
 @_host_check("FACTS 3, row 11 (recorded: block_prompt_len1001, block_model_bad_prompt_long)")
@@ -427,7 +420,7 @@ def prompt_beyond_the_form_is_400(target: Target) -> None:
         raise NotApplicable("the app sets its prompt no greatest length")
     inputs = {"model_name": "nope", "prompt": "猫" * (limit + 1)}
     message = f"prompt in input form must be less than {limit} characters"
-    expect_refused(_run(target, inputs=inputs), invalid(message))
+    expect_refused(changed_run(target, inputs=inputs), invalid(message))
 
 
 # The model -----------------------------------------------------------------------------------------------------------
@@ -437,21 +430,21 @@ def prompt_beyond_the_form_is_400(target: Target) -> None:
 def unknown_model_is_400_and_names_the_models(target: Target) -> None:
     """A model that the app does not have is refused with the list of those it has, as Python writes it."""
     expected = _not_among(target)
-    expect_refused(_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}), expected)
+    expect_refused(changed_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}), expected)
 
 
 @_host_check("FACTS 3, row 11: case sensitive")
 def model_in_capitals_is_400(target: Target) -> None:
     """A model's name is told from others by its case."""
     name = choice_field(target, "model_name").options[0].swapcase()
-    expect_refused(_run(target, inputs={"prompt": PROMPT, "model_name": name}), _not_among(target))
+    expect_refused(changed_run(target, inputs={"prompt": PROMPT, "model_name": name}), _not_among(target))
 
 
 @_version_check("FACTS 3, row 11 and 9.1")
 def number_as_model_is_no_string(target: Target) -> None:
     """A number is no model."""
     of_versions = _of_type(target, "model_name")
-    expect_refused_as(_run(target, inputs={"prompt": PROMPT, "model_name": 123}), of_versions)
+    expect_refused_as(changed_run(target, inputs={"prompt": PROMPT, "model_name": 123}), of_versions)
 
 
 # The order -----------------------------------------------------------------------------------------------------------
@@ -460,33 +453,33 @@ def number_as_model_is_no_string(target: Target) -> None:
 @_host_check("FACTS 3, order (recorded: order_user_inputs)")
 def user_is_judged_before_the_fields(target: Target) -> None:
     """A missing user is told before missing inputs and a wrong mode."""
-    expect_refused(_run(target, inputs=LEFT_OUT, response_mode="foo", user=LEFT_OUT), NO_USER)
+    expect_refused(changed_run(target, inputs=LEFT_OUT, response_mode="foo", user=LEFT_OUT), NO_USER)
 
 
 @_host_check("FACTS 3, order (recorded: order_inputs_and_mode)")
 def inputs_are_judged_before_the_mode(target: Target) -> None:
     """Missing inputs are told before a wrong mode."""
     expected = invalid_field("inputs", "Missing required parameter in the JSON body")
-    expect_refused(_run(target, inputs=LEFT_OUT, response_mode="foo"), expected)
+    expect_refused(changed_run(target, inputs=LEFT_OUT, response_mode="foo"), expected)
 
 
 @_version_check("FACTS 3, order and 9.1 (recorded: order_files_and_mode)")
 def files_are_judged_before_the_mode(target: Target) -> None:
     """Wrong files are told before a wrong mode."""
-    expect_refused_as(_run(target, response_mode="foo", files=5), _FILES_NUMBER)
+    expect_refused_as(changed_run(target, response_mode="foo", files=5), _FILES_NUMBER)
 
 
 @_host_check("FACTS 3, order")
 def mode_is_judged_before_the_prompt(target: Target) -> None:
     """A wrong mode is told before a missing prompt."""
-    expect_refused(_run(target, inputs={}, response_mode="foo"), no_choice("foo"))
+    expect_refused(changed_run(target, inputs={}, response_mode="foo"), no_choice("foo"))
 
 
 @_host_check("FACTS 3, order (recorded: block_two_errors)")
 def prompt_is_judged_before_the_model(target: Target) -> None:
     """A missing prompt is told before an unknown model: the form's variables are judged in their order."""
     choice_field(target, "model_name")
-    expect_refused(_run(target, inputs={"model_name": "nope"}), required("prompt"))
+    expect_refused(changed_run(target, inputs={"model_name": "nope"}), required("prompt"))
 
 
 # Streams -------------------------------------------------------------------------------------------------------------
@@ -497,13 +490,13 @@ def refused_stream_is_plain_json(target: Target) -> None:
     """A streaming request that is refused gets the same JSON, and no stream."""
     expected = _not_among(target)
     inputs = {"prompt": PROMPT, "model_name": "x"}
-    expect_refused(_run(target, inputs=inputs, response_mode="streaming"), expected)
+    expect_refused(changed_run(target, inputs=inputs, response_mode="streaming"), expected)
 
 
 @_host_check("FACTS 3: identical for streaming")
 def refused_stream_without_prompt_is_plain_json(target: Target) -> None:
     """A streaming request without a prompt gets the same JSON as a blocking one, and no stream."""
-    expect_refused(_run(target, inputs={}, response_mode="streaming"), required("prompt"))
+    expect_refused(changed_run(target, inputs={}, response_mode="streaming"), required("prompt"))
 
 
 # The envelopes -------------------------------------------------------------------------------------------------------
@@ -512,42 +505,42 @@ def refused_stream_without_prompt_is_plain_json(target: Target) -> None:
 @_host_check("FACTS 3: two error shapes (recorded: user_missing)")
 def error_tells_code_message_status_in_order(target: Target) -> None:
     """Most errors are a JSON object of code, message, status, in this order."""
-    answer = _run(target, user=LEFT_OUT)
+    answer = changed_run(target, user=LEFT_OUT)
     expect_equal(list(answer.json_object()), ["code", "message", "status"], "members", answer)
 
 
 @_host_check("FACTS 3: two error shapes (recorded: mode_invalid)")
 def field_error_tells_code_message_params_in_order(target: Target) -> None:
     """A refused field's error is code, message, params, in this order, and has no status."""
-    answer = _run(target, response_mode="foo")
+    answer = changed_run(target, response_mode="foo")
     expect_equal(list(answer.json_object()), ["code", "message", "params"], "members", answer)
 
 
 @_host_check("FACTS 3, row 4: note the order (recorded: user_long256)")
 def host_failure_tells_message_code_in_order(target: Target) -> None:
     """The host's own failure is message, code, in this order, and has no status."""
-    answer = _run(target, user="u" * 256)
+    answer = changed_run(target, user="u" * 256)
     expect_equal(list(answer.json_object()), ["message", "code"], "members", answer)
 
 
 @_host_check("FACTS 3 (recorded: user_missing, block_prompt_missing)")
 def status_in_the_error_is_the_http_status(target: Target) -> None:
     """Where an error tells a status, it is the answer's own."""
-    for answer in (_run(target, user=LEFT_OUT), _run(target, inputs={})):
+    for answer in (changed_run(target, user=LEFT_OUT), changed_run(target, inputs={})):
         expect_equal(answer.json_object().get("status"), answer.status, "status in the body", answer)
 
 
 @_host_check("FACTS 1.3 (recorded: user_missing, mode_invalid)")
 def errors_are_json_without_charset(target: Target) -> None:
     """The Content-Type of an error is application/json and nothing more."""
-    for answer in (_run(target, user=LEFT_OUT), _run(target, response_mode="foo")):
+    for answer in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
         expect_equal(answer.header("Content-Type"), "application/json", "Content-Type", answer)
 
 
 @_host_check("FACTS 1.7 (recorded: user_missing, mode_invalid)")
 def errors_end_with_one_newline(target: Target) -> None:
     """The JSON of an error is one line and ends with a newline, which Content-Length counts."""
-    for answer in (_run(target, user=LEFT_OUT), _run(target, response_mode="foo")):
+    for answer in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
         expect(answer.body.endswith(b"}\n"), "a closing brace and one newline at the end", answer.body[-20:], answer)
         expect_equal(answer.body.count(b"\n"), 1, "number of newlines", answer)
         expect_equal(answer.header("Content-Length"), str(len(answer.body)), "Content-Length", answer)
@@ -556,14 +549,14 @@ def errors_end_with_one_newline(target: Target) -> None:
 @_host_check("FACTS 1.7 (recorded: user_missing, mode_invalid)")
 def errors_are_written_with_blanks(target: Target) -> None:
     """The JSON of an error has a blank after each colon and comma, and no other."""
-    for answer in (_run(target, user=LEFT_OUT), _run(target, response_mode="foo")):
+    for answer in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
         expect_error_style(answer)
 
 
 @_host_check("FACTS 1.7 (captured on 0.6.4: mode_chinese)")
 def errors_escape_chinese(target: Target) -> None:
     r"""Chinese in an error is written as ``\uXXXX``, in lower-case hexadecimal."""
-    answer = _run(target, response_mode="流式")
+    answer = changed_run(target, response_mode="流式")
     expect_refused(answer, no_choice("流式"))
     expect(rb"\u6d41\u5f0f" in answer.body, r"\u6d41\u5f0f in the body", answer.text, answer)
 

@@ -175,21 +175,31 @@ def stop_with_a_chat_key_is_400(target: Target) -> None:
 # What becomes of the run ---------------------------------------------------------------------------------------------
 
 
-@check(Level.HOST, "FACTS 7 (recorded: stop_during_stream_call)")
+@check(Level.HOST, "FACTS 7 (recorded: stop_during_stream_call)", follows_from=("first_frame_comes_at_once",))
 def stop_of_a_run_succeeds(target: Target) -> None:
     """The call that stops a run says success."""
     _, call = _stopped(target)
     _expect_success(call)
 
 
-@check(Level.HOST, "FACTS 7 (recorded: stop_during_stream)", Power.FINITE_SPEED)
+@check(
+    Level.HOST,
+    "FACTS 7 (recorded: stop_during_stream)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def stopped_run_ends_as_stopped(target: Target) -> None:
     """The run that was told to stop ends with workflow_finished and the status stopped."""
     finished, run = _end(target)
     expect_equal(finished.get("status"), "stopped", "status of workflow_finished", run)
 
 
-@check(Level.HOST, "FACTS 7: 1 s poll (captured on 0.6.4: stop_during_block)", Power.FINITE_SPEED)
+@check(
+    Level.HOST,
+    "FACTS 7: 1 s poll (captured on 0.6.4: stop_during_block)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def stop_takes_effect_within_a_second(target: Target) -> None:
     """The host looks for a stop once a second, so that the stream ends soon after the call."""
     stopped, call = _stopped(target)
@@ -199,7 +209,12 @@ def stop_takes_effect_within_a_second(target: Target) -> None:
     expect(late_s <= POLL_S + SLACK_S, f"an end within {POLL_S:g} s (+ {SLACK_S:g} s)", f"{late_s:.2f} s", run)
 
 
-@check(Level.HOST, "FACTS 4 (recorded: stop_during_stream)", Power.FINITE_SPEED)
+@check(
+    Level.HOST,
+    "FACTS 4 (recorded: stop_during_stream)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def stopped_run_has_no_outputs(target: Target) -> None:
     """A stopped run has no outputs and no files."""
     finished, run = _end(target)
@@ -208,7 +223,12 @@ def stopped_run_has_no_outputs(target: Target) -> None:
     expect_equal(finished.get("files"), [], "files", run)
 
 
-@check(Level.VERSION, "FACTS 7 and 9.1 (recorded: stop_during_stream)", Power.FINITE_SPEED)
+@check(
+    Level.VERSION,
+    "FACTS 7 and 9.1 (recorded: stop_during_stream)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def stopped_run_says_so_in_its_error(target: Target) -> None:
     """The error of a stopped run says that it was stopped."""
     finished, run = _end(target)
@@ -216,7 +236,12 @@ def stopped_run_says_so_in_its_error(target: Target) -> None:
     expect_version(finished.get("error"), of_versions, "error", run)
 
 
-@check(Level.HOST, "FACTS 4 (recorded: stop_during_stream)", Power.FINITE_SPEED)
+@check(
+    Level.HOST,
+    "FACTS 4 (recorded: stop_during_stream)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def stopped_run_counts_the_interrupted_node(target: Target) -> None:
     """The steps of a stopped run are the nodes that started, the interrupted one among them."""
     finished, run = _end(target)
@@ -224,7 +249,12 @@ def stopped_run_counts_the_interrupted_node(target: Target) -> None:
     expect_equal(finished.get("total_steps"), started, "total_steps", run)
 
 
-@check(Level.HOST, "FACTS 7 (captured on 0.6.4: stop_during_wronguser_call)", Power.FINITE_SPEED)
+@check(
+    Level.HOST,
+    "FACTS 7 (captured on 0.6.4: stop_during_wronguser_call)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def stop_by_another_user_stops_nothing(target: Target) -> None:
     """A run goes on when another user than its own says stop, though that is told success."""
     stopped, _ = _stopped(target)
@@ -236,7 +266,12 @@ def stop_by_another_user_stops_nothing(target: Target) -> None:
     expect(stopped.outlived_it, "a run that goes on", "a run that was stopped", stopped.stream.exchange)
 
 
-@check(Level.HOST, "FACTS 5.3 (recorded: stop_during_stream)", Power.FINITE_SPEED)
+@check(
+    Level.HOST,
+    "FACTS 5.3 (recorded: stop_during_stream)",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
+)
 def interrupted_node_never_finishes(target: Target) -> None:
     """The node that was running when the run was stopped has no node_finished."""
     finished, run = _end(target)

@@ -103,11 +103,16 @@ def how(options: Mapping[str, Any]) -> How:
     return How(ignored, options["timing"], options["strict_timing"])
 
 
-def compared(a: Side, b: Side, options: Mapping[str, Any]) -> Comparison:
-    """Compare, and show how far it has come. Raises ``click.ClickException`` for a host that cannot be asked."""
-    from contract.diff.comparison import compare
+def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Reports) -> Comparison:
+    """Compare, and show how far it has come.
+
+    Raises ``click.ClickException`` for a host that cannot be asked; ``files`` are written then too.
+    """
+    from contract.diff.comparison import compare, not_begun
     from contract.diff.sides import Host
     from contract.preflight import CouldNotRunError
+    from contract.report.diff_html import write_html
+    from contract.report.diff_json import write_json
     from contract.report.diff_terminal import DiffTerminal
 
     wanted = how(options)
@@ -118,7 +123,9 @@ def compared(a: Side, b: Side, options: Mapping[str, Any]) -> Comparison:
         with terminal.progress() as on_pair:
             return compare(a, b, wanted, checks, on_pair)
     except CouldNotRunError as error:
-        raise click.ClickException(str(error)) from None
+        comparison = not_begun(a, b, str(error))
+        terminal.wrote(files.write_with(comparison, json=write_json, html=write_html))
+        raise click.ClickException(comparison.cause) from None
 
 
 def reports(options: Mapping[str, Any]) -> judging.Reports:

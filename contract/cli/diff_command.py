@@ -27,7 +27,7 @@ def diff(context: click.Context, /, **options: Any) -> None:
 
     files = reports(options)
     a, b = side(options["a"], options, "_a"), side(options["b"], options, "_b")
-    comparison = compared(a, b, options)
+    comparison = compared(a, b, options, files)
     terminal = DiffTerminal()
     written = files.write_with(comparison, json=write_json, html=write_html)
     terminal.end(comparison)

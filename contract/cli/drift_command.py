@@ -40,7 +40,7 @@ def tonight(options: dict[str, Any], today: datetime.date) -> int:
     check_writable(options["history"])
     nights = read_history(options["history"])
     recorded = side(str(options["recordings"]), options, "")
-    comparison = compared(recorded, host(options["base_url"], options, ""), options)
+    comparison = compared(recorded, host(options["base_url"], options, ""), options, files)
     terminal = DiffTerminal()
     told = news(comparison, nights, today)
     written = files.write_with(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,9 +13,10 @@ import click
 
 from contract.check import Check
 from contract.cli.options import budget
+from contract.consequences import with_causes
 from contract.failures import NotRun
 from contract.plan import UnknownCheckError, cost, select
-from contract.preflight import CouldNotRunError, knock, reach_clock
+from contract.preflight import PREFLIGHT, CouldNotRunError, preflight, reach_clock
 from contract.report.account import Account, Accountant, accountant
 from contract.runner import Outcome, Result, run_checks
 from contract.target import Lent, Target
@@ -145,9 +146,12 @@ class Judging:
     def accountant(self) -> Accountant:
         return accountant(self.target)
 
-    def account(self, results: Sequence[Result], began: datetime.datetime, seconds: float, cut: bool) -> Account:
+    def account(
+        self, results: Sequence[Result], began: datetime.datetime, seconds: float, cut: bool = False, cause: str = ""
+    ) -> Account:
+        """What came of it; ``cause`` says why the host could not be judged at all, or not to the end."""
         strict = bool(self.options["strict_observed"])
-        rows, exchanges = self.accountant.rows(results, strict)
+        rows, exchanges = self.accountant.rows(with_causes(results), strict)
         return Account(
             host=self.base_url,
             host_version=self.accountant.text(self.options["host_version"] or self._said_version()),
@@ -160,6 +164,7 @@ class Judging:
             interrupted=cut,
             rows=rows,
             exchanges=exchanges,
+            cause=self.accountant.text(cause),
         )
 
     def _said_version(self) -> str:
@@ -168,7 +173,10 @@ class Judging:
 
 
 def judged(run: Judging, reports: Reports) -> Account:
-    """Say what it costs, ask the host, judge, and write every report."""
+    """Say what it costs, ask the host, judge, and write every report.
+
+    Raises ``click.ClickException`` for a host that cannot be judged; the reports are written then too.
+    """
     from contract.report.terminal import TerminalReport
 
     terminal = TerminalReport()
@@ -178,10 +186,17 @@ def judged(run: Judging, reports: Reports) -> Account:
     began, clock, cut = datetime.datetime.now(datetime.UTC), time.monotonic(), False
     try:
         results = _results(run, terminal)
+    except CouldNotRunError as error:
+        result = Result(PREFLIGHT, Outcome.ERROR, reason=str(error), exchange=error.exchange)
+        account = run.account([result], began, time.monotonic() - clock, cause=str(error))
+        if error.exchange is not None:  # whatever took a run for granted there was no Dify
+            account = replace(account, images=0)
+        terminal.wrote(reports.write(account))
+        raise click.ClickException(f"{run.base_url}: {account.cause}") from None
     except KeyboardInterrupt as interrupt:
         cut = True
         results = getattr(interrupt, "results", None) or _none_judged(run.checks)
-    account = run.account(results, began, time.monotonic() - clock, cut)
+    account = run.account(results, began, time.monotonic() - clock, cut, run.target.gone or "")
     written = reports.write(account)  # first: a closed pipe must not lose what the host has paid for
     terminal.end(account)
     terminal.wrote(written)
@@ -190,11 +205,8 @@ def judged(run: Judging, reports: Reports) -> Account:
 
 def _results(run: Judging, terminal: TerminalReport) -> list[Result]:
     options = run.options
-    try:
-        knock(run.target)
-        reach_clock(run.target)
-    except CouldNotRunError as error:
-        raise click.ClickException(run.accountant.text(f"{run.base_url}: {error}")) from None
+    preflight(run.target)
+    reach_clock(run.target)
     with terminal.progress(len(run.checks)) as on_result:
         return run_checks(run.target, run.checks, on_result, options["fail_fast"], options["strict_observed"])
 

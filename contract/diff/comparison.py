@@ -16,7 +16,7 @@ from contract.diff.recorded_twice import recorded_twice
 from contract.diff.sides import Compared, Folder, Host, NotCompared, Pair
 from contract.diff.timing import DEFAULT_FACTOR
 from contract.http import HttpTransport
-from contract.preflight import knock
+from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
 from contract.redact import Redactor
 from contract.report.account import counted, printable
@@ -38,8 +38,10 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of it. ``requests`` were compared, ``differing`` names those that differ in what counts;
-    ``not_compared`` has the names of the others by their reasons."""
+    """What came of it. ``requests`` were compared, ``differing`` names those that differ in what counts.
+
+    ``not_compared`` has the names of the others by their reasons; ``cause`` says why a host could not be asked at all.
+    """
 
     a: str
     b: str
@@ -50,6 +52,7 @@ class Comparison:
     groups: tuple[Group, ...]
     not_compared: dict[str, list[str]]
     strict_timing: bool = False
+    cause: str = ""
 
     @property
     def drift(self) -> list[Group]:
@@ -69,7 +72,7 @@ class Comparison:
     def headline(self) -> str:
         """The verdict in one sentence."""
         if not self.requests:
-            return "Nothing could be compared."
+            return f"Nothing could be compared: {self.cause}." if self.cause else "Nothing could be compared."
         if not self.drift:
             return "No drift."
         return f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests."
@@ -108,6 +111,12 @@ def compare(
     )
 
 
+def not_begun(a: Side, b: Side, cause: str) -> Comparison:
+    """A comparison of which nothing came, because a host cannot be asked."""
+    clean = _Cleaner(a, b)
+    return Comparison(str(a), str(b), datetime.datetime.now(datetime.UTC), 0.0, 0, (), (), {}, cause=clean.text(cause))
+
+
 def _compared(a: Side, b: Side, checks: Sequence[Check]) -> Compared:
     if isinstance(a, Folder) and isinstance(b, Folder):
         return recorded_twice(a.recordings, b.recordings)
@@ -125,7 +134,9 @@ def _opened(host: Host) -> Host:
     """``host``, which takes our key. Raises ``CouldNotRunError``."""
     transport = HttpTransport(host.url, host.timeout_s)
     try:
-        knock(Target(transport, Lent(host.keys[MAIN])))
+        preflight(Target(transport, Lent(host.keys[MAIN], max_runs=host.max_runs)))
+    except CouldNotRunError as error:
+        raise CouldNotRunError(f"{host.url}: {error}", error.exchange) from None
     finally:
         transport.close()
     return host

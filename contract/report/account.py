@@ -31,11 +31,12 @@ _UNPRINTABLE = re.compile(
 
 
 class Status(StrEnum):
-    """What a reader is told of a check: its outcome, with a version's difference apart from a broken promise."""
+    """What a reader is told of a check: its outcome, apart a version's difference and what follows from a failure."""
 
     FAILED = "failed"
     ERROR = "error"
     NOT_RUN = "not run"
+    FOLLOWS = "follows"
     DIFFERS = "differs"
     SKIPPED = "skipped"
     PASSED = "passed"
@@ -53,7 +54,7 @@ class ShownExchange:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One check and its verdict."""
+    """One check and its verdict. ``follows`` names the failure that it follows from: by itself it fails no run."""
 
     name: str
     area: str
@@ -70,6 +71,7 @@ class Row:
     why: str
     seen: str
     exchange: ShownExchange | None
+    follows: str = ""
 
     @property
     def sentence(self) -> str:
@@ -81,7 +83,8 @@ class Row:
 class Account:
     """A run of the suite. ``images`` is what it cost, ``planned`` what was said it would cost at most.
 
-    ``unanswered`` runs may have cost an image each: the host's answer never came.
+    ``unanswered`` runs may have cost an image each: the host's answer never came. ``cause`` says why the host could
+    not be judged at all, or not to the end.
     """
 
     host: str
@@ -95,6 +98,7 @@ class Account:
     interrupted: bool
     rows: tuple[Row, ...]
     exchanges: tuple[ShownExchange, ...]
+    cause: str = ""
 
     @property
     def holds(self) -> bool:
@@ -104,6 +108,8 @@ class Account:
     def exit_code(self) -> int:
         if self.interrupted:
             return 130
+        if self.cause and not self.counted(Status.FAILED):
+            return 2
         return 0 if self.holds else 1
 
     @property
@@ -115,11 +121,18 @@ class Account:
             return (
                 f"Interrupted: {len(self.rows) - self.counted(Status.NOT_RUN)} of {len(self.rows)} checks were judged."
             )
+        if self.cause:
+            broken = self.counted(Status.FAILED)
+            counts = f" Of {len(self.rows)} checks {broken} failed and {unjudged} were not run." if unjudged else ""
+            return f"The host could not be judged{' to the end' if unjudged else ''}: {self.cause}.{counts}"
         if failed and failed == unjudged:
             return f"No check failed, but {unjudged} of {len(self.rows)} were not run."
         if failed:
-            judged = f"{failed - unjudged} of {len(self.rows)} checks failed"
-            return f"The contract is broken: {judged}" + (f", {unjudged} were not run." if unjudged else ".")
+            follow = self.counted(Status.FOLLOWS)
+            told = [f"{failed - unjudged} of {len(self.rows)} checks failed"]
+            told += [f"{unjudged} were not run"] if unjudged else []
+            told += [f"{follow} more follow from that"] if follow else []
+            return f"The contract is broken: {', '.join(told)}."
         return "The contract holds."
 
     @property
@@ -143,6 +156,11 @@ class Account:
     def failures(self) -> list[Row]:
         """What failed the run, broken promises before what could not be judged."""
         return sorted((row for row in self.rows if row.fails), key=lambda row: list(Status).index(row.status))
+
+    def consequences(self, row: Row) -> list[Row]:
+        """What follows from ``row``, failures before what could not be run."""
+        found = [one for one in self.rows if one.follows == row.name]
+        return sorted(found, key=lambda one: not one.expected)
 
     def of(self, status: Status) -> list[Row]:
         return [row for row in self.rows if row.status is status]
@@ -189,7 +207,7 @@ class Accountant:
             source=check.source,
             needs=tuple(need.name.lower() for need in check.needs),
             status=_status(result, strict_observed),
-            fails=result.fails(strict_observed),
+            fails=result.fails(strict_observed) and not result.follows,
             seconds=result.seconds,
             reason=self.text(result.reason),
             expected=self.text(result.expected),
@@ -197,6 +215,7 @@ class Accountant:
             why=self.text(result.why),
             seen=str(self._seen.get(check.name, "")),
             exchange=exchange,
+            follows=result.follows,
         )
 
     def _exchange(self, number: int, exchange: Exchange) -> ShownExchange:
@@ -280,6 +299,8 @@ def printable(text: str) -> str:
 
 
 def _status(result: Result, strict_observed: bool) -> Status:
+    if result.follows:
+        return Status.FOLLOWS
     if result.outcome is Outcome.FAILED and not result.fails(strict_observed):
         return Status.DIFFERS
     return Status(result.outcome.value)

@@ -22,6 +22,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "seconds": round(comparison.seconds, 3),
         "drift": bool(comparison.drift),
         "exit_code": comparison.exit_code,
+        "cause": comparison.cause,
         "requests": {"compared": comparison.requests, "differing": list(comparison.differing)},
         "differences": [_group(group) for group in comparison.drift],
         "notes": [_group(group) for group in comparison.notes],

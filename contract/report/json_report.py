@@ -21,6 +21,7 @@ def as_json(account: Account) -> dict[str, Any]:
         "seconds": round(account.seconds, 3),
         "holds": account.holds,
         "exit_code": account.exit_code,
+        "cause": account.cause,
         "strict_observed": account.strict_observed,
         "pictures": {"planned": account.planned, "cost": account.images, "unanswered": account.unanswered},
         "counts": {
@@ -55,6 +56,7 @@ def _check(row: Row) -> dict[str, Any]:
         "got": row.got,
         "why": row.why,
         "seen": row.seen,
+        "follows_from": row.follows or None,
         "exchange": row.exchange.number if row.exchange else None,
     }
 

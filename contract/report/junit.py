@@ -1,7 +1,7 @@
 """The report for a CI server, as JUnit XML: areas are suites, checks are cases.
 
-A version's difference that fails nothing is a skipped case with its explanation, as JUnit knows no third way; what was
-not run, and a check that stumbled, are errors.
+A version's difference that fails nothing is a skipped case with its explanation, as JUnit knows no third way, and so is
+what follows from a failure, which names it; what was not run, and a check that stumbled, are errors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _TAGS = {
     Status.FAILED: "failure",
     Status.ERROR: "error",
     Status.NOT_RUN: "error",
+    Status.FOLLOWS: "skipped",
     Status.DIFFERS: "skipped",
     Status.SKIPPED: "skipped",
 }
@@ -29,7 +30,7 @@ def junit(account: Account) -> str:
         suite.set("timestamp", account.began.isoformat(timespec="seconds"))
         suite.set("hostname", account.host)
         for row in rows:
-            _case(suite, row)
+            _case(suite, row, account.consequences(row))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -38,8 +39,8 @@ def write_junit(account: Account, path: Path) -> None:
     path.write_text(junit(account), encoding="utf-8")
 
 
-def explanation(row: Row) -> str:
-    """A verdict in plain text: expected, got, why, where it is written, and the exchange."""
+def explanation(row: Row, consequences: Sequence[Row] = ()) -> str:
+    """A verdict in plain text: expected, got, why, where it is written, what follows from it, and the exchange."""
     facts = [
         ("claim", row.claim),
         ("expected", row.expected),
@@ -47,6 +48,7 @@ def explanation(row: Row) -> str:
         ("why", row.why if row.expected else row.reason),
         ("written", f"{row.source} ({row.level})"),
         ("passed", row.seen),
+        *(("follows", f"{one.name}: {one.reason}") for one in consequences),
     ]
     told = "\n".join(f"{name + ':':<10}{text}" for name, text in facts if text)
     if row.exchange is None:
@@ -54,19 +56,20 @@ def explanation(row: Row) -> str:
     return f"{told}\n\n{row.exchange.title}\n\n{row.exchange.request}\n\n{row.exchange.answer}"
 
 
-def _case(suite: ET.Element, row: Row) -> None:
+def _case(suite: ET.Element, row: Row, consequences: Sequence[Row]) -> None:
     case = ET.SubElement(
         suite, "testcase", {"classname": f"contract.{row.area}", "name": row.name, "time": f"{row.seconds:.3f}"}
     )
     tag = _TAGS.get(row.status)
     if tag is None:
         return
-    reason = row.reason if row.status is not Status.DIFFERS else f"version difference: {row.reason}"
+    before = {Status.DIFFERS: "version difference: ", Status.FOLLOWS: f"follows from {row.follows}: "}
+    reason = before.get(row.status, "") + row.reason
     told = ET.SubElement(case, tag, {"message": reason})
     if tag != "skipped":
         told.set("type", row.status.value)
     if row.status is not Status.SKIPPED:
-        told.text = explanation(row)
+        told.text = explanation(row, consequences)
 
 
 def _counts(rows: Sequence[Row]) -> dict[str, str]:

@@ -21,6 +21,7 @@ _MARKS = {
     Status.FAILED: ("✗", "x", "bold red"),
     Status.ERROR: ("!", "!", "bold red"),
     Status.NOT_RUN: ("?", "?", "yellow"),
+    Status.FOLLOWS: ("↳", ">", "yellow"),
     Status.DIFFERS: ("≠", "~", "magenta"),
     Status.SKIPPED: ("–", "-", "dim"),
 }
@@ -54,8 +55,8 @@ class TerminalReport:
             self._say(f"\n{area}", "bold")
             for row in rows:
                 self._line(row)
-        self._explain("Failures", account.failures)
-        self._explain("Version differences", account.of(Status.DIFFERS))
+        self._explain("Failures", account.failures, account)
+        self._explain("Version differences", account.of(Status.DIFFERS), account)
         self._summary(account)
 
     def wrote(self, paths: list[str]) -> None:
@@ -68,21 +69,23 @@ class TerminalReport:
         line.append(row.name, "dim" if row.status is Status.SKIPPED else "")
         if row.status in (Status.SKIPPED, Status.NOT_RUN):
             line.append(f"  {row.status}: {_one_line(row.reason)}", "dim")
+        elif row.status is Status.FOLLOWS:
+            line.append(f"  follows from {row.follows}", "dim")
         elif row.status is not Status.PASSED:
             line.append(f"  {row.status} ({row.level})", style)
         self._console.print(line)
 
-    def _explain(self, heading: str, rows: list[Row]) -> None:
+    def _explain(self, heading: str, rows: list[Row], account: Account) -> None:
         if not rows:
             return
         self._say(f"\n{heading}", "bold")
         not_run = [row for row in rows if row.status is Status.NOT_RUN]
         for row in rows:
             if row.status is not Status.NOT_RUN:
-                self._failure(row)
+                self._failure(row, account.consequences(row))
         self._not_run(not_run)
 
-    def _failure(self, row: Row) -> None:
+    def _failure(self, row: Row, consequences: list[Row]) -> None:
         unicode, ascii_, style = _MARKS[row.status]
         self._say(f"\n  {ascii_ if self._plain else unicode} {row.name}", style)
         self._fact("claim", row.claim)
@@ -94,8 +97,18 @@ class TerminalReport:
             self._fact("why", row.reason)
         self._fact("written", f"{row.source} ({row.level})")
         self._fact("passed", row.seen)
+        self._follow(consequences)
         if row.exchange is not None:
             self._exchange(row.exchange)
+
+    def _follow(self, rows: list[Row]) -> None:
+        """What follows from a failure: each that failed too in a line, and the names of what could not be run."""
+        failed = [row for row in rows if row.expected]
+        for row in failed:
+            self._fact("follows", f"{row.name}: expected {_one_line(row.expected)}, got {_one_line(row.got)}")
+        not_run = [row.name for row in rows if not row.expected]
+        if not_run:
+            self._fact("follows", f"{counted(len(not_run), 'check')} not run: {', '.join(not_run)}")
 
     def _not_run(self, rows: list[Row]) -> None:
         """What was not run, by its reason: many share one."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 Behaviour = Callable[[socket.socket, bytes], None]
 """Gets the connection and the whole request; the connection is closed when it returns."""
@@ -84,6 +86,58 @@ def saying(*answers: bytes) -> Behaviour:
         connection.sendall(given)
 
     return behave
+
+
+_OFF = {"enabled": False}
+_PROMPT = {
+    "variable": "prompt",
+    "label": "prompt",
+    "type": "paragraph",
+    "required": True,
+    "max_length": 1000,
+    "options": [],
+}
+_MODELS = [
+    "chilloutmix_NiPrunedFp32Fix",
+    "dosmix_",
+    "ghostmix_v20Bakedvae",
+    "rundiffusionFX_v10",
+    "v1-5-pruned-emaonly",
+]
+_MODEL = {"variable": "model_name", "label": "model", "type": "select", "required": False, "max_length": 48}
+FORM: dict[str, Any] = {
+    "opening_statement": "",
+    "suggested_questions": [],
+    **dict.fromkeys(("suggested_questions_after_answer", "speech_to_text"), _OFF),
+    "text_to_speech": {**_OFF, "voice": "", "language": ""},
+    **dict.fromkeys(("retriever_resource", "annotation_reply", "more_like_this"), _OFF),
+    "user_input_form": [{"paragraph": _PROMPT}, {"select": {**_MODEL, "options": _MODELS}}],
+    "sensitive_word_avoidance": {**_OFF, "type": "", "configs": []},
+    "file_upload": {"image": {**_OFF, "number_limits": 3, "transfer_methods": ["remote_url", "local_file"]}},
+    "system_parameters": {"image_file_size_limit": "10"},
+}
+REFUSED = {"code": "invalid_param", "message": "Missing required parameter in the JSON body", "params": "inputs"}
+
+
+def dify_at_first(behave: Behaviour, times: float = 1) -> Behaviour:
+    """A host that passes the suite's first look as a Dify does, so many ``times``, and then does as ``behave``."""
+    form, refusal = answer(json.dumps(FORM).encode() + b"\n"), json.dumps(REFUSED).encode() + b"\n"
+    first_looks = {
+        b"GET /v1/parameters ": form,
+        b"POST /v1/workflows/run ": answer(refusal, "400 BAD REQUEST"),
+        b"POST /v1/workflows/tasks/preflight/stop ": answer(b'{"result": "success"}\n'),
+    }
+    left = dict.fromkeys(first_looks, times)
+
+    def look(connection: socket.socket, request: bytes) -> None:
+        start = next((start for start in first_looks if request.startswith(start)), b"")
+        if left.get(start, 0) > 0 and b'"inputs"' not in request:
+            left[start] -= 1
+            connection.sendall(first_looks[start])
+        else:
+            behave(connection, request)
+
+    return look
 
 
 def refused_address() -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
 
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
+from contract.preflight import PREFLIGHT
 from tests.mutants import table
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.judging import Fate, failures_of, judge_mutant, own_checks
@@ -16,6 +18,8 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.serving import untouched
 
 pytestmark = pytest.mark.server
+
+KILLERS = (*CHECKS, PREFLIGHT.name)
 
 _AREAS = list(dict.fromkeys(mutant.area for mutant in MUTANTS.values()))
 _CHOICE = random.Random(20240424)
@@ -40,10 +44,22 @@ def test_killers_are_checks() -> None:
         (mutant.name, killer)
         for mutant in MUTANTS.values()
         for killer in mutant.killers
-        if not any(fnmatchcase(name, killer) for name in CHECKS)
+        if not any(fnmatchcase(name, killer) for name in KILLERS)
     ]
     assert unknown == []
     assert all(mutant.killers for mutant in MUTANTS.values())
+
+
+@pytest.mark.parametrize("mutant", [one for one in MUTANTS.values() if one.refused], ids=lambda one: one.name)
+def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause(mutant: Mutant) -> None:
+    assert judge_mutant(mutant).fate is Fate.KILLED
+    assert judge_mutant(replace(mutant, refused="")).fate is Fate.WRONG_REASON
+    assert judge_mutant(replace(mutant, refused="it sleeps")).fate is Fate.WRONG_REASON
+
+
+def test_mutant_that_should_not_have_been_judged_is_killed_for_the_wrong_reason() -> None:
+    mutant = replace(MUTANTS["url_relative"], refused="no Dify is at this address")
+    assert judge_mutant(mutant).fate is Fate.WRONG_REASON
 
 
 @pytest.mark.parametrize("mutant", _SAMPLE, ids=lambda mutant: mutant.name)
@@ -64,4 +80,4 @@ def test_table_has_every_mutant() -> None:
     told = table.rows()
     assert list(told) == sorted(told, key=list(MUTANTS).index)
     assert set(told) == set(MUTANTS)
-    assert [name for name, (ours, _) in told.items() if ours not in CHECKS] == []
+    assert [name for name, (ours, _) in told.items() if ours not in KILLERS] == []

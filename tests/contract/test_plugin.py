@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,14 +10,17 @@ from collections.abc import Iterator
 import pytest
 
 import contract.check
+import contract.checks
 from tests.contract import samples
-from tests.contract.hosts import answer, host, refused_address, saying
+from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.server
 
 pytest_plugins = ["pytester"]
+
+assert contract.checks, "they are registered before the register is replaced"
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +32,7 @@ def _checks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def page() -> Iterator[str]:
-    with host(saying(answer(b"{}", "200 OK", "text/html"))) as url:
+    with host(dify_at_first(saying(answer(b"{}", "200 OK", "text/html")), times=math.inf)) as url:
         yield url
 
 

@@ -24,7 +24,7 @@ from contract.record import FolderKeeper
 from contract.target import RUN_PATH
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from tests.contract.hosts import answer, host, refused_address, saying
+from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.contract.verdicts import APP_KEYS, SECRET
 from tests.serving import ROOT, RunningServer, running_server
@@ -70,8 +70,8 @@ def test_each_exchange_is_named_after_the_check_that_asked_first(recorded: Path)
     found = read_folder(recorded)
     names = [recording.name for recording in found]
     assert len(set(names)) == len(names) > 150
-    assert names[0] == "knock"
-    assert [name for name in names[1:] if name not in CHECKS and re.sub(r"_\d+$", "", name) not in CHECKS] == []
+    assert names[:3] == ["preflight", "preflight_2", "preflight_3"]
+    assert [name for name in names[3:] if name not in CHECKS and re.sub(r"_\d+$", "", name) not in CHECKS] == []
 
 
 def test_apps_are_labelled_and_the_version_is_what_the_host_says(recorded: Path) -> None:
@@ -212,7 +212,7 @@ def test_broken_answers_are_marked(tmp_path: Path) -> None:
     """One that breaks off is cut, one that nobody waited for any longer was left."""
 
     def behave(connection: socket.socket, request: bytes) -> None:
-        if b"GET /v1/parameters" in request:
+        if b"GET /v1/meta" in request:
             connection.sendall(answer(b'{"half": ')[:-5])
         elif b"GET /v1/info" in request:
             connection.sendall(answer(b"slow")[:-2])
@@ -220,11 +220,11 @@ def test_broken_answers_are_marked(tmp_path: Path) -> None:
         else:
             connection.sendall(answer(b"{}", "400 BAD REQUEST"))
 
-    only = ("--only", "parameters_*", "--only", "info_*", "--timeout", "0.5")
-    with host(behave) as url:
+    only = ("--only", "meta_*", "--only", "info_*", "--timeout", "0.5")
+    with host(dify_at_first(behave)) as url:
         exit_code(["record", "--base-url", url, "--api-key", KEY, "--to", str(tmp_path), *only])
     ends = {recording.request.path: recording.ended for recording in read_folder(tmp_path)}
-    assert ends["/v1/parameters"] == "cut"
+    assert ends["/v1/meta"] == "cut"
     assert ends["/v1/info"] == "client_left"
 
 
@@ -241,7 +241,7 @@ def test_ctrl_c_keeps_what_is_whole(tmp_path: Path) -> None:
         hanging.set()
         connection.recv(1)
 
-    with host(behave) as url:
+    with host(dify_at_first(behave)) as url:
         command = [
             sys.executable,
             "-m",
@@ -260,4 +260,4 @@ def test_ctrl_c_keeps_what_is_whole(tmp_path: Path) -> None:
         said, complained = process.communicate(timeout=20)
     assert process.returncode == 130, complained
     assert "Interrupted" in said
-    assert len(read_folder(tmp_path)) == 20
+    assert len(read_folder(tmp_path)) == 23, "the first look at the host among them"

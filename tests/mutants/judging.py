@@ -10,6 +10,7 @@ from typing import Any
 
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS, Check
+from contract.preflight import PREFLIGHT, CouldNotRunError, preflight
 from contract.runner import Outcome, Result, run_checks
 from tests.mutants.mutant import RHYTHM, Mutant
 from tests.mutants.serving import target_of, untouched
@@ -55,16 +56,25 @@ def generated_checks() -> list[Check]:
 
 
 def judge_mutant(mutant: Mutant) -> Judgement:
-    """Let the suite judge ``mutant``: its own checks, and schemathesis only where they see nothing."""
+    """Let the suite judge ``mutant``: its own checks, and schemathesis only where they see nothing.
+
+    One that cannot be judged at all is killed where the line that says why has the words that the mutant declares.
+    """
     began = time.monotonic()
-    failed = failures_of(mutant, own_checks())
+    try:
+        failed = failures_of(mutant, own_checks())
+    except CouldNotRunError as error:
+        fate = Fate.KILLED if mutant.refused and mutant.refused in str(error) else Fate.WRONG_REASON
+        named, other = ((PREFLIGHT.name,), ()) if fate is Fate.KILLED else ((), (str(error),))
+        return Judgement(mutant.name, mutant.area, mutant.breaks, fate, named, other, time.monotonic() - began)
     if not failed and (mutant in UNTOUCHED or any(map(mutant.may_be_killed_by, _names(generated_checks())))):
         failed = failures_of(mutant, generated_checks())
     broken = [result for result in failed if result.outcome is Outcome.FAILED]
     killers = [result.check.name for result in broken if mutant.may_be_killed_by(result.check.name)]
     others = [_shown(result) for result in failed if result.check.name not in killers]
     too_harsh = mutant.strict and any(result.fails() for result in broken)
-    fate = Fate.SURVIVED if not failed else Fate.WRONG_REASON if too_harsh or not killers else Fate.KILLED
+    wrong = too_harsh or not killers or mutant.refused  # which should not have got this far
+    fate = Fate.SURVIVED if not failed else Fate.WRONG_REASON if wrong else Fate.KILLED
     seconds = time.monotonic() - began
     return Judgement(mutant.name, mutant.area, mutant.breaks, fate, tuple(killers), tuple(others), seconds)
 
@@ -74,8 +84,9 @@ def _names(checks: Sequence[Check]) -> list[str]:
 
 
 def failures_of(mutant: Mutant, checks: Sequence[Check]) -> list[Result]:
-    """The results of ``checks`` that fail a run of the suite against ``mutant``."""
+    """The results of ``checks`` that fail a run of the suite against ``mutant``. Raises ``CouldNotRunError``."""
     with target_of(mutant) as target:
+        preflight(target)
         return [result for result in run_checks(target, checks) if result.fails(mutant.strict)]
 
 

@@ -18,7 +18,8 @@ class Mutant:
 
     A mutant that another check fails, and none of its killers, was killed for the wrong reason. ``speed`` None is
     instant; ``timeout_s`` bounds each request of the suite. ``strict`` is for a host that does as another version
-    than the reference does: only a run with ``--strict-observed`` may call it broken.
+    than the reference does: only a run with ``--strict-observed`` may call it broken. ``refused`` is for a host that
+    cannot be judged at all: words of the line that says why.
     """
 
     area: str
@@ -29,6 +30,7 @@ class Mutant:
     speed: float | None = None
     timeout_s: float = 10.0
     strict: bool = False
+    refused: str = ""
 
     def may_be_killed_by(self, check_name: str) -> bool:
         return any(fnmatchcase(check_name, killer) for killer in self.killers)
@@ -51,7 +53,8 @@ class Area:
         speed: float | None = None,
         timeout_s: float = 10.0,
         strict: bool = False,
+        refused: str = "",
     ) -> None:
         """Add a mutant; ``killers`` are names or globs, one string separating them by blanks."""
         names = tuple(killers.split() if isinstance(killers, str) else killers)
-        self.mutants.append(Mutant(self.name, name, breaks, names, wrap, speed, timeout_s, strict))
+        self.mutants.append(Mutant(self.name, name, breaks, names, wrap, speed, timeout_s, strict, refused))
