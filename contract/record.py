@@ -19,8 +19,8 @@ from contract.target import Lent, Transport
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import MAIN, Chunk, RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
-from dify_wire.recording.redact import RecordingRedactor
-from dify_wire.recording.rules import Rule
+from dify_wire.redaction.exchange import RecordingRedactor
+from dify_wire.redaction.rules import Rule
 
 PREFLIGHT_NAME = "preflight"
 """The name of what is asked before the first check: whether the host can be judged at all."""

@@ -23,6 +23,7 @@ from fake_server.edge.routing import Breaking, Match, OtherMethod, Redirect, Rou
 from fake_server.edge.trouble import BrokenOffError, TroubledSend
 from fake_server.errors import HostError
 from fake_server.journal import Journal
+from fake_server.journal.reading import redactor_of
 from fake_server.moments import unix_seconds
 from fake_server.observe import Observer
 from fake_server.operations import HANDLERS, Call, Handler, Host, refuse
@@ -109,7 +110,8 @@ class FakeServer:
         self.host = host
         self._handlers = handlers
         self._router = Router(host.spec.operations)
-        self._app: ASGIApp = Observer(Front(self._dispatch, host.spec), host.journal, host.counters)
+        front = Front(self._dispatch, host.spec)
+        self._app: ASGIApp = Observer(front, host.journal, host.counters, redactor_of(host.settings))
         self._admin: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

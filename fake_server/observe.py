@@ -6,23 +6,22 @@ The log gets a line for each request with nothing in it that opens anything: no 
 from __future__ import annotations
 
 import logging
-import re
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dify_wire.redaction.text import TextRedactor
 from fake_server.counters import Counters
 from fake_server.journal import Entry, Journal
 
 access_log = logging.getLogger("fake_server.access")
 
-_SECRET = re.compile(rb"((?:^|&)(?:sign|nonce|api_key|secret_key|authorization)=)[^&]*", re.IGNORECASE)
-
 
 class Observer:
-    """Lets ``app`` answer, and notes what came in and what went out."""
+    """Lets ``app`` answer, and notes what came in and what went out; ``redactor`` keeps secrets out of the log."""
 
-    def __init__(self, app: ASGIApp, journal: Journal, counters: Counters) -> None:
+    def __init__(self, app: ASGIApp, journal: Journal, counters: Counters, redactor: TextRedactor) -> None:
         self._app = app
+        self._redactor = redactor
         self._journal = journal
         self._counters = counters
 
@@ -58,7 +57,7 @@ class Observer:
             entry.ends(broken=not ended)
             self._counters.ends(entry)
             if access_log.isEnabledFor(logging.INFO):
-                _write(entry)
+                _write(entry, self._redactor)
 
 
 def _body_at_hand(scope: Scope, receive: Receive) -> Message | None:
@@ -79,14 +78,14 @@ def _body_at_hand(scope: Scope, receive: Receive) -> Message | None:
     return None
 
 
-def _write(entry: Entry) -> None:
+def _write(entry: Entry, redactor: TextRedactor) -> None:
     """Write the line: the answer has been sent, or the client has left."""
     scope = entry.scope
     assert entry.ended is not None
     fields = {
         "client": (scope.get("client") or ("-",))[0],
         "method": scope["method"],
-        "path": _shown_path(scope),
+        "path": redactor.text(_target(scope)),
         "operation": entry.operation or "-",
         "status": entry.shown_status,
         "bytes": entry.sent_bytes,
@@ -95,7 +94,7 @@ def _write(entry: Entry) -> None:
     access_log.info("%(method)s %(path)s %(status)s %(bytes)s B %(ms)s ms", fields, extra={"fields": fields})
 
 
-def _shown_path(scope: Scope) -> str:
-    query = _SECRET.sub(rb"\1***", scope["query_string"])
+def _target(scope: Scope) -> str:
     path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query = scope["query_string"]
     return (path + (b"?" + query if query else b"")).decode("latin-1")

@@ -52,7 +52,7 @@ def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """
     from dify_wire.recording.folder import RecordingWriter
     from dify_wire.recording.har_import import read_har
-    from dify_wire.recording.redact import RecordingRedactor
+    from dify_wire.redaction.exchange import RecordingRedactor
 
     rules = redaction_rules(options["redact"])
     found = read_har(file)

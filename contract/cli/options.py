@@ -14,7 +14,7 @@ import click
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from dify_wire.recording.rules import Rule
+    from dify_wire.redaction.rules import Rule
 
 KINDS = ("chat", "unpublished", "disabled", "deleted")
 FILE = click.Path(path_type=Path)
@@ -165,7 +165,7 @@ redaction_options = together(
 
 def redaction_rules(rules: Sequence[str]) -> list[Rule]:
     """The rules in ``rules``. Raises ``click.UsageError`` for one that cannot be used."""
-    from dify_wire.recording.rules import RuleError, parse_rule
+    from dify_wire.redaction.rules import RuleError, parse_rule
 
     try:
         return [parse_rule(rule) for rule in rules]

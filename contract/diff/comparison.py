@@ -18,11 +18,11 @@ from contract.diff.timing import DEFAULT_FACTOR
 from contract.http import HttpTransport
 from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
-from contract.redact import Redactor
 from contract.report.account import counted, printable
 from contract.runner import run_checks
 from contract.target import Lent, Target
 from dify_wire.recording.exchange import MAIN, Recording
+from dify_wire.redaction.text import TextRedactor
 
 Side: TypeAlias = Host | Folder
 
@@ -165,7 +165,7 @@ class _Cleaner:
     """Keeps what both sides lent out of everything that is told."""
 
     def __init__(self, a: Side, b: Side) -> None:
-        self._redactor = Redactor(secret for side in (a, b) if isinstance(side, Host) for secret in side.secrets)
+        self._redactor = TextRedactor(secret for side in (a, b) if isinstance(side, Host) for secret in side.secrets)
 
     def text(self, text: str) -> str:
         return printable(self._redactor.text(text))

@@ -12,7 +12,7 @@ from contract.diff.translation import Translation
 from contract.diff.volatile import told
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.matchers import MATCHERS, Matcher, Question
-from dify_wire.recording.pseudonyms import KEY, USER
+from dify_wire.redaction.pseudonyms import KEY, USER
 
 _USER = re.compile(USER.pattern.encode())
 

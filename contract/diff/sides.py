@@ -10,7 +10,7 @@ from contract.diff.answers import Answer
 from contract.recorded import exchange_of
 from contract.target import DEFAULT_TIMEOUT_S
 from dify_wire.recording.exchange import Recording
-from dify_wire.recording.users import user_of
+from dify_wire.redaction.users import user_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from contract.exchange import Exchange
 from contract.signature import SignedUrl, parse_url
 from dify_wire.ids import UUID
 from dify_wire.recording.exchange import RecordedRequest, Recording, announced
-from dify_wire.recording.pseudonyms import KEY
+from dify_wire.redaction.pseudonyms import KEY
 
 _UUID = re.compile(UUID, re.IGNORECASE)
 _FILE = re.compile(r"(?P<start>.*/files/(?:tools/)?)(?P<id>[^./?]+)(?P<end>[^?]*)")

@@ -11,11 +11,11 @@ from enum import StrEnum
 
 from contract.check import Check, Level
 from contract.exchange import Chunk, Exchange, Request
-from contract.redact import Redactor, signed_parts
 from contract.runner import Outcome, Result
 from contract.sse import split_frames
 from contract.target import Target
 from contract.verdicts import Seen, verdicts
+from dify_wire.redaction.text import TextRedactor
 
 EVENT_STREAM = "text/event-stream"
 TEXT_LIMIT = 6_000
@@ -28,6 +28,8 @@ _HEX_BYTES = 64
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
+
+_SIGNED = re.compile(r"(?:sign|nonce)=([^&#\s]{16,})")
 
 
 class Status(StrEnum):
@@ -173,7 +175,7 @@ class Account:
 class Accountant:
     """Writes accounts, keeping ``redactor``'s secrets out of them. ``seen`` tells where each check held before."""
 
-    def __init__(self, redactor: Redactor, seen: Mapping[str, Seen] | None = None) -> None:
+    def __init__(self, redactor: TextRedactor, seen: Mapping[str, Seen] | None = None) -> None:
         self._redactor = redactor
         self._seen = seen or {}
 
@@ -276,7 +278,12 @@ def accountant(target: Target) -> Accountant:
     lent = target.lent
     signed = signed_parts(exchange.request.path for exchange in target.exchanges)
     secrets = [lent.api_key, *lent.secrets, *lent.app_keys.values(), *signed]
-    return Accountant(Redactor(secrets), verdicts())
+    return Accountant(TextRedactor(secrets), verdicts())
+
+
+def signed_parts(paths: Iterable[str]) -> set[str]:
+    """The signatures and nonces in ``paths``, which a check may quote without the name of their parameter."""
+    return {part for path in paths for part in _SIGNED.findall(path)}
 
 
 def area_of(check: Check) -> str:

@@ -53,6 +53,9 @@ class Redaction(Protocol):
     def head(self, exchange: Recording) -> Recording:
         """``exchange`` without secrets; the chunks that it holds are the whole body, unless that is streamed."""
 
+    def learn(self, chunks: Iterable[Chunk], headers: Headers) -> None:
+        """Learn the secrets of a body with these ``headers`` that is too long for the memory, before ``head``."""
+
     def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
         """A body with these ``headers`` that is too long for the memory, without secrets."""
 
@@ -243,6 +246,9 @@ class RecordingWriter:
         answer, request = whole.answer, whole.request
         exchange = _with_bodies(whole.exchange, answer, request)
         redaction = self._redactor.redaction(exchange) if self._redactor else _Nothing(exchange)
+        for spool, headers in ((request, exchange.request.headers), (answer, exchange.headers)):
+            if spool is not None and not spool.in_memory:
+                redaction.learn(spool.chunks(), headers)
         head = redaction.head(exchange)
         head = replace(head, name=head.name or _slug(head))  # after redaction: a rule may name what stands in a path
         said = document(
@@ -324,6 +330,9 @@ class _Nothing:
 
     def head(self, exchange: Recording) -> Recording:
         return exchange
+
+    def learn(self, chunks: Iterable[Chunk], headers: Headers) -> None:
+        pass
 
     def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
         return iter(chunks)

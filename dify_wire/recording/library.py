@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.matchers import MATCHERS, Difference, Matcher, Question, short
-from dify_wire.recording.redact import RULES, UNPACKED, RecordingRedactor
-from dify_wire.recording.rules import RuleError, parse_rule
+from dify_wire.redaction.exchange import DECODED, RULES, RecordingRedactor
+from dify_wire.redaction.rules import RuleError, parse_rule
 
 AFTER_LAST = ("repeat", "miss")
 """What the next same request gets when every recorded answer was given: the last one again, or none."""
@@ -127,7 +127,7 @@ def _redacted_as(recordings: Iterable[Recording], keys: Mapping[str, str]) -> Ca
     rules = []
     for name in names:
         try:
-            rules += [parse_rule(name)] if name not in (*RULES, UNPACKED) else []
+            rules += [parse_rule(name)] if name not in (*RULES, DECODED) else []
         except RuleError:
             continue  # a rule of a later version: what it took out will be shown as a difference
     redactor = RecordingRedactor(keys, rules=rules)

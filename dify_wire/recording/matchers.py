@@ -14,18 +14,18 @@ from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 from dify_wire.recording.exchange import RecordedRequest
-from dify_wire.recording.pseudonyms import KEY, is_a_name
-from dify_wire.redact import PARAMETER
+from dify_wire.redaction.fields import parts
+from dify_wire.redaction.pseudonyms import KEY, USER, is_a_name
 
 VOLATILE = frozenset({"user"})
 """Fields of a body or a query whose text is another one for every caller."""
 
 _SIGNATURE = frozenset({"timestamp", "nonce", "sign"})
 _ANY = "*"
-_PARAMETER = re.compile(PARAMETER)
+_SIGNED = re.compile(r"(?<![A-Za-z])(sign|nonce)(?:=|%(?:25){0,8}3[dD])(?:[A-Za-z0-9_\-+/=~.]|%(?!26)[0-9A-Fa-f]{2})+")
+_USER_BYTES = re.compile(USER.pattern.encode())
 _TIMESTAMP = re.compile(r"(timestamp=)\d+(?=&)")
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)', re.IGNORECASE)
-_USER_PART = re.compile(rb'(name="user"\r\n\r\n)[^\r\n]+')
 _USER_FIELD = re.compile(rb'("user"\s*:\s*")(?:[^"\\]|\\.)+')
 FORM_FIELDS = 1_000
 """A form with more fields than these is compared byte for byte."""
@@ -95,7 +95,7 @@ def _method(question: Question) -> Hashable:
 
 
 def _path(question: Question) -> Hashable:
-    return unquote(question.request.path)
+    return _without_pseudonyms(unquote(question.request.path))
 
 
 def _query(question: Question) -> Hashable:
@@ -128,7 +128,9 @@ def _body(question: Question) -> Hashable:
     if media_type == "multipart/form-data":
         return _multipart(request)
     said = _json(request.body, _settled)
-    return _USER_FIELD.sub(rb"\1" + _ANY.encode(), said) if isinstance(said, bytes) else said
+    if isinstance(said, bytes):
+        return _USER_BYTES.sub(_ANY.encode(), _USER_FIELD.sub(rb"\1" + _ANY.encode(), said))
+    return said
 
 
 def _exact_body(question: Question) -> Hashable:
@@ -149,7 +151,11 @@ def _form(body: bytes) -> Hashable:
 
 
 def _multipart(request: RecordedRequest) -> Hashable:
-    body = _USER_PART.sub(rb"\1" + _ANY.encode(), request.body)
+    body = request.body
+    for part in reversed(list(parts(body))):
+        if part.name in VOLATILE and is_a_name(part.text):
+            body = body[: part.start] + _ANY.encode() + body[part.end :]
+    body = _USER_BYTES.sub(_ANY.encode(), body)
     boundary = _BOUNDARY.search(request.header("content-type"))
     return body.replace(b"--" + boundary[1].encode("latin-1"), b"--boundary") if boundary else body
 
@@ -181,8 +187,14 @@ def _settled(name: str, value: str) -> str:
     """A field's text without what changes from run to run."""
     if name in VOLATILE and is_a_name(value):
         return _ANY
-    value = _PARAMETER.sub(rf"\g<name>={_ANY}", _TIMESTAMP.sub(rf"\g<1>{_ANY}", value))
-    return KEY.sub(lambda match: match[0] if not match[1].startswith("unknown-") else _ANY, value)
+    value = _SIGNED.sub(rf"\g<1>={_ANY}", _TIMESTAMP.sub(rf"\g<1>{_ANY}", value))
+    return _without_pseudonyms(value)
+
+
+def _without_pseudonyms(text: str) -> str:
+    """``text`` with a star for what every recorder writes otherwise: users wherever they stand, and unknown keys."""
+    text = KEY.sub(lambda match: match[0] if not match[1].startswith("unknown-") else _ANY, text)
+    return USER.sub(_ANY, text)
 
 
 MATCHERS = tuple(

@@ -11,10 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dify_wire.redaction.pseudonyms import REDACTED
 from fake_server.admin.asked import object_of, whole
 from fake_server.admin.call import Admin, Said
 from fake_server.admin.moving import shown_clock
-from fake_server.journal.redact import REDACTED
 from fake_server.reset import reset as reset_host
 from fake_server.settings import INSTANT
 

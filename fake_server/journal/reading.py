@@ -9,14 +9,15 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec import bundled, load_yaml
 from fake_server.journal.entry import Entry
-from fake_server.journal.redact import Redactor
 from fake_server.journal.warnings import Judge
 
 if TYPE_CHECKING:
     from fake_server.journal.matching import Difference
     from fake_server.operations import Host
+    from fake_server.settings import Settings
 
 _DEEPEST = 500
 """JSON nested deeper is shown as text alone: no reader of the journal would get through it."""
@@ -25,7 +26,7 @@ _DEEPEST = 500
 class Reading:
     """Shows entries without secrets, with what ``judge`` warns of."""
 
-    def __init__(self, redactor: Redactor, judge: Judge) -> None:
+    def __init__(self, redactor: TextRedactor, judge: Judge) -> None:
         self.redactor = redactor
         self._judge = judge
 
@@ -110,13 +111,18 @@ class Reading:
         return self.redactor.text(data.decode("utf-8", "replace"))
 
 
+def redactor_of(settings: Settings) -> TextRedactor:
+    """Keeps the secrets of ``settings`` out of log and journal."""
+    keys = [*settings.api_keys, *(key for key, _ in settings.apps)]
+    return TextRedactor([*keys, settings.secret_key, settings.admin_token or ""])
+
+
 def reading_of(host: Host) -> Reading:
     """How the journal of ``host`` is read: by its document, without its keys."""
     settings = host.settings
-    keys = [*settings.api_keys, *(key for key, _ in settings.apps)]
-    secrets = [*keys, settings.secret_key, settings.admin_token or ""]
     document = settings.spec or bundled("openapi.yaml")
-    return Reading(Redactor(secrets), Judge(lambda: load_yaml(document), host.apps, host.apps[settings.api_keys[0]]))
+    judge = Judge(lambda: load_yaml(document), host.apps, host.apps[settings.api_keys[0]])
+    return Reading(redactor_of(settings), judge)
 
 
 def state(entry: Entry) -> str:

@@ -20,9 +20,10 @@ from typing import Any, Protocol
 
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter
-from dify_wire.recording.redact import RecordingRedactor
-from dify_wire.recording.rules import RuleError, parse_rule
 from dify_wire.recording.spool import Spool
+from dify_wire.redaction.exchange import RecordingRedactor
+from dify_wire.redaction.rules import RuleError, parse_rule
+from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec_error import SpecError
 from fake_server.recorder.image_urls import picture_path
 from fake_server.recorder.labels import KeyLabels
@@ -218,13 +219,20 @@ def run(connection: Any, settings: RecorderSettings, counts: Any) -> None:
         return
     writer, labels = opened
     connection.send(Ready(writer.leftovers))
-    exchange_writer = ExchangeWriter(writer, labels, _warn, partial(_share, counts))
+    text = redactor(settings).text
+    exchange_writer = ExchangeWriter(writer, labels, lambda message: _warn(text(message)), partial(_share, counts))
     writer.left_out = exchange_writer.left_out
     with writer:
         finished = _take_all(connection, exchange_writer)
         written = exchange_writer.finish()
     if finished:
         connection.send(written)
+
+
+def redactor(settings: RecorderSettings) -> TextRedactor:
+    """Keeps out of the log what is kept out of the recordings."""
+    keys = [key for key, _ in settings.key_labels]
+    return TextRedactor(keys, [parse_rule(text) for text in settings.rules], settings.keep_user)
 
 
 def _opened(settings: RecorderSettings) -> tuple[RecordingWriter, KeyLabels] | Refused:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from starlette.types import Message
 
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
-from dify_wire.recording.users import user_of
+from dify_wire.redaction.users import user_of
 from fake_server.draw import Draw
 from fake_server.operations.call import Call
 from fake_server.replay.aliases import Aliases

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from dify_wire.ids import UUID
-from dify_wire.recording.edits import Edit, Edits
 from dify_wire.recording.exchange import Chunk, RecordedRequest
-from dify_wire.recording.pseudonyms import USER
+from dify_wire.redaction.edits import Edit, Edits
+from dify_wire.redaction.pseudonyms import USER
 from fake_server.signing import FileSigners
 
 _SLASH = r"\\?/"

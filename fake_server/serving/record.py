@@ -14,6 +14,7 @@ from functools import partial
 import click
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dify_wire.redaction.text import TextRedactor
 from fake_server.clock import Clock
 from fake_server.counters import Counters
 from fake_server.edge.answers import ProxyPage
@@ -24,7 +25,7 @@ from fake_server.recorder.pictures import Pictures
 from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
 from fake_server.recorder.upstream import Upstream
-from fake_server.recorder.writing import Written
+from fake_server.recorder.writing import Written, redactor
 from fake_server.recorder.writing_queue import WritingProcess, WritingQueue
 from fake_server.serving.logs import set_up_logging
 from fake_server.serving.parser import Head
@@ -52,7 +53,8 @@ def record_forever(settings: RecorderSettings) -> int:
     proxy = _proxy(settings, queue)
     gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
     try:
-        _server(proxy, partial(_announce, settings, address(sock)), proxy.end).run(sockets=[sock])
+        logged = _logged(proxy, redactor(settings))
+        _server(logged, partial(_announce, settings, address(sock)), proxy.end).run(sockets=[sock])
     finally:
         written = queue.finish()
         process.join()
@@ -94,14 +96,14 @@ class _Protocol(CommonProtocol):
         scope["extensions"] = {WIRE: {"headers": headers, "target": head.target}}
 
 
-def _server(proxy: RecordingProxy, on_listening: Callable[[], None], on_signal: Callable[[], None]) -> ToolServer:
-    config = tool_config(_logged(proxy), http=_Protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
+def _server(app: ASGIApp, on_listening: Callable[[], None], on_signal: Callable[[], None]) -> ToolServer:
+    config = tool_config(app, http=_Protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
     return ToolServer(config, on_listening, on_signal)
 
 
-def _logged(proxy: RecordingProxy) -> ASGIApp:
+def _logged(proxy: RecordingProxy, redactor: TextRedactor) -> ASGIApp:
     """The proxy with a line in the log for each request."""
-    observer = Observer(proxy, Journal(Clock(), entries=_REMEMBERED), Counters())
+    observer = Observer(proxy, Journal(Clock(), entries=_REMEMBERED), Counters(), redactor)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (observer if scope["type"] == "http" else proxy)(scope, receive, send)

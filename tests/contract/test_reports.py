@@ -15,7 +15,6 @@ import pytest
 
 from contract.check import Check, Level
 from contract.exchange import Chunk, Exchange, Request
-from contract.redact import Redactor
 from contract.report.account import Account, Accountant, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
@@ -24,6 +23,7 @@ from contract.report.terminal import TerminalReport
 from contract.runner import Outcome, Result, judge
 from contract.target import Lent, Target
 from contract.verdicts import Seen
+from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
 from tests.contract.samples import KEY
 
@@ -34,7 +34,7 @@ SEEN = {"answer_is_200": Seen("0.6.4", datetime.date(2026, 11, 22), "get_v1s")}
 def account(
     results: list[Result], strict: bool = False, interrupted: bool = False, seen: Mapping[str, Seen] = SEEN
 ) -> Account:
-    rows, exchanges = Accountant(Redactor([KEY]), seen).rows(results, strict)
+    rows, exchanges = Accountant(TextRedactor([KEY]), seen).rows(results, strict)
     began = datetime.datetime(2026, 11, 22, 18, 0, tzinfo=datetime.UTC)
     return Account("http://127.0.0.1:6060", "0.6.4", began, 1.5, 4, 3, 0, strict, interrupted, rows, exchanges)
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from dify_wire.redaction.text import TextRedactor
 from fake_server.journal import Entry, Journal
 from fake_server.journal.reading import reading_of, state
-from fake_server.journal.redact import Redactor
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import LOCAL, admin, host, requests_of, run
 from tests.asgi import call, client, json_headers, run_body, scope
@@ -42,7 +42,7 @@ def test_a_stream_is_shown_frame_by_frame() -> None:
     answer = run(app, run_body(mode="streaming"))
     [entry] = requests_of(app)
     frames = entry["answer"]["frames"]
-    told = Redactor([]).text(answer.body.decode())
+    told = TextRedactor([]).text(answer.body.decode())
     assert "".join(f"{one['frame']}\n\n" for one in frames) == told
     assert len(frames) > 5
     assert "body" not in entry["answer"]
@@ -277,7 +277,7 @@ def test_an_answer_that_a_scenario_breaks_off_is_broken_not_left() -> None:
     ],
 )
 def test_secrets_are_found_in_every_form(secret: str, text: str, shown: str) -> None:
-    assert Redactor([secret]).text(text) == shown
+    assert TextRedactor([secret]).text(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -294,4 +294,4 @@ def test_secrets_are_found_in_every_form(secret: str, text: str, shown: str) -> 
     ],
 )
 def test_of_headers_that_carry_keys_only_the_scheme_is_left(name: str, value: str, shown: str) -> None:
-    assert Redactor([]).header(name, value) == shown
+    assert TextRedactor([]).header(name, value) == shown

@@ -16,8 +16,8 @@ import pytest
 
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.redact import RecordingRedactor
 from dify_wire.recording.spool import Spool
+from dify_wire.redaction.exchange import RecordingRedactor
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.open_exchange import OpenExchange
 from fake_server.recorder.proxy import RecordingProxy

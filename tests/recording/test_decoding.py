@@ -25,7 +25,7 @@ from dify_wire.recording.decoding import (
 )
 from dify_wire.recording.exchange import Chunk, Recording, Shortened
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.redaction.exchange import RecordingRedactor
 from tests.recording.samples import JSON, KEY, recording, request
 
 PLAIN = b'{"first": 1, "second": "' + "一只猫".encode() + b'"}'

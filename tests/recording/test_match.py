@@ -11,8 +11,8 @@ import pytest
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.library import Library, NotRecordedError, library
 from dify_wire.recording.matchers import EXACT_MATCHERS, MATCHERS, Question
-from dify_wire.recording.redact import RecordingRedactor
-from dify_wire.recording.rules import parse_rule
+from dify_wire.redaction.exchange import RecordingRedactor
+from dify_wire.redaction.rules import parse_rule
 from tests.recording.samples import KEY, recording, request
 
 BODY = {"inputs": {"prompt": "a cat", "n": 1}, "response_mode": "blocking", "user": "alice"}

@@ -15,11 +15,11 @@ from urllib.parse import quote
 import pytest
 
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
-from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.pseudonyms import KEY as KEY_PSEUDONYM
-from dify_wire.recording.pseudonyms import USER as USER_PSEUDONYM
-from dify_wire.recording.redact import RecordingRedactor
-from dify_wire.recording.rules import RuleError, parse_rule
+from dify_wire.recording.folder import RecordingWriter, read_folder, read_recording
+from dify_wire.redaction.exchange import RecordingRedactor
+from dify_wire.redaction.pseudonyms import KEY as KEY_PSEUDONYM
+from dify_wire.redaction.pseudonyms import USER as USER_PSEUDONYM
+from dify_wire.redaction.rules import RuleError, parse_rule
 from tests.recording.samples import HOST, JSON, KEY, STREAM, cut, recording, request
 
 SIGN = "Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm8="
@@ -130,24 +130,24 @@ def test_no_planted_secret_is_in_a_body_too_long_for_the_memory(tmp_path: Path) 
     assert {chunk.data for chunk in read.chunks} == {redacted(telling(frame)).body}
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "bare deflate"])
-def test_a_compressed_body_is_unpacked_for_the_search(coding: str) -> None:
+def test_a_compressed_body_is_searched(tmp_path: Path) -> None:
     """What came with the first chunk still comes with it; the headers speak of what is there."""
     plain = b'{"a": 1, "key": "' + KEY.encode() + b'"}'
-    packer = zlib.compressobj(wbits={"gzip": 31, "deflate": 15, "bare deflate": -15}[coding])
+    packer = zlib.compressobj(wbits=31)
     first = packer.compress(plain[:9]) + packer.flush(zlib.Z_SYNC_FLUSH)
     rest = packer.compress(plain[9:]) + packer.flush()
-    headers = (*JSON, ("Content-Encoding", coding.rpartition(" ")[2]), ("Content-Length", str(len(first + rest))))
-    found = redacted(recording(first, rest, headers=headers))
+    headers = (*JSON, ("Content-Encoding", "gzip"), ("Content-Length", str(len(first + rest))))
+    with RecordingWriter(tmp_path, redactor()) as writer:
+        found = read_recording(writer.write(recording(first, rest, headers=headers)))
     assert [chunk.data for chunk in found.chunks] == [b'{"a": 1, ', b'"key": "{{key:main}}"}']
     assert found.headers == (*JSON, ("Content-Length", str(len(found.body))))
     assert "encoding" in found.redacted
 
 
-def test_a_compressed_request_is_unpacked_too() -> None:
-    body = gzip.compress(json.dumps({"user": USER}).encode())
+def test_a_compressed_request_is_asked_as_it_was_recorded() -> None:
+    body = gzip.compress(json.dumps({"user": USER}).encode(), mtime=0)
     headers = (("Content-Encoding", "gzip"), ("Content-Length", str(len(body))))
-    asked = redacted(recording(request=request(body, headers=headers))).request
+    asked = redactor().request(request(body, headers=headers), "main")
     assert re.fullmatch(rb'\{"user": "user-[0-9a-f]{8}"\}', asked.body)
     assert asked.headers == (("Content-Length", str(len(asked.body))),)
 
@@ -168,7 +168,7 @@ def test_a_connection_that_broke_inside_of_a_secret_shows_no_part_of_it() -> Non
 def test_pseudonyms_have_the_form_of_what_they_replace() -> None:
     found = redacted(telling(f"data: {json.dumps({'url': URL, 'user': USER})}\n\n".encode()))
     assert found.request.header("Authorization") == "Bearer {{key:main}}"
-    assert found.request.header("Cookie") == "theme=redacted; session=redacted"
+    assert found.request.header("Cookie") == "redacted"
     said = json.loads(found.body.removeprefix(b"data: "))
     assert re.fullmatch(r"/files/tools/1\.png\?timestamp=1713939240&nonce=[0-9a-f]{32}&sign=[\w-]{43}=", said["url"])
     assert USER_PSEUDONYM.fullmatch(said["user"])
@@ -213,7 +213,7 @@ def test_what_is_odd_about_an_authorization_stays(sent: str, written: str) -> No
 def test_a_cookie_that_is_deleted_and_attributes_stay() -> None:
     cleared = "remember_token=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/"
     found = redacted(recording(headers=(("Set-Cookie", cleared), ("Set-Cookie", "a=bcdefgh; Path=/; HttpOnly"))))
-    assert found.headers == (("Set-Cookie", cleared), ("Set-Cookie", "a=redacted; Path=/; HttpOnly"))
+    assert found.headers == (("Set-Cookie", cleared), ("Set-Cookie", "redacted; Path=/; HttpOnly"))
     assert found.redacted == ("keys", "cookies", "user")
 
 
@@ -323,7 +323,8 @@ TAKEN_OUT = [
     ("field:/l/1/who", '{"l": [{"who": "ann"}, {"who": 5}]}', '{"l": [{"who": "ann"}, {"who": 0}]}'),
     ("field:/a~1b/who", '{"a/b": {"who": "ann"}}', '{"a/b": {"who": "redacted"}}'),
     ("field:/a/who", 'data: {"a": {"who": "x"}}\n\ndata: {}\n\n', 'data: {"a": {"who": "redacted"}}\n\ndata: {}\n\n'),
-    ("field:who", '{"who": "an', '{"who": "an'),
+    ("field:who", '{"who": "an', '{"who": "redacted'),
+    ("field:who", "{'who': 'ann', 'x': 1}", "{'who': 'redacted', 'x': 1}"),
     ("text:order-[0-9]+", "my order-4711 and order-x", "my redacted and order-x"),
 ]
 

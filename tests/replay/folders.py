@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.redaction.exchange import RecordingRedactor
 from tests.recorded import HOST, KEYS, SECRET_KEY
 
 PNG = b"\x89PNG\r\n\x1a\nrecorded, and no picture at all" + bytes(range(256)) * 40

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
-from dify_wire.recording.users import user_of
+from dify_wire.redaction.users import user_of
 from fake_server.replay.outcome import is_stream, outcome, shift_s
 from fake_server.replay.retelling import Changes, file_ids, own_ids, retold
 from fake_server.signing import FileSigners

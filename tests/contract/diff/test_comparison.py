@@ -17,7 +17,7 @@ from contract.diff.comparison import Comparison, How, compare, record
 from contract.diff.sides import Folder, Host
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.redact import RecordingRedactor
+from dify_wire.redaction.exchange import RecordingRedactor
 from fake_server.settings import DEFAULT_API_KEY
 from tests.contract.hosts import answer, host, refused_address, saying
 from tests.mutants.catalogue import MUTANTS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
@@ -39,6 +38,8 @@ def parse_rule(text: str) -> Rule:
     """The rule in ``text``. Raises ``RuleError``."""
     kind, colon, what = text.partition(":")
     if not colon or kind not in KINDS:
+        import difflib  # a server that starts needs none of it
+
         near = difflib.get_close_matches(kind, KINDS, 1)
         hint = f"; did you mean {near[0]}:{what or '...'}?" if near else ""
         raise RuleError(

@@ -1,0 +1,236 @@
+"""Takes the secrets out of an exchange before it is written.
+
+Rules by name: ``keys`` (API keys, other told secrets), ``signatures`` (signatures and nonces of URLs), ``cookies``,
+``user``, and whatever a team adds (``dify_wire.redaction.rules``). Bodies come decoded
+(``dify_wire.recording.searchable``). A body is searched as a whole, so that a border between chunks hides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+
+from dify_wire.recording.decoding import UndecodableError, coding, decoded, without_coding
+from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording, announced
+from dify_wire.redaction.edits import Edits
+from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, cookie_secrets, credentials, without_cookies
+from dify_wire.redaction.pseudonyms import GONE, Pseudonyms
+from dify_wire.redaction.rules import Rule
+from dify_wire.redaction.search import Reading, Search
+
+RULES = ("keys", "signatures", "cookies", "user")
+"""The rules that always hold; ``user`` unless it is to be kept."""
+
+DECODED = "encoding"
+"""Named beside the rules where a body was decoded, so that it could be searched."""
+
+MOST_ASKED_BYTES = 256 << 10
+"""A longer body that is asked of a replay is compared as it is: the server would stand still for its search."""
+
+_WINDOW = 1 << 20
+_OVERLAP = 64 << 10
+_OPAQUE = ("image/", "audio/", "video/", "font/", "application/zip", "application/pdf")
+
+
+class RecordingRedactor:
+    """Redacts exchanges, all with the same pseudonyms.
+
+    ``keys`` are the API keys that are known, each with its label; ``secrets`` whatever else must not be written.
+    """
+
+    def __init__(
+        self,
+        keys: Mapping[str, str] | None = None,
+        secrets: Iterable[str] = (),
+        rules: Sequence[Rule] = (),
+        keep_user: bool = False,
+        salt: bytes | None = None,
+    ) -> None:
+        self.keys = dict(keys or {})
+        self.rules = tuple(rules)
+        self._search = Search(Pseudonyms(salt), self.keys, self.rules, keep_user)
+        for secret in filter(None, secrets):
+            self._search.learn(secret, GONE, "keys", least=1)
+
+    def redaction(self, exchange: Recording) -> ExchangeRedaction:
+        """The redaction of ``exchange``, from whose head and bodies its own secrets are learned."""
+        return ExchangeRedaction(self._search.fresh(exchange.app), self.rules, exchange)
+
+    def request(self, request: RecordedRequest, app: str | None) -> RecordedRequest:
+        """``request`` as it would be recorded; with a body above ``MOST_ASKED_BYTES``, as it is."""
+        if len(request.body) > MOST_ASKED_BYTES:
+            return request
+        exchange = Recording("", app, "", 0, "", "", _decoded(request), 0, "", (), (), 0)
+        return self.redaction(exchange).head(exchange).request
+
+
+class ExchangeRedaction:
+    """The redaction of one exchange, with a ``search`` that learns what it gives away."""
+
+    def __init__(self, search: Search, rules: Sequence[Rule], exchange: Recording) -> None:
+        self._search = search
+        self._rules = rules
+        self._applied = set(exchange.redacted)
+        self._order = list(dict.fromkeys([*RULES, DECODED, *(rule.name for rule in rules), *exchange.redacted]))
+        self._opaque = _is_opaque(exchange.headers)
+        for name, value in (*exchange.request.headers, *exchange.headers):
+            self._learn_header(name.lower(), value)
+            self._search.read(_wire(value))
+        self._target = search.read(_wire(exchange.request.target))
+        self._body = search.read(exchange.request.body, _is_opaque(exchange.request.headers))
+        self._answer = search.read(exchange.body, self._opaque)
+
+    def learn(self, chunks: Iterable[Chunk], headers: Headers) -> None:
+        """Learn what a body with these ``headers`` gives away that is too long for the memory."""
+        for window, _ in _windows(chunks):
+            self._search.read(b"".join(chunk.data for chunk in window), _is_opaque(headers))
+
+    def applied(self) -> tuple[str, ...]:
+        """The names of the rules that changed something so far."""
+        return tuple(sorted(self._applied, key=self._order.index))
+
+    def head(self, exchange: Recording) -> Recording:
+        """``exchange`` without secrets, with the bodies that it holds."""
+        edits = self._search.edits(self._answer, self._opaque, ended=True)
+        chunks = self._replaced(exchange.chunks, edits)
+        return replace(
+            exchange,
+            note=self._text(exchange.note),
+            host=self._text(exchange.host),
+            request=self._redacted_request(exchange.request),
+            reason=self._text(exchange.reason),
+            headers=announced(self._redacted_headers(exchange.headers), _size(exchange.chunks), _size(chunks)),
+            chunks=tuple(chunks),
+            redacted=self.applied(),
+        )
+
+    def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
+        """A body with these ``headers`` that is too long for the memory, without secrets, piece by piece."""
+        opaque = _is_opaque(headers)
+        waiting: list[Chunk] = []
+        for window, last in _windows(chunks, waiting):
+            reading = self._search.read(b"".join(chunk.data for chunk in window), opaque)
+            edits = self._search.edits(reading, opaque, ended=last)
+            ends = list(accumulate(len(chunk.data) for chunk in window))
+            most = ends[-1] if last else ends[-1] - _OVERLAP
+            count = next((n for n in range(len(ends), 0, -1) if ends[n - 1] <= most and edits.cut_at(ends[n - 1])), 0)
+            if count:
+                yield from self._replaced(window[:count], edits.up_to(ends[count - 1]))
+            waiting[:] = window[count:]
+
+    def _learn_header(self, name: str, value: str) -> None:
+        if name in COOKIES:
+            for secret in cookie_secrets(value):
+                self._search.learn(secret, GONE, "cookies")
+        elif name in SECRET_HEADERS:
+            self._search.learn_credentials(value)
+        for rule in self._header_rules(name):
+            self._search.learn(value, GONE, rule.name)
+
+    def _header_rules(self, name: str) -> Iterator[Rule]:
+        return (rule for rule in self._rules if rule.kind == "header" and rule.what.lower() == name.lower())
+
+    # The parts without secrets --------------------------------------------------------------------------------------
+
+    def _redacted(self, reading: Reading) -> bytes:
+        edits = self._search.edits(reading)
+        self._applied |= edits.rules()
+        return edits.apply(reading.data)
+
+    def _text(self, text: str) -> str:
+        data = text.encode("utf-8", "surrogateescape")
+        return self._redacted(self._search.read(data)).decode("utf-8", "surrogateescape")
+
+    def _redacted_headers(self, headers: Headers) -> Headers:
+        return tuple((name, self._header(name.lower(), value)) for name, value in headers)
+
+    def _header(self, name: str, value: str) -> str:
+        rule = next(self._header_rules(name), None)
+        if rule is not None and value:
+            self._applied.add(rule.name)
+            return GONE
+        if name in COOKIES:
+            written = without_cookies(name, value, GONE)
+            self._applied |= {"cookies"} if written != value else set()
+            return written
+        if name not in SECRET_HEADERS:
+            return self._redacted(self._search.read(_wire(value))).decode("latin-1")
+        scheme, key = credentials(value)
+        if not key:
+            return value
+        self._applied.add("keys")
+        return scheme + self._search.key(key)
+
+    def _redacted_request(self, request: RecordedRequest) -> RecordedRequest:
+        edits = self._search.edits(self._body)
+        self._applied |= edits.rules()
+        body = edits.apply(request.body)
+        borders = edits.moved(list(accumulate(request.chunk_sizes)))
+        return replace(
+            request,
+            target=self._redacted(self._target).decode("latin-1"),
+            headers=announced(self._redacted_headers(request.headers), len(request.body), len(body)),
+            body=body,
+            chunk_sizes=tuple(end - start for start, end in zip([0, *borders], borders, strict=False) if end > start),
+        )
+
+    def _replaced(self, chunks: Sequence[Chunk], edits: Edits) -> list[Chunk]:
+        """``chunks`` after ``edits``, each with what its bytes became."""
+        self._applied |= edits.rules()
+        data = edits.apply(b"".join(chunk.data for chunk in chunks))
+        borders = edits.moved(list(accumulate(len(chunk.data) for chunk in chunks)))
+        pieces = zip(chunks, [0, *borders], borders, strict=False)
+        return [Chunk(chunk.at_s, data[start:to]) for chunk, start, to in pieces if to > start]
+
+
+def _windows(chunks: Iterable[Chunk], waiting: list[Chunk] | None = None) -> Iterator[tuple[list[Chunk], bool]]:
+    """``chunks`` in parts that overlap, and whether a part is the last. A reader that has ``waiting`` says there what
+    of a part is to come again."""
+    keep = waiting is None
+    waiting = [] if waiting is None else waiting
+    size = 0
+    due = _WINDOW
+    for chunk in chunks:
+        waiting.append(chunk)
+        size += len(chunk.data)
+        if size >= due:
+            yield list(waiting), False
+            if keep:
+                _shorten(waiting)
+            size = _size(waiting)
+            due = max(_WINDOW, 2 * size)
+    if waiting:
+        yield list(waiting), True
+
+
+def _shorten(chunks: list[Chunk]) -> None:
+    """Leave as many of the last chunks as hold what a secret on a border may need."""
+    size = _size(chunks)
+    while len(chunks) > 1 and size - len(chunks[0].data) >= _OVERLAP:
+        size -= len(chunks.pop(0).data)
+
+
+def _is_opaque(headers: Headers) -> bool:
+    return any(name.lower() == "content-type" and value.strip().lower().startswith(_OPAQUE) for name, value in headers)
+
+
+def _wire(text: str) -> bytes:
+    return text.encode("latin-1", "replace")
+
+
+def _decoded(request: RecordedRequest) -> RecordedRequest:
+    """``request`` without a content coding, as the recorder would have written it."""
+    codings = coding(request.headers)
+    if not (codings and request.body):
+        return request
+    try:
+        body = b"".join(chunk.data for chunk in decoded([Chunk(0, request.body)], codings, whole=True))
+    except UndecodableError:
+        return request
+    headers = announced(without_coding(request.headers), len(request.body), len(body))
+    return replace(request, headers=headers, body=body, chunk_sizes=())
+
+
+def _size(chunks: Iterable[Chunk]) -> int:
+    return sum(len(chunk.data) for chunk in chunks)

@@ -1,0 +1,74 @@
+"""Headers that carry nothing but a secret, and what of them may be shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+COOKIES = ("cookie", "set-cookie")
+SECRET_HEADERS = frozenset(
+    {
+        *COOKIES,
+        "api-key",
+        "authorization",
+        "proxy-authorization",
+        "x-access-token",
+        "x-admin-token",
+        "x-api-key",
+        "x-auth-token",
+    }
+)
+"""In lower case."""
+
+_SCHEME = re.compile(r"\s*(?:Basic|Bearer|Token)\s+(?=\S)", re.IGNORECASE)
+_ONLY_SCHEME = re.compile(r"\s*(?:Basic|Bearer|Token|)\s*", re.IGNORECASE)
+_LEAST_COOKIE = 8
+"""A shorter part of a cookie, such as "dark" or "modern", is also a word."""
+
+_HOST_COOKIES = frozenset({"session", "remember_token", "access_token", "refresh_token", "csrf_token"})
+"""What Dify calls its cookies."""
+
+_DAY = r"[A-Z][a-z]{2}, [0-9]{2}[ -][A-Z][a-z]{2}[ -][0-9]{4}"
+_ATTRIBUTE = re.compile(
+    rf" *(?:Expires={_DAY} [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} GMT|Max-Age=-?[0-9]{{1,10}}|Path=/|Secure|HttpOnly"
+    r"|Partitioned|SameSite=(?:Strict|Lax|None))",
+    re.IGNORECASE,
+)
+"""The attributes of a cookie that say nothing of anybody; any other goes."""
+
+
+def credentials(value: str) -> tuple[str, str]:
+    """The scheme of a header such as ``Authorization``, with the blanks after it, and the secret; each may be empty."""
+    if _ONLY_SCHEME.fullmatch(value):
+        return "", ""
+    scheme = _SCHEME.match(value)
+    return (scheme[0], value[scheme.end() :].strip()) if scheme else ("", value.strip())
+
+
+def without_cookies(name: str, value: str, gone: str) -> str:
+    """The header ``name`` with ``gone`` in place of all that it holds.
+
+    Of Set-Cookie stay a name that is Dify's own and attributes that say nothing of anybody.
+    """
+    if not value.strip():
+        return value
+    if name == "cookie":
+        return gone
+    pair, *attributes = value.split(";")
+    said, equals, secret = pair.partition("=")
+    if said not in _HOST_COOKIES:
+        pair = gone
+    elif secret.strip():
+        pair = f"{said}{equals}{gone}"
+    kept = [one if not one.strip() or _ATTRIBUTE.fullmatch(one) else f" {gone}" for one in attributes]
+    return ";".join([pair, *kept])
+
+
+def cookie_secrets(value: str) -> Iterator[str]:
+    """All parts of a Cookie or Set-Cookie header that may be found elsewhere too."""
+    for part in value.split(";"):
+        if _ATTRIBUTE.fullmatch(part):
+            continue
+        for piece in (part, part.partition("=")[2], *re.split(r"[=,\s]+", part)):
+            if len(piece.strip(' "')) >= _LEAST_COOKIE and piece.strip() not in _HOST_COOKIES:
+                yield piece.strip(' "')
