@@ -99,13 +99,13 @@ def _head(capture: Capture) -> Iterator[str]:
     status, *fields = head.split("\r\n")
     yield str(Line(capture.pieces[0][0], status))
     for field in fields:
-        if field.partition(":")[0] in _SHOWN_FIELDS:
+        if field.partition(":")[0].lower() in _SHOWN_FIELDS:
             yield f"{'':11}{field}"
 
 
 def _body(capture: Capture, shows: Sequence[re.Pattern[str]]) -> Iterator[Line]:
     head = len(_whole(capture).partition(b"\r\n\r\n")[0]) + 4
-    if b"transfer-encoding: chunked" not in _whole(capture)[:head]:
+    if b"transfer-encoding: chunked" not in _whole(capture)[:head].lower():
         position = 0
         for at_s, piece in capture.pieces:
             data = piece[max(0, head - position) :]
