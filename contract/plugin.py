@@ -1,7 +1,8 @@
 """pytest: every check as a test of its own, ``contract::<name>``, against the host that ``--contract-url`` names.
 
-Without ``--contract-url`` this does nothing and imports nothing. The tests carry the marker ``contract`` and share
-their runs, so that they stay in one process: with pytest-xdist, ``--dist loadgroup`` is needed.
+It is loaded by ``-p contract.plugin`` or by ``pytest_plugins = ["contract.plugin"]`` in the root ``conftest.py``, and
+only so: without ``--contract-url`` it does nothing and imports nothing. The tests carry the marker ``contract`` and
+share their runs, so that they stay in one process: with pytest-xdist, ``--dist loadgroup`` is needed.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("fake_server", "dify_wire", "contract")
+PACKAGES = ("fake_dify", "fake_server", "dify_wire", "contract")
 PURE = ["fake_server.engine", "fake_server.events", "fake_server.render", "fake_server.signing", "fake_server.workflow"]
 DRAWING = "fake_server.images.drawing"
 """Loaded by the first picture that is fetched: no run ever gets there."""
@@ -102,7 +102,7 @@ def test_the_fake_and_the_contract_do_not_know_each_other() -> None:
 
 def test_the_project_does_not_know_its_tests() -> None:
     """Nor the tools that only tests need."""
-    allowed = ["contract", "fake_server.testing.plugin"]
+    allowed = ["contract", "fake_dify.pytest_plugin"]
     assert offences(PACKAGES, ["tests", "pytest", "hypothesis", "schemathesis", "httpx"], allowed) == []
 
 
@@ -212,7 +212,7 @@ def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
                 "tomllib",
             ],
         ),
-        ("import fake_server.testing.plugin", ["click", "starlette", "uvicorn", "fake_server.settings", "asyncio"]),
+        ("import fake_dify.pytest_plugin", ["click", "starlette", "uvicorn", "fake_server.settings", "asyncio"]),
         ("import dify_wire.spec", ["yaml", "fake_server", "starlette"]),
     ],
 )

@@ -5,9 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
+
+CONTRACT_AS_IN_A_TERMINAL = [
+    sys.executable,
+    "-c",
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from contract.cli import main; main()",
+]
+"""The command ``contract`` with Ctrl-C in force.
+
+A shell starts what it runs in the background with SIGINT ignored, and the command keeps to that, as all commands do: a
+test that sends SIGINT must not hang on how the test run itself was started.
+"""
 
 Behaviour = Callable[[socket.socket, bytes], None]
 """Gets the connection and the whole request; the connection is closed when it returns."""

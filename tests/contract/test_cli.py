@@ -19,7 +19,7 @@ import pytest
 from contract.check import CHECKS, Check, Level, Turn
 from contract.cli import exit_code, judging
 from tests.contract import samples
-from tests.contract.hosts import answer, dify_at_first, host, saying
+from tests.contract.hosts import CONTRACT_AS_IN_A_TERMINAL, answer, dify_at_first, host, saying
 from tests.contract.samples import KEY
 from tests.serving import ROOT
 
@@ -223,7 +223,7 @@ def test_list_names_every_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "contract", *arguments]
+    command = [*CONTRACT_AS_IN_A_TERMINAL, *arguments]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

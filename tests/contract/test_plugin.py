@@ -37,7 +37,8 @@ def page() -> Iterator[str]:
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-rA", *arguments)
+    plugins = ("-p", "contract.plugin", "-p", "no:randomly", "-p", "no:cacheprovider")
+    return pytester.runpytest_inprocess(*plugins, "-rA", *arguments)
 
 
 def test_each_check_is_a_test_and_ends_as_its_verdict(pytester: pytest.Pytester, page: str) -> None:

@@ -24,7 +24,7 @@ from contract.record import FolderKeeper
 from contract.target import RUN_PATH
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
+from tests.contract.hosts import CONTRACT_AS_IN_A_TERMINAL, answer, dify_at_first, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.contract.verdicts import APP_KEYS, SECRET
 from tests.serving import ROOT, RunningServer, running_server
@@ -243,9 +243,7 @@ def test_ctrl_c_keeps_what_is_whole(tmp_path: Path) -> None:
 
     with host(dify_at_first(behave)) as url:
         command = [
-            sys.executable,
-            "-m",
-            "contract",
+            *CONTRACT_AS_IN_A_TERMINAL,
             "record",
             "--base-url",
             url,

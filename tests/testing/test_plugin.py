@@ -237,8 +237,8 @@ def test_it_is_in_the_help(pytester: pytest.Pytester) -> None:
 
 def test_pytest_pays_nothing_for_it() -> None:
     """Until the fixture is used, the plugin has brought nothing but itself."""
-    program = "import sys, pytest, zlib; before = set(sys.modules); import fake_server.testing.plugin; "
+    program = "import sys, pytest, zlib; before = set(sys.modules); import fake_dify.pytest_plugin; "
     program += "print(sorted(set(sys.modules) - before))"
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = re.findall(r"'([\w.]+)'", ended.stdout)
-    assert loaded == ["fake_server", "fake_server.testing", "fake_server.testing.plugin"]
+    assert loaded == ["fake_dify", "fake_dify.pytest_plugin"]

@@ -7,8 +7,10 @@ imports this at every start: what the fixture needs is imported when it is asked
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,11 +66,13 @@ def _said(item: pytest.Item) -> dict[str, Any]:
 
 
 def _host(said: dict[str, Any], hosts: _Hosts) -> FakeHost:
-    from dify_wire.spec import SpecError
-    from fake_server.settings import SettingsError
-    from fake_server.testing.host import FakeHost
-    from fake_server.testing.options import host_settings
-
+    try:
+        from dify_wire.spec import SpecError
+        from fake_server.settings import SettingsError
+        from fake_server.testing.host import FakeHost
+        from fake_server.testing.options import host_settings
+    except ImportError as error:
+        pytest.fail(_hidden(error), pytrace=False)
     try:
         settings = host_settings(said)
         if settings not in hosts:
@@ -77,6 +81,16 @@ def _host(said: dict[str, Any], hosts: _Hosts) -> FakeHost:
     except (SettingsError, SpecError) as error:
         mistake = str(error)
     pytest.fail(f"@pytest.mark.fake_host: {mistake}", pytrace=False)
+
+
+def _hidden(error: ImportError) -> str:
+    """Why our own packages cannot be imported: usually because the project has a package of the same name."""
+    ours = Path(__file__).parent.parent
+    for name in ("fake_server", "dify_wire"):
+        found = getattr(sys.modules.get(name), "__file__", None)
+        if found and Path(found).parent.parent != ours:
+            return f"fake_host: {Path(found).parent} hides the package {name} of fake-dify; rename it"
+    return f"fake_host: fake-dify is not wholly installed: {error}"
 
 
 @pytest.hookimpl(wrapper=True)
