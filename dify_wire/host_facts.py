@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,12 @@ _LIMITS = (
     "run_steps",
     "user_characters",
 )
-_TEXT_LISTS = (
-    ("upload_extensions", "image"),
-    ("upload_extensions", "document"),
-    ("cors", "methods"),
-    ("cors", "headers"),
-    ("app_prefixes",),
-)
+_TEXT_LISTS = (("upload_extensions", "image"), ("upload_extensions", "document"), ("app_prefixes",))
+_TOKEN_LISTS = (("cors", "methods"), ("cors", "headers"))
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_LEAST_PERIOD_S = 0.001
+_GREATEST = 1e12
 
 
 def check_host_facts(path: Path, host: Any) -> None:
@@ -42,13 +42,21 @@ class _HostChecker:
         self._host = host
 
     def check(self) -> None:
-        for keys in (("version",), ("ping", "frame"), ("proxy", "server")):
-            self._expect(keys, lambda value: isinstance(value, str) and value != "", "a text in quotes")
-        for keys in (("ping", "first_s"), ("ping", "every_s"), *(("limits", name) for name in _LIMITS)):
-            self._expect(keys, lambda value: _is_number(value) and value > 0, "a number greater than 0")
+        for keys in (("version",), ("ping", "frame")):
+            self._expect(keys, _is_text, "a text in quotes")
+        self._expect(("proxy", "server"), _is_server, "a text in quotes, of characters that a header may have")
+        for name in _LIMITS:
+            whole = not name.endswith("_s")
+            wanted = f"a {'whole ' if whole else ''}number greater than 0, and at most {_GREATEST:.0f}"
+            self._expect(("limits", name), lambda value, whole=whole: _is_amount(value, 0, whole=whole), wanted)
+        for name in ("first_s", "every_s"):
+            wanted = f"a number greater than 0, at least {_LEAST_PERIOD_S}"
+            self._expect(("ping", name), lambda value: _is_amount(value, _LEAST_PERIOD_S), wanted)
         for keys in _TEXT_LISTS:
             self._expect(keys, _texts, "a list of texts")
-        self._expect(("headers",), _header_pairs, "a list of pairs [name, value]")
+        for keys in _TOKEN_LISTS:
+            self._expect(keys, _tokens, "a list of texts, each a name as headers have it")
+        self._expect(("headers",), _header_pairs, "a list of pairs [name, value], of characters that a header may have")
         self._expect(("errors",), lambda value: isinstance(value, dict), "a mapping of errors by name")
         for name, error in self._host["errors"].items():
             self._error(name, error)
@@ -76,13 +84,29 @@ class _HostChecker:
             raise SpecError(self._path, f"{place}.evidence", "an error names its evidence or source; add one")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and not re.search("[\ud800-\udfff]", value)
+
+
+def _is_server(value: Any) -> bool:
+    return _is_text(value) and _HEADER_VALUE.fullmatch(value) is not None
+
+
+def _is_amount(value: Any, least: float, *, whole: bool = False) -> bool:
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    return number and value > 0 and least <= value <= _GREATEST
 
 
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
+def _tokens(value: Any) -> bool:
+    return _texts(value) and all(_TOKEN.fullmatch(entry) for entry in value)
+
+
 def _header_pairs(value: Any) -> bool:
-    return isinstance(value, list) and all(_texts(pair) and len(pair) == 2 for pair in value)
+    return isinstance(value, list) and all(
+        _texts(pair) and len(pair) == 2 and _TOKEN.fullmatch(pair[0]) and _HEADER_VALUE.fullmatch(pair[1])
+        for pair in value
+    )

@@ -14,6 +14,8 @@ Stricter than the standard, numbered to be referred to:
 
 S1. A target that matches nothing is an error: a change that silently misses would make the fake lie.
 S2. Values of different kinds (object, array, primitive) do not merge: remove the old one first.
+S3. A JSONPath has at most 1,000 characters; an overlay looks at no more than ``VISITS`` nodes with all its targets, and
+    the document that it makes has no more values than a file may have.
 """
 
 from __future__ import annotations
@@ -22,7 +24,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Match", "OverlayError", "apply_overlay", "copied", "select"]
+__all__ = ["VISITS", "Match", "OverlayError", "apply_overlay", "copied", "select"]
+
+VISITS = 200_000
+"""The most nodes that the targets of one overlay look at."""
+
+_LONGEST_PATH = 1_000
+VALUES = 200_000
 
 
 class OverlayError(ValueError):
@@ -47,6 +55,7 @@ def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:
 
     Raises ``OverlayError``; the document may then be half changed.
     """
+    visits, values = [VISITS], size(document)
     for index, action in enumerate(_actions(overlay)):
         place = f"actions[{index}]"
         target = action.get("target") if isinstance(action, Mapping) else None
@@ -54,12 +63,29 @@ def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:
             raise OverlayError(place, "an action is a mapping with a target, a JSONPath in quotes; add it")
         place = f"{place} (target {target})"
         try:
-            matches = select(document, target)
+            matches = select(document, target, visits)
         except ValueError as error:
             raise OverlayError(place, str(error)) from None
         if not matches:  # S1
             raise OverlayError(place, "the target matches nothing; correct the path or take the action out")
-        _act(action, matches, place)
+        values += size(action.get("update")) * len(matches)
+        if values > VALUES:
+            raise OverlayError(place, f"the document grows to more than {VALUES} values; change fewer places")
+        try:
+            _act(action, matches, place)
+        except RecursionError:
+            raise OverlayError(place, "the document is nested too deep; flatten it") from None
+
+
+def size(value: Any) -> int:
+    """How many values ``value`` holds, itself included."""
+    count, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        count += 1
+        if isinstance(one, dict | list):
+            pending += one.values() if isinstance(one, dict) else one
+    return count
 
 
 def _actions(overlay: Mapping[str, Any]) -> list[Any]:
@@ -150,14 +176,31 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _MISSING = object()
 
 
-def select(document: Any, path: str) -> list[Match]:
-    """The nodes of ``document`` that JSONPath ``path`` selects, in document order; ``ValueError`` if it is not one."""
+def select(document: Any, path: str, visits: list[int] | None = None) -> list[Match]:
+    """The nodes of ``document`` that JSONPath ``path`` selects, in document order.
+
+    ``visits`` holds how many nodes may still be looked at, and is counted down. Raises ``ValueError`` for what is no
+    path, or leads to more than that.
+    """
+    visits = [VISITS] if visits is None else visits
+    if len(path) > _LONGEST_PATH:
+        raise ValueError(f"a JSONPath has at most {_LONGEST_PATH} characters; shorten it")
     if not path.startswith("$"):
         raise ValueError(f"a JSONPath begins with $, not {path[:20]!r}; write $ and the names from the root")
     matches = [Match(None, "$", document)]
     for step in _steps(path):
-        matches = [found for match in matches for found in step(match.value)]
+        matches = list(_taken(step, matches, visits))
     return matches
+
+
+def _taken(step: _Step, matches: list[Match], visits: list[int]) -> Iterator[Match]:
+    for match in matches:
+        visits[0] -= len(match.value) if isinstance(match.value, dict | list) else 1
+        for found in step(match.value):
+            visits[0] -= 1
+            if visits[0] < 0:
+                raise ValueError(f"targets that look at more than {VISITS} nodes take too long; write the names out")
+            yield found
 
 
 def _steps(path: str) -> Iterator[_Step]:
@@ -188,10 +231,12 @@ def _step(segment: re.Match[str]) -> _Step:
 
 def _descend(value: Any) -> Iterator[Match]:
     """The node itself and all below it, parents first. The following step takes from each of them."""
-    yield Match(None, "..", value)
-    if isinstance(value, dict | list):
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _descend(child)
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        yield Match(None, "..", value)
+        if isinstance(value, dict | list):
+            pending += reversed(value.values() if isinstance(value, dict) else value)
 
 
 def _child(name: str) -> _Step:

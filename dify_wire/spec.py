@@ -15,7 +15,7 @@ from typing import Any
 
 from dify_wire.contradictions import check
 from dify_wire.overlay import OverlayError, apply_overlay, copied
-from dify_wire.spec_error import SpecError
+from dify_wire.spec_error import SpecError, file_errors
 from dify_wire.yaml_file import load_yaml
 
 __all__ = [
@@ -45,7 +45,7 @@ def bundled(name: str) -> Path:
 
 
 def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """``value`` itself, or what it refers to in ``document``."""
+    """``value`` itself, or what it refers to in ``document``, which has passed ``check``."""
     while "$ref" in value:
         target: Any = document
         for key in value["$ref"].removeprefix("#/").split("/"):
@@ -123,7 +123,8 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
         except OverlayError as error:
             raise SpecError(path, error.place, f"{error.message} (applied to {spec})") from None
         last = path
-    check(last, document)
+    with file_errors(last, "an OpenAPI document that an overlay has changed" if overlays else "an OpenAPI document"):
+        check(last, document)
     return document
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_LONGEST_PLACE = 160
+_LONGEST_MESSAGE = 400
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
 def reason(error: OSError) -> str:
@@ -14,7 +21,8 @@ class SpecError(Exception):
     """A spec, an overlay or a host version that cannot be used.
 
     ``path`` is the file, ``place`` where in it (``line 12, column 3`` or ``paths./v1/workflows/run.post``), ``message``
-    what is wrong and how to mend it. As text it is one line of the three.
+    what is wrong and how to mend it. As text it is one line of the three, without control characters; the middle of a
+    place over 160 characters and of a message over 400 is left out.
     """
 
     def __init__(self, path: Path | str, place: str, message: str) -> None:
@@ -24,4 +32,31 @@ class SpecError(Exception):
         self.message = message
 
     def __str__(self) -> str:
-        return " ".join(f"{self.path}: {self.place}: {self.message}".split())
+        place = _shortened(self.place, _LONGEST_PLACE)
+        message = _shortened(self.message, _LONGEST_MESSAGE)
+        return _UNPRINTABLE.sub(_escaped, " ".join(f"{self.path}: {place}: {message}".split()))
+
+
+@contextmanager
+def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> Iterator[None]:
+    """Turn what code that reads the file at ``path`` does not foresee into an ``error`` that says it is no ``kind``.
+
+    The last net below the checks that name the place: a file of another shape than any of them expects.
+    """
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as unforeseen:
+        found = f"{type(unforeseen).__name__}: {unforeseen}"
+        message = f"it does not have the form of {kind} ({found}); compare it with a working one"
+        raise error(path, "the file", message) from unforeseen
+
+
+def _shortened(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 3]} … {text[-tail:]}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -71,7 +72,7 @@ def _other_app(what: str, models: Sequence[str]) -> App:
         name = _NAMES.get(kind, kind.value)
         return App(uuid4_for("app", name), kind, name, f"ref {name}", None)
     path = Path(what)
-    if path.suffix not in (".yml", ".yaml") and not path.exists():
+    if path.suffix not in (".yml", ".yaml") and not os.path.exists(path):  # noqa: PTH110  # takes a name of any length
         raise SettingsError("app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file")
     return _workflow_app(load_workflow(path, models=models))
 

@@ -60,10 +60,16 @@ def cut(timeline: Sequence[tuple[float, Event]], at_s: float) -> Timeline:
     return (*before, (at_s, end))
 
 
+MOST_PINGS = 100_000
+"""The most pings of one run: at the host's own pace they go on for eleven days."""
+
+
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:
-    """The timeline with the signs of life that fall due before its end (FACTS 5.4)."""
+    """The timeline with the signs of life that fall due before its end (FACTS 5.4), at most ``MOST_PINGS``."""
     pings: list[tuple[float, Event]] = []
     while (due_s := ping.first_s + ping.every_s * len(pings)) < timeline[-1][0]:
+        if len(pings) == MOST_PINGS:
+            break
         pings.append((due_s, Ping()))
     return tuple(sorted((*timeline, *pings), key=lambda entry: entry[0])) if pings else timeline
 

@@ -9,6 +9,7 @@ refusal, each with the recorded exchange that shows it; code names an entry and 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -63,4 +64,7 @@ class HostErrors:
 
 
 def _filled(text: Any, values: Mapping[str, object]) -> Any:
-    return text.format_map(values) if isinstance(text, str) else text
+    """``text`` with its ``{placeholders}`` filled; braces that hold none of ``values`` stay as they are."""
+    if not isinstance(text, str):
+        return text
+    return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)

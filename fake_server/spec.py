@@ -6,16 +6,27 @@ is missing or contradicts itself is a ``dify_wire.spec.SpecError`` before a sock
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dify_wire.spec import SpecError, bundled, load, overlay_paths, resolved
+from dify_wire.spec_error import file_errors
 from fake_server.errors import ErrorTemplate, HostErrors
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"
+_PATH_PARAMETERS: Mapping[str, frozenset[str]] = {
+    _RUN_OPERATION: frozenset(),
+    "stopWorkflowTask": frozenset({"task_id"}),
+    "getToolFile": frozenset({"file_id", "extension"}),
+    "getImagePreview": frozenset({"file_id"}),
+}
+"""What the handlers of these operations take from their paths."""
+
+PATH_PARAMETER = re.compile(r"\{([^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ class HostSpec:
     def path(self, operation_id: str, **parameters: str) -> str:
         """The path of an operation with its ``parameters`` filled in."""
         template = next(one.path for one in self.operations if one.operation_id == operation_id)
-        return template.format_map(parameters)
+        return PATH_PARAMETER.sub(lambda name: parameters[name[1]], template)
 
 
 def load_host(host_version: str, spec: Path | None = None, overlays: Sequence[Path] = ()) -> HostSpec:
@@ -104,7 +115,11 @@ def load_host(host_version: str, spec: Path | None = None, overlays: Sequence[Pa
 
 def compile_host(path: Path, document: Mapping[str, Any]) -> HostSpec:
     """Turn the merged ``document`` into a ``HostSpec``; ``path`` is only named in errors."""
-    reader = _Reader(path, document)
+    with file_errors(path, "an OpenAPI document of this API"):
+        return _compiled(_Reader(path, document))
+
+
+def _compiled(reader: _Reader) -> HostSpec:
     run = reader.request_properties(_RUN_OPERATION)
     return HostSpec(
         version=str(reader.host("version")),
@@ -151,14 +166,22 @@ class _Reader:
         return value
 
     def operations(self) -> Iterator[Operation]:
+        return (self._operation(*entry) for entry in self._entries())
+
+    def _entries(self) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+        """Path, method and operation of every entry of the document."""
         for path, item in self._document["paths"].items():
-            for method in _METHODS:
+            for method in () if path.startswith("x-") else _METHODS:
                 if method in item:
-                    yield self._operation(path, method, item[method])
+                    yield path, method, item[method]
 
     def _operation(self, path: str, method: str, said: Mapping[str, Any]) -> Operation:
         if "operationId" not in said:
             raise self.wrong(f"paths.{path}.{method}", "an operation needs an operationId; add it")
+        needed = _PATH_PARAMETERS.get(said["operationId"])
+        if needed is not None and needed != set(PATH_PARAMETER.findall(path)):
+            names = "/".join(f"{{{name}}}" for name in sorted(needed)) or "no parameter"
+            raise self.wrong(f"paths.{path}", f"the path of {said['operationId']} needs {names}; correct it")
         parameters = list(self._parameters(said))
         return Operation(
             operation_id=said["operationId"],
@@ -178,7 +201,7 @@ class _Reader:
         return parameter["in"] == "path" and self.resolved(parameter.get("schema", {})).get("format") == "uuid"
 
     def resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        return resolved(self._document, value)
+        return resolved(self._document, value) if isinstance(value, Mapping) else value
 
     def request_properties(self, operation_id: str) -> Mapping[str, Any]:
         place, media = self._json_body(operation_id)
@@ -188,17 +211,17 @@ class _Reader:
         """The first example of a request, as the document gives it."""
         place, media = self._json_body(operation_id)
         for example in media.get("examples", {}).values():
-            value: Mapping[str, Any] = self.resolved(example)["value"]
-            return value
+            value = self.resolved(example).get("value")
+            if isinstance(value, Mapping):
+                return value
         raise self.wrong(place, "an example of a request is needed here; add examples")
 
     def _json_body(self, operation_id: str) -> tuple[str, Mapping[str, Any]]:
-        for path, item in self._document["paths"].items():
-            for method in _METHODS:
-                if item.get(method, {}).get("operationId") == operation_id:
-                    body = self.resolved(item[method].get("requestBody", {}))
-                    media: Mapping[str, Any] = body.get("content", {}).get("application/json", {})
-                    return f"paths.{path}.{method}.requestBody", media
+        for path, method, said in self._entries():
+            if said.get("operationId") == operation_id:
+                body = self.resolved(said.get("requestBody", {}))
+                media: Mapping[str, Any] = body.get("content", {}).get("application/json", {})
+                return f"paths.{path}.{method}.requestBody", media
         raise self.wrong("paths", f"no operation has the operationId {operation_id!r}; the fake has nothing to run")
 
     def _object_schema(self, schema: Mapping[str, Any], place: str) -> Mapping[str, Any]:
@@ -209,12 +232,16 @@ class _Reader:
         raise self.wrong(place, "a schema with properties is needed here")
 
     def _alternatives(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        """``schema`` and whatever it combines, references followed, outermost first."""
-        schema = self.resolved(schema)
-        yield schema
-        for keyword in ("allOf", "anyOf", "oneOf"):
-            for alternative in schema.get(keyword, ()):
-                yield from self._alternatives(alternative)
+        """``schema`` and whatever it combines, references followed, outermost first, each once."""
+        pending, seen = [schema], set[int]()
+        while pending:
+            schema = self.resolved(pending.pop())
+            if not isinstance(schema, Mapping) or id(schema) in seen:
+                continue  # true and false allow all and nothing, and have no alternatives
+            seen.add(id(schema))
+            yield schema
+            inner = [one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key, ())]
+            pending += reversed(inner)
 
     def _options(self, schema: Mapping[str, Any]) -> tuple[str, ...] | None:
         """The texts to choose from; an alternative that lists blanks (what counts as left out) is none of them."""

@@ -131,7 +131,7 @@ def test_yaml_becomes_json_data(tmp_path: Path) -> None:
         ("swagger: '2.0'\n", "openapi", "no OpenAPI version"),
         ("openapi: 3.2.0\n", "paths", "a mapping of paths"),
         ("openapi: 3.1.0\npaths: []\n", "paths", "a mapping of paths"),
-        ("openapi: 3.1.0\npaths: {/a: []}\n", "paths./a", "a mapping of methods"),
+        ("openapi: 3.1.0\npaths: {/a: []}\n", "paths./a", "a mapping is needed"),
         ("openapi: 3.1.0\npaths: {/a: {get: []}}\n", "paths./a.get", "write the operation"),
         (
             "openapi: 3.1.0\npaths: {/a: {get: {operationId: x}, post: {operationId: x}}}\n",

@@ -59,6 +59,8 @@ def read_history(folder: Path) -> list[Night]:
 
 def _night(path: Path, day: str) -> Night:
     try:
+        if not path.is_file():
+            raise HistoryError(path, "the file", "it is a folder or a device; move it away")
         said = json.loads(path.read_text(encoding="utf-8"))
         if said["format"] != FORMAT:
             message = f"it is of version {said['format']}, and {FORMAT} is known; move it away, or update fake-dify"
@@ -67,7 +69,7 @@ def _night(path: Path, day: str) -> Night:
         return Night(datetime.date.fromisoformat(day), found)
     except OSError as error:
         raise _refused(path, error) from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         message = f"it is no result of a night ({type(error).__name__}: {error}); move it away"
         raise HistoryError(path, "the file", message) from None
 

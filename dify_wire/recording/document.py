@@ -20,7 +20,7 @@ from typing import Any
 from dify_wire.recording.bodies import ADVICE, SideFile, read_body
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import ENDS, FORMAT, STATUSES, Chunk, RecordedRequest, Recording, Shortened, announced
-from dify_wire.recording.fields import Fields
+from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
 
 Keep = Callable[[Iterable[bytes], str], SideFile]
 """Writes a side file of these pieces, for a content type."""
@@ -181,7 +181,7 @@ def recording(path: Path, said: object) -> Recording:
         name=top.text("name"),
         app=top.text_or_null("app"),
         note=top.text("note"),
-        recorded_at=top.seconds("recorded_at"),
+        recorded_at=top.seconds("recorded_at", LAST_MOMENT_S),
         host=top.text("host"),
         host_version=top.text("host_version"),
         redacted=top.texts("redacted"),
@@ -285,7 +285,7 @@ def _cut(answer: Fields, data: bytes) -> Iterator[Chunk]:
     for number, line in enumerate(answer.text("arrivals").splitlines(), 1):
         matched = _ARRIVAL.fullmatch(line)
         at_s = _float(matched[1]) if matched else math.nan
-        if matched is None or not (math.isfinite(at_s) and at_s >= 0):
+        if matched is None or not 0 <= at_s <= LONGEST_S:
             answer.refuse("arrivals", f"line {number}, {line!r}, is not SECONDS BYTES; correct it")
         yield Chunk(at_s, data[start : start + int(matched[2])])
         start += int(matched[2])

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from dify_wire.nearest import nearest
 from dify_wire.recording.errors import RecordingError
+
+LONGEST_S = 1e9
+"""The longest duration of a recording, some 30 years."""
+
+LAST_MOMENT_S = 253_402_300_799.0
+"""The last moment of the year 9999, after which no calendar goes."""
 
 _MISSING = object()
 
@@ -25,9 +30,8 @@ class Fields:
         names = list(known)
         for name in said:
             if name not in names:
-                near = difflib.get_close_matches(name, names, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(names)}"
-                raise RecordingError(path, self.place(name), f"the field {name!r} is not known; {hint}")
+                hint = nearest(name, names) or f"; known are {', '.join(names)}"
+                raise RecordingError(path, self.place(name), f"the field {name!r} is not known{hint}")
 
     def __contains__(self, name: str) -> bool:
         return name in self._said
@@ -63,10 +67,10 @@ class Fields:
             self.refuse(name, f"{said!r} is no whole number of at least {least}; correct it")
         return said
 
-    def seconds(self, name: str) -> float:
+    def seconds(self, name: str, most: float = LONGEST_S) -> float:
         said = self._value(name)
-        if isinstance(said, bool) or not isinstance(said, int | float) or not (math.isfinite(said) and said >= 0):
-            self.refuse(name, f"{said!r} is no number of seconds, 0 or more; correct it")
+        if isinstance(said, bool) or not isinstance(said, int | float) or not 0 <= said <= most:
+            self.refuse(name, f"{said!r} is no number of seconds from 0 to {most:.15g}; correct it")
         return float(said)
 
     def texts(self, name: str) -> tuple[str, ...]:

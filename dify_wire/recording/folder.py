@@ -32,7 +32,7 @@ from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import Chunk, Headers, Recording
 from dify_wire.recording.searchable import Searchable, searchable
 from dify_wire.recording.spool import PARTIAL, Spool
-from dify_wire.spec_error import SpecError, reason
+from dify_wire.spec_error import SpecError, file_errors, reason
 from dify_wire.yaml_file import dump_yaml, load_yaml
 
 log = logging.getLogger("dify_wire")
@@ -91,7 +91,10 @@ def read_folder(folder: Path) -> list[Recording]:
 
 def read_recording(path: Path) -> Recording:
     """The exchange in one file. Raises ``RecordingError`` where it is not whole, or not of this format."""
-    return recording(Path(path), load_document(Path(path)))
+    path = Path(path)
+    said = load_document(path)
+    with file_errors(path, "a recording", RecordingError):
+        return recording(path, said)
 
 
 def load_document(path: Path) -> Any:

@@ -21,6 +21,7 @@ from dify_wire.recording.decoding import coding, without_coding
 from dify_wire.recording.document import complaint
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import ENDS, Chunk, Headers, RecordedRequest, Recording, Shortened, announced
+from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S
 from dify_wire.recording.har_archive import AttachmentError, HarArchive
 from dify_wire.recording.har_events import event_chunks
 
@@ -143,8 +144,8 @@ class _Entry:
             redacted=self._own_list("redacted", str),
             shortened=shortened,
         )
-        if min(made.recorded_at, made.seconds) < 0:
-            self._refuse("_recording", "a time is negative; correct it")
+        if not (0 <= made.recorded_at <= LAST_MOMENT_S and 0 <= made.seconds <= LONGEST_S):
+            self._refuse("_recording", "a time is negative, or later than any calendar; correct it")
         if made.ended not in ENDS:
             self._refuse("_recording.ended", f"{made.ended!r} is not known; write one of {', '.join(ENDS)}")
         wrong = complaint(made)

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from fake_server.nearest import nearest
+from dify_wire.nearest import nearest
 
 BODY_BYTES = 1 << 20
 """The most that a body may hold."""

@@ -12,13 +12,13 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dify_wire.nearest import nearest
 from fake_server.admin import moving, received, rules, server
 from fake_server.admin.access import check_access
 from fake_server.admin.asked import RefusedError
 from fake_server.admin.call import Admin, AdminCall
 from fake_server.admin.metrics import metrics
 from fake_server.journal.reading import reading_of
-from fake_server.nearest import nearest
 from fake_server.operations import Host
 
 ROUTES: Mapping[str, Mapping[str, AdminCall]] = {

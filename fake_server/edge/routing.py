@@ -8,12 +8,11 @@ method that the path has, and a superfluous one is simply unknown.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from fake_server.spec import Operation
+from fake_server.spec import PATH_PARAMETER, Operation
 
-_PARAMETER = re.compile(r"\{(\w+)\}")
 _UUID = r"[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}"
 _ANY_SEGMENT = r"[^/]+"
 _LISTED = ("POST", "OPTIONS", "GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE")
@@ -60,6 +59,7 @@ Routed = Match | OtherMethod | Redirect | Unknown | Breaking
 @dataclass(slots=True)
 class _Route:
     pattern: re.Pattern[str]
+    names: Sequence[str]
     operations: dict[str, Operation] = field(default_factory=dict)
 
     @property
@@ -78,7 +78,7 @@ class Router:
     def __init__(self, operations: Iterable[Operation]) -> None:
         routes: dict[str, _Route] = {}
         for operation in operations:
-            route = routes.setdefault(operation.path, _Route(_compiled(operation)))
+            route = routes.setdefault(operation.path, _Route(*_compiled(operation)))
             route.operations[operation.method] = operation
         self._fixed = {path: route for path, route in routes.items() if "{" not in path}
         self._patterns = [route for path, route in routes.items() if "{" in path]
@@ -109,7 +109,7 @@ class Router:
             return route, {}
         for route in self._patterns:
             if (match := route.pattern.fullmatch(path)) is not None:
-                return route, match.groupdict()
+                return route, dict(zip(route.names, match.groups(), strict=True))
         return None
 
 
@@ -121,11 +121,11 @@ def _matched(method: str, route: _Route, parameters: dict[str, str]) -> Routed:
     return Match(operation, parameters)
 
 
-def _compiled(operation: Operation) -> re.Pattern[str]:
-    parts = _PARAMETER.split(operation.path)
-    for index in range(1, len(parts), 2):
-        name = parts[index]
-        parts[index] = f"(?P<{name}>{_UUID if name in operation.uuids else _ANY_SEGMENT})"
-        parts[index - 1] = re.escape(parts[index - 1])
-    parts[-1] = re.escape(parts[-1])
-    return re.compile("".join(parts))
+def _compiled(operation: Operation) -> tuple[re.Pattern[str], Sequence[str]]:
+    """The pattern of a path with a group for each parameter, and the names of these in order."""
+    parts = PATH_PARAMETER.split(operation.path)
+    names = parts[1::2]
+    groups = [f"({_UUID if name in operation.uuids else _ANY_SEGMENT})" for name in names]
+    literals = [re.escape(part) for part in parts[::2]]
+    pattern = "".join(part for pair in zip(literals, [*groups, ""], strict=True) for part in pair)
+    return re.compile(pattern), names

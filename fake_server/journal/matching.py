@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from dify_wire.nearest import nearest
 from fake_server.journal.entry import Entry
 from fake_server.journal.reading import json_of, user_of
-from fake_server.nearest import nearest
 
 MISSING = "(missing)"
 """Shown for what is not there."""

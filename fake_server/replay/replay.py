@@ -47,7 +47,8 @@ def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
     """
     if settings.replay is None:
         return None
-    loaded = load_recordings(settings.replay, frozenset({spec.path(_WITHOUT_KEY)}))
+    without_key = frozenset(one.path for one in spec.operations if one.operation_id == _WITHOUT_KEY)
+    loaded = load_recordings(settings.replay, without_key)
     return Replay(settings, loaded, forwarding(settings, app_labels(settings)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fake_server.nearest import nearest
+from dify_wire.nearest import nearest
 
 Place = tuple[str | int, ...]
 

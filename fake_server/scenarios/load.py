@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dify_wire.spec import SpecError
+from dify_wire.spec_error import SpecError, file_errors
 from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios import conditions
 from fake_server.scenarios.behaviour import Behaviour, catalogue
@@ -25,12 +25,14 @@ def rule_book(path: Path | None, around: Surroundings, seed: int | None) -> Rule
     """
     if path is None:
         return RuleBook(around, seed)
-    try:
-        return _book(_rules(load_yaml(path)), around, seed)
-    except ScenarioError as error:
-        place = f"line {line_of(path, error.place)}, {shown_place(error.place)}"
-        also = f"; {shown_place(error.besides)} is on line {line_of(path, error.besides)}" if error.besides else ""
-        raise SpecError(path, place, error.message + also) from None
+    said = load_yaml(path)
+    with file_errors(path, "a file of scenarios"):
+        try:
+            return _book(_rules(said), around, seed)
+        except ScenarioError as error:
+            place = f"line {line_of(path, error.place)}, {shown_place(error.place)}"
+            also = f"; {shown_place(error.besides)} is on line {line_of(path, error.besides)}" if error.besides else ""
+            raise SpecError(path, place, error.message + also) from None
 
 
 def _book(rules: list[Mapping[str, object]], around: Surroundings, seed: int | None) -> RuleBook:

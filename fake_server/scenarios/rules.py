@@ -14,6 +14,9 @@ from fake_server.scenarios.errors import ScenarioError, unknown
 
 _KEYS = ("name", "with", "when", "times")
 
+COMPARISONS = 100_000
+"""The most pairs of rules that are held against each other."""
+
 _MOST_TIMES = 1 << 53
 """More often than this no rule ever matches: a greater number is read as this one, which JSON can show."""
 
@@ -143,13 +146,19 @@ def _within(key: str, read: Any) -> Any:
 def check_together(rules: Sequence[Rule], checked: int = 0) -> None:
     """Raise ``ScenarioError`` where one of ``rules`` can never come to act because an earlier one always does.
 
-    The first ``checked`` have been found to go together before; places in the error are counted behind them.
+    The first ``checked`` have been found to go together before; places in the error are counted behind them. Rules
+    that take more than ``COMPARISONS`` of two are refused.
     """
     ruling: dict[tuple[str, tuple[str, str] | None], list[int]] = {}
+    comparisons = 0
     for index, later in enumerate(rules):
         exact = later.conditions.exact
         for text in (None, *exact) if index >= checked else ():
-            _check_against(ruling.get((later.exclusion, text), ()), index, rules, checked)
+            earlier = ruling.get((later.exclusion, text), ())
+            comparisons += len(earlier)
+            if comparisons > COMPARISONS:
+                raise ScenarioError("there are too many rules to compare; give them exact texts", (index - checked,))
+            _check_against(earlier, index, rules, checked)
         if later.takes_all:
             ruling.setdefault((later.exclusion, exact[0] if exact else None), []).append(index)
 

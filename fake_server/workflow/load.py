@@ -6,18 +6,18 @@ only where the file says ``x-fake: {unchecked: true}``; it then fails as on the 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from dify_wire.spec import load_yaml
+from dify_wire.spec_error import file_errors
 from fake_server.draw import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.conditions import OPERATORS
 from fake_server.workflow.graph import Behaviour, Node, StartVariable, Workflow
 from fake_server.workflow.nodes import NODE_TYPES, RUN_BY_THE_FAKE
-from fake_server.workflow.part import Part
+from fake_server.workflow.part import Part, WorkflowError
 from fake_server.workflow.references import check_references
 from fake_server.workflow.tool import GREATEST_NUMBER, NUMBERS, complete_settings
 from fake_server.workflow.variables import read_variables
@@ -27,6 +27,7 @@ N = TypeVar("N", int, float)
 _USUAL_SECONDS = {"start": 0.004, "llm": 3.2, "if-else": 0.003, "tool": 15.3, "end": 0.004}
 _OTHER_SECONDS = 0.05
 _USUAL_SPREAD = 0.05
+_GREATEST_NUMBER = 1e9
 _BEHAVIOUR_KEYS = ("seconds", "spread", "error", "reply", "prompt_tokens", "completion_tokens", "outputs")
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _PARAMETER_TYPES = ("mixed", "variable", "constant")
@@ -43,10 +44,15 @@ def load_workflow(path: Path, rules: Sequence[InputRule] | None = None, models: 
     ``models`` are those of the picture server; its first is that of a tool whose file names none.
     Raises ``dify_wire.spec.SpecError`` with file, place and mend for whatever is wrong with it.
     """
-    top = Part(path, "", load_yaml(path))
+    said = load_yaml(path)
+    with file_errors(path, "an app file", WorkflowError):
+        return _workflow(Part(path, "", said), rules, models)
+
+
+def _workflow(top: Part, rules: Sequence[InputRule] | None, models: Sequence[str]) -> Workflow:
     app, extra, workflow = _app(top), _extra(top), top.child("workflow")
     unchecked = bool(extra.get("unchecked"))
-    name = str(app.get("name") or path.stem)
+    name = str(app.get("name") or top.file.stem)
     graph = workflow.child("graph")
     nodes = _nodes(graph, unchecked, models)
     edges = _edges(graph, nodes or {}, unchecked)
@@ -179,8 +185,8 @@ def _number(extra: Part, key: str, usual: N) -> N:
     part = extra.get(key)
     if part is None:
         return usual
-    if not 0 <= part.as_a(float) < math.inf:
-        part.wrong(f"{key} must be 0 or more, not {part.value}")
+    if not 0 <= part.as_a(float) <= _GREATEST_NUMBER:
+        part.wrong(f"{key} must be 0 or more, at most {_GREATEST_NUMBER:.0f}, not {part.value}")
     return part.as_a(type(usual))
 
 
@@ -209,8 +215,12 @@ def _check_llm(data: Part) -> None:
     for prompt in template.items():
         prompt.child("role").as_a(str)
         prompt.child("text").as_a(str)
-    if (context := data.get("context")) is not None and (enabled := context.get("enabled")) is not None:
-        enabled.as_a(bool)
+    if (context := data.get("context")) is not None:
+        if (enabled := context.get("enabled")) is not None:
+            enabled.as_a(bool)
+        if (selector := context.get("variable_selector")) is not None:
+            for entry in selector.items():
+                entry.as_a(str)
 
 
 def _check_if_else(data: Part) -> None:

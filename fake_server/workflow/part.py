@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from dify_wire.nearest import nearest
 from dify_wire.spec import SpecError
-from fake_server.nearest import nearest
 
 T = TypeVar("T")
 _NAMES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fake_server.nearest import nearest
+from dify_wire.nearest import nearest
 from fake_server.workflow.graph import Selector
 from fake_server.workflow.part import Part
 from fake_server.workflow.template import references
@@ -49,7 +49,7 @@ def _is_variable(part: Part, key: str) -> bool:
 
 def _selector(part: Part) -> Iterator[tuple[Part, Selector]]:
     """A selector; an empty one names nothing, as that of a context that is switched off (FACTS 12.1)."""
-    if names := tuple(str(entry) for entry in part.as_a(list)):
+    if names := tuple(entry.as_a(str) for entry in part.items()):
         if len(names) < 2:
             part.wrong("a selector names a node and one of its outputs: [node id, output]")
         yield part, names

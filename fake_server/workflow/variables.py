@@ -6,6 +6,7 @@ The spec owns names, types, enumerations and which are required; the file of the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,9 @@ def read_variables(start: Part, rules: Sequence[InputRule] | None) -> tuple[Star
     declared = start.get("variables")
     parts = list(declared.items()) if declared else []
     names = [part.child("variable").as_a(str) for part in parts]
+    times = Counter(names)
     for part, name in zip(parts, names, strict=True):
-        if names.count(name) > 1:
+        if times[name] > 1:
             part.wrong(f"the variable {name!r} is declared twice; keep one of them")
     if rules is None:
         return tuple(_variable(part, part.value) for part in parts)
