@@ -1,38 +1,109 @@
-"""YAML files as JSON data, strictly: no key twice, no dates, no objects, and every mistake with its line.
+"""YAML and JSON files as JSON data, strictly: no key twice, no dates, no objects, mistakes with their line.
 
+Values are counted before anchors and merge keys unfold them, so that no file takes more memory than its size
+explains. JSON is read by its own rules; where it breaks them, the file is read as YAML, which names the place.
 What is written is for people to read: text with line ends as a block, everything else on one line, however long.
 PyYAML is imported when a file is parsed or written.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
+import sys
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from dify_wire.spec_error import SpecError, reason
+from dify_wire.spec_error import SpecError
+from dify_wire.text_file import read_text
 from dify_wire.yaml_cache import cached
 
-_DEEPEST = 200
-_MOST_VALUES = 200_000
+NESTING = 200
+"""The deepest level of a YAML or JSON file."""
+
+VALUES = 200_000
+"""The most values of a YAML or JSON file, anchors and merge keys unfolded."""
+
+_LARGE = 1 << 18
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_ESCAPED_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
+_MERGE = "tag:yaml.org,2002:merge"
+_GREATEST = int(sys.float_info.max)
+_LONGEST_SCALAR = 10_000
 
 
 def load_yaml(path: Path) -> object:
-    """The mapping in the YAML (or JSON) file at ``path``, as JSON data: every key a string, nothing shared.
+    """The mapping in the YAML or JSON file at ``path``, as JSON data: every key a string, nothing shared.
 
-    Raises ``SpecError`` with the line for a file that cannot be read, is not UTF-8, not YAML, not a mapping, or that
-    says a key twice.
+    A whole number beyond any float is infinite. Raises ``SpecError`` with the line for a file that cannot be read, is
+    not UTF-8, not YAML, not a mapping, has a key twice, or goes beyond ``NESTING`` or ``VALUES``.
     """
-    text = _text(path)
+    text = read_text(path, "YAML")
     return cached(path, text, Path(__file__), lambda: _parsed(path, text))
 
 
 def _parsed(path: Path, text: str) -> object:
+    if _is_json(text):
+        try:
+            return _json(path, text)
+        except (ValueError, RecursionError):
+            pass  # the YAML reader names the place of what is wrong
+    return _yaml(path, text)
+
+
+def _is_json(text: str) -> bool:
+    return text.lstrip("\ufeff \t\r\n").startswith("{")
+
+
+def _json(path: Path, text: str) -> object:
+    """``text`` read as JSON. Raises ``ValueError`` or ``RecursionError`` for what JSON does not allow."""
+    value = json.loads(text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse)
+    _check_size(path, value)
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("a key stands twice")
+    return mapping
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _check_size(path: Path, value: Any) -> None:
+    """Hold JSON to the bounds of YAML, and refuse halves of surrogate pairs, which no text can be written with."""
+    count, level, inner = 0, [value], 0
+    while level:
+        count, inner = count + len(level), inner + 1
+        if count > VALUES or inner > NESTING:
+            raise ValueError("too large")
+        below: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += [*one, *one.values()]
+            elif isinstance(one, list):
+                below += one
+            elif isinstance(one, str) and _SURROGATES.search(one):
+                raise SpecError(path, "a text", f"{one[:40]!r} has half of a surrogate pair; write the character")
+        level = below
+
+
+def _integer(digits: str) -> int | float:
+    """A whole number; infinite where it is beyond any float, as JSON's ``1e999`` is."""
+    number = float(digits)
+    return int(digits) if math.isfinite(number) else number
+
+
+def _yaml(path: Path, text: str) -> object:
     import yaml
 
-    _check_depth(path, text)
+    _check_events(path, text)
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
     try:
         node = loader.get_single_node()
@@ -83,31 +154,25 @@ def _dumper() -> Any:
     return Dumper
 
 
-def _check_depth(path: Path, text: str) -> None:
-    """Refuse what is nested beyond any use: libyaml would overflow the stack of the process on it."""
-    if max(map(len, text.splitlines()), default=0) < _DEEPEST and text.count("[") + text.count("{") < _DEEPEST:
-        return  # too few openers and too little indentation for it
+def _check_events(path: Path, text: str) -> None:
+    """Refuse what is nested too deep, which overflows libyaml's stack, and more values than are ever converted."""
+    longest = max(map(len, text.splitlines()), default=0)
+    if len(text) < _LARGE and longest < NESTING and text.count("[") + text.count("{") < NESTING:
+        return  # too few values, openers and too little indentation for it
     import yaml
 
-    depth = 0
+    depth = values = 0
     try:
         for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise SpecError(path, _at(event.start_mark), f"nested more than {_DEEPEST} levels deep; flatten it")
-    except yaml.YAMLError:
-        return  # said better by whoever reads it for its content
-
-
-def _text(path: Path) -> str:
-    try:
-        return Path(path).read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SpecError(path, f"byte {error.start}", "this is not UTF-8 text; save the file as UTF-8") from None
-    except OSError as error:
-        raise SpecError(
-            path, "the file", f"it cannot be read ({reason(error)}); give the path of a YAML file"
-        ) from None
+            values += isinstance(event, yaml.NodeEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > NESTING:
+                raise SpecError(path, _at(event.start_mark), f"nested more than {NESTING} levels deep; flatten it")
+            if values > 2 * VALUES:  # keys and values
+                raise SpecError(path, _at(event.start_mark), f"more than {VALUES} values; write fewer")
+    except (yaml.YAMLError, ValueError):
+        return  # the reader of the content reports it
 
 
 def _at(mark: Any) -> str:
@@ -118,7 +183,13 @@ def line_of(path: Path, place: Sequence[str | int]) -> int:
     """The line on which the value at ``place`` begins: keys and indices from the top; as far as it can be followed."""
     import yaml
 
-    node: Any = yaml.compose(_text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    text = read_text(path, "YAML")
+    if _is_json(text):  # what JSON allows and YAML does not, replaced by as many characters that both allow
+        text = _ESCAPED_PAIR.sub("?" * 12, text).replace("\t", " ")
+    try:
+        node: Any = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return 1
     line = node.start_mark.line
     for key in place:
         if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
@@ -137,46 +208,73 @@ class _Converter:
     """Nodes of PyYAML to JSON data. Own code, because PyYAML's constructor lets a later key win, and is slower."""
 
     _TEXT = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})  # JSON knows no dates
-    _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+
+    _COLLECTIONS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
     def __init__(self, path: Path, loader: Any) -> None:
         self._path = path
         self._loader = loader
         self._open: set[int] = set()
+        self._merged: dict[int, dict[str, Any]] = {}
         self._values = 0
 
     def value(self, node: Any) -> Any:
-        self._values += 1
-        if self._values > _MOST_VALUES:
-            raise SpecError(self._path, _at(node.start_mark), "its anchors unfold to too much; write less of it")
+        self._count(node)
         if isinstance(node.value, str):
             return self._scalar(node)
-        if id(node) in self._open:
-            raise SpecError(self._path, _at(node.start_mark), "this anchor holds itself; write the value out")
-        self._open.add(id(node))
-        made = self._mapping(node) if node.id == "mapping" else [self.value(child) for child in node.value]
+        if node.tag not in self._COLLECTIONS:
+            raise self._wrong(node, f"the tag {node.tag} has no place in JSON data; take it out")
+        self._enter(node)
+        if node.id == "mapping":
+            made: Any = {name: self.value(child) for name, child in self._pairs(node).items()}
+        else:
+            made = [self.value(child) for child in node.value]
         self._open.discard(id(node))
         return made
 
-    def _mapping(self, node: Any) -> dict[str, Any]:
-        pairs: dict[str, Any] = {}
-        merges = False
-        for key, _ in node.value:
-            name = self._key(key)
-            merges = merges or key.tag == "tag:yaml.org,2002:merge"
-            if name in pairs:
-                raise SpecError(self._path, _at(key.start_mark), f"the key {name!r} is here twice; take one out")
-            pairs[name] = None
-        if merges:
-            self._loader.flatten_mapping(node)
-            pairs = {}
+    def _count(self, node: Any) -> None:
+        self._values += 1
+        if self._values > VALUES:
+            raise self._wrong(node, f"its anchors unfold to more than {VALUES} values; write less of it")
+
+    def _enter(self, node: Any) -> None:
+        if id(node) in self._open:
+            raise self._wrong(node, "this anchor holds itself; write the value out")
+        self._open.add(id(node))
+
+    def _pairs(self, node: Any) -> dict[str, Any]:
+        """The nodes of a mapping's values by name, those of its merge keys first."""
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
         for key, value in node.value:
-            pairs[key.value] = self.value(value)
-        return pairs
+            if key.tag == _MERGE:
+                self._merge(value, merged)
+                continue
+            name = self._key(key)
+            if name in own:
+                raise self._wrong(key, f"the key {name!r} is here twice; take one out")
+            own[name] = value
+        return {**merged, **own}
+
+    def _merge(self, source: Any, merged: dict[str, Any]) -> None:
+        """Add what ``source``, a mapping or a list of them, has besides: of two values the first counts."""
+        for one in source.value if source.id == "sequence" else [source]:
+            if one.id != "mapping":
+                raise self._wrong(one, "a merge key << takes a mapping or a list of mappings; write one")
+            if id(one) not in self._merged:
+                self._enter(one)
+                self._merged[id(one)] = self._pairs(one)
+                self._open.discard(id(one))
+            for name, value in self._merged[id(one)].items():
+                self._count(one)
+                merged.setdefault(name, value)
+
+    def _wrong(self, node: Any, message: str) -> SpecError:
+        return SpecError(self._path, _at(node.start_mark), message)
 
     def _key(self, node: Any) -> str:
         if not isinstance(node.value, str):
-            raise SpecError(self._path, _at(node.start_mark), "a key must be a word or a number; put it in quotes")
+            raise self._wrong(node, "a key must be a word or a number; put it in quotes")
         return node.value  # as written: 200, on and null are names here
 
     def _scalar(self, node: Any) -> Any:
@@ -186,15 +284,18 @@ class _Converter:
         if tag == "tag:yaml.org,2002:null":
             return None
         if tag == "tag:yaml.org,2002:bool":
-            return self._loader.construct_yaml_bool(node)
-        if tag in self._NUMBERS:
-            return self._number(node)
-        raise SpecError(self._path, _at(node.start_mark), f"the tag {tag} has no place in JSON data; take it out")
+            return self._made(node, self._loader.construct_yaml_bool, "true or false")
+        if tag == "tag:yaml.org,2002:int":
+            number = self._made(node, self._loader.construct_yaml_int, "a whole number")
+            return number if abs(number) <= _GREATEST else math.inf if number > 0 else -math.inf
+        if tag == "tag:yaml.org,2002:float":
+            return self._made(node, self._loader.construct_yaml_float, "a number")
+        raise self._wrong(node, f"the tag {tag} has no place in JSON data; take it out")
 
-    def _number(self, node: Any) -> int | float:
-        construct = self._loader.construct_yaml_int if node.tag.endswith("int") else self._loader.construct_yaml_float
+    def _made(self, node: Any, construct: Any, kind: str) -> Any:
+        if len(node.value) > _LONGEST_SCALAR:
+            raise self._wrong(node, f"{kind} is not that long; put it in quotes")
         try:
-            number: int | float = construct(node)
-        except ValueError:
-            raise SpecError(self._path, _at(node.start_mark), "this is no number; put it in quotes") from None
-        return number
+            return construct(node)
+        except (ValueError, KeyError, IndexError, OverflowError):
+            raise self._wrong(node, f"{node.value[:40]!r} is not {kind}; put it in quotes") from None

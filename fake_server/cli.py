@@ -1,8 +1,8 @@
 """The command ``fake-server``: serve, record, sign, verify, scenarios.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the
-TOML file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM among them), 1
-where ``verify`` refuses, 2 for anything that has to be put right first.
+TOML file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM of a server among
+them), 1 where ``verify`` refuses or a recording was lost, 2 for anything that has to be put right first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import click
 
+from dify_wire.command import CommandError, exit_code, with_debug
+from dify_wire.spec_error import SpecError, reason
 from fake_server.settings import (
     AFTER_LAST,
     DEFAULT_API_KEY,
@@ -42,9 +44,13 @@ _Command = Callable[..., Any]
 
 def main() -> None:
     """Run the command line."""
-    _read_dotenv(Path(".env"))
-    _warn_of_unknown_variables()
-    cli(prog_name="fake-server")
+
+    def run() -> object:
+        _read_dotenv(Path(".env"))
+        _warn_of_unknown_variables()
+        return cli.main(prog_name="fake-server", standalone_mode=False)
+
+    sys.exit(exit_code(run, "fake-server"))
 
 
 def _warn_of_unknown_variables() -> None:
@@ -61,16 +67,25 @@ def _warn_of_unknown_variables() -> None:
 
 def _read_dotenv(path: Path) -> None:
     """Settings from ``.env`` where the environment does not have them."""
-    if not path.is_file():
-        return
+    try:
+        if not path.is_file():
+            return
+    except OSError as error:
+        _fail(f"{path}: cannot be looked for: {reason(error)}; start in a folder that can be read")
+    import io
+
     from dotenv import dotenv_values
 
+    from dify_wire.text_file import read_text
+
     try:
-        said = dotenv_values(path)
-    except (OSError, UnicodeDecodeError) as error:
-        _fail(f"{path}: cannot be read as UTF-8 text: {error}")
-    for name, value in said.items():
+        values = dotenv_values(stream=io.StringIO(read_text(path, ".env")), interpolate=False)
+    except SpecError as error:
+        _fail(str(error))
+    for name, value in values.items():
         if name.startswith(_PREFIX) and value is not None:
+            if "\0" in value:
+                _fail(f"{path}: {name}: the value has a NUL character in it; take it out")
             os.environ.setdefault(name, value)
 
 
@@ -87,12 +102,18 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
     import difflib
     import tomllib
 
+    from dify_wire.text_file import read_text
+
     try:
-        said = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise click.BadParameter(f"{path}: cannot be read as TOML: {error}") from None
+        said = tomllib.loads(read_text(path, "TOML"), parse_float=float)
+    except SpecError as error:
+        raise click.BadParameter(str(error)) from None
+    except RecursionError:
+        raise click.BadParameter(f"{path}: cannot be read as TOML: it is nested too deep; flatten it") from None
+    except ValueError as error:  # also of a number of too many digits, which tomllib hands on
+        raise click.BadParameter(f"{path}: cannot be read as TOML: {error}; correct it") from None
     options = {parameter.opts[0].removeprefix("--"): parameter for parameter in context.command.params}
-    known = {flag: option for flag, option in options.items() if flag != "config"}
+    known = {flag: option for flag, option in options.items() if flag not in ("config", "debug")}
     defaults = {}
     for key, value in said.items():
         flag = key.replace("_", "-")
@@ -186,7 +207,6 @@ def cli() -> None:
 def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: Any) -> None:
     """Serve the fake until Ctrl-C or SIGTERM."""
     gc.disable()  # all that a start makes stays; looking through it again and again is a tenth of the start
-    from dify_wire.spec import SpecError
     from fake_server.serving.run import serve_forever
 
     try:
@@ -256,7 +276,7 @@ def record(key_labels: tuple[str, ...], **rest: Any) -> None:
 
     try:
         settings = RecorderSettings(key_labels=tuple(_key_and_label(text) for text in key_labels), **rest)
-        sys.exit(record_forever(settings))
+        click.get_current_context().exit(record_forever(settings))
     except SettingsError as error:
         _fail_for(error)
 
@@ -295,7 +315,6 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason if not."""
     import time
 
-    from dify_wire.spec import SpecError
     from fake_server.signing import FileSigner, SignatureRefusedError
     from fake_server.spec import load_host
 
@@ -312,7 +331,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
         _fail(str(error))
     except SignatureRefusedError as refused:
         click.echo(f"refused: {refused}")
-        sys.exit(1)
+        click.get_current_context().exit(1)
     click.echo("good")
 
 
@@ -362,5 +381,7 @@ def _fail_for(error: SettingsError) -> NoReturn:
 
 
 def _fail(message: str) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
-    sys.exit(2)
+    raise CommandError(message)
+
+
+with_debug(cli)

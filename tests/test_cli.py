@@ -211,8 +211,11 @@ BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "ready file is a folder": (["--ready-file", "."], ["--ready-file: . cannot be written; name a file in a folder"]),
     "ready file nowhere": (["--ready-file", "gone/r.json"], ["--ready-file: gone/r.json cannot be written"]),
     "unknown flag": (["--prot", "1"], ["No such option '--prot'", "--port"]),
-    "config missing": (["--config", "gone.toml"], ["gone.toml: cannot be read as TOML"]),
-    "config is a folder": (["--config", "."], [": cannot be read as TOML"]),
+    "config missing": (
+        ["--config", "gone.toml"],
+        ["gone.toml: the file: it cannot be read", "give the path of a TOML file"],
+    ),
+    "config is a folder": (["--config", "."], ["give the path of a TOML file"]),
     "an argument too many": (["extra"], ["Got unexpected extra argument (extra)"]),
 }
 
@@ -229,7 +232,7 @@ BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
     "a key of the fields": ("api_keys = []\n", ["'api_keys' is no setting (did you mean 'api-key'?)"]),
     "config inside config": ('config = "other.toml"\n', ["'config' is no setting"]),
     "not TOML": ("port = \n", ["settings.toml: cannot be read as TOML", "line 1"]),
-    "not UTF-8": (b"host = '\xff'\n", ["settings.toml: cannot be read as TOML"]),
+    "not UTF-8": (b"host = '\xff'\n", ["settings.toml: byte 8: this is not UTF-8 text"]),
     "a table": ("[server]\nport = 1\n", ["'server' is no setting"]),
     "port as a word": ('port = "http"\n', ["--port", "'http' is not a valid integer"]),
     "port with a fraction": ("port = 6060.5\n", ["port", "6060.5"]),
@@ -262,7 +265,7 @@ def test_a_bad_config_file_is_one_clear_line(run: Run, toml: str | bytes, says: 
         ("PORT", "http", "'http' is not a valid integer"),
         ("SPEED", "fast", "'fast' is no speed"),
         ("APP", "a", "'a' is not KEY=KIND"),
-        ("CONFIG", "gone.toml", "cannot be read as TOML"),
+        ("CONFIG", "gone.toml", "give the path of a TOML file"),
     ],
 )
 def test_a_bad_variable_is_one_clear_line(run: Run, name: str, value: str, says: str) -> None:
@@ -279,11 +282,14 @@ def test_a_dotenv_that_is_no_text_is_one_clear_line(run: Run) -> None:
 # What it says of itself ---------------------------------------------------------------------------------------------
 
 SERVE = cli.commands["serve"]
+SETTINGS = [parameter for parameter in SERVE.params if parameter.name != "debug"]
 
 
 def test_every_setting_has_a_flag_and_every_flag_a_setting() -> None:
-    """But for the one that names the config file."""
-    assert {parameter.name for parameter in SERVE.params} - {"config"} == {field.name for field in fields(Settings)}
+    """But for the one that names the config file, and the one that shows tracebacks."""
+    assert {parameter.name for parameter in SERVE.params} - {"config", "debug"} == {
+        field.name for field in fields(Settings)
+    }
 
 
 def test_the_defaults_of_flags_and_settings_are_the_same(run: Run) -> None:
@@ -292,7 +298,7 @@ def test_the_defaults_of_flags_and_settings_are_the_same(run: Run) -> None:
     assert ended.served == Settings()
 
 
-@pytest.mark.parametrize("option", SERVE.params, ids=lambda option: option.opts[0])
+@pytest.mark.parametrize("option", SETTINGS, ids=lambda option: option.opts[0])
 def test_help_tells_of_every_setting(run: Run, option: click.Parameter) -> None:
     """Its flag, its variable and a sentence."""
     ended = run("serve", "--help")

@@ -23,7 +23,7 @@ from tests.tools import needed
 pytestmark = pytest.mark.server
 
 README = (ROOT / "README.md").read_text()
-OPTIONS = [parameter for parameter in serve.params if isinstance(parameter, click.Option)]
+OPTIONS = [parameter for parameter in serve.params if isinstance(parameter, click.Option) and parameter.envvar]
 
 
 def block(text: str, after: str, language: str) -> str:

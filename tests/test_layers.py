@@ -112,7 +112,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("uvicorn", ["fake_server.serving"]),
         ("sse_starlette", ["fake_server.edge.stream"]),
         ("PIL", ["fake_server.images"]),
-        ("click", ["fake_server.cli", "fake_server.serving.record"]),
+        ("click", ["dify_wire.command", "fake_server.cli", "fake_server.serving.record"]),
         ("httpcore", ["fake_server.recorder.upstream"]),
         ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),

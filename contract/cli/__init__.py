@@ -22,10 +22,7 @@ from contract.cli.list_command import list_
 from contract.cli.record_command import record
 from contract.cli.recordings_command import recordings
 from contract.cli.run_command import run
-from dify_wire.spec_error import SpecError
-
-_INTERRUPTED = 130
-_COULD_NOT_RUN = 2
+from dify_wire import command
 
 
 def main() -> None:
@@ -38,23 +35,15 @@ def main() -> None:
 
 def exit_code(arguments: Sequence[str] | None = None) -> int:
     """Carry out ``arguments`` (those of the process where none are given) and say how it went."""
+    return command.exit_code(lambda: _run(arguments), "contract", arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> object:
     try:
-        code = cli.main(arguments, prog_name="contract", standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-    except SpecError as error:  # a file that somebody gave us
-        click.echo(f"Error: {error}", err=True)
-    except (click.Abort, KeyboardInterrupt):
-        return _INTERRUPTED
-    except SystemExit:  # click's way to say that whoever read our output has gone
-        return _COULD_NOT_RUN
+        return cli.main(arguments, prog_name="contract", standalone_mode=False)
     except ModuleNotFoundError as error:
-        click.echo(f"Error: {error}; contract needs its extra: pip install 'fake-dify[contract]'", err=True)
-    except Exception as error:
-        click.echo(f"Error: contract stumbled: {type(error).__name__}: {error}", err=True)
-    else:
-        return code if isinstance(code, int) else 0
-    return _COULD_NOT_RUN
+        message = f"{error}; contract needs its extra: pip install 'fake-dify[contract]'"
+        raise command.CommandError(message) from None
 
 
 def _end(code: int) -> NoReturn:
@@ -74,3 +63,5 @@ def cli() -> None:
 
 for _command in (run, record, diff, drift, har, recordings, list_):
     cli.add_command(_command)
+
+command.with_debug(cli)

@@ -55,6 +55,8 @@ class Parameter:
         """``value`` of a file or a call as the behaviour takes it. Raises ``ScenarioError``."""
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if abs(value) < _EXACT else math.inf
+        elif self.kind is int and value == math.inf:  # how a file's reader gives what is beyond any float
+            value = _EXACT
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             raise ScenarioError(f"{self.needed} is needed, not {value!r}", (self.name,))
         if isinstance(value, str) and not _is_unicode(value):

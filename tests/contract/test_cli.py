@@ -172,7 +172,9 @@ def test_own_trouble_is_one_line(
     judge_by(monkeypatch, samples.HOLDING)
     monkeypatch.setattr(judging, "cost", lambda *_: 1 / 0)
     assert run(good_host) == 2
-    assert capsys.readouterr().err == "Error: contract stumbled: ZeroDivisionError: division by zero\n"
+    error = capsys.readouterr().err
+    assert error.startswith("Error: contract failed: ZeroDivisionError: division by zero; ")
+    assert error.count("\n") == 1
 
 
 # Settings ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,87 @@
+"""How the commands end: with an exit code and at most one line, and with a traceback only for ``--debug``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from dify_wire.spec_error import SpecError, reason
+
+FAILED = 2
+"""Something has to be put right first: an option, a file, the installation, or a mistake of ours."""
+
+INTERRUPTED = 130
+"""Ended by Ctrl-C."""
+
+_LONGEST_LINE = 500
+_DEBUG = "--debug"
+
+
+class CommandError(click.ClickException):
+    """A command cannot go on; the message says what to do about it."""
+
+    exit_code = FAILED
+
+
+def with_debug(command: click.Command) -> None:
+    """Give ``command`` and every command below it the option ``--debug``."""
+    text = "Show the traceback of an error that nobody foresaw."
+    command.params.append(click.Option([_DEBUG], is_flag=True, expose_value=False, help=text))
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            with_debug(below)
+
+
+def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | None = None) -> int:
+    """Call ``run`` and say with which code the process of the command ``name`` ends.
+
+    The code is what ``run`` returns, where that is a whole number. Errors are written to stderr in one line;
+    with ``--debug`` among ``arguments`` (those of the process by default) an unforeseen one is raised.
+    """
+    try:
+        code = run()
+        if sys.stdout is not None:  # None: it was closed before the start
+            sys.stdout.flush()  # here, where a full disk can still be reported
+    except click.ClickException as error:
+        error.show()
+    except SpecError as error:
+        _write(f"Error: {error}")
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except SystemExit:  # click's way to end where whoever read our output has gone
+        pass
+    except Exception as error:
+        if _DEBUG in (sys.argv[1:] if arguments is None else arguments):
+            raise
+        _unforeseen(error, name)
+    else:
+        return code if isinstance(code, int) else 0
+    return FAILED
+
+
+def _unforeseen(error: Exception, name: str) -> None:
+    if isinstance(error, OSError) and error.errno == errno.EPIPE:
+        _discard_output()
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        _write(f"Error: {name} cannot write: {reason(error)}; make room and run it again")
+        _discard_output()
+    else:
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        hint = f"this is a mistake in {name}: please report it with the traceback that {_DEBUG} shows"
+        _write(f"Error: {name} failed: {what}; {hint}")
+
+
+def _write(message: str) -> None:
+    line = " ".join(message.split())
+    click.echo(line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…", err=True)
+
+
+def _discard_output() -> None:
+    """Let the end of the process write what is left of stdout to nowhere: it would fail once more."""
+    with contextlib.suppress(OSError, ValueError):  # somebody's own stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

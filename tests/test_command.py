@@ -1,0 +1,146 @@
+"""How a command ends: its exit code, one line on stderr, a traceback only for ``--debug``."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import click
+import pytest
+
+from dify_wire.command import CommandError, exit_code, with_debug
+from dify_wire.spec_error import SpecError
+from fake_server.cli import cli
+
+_UNFORESEEN = (
+    "Error: tool failed: ValueError: two lines; this is a mistake in tool: please report it with the traceback that "
+    "--debug shows\n"
+)
+
+
+def _raise(error: BaseException) -> Callable[[], object]:
+    def run() -> object:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (CommandError("give a file"), 2, "Error: give a file\n"),
+        (click.UsageError("no such option"), 2, "Error: no such option\n"),
+        (SpecError("a.yml", "line 3", "take it out"), 2, "Error: a.yml: line 3: take it out\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (SystemExit(1), 2, ""),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, ""),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+            2,
+            "Error: tool cannot write: no space left on device; make room and run it again\n",
+        ),
+        (
+            ValueError("two\nlines"),
+            2,
+            _UNFORESEEN,
+        ),
+    ],
+)
+def test_every_error_is_one_line_and_a_code(
+    error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(_raise(error), "tool", []) == code
+    assert capsys.readouterr().err == message
+
+
+def test_a_long_error_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code(_raise(ValueError("x" * 100_000)), "tool", [])
+    assert len(capsys.readouterr().err) < 600
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        exit_code(lambda: 1 // 0, "tool", ["--debug"])
+
+
+@pytest.mark.parametrize(("result", "code"), [(None, 0), (1, 1), ("text", 0)])
+def test_what_a_command_returns_is_its_code(result: object, code: int) -> None:
+    assert exit_code(lambda: result, "tool", []) == code
+
+
+def test_every_command_takes_debug() -> None:
+    group = click.Group("outer", commands={"inner": click.Command("inner")})
+    with_debug(group)
+    for arguments in (["--debug", "inner"], ["inner", "--debug"]):
+        assert group.main(arguments, standalone_mode=False) is None
+
+
+def test_debug_is_not_a_setting(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text("debug = true")
+    with pytest.raises(click.BadParameter, match="'debug' is no setting"):
+        cli.main(["serve", "--config", str(config)], standalone_mode=False)
+
+
+BAD_TOML = {
+    "nested 3,000 deep": b"a = " + b"[" * 3_000 + b"]" * 3_000,
+    "a number of 5,000 digits": b"seed = " + b"9" * 5_000,
+    "not TOML": b"port = ",
+    "not UTF-8": b"host = '\xff'",
+    "a NUL": b"host = '\0'",
+    "a table where a text belongs": b"[host]\na = 1",
+    "a date": b"host = 2024-05-01",
+    "an endless number": b"seed = inf",
+}
+
+
+@pytest.mark.parametrize("content", BAD_TOML.values(), ids=BAD_TOML)
+def test_a_bad_config_names_its_file(content: bytes, tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_bytes(content)
+    with pytest.raises(click.BadParameter) as error:
+        cli.main(["serve", "--config", str(config)], standalone_mode=False)
+    assert str(config) in error.value.message
+    assert "\n" not in error.value.message.strip()
+
+
+def _run(*arguments: str, cwd: Path, stdout: IO[str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fake_server", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    return subprocess.run(
+        command, cwd=cwd, env=environment, text=True, timeout=30, check=False, stdout=stdout, stderr=subprocess.PIPE
+    )
+
+
+@pytest.mark.server
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"FAKE_SERVER_HOST=\xff", "not UTF-8"), (b"FAKE_SERVER_HOST=a\0b", "NUL")],
+    ids=["not UTF-8", "a NUL"],
+)
+def test_a_bad_environment_file_is_one_line(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(content)
+    ended = _run("serve", "--port", "0", cwd=tmp_path)
+    assert ended.returncode == 2
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.server
+def test_values_of_the_environment_file_are_taken_as_written(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1\nFAKE_SERVER_LOG_FORMAT=${A}${A}")
+    assert "'${A}${A}'" in _run("serve", "--port", "0", cwd=tmp_path).stderr
+
+
+@pytest.mark.server
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = _run("scenarios", cwd=tmp_path, stdout=full)
+    assert ended.returncode == 2
+    assert ended.stderr == ("Error: fake-server cannot write: no space left on device; make room and run it again\n")
