@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contract.cli.options import FILE, redaction_options, redaction_rules
+from contract.cli.options import FILE, redaction_options, redaction_rules, warn_of_suspicions
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter
@@ -59,6 +59,7 @@ def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
     redactor = RecordingRedactor(rules=rules, keep_user=options["keep_user"])
     with RecordingWriter(folder, None if options["keep_secrets"] else redactor) as writer:
         taken, not_written = _write(writer, found)
+    warn_of_suspicions(folder, writer)
     left_out = [*found.left_out, *not_written]
     if as_json:
         click.echo(json.dumps({"folder": str(folder), "exchanges": taken, "left_out": list(map(asdict, left_out))}))

@@ -14,6 +14,7 @@ import click
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
 
 if TYPE_CHECKING:
+    from dify_wire.recording.folder import RecordingWriter
     from dify_wire.redaction.rules import Rule
 
 KINDS = ("chat", "unpublished", "disabled", "deleted")
@@ -171,3 +172,11 @@ def redaction_rules(rules: Sequence[str]) -> list[Rule]:
         return [parse_rule(rule) for rule in rules]
     except RuleError as error:
         raise click.UsageError(f"--redact: {error}") from None
+
+
+def warn_of_suspicions(folder: Path, writer: RecordingWriter) -> None:
+    """Say once what in the recordings looks personal or secret, with the options that take it out."""
+    from dify_wire.redaction.suspicion import warning
+
+    if message := warning(folder, writer.suspicions):
+        click.echo(f"Warning: {message}", err=True)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from contract.cli import judging
-from contract.cli.options import judging_options, option, redaction_options, redaction_rules
+from contract.cli.options import judging_options, option, redaction_options, redaction_rules, warn_of_suspicions
 from contract.report.account import Account, Status, counted
 from contract.target import Target
 
@@ -52,6 +52,7 @@ def record(context: click.Context, /, **options: Any) -> None:
             keeper.kept.without_answer = recorder.without_answer
             keeper.kept.at_another_time = recorder.at_another_time
     _tell(options["to"], keeper.kept, account)
+    warn_of_suspicions(options["to"], writer)
     context.exit(_LOST if keeper.kept.lost else account.exit_code)
 
 

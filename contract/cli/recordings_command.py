@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 
 from contract.cli.options import FILE
+from dify_wire.spec_error import SpecError
 
 _WOULD_CHANGE = 1
+_SUSPICIOUS = 1
+_UNREADABLE = 2
 
 
 @click.group()
@@ -42,3 +47,46 @@ def fix(context: click.Context, /, folder: Path, check: bool) -> None:
     if fixed.failed:
         context.exit(2)
     context.exit(_WOULD_CHANGE if check and fixed.changes else 0)
+
+
+@recordings.command(name="check")
+@click.argument("paths", metavar="DIR|FILE...", type=FILE, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object a line.")
+@click.pass_context
+def check(context: click.Context, /, paths: tuple[Path, ...], as_json: bool) -> None:
+    """Say what in recordings looks personal or secret, with the option that takes it out.
+
+    Folders of recordings, or single files of them, as a pre-commit hook names them; other files are passed over.
+    Exit code 0: nothing; 1: something; 2: a recording cannot be read.
+    """
+    from dify_wire.recording.folder import read_recording
+    from dify_wire.redaction.suspicion import suspicions
+
+    found = failed = files = 0
+    for path in _recording_files(paths):
+        files += 1
+        try:
+            if isinstance(path, SpecError):
+                raise path
+            for one in suspicions(read_recording(path)):
+                found += 1
+                said = {"file": str(path), "place": one.place, "looks_like": one.like, "option": one.option}
+                click.echo(json.dumps(said, ensure_ascii=False) if as_json else f"{path}: {one}")
+        except SpecError as error:
+            failed += 1
+            click.echo(f"Error: {error}", err=True)
+    click.echo(f"{files} recordings, {found} places look personal or secret, {failed} cannot be read", err=as_json)
+    context.exit(_UNREADABLE if failed else _SUSPICIOUS if found else 0)
+
+
+def _recording_files(paths: Iterable[Path]) -> Iterator[Path | SpecError]:
+    """The files of recordings that are meant, or why a folder cannot be read."""
+    from dify_wire.recording.folder import is_recording_file, recording_files
+
+    for path in paths:
+        if path.is_file() and not is_recording_file(path):
+            continue
+        try:
+            yield from [path] if path.is_file() else recording_files(path)
+        except SpecError as error:
+            yield error

@@ -32,6 +32,7 @@ from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import Chunk, Headers, Recording
 from dify_wire.recording.searchable import Searchable, searchable
 from dify_wire.recording.spool import PARTIAL, Spool
+from dify_wire.redaction.suspicion import Suspicion, suspicions
 from dify_wire.spec_error import SpecError, file_errors, reason
 from dify_wire.yaml_file import dump_yaml, load_yaml
 
@@ -125,6 +126,11 @@ def is_recordings_folder(folder: Path) -> bool:
         return False
 
 
+def is_recording_file(path: Path) -> bool:
+    """Whether ``path`` is named as a recording is, or begins as one."""
+    return bool(_FILE.fullmatch(path.name)) or _is_misnamed(path)
+
+
 def recording_files(folder: Path) -> list[Path]:
     """The files of the recordings in ``folder``, in the order of recording. Raises ``RecordingError``."""
     return [folder / name for name in _sorted_names(folder).recordings]
@@ -187,7 +193,8 @@ class RecordingWriter:
 
     May be used from several threads. Where there are recordings already, the numbers go on. ``leftovers`` are the
     unfinished files that a killed recorder left; they are removed. ``left_out`` is called with one sentence for each
-    body that is not written because it is too long, or because the redactor could not search it. Raises
+    body that is not written because it is too long, or because the redactor could not search it. ``suspicions`` are
+    what looks personal or secret in what was written, by the option that takes it out. Raises
     ``RecordingError`` for a folder that holds other things, cannot be written, or is being written by another recorder.
     """
 
@@ -196,6 +203,7 @@ class RecordingWriter:
     ) -> None:
         self.folder = Path(folder)
         self.left_out = left_out
+        self.suspicions: dict[str, Suspicion] = {}
         self._redactor = redactor
         self._lock = threading.Lock()
         try:
@@ -253,6 +261,8 @@ class RecordingWriter:
             if spool is not None and not spool.in_memory:
                 redaction.learn(spool.chunks(), headers)
         head = redaction.head(exchange)
+        for one in suspicions(head) if self._redactor else ():
+            self.suspicions.setdefault(one.option, one)
         head = replace(head, name=head.name or _slug(head))  # after redaction: a rule may name what stands in a path
         said = document(
             head,

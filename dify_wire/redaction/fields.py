@@ -107,7 +107,7 @@ def parts(data: bytes) -> Iterator[Value]:
 def at_pointer(data: bytes, pointer: tuple[str, ...]) -> set[str]:
     """The texts and numbers, as JSON, at ``pointer`` of the documents in ``data``: all of it, or a stream's frames."""
     found = set()
-    for document in _documents(data):
+    for document in documents(data):
         found |= {json.dumps(value) for value in _leaves(_at(document, pointer))}
     return found
 
@@ -130,7 +130,8 @@ def _inside(data: bytes, at: int, name: str) -> tuple[list[Value], int]:
     return found, len(data)
 
 
-def _documents(data: bytes) -> Iterator[Any]:
+def documents(data: bytes) -> Iterator[Any]:
+    """The JSON in ``data``: all of it, or that of a stream's frames."""
     for text in [data, *(match[1] for match in _FRAME.finditer(data))]:
         try:
             yield json.loads(text)

@@ -22,6 +22,8 @@ _SAMPLED = _GRAM + _STRIDE - 1
 """Of what is at least this long, every eighth place of a text shows some six bytes."""
 
 _FIELD_ENDS = re.compile(rb"""[\\]{0,16}["']\s{0,99}:""")
+_ONE_FORM = re.compile(r"[A-Za-z0-9_.:@+/=-]+")
+_ESCAPES = frozenset("\\%&")
 _IN_WORDS = frozenset(b"%c" % code for code in range(128) if chr(code).isalnum() or code == ord("_"))
 _IN_NAMES = _IN_WORDS | {b"-"}
 _Grams = dict[bytes, set[tuple[int, int]]]
@@ -150,15 +152,21 @@ def encoded(text: str) -> bytes:
 
 def _forms(secret: Secret) -> Iterator[tuple[bytes, Secret]]:
     """How a secret is written where no view makes it plain, each with what takes its place there."""
-    for text in dict.fromkeys([secret.text, secret.text.replace(" ", "+")]):
-        plain = encoded(text)
-        for level in levels(plain):  # what looks escaped in the secret itself is unescaped in the view too
+    text, plain = secret.text, encoded(secret.text)
+    if _ONE_FORM.fullmatch(text):
+        yield plain, secret
+        return
+    cases = [text]
+    if not plain.isascii() or _ESCAPES.intersection(text):  # else the lower-case form is that of all
+        cases += [text.lower(), text.upper(), text.swapcase()]
+    for one in dict.fromkeys([*cases, *(case.replace(" ", "+") for case in cases)]):
+        for level in levels(encoded(one)):  # what looks escaped in the secret itself is unescaped in the view too
             yield level, secret
-        if plain.isascii():
-            continue
-        for other in (text.lower(), text.upper(), text.swapcase(), plain.decode("latin-1")):
-            yield encoded(other), secret
-        for coding in ("latin-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
-            written = text.encode(coding, "ignore")
-            if written.decode(coding) == text:
-                yield written, replace(secret, replacement=secret.replacement.decode().encode(coding))
+    if plain.isascii():
+        return
+    for one in cases:
+        yield encoded(encoded(one).decode("latin-1")), secret  # bytes of UTF-8 that somebody read as Latin-1
+    for coding in ("latin-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        written = text.encode(coding, "ignore")
+        if written.decode(coding) == text:
+            yield written, replace(secret, replacement=secret.replacement.decode().encode(coding))

@@ -93,4 +93,4 @@ class Pseudonyms:
 
     def _digest(self, kind: str, secret: str) -> bytes:
         message = f"{kind}\0{secret}".encode("utf-8", "surrogateescape")
-        return hmac.new(self._salt, message, hashlib.sha256).digest()
+        return hmac.digest(self._salt, message, "sha256")

@@ -39,6 +39,7 @@ _DIFY_KEY = re.compile(rb"(?<![A-Za-z0-9_])app-[A-Za-z0-9]{24}(?![A-Za-z0-9])", 
 _TOKEN = re.compile(rb"(?:[A-Za-z0-9_\-+/=~.]|%(?:25)*[0-9A-Fa-f]{2}|\\+(?:/|(?:u00|x)[0-9A-Fa-f]{2}))*")
 _PADDING = re.compile(rb"(?:=|%(?:25){0,8}3[dD]|\\{1,16}(?:u00|x)3[dD]){0,2}$")
 _LONGEST_PADDING = 64
+_PADS = (b"=", b"d", b"D")
 
 
 @dataclass(slots=True)
@@ -158,7 +159,7 @@ class Search:
         token = _TOKEN.match(data)
         if token is not None and token.end() >= _LEAST_TOKEN:
             data = token[0]
-        padding = _PADDING.search(data, max(0, len(data) - _LONGEST_PADDING))
+        padding = _PADDING.search(data, max(0, len(data) - _LONGEST_PADDING)) if data[-1:] in _PADS else None
         data = data[: padding.start()] if padding else data
         bare = unescaped(data).decode("utf-8", "surrogateescape")
         written = self._names.token(bare)

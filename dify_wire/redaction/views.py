@@ -34,9 +34,11 @@ _CONTROL = {"b": b"\b", "f": b"\f", "n": b"\n", "r": b"\r", "t": b"\t"}
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX = re.compile(rb"[0-9A-Fa-f]{12,}")
-_WIDE = re.compile(
-    rb"(?:[^\0]\0\0\0){4,}|(?:\0\0\0[^\0]){4,}|(?:[^\0]\0){4,}|(?:\0[^\0]){4,}"  # UTF-32 and UTF-16, little and big end
-)
+_WIDE = [re.compile(run) for run in (rb"(?:[^\0]\0){4,}", rb"(?:\0[^\0]){4,}")] + [
+    re.compile(run) for run in (rb"(?:[^\0]\0\0\0){4,}", rb"(?:\0\0\0[^\0]){4,}")
+]
+"""UTF-16, then UTF-32, of little and of big end: where a run begins, more than one of them may be meant."""
+
 _READABLE = re.compile(rb"[ -~]{6}|(?:[ -~]\0+){4}|(?:[\xc3-\xf4][\x80-\xbf]{1,3}){2}")
 _GAP = b"\n"
 _Edit = tuple[int, int, bytes]
@@ -203,7 +205,7 @@ def _decoded(view: View) -> Iterator[View]:
     """What in ``view`` is base64 (at each of four offsets), hexadecimal digits (at two) or wide characters."""
     found: dict[tuple[_Encode, int], list[tuple[int, int, bytes]]] = {}
     for match in _BASE64.finditer(view.data):
-        if view.is_new(*match.span()):
+        if view.is_new(*match.span()) and not _HEX.fullmatch(match[0]):  # no text's base64 has such letters alone
             for offset in range(4):
                 letters = match[0][offset:]
                 plain = _from_base64(letters)
@@ -216,9 +218,10 @@ def _decoded(view: View) -> Iterator[View]:
                 plain = bytes.fromhex(view.data[start:end].decode())
                 if _READABLE.search(plain):
                     found.setdefault((_hex_edit, offset), []).append((start, end, plain))
-    for match in _WIDE.finditer(view.data) if b"\0" in view.data else ():
-        if view.is_new(*match.span()):
-            found.setdefault((_wide_edit, 0), []).append((*match.span(), match[0].replace(b"\0", b"")))
+    for number, pattern in enumerate(_WIDE) if b"\0" in view.data else ():
+        for match in pattern.finditer(view.data):
+            if view.is_new(*match.span()):
+                found.setdefault((_wide_edit, number), []).append((*match.span(), match[0].replace(b"\0", b"")))
     for (encode, _), pieces in found.items():
         yield _Decoded(view, pieces, encode)
 

@@ -23,6 +23,7 @@ from dify_wire.recording.folder import RecordingWriter
 from dify_wire.recording.spool import Spool
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import RuleError, parse_rule
+from dify_wire.redaction.suspicion import warning
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec_error import SpecError
 from fake_server.recorder.image_urls import picture_path
@@ -225,6 +226,8 @@ def run(connection: Any, settings: RecorderSettings, counts: Any) -> None:
     with writer:
         finished = _take_all(connection, exchange_writer)
         written = exchange_writer.finish()
+    if message := warning(settings.to, writer.suspicions):
+        _warn(message)
     if finished:
         connection.send(written)
 
