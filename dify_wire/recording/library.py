@@ -10,7 +10,8 @@ from typing import Generic, TypeVar
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.matchers import MATCHERS, Difference, Matcher, Question, short
 from dify_wire.redaction.exchange import DECODED, RULES, RecordingRedactor
-from dify_wire.redaction.rules import RuleError, parse_rule
+from dify_wire.redaction.pseudonyms import GONE
+from dify_wire.redaction.rules import KINDS, RuleError, parse_rule
 
 AFTER_LAST = ("repeat", "miss")
 """What the next same request gets when every recorded answer was given: the last one again, or none."""
@@ -54,7 +55,8 @@ class NotRecordedError(LookupError):
 class Library(Generic[T]):
     """Recorded answers by their requests: of several same requests the n-th gets the n-th answer.
 
-    ``after_last`` says what comes then (``AFTER_LAST``). May be used from several threads.
+    ``after_last`` says what comes then (``AFTER_LAST``), ``gappy`` are recorded requests out of which something was
+    taken that anything may stand for. May be used from several threads.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class Library(Generic[T]):
         matchers: Sequence[Matcher] = MATCHERS,
         after_last: str = "repeat",
         ready: Callable[[Question], Question] = lambda question: question,
+        gappy: Sequence[Question] = (),
     ) -> None:
         self._entries = list(entries)
         self._matchers = tuple(matchers)
         self._after_last = after_last
         self._ready = ready
+        self._gappy = gappy
         self._answers: dict[Hashable, list[T]] = {}
         for question, answer in self._entries:
             self._answers.setdefault(self._identity(question), []).append(answer)
@@ -77,7 +81,7 @@ class Library(Generic[T]):
     def answer(self, question: Question) -> T:
         """The next answer to ``question``. Raises ``NotRecordedError``."""
         question = self._ready(question)
-        identity = self._identity(question)
+        identity = self._known(question)
         answers = self._answers.get(identity)
         if answers is None:
             raise NotRecordedError(question, 0, self.nearest(question))
@@ -90,7 +94,7 @@ class Library(Generic[T]):
 
     def knows(self, question: Question) -> bool:
         """Whether an answer to ``question`` was recorded, given already or not."""
-        return self._identity(self._ready(question)) in self._answers
+        return self._known(self._ready(question)) in self._answers
 
     def nearest(self, question: Question, most: int = 3) -> list[NearMiss[T]]:
         """The recordings that come closest to ``question``, the closest first."""
@@ -99,13 +103,24 @@ class Library(Generic[T]):
 
     def afresh(self) -> Library[T]:
         """The same recordings, of which nothing has been asked yet."""
-        again: Library[T] = Library((), self._matchers, self._after_last, self._ready)
+        again: Library[T] = Library((), self._matchers, self._after_last, self._ready, self._gappy)
         again._entries, again._answers = self._entries, self._answers
         return again
 
     def _miss(self, recorded: Question, answer: T, asked: Question) -> NearMiss[T]:
         found = (_differences(matcher, recorded, asked) for matcher in self._matchers)
         return NearMiss(answer, recorded, tuple(difference for differences in found for difference in differences))
+
+    def _known(self, asked: Question) -> Hashable:
+        """The identity of the recorded request that ``asked`` is; its own where there is none.
+
+        A rule may have taken out of a request what only its response gave away, which nobody knows who asks.
+        """
+        identity = self._identity(asked)
+        if identity in self._answers or len(asked.request.body) > _LONG_BODY:
+            return identity
+        fitting = (one for one in self._gappy if all(matcher.fits(one, asked) for matcher in self._matchers))
+        return next(map(self._identity, fitting), identity)
 
     def _identity(self, question: Question) -> Hashable:
         return tuple(matcher.part(question) for matcher in self._matchers)
@@ -117,7 +132,14 @@ def library(
     """A library for a replay. What the recorder took out of requests by a team's rules is taken out of the asked ones
     too, and ``keys``, each with its app's label, are read as the recordings write them."""
     entries = [(Question(recording.request, recording.app), recording) for recording in recordings]
-    return Library(entries, MATCHERS, after_last, _redacted_as(recordings, keys or {}))
+    gappy = [question for question, recording in entries if _has_gaps(recording)]
+    return Library(entries, MATCHERS, after_last, _redacted_as(recordings, keys or {}), gappy)
+
+
+def _has_gaps(recording: Recording) -> bool:
+    """Whether a rule of a team may have taken something out of its request."""
+    by_team = any(name.partition(":")[0] in KINDS for name in recording.redacted)
+    return by_team and (GONE.encode() in recording.request.body or GONE in recording.request.target)
 
 
 def _redacted_as(recordings: Iterable[Recording], keys: Mapping[str, str]) -> Callable[[Question], Question]:

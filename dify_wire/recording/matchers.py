@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote
 
 from dify_wire.recording.exchange import RecordedRequest
 from dify_wire.redaction.fields import parts
-from dify_wire.redaction.pseudonyms import KEY, USER, is_a_name
+from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
 
 VOLATILE = frozenset({"user"})
 """Fields of a body or a query whose text is another one for every caller."""
@@ -78,6 +78,13 @@ class Matcher:
             found = list(_json_differences(self.name, json.loads(ours.text), json.loads(theirs.text)))
             return found[:_MOST_DIFFERENCES]
         return [Difference(self.name, "", _told(ours), _told(theirs))]
+
+    def fits(self, recorded: Question, asked: Question) -> bool:
+        """Whether the parts are equal, or would be with something in place of what redaction has taken out."""
+        ours, theirs = self.part(recorded), self.part(asked)
+        if isinstance(ours, _Json) and isinstance(theirs, _Json):
+            return ours == theirs or _fits(json.loads(ours.text), json.loads(theirs.text))
+        return _fits(ours, theirs)
 
 
 # The parts ----------------------------------------------------------------------------------------------------------
@@ -238,6 +245,25 @@ def _json_differences(matcher: str, recorded: object, asked: object, place: str 
             yield from _json_differences(matcher, one, other, f"{place}/{index}")
     elif _told(recorded) != _told(asked):
         yield Difference(matcher, place, _told(recorded), _told(asked))
+
+
+def _fits(recorded: object, asked: object) -> bool:
+    if type(recorded) is not type(asked):
+        return False
+    if isinstance(recorded, dict) and isinstance(asked, dict):
+        return recorded.keys() == asked.keys() and all(_fits(value, asked[name]) for name, value in recorded.items())
+    if isinstance(recorded, list | tuple) and isinstance(asked, list | tuple):
+        return len(recorded) == len(asked) and all(map(_fits, recorded, asked))
+    if recorded == asked or not (isinstance(recorded, str) and isinstance(asked, str)):
+        return recorded == asked
+    first, *others = recorded.split(GONE)
+    at = len(first)
+    for piece in others:
+        at = asked.find(piece, at)
+        if at < 0:
+            return False
+        at += len(piece)
+    return bool(others) and asked.startswith(first) and asked.endswith(others[-1])
 
 
 _GONE = object()

@@ -192,6 +192,32 @@ def test_a_request_is_redacted_as_the_recorded_one_was(body: dict[str, Any]) -> 
     assert library([written], keys={KEY: "main"}).answer(Question(request(body), "main")) == written
 
 
+@pytest.mark.parametrize("asked_by", ["alice-wonder", "bob-builder"])
+def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(asked_by: str) -> None:
+    def asking(user: str) -> RecordedRequest:
+        return request({"inputs": {"prompt": f"{user}, a portrait"}, "user": user})
+
+    exchange = recording(request=asking("alice-wonder"))
+    written = RecordingRedactor({KEY: "main"}).redaction(exchange).head(exchange)
+    assert b"alice" not in written.request.body
+    found = library([written], keys={KEY: "main"})
+    assert found.answer(Question(asking(asked_by), "main")) == written
+    with pytest.raises(NotRecordedError):
+        found.answer(Question(request({"inputs": {"prompt": "a portrait"}, "user": asked_by}), "main"))
+
+
+def test_what_only_the_response_gave_away_may_be_anything_in_a_request() -> None:
+    body = {"inputs": {"prompt": "say: a quiet reply, now"}, "user": "u"}
+    exchange = recording(b'{"text": "a quiet reply"}', request=request(body))
+    written = RecordingRedactor(rules=[parse_rule("field:text")]).redaction(exchange).head(exchange)
+    assert b"say: redacted, now" in written.request.body
+    found = library([written])
+    assert found.knows(Question(request(body), "main"))
+    assert found.answer(Question(request(body), "main")) == written
+    with pytest.raises(NotRecordedError):
+        found.answer(Question(request(body | {"inputs": {"prompt": "say: a quiet reply"}}), "main"))
+
+
 def test_what_a_later_version_s_rule_took_out_is_shown_as_a_difference() -> None:
     written = recording(request=request({"a": "redacted"}), redacted=("keys", "cloud:a"))
     with pytest.raises(NotRecordedError, match='body /a: recorded "redacted", asked "x"'):

@@ -375,6 +375,9 @@ def test_a_rule_that_cannot_be_used_is_told(rule: str, words: str) -> None:
         "app-" + "a" * 24 + " nonce=" + "ab12" * 60_000,
         "".join(f"&nonce={number * 0x9E3779B97F4A7C15 % 2**128:032x}" for number in range(4_000)),
         "a" * 300_000,
+        ",".join(f'{{"user":"user-number-{number:06}"}}' for number in range(15_000)),
+        "content-disposition: form-data; name=user\r\n" * 5_000,
+        "'user': '" * 20_000,
     ],
 )
 def test_no_body_is_too_odd_to_be_searched(hostile: str) -> None:
