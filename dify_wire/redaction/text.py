@@ -7,10 +7,12 @@ keys, whatever has the form of an app's key.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
+from dify_wire.ids import UUID
 from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, credentials, without_cookies
 from dify_wire.redaction.needles import encoded
 from dify_wire.redaction.pseudonyms import REDACTED, Marks
@@ -19,6 +21,11 @@ from dify_wire.redaction.search import LEAST_CUT, Search
 
 _REMEMBERED = 512
 _LONGEST_REMEMBERED = 256
+
+_SIGNED_URL = re.compile(
+    rf"(/files/(?:tools/)?{UUID}[./a-z-]{{0,20}}\?timestamp=[0-9]{{1,12}}&nonce=)[0-9a-f]{{32}}&sign=[A-Za-z0-9_-]{{43}}="
+)
+"""What a log shows most often, with nothing else in it, is redacted in a fraction of the time."""
 
 
 class TextRedactor:
@@ -30,11 +37,15 @@ class TextRedactor:
 
     def __init__(self, secrets: Iterable[str] = (), rules: Sequence[Rule] = (), keep_user: bool = True) -> None:
         self._rules = tuple(rules)
-        self._search = Search(Marks(), dict.fromkeys(filter(None, secrets), ""), rules, keep_user)
+        known = tuple(filter(None, secrets))
+        self._lowered = tuple(secret.lower() for secret in known)
+        self._search = Search(Marks(), dict.fromkeys(known, ""), rules, keep_user)
         self._short = lru_cache(_REMEMBERED)(self._redacted)
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
+        if (plain := _SIGNED_URL.fullmatch(text)) and not any(secret in plain[1] for secret in self._lowered):
+            return f"{plain[1]}{REDACTED}&sign={REDACTED}"
         return self._short(text) if len(text) <= _LONGEST_REMEMBERED else self._redacted(text)
 
     def header(self, name: str, value: str) -> str:
