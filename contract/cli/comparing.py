@@ -60,6 +60,7 @@ comparing_options = together(
         help="Tell of times that differ so much.",
     ),
     option("--strict-timing", is_flag=True, help="Times that differ are drift too."),
+    option("--allow-not-compared", is_flag=True, help="End with 0 though some requests could not be compared."),
     max_runs_option("Never have a host make more images than this.", "--free-runs"),
     option("--free-runs", is_flag=True, help="Runs cost nothing: repeat all of them."),
     timeout_option,
@@ -100,7 +101,7 @@ def how(options: Mapping[str, Any]) -> How:
         ignored = [parse_ignored(rule) for rule in options["ignore"]]
     except RuleError as error:
         raise click.UsageError(f"--ignore: {error}") from None
-    return How(ignored, options["timing"], options["strict_timing"])
+    return How(ignored, options["timing"], options["strict_timing"], options["allow_not_compared"])
 
 
 def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Reports) -> Comparison:
@@ -108,7 +109,7 @@ def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Report
 
     Raises ``click.ClickException`` for a host that cannot be asked; ``files`` are written then too.
     """
-    from contract.diff.comparison import compare, not_begun
+    from contract.diff.comparison import compare, names_of, not_begun
     from contract.diff.sides import Host
     from contract.preflight import CouldNotRunError
     from contract.report.diff_html import write_html
@@ -118,7 +119,7 @@ def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Report
     wanted = how(options)
     checks = list(judging.all_checks().values()) if isinstance(a, Host) and isinstance(b, Host) else []
     terminal = DiffTerminal()
-    terminal.begin(str(a), str(b))
+    terminal.begin((str(a), str(b)), names_of(a, b))
     try:
         with terminal.progress() as on_pair:
             return compare(a, b, wanted, checks, on_pair)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -20,12 +19,17 @@ from contract.diff.translation import NotComparableError, Translation
 from contract.evidence import task_id_in
 from contract.exchange import Exchange, Request
 from contract.failures import NotRun
-from contract.target import Lent, Target, may_run
+from contract.http import HttpTransport
+from contract.preflight import cause_of
+from contract.target import Lent, Target, is_doubtful, may_run
 from dify_wire.recording.exchange import MAIN, Recording
 
 _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
 _WAS_STOPPED = b'"status": "stopped"'
+_EVENT = b'{"event": '
 _NAMED_WITHIN_BYTES = 64 << 10
+_LOOKED_FOR_STOP_S = 1.2
+"""A host looks for a stop once a second (FACTS 7)."""
 
 
 def asked_again(recordings: Sequence[Recording], host: Host) -> Compared:
@@ -33,9 +37,19 @@ def asked_again(recordings: Sequence[Recording], host: Host) -> Compared:
     again = _Again(host)
     stops = _stops(recordings)
     with_their_run = {id(stop) for calls in stops.values() for stop in calls}
+    doubtful: list[Pair | NotCompared] = []
     for recording in _refusals_first(recordings):
-        if id(recording) not in with_their_run:
-            yield from again.compared(recording, stops.get(id(recording), ()))
+        for one in (
+            again.compared(recording, stops.get(id(recording), ())) if id(recording) not in with_their_run else ()
+        ):
+            if isinstance(one, Pair) and is_doubtful(one.b.exchange) and one.a.exchange.status != one.b.exchange.status:
+                doubtful.append(one)
+                continue
+            if not (isinstance(one, NotCompared) and again.gone):
+                yield from doubtful
+                doubtful.clear()
+            yield one
+    yield from (NotCompared(one.name, again.gone) if again.gone else one for one in doubtful)
 
 
 def _refusals_first(recordings: Sequence[Recording]) -> list[Recording]:
@@ -64,13 +78,28 @@ def _stops(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
     }
 
 
+def _why_gone(host: Host) -> str | None:
+    transport = HttpTransport(host.url, host.timeout_s)
+    try:
+        request = Target(transport, Lent(host.keys[MAIN])).get_request("/v1/parameters")
+        return cause_of(transport.send(request))
+    finally:
+        transport.close()
+
+
 class _Again:
     """Asks a host what another one was asked."""
 
     def __init__(self, host: Host) -> None:
         self._transport = RawTransport(host.url, host.timeout_s)
         self._target = Target(self._transport, Lent(host.keys[MAIN], max_runs=host.max_runs))
+        self._target.still_there = lambda: _why_gone(host)
         self._translation = Translation(host.keys, host.secret)
+
+    @property
+    def gone(self) -> str | None:
+        """Why the host is not asked any more."""
+        return self._target.gone
 
     def compared(self, recording: Recording, stops: Sequence[Recording]) -> Compared:
         if recording.ended == "client_left":
@@ -85,7 +114,7 @@ class _Again:
             yield NotCompared(recording.name, verdict.reason)
         else:
             called = stopping.calls() if stopping else []
-            if stopping and stopping.too_late:
+            if stopping and (stopping.too_late or _ended_before_it_was_stopped(exchange, called)):
                 yield NotCompared(recording.name, _TOO_LATE)
             else:
                 yield self._pair(recording, exchange)
@@ -117,24 +146,40 @@ class _Again:
         return Pair(recording.name, ours, Answer(exchange, ours.user))
 
 
+def _ended_before_it_was_stopped(run: Exchange, called: Sequence[Pair | NotCompared]) -> bool:
+    """Whether ``run`` came to its own end before the host had to look for a stop."""
+    calls = [one.b.exchange for one in called if isinstance(one, Pair)]
+    if not calls or _WAS_STOPPED in run.body:
+        return False
+    return run.sent_at + run.seconds - min(call.sent_at for call in calls) < _LOOKED_FOR_STOP_S
+
+
 _TOO_LATE = "the run was over before it could be stopped"
 
 
 class _Stopping:
-    """Makes the recorded calls that stop a stream, when as much time has passed as then."""
+    """Makes the recorded calls that stop a stream, when it has told as many events as then.
+
+    How fast the host is does not matter: after the last of these events a call waits as long as then, but not beyond
+    the next one.
+    """
 
     def __init__(self, again: _Again, run: Recording, stops: Sequence[Recording]) -> None:
         self._again = again
         self._run = run
         self._stops = stops
-        self._began = time.monotonic()
         self._seen = bytearray()
-        self._ended = threading.Event()
+        self._events = 0
+        self._ended = False
+        self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(1)
         self._made: Future[list[Pair | NotCompared]] | None = None
         self.too_late = False
 
     def on_chunk(self, data: bytes) -> None:
+        with self._changed:
+            self._events += data.count(_EVENT)
+            self._changed.notify_all()
         if self._made is not None or len(self._seen) > _NAMED_WITHIN_BYTES:
             return
         self._seen.extend(data)
@@ -144,19 +189,30 @@ class _Stopping:
 
     def calls(self) -> list[Pair | NotCompared]:
         """What came of the calls; to be asked once the stream has ended."""
-        self._ended.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
         self._pool.shutdown()
         made = self._made.result() if self._made else [*map(_never_made, self._stops)]
         self.too_late = any(isinstance(one, NotCompared) for one in made)
         return made
 
     def _make(self, task_ids: tuple[str, str]) -> list[Pair | NotCompared]:
-        made: list[Pair | NotCompared] = []
-        for stop in self._stops:
-            due = self._began + stop.recorded_at - self._run.recorded_at
-            over = self._ended.wait(max(0.0, due - time.monotonic()))
-            made.append(NotCompared(stop.name, _TOO_LATE) if over else self._again.call(stop, task_ids))
-        return made
+        return [
+            NotCompared(stop.name, _TOO_LATE) if self._over(stop) else self._again.call(stop, task_ids)
+            for stop in self._stops
+        ]
+
+    def _over(self, stop: Recording) -> bool:
+        """Wait until ``stop`` is due; whether the run is over then."""
+        at_s = stop.recorded_at - self._run.recorded_at
+        before = [chunk for chunk in self._run.chunks if chunk.at_s <= at_s]
+        events = sum(chunk.data.count(_EVENT) for chunk in before)
+        rest_s = at_s - before[-1].at_s if before else 0.0
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._events >= events)
+            self._changed.wait_for(lambda: self._ended or self._events > events, rest_s)
+            return self._ended
 
 
 def _never_made(stop: Recording) -> Pair | NotCompared:

@@ -29,11 +29,15 @@ Side: TypeAlias = Host | Folder
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """What counts: rules for what does not, from which factor on times differ, and whether that is drift."""
+    """What counts: rules for what does not, from which factor on times differ, and whether that is drift.
+
+    ``partly`` says that requests which cannot be compared do not matter.
+    """
 
     ignored: Sequence[Ignored] = ()
     factor: float = DEFAULT_FACTOR
     strict_timing: bool = False
+    partly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Comparison:
     """What came of it. ``requests`` were compared, ``differing`` names those that differ in what counts.
 
     ``not_compared`` has the names of the others by their reasons; ``cause`` says why a host could not be asked at all.
+    ``names`` are what a reader calls the two sides. ``partly`` says that nothing has to be compared that cannot be.
     """
 
     a: str
@@ -53,6 +58,8 @@ class Comparison:
     not_compared: dict[str, list[str]]
     strict_timing: bool = False
     cause: str = ""
+    names: tuple[str, str] = ("first", "second")
+    partly: bool = False
 
     @property
     def drift(self) -> list[Group]:
@@ -66,16 +73,32 @@ class Comparison:
     def exit_code(self) -> int:
         if not self.requests:
             return 2
-        return 1 if self.drift else 0
+        if self.drift:
+            return 1
+        return 2 if self.not_compared and not self.partly else 0
+
+    @property
+    def left_out(self) -> int:
+        """How many requests were not compared."""
+        return sum(map(len, self.not_compared.values()))
 
     @property
     def headline(self) -> str:
         """The verdict in one sentence."""
         if not self.requests:
             return f"Nothing could be compared: {self.cause}." if self.cause else "Nothing could be compared."
+        found = "No drift"
+        if self.drift:
+            found = (
+                f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests"
+            )
+        if not self.not_compared:
+            return f"{found}."
         if not self.drift:
-            return "No drift."
-        return f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests."
+            found = f"No drift in the {self.requests} requests that were compared"
+        reason = next(iter(self.not_compared)) + (", and other reasons" if len(self.not_compared) > 1 else "")
+        were = "was" if self.left_out == 1 else "were"
+        return f"{found}; {self.left_out} of {self.requests + self.left_out} requests {were} not compared: {reason}."
 
 
 def compare(
@@ -108,13 +131,33 @@ def compare(
         groups=tuple(grouped(map(clean.difference, found))),
         not_compared={clean.text(reason): names for reason, names in reasons.items()},
         strict_timing=how.strict_timing,
+        names=names_of(a, b),
+        partly=how.partly,
     )
 
 
 def not_begun(a: Side, b: Side, cause: str) -> Comparison:
     """A comparison of which nothing came, because a host cannot be asked."""
     clean = _Cleaner(a, b)
-    return Comparison(str(a), str(b), datetime.datetime.now(datetime.UTC), 0.0, 0, (), (), {}, cause=clean.text(cause))
+    return Comparison(
+        str(a),
+        str(b),
+        datetime.datetime.now(datetime.UTC),
+        0.0,
+        0,
+        (),
+        (),
+        {},
+        cause=clean.text(cause),
+        names=names_of(a, b),
+    )
+
+
+def names_of(a: Side, b: Side) -> tuple[str, str]:
+    """What a reader calls the two: the recording and the host; two of a kind by address or folder."""
+    if isinstance(a, Folder) != isinstance(b, Folder):
+        return ("recording", "host") if isinstance(a, Folder) else ("host", "recording")
+    return ("first", "second") if str(a) == str(b) else (str(a), str(b))
 
 
 def _compared(a: Side, b: Side, checks: Sequence[Check]) -> Compared:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -39,6 +39,8 @@ ABSENT = "-"
 EVERY_EVENT = "every event"
 """What stands in a place for the name of any event."""
 
+_SAID_BY_VALUES = frozenset({"keys", "key order"})
+_OF_A_FIELD = frozenset({"type", "length", "value", "identity"})
 _MOST_FORMS = 3
 _MOST_EXAMPLES = 5
 _EVENT = re.compile(r"[a-z_]+_(?:started|finished)(?: \([^)]*\))?")
@@ -63,7 +65,8 @@ class Difference:
 class Group:
     """The differences of one cause: of how many requests (``count``), and some of them by name.
 
-    ``forms`` says how many pairs of values there are; ``a`` and ``b`` are the first.
+    ``forms`` says how many pairs of values there are; ``a`` and ``b`` are the first. ``places`` has all of them where
+    there are several, ``place`` is the one with the most requests.
     """
 
     kind: str
@@ -73,12 +76,13 @@ class Group:
     count: int
     examples: tuple[str, ...]
     forms: int = 1
+    places: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[str, ...]:
         """What stays the same from one comparison to the next."""
         several = self.forms > 1 or self.kind in NOTES
-        return (self.kind, self.place) if several else (self.kind, self.place, self.a, self.b)
+        return (self.kind, self.place) if several else (self.kind, _subject(self.kind, self.place), self.a, self.b)
 
     @property
     def is_note(self) -> bool:
@@ -125,7 +129,11 @@ def grouped(differences: Iterable[Difference]) -> list[Group]:
     for one in differences:
         by_form = forms.setdefault((one.kind, one.place), {})
         by_form.setdefault(one.form or f"{one.a}\0{one.b}", []).append(one)
-    groups = _everywhere([group for by_form in forms.values() for group in _groups(list(by_form.values()))])
+    by_place = [group for by_form in forms.values() for group in _groups(list(by_form.values()))]
+    requests: dict[tuple[str, str], set[str]] = {}
+    for place, by_form in forms.items():
+        requests[place] = {one.request for alike in by_form.values() for one in alike}
+    groups = _by_cause(_everywhere(by_place), requests)
     return sorted(groups, key=lambda group: (KINDS.index(group.kind), -group.count, group.place))
 
 
@@ -138,6 +146,32 @@ def _everywhere(groups: list[Group]) -> list[Group]:
         key = (group.kind, rest, group.a, group.b, str(group.forms), "" if event else group.place)
         alike.setdefault(key, []).append(group)
     return [one for key, same in alike.items() for one in _merged(key[1], same)]
+
+
+def _subject(kind: str, place: str) -> str:
+    """What a difference at ``place`` is about, wherever else it is seen: the names of the keys, or the field's own."""
+    if kind in _SAID_BY_VALUES:
+        return ""
+    return place.rpartition(".")[2] if kind in _OF_A_FIELD else place
+
+
+def _by_cause(groups: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> list[Group]:
+    """One group for a change that is seen in several places, such as a field that a file has wherever it stands."""
+    alike: dict[tuple[str, ...], list[Group]] = {}
+    for group in groups:
+        key = group.identity if group.forms == 1 and group.kind not in NOTES else (group.kind, group.place, "", "", "")
+        alike.setdefault(key, []).append(group)
+    return [_of_many_places(same, requests) for same in alike.values()]
+
+
+def _of_many_places(same: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> Group:
+    most = max(same, key=lambda group: group.count)
+    if len(same) == 1:
+        return most
+    every = {name for group in same for name in requests.get((group.kind, group.place), set(group.examples))}
+    examples = tuple(dict.fromkeys(name for group in same for name in group.examples))
+    places = tuple(group.place for group in sorted(same, key=lambda group: -group.count))
+    return replace(most, count=max(len(every), most.count), examples=examples[:_MOST_EXAMPLES], places=places)
 
 
 def _merged(rest: str, same: list[Group]) -> list[Group]:

@@ -61,6 +61,12 @@ class _Renaming(Translation):
     def _unknown_file(self) -> None:
         """It is another one there, and any may be it."""
 
+    def _aged(self, recording: Recording, value: str) -> str:
+        return value
+
+    def _expect_no_other_age(self, *_: object) -> None:
+        """Both have been asked already."""
+
     def _signed(self, file_id: str, parts: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         return parts
 

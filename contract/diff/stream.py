@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any
@@ -18,6 +18,7 @@ _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _PING = re.compile(rb"(?:event|data): ?ping|:.*")
 _PING_DUE_S = 11.0
 _MOST_SHOWN = 3
+_HOW_FAR = frozenset({"total_steps", "total_tokens"})
 _TAIL_BYTES = 24
 """Short of what two runs cannot have in common."""
 
@@ -62,6 +63,13 @@ class Read:
         return max((time for time in times if isinstance(time, float)), default=0.0)
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether the run ended because somebody stopped it."""
+        last = self.events[-1].said if self.events else None
+        data = last.get("data") if isinstance(last, dict) else None
+        return isinstance(data, dict) and data.get("status") == "stopped"
+
+    @property
     def model_texts(self) -> list[str]:
         """What the app's models wrote, in their order."""
         found = []
@@ -99,11 +107,19 @@ def _name(said: Any) -> str:
 def differences(a: bytes, b: bytes, both: Both) -> Iterator[Found]:
     """Every difference between two streams; an event that only one has is told, and compared no further."""
     ours, theirs = Read.of(a), Read.of(b)
-    both = Both(_own(both.a, ours, theirs), _own(both.b, theirs, ours), both.pairs)
+    both_stopped = ours.is_stopped and theirs.is_stopped
+    ignored = _HOW_FAR if both_stopped else frozenset()
+    both = Both(both.a, both.b, both.pairs, (_models(ours, theirs), _models(theirs, ours)), ignored)
     yield from _frames(ours, theirs)
     yield from _pings(ours, theirs)
     names = [event.name for event in ours.events], [event.name for event in theirs.events]
     for tag, a1, a2, b1, b2 in SequenceMatcher(None, *names, autojunk=False).get_opcodes():
+        if (
+            both_stopped
+            and all(name.startswith("node_") for name in names[0][a1:a2] + names[1][b1:b2])
+            and tag != "equal"
+        ):
+            continue  # one came further than the other until it was stopped
         if tag != "equal":
             place = f"after {names[0][a1 - 1]}" if a1 else "at the beginning"
             yield "events", place, _listed(names[0][a1:a2]), _listed(names[1][b1:b2])
@@ -120,14 +136,14 @@ def _told(a: Event, b: Event, both: Both) -> Iterator[Found]:
         yield from style.differences(style.style(a.text, a.said), style.style(b.text, b.said), "frames")
 
 
-def _own(known: Mapping[str, str], read: Read, other: Read) -> dict[str, str]:
-    """With what only this stream's models wrote; the longest first, for one text may be in another."""
+def _models(read: Read, other: Read) -> dict[str, str]:
+    """What only this stream's models wrote; the longest first, for one text may be in another."""
     texts = {
         text: f"<model text {number}>"
         for number, (text, theirs) in enumerate(zip(read.model_texts, other.model_texts, strict=False), 1)
         if text != theirs
     }
-    return dict(known) | dict(sorted(texts.items(), key=lambda one: -len(one[0])))
+    return dict(sorted(texts.items(), key=lambda one: -len(one[0])))
 
 
 def _frames(a: Read, b: Read) -> Iterator[Found]:

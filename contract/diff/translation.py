@@ -10,7 +10,8 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from urllib.parse import quote, unquote
 
@@ -30,6 +31,8 @@ _GOOD = frozenset({200, 206, 304, 415, 416})
 """What a host answers only once it has found a signature good."""
 
 _BAD_SIGNATURE = 403
+_VALID_S = 300
+"""How long a signed URL serves its image (FACTS 6.3)."""
 
 
 class NotComparableError(Exception):
@@ -39,9 +42,13 @@ class NotComparableError(Exception):
 class Translation:
     """From the names of one host to those of another. ``keys`` are the other's keys by the labels of their apps."""
 
-    def __init__(self, keys: Mapping[str, str], secret: str | None = None) -> None:
+    def __init__(
+        self, keys: Mapping[str, str], secret: str | None = None, now: Callable[[], float] = time.time
+    ) -> None:
         self._keys = keys
         self._secret = secret
+        self._now = now
+        self._told_at: tuple[float, float] | None = None
         self._ids: dict[str, str] = {}
         self._urls: dict[str, tuple[SignedUrl, SignedUrl]] = {}
         self._tokens: dict[str, str] = {}
@@ -55,7 +62,14 @@ class Translation:
             pairs = list(zip(_TASK.findall(ours.text), _TASK.findall(theirs.text), strict=False))
         for a, b in pairs:
             self._ids.setdefault(a, b)
-        for first, second in zip(_urls(ours.text), _urls(theirs.text), strict=False):
+        urls = list(zip(_urls(ours.text), _urls(theirs.text), strict=False))
+        if urls:
+            first, second = urls[-1]
+            self._told_at = (
+                int(first.timestamp) - ours.sent_at - ours.seconds,
+                int(second.timestamp) - theirs.sent_at - theirs.seconds,
+            )
+        for first, second in urls:
             self._urls.setdefault(first.nonce, (first, second))
             self._ids.setdefault(first.file_id, second.file_id)
             self._tokens |= {first.nonce: second.nonce, first.sign: second.sign}
@@ -106,7 +120,17 @@ class Translation:
         parts = [part.partition("=") for part in query.split("&")]
         known = self._known(parts, file["id"])
         changed = [(name, equals, self._value(name, value, known)) for name, equals, value in parts]
+        self._expect_no_other_age(recording, parts, known)
         if recording.status != _BAD_SIGNATURE and self._is_signed_apart(parts):
+            own = known[0].timestamp if known else ""
+            aged = [
+                value if name != "timestamp" or value == own else self._aged(recording, value)
+                for name, _, value in parts
+            ]
+            changed = [
+                (name, equals, new if new != value else translated)
+                for (name, equals, value), new, (_, _, translated) in zip(parts, aged, changed, strict=True)
+            ]
             changed = self._signed(file_id.lower(), changed)
         written = "&".join(f"{name}{equals}{value}" for name, equals, value in changed)
         return f"{file['start']}{file_id}{file['end']}{mark}{written}"
@@ -139,6 +163,27 @@ class Translation:
         if name != "timestamp" or known is None or not (value.isascii() and value.isdigit()):
             return value
         return str(int(value) - int(known[0].timestamp) + int(known[1].timestamp))
+
+    def _aged(self, recording: Recording, value: str) -> str:
+        """A time that was signed for the moment of the request: as old for the other host as it was for the one."""
+        if self._told_at is None or not (value.isascii() and value.isdigit()):
+            return value
+        ours, theirs = self._told_at  # how far each host's clock is ahead of ours
+        return str(int(value) + round(self._now() + theirs - recording.recorded_at - ours))
+
+    def _expect_no_other_age(
+        self, recording: Recording, parts: list[tuple[str, str, str]], known: tuple[SignedUrl, SignedUrl] | None
+    ) -> None:
+        """Raise ``NotComparableError`` where one side asked before a URL expired and the other would ask after it."""
+        stamp = next((value for name, _, value in parts if name == "timestamp"), "")
+        if known is None or self._told_at is None or stamp != known[0].timestamp or recording.status not in (200, 403):
+            return
+        ours, theirs = self._told_at
+        then = recording.recorded_at + ours - int(known[0].timestamp)
+        now = self._now() + theirs - int(known[1].timestamp)
+        if (then > _VALID_S) != (now > _VALID_S):
+            ages = f"{max(then, 0):.0f} s old when it was recorded and is {max(now, 0):.0f} s old now"
+            raise NotComparableError(f"a URL lives for {_VALID_S} s: it was {ages}")
 
     def _signed(self, file_id: str, parts: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
         """``parts`` with a good signature: the request was signed by somebody who knew the host's secret."""

@@ -31,11 +31,17 @@ _TYPES = {
 
 @dataclass
 class Both:
-    """What is known of both answers: texts that only one of them has, each with the name that stands for it."""
+    """What is known of both answers: texts that only one of them has, each with the name that stands for it.
+
+    ``models`` has what the models of each side wrote: it may also stand where the other side has the same text.
+    ``ignored`` are names of fields that say nothing of a host, such as how far a stopped run had come.
+    """
 
     a: Mapping[str, str] = field(default_factory=dict)
     b: Mapping[str, str] = field(default_factory=dict)
     pairs: Pairs = field(default_factory=Pairs)
+    models: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {})
+    ignored: frozenset[str] = frozenset()
 
 
 def differences(a: Any, b: Any, place: str, both: Both, name: str = "") -> Iterator[Found]:
@@ -72,6 +78,8 @@ def _objects(a: dict[str, Any], b: dict[str, Any], place: str, both: Both) -> It
     if shared != order:
         yield "key order", place, cut(", ".join(shared)), cut(", ".join(order))
     for key in shared:
+        if key in both.ignored:
+            continue
         yield from differences(a[key], b[key], f"{place}.{key}", both, key)
 
 
@@ -85,6 +93,8 @@ def _lists(a: list[Any], b: list[Any], place: str, both: Both, name: str) -> Ite
 def texts(a: str, b: str, place: str, both: Both, kind: str = "value") -> Iterator[Found]:
     """The difference between two texts, volatile values apart."""
     ours, theirs = told(a, both.a), told(b, both.b)
+    if ours.text != theirs.text and any(both.models):
+        ours, theirs = told(a, {**both.a, **both.models[0]}), told(b, {**both.b, **both.models[1]})
     if ours.text != theirs.text:
         if not (a and b and _MODEL_TEXT.fullmatch(place)):
             yield kind, place, *_apart(ours.text, theirs.text)

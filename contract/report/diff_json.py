@@ -18,6 +18,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "format": FORMAT,
         "a": comparison.a,
         "b": comparison.b,
+        "names": list(comparison.names),
         "began": comparison.began.isoformat(timespec="seconds"),
         "seconds": round(comparison.seconds, 3),
         "drift": bool(comparison.drift),
@@ -38,6 +39,7 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "kind": group.kind,
         "place": group.place,
+        "places": list(group.places or (group.place,)),
         "a": group.a,
         "b": group.b,
         "forms": group.forms,

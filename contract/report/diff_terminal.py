@@ -26,9 +26,10 @@ class DiffTerminal:
         plain = "utf" not in (self._console.encoding or "").lower()
         self._mark, self._note, self._unknown = ("x", "~", "?") if plain else ("✗", "≠", "?")
 
-    def begin(self, a: str, b: str) -> None:
+    def begin(self, sides: Sequence[str], names: Sequence[str]) -> None:
         """Say which two are going to be compared."""
-        self._say(f"a  {a}\nb  {b}")
+        for name, side in zip(names, sides, strict=True):
+            self._say(side if name == side else f"{name:<9}  {side}")
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[], None]]:
@@ -41,11 +42,11 @@ class DiffTerminal:
 
     def end(self, comparison: Comparison, since: Mapping[tuple[str, ...], str] | None = None) -> None:
         """The whole report. ``since`` tells of a difference's identity since when it has been there."""
-        self._groups("Drift", comparison.drift, self._mark, "bold red", since or {})
-        self._groups("Notes", comparison.notes, self._note, "magenta", {})
+        names = comparison.names
+        self._groups("Drift", comparison.drift, Text(self._mark, "bold red"), since or {}, names)
+        self._groups("Notes", comparison.notes, Text(self._note, "magenta"), {}, names)
         self._not_compared(comparison.not_compared)
-        left_out = sum(map(len, comparison.not_compared.values()))
-        told = f"{counted(comparison.requests, 'request')} compared, {left_out} not, in {comparison.seconds:.1f} s."
+        told = f"{counted(comparison.requests, 'request')} compared in {comparison.seconds:.1f} s."
         self._say(f"\n{comparison.headline} {told}", "bold red" if comparison.exit_code else "bold green")
 
     def gone(self, groups: Sequence[str]) -> None:
@@ -60,17 +61,24 @@ class DiffTerminal:
             self._say(f"written: {path}")
 
     def _groups(
-        self, heading: str, groups: Sequence[Group], mark: str, style: str, since: Mapping[tuple[str, ...], str]
+        self,
+        heading: str,
+        groups: Sequence[Group],
+        mark: Text,
+        since: Mapping[tuple[str, ...], str],
+        names: Sequence[str],
     ) -> None:
         if groups:
             self._say(f"\n{heading}", "bold")
         for group in groups:
-            line = Text(f"\n  {mark} {group.kind}", style)
+            line = Text(f"\n  {mark.plain} {group.kind}", mark.style)
             line.append(f"  {group.place}", "default")
             line.append(f"  {since[group.identity]}" if group.identity in since else "", "dim")
             self._console.print(line)
-            self._fact("a", group.a)
-            self._fact("b", group.b)
+            self._fact(names[0], group.a)
+            self._fact(names[1], group.b)
+            if len(group.places) > 1:
+                self._fact("at", "\n".join(group.places))
             if group.forms > 1:
                 self._fact("", f"and {counted(group.forms - 1, 'other pair')} of values")
             more = ", …" if group.count > len(group.examples) else ""
@@ -85,8 +93,8 @@ class DiffTerminal:
             self._say(f"{_INDENT}{', '.join(names[:_MOST_NAMES])}{more}", "dim")
 
     def _fact(self, name: str, text: str) -> None:
-        line = Text(f"{_INDENT}{name:<4}", "dim")
-        line.append(text.replace("\n", f"\n{_INDENT}{'':4}"))
+        line = Text(f"{_INDENT}{name:<9} ", "dim")
+        line.append(text.replace("\n", f"\n{_INDENT}{'':10}"))
         self._console.print(line)
 
     def _say(self, text: str, style: str = "") -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,13 +16,18 @@ import pytest
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
 from contract.cli import exit_code
-from contract.diff.comparison import Comparison, How, compare, record
+from contract.diff.comparison import Comparison, How, compare, names_of, record
+from contract.diff.difference import Difference, grouped
 from contract.diff.sides import Folder, Host
+from contract.diff.translation import NotComparableError, Translation
+from contract.exchange import Chunk
+from contract.recorded import exchange_of
+from contract.target import file_urls
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from fake_server.settings import DEFAULT_API_KEY
-from tests.contract.hosts import answer, host, refused_address, saying
+from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.serving import APP_KEYS, SECRET, serving, untouched
 from tests.recorded import KEYS, SECRET_KEY, app_arguments, not_compared, outages
@@ -157,7 +165,9 @@ DRIFT: dict[str, list[tuple[str, str, str, str]]] = {
     "stream_crlf": [("frame", "end of a frame", r"\n\n", r"\r\n\r\n")],
     "stream_tells_its_length": [("framing", "text/event-stream", "chunked", "Content-Length")],
     "ping_as_comment": [("ping", "stream", "event: ping", ": ping")],
-    "picture_one_pixel": [("picture", "body", "PNG 512x512, 4 bits, colour type 3", "PNG 1x1, 8 bits, colour type 2")],
+    "picture_one_pixel": [
+        ("picture", "body", "PNG 1024x1024, 4 bits, colour type 3", "PNG 1x1, 8 bits, colour type 2")
+    ],
     "picture_may_be_cached": [("header", "cache-control", "-", "max-age=86400")],
 }
 
@@ -227,12 +237,97 @@ def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) ->
     assert drift(found) == []
 
 
-def test_host_that_dies_is_drift_and_not_asked_for_ever(folder: Path, recordings: list[Recording]) -> None:
-    """It takes the first connection and then none."""
-    with host(saying(answer(b"{}", "400 BAD REQUEST"), b"")) as url:
+@pytest.mark.parametrize(
+    ("last_words", "cause"),
+    [
+        (b"", "in a row without an answer"),
+        (answer(b"<title>502</title>", "502 Bad Gateway", "text/html"), "a proxy answers, but not the host behind it"),
+    ],
+)
+def test_host_that_dies_is_no_drift_and_not_asked_for_ever(
+    last_words: bytes, cause: str, folder: Path, recordings: list[Recording]
+) -> None:
+    """It passes the first look; nothing that it says after that is compared."""
+    with host(dify_at_first(saying(last_words))) as url:
         found = compare(Folder(folder, recordings[:40]), Host(url, {"main": "k", **APP_KEYS}, timeout_s=2.0), How())
-    assert found.exit_code == 1
-    assert any("in a row without an answer" in reason for reason in found.not_compared)
+    assert (found.exit_code, found.drift) == (2, [])
+    assert any(cause in reason for reason in found.not_compared)
+
+
+def comparison(requests: int, left_out: dict[str, list[str]], partly: bool = False, drift: bool = False) -> Comparison:
+    groups = tuple(grouped([Difference("r", "keys", "body", "-", "x")])) if drift else ()
+    began = datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)
+    differing = ("r",) if drift else ()
+    return Comparison("a", "b", began, 1.0, requests, differing, groups, left_out, partly=partly)
+
+
+def test_headline_says_what_was_not_compared() -> None:
+    two = {"it needs the key of the app 'chat'": ["r1", "r2"]}
+    told = comparison(28, two)
+    words = "2 of 30 requests were not compared: it needs the key of the app 'chat'."
+    assert told.headline == f"No drift in the 28 requests that were compared; {words}"
+    assert (told.exit_code, comparison(28, two, partly=True).exit_code, comparison(28, {}).exit_code) == (2, 0, 0)
+    assert comparison(28, two, drift=True).headline == f"Drift: 1 difference in 1 of 28 requests; {words}"
+    assert comparison(28, two, drift=True, partly=True).exit_code == 1
+    several = comparison(1, {"no": ["r1"], "never": ["r2"]}).headline
+    assert several.endswith("2 of 3 requests were not compared: no, and other reasons.")
+    assert comparison(0, two, partly=True).exit_code == 2
+
+
+def test_command_ends_with_2_where_something_was_not_compared(
+    folder: Path, good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = f"--api-key-b={DEFAULT_API_KEY}"
+    assert diff(folder, good, key) == 2
+    said = capsys.readouterr().out
+    assert "requests were not compared: it needs the key of the app " in said
+    assert diff(folder, good, key, "--allow-not-compared") == 0
+
+
+def test_sides_are_named_for_what_they_are(folder: Path, recordings: list[Recording]) -> None:
+    recorded, one, other = Folder(folder, recordings), Host("http://one", {}), Host("http://two", {})
+    assert names_of(recorded, one) == ("recording", "host")
+    assert names_of(one, recorded) == ("host", "recording")
+    assert names_of(one, other) == ("http://one", "http://two")
+    assert names_of(one, one) == ("first", "second")
+
+
+def test_slower_host_shows_no_drift_in_a_stopped_run() -> None:
+    """One is at its image when it is stopped, the other still at its model."""
+    stops = [check for check in QUICK if check.name.startswith("stop")]
+    with serving(untouched, 10.0) as quick, serving(untouched, 4.0) as slow:
+        recorded = record(lending(quick), stops)
+        found = compare(Folder(Path("recorded"), recorded), lending(slow), How())
+    assert (found.drift, found.not_compared) == ([], {})
+
+
+def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(recordings: list[Recording]) -> None:
+    """However long each side had run by then, and whatever its clock showed."""
+    signed = next(one for one in recordings if one.name == "url_is_valid_for_290_seconds")
+    run = next(one for one in recordings if one.name == "documents_own_request_is_answered_200")
+    ours = exchange_of(run)
+    (url,) = [url for url in file_urls(ours.json()["data"]["outputs"]) if url is not None]
+    later_s, slower_s, ahead_s = 3600, 40, 7
+    ours_told = int(url.timestamp)
+    text = ours.text.replace(f"timestamp={url.timestamp}", f"timestamp={ours_told + later_s + ahead_s}")
+    chunk = Chunk(0.0, text.encode())
+    theirs = replace(ours, sent_at=ours.sent_at + later_s, chunks=(chunk,), _cache={})
+    translation = Translation({"main": "k"}, SECRET, now=lambda: signed.recorded_at + later_s + slower_s)
+    translation.learn(ours, theirs)
+    stamp = int(translation.request(signed).target.partition("timestamp=")[2][:10])
+    then = int(signed.request.target.partition("timestamp=")[2][:10])
+    assert abs(stamp - (then + later_s + slower_s + ahead_s)) <= 1
+
+
+def test_url_that_has_expired_on_one_side_alone_is_not_compared(recordings: list[Recording]) -> None:
+    run = exchange_of(next(one for one in recordings if one.name == "documents_own_request_is_answered_200"))
+    (url,) = [url for url in file_urls(run.json()["data"]["outputs"]) if url is not None]
+    fetched = next(one for one in recordings if one.request.target == url.path and one.status == 200)
+    for age_s, expired in ((290.0, False), (310.0, True)):
+        translation = Translation({"main": "k"}, None, now=partial(float.__add__, run.sent_at, age_s))
+        translation.learn(run, run)
+        with pytest.raises(NotComparableError, match="a URL lives for 300 s") if expired else nullcontext():
+            translation.request(fetched)
 
 
 # The command ----------------------------------------------------------------------------------------------------------
@@ -260,7 +355,7 @@ def test_command_says_drift_with_1_and_writes_reports(
         assert diff(folder, url, *keys("-b"), "--json", values, "--html", page) == 1
     said = capsys.readouterr().out
     assert "✗ keys  body" in said
-    assert "a   task_id" in said
+    assert "recording task_id" in said
     assert "Drift: 1 difference in 2 of" in said
     told = json.loads(values.read_text())
     assert [(one["kind"], one["a"], one["b"]) for one in told["differences"]] == [("keys", "task_id", "taskId")]

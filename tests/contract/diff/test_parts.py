@@ -235,6 +235,36 @@ def stream(*frames: bytes, end: bytes = b"\n\n", tail: bytes = b"") -> Exchange:
     )
 
 
+def stopped_run(nodes: int) -> Exchange:
+    """A run that was stopped while its last node ran."""
+    kinds = ("start", "llm", "if-else", "tool")[:nodes]
+    frames = [frame("workflow_started", id=IDS[0])]
+    for kind in kinds:
+        frames.append(frame("node_started", node_type=kind))
+        frames += [frame("node_finished", node_type=kind)] if kind != kinds[-1] else []
+    end = frame("workflow_finished", status="stopped", total_steps=nodes, total_tokens=nodes - 1, error="Stopped")
+    return stream(*frames, end)
+
+
+def test_how_far_a_stopped_run_had_come_is_no_difference() -> None:
+    """A slower host is stopped at another node; what the end says besides is compared."""
+    assert found(stopped_run(4), stopped_run(1)) == []
+    succeeded = stream(frame("workflow_started", id=IDS[0]), frame("workflow_finished", status="succeeded"))
+    assert found(stopped_run(1), succeeded) != []
+
+
+def test_prompt_that_a_model_repeats_is_no_difference() -> None:
+    """The model of one side gives its prompt back: what both were asked is the same all the same."""
+
+    def llm(reply: str) -> Exchange:
+        process = {"prompts": [{"text": "a cat"}]}
+        ended = frame("node_finished", node_type="llm", process_data=process, outputs={"text": reply})
+        return stream(ended, frame("node_started", node_type="tool", inputs={"prompt": reply}))
+
+    assert found(llm("a cat"), llm("a black cat in the rain")) == []
+    assert found(llm("a black cat in the rain"), llm("a cat")) == []
+
+
 def test_what_a_model_wrote_is_no_difference_wherever_it_went() -> None:
     other = [one.replace(b"a tree", b"two birds") for one in FRAMES]
     assert found(stream(*FRAMES), stream(*other)) == []
@@ -349,7 +379,26 @@ def test_many_values_at_one_place_are_one_group() -> None:
 def test_what_all_events_share_is_one_group() -> None:
     places = [f"node_started ({kind}).data.id" for kind in ("llm", "tool", "end")] + ["body.data.id"]
     groups = grouped([one("r1", place) for place in places])
-    assert [group.place for group in groups] == ["body.data.id", "every event.data.id"]
+    assert [set(group.places) for group in groups] == [{"body.data.id", "every event.data.id"}]
+
+
+def test_added_field_is_one_group_wherever_the_object_stands() -> None:
+    """A file has it in the answer and in many frames: one card with the places, and its requests counted once."""
+    places = [
+        "body.data.outputs.files[]",
+        "node_finished (tool).data.outputs.files[]",
+        "workflow_finished.data.files[]",
+    ]
+    differences = [Difference(f"r{number % 2}", "keys", place, "-", "size") for number, place in enumerate(places * 2)]
+    (group,) = grouped(differences)
+    assert (group.count, set(group.places), group.a, group.b) == (2, set(places), "-", "size")
+    (alone,) = grouped(differences[:1])
+    assert group.identity == alone.identity, "tonight's is last night's, though it was seen in fewer places"
+
+
+def test_one_value_in_two_fields_is_two_groups() -> None:
+    groups = grouped([one("r", "body.status", kind="type"), one("r", "body.error", kind="type")])
+    assert [group.place for group in groups] == ["body.error", "body.status"]
 
 
 def test_times_group_by_who_is_slower() -> None:
