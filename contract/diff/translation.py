@@ -65,10 +65,12 @@ class Translation:
         urls = list(zip(_urls(ours.text), _urls(theirs.text), strict=False))
         if urls:
             first, second = urls[-1]
-            self._told_at = (
+            seen = (
                 int(first.timestamp) - ours.sent_at - ours.seconds,
                 int(second.timestamp) - theirs.sent_at - theirs.seconds,
             )
+            before = self._told_at or seen  # what arrived late after it was signed makes a clock seem slow
+            self._told_at = max(before[0], seen[0]), max(before[1], seen[1])
         for first, second in urls:
             self._urls.setdefault(first.nonce, (first, second))
             self._ids.setdefault(first.file_id, second.file_id)
