@@ -7,25 +7,27 @@ imports this at every start: what the fixture needs is imported when it is asked
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import warnings
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from fake_server.settings import Settings
     from fake_server.testing.host import FakeHost
     from fake_server.testing.requests import FakeRequest
 
-    _Hosts = dict[Settings, FakeHost]
+    _Hosts = dict[tuple[tuple[str, str], ...], FakeHost]
 
 _MARKER = "fake_host(**settings): settings of the test's fake host, such as speed=10 or app='cats.yml'"
 _SECTION = "fake host: requests"
 _MOST_TOLD = 30
 _in_use: pytest.StashKey[FakeHost] = pytest.StashKey()
+_passed: pytest.StashKey[bool] = pytest.StashKey()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,7 +54,24 @@ def fake_host(request: pytest.FixtureRequest, _fake_hosts: _Hosts) -> Iterator[F
     request.node.stash[_in_use] = host
     yield host
     del request.node.stash[_in_use]
+    unused = host.unused_scenarios if request.node.stash.get(_passed, False) else []
     host.reset(seed)
+    if unused:
+        from fake_server.testing import UnusedScenarioWarning
+
+        names = "; ".join(map(str, unused))
+        warnings.warn(f"ordered and never acted on a request: {names}", UnusedScenarioWarning, stacklevel=1)
+
+
+@pytest.fixture(scope="session")
+def fake_host_factory() -> Iterator[Callable[..., FakeHost]]:
+    """Start further hosts: ``fake_host_factory(speed=10)`` gives a ``FakeHost`` that runs to the end of the session.
+
+    Each call makes another host. Nothing resets it between tests: a test or a fixture calls ``reset()``. With
+    pytest-xdist every worker is a session and has its own.
+    """
+    with contextlib.ExitStack() as running:
+        yield lambda **options: running.enter_context(_started(options, "fake_host_factory"))
 
 
 def _said(item: pytest.Item) -> dict[str, Any]:
@@ -66,21 +85,24 @@ def _said(item: pytest.Item) -> dict[str, Any]:
 
 
 def _host(said: dict[str, Any], hosts: _Hosts) -> FakeHost:
+    key = tuple(sorted((name, repr(value)) for name, value in said.items()))
+    if key not in hosts:
+        hosts[key] = _started(said, "@pytest.mark.fake_host")
+    return hosts[key]
+
+
+def _started(options: Mapping[str, Any], place: str) -> FakeHost:
     try:
         from dify_wire.spec import SpecError
         from fake_server.settings import SettingsError
         from fake_server.testing.host import FakeHost
-        from fake_server.testing.options import host_settings
     except ImportError as error:
         pytest.fail(_hidden(error), pytrace=False)
     try:
-        settings = host_settings(said)
-        if settings not in hosts:
-            hosts[settings] = FakeHost(**said).start()
-        return hosts[settings]
+        return FakeHost(**options).start()
     except (SettingsError, SpecError) as error:
         mistake = str(error)
-    pytest.fail(f"@pytest.mark.fake_host: {mistake}", pytrace=False)
+    pytest.fail(f"{place}: {mistake}", pytrace=False)
 
 
 def _hidden(error: ImportError) -> str:
@@ -98,8 +120,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """Show with a failure what the host received."""
     report = yield
     host = item.stash.get(_in_use, None)
+    if report.when == "call":
+        item.stash[_passed] = report.passed
     if report.failed and host is not None:
-        report.sections.append((_SECTION, _told(host.requests)))
+        unused = [f"never acted: scenario {scenario}" for scenario in host.unused_scenarios]
+        report.sections.append((_SECTION, "\n".join([_told(host.requests), *unused])))
     return report
 
 

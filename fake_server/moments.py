@@ -21,7 +21,7 @@ def unix_seconds(at: Moment) -> float:
     """
     try:
         seconds = _seconds(datetime.fromisoformat(at.strip()) if isinstance(at, str) else at)
-    except (ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{at!r} is no moment ({error}); write it as 2024-05-01T12:00:00Z") from None
     if not 0 <= seconds <= LATEST:
         raise ValueError(f"{at!r} is no moment of the years 1970 to 9998; write it as 2024-05-01T12:00:00Z")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 
 from starlette.types import Receive
 
@@ -12,6 +13,46 @@ from fake_server.engine import Timeline, cut
 from fake_server.events import Event, Ping, WorkflowFinished
 from fake_server.spec import PingRule
 from fake_server.waiting import Wait
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """From ``from_s`` to ``to_s`` of the timeline a run takes ``takes_s`` seconds of the clock, whatever its speed."""
+
+    from_s: float
+    to_s: float
+    takes_s: float
+
+
+class Pace:
+    """How long after its start a run at ``speed`` (None: without waiting) reaches each second of its timeline.
+
+    ``stretches`` are in their order and do not overlap.
+    """
+
+    def __init__(self, speed: float | None, stretches: Sequence[Stretch] = ()) -> None:
+        usual = math.inf if speed is None else speed
+        self._parts = [(0.0, 0.0, usual)]
+        """From which second of the timeline, from which of the clock, and at which speed."""
+        for one in stretches:
+            reached_s, length_s = self.clock_s(one.from_s), one.to_s - one.from_s
+            speed_there = length_s / one.takes_s if length_s and one.takes_s else math.inf
+            self._parts += [(one.from_s, reached_s, speed_there), (one.to_s, reached_s + one.takes_s, usual)]
+
+    def clock_s(self, at_s: float) -> float:
+        """The seconds of the clock from the start to second ``at_s`` of the timeline."""
+        from_s, reached_s, speed = next(part for part in reversed(self._parts) if part[0] <= at_s)
+        return reached_s + (at_s - from_s) / speed
+
+    def timeline_s(self, clock_s: float, ends_s: float) -> float:
+        """Where a timeline that ends at ``ends_s`` is, ``clock_s`` seconds of the clock after the start."""
+        until_s = ends_s
+        for from_s, reached_s, speed in reversed(self._parts):
+            if reached_s <= clock_s:
+                return until_s if speed == math.inf else from_s + (clock_s - reached_s) * speed
+            until_s = from_s
+        return 0.0
+
 
 STOP_POLL_S = 1.0
 """The host looks once a second, counted from the start of the run, whether it was told to stop (FACTS 7)."""
@@ -25,10 +66,18 @@ class Playback:
     played without waiting, until the client leaves or the run is stopped.
     """
 
-    def __init__(self, timeline: Timeline, clock: Clock, speed: float | None, endless: PingRule | None = None) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        clock: Clock,
+        speed: float | None,
+        endless: PingRule | None = None,
+        stretches: Sequence[Stretch] = (),
+    ) -> None:
         self._timeline = timeline
         self._clock = clock
         self._speed = speed
+        self._pace = Pace(speed, stretches)
         self._endless = endless
         self._started = self.due = clock.ticks()
         self._wait = Wait(clock)
@@ -46,9 +95,7 @@ class Playback:
     @property
     def elapsed_s(self) -> float:
         """Where the run is now, in seconds of its timeline."""
-        if self._speed is None:
-            return self._timeline[-1][0]
-        return (self._clock.ticks() - self._started) * self._speed
+        return self._pace.timeline_s(self._clock.ticks() - self._started, self._timeline[-1][0])
 
     def stop(self) -> None:
         """End the run as stopped at the host's next look, at most a second from now; a run that ends before does so."""
@@ -73,9 +120,15 @@ class Playback:
                 yield [Ping()]
                 beyond += 1
                 continue
-            due = len(self._timeline) if self._speed is None else told + 1
+            due = told + 1
+            while self._speed is None and due < len(self._timeline) and self._is_due_with(told, due):
+                due += 1
             yield [event for _, event in self._timeline[told:due]]
             told = due
+
+    def _is_due_with(self, told: int, later: int) -> bool:
+        """Whether two events of the timeline are due at the same moment of the clock."""
+        return self._moment(self._timeline[later][0]) <= self._moment(self._timeline[told][0])
 
     async def end(self, receive: Receive) -> WorkflowFinished | None:
         """Wait for the end of the run and return it; None when nobody listens any more."""
@@ -101,7 +154,7 @@ class Playback:
 
     async def _until(self, due_s: Callable[[], float], receive: Receive) -> bool:
         """Wait for a second of the timeline, which may change meanwhile; False: nobody listens."""
-        if self._speed is None and math.isfinite(due_s()):
+        if self._speed is None and self._moment(due_s()) <= self._started:
             return not self.abandoned
         if not await self._wait.until(lambda: self._moment(due_s()), receive):
             return False
@@ -110,6 +163,4 @@ class Playback:
 
     def _moment(self, due_s: float) -> float:
         """The clock's ticks at a second of the timeline."""
-        if self._speed is None:
-            return self._started if math.isfinite(due_s) else math.inf
-        return self._started + due_s / self._speed
+        return self._started + self._pace.clock_s(due_s) if math.isfinite(due_s) else math.inf

@@ -12,5 +12,8 @@ BROKEN_OFF = "broken_off"
 OPERATION = "operation_id"
 """The operation of the spec that the request has found."""
 
+NOTES = "notes"
+"""What those who ordered scenarios should know of how they went."""
+
 SCENARIOS = "scenarios"
 """The names of the scenarios that befell the request."""

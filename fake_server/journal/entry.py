@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Scope
 
-from fake_server.scope import BROKEN_OFF, OPERATION, SCENARIOS
+from fake_server.scope import BROKEN_OFF, NOTES, OPERATION, SCENARIOS
 
 if TYPE_CHECKING:
     from fake_server.journal.ring import Journal
@@ -142,6 +142,12 @@ class Entry:
     def scenarios(self) -> tuple[str, ...]:
         """The names of the scenarios that befell the request."""
         found: tuple[str, ...] | None = self.scope.get(SCENARIOS)
+        return found or ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What scenarios did otherwise than whoever ordered them may expect, a sentence each."""
+        found: tuple[str, ...] | None = self.scope.get(NOTES)
         return found or ()
 
     @property

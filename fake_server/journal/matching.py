@@ -46,7 +46,7 @@ class Match:
 
     def differences(self, entry: Entry) -> list[Difference]:
         """What of ``entry`` does not fit; empty where it matches."""
-        return [one for field, wanted in self.said.items() for one in _FIELDS[field].differences(field, wanted, entry)]
+        return [one for field, wanted in self.said.items() for one in FIELDS[field].differences(field, wanted, entry)]
 
 
 def read_match(said: object) -> Match:
@@ -54,13 +54,13 @@ def read_match(said: object) -> Match:
     if not isinstance(said, dict):
         raise MatchError("match", f'an object is needed, such as {{"path": "/v1/workflows/run"}}, not {said!r}')
     for field, wanted in said.items():
-        if field not in _FIELDS:
+        if field not in FIELDS:
             raise MatchError(
                 f"match.{field}",
-                f"this is no field of a match{nearest(field, _FIELDS)}; there are: {', '.join(_FIELDS)}",
+                f"this is no field of a match{nearest(field, FIELDS)}; there are: {', '.join(FIELDS)}",
             )
-        if isinstance(wanted, bool) or not isinstance(wanted, _FIELDS[field].kinds):
-            raise MatchError(f"match.{field}", f"{_FIELDS[field].needed} is needed, not {wanted!r}")
+        if isinstance(wanted, bool) or not isinstance(wanted, FIELDS[field].kinds):
+            raise MatchError(f"match.{field}", f"{FIELDS[field].needed} is needed, not {wanted!r}")
     for name, value in said.get("header", {}).items():
         if value is not None and not isinstance(value, str):
             raise MatchError(f"match.header.{name}", f"a text is needed, or null for absent, not {value!r}")
@@ -132,7 +132,7 @@ def _fits(pattern: str, path: str) -> bool:
     return fnmatchcase(path, pattern.replace("[", "[[]"))
 
 
-_FIELDS: dict[str, _Field] = {
+FIELDS: dict[str, _Field] = {
     "method": _compared(lambda entry: entry.scope["method"], lambda wanted, got: wanted.upper() == got),
     "path": _compared(lambda entry: entry.scope["path"], _fits),
     "operation": _compared(lambda entry: entry.operation),

@@ -50,6 +50,7 @@ class Reading:
             "first_byte_ms": _ms(entry, entry.first_byte),
             "ended_ms": _ms(entry, entry.ended),
             "scenarios": list(entry.scenarios),
+            "notes": list(entry.notes),
             "warnings": self.warnings(entry),
         }
 

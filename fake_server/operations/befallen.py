@@ -9,7 +9,7 @@ from fake_server.operations.call import Call
 from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import asked_of
-from fake_server.scope import SCENARIOS
+from fake_server.scope import NOTES, SCENARIOS
 
 _Answering = Callable[[Call], Answer | ProxyPage | None]
 
@@ -32,6 +32,8 @@ async def befall(call: Call) -> Answer | ProxyPage | None:
         return None
     call.effects = match.effects
     call.scope[SCENARIOS] = match.names
+    if call.host.settings.speed is None and match.effects.unwaited:
+        call.scope[NOTES] = match.effects.unwaited
     effects = call.effects.front if operation == RUN else (*call.effects.front, *call.effects.answer)
     return _first(effects, call)
 

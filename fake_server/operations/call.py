@@ -75,6 +75,13 @@ class Call:
         """The app behind the request's key. Raises ``HostError``."""
         return authorised_app(self.request_headers.get(b"authorization"), self.host.apps, self.host.spec.errors)
 
+    @property
+    def origin(self) -> str:
+        """The address to which the client sent the request: scheme, and Host header or the socket's own address."""
+        name, port = self.scope.get("server") or ("127.0.0.1", self.host.settings.port)
+        authority = self.request_headers.get(b"host", b"").decode("latin-1") or f"{name}:{port}"
+        return f"{self.scope.get('scheme', 'http')}://{authority}"
+
     def query(self) -> dict[str, str]:
         """The parameters of the query; of a name that is given twice the first counts (FACTS 6.2)."""
         pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)

@@ -16,17 +16,19 @@ from fake_server.edge import gunicorn, pages
 from fake_server.edge.answers import JSON, Answer, ProxyPage, json_answer
 from fake_server.edge.body import ClientLeftError
 from fake_server.engine import Timeline, plan, with_pings
-from fake_server.events import FileRef, NodeFinished
+from fake_server.events import FileRef, NodeFinished, NodeStarted
 from fake_server.operations.befallen import answered_instead
 from fake_server.operations.call import Call, Host
 from fake_server.operations.input_files import InputFiles
-from fake_server.playback import Playback
+from fake_server.playback import Pace, Playback, Stretch
 from fake_server.render import Renderer, RunFacts
 from fake_server.requests import RunRequest, run_request
-from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlSigning, changed
+from fake_server.scenarios.behaviours.nodes import meant
+from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, RealWait, UrlSigning, changed
 from fake_server.scope import DUE
 from fake_server.signing import FileSigner
 from fake_server.store import KeptPicture, RunningTask
+from fake_server.workflow.graph import Workflow
 
 if TYPE_CHECKING:
     from fake_server.edge.stream import HostEventStream
@@ -43,7 +45,7 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
         return gunicorn.BROKEN
     if call.effects.answer and (answer := answered_instead(call)) is not None:
         return answer
-    run = _Run(call.host, app, request, call.effects)
+    run = _Run(call.host, app, request, call.effects, call.origin)
     if call.effects.gateway:
         return await run.given_up_on(call, call.effects.gateway[0])
     if request.streaming:
@@ -70,7 +72,7 @@ async def stop_workflow_task(call: Call) -> Answer:
 class _Run:
     """One accepted request being played."""
 
-    def __init__(self, host: Host, app: App, request: RunRequest, effects: Effects) -> None:
+    def __init__(self, host: Host, app: App, request: RunRequest, effects: Effects, origin: str) -> None:
         self._host = host
         self._app = app
         self._request = request
@@ -78,11 +80,14 @@ class _Run:
         self._draw = host.draws.for_request(_identity(app, request))
         self._task_id, run_id = self._draw.uuid(), self._draw.uuid()
         ping = changed(host.spec.ping, effects.ping)
-        story = self._story()
+        workflow = changed(request.workflow, effects.workflow)
+        story = self._story(workflow)
         is_told = request.streaming and not effects.gateway
         timeline = changed(with_pings(story, ping), effects.events) if is_told else story
         self._keep_pictures(timeline)
-        self._playback = Playback(timeline, host.clock, host.settings.speed, ping if effects.endless else None)
+        stretches = _stretches(effects.real_waits, workflow, story)
+        endless = ping if effects.endless else None
+        self._playback = Playback(timeline, host.clock, host.settings.speed, endless, stretches)
         facts = RunFacts(
             task_id=self._task_id,
             workflow_run_id=run_id,
@@ -91,14 +96,13 @@ class _Run:
             sequence_number=host.store.next_sequence_number(app.app_id),
             end_user_id=host.end_user_id(app, request.user),
             user=request.user,
-            started_at=_started_at(host, timeline),
+            started_at=_started_at(host, timeline, Pace(host.settings.speed, stretches)),
         )
-        urls = SignedUrls(host, self._draw, facts.started_at + timeline[-1][0], effects.url)
+        urls = SignedUrls(host, self._draw, facts.started_at + timeline[-1][0], effects.url, origin)
         self._renderer = Renderer(facts, ping.frame, urls, effects.told)
 
-    def _story(self) -> Timeline:
+    def _story(self, workflow: Workflow) -> Timeline:
         """The run without pings."""
-        workflow = changed(self._request.workflow, self._effects.workflow)
         return changed(plan(workflow, self._request.inputs, self._draw, self._host.spec.limits), self._effects.story)
 
     async def answer(self, call: Call) -> Answer | ProxyPage:
@@ -167,11 +171,14 @@ class SignedUrls:
     ``finished_at`` or the second before (FACTS 4).
     """
 
-    def __init__(self, host: Host, draw: Draw, ends_at: float, changes: Sequence[UrlSigning] = ()) -> None:
+    def __init__(
+        self, host: Host, draw: Draw, ends_at: float, changes: Sequence[UrlSigning] = (), origin: str = ""
+    ) -> None:
         self._host = host
         self._draw = draw
         self._ends_at = ends_at
         self._changes = changes
+        self._origin = origin
 
     def tool_file(self, file_id: str) -> str | None:
         path = self._host.spec.path("getToolFile", file_id=file_id, extension="png")
@@ -186,7 +193,10 @@ class SignedUrls:
         at = min(now, self._ends_at) if now - self._ends_at < _WRITING_S else now
         at -= sum(change.age_s for change in self._changes)
         query = signer.query(file_id, int(at), self._draw.nonce())
-        url: str | None = f"{self._host.settings.files_url}{path}?{query}"
+        base = self._host.settings.files_url
+        for change in self._changes:
+            base = base if change.base is None else change.base(base or self._origin)
+        url: str | None = f"{base}{path}?{query}"
         for change in self._changes:
             url = None if url is None else change.change(url)
         return url
@@ -197,11 +207,23 @@ def _identity(app: App, request: RunRequest) -> str:
     return json.dumps([app.app_id, request.user, request.streaming, request.inputs], default=repr)
 
 
-def _started_at(host: Host, timeline: Timeline) -> float:
+def _stretches(waits: Sequence[RealWait], workflow: Workflow, story: Timeline) -> tuple[Stretch, ...]:
+    """Where the timeline has nodes that take their time at any speed: from their start to their end, or the run's."""
+    takes_s = {node.node_id: wait.seconds for wait in waits for node in meant(workflow, wait.node)}
+    if not takes_s:
+        return ()
+    ended_s = {event.started.execution_id: at_s for at_s, event in story if isinstance(event, NodeFinished)}
+    return tuple(
+        Stretch(at_s, ended_s.get(event.execution_id, story[-1][0]), takes_s[event.node_id])
+        for at_s, event in story
+        if isinstance(event, NodeStarted) and event.node_id in takes_s
+    )
+
+
+def _started_at(host: Host, timeline: Timeline, pace: Pace) -> float:
     """The unix time of second 0: back-dated by what the speed will save, so that the run ends now when it ends."""
     elapsed_s = timeline[-1][0]
-    saved_s = elapsed_s - elapsed_s / host.settings.speed if host.settings.speed else elapsed_s
-    return host.clock.now() - max(saved_s, 0.0)
+    return host.clock.now() - max(elapsed_s - pace.clock_s(elapsed_s), 0.0)
 
 
 def _pictures(outputs: Any) -> Iterator[FileRef]:

@@ -4,8 +4,9 @@ The stages in their order: ``front`` (an answer before the host looks at the req
 says of the address of a user's file), ``answer`` (one instead of the host's, once it has accepted the request),
 ``workflow`` (how nodes fare), ``story`` (the timeline before pings), ``ping``, ``events`` (the timeline of a stream,
 pings included), then what is told: ``url``, ``told``; then the bytes: ``frames`` (which count events) and ``chunks``
-(which cut, join and hold them back). ``gateway``, ``endless`` and ``blobs`` are said beside them. Everything here is
-pure; what waits, sends or breaks a connection is the server's part.
+(which cut, join and hold them back). ``gateway``, ``endless`` and ``blobs`` are said beside them, as are
+``real_waits`` (which no speed shortens) and ``unwaited`` (what to note where an instant host waits for nothing).
+Everything here is pure; what waits, sends or breaks a connection is the server's part.
 """
 
 from __future__ import annotations
@@ -70,10 +71,22 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class UrlSigning:
-    """How the URL of a picture is changed: signed ``age_s`` seconds ago, then put through ``change``."""
+    """How the URL of a picture is changed: signed ``age_s`` seconds ago, made absolute, then put through ``change``.
+
+    ``base`` gives the address that stands before the path; it gets the one by which the client reaches the host.
+    """
 
     age_s: float = 0.0
+    base: Callable[[str], str] | None = None
     change: Callable[[str], str | None] = lambda url: url
+
+
+@dataclass(frozen=True, slots=True)
+class RealWait:
+    """The nodes that ``node`` means take ``seconds`` of the clock, whatever the speed."""
+
+    node: str | None
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +105,8 @@ class Effects:
     frames: tuple[Callable[[], PieceMaker], ...] = ()
     chunks: tuple[Callable[[], PieceMaker], ...] = ()
     blobs: tuple[Blob, ...] = ()
+    real_waits: tuple[RealWait, ...] = ()
+    unwaited: tuple[str, ...] = ()
     gateway: tuple[Gateway, ...] = ()
     endless: bool = False
 

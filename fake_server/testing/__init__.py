@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fake_server.testing.host import FakeHost
 
-__all__ = ["FakeHost"]
+__all__ = ["FakeHost", "ScenarioWarning", "UnusedScenarioWarning"]
+
+
+class ScenarioWarning(UserWarning):
+    """A scenario does not do what it seems to be ordered for, such as to wait on a host that is instant."""
+
+
+class UnusedScenarioWarning(UserWarning):
+    """A test passed, and a scenario that it had ordered never acted on a request."""
 
 
 def __getattr__(name: str) -> Any:

@@ -11,11 +11,11 @@ from typing import Any
 
 from fake_server.settings import Settings, SettingsError, parse_speed
 
-_NOT_OURS = frozenset({"host", "port", "log_format", "ready_file"})
+NOT_OURS = frozenset({"host", "port", "log_format", "ready_file"})
 """A host inside a test listens on any free port of this machine, and tells the test itself where."""
 
-_SHORT = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
-_KINDS = {field.name: str(field.type) for field in fields(Settings) if field.name not in _NOT_OURS}
+SHORT = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
+_KINDS = {field.name: str(field.type) for field in fields(Settings) if field.name not in NOT_OURS}
 
 
 def host_settings(said: Mapping[str, Any]) -> Settings:
@@ -26,7 +26,7 @@ def host_settings(said: Mapping[str, Any]) -> Settings:
     """
     known: dict[str, Any] = {}
     for name, value in said.items():
-        setting = _SHORT.get(name, name)
+        setting = SHORT.get(name, name)
         if setting not in _KINDS:
             raise SettingsError(name, f"there is no such setting{_nearest(name)}")
         if setting in known:
@@ -36,7 +36,7 @@ def host_settings(said: Mapping[str, Any]) -> Settings:
 
 
 def _nearest(name: str) -> str:
-    names = sorted({*_KINDS, *_SHORT})
+    names = sorted({*_KINDS, *SHORT})
     close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; use one of: {', '.join(names)}"
 

@@ -96,6 +96,11 @@ class FakeRequest:
         return self._entry.scenarios
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What its scenarios did otherwise than expected, such as not to wait on a host that is instant."""
+        return self._entry.notes
+
+    @property
     def warnings(self) -> list[str]:
         """What the host let pass and its document forbids, a sentence each."""
         return self._reading.warnings(self._entry)
@@ -108,8 +113,9 @@ class FakeRequest:
         return f"<{self._line()}>"
 
     def __str__(self) -> str:
-        """One line, and one more for each warning. No key, no signature."""
-        return "\n    warning: ".join([self._line(), *self.warnings])
+        """One line, and one more for each note and warning. No key, no signature."""
+        notes = [f"    note: {note}" for note in self.notes]
+        return "\n".join([self._line(), *notes, *(f"    warning: {warning}" for warning in self.warnings)])
 
     def _line(self) -> str:
         how = self.status if self.status is not None and self.state != "running" else self.state

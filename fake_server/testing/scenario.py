@@ -26,7 +26,21 @@ class Scenario:
         self._rule = call(lambda: book.add(said))[0]
 
     def __repr__(self) -> str:
-        return f"<Scenario {self._rule.shown}>"
+        return f"<Scenario {self}>"
+
+    def __str__(self) -> str:
+        said = {"with": self._rule.parameters, "when": self._rule.when, "times": self._rule.times}
+        return " ".join([self._rule.behaviour.name, *(f"{key}={value!r}" for key, value in said.items() if value)])
+
+    @property
+    def unwaited(self) -> tuple[str, ...]:
+        """What it does not wait for where the host is instant, a sentence each."""
+        return self._rule.effects.unwaited
+
+    @property
+    def unused(self) -> bool:
+        """Whether it should have acted and did not; one with a probability need not act."""
+        return self._rule.matched == 0 and self._rule.conditions.probability is None
 
     @property
     def matched(self) -> int:

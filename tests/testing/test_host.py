@@ -112,9 +112,9 @@ def test_scenario_takes_times_and_conditions(fake: FakeHost) -> None:
 
 def test_scenario_that_there_is_not_changes_nothing(fake: FakeHost) -> None:
     with pytest.raises(ScenarioError, match="http_error"):
-        fake.scenario("htp_error")
+        fake.scenario("htp_error")  # type: ignore[call-overload]  # the mistake that is looked for
     with pytest.raises(ScenarioError, match="status"):
-        fake.scenario("http_error", stats=500)
+        fake.scenario("http_error", stats=500)  # type: ignore[call-overload]  # the mistake that is looked for
     assert sent(fake, run(fake)).status == 200
 
 
@@ -208,7 +208,7 @@ def test_verify_counts(fake: FakeHost) -> None:
     assert fake.verify(user="c", at_most=1) == []
     for wrong, told in (({"count": 1}, "exactly 1"), ({"at_least": 3}, "at least 3"), ({"at_most": 1}, "0 to 1")):
         with pytest.raises(AssertionError, match=f"2 of 3 received requests match user='a'; {told} expected"):
-            fake.verify(user="a", **wrong)
+            fake.verify(user="a", **wrong)  # type: ignore[arg-type]  # numbers of any name
 
 
 def test_a_miss_tells_no_key(fake: FakeHost) -> None:
@@ -248,7 +248,7 @@ def test_reset_ends_streams_and_forgets_everything(timed: FakeHost) -> None:
 def test_whatever_an_answer_waits_for_the_host_stops_at_once(name: str, parameters: dict[str, Any], mode: str) -> None:
     with ExitStack() as stack:
         fake = stack.enter_context(FakeHost(speed=1))
-        fake.scenario(name, **parameters)
+        fake.scenario(name, **parameters)  # type: ignore[call-overload]  # names from a table
         connection = stack.enter_context(connected(fake))
         connection.send(run(fake, response_mode=mode))
         fake.clock.wait_for_waiting()
@@ -325,7 +325,7 @@ def test_settings_are_those_of_the_server() -> None:
         fake.api_key = "app-chat"
         assert json.loads(sent(fake, run(fake)).body)["code"] == "not_workflow_app"
     with pytest.raises(SettingsError, match=r"^sped: there is no such setting; did you mean 'speed'\?$"):
-        FakeHost(sped=1)
+        FakeHost(sped=1)  # type: ignore[call-arg]  # the mistake that is looked for
     with pytest.raises(SettingsError, match="no_such"):
         FakeHost(apps={"k": "no_such"})
 

@@ -106,7 +106,7 @@ def test_leaves_a_mess(fake_host, n):
 @pytest.mark.parametrize("order", [("-p", "no:xdist"), ("-n", "2")])
 def test_nothing_is_left_of_a_test(order: tuple[str, ...], pytester: pytest.Pytester) -> None:
     """Scenarios, clock and requests are taken back, on one server a worker, in any order."""
-    run(pytester, SPOILING, *order).assert_outcomes(passed=6)
+    run(pytester, SPOILING, *order, "-W", "ignore::fake_server.testing.UnusedScenarioWarning").assert_outcomes(passed=6)
 
 
 SEEDED = """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -27,13 +27,15 @@ def null_url() -> Effects:
 
 
 @behaviour(excludes="address")
-def absolute_url(base: str = "http://127.0.0.1:6060") -> Effects:
+def absolute_url(base: str | None = None) -> Effects:
     """The url of every file is absolute, as on a host with FILES_URL set: ``base`` is put before it.
 
+    By default that is ``--files-url`` where it is set, else the address to which the run was sent (its Host header).
     Complaint: the client puts the host's address before every url, and gets http://hosthttp://host/files.
     Survive: resolve the url against the address of the host, as a browser does; that is right for both forms.
     """
-    return Effects(url=(UrlSigning(change=_before(_address(base))),))
+    address = None if base is None else _address(base)
+    return Effects(url=(UrlSigning(base=lambda own: address or own),))
 
 
 @behaviour(excludes="address")
@@ -43,7 +45,8 @@ def wrong_host(base: str = "http://files.invalid") -> Effects:
     Complaint: FILES_URL names the container, which only the container can reach.
     Survive: tell a picture that cannot be fetched from a run that failed, and show which address was tried.
     """
-    return Effects(url=(UrlSigning(change=_before(_address(base))),))
+    address = _address(base)
+    return Effects(url=(UrlSigning(base=lambda own: address),))
 
 
 @behaviour(excludes="url", scope=Scope.PICTURES)
@@ -128,10 +131,6 @@ class _Huge:
         from fake_server.images.png import blank
 
         return blank(self.side, padding=self.megabytes * 1_000_000)
-
-
-def _before(base: str) -> Callable[[str], str]:
-    return lambda url: base + url
 
 
 def _address(base: str) -> str:

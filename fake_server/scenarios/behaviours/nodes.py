@@ -7,13 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from fake_server.scenarios.behaviour import behaviour
-from fake_server.scenarios.effects import Effects
+from fake_server.scenarios.effects import Effects, RealWait
 from fake_server.scenarios.parameters import Seconds
 from fake_server.workflow.graph import Behaviour as Fate
 from fake_server.workflow.graph import Node, Workflow
 
 NO_PICTURE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
 """What the tool makes of a picture server that gave it none [C: fail_sd_mode_500_textmodel_block]."""
+
+_SLOW_S = 60.0
+_UNWAITED = "slow: the host is instant and does not wait for seconds; real_seconds=2 waits 2 s at any speed"
 
 NO_MODEL = "Failed to invoke tool: Failed to set model, please tell user to set model"
 """Why the tool fails when the picture server does not take the model [C: fail_options_mode_500_main_block]."""
@@ -31,13 +34,19 @@ _ANY_NODES_ERROR = "Invalid value selector"
 
 
 @behaviour(excludes="slow {node}")
-def slow(node: str | None = None, seconds: Seconds = 60.0) -> Effects:
+def slow(node: str | None = None, seconds: Seconds | None = None, real_seconds: Seconds | None = None) -> Effects:
     """A node takes ``seconds``: the ``node`` of that id, title or type, by default those that take the longest anyway.
 
+    ``seconds`` (60, or ``real_seconds`` where that is given) are what the run reports; the host waits for them by its
+    speed, and at ``instant`` not at all. With ``real_seconds`` it waits for so many seconds of its clock at any speed.
     Complaint: a picture that usually takes 18 s takes minutes when the GPU is busy, and clients give up at 30 s.
     Survive: use streaming, take pings as signs of life, and let the deadline be for silence and not for the whole run.
     """
-    return Effects(workflow=(with_fate(node, lambda fate: replace(fate, seconds=seconds, spread=0.0)),))
+    told_s = next((given for given in (seconds, real_seconds) if given is not None), _SLOW_S)
+    workflow = (with_fate(node, lambda fate: replace(fate, seconds=told_s, spread=0.0)),)
+    if real_seconds is None:
+        return Effects(workflow=workflow, unwaited=(_UNWAITED,))
+    return Effects(workflow=workflow, real_waits=(RealWait(node, real_seconds),))
 
 
 @behaviour(excludes="fate")
@@ -76,13 +85,13 @@ def with_fate(node: str | None, change: Callable[[Fate], Fate]) -> Callable[[Wor
 
 def _with_nodes(node: str | None, change: Callable[[Node], Node]) -> Callable[[Workflow], Workflow]:
     def apply(workflow: Workflow) -> Workflow:
-        changed = {one.node_id: change(one) for one in _meant(workflow, node)}
+        changed = {one.node_id: change(one) for one in meant(workflow, node)}
         return replace(workflow, nodes={**(workflow.nodes or {}), **changed})
 
     return apply
 
 
-def _meant(workflow: Workflow, node: str | None) -> list[Node]:
+def meant(workflow: Workflow, node: str | None) -> list[Node]:
     """The nodes of that id, title or type; without one, those of the type that takes the longest."""
     nodes = list((workflow.nodes or {}).values())
     if node is None and nodes:

@@ -16,6 +16,8 @@ from fake_server.scenarios.parameters import Count, Index, Seconds
 
 _TICK_S = 0.1
 
+_UNWAITED = "slow_body: the host is instant and sends the body at once; give it a speed, such as 1"
+
 
 @behaviour(excludes="chunks")
 def buffered_stream() -> Effects:
@@ -74,12 +76,12 @@ def connection_reset(after: Index = 0) -> Effects:
 
 @behaviour(excludes="pace", scope=Scope.ANYTHING)
 def slow_body(bytes_per_second: Count = 1_000) -> Effects:
-    """The body trickles at ``bytes_per_second``.
+    """The body trickles at ``bytes_per_second``; at speed ``instant`` it comes at once.
 
     Complaint: the headers came at once, so the connect timeout is content; the body takes a minute.
     Survive: bound the time of the whole body too.
     """
-    return Effects(chunks=(lambda: _Trickle(bytes_per_second),))
+    return Effects(chunks=(lambda: _Trickle(bytes_per_second),), unwaited=(_UNWAITED,))
 
 
 @behaviour(excludes="malformed {after}")
