@@ -11,14 +11,14 @@ import contextlib
 import sys
 import warnings
 import zlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from fake_server.testing.host import FakeHost
+    from fake_server.testing.host import FakeHost, FakeHostFactory
     from fake_server.testing.requests import FakeRequest
 
     _Hosts = dict[tuple[tuple[str, str], ...], FakeHost]
@@ -64,14 +64,20 @@ def fake_host(request: pytest.FixtureRequest, _fake_hosts: _Hosts) -> Iterator[F
 
 
 @pytest.fixture(scope="session")
-def fake_host_factory() -> Iterator[Callable[..., FakeHost]]:
+def fake_host_factory() -> Iterator[FakeHostFactory]:
     """Start further hosts: ``fake_host_factory(speed=10)`` gives a ``FakeHost`` that runs to the end of the session.
 
     Each call makes another host. Nothing resets it between tests: a test or a fixture calls ``reset()``. With
     pytest-xdist every worker is a session and has its own.
     """
     with contextlib.ExitStack() as running:
-        yield lambda **options: running.enter_context(_started(options, "fake_host_factory"))
+
+        def start(**options: Any) -> FakeHost:
+            host = _started(options, "fake_host_factory")
+            running.callback(host.stop)
+            return host
+
+        yield start
 
 
 def _said(item: pytest.Item) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def page(behaviour: Behaviour) -> str:
         behaviour.name,
         *(_filled(paragraph) for paragraph in said.does.split("\n\n")),
         f"Acts on {behaviour.scope.in_words}.",
+        *([_filled(behaviour.cors_note)] if behaviour.cors_note else []),
         "\n".join(["Parameters:", *parameters]) if parameters else "It takes no parameters.",
         _filled(f"Complaint: {said.complaint}"),
         _filled(f"Survive: {said.survive}"),

@@ -35,7 +35,8 @@ class Behaviour:
     """One behaviour of the catalogue.
 
     ``excludes`` is a word that behaviours share which cannot act on one request together; parameters may stand in it.
-    ``scope`` says which requests it can befall. ``about`` is what its documentation says.
+    ``scope`` says which requests it can befall. ``about`` is what its documentation says. ``without_cors`` are the
+    parameters with which a proxy answers, without CORS headers; None where the host itself always does.
     """
 
     name: str
@@ -44,6 +45,18 @@ class Behaviour:
     scope: Scope
     parameters: Mapping[str, Parameter]
     about: str
+    without_cors: Mapping[str, str] | None = None
+
+    @property
+    def cors_note(self) -> str | None:
+        """What a page in a browser sees of it, where that is not the response."""
+        if self.without_cors is None:
+            return None
+        where = "".join(f"With {name}={value} " for name, value in self.without_cors.items()) or "Here "
+        return (
+            f"{where}the response is that of a proxy, without CORS headers: a page of another origin sees no status, "
+            'only "TypeError: Failed to fetch".'
+        )
 
     def acts_on(self, operation: str) -> bool:
         """Whether a request for ``operation`` can be befallen by it."""
@@ -76,14 +89,14 @@ _CATALOGUE: dict[str, Behaviour] = {}
 
 
 def behaviour(
-    excludes: str | None = None, scope: Scope = Scope.RUNS
+    excludes: str | None = None, scope: Scope = Scope.RUNS, without_cors: Mapping[str, str] | None = None
 ) -> Callable[[Callable[..., Effects]], Callable[..., Effects]]:
     """Enter a function into the catalogue under its own name."""
 
     def enter(make: Callable[..., Effects]) -> Callable[..., Effects]:
         name = make.__name__
         parameters = {parameter.name: parameter for parameter in parameters_of(make)}
-        _CATALOGUE[name] = Behaviour(name, make, excludes or name, scope, parameters, make.__doc__ or "")
+        _CATALOGUE[name] = Behaviour(name, make, excludes or name, scope, parameters, make.__doc__ or "", without_cors)
         return make
 
     return enter

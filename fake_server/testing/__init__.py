@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fake_server.testing.host import FakeHost
+    from fake_server.testing.host import FakeHost, FakeHostFactory
 
-__all__ = ["FakeHost", "ScenarioWarning", "UnusedScenarioWarning"]
+__all__ = ["FakeHost", "FakeHostFactory", "ScenarioWarning", "UnusedScenarioWarning"]
 
 
 class ScenarioWarning(UserWarning):
@@ -19,9 +19,9 @@ class UnusedScenarioWarning(UserWarning):
 
 
 def __getattr__(name: str) -> Any:
-    """``FakeHost`` is imported when it is asked for: pytest imports this package at every start."""
-    if name == "FakeHost":
-        from fake_server.testing.host import FakeHost
+    """What needs the server is imported when it is asked for: pytest may import this package at its start."""
+    if name in ("FakeHost", "FakeHostFactory"):
+        from fake_server.testing import host
 
-        return FakeHost
+        return getattr(host, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

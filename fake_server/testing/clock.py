@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 
 from fake_server.clock import Clock
 from fake_server.moments import Moment, iso, unix_seconds
@@ -34,8 +35,15 @@ class FakeClock:
         """Let it show ``at``; runs that wait are not released by it."""
         self._clock.set(unix_seconds(at))
 
-    def advance(self, seconds: float) -> None:
-        """Move on by ``seconds`` and release what waits for that time. Raises ``ValueError`` if negative or too far."""
+    def advance(self, seconds: float | timedelta) -> None:
+        """Move on by ``seconds`` and release what waits for that time.
+
+        Raises ``ValueError`` if negative or too far, ``TypeError`` for what is neither a number nor a ``timedelta``.
+        """
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"advance takes seconds as a number or a timedelta, not {seconds!r}; 5 minutes are 300")
         self._clock.advance(seconds)
 
     def resume(self) -> None:

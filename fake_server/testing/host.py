@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Protocol, Unpack
 
 from anyio import to_thread
 
@@ -123,3 +123,9 @@ class FakeHost(TypedScenarios):
             return self._received.verify(dict(match), count, count)
         least = at_least if at_least is not None else 0 if at_most is not None else 1
         return self._received.verify(dict(match), least, at_most)
+
+
+class FakeHostFactory(Protocol):
+    """The fixture ``fake_host_factory``: starts another host, with the options of ``FakeHost``, for the session."""
+
+    def __call__(self, *, seed: int = 1, **settings: Unpack[HostOptions]) -> FakeHost: ...

@@ -56,6 +56,7 @@ def _section(behaviour: Behaviour) -> str:
         f"### {behaviour.name}",
         _marked(said.does),
         f"Acts on {behaviour.scope.in_words}.{_rivals(behaviour)}",
+        *([behaviour.cors_note] if behaviour.cors_note else []),
         *_parameters(behaviour),
         f"```text\nX-Fake-Scenario: {example.header}    ({asked})\n\n{shown}\n```",
         f"*Complaint:* {said.complaint}",

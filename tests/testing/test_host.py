@@ -7,9 +7,11 @@ import socket
 import threading
 import time
 import unittest
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +19,7 @@ import pytest
 
 from fake_server.scenarios import ScenarioError
 from fake_server.settings import SettingsError
-from fake_server.testing import FakeHost
+from fake_server.testing import FakeHost, ScenarioWarning
 from tests.serving import Connection
 from tests.testing.requests import connected, finished, message, picture_url, run, sent
 
@@ -60,6 +62,53 @@ def test_it_answers_and_tells_what_it_received(fake: FakeHost) -> None:
     assert json.loads(first.body) == first.json
     assert second.user == 7
     assert len(second.warnings) == 2
+
+
+@pytest.mark.parametrize("mode", ["blocking", "streaming"])
+def test_real_seconds_are_waited_for_at_any_speed(fake: FakeHost, mode: str) -> None:
+    """By the host's clock, so that a test that freezes it decides when they have passed."""
+    fake.clock.freeze()
+    fake.scenario("slow", real_seconds=2)
+    with ThreadPoolExecutor(1) as pool:
+        response = pool.submit(sent, fake, run(fake, response_mode=mode))
+        fake.clock.wait_for_waiting()
+        fake.clock.advance(1.9)
+        assert fake.requests[0].state == "running"
+        fake.clock.advance(0.1)
+        assert response.result(5).status == 200
+
+
+def test_seconds_at_instant_are_reported_and_not_waited_for(fake: FakeHost) -> None:
+    """And the test is told so, by a warning and by a note with the request."""
+    with pytest.warns(ScenarioWarning, match="the host is instant"):
+        scenario = fake.scenario("slow", seconds=90)
+    assert finished(fake)["elapsed_time"] > 90
+    [note] = fake.requests[0].notes
+    assert "real_seconds" in note
+    assert f"note: {note}" in str(fake.requests[0])
+    scenario.remove()
+    fake.scenario("slow", seconds=90, real_seconds=0)
+    assert finished(fake)["elapsed_time"] > 90
+    assert fake.requests[1].notes == ()
+
+
+def test_an_absolute_url_leads_to_the_host(fake: FakeHost) -> None:
+    fake.scenario("absolute_url")
+    url = finished(fake)["outputs"]["files"][0]["url"]
+    assert url.startswith(f"{fake.url}/files/tools/")
+    with urllib.request.urlopen(url, timeout=5) as response:
+        assert response.headers["Content-Type"] == "image/png"
+
+
+def test_the_clock_says_what_it_takes(fake: FakeHost) -> None:
+    began = fake.clock.now()
+    fake.clock.advance(timedelta(minutes=5))
+    assert fake.clock.now() - began == pytest.approx(300, abs=5)
+    for wrong in ("5m", None, True, [5]):
+        with pytest.raises(TypeError, match="advance takes seconds as a number or a timedelta"):
+            fake.clock.advance(wrong)  # type: ignore[arg-type]  # the mistake that is looked for
+    with pytest.raises(ValueError, match="is no moment"):
+        fake.clock.set(None)  # type: ignore[arg-type]  # the mistake that is looked for
 
 
 def test_a_request_shows_itself_in_a_line_without_its_key(fake: FakeHost) -> None:

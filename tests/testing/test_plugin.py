@@ -228,6 +228,63 @@ def test_failure_after_many_requests_shows_the_newest(pytester: pytest.Pytester)
     shown.no_fnmatch_line("*user='u9'*")
 
 
+UNUSED = """
+def test_nobody(fake_host):
+    fake_host.scenario("http_error", status=503, when={"user": "nobody"})
+    with fake_host.scenario("rate_limited"):
+        pass
+    run(fake_host)
+
+def test_used(fake_host):
+    fake_host.scenario("http_error", status=503)
+    fake_host.scenario("no_ping", when={"probability": 0})
+    run(fake_host)
+
+def test_fails(fake_host):
+    fake_host.scenario("http_error", times=2)
+    assert False
+"""
+
+
+def test_scenario_that_never_acted_is_reported(pytester: pytest.Pytester) -> None:
+    """As a warning where the test passed, with its requests where it failed."""
+    ended = run(pytester, UNUSED, "-p", "no:randomly", "-W", "default::fake_server.testing.UnusedScenarioWarning")
+    ended.assert_outcomes(passed=2, failed=1, warnings=1)
+    ended.stdout.fnmatch_lines(
+        [
+            "never acted: scenario http_error times=2",
+            "*UnusedScenarioWarning: *: http_error with={'status': 503} when={'user': 'nobody'}; rate_limited*",
+        ]
+    )
+
+
+def test_unused_scenario_is_an_error_where_warnings_are(pytester: pytest.Pytester) -> None:
+    run(pytester, UNUSED, "-k", "test_nobody").assert_outcomes(passed=1, errors=1, deselected=2)
+
+
+FACTORY = """
+@pytest.fixture(scope="session")
+def pair(fake_host_factory):
+    return fake_host_factory(seed=1), fake_host_factory(api_key="app-b")
+
+@pytest.mark.parametrize("n", range(2))
+def test_pair(pair, n, fake_host):
+    one, other = pair
+    assert len({one.url, other.url, fake_host.url}) == 3
+    assert (run(one)[0], run(other)[0]) == (200, 200)
+    assert len(one.requests) == n + 1
+
+def test_mistake(fake_host_factory):
+    fake_host_factory(sped=1)
+"""
+
+
+def test_factory_starts_hosts_for_the_session(pytester: pytest.Pytester) -> None:
+    ended = run(pytester, FACTORY, "-p", "no:randomly")
+    ended.assert_outcomes(passed=2, failed=1)
+    ended.stdout.fnmatch_lines(["*fake_host_factory: sped: there is no such setting*"])
+
+
 def test_it_is_in_the_help(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.fake_host(*settings*"])
     pytester.runpytest_inprocess("--fixtures", "-q").stdout.fnmatch_lines(

@@ -39,7 +39,7 @@ def test_examples_in_python_pass(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 0, ended.stdout
-    assert "7 passed" in ended.stdout
+    assert "9 passed" in ended.stdout
 
 
 def test_example_for_the_shell_runs(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _PAST_S = 30.0
 """How much longer than the gateway's patience a run takes that it gives up on."""
 
 
-@behaviour(excludes="answer", scope=Scope.ANYTHING)
+@behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"body": "html"})
 def http_error(
     status: Status = 500,
     body: Literal["envelope", "html", "empty", "malformed"] = "envelope",
@@ -40,11 +40,11 @@ def http_error(
     Survive: look at the status first, then at the content type, and only then parse.
     """
 
-    def answer(call: Call) -> Answer:
+    def answer(call: Call) -> Answer | ProxyPage:
         if body == "empty" or status in _WITHOUT_BODY:
             return Answer(status, HTML, b"")
         if body == "html":
-            return Answer(status, b"text/html", pages.nginx(status, call.host.spec.proxy_server))
+            return ProxyPage(status, pages.nginx(status, call.host.spec.proxy_server))
         envelope = _envelope(call, status, code, message)
         if body == "malformed":
             return Answer(status, JSON, json.dumps(envelope).encode()[:-7])
@@ -53,7 +53,7 @@ def http_error(
     return Effects(answer=(answer,))
 
 
-@behaviour(excludes="answer")
+@behaviour(excludes="answer", without_cors={})
 def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "504") -> Effects:
     """A proxy gives up after ``after_s`` seconds and answers with HTML of its own, while the run goes on to its end.
 
@@ -70,7 +70,7 @@ def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "5
     return Effects(workflow=(with_fate(None, stretch),), gateway=(gateway,))
 
 
-@behaviour(excludes="answer", scope=Scope.ANYTHING)
+@behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"form": "cloudflare"})
 def rate_limited(retry_after_s: Index = 30, form: Literal["host", "cloudflare"] = "host") -> Effects:
     """The request is refused with 429 and Retry-After: with JSON like later versions of Dify, or Cloudflare's page.
 

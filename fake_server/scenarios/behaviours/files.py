@@ -70,7 +70,7 @@ def unsigned_url() -> Effects:
     return Effects(url=(UrlSigning(change=lambda url: url.partition("?")[0]),))
 
 
-@behaviour(excludes="blob", scope=Scope.PICTURES)
+@behaviour(excludes="blob", scope=Scope.PICTURES, without_cors={})
 def missing_blob() -> Effects:
     """The picture is gone from the host's disk: its url is good, and the download ends as 502 with HTML.
 

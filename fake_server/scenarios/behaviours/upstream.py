@@ -42,7 +42,7 @@ _CONNECT_ERRORS = {
 }
 
 
-@behaviour(scope=Scope.ANYTHING, excludes="answer")
+@behaviour(scope=Scope.ANYTHING, excludes="answer", without_cors={"service": "api"})
 def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "sd") -> Effects:
     """A service is down: the picture server (sd), the language model's (llm), redis, postgres, or the app itself (api).
 
