@@ -1,12 +1,12 @@
 """Server-Sent Events as they arrive: frames of raw bytes with their times, and what a strict parser makes of them.
 
 Own code on purpose: published readers drop frames without data, split on other line ends or emit half a frame, and a
-check must see exactly what was sent. Decoding follows the WHATWG algorithm (event stream interpretation).
+check must see exactly what was sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,22 +51,3 @@ def split_frames(chunks: Iterable[Chunk]) -> tuple[list[Frame], bytes]:
         *whole, pending = pending.split(b"\n\n")
         frames += [Frame(raw, chunk.at_s) for raw in whole]
     return frames, pending
-
-
-def decoded(raw: bytes) -> Iterator[tuple[str, str]]:
-    """The (event type, data) that a strict EventSource dispatches: nothing for a block without a data line."""
-    kind = "message"
-    data: list[str] = []
-    text = raw.decode("utf-8", "replace").removeprefix("\ufeff")
-    for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
-        if not line:
-            if data:
-                yield kind, "\n".join(data)
-            kind, data = "message", []
-            continue
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "data":
-            data.append(value)
-        elif name == "event":
-            kind = value

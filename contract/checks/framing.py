@@ -9,9 +9,7 @@ from typing import Any
 
 from contract.check import Level, check
 from contract.evidence import stream, told_stream
-from contract.exchange import loads
 from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
-from contract.sse import decoded
 from contract.story import story_of
 from contract.target import Stream, Target
 
@@ -180,24 +178,6 @@ def _compact(said: Mapping[str, Any]) -> str:
 def _exponents(text: str) -> str:
     """Small numbers as 1e-5, where Python writes 1e-05."""
     return re.sub(r"(\de-)0(\d)", r"\1\2", text)
-
-
-@check(Level.HOST, "FACTS 5.1; WHATWG HTML, event stream interpretation")
-def strict_reader_hears_every_event(target: Target) -> None:
-    """A reader that keeps to the standard dispatches each event, nameless and with the very same JSON."""
-    found = told_stream(target)
-    heard = [(kind, data) for kind, data in decoded(found.exchange.body) if data != "ping"]
-    expect_equal(len(heard), len(found.said), "number of events heard", found.exchange)
-    for (kind, data), (_, said) in zip(heard, found.said, strict=True):
-        expect_equal(kind, "message", "type of event", found.exchange)
-        expect(_same_json(data, said), f"the event {said.get('event')}", data, found.exchange)
-
-
-def _same_json(data: str, said: Mapping[str, Any]) -> bool:
-    try:
-        return bool(loads(data) == said)
-    except ValueError:
-        return False
 
 
 @check(Level.VERSION, "FACTS 5.4")

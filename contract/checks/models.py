@@ -11,7 +11,6 @@ from contract import evidence
 from contract.check import Level, Power, check, costs
 from contract.exchange import Exchange
 from contract.failures import expect, expect_equal
-from contract.form import form_field
 from contract.target import LEFT_OUT, PROMPT, Target
 
 _MODELS = "openapi.yaml#/components/schemas/ModelName (document line 31)"
@@ -85,18 +84,6 @@ def model_rundiffusion_is_accepted(target: Target) -> None:
 def model_v1_5_is_accepted(target: Target) -> None:
     """The document's fifth model, its default, is carried out when it is named."""
     _expect_model_accepted(target, evidence.REMAINING_MODELS[1])
-
-
-@check(Level.HOST, "FACTS 5.5 (recorded: stream_ok_no_model)")
-def chinese_prompt_comes_back_whole(target: Target) -> None:
-    """The prompt that the stream tells at its start is the one that was sent, Chinese and all."""
-    form_field(target, "prompt")
-    told = evidence.told_stream(target)
-    started = told.events("workflow_started")
-    expect(bool(started), "a workflow_started", "none", told.exchange)
-    inputs = started[0].get("inputs")
-    expect(isinstance(inputs, dict), "an object of inputs", inputs, told.exchange)
-    expect_equal((inputs or {}).get("prompt"), PROMPT, "prompt", told.exchange)
 
 
 @costs(1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from contract.check import Level, check
-from contract.evidence import blocking_data, picture, picture_url, stream_picture
+from contract.evidence import blocking_data, picture, stream_picture
 from contract.exchange import Exchange
 from contract.failures import NotApplicable, NotRun, expect, expect_equal
 from contract.shape import files_within
@@ -24,7 +24,6 @@ _MOST_PIXELS = 50_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 _FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
-_EXTENSIONS = {"png": "PNG", "jpg": "JPEG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +123,6 @@ def picture_is_what_its_content_type_says(target: Target) -> None:
     answer = _served(picture(target))
     found = _pixels(target)
     expect_equal(found.format, _FORMATS.get(answer.media_type, answer.media_type), "format", answer)
-
-
-@check(Level.DOCUMENT, "document lines 59 and 62")
-def picture_is_what_its_extension_says(target: Target) -> None:
-    """The bytes are of the format that the URL's extension names."""
-    extension = picture_url(target).extension
-    expect_equal(_pixels(target).format, _EXTENSIONS.get(extension, extension), "format", picture(target))
 
 
 @check(Level.HOST, "FACTS 6.2")

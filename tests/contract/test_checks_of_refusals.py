@@ -570,12 +570,6 @@ BROKEN: dict[str, Mapping[str, Change]] = {
     "model_rundiffusion_is_accepted": ACCEPTED,
     "model_v1_5_is_accepted": ACCEPTED,
     "mode_may_be_left_out": {**ACCEPTED, "no run": without("data")},
-    "chinese_prompt_comes_back_whole": {
-        "mangled": event("workflow_started", lambda data: data["inputs"].update(prompt="ä¸\x80")),
-        "lost": event("workflow_started", lambda data: data["inputs"].pop("prompt") and None),
-        "no inputs": event("workflow_started", lambda data: data.update(inputs=None)),
-        "no start": event("workflow_started", lambda _: False),
-    },
     # generated
     "every_status_is_documented": {"undocumented": status(418)},
     "every_content_type_is_documented": {"undocumented": header("Content-Type", "text/csv")},

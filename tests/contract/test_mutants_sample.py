@@ -13,11 +13,10 @@ from contract.check import CHECKS
 from contract.preflight import PREFLIGHT
 from tests.mutants import table
 from tests.mutants.catalogue import MUTANTS
+from tests.mutants.coverage import checks_without_a_mutant
 from tests.mutants.judging import Fate, failures_of, judge_mutant, own_checks
 from tests.mutants.mutant import Mutant
 from tests.mutants.serving import untouched
-
-pytestmark = pytest.mark.server
 
 KILLERS = (*CHECKS, PREFLIGHT.name)
 
@@ -50,6 +49,7 @@ def test_killers_are_checks() -> None:
     assert all(mutant.killers for mutant in MUTANTS.values())
 
 
+@pytest.mark.server
 @pytest.mark.parametrize("mutant", [one for one in MUTANTS.values() if one.refused], ids=lambda one: one.name)
 def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause(mutant: Mutant) -> None:
     assert judge_mutant(mutant).fate is Fate.KILLED
@@ -57,11 +57,18 @@ def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause
     assert judge_mutant(replace(mutant, refused="it sleeps")).fate is Fate.WRONG_REASON
 
 
+@pytest.mark.server
 def test_mutant_that_should_not_have_been_judged_is_killed_for_the_wrong_reason() -> None:
     mutant = replace(MUTANTS["url_relative"], refused="no Dify is at this address")
     assert judge_mutant(mutant).fate is Fate.WRONG_REASON
 
 
+def test_every_check_has_a_mutant() -> None:
+    """For each check there is a mutant that only this check is to see: a check that nothing breaks shows nothing."""
+    assert checks_without_a_mutant(MUTANTS.values()) == []
+
+
+@pytest.mark.server
 @pytest.mark.parametrize("mutant", _SAMPLE, ids=lambda mutant: mutant.name)
 def test_sampled_mutant_is_killed_for_the_right_reason(mutant: Mutant) -> None:
     """One of the checks that are to see it fails."""
@@ -69,6 +76,7 @@ def test_sampled_mutant_is_killed_for_the_right_reason(mutant: Mutant) -> None:
     assert judgement.fate is Fate.KILLED, judgement
 
 
+@pytest.mark.server
 def test_untouched_host_passes() -> None:
     """What kills mutants lets the host live that nothing was done to."""
     host = Mutant("untouched", "untouched", "Nothing.", (), untouched)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
+from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, hearing, telling
 
 Edit = Callable[[Any], Any]
 """From a JSON value to the edited one; what it is given may be changed in place."""
@@ -84,6 +84,16 @@ def both(*edits: Edit) -> Edit:
     return edit
 
 
+def of_node(node_type: str, edit: Edit) -> Edit:
+    """An edit of the events of one type of node; the event has to be a node's."""
+    return lambda event: edit(event) if event["data"]["node_type"] == node_type else event
+
+
+def other_uuid(value: str) -> str:
+    """Another UUID than ``value``."""
+    return value[:-4] + ("0000" if value[-4:] != "0000" else "1111")
+
+
 def _holder(root: Any, path: str) -> tuple[Any, Any]:
     """What holds the last step of ``path``, and that step; None for a way that leads nowhere."""
     *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
@@ -124,6 +134,16 @@ def json_answers(where: Callable[[Heard, Said], bool], edit: Edit) -> Wrap:
         return said.with_json(edit(said.json)) if where(heard, said) and said.json is not None else said
 
     return changed_answers(answer)
+
+
+def heard_instead(when: Callable[[Heard], bool], instead: Callable[[Heard], Heard]) -> Wrap:
+    """The host gets what ``instead`` makes of each request that ``when`` picks."""
+    return hearing(lambda: lambda request: instead(request) if when(request) else request)
+
+
+def answered_instead(when: Callable[[Heard, Said], bool], instead: Callable[[Said], Said]) -> Wrap:
+    """The client gets what ``instead`` makes of each whole response that ``when`` picks."""
+    return changed_answers(lambda request, response: instead(response) if when(request, response) else response)
 
 
 def changed_answers(answer: Answering) -> Wrap:

@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from tests.mutants.catalogue import MUTANTS
+from tests.mutants.coverage import checks_without_a_mutant
 from tests.mutants.judging import UNTOUCHED, Fate, Judgement, judge_mutant
 from tests.mutants.mutant import Mutant
 from tests.mutants.table import schemathesis_score
@@ -24,6 +25,9 @@ _PROCESSES = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """0 where every mutant is killed for the right reason and the untouched host passes, 1 otherwise."""
     arguments = _arguments(argv)
+    if arguments.unnamed:
+        print("\n".join(checks_without_a_mutant(MUTANTS.values())))
+        return 0
     chosen = [name for name in MUTANTS if not arguments.only or _fits(name, arguments.only)]
     began = time.monotonic()
     judged = []
@@ -40,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("--only", action="append", metavar="GLOB", help="only mutants of such names")
+    parser.add_argument("--unnamed", action="store_true", help="list the checks that no mutant names alone, and end")
     parser.add_argument("--json", type=Path, metavar="F", help="write every judgement as JSON")
     parser.add_argument("--processes", type=int, default=_PROCESSES, metavar="N")
     arguments = parser.parse_args(argv)

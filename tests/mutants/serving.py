@@ -49,11 +49,13 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
 
 @contextlib.contextmanager
 def target_of(mutant: Mutant) -> Iterator[Target]:
-    """The mutant as the suite sees a host that lends everything but free runs, with the usual budget."""
+    """The mutant as the suite sees a host that lends everything, with the usual budget."""
     with serving(mutant.wrap, mutant.speed) as url:
         transport, clock = HttpTransport(url, mutant.timeout_s), AdminClock(url)
         try:
-            yield Target(transport, Lent(DEFAULT_API_KEY, SECRET, APP_KEYS, all_models=True, clock=clock))
+            yield Target(
+                transport, Lent(DEFAULT_API_KEY, SECRET, APP_KEYS, all_models=True, free_runs=True, clock=clock)
+            )
         finally:
             clock.close()
             transport.close()

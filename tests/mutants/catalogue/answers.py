@@ -388,3 +388,24 @@ AREA.add(
     "blocking_answer_comes_whole",
     cutting(lambda heard: heard.fields.get("response_mode") == "blocking" and "model_name" in heard.fields["inputs"]),
 )
+_answer(
+    "blocking_run_fails",
+    "Every blocking run fails, and its response says so as the host does.",
+    "documents_own_request_succeeds",
+    both(put("data.status", "failed"), put("data.outputs", None), put("data.error", "CUDA out of memory")),
+)
+
+
+def _two_shapes_of_files(request: Heard, response: Said) -> Said:
+    """outputs.files as one object where the run names another model than the shared one."""
+    if not request.is_run or response.status != 200 or "ghostmix" not in str(request.fields.get("inputs")):
+        return response
+    return response.with_json(change("data.outputs.files", lambda files: files[0])(response.json))
+
+
+AREA.add(
+    "blocking_files_of_one_model_no_list",
+    "With one of the models, outputs.files is one file and no list.",
+    "every_picture_is_told_as_the_document_tells_it",
+    changed_answers(_two_shapes_of_files),
+)

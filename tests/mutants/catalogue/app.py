@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Heard, Wrap, hearing
-from tests.mutants.edits import Edit, change, drop, json_answers, put
+from tests.mutants.breaking import Heard, Said, Wrap, hearing
+from tests.mutants.edits import Edit, answered_instead, change, drop, heard_instead, json_answers, put
 from tests.mutants.mutant import Area
 
 AREA = Area("app endpoints")
@@ -150,8 +152,104 @@ def _missing(path: str) -> Wrap:
     return hearing(lambda: lambda heard: replace(heard, path="/v1/nothing") if heard.path == path else heard)
 
 
+_NEEDS_KEY = {
+    "parameters": "parameters_need_the_key",
+    "info": "info_needs_the_key",
+    "meta": "meta_needs_the_key",
+}
 for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
     _short = _path.rpartition("/")[2]
-    AREA.add(f"{_short}_without_key", f"{_path} needs no key.", f"{_short}_need*_the_key", _open(_path))
+    AREA.add(f"{_short}_without_key", f"{_path} needs no key.", _NEEDS_KEY[_short], _open(_path))
     AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_tell*", _missing(_path))
 _of("/v1/", "greeting_without_version", "The greeting tells no version.", "greeting_*", drop("server_version"))
+_of("/v1/", "greeting_of_v2", "The greeting names the API v2.", "greeting_welcomes", put("api_version", "v2"))
+_of(
+    "/v1/",
+    "greeting_of_another_version",
+    "The greeting names another version than the header X-Version.",
+    "greeting_and_header_name_one_version",
+    put("server_version", "0.6.5"),
+)
+_of(
+    _PARAMETERS,
+    "parameters_field_without_label",
+    "A field of the form has no label.",
+    "form_is_a_list_of_named_fields",
+    _field("prompt", drop("label")),
+)
+_of(
+    _PARAMETERS,
+    "parameters_switch_in_text",
+    "A switch of the app is text.",
+    "every_body_is_as_its_schema",
+    put("speech_to_text.enabled", "false"),
+)
+_of("/v1/info", "info_with_mode", "The app's info has its mode.", "info_tells_nothing_else", put("mode", "workflow"))
+for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
+    _short = _path.rpartition("/")[2]
+    AREA.add(
+        f"{_short}_can_be_posted",
+        f"POST on {_path} is as good as GET.",
+        f"post_to_{_short}_is_405",
+        heard_instead(
+            lambda request, path=_path: request.path == path and request.method == "POST",  # type: ignore[misc]  # bound at once
+            lambda request: replace(request, method="GET", body=b""),
+        ),
+    )
+AREA.add(
+    "app_json_compact",
+    "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
+    "what_the_app_tells_is_written_as_errors_are",
+    answered_instead(
+        lambda request, response: request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200,
+        lambda response: response.with_body(json.dumps(response.json, separators=(",", ":")).encode()),
+    ),
+)
+
+# Uploads --------------------------------------------------------------------------------------------------------------
+
+_UPLOAD = "/v1/files/upload"
+_NO_FILE = {"code": "no_file_uploaded", "message": "Please upload your file.", "status": 400}
+
+
+def _is_form(request: Heard) -> bool:
+    return (request.header("content-type") or "").startswith("multipart/form-data")
+
+
+def _upload(
+    name: str, breaks: str, killers: str, picks: Callable[[Heard, Said], bool], instead: Callable[[Said], Said]
+) -> None:
+    """``instead`` of the refusals of uploads that ``picks`` chooses."""
+    AREA.add(name, breaks, killers, answered_instead(lambda *both: both[0].path == _UPLOAD and picks(*both), instead))
+
+
+_upload(
+    "upload_without_a_file_has_own_code",
+    "A form without a file is refused with a code of its own, as later versions do.",
+    "upload_without_a_file_is_400",
+    lambda request, response: _is_form(request) and response.status == 400,
+    lambda response: response.with_json(_NO_FILE),
+)
+_upload(
+    "upload_of_json_is_a_415",
+    "An upload that is JSON is refused with 415.",
+    "upload_of_json_is_400",
+    lambda request, response: not _is_form(request) and response.status == 400,
+    lambda response: replace(response, status=415),
+)
+_upload(
+    "upload_of_a_program_is_a_400",
+    "A file of a type that is not allowed is refused with 400.",
+    "upload_of_a_program_is_415",
+    lambda request, response: _is_form(request) and response.status == 415,
+    lambda response: replace(response, status=400),
+)
+AREA.add(
+    "upload_without_key",
+    "An upload needs no key.",
+    "upload_needs_the_key",
+    heard_instead(
+        lambda request: request.path == _UPLOAD and request.header("authorization") is None,
+        lambda request: request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}"),
+    ),
+)

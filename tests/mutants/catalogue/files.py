@@ -32,7 +32,11 @@ def _file(name: str, breaks: str, killers: str, edit: Edit) -> None:
 
 
 for _field, _killer in _FIELDS.items():
-    _short, _path, _killers = _field.strip("_"), f"{_FILE}.{_field}", f"{_killer} {_KINDS}"
+    _short, _path, _killers = (
+        _field.strip("_"),
+        f"{_FILE}.{_field}",
+        _killer if _killer == _KINDS else f"{_killer} {_KINDS}",
+    )
     _file(f"file_{_short}_dropped", f"The file object has no {_field}.", "file_has_the_fields_of_the_host", drop(_path))
     _file(f"file_{_short}_null", f"{_field} of the file object is null.", _killers, put(_path, None))
     _file(f"file_{_short}_retyped", f"{_field} is a number.", _killers, put(_path, 1))

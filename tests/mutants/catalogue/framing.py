@@ -232,7 +232,7 @@ _frames(
 _frames(
     "stream_bom",
     "The stream begins with a byte order mark.",
-    "stream_is_utf_8 frames_hold_data_or_a_ping",
+    "stream_is_utf_8",
     _before(b"\xef\xbb\xbf"),
 )
 _frames(
@@ -456,4 +456,40 @@ AREA.add(
     "pings_are_a_bare_event_name",
     chained(retold(_pings(b"data: ping\n\n")), answering(lambda: _of_0_6_3, streams=True)),
     strict=True,
+)
+_head(
+    "stream_type_without_charset",
+    "The content type of a stream has no charset.",
+    "stream_content_type_names_utf_8",
+    lambda said: said.with_header("Content-Type", "text/event-stream"),
+)
+
+
+async def _ping_early(frames: Frames) -> Frames:
+    """The ping comes when the node that draws the picture starts."""
+    async for frame in frames:
+        if _is_ping(frame):
+            continue
+        yield frame
+        said = event_of(frame) or {}
+        if said.get("event") == "node_started" and said["data"]["node_type"] == "tool":
+            yield b"event: ping\n\n"
+
+
+async def _by_4_kb(frames: Frames) -> Frames:
+    held = b""
+    async for frame in frames:
+        held += frame
+        if len(held) >= 4096:
+            yield held
+            held = b""
+    yield held
+
+
+_in_time("ping_early", "The first ping comes seconds before it is due.", "pings_arrive_when_they_are_due", _ping_early)
+_in_time(
+    "stream_buffered_by_4_kb",
+    "A proxy passes the stream on in pieces of 4 KB.",
+    "first_frame_comes_at_once",
+    _by_4_kb,
 )

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Heard, Said, hearing
-from tests.mutants.edits import changed_answers
+from tests.mutants.breaking import Heard, Said, Wrap, hearing
+from tests.mutants.edits import answered_instead
 from tests.mutants.mutant import Area
 from tests.mutants.serving import APP_KEYS
 
@@ -58,21 +58,28 @@ def _is_unknown(heard: Heard) -> bool:
 _lenient(
     "key_missing_accepted",
     "A run needs no key.",
-    "run_without_a_key_is_refused missing_authorization_is_401",
+    "run_without_a_key_is_refused",
     lambda heard: heard.header("authorization") is None,
+    _with_key,
+)
+_lenient(
+    "authorization_empty_accepted",
+    "An empty Authorization opens the app.",
+    "empty_authorization_is_401",
+    lambda heard: heard.header("authorization") == "",
     _with_key,
 )
 _lenient(
     "key_empty_accepted",
     "An empty key opens the app.",
-    "empty_authorization_is_401 bearer_without_key_is_401",
-    lambda heard: heard.header("authorization") is not None and not _key(heard) and _scheme(heard) in ("", "bearer"),
+    "bearer_without_key_is_401",
+    lambda heard: _scheme(heard) == "bearer" and not _key(heard),
     _with_key,
 )
 _lenient(
     "key_unknown_accepted",
     "Any key opens the app.",
-    "run_with_a_wrong_key_is_refused unknown_key_is_401",
+    "run_with_a_wrong_key_is_refused",
     lambda heard: bool(_key(heard)) and _is_unknown(heard),
     _with_key,
 )
@@ -150,7 +157,7 @@ _as_prompt = _but_input(prompt=_PROMPT)
 _lenient(
     "prompt_missing_accepted",
     "A run needs no prompt.",
-    "run_without_a_prompt_is_refused missing_prompt_is_400",
+    "run_without_a_prompt_is_refused",
     lambda heard: _has_inputs(heard) and _input(heard, "prompt") is _NOTHING,
     _as_prompt,
 )
@@ -206,7 +213,7 @@ _lenient(
 _lenient(
     "inputs_missing_accepted",
     "A run needs no inputs.",
-    "run_without_inputs_is_refused missing_inputs_is_400",
+    "run_without_inputs_is_refused",
     lambda heard: isinstance(heard.json, dict) and _field(heard, "inputs") is _NOTHING,
     _but(inputs={"prompt": _PROMPT}),
 )
@@ -241,7 +248,7 @@ _lenient(
 _lenient(
     "user_missing_accepted",
     "A run needs no user.",
-    "run_without_a_user_is_refused missing_user_is_400",
+    "run_without_a_user_is_refused",
     lambda heard: isinstance(heard.json, dict) and _field(heard, "user") is _NOTHING,
     _but(user="anonymous"),
 )
@@ -286,7 +293,7 @@ _default_model = _but_input(model_name=_MODELS[-1])
 _lenient(
     "model_unknown_accepted",
     "An unknown model is drawn with the default one.",
-    "run_with_an_unknown_model_is_refused unknown_model_is_400*",
+    "run_with_an_unknown_model_is_refused",
     _is_unknown_model,
     _default_model,
 )
@@ -311,7 +318,7 @@ _lenient(
 _lenient(
     "mode_unknown_accepted",
     "An unknown response_mode is taken for blocking.",
-    "run_in_an_unknown_mode_is_refused unknown_mode_is_400",
+    "run_in_an_unknown_mode_is_refused",
     lambda heard: (
         isinstance(_field(heard, "response_mode"), str)
         and _field(heard, "response_mode") not in ("blocking", "streaming")
@@ -423,19 +430,31 @@ def _in_gbk(heard: Heard) -> bytes | None:
 # A refused stream -----------------------------------------------------------------------------------------------------
 
 
-def _as_event(heard: Heard, said: Said) -> Said:
-    """A streaming request that is refused gets 200 and an error event."""
-    if not (heard.is_run and heard.fields.get("response_mode") == "streaming" and said.status >= 400):
-        return said
-    body = b'data: {"event": "error", "status": 400, "message": "no"}\n\n'
-    return Said(200, said.headers, said.body).with_header("Content-Type", "text/event-stream").with_body(body)
+def _as_event(reason: str) -> Wrap:
+    """A streaming request that is refused for that reason gets 200 and an error event."""
+
+    def picks(request: Heard, response: Said) -> bool:
+        is_stream = request.is_run and request.fields.get("response_mode") == "streaming"
+        return is_stream and response.status >= 400 and reason in response.body.decode()
+
+    def event(response: Said) -> Said:
+        body = b'data: {"event": "error", "status": 400, "message": "no"}\n\n'
+        return replace(response, status=200).with_header("Content-Type", "text/event-stream").with_body(body)
+
+    return answered_instead(picks, event)
 
 
 AREA.add(
     "refused_stream_tells_event",
-    "A refused streaming request gets an SSE error and 200.",
-    "refused_stream_*is_plain_json",
-    changed_answers(_as_event),
+    "A streaming request with an unknown model gets an SSE error and 200.",
+    "refused_stream_is_plain_json",
+    _as_event("must be one of the following"),
+)
+AREA.add(
+    "refused_stream_without_prompt_tells_event",
+    "A streaming request without a prompt gets an SSE error and 200.",
+    "refused_stream_without_prompt_is_plain_json",
+    _as_event("prompt is required"),
 )
 _lenient(
     "mode_left_out_streams",
@@ -471,4 +490,15 @@ _lenient(
     "object_as_mode_is_400",
     lambda heard: isinstance(_field(heard, "response_mode"), dict | bool),
     _but(response_mode="blocking"),
+)
+_lenient(
+    "prompt_missing_among_others_accepted",
+    "A run needs no prompt where it has inputs that the form does not have.",
+    "generated_wrong_bodies_are_refused",
+    lambda request: (
+        _has_inputs(request)
+        and bool(request.fields["inputs"].keys() - {"prompt", "model_name"})
+        and "prompt" not in request.fields["inputs"]
+    ),
+    _as_prompt,
 )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
-from tests.mutants.breaking import Answering, Heard, Said, answering, cutting
+from starlette.types import ASGIApp
+
+from tests.mutants.breaking import Answering, Frames, Heard, Said, answering, cutting
+from tests.mutants.edits import retold
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import converted, small_png, with_size_in_header, with_text
 
@@ -188,4 +192,34 @@ _answer(
     "picture_tells_no_length",
     lambda said: said.with_header("Content-Length", str(len(said.body))),
     strict=True,
+)
+_answer(
+    "picture_type_with_parameter",
+    "A proxy adds a charset to the picture's content type.",
+    "picture_has_the_files_mime_type",
+    lambda said: said.with_header("Content-Type", "image/png; charset=binary"),
+)
+
+
+def _streamed_pictures_cut(app: ASGIApp) -> ASGIApp:
+    """The second half of each picture whose URL a stream has told is missing."""
+    streamed: set[str] = set()
+
+    async def remember(frames: Frames) -> Frames:
+        async for frame in frames:
+            streamed.update(re.findall(r"/files/tools/[0-9a-f-]{36}\.png", frame.decode()))
+            yield frame
+
+    def answer(request: Heard, response: Said) -> Said:
+        cut = request.path in streamed and response.status == 200
+        return response.with_body(response.body[: len(response.body) // 2]) if cut else response
+
+    return answering(lambda: answer)(retold(remember)(app))
+
+
+AREA.add(
+    "picture_of_a_stream_truncated",
+    "The second half of a streamed run's picture is missing.",
+    "picture_of_a_stream_decodes",
+    _streamed_pictures_cut,
 )

@@ -238,3 +238,10 @@ _each(
     "errors_escape_chinese",
     lambda said: said.with_body(json.dumps(said.json, ensure_ascii=False).encode() + b"\n"),
 )
+_each(
+    "host_failure_keys_reversed",
+    "A failure of the host tells its code before its message, as other errors do.",
+    "host_failure_tells_message_code_in_order",
+    lambda said: said.with_json(dict(reversed(said.json.items()))),
+    "Internal Server Error",
+)

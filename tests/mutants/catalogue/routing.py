@@ -35,7 +35,7 @@ def _as_run(heard: Heard) -> Heard:
     return replace(whole, method="POST", path=RUN_PATH)
 
 
-for _method in ("GET", "PUT"):
+for _method in ("GET", "PUT", "DELETE", "PATCH"):
     _heard(
         f"{_method.lower()}_runs",
         f"{_method} runs the workflow too.",
@@ -222,13 +222,6 @@ _said(
     lambda said: said.without_header(_ORIGIN),
 )
 _said(
-    "cors_missing_on_files",
-    "Pictures may not be read by pages of other origins.",
-    "picture_is_for_any refused_file_echoes_the_origin",
-    lambda heard, said: heard.is_file,
-    lambda said: said.without_header(_ORIGIN),
-)
-_said(
     "preflight_without_methods",
     "A preflight is told no methods.",
     "preflight_allows_the_six_methods",
@@ -297,4 +290,107 @@ _said(
     "root_without_slash_redirects_to_the_greeting",
     lambda heard, said: heard.path == "/v1" and said.status == 308,
     lambda said: said.with_header("Location", "/docs"),
+)
+_said(
+    "cors_null_not_echoed",
+    "The Origin null is not echoed.",
+    "origin_null_is_echoed",
+    lambda heard, said: heard.header("origin") == "null",
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "cors_missing_on_401",
+    "A 401 may not be read by pages of other origins.",
+    "refused_key_echoes_the_origin",
+    lambda heard, said: said.status == 401 and heard.header("origin") is not None,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "cors_missing_on_refused_files",
+    "The refusal of a file may not be read by pages of other origins.",
+    "refused_file_echoes_the_origin",
+    lambda heard, said: heard.is_file and said.status >= 400,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "cors_missing_on_pictures",
+    "Pictures themselves may not be read by pages of other origins.",
+    "picture_is_for_any",
+    lambda heard, said: heard.is_file and said.status == 200,
+    lambda said: said.without_header(_ORIGIN),
+)
+_said(
+    "cors_on_unknown_paths",
+    "A proxy adds CORS headers to unknown paths too.",
+    "unknown_path_tells_no_origin",
+    _unknown_path,
+    lambda said: said.with_header(_ORIGIN, "*"),
+)
+_said(
+    "cors_on_refused_methods",
+    "A proxy adds CORS headers to refused methods too.",
+    "refused_method_tells_no_origin",
+    _other_method,
+    lambda said: said.with_header(_ORIGIN, "*"),
+)
+_said(
+    "other_origins_refused",
+    "A filter in front of the host answers other origins with 403 where the host says 400.",
+    "every_status_is_documented",
+    lambda heard, said: heard.header("origin") is not None and said.status == 400,
+    lambda said: replace(said, status=403),
+)
+
+
+def _echo_headers(request: Heard, response: Said) -> Said:
+    wanted = request.header("access-control-request-headers")
+    return response if wanted is None else response.with_header("Access-Control-Allow-Headers", wanted)
+
+
+AREA.add(
+    "preflight_allows_any_header",
+    "A preflight allows whatever headers it asks for.",
+    "preflight_allows_no_other_headers",
+    changed_answers(_echo_headers),
+)
+_said(
+    "refused_key_challenged",
+    "A proxy adds a challenge to a 401.",
+    "refused_key_meets_no_challenge",
+    lambda heard, said: said.status == 401,
+    lambda said: said.with_header("WWW-Authenticate", 'Basic realm="Restricted"'),
+)
+_said(
+    "head_on_the_run_path_is_200",
+    "A proxy answers HEAD on the run's path with 200.",
+    "head_on_the_run_path_is_405_without_body",
+    lambda heard, said: heard.method == "HEAD" and heard.path == RUN_PATH,
+    lambda said: replace(said, status=200),
+)
+_said(
+    "options_without_origin_is_401",
+    "OPTIONS that is no preflight needs a key.",
+    "options_needs_no_key",
+    lambda heard, said: heard.method == "OPTIONS" and heard.path == RUN_PATH and heard.header("origin") is None,
+    _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
+)
+_said(
+    "unknown_path_without_key_is_401",
+    "An unknown path asks for a key where there is none.",
+    "unknown_path_needs_no_key",
+    lambda heard, said: _unknown_path(heard, said) and heard.header("authorization") is None,
+    _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
+)
+_said(
+    "post_to_an_unknown_path_is_json",
+    "POST to an unknown path is answered with JSON.",
+    "post_to_an_unknown_path_is_an_html_404",
+    lambda heard, said: _unknown_path(heard, said) and heard.method == "POST" and heard.path != f"{RUN_PATH}/",
+    _json(404, _NOT_FOUND),
+)
+_heard(
+    "greeting_can_be_posted",
+    "POST on the API's root is as good as GET.",
+    "post_to_the_greeting_is_405",
+    lambda heard: replace(heard, method="GET", body=b"") if heard.path == "/v1/" else heard,
 )

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
-from tests.mutants.edits import Edit, Event, both, change, event_of, frame_of, put, run_answers, told
+from tests.mutants.edits import Edit, Event, both, change, drop, event_of, frame_of, put, run_answers, told
 from tests.mutants.mutant import RHYTHM, Area
 
 AREA = Area("runs")
@@ -141,6 +141,8 @@ def _mixed(pick: str) -> Wrap:
 
 
 def _with_ids(answer: Any, other: Event, pick: str) -> Any:
+    if pick == "run as task":
+        return put("task_id", other["workflow_run_id"])(answer)
     if pick == "task":
         return put("task_id", other["task_id"])(answer)
     return both(put("workflow_run_id", other["workflow_run_id"]), put("data.id", other["workflow_run_id"]))(answer)
@@ -212,6 +214,10 @@ AREA.add(
 # At once --------------------------------------------------------------------------------------------------------------
 
 
+_PAUSE_S = 1.0
+"""Between two runs of a host that carries out one at a time."""
+
+
 def _one_at_a_time(refuse: bool) -> Wrap:
     """Runs wait for each other, or are refused with 429 while another runs."""
 
@@ -226,6 +232,7 @@ def _one_at_a_time(refuse: bool) -> Wrap:
             else:
                 async with running:
                     await app(scope, receive, send)
+                    await asyncio.sleep(_PAUSE_S)
 
         return broken
 
@@ -242,7 +249,7 @@ async def _send_busy(send: Send) -> None:
 AREA.add(
     "runs_wait_for_each_other",
     "Two runs at once come one after the other.",
-    "runs_at_once_do_not_wait_for_each_other first_frame_comes_at_once",
+    "runs_at_once_do_not_wait_for_each_other",
     _one_at_a_time(refuse=False),
     speed=RHYTHM,
 )
@@ -252,4 +259,34 @@ AREA.add(
     "streaming_run_is_answered_200 documents_own_request_is_answered_200",
     _one_at_a_time(refuse=True),
     speed=RHYTHM,
+)
+AREA.add(
+    "task_and_run_ids_mixed",
+    "A blocking run tells, as its task, the run id of the stream beside it.",
+    "each_frame_belongs_to_its_run",
+    _mixed("run as task"),
+    speed=RHYTHM,
+)
+
+
+def _untitled_nodes_with_a_model() -> Callable[[Heard], Telling]:
+    """Nodes have no title in the streams of runs that name their model."""
+
+    async def untitled(frames: Frames) -> Frames:
+        async for frame in frames:
+            said = event_of(frame)
+            yield frame if said is None else frame_of(drop("data.title")(said))
+
+    async def unchanged(frames: Frames) -> Frames:
+        async for frame in frames:
+            yield frame
+
+    return lambda request: untitled if "model_name" in request.fields.get("inputs", {}) else unchanged
+
+
+AREA.add(
+    "nodes_untitled_with_a_model",
+    "Nodes have no title in the streams of runs that name their model.",
+    "every_frame_is_as_its_schema",
+    telling(_untitled_nodes_with_a_model),
 )

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from starlette.types import ASGIApp
+
+from contract.target import USER
+from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.breaking import Frames, Heard, Hearing, Said, Wrap, hearing
-from tests.mutants.edits import Edit, Event, changed_answers, event_of, put, retold, told, told_by
+from tests.mutants.edits import (
+    Edit,
+    Event,
+    answered_instead,
+    changed_answers,
+    event_of,
+    heard_instead,
+    put,
+    retold,
+    told,
+    told_by,
+)
 from tests.mutants.mutant import RHYTHM, Area
+from tests.mutants.serving import APP_KEYS
 
 AREA = Area("stop")
 
@@ -71,7 +88,7 @@ def _node_finishes() -> Callable[[Event], Iterable[Event]]:
 _in_time(
     "stop_ignored",
     "A stop is answered and has no effect.",
-    "run_does_not_outlive_its_stop stopped_run_ends_as_stopped stop_takes_effect_within_a_second",
+    "run_does_not_outlive_its_stop",
     hearing(lambda: lambda heard: replace(heard, path=_NO_TASK) if _is_stop(heard) else heard),
 )
 _in_time(
@@ -181,6 +198,117 @@ AREA.add(
 
 
 def _with_key(heard: Heard) -> Heard:
-    from fake_server.settings import DEFAULT_API_KEY
-
     return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
+
+
+# How the call is read -------------------------------------------------------------------------------------------------
+
+_KNOWN_USERS = (USER, "a", 5)
+"""Those who ask for runs, and those whose call fails or succeeds by another rule."""
+
+
+def _call(
+    name: str, breaks: str, killers: str, when: Callable[[Heard], bool], instead: Callable[[Heard], Heard]
+) -> None:
+    """The host gets ``instead`` of a stop call that ``when`` picks."""
+    AREA.add(name, breaks, killers, heard_instead(lambda request: _is_stop(request) and when(request), instead))
+
+
+AREA.add(
+    "stop_by_another_user_is_403",
+    "A stop by a user who has no run is refused with 403.",
+    "stop_by_another_user_is_answered_the_same",
+    answered_instead(
+        lambda request, response: _is_stop(request) and request.fields.get("user") not in _KNOWN_USERS,
+        lambda response: replace(response, status=403) if response.status == 200 else response,
+    ),
+)
+AREA.add(
+    "stop_of_no_uuid_is_404",
+    "A stop of a task whose id is no UUID is a 404.",
+    "stop_of_a_task_without_uuid_succeeds",
+    answered_instead(
+        lambda request, response: request.path.endswith("/tasks/x/stop") and response.status == 200,
+        lambda response: replace(response, status=404),
+    ),
+)
+_call(
+    "stop_user_number_refused",
+    "The user of a stop has to be text.",
+    "stop_takes_a_number_as_user",
+    lambda request: isinstance(request.fields.get("user"), int),
+    lambda request: request.with_json({}),
+)
+_call(
+    "stop_without_body_accepted",
+    "A stop needs no body.",
+    "stop_without_a_body_is_400",
+    lambda request: not request.body and request.header("content-type") is not None,
+    lambda request: request.with_json({"user": USER}),
+)
+_call(
+    "stop_without_content_type_read",
+    "The body of a stop need not be called JSON.",
+    "stop_without_a_content_type_is_415",
+    lambda request: request.header("content-type") is None,
+    lambda request: request.with_header("content-type", "application/json"),
+)
+_call(
+    "stop_with_chat_key_accepted",
+    "A chat app's key stops a workflow's run.",
+    "stop_with_a_chat_key_is_400",
+    lambda request: request.header("authorization") == f"Bearer {APP_KEYS['chat']}",
+    _with_key,
+)
+AREA.add(
+    "stop_by_get",
+    "A stop can be got.",
+    "get_on_the_stop_path_is_405",
+    heard_instead(
+        lambda request: request.method == "GET" and request.path.startswith("/v1/workflows/tasks/"),
+        lambda request: (
+            replace(request, method="POST").with_json({"user": USER}).with_header("content-type", "application/json")
+        ),
+    ),
+)
+
+
+async def _end_held_back(frames: Frames) -> Frames:
+    async for frame in frames:
+        said = event_of(frame)
+        if said is not None and said["data"].get("status") == "stopped":
+            await asyncio.sleep(3.5)
+        yield frame
+
+
+_in_time(
+    "stop_takes_effect_late",
+    "A stopped run ends 3.5 s after its stop.",
+    "stop_takes_effect_within_a_second",
+    retold(_end_held_back),
+)
+
+
+def _running_task_refused(app: ASGIApp) -> ASGIApp:
+    """A stop of a task that a stream has named is answered with 409."""
+    started: set[str] = set()
+
+    async def remember(frames: Frames) -> Frames:
+        async for frame in frames:
+            started.add((event_of(frame) or {}).get("task_id", ""))
+            yield frame
+
+    def answer(request: Heard, response: Said) -> Said:
+        return (
+            replace(response, status=409) if _is_stop(request) and request.path.split("/")[4] in started else response
+        )
+
+    return changed_answers(answer)(retold(remember)(app))
+
+
+AREA.add(
+    "stop_of_a_run_is_409",
+    "A stop of a run that is under way is refused with 409.",
+    "stop_of_a_run_succeeds",
+    _running_task_refused,
+)

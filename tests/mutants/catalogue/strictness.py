@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.mutants.breaking import Heard, hearing
+from tests.mutants.edits import heard_instead
 from tests.mutants.mutant import Area
 
 AREA = Area("strictness")
@@ -73,4 +74,49 @@ _strict(
     "Blocking is refused.",
     "example_of_the_document_is_accepted",
     lambda heard: heard.fields.get("response_mode") == "blocking",
+)
+_strict(
+    "unknown_input_refused",
+    "An input that the form does not have is refused.",
+    "generated_right_bodies_are_accepted",
+    lambda request: bool(_inputs(request).keys() - {"prompt", "model_name"}),
+)
+
+# Other ways to say the same -------------------------------------------------------------------------------------------
+
+
+def _other_form(name: str, breaks: str, killers: str, when: Callable[[Heard], bool], **header: str) -> None:
+    """A request that ``when`` picks is refused, as if it had this header."""
+    ((key, value),) = header.items()
+    refused = heard_instead(when, lambda request: request.with_header(key.replace("_", "-"), value))
+    AREA.add(name, breaks, killers, refused)
+
+
+_other_form(
+    "bearer_in_lower_case_refused",
+    "The word Bearer has to be written with a capital.",
+    "bearer_in_lower_case_is_accepted",
+    lambda request: (request.header("authorization") or "").startswith("bearer "),
+    authorization="Basic x",
+)
+_other_form(
+    "two_spaces_before_key_refused",
+    "Exactly one space has to stand between Bearer and the key.",
+    "two_spaces_before_the_key_are_accepted",
+    lambda request: (request.header("authorization") or "").startswith("Bearer  "),
+    authorization="Bearer x",
+)
+_other_form(
+    "json_with_charset_refused",
+    "A Content-Type has to be application/json and nothing more.",
+    "json_with_charset_is_read",
+    lambda request: (request.header("content-type") or "").lower().startswith("application/json;"),
+    content_type="text/plain",
+)
+_other_form(
+    "json_of_a_vendor_refused",
+    "application/*+json is not taken for JSON.",
+    "json_of_a_vendor_is_read",
+    lambda request: (request.header("content-type") or "").endswith("+json"),
+    content_type="text/plain",
 )
