@@ -3,17 +3,18 @@
 It is given what it can use: the spec with the overlay, a key, all its checks, the coverage and fuzzing phases, 10
 examples an operation. What it holds against the untouched host (statuses 500 that are the host's own, TRACE without
 Allow) is its baseline and does not count. All mutants are served at once, since it does not look at time. Writes
-``docs/mutants.md``, with the verdicts of this suite beside its own; takes some minutes, and changes only with the
-catalogue.
+``docs/mutants.md``, with the results of this suite beside its own; takes an hour, and changes only with the catalogue.
+``--keep`` runs no schemathesis: the rows of the table stay, and mutants that it lacks are judged by this suite alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -25,7 +26,8 @@ from tests.mutants.breaking import Wrap
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.run import judge_all
 from tests.mutants.serving import serving, untouched
-from tests.mutants.table import PATH, Row, schemathesis_score, written
+from tests.mutants.table import NOT_RUN, PATH, Row, schemathesis_score, written
+from tests.mutants.table import rows as table_rows
 
 _OPERATIONS = r"^/(files/tools|v1/(workflows|parameters|info|meta|$))"
 """Those that the catalogue breaks; of the others schemathesis could only say what its baseline has."""
@@ -41,15 +43,26 @@ _OPTIONS = (
 
 
 def main() -> int:
-    """Judge every mutant by both and write the table."""
-    alone = dict(judge_all_alone(list(MUTANTS)))
-    rows = [
-        Row(judged.area, judged.name, judged.breaks, ", ".join(judged.killers[:1]), ", ".join(alone[judged.name]))
-        for judged in judge_all(list(MUTANTS))
-    ]
+    """Judge every mutant by both, or with ``--keep`` the new ones by this suite, and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants.schemathesis_alone", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="run no schemathesis, keep what the table says of it")
+    keeps = parser.parse_args().keep
+    known = table_rows()
+    seen = {name: known[name] for name in MUTANTS if keeps and _still_holds(name, known)}
+    names = [name for name in MUTANTS if name not in seen]
+    alone = {} if keeps else {name: ", ".join(found) for name, found in judge_all_alone(names)}
+    for judged in judge_all(names):
+        old = known[judged.name][1] if judged.name in known else NOT_RUN
+        seen[judged.name] = (", ".join(judged.killers[:1]), alone.get(judged.name, old))
+    rows = [Row(mutant.area, name, mutant.breaks, *seen[name]) for name, mutant in MUTANTS.items()]
     PATH.write_text(written(rows), encoding="utf-8")
     print(schemathesis_score())
     return 0
+
+
+def _still_holds(name: str, known: Mapping[str, tuple[str, str]]) -> bool:
+    """Whether the table has the mutant, and a check for it that the catalogue still names."""
+    return name in known and MUTANTS[name].may_be_killed_by(known[name][0])
 
 
 def judge_all_alone(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from starlette.types import ASGIApp
 
+import fake_server.edge.stream  # noqa: F401  # else the first stream waits for it, and its frames come late
 from contract.admin import AdminClock
 from contract.http import HttpTransport
 from contract.target import Lent, Target

@@ -476,11 +476,11 @@ async def _ping_early(frames: Frames) -> Frames:
             yield b"event: ping\n\n"
 
 
-async def _by_4_kb(frames: Frames) -> Frames:
+async def _by_8_kb(frames: Frames) -> Frames:
     held = b""
     async for frame in frames:
         held += frame
-        if len(held) >= 4096:
+        if len(held) >= 8192:
             yield held
             held = b""
     yield held
@@ -488,8 +488,8 @@ async def _by_4_kb(frames: Frames) -> Frames:
 
 _in_time("ping_early", "The first ping comes seconds before it is due.", "pings_arrive_when_they_are_due", _ping_early)
 _in_time(
-    "stream_buffered_by_4_kb",
-    "A proxy passes the stream on in pieces of 4 KB.",
+    "stream_buffered_by_8_kb",
+    "A proxy passes the stream on in pieces of 8 KB.",
     "first_frame_comes_at_once",
-    _by_4_kb,
+    _by_8_kb,
 )
