@@ -8,9 +8,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
+from tests.mutants.breaking import RUN_PATH, Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
 from tests.mutants.edits import Edit, Event, both, change, drop, event_of, frame_of, put, run_answers, told
 from tests.mutants.mutant import RHYTHM, Area
 
@@ -214,10 +214,6 @@ AREA.add(
 # At once --------------------------------------------------------------------------------------------------------------
 
 
-_PAUSE_S = 1.0
-"""Between two runs of a host that carries out one at a time."""
-
-
 def _one_at_a_time(refuse: bool) -> Wrap:
     """Runs wait for each other, or are refused with 429 while another runs."""
 
@@ -232,7 +228,6 @@ def _one_at_a_time(refuse: bool) -> Wrap:
             else:
                 async with running:
                     await app(scope, receive, send)
-                    await asyncio.sleep(_PAUSE_S)
 
         return broken
 
@@ -249,8 +244,36 @@ async def _send_busy(send: Send) -> None:
 AREA.add(
     "runs_wait_for_each_other",
     "Two runs at once come one after the other.",
-    "runs_at_once_do_not_wait_for_each_other",
+    "runs_at_once_do_not_wait_for_each_other first_frame_comes_at_once",
     _one_at_a_time(refuse=False),
+    speed=RHYTHM,
+)
+_QUEUED_S = 4.0
+
+
+def _blocking_runs_queued(app: ASGIApp) -> ASGIApp:
+    """Each blocking run is answered some seconds after it has ended."""
+
+    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        async def late(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 200 and not _is_stream(message):
+                await asyncio.sleep(_QUEUED_S)
+            await send(message)
+
+        await app(scope, receive, late if scope["path"] == RUN_PATH else send)
+
+    return broken
+
+
+def _is_stream(start: Message) -> bool:
+    return any(value.startswith(b"text/event-stream") for _, value in start["headers"])
+
+
+AREA.add(
+    "blocking_runs_queued",
+    "Each blocking run is answered seconds after it has ended.",
+    "runs_at_once_do_not_wait_for_each_other",
+    _blocking_runs_queued,
     speed=RHYTHM,
 )
 AREA.add(
