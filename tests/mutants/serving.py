@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Iterator
 
 from starlette.types import ASGIApp
 
-import fake_server.edge.stream  # noqa: F401  # else the first stream waits for it, and its frames come late
 from contract.admin import AdminClock
 from contract.http import HttpTransport
 from contract.target import Lent, Target
@@ -48,9 +48,22 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
         thread.stop(at_once=True)
 
 
+@functools.cache
+def _warm_up() -> None:
+    """One stream of an untouched host: the first of a process waits for modules, and its frames come late."""
+    with serving(untouched) as url:
+        transport = HttpTransport(url)
+        try:
+            target = Target(transport, Lent(DEFAULT_API_KEY))
+            target.send(target.run_request(response_mode="streaming"))
+        finally:
+            transport.close()
+
+
 @contextlib.contextmanager
 def target_of(mutant: Mutant) -> Iterator[Target]:
     """The mutant as the suite sees a host that lends everything, with the usual budget."""
+    _warm_up()
     with serving(mutant.wrap, mutant.speed) as url:
         transport, clock = HttpTransport(url, mutant.timeout_s), AdminClock(url)
         try:
