@@ -63,8 +63,9 @@ drift: install ## BASE_URL held against RECORDINGS with CONTRACT_API_KEY, for a 
 mutants: install ## the fake broken in more than 600 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: install ## docs/scenarios.md and the schema of scenario files anew, with real captures
+docs: install ## docs/scenarios.md, the schema of scenario files and docs/limits.md anew, with real captures
 	@$(BIN)/python -m tests.scenario_docs
+	@$(BIN)/python -m tests.limit_docs
 
 bench: install ## what the fake costs, each figure beside a floor measured at the same time (ARGS="--json streams" chooses)
 	@$(BIN)/python -m benchmarks $(ARGS)

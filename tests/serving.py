@@ -131,6 +131,10 @@ class Connection:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(raw)
 
+    def rest(self) -> bytes:
+        """Everything up to the end of the connection."""
+        return self._unread + b"".join(data for _, data in self._to_the_end())
+
     def exchange(self, raw: bytes) -> RawAnswer:
         """Send ``raw`` and read the answer to it."""
         self.send(raw)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from dify_wire.nearest import nearest
 
 BODY_BYTES = 1 << 20
-"""The most that a body may hold."""
+"""A larger body of an admin call is refused with 413."""
 
 _SHOWN = 100
 

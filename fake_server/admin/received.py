@@ -15,7 +15,8 @@ from fake_server.journal import Entry
 from fake_server.journal.matching import Match, MatchError, read_match
 from fake_server.journal.searching import await_matching, matching, nearest
 
-_LONGEST_WAIT_S = 600.0
+LONGEST_WAIT_S = 600.0
+"""The longest `timeout_s` of a wait; a longer one is refused with 400."""
 
 
 async def requests(admin: Admin, request: Request) -> Said:
@@ -42,7 +43,7 @@ async def wait(admin: Admin, request: Request) -> Said:
     match = _match(said.get("match", {}))
     count = whole(said.get("count", 1), "count", 1, 1_000)
     since = whole(said.get("since", 0), "since")
-    timeout_s = number(said.get("timeout_s", 5), "timeout_s", 0, _LONGEST_WAIT_S)
+    timeout_s = number(said.get("timeout_s", 5), "timeout_s", 0, LONGEST_WAIT_S)
     journal = admin.host.journal
     waiting = asyncio.ensure_future(await_matching(journal, match, count, since, timeout_s))
     leaving = asyncio.ensure_future(_left(request))

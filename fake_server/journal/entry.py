@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fake_server.journal.ring import Journal
 
 KEPT_BYTES = 1 << 16
-"""Of a body, and of an answer's body, the first 64 KiB."""
+"""Of the body of a request and of a response so much is kept, and matched; the rest is counted."""
 
 CLIENT_LEFT = 499
 """nginx's own number for a client that left before it was answered."""

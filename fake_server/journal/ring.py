@@ -15,7 +15,10 @@ from fake_server.clock import Clock
 from fake_server.journal.entry import Entry
 
 ENTRIES = 1_000
+"""Of more requests the oldest make room."""
+
 BYTES = 16 << 20
+"""What entries keep in all, roughly; beyond it the oldest make room."""
 
 
 class Journal:

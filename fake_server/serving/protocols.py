@@ -36,14 +36,16 @@ LINGER_BYTES = 256 << 20
 LINGER_REFUSED_BYTES = 32 << 20
 """The most that is read after what is no request, such as a header line without an end."""
 
+RECORDER_LIMITS = HeadLimits(request_line=1 << 16, header_line=1 << 16, headers=1 << 18)
+"""Bytes of a head that the recorder reads, which leaves it to its upstream to refuse; beyond them it refuses itself."""
+
 _log = logging.getLogger("uvicorn.error")
 
 
 class CommonProtocol(asyncio.Protocol):
     """A connection whose responses have the headers that the app gives them."""
 
-    limits = HeadLimits(request_line=1 << 16, header_line=1 << 16, headers=1 << 18)
-    """Of a proxy that leaves it to its upstream to refuse."""
+    limits = RECORDER_LIMITS
 
     def __init__(
         self,

@@ -21,12 +21,13 @@ from fake_server.app import FakeServer
 from fake_server.serving.protocols import Protocol
 from fake_server.settings import Settings, SettingsError
 
-_KEEP_ALIVE_S = 65
-"""nginx's own (FACTS 1.4)."""
+KEEP_ALIVE_S = 65
+"""A connection without a request for so long is closed, as by nginx (FACTS 1.4)."""
 
-_GRACE_S = 5
+GRACE_S = 5
+"""When the server ends, whatever still runs after so long is broken off."""
 
-_UNREAD_S = 0.3
+UNREAD_S = 0.3
 """How long clients have to read what was sent when the server ends; a download that nobody reads is broken off."""
 
 _TICK_S = 1.0
@@ -57,7 +58,7 @@ class ToolServer(uvicorn.Server):
         self._on_end()
         self._give_up()
         with contextlib.suppress(RuntimeError):  # there is no loop: it has not begun
-            asyncio.get_running_loop().call_later(_UNREAD_S, self._give_up, True)
+            asyncio.get_running_loop().call_later(UNREAD_S, self._give_up, True)
 
     def _give_up(self, unread: bool = False) -> None:
         connections: list[Any] = list(self.server_state.connections)
@@ -91,7 +92,7 @@ def tool_config(app: ASGIApp, **more: Any) -> uvicorn.Config:
         proxy_headers=False,
         date_header=False,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         **more,
     )
 
@@ -107,7 +108,7 @@ class Server(ToolServer):
             app,
             http=Protocol,
             lifespan="off",
-            timeout_graceful_shutdown=_GRACE_S,
+            timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=settings.ssl_certfile,
             ssl_keyfile=settings.ssl_keyfile,
         )

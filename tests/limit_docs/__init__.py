@@ -1,0 +1,1 @@
+"""``docs/limits.md``, made of the constants that bound something and of their docstrings."""

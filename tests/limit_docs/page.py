@@ -1,0 +1,127 @@
+"""The page: a registered constant is a line of it, with the value that the code has and what its docstring says.
+
+To list another one, add ``"module.CONSTANT"`` to a part of ``PARTS``; its docstring says what happens at the bound.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import itertools
+from collections.abc import Mapping
+from pathlib import Path
+
+from fake_server.settings import Settings
+from fake_server.spec import load_host
+
+_VERSION = Settings().host_version
+
+PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
+
+HOST: Mapping[str, str] = {
+    "request_line_bytes": "nginx: a longer request line, line end included, is refused with 414 as it arrives.",
+    "header_line_bytes": "nginx: a longer header line is refused with 400 (Request Header Or Cookie Too Large).",
+    "headers_bytes": "nginx: header lines of more together are refused in the same way; so are, with 400, trailers and "
+    "chunk extensions, which nginx itself does not bound.",
+    "request_body_bytes": "nginx: a larger body is refused with 413, by its length before it is read.",
+    "upload_image_bytes": "Dify: a larger image is refused with 413.",
+    "upload_file_bytes": "Dify: a larger document is refused with 413.",
+    "url_lifetime_s": "Dify: an older signed URL is refused with 403.",
+    "run_s": "Dify: a run that takes longer is stopped.",
+    "run_steps": "Dify: a run of more steps fails.",
+    "user_characters": "Dify: a longer user is answered with 500.",
+}
+"""The host's limits of ``fake_server.spec.Limits``, which are data of the overlay."""
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "The app server of the host": (
+        "fake_server.edge.gunicorn.REQUEST_LINE_BYTES",
+        "fake_server.edge.gunicorn.HEADER_LINES",
+        "fake_server.edge.gunicorn.HEADER_LINE_BYTES",
+        "fake_server.operations.form.FORM_PARTS",
+    ),
+    "The server": (
+        "fake_server.serving.protocols.LINGER_S",
+        "fake_server.serving.protocols.LINGER_IDLE_S",
+        "fake_server.serving.protocols.LINGER_BYTES",
+        "fake_server.serving.protocols.LINGER_REFUSED_BYTES",
+        "fake_server.serving.protocols.RECORDER_LIMITS",
+        "fake_server.serving.server.KEEP_ALIVE_S",
+        "fake_server.serving.server.GRACE_S",
+        "fake_server.serving.server.UNREAD_S",
+        "fake_server.serving.lines.WAITING_BYTES",
+        "fake_server.operations.form.FORM_BYTES",
+        "fake_server.moments.LATEST",
+    ),
+    "Journal and admin API": (
+        "fake_server.journal.ring.ENTRIES",
+        "fake_server.journal.ring.BYTES",
+        "fake_server.journal.entry.KEPT_BYTES",
+        "fake_server.admin.asked.BODY_BYTES",
+        "fake_server.admin.received.LONGEST_WAIT_S",
+    ),
+    "Recorder, recordings and replay": (
+        "dify_wire.recording.matchers.FORM_FIELDS",
+        "dify_wire.recording.decoding.MOST_DECODED_BYTES",
+        "dify_wire.recording.decoding.MOST_RATIO",
+        "dify_wire.recording.decoding.FREE_BYTES",
+        "dify_wire.recording.decoding.MOST_MEMBERS",
+        "dify_wire.recording.har_archive.MOST_ARCHIVE_BYTES",
+        "dify_wire.recording.spool.MOST_BODY_BYTES",
+        "fake_server.recorder.pictures.MOST_WAITING",
+        "fake_server.recorder.pictures.PATIENCE_S",
+    ),
+}
+"""The registered constants, by the part of the page that lists them."""
+
+_INTRODUCTION = """# Limits
+
+What is bounded, and what happens at the bound. Made of the constants in the code and their docstrings by `make docs`.
+"""
+
+
+def limits_page() -> str:
+    """The whole page."""
+    limits = load_host(_VERSION).limits
+    host = [_line(name, getattr(limits, name), text) for name, text in HOST.items()]
+    parts = [_part(f"The host, Dify {_VERSION}", host)]
+    parts += [_part(title, [_constant(name) for name in names]) for title, names in PARTS.items()]
+    return "\n".join([_INTRODUCTION, *parts])
+
+
+def docstring(name: str) -> str:
+    """What stands below the constant ``name`` in its module, in one line; "" where nothing does."""
+    module, _, constant = name.rpartition(".")
+    body = ast.parse(inspect.getsource(importlib.import_module(module))).body
+    for statement, following in itertools.pairwise(body):
+        targets = statement.targets if isinstance(statement, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == constant for target in targets):
+            said = following.value if isinstance(following, ast.Expr) else None
+            text = said.value if isinstance(said, ast.Constant) else ""
+            return " ".join(text.split()) if isinstance(text, str) else ""
+    return ""
+
+
+def _constant(name: str) -> str:
+    module, _, constant = name.rpartition(".")
+    return _line(name, getattr(importlib.import_module(module), constant), docstring(name))
+
+
+def _part(title: str, lines: list[str]) -> str:
+    return "\n".join([f"## {title}", "", "| limit | value | at the bound |", "|---|---|---|", *lines, ""])
+
+
+def _line(name: str, value: object, text: str) -> str:
+    shown = _shown(name, value) if isinstance(value, int | float) else str(value)
+    return f"| `{name}` | {shown} | {text.replace('``', '`').replace('|', chr(92) + '|')} |"
+
+
+def _shown(name: str, value: float) -> str:
+    unit = name.rpartition("_")[2].lower()
+    if unit in ("bytes", "size") or name.endswith("ring.BYTES"):
+        for factor, word in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+            if value >= factor and value % factor == 0:
+                return f"{value // factor:,.0f} {word}"
+        return f"{value:,.0f} bytes"
+    return f"{value:,g} s" if unit == "s" else f"{value:,.0f}"

@@ -1,0 +1,23 @@
+"""``docs/limits.md`` says what the code has."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from fake_server.spec import Limits
+from tests.limit_docs.page import HOST, PAGE, PARTS, docstring, limits_page
+
+
+def test_page_is_what_the_constants_say() -> None:
+    assert limits_page() == PAGE.read_text("utf-8"), "make docs writes it anew"
+
+
+@pytest.mark.parametrize("name", [name for names in PARTS.values() for name in names])
+def test_every_constant_says_what_happens_at_it(name: str) -> None:
+    assert len(docstring(name)) > 30, f"{name} needs a docstring that says what happens at the bound"
+
+
+def test_every_limit_of_the_host_is_listed() -> None:
+    assert set(HOST) == {field.name for field in dataclasses.fields(Limits)}
