@@ -76,5 +76,6 @@ redocly: install ## a second opinion on spec and overlays (fetches Redocly from 
 rhythm: install ## a 35 s stream in real time beside the recorded one
 	$(BIN)/python -m tests.rhythm
 
-fuzz: install ## 10,000 random requests, judged by spec and overlay
+fuzz: install ## 10,000 random requests, judged by spec and overlay, and 1,000 mutated files
 	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.fuzz files

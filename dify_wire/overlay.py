@@ -24,13 +24,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from dify_wire.yaml_file import VALUES
+
 __all__ = ["VISITS", "Match", "OverlayError", "apply_overlay", "copied", "select"]
 
 VISITS = 200_000
 """The most nodes that the targets of one overlay look at."""
 
 _LONGEST_PATH = 1_000
-VALUES = 200_000
 
 
 class OverlayError(ValueError):

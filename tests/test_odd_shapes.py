@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from contract.drift.history import read_history
 from dify_wire.nearest import nearest
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
 from dify_wire.recording.errors import RecordingError
@@ -307,6 +309,39 @@ def test_times_of_recordings_are_bounded(value: float, most: float) -> None:
     for beyond in (value + 1, 1e300, float("inf"), float("nan"), 10**400):
         with pytest.raises(RecordingError, match="no number of seconds"):
             Fields(Path("r"), "", {"at": beyond}, ["at"]).seconds("at", most)
+
+
+NIGHT = '{"format": 1, "differences": [{"kind": "k", "place": "p", "a": "1", "b": "2", "forms": 1, "requests": %s}]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        NIGHT % "1e999",
+        NIGHT % "[]",
+        "[]",
+        "5",
+        '{"format": 1, "differences": 5}',
+        "\x00",
+        NIGHT % "\ud800",
+    ],
+)
+def test_odd_result_of_a_night_is_refused(tmp_path: Path, text: str) -> None:
+    """A night that is left out would make a difference look new."""
+    path = tmp_path / "2024-04-24.json"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(SpecError) as caught:
+        read_history(tmp_path)
+    assert caught.value.path == path
+    readable(caught.value)
+
+
+def test_night_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    """Nobody waits for somebody to write into it."""
+    os.mkfifo(tmp_path / "2024-04-24.json")
+    with pytest.raises(SpecError, match="it is a pipe"):
+        read_history(tmp_path)
 
 
 def test_only_words_that_can_be_compared_soon_are_compared() -> None:

@@ -15,6 +15,7 @@ from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
 from contract.report.diff_json import FORMAT, as_json
 from dify_wire.spec_error import SpecError, reason
+from dify_wire.text_file import read_text
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 
@@ -59,16 +60,12 @@ def read_history(folder: Path) -> list[Night]:
 
 def _night(path: Path, day: str) -> Night:
     try:
-        if not path.is_file():
-            raise HistoryError(path, "the file", "it is a folder or a device; move it away")
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(read_text(path, "JSON"))
         if said["format"] != FORMAT:
             message = f"it is of version {said['format']}, and {FORMAT} is known; move it away, or update fake-dify"
             raise HistoryError(path, "format", message)
         found = {group.identity: line(group) for group in map(_group, said["differences"])}
         return Night(datetime.date.fromisoformat(day), found)
-    except OSError as error:
-        raise _refused(path, error) from None
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         message = f"it is no result of a night ({type(error).__name__}: {error}); move it away"
         raise HistoryError(path, "the file", message) from None

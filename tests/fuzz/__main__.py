@@ -1,15 +1,21 @@
-"""``python -m tests.fuzz``: fuzz a server of its own and say what it must not have done. Exit code 1 on any finding."""
+"""``python -m tests.fuzz``: fuzz a server of its own and say what it must not have done. Exit code 1 on any finding.
+
+``python -m tests.fuzz files`` gives mutated files to the commands that read them.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
+from tests.fuzz import files
 from tests.fuzz.campaign import REQUESTS, SEED, run
 
 
 def main() -> int:
     """Run the command line."""
+    if sys.argv[1:2] == ["files"]:
+        return files.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--requests", type=int, default=REQUESTS, help="how many to send (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=SEED, help="what decides them all (default: %(default)s)")
