@@ -11,7 +11,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl, urlsplit
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 import click
 
 from dify_wire.command import CommandError, exit_code, with_debug
-from dify_wire.spec_error import SpecError, reason
+from dify_wire.spec_error import SpecError, file_errors, reason
 from fake_server.settings import (
     AFTER_LAST,
     DEFAULT_API_KEY,
@@ -99,35 +99,44 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
     """Take the settings of a TOML file as defaults, refusing keys that are no setting."""
     if path is None:
         return None
-    import difflib
+    try:
+        context.default_map = _config(path, context.command.params)
+    except SpecError as error:
+        raise click.BadParameter(str(error)) from None
+    return path
+
+
+def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
+    """The settings in the TOML file at ``path`` by the names of their ``parameters``. Raises ``SpecError``."""
     import tomllib
 
+    from dify_wire.nearest import nearest
     from dify_wire.text_file import read_text
 
     try:
         said = tomllib.loads(read_text(path, "TOML"), parse_float=float)
-    except SpecError as error:
-        raise click.BadParameter(str(error)) from None
     except RecursionError:
-        raise click.BadParameter(f"{path}: cannot be read as TOML: it is nested too deep; flatten it") from None
+        raise SpecError(path, "the file", "cannot be read as TOML: it is nested too deep; flatten it") from None
     except ValueError as error:  # also of a number of too many digits, which tomllib hands on
-        raise click.BadParameter(f"{path}: cannot be read as TOML: {error}; correct it") from None
-    options = {parameter.opts[0].removeprefix("--"): parameter for parameter in context.command.params}
+        raise SpecError(path, "the file", f"cannot be read as TOML: {error}; correct it") from None
+    options = {parameter.opts[0].removeprefix("--"): parameter for parameter in parameters}
     known = {flag: option for flag, option in options.items() if flag not in ("config", "debug")}
     defaults = {}
     for key, value in said.items():
         flag = key.replace("_", "-")
         if flag not in known:
-            close = difflib.get_close_matches(flag, known, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            raise click.BadParameter(f"{path}: {key!r} is no setting{hint}; known: {', '.join(sorted(known))}")
-        defaults[known[flag].name] = _as_default(path, known[flag], key, value)
-    context.default_map = defaults
-    return path
+            message = f"{key!r} is no setting{nearest(flag, known)}; known: {', '.join(sorted(known))}"
+            raise SpecError(path, "the file", message)
+        with file_errors(path, "a file of settings"):  # a number of more digits than Python writes
+            defaults[str(known[flag].name)] = _as_default(path, known[flag], key, value)
+    return defaults
 
 
 def _as_default(path: Path, option: click.Parameter, key: str, value: Any) -> Any:
-    """A value of TOML as the option takes it; click by itself would bend some values into others."""
+    """A value of TOML as the option takes it; click by itself would bend some values into others.
+
+    Raises ``SpecError``.
+    """
     if option.name == "apps" and isinstance(value, dict):
         value = [f"{app_key}={what}" for app_key, what in value.items()]
     if option.name == "clock" and hasattr(value, "isoformat"):
@@ -137,7 +146,7 @@ def _as_default(path: Path, option: click.Parameter, key: str, value: Any) -> An
     for entry in entries:
         if isinstance(entry, bool) or not isinstance(entry, (str, *numbers)):
             needed = "a text" if not numbers else "a whole number" if float not in numbers else "a number or a text"
-            raise click.BadParameter(f"{path}: {key} cannot be {entry}; {needed} is needed")
+            raise SpecError(path, key, f"{key} cannot be {entry}; {needed} is needed")
     return entries if option.multiple else value
 
 

@@ -231,7 +231,7 @@ BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown key like none": ("zzzzzz = 1\n", ["'zzzzzz' is no setting; known: "]),
     "a key of the fields": ("api_keys = []\n", ["'api_keys' is no setting (did you mean 'api-key'?)"]),
     "config inside config": ('config = "other.toml"\n', ["'config' is no setting"]),
-    "not TOML": ("port = \n", ["settings.toml: cannot be read as TOML", "line 1"]),
+    "not TOML": ("port = \n", ["settings.toml: the file: cannot be read as TOML", "line 1"]),
     "not UTF-8": (b"host = '\xff'\n", ["settings.toml: byte 8: this is not UTF-8 text"]),
     "a table": ("[server]\nport = 1\n", ["'server' is no setting"]),
     "port as a word": ('port = "http"\n', ["--port", "'http' is not a valid integer"]),
@@ -249,6 +249,8 @@ BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
     "workflow as a number": ("workflow = 5\n", ["workflow", "5"]),
     "workflow as a list": ('workflow = ["a"]\n', ["workflow"]),
     "log format": ('log-format = "xml"\n', ["--log-format", "'xml' is not one of"]),
+    "more digits than Python writes": (f"api-key = [0x{'F' * 5000}]\n", ["the form of a file of settings", "digits"]),
+    "a key of any length": (f"{'x' * 100_000} = 1\n", [" … ", "workflow"]),
     "a date": ("seed = 2024-04-24\n", ["seed", "2024-04-24"]),
 }
 
