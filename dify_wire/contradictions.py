@@ -50,7 +50,8 @@ _SHAPES: dict[str, tuple[type, ...]] = {
 
 _KINDS = {dict: "a mapping", list: "a list", str: "a text", int: "a number", bool: "true or false"}
 _PATH = re.compile(r"/(?:[^{}]|\{[^{}/]+\})*")
-_DEEPEST = 300
+DEEPEST = 300
+"""The most levels of a merged document; one of more is refused."""
 _PARTS = frozenset({"allOf", "anyOf", "oneOf", "if", "then", "else", "not"})  # may speak of what the whole defines
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -94,14 +95,14 @@ class _Checker:
     def _depth(self) -> None:
         """Hold the whole to a depth that every recursion over it can bear; overlays can add to each other's."""
         level: list[Any] = [self._document]
-        for _ in range(_DEEPEST):
+        for _ in range(DEEPEST):
             below: list[Any] = []
             for value in level:
                 below += value.values() if isinstance(value, dict) else value
             level = [value for value in below if isinstance(value, dict | list)]
             if not level:
                 return
-        raise self._wrong("", f"it is nested more than {_DEEPEST} levels deep; flatten it")
+        raise self._wrong("", f"it is nested more than {DEEPEST} levels deep; flatten it")
 
     def _walk(self, value: Any, place: str, *, named: bool = False, part: bool = False) -> None:
         if isinstance(value, dict):

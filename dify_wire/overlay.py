@@ -29,7 +29,7 @@ from dify_wire.yaml_file import VALUES
 __all__ = ["VISITS", "Match", "OverlayError", "apply_overlay", "copied", "select"]
 
 VISITS = 200_000
-"""The most nodes that the targets of one overlay look at."""
+"""The most nodes that the targets of one overlay look at; one that needs more is refused."""
 
 _LONGEST_PATH = 1_000
 

@@ -10,10 +10,10 @@ from dify_wire.nearest import nearest
 from dify_wire.recording.errors import RecordingError
 
 LONGEST_S = 1e9
-"""The longest duration of a recording, some 30 years."""
+"""The longest duration in a recording, some 30 years; a longer one is refused."""
 
 LAST_MOMENT_S = 253_402_300_799.0
-"""The last moment of the year 9999, after which no calendar goes."""
+"""The last moment of the year 9999; a recording of later is refused."""
 
 _MISSING = object()
 

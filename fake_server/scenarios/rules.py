@@ -15,7 +15,7 @@ from fake_server.scenarios.errors import ScenarioError, unknown
 _KEYS = ("name", "with", "when", "times")
 
 COMPARISONS = 100_000
-"""The most pairs of rules that are held against each other."""
+"""The most pairs of rules that are compared for contradictions; rules that take more are refused."""
 
 _MOST_TIMES = 1 << 53
 """More often than this no rule ever matches: a greater number is read as this one, which JSON can show."""
