@@ -8,9 +8,11 @@ import signal
 import time
 from pathlib import Path
 from random import Random
+from typing import NoReturn
 
 import pytest
 
+from fake_server.operations import HANDLERS
 from tests.fuzz import files
 from tests.fuzz.file_mutations import mutated
 from tests.fuzz.files import Outcome, outcome_of, problems, run_command, seeds, write_case
@@ -86,6 +88,21 @@ def test_planted_crash_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     _, _, outcome, found = files.examine(1, 1, tmp_path / "case")
     assert found == [f"crash: {outcome.crash}"]
     assert "TypeError: planted" in found[0]
+
+
+def test_crash_of_a_server_that_is_made_of_a_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is used when requests are answered by what was made of it."""
+
+    async def broken(call: object) -> NoReturn:
+        raise KeyError("planted")
+
+    monkeypatch.setitem(HANDLERS, "getMeta", broken)
+    seed = seeds()["app"][-1]
+    path = tmp_path / seed.name
+    path.write_text(seed.text, "utf-8")
+    outcome = outcome_of(lambda: run_command(seed.command(path)))
+    assert outcome.crash is not None
+    assert "KeyError: 'planted'" in outcome.crash
 
 
 def test_memory_of_a_file_is_measured() -> None:

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import io
 import json
+import logging
 import multiprocessing
 import os
 import resource
@@ -26,7 +27,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -34,6 +35,8 @@ from random import Random
 from types import FrameType
 from typing import Any
 
+from fake_server.settings import Settings
+from tests.asgi import call, json_headers, run_body
 from tests.fuzz.file_mutations import mutated
 from tests.serving import ROOT
 
@@ -269,13 +272,44 @@ def run_command(command: Sequence[str]) -> int:
         from contract.drift.history import read_history
 
         return ended(partial(read_history, Path(arguments[0])), program, ["--debug"])
-    from fake_server.app import create_app
     from fake_server.cli import cli
     from fake_server.serving import run
 
-    run.serve_forever = lambda settings: create_app(settings).close()
+    run.serve_forever = _used
     debug = [*arguments, "--debug"]
     return ended(lambda: cli.main(debug, prog_name=program, standalone_mode=False), program, debug)
+
+
+def _used(settings: Settings) -> None:
+    """Build the server of ``settings`` and ask each of its apps a little; a crash under way is raised."""
+    from fake_server.app import create_app
+
+    app = create_app(replace(settings, speed=None))
+    crashes = _Crashes()
+    logging.getLogger("fake_server").addHandler(crashes)
+    try:
+        for key in (settings.api_keys[0], *(key for key, _ in settings.apps)):
+            for path in ("/v1/parameters", "/v1/meta"):
+                call(app, "GET", path, json_headers(key))
+            for mode in ("blocking", "streaming"):
+                call(app, "POST", "/v1/workflows/run", json_headers(key), run_body(mode=mode))
+    finally:
+        logging.getLogger("fake_server").removeHandler(crashes)
+        app.close()
+    if crashes.found:
+        raise crashes.found[0]
+
+
+class _Crashes(logging.Handler):
+    """The exceptions that a server logs in place of raising them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.found.append(record.exc_info[1])
 
 
 def run_process(command: Sequence[str], folder: Path) -> Outcome:
