@@ -16,7 +16,7 @@ from contract.target import Target
 from dify_wire.redaction.pseudonyms import REDACTED
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
-from tests.contract.hosts import host
+from tests.contract.hosts import dify_at_first, host
 
 pytestmark = pytest.mark.server
 
@@ -106,7 +106,7 @@ def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
     paths = {name: tmp_path / name for name in ("junit", "json", "html")}
     reports = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     lent = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]
-    with host(tell_everything) as url:
+    with host(dify_at_first(tell_everything)) as url:
         assert exit_code(["run", "--base-url", url, *lent, *reports]) == 1
     said = capsys.readouterr()
     written = {name: path.read_text() for name, path in paths.items()}
