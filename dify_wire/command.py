@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 
 import click
 
-from dify_wire.spec_error import SpecError, reason
+from dify_wire.spec_error import SpecError, readable, reason
 
 FAILED = 2
 """Something has to be put right first: an option, a file, the installation, or a mistake of ours."""
@@ -48,7 +49,10 @@ def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | N
         if sys.stdout is not None:  # None: it was closed before the start
             sys.stdout.flush()  # here, where a full disk can still be reported
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().splitlines():
+            click.echo(readable(line), err=True)
     except SpecError as error:
         _write(f"Error: {error}")
     except (click.Abort, KeyboardInterrupt):

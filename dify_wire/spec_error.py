@@ -9,6 +9,7 @@ from pathlib import Path
 
 _LONGEST_PLACE = 160
 _LONGEST_MESSAGE = 400
+_LONGEST_LINE = 700
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
 
 
@@ -34,7 +35,7 @@ class SpecError(Exception):
     def __str__(self) -> str:
         place = _shortened(self.place, _LONGEST_PLACE)
         message = _shortened(self.message, _LONGEST_MESSAGE)
-        return _UNPRINTABLE.sub(_escaped, " ".join(f"{self.path}: {place}: {message}".split()))
+        return _on_one_line(f"{self.path}: {place}: {message}")
 
 
 @contextmanager
@@ -49,6 +50,15 @@ def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> It
         found = f"{type(unforeseen).__name__}: {unforeseen}"
         message = f"it does not have the form of {kind} ({found}); compare it with a working one"
         raise error(path, "the file", message) from unforeseen
+
+
+def readable(message: str) -> str:
+    """``message`` as one line, without control characters, the middle of more than 700 characters left out."""
+    return _on_one_line(_shortened(message, _LONGEST_LINE))
+
+
+def _on_one_line(text: str) -> str:
+    return _UNPRINTABLE.sub(_escaped, " ".join(text.split()))
 
 
 def _shortened(text: str, most: int) -> str:

@@ -251,6 +251,7 @@ BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
     "log format": ('log-format = "xml"\n', ["--log-format", "'xml' is not one of"]),
     "more digits than Python writes": (f"api-key = [0x{'F' * 5000}]\n", ["the form of a file of settings", "digits"]),
     "a key of any length": (f"{'x' * 100_000} = 1\n", [" … ", "workflow"]),
+    "an app of any length": (f"app = {{a = '{'x' * 100_000}'}}\n", [" … ", "nor an app file"]),
     "a date": ("seed = 2024-04-24\n", ["seed", "2024-04-24"]),
 }
 
