@@ -72,6 +72,17 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.recorder.pictures.MOST_WAITING",
         "fake_server.recorder.pictures.PATIENCE_S",
     ),
+    "Files of users": (
+        "dify_wire.text_file.FILE_BYTES",
+        "dify_wire.yaml_file.NESTING",
+        "dify_wire.yaml_file.VALUES",
+        "dify_wire.overlay.VISITS",
+        "dify_wire.contradictions.DEEPEST",
+        "dify_wire.recording.fields.LONGEST_S",
+        "dify_wire.recording.fields.LAST_MOMENT_S",
+        "fake_server.scenarios.rules.COMPARISONS",
+        "fake_server.engine.MOST_PINGS",
+    ),
 }
 """The registered constants, by the part of the page that lists them."""
 
