@@ -168,6 +168,24 @@ def test_downloads_that_nobody_reads_do_not_hold_up_the_end() -> None:
         assert "Cancel" not in server.log.read_text()
 
 
+def test_requests_that_wait_behind_another_do_not_hold_up_the_end() -> None:
+    """The first gets its 502; nobody waits for the client that has sent more."""
+    body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}).encode()
+    with running_server("--speed", "0.1") as server, Connection(server.host, server.port) as connection:
+        head = (
+            f"POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {server.api_key}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        connection.send((head.encode() + body) * 3)
+        time.sleep(0.3)
+        began = time.monotonic()
+        os.kill(server.pid, signal.SIGTERM)
+        assert connection.answer().status == 502
+        while _runs(server.pid):
+            assert time.monotonic() - began < 4, "it did not end at once"
+            time.sleep(0.02)
+
+
 def _runs(pid: int) -> bool:
     """Whether the process is there and has not ended."""
     try:

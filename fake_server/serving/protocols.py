@@ -69,6 +69,7 @@ class CommonProtocol(asyncio.Protocol):
         self._lingering_until: float | None = None
         self._lingered = self._lingered_before = 0
         self._linger_bytes = LINGER_BYTES
+        self._given_up = False
 
     # The connection --------------------------------------------------------------------------------------------------
 
@@ -98,6 +99,8 @@ class CommonProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.flow.pause_writing()
+        if self._given_up:
+            self.transport.abort()
 
     def resume_writing(self) -> None:
         self.flow.resume_writing()
@@ -113,7 +116,9 @@ class CommonProtocol(asyncio.Protocol):
         """The server has ended: nobody waits for the rest of a request, nor (``unread``) for who does not read."""
         exchange = self.exchange
         waits = exchange is not None and exchange.more_body and not exchange.started
-        if waits or (unread and self.transport.get_write_buffer_size()):
+        self._given_up = unread
+        lingers = self._lingering_until is not None
+        if waits or (unread and (lingers or self.transport.get_write_buffer_size())):
             self.transport.abort()
 
     def _stop_timer(self) -> None:
@@ -233,7 +238,10 @@ class CommonProtocol(asyncio.Protocol):
 
         A connection that is closed on unread bytes is reset, and the response is lost with it.
         """
-        if not self._receiving and not self._parser.pending:
+        if self._given_up and self.transport.get_write_buffer_size():
+            self.transport.abort()
+            return
+        if self._given_up or (not self._receiving and not self._parser.pending):
             self.transport.close()
             return
         if self.transport.can_write_eof():
