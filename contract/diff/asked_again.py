@@ -103,19 +103,19 @@ class _Again:
 
     def compared(self, recording: Recording, stops: Sequence[Recording]) -> Compared:
         if recording.ended == "client_left":
-            yield NotCompared(recording.name, "the client left before the end of the answer")
+            yield NotCompared(recording.label, "the client left before the end of the answer")
             return
         stopping = _Stopping(self, recording, stops) if stops else None
         try:
             exchange = self._send(recording, stopping.on_chunk if stopping else None)
         except NotComparableError as error:
-            yield NotCompared(recording.name, str(error))
+            yield NotCompared(recording.label, str(error))
         except NotRun as verdict:
-            yield NotCompared(recording.name, verdict.reason)
+            yield NotCompared(recording.label, verdict.reason)
         else:
             called = stopping.calls() if stopping else []
             if stopping and (stopping.too_late or _ended_before_it_was_stopped(exchange, called)):
-                yield NotCompared(recording.name, _TOO_LATE)
+                yield NotCompared(recording.label, _TOO_LATE)
             else:
                 yield self._pair(recording, exchange)
             yield from called
@@ -126,9 +126,9 @@ class _Again:
         try:
             return self._pair(stop, self._send(stop, None))
         except NotComparableError as error:
-            return NotCompared(stop.name, str(error))
+            return NotCompared(stop.label, str(error))
         except NotRun as verdict:
-            return NotCompared(stop.name, verdict.reason)
+            return NotCompared(stop.label, verdict.reason)
 
     def _send(self, recording: Recording, on_chunk: Callable[[bytes], None] | None) -> Exchange:
         translated = self._translation.request(recording)
@@ -143,7 +143,7 @@ class _Again:
     def _pair(self, recording: Recording, exchange: Exchange) -> Pair:
         ours = answer_of(recording)
         self._translation.learn(ours.exchange, exchange)
-        return Pair(recording.name, ours, Answer(exchange, ours.user))
+        return Pair(recording.label, ours, Answer(exchange, ours.user))
 
 
 def _ended_before_it_was_stopped(run: Exchange, called: Sequence[Pair | NotCompared]) -> bool:
@@ -199,7 +199,7 @@ class _Stopping:
 
     def _make(self, task_ids: tuple[str, str]) -> list[Pair | NotCompared]:
         return [
-            NotCompared(stop.name, _TOO_LATE) if self._over(stop) else self._again.call(stop, task_ids)
+            NotCompared(stop.label, _TOO_LATE) if self._over(stop) else self._again.call(stop, task_ids)
             for stop in self._stops
         ]
 
@@ -216,4 +216,4 @@ class _Stopping:
 
 
 def _never_made(stop: Recording) -> Pair | NotCompared:
-    return NotCompared(stop.name, _TOO_LATE)
+    return NotCompared(stop.label, _TOO_LATE)

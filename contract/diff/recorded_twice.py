@@ -28,16 +28,16 @@ def recorded_twice(a: Sequence[Recording], b: Sequence[Recording]) -> Compared:
     for recording in sorted(a, key=lambda one: one.recorded_at):  # a run is asked for before the calls that name it
         same = waiting.get(_identity(matchers, _question(translation.request(recording), recording.app)))
         if not same:
-            yield NotCompared(recording.name, "only the first has recorded it")
+            yield NotCompared(recording.label, "only the first has recorded it")
             continue
         other = min(same, key=lambda one: (one.name != recording.name, one.name in names))
         same.remove(other)
-        pair = Pair(recording.name, answer_of(recording), answer_of(other))
+        pair = Pair(recording.label, answer_of(recording), answer_of(other))
         translation.learn(pair.a.exchange, pair.b.exchange)
         yield pair
     for left in waiting.values():
         for recording in left:
-            yield NotCompared(recording.name, "only the second has recorded it")
+            yield NotCompared(recording.label, "only the second has recorded it")
 
 
 def _identity(matchers: Sequence[Matcher], question: Question) -> Hashable:

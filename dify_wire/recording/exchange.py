@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 FORMAT = 1
 """The version of the format. A reader refuses a newer one."""
@@ -15,6 +16,9 @@ ENDS = ("complete", "cut", "client_left")
 
 STATUSES = (200, 599)
 """The lowest and the highest status of an answer; what is lower announces one, or ends HTTP on the connection."""
+
+_LONGEST_SLUG = 60
+_MODE = re.compile(rb'"response_mode"\s*:\s*"(blocking|streaming)"')
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -84,7 +88,7 @@ class Recording:
 
     ``app`` is a label: ``main`` for the default app, a KIND (chat, unpublished, disabled, deleted) or the stem of an
     app file; None without a valid key. ``recorded_at`` is the unix time of the request, ``seconds`` how long the whole
-    exchange took, ``redacted`` names the rules that changed something.
+    exchange took, ``redacted`` names the rules that changed something. ``number`` is that of its file, 0 without one.
     """
 
     name: str
@@ -102,6 +106,17 @@ class Recording:
     ended: str = "complete"
     redacted: tuple[str, ...] = ()
     shortened: Shortened | None = None
+    number: int = field(default=0, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The name as it is shown; one that only repeats the request line is followed by what tells runs apart."""
+        if self.name != slug(f"{self.request.method} {self.request.path}"):
+            return self.name
+        number = f"{self.number:04}-" if self.number else ""
+        mode = _MODE.search(self.request.body)
+        details = [*([mode[1].decode()] if mode else []), str(self.status)]
+        return f"{number}{self.name} ({', '.join(details)})"
 
     @property
     def body(self) -> bytes:
@@ -111,6 +126,11 @@ class Recording:
     def header(self, name: str, default: str = "") -> str:
         """The answer's first header of that name, in whatever case."""
         return _first(self.headers, name, default)
+
+
+def slug(words: str) -> str:
+    """``words`` as a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9_]+", "-", words).strip("-")[:_LONGEST_SLUG] or "exchange"
 
 
 def announced(headers: Headers, before: int, after: int) -> Headers:

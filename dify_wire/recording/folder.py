@@ -29,7 +29,7 @@ from dify_wire.recording.bodies import (
 )
 from dify_wire.recording.document import Streamed, document, recording
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import Chunk, Headers, Recording
+from dify_wire.recording.exchange import Chunk, Headers, Recording, slug
 from dify_wire.recording.searchable import Searchable, searchable
 from dify_wire.recording.spool import PARTIAL, Spool
 from dify_wire.redaction.suspicion import Suspicion, suspicions
@@ -44,7 +44,6 @@ _NEVER_NAMED = (PARTIAL, ".git")
 _OF_THE_SYSTEM = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".directory"})
 _FORMAT = re.compile(rb"\s*(?:---\s*)?format:")
 _END = (b"\n...\n", b"\n...\r\n")  # as it was written, and as Git checks it out on Windows
-_LONGEST_SLUG = 60
 _MOST_NAMED = 10
 
 
@@ -93,9 +92,9 @@ def read_folder(folder: Path) -> list[Recording]:
 def read_recording(path: Path) -> Recording:
     """The exchange in one file. Raises ``RecordingError`` where it is not whole, or not of this format."""
     path = Path(path)
-    said = load_document(path)
+    said, named = load_document(path), _FILE.fullmatch(path.name)
     with file_errors(path, "a recording", RecordingError):
-        return recording(path, said)
+        return replace(recording(path, said), number=int(named[1]) if named else 0)
 
 
 def load_document(path: Path) -> Any:
@@ -263,7 +262,8 @@ class RecordingWriter:
         head = redaction.head(exchange)
         for one in suspicions(head) if self._redactor else ():
             self.suspicions.setdefault(one.option, one)
-        head = replace(head, name=head.name or _slug(head))  # after redaction: a rule may name what stands in a path
+        name = slug(head.name or f"{head.request.method} {head.request.path}")
+        head = replace(head, name=head.name or name)  # after redaction: a rule may name what stands in a path
         said = document(
             head,
             self._keep,
@@ -271,7 +271,7 @@ class RecordingWriter:
             _streamed(answer, redaction, exchange.headers),
         )
         said["redacted"] = redaction.applied()
-        return self._place(dump_yaml(said).encode(), _slug(head))
+        return self._place(dump_yaml(said).encode(), name)
 
     def _temporary_spool(self, until: contextlib.ExitStack) -> Spool:
         spool = self.spool()
@@ -281,10 +281,10 @@ class RecordingWriter:
     def _keep(self, pieces: Iterable[bytes], content_type: str) -> SideFile:
         return keep_body(self.folder, pieces, content_type)
 
-    def _place(self, data: bytes, slug: str) -> Path:
+    def _place(self, data: bytes, name: str) -> Path:
         temporary = write_unfinished(self.folder, [data])
         with self._lock:
-            path = self.folder / f"{self._next:04}-{slug}.yaml"
+            path = self.folder / f"{self._next:04}-{name}.yaml"
             finish_file(temporary, path)
             self._next += 1
         return path
@@ -352,9 +352,3 @@ class _Nothing:
 
     def applied(self) -> tuple[str, ...]:
         return self._exchange.redacted
-
-
-def _slug(exchange: Recording) -> str:
-    """What the file is called: the exchange's name, else what it asked."""
-    words = exchange.name or f"{exchange.request.method} {exchange.request.path}"
-    return re.sub(r"[^A-Za-z0-9_]+", "-", words).strip("-")[:_LONGEST_SLUG] or "exchange"

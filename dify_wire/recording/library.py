@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from dify_wire.printable import printable
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.matchers import MATCHERS, Difference, Matcher, Question, short
 from dify_wire.redaction.exchange import DECODED, RULES, RecordingRedactor
@@ -17,6 +18,7 @@ AFTER_LAST = ("repeat", "miss")
 """What the next same request gets when every recorded answer was given: the last one again, or none."""
 
 _LONG_BODY = 64 << 10
+_MOST_NEAREST = 3
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -32,7 +34,7 @@ class NearMiss(Generic[T_co]):
 
     def __str__(self) -> str:
         asked = f"{self.recorded.request.method} {short(self.recorded.request.path)}"
-        name = getattr(self.answer, "name", "")
+        name = printable(getattr(self.answer, "label", ""))
         return f"{name} ({asked}): " + "; ".join(map(str, self.differences)) if name else asked
 
 
@@ -46,7 +48,7 @@ class NotRecordedError(LookupError):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        asked = f"{self.question.request.method} {short(self.question.request.path)}"
+        asked = f"{printable(self.question.request.method)} {short(self.question.request.path)}"
         if self.given:
             return f"{asked}: all {self.given} recorded answers were given"
         return "\n  nearest: ".join([f"{asked} with this body was not recorded", *map(str, self.nearest)])
@@ -67,14 +69,14 @@ class Library(Generic[T]):
         ready: Callable[[Question], Question] = lambda question: question,
         gappy: Sequence[Question] = (),
     ) -> None:
-        self._entries = list(entries)
         self._matchers = tuple(matchers)
         self._after_last = after_last
         self._ready = ready
         self._gappy = gappy
+        self._entries = [(question, self._identity(question), answer) for question, answer in entries]
         self._answers: dict[Hashable, list[T]] = {}
-        for question, answer in self._entries:
-            self._answers.setdefault(self._identity(question), []).append(answer)
+        for _, identity, answer in self._entries:
+            self._answers.setdefault(identity, []).append(answer)
         self._turns: dict[Hashable, int] = {}
         self._lock = threading.Lock()
 
@@ -84,7 +86,7 @@ class Library(Generic[T]):
         identity = self._known(question)
         answers = self._answers.get(identity)
         if answers is None:
-            raise NotRecordedError(question, 0, self.nearest(question))
+            raise NotRecordedError(question, 0, self._nearest(question, identity))
         with self._lock:
             turn = self._turns.get(identity, 0)
             self._turns[identity] = turn + 1
@@ -96,10 +98,18 @@ class Library(Generic[T]):
         """Whether an answer to ``question`` was recorded, given already or not."""
         return self._known(self._ready(question)) in self._answers
 
-    def nearest(self, question: Question, most: int = 3) -> list[NearMiss[T]]:
+    def nearest(self, question: Question) -> list[NearMiss[T]]:
         """The recordings that come closest to ``question``, the closest first."""
-        misses = [self._miss(recorded, answer, question) for recorded, answer in self._entries]
-        return sorted(misses, key=_distance)[:most]
+        return self._nearest(question, self._identity(question))
+
+    def _nearest(self, question: Question, asked: tuple[Hashable, ...]) -> list[NearMiss[T]]:
+        misses = []
+        for recorded, identity, answer in self._entries:
+            sizes = len(recorded.request.body), len(question.request.body)
+            parts = zip(self._matchers, identity, asked, strict=True)
+            found = (one for matcher, ours, theirs in parts for one in _differences(matcher, ours, theirs, sizes))
+            misses.append(NearMiss(answer, recorded, tuple(found)))
+        return sorted(misses, key=_distance)[:_MOST_NEAREST]
 
     def afresh(self) -> Library[T]:
         """The same recordings, of which nothing has been asked yet."""
@@ -107,11 +117,7 @@ class Library(Generic[T]):
         again._entries, again._answers = self._entries, self._answers
         return again
 
-    def _miss(self, recorded: Question, answer: T, asked: Question) -> NearMiss[T]:
-        found = (_differences(matcher, recorded, asked) for matcher in self._matchers)
-        return NearMiss(answer, recorded, tuple(difference for differences in found for difference in differences))
-
-    def _known(self, asked: Question) -> Hashable:
+    def _known(self, asked: Question) -> tuple[Hashable, ...]:
         """The identity of the recorded request that ``asked`` is; its own where there is none.
 
         A rule may have taken out of a request what only its response gave away, which nobody knows who asks.
@@ -122,7 +128,7 @@ class Library(Generic[T]):
         fitting = (one for one in self._gappy if all(matcher.fits(one, asked) for matcher in self._matchers))
         return next(map(self._identity, fitting), identity)
 
-    def _identity(self, question: Question) -> Hashable:
+    def _identity(self, question: Question) -> tuple[Hashable, ...]:
         return tuple(matcher.part(question) for matcher in self._matchers)
 
 
@@ -156,12 +162,13 @@ def _redacted_as(recordings: Iterable[Recording], keys: Mapping[str, str]) -> Ca
     return lambda question: replace(question, request=redactor.request(question.request, question.app))
 
 
-def _differences(matcher: Matcher, recorded: Question, asked: Question) -> list[Difference]:
+def _differences(matcher: Matcher, recorded: Hashable, asked: Hashable, sizes: tuple[int, int]) -> list[Difference]:
     """Of a long body only its size: to compare it with every recorded one would take seconds."""
-    sizes = [len(question.request.body) for question in (recorded, asked)]
+    if recorded == asked:
+        return []
     if matcher.name == "body" and sizes[1] > _LONG_BODY:
         return [Difference(matcher.name, "", f"{sizes[0]} bytes", f"{sizes[1]} bytes")]
-    return matcher.differences(recorded, asked)
+    return matcher.differences_of(recorded, asked)
 
 
 def _distance(miss: NearMiss[object]) -> tuple[bool, bool, int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
+from dify_wire.printable import printable
 from dify_wire.recording.exchange import RecordedRequest
 from dify_wire.redaction.fields import parts
 from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
@@ -30,6 +31,7 @@ _USER_FIELD = re.compile(rb'("user"\s*:\s*")(?:[^"\\]|\\.)+')
 FORM_FIELDS = 1_000
 """A form with more fields than these is compared byte for byte."""
 
+_USER_PAIR = re.compile(rb"(&user=)[^&]+")
 _MOST_DIFFERENCES = 5
 _SHOWN = 80
 
@@ -71,7 +73,10 @@ class Matcher:
 
     def differences(self, recorded: Question, asked: Question) -> list[Difference]:
         """Nothing where the parts are equal; of JSON bodies the fields that differ, at most five."""
-        ours, theirs = self.part(recorded), self.part(asked)
+        return self.differences_of(self.part(recorded), self.part(asked))
+
+    def differences_of(self, ours: Hashable, theirs: Hashable) -> list[Difference]:
+        """As ``differences``, for parts that have been read."""
         if ours == theirs:
             return []
         if isinstance(ours, _Json) and isinstance(theirs, _Json):
@@ -150,10 +155,11 @@ def _header(name: str) -> Part:
 
 
 def _form(body: bytes) -> Hashable:
+    """The fields; a form of too many is compared byte for byte."""
     try:
         pairs = parse_qsl(body.decode("latin-1"), keep_blank_values=True, max_num_fields=FORM_FIELDS)
     except ValueError:
-        return body
+        return _USER_PAIR.sub(rb"\1" + _ANY.encode(), b"&" + body)
     return tuple(sorted((name, _settled(name, value)) for name, value in pairs))
 
 
@@ -282,5 +288,5 @@ def _told(value: object) -> str:
 
 
 def short(text: str) -> str:
-    """``text`` as far as a message shows it."""
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    """``text`` as far as a message shows it, on one line."""
+    return printable(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

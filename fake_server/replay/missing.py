@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.library import NearMiss, NotRecordedError
-from fake_server.edge.answers import Answer, json_answer
+from fake_server.edge.answers import JSON, Answer
 from fake_server.moments import iso
 
 _SHOWN = 200
@@ -19,7 +20,8 @@ def miss_answer(miss: NotRecordedError) -> Answer:
     """JSON with the nearest recordings and, for each matcher, what differed."""
     nearest = [_near(near) for near in miss.nearest]
     said = {"code": "replay_miss", "message": _message(miss), "status": STATUS, "nearest": nearest}
-    return json_answer(said, STATUS)
+    body = json.dumps(said, ensure_ascii=False).encode("utf-8", "backslashreplace")  # for a person, unlike the host's
+    return Answer(STATUS, JSON, body + b"\n")
 
 
 def _message(miss: NotRecordedError) -> str:
@@ -35,7 +37,7 @@ def _message(miss: NotRecordedError) -> str:
 def _near(near: NearMiss[Any]) -> dict[str, Any]:
     recording: Recording = near.answer
     return {
-        "recording": recording.name,
+        "recording": recording.label,
         "recorded_at": iso(recording.recorded_at),
         "request": f"{recording.request.method} {recording.request.path}",
         "app": recording.app,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.recording.library import Library, NotRecordedError, library
-from dify_wire.recording.matchers import EXACT_MATCHERS, MATCHERS, Question
+from dify_wire.recording.matchers import EXACT_MATCHERS, FORM_FIELDS, MATCHERS, Matcher, Question
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import parse_rule
 from tests.recording.samples import KEY, recording, request
@@ -178,6 +180,69 @@ def test_long_values_are_shown_short() -> None:
     with pytest.raises(NotRecordedError) as missed:
         library([recording(request=request({"p": "x" * 5000}))]).answer(Question(request({"p": "y" * 5000}), "main"))
     assert len(str(missed.value)) < 500
+
+
+def test_recordings_that_only_repeat_their_request_line_are_told_apart(tmp_path: Path) -> None:
+    """By number, mode and status; a name that somebody gave stays alone."""
+    with RecordingWriter(tmp_path) as writer:
+        for name, mode, status in (("", "blocking", 200), ("", "streaming", 400), ("mine", "blocking", 200)):
+            writer.write(recording(name=name, status=status, request=request(BODY | {"response_mode": mode})))
+        writer.write(recording(name="", request=request(b"", target="/v1/meta", method="GET")))
+    recordings = read_folder(tmp_path)
+    assert [one.label for one in recordings] == [
+        "0001-POST-v1-workflows-run (blocking, 200)",
+        "0002-POST-v1-workflows-run (streaming, 400)",
+        "mine",
+        "0004-GET-v1-meta (200)",
+    ]
+    assert replace(recordings[0], number=0).label == "POST-v1-workflows-run (blocking, 200)"
+    with pytest.raises(NotRecordedError, match=r"nearest: 0001-POST-v1-workflows-run \(blocking, 200\) \(POST"):
+        library(recordings).answer(Question(request(BODY | {"inputs": {}}), "main"))
+
+
+def test_message_shows_letters_and_no_control_characters() -> None:
+    """Whoever asks must not write into the log or the terminal of whoever runs the replay."""
+    recorded = recording(name="a\x1b[2J", request=request({"prompt": "一个胸有成竹"}))
+    asked = request({"prompt": "\x1b[2J\r\n18:00 forged\x9b\x7f\u2028"}, target="/v1/workflows/run")
+    with pytest.raises(NotRecordedError) as missed:
+        library([recorded]).answer(Question(asked, "main"))
+    first, second = str(missed.value).split("\n")
+    assert '"一个胸有成竹"' in second
+    assert second.isprintable()
+    assert first.isprintable()
+    for body in (b"\x1b]0;owned\x07\r\nforged", b'{"a": "\x1b"}'):
+        message = str(
+            NotRecordedError(Question(request(body)), 0, library([recorded]).nearest(Question(request(body))))
+        )
+        assert all(line.isprintable() for line in message.split("\n"))
+
+
+@pytest.mark.parametrize("count", [FORM_FIELDS, FORM_FIELDS + 1])
+def test_form_is_compared_by_its_fields_up_to_a_bound(count: int) -> None:
+    """Beyond it byte by byte; the caller's user may be any in both."""
+    fields = ["user=alice", *(f"a={number}" for number in range(count - 1))]
+    found = Library([(Question(request("&".join(fields).encode(), headers=FORM)), "it")])
+    other_user = "&".join(["user=bob", *fields[1:]]).encode()
+    assert found.answer(Question(request(other_user, headers=FORM))) == "it"
+    reordered = Question(request("&".join(reversed(fields)).encode(), headers=FORM))
+    assert found.knows(reordered) is (count == FORM_FIELDS)
+
+
+def test_parts_of_a_recording_are_read_once() -> None:
+    """However many requests miss."""
+    read: list[Question] = []
+
+    def part(question: Question) -> str:
+        read.append(question)
+        return question.request.target
+
+    recorded = [(Question(request(target=f"/{number}")), number) for number in range(50)]
+    found = Library(recorded, [Matcher("target", part)])
+    asked = Question(request(target="/x"))
+    for _ in range(3):
+        with pytest.raises(NotRecordedError):
+            found.answer(asked)
+    assert len(read) == 50 + 3
 
 
 # Redaction before matching ------------------------------------------------------------------------------------------

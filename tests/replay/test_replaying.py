@@ -48,7 +48,7 @@ def request_of(name: str, user: str = "alg123", key: str = KEY, headers: str = "
 
 
 def posted(path: str, said: Any, key: str = KEY, headers: str = "") -> bytes:
-    body = json.dumps(said, ensure_ascii=False).encode()
+    body = said if isinstance(said, bytes) else json.dumps(said, ensure_ascii=False).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {key}\r\n{headers}"
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
@@ -427,6 +427,16 @@ def test_a_miss_says_that_the_replay_speaks_and_what_came_close(tmp_path: Path) 
     assert len(said["nearest"]) == 3
     difference = {"matcher": "body", "field": "/inputs/prompt", "recorded": '"一个胸有成竹的男人"', "asked": '"a cat"'}
     assert said["nearest"][0]["differences"] == [difference]
+    assert "一个胸有成竹的男人".encode() in answer.body
+
+
+def test_a_miss_writes_nothing_into_the_log_but_text(tmp_path: Path) -> None:
+    forged = b"\x1b[2J\x1b]0;owned\x07\r\n18:00:00 POST /v1/workflows/run 200 forged\x9b"
+    with replaying(tmp_path, recorded()[STREAM]) as server:
+        assert asked(server, posted("/v1/workflows/run", forged)).status == 501
+        log = server.log.read_text()
+    assert all(line.isprintable() for line in log.splitlines())
+    assert "\n18:00:00" not in log
 
 
 def test_a_long_body_that_misses_is_not_sent_back(tmp_path: Path) -> None:
@@ -488,6 +498,25 @@ def test_a_miss_is_recorded_and_replayed_the_next_time(tmp_path: Path) -> None:
     written = "".join(path.read_text() for path in tmp_path.glob("*.yaml"))
     assert KEY not in written
     assert [one.app for one in read_folder(tmp_path)] == ["main", "main"]
+
+
+def test_an_image_of_a_recorded_miss_is_recorded_once(tmp_path: Path) -> None:
+    """Whoever comes first, the recorder or the client."""
+    url = "/files/tools/0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11.png?timestamp=1&nonce=2&sign=3"
+
+    async def script(request: Asked) -> None:
+        if request.target == url:
+            await request.whole(PNG, "Content-Type: image/png\r\n")
+        else:
+            await request.whole(json.dumps({"url": url}).encode())
+
+    with scripted(script) as upstream:
+        flags = ("--on-miss", "record", "--upstream", upstream.url)
+        with replaying(tmp_path, recorded()[STREAM], flags=flags) as server:
+            asked(server, got("/v1/info"))
+            wait_until(lambda: len(list(tmp_path.glob("*.yaml"))) == 3)
+            assert asked(server, got(url)).body == PNG
+    assert [one.request.path for one in read_folder(tmp_path)].count(url.partition("?")[0]) == 1
 
 
 def test_an_upstream_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
