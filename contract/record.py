@@ -161,6 +161,7 @@ class FolderKeeper:
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "recording")
         self.kept = Kept()
+        writer.left_out = self.kept.lost.append
 
     def keep(self, recording: Recording) -> None:
         self._thread.submit(self._write, recording)

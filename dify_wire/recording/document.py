@@ -197,7 +197,6 @@ def recording(path: Path, said: object) -> Recording:
     wrong = complaint(made)
     if wrong:
         raise RecordingError(path, *wrong)
-    _check_length(answer, made)
     return made
 
 
@@ -242,7 +241,20 @@ def complaint(made: Recording) -> tuple[str, str] | None:
             if not name or any(character in whole for character in "\r\n\0") or max(whole) > "\xff":
                 wrong = "no header can be this, for its name is empty or a character has no place; correct it"
                 return f"{part}.headers[{index}]", wrong
-    return None
+    return _length_complaint(made)
+
+
+def _length_complaint(made: Recording) -> tuple[str, str] | None:
+    """What the host announced has to be there, else somebody has lost a part of it since."""
+    length = made.header("content-length")
+    bodiless = made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
+    if made.ended != "complete" or made.shortened or bodiless or not _LENGTH.fullmatch(length):
+        return None
+    size = len(made.body)
+    if int(length) == size:
+        return None
+    wrong = f"Content-Length is {length}, and {size} bytes are there; {ADVICE}, or leave Content-Length out"
+    return "answer.headers", wrong
 
 
 def _read_body(request: Fields) -> bytes:
@@ -308,16 +320,3 @@ def _shortened(fields: Fields) -> Shortened | None:
     if digest is not None and not _SHA256.fullmatch(digest):
         said.refuse("sha256", f"{digest!r} is no SHA-256; write its 64 hexadecimal digits")
     return Shortened(said.whole("bytes"), digest)
-
-
-def _check_length(answer: Fields, made: Recording) -> None:
-    """What the host announced has to be there, else somebody has lost a part of it since."""
-    length = made.header("content-length")
-    bodiless = made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
-    if made.ended != "complete" or made.shortened or bodiless or not _LENGTH.fullmatch(length):
-        return
-    size = len(made.body)
-    if int(length) != size:
-        answer.refuse(
-            "headers", f"Content-Length is {length}, and {size} bytes are there; {ADVICE}, or leave Content-Length out"
-        )

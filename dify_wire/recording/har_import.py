@@ -144,14 +144,18 @@ class _Entry:
             redacted=self._own_list("redacted", str),
             shortened=shortened,
         )
+        if made.app is not None and not (made.app.isascii() and made.app.isprintable()):
+            self._refuse("_recording.app", f"{_shown(made.app)} is no label of an app; correct it")
         if not (0 <= made.recorded_at <= LAST_MOMENT_S and 0 <= made.seconds <= LONGEST_S):
             self._refuse("_recording", "a time is negative, or later than any calendar; correct it")
         if made.ended not in ENDS:
             self._refuse("_recording.ended", f"{made.ended!r} is not known; write one of {', '.join(ENDS)}")
+        if not self._ours:
+            made = _as_decoded(made)
         wrong = complaint(made)
         if wrong:
             self._refuse(wrong[0].replace("answer.", "response."), wrong[1])
-        return made if self._ours else _as_decoded(made)
+        return made
 
     def _read_request(self) -> RecordedRequest:
         body, shortened = self._request_body()

@@ -21,7 +21,7 @@ MOST_BODY_BYTES = 128 << 20
 """The longest body that is kept, in bytes. A longer one is passed on, and its recording says that it is left out."""
 
 MOST_CHUNKS = 250_000
-"""Chunks of a body that is kept."""
+"""Chunks of a body that is kept. One of more is passed on and left out in the same way."""
 
 
 class Spool:

@@ -16,6 +16,7 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
+from dify_wire.printable import printable
 from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
 from fake_server.recorder.open_exchange import OpenExchange
 from fake_server.recorder.pictures import Pictures
@@ -226,7 +227,7 @@ class _Passage:
 
     def _shown(self) -> str:
         """The path alone: what follows it may be a signature."""
-        return self._request.target.partition(b"?")[0].decode("latin-1")
+        return printable(self._request.target.partition(b"?")[0].decode("latin-1"))
 
 
 async def _outcome(transfer: asyncio.Task[str]) -> str:

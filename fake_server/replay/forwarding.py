@@ -38,7 +38,8 @@ class Forwarding:
         written = self._queue.finish()
         if self._process:
             self._process.join()
-            log.info("recorded %s exchanges, %s pictures, %s lost", written.exchanges, written.pictures, written.lost)
+            kept, lost = (written.exchanges, written.pictures), (written.lost, written.bodies_lost)
+            log.info("recorded %s exchanges, %s pictures, %s lost, %s bodies lost", *kept, *lost)
 
 
 def forwarding(settings: Settings, labels: Mapping[str, str]) -> Forwarding | None:

@@ -224,6 +224,8 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
         ({"time": float("nan")}, "time"),
         ({"_recording": {"ended": "soon"}}, "_recording.ended"),
         ({"_recording": {"recorded_at": -1}}, "_recording"),
+        ({"_recording": {"app": "\0"}}, "_recording.app"),
+        ({"_recording": {"app": "main"}, "response__headers": pairs(("Content-Length", "5"))}, "response.headers"),
         ({"_recording": {"redacted": [1]}}, "_recording.redacted"),
         ({"_recording": {"chunk_sizes": [1]}}, "_recording.chunk_sizes"),
         ({"_recording": {"shortened_from": {"bytes": 1, "sha256": "x"}}}, "_recording.shortened_from"),
