@@ -8,46 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
-from fake_server.signing import FileSigner
 from tests.mutants.breaking import Heard, Hearing, Said, hearing
 from tests.mutants.edits import answered_instead, heard_instead
+from tests.mutants.file_urls import BAD_SIGN, age_s, has_good_sign, parameters_of, signed, with_parameters
 from tests.mutants.mutant import Area
-from tests.mutants.serving import SECRET
 
 AREA = Area("requests for files")
 
-_SIGNER = FileSigner(SECRET, 300)
-_BAD_SIGN = "A" * 43 + "="
-_PATH = re.compile(r"/files/tools/([0-9a-f-]{36})\.\w+")
 _BARE_ID = re.compile(r"(/files/tools/)([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})(\.\w+)")
 _DAY_S = 86400
 
 
-def _query(request: Heard) -> dict[str, str]:
-    """The parameters, the first of each name."""
-    return dict(reversed(parse_qsl(request.query, keep_blank_values=True)))
-
-
-def _with(request: Heard, **parameters: str) -> Heard:
-    return replace(request, query=urlencode({**_query(request), **parameters}))
-
-
-def _sign(request: Heard) -> str:
-    """The sign that the request should have; empty where it is for no file."""
-    match, query = _PATH.fullmatch(request.path), _query(request)
-    return _SIGNER.sign(match[1], query.get("timestamp", ""), query.get("nonce", "")) if match else ""
-
-
-def _has_good_sign(request: Heard) -> bool:
-    return _query(request).get("sign") == _sign(request) != ""
-
-
 def _refused(request: Heard) -> Heard:
-    return _with(request, sign=_BAD_SIGN)
-
-
-def _accepted(request: Heard) -> Heard:
-    return _with(request, sign=_sign(request))
+    return with_parameters(request, sign=BAD_SIGN)
 
 
 def _request(
@@ -84,7 +57,7 @@ _request(
     "last_of_two_parameters_counts",
     "Of a parameter that is given twice the last counts.",
     "first_of_two_parameters_counts",
-    lambda request: len(parse_qsl(request.query)) > len(_query(request)),
+    lambda request: len(parse_qsl(request.query)) > len(parameters_of(request)),
     lambda request: replace(request, query=urlencode(dict(parse_qsl(request.query)))),
 )
 _request(
@@ -98,43 +71,38 @@ _request(
     "sign_in_both_alphabets",
     "A sign may be in the alphabet with + and / too.",
     "sign_in_the_other_alphabet_is_403",
-    lambda request: bool(set("+/") & set(_query(request).get("sign", ""))),
-    lambda request: _with(request, sign=_query(request)["sign"].translate({43: "-", 47: "_"})),
+    lambda request: bool(set("+/") & set(parameters_of(request).get("sign", ""))),
+    lambda request: with_parameters(request, sign=parameters_of(request)["sign"].translate({43: "-", 47: "_"})),
 )
 _request(
     "nonce_empty_accepted",
     "An empty nonce is not checked.",
     "empty_nonce_is_403",
-    lambda request: _query(request).get("nonce") == "",
-    _accepted,
+    lambda request: parameters_of(request).get("nonce") == "",
+    signed,
 )
 _request(
     "timestamp_read_before_sign",
     "A timestamp that is no number is reported before a wrong sign.",
     "unsigned_text_as_timestamp_is_403",
-    lambda request: _query(request).get("timestamp", "0").isalpha(),
-    _accepted,
+    lambda request: parameters_of(request).get("timestamp", "0").isalpha(),
+    signed,
 )
 _request(
     "timestamp_text_is_403",
     "A signed timestamp that is no number is refused as a bad URL is.",
     "signed_text_as_timestamp_is_400",
-    lambda request: _has_good_sign(request) and _query(request)["timestamp"].isalpha(),
+    lambda request: has_good_sign(request) and parameters_of(request)["timestamp"].isalpha(),
     _refused,
 )
-
-
-def _age_s(request: Heard) -> int:
-    timestamp = _query(request).get("timestamp", "")
-    return int(time.time()) - int(timestamp) if timestamp.isdigit() else 0
 
 
 _request(
     "age_without_its_days",
     "Of a URL's age the whole days are dropped, as timedelta.seconds does.",
     "url_of_last_year_is_403",
-    lambda request: _has_good_sign(request) and _age_s(request) >= _DAY_S,
-    lambda request: _accepted(_with(request, timestamp=str(int(time.time()) - _age_s(request) % _DAY_S))),
+    lambda request: has_good_sign(request) and age_s(request) >= _DAY_S,
+    lambda request: signed(request, timestamp=str(int(time.time() - age_s(request) % _DAY_S))),
 )
 
 
@@ -142,9 +110,9 @@ def _one_nonce_a_file() -> Hearing:
     first: dict[str, str] = {}
 
     def change(request: Heard) -> Heard:
-        if not _has_good_sign(request):
+        if not has_good_sign(request):
             return request
-        nonce = _query(request)["nonce"]
+        nonce = parameters_of(request)["nonce"]
         return request if first.setdefault(request.path, nonce) == nonce else _refused(request)
 
     return change
@@ -190,7 +158,7 @@ _request(
     "The sign of a HEAD request is not checked.",
     "head_of_a_url_is_its_get_without_a_body",
     lambda request: request.method == "HEAD",
-    _accepted,
+    signed,
 )
 _response(
     "options_of_a_file_without_allow",
@@ -226,7 +194,7 @@ _response(
     "as_attachment_names_a_file",
     "as_attachment is answered with a Content-Disposition, as later versions do.",
     "as_attachment_is_ignored",
-    lambda request: "as_attachment" in _query(request),
+    lambda request: "as_attachment" in parameters_of(request),
     lambda response: response.with_header("Content-Disposition", "attachment; filename*=UTF-8''image.png"),
     strict=True,
 )

@@ -6,67 +6,24 @@ import base64
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fake_server.signing import FileSigner
 from tests.mutants.breaking import Heard, Hearing, Said, Wrap, answering, chained, hearing
 from tests.mutants.edits import changed_answers
+from tests.mutants.file_urls import BAD_SIGN, age_s, file_id, has_good_sign, now, parameters_of, signed, with_parameters
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import small_png
 from tests.mutants.serving import SECRET
 
 AREA = Area("signature")
 
-_SIGNER = FileSigner(SECRET, 300)
-_BAD = "A" * 43 + "="
-_PATH = re.compile(r"(/files/tools/)([0-9a-fA-F-]{36})(\..+)")
 _SIGNED = re.compile(
     rb"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=([0-9a-f]{32})&sign=([A-Za-z0-9_-]{43}=)"
 )
-
-
-# A request for a file, taken apart ------------------------------------------------------------------------------------
-
-
-def _file_id(heard: Heard) -> str:
-    match = _PATH.fullmatch(heard.path)
-    return match[2].lower() if match else ""
-
-
-def _query(heard: Heard) -> dict[str, str]:
-    return dict(reversed(parse_qsl(heard.query, keep_blank_values=True)))
-
-
-def _with(heard: Heard, **parts: str) -> Heard:
-    """With other parameters, the signature left as it is."""
-    return replace(heard, query=urlencode({**_query(heard), **parts}))
-
-
-def _signed(heard: Heard, **parts: str) -> Heard:
-    """With other parameters, and a good signature."""
-    query = {"timestamp": "0", "nonce": "0" * 32, **_query(heard), **parts}
-    sign = _SIGNER.sign(_file_id(heard), query["timestamp"], query["nonce"])
-    return replace(heard, query=urlencode({**query, "sign": sign}))
-
-
-def _is_good(heard: Heard) -> bool:
-    """Whether the signature is right, whatever its age."""
-    query = _query(heard)
-    return query.get("sign") == _SIGNER.sign(_file_id(heard), query.get("timestamp", ""), query.get("nonce", ""))
-
-
-def _age_s(heard: Heard) -> float:
-    timestamp = _query(heard).get("timestamp", "")
-    return time.time() - int(timestamp) if timestamp.lstrip("-").isdigit() else 0.0
-
-
-def _now() -> str:
-    return str(int(time.time()))
 
 
 def _file(
@@ -75,21 +32,21 @@ def _file(
     """The host hears ``instead`` of a request for a file that ``when`` picks."""
 
     def change(heard: Heard) -> Heard:
-        return instead(heard) if heard.is_file and _file_id(heard) and when(heard) else heard
+        return instead(heard) if heard.is_file and file_id(heard) and when(heard) else heard
 
     AREA.add(name, breaks, killers, hearing(lambda: change))
 
 
 def _has_all(heard: Heard) -> bool:
-    return set(_query(heard)) >= {"timestamp", "nonce", "sign"}
+    return set(parameters_of(heard)) >= {"timestamp", "nonce", "sign"}
 
 
 def _lacks(parameter: str) -> Callable[[Heard], bool]:
-    return lambda heard: parameter not in _query(heard)
+    return lambda heard: parameter not in parameters_of(heard)
 
 
 def _is_empty(parameter: str) -> Callable[[Heard], bool]:
-    return lambda heard: _query(heard).get(parameter) == ""
+    return lambda heard: parameters_of(heard).get(parameter) == ""
 
 
 def _always(_: Heard) -> bool:
@@ -98,48 +55,48 @@ def _always(_: Heard) -> bool:
 
 # Not looked at --------------------------------------------------------------------------------------------------------
 
-_file("signature_not_checked", "Any signature is good.", "changed_sign_is_403", _has_all, _signed)
+_file("signature_not_checked", "Any signature is good.", "changed_sign_is_403", _has_all, signed)
 _file(
     "nothing_checked",
     "Neither signature nor age nor presence is looked at.",
     "changed_sign_is_403",
     _always,
-    lambda heard: _signed(heard, timestamp=_now()),
+    lambda heard: signed(heard, timestamp=now()),
 )
 _file(
     "age_not_checked",
     "A URL never expires.",
     "url_expires_after_300_seconds",
-    _is_good,
-    lambda heard: _signed(heard, timestamp=_now()) if _age_s(heard) > 0 else heard,
+    has_good_sign,
+    lambda heard: signed(heard, timestamp=now()) if age_s(heard) > 0 else heard,
 )
 _file(
     "age_an_hour",
     "A URL lives for an hour.",
     "url_expires_after_300_seconds",
-    lambda heard: _is_good(heard) and 0 < _age_s(heard) < 3600,
-    lambda heard: _signed(heard, timestamp=_now()),
+    lambda heard: has_good_sign(heard) and 0 < age_s(heard) < 3600,
+    lambda heard: signed(heard, timestamp=now()),
 )
 _file(
     "age_30_s",
     "A URL lives for 30 s.",
     "url_is_valid_for_290_seconds",
-    lambda heard: _is_good(heard) and _age_s(heard) > 30,
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: has_good_sign(heard) and age_s(heard) > 30,
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 _file(
     "age_in_milliseconds",
     "The age is taken for milliseconds: a URL lives as long as its second.",
     "url_is_valid_for_290_seconds",
-    lambda heard: _is_good(heard) and _age_s(heard) > 1.5,
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: has_good_sign(heard) and age_s(heard) > 1.5,
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 _file(
     "future_refused",
     "A URL of the future is refused.",
     "url_of_the_future_is_valid",
-    lambda heard: _is_good(heard) and _age_s(heard) < -5,
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: has_good_sign(heard) and age_s(heard) < -5,
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 for _parameter in ("timestamp", "nonce", "sign"):
     _file(
@@ -147,43 +104,43 @@ for _parameter in ("timestamp", "nonce", "sign"):
         f"A URL needs no {_parameter}.",
         f"missing_{_parameter}_is_400",
         _lacks(_parameter),
-        lambda heard: _signed(heard, timestamp=_query(heard).get("timestamp", _now())),
+        lambda heard: signed(heard, timestamp=parameters_of(heard).get("timestamp", now())),
     )
     _file(
         f"{_parameter}_missing_is_403",
         f"A URL without {_parameter} is refused like a bad one.",
         f"missing_{_parameter}_is_400",
         _lacks(_parameter),
-        lambda heard: _with(heard, timestamp=_now(), nonce="0" * 32, sign=_BAD),
+        lambda heard: with_parameters(heard, timestamp=now(), nonce="0" * 32, sign=BAD_SIGN),
     )
 _file(
     "query_missing_accepted",
     "A URL without a query is served.",
     "missing_parameters_are_told_in_their_order",
     lambda heard: not heard.query,
-    lambda heard: _signed(heard, timestamp=_now()),
+    lambda heard: signed(heard, timestamp=now()),
 )
-_file("sign_empty_accepted", "An empty signature is good.", "empty_sign_is_403", _is_empty("sign"), _signed)
+_file("sign_empty_accepted", "An empty signature is good.", "empty_sign_is_403", _is_empty("sign"), signed)
 _file(
     "sign_unpadded_accepted",
     "A signature needs no = at its end.",
     "unpadded_sign_is_403",
-    lambda heard: len(_query(heard).get("sign", "")) == 43,
-    lambda heard: _with(heard, sign=_query(heard)["sign"] + "="),
+    lambda heard: len(parameters_of(heard).get("sign", "")) == 43,
+    lambda heard: with_parameters(heard, sign=parameters_of(heard)["sign"] + "="),
 )
 _file(
     "file_id_in_capitals_refused",
     "A URL with the file's id in capitals is refused.",
     "file_id_may_be_in_upper_case",
     lambda heard: heard.path != heard.path.lower(),
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 _file(
     "extension_signed",
     "The extension is signed too.",
     "extension_is_not_signed",
     lambda heard: not heard.path.endswith(".png"),
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 _file(
     "parameter_order_matters",
@@ -193,21 +150,21 @@ _file(
         [name for name, _ in parse_qsl(heard.query)][:3] == ["nonce", "timestamp", "sign"]
         or heard.query.startswith("sign")
     ),
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 _file(
     "extra_parameter_refused",
     "A URL with one parameter more is refused.",
     "other_parameters_are_ignored",
-    lambda heard: len(_query(heard)) > 3,
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: len(parameters_of(heard)) > 3,
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 _file(
     "get_with_key_refused",
     "A key in the request makes the URL bad.",
     "key_does_no_harm_to_a_url",
     lambda heard: heard.header("authorization") is not None,
-    lambda heard: _with(heard, sign=_BAD),
+    lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 
 # What is seen when time passes ----------------------------------------------------------------------------------------
@@ -218,12 +175,12 @@ _DAY_S = 86400
 
 def _is_dated(heard: Heard) -> bool:
     """Whether the signature is right, and its timestamp a number."""
-    return _is_good(heard) and _query(heard)["timestamp"].isdigit()
+    return has_good_sign(heard) and parameters_of(heard)["timestamp"].isdigit()
 
 
 def _signed_later(heard: Heard, seconds: int) -> Heard:
     """As if it had been signed ``seconds`` later: it lives so much longer, by whatever clock."""
-    return _signed(heard, timestamp=str(int(_query(heard)["timestamp"]) + seconds))
+    return signed(heard, timestamp=str(int(parameters_of(heard)["timestamp"]) + seconds))
 
 
 def _lives_on_in_use() -> Hearing:
@@ -245,9 +202,9 @@ def _file_is_forgotten() -> Hearing:
     def change(heard: Heard) -> Heard:
         if not (heard.is_file and _is_dated(heard)):
             return heard
-        at = int(_query(heard)["timestamp"])
-        is_old = at > first.setdefault(_file_id(heard), at) + _DAY_S
-        return _signed(replace(heard, path=_OTHER_FILE)) if is_old else heard
+        at = int(parameters_of(heard)["timestamp"])
+        is_old = at > first.setdefault(file_id(heard), at) + _DAY_S
+        return signed(replace(heard, path=_OTHER_FILE)) if is_old else heard
 
     return change
 
@@ -256,7 +213,7 @@ def _expired(name: str, breaks: str, change: Callable[[Said], Said]) -> None:
     """The refusal of a URL that is too old, changed; of a bad one it stays as it is."""
 
     def answer(heard: Heard, said: Said) -> Said:
-        return change(said) if heard.is_file and said.status == 403 and _is_good(heard) else said
+        return change(said) if heard.is_file and said.status == 403 and has_good_sign(heard) else said
 
     AREA.add(name, breaks, "signed_urls_live_for_five_minutes", changed_answers(answer))
 
@@ -322,28 +279,28 @@ def _known(change: Callable[[Heard, dict[str, tuple[str, str, str]]], Heard]) ->
 
 
 def _nonce_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = _query(heard)["sign"]
-    return _with(heard, nonce=given[sign][2]) if sign in given else heard
+    sign = parameters_of(heard)["sign"]
+    return with_parameters(heard, nonce=given[sign][2]) if sign in given else heard
 
 
 def _timestamp_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = _query(heard)["sign"]
-    return _with(heard, timestamp=given[sign][1]) if sign in given else heard
+    sign = parameters_of(heard)["sign"]
+    return with_parameters(heard, timestamp=given[sign][1]) if sign in given else heard
 
 
 def _file_id_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = _query(heard)["sign"]
+    sign = parameters_of(heard)["sign"]
     return replace(heard, path=f"/files/tools/{given[sign][0]}.png") if sign in given else heard
 
 
 def _case_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = _query(heard)["sign"]
-    return next((_with(heard, sign=known) for known in given if known.lower() == sign.lower()), heard)
+    sign = parameters_of(heard)["sign"]
+    return next((with_parameters(heard, sign=known) for known in given if known.lower() == sign.lower()), heard)
 
 
 def _end_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = _query(heard)["sign"]
-    return next((_with(heard, sign=known) for known in given if known[:32] == sign[:32]), heard)
+    sign = parameters_of(heard)["sign"]
+    return next((with_parameters(heard, sign=known) for known in given if known[:32] == sign[:32]), heard)
 
 
 AREA.add("nonce_not_checked", "The nonce is not signed.", "changed_nonce_is_403", _known(_nonce_ignored))
@@ -389,11 +346,11 @@ def _recipe(name: str, breaks: str, killers: str, sign: _Recipe) -> None:
         return signing
 
     def understood(heard: Heard) -> Heard:
-        query = _query(heard)
-        if not (heard.is_file and _file_id(heard) and _has_all(heard)):
+        query = parameters_of(heard)
+        if not (heard.is_file and file_id(heard) and _has_all(heard)):
             return heard
-        good = query["sign"] == sign(_file_id(heard), query["timestamp"], query["nonce"])
-        return _signed(heard) if good else _with(heard, sign=_BAD)
+        good = query["sign"] == sign(file_id(heard), query["timestamp"], query["nonce"])
+        return signed(heard) if good else with_parameters(heard, sign=BAD_SIGN)
 
     AREA.add(name, breaks, killers, chained(wrap, hearing(lambda: understood)))
 
@@ -509,7 +466,9 @@ def _once() -> Callable[[Heard, Said], Said]:
 
 
 def _needs_key() -> Hearing:
-    return lambda heard: _with(heard, sign=_BAD) if heard.is_file and heard.header("authorization") is None else heard
+    return lambda heard: (
+        with_parameters(heard, sign=BAD_SIGN) if heard.is_file and heard.header("authorization") is None else heard
+    )
 
 
 def _as_get(heard: Heard) -> Heard:
