@@ -114,6 +114,16 @@ def test_memory_of_a_file_is_measured() -> None:
     assert any("memory" in problem for problem in problems(outcome_of(greedy)))
 
 
+@pytest.mark.parametrize(("slow", "found"), [(1, 0), (2, 1)])
+def test_only_what_is_slow_twice_is_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow: int, found: int
+) -> None:
+    """A busy machine makes no finding."""
+    runs = iter([2.5] * slow + [1.0] * 2)
+    monkeypatch.setattr(files, "outcome_of", lambda run: Outcome(0, "", None, next(runs)))
+    assert len(files.examine(1, 1, tmp_path / "case")[3]) == found
+
+
 @pytest.mark.server
 def test_what_does_not_end_is_cut_short(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loop in a reader is interrupted and named."""
