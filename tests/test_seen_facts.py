@@ -334,6 +334,12 @@ def test_a_lone_surrogate_counts_from_its_piece(tmp_path: Path, prompt: bytes, s
     assert data["error"] == f"Node LLM run failed: [openai_api_compatible] Error: {said}"
 
 
+def test_a_lone_surrogate_in_a_later_prompt_is_not_counted(tmp_path: Path) -> None:
+    """12.10: the first prompt and the answer are; the run goes on."""
+    node = {**llm("first", "{{#1001.prompt#}}"), "x-fake": {"reply": "fine"}}
+    assert frames_of(serve(tmp_path, app_of(node)), prompt="a\ud800")[-1]["status"] == "succeeded"
+
+
 def test_variables_are_shown_with_their_keys_as_stored(tmp_path: Path) -> None:
     """12.11, in a file of one's own and in the default app's."""
     select = {

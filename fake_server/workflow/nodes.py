@@ -148,7 +148,7 @@ def _tokens(call: NodeCall, count: int | None, *texts: str) -> int:
     """The tokens of ``texts``: about ``count`` where the file says so, else one for four bytes of UTF-8."""
     if count is not None:
         return round(call.draw.around(count, call.node.behaviour.spread))
-    return sum(math.ceil(len(text.encode()) / _TOKEN_BYTES) for text in texts)
+    return sum(math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES) for text in texts)
 
 
 def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Values:
