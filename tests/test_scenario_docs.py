@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -16,6 +21,7 @@ from fake_server.cli import cli
 from fake_server.scenarios.about import SCHEMA, about
 from fake_server.scenarios.behaviour import Behaviour, catalogue
 from fake_server.scenarios.conditions import NAMES
+from fake_server.testing import FakeHost
 from tests.scenario_docs.__main__ import PAGE
 from tests.scenario_docs.capture import Capture, captured
 from tests.scenario_docs.examples import EXAMPLES
@@ -110,6 +116,46 @@ def test_tests_of_the_page_pass(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_page.py"]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "3 passed" in ended.stdout, ended.stdout
+
+
+def _answers() -> list[tuple[str, Mapping[str, str]]]:
+    """Each behaviour as it is, and with each value of each parameter that has choices."""
+    return [
+        (one.name, said)
+        for one in catalogue().values()
+        for said in [{}, *({name: value} for name, par in one.parameters.items() for value in par.choices or ())]
+    ]
+
+
+def test_pages_are_warned_of_just_the_responses_without_cors_headers() -> None:
+    wrong = []
+    with FakeHost() as fake:
+        for name, said in _answers():
+            url = _response(fake, "/v1/workflows/run")[1]["data"]["outputs"]["files"][0]["url"]
+            path = url if name in ("missing_blob", "corrupt_png", "huge_png", "expired_url") else "/v1/workflows/run"
+            scenario = "; ".join([name, *(f"{key}={value}" for key, value in said.items())])
+            has_cors = _response(fake, path, scenario)[0]
+            declared = catalogue()[name].without_cors
+            without = declared is not None and declared.items() <= said.items()
+            if has_cors is not None and has_cors == without:
+                wrong.append(scenario)
+    assert wrong == []
+
+
+def _response(fake: FakeHost, path: str, scenario: str | None = None) -> tuple[bool | None, Any]:
+    """Whether a page may read the response (None: there is none), and its JSON."""
+    connection = http.client.HTTPConnection(urlsplit(fake.url).netloc, timeout=0.5)
+    headers = {"Authorization": f"Bearer {fake.api_key}", "Content-Type": "application/json", "Origin": "http://page"}
+    headers |= {"X-Fake-Scenario": scenario} if scenario else {}
+    body = json.dumps({"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"})
+    with contextlib.closing(connection):
+        try:
+            connection.request(*(("GET", path, None) if path.startswith("/files") else ("POST", path, body)), headers)
+            response = connection.getresponse()
+            has_cors = response.headers["Access-Control-Allow-Origin"] is not None
+            return has_cors, json.loads(response.read()) if scenario is None else None
+        except OSError:
+            return None, None
 
 
 # Transcripts ----------------------------------------------------------------------------------------------------------
