@@ -113,6 +113,18 @@ def the_named_node_takes_so_long(seen: Seen) -> None:
     assert _between(seen, "tool") < 30
 
 
+@case("slow; real_seconds=3", "streaming", step_s=0.5)
+def the_slowest_node_takes_and_reports_so_long(seen: Seen) -> None:
+    assert _node(seen, "tool")["elapsed_time"] == 3.0
+    assert _between(seen, "tool") == 3.0
+
+
+@case("slow; seconds=90; real_seconds=3", "blocking", step_s=0.5)
+def the_answer_reports_more_than_it_took(seen: Seen) -> None:
+    assert seen.result["elapsed_time"] > 90
+    assert seen.came_s < 15
+
+
 NO_MODEL = "Failed to invoke tool: Failed to set model, please tell user to set model"
 
 
@@ -445,7 +457,7 @@ def no_file_has_a_url(seen: Seen) -> None:
 
 @case("absolute_url", *BOTH)
 def the_url_has_an_address(seen: Seen) -> None:
-    assert all(re.fullmatch(r"http://127\.0\.0\.1:6060" + _PATH + _QUERY, str(url)) for url in _urls(seen))
+    assert all(re.fullmatch(r"http://localhost" + _PATH + _QUERY, str(url)) for url in _urls(seen))
 
 
 @case("absolute_url; base=https://pictures.test/x", "blocking")
