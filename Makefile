@@ -63,7 +63,7 @@ drift: install ## BASE_URL held against RECORDINGS with CONTRACT_API_KEY, for a 
 mutants: install ## the fake broken in more than 600 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: install ## docs/scenarios.md, the schema of scenario files and docs/limits.md anew, with real captures
+docs: install ## docs/scenarios.md with real captures, schema of scenario files, types of fixtures, docs/limits.md anew
 	@$(BIN)/python -m tests.scenario_docs
 	@$(BIN)/python -m tests.limit_docs
 

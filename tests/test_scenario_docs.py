@@ -150,7 +150,7 @@ def _response(fake: FakeHost, path: str, scenario: str | None = None) -> tuple[b
     body = json.dumps({"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"})
     with contextlib.closing(connection):
         try:
-            connection.request(*(("GET", path, None) if path.startswith("/files") else ("POST", path, body)), headers)
+            connection.request("GET" if path.startswith("/files") else "POST", path, body, headers)
             response = connection.getresponse()
             has_cors = response.headers["Access-Control-Allow-Origin"] is not None
             return has_cors, json.loads(response.read()) if scenario is None else None
