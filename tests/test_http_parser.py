@@ -212,13 +212,43 @@ def test_chunked_bodies_that_nginx_takes(body: bytes) -> None:
         b"3x",
         b"-3",
         b"0x3",
+        b"3\rx",
         b"3\r\nabc\rx",
+        b"8" + b"0" * 15 + b"\r\n",
         b"0\r\nT: x\ry\r\n",
         b"f" * 17 + b"\r\n",
     ],
 )
 def test_chunked_bodies_that_nginx_refuses(body: bytes) -> None:
     assert read(_CHUNKED + body)[-1] == 400
+
+
+def test_a_chunk_that_announces_too_much_is_refused_before_it_comes() -> None:
+    limits = HeadLimits(200, 100, 400, body=0x20)
+    for size, refused in ((b"20", False), (b"21", True), (b"7" + b"f" * 15, True)):
+        parser = RequestParser(limits)
+        parser.feed(_CHUNKED + size + b"\r\n")
+        assert isinstance(parser.next_event(), Head)
+        if refused:
+            with pytest.raises(RefusedRequestError) as error:
+                parser.next_event()
+            assert error.value.status == 413
+        else:
+            assert parser.next_event() is None
+
+
+def test_lengths_are_counted_as_far_as_nginx_counts() -> None:
+    request = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+    assert read(request % ((1 << 63) - 1)) != [400]
+    assert read(request % (1 << 63)) == [400]
+
+
+def test_small_chunks_that_arrive_together_are_one_part() -> None:
+    parser = RequestParser(LIMITS)
+    parser.feed(_CHUNKED + b"1\r\na\r\n" * 10_000 + b"2\r\nb")
+    assert isinstance(parser.next_event(), Head)
+    assert parser.next_event() == b"a" * 10_000
+    assert parser.next_event() == b"b"
 
 
 # Bounds -------------------------------------------------------------------------------------------------------------

@@ -27,11 +27,14 @@ _HEADER = re.compile(rb"([A-Za-z0-9-]+): *([^\x00\r]*)\r*")
 _OTHER_HEADER = re.compile(rb"([^\x00-\x20\x7f:]+)(?:: *[^\x00\r]*)?\r*")
 _NAME = re.compile(rb"[A-Za-z0-9-]+")
 _CHUNK_SIZE = re.compile(rb"(0*[0-9A-Fa-f]{1,16})(?:[; \t][^\r]*)?\r?")
-_CHUNK_SIZE_SO_FAR = re.compile(rb"[0-9A-Fa-f]*(?:\Z|[; \t\r])")
+_CHUNK_SIZE_SO_FAR = re.compile(rb"[0-9A-Fa-f]*(?:\r?\Z|[; \t])")
+_SMALL_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,5})\r\n")
 _LINE_BREAKS = re.compile(rb"[\r\n]*")
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"expect"})
-_LONGEST_LENGTH = 18
-"""Digits of a Content-Length that nginx can count to."""
+_GREATEST_LENGTH = (1 << 63) - 1
+"""The greatest Content-Length and chunk size that nginx can count to."""
+
+_LENGTH_DIGITS = len(str(_GREATEST_LENGTH))
 
 
 class RefusedRequestError(Exception):
@@ -44,11 +47,15 @@ class RefusedRequestError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
-    """The most bytes of a request line, of a header line and of all header lines, line ends included."""
+    """The most bytes of a request line, of a header line and of all header lines, line ends included.
+
+    A chunk that announces more bytes than ``body`` is refused before they come.
+    """
 
     request_line: int
     header_line: int
     headers: int
+    body: int = _GREATEST_LENGTH
 
 
 class Head:
@@ -184,9 +191,11 @@ class RequestParser:
 
     def _frame(self, head: Head, length: bytes | None, coding: bytes | None) -> None:
         if length is not None:
-            if not length.isdigit() or len(length.lstrip(b"0")) > _LONGEST_LENGTH:
+            if not length.isdigit() or len(length.lstrip(b"0")) > _LENGTH_DIGITS:
                 raise RefusedRequestError(400)
-            self._left = int(length[-_LONGEST_LENGTH:])
+            self._left = int(length[-_LENGTH_DIGITS:])
+            if self._left > _GREATEST_LENGTH:
+                raise RefusedRequestError(400)
             head.with_body = self._left > 0
             self._read = self._read_by_length if head.with_body else self._read_head
         if coding is not None:
@@ -213,7 +222,24 @@ class RequestParser:
         self._left -= len(data)
         return data or None
 
+    def _small_chunks(self) -> bytes:
+        """The data of the chunks that have arrived whole: one after the other they would take too long."""
+        buffer, at = self._buffer, self._at
+        parts: list[bytearray] = []
+        while (match := _SMALL_CHUNK_SIZE.match(buffer, at)) is not None:
+            start = match.end()
+            end = start + int(match[1], 16)
+            if start == end or buffer[end : end + 2] != b"\r\n":
+                break
+            parts.append(buffer[start:end])
+            at = end + 2
+        self._at = at
+        return b"".join(parts)
+
     def _read_chunk_size(self) -> Event | None:
+        data = self._small_chunks()
+        if data:
+            return data
         line = self._line(self._limits.headers, 400)
         if line is None:
             if not _CHUNK_SIZE_SO_FAR.match(bytes(self._buffer[self._at : self._at + 18])):
@@ -223,6 +249,10 @@ class RequestParser:
         if match is None:
             raise RefusedRequestError(400)
         self._left = int(match[1], 16)
+        if self._left > _GREATEST_LENGTH:
+            raise RefusedRequestError(400)
+        if self._left > self._limits.body:
+            raise RefusedRequestError(413)
         self._line_bytes = 0
         self._read = self._read_chunk if self._left else self._read_trailer
         return self._read()

@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
@@ -285,12 +285,13 @@ class Exchange:
     # What the protocol tells ------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
-        """A part of the body has come."""
+        """A part of the body has come. The next is read once this one is taken: a fast sender holds up nobody."""
+        flow = self._protocol.flow
+        flow.pause_reading()
         if self.complete:
+            self._protocol.loop.call_soon(flow.resume_reading)
             return
         self._body += data
-        if len(self._body) > HIGH_WATER_LIMIT:
-            self._protocol.flow.pause_reading()
         self._arrived.set()
 
     def received_all(self) -> None:
@@ -421,7 +422,9 @@ class Protocol(CommonProtocol):
     ) -> None:
         spec = config.app.host.spec  # type: ignore[union-attr]  # the app is always a FakeServer
         limits = spec.limits
-        self.limits = HeadLimits(limits.request_line_bytes, limits.header_line_bytes, limits.headers_bytes)
+        self.limits = HeadLimits(
+            limits.request_line_bytes, limits.header_line_bytes, limits.headers_bytes, limits.request_body_bytes
+        )
         self._proxy_server = spec.proxy_server
         super().__init__(config, server_state, app_state, _loop)
 
