@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -79,6 +80,21 @@ def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
             connection.answer()
         assert time.monotonic() - began < 2
         assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/", b"POST /v1/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"])
+def test_connections_made_together_with_the_signal_do_not_hold_up_the_end(sent: bytes) -> None:
+    """The server sees both at once, because it was stopped meanwhile."""
+    with running_server("--speed", "instant") as server, contextlib.ExitStack() as stack:
+        os.kill(server.pid, signal.SIGSTOP)
+        for _ in range(50):
+            connection = stack.enter_context(socket.create_connection((server.host, server.port)))
+            connection.sendall(sent)
+        os.kill(server.pid, signal.SIGTERM)
+        os.kill(server.pid, signal.SIGCONT)
+        connection.settimeout(3)  # less than the server would wait for what runs
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(1) == b""
 
 
 def test_taken_port_is_one_clear_line_and_exit_code_2(tmp_path: Path) -> None:

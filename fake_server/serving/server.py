@@ -30,6 +30,7 @@ GRACE_S = 5
 UNREAD_S = 0.3
 """How long clients have to read what was sent when the server ends; a download that nobody reads is broken off."""
 
+_LATE_S = 0.2
 _TICK_S = 1.0
 
 
@@ -58,12 +59,26 @@ class ToolServer(uvicorn.Server):
         self._on_end()
         self._give_up()
         with contextlib.suppress(RuntimeError):  # there is no loop: it has not begun
-            asyncio.get_running_loop().call_later(UNREAD_S, self._give_up, True)
+            loop = asyncio.get_running_loop()
+            loop.call_later(UNREAD_S, self._give_up, True)
+            loop.call_later(_LATE_S, self._end_late_connections)
 
     def _give_up(self, unread: bool = False) -> None:
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
             connection.give_up(unread)
+
+    def _end_late_connections(self) -> None:
+        """End the connections that were made while the listening socket was closed, until none is left.
+
+        The base class ends those that it knows when it begins to shut down, and then waits for all.
+        """
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            connection.shutdown()
+            connection.give_up()
+        if connections:
+            asyncio.get_running_loop().call_later(_LATE_S, self._end_late_connections)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
