@@ -44,7 +44,10 @@ class FakeClock:
             seconds = seconds.total_seconds()
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
             raise TypeError(f"advance takes seconds as a number or a timedelta, not {seconds!r}; 5 minutes are 300")
-        self._clock.advance(seconds)
+        try:
+            self._clock.advance(seconds)
+        except OverflowError:
+            raise ValueError("a clock shows moments of the years 1970 to 9998; that is too far") from None
 
     def resume(self) -> None:
         """Let it run on from where it stands."""

@@ -116,10 +116,12 @@ class FakeHost(TypedScenarios):
     ) -> list[FakeRequest]:
         """The requests that match: exactly ``count``, or from ``at_least`` to ``at_most``, or any number above 0.
 
-        Raises ``AssertionError`` with the nearest request where there are others.
+        Raises ``AssertionError`` with the nearest request where there are others, ``ValueError`` for odd numbers.
         """
         __tracebackhide__ = True
         if count is not None:
+            if at_least is not None or at_most is not None:
+                raise ValueError("count is exact; give it, or at_least and at_most")
             return self._received.verify(dict(match), count, count)
         least = at_least if at_least is not None else 0 if at_most is not None else 1
         return self._received.verify(dict(match), least, at_most)

@@ -138,6 +138,9 @@ class Received:
 
     def wait_for(self, said: dict[str, Any], count: int, timeout_s: float) -> FakeRequest:
         """The ``count``-th request that matches. Raises ``AssertionError`` where it has not come in ``timeout_s``."""
+        _check_number("count", count, 1)
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 <= timeout_s <= _LONGEST_S:
+            raise ValueError(f"timeout_s has to be a number, 0 to {_LONGEST_S}, not {_short(timeout_s)}")
         match = read_match(said)
         found = wait_matching(self._journal, match, count, 0, timeout_s)
         if len(found) < count:
@@ -146,6 +149,9 @@ class Received:
 
     def verify(self, said: dict[str, Any], least: int, most: int | None) -> list[FakeRequest]:
         """The requests that match. Raises ``AssertionError`` for fewer than ``least`` or more than ``most``."""
+        _check_number("the count", least, 0)
+        if most is not None:
+            _check_number("the count", most, least)
         match = read_match(said)
         found = matching(self._journal, match)
         if len(found) < least or (most is not None and len(found) > most):
@@ -165,6 +171,12 @@ class Received:
         return self._reading.redactor.text("\n".join(lines))
 
 
+def _check_number(name: str, said: Any, least: int) -> None:
+    """Raise ``ValueError`` where ``said`` cannot be a number of requests."""
+    if isinstance(said, bool) or not isinstance(said, int) or said < least:
+        raise ValueError(f"{name} has to be a whole number, {least} or more, not {_short(said)}")
+
+
 def _expected(least: int, most: int | None) -> str:
     if least == most:
         return f"exactly {least}"
@@ -175,6 +187,7 @@ def _difference(one: Difference) -> str:
     return f"    {one.field}: expected {one.wanted!r}, got {one.got!r}"
 
 
+_LONGEST_S = 86_400
 _SHOWN = 60
 
 

@@ -112,6 +112,8 @@ def test_the_clock_says_what_it_takes(fake: FakeHost) -> None:
     for wrong in ("5m", None, True, [5]):
         with pytest.raises(TypeError, match="advance takes seconds as a number or a timedelta"):
             fake.clock.advance(wrong)  # type: ignore[arg-type]  # the mistake that is looked for
+    with pytest.raises(ValueError, match="too far"):
+        fake.clock.advance(10**400)
     with pytest.raises(ValueError, match="is no moment"):
         fake.clock.set(None)  # type: ignore[arg-type]  # the mistake that is looked for
 
@@ -263,6 +265,25 @@ def test_verify_counts(fake: FakeHost) -> None:
     for wrong, told in (({"count": 1}, "exactly 1"), ({"at_least": 3}, "at least 3"), ({"at_most": 1}, "0 to 1")):
         with pytest.raises(AssertionError, match=f"2 of 3 received requests match user='a'; {told} expected"):
             fake.verify(user="a", **wrong)  # type: ignore[arg-type]  # numbers of any name
+
+
+@pytest.mark.parametrize("count", [-1, "2", 1.0, True, [], 1e400])
+def test_a_count_that_is_no_number_of_requests_is_named(fake: FakeHost, count: Any) -> None:
+    for wrong in ({"count": count}, {"at_least": count}, {"at_most": count}):
+        with pytest.raises(ValueError, match="the count has to be a whole number, 0 or more, not"):
+            fake.verify(**wrong)
+    with pytest.raises(ValueError, match="count has to be a whole number, 1 or more, not"):
+        fake.wait_for_request(count=count)
+    with pytest.raises(ValueError, match="count is exact"):
+        fake.verify(count=1, at_least=1)
+    with pytest.raises(ValueError, match="3 or more, not 1"):
+        fake.verify(at_least=3, at_most=1)
+
+
+@pytest.mark.parametrize("timeout_s", [-1, "5", float("nan"), 1e400, 10**400, True])
+def test_a_timeout_that_is_no_number_is_named(fake: FakeHost, timeout_s: Any) -> None:
+    with pytest.raises(ValueError, match="timeout_s has to be a number, 0 to 86400, not"):
+        fake.wait_for_request(timeout_s=timeout_s)
 
 
 def test_a_miss_tells_no_key(fake: FakeHost) -> None:
