@@ -167,13 +167,18 @@ class Upstream:
 
 
 def end_to_end(headers: RawHeaders) -> RawHeaders:
-    """An answer's headers without those that concern the connection with the upstream alone."""
-    own = _own(headers)
+    """An answer's headers without those that concern the connection with the upstream alone.
+
+    The server frames the body anew: what it says of its length holds unless the upstream sent it in chunks.
+    """
+    own = _own(headers) | {b"transfer-encoding"}
+    if any(name.lower() == b"transfer-encoding" for name, _ in headers):
+        own.add(b"content-length")
     return [(name, value) for name, value in headers if name.lower() not in own]
 
 
 def _own(headers: RawHeaders) -> set[bytes]:
-    """The headers of one connection. ``Transfer-Encoding`` stays: the next connection is framed in the same way."""
+    """The headers of one connection. A request keeps ``Transfer-Encoding``: its next connection is framed alike."""
     named = b",".join(value for name, value in headers if name.lower() == b"connection").lower()
     return {*_HOP_BY_HOP, *(word.strip() for word in named.split(b","))} - {b"transfer-encoding", b"host"}
 

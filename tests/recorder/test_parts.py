@@ -106,7 +106,14 @@ def test_host_is_added_where_the_client_sent_none_and_sent_once_where_it_sent_tw
 
 def test_what_concerns_a_connection_stays_on_it() -> None:
     headers = [(b"Connection", b"close, X-Own"), (b"x-own", b"1"), (b"Transfer-Encoding", b"chunked"), (b"A", b"1")]
-    assert end_to_end(headers) == [(b"Transfer-Encoding", b"chunked"), (b"A", b"1")]
+    assert Upstream("http://h:1", 1.0).headers_for(headers)[1:] == [(b"Transfer-Encoding", b"chunked"), (b"A", b"1")]
+    assert end_to_end(headers) == [(b"A", b"1")]
+
+
+def test_length_of_an_answer_holds_unless_it_comes_in_chunks() -> None:
+    length, chunked = (b"content-length", b"5"), (b"transfer-encoding", b"chunked")
+    assert end_to_end([length]) == [length]
+    assert end_to_end([length, chunked]) == []
 
 
 # Settings -----------------------------------------------------------------------------------------------------------

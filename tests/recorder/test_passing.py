@@ -107,6 +107,24 @@ def test_chunked_body_of_a_request_arrives_chunked(tmp_path: Path) -> None:
     assert recorder.recorded()[0].request.body == b"abcde"
 
 
+def test_stream_arrives_with_the_reason_of_the_host_and_framed_once(tmp_path: Path) -> None:
+    """Clients that read strictly refuse a second Transfer-Encoding."""
+
+    async def script(asked: Asked) -> None:
+        await asked.send(b"HTTP/1.1 200 Fine\r\nX-Version: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await asked.chunk(b"data: 1\n\n")
+        await asked.send(b"0\r\n\r\n")
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        with socket.create_connection(recorder.address, 10) as connection:
+            connection.sendall(get("/", "Connection: close\r\n"))
+            raw = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert recorder.end() == 0
+    head = raw.partition(b"\r\n\r\n")[0]
+    assert head.startswith(b"HTTP/1.1 200 Fine\r\n")
+    assert head.lower().count(b"transfer-encoding") == 1
+
+
 def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reason(tmp_path: Path) -> None:
     """Server and Date are the host's; nothing is added."""
 
