@@ -20,16 +20,12 @@ from tests.mutants.serving import untouched
 
 KILLERS = (*CHECKS, PREFLIGHT.name)
 
-_AREAS = list(dict.fromkeys(mutant.area for mutant in MUTANTS.values()))
+_INSTANT = [mutant for mutant in MUTANTS.values() if mutant.speed is None]
+"""The mutants that need no time to be seen."""
+
+_AREAS = list(dict.fromkeys(mutant.area for mutant in _INSTANT))
 _CHOICE = random.Random(20240424)
-
-
-def _one_of(area: str) -> Mutant:
-    """Any mutant of ``area`` that needs no time to be seen."""
-    return _CHOICE.choice([one for one in MUTANTS.values() if one.area == area and one.speed is None])
-
-
-_SAMPLE = [_one_of(area) for area in _AREAS[::2]]
+_SAMPLE = [_CHOICE.choice([one for one in _INSTANT if one.area == area]) for area in _AREAS[::2]]
 
 
 def test_there_are_enough_mutants() -> None:
