@@ -6,6 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 from dify_wire.redaction.views import View, levels
@@ -26,7 +27,11 @@ _ONE_FORM = re.compile(r"[A-Za-z0-9_.:@+/=-]+")
 _ESCAPES = frozenset("\\%&")
 _IN_WORDS = frozenset(b"%c" % code for code in range(128) if chr(code).isalnum() or code == ord("_"))
 _IN_NAMES = _IN_WORDS | {b"-"}
-_Grams = dict[bytes, set[tuple[int, int]]]
+_LONGEST_CUT = 4096
+"""Of a longer secret that was cut short, at least so many bytes are compared as a whole."""
+
+_MOST_CUTS = 100
+"""At so many places a longer secret may begin that was cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,8 @@ class Needles:
     def __init__(self) -> None:
         self._secrets: dict[str, Secret] = {}
         self._forms: dict[bytes, list[tuple[bytes, Secret]]] = {}
-        self._indexed: tuple[list[bytes], _Grams, _Grams] = [], {}, {}
-        self._count = 0
+        self._indexes = _Index(), _Index(apart=True)
+        self._to_index: dict[tuple[bytes, bool], None] = {}
         self._sorted: list[bytes] | None = None
 
     def __contains__(self, text: str) -> bool:
@@ -69,14 +74,16 @@ class Needles:
         self._sorted = None
         for form, written in _forms(secret):
             self._forms.setdefault(form.lower(), []).append((form, written))
+            self._to_index[form.lower(), _stands_apart(secret)] = None
 
     def find(self, view: View) -> Iterator[Hit]:
-        """Where in ``view`` secrets stand."""
-        for start, lowered in self._candidates(view.lowered):
-            end = start + len(lowered)
-            for form, secret in self._forms[lowered]:
-                if _is_meant(view, start, end, form, secret):
-                    yield Hit(start, end, secret)
+        """Where in ``view`` secrets stand; of those that begin at the same place, the longest."""
+        for start, forms in self._candidates(view.lowered):
+            for lowered in forms:
+                end = start + len(lowered)
+                hit = next((one for form, one in self._forms[lowered] if _is_meant(view, start, end, form, one)), None)
+                if hit is not None:
+                    yield Hit(start, end, hit)
                     break
 
     def cut(self, data: bytes, end: int, least: int) -> Hit | None:
@@ -84,41 +91,94 @@ class Needles:
         if self._sorted is None:
             self._sorted = sorted(form for forms in self._forms.values() for form, _ in forms)
         longest = max(map(len, self._forms), default=0)
-        for start in range(max(0, end - longest + 1), end - least + 1):
+        for form in self._sorted if longest > _LONGEST_CUT else ():
+            begins = _found_singly([form[:_LONGEST_CUT]], data[max(0, end - len(form) + 1) : end])
+            for at, _ in islice(begins, _MOST_CUTS) if len(form) > _LONGEST_CUT else ():
+                start = at + max(0, end - len(form) + 1)
+                if form.startswith(data[start:end]):
+                    return Hit(start, end, self._secret(form))
+        for start in range(max(0, end - min(longest, _LONGEST_CUT) + 1), end - least + 1):
             piece = data[start:end]
             place = bisect_left(self._sorted, piece)
             if place < len(self._sorted) and self._sorted[place].startswith(piece):
-                form = self._sorted[place]
-                return Hit(start, end, next(one for known, one in self._forms[form.lower()] if known == form))
+                return Hit(start, end, self._secret(self._sorted[place]))
         return None
 
-    def _candidates(self, text: bytes) -> Iterator[tuple[int, bytes]]:
-        """Where the lower-case form of a secret stands in ``text``."""
-        if len(self._forms) <= _FEW:
-            yield from _found_singly(self._forms, text)
-            return
-        tiny, grams, sampled = self._index()
-        yield from _found_singly(tiny, text)
-        for table, stride in ((grams, 1), (sampled, _STRIDE)):
-            places = range(0, len(text) - _GRAM + 1, stride) if table else ()
-            for at in [at for at in places if text[at : at + _GRAM] in table]:
-                for offset, length in table[text[at : at + _GRAM]]:
-                    form = text[at - offset : at - offset + length] if at >= offset else b""
-                    if form in self._forms:
-                        yield at - offset, form
+    def _secret(self, form: bytes) -> Secret:
+        return next(secret for known, secret in self._forms[form.lower()] if known == form)
 
-    def _index(self) -> tuple[list[bytes], _Grams, _Grams]:
-        """The forms that are too short for a table, and where in others some six bytes stand: (offset, length)."""
-        tiny, grams, sampled = self._indexed
-        for form in list(self._forms)[self._count :]:
-            if len(form) < _GRAM:
-                tiny.append(form)
-                continue
-            table, offsets = (sampled, _STRIDE) if len(form) >= _SAMPLED else (grams, 1)
-            for offset in range(offsets):
-                table.setdefault(form[offset : offset + _GRAM], set()).add((offset, len(form)))
-        self._count = len(self._forms)
-        return self._indexed
+    def _candidates(self, text: bytes) -> Iterator[tuple[int, Iterable[bytes]]]:
+        """Where lower-case forms of secrets stand in ``text``, the longest first."""
+        if len(self._forms) <= _FEW:
+            most = len(text) // _STRIDE + _FEW
+            found = list(islice(_found_singly(self._forms, text), most + 1))
+            if len(found) <= most:
+                yield from ((at, [form]) for at, form in found)
+                return
+        for form, apart in self._to_index:
+            self._indexes[apart].add(form)
+        self._to_index.clear()
+        for index in self._indexes:
+            yield from index.find(text)
+
+
+class _Index:
+    """Finds many forms at once: where some six bytes of one stand, and then by their order.
+
+    With ``apart`` they are found only where no word goes before them.
+    """
+
+    def __init__(self, apart: bool = False) -> None:
+        self._apart = apart
+        self._known: set[bytes] = set()
+        self._tiny: list[bytes] = []
+        self._grams: tuple[dict[bytes, set[int]], dict[bytes, set[int]]] = {}, {}
+        self._forms: list[bytes] = []
+        self._beginnings: list[list[int]] | None = None
+        """For each form in their order the lengths of all forms that it begins with, itself included."""
+
+    def add(self, form: bytes) -> None:
+        if form in self._known:
+            return
+        self._known.add(form)
+        if len(form) < _GRAM:
+            self._tiny.append(form)
+            return
+        self._forms.append(form)
+        self._beginnings = None
+        sampled = len(form) >= _SAMPLED
+        for offset in range(_STRIDE if sampled else 1):
+            self._grams[sampled].setdefault(form[offset : offset + _GRAM], set()).add(offset)
+
+    def find(self, text: bytes) -> Iterator[tuple[int, Iterable[bytes]]]:
+        """Where forms stand in ``text``, those that begin at the same place together, the longest first."""
+        for at, form in _found_singly(self._tiny, text):
+            yield at, [form]
+        for grams, stride in zip(self._grams, (1, _STRIDE), strict=True):
+            places = range(0, len(text) - _GRAM + 1, stride) if grams else ()
+            for at in [at for at in places if text[at : at + _GRAM] in grams]:
+                for offset in grams[text[at : at + _GRAM]]:
+                    start = at - offset
+                    if start >= 0 and not (self._apart and text[max(0, start - 1) : start] in _IN_WORDS):
+                        yield start, self._at(text, start)
+
+    def _at(self, text: bytes, start: int) -> Iterator[bytes]:
+        """The forms at ``start``. All of them are beginnings of the last form in order that is not behind the text."""
+        if self._beginnings is None:
+            self._forms.sort()
+            self._beginnings = []
+            for place, form in enumerate(self._forms):
+                before = self._beginnings[-1] if place else []
+                last = self._forms[place - 1]
+                count = bisect_left(before, True, key=lambda size: not form.startswith(last[:size]))
+                self._beginnings.append([*before[:count], len(form)])
+        place = bisect_left(self._forms, True, key=lambda form: form > text[start : start + len(form)]) - 1
+        if place < 0:
+            return
+        form, sizes = self._forms[place], self._beginnings[place]
+        count = bisect_left(sizes, True, key=lambda size: not text.startswith(form[:size], start))
+        for size in reversed(sizes[:count]):
+            yield form[:size]
 
 
 def _found_singly(forms: Iterable[bytes], text: bytes) -> Iterator[tuple[int, bytes]]:
@@ -132,14 +192,18 @@ def _found_singly(forms: Iterable[bytes], text: bytes) -> Iterator[tuple[int, by
 def _is_meant(view: View, start: int, end: int, form: bytes, secret: Secret) -> bool:
     """Whether a short secret stands there in its own letter case, and a word by itself."""
     data = view.data
-    short = len(secret.text) < SHORT
-    if short and data[start:end] != form:
+    if len(secret.text) < SHORT and data[start:end] != form:
         return False
-    if not (short or secret.word):
+    if not _stands_apart(secret):
         return True
     part = _IN_NAMES if secret.word else _IN_WORDS
     apart = data[max(0, start - 1) : start] not in part and data[end : end + 1] not in part
     return apart and not (secret.word and _FIELD_ENDS.match(data, end))
+
+
+def _stands_apart(secret: Secret) -> bool:
+    """Whether it is found as a word by itself only."""
+    return secret.word or len(secret.text) < SHORT
 
 
 def encoded(text: str) -> bytes:

@@ -378,6 +378,7 @@ def test_a_rule_that_cannot_be_used_is_told(rule: str, words: str) -> None:
         ",".join(f'{{"user":"user-number-{number:06}"}}' for number in range(15_000)),
         "content-disposition: form-data; name=user\r\n" * 5_000,
         "'user': '" * 20_000,
+        '{"sign": "' + "0123456789abcdef.-_" * 20_000 + '"}',
     ],
 )
 def test_no_body_is_too_odd_to_be_searched(hostile: str) -> None:
