@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from fake_server.edge.pages import HEAD_TOO_LARGE
@@ -55,7 +55,7 @@ class HeadLimits:
     request_line: int
     header_line: int
     headers: int
-    body: int = _GREATEST_LENGTH
+    body: int = field(default=_GREATEST_LENGTH, repr=False)
 
 
 class Head:
