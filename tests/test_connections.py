@@ -168,6 +168,22 @@ def test_downloads_that_nobody_reads_do_not_hold_up_the_end() -> None:
         assert "Cancel" not in server.log.read_text()
 
 
+def test_a_download_ends_when_its_client_leaves() -> None:
+    with FakeHost(speed="instant") as host:
+        host.scenario("huge_png", megabytes=30)
+        body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}).encode()
+        headers = {"Authorization": f"Bearer {host.api_key}", "Content-Type": "application/json"}
+        with urllib.request.urlopen(urllib.request.Request(f"{host.url}/v1/workflows/run", body, headers)) as answer:
+            target = json.load(answer)["data"]["outputs"]["files"][0]["url"]
+        with socket.create_connection(("127.0.0.1", int(host.url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+            assert client.recv(1000)
+        deadline = time.monotonic() + 10
+        while (state := host.requests[-1].state) == "running" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert state == "client left"
+
+
 def test_requests_that_wait_behind_another_do_not_hold_up_the_end() -> None:
     """The first gets its 502; nobody waits for the client that has sent more."""
     body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}).encode()

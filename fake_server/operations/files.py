@@ -11,6 +11,7 @@ from fake_server.edge import pages
 from fake_server.edge.answers import Answer, ProxyPage, RawHeaders
 from fake_server.images import Picture, render
 from fake_server.operations.call import Call, Host
+from fake_server.scope import CONNECTION
 from fake_server.signing import BadTimestampError, SignatureRefusedError
 
 _CHUNK_BYTES = 4096
@@ -67,8 +68,13 @@ class PictureDownload:
         self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport = scope.get("state", {}).get(CONNECTION)
         await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         async for chunk in _chunks(self._png):
+            if transport is not None and transport.is_closing():  # the rest of a large file would hold up all others
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
