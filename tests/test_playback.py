@@ -15,7 +15,7 @@ from starlette.types import Message
 from fake_server.clock import Clock
 from fake_server.engine import STOPPED, Timeline, with_pings
 from fake_server.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished, WorkflowStarted
-from fake_server.playback import STOP_POLL_S, Playback
+from fake_server.playback import STOP_POLL_S, Pace, Playback, Stretch
 from fake_server.spec import PingRule
 
 NODE = NodeStarted("x", "n", "tool", "N", 1, None, {}, 1.5)
@@ -367,3 +367,27 @@ def test_the_clock_may_be_moved_from_another_thread() -> None:
         assert player.over
 
     play(script)
+
+
+# Nodes that take their time at any speed ----------------------------------------------------------------------------
+
+STRETCHES = (Stretch(2.0, 5.0, 1.5), Stretch(6.0, 6.0, 2.0), Stretch(8.0, 9.0, 0.0))
+
+
+def test_an_instant_run_waits_for_its_stretches_alone() -> None:
+    pace = Pace(None, STRETCHES)
+    assert [pace.clock_s(at_s) for at_s in (0.0, 2.0, 3.0, 5.0, 5.9, 6.0, 8.5, 12.0)] == [
+        0.0, 0.0, 0.5, 1.5, 1.5, 3.5, 3.5, 3.5,
+    ]  # fmt: skip
+    assert [pace.timeline_s(clock_s, 12.0) for clock_s in (0.0, 0.5, 1.5, 3.4, 3.5)] == [2.0, 3.0, 6.0, 6.0, 12.0]
+
+
+@given(st.floats(0.01, 1e4), st.floats(0, 12))
+def test_stretches_take_the_same_at_any_speed(speed: float, at_s: float) -> None:
+    """Besides them the run is as fast as its speed says, and where it is can be told from the clock."""
+    pace, usual = Pace(speed, STRETCHES), Pace(speed)
+    stretched_s = Pace(None, STRETCHES).clock_s(at_s)
+    outside_s = at_s - max(0.0, min(at_s, 5.0) - 2.0) - max(0.0, min(at_s, 9.0) - 8.0)
+    assert pace.clock_s(at_s) == pytest.approx(stretched_s + usual.clock_s(outside_s), abs=1e-9)
+    if not 8.0 <= at_s <= 9.0:
+        assert pace.timeline_s(pace.clock_s(at_s), 12.0) == pytest.approx(at_s, abs=1e-6)
