@@ -60,7 +60,7 @@ contract-real: install ## every check against BASE_URL with CONTRACT_API_KEY; sa
 drift: install ## BASE_URL held against RECORDINGS with CONTRACT_API_KEY, for a nightly job; HISTORY (.drift) tells since when
 	@$(BIN)/contract drift --base-url "$(BASE_URL)" --recordings "$(RECORDINGS)" --history "$(HISTORY)" $(ARGS)
 
-mutants: install ## the fake broken in more than 600 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
+mutants: install ## the fake broken in more than 700 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 docs: install ## docs/scenarios.md with real captures, schema of scenario files, types of fixtures, docs/limits.md anew
