@@ -1,0 +1,1 @@
+"""Figures of the code's structure: how large it is, how it hangs together, what one request passes through."""
