@@ -59,7 +59,7 @@ class FieldReader:
         loose = b"|".join(map(re.escape, map(str.encode, anywhere)))
         starts = rb"(?<![A-Za-z])(?=(?:%b)=)|" % loose if loose else b""
         self._quoted = re.compile(rb"([\"'])(%b)\1\s{0,99}:\s{0,99}" % alternatives, re.IGNORECASE)
-        self._parameter = re.compile(rb"(?:%b^|(?<=[?&;]))(%b)=%b" % (starts, alternatives, _VALUE), re.IGNORECASE)
+        self._parameter = re.compile(rb"(?:%b^|(?<=[?&;#]))(%b)=%b" % (starts, alternatives, _VALUE), re.IGNORECASE)
 
     def values(self, view: View) -> Iterator[Value]:
         """What stands in the fields that no view before this one shows."""

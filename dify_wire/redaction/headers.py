@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import re
 from collections.abc import Iterator
 
@@ -25,6 +27,9 @@ _ONLY_SCHEME = re.compile(r"\s*(?:Basic|Bearer|Token|)\s*", re.IGNORECASE)
 _LEAST_COOKIE = 8
 """A shorter part of a cookie, such as "dark" or "modern", is also a word."""
 
+_LEAST_PART = 16
+"""A shorter part of a secret, such as "username", is also a word."""
+
 _HOST_COOKIES = frozenset({"session", "remember_token", "access_token", "refresh_token", "csrf_token"})
 """What Dify calls its cookies."""
 
@@ -43,6 +48,17 @@ def credentials(value: str) -> tuple[str, str]:
         return "", ""
     scheme = _SCHEME.match(value)
     return (scheme[0], value[scheme.end() :].strip()) if scheme else ("", value.strip())
+
+
+def credential_parts(value: str) -> Iterator[str]:
+    """What a host may give back of an ``Authorization`` or the like besides the whole of its secret."""
+    scheme, secret = credentials(value)
+    if scheme.strip().lower() == "basic":
+        with contextlib.suppress(ValueError):
+            pair = base64.b64decode(secret + "==").decode("utf-8", "surrogateescape")
+            yield from (pair, pair.partition(":")[2])
+    yield secret.partition(" ")[2].strip()
+    yield from (part for part in re.split(r"[\s,;=\"]+", secret) if len(part) >= _LEAST_PART)
 
 
 def without_cookies(name: str, value: str, gone: str) -> str:

@@ -14,7 +14,7 @@ from itertools import chain
 
 from dify_wire.redaction.edits import Edit, Edits
 from dify_wire.redaction.fields import FieldReader, Value, at_pointer, parts
-from dify_wire.redaction.headers import SECRET_HEADERS, credentials
+from dify_wire.redaction.headers import SECRET_HEADERS, credential_parts, credentials
 from dify_wire.redaction.needles import Hit, Needles, Secret
 from dify_wire.redaction.pseudonyms import KEY, Names, is_a_name
 from dify_wire.redaction.rules import Rule
@@ -99,6 +99,8 @@ class Search:
         scheme, key = credentials(value)
         for one in (key, key.rstrip(")]},;.")):
             self.learn(one, self.key(one), "keys", least)
+        for part in credential_parts(value):
+            self.learn(part, self._names.gone, "keys")
         return scheme + self.key(key) if key else value
 
     def read(self, data: bytes, opaque: bool = False) -> Reading:
@@ -141,7 +143,10 @@ class Search:
         """What replaces ``value`` where its field holds a secret; learns it."""
         name = value.name.lower()
         if not value.is_text:
-            return []
+            if name != "user" or self._keep_user:
+                return []
+            self.learn(value.text, "0", "user")
+            return _edit(view, value.start, value.end, "0", "user")
         if name in _SIGNATURES:
             return self._signature(view, value)
         if name in _KEY_FIELDS:

@@ -27,8 +27,9 @@ _NESTED = 2
 _ESCAPE = re.compile(
     rb"%[0-9A-Fa-f]{2}"
     rb"|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}"
+    rb"|\\u\{[0-9A-Fa-f]{1,6}\}|(?:\\[2-3][0-7]{2})+|\\[01][0-7]{2}"
     rb"|(?:\\x[89a-fA-F][0-9A-Fa-f])+|\\x[0-7][0-9A-Fa-f]|\\[\\\"'/bfnrt]"
-    rb"|&(?:#[0-9]{1,9}|#[xX][0-9A-Fa-f]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});"
+    rb"|&(?:#[0-9]{1,9};?|#[xX][0-9A-Fa-f]{1,8};?|[A-Za-z][A-Za-z0-9]{1,31};)"
 )
 _CONTROL = {"b": b"\b", "f": b"\f", "n": b"\n", "r": b"\r", "t": b"\t"}
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
@@ -240,14 +241,15 @@ def _plain(escape: bytes) -> bytes:
         return bytes.fromhex(text[1:])
     if text[0] == "&":
         return html.unescape(text).encode("utf-8", "surrogatepass")
-    if text[1] == "x":
-        return _bytes_or_latin(bytes.fromhex(text.replace("\\x", "")))
+    if text[1] == "x" or text[1].isdecimal():
+        digits, base = text.replace("x", ""), 16 if text[1] == "x" else 8
+        return _bytes_or_latin(bytes(int(one, base) for one in digits.split("\\")[1:]))
     if text[1] not in "uU":
         return _CONTROL.get(text[1], text[1].encode())
     digits = text[2:].replace("\\u", "")
-    if text[1] == "u":
+    if text[1] == "u" and text[2] != "{":
         return bytes.fromhex(digits).decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
-    code = int(digits, base=16)
+    code = int(digits.strip("{}"), base=16)
     return chr(code).encode("utf-8", "surrogatepass") if code <= sys.maxunicode else escape
 
 

@@ -268,6 +268,30 @@ def test_a_short_value_of_a_field_for_keys_is_no_word_to_look_for() -> None:
     assert found.body == b'{"api_key": "{{key:main}}", "type": "string"}'
 
 
+def test_a_user_that_is_a_number_goes_wherever_it_stands() -> None:
+    assert redacted(recording(b'{"user": 13800138000, "by": "13800138000"}')).body == b'{"user": 0, "by": "0"}'
+
+
+@pytest.mark.parametrize(
+    ("sent", "given_back"),
+    [
+        ("Basic YWxpY2U6YS1zM2NyZXQtcGFzcw==", b"a-s3cret-pass"),
+        ("ApiKey a-s3cret-pass", b"a-s3cret-pass"),
+        ('Digest username="alice", response="0123456789abcdef"', b"0123456789abcdef"),
+    ],
+)
+def test_no_part_of_credentials_is_given_back(sent: str, given_back: bytes) -> None:
+    assert given_back not in redacted(recording(given_back, headers=(*STREAM, ("Authorization", sent)))).body
+
+
+@pytest.mark.parametrize("form", ["&#%d", "&#x%x", "\\%03o", "\\u{%x}"])
+def test_a_user_is_found_in_escapes_of_html_c_and_javascript(form: str) -> None:
+    escaped = "".join(form % ord(letter) for letter in "alice.wonder").encode()
+    found = redacted(recording(b'{"user": "alice.wonder", "by": "' + escaped + b'"}')).body
+    told = json.loads(found)
+    assert told["by"] == told["user"] != "alice.wonder"
+
+
 def test_the_user_is_kept_where_that_is_wished() -> None:
     found = redacted(recording(USER.encode(), request=request({"user": USER})), keep_user=True)
     assert (found.body, found.request.body) == (USER.encode(), json.dumps({"user": USER}).encode())
