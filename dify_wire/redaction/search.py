@@ -191,8 +191,10 @@ class Search:
         if ended and (cut := self.cut(reading.data, len(reading.data), FINDABLE)):
             made.append(Edit(cut.start, cut.end, self._names.gone.encode(), cut.secret.rule))
         if reading.recoded is not None:
-            recoded = self.edits(reading.recoded, opaque, ended, ellipses)
-            made = [*recoded.recoded(reading.recoded.data, reading.coding), *made]
+            plain = self.edits(reading.recoded, opaque, ended, ellipses)
+            recoded = plain.recoded(reading.recoded.data, reading.coding)
+            made = [edit for edit in made if recoded.cut_at(edit.start) and recoded.cut_at(edit.end)]
+            made += recoded  # those of a view whose characters begin a byte off would cut a character
         return Edits(edit for edit in made if edit.data != reading.data[edit.start : edit.end])
 
     def _edits(self, reading: Reading, opaque: bool, ellipses: bool) -> list[Edit]:

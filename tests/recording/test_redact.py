@@ -268,6 +268,14 @@ def test_a_short_value_of_a_field_for_keys_is_no_word_to_look_for() -> None:
     assert found.body == b'{"api_key": "{{key:main}}", "type": "string"}'
 
 
+@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+def test_a_body_of_wide_characters_stays_one(coding: str) -> None:
+    text = json.dumps({"user": "alice.wonder", "prompt": "王 of alice.wonder", "n": 1}, ensure_ascii=False)
+    told = json.loads(redacted(recording(text.encode(coding))).body)
+    assert told["prompt"] == f"王 of {told['user']}"
+    assert "alice" not in told["user"]
+
+
 def test_a_user_that_is_a_number_goes_wherever_it_stands() -> None:
     assert redacted(recording(b'{"user": 13800138000, "by": "13800138000"}')).body == b'{"user": 0, "by": "0"}'
 
