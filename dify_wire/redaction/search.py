@@ -32,6 +32,8 @@ LEAST_CUT = 4
 _LEAST_TOKEN = 16
 _ELLIPSIS = re.compile("…".encode())
 _SIGNATURES = ("sign", "nonce")
+_NUMBER = "1"
+"""In place of a user that is a number: not 0, which the host takes for no user."""
 _KEY_FIELDS = frozenset(
     {"api_key", "apikey", "secret_key", "access_token", "refresh_token", "client_secret", *SECRET_HEADERS}
 ) - {"cookie", "set-cookie"}
@@ -143,10 +145,10 @@ class Search:
         """What replaces ``value`` where its field holds a secret; learns it."""
         name = value.name.lower()
         if not value.is_text:
-            if name != "user" or self._keep_user:
+            if name != "user" or self._keep_user or len(value.text) < FINDABLE:
                 return []
-            self.learn(value.text, "0", "user")
-            return _edit(view, value.start, value.end, "0", "user")
+            self.learn(value.text, _NUMBER, "user")
+            return _edit(view, value.start, value.end, _NUMBER, "user")
         if name in _SIGNATURES:
             return self._signature(view, value)
         if name in _KEY_FIELDS:
