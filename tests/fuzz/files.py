@@ -34,6 +34,7 @@ from pathlib import Path
 from random import Random
 from types import FrameType
 from typing import Any
+from unittest import mock
 
 from fake_server.settings import Settings
 from tests.asgi import call, json_headers, run_body
@@ -275,9 +276,9 @@ def run_command(command: Sequence[str]) -> int:
     from fake_server.cli import cli
     from fake_server.serving import run
 
-    run.serve_forever = _used
     debug = [*arguments, "--debug"]
-    return ended(lambda: cli.main(debug, prog_name=program, standalone_mode=False), program, debug)
+    with mock.patch.object(run, "serve_forever", _used):
+        return ended(lambda: cli.main(debug, prog_name=program, standalone_mode=False), program, debug)
 
 
 def _used(settings: Settings) -> None:

@@ -337,6 +337,8 @@ class Judge:
             return run_rules.refused_run(body, kind)
         if operation.name == "stopWorkflowTask":
             return "not_workflow_app" if kind == "chat" else ""
+        if operation.name == "textToAudio":
+            return run_rules.refused_speech(body)
         return str(operation.said["x-refusal"])
 
     def _refused_file(self, request: Request, operation: Operation) -> str:

@@ -45,6 +45,13 @@ def _refused_text(user: Any, required: bool) -> str | None:
     return "internal_error" if len(text) > 255 else ""
 
 
+def refused_speech(body: dict[str, Any]) -> str:
+    """The refusal of a text that is to be spoken, whose user is good: no app here speaks."""
+    if "text" not in body:
+        return "parameter_missing"
+    return "parameter_null" if None in (body["text"], body.get("streaming", "")) else "tts_disabled"
+
+
 def refused_run(body: dict[str, Any], kind: str) -> str | None:
     """The refusal of a run whose user is good, by an app of ``kind``; of "workflow" the document's own app."""
     if kind == "chat":

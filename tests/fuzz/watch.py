@@ -13,7 +13,7 @@ from typing import Any
 from tests.serving import RunningServer
 
 _FIELDS = {"time", "level", "logger", "message", "client", "method", "path", "operation", "status", "bytes", "ms"}
-_SIGNATURE = re.compile(r"[?&](?:sign|nonce)=(?!\*\*\*)[^& ]")
+_SIGNATURE = re.compile(r"[?&](?:sign|nonce)=(?!\[redacted\])[^& ]")
 
 
 @dataclass(slots=True)

@@ -127,7 +127,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> A
     return Asked(head, body, reader, writer)
 
 
-_WRITING_S = 30.0
+_WRITING_S = 50.0
 
 
 @dataclass(slots=True)

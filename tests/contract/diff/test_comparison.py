@@ -20,7 +20,7 @@ from contract.diff.comparison import Comparison, How, compare, names_of, record
 from contract.diff.difference import Difference, grouped
 from contract.diff.sides import Folder, Host
 from contract.diff.translation import NotComparableError, Translation
-from contract.exchange import Chunk
+from contract.exchange import Chunk, Exchange
 from contract.recorded import exchange_of
 from contract.target import file_urls
 from dify_wire.recording.exchange import Recording
@@ -301,11 +301,16 @@ def test_slower_host_shows_no_drift_in_a_stopped_run() -> None:
     assert (found.drift, found.not_compared) == ([], {})
 
 
+def blocking_run(recordings: list[Recording]) -> Exchange:
+    """The first run that was answered with one JSON object: which check asked for it depends on their order."""
+    found = (exchange_of(one) for one in recordings if one.request.target == "/v1/workflows/run" and one.status == 200)
+    return next(one for one in found if one.media_type == "application/json")
+
+
 def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(recordings: list[Recording]) -> None:
     """However long each side had run by then, and whatever its clock showed."""
     signed = next(one for one in recordings if one.name == "url_is_valid_for_290_seconds")
-    run = next(one for one in recordings if one.name == "documents_own_request_is_answered_200")
-    ours = exchange_of(run)
+    ours = blocking_run(recordings)
     (url,) = [url for url in file_urls(ours.json()["data"]["outputs"]) if url is not None]
     later_s, slower_s, ahead_s = 3600, 40, 7
     ours_told = int(url.timestamp)
@@ -320,7 +325,7 @@ def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(recordi
 
 
 def test_url_that_has_expired_on_one_side_alone_is_not_compared(recordings: list[Recording]) -> None:
-    run = exchange_of(next(one for one in recordings if one.name == "documents_own_request_is_answered_200"))
+    run = blocking_run(recordings)
     (url,) = [url for url in file_urls(run.json()["data"]["outputs"]) if url is not None]
     fetched = next(one for one in recordings if one.request.target == url.path and one.status == 200)
     for age_s, expired in ((290.0, False), (310.0, True)):
