@@ -26,10 +26,13 @@ class Log:
     statuses: Counter[int] = field(default_factory=Counter)
 
     def problems(self) -> Iterator[str]:
-        """Lines that must not be there."""
+        """Lines that must not be there, among those that are new since the last call."""
         with self.path.open("rb") as log:
             log.seek(self.start)
             for line in log:
+                if not line.endswith(b"\n"):
+                    return  # it is still being written
+                self.start += len(line)
                 self.lines += 1
                 wrong = self._wrong(line.decode("utf-8", "replace").rstrip("\n"))
                 if wrong:

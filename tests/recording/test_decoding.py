@@ -37,12 +37,12 @@ def deflated(data: bytes, wbits: int) -> bytes:
 
 
 PACKED = {
-    "gzip": ("gzip", gzip.compress(PLAIN)),
+    "gzip": ("gzip", gzip.compress(PLAIN, mtime=0)),
     "gzip of several members": ("x-gzip", b"".join(map(gzip.compress, (PLAIN[:5], b"", PLAIN[5:])))),
-    "gzip with padding": ("gzip", gzip.compress(PLAIN) + bytes(9)),
+    "gzip with padding": ("gzip", gzip.compress(PLAIN, mtime=0) + bytes(9)),
     "deflate": ("deflate", deflated(PLAIN, zlib.MAX_WBITS)),
     "deflate without its wrapper": ("deflate", deflated(PLAIN, -zlib.MAX_WBITS)),
-    "two codings": ("deflate, gzip", gzip.compress(deflated(PLAIN, zlib.MAX_WBITS))),
+    "two codings": ("deflate, gzip", gzip.compress(deflated(PLAIN, zlib.MAX_WBITS), mtime=0)),
 }
 
 
@@ -73,9 +73,9 @@ def test_members_of_gzip_are_one_body(members: list[bytes], size: int) -> None:
         ("gzip, zstd", b"x", "coding zstd cannot be undone"),
         ("gzip", b"no gzip", "not gzip as announced"),
         ("deflate", b"\xff\xff\xff\xff", "not deflate as announced"),
-        ("gzip", gzip.compress(PLAIN) + b"more", "not gzip as announced"),
+        ("gzip", gzip.compress(PLAIN, mtime=0) + b"more", "not gzip as announced"),
         ("deflate", deflated(PLAIN, zlib.MAX_WBITS) + b"more", "bytes after the end"),
-        ("gzip", gzip.compress(PLAIN)[:-1], "has no end"),
+        ("gzip", gzip.compress(PLAIN, mtime=0)[:-1], "has no end"),
         ("deflate", b"x", "has no end"),
     ],
     ids=["br", "zstd", "no gzip", "no deflate", "more than gzip", "more than deflate", "gzip cut", "deflate cut"],
@@ -86,17 +86,19 @@ def test_what_cannot_be_decoded_is_refused_with_the_reason(codings: str, data: b
 
 
 def test_beginning_of_a_body_that_was_cut_is_decoded() -> None:
-    data = gzip.compress(PLAIN)
+    data = gzip.compress(PLAIN, mtime=0)
     assert PLAIN.startswith(joined(decoded([Chunk(0, data[:-9])], "gzip")))
     assert joined(decoded([], "gzip", whole=True)) == b""
 
 
 def test_ratio_is_bounded_beyond_the_free_bytes() -> None:
     """Up to the bound any ratio passes; one byte more does not."""
-    assert len(gzip.compress(bytes(FREE_BYTES))) * MOST_RATIO < FREE_BYTES
-    assert joined(decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES)))], "gzip", whole=True)) == bytes(FREE_BYTES)
+    assert len(gzip.compress(bytes(FREE_BYTES), mtime=0)) * MOST_RATIO < FREE_BYTES
+    assert joined(decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES), mtime=0))], "gzip", whole=True)) == bytes(
+        FREE_BYTES
+    )
     with pytest.raises(UndecodableError, match=f"more than {MOST_RATIO} times"):
-        joined(decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES + 1)))], "gzip", whole=True))
+        joined(decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES + 1), mtime=0))], "gzip", whole=True))
 
 
 def test_bomb_is_not_decoded_further_than_the_bound() -> None:
@@ -112,20 +114,20 @@ def test_bomb_is_not_decoded_further_than_the_bound() -> None:
 
 def test_size_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "MOST_DECODED_BYTES", 1000)
-    assert len(joined(decoded([Chunk(0, gzip.compress(bytes(1000)))], "gzip"))) == 1000
+    assert len(joined(decoded([Chunk(0, gzip.compress(bytes(1000), mtime=0))], "gzip"))) == 1000
     with pytest.raises(UndecodableError, match="decoded it has more"):
-        joined(decoded([Chunk(0, gzip.compress(bytes(1001)))], "gzip"))
+        joined(decoded([Chunk(0, gzip.compress(bytes(1001), mtime=0))], "gzip"))
 
 
 def test_members_and_codings_are_bounded() -> None:
-    member = gzip.compress(b"")
+    member = gzip.compress(b"", mtime=0)
     assert joined(decoded([Chunk(0, member * MOST_MEMBERS)], "gzip", whole=True)) == b""
     with pytest.raises(UndecodableError, match=f"more than {MOST_MEMBERS} gzip members"):
         joined(decoded([Chunk(0, member * (MOST_MEMBERS + 1))], "gzip"))
-    *_, most = itertools.accumulate(range(MOST_CODINGS), lambda data, _: gzip.compress(data), initial=PLAIN)
+    *_, most = itertools.accumulate(range(MOST_CODINGS), lambda data, _: gzip.compress(data, mtime=0), initial=PLAIN)
     assert joined(decoded([Chunk(0, most)], ", ".join(["gzip"] * MOST_CODINGS))) == PLAIN
     with pytest.raises(UndecodableError, match="codings"):
-        decoded([Chunk(0, gzip.compress(most))], ", ".join(["gzip"] * (MOST_CODINGS + 1)))
+        decoded([Chunk(0, gzip.compress(most, mtime=0))], ", ".join(["gzip"] * (MOST_CODINGS + 1)))
 
 
 def test_coding_is_read_from_all_headers_of_its_name() -> None:
@@ -152,7 +154,7 @@ def packed(codings: str, *chunks: bytes, **changes: object) -> Recording:
 
 
 def test_decoded_body_is_written_with_its_own_length(tmp_path: Path) -> None:
-    data = gzip.compress(PLAIN)
+    data = gzip.compress(PLAIN, mtime=0)
     read, left_out = written(tmp_path, packed("gzip", data[:20], data[20:]))
     assert (read.body, left_out, read.redacted[-1]) == (PLAIN, [], "encoding")
     assert read.headers == (*JSON, ("Content-Length", str(len(PLAIN))))
@@ -160,7 +162,7 @@ def test_decoded_body_is_written_with_its_own_length(tmp_path: Path) -> None:
 
 def test_long_body_is_decoded_on_the_disk(tmp_path: Path) -> None:
     plain = PLAIN * 60_000
-    read, left_out = written(tmp_path, packed("gzip", gzip.compress(plain)))
+    read, left_out = written(tmp_path, packed("gzip", gzip.compress(plain, mtime=0)))
     assert (read.body, left_out) == (plain, [])
     assert read.header("content-length") == str(len(plain))
     assert not list(tmp_path.glob(".partial-*"))
