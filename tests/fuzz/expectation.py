@@ -78,6 +78,11 @@ class NoMethod:
 
 
 @dataclass(frozen=True, slots=True)
+class AppFailed:
+    """gunicorn's page: Werkzeug failed over a wrong method on a path with two slashes (FACTS 12.16)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """Flask's own answer to OPTIONS."""
 
@@ -96,7 +101,7 @@ class Operation:
         return str(self.said["operationId"])
 
 
-Expected = ProxyPage | FrontPage | NoRoute | Moved | NoMethod | Options | Operation
+Expected = ProxyPage | FrontPage | NoRoute | Moved | NoMethod | AppFailed | Options | Operation
 
 
 class Oracle:
@@ -159,7 +164,7 @@ class Oracle:
         except RequestRedirect as redirect:
             return Moved(redirect.new_url)
         except MethodNotAllowed as refusal:
-            return NoMethod(frozenset(refusal.valid_methods or ()))
+            return AppFailed() if "//" in path else NoMethod(frozenset(refusal.valid_methods or ()))
         except NotFound:
             return NoRoute()
         if request.method == "OPTIONS":

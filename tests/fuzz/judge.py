@@ -27,6 +27,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 
 from tests.fuzz import run_rules, stream
 from tests.fuzz.expectation import (
+    AppFailed,
     Expected,
     FrontPage,
     Moved,
@@ -56,6 +57,7 @@ _CONVERSION = re.compile(
 )
 """What a ``value_error`` may say: the texts of the conversions that the host is known to make."""
 
+_COLUMN_CHARACTERS = 255
 _GUNICORN_500 = (
     b"<html>\n  <head>\n    <title>Internal Server Error</title>\n  </head>\n  <body>\n"
     b"    <h1><p>Internal Server Error</p></h1>\n    \n  </body>\n</html>\n"
@@ -133,6 +135,11 @@ class Judge:
                 yield from self._error(request, answer, ["method_not_allowed"])
                 yield from self._allow(answer, allow)
                 yield from self._headers(answer, [("allow", answer.header("allow") or ""), *self._always])
+            case AppFailed():
+                yield from _equal("status", answer.status, 500)
+                if request.method != "HEAD":
+                    yield from _equal("gunicorn's page", answer.body, _GUNICORN_500)
+                yield from self._headers(answer, [])
             case Options(allow):
                 yield from _flask_page(request, answer, 200, b"")
                 yield from self._allow(answer, allow)
@@ -339,7 +346,7 @@ class Judge:
             return "not_workflow_app" if kind == "chat" else ""
         if operation.name == "textToAudio":
             return run_rules.refused_speech(body)
-        return str(operation.said["x-refusal"])
+        return operation.said.get("x-refusal")  # of the others this cannot tell: they depend on the kind of app
 
     def _refused_file(self, request: Request, operation: Operation) -> str:
         """The refusal that a signed URL must get."""
@@ -388,7 +395,9 @@ class Judge:
         if kind is None:
             return "upload_type_refused"
         limit = self._limits["upload_image_bytes" if kind == "image" else "upload_file_bytes"]
-        return "upload_too_large" if len(file.read()) > limit else ""
+        longest = max(len(file.filename or ""), len(file.mimetype))
+        stored = "" if longest <= _COLUMN_CHARACTERS else "internal_error"  # the database's columns (FACTS 12.14)
+        return "upload_too_large" if len(file.read()) > limit else stored
 
     # The document ---------------------------------------------------------------------------------------------------
 
