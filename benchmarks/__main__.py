@@ -1,4 +1,6 @@
-"""``python -m benchmarks [NAME …]``: run every benchmark of this package, or those named, and print the figures."""
+"""``python -m benchmarks [NAME …]``: run every benchmark of this package, or those named, and print
+the figures.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def main() -> None:
     """Measure and print. Exit 2 for a name that is no benchmark."""
     found = declared()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of: {', '.join(found)}; all by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"one of: {', '.join(found)}; all by default"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     asked = parser.parse_args()
     for name in asked.names:
@@ -31,15 +35,24 @@ def main() -> None:
             parser.error(f"{name!r} is no benchmark{hint}; there are: {', '.join(found)}")
     results = {name: _measured(name, found[name]) for name in asked.names or found}
     if asked.json:
-        shown = {name: [dataclasses.asdict(figure) for figure in figures] for name, figures in results.items()}
+        shown = {
+            name: [dataclasses.asdict(figure) for figure in figures]
+            for name, figures in results.items()
+        }
         print(json.dumps(shown, indent=2))
     else:
-        print("\n\n".join(f"{name}\n{table(figures)}" for name, figures in results.items() if figures))
+        print(
+            "\n\n".join(f"{name}\n{table(figures)}" for name, figures in results.items() if figures)
+        )
 
 
 def declared() -> Mapping[str, Figures]:
     """The benchmarks of this package by name: its modules that have ``figures``."""
-    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if not module.name.startswith("_")]
+    names = [
+        module.name
+        for module in pkgutil.iter_modules(benchmarks.__path__)
+        if not module.name.startswith("_")
+    ]
     modules = {name: importlib.import_module(f"benchmarks.{name}") for name in names}
     return {name: module.figures for name, module in modules.items() if hasattr(module, "figures")}
 

@@ -1,6 +1,8 @@
-"""What the fixture costs a test run: its first use to the first answer, in a fresh process, and a reset between tests.
+"""What the fixture costs a test run: its first use to the first answer, in a fresh process, and a
+reset between tests.
 
-``python -m benchmarks.fixture`` prints medians of several processes. pytest itself is imported before the clock runs.
+``python -m benchmarks.fixture`` prints medians of several processes. pytest itself is imported
+before the clock runs.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def figures(times: int = 7) -> list[Figure]:
 
 def _measured() -> list[float]:
     command = [sys.executable, "-c", _PROGRAM]
-    ended = subprocess.run(command, cwd=ROOT, env=COMPILING, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=COMPILING, capture_output=True, text=True, check=True
+    )
     measured: list[float] = json.loads(ended.stdout)
     return measured
 

@@ -1,7 +1,8 @@
-"""What benchmarks share: figures, servers to load, load itself, and comparisons that a busy machine cannot tilt.
+"""What benchmarks share: figures, servers to load, load itself, and comparisons that a busy machine
+cannot tilt.
 
-A module of this package whose figures belong to the whole has a function ``figures() -> list[Figure]``;
-``python -m benchmarks`` finds it by that.
+A module of this package whose figures belong to the whole has a function ``figures() ->
+list[Figure]``; ``python -m benchmarks`` finds it by that.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ class SkippedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. ``ratio`` is to what was measured beside it (``against``), ``spread`` that ratio's quartiles."""
+    """One figure. ``ratio`` is to what was measured beside it (``against``), ``spread`` that
+    ratio's quartiles.
+    """
 
     name: str
     value: float
@@ -60,18 +63,26 @@ class Loaded:
 
 @contextlib.contextmanager
 def served(*command: str) -> Iterator[Loaded]:
-    """The server of ``command``, to which a free port is given, until the end of the block. Raises ``SystemExit``."""
+    """The server of ``command``, to which a free port is given, until the end of the block. Raises
+    ``SystemExit``.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")
+    }
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen([*command, str(port)], cwd=ROOT, env=kept, stdout=said, stderr=said)
+        process = subprocess.Popen(
+            [*command, str(port)], cwd=ROOT, env=kept, stdout=said, stderr=said
+        )
         try:
             deadline = time.monotonic() + _PATIENCE_S
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     said.seek(0)
-                    raise SystemExit(f"{' '.join(command)} does not listen:\n{said.read().decode()}")
+                    raise SystemExit(
+                        f"{' '.join(command)} does not listen:\n{said.read().decode()}"
+                    )
                 time.sleep(0.01)
             yield Loaded(f"http://127.0.0.1:{port}", port, process.pid)
         finally:
@@ -95,21 +106,28 @@ def run_body(mode: str) -> bytes:
 
 def resident_kb(pid: int) -> int:
     """The memory of a process, in KB."""
-    ended = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True
+    )
     return int(ended.stdout)
 
 
 def cpu_s(pid: int) -> float:
-    """The seconds for which a process has had a processor. Raises ``SkippedError`` where that cannot be read."""
+    """The seconds for which a process has had a processor. Raises ``SkippedError`` where that
+    cannot be read.
+    """
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
     except FileNotFoundError:
-        raise SkippedError("the time that a process has on the processor can be read on Linux only") from None
+        raise SkippedError(
+            "the time that a process has on the processor can be read on Linux only"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a server did under load: requests a second, and the microseconds of processor time that each took.
+    """What a server did under load: requests a second, and the microseconds of processor time that
+    each took.
 
     The first is what a user sees; the second hardly knows what else the machine does.
     """
@@ -119,7 +137,8 @@ class Load:
 
 
 def wrk(server: Loaded, path: str, body: bytes, connections: int, seconds: float) -> Load:
-    """POST ``body`` to ``path`` over ``connections`` connections at once, one request after the other on each.
+    """POST ``body`` to ``path`` over ``connections`` connections at once, one request after the
+    other on each.
 
     Raises ``SkippedError`` without wrk, and ``SystemExit`` where an answer is no good.
     """
@@ -129,9 +148,21 @@ def wrk(server: Loaded, path: str, body: bytes, connections: int, seconds: float
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_lua(body))
         script.flush()
-        command = [program, "-t", "1", "-c", str(connections), "-d", f"{seconds:g}s", "-s", script.name]
+        command = [
+            program,
+            "-t",
+            "1",
+            "-c",
+            str(connections),
+            "-d",
+            f"{seconds:g}s",
+            "-s",
+            script.name,
+        ]
         before = cpu_s(server.pid)
-        ended = subprocess.run([*command, server.url + path], capture_output=True, text=True, check=True, timeout=60)
+        ended = subprocess.run(
+            [*command, server.url + path], capture_output=True, text=True, check=True, timeout=60
+        )
         used_s = cpu_s(server.pid) - before
     if failed := _FAILED.search(ended.stdout):
         raise SystemExit(f"{server.url} does not answer as it should: {failed[1]}")
@@ -149,8 +180,12 @@ def _lua(body: bytes) -> str:
     )
 
 
-def compared(one: Callable[[], Load], other: Callable[[], Load], rounds: int) -> tuple[list[Load], list[Load]]:
-    """Load both in adjacent slices, A B B A, so that what else the machine does meets both alike."""
+def compared(
+    one: Callable[[], Load], other: Callable[[], Load], rounds: int
+) -> tuple[list[Load], list[Load]]:
+    """Load both in adjacent slices, A B B A, so that what else the machine does meets both
+    alike.
+    """
     ones: list[Load] = []
     others: list[Load] = []
     for number in range(rounds):
@@ -160,10 +195,19 @@ def compared(one: Callable[[], Load], other: Callable[[], Load], rounds: int) ->
 
 
 def cpu_figure(name: str, ones: Sequence[Load], others: Sequence[Load], against: str) -> Figure:
-    """The processor time of a request, and its ratio to what the ``others`` took in the same round."""
+    """The processor time of a request, and its ratio to what the ``others`` took in the same
+    round.
+    """
     ratios = [one.cpu_us / other.cpu_us for one, other in zip(ones, others, strict=True)]
     lower, ratio, upper = statistics.quantiles(ratios, n=4)
-    return Figure(name, statistics.median(one.cpu_us for one in ones), "µs CPU", ratio, (lower, upper), against)
+    return Figure(
+        name,
+        statistics.median(one.cpu_us for one in ones),
+        "µs CPU",
+        ratio,
+        (lower, upper),
+        against,
+    )
 
 
 def rate_figure(name: str, loads: Sequence[Load]) -> Figure:
@@ -173,7 +217,10 @@ def rate_figure(name: str, loads: Sequence[Load]) -> Figure:
 
 def table(figures: Sequence[Figure]) -> str:
     """``figures`` for a terminal."""
-    rows = [(figure.name, f"{figure.value:,.{_digits(figure)}f}", figure.unit, _ratio(figure)) for figure in figures]
+    rows = [
+        (figure.name, f"{figure.value:,.{_digits(figure)}f}", figure.unit, _ratio(figure))
+        for figure in figures
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join(
         f"{name:<{widths[0]}}  {value:>{widths[1]}} {unit:<{widths[2]}}  {ratio}".rstrip()

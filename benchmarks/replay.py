@@ -1,8 +1,9 @@
 """How punctual a replay is: ``python -m benchmarks.replay [CLIENTS] [ROUNDS]``.
 
-A stream of the real host, stretched to three seconds, is replayed at speed 1 to clients that all ask at once. Each gap
-between two chunks is compared with the recorded one. What the machine itself adds is measured in the same run: by a
-bare asyncio server that writes the same chunks at the same times.
+A stream of the real host, stretched to three seconds, is replayed at speed 1 to clients that all
+ask at once. Each gap between two chunks is compared with the recorded one. What the machine itself
+adds is measured in the same run: by a bare asyncio server that writes the same chunks at the same
+times.
 """
 
 from __future__ import annotations
@@ -36,14 +37,22 @@ def figures(clients: int = CLIENTS, rounds: int = ROUNDS) -> list[Figure]:
     off_ms: dict[str, list[float]] = {"bare asyncio": [], "replay": []}
     with tempfile.TemporaryDirectory() as path, _bare(recording) as bare:
         flags = ("--replay", str(folder(Path(path), recording)), "--speed", "1")
-        with running_server(*flags) as server, multiprocessing.get_context("spawn").Pool(1) as asking:
+        with (
+            running_server(*flags) as server,
+            multiprocessing.get_context("spawn").Pool(1) as asking,
+        ):
             hosts = {
                 "bare asyncio": (bare, b"GET / HTTP/1.1\r\n\r\n"),
                 "replay": ((server.host, server.port), _request(recording, server.api_key)),
             }
             for _ in range(rounds):
-                for who, (address, request) in hosts.items():  # in turn, so that both see the same machine
-                    off_ms[who] += _off_ms(asking.apply(_gaps, (address, request, clients)), recording)
+                for who, (
+                    address,
+                    request,
+                ) in hosts.items():  # in turn, so that both see the same machine
+                    off_ms[who] += _off_ms(
+                        asking.apply(_gaps, (address, request, clients)), recording
+                    )
     return [figure for who, measured in off_ms.items() for figure in _figures(who, measured)]
 
 
@@ -51,14 +60,19 @@ def _stretched() -> Recording:
     """The recorded stream with its rhythm, so slow that it takes three seconds."""
     first_s, last_s = recorded()[_NAME].chunks[0].at_s, recorded()[_NAME].chunks[-1].at_s
     scale = _SECONDS / (last_s - first_s)
-    chunks = tuple(Chunk(round(chunk.at_s * scale, 6), chunk.data) for chunk in recorded()[_NAME].chunks)
+    chunks = tuple(
+        Chunk(round(chunk.at_s * scale, 6), chunk.data) for chunk in recorded()[_NAME].chunks
+    )
     return changed(_NAME, chunks=chunks, seconds=chunks[-1].at_s)
 
 
 def _request(recording: Recording, api_key: str) -> bytes:
     body = json.dumps(json.loads(recording.request.body)).encode()
     head = f"POST {recording.request.target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api_key}\r\n"
-    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def _off_ms(gaps: list[list[float]], recording: Recording) -> list[float]:
@@ -94,7 +108,9 @@ async def _one(address: tuple[str, int], request: bytes) -> list[float]:
 def _bare(recording: Recording) -> Iterator[tuple[str, int]]:
     """The address of a server that does nothing but this stream."""
     ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=_serve_bare, args=(theirs, recording), daemon=True)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_serve_bare, args=(theirs, recording), daemon=True
+    )
     process.start()
     try:
         yield ours.recv()

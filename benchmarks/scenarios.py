@@ -1,6 +1,8 @@
-"""What scenarios cost a run that matches none: the same app with and without, by turns, without a socket.
+"""What scenarios cost a run that matches none: the same app with and without, by turns, without a
+socket.
 
-What is looked for is a hundredth of a run, and so the turns are short: a batch of runs with, one without.
+What is looked for is a hundredth of a run, and so the turns are short: a batch of runs with, one
+without.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from unittest import mock
 from benchmarks.measure import API_KEY, Figure, Load, compared, cpu_figure, run_body
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
-from fake_server.operations import Call
+from fake_server.endpoints import Call
 
 _RUNS = 20
 _ROUNDS = 400
@@ -40,8 +42,12 @@ def figures() -> list[Figure]:
         for one in (app, ruled):
             batch(one)  # imports what the first run needs
         return [
-            cpu_figure("a run without rules", *compared(lambda: batch(app), unasked, _ROUNDS), _UNASKED),
-            cpu_figure("the noise: the same beside itself", *compared(unasked, unasked, _ROUNDS), "itself"),
+            cpu_figure(
+                "a run without rules", *compared(lambda: batch(app), unasked, _ROUNDS), _UNASKED
+            ),
+            cpu_figure(
+                "the noise: the same beside itself", *compared(unasked, unasked, _ROUNDS), "itself"
+            ),
             cpu_figure(
                 f"a run with {_RULES} rules of which none matches",
                 *compared(lambda: batch(ruled), unasked, _ROUNDS),
@@ -55,7 +61,9 @@ def _always(call: Call) -> bool:
 
 
 def _rule(number: int) -> dict[str, object]:
-    """A rule for another user than the one who asks; each for one of their own, for two for one could contradict."""
+    """A rule for another user than the one who asks; each for one of their own, for two for one
+    could contradict.
+    """
     return {"name": "http_error", "when": {"user": f"nobody {number}"}}
 
 

@@ -1,7 +1,7 @@
 """From starting the process to the first answer: the fake beside a bare Starlette on uvicorn.
 
-``python -m benchmarks.start`` starts both by turns, so that a busy machine is as unfair to the one as to the other,
-and prints the medians and their ratio.
+``python -m benchmarks.start`` starts both by turns, so that a busy machine is as unfair to the one
+as to the other, and prints the medians and their ratio.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ async def home(request):
 
 uvicorn.run(Starlette(routes=[Route("/v1/", home)]), port=int(sys.argv[1]), log_level="error")
 """
-_SERVERS = {
-    "bare Starlette": [sys.executable, "-c", _BARE],
-    "fake-server": list(FAKE),
-}
+_SERVERS = {"bare Starlette": [sys.executable, "-c", _BARE], "fake-server": list(FAKE)}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=15, help="starts of each (default: %(default)s)")
+    parser.add_argument(
+        "--times", type=int, default=15, help="starts of each (default: %(default)s)"
+    )
     print(table(figures(parser.parse_args().times)))
 
 
@@ -50,22 +49,33 @@ def figures(times: int = 15) -> list[Figure]:
         for name, command in _SERVERS.items():
             took[name].append(first_answer_s(command) * 1000)
     bare, fake = took.values()
-    lower, ratio, upper = statistics.quantiles([one / other for one, other in zip(fake, bare, strict=True)], n=4)
+    lower, ratio, upper = statistics.quantiles(
+        [one / other for one, other in zip(fake, bare, strict=True)], n=4
+    )
     return [
         Figure("start to first answer: bare Starlette", statistics.median(bare), "ms"),
         Figure(
-            "start to first answer: fake-server", statistics.median(fake), "ms", ratio, (lower, upper), "the bare one"
+            "start to first answer: fake-server",
+            statistics.median(fake),
+            "ms",
+            ratio,
+            (lower, upper),
+            "the bare one",
         ),
     ]
 
 
 def first_answer_s(command: list[str]) -> float:
-    """Seconds from the start of ``command``, given a port, to the first byte of its answer there."""
+    """Seconds from the start of ``command``, given a port, to the first byte of its answer
+    there.
+    """
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     began = time.perf_counter()
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen([*command, str(port)], cwd=ROOT, env=COMPILING, stdout=quiet, stderr=quiet)
+    process = subprocess.Popen(
+        [*command, str(port)], cwd=ROOT, env=COMPILING, stdout=quiet, stderr=quiet
+    )
     try:
         while not _answers(port):
             if process.poll() is not None or time.perf_counter() - began > _PATIENCE_S:

@@ -61,7 +61,9 @@ class _Stream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.ended.done():
-            self.ended.set_exception(error or ConnectionError(f"a stream ended too early: {self.received[-200:]!r}"))
+            self.ended.set_exception(
+                error or ConnectionError(f"a stream ended too early: {self.received[-200:]!r}")
+            )
 
 
 async def _watched(server: Loaded) -> tuple[float, list[float]]:
@@ -75,7 +77,9 @@ async def _watched(server: Loaded) -> tuple[float, list[float]]:
     return kb_each, await asyncio.gather(*streams)
 
 
-async def _stream(server: Loaded, loop: asyncio.AbstractEventLoop, wait: bool) -> asyncio.Future[float]:
+async def _stream(
+    server: Loaded, loop: asyncio.AbstractEventLoop, wait: bool
+) -> asyncio.Future[float]:
     ended: asyncio.Future[float] = loop.create_future()
     await loop.create_connection(lambda: _Stream(_request(), ended), "127.0.0.1", server.port)
     if wait:

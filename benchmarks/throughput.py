@@ -5,7 +5,18 @@ from __future__ import annotations
 import sys
 from contextlib import ExitStack
 
-from benchmarks.measure import FAKE, Figure, Load, Loaded, compared, cpu_figure, rate_figure, run_body, served, wrk
+from benchmarks.measure import (
+    FAKE,
+    Figure,
+    Load,
+    Loaded,
+    compared,
+    cpu_figure,
+    rate_figure,
+    run_body,
+    served,
+    wrk,
+)
 
 _ROUNDS = 8
 _SLICE_S = 1.0
@@ -41,7 +52,9 @@ def figures() -> list[Figure]:
 
 
 def _beside(name: str, fake: Loaded, floor: Loaded, mode: str, connections: int) -> list[Figure]:
-    runs, constants = compared(lambda: _load(fake, mode, connections), lambda: _load(floor, mode, connections), _ROUNDS)
+    runs, constants = compared(
+        lambda: _load(fake, mode, connections), lambda: _load(floor, mode, connections), _ROUNDS
+    )
     return [
         rate_figure(f"{name}: the fake", runs),
         rate_figure(f"{name}: a constant answer", constants),

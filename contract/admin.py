@@ -1,4 +1,6 @@
-"""The clock of a host that lends its admin API (docs/admin.md): moved instead of waited for, and put back."""
+"""The clock of a host that lends its admin API (docs/admin.md): moved instead of waited for, and
+put back.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
-from contract.asking import AT_ANOTHER_TIME
+from contract.client import HttpTransport
+from contract.current_check import AT_ANOTHER_TIME
 from contract.exchange import Exchange, Request
-from contract.failures import NotRun
-from contract.http import HttpTransport
+from contract.result import NotRun
 
 CLOCK_PATH = "/__admin/clock"
 _TIMEOUT_S = 10.0
@@ -23,7 +25,9 @@ _QUOTED = 300
 
 
 class AdminError(NotRun):
-    """The clock could not be asked or moved; the reason is one line that names the flag and the address."""
+    """The clock could not be asked or moved; the reason is one line that names the flag and the
+    address.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +42,8 @@ class _Shown:
 class AdminClock:
     """The clock of the host whose admin API is at ``url``; ``token`` is sent where one is needed.
 
-    Every call raises ``AdminError`` where the API is not there, refuses, or is none. Safe to be used from several
-    threads.
+    Every call raises ``AdminError`` where the API is not there, refuses, or is none. Safe to be
+    used from several threads.
     """
 
     def __init__(self, url: str, token: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
@@ -64,9 +68,11 @@ class AdminClock:
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
-        """For whoever moves the clock: in the end it shows what it would have shown if nobody had touched it.
+        """For whoever moves the clock: in the end it shows what it would have shown if nobody had
+        touched it.
 
-        What is asked meanwhile is asked at a time that no recording could tell (``AT_ANOTHER_TIME``).
+        What is asked meanwhile is asked at a time that no recording could tell
+        (``AT_ANOTHER_TIME``).
         """
         before = self._shown()
         with self._lock:
@@ -79,7 +85,9 @@ class AdminClock:
             self.put_back()
 
     def put_back(self) -> None:
-        """Have the clock show what it would if it had not been borrowed; nothing where it is not."""
+        """Have the clock show what it would if it had not been borrowed; nothing where it is
+        not.
+        """
         with self._lock:
             before = self._before
             if before is None:
@@ -88,7 +96,9 @@ class AdminClock:
             try:
                 self._ask({"set": before.unix + passed_s})
             except AdminError as error:
-                raise AdminError(f"{error.reason}; the host's clock could not be put back") from None
+                raise AdminError(
+                    f"{error.reason}; the host's clock could not be put back"
+                ) from None
             self._before = None
 
     def close(self) -> None:
@@ -141,7 +151,11 @@ def _complaint(exchange: Exchange, with_token: bool) -> str:
     said = error.get("message") if isinstance(error, dict) else None
     if not isinstance(said, str):
         kind = exchange.media_type or "nothing"
-        answered = f"{exchange.request.method} {CLOCK_PATH} was answered with {exchange.status} and {kind}"
+        answered = (
+            f"{exchange.request.method} {CLOCK_PATH} was answered with {exchange.status} and {kind}"
+        )
         return f"there is no admin API: {answered}; name the address of a fake that lends it"
     said = f"{exchange.status} {' '.join(said.split())[:_QUOTED]}"
-    return f"{said} (--admin-token sends one)" if exchange.status == 403 and not with_token else said
+    return (
+        f"{said} (--admin-token sends one)" if exchange.status == 403 and not with_token else said
+    )

@@ -16,7 +16,9 @@ _Asks = TypeVar("_Asks", bound=Callable[..., Any])
 
 
 class Level(IntEnum):
-    """On whose authority a claim stands. The first two fail a run; a version's differences are reported."""
+    """On whose authority a claim stands. The first two fail a run; a version's differences are
+    reported.
+    """
 
     DOCUMENT = 1
     HOST = 2
@@ -38,9 +40,11 @@ class Power(StrEnum):
 
 
 class Turn(IntEnum):
-    """When a check is judged: refusals cost nothing on a true host, so that they come before a budget is spent.
+    """When a check is judged: refusals cost nothing on a true host, so that they come before a
+    budget is spent.
 
-    What moves the host's clock comes last and one by one: it is another time for whatever else is asked meanwhile.
+    What moves the host's clock comes last and one by one: it is another time for whatever else is
+    asked meanwhile.
     """
 
     REFUSALS = 1
@@ -52,10 +56,12 @@ class Turn(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a ``Verdict``.
+    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a
+    ``Verdict``.
 
-    A ``slow`` check imports schemathesis and can be left out. Where a check that ``settles`` its exchange fails, what
-    else fails on that exchange follows from it; ``follows_from`` names other causes (``contract.consequences``).
+    A ``slow`` check imports schemathesis and can be left out. Where a check that ``settles`` its
+    exchange fails, what else fails on that exchange follows from it; ``follows_from`` names other
+    causes (``contract.consequences``).
     """
 
     name: str
@@ -83,21 +89,27 @@ def check(
     settles: bool = False,
     follows_from: tuple[str, ...] = (),
 ) -> Callable[[Claim], Claim]:
-    """Register a function of a ``Target`` as a check: its name is the claim, its docstring one sentence."""
+    """Register a function of a ``Target`` as a check: its name is the claim, its docstring one
+    sentence.
+    """
 
     def register(judge: Claim) -> Claim:
         name = judge.__name__
         claim = inspect.getdoc(judge)
         assert claim, f"{name} needs a sentence"
         assert name not in CHECKS, f"{name} is there twice"
-        CHECKS[name] = Check(name, claim, level, source, needs, judge, turn, slow, settles, follows_from)
+        CHECKS[name] = Check(
+            name, claim, level, source, needs, judge, turn, slow, settles, follows_from
+        )
         return judge
 
     return register
 
 
 def costs(runs: int) -> Callable[[_Asks], _Asks]:
-    """Mark what asks a host for ``runs`` pictures, so that they can be counted beforehand (``contract.plan``)."""
+    """Mark what asks a host for ``runs`` pictures, so that they can be counted beforehand
+    (``contract.plan``).
+    """
 
     def mark(asks: _Asks) -> _Asks:
         asks.__dict__["runs"] = runs
@@ -106,6 +118,8 @@ def costs(runs: int) -> Callable[[_Asks], _Asks]:
     return mark
 
 
-def refusal_check(level: Level, source: str, *needs: Power, **more: Any) -> Callable[[Claim], Claim]:
+def refusal_check(
+    level: Level, source: str, *needs: Power, **more: Any
+) -> Callable[[Claim], Claim]:
     """As ``check``, for what asks for nothing that a true host would run."""
     return check(level, source, *needs, turn=Turn.REFUSALS, **more)

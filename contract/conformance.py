@@ -1,7 +1,9 @@
-"""Whether an exchange is what the spec documents: its status, its content type, its body, each frame of its stream.
+"""Whether an exchange is what the spec documents: its status, its content type, its body, each
+frame of its stream.
 
-jsonschema-rs judges the schemas (python's jsonschema takes a hundred times as long). It is not asked about ``oneOf``
-with a ``discriminator``: the schema that the discriminator names is judged, so that a failure says what is wrong in it.
+jsonschema-rs judges the schemas (python's jsonschema takes a hundred times as long). It is not
+asked about ``oneOf`` with a ``discriminator``: the schema that the discriminator names is judged,
+so that a failure says what is wrong in it.
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ def documented() -> Spec:
 
 @functools.cache
 def observed(host_version: str) -> Spec:
-    """What a host of ``host_version`` was seen to do; the version has to be among ``dify_wire.spec.HOST_VERSIONS``."""
+    """What a host of ``host_version`` was seen to do; the version has to be among
+    ``dify_wire.spec.HOST_VERSIONS``.
+    """
     return Spec(spec.load(spec.bundled("openapi.yaml"), spec.overlay_paths(host_version)))
 
 
 class Spec:
-    """An OpenAPI document to judge exchanges by. Each method yields what is wrong, and nothing where it is silent."""
+    """An OpenAPI document to judge exchanges by. Each method yields what is wrong, and nothing
+    where it is silent.
+    """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
@@ -41,7 +47,11 @@ class Spec:
 
     def documents(self, exchange: Exchange) -> bool:
         """Whether the spec has the operation, so that an answer to it can be judged."""
-        return self._operation(exchange) is not None and exchange.status is not None and exchange.broken is None
+        return (
+            self._operation(exchange) is not None
+            and exchange.status is not None
+            and exchange.broken is None
+        )
 
     def wrong_status(self, exchange: Exchange) -> Iterator[str]:
         statuses = (self._operation(exchange) or {}).get("responses", {})
@@ -56,7 +66,11 @@ class Spec:
     def wrong_body(self, exchange: Exchange) -> Iterator[str]:
         """What is wrong with a JSON body."""
         schema = self._media(exchange).get("schema")
-        if schema is None or exchange.media_type != "application/json" or exchange.request.method == "HEAD":
+        if (
+            schema is None
+            or exchange.media_type != "application/json"
+            or exchange.request.method == "HEAD"
+        ):
             return
         try:
             yield from self.wrong_value(schema, exchange.json())
@@ -69,7 +83,9 @@ class Spec:
         if schema is None or exchange.media_type != "text/event-stream":
             return
         for number, frame in enumerate(Stream.of(exchange).frames, 1):
-            yield from (f"frame {number}: {wrong}" for wrong in self._wrong_item(schema, _item(frame)))
+            yield from (
+                f"frame {number}: {wrong}" for wrong in self._wrong_item(schema, _item(frame))
+            )
 
     def wrong_value(self, schema: Mapping[str, Any], value: Any) -> Iterator[str]:
         """What is wrong with ``value`` by a schema of this document."""
@@ -79,7 +95,9 @@ class Spec:
             yield f"{place or 'the whole'}: {error.message}"
 
     def _wrong_item(self, schema: Mapping[str, Any], item: Mapping[str, str]) -> list[str]:
-        """JSON Schema does not look into a text: what its ``contentSchema`` says of ``data`` is judged here."""
+        """JSON Schema does not look into a text: what its ``contentSchema`` says of ``data`` is
+        judged here.
+        """
         schema = self._resolved(schema)
         wrong: list[str] = []
         for branch in schema.get("anyOf", [schema]):
@@ -125,7 +143,9 @@ class Spec:
         return None
 
     def _content(self, exchange: Exchange) -> Mapping[str, Any]:
-        response = (self._operation(exchange) or {}).get("responses", {}).get(str(exchange.status), {})
+        response = (
+            (self._operation(exchange) or {}).get("responses", {}).get(str(exchange.status), {})
+        )
         content: Mapping[str, Any] = self._resolved(response).get("content", {})
         return content
 

@@ -1,6 +1,8 @@
-"""The evidence that checks share: a blocking run, a streaming run, a stopped run, and the picture behind a URL.
+"""The evidence that checks share: a blocking run, a streaming run, a stopped run, and the picture
+behind a URL.
 
-The two runs are asked for at the same time, which also shows that runs do not mix, and costs nothing extra.
+The two runs are asked for at the same time, which also shows that runs do not mix, and costs
+nothing extra.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from contract.asking import Helpers
 from contract.check import costs
+from contract.current_check import Helpers
 from contract.exchange import Chunk, Exchange, Request
-from contract.failures import NotRun, Verdict
+from contract.result import NotRun, Verdict
 from contract.signature import SignedUrl
 from contract.sse import split_frames
 from contract.target import FINITE_SPEED_S, LEFT_OUT, PROMPT, USER, Stream, Target, file_urls
@@ -34,7 +36,9 @@ _LOOKED_FOR_STOP_S = 1.2
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The shared runs: the document's own request in blocking mode, and one without a model as a stream."""
+    """The shared runs: the document's own request in blocking mode, and one without a model as a
+    stream.
+    """
 
     blocking: Exchange
     stream: Stream
@@ -58,8 +62,12 @@ def pair(target: Target) -> Pair:
 
 def changed_run(target: Target, **changes: Any) -> Exchange:
     """The answer to a run with these changes; the same request is sent once."""
-    told = json.dumps({name: "LEFT_OUT" if value is LEFT_OUT else value for name, value in changes.items()})
-    found: Exchange = target.shared(f"run with {told}", lambda: target.send(target.run_request(**changes)))
+    told = json.dumps(
+        {name: "LEFT_OUT" if value is LEFT_OUT else value for name, value in changes.items()}
+    )
+    found: Exchange = target.shared(
+        f"run with {told}", lambda: target.send(target.run_request(**changes))
+    )
     return found
 
 
@@ -90,7 +98,9 @@ def told_stream(target: Target) -> Stream:
 
 
 def picture_url(target: Target) -> SignedUrl:
-    """The URL of the blocking run's picture. Raises ``NotRun`` where it has none of the host's form."""
+    """The URL of the blocking run's picture. Raises ``NotRun`` where it has none of the host's
+    form.
+    """
     urls = file_urls(blocking_data(target).get("outputs"))
     if not urls or urls[0] is None:
         raise NotRun("there is no signed URL to judge", blocking(target))
@@ -98,7 +108,9 @@ def picture_url(target: Target) -> SignedUrl:
 
 
 def stream_picture_url(target: Target) -> SignedUrl:
-    """The URL of the streaming run's picture. Raises ``NotRun`` where it has none of the host's form."""
+    """The URL of the streaming run's picture. Raises ``NotRun`` where it has none of the host's
+    form.
+    """
     for finished in told_stream(target).events("workflow_finished"):
         urls = file_urls(finished.get("outputs"))
         if urls and urls[0] is not None:
@@ -114,7 +126,9 @@ def picture(target: Target) -> Exchange:
 
 def stream_picture(target: Target) -> Exchange:
     """The picture of the streaming run."""
-    found: Exchange = target.shared("stream picture", lambda: fetch_file(target, stream_picture_url(target)))
+    found: Exchange = target.shared(
+        "stream picture", lambda: fetch_file(target, stream_picture_url(target))
+    )
     return found
 
 
@@ -127,9 +141,9 @@ def fetch_file(target: Target, url: SignedUrl, method: str = "GET") -> Exchange:
 class Stopped:
     """A streaming run, and the call that stopped it while it ran.
 
-    ``call`` is None where no frame named the task, or where it could not be made: ``trouble`` says why. Before it,
-    where there was time, ``others_call`` was made by another user; ``outlived_it`` says that the run still went on when
-    the host must have looked for a stop.
+    ``call`` is None where no frame named the task, or where it could not be made: ``trouble`` says
+    why. Before it, where there was time, ``others_call`` was made by another user; ``outlived_it``
+    says that the run still went on when the host must have looked for a stop.
     """
 
     stream: Stream
@@ -140,7 +154,8 @@ class Stopped:
 
 
 def stopped(target: Target) -> Stopped:
-    """A run that is told to stop when its first frame has named its task; it counts as its model accepted.
+    """A run that is told to stop when its first frame has named its task; it counts as its model
+    accepted.
 
     Where runs take their time, another user tries it first.
     """

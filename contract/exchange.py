@@ -1,4 +1,6 @@
-"""What was sent and what came back, raw: the evidence that every check judges and every failure shows."""
+"""What was sent and what came back, raw: the evidence that every check judges and every failure
+shows.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ def loads(text: bytes | str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as a check wants it sent; header names in their usual spelling, ``path`` with its query."""
+    """A request as a check wants it sent; header names in their usual spelling, ``path`` with its
+    query.
+    """
 
     method: str
     path: str
@@ -40,11 +44,13 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and all that came back. ``broken`` says how the answer broke off; ``status`` is None without any.
+    """One request and all that came back. ``broken`` says how the answer broke off; ``status`` is
+    None without any.
 
-    ``sent_at`` is in unix seconds; ``seconds`` is how long the whole exchange took. ``timed_out`` and ``connected``
-    tell a host that keeps us waiting from one that breaks off, and from one that is not there. ``reason`` is the phrase
-    beside the status; ``given_up`` says that we did not hear the answer out.
+    ``sent_at`` is in unix seconds; ``seconds`` is how long the whole exchange took. ``timed_out``
+    and ``connected`` tell a host that keeps us waiting from one that breaks off, and from one that
+    is not there. ``reason`` is the phrase beside the status; ``given_up`` says that we did not hear
+    the answer out.
     """
 
     request: Request

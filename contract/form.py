@@ -1,6 +1,8 @@
-"""The app's own input form (``GET /v1/parameters``): what a deployment decides for itself is asked, not guessed.
+"""The app's own input form (``GET /v1/parameters``): what a deployment decides for itself is asked,
+not guessed.
 
-Whether the model is chosen from a list, and how long a prompt may be, is the app's own affair (FACTS 11).
+Whether the model is chosen from a list, and how long a prompt may be, is the app's own affair
+(FACTS 11).
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.exchange import Exchange
-from contract.failures import NotApplicable
+from contract.result import NotApplicable
 from contract.target import Target
 from dify_wire import spec
 
@@ -35,7 +37,9 @@ def documented_models() -> tuple[str, ...]:
 
 def parameters(target: Target) -> Exchange:
     """What the host says about its app, asked once."""
-    found: Exchange = target.shared("parameters", lambda: target.send(target.get_request("/v1/parameters")))
+    found: Exchange = target.shared(
+        "parameters", lambda: target.send(target.get_request("/v1/parameters"))
+    )
     return found
 
 
@@ -54,7 +58,9 @@ def form_field(target: Target, variable: str) -> FormField:
 
 
 def choice_field(target: Target, variable: str) -> FormField:
-    """As ``form_field``; raises ``NotApplicable`` where the app takes any text (FACTS 3, row 11)."""
+    """As ``form_field``; raises ``NotApplicable`` where the app takes any text (FACTS 3, row
+    11).
+    """
     field = form_field(target, variable)
     if field.kind != "select":
         raise NotApplicable(f"the app takes any text as {variable}")

@@ -1,4 +1,6 @@
-"""Recorded exchanges judged without a network: what a host once answered is held against the same checks."""
+"""Recorded exchanges judged without a network: what a host once answered is held against the same
+checks.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ class OfflineResult:
 
 
 def lent_by(keys: Mapping[str, str]) -> Lent:
-    """What a recording's keys lend: ``keys`` has them by the labels of their apps, the workflow app's as ``main``."""
+    """What a recording's keys lend: ``keys`` has them by the labels of their apps, the workflow
+    app's as ``main``.
+    """
     app_keys = {kind: keys[kind] for kind in _KINDS if kind in keys}
     return Lent(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
 
@@ -33,8 +37,9 @@ def lent_by(keys: Mapping[str, str]) -> Lent:
 def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[OfflineResult]:
     """Judge the folder of recordings at ``path``.
 
-    Asking costs nothing here, so that each check has a host of its own and its evidence is known. A check that asks for
-    what was not recorded is not applicable; one that judges the exchanges there are gets them all.
+    Asking costs nothing here, so that each check has a host of its own and its evidence is known. A
+    check that asks for what was not recorded is not applicable; one that judges the exchanges there
+    are gets them all.
     """
     recorded = load_exchanges(path)
     names = {id(exchange): name for name, exchange in recorded}
@@ -52,7 +57,9 @@ def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[Of
 
 
 def _unrecorded(result: Result) -> Result:
-    """Nothing to judge means here that nothing was recorded: a recording has no budget and does not fall silent."""
+    """Nothing to judge means here that nothing was recorded: a recording has no budget and does not
+    fall silent.
+    """
     return replace(result, outcome=Outcome.SKIPPED) if result.outcome is Outcome.NOT_RUN else result
 
 

@@ -1,7 +1,8 @@
-"""Which checks are to be judged, and how many images they cost at most, said before the first is asked for.
+"""Which checks are to be judged, and how many images they cost at most, said before the first is
+asked for.
 
-The cost is read off the code: a check costs what the functions within its reach do that are marked with ``costs``, each
-counted once, because evidence is shared.
+The cost is read off the code: a check costs what the functions within its reach do that are marked
+with ``costs``, each counted once, because evidence is shared.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ class UnknownCheckError(ValueError):
     """A name or pattern that fits no check; the message names the nearest."""
 
 
-def select(checks: Mapping[str, Check], only: Sequence[str] = (), skip: Sequence[str] = ()) -> list[Check]:
-    """The checks that ``only`` names (all without it) and ``skip`` does not. Both take names and globs."""
+def select(
+    checks: Mapping[str, Check], only: Sequence[str] = (), skip: Sequence[str] = ()
+) -> list[Check]:
+    """The checks that ``only`` names (all without it) and ``skip`` does not. Both take names and
+    globs.
+    """
     for pattern in (*only, *skip):
         if not any(fnmatchcase(name, pattern) for name in checks):
             raise UnknownCheckError(_unknown(pattern, checks))
@@ -45,7 +50,9 @@ def _unknown(pattern: str, names: Iterable[str]) -> str:
 
 
 def cost(checks: Iterable[Check], lent: Lent) -> int:
-    """How many images ``checks`` cost at most on a host that keeps the contract, generated runs left out."""
+    """How many images ``checks`` cost at most on a host that keeps the contract, generated runs
+    left out.
+    """
     asking: set[_Function] = set()
     for check in checks:
         if Power.ALL_MODELS in check.needs and not lent.all_models:
@@ -64,7 +71,9 @@ def _stream() -> _Function:
 
 
 def _asked_by(function: _Function) -> set[_Function]:
-    """The functions marked with ``costs`` that ``function`` can reach within this package, itself among them."""
+    """The functions marked with ``costs`` that ``function`` can reach within this package, itself
+    among them.
+    """
     seen: set[_Function] = set()
     waiting = [function]
     while waiting:

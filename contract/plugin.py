@@ -1,8 +1,10 @@
-"""pytest: every check as a test of its own, ``contract::<name>``, against the host that ``--contract-url`` names.
+"""pytest: every check as a test of its own, ``contract::<name>``, against the host that
+``--contract-url`` names.
 
-It is loaded by ``-p contract.plugin`` or by ``pytest_plugins = ["contract.plugin"]`` in the root ``conftest.py``, and
-only so: without ``--contract-url`` it does nothing and imports nothing. The tests carry the marker ``contract`` and
-share their runs, so that they stay in one process: with pytest-xdist, ``--dist loadgroup`` is needed.
+It is loaded by ``-p contract.plugin`` or by ``pytest_plugins = ["contract.plugin"]`` in the root
+``conftest.py``, and only so: without ``--contract-url`` it does nothing and imports nothing. The
+tests carry the marker ``contract`` and share their runs, so that they stay in one process: with
+pytest-xdist, ``--dist loadgroup`` is needed.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import pytest
 
 if TYPE_CHECKING:
     from contract.check import Check
-    from contract.report.account import Row
+    from contract.report.builder import Row
     from contract.runner import Result
     from contract.target import Target
 
@@ -26,11 +28,21 @@ _KINDS = ("chat", "unpublished", "disabled", "deleted")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; the key may also come from CONTRACT_API_KEY."""
     group = parser.getgroup("contract", "contract of the workflow API")
-    group.addoption("--contract-url", metavar="URL", help="Judge the host at URL: each check becomes a test.")
-    group.addoption("--contract-key", metavar="KEY", help="The key of a workflow app.  [env: CONTRACT_API_KEY]")
-    group.addoption("--contract-secret", metavar="KEY", help="The host's SECRET_KEY, to judge what is signed with it.")
     group.addoption(
-        "--contract-files-url", metavar="URL", help="What stands before the URLs of its files, where they are absolute."
+        "--contract-url", metavar="URL", help="Judge the host at URL: each check becomes a test."
+    )
+    group.addoption(
+        "--contract-key", metavar="KEY", help="The key of a workflow app.  [env: CONTRACT_API_KEY]"
+    )
+    group.addoption(
+        "--contract-secret",
+        metavar="KEY",
+        help="The host's SECRET_KEY, to judge what is signed with it.",
+    )
+    group.addoption(
+        "--contract-files-url",
+        metavar="URL",
+        help="What stands before the URLs of its files, where they are absolute.",
     )
     group.addoption(
         "--contract-app",
@@ -43,16 +55,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options before anything is collected."""
-    config.addinivalue_line("markers", "contract: a check of the contract of the host at --contract-url")
+    config.addinivalue_line(
+        "markers", "contract: a check of the contract of the host at --contract-url"
+    )
     if config.getoption("--contract-url") is None:
         return
     _lent(config)
-    if config.getoption("dist", "no") not in ("no", "loadgroup") and not hasattr(config, "workerinput"):
-        raise pytest.UsageError("--contract-url: the checks share their runs; use --dist loadgroup, or no -n")
+    if config.getoption("dist", "no") not in ("no", "loadgroup") and not hasattr(
+        config, "workerinput"
+    ):
+        raise pytest.UsageError(
+            "--contract-url: the checks share their runs; use --dist loadgroup, or no -n"
+        )
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Add an item for each check."""
     url = config.getoption("--contract-url")
     if url is None:
@@ -69,14 +89,21 @@ def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config
 def _lent(config: pytest.Config) -> dict[str, Any]:
     key = config.getoption("--contract-key") or os.environ.get("CONTRACT_API_KEY")
     if not key:
-        raise pytest.UsageError("--contract-url needs --contract-key, or CONTRACT_API_KEY in the environment")
+        raise pytest.UsageError(
+            "--contract-url needs --contract-key, or CONTRACT_API_KEY in the environment"
+        )
     app_keys = {}
     for app in config.getoption("--contract-app"):
         app_key, _, kind = app.rpartition("=")
         if not app_key or kind not in _KINDS:
-            raise pytest.UsageError(f"--contract-app: expected KEY=KIND with a KIND of {', '.join(_KINDS)}")
+            raise pytest.UsageError(
+                f"--contract-app: expected KEY=KIND with a KIND of {', '.join(_KINDS)}"
+            )
         app_keys[kind] = app_key
-    lent = {"secret": config.getoption("--contract-secret"), "files_url": config.getoption("--contract-files-url")}
+    lent = {
+        "secret": config.getoption("--contract-secret"),
+        "files_url": config.getoption("--contract-files-url"),
+    }
     return {"api_key": key, "app_keys": app_keys, **lent}
 
 
@@ -96,7 +123,9 @@ class _Host:
             self._transport.close()
 
     def judge(self, check: Check) -> Result:
-        """One check's result, and what it follows from. Fails the test where the host cannot be judged at all."""
+        """One check's result, and what it follows from. Fails the test where the host cannot be
+        judged at all.
+        """
         from contract.check import CHECKS
         from contract.consequences import causes_to_look_for, with_causes
 
@@ -118,16 +147,16 @@ class _Host:
 
     def row(self, result: Result) -> Row:
         """The result as it is told: redacted and printable."""
-        from contract.report.account import accountant
+        from contract.report.builder import accountant
 
         assert self._target is not None
         rows, _ = accountant(self._target).rows([result], strict_observed=False)
         return rows[0]
 
     def _reach(self) -> Target:
-        from contract.http import HttpTransport
+        from contract.client import HttpTransport
         from contract.preflight import CouldNotRunError, preflight
-        from contract.report.account import accountant
+        from contract.report.builder import accountant
         from contract.target import Lent, Target
 
         self._transport = HttpTransport(self._url.rstrip("/").removesuffix("/v1"))
@@ -144,8 +173,8 @@ class BrokenError(Exception):
 
 
 class CheckItem(pytest.Item):
-    """One check as a test. Lacking a power is a skip, and so is what follows from another failure; a
-    version's difference is an expected failure."""
+    """One check as a test. Lacking a power is a skip, and so is what follows from another failure;
+    a version's difference is an expected failure."""
 
     _check: Check
     _host: _Host
@@ -160,7 +189,7 @@ class CheckItem(pytest.Item):
         return item
 
     def runtest(self) -> None:
-        from contract.report.account import Status
+        from contract.report.builder import Status
         from contract.report.junit import explanation
 
         row = self._host.row(self._host.judge(self._check))

@@ -1,7 +1,8 @@
-"""Whether a host can be judged at all: it is there, it is a Dify, and the key opens a workflow app of it.
+"""Whether a host can be judged at all: it is there, it is a Dify, and the key opens a workflow app
+of it.
 
-The requests cost nothing: a host refuses them before it runs anything. What ends here is one line that names the cause
-and what to do about it.
+The requests cost nothing: a host refuses them before it runs anything. What ends here is one line
+that names the cause and what to do about it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from urllib.parse import urlsplit
 from contract.check import Check, Level
 from contract.evidence import changed_run, pair, stop_request
 from contract.exchange import Exchange
-from contract.failures import NotRun
 from contract.form import parameters
+from contract.result import NotRun
 from contract.target import LEFT_OUT, Target, is_accepted_run
 
 _TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
@@ -32,7 +33,9 @@ class CouldNotRunError(Exception):
 
 
 def reach_clock(target: Target) -> None:
-    """Ask the admin API that is lent, if one is, what time it is. Raises ``CouldNotRunError`` where it does not say."""
+    """Ask the admin API that is lent, if one is, what time it is. Raises ``CouldNotRunError`` where
+    it does not say.
+    """
     if target.lent.clock is None:
         return
     try:
@@ -44,8 +47,9 @@ def reach_clock(target: Target) -> None:
 def preflight(target: Target) -> None:
     """Ask for the app's parameters and for a run without inputs. Raises ``CouldNotRunError``.
 
-    A host that answers either of them as a Dify does can be judged, however it misbehaves; that is what the checks are
-    for. One that passes is watched: ``target`` asks again when answers make one doubt that it is still there.
+    A host that answers either of them as a Dify does can be judged, however it misbehaves; that is
+    what the checks are for. One that passes is watched: ``target`` asks again when answers make one
+    doubt that it is still there.
     """
     told = parameters(target)
     if told.status is None or _is_down(told):
@@ -62,13 +66,17 @@ def preflight(target: Target) -> None:
 
 def cause_of(parameters: Exchange) -> str | None:
     """Why a host can no longer be asked, by its answer to GET /v1/parameters; None where it can."""
-    if parameters.status == 501 or not (_is_down(parameters) or _is_wrong(parameters)):  # 501: a replay has no more
+    if parameters.status == 501 or not (
+        _is_down(parameters) or _is_wrong(parameters)
+    ):  # 501: a replay has no more
         return None
     return _cause(parameters)
 
 
 def _run_without_inputs(target: Target, unavailable: bool) -> Exchange | None:
-    """The answer to it, None where --max-runs forbids it; an app that is not published says so of empty inputs only."""
+    """The answer to it, None where --max-runs forbids it; an app that is not published says so of
+    empty inputs only.
+    """
     try:
         return changed_run(target, inputs={} if unavailable else LEFT_OUT)
     except NotRun:
@@ -84,12 +92,15 @@ def _expect_a_workflow(told: Exchange, refused: Exchange | None) -> None:
     if refused is not None and _code(refused) == "not_workflow_app":
         fix = "name the key of a workflow app with --api-key"
         raise CouldNotRunError(
-            f"the key opens an app of another kind, such as a chat: {_quoted(refused)}; {fix}", refused
+            f"the key opens an app of another kind, such as a chat: {_quoted(refused)}; {fix}",
+            refused,
         )
     if _code(told) == "app_unavailable" and not (refused is not None and is_accepted_run(refused)):
         words = " and ".join(_quoted(one) for one in (told, refused) if one is not None)
         fix = "publish it, or name the key of one that is, with --api-key"
-        raise CouldNotRunError(f"the key opens an app whose workflow is not published: {words}; {fix}", told)
+        raise CouldNotRunError(
+            f"the key opens an app whose workflow is not published: {words}; {fix}", told
+        )
 
 
 def _expect_that_runs_begin(target: Target) -> None:
@@ -105,7 +116,8 @@ def _expect_that_runs_begin(target: Target) -> None:
         raise CouldNotRunError(_cause(both.blocking), both.blocking)
 
 
-# Causes --------------------------------------------------------------------------------------------------------------
+# Causes
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _is_down(answer: Exchange) -> bool:
@@ -120,7 +132,9 @@ def _is_wrong(answer: Exchange) -> bool:
     told = answer.json_object()
     if answer.status < 300:
         return not (_PARAMETERS & told.keys() or _tells_a_run(answer))
-    return answer.status < 400 or not (isinstance(told.get("code"), str) and isinstance(told.get("message"), str))
+    return answer.status < 400 or not (
+        isinstance(told.get("code"), str) and isinstance(told.get("message"), str)
+    )
 
 
 def _tells_a_run(answer: Exchange) -> bool:
@@ -132,7 +146,9 @@ def _cause(answer: Exchange) -> str:
     """What is wrong with ``answer``, and what to do."""
     asked = f"{answer.request.method} {answer.request.path}"
     if not answer.connected:
-        return f"no connection: {answer.broken}; start the host, or name its address with --base-url"
+        return (
+            f"no connection: {answer.broken}; start the host, or name its address with --base-url"
+        )
     words = _quoted(answer)
     told = f"no Dify is at this address: {asked} was answered with {words}; correct --base-url"
     match answer.status:
@@ -163,7 +179,9 @@ def _refused_key(answer: Exchange) -> str:
         return f"something before the host asks for a login: {_quoted(answer)} ({challenge}); ask the host directly"
     message = answer.json_object().get("message")
     told = _one_line(message) if isinstance(message, str) else _quoted(answer).removeprefix("401 ")
-    return f"the host refuses the API key: 401 {told}; name the key of a workflow app with --api-key"
+    return (
+        f"the host refuses the API key: 401 {told}; name the key of a workflow app with --api-key"
+    )
 
 
 def _redirect(asked: str, answer: Exchange) -> str:
@@ -174,7 +192,11 @@ def _redirect(asked: str, answer: Exchange) -> str:
         parts = urlsplit("")
     path = answer.request.path.partition("?")[0]
     base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path).rstrip('/')}"
-    fix = f"name --base-url {base}" if parts.netloc and parts.path.endswith(path) else "name the address that answers"
+    fix = (
+        f"name --base-url {base}"
+        if parts.netloc and parts.path.endswith(path)
+        else "name the address that answers"
+    )
     return f"{asked} is redirected to {_one_line(location) or 'nowhere'} ({answer.status}); {fix}"
 
 
@@ -188,7 +210,13 @@ def _quoted(answer: Exchange) -> str:
     if isinstance(told.get("message"), str):
         return f"{answer.status} {_one_line(told.get('code') or '')} “{_one_line(told['message'])}”"
     title = _TITLE.search(answer.text[:65536])
-    words = title[1] if title else answer.text[:_QUOTED] if answer.media_type == "application/json" else ""
+    words = (
+        title[1]
+        if title
+        else answer.text[:_QUOTED]
+        if answer.media_type == "application/json"
+        else ""
+    )
     kind = answer.media_type or "no content type"
     return f"{answer.status} {kind}" + (f" “{_one_line(words)}”" if words.strip() else "")
 

@@ -1,6 +1,7 @@
 """Keeps what a host answers to the checks' own requests, as recordings (docs/recordings.md).
 
-An exchange is written as soon as it has ended, beside the judging: nothing whole is lost when that is cut short.
+An exchange is written as soon as it has ended, beside the judging: nothing whole is lost when that
+is cut short.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from contract.asking import ASIDE, ASKING, AT_ANOTHER_TIME
+from contract.current_check import ASIDE, ASKING, AT_ANOTHER_TIME
 from contract.exchange import Exchange, Request
 from contract.target import Lent, Transport
 from dify_wire.recording.errors import RecordingError
@@ -36,7 +37,8 @@ class Sender(Transport, Protocol):
 class Kept:
     """What has been written, and what has not.
 
-    Left out are exchanges ``without_answer`` and those ``at_another_time``; ``lost`` are others with the reason.
+    Left out are exchanges ``without_answer`` and those ``at_another_time``; ``lost`` are others
+    with the reason.
     """
 
     exchanges: int = 0
@@ -54,12 +56,15 @@ def keys_of(lent: Lent) -> dict[str, str]:
 def open_folder(folder: Path, append: bool) -> list[str]:
     """The names of the recordings that are in ``folder`` already.
 
-    Raises ``RecordingError`` where there are some and nothing is to be appended, or anything else is in it.
+    Raises ``RecordingError`` where there are some and nothing is to be appended, or anything else
+    is in it.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return []
     if not is_recordings_folder(folder):
-        raise RecordingError(folder, "the folder", "it is none of recordings; name an empty one, or a new one")
+        raise RecordingError(
+            folder, "the folder", "it is none of recordings; name an empty one, or a new one"
+        )
     if not any(folder.glob("*.yaml")):
         return []
     if not append:
@@ -74,9 +79,13 @@ def redactor(lent: Lent, rules: Sequence[Rule], keep_user: bool) -> RecordingRed
 
 
 class Recorder:
-    """A transport that hands every exchange of ``sender`` to ``keep``, in the order in which they end."""
+    """A transport that hands every exchange of ``sender`` to ``keep``, in the order in which they
+    end.
+    """
 
-    def __init__(self, sender: Sender, host: str, keys: Mapping[str, str], names: Iterable[str] = ()) -> None:
+    def __init__(
+        self, sender: Sender, host: str, keys: Mapping[str, str], names: Iterable[str] = ()
+    ) -> None:
         self._sender = sender
         self._host = host
         self._keys = keys
@@ -107,7 +116,9 @@ class Recorder:
         return exchange
 
     def _hand_over(self, recording: Recording, of_a_check: bool) -> None:
-        """What is asked before the first check waits for it: a host that cannot be judged leaves no recording."""
+        """What is asked before the first check waits for it: a host that cannot be judged leaves no
+        recording.
+        """
         self._held.append(recording)
         if of_a_check:
             for held in self._held:
@@ -144,7 +155,9 @@ class Recorder:
                 return name
 
     def _app(self, request: Request) -> str | None:
-        said = next((value for name, value in request.headers if name.lower() == "authorization"), "")
+        said = next(
+            (value for name, value in request.headers if name.lower() == "authorization"), ""
+        )
         return self._keys.get(said.partition(" ")[2].strip())
 
 
@@ -155,7 +168,9 @@ def _ended(exchange: Exchange) -> str:
 
 
 class FolderKeeper:
-    """Writes recordings with ``writer`` on a thread of its own; what the disk refuses is told by ``kept``."""
+    """Writes recordings with ``writer`` on a thread of its own; what the disk refuses is told by
+    ``kept``.
+    """
 
     def __init__(self, writer: RecordingWriter) -> None:
         self._writer = writer
@@ -173,7 +188,9 @@ class FolderKeeper:
     def _write(self, recording: Recording) -> None:
         try:
             self._writer.write(recording)
-        except Exception as error:  # whatever it is, the exchanges after this one are still to be kept
+        except (
+            Exception
+        ) as error:  # whatever it is, the exchanges after this one are still to be kept
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             self.kept.lost.append(f"{recording.name} could not be written ({reason})")
         else:

@@ -1,4 +1,6 @@
-"""Recorded exchanges as a host that can be judged without a network: what was never asked cannot be answered."""
+"""Recorded exchanges as a host that can be judged without a network: what was never asked cannot be
+answered.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +8,27 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from contract.exchange import Chunk, Exchange, Request
-from contract.failures import NotApplicable
+from contract.result import NotApplicable
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.folder import read_folder
-from dify_wire.recording.library import Library, NotRecordedError
-from dify_wire.recording.matchers import EXACT_MATCHERS, Question
+from dify_wire.recording.matching import EXACT_MATCHERS, Question
+from dify_wire.recording.store import Library, NotRecordedError
 
 _BROKEN = {"cut": "the connection broke off", "client_left": "the client did not hear it out"}
 
 
 class RecordedTransport:
-    """Answers a request with the recorded exchange that has the same method, path, key headers and body.
+    """Answers a request with the recorded exchange that has the same method, path, key headers and
+    body.
 
-    Raises ``NotApplicable`` for a request that was not recorded. JSON bodies are compared as JSON. Of several equal
-    requests the n-th gets the n-th answer, the last one again and again.
+    Raises ``NotApplicable`` for a request that was not recorded. JSON bodies are compared as JSON.
+    Of several equal requests the n-th gets the n-th answer, the last one again and again.
     """
 
     def __init__(self, exchanges: Iterable[Exchange]) -> None:
-        self._library = Library(((_question(exchange.request), exchange) for exchange in exchanges), EXACT_MATCHERS)
+        self._library = Library(
+            ((_question(exchange.request), exchange) for exchange in exchanges), EXACT_MATCHERS
+        )
 
     def afresh(self) -> RecordedTransport:
         """The same recording, of which nothing has been asked yet."""
@@ -44,10 +49,15 @@ class RecordedTransport:
 def load_exchanges(folder: Path) -> list[tuple[str, Exchange]]:
     """The exchanges of a folder of recordings, each with its name.
 
-    Left out are those that cannot be judged: without the whole request or the whole answer; and those that no client
-    asks again: HTTP/1.1 without a Host. Raises ``dify_wire.recording.errors.RecordingError``.
+    Left out are those that cannot be judged: without the whole request or the whole answer; and
+    those that no client asks again: HTTP/1.1 without a Host. Raises
+    ``dify_wire.recording.errors.RecordingError``.
     """
-    return [(recording.name, exchange_of(recording)) for recording in read_folder(folder) if _can_be_judged(recording)]
+    return [
+        (recording.name, exchange_of(recording))
+        for recording in read_folder(folder)
+        if _can_be_judged(recording)
+    ]
 
 
 def _can_be_judged(recording: Recording) -> bool:

@@ -1,4 +1,6 @@
-"""Runs checks against a target and collects their verdicts; one check's trouble never hides another's."""
+"""Runs checks against a target and collects their verdicts; one check's trouble never hides
+another's.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.asking import ASKING
 from contract.check import Check, Level, Turn
+from contract.current_check import ASKING
 from contract.exchange import Exchange
-from contract.failures import ContractBroken, NotApplicable, NotRun
+from contract.result import ContractBroken, NotApplicable, NotRun
 from contract.target import Target
 
 _AT_ONCE = 4
@@ -31,7 +33,8 @@ class Outcome(StrEnum):
 class Result:
     """One check's verdict. ``expected`` and ``got`` are empty but for a broken promise.
 
-    ``level`` is the authority of a broken promise. ``follows`` names the check whose failure this one follows from.
+    ``level`` is the authority of a broken promise. ``follows`` names the check whose failure this
+    one follows from.
     """
 
     check: Check
@@ -49,7 +52,9 @@ class Result:
         """Whether this result fails a run: a version's difference does so only on request."""
         if self.outcome in (Outcome.NOT_RUN, Outcome.ERROR):
             return True
-        return self.outcome is Outcome.FAILED and (not self.is_version_difference or strict_observed)
+        return self.outcome is Outcome.FAILED and (
+            not self.is_version_difference or strict_observed
+        )
 
     @property
     def is_version_difference(self) -> bool:
@@ -64,10 +69,12 @@ def run_checks(
     fail_fast: bool = False,
     strict_observed: bool = False,
 ) -> list[Result]:
-    """The results of ``checks`` in their order. ``on_result`` hears of each as it comes, for a progress bar.
+    """The results of ``checks`` in their order. ``on_result`` hears of each as it comes, for a
+    progress bar.
 
-    Checks that share evidence wait for it together; the rest runs side by side. After a failure with ``fail_fast`` what
-    has not begun is not run. On KeyboardInterrupt the results so far are in the exception's ``results``.
+    Checks that share evidence wait for it together; the rest runs side by side. After a failure
+    with ``fail_fast`` what has not begun is not run. On KeyboardInterrupt the results so far are in
+    the exception's ``results``.
     """
     results: dict[str, Result] = {}
 
@@ -76,7 +83,10 @@ def run_checks(
         on_result(result)
 
     def all_of_them(reason: str) -> list[Result]:
-        complete = (results.get(check.name) or Result(check, Outcome.NOT_RUN, reason=reason) for check in checks)
+        complete = (
+            results.get(check.name) or Result(check, Outcome.NOT_RUN, reason=reason)
+            for check in checks
+        )
         return [_unless_the_host_had_gone(result, target) for result in complete]
 
     try:
@@ -96,7 +106,9 @@ def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
         for turn in Turn:
             of_turn = [check for check in checks if check.turn is turn]
             for together in [[check] for check in of_turn] if turn is Turn.CLOCK else [of_turn]:
-                waiting: list[Future[Result]] = [pool.submit(judge, check, target) for check in together]
+                waiting: list[Future[Result]] = [
+                    pool.submit(judge, check, target) for check in together
+                ]
                 for future in as_completed(waiting):
                     yield future.result()
     finally:
@@ -104,7 +116,9 @@ def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
 
 
 def _unless_the_host_had_gone(result: Result, target: Target) -> Result:
-    """What failed on the last answers of a host that went away says that it went, and nothing of its contract."""
+    """What failed on the last answers of a host that went away says that it went, and nothing of
+    its contract.
+    """
     if result.outcome is not Outcome.FAILED or not target.ended_by(result.exchange):
         return result
     reason = str(target.gone)
@@ -134,8 +148,16 @@ def _judged(check: Check, target: Target) -> Result:
     except NotApplicable as verdict:
         return Result(check, Outcome.SKIPPED, time.monotonic() - began, verdict.reason)
     except NotRun as verdict:
-        return Result(check, Outcome.NOT_RUN, time.monotonic() - began, verdict.reason, exchange=verdict.exchange)
-    except Exception as error:  # a host may send what no check foresaw; that is a finding, not a traceback
+        return Result(
+            check,
+            Outcome.NOT_RUN,
+            time.monotonic() - began,
+            verdict.reason,
+            exchange=verdict.exchange,
+        )
+    except (
+        Exception
+    ) as error:  # a host may send what no check foresaw; that is a finding, not a traceback
         reason = f"the check itself stumbled: {type(error).__name__}: {error}"
         return Result(check, Outcome.ERROR, time.monotonic() - began, reason)
     return Result(check, Outcome.PASSED, time.monotonic() - began)

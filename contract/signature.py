@@ -1,4 +1,6 @@
-"""Signed URLs with the suite's own eyes: taking one apart, and making one where the secret is lent (FACTS 6.1)."""
+"""Signed URLs with the suite's own eyes: taking one apart, and making one where the secret is lent
+(FACTS 6.1).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Server-Sent Events as they arrive: frames of raw bytes with their times, and what a strict parser makes of them.
+"""Server-Sent Events as they arrive: frames of raw bytes with their times, and what a strict parser
+makes of them.
 
-Own code on purpose: published readers drop frames without data, split on other line ends or emit half a frame, and a
-check must see exactly what was sent.
+Own code on purpose: published readers drop frames without data, split on other line ends or emit
+half a frame, and a check must see exactly what was sent.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Frame:
 
 
 def split_frames(chunks: Iterable[Chunk]) -> tuple[list[Frame], bytes]:
-    """The frames of a stream, and the bytes after the last blank line (a well-ended stream leaves none)."""
+    """The frames of a stream, and the bytes after the last blank line (a well-ended stream leaves
+    none).
+    """
     frames: list[Frame] = []
     pending = b""
     for chunk in chunks:

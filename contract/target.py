@@ -1,10 +1,11 @@
 """A host to be judged: what it lends, what it has been asked, and the evidence that checks share.
 
-Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes. Evidence is fetched
-once and kept, so that checks share runs; each accepted run counts against the budget, whoever caused it.
+Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes.
+Evidence is fetched once and kept, so that checks share runs; each accepted run counts against the
+budget, whoever caused it.
 
-After three requests in a row without an answer the host is not asked again; after three answers that a host could give
-whose time is over, it is asked aside whether it is still there.
+After three requests in a row without an answer the host is not asked again; after three answers
+that a host could give whose time is over, it is asked aside whether it is still there.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from contract.asking import ASIDE
 from contract.check import Power
+from contract.current_check import ASIDE
 from contract.exchange import Exchange, Request
-from contract.failures import NotApplicable, NotRun
+from contract.result import NotApplicable, NotRun
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
 
@@ -40,15 +41,18 @@ _UNSET: Any = object()
 class Transport(Protocol):
     """Sends a request and returns all that came back; never raises for what a host does."""
 
-    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange: ...
+    def send(
+        self, request: Request, on_chunk: Callable[[bytes], None] | None = None
+    ) -> Exchange: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a key.
+    """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a
+    key.
 
-    ``files_url`` stands before the URLs of its files (FILES_URL on a Dify); without it they are relative.
-    ``secrets`` are those of what is lent, for whoever must not write them.
+    ``files_url`` stands before the URLs of its files (FILES_URL on a Dify); without it they are
+    relative. ``secrets`` are those of what is lent, for whoever must not write them.
     """
 
     api_key: str
@@ -78,8 +82,9 @@ _APP_POWERS = {
 class Target:
     """One host during one run of the suite. Safe to be used from several threads.
 
-    ``gone`` says why the host is not asked any more; ``still_there`` finds out, and is set once a host has been seen to
-    work (``contract.preflight``): it returns the cause, or None for a host that still works.
+    ``gone`` says why the host is not asked any more; ``still_there`` finds out, and is set once a
+    host has been seen to work (``contract.preflight``): it returns the cause, or None for a host
+    that still works.
     """
 
     def __init__(self, transport: Transport, lent: Lent) -> None:
@@ -96,10 +101,13 @@ class Target:
         self.gone: str | None = None
         self.still_there: Callable[[], str | None] | None = None
 
-    # Asking ---------------------------------------------------------------------------------------------------------
+    # Asking
+    # ---------------------------------------------------------------------------------------------------------
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        """Send ``request`` and keep the exchange. Raises ``NotRun`` where the host is not to be asked any more."""
+        """Send ``request`` and keep the exchange. Raises ``NotRun`` where the host is not to be
+        asked any more.
+        """
         self._admit(request)
         exchange = None
         try:
@@ -138,7 +146,9 @@ class Target:
             self._changed.notify_all()
 
     def ended_by(self, exchange: Exchange | None) -> bool:
-        """Whether ``exchange`` is among the last answers of a host that has gone, and says nothing else of it."""
+        """Whether ``exchange`` is among the last answers of a host that has gone, and says nothing
+        else of it.
+        """
         return self.gone is not None and any(one is exchange for one in self._doubtful)
 
     def _admit(self, request: Request) -> None:
@@ -150,7 +160,9 @@ class Target:
             self._runs_under_way += may_run(request)
 
     def _await_budget(self) -> None:
-        """Wait while the answers under way may spend the rest of the budget; raise ``NotRun`` where it is spent."""
+        """Wait while the answers under way may spend the rest of the budget; raise ``NotRun`` where
+        it is spent.
+        """
         limit = self.lent.max_runs
         while limit is not None and self._accepted_runs + self._runs_under_way >= limit:
             if self._accepted_runs >= limit:
@@ -178,7 +190,9 @@ class Target:
         return sum(one.status in (None, 504) for one in lost) + self._runs_under_way
 
     def run_request(self, key: str | None = None, **changes: Any) -> Request:
-        """A run of the document's kind; ``changes`` replace fields of the body, the value ``LEFT_OUT`` drops one."""
+        """A run of the document's kind; ``changes`` replace fields of the body, the value
+        ``LEFT_OUT`` drops one.
+        """
         body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER, **changes}
         body = {name: value for name, value in body.items() if value is not LEFT_OUT}
         return self.json_request("POST", RUN_PATH, body, key)
@@ -189,17 +203,23 @@ class Target:
 
     def raw_request(self, method: str, path: str, body: bytes, key: str | None = None) -> Request:
         """As ``json_request``, with a body of any bytes that says it is JSON."""
-        headers = (("Authorization", f"Bearer {key or self.lent.api_key}"), ("Content-Type", "application/json"))
+        headers = (
+            ("Authorization", f"Bearer {key or self.lent.api_key}"),
+            ("Content-Type", "application/json"),
+        )
         return Request(method, path, headers, body)
 
     def get_request(self, path: str, key: str | None = None, method: str = "GET") -> Request:
         """A request without a body, with a key."""
         return Request(method, path, (("Authorization", f"Bearer {key or self.lent.api_key}"),))
 
-    # Shared evidence ------------------------------------------------------------------------------------------------
+    # Shared evidence
+    # ------------------------------------------------------------------------------------------------
 
     def shared(self, name: str, fetch: Callable[[], Any]) -> Any:
-        """What ``fetch`` returned the first time under ``name``; a ``Verdict`` that it raised is raised again."""
+        """What ``fetch`` returned the first time under ``name``; a ``Verdict`` that it raised is
+        raised again.
+        """
         with self._changed:
             fetching = self._fetching.setdefault(name, threading.RLock())
         with fetching:  # one lock a name: whoever fetches sends from other threads, and the rest goes on meanwhile
@@ -214,7 +234,8 @@ class Target:
             raise found
         return found
 
-    # Powers ---------------------------------------------------------------------------------------------------------
+    # Powers
+    # ---------------------------------------------------------------------------------------------------------
 
     def require(self, power: Power) -> None:
         """Raise ``NotApplicable`` where the target does not lend ``power``."""
@@ -256,17 +277,23 @@ LEFT_OUT: Any = object()
 
 def may_run(request: Request) -> bool:
     """Whether a host, however lenient, could take ``request`` for a run."""
-    return request.method == "POST" and request.path.partition("?")[0].rstrip("/").endswith("/workflows/run")
+    return request.method == "POST" and request.path.partition("?")[0].rstrip("/").endswith(
+        "/workflows/run"
+    )
 
 
 def is_accepted_run(exchange: Exchange) -> bool:
-    """Whether the host ran a workflow for it: any success on the run's path but a page for people."""
+    """Whether the host ran a workflow for it: any success on the run's path but a page for
+    people.
+    """
     succeeded = exchange.status is not None and 200 <= exchange.status < 300
     return may_run(exchange.request) and succeeded and exchange.media_type != "text/html"
 
 
 def is_doubtful(exchange: Exchange) -> bool:
-    """Whether a host that is down, moved or replaced could have answered so; many of a host's own refusals are, too."""
+    """Whether a host that is down, moved or replaced could have answered so; many of a host's own
+    refusals are, too.
+    """
     status = exchange.status
     if status is None or exchange.timed_out or exchange.media_type == "text/html":
         return True
@@ -274,7 +301,9 @@ def is_doubtful(exchange: Exchange) -> bool:
 
 
 def left_waiting(exchange: Exchange) -> bool:
-    """Whether the host left the request without an answer, or without the end of one, until time was up."""
+    """Whether the host left the request without an answer, or without the end of one, until time
+    was up.
+    """
     return exchange.status is None or exchange.timed_out
 
 
@@ -299,7 +328,9 @@ class Stream:
     def events(self, name: str) -> list[Mapping[str, Any]]:
         """The ``data`` of each event of that name."""
         return [
-            said["data"] for _, said in self.said if said.get("event") == name and isinstance(said.get("data"), dict)
+            said["data"]
+            for _, said in self.said
+            if said.get("event") == name and isinstance(said.get("data"), dict)
         ]
 
 

@@ -11,4 +11,14 @@
 Modules are imported by name, so that a program pays only for what it uses.
 """
 
-__all__ = ["contradictions", "host_facts", "ids", "overlay", "recording", "redact", "spec", "spec_error", "yaml_file"]
+__all__ = [
+    "contradictions",
+    "host_facts",
+    "ids",
+    "overlay",
+    "recording",
+    "redact",
+    "spec",
+    "spec_error",
+    "yaml_file",
+]

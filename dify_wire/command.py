@@ -1,4 +1,6 @@
-"""How the commands end: with an exit code and at most one line, and with a traceback only for ``--debug``."""
+"""How the commands end: with an exit code and at most one line, and with a traceback only for
+``--debug``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ import click
 from dify_wire.spec_error import SpecError, readable, reason
 
 FAILED = 2
-"""Something has to be put right first: an option, a file, the installation, or a mistake of ours."""
+"""Something has to be put right first: an option, a file, the installation, or a mistake of
+ours.
+"""
 
 INTERRUPTED = 130
 """Ended by Ctrl-C."""
@@ -41,8 +45,9 @@ def with_debug(command: click.Command) -> None:
 def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | None = None) -> int:
     """Call ``run`` and say with which code the process of the command ``name`` ends.
 
-    The code is what ``run`` returns, where that is a whole number. Errors are written to stderr in one line;
-    with ``--debug`` among ``arguments`` (those of the process by default) an unforeseen one is raised.
+    The code is what ``run`` returns, where that is a whole number. Errors are written to stderr in
+    one line; with ``--debug`` among ``arguments`` (those of the process by default) an unforeseen
+    one is raised.
     """
     try:
         code = run()
@@ -76,7 +81,9 @@ def _unforeseen(error: Exception, name: str) -> None:
         _discard_output()
     else:
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        hint = f"this is a mistake in {name}: please report it with the traceback that {_DEBUG} shows"
+        hint = (
+            f"this is a mistake in {name}: please report it with the traceback that {_DEBUG} shows"
+        )
         _write(f"Error: {name} failed: {what}; {hint}")
 
 
@@ -86,6 +93,8 @@ def _write(message: str) -> None:
 
 
 def _discard_output() -> None:
-    """Let the end of the process write what is left of stdout to nowhere: it would fail once more."""
+    """Let the end of the process write what is left of stdout to nowhere: it would fail once
+    more.
+    """
     with contextlib.suppress(OSError, ValueError):  # somebody's own stream
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

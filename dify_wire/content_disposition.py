@@ -1,8 +1,9 @@
-r"""Reads ``Content-Disposition`` and other headers with parameters as Werkzeug reads them on the host.
+r"""Reads ``Content-Disposition`` and other headers with parameters as Werkzeug reads them on the
+host.
 
-Names in any letter case, values quoted or bare, RFC 2231's ``name*=utf-8''…`` and ``name*0=…; name*1=…``.
-As in Werkzeug 3.0, which the host has, a backslash escapes a quotation mark or a backslash and nothing else, so that
-``C:\a.png`` stays whole; later versions drop any.
+Names in any letter case, values quoted or bare, RFC 2231's ``name*=utf-8''…`` and ``name*0=…;
+name*1=…``. As in Werkzeug 3.0, which the host has, a backslash escapes a quotation mark or a
+backslash and nothing else, so that ``C:\a.png`` stays whole; later versions drop any.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ _CHARSETS = ("ascii", "us-ascii", "utf-8", "iso-8859-1")
 
 
 def parse_options(header: str) -> tuple[str, dict[str, str]]:
-    """The value before the first semicolon, and the parameters after it by their names in lower case.
+    """The value before the first semicolon, and the parameters after it by their names in lower
+    case.
 
-    What is not a parameter is passed over; nothing after a quotation mark that is never closed counts.
+    What is not a parameter is passed over; nothing after a quotation mark that is never closed
+    counts.
     """
     value, _, rest = header.partition(";")
     value = value.strip(" \t")

@@ -1,4 +1,6 @@
-"""Finds the rules of a merged document that cannot hold: references to nothing, enumerations without their default."""
+"""Finds the rules of a merged document that cannot hold: references to nothing, enumerations
+without their default.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,21 @@ _MAPPING, _LIST, _TEXT, _NUMBER = (dict,), (list,), (str,), (int, float)
 _SCHEMA = (dict, bool)
 _SHAPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(("patternProperties", "$defs", "dependentSchemas", "properties"), _MAPPING),
-    **dict.fromkeys(("schemas", "responses", "headers", "content", "paths", "components"), _MAPPING),
+    **dict.fromkeys(
+        ("schemas", "responses", "headers", "content", "paths", "components"), _MAPPING
+    ),
     **dict.fromkeys(("requestBody", "requestBodies", "discriminator", "mapping"), _MAPPING),
     **dict.fromkeys(("allOf", "anyOf", "oneOf", "prefixItems", "x-errors"), _LIST),
-    **dict.fromkeys(("parameters", "examples"), (dict, list)),  # a list, or by name among components
+    **dict.fromkeys(
+        ("parameters", "examples"), (dict, list)
+    ),  # a list, or by name among components
     **dict.fromkeys(("schema", "itemSchema", "items", "if", "then", "else", "not"), _SCHEMA),
-    **dict.fromkeys(("operationId", "in", "name", "format", "pattern", "x-refusal", "propertyName"), _TEXT),
-    **dict.fromkeys(("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"), _NUMBER),
+    **dict.fromkeys(
+        ("operationId", "in", "name", "format", "pattern", "x-refusal", "propertyName"), _TEXT
+    ),
+    **dict.fromkeys(
+        ("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems"), _NUMBER
+    ),
     **dict.fromkeys(("minProperties", "maxProperties"), _NUMBER),
     "type": (str, list),
 }
@@ -52,7 +62,9 @@ _KINDS = {dict: "a mapping", list: "a list", str: "a text", int: "a number", boo
 _PATH = re.compile(r"/(?:[^{}]|\{[^{}/]+\})*")
 DEEPEST = 300
 """The most levels of a merged document; one of more is refused."""
-_PARTS = frozenset({"allOf", "anyOf", "oneOf", "if", "then", "else", "not"})  # may speak of what the whole defines
+_PARTS = frozenset(
+    {"allOf", "anyOf", "oneOf", "if", "then", "else", "not"}
+)  # may speak of what the whole defines
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
     "integer": int,
@@ -71,7 +83,9 @@ _RANGES = (
 
 
 def check(path: Path, document: Mapping[str, Any]) -> None:
-    """Raise ``SpecError`` for the first rule of a merged ``document`` that cannot hold; ``path`` is only named."""
+    """Raise ``SpecError`` for the first rule of a merged ``document`` that cannot hold; ``path`` is
+    only named.
+    """
     _Checker(path, document).check()
 
 
@@ -93,7 +107,9 @@ class _Checker:
         return SpecError(self._path, place or "the top", message)
 
     def _depth(self) -> None:
-        """Hold the whole to a depth that every recursion over it can bear; overlays can add to each other's."""
+        """Hold the whole to a depth that every recursion over it can bear; overlays can add to each
+        other's.
+        """
         level: list[Any] = [self._document]
         for _ in range(DEEPEST):
             below: list[Any] = []
@@ -113,7 +129,12 @@ class _Checker:
                 if named and not isinstance(child, _SCHEMA) and not key.startswith("x-"):
                     raise self._wrong(inner, f"a mapping is needed here, not {child!r}; write one")
                 if isinstance(child, dict | list) and (named or not _is_data(key, child)):
-                    self._walk(child, inner, named=not named and key in _NAMED, part=not named and key in _PARTS)
+                    self._walk(
+                        child,
+                        inner,
+                        named=not named and key in _NAMED,
+                        part=not named and key in _PARTS,
+                    )
         elif isinstance(value, list):
             for index, child in enumerate(value):
                 if isinstance(child, dict | list):
@@ -132,12 +153,16 @@ class _Checker:
             for reference in value["discriminator"]["mapping"].values():
                 self._resolved(reference, f"{place}.discriminator.mapping")
         if "required" in value:
-            self._required(value, place, whole=not part and not _PARTS & value.keys() and "$ref" not in value)
+            self._required(
+                value, place, whole=not part and not _PARTS & value.keys() and "$ref" not in value
+            )
         if "enum" in value or "default" in value or "const" in value:
             self._values(value, place)
         for low, high in _RANGES:
             if low in value and high in value and value[low] > value[high]:
-                raise self._wrong(place, f"{low} is greater than {high}; no value can satisfy both, change one")
+                raise self._wrong(
+                    place, f"{low} is greater than {high}; no value can satisfy both, change one"
+                )
 
     def _resolved(self, reference: Any, place: str) -> Any:
         """What ``reference`` and those that it leads to refer to in the end."""
@@ -147,20 +172,28 @@ class _Checker:
             seen.add(reference)
             reference = target["$ref"]
             if isinstance(reference, str) and reference in seen:
-                raise self._wrong(place, f"$ref {reference} leads back to itself; write the value out")
+                raise self._wrong(
+                    place, f"$ref {reference} leads back to itself; write the value out"
+                )
             target = self._target(reference, place)
         if not isinstance(target, _SCHEMA):
-            raise self._wrong(place, f"$ref {reference} leads to {target!r}, which is no mapping; correct it")
+            raise self._wrong(
+                place, f"$ref {reference} leads to {target!r}, which is no mapping; correct it"
+            )
         return target
 
     def _target(self, reference: Any, place: str) -> Any:
         target: Any = self._document
         if not isinstance(reference, str) or not reference.startswith("#/"):
-            raise self._wrong(place, f"$ref {reference!r} leads out of the document; write #/components/…")
+            raise self._wrong(
+                place, f"$ref {reference!r} leads out of the document; write #/components/…"
+            )
         for name in reference[2:].split("/"):
             key = name.replace("~1", "/").replace("~0", "~")
             if not isinstance(target, dict) or key not in target:
-                raise self._wrong(place, f"$ref {reference} leads to nothing; add {key!r} or correct it")
+                raise self._wrong(
+                    place, f"$ref {reference} leads to nothing; add {key!r} or correct it"
+                )
             target = target[key]
         return target
 
@@ -169,23 +202,37 @@ class _Checker:
         if isinstance(required, bool):  # of a parameter or a request body
             return
         if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
-            raise self._wrong(f"{place}.required", "a list of property names is needed here; write one")
+            raise self._wrong(
+                f"{place}.required", "a list of property names is needed here; write one"
+            )
         for name in required:
             if whole and isinstance(properties, dict) and name not in properties:
-                raise self._wrong(f"{place}.required", f"{name!r} is required and not among properties; add it there")
+                raise self._wrong(
+                    f"{place}.required",
+                    f"{name!r} is required and not among properties; add it there",
+                )
 
     def _values(self, value: dict[str, Any], place: str) -> None:
         said = value["enum"] if "enum" in value else self._enumeration(value, place)
         if said is not None and (not isinstance(said, list) or not said):
-            raise self._wrong(f"{place}.enum", "an enumeration needs a list of at least one value; add one")
+            raise self._wrong(
+                f"{place}.enum", "an enumeration needs a list of at least one value; add one"
+            )
         if said is not None and "default" in value and not _among(value["default"], said):
-            raise self._wrong(f"{place}.default", f"{value['default']!r} is not in enum; add it or change it")
+            raise self._wrong(
+                f"{place}.default", f"{value['default']!r} is not in enum; add it or change it"
+            )
         kinds = value.get("type")
         if isinstance(kinds, list) and not all(isinstance(kind, str) for kind in kinds):
             raise self._wrong(f"{place}.type", f"{kinds!r} is no list of texts; name types")
-        for entry in (*value.get("enum", ()), *(value[key] for key in ("default", "const") if key in value)):
+        for entry in (
+            *value.get("enum", ()),
+            *(value[key] for key in ("default", "const") if key in value),
+        ):
             if kinds is not None and not _is(entry, kinds):
-                raise self._wrong(place, f"{entry!r} is not of type {kinds!r}; change one of the two")
+                raise self._wrong(
+                    place, f"{entry!r} is not of type {kinds!r}; change one of the two"
+                )
 
     def _enumeration(self, value: dict[str, Any], place: str) -> Any:
         target = self._resolved(value["$ref"], place) if "$ref" in value else None
@@ -205,30 +252,44 @@ class _Checker:
                 if method in item:
                     self._operation(item[method], f"paths.{path}.{method}", seen, errors)
 
-    def _operation(self, said: Any, place: str, seen: dict[str, str], errors: Mapping[str, Any] | None) -> None:
+    def _operation(
+        self, said: Any, place: str, seen: dict[str, str], errors: Mapping[str, Any] | None
+    ) -> None:
         if not isinstance(said, dict):
             raise self._wrong(place, "a mapping is needed here; write the operation")
         if (name := said.get("operationId")) is not None:
             if name in seen:
-                raise self._wrong(place, f"the operationId {name!r} is that of {seen[name]} too; give it another")
+                raise self._wrong(
+                    place, f"the operationId {name!r} is that of {seen[name]} too; give it another"
+                )
             seen[name] = place
         self._parameters(said.get("parameters", []), f"{place}.parameters")
         if said.get("x-user", "none") not in ("query", "json", "form", "none"):
-            raise self._wrong(f"{place}.x-user", "the user is in query, json, form or none; write one of them")
+            raise self._wrong(
+                f"{place}.x-user", "the user is in query, json, form or none; write one of them"
+            )
         if not isinstance(said.get("x-user-required", False), bool):
             raise self._wrong(f"{place}.x-user-required", "true or false is needed here; write one")
         refusal = [said["x-refusal"]] if "x-refusal" in said else []
         for error in (*said.get("x-errors", ()), *refusal):
             if errors is not None and not (isinstance(error, str) and error in errors):
-                raise self._wrong(place, f"x-host.errors has no {error!r}; add it there or correct the name")
+                raise self._wrong(
+                    place, f"x-host.errors has no {error!r}; add it there or correct the name"
+                )
 
     def _parameters(self, said: Any, place: str) -> None:
         if not isinstance(said, list):
             raise self._wrong(place, "a list of parameters is needed here; begin each with a dash")
         for index, entry in enumerate(said):
-            found = self._resolved(entry["$ref"], place) if isinstance(entry, dict) and "$ref" in entry else entry
+            found = (
+                self._resolved(entry["$ref"], place)
+                if isinstance(entry, dict) and "$ref" in entry
+                else entry
+            )
             if not isinstance(found, dict) or not {"name", "in"} <= found.keys():
-                raise self._wrong(f"{place}[{index}]", "a parameter is a mapping with name and in; write both")
+                raise self._wrong(
+                    f"{place}[{index}]", "a parameter is a mapping with name and in; write both"
+                )
 
 
 def _is_data(key: str, child: Any) -> bool:
@@ -243,7 +304,9 @@ def _is_one_of(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _among(value: Any, entries: list[Any]) -> bool:
-    return any(value == entry and isinstance(value, bool) == isinstance(entry, bool) for entry in entries)
+    return any(
+        value == entry and isinstance(value, bool) == isinstance(entry, bool) for entry in entries
+    )
 
 
 def _is(value: Any, kinds: Any) -> bool:

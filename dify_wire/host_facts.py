@@ -30,7 +30,9 @@ _GREATEST = 1e12
 
 
 def check_host_facts(path: Path, host: Any) -> None:
-    """Raise ``SpecError`` for the first fact in ``x-host`` that is missing or will not do; ``path`` is only named."""
+    """Raise ``SpecError`` for the first fact in ``x-host`` that is missing or will not do; ``path``
+    is only named.
+    """
     _HostChecker(path, host).check()
 
 
@@ -44,11 +46,21 @@ class _HostChecker:
     def check(self) -> None:
         for keys in (("version",), ("ping", "frame")):
             self._expect(keys, _is_text, "a text in quotes")
-        self._expect(("proxy", "server"), _is_server, "a text in quotes, of characters that a header may have")
+        self._expect(
+            ("proxy", "server"),
+            _is_server,
+            "a text in quotes, of characters that a header may have",
+        )
         for name in _LIMITS:
             whole = not name.endswith("_s")
-            wanted = f"a {'whole ' if whole else ''}number greater than 0, and at most {_GREATEST:.0f}"
-            self._expect(("limits", name), lambda value, whole=whole: _is_amount(value, 0, whole=whole), wanted)
+            wanted = (
+                f"a {'whole ' if whole else ''}number greater than 0, and at most {_GREATEST:.0f}"
+            )
+            self._expect(
+                ("limits", name),
+                lambda value, whole=whole: _is_amount(value, 0, whole=whole),
+                wanted,
+            )
         for name in ("first_s", "every_s"):
             wanted = f"a number greater than 0, at least {_LEAST_PERIOD_S}"
             self._expect(("ping", name), lambda value: _is_amount(value, _LEAST_PERIOD_S), wanted)
@@ -56,8 +68,14 @@ class _HostChecker:
             self._expect(keys, _texts, "a list of texts")
         for keys in _TOKEN_LISTS:
             self._expect(keys, _tokens, "a list of texts, each a name as headers have it")
-        self._expect(("headers",), _header_pairs, "a list of pairs [name, value], of characters that a header may have")
-        self._expect(("errors",), lambda value: isinstance(value, dict), "a mapping of errors by name")
+        self._expect(
+            ("headers",),
+            _header_pairs,
+            "a list of pairs [name, value], of characters that a header may have",
+        )
+        self._expect(
+            ("errors",), lambda value: isinstance(value, dict), "a mapping of errors by name"
+        )
         for name, error in self._host["errors"].items():
             self._error(name, error)
 
@@ -66,22 +84,42 @@ class _HostChecker:
         for index, key in enumerate(keys):
             place = ".".join(("x-host", *keys[: index + 1]))
             if not isinstance(value, dict) or key not in value:
-                raise SpecError(self._path, place, f"this fact of the host is missing; write {wanted}")
+                raise SpecError(
+                    self._path, place, f"this fact of the host is missing; write {wanted}"
+                )
             value = value[key]
         if not holds(value):
             raise SpecError(self._path, place, f"{value!r} will not do; write {wanted}")
 
     def _error(self, name: str, error: Any) -> None:
         place = f"x-host.errors.{name}"
-        if not isinstance(error, dict) or not isinstance(error.get("body"), dict) or not error["body"]:
-            raise SpecError(self._path, place, "an error has a status and a body with its keys in order; write both")
+        if (
+            not isinstance(error, dict)
+            or not isinstance(error.get("body"), dict)
+            or not error["body"]
+        ):
+            raise SpecError(
+                self._path,
+                place,
+                "an error has a status and a body with its keys in order; write both",
+            )
         status = error.get("status")
         if not isinstance(status, int) or not 400 <= status <= 599:
-            raise SpecError(self._path, f"{place}.status", f"{status!r} will not do; write a status from 400 to 599")
+            raise SpecError(
+                self._path,
+                f"{place}.status",
+                f"{status!r} will not do; write a status from 400 to 599",
+            )
         if error["body"].get("status", status) != status:
-            raise SpecError(self._path, f"{place}.body.status", f"it differs from the status {status}; make them equal")
+            raise SpecError(
+                self._path,
+                f"{place}.body.status",
+                f"it differs from the status {status}; make them equal",
+            )
         if not _texts(error.get("evidence", [])) or not ("evidence" in error or "source" in error):
-            raise SpecError(self._path, f"{place}.evidence", "an error names its evidence or source; add one")
+            raise SpecError(
+                self._path, f"{place}.evidence", "an error names its evidence or source; add one"
+            )
 
 
 def _is_text(value: Any) -> bool:
@@ -107,6 +145,9 @@ def _tokens(value: Any) -> bool:
 
 def _header_pairs(value: Any) -> bool:
     return isinstance(value, list) and all(
-        _texts(pair) and len(pair) == 2 and _TOKEN.fullmatch(pair[0]) and _HEADER_VALUE.fullmatch(pair[1])
+        _texts(pair)
+        and len(pair) == 2
+        and _TOKEN.fullmatch(pair[0])
+        and _HEADER_VALUE.fullmatch(pair[1])
         for pair in value
     )

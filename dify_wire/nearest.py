@@ -12,8 +12,8 @@ _MOST = 500
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` when something in ``known`` is close to ``word``, else nothing.
 
-    Words over 80 characters and all but the first 500 of ``known`` are not compared: difflib takes time that grows
-    with the square of their length.
+    Words over 80 characters and all but the first 500 of ``known`` are not compared: difflib takes
+    time that grows with the square of their length.
     """
     if len(word) > _LONGEST:
         return ""

@@ -2,19 +2,23 @@
 
 The rules, from https://spec.openapis.org/overlay/v1.0.0.html, "Action Object":
 
-1. A target is an RFC 9535 JSONPath. Supported here: names (dotted, or quoted in brackets), indexes, wildcards,
-   descendants (``..``), and filters that compare or ask for members of ``@``, joined by ``&&``. Anything else is
-   refused, never ignored. (The libraries for all of it take 100 ms and more to import.)
+1. A target is an RFC 9535 JSONPath. Supported here: names (dotted, or quoted in brackets), indexes,
+  wildcards,
+   descendants (``..``), and filters that compare or ask for members of ``@``, joined by ``&&``.
+   Anything else is refused, never ignored. (The libraries for all of it take 100 ms and more to
+   import.)
 2. Targets are objects and arrays; a primitive cannot be a target.
-3. ``update`` on an object merges recursively: new properties are added, primitives replaced, objects merged, arrays
+3. ``update`` on an object merges recursively: new properties are added, primitives replaced,
+  objects merged, arrays
    within it concatenated (1.1 spells out the last point). On an array it is one entry to append.
 4. ``remove: true`` wins over ``update``.
 
 Stricter than the standard, numbered to be referred to:
 
-S1. A target that matches nothing is an error: a change that silently misses would make the fake lie.
-S2. Values of different kinds (object, array, primitive) do not merge: remove the old one first.
-S3. A JSONPath has at most 1,000 characters; an overlay looks at no more than ``VISITS`` nodes with all its targets, and
+S1. A target that matches nothing is an error: a change that silently misses would make the fake
+lie. S2. Values of different kinds (object, array, primitive) do not merge: remove the old one
+first. S3. A JSONPath has at most 1,000 characters; an overlay looks at no more than ``VISITS``
+nodes with all its targets, and
     the document that it makes has no more values than a file may have.
 """
 
@@ -35,7 +39,9 @@ _LONGEST_PATH = 1_000
 
 
 class OverlayError(ValueError):
-    """An overlay that cannot be applied. ``place`` is inside the overlay; the message says what to mend."""
+    """An overlay that cannot be applied. ``place`` is inside the overlay; the message says what to
+    mend.
+    """
 
     def __init__(self, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}")
@@ -52,7 +58,8 @@ class Match(NamedTuple):
 
 
 def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:
-    """Apply every action of ``overlay`` to ``document`` in place, in order. Values are copied, never shared.
+    """Apply every action of ``overlay`` to ``document`` in place, in order. Values are copied,
+    never shared.
 
     Raises ``OverlayError``; the document may then be half changed.
     """
@@ -61,17 +68,23 @@ def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:
         place = f"actions[{index}]"
         target = action.get("target") if isinstance(action, Mapping) else None
         if not isinstance(target, str):
-            raise OverlayError(place, "an action is a mapping with a target, a JSONPath in quotes; add it")
+            raise OverlayError(
+                place, "an action is a mapping with a target, a JSONPath in quotes; add it"
+            )
         place = f"{place} (target {target})"
         try:
             matches = select(document, target, visits)
         except ValueError as error:
             raise OverlayError(place, str(error)) from None
         if not matches:  # S1
-            raise OverlayError(place, "the target matches nothing; correct the path or take the action out")
+            raise OverlayError(
+                place, "the target matches nothing; correct the path or take the action out"
+            )
         values += size(action.get("update")) * len(matches)
         if values > VALUES:
-            raise OverlayError(place, f"the document grows to more than {VALUES} values; change fewer places")
+            raise OverlayError(
+                place, f"the document grows to more than {VALUES} values; change fewer places"
+            )
         try:
             _act(action, matches, place)
         except RecursionError:
@@ -92,7 +105,10 @@ def size(value: Any) -> int:
 def _actions(overlay: Mapping[str, Any]) -> list[Any]:
     version = overlay.get("overlay")
     if not isinstance(version, str) or not re.fullmatch(r"1\.0\.\d+", version):
-        raise OverlayError("overlay", f"this is not an OpenAPI Overlay 1.0 ({version!r}); begin it with overlay: 1.0.0")
+        raise OverlayError(
+            "overlay",
+            f"this is not an OpenAPI Overlay 1.0 ({version!r}); begin it with overlay: 1.0.0",
+        )
     actions = overlay.get("actions")
     if not isinstance(actions, list) or not actions:
         raise OverlayError("actions", "an overlay needs a list of at least one action; add one")
@@ -102,7 +118,9 @@ def _actions(overlay: Mapping[str, Any]) -> list[Any]:
 def _act(action: Mapping[str, Any], matches: list[Match], place: str) -> None:
     for match in matches:
         if not isinstance(match.value, dict | list):
-            raise OverlayError(place, "Overlay 1.0 cannot target a primitive value; target what holds it")
+            raise OverlayError(
+                place, "Overlay 1.0 cannot target a primitive value; target what holds it"
+            )
     if action.get("remove") is True:
         _remove(matches, place)
     elif "update" in action:
@@ -134,7 +152,10 @@ def _merge(node: dict[str, Any], update: Mapping[str, Any], place: str) -> None:
         if key not in node:
             node[key] = copied(new)
         elif _kind(old) != _kind(new):  # S2
-            raise OverlayError(f"{place}, {key}", f"{_kind(new)} cannot be merged into {_kind(old)}; remove it first")
+            raise OverlayError(
+                f"{place}, {key}",
+                f"{_kind(new)} cannot be merged into {_kind(old)}; remove it first",
+            )
         elif isinstance(new, Mapping):
             _merge(node[key], new, place)
         elif isinstance(new, list):
@@ -158,7 +179,8 @@ def copied(value: Any) -> Any:
     return value
 
 
-# JSONPath, the subset of rule 1 -------------------------------------------------------------------------------------
+# JSONPath, the subset of rule 1
+# -------------------------------------------------------------------------------------
 
 _Step = Callable[[Any], Iterator[Match]]
 
@@ -180,14 +202,16 @@ _MISSING = object()
 def select(document: Any, path: str, visits: list[int] | None = None) -> list[Match]:
     """The nodes of ``document`` that JSONPath ``path`` selects, in document order.
 
-    ``visits`` holds how many nodes may still be looked at, and is counted down. Raises ``ValueError`` for what is no
-    path, or leads to more than that.
+    ``visits`` holds how many nodes may still be looked at, and is counted down. Raises
+    ``ValueError`` for what is no path, or leads to more than that.
     """
     visits = [VISITS] if visits is None else visits
     if len(path) > _LONGEST_PATH:
         raise ValueError(f"a JSONPath has at most {_LONGEST_PATH} characters; shorten it")
     if not path.startswith("$"):
-        raise ValueError(f"a JSONPath begins with $, not {path[:20]!r}; write $ and the names from the root")
+        raise ValueError(
+            f"a JSONPath begins with $, not {path[:20]!r}; write $ and the names from the root"
+        )
     matches = [Match(None, "$", document)]
     for step in _steps(path):
         matches = list(_taken(step, matches, visits))
@@ -200,7 +224,9 @@ def _taken(step: _Step, matches: list[Match], visits: list[int]) -> Iterator[Mat
         for found in step(match.value):
             visits[0] -= 1
             if visits[0] < 0:
-                raise ValueError(f"targets that look at more than {VISITS} nodes take too long; write the names out")
+                raise ValueError(
+                    f"targets that look at more than {VISITS} nodes take too long; write the names out"
+                )
             yield found
 
 
@@ -210,9 +236,13 @@ def _steps(path: str) -> Iterator[_Step]:
         if path.startswith("..", at):
             yield _descend
             at += 2 if path.startswith("[", at + 2) else 1
-        segment = re.compile(_SEGMENT).match(path, at)  # compiled at the first use, not at import; re keeps it
+        segment = re.compile(_SEGMENT).match(
+            path, at
+        )  # compiled at the first use, not at import; re keeps it
         if segment is None:
-            raise ValueError(f"{path[at:]!r} is not understood; use .name, ['na-me'], [0], [*] and [?@.name=='x']")
+            raise ValueError(
+                f"{path[at:]!r} is not understood; use .name, ['na-me'], [0], [*] and [?@.name=='x']"
+            )
         yield _step(segment)
         at = segment.end()
 
@@ -231,7 +261,9 @@ def _step(segment: re.Match[str]) -> _Step:
 
 
 def _descend(value: Any) -> Iterator[Match]:
-    """The node itself and all below it, parents first. The following step takes from each of them."""
+    """The node itself and all below it, parents first. The following step takes from each of
+    them.
+    """
     pending = [value]
     while pending:
         value = pending.pop()
@@ -259,9 +291,13 @@ def _item(index: int) -> _Step:
 def _filtered(condition: Callable[[Any], bool]) -> _Step:
     def step(value: Any) -> Iterator[Match]:
         if isinstance(value, dict):
-            yield from (Match(value, key, child) for key, child in value.items() if condition(child))
+            yield from (
+                Match(value, key, child) for key, child in value.items() if condition(child)
+            )
         elif isinstance(value, list):
-            yield from (Match(value, index, child) for index, child in enumerate(value) if condition(child))
+            yield from (
+                Match(value, index, child) for index, child in enumerate(value) if condition(child)
+            )
 
     return step
 
@@ -274,14 +310,19 @@ def _condition(text: str) -> Callable[[Any], bool]:
     while more:
         found = re.compile(_TEST).match(text, at)
         if found is None:
-            raise ValueError(f"the filter {text!r} is not understood here; write @.name == 'value', joined by &&")
+            raise ValueError(
+                f"the filter {text!r} is not understood here; write @.name == 'value', joined by &&"
+            )
         tests.append(_test(found))
         at, more = found.end(), found["and"] == "&&"
     return lambda value: all(test(value) for test in tests)
 
 
 def _test(found: re.Match[str]) -> Callable[[Any], bool]:
-    names = [_unquoted(part[1:-1]) if part.startswith("[") else part[1:] for part in re.findall(_MEMBER, found["path"])]
+    names = [
+        _unquoted(part[1:-1]) if part.startswith("[") else part[1:]
+        for part in re.findall(_MEMBER, found["path"])
+    ]
     if found["operator"] is None:
         return lambda value: _member(value, names) is not _MISSING
     literal, equal = _literal(found["literal"]), found["operator"] == "=="

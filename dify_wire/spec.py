@@ -1,8 +1,9 @@
-"""The spec and its overlays, loaded, merged and checked: what both sides take their knowledge of the wire from.
+"""The spec and its overlays, loaded, merged and checked: what both sides take their knowledge of
+the wire from.
 
-``openapi.yaml`` says what the vendor's document says; an overlay says what a host of one version does beside it; a user
-may bring either of his own. Whatever is wrong with one of them is a ``SpecError``, found here and not by the first
-request.
+``openapi.yaml`` says what the vendor's document says; an overlay says what a host of one version
+does beside it; a user may bring either of his own. Whatever is wrong with one of them is a
+``SpecError``, found here and not by the first request.
 """
 
 from __future__ import annotations
@@ -41,7 +42,11 @@ def bundled(name: str) -> Path:
     for root in (_HERE / "data", _HERE.parent):
         if (root / name).exists():
             return root / name
-    raise SpecError(_HERE / "data" / name, "the file", "it should have come with the installation; install it again")
+    raise SpecError(
+        _HERE / "data" / name,
+        "the file",
+        "it should have come with the installation; install it again",
+    )
 
 
 def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -60,7 +65,11 @@ def _known_versions() -> tuple[str, ...]:
     except (SpecError, OSError):
         return ()
     versions = [name[5:-5] for name in names if name.startswith("dify-") and name.endswith(".yaml")]
-    return tuple(sorted(versions, key=lambda version: [int(part) for part in version.split(".")], reverse=True))
+    return tuple(
+        sorted(
+            versions, key=lambda version: [int(part) for part in version.split(".")], reverse=True
+        )
+    )
 
 
 HOST_VERSIONS: tuple[str, ...] = _known_versions()
@@ -68,18 +77,25 @@ HOST_VERSIONS: tuple[str, ...] = _known_versions()
 
 
 def overlay_paths(host_version: str) -> list[Path]:
-    """The bundled overlays that make the spec a host of ``host_version``, in the order in which they apply.
+    """The bundled overlays that make the spec a host of ``host_version``, in the order in which
+    they apply.
 
     An overlay whose root says ``x-after`` applies after the one that it names.
     """
     if host_version not in HOST_VERSIONS:
         known = ", ".join(HOST_VERSIONS) or "none"
-        raise SpecError(_overlay_folder(), "the host version", f"{host_version!r} is unknown; use one of: {known}")
+        raise SpecError(
+            _overlay_folder(),
+            "the host version",
+            f"{host_version!r} is unknown; use one of: {known}",
+        )
     paths = [bundled(f"overlays/dify-{host_version}.yaml")]
     while (after := _overlay(paths[0]).get("x-after")) is not None:
         path = paths[0].parent / str(after)
         if path in paths:
-            raise SpecError(path, "x-after", "these overlays each come after the other; take one x-after out")
+            raise SpecError(
+                path, "x-after", "these overlays each come after the other; take one x-after out"
+            )
         paths.insert(0, path)
     return paths
 
@@ -111,8 +127,8 @@ def _mapping(path: Path) -> dict[str, Any]:
 def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
     """The document of ``spec`` with ``overlays`` applied in order, checked.
 
-    Raises ``SpecError`` for a file that cannot be used, an overlay that does not fit, a ``$ref`` to nothing, and for
-    rules that contradict each other; then no socket should open.
+    Raises ``SpecError`` for a file that cannot be used, an overlay that does not fit, a ``$ref`` to
+    nothing, and for rules that contradict each other; then no socket should open.
     """
     document = _mapping(spec)
     _check_version(spec, document)
@@ -123,16 +139,21 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
         except OverlayError as error:
             raise SpecError(path, error.place, f"{error.message} (applied to {spec})") from None
         last = path
-    with file_errors(last, "an OpenAPI document that an overlay has changed" if overlays else "an OpenAPI document"):
+    with file_errors(
+        last,
+        "an OpenAPI document that an overlay has changed" if overlays else "an OpenAPI document",
+    ):
         check(last, document)
     return document
 
 
 def to_openapi_31(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The OpenAPI 3.1 form of ``document``, for tools that do not know 3.2; every other verdict stays the same.
+    """The OpenAPI 3.1 form of ``document``, for tools that do not know 3.2; every other verdict
+    stays the same.
 
-    The version is 3.1.1. An ``itemSchema`` becomes ``x-item-schema``, and the schema is a text or such an item: a tool
-    that judges the body as a whole sees a text, and one that judges each event (as schemathesis does) sees the items.
+    The version is 3.1.1. An ``itemSchema`` becomes ``x-item-schema``, and the schema is a text or
+    such an item: a tool that judges the body as a whole sees a text, and one that judges each event
+    (as schemathesis does) sees the items.
     """
     made = copied(document)
     made["openapi"] = "3.1.1"
@@ -147,7 +168,11 @@ def _holders_of_item_schema(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         content = value.get("content")
         if isinstance(content, dict):
-            yield from (media for media in content.values() if isinstance(media, dict) and "itemSchema" in media)
+            yield from (
+                media
+                for media in content.values()
+                if isinstance(media, dict) and "itemSchema" in media
+            )
         for child in value.values():
             yield from _holders_of_item_schema(child)
     elif isinstance(value, list):
@@ -158,7 +183,11 @@ def _holders_of_item_schema(value: Any) -> Iterator[dict[str, Any]]:
 def _check_version(path: Path, document: Mapping[str, Any]) -> None:
     version = document.get("openapi")
     if not isinstance(version, str) or not re.fullmatch(r"3\.[12]\.\d+", version):
-        found = f"this says {version!r}" if "openapi" in document else "this says no OpenAPI version"
-        raise SpecError(path, "openapi", f"{found}; OpenAPI 3.1 and 3.2 can be read, so write openapi: 3.2.0")
+        found = (
+            f"this says {version!r}" if "openapi" in document else "this says no OpenAPI version"
+        )
+        raise SpecError(
+            path, "openapi", f"{found}; OpenAPI 3.1 and 3.2 can be read, so write openapi: 3.2.0"
+        )
     if not isinstance(document.get("paths"), dict):
         raise SpecError(path, "paths", "a mapping of paths is needed; add it")

@@ -10,7 +10,9 @@ from pathlib import Path
 _LONGEST_PLACE = 160
 _LONGEST_MESSAGE = 400
 _LONGEST_LINE = 700
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
 
 
 def reason(error: OSError) -> str:
@@ -21,9 +23,10 @@ def reason(error: OSError) -> str:
 class SpecError(Exception):
     """A spec, an overlay or a host version that cannot be used.
 
-    ``path`` is the file, ``place`` where in it (``line 12, column 3`` or ``paths./v1/workflows/run.post``), ``message``
-    what is wrong and how to mend it. As text it is one line of the three, without control characters; the middle of a
-    place over 160 characters and of a message over 400 is left out.
+    ``path`` is the file, ``place`` where in it (``line 12, column 3`` or
+    ``paths./v1/workflows/run.post``), ``message`` what is wrong and how to mend it. As text it is
+    one line of the three, without control characters; the middle of a place over 160 characters and
+    of a message over 400 is left out.
     """
 
     def __init__(self, path: Path | str, place: str, message: str) -> None:
@@ -40,20 +43,31 @@ class SpecError(Exception):
 
 @contextmanager
 def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> Iterator[None]:
-    """Turn what code that reads the file at ``path`` does not foresee into an ``error`` that says it is no ``kind``.
+    """Turn what code that reads the file at ``path`` does not foresee into an ``error`` that says
+    it is no ``kind``.
 
-    The last net below the checks that name the place: a file of another shape than any of them expects.
+    The last net below the checks that name the place: a file of another shape than any of them
+    expects.
     """
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError) as unforeseen:
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as unforeseen:
         found = f"{type(unforeseen).__name__}: {unforeseen}"
         message = f"it does not have the form of {kind} ({found}); compare it with a working one"
         raise error(path, "the file", message) from unforeseen
 
 
 def readable(message: str) -> str:
-    """``message`` as one line, without control characters, the middle of more than 700 characters left out."""
+    """``message`` as one line, without control characters, the middle of more than 700 characters
+    left out.
+    """
     return _on_one_line(_shortened(message, _LONGEST_LINE))
 
 

@@ -1,6 +1,7 @@
 """A file that a user names, read as text within bounds.
 
-Whatever is wrong with it is a ``SpecError``: nothing here waits for a pipe or reads a device for ever.
+Whatever is wrong with it is a ``SpecError``: nothing here waits for a pipe or reads a device for
+ever.
 """
 
 from __future__ import annotations

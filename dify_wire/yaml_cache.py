@@ -1,8 +1,9 @@
-"""The project's own YAML files as JSON in the user's cache: parsing them takes longer than a start may.
+"""The project's own YAML files as JSON in the user's cache: parsing them takes longer than a start
+may.
 
-An entry is taken only if it was made of the very same bytes by the very same code of ours. It is a help and nothing
-else: where the cache cannot be read or written, files are parsed. Of files elsewhere, such as a user's own, nothing is
-kept.
+An entry is taken only if it was made of the very same bytes by the very same code of ours. It is a
+help and nothing else: where the cache cannot be read or written, files are parsed. Of files
+elsewhere, such as a user's own, nothing is kept.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _OURS = Path(__file__).parent.parent
 
 
 def cached(path: Path, text: str, parser: Path, parse: Callable[[], Any]) -> Any:
-    """The JSON data that ``parse`` makes of ``text``, the content of ``path``, with the code in the file ``parser``."""
+    """The JSON data that ``parse`` makes of ``text``, the content of ``path``, with the code in the
+    file ``parser``.
+    """
     folder = _folder()
     digest = _digest(text, parser) if path.is_relative_to(_OURS) else None
     if folder is None or digest is None:
@@ -46,7 +49,9 @@ def _folder() -> Path | None:
 
 
 def _digest(text: str, parser: Path) -> str | None:
-    """What an entry has to be made of; None where the code cannot be read, as in a program without its sources."""
+    """What an entry has to be made of; None where the code cannot be read, as in a program without
+    its sources.
+    """
     try:
         code = parser.read_bytes() + Path(__file__).read_bytes()
     except OSError:

@@ -1,9 +1,10 @@
-"""YAML and JSON files as JSON data, strictly: no key twice, no dates, no objects, mistakes with their line.
+"""YAML and JSON files as JSON data, strictly: no key twice, no dates, no objects, mistakes with
+their line.
 
-Values are counted before anchors and merge keys unfold them, so that no file takes more memory than its size
-explains. JSON is read by its own rules; where it breaks them, the file is read as YAML, which names the place.
-What is written is for people to read: text with line ends as a block, everything else on one line, however long.
-PyYAML is imported when a file is parsed or written.
+Values are counted before anchors and merge keys unfold them, so that no file takes more memory than
+its size explains. JSON is read by its own rules; where it breaks them, the file is read as YAML,
+which names the place. What is written is for people to read: text with line ends as a block,
+everything else on one line, however long. PyYAML is imported when a file is parsed or written.
 """
 
 from __future__ import annotations
@@ -36,10 +37,12 @@ _LONGEST_SCALAR = 10_000
 
 
 def load_yaml(path: Path) -> object:
-    """The mapping in the YAML or JSON file at ``path``, as JSON data: every key a string, nothing shared.
+    """The mapping in the YAML or JSON file at ``path``, as JSON data: every key a string, nothing
+    shared.
 
-    A whole number beyond any float is infinite. Raises ``SpecError`` with the line for a file that cannot be read, is
-    not UTF-8, not YAML, not a mapping, has a key twice, or goes beyond ``NESTING`` or ``VALUES``.
+    A whole number beyond any float is infinite. Raises ``SpecError`` with the line for a file that
+    cannot be read, is not UTF-8, not YAML, not a mapping, has a key twice, or goes beyond
+    ``NESTING`` or ``VALUES``.
     """
     text = read_text(path, "YAML")
     return cached(path, text, Path(__file__), lambda: _parsed(path, text))
@@ -59,7 +62,9 @@ def _is_json(text: str) -> bool:
 
 
 def _json(path: Path, text: str) -> object:
-    """``text`` read as JSON. Raises ``ValueError`` or ``RecursionError`` for what JSON does not allow."""
+    """``text`` read as JSON. Raises ``ValueError`` or ``RecursionError`` for what JSON does not
+    allow.
+    """
     value = json.loads(text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse)
     _check_size(path, value)
     return value
@@ -77,7 +82,9 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _check_size(path: Path, value: Any) -> None:
-    """Hold JSON to the bounds of YAML, and refuse halves of surrogate pairs, which no text can be written with."""
+    """Hold JSON to the bounds of YAML, and refuse halves of surrogate pairs, which no text can be
+    written with.
+    """
     count, level, inner = 0, [value], 0
     while level:
         count, inner = count + len(level), inner + 1
@@ -90,7 +97,11 @@ def _check_size(path: Path, value: Any) -> None:
             elif isinstance(one, list):
                 below += one
             elif isinstance(one, str) and _SURROGATES.search(one):
-                raise SpecError(path, "a text", f"{one[:40]!r} has half of a surrogate pair; write the character")
+                raise SpecError(
+                    path,
+                    "a text",
+                    f"{one[:40]!r} has half of a surrogate pair; write the character",
+                )
         level = below
 
 
@@ -108,13 +119,19 @@ def _yaml(path: Path, text: str) -> object:
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            raise SpecError(path, "line 1, column 1", "a mapping is needed at the top; write names with values")
+            raise SpecError(
+                path, "line 1, column 1", "a mapping is needed at the top; write names with values"
+            )
         return _Converter(path, loader).value(node)
     except yaml.MarkedYAMLError as error:
         problem = error.problem or error.context or "this is not YAML"
-        raise SpecError(path, _at(error.problem_mark or error.context_mark), f"{problem}; correct the YAML") from None
+        raise SpecError(
+            path, _at(error.problem_mark or error.context_mark), f"{problem}; correct the YAML"
+        ) from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(path, "line 1, column 1", f"this is not YAML: {error}; correct it") from None
+        raise SpecError(
+            path, "line 1, column 1", f"this is not YAML: {error}; correct it"
+        ) from None
     finally:
         loader.dispose()
 
@@ -127,10 +144,21 @@ def dump_yaml(data: object) -> str:
     import yaml
 
     width = 2**31 - 1  # libyaml's most: no line is ever folded
-    return str(yaml.dump(data, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=width, explicit_end=True))
+    return str(
+        yaml.dump(
+            data,
+            Dumper=_dumper(),
+            sort_keys=False,
+            allow_unicode=True,
+            width=width,
+            explicit_end=True,
+        )
+    )
 
 
-_NOT_IN_A_BLOCK = re.compile("[\r\x85\u2028\u2029\ufeff]")  # line ends that a reader would make newlines of
+_NOT_IN_A_BLOCK = re.compile(
+    "[\r\x85\u2028\u2029\ufeff]"
+)  # line ends that a reader would make newlines of
 
 
 @cache
@@ -155,7 +183,9 @@ def _dumper() -> Any:
 
 
 def _check_events(path: Path, text: str) -> None:
-    """Refuse what is nested too deep, which overflows libyaml's stack, and more values than are ever converted."""
+    """Refuse what is nested too deep, which overflows libyaml's stack, and more values than are
+    ever converted.
+    """
     longest = max(map(len, text.splitlines()), default=0)
     if len(text) < _LARGE and longest < NESTING and text.count("[") + text.count("{") < NESTING:
         return  # too few values, openers and too little indentation for it
@@ -168,9 +198,15 @@ def _check_events(path: Path, text: str) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > NESTING:
-                raise SpecError(path, _at(event.start_mark), f"nested more than {NESTING} levels deep; flatten it")
+                raise SpecError(
+                    path,
+                    _at(event.start_mark),
+                    f"nested more than {NESTING} levels deep; flatten it",
+                )
             if values > 2 * VALUES:  # keys and values
-                raise SpecError(path, _at(event.start_mark), f"more than {VALUES} values; write fewer")
+                raise SpecError(
+                    path, _at(event.start_mark), f"more than {VALUES} values; write fewer"
+                )
     except (yaml.YAMLError, ValueError):
         return  # the reader of the content reports it
 
@@ -180,11 +216,15 @@ def _at(mark: Any) -> str:
 
 
 def line_of(path: Path, place: Sequence[str | int]) -> int:
-    """The line on which the value at ``place`` begins: keys and indices from the top; as far as it can be followed."""
+    """The line on which the value at ``place`` begins: keys and indices from the top; as far as it
+    can be followed.
+    """
     import yaml
 
     text = read_text(path, "YAML")
-    if _is_json(text):  # what JSON allows and YAML does not, replaced by as many characters that both allow
+    if _is_json(
+        text
+    ):  # what JSON allows and YAML does not, replaced by as many characters that both allow
         text = _ESCAPED_PAIR.sub("?" * 12, text).replace("\t", " ")
     try:
         node: Any = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -205,9 +245,13 @@ def line_of(path: Path, place: Sequence[str | int]) -> int:
 
 
 class _Converter:
-    """Nodes of PyYAML to JSON data. Own code, because PyYAML's constructor lets a later key win, and is slower."""
+    """Nodes of PyYAML to JSON data. Own code, because PyYAML's constructor lets a later key win,
+    and is slower.
+    """
 
-    _TEXT = frozenset({"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"})  # JSON knows no dates
+    _TEXT = frozenset(
+        {"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"}
+    )  # JSON knows no dates
 
     _COLLECTIONS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
@@ -235,7 +279,9 @@ class _Converter:
     def _count(self, node: Any) -> None:
         self._values += 1
         if self._values > VALUES:
-            raise self._wrong(node, f"its anchors unfold to more than {VALUES} values; write less of it")
+            raise self._wrong(
+                node, f"its anchors unfold to more than {VALUES} values; write less of it"
+            )
 
     def _enter(self, node: Any) -> None:
         if id(node) in self._open:
@@ -257,10 +303,14 @@ class _Converter:
         return {**merged, **own}
 
     def _merge(self, source: Any, merged: dict[str, Any]) -> None:
-        """Add what ``source``, a mapping or a list of them, has besides: of two values the first counts."""
+        """Add what ``source``, a mapping or a list of them, has besides: of two values the first
+        counts.
+        """
         for one in source.value if source.id == "sequence" else [source]:
             if one.id != "mapping":
-                raise self._wrong(one, "a merge key << takes a mapping or a list of mappings; write one")
+                raise self._wrong(
+                    one, "a merge key << takes a mapping or a list of mappings; write one"
+                )
             if id(one) not in self._merged:
                 self._enter(one)
                 self._merged[id(one)] = self._pairs(one)
@@ -298,4 +348,6 @@ class _Converter:
         try:
             return construct(node)
         except (ValueError, KeyError, IndexError, OverflowError):
-            raise self._wrong(node, f"{node.value[:40]!r} is not {kind}; put it in quotes") from None
+            raise self._wrong(
+                node, f"{node.value[:40]!r} is not {kind}; put it in quotes"
+            ) from None

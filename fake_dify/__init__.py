@@ -1,7 +1,7 @@
 """The distribution ``fake-dify`` by its own name: ``from fake_dify import FakeHost``.
 
-pytest and the commands enter here and not by ``fake_server`` or ``contract``, because a project may have packages of
-those names that hide ours. Importing this imports nothing else.
+pytest and the commands enter here and not by ``fake_server`` or ``contract``, because a project may
+have packages of those names that hide ours. Importing this imports nothing else.
 """
 
 from __future__ import annotations

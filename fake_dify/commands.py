@@ -1,4 +1,6 @@
-"""The commands ``fake-server`` and ``contract``, which work beside packages of the same names on ``sys.path``."""
+"""The commands ``fake-server`` and ``contract``, which work beside packages of the same names on
+``sys.path``.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ def contract() -> None:
 
 
 def _find_ours(package: str) -> None:
-    """Put our own packages first on ``sys.path`` where another package hides one of them, as with PYTHONPATH=."""
+    """Put our own packages first on ``sys.path`` where another package hides one of them, as with
+    PYTHONPATH=.
+    """
     for name in ("dify_wire", package):
         spec = find_spec(name)
         if spec is None or spec.origin is None or Path(spec.origin).parent.parent != _OURS:

@@ -1,8 +1,10 @@
-"""pytest: ``fake_host``, a fake of the test's own on a free port, as it was at the start for each test.
+"""pytest: ``fake_host``, a fake of the test's own on a free port, as it was at the start for each
+test.
 
-One server for each session, worker and set of settings; ``@pytest.mark.fake_host(speed=10, app="cats.yml")`` names
-settings. Its seed comes from the test's id, so that neither order nor neighbours change what a test sees. pytest
-imports this at every start: what the fixture needs is imported when it is asked for.
+One server for each session, worker and set of settings; ``@pytest.mark.fake_host(speed=10,
+app="cats.yml")`` names settings. Its seed comes from the test's id, so that neither order nor
+neighbours change what a test sees. pytest imports this at every start: what the fixture needs is
+imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
     _Hosts = dict[tuple[tuple[str, str], ...], FakeHost]
 
-_MARKER = "fake_host(**settings): settings of the test's fake host, such as speed=10 or app='cats.yml'"
+_MARKER = (
+    "fake_host(**settings): settings of the test's fake host, such as speed=10 or app='cats.yml'"
+)
 _SECTION = "fake host: requests"
 _MOST_TOLD = 30
 _in_use: pytest.StashKey[FakeHost] = pytest.StashKey()
@@ -46,7 +50,9 @@ def _fake_hosts() -> Iterator[_Hosts]:
 
 @pytest.fixture
 def fake_host(request: pytest.FixtureRequest, _fake_hosts: _Hosts) -> Iterator[FakeHost]:
-    """A fake Dify host, fresh for this test: ``.url``, ``.api_key``, ``.requests``, ``.scenario()``, ``.clock``."""
+    """A fake Dify host, fresh for this test: ``.url``, ``.api_key``, ``.requests``,
+    ``.scenario()``, ``.clock``.
+    """
     said = _said(request.node)
     seed = said.pop("seed", zlib.crc32(request.node.nodeid.encode()))
     host = _host(said, _fake_hosts)
@@ -60,15 +66,18 @@ def fake_host(request: pytest.FixtureRequest, _fake_hosts: _Hosts) -> Iterator[F
         from fake_server.testing import UnusedScenarioWarning
 
         names = "; ".join(map(str, unused))
-        warnings.warn(f"ordered and never acted on a request: {names}", UnusedScenarioWarning, stacklevel=1)
+        warnings.warn(
+            f"ordered and never acted on a request: {names}", UnusedScenarioWarning, stacklevel=1
+        )
 
 
 @pytest.fixture(scope="session")
 def fake_host_factory() -> Iterator[FakeHostFactory]:
-    """Start further hosts: ``fake_host_factory(speed=10)`` gives a ``FakeHost`` that runs to the end of the session.
+    """Start further hosts: ``fake_host_factory(speed=10)`` gives a ``FakeHost`` that runs to the
+    end of the session.
 
-    Each call makes another host. Nothing resets it between tests: a test or a fixture calls ``reset()``. With
-    pytest-xdist every worker is a session and has its own.
+    Each call makes another host. Nothing resets it between tests: a test or a fixture calls
+    ``reset()``. With pytest-xdist every worker is a session and has its own.
     """
     with contextlib.ExitStack() as running:
 
@@ -85,7 +94,10 @@ def _said(item: pytest.Item) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers("fake_host"))):
         if marker.args:
-            pytest.fail(f"@pytest.mark.fake_host{marker.args}: settings have names, as in speed=10", pytrace=False)
+            pytest.fail(
+                f"@pytest.mark.fake_host{marker.args}: settings have names, as in speed=10",
+                pytrace=False,
+            )
         said |= marker.kwargs
     return said
 
@@ -112,17 +124,23 @@ def _started(options: Mapping[str, Any], place: str) -> FakeHost:
 
 
 def _hidden(error: ImportError) -> str:
-    """Why our own packages cannot be imported: usually because the project has a package of the same name."""
+    """Why our own packages cannot be imported: usually because the project has a package of the
+    same name.
+    """
     ours = Path(__file__).parent.parent
     for name in ("fake_server", "dify_wire"):
         found = getattr(sys.modules.get(name), "__file__", None)
         if found and Path(found).parent.parent != ours:
-            return f"fake_host: {Path(found).parent} hides the package {name} of fake-dify; rename it"
+            return (
+                f"fake_host: {Path(found).parent} hides the package {name} of fake-dify; rename it"
+            )
     return f"fake_host: fake-dify is not wholly installed: {error}"
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what the host received."""
     report = yield
     host = item.stash.get(_in_use, None)

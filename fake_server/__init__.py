@@ -15,7 +15,9 @@ __all__ = ["Settings", "SettingsError", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    """Each is imported when it is asked for: neither the command line's own errors nor pytest pay for the server."""
+    """Each is imported when it is asked for: neither the command line's own errors nor pytest pay
+    for the server.
+    """
     if name == "create_app":
         from fake_server.app import create_app
 

@@ -1,4 +1,6 @@
-"""Builds the fake: settings in, one ASGI app out. All construction happens here, and whatever is wrong shows here."""
+"""Builds the fake: settings in, one ASGI app out. All construction happens here, and whatever is
+wrong shows here.
+"""
 
 from __future__ import annotations
 
@@ -13,29 +15,37 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dify_wire.spec import SpecError, bundled
 from fake_server.apps import App, load_apps
 from fake_server.clock import Clock
-from fake_server.counters import Counters
-from fake_server.draw import DrawSource
-from fake_server.edge import gunicorn, pages
-from fake_server.edge.answers import HTML, Answer, HostHeaders, ProxyPage, RawHeaders, refusal, send_whole
-from fake_server.edge.body import ClientLeftError
-from fake_server.edge.front import BodyTooLargeError, Front, page_headers
-from fake_server.edge.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
-from fake_server.edge.trouble import BrokenOffError, TroubledSend
-from fake_server.errors import HostError
+from fake_server.endpoints import HANDLERS, Call, Handler, Host, refuse
+from fake_server.endpoints.scenario_effects import befall, is_spared
+from fake_server.http import error_pages, gunicorn
+from fake_server.http.errors import HostError
+from fake_server.http.faults import BrokenOffError, TroubledSend
+from fake_server.http.nginx import BodyTooLargeError, Front, page_headers
+from fake_server.http.observer import Observer
+from fake_server.http.request_body import ClientLeftError
+from fake_server.http.responses import (
+    HTML,
+    Answer,
+    HostHeaders,
+    ProxyPage,
+    RawHeaders,
+    refusal,
+    send_whole,
+)
+from fake_server.http.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
+from fake_server.http.scope import OPERATION
 from fake_server.journal import Journal
+from fake_server.journal.counters import Counters
 from fake_server.journal.reading import redactor_of
-from fake_server.moments import unix_seconds
-from fake_server.observe import Observer
-from fake_server.operations import HANDLERS, Call, Handler, Host, refuse
-from fake_server.operations.befallen import befall, is_spared
 from fake_server.reset import reset
+from fake_server.runs.random_values import DrawSource
+from fake_server.runs.signing import FileSigners
 from fake_server.scenarios.load import rule_book
 from fake_server.scenarios.rules import Surroundings
-from fake_server.scope import OPERATION
 from fake_server.settings import Settings
-from fake_server.signing import FileSigners
 from fake_server.spec import HostSpec, Operation, load_host
 from fake_server.store import Store
+from fake_server.timestamps import unix_seconds
 from fake_server.waiting import end_waits
 
 if TYPE_CHECKING:
@@ -48,10 +58,14 @@ ADMIN_PREFIX = "/__admin/"
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FakeServer:
-    """The fake as an ASGI app. Raises ``SettingsError`` or ``dify_wire.spec.SpecError`` for what cannot be used."""
+    """The fake as an ASGI app. Raises ``SettingsError`` or ``dify_wire.spec.SpecError`` for what
+    cannot be used.
+    """
     settings = settings or Settings()
     spec = load_host(settings.host_version, settings.spec, settings.overlays)
-    clock = clock or Clock(starts_at=None if settings.clock is None else unix_seconds(settings.clock))
+    clock = clock or Clock(
+        starts_at=None if settings.clock is None else unix_seconds(settings.clock)
+    )
     apps = load_apps(settings.api_keys, settings.apps, settings.workflow, spec.inputs)
     host = Host(
         settings=settings,
@@ -87,8 +101,12 @@ def _replay(settings: Settings, spec: HostSpec) -> Replay | None:
 
 
 def _handlers(settings: Settings, spec: HostSpec) -> Mapping[str, Handler]:
-    """The handler of each operation of the spec; an operation that nothing here can answer is a mistake in the spec."""
-    return {operation.operation_id: _handler(operation, settings, spec) for operation in spec.operations}
+    """The handler of each operation of the spec; an operation that nothing here can answer is a
+    mistake in the spec.
+    """
+    return {
+        operation.operation_id: _handler(operation, settings, spec) for operation in spec.operations
+    }
 
 
 def _handler(operation: Operation, settings: Settings, spec: HostSpec) -> Handler:
@@ -111,7 +129,9 @@ class FakeServer:
         self._handlers = handlers
         self._router = Router(host.spec.operations)
         front = Front(self._dispatch, host.spec)
-        self._app: ASGIApp = Observer(front, host.journal, host.counters, redactor_of(host.settings))
+        self._app: ASGIApp = Observer(
+            front, host.journal, host.counters, redactor_of(host.settings)
+        )
         self._admin: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,7 +142,9 @@ class FakeServer:
             await app(scope, receive, send)
 
     def end_runs(self) -> None:
-        """End every run that is being played, and any that still begins: the server is going down."""
+        """End every run that is being played, and any that still begins: the server is going
+        down.
+        """
         self.host.store.end_tasks()
         end_waits(self.host.clock)
         self.host.journal.close()
@@ -135,7 +157,8 @@ class FakeServer:
             self.host.replay.close()
 
     def reset(self, seed: int | None = None) -> None:
-        """Be as at the start, with ``seed`` (None: the settings' own): clock, scenarios, state, journal, draws.
+        """Be as at the start, with ``seed`` (None: the settings' own): clock, scenarios, state,
+        journal, draws.
 
         Runs that are being played are ended. From any thread, while no request is on its way.
         """
@@ -166,11 +189,14 @@ class FakeServer:
                 await self._send(gunicorn.BROKEN, headers, scope, receive, send)
                 return
             case Unknown():
-                answer = Answer(404, HTML, pages.NOT_FOUND, shared=False)
+                answer = Answer(404, HTML, error_pages.NOT_FOUND, shared=False)
         await self._send(answer, headers, scope, receive, send)
 
     async def _send(
-        self, answer: Answer | ProxyPage | ASGIApp, headers: Mapping[bytes, bytes], *asgi: *tuple[Scope, Receive, Send]
+        self,
+        answer: Answer | ProxyPage | ASGIApp,
+        headers: Mapping[bytes, bytes],
+        *asgi: *tuple[Scope, Receive, Send],
     ) -> None:
         send = asgi[-1]
         if isinstance(answer, ProxyPage):
@@ -180,10 +206,14 @@ class FakeServer:
         else:
             await answer(*asgi)
 
-    async def _send_troubled(self, answer: Answer | ProxyPage | ASGIApp, call: Call, send: Send) -> None:
+    async def _send_troubled(
+        self, answer: Answer | ProxyPage | ASGIApp, call: Call, send: Send
+    ) -> None:
         makers = [make() for make in call.effects.pieces]
         host = self.host
-        troubled = TroubledSend(makers, (call.scope, call.receive, send), host.clock, host.settings.speed)
+        troubled = TroubledSend(
+            makers, (call.scope, call.receive, send), host.clock, host.settings.speed
+        )
         with contextlib.suppress(BrokenOffError):
             await self._send(answer, call.request_headers, call.scope, call.receive, troubled)
 
@@ -197,12 +227,16 @@ class FakeServer:
             if not is_spared(call) and (answer := await befall(call)) is not None:
                 return answer
             handler = self._handlers[call.operation.operation_id]
-            return await (self.host.replay.answer(call, handler) if self.host.replay else handler(call))
+            return await (
+                self.host.replay.answer(call, handler) if self.host.replay else handler(call)
+            )
         except HostError as error:
             return refusal(error)
         except (BodyTooLargeError, ClientLeftError):
             raise  # the proxy's to answer, or nobody's
-        except ValueError as error:  # the host's own rule: what Python cannot convert is the request's fault
+        except (
+            ValueError
+        ) as error:  # the host's own rule: what Python cannot convert is the request's fault
             return refusal(self.host.spec.errors("value_error", message=error))
         except Exception:
             log.exception("%s failed; this is a mistake in the fake", call.operation.operation_id)
@@ -213,11 +247,15 @@ class FakeServer:
         if method == "OPTIONS":
             return Answer(200, HTML, b"", (allowed,), granted=self.host.headers.preflight(headers))
         error = self.host.spec.errors("method_not_allowed")
-        return Answer(error.status, b"application/json", refusal(error).body, (allowed,), shared=False)
+        return Answer(
+            error.status, b"application/json", refusal(error).body, (allowed,), shared=False
+        )
 
 
 def _joined(pairs: RawHeaders) -> dict[bytes, bytes]:
-    """The headers as gunicorn hands them on: lines of one name joined with a comma, but the last Content-Type alone."""
+    """The headers as gunicorn hands them on: lines of one name joined with a comma, but the last
+    Content-Type alone.
+    """
     headers: dict[bytes, bytes] = {}
     for name, value in pairs:
         known = None if name == b"content-type" else headers.get(name)
@@ -231,7 +269,13 @@ def _redirect(path: str, query: bytes, headers: Mapping[bytes, bytes]) -> Answer
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
     shown = quote(path, safe="!$&'()*+,/:;=@")
     location = f"http://{name}{shown}" + (f"?{query.decode('latin-1')}" if query else "")
-    return Answer(308, HTML, pages.redirect(location), ((b"Location", location.encode("latin-1")),), shared=False)
+    return Answer(
+        308,
+        HTML,
+        error_pages.redirect(location),
+        ((b"Location", location.encode("latin-1")),),
+        shared=False,
+    )
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from fake_server.draw import uuid4_for
+from fake_server.runs.random_values import uuid4_for
 from fake_server.settings import SettingsError
 from fake_server.spec import InputRule
 from fake_server.workflow.graph import Workflow
@@ -27,7 +27,9 @@ class AppKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """One app of the host. ``workflow`` is None where nothing is published or the mode is another."""
+    """One app of the host. ``workflow`` is None where nothing is published or the mode is
+    another.
+    """
 
     app_id: str
     kind: AppKind
@@ -41,7 +43,11 @@ class App:
         return self.kind not in (AppKind.DISABLED, AppKind.DELETED)
 
 
-_NAMES = {AppKind.CHAT: "chatapp", AppKind.UNPUBLISHED: "unpublished", AppKind.DISABLED: "apidisabled"}
+_NAMES = {
+    AppKind.CHAT: "chatapp",
+    AppKind.UNPUBLISHED: "unpublished",
+    AppKind.DISABLED: "apidisabled",
+}
 
 
 def load_apps(
@@ -50,18 +56,23 @@ def load_apps(
     default_workflow: Path | None,
     rules: Sequence[InputRule],
 ) -> Mapping[str, App]:
-    """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app file) what they name.
+    """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app
+    file) what they name.
 
     The models of the spec's enumeration are those of the picture server.
     Raises ``SettingsError`` for a key given twice or a kind that is neither known nor a file, and
     ``dify_wire.spec.SpecError`` for an app file that cannot be used.
     """
     models = next((rule.options for rule in rules if rule.options), ())
-    default = _workflow_app(load_workflow(default_workflow or default_workflow_path(), rules, models))
+    default = _workflow_app(
+        load_workflow(default_workflow or default_workflow_path(), rules, models)
+    )
     apps = dict.fromkeys(api_keys, default)
     for key, what in others:
         if key in apps:
-            raise SettingsError("app", f"the key {key!r} is given twice; each key belongs to one app")
+            raise SettingsError(
+                "app", f"the key {key!r} is given twice; each key belongs to one app"
+            )
         apps[key] = default if what == AppKind.WORKFLOW else _other_app(what, models)
     return apps
 
@@ -73,7 +84,9 @@ def _other_app(what: str, models: Sequence[str]) -> App:
         return App(uuid4_for("app", name), kind, name, f"ref {name}", None)
     path = Path(what)
     if path.suffix not in (".yml", ".yaml") and not os.path.exists(path):  # noqa: PTH110  # takes a name of any length
-        raise SettingsError("app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file")
+        raise SettingsError(
+            "app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file"
+        )
     return _workflow_app(load_workflow(path, models=models))
 
 

@@ -1,8 +1,9 @@
 """The command ``fake-server``: serve, record, sign, verify, scenarios.
 
-Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from ``.env``, else a key of the
-TOML file that ``--config`` names, else its default. Exit codes: 0 for a good end (Ctrl-C and SIGTERM of a server among
-them), 1 where ``verify`` refuses or a recording was lost, 2 for anything that has to be put right first.
+Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from
+``.env``, else a key of the TOML file that ``--config`` names, else its default. Exit codes: 0 for a
+good end (Ctrl-C and SIGTERM of a server among them), 1 where ``verify`` refuses or a recording was
+lost, 2 for anything that has to be put right first.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ _FILE = click.Path(path_type=Path)
 _NUMBERS: Mapping[str, tuple[type, ...]] = {"port": (int,), "seed": (int,), "speed": (int, float)}
 """The settings that may be numbers in TOML."""
 
-_FILE_URL = re.compile(r"(?:https?://[^/]+)?/files/tools/([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\.[^/]+")
+_FILE_URL = re.compile(
+    r"(?:https?://[^/]+)?/files/tools/([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\.[^/]+"
+)
 _Command = Callable[..., Any]
 
 
@@ -55,7 +58,12 @@ def main() -> None:
 
 def _warn_of_unknown_variables() -> None:
     """A misspelt variable would otherwise be a setting that silently is not set."""
-    known = {str(option.envvar) for command in cli.commands.values() for option in command.params if option.envvar}
+    known = {
+        str(option.envvar)
+        for command in cli.commands.values()
+        for option in command.params
+        if option.envvar
+    }
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name not in known:
             import difflib
@@ -107,7 +115,9 @@ def _read_config(context: click.Context, _: click.Parameter, path: Path | None) 
 
 
 def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
-    """The settings in the TOML file at ``path`` by the names of their ``parameters``. Raises ``SpecError``."""
+    """The settings in the TOML file at ``path`` by the names of their ``parameters``. Raises
+    ``SpecError``.
+    """
     import tomllib
 
     from dify_wire.nearest import nearest
@@ -116,7 +126,9 @@ def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]
     try:
         said = tomllib.loads(read_text(path, "TOML"), parse_float=float)
     except RecursionError:
-        raise SpecError(path, "the file", "cannot be read as TOML: it is nested too deep; flatten it") from None
+        raise SpecError(
+            path, "the file", "cannot be read as TOML: it is nested too deep; flatten it"
+        ) from None
     except ValueError as error:  # also of a number of too many digits, which tomllib hands on
         raise SpecError(path, "the file", f"cannot be read as TOML: {error}; correct it") from None
     options = {parameter.opts[0].removeprefix("--"): parameter for parameter in parameters}
@@ -125,7 +137,9 @@ def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]
     for key, value in said.items():
         flag = key.replace("_", "-")
         if flag not in known:
-            message = f"{key!r} is no setting{nearest(flag, known)}; known: {', '.join(sorted(known))}"
+            message = (
+                f"{key!r} is no setting{nearest(flag, known)}; known: {', '.join(sorted(known))}"
+            )
             raise SpecError(path, "the file", message)
         with file_errors(path, "a file of settings"):  # a number of more digits than Python writes
             defaults[str(known[flag].name)] = _as_default(path, known[flag], key, value)
@@ -145,7 +159,13 @@ def _as_default(path: Path, option: click.Parameter, key: str, value: Any) -> An
     numbers = _NUMBERS.get(key, ())
     for entry in entries:
         if isinstance(entry, bool) or not isinstance(entry, (str, *numbers)):
-            needed = "a text" if not numbers else "a whole number" if float not in numbers else "a number or a text"
+            needed = (
+                "a text"
+                if not numbers
+                else "a whole number"
+                if float not in numbers
+                else "a number or a text"
+            )
             raise SpecError(path, key, f"{key} cannot be {entry}; {needed} is needed")
     return entries if option.multiple else value
 
@@ -158,7 +178,13 @@ def cli() -> None:
 
 @cli.command()
 @_option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@_option("--port", type=int, default=DEFAULT_PORT, show_default=True, help="Port to listen on; 0 takes any free one.")
+@_option(
+    "--port",
+    type=int,
+    default=DEFAULT_PORT,
+    show_default=True,
+    help="Port to listen on; 0 takes any free one.",
+)
 @_option(
     "--speed",
     default="10",
@@ -166,9 +192,16 @@ def cli() -> None:
     help=f"1 is the host's own rhythm, 10 ten times as fast, {INSTANT!r} does not wait.",
 )
 @_option("--seed", type=int, help="Makes ids, durations and pictures reproducible.")
-@_option("--clock", metavar="ISO", help="The clock starts frozen at this moment, in UTC unless it has an offset.")
 @_option(
-    "--api-key", "api_keys", multiple=True, help=f"A key of the default app; repeatable.  [default: {DEFAULT_API_KEY}]"
+    "--clock",
+    metavar="ISO",
+    help="The clock starts frozen at this moment, in UTC unless it has an offset.",
+)
+@_option(
+    "--api-key",
+    "api_keys",
+    multiple=True,
+    help=f"A key of the default app; repeatable.  [default: {DEFAULT_API_KEY}]",
 )
 @_option(
     "--app",
@@ -177,12 +210,20 @@ def cli() -> None:
     metavar="KEY=KIND|FILE",
     help="Another key and what it opens: workflow, chat, unpublished, disabled, deleted, or an app file; repeatable.",
 )
-@_option("--secret-key", default=DEFAULT_SECRET_KEY, help="Signs URLs, as SECRET_KEY does on the host.")
+@_option(
+    "--secret-key", default=DEFAULT_SECRET_KEY, help="Signs URLs, as SECRET_KEY does on the host."
+)
 @_option("--admin-token", help="Opens the admin API, /__admin/, from elsewhere than this machine.")
-@_option("--files-url", default="", help="Put before the URLs of pictures, which are relative otherwise.")
+@_option(
+    "--files-url", default="", help="Put before the URLs of pictures, which are relative otherwise."
+)
 @_option("--spec", type=_FILE, help="Another openapi.yaml.")
 @_option(
-    "--overlay", "overlays", type=_FILE, multiple=True, help="Applied after the one of the host version; repeatable."
+    "--overlay",
+    "overlays",
+    type=_FILE,
+    multiple=True,
+    help="Applied after the one of the host version; repeatable.",
 )
 @_option("--workflow", type=_FILE, help="The app file of the default app.")
 @_option("--host-version", default="0.6.4", show_default=True, help="The Dify version to be.")
@@ -200,8 +241,14 @@ def cli() -> None:
 )
 @_option("--upstream", metavar="URL", help="The host that is asked for what was not recorded.")
 @_option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True)
-@_option("--ready-file", type=_FILE, help='Gets {"url", "api_key", "pid"} as JSON once the server listens.')
-@_option("--ssl-certfile", type=_FILE, help="Certificate; with --ssl-keyfile the server speaks TLS.")
+@_option(
+    "--ready-file",
+    type=_FILE,
+    help='Gets {"url", "api_key", "pid"} as JSON once the server listens.',
+)
+@_option(
+    "--ssl-certfile", type=_FILE, help="Certificate; with --ssl-keyfile the server speaks TLS."
+)
 @_option("--ssl-keyfile", type=_FILE, help="Private key of the certificate.")
 @click.option(
     "--config",
@@ -216,7 +263,7 @@ def cli() -> None:
 def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: Any) -> None:
     """Serve the fake until Ctrl-C or SIGTERM."""
     gc.disable()  # all that a start makes stays; looking through it again and again is a tenth of the start
-    from fake_server.serving.run import serve_forever
+    from fake_server.server.run import serve_forever
 
     try:
         settings = Settings(
@@ -241,9 +288,21 @@ def _key_and_app(text: str) -> tuple[str, str]:
 
 @cli.command()
 @click.option("--upstream", required=True, metavar="URL", help="The host to record.")
-@click.option("--to", required=True, type=_FILE, metavar="DIR", help="Where the recordings go; made if missing.")
+@click.option(
+    "--to",
+    required=True,
+    type=_FILE,
+    metavar="DIR",
+    help="Where the recordings go; made if missing.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=int, default=6061, show_default=True, help="Port to listen on; 0 takes any free one.")
+@click.option(
+    "--port",
+    type=int,
+    default=6061,
+    show_default=True,
+    help="Port to listen on; 0 takes any free one.",
+)
 @click.option(
     "--api-key-label",
     "key_labels",
@@ -274,17 +333,22 @@ def _key_and_app(text: str) -> tuple[str, str]:
     show_default=True,
     help="Fetch the picture behind each signed URL before it expires.",
 )
-@click.option("--ready-file", type=_FILE, help='Gets {"url", "upstream", "pid"} as JSON once it listens.')
+@click.option(
+    "--ready-file", type=_FILE, help='Gets {"url", "upstream", "pid"} as JSON once it listens.'
+)
 def record(key_labels: tuple[str, ...], **rest: Any) -> None:
-    """Stand between a client and a host, pass everything on, and keep it as recordings, without its secrets.
+    """Stand between a client and a host, pass everything on, and keep it as recordings, without its
+    secrets.
 
     Ctrl-C or SIGTERM ends it; exit code 1 says that something could not be kept.
     """
     from fake_server.recorder.settings import RecorderSettings
-    from fake_server.serving.record import record_forever
+    from fake_server.server.record import record_forever
 
     try:
-        settings = RecorderSettings(key_labels=tuple(_key_and_label(text) for text in key_labels), **rest)
+        settings = RecorderSettings(
+            key_labels=tuple(_key_and_label(text) for text in key_labels), **rest
+        )
         click.get_current_context().exit(record_forever(settings))
     except SettingsError as error:
         _fail_for(error)
@@ -306,7 +370,7 @@ def sign(path: str, secret_key: str, timestamp: int | None) -> None:
     import secrets
     import time
 
-    from fake_server.signing import FileSigner
+    from fake_server.runs.signing import FileSigner
 
     file_id, shown = _file_id(path)
     signer = FileSigner(_checked(secret_key), 0)
@@ -318,13 +382,18 @@ def sign(path: str, secret_key: str, timestamp: int | None) -> None:
 @click.argument("url")
 @_option("--secret-key", default=DEFAULT_SECRET_KEY, help="The SECRET_KEY that signed it.")
 @_option(
-    "--host-version", default="0.6.4", show_default=True, help="The Dify version, which decides how long a URL lives."
+    "--host-version",
+    default="0.6.4",
+    show_default=True,
+    help="The Dify version, which decides how long a URL lives.",
 )
 def verify(url: str, secret_key: str, host_version: str) -> None:
-    """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason if not."""
+    """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason
+    if not.
+    """
     import time
 
-    from fake_server.signing import FileSigner, SignatureRefusedError
+    from fake_server.runs.signing import FileSigner, SignatureRefusedError
     from fake_server.spec import load_host
 
     file_id, _ = _file_id(url)
@@ -347,7 +416,9 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
 @cli.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON, for scripts.")
-@click.option("--schema", is_flag=True, help="Print the JSON Schema of files for --scenarios, for editors.")
+@click.option(
+    "--schema", is_flag=True, help="Print the JSON Schema of files for --scenarios, for editors."
+)
 def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     """List what can go wrong on demand, or tell all about the scenario NAME."""
     import json
@@ -363,7 +434,11 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     except ScenarioError as error:
         _fail(str(error))
     if as_json:
-        said = [about.as_json(one) for one in catalogue().values()] if chosen is None else about.as_json(chosen)
+        said = (
+            [about.as_json(one) for one in catalogue().values()]
+            if chosen is None
+            else about.as_json(chosen)
+        )
         click.echo(json.dumps(said, indent=2, ensure_ascii=False))
     else:
         click.echo(about.listing() if chosen is None else about.page(chosen))

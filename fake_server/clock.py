@@ -1,7 +1,8 @@
 """The one clock of a server: what time it is, and how long until it is later.
 
-Everything that needs the time takes a ``Clock``. It runs with the machine's clocks, or stands still until it is
-moved; waiting uses its monotonic side, so that a correction of the machine's wall clock hurries no stream.
+Everything that needs the time takes a ``Clock``. It runs with the machine's clocks, or stands still
+until it is moved; waiting uses its monotonic side, so that a correction of the machine's wall clock
+hurries no stream.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from fake_server.moments import LATEST
+from fake_server.timestamps import LATEST
 
 
 class Clock:
-    """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved together.
+    """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved
+    together.
 
-    ``starts_at`` (unix seconds) makes one that begins frozen at that moment. Every moment that a clock is moved to lies
-    between 1970 and ``LATEST``: ``ValueError`` for any other, before anything has changed.
+    ``starts_at`` (unix seconds) makes one that begins frozen at that moment. Every moment that a
+    clock is moved to lies between 1970 and ``LATEST``: ``ValueError`` for any other, before
+    anything has changed.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Clock:
         self._moved()
 
     def advance(self, seconds: float) -> None:
-        """Move on by ``seconds``, which releases whatever waited for that time. Raises ``ValueError`` if negative."""
+        """Move on by ``seconds``, which releases whatever waited for that time. Raises
+        ``ValueError`` if negative.
+        """
         if seconds < 0:
             raise ValueError(f"a clock advances by 0 seconds or more, not by {seconds}")
         _checked(self.now() + seconds)
@@ -94,20 +99,26 @@ class Clock:
             self._moved()
 
     def reset(self) -> None:
-        """Show what it showed when it was made: the machine's time, or the moment at which it began frozen."""
+        """Show what it showed when it was made: the machine's time, or the moment at which it began
+        frozen.
+        """
         self._ticks_shift_s = self.ticks() - self._ticks()  # which never goes back
         self._wall_shift_s = 0.0
         self._frozen = None if self._starts_at is None else (self._starts_at, self.ticks())
         self._moved()
 
     def on_move(self, waiter: object, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``: it waits for this clock."""
+        """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``: it waits
+        for this clock.
+        """
         self._on_move[waiter] = callback
         if self.on_wait is not None:
             self.on_wait()
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever the clock is moved by hand, for good, without counting as waiting."""
+        """Call ``callback`` whenever the clock is moved by hand, for good, without counting as
+        waiting.
+        """
         self._followers.append(callback)
 
     def forget(self, waiter: object) -> None:

@@ -69,13 +69,14 @@ def _described(kinds: tuple[type, ...]) -> str:
 class Settings:
     """How a fake is set up. Raises ``SettingsError`` for a value that cannot be used.
 
-    ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant") waits for nothing.
-    ``clock`` is a moment in ISO 8601, UTC unless it has an offset, at which the server's clock starts frozen.
-    ``admin_token`` opens the admin API from elsewhere than this machine; without one it stays shut there.
-    ``apps`` are further keys with what they open: workflow, chat, unpublished, disabled, deleted, or an app file.
-    ``replay`` is a folder of recordings to answer from. ``on_miss`` (None: error) says what a request gets that is not
-    among them, ``after_last`` (None: repeat) what it gets when every recorded answer to it was given; ``upstream`` is
-    the host that misses are forwarded to.
+    ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant")
+    waits for nothing. ``clock`` is a moment in ISO 8601, UTC unless it has an offset, at which the
+    server's clock starts frozen. ``admin_token`` opens the admin API from elsewhere than this
+    machine; without one it stays shut there. ``apps`` are further keys with what they open:
+    workflow, chat, unpublished, disabled, deleted, or an app file. ``replay`` is a folder of
+    recordings to answer from. ``on_miss`` (None: error) says what a request gets that is not among
+    them, ``after_last`` (None: repeat) what it gets when every recorded answer to it was given;
+    ``upstream`` is the host that misses are forwarded to.
     """
 
     host: str = "127.0.0.1"
@@ -105,31 +106,40 @@ class Settings:
     def __post_init__(self) -> None:
         for name, kinds in _KINDS.items():
             if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), kinds):
-                raise SettingsError(name, f"{getattr(self, name)!r} will not do; {_described(kinds)} is needed")
+                raise SettingsError(
+                    name, f"{getattr(self, name)!r} will not do; {_described(kinds)} is needed"
+                )
         for key in (*self.api_keys, *(key for key, _ in self.apps)):
             if not _KEY_FORM.fullmatch(key):
                 raise SettingsError(
-                    "api_key", f"{key!r} cannot be sent in a header; use printable ASCII without spaces"
+                    "api_key",
+                    f"{key!r} cannot be sent in a header; use printable ASCII without spaces",
                 )
         if not self.api_keys:
             raise SettingsError("api_key", "at least one key is needed")
         if len(set(self.api_keys)) != len(self.api_keys):
             raise SettingsError("api_key", "the same key is given twice")
         if not self.host:
-            raise SettingsError("host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant")
+            raise SettingsError(
+                "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"
+            )
         if not 0 <= self.port <= 65535:
             raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
         if self.speed is not None and not 0 < self.speed < float("inf"):
-            raise SettingsError("speed", f"{self.speed} is no speed; use a number above 0, or {INSTANT!r}")
+            raise SettingsError(
+                "speed", f"{self.speed} is no speed; use a number above 0, or {INSTANT!r}"
+            )
         self._check_clock()
         checked_secret_key(self.secret_key)
         if self.admin_token is not None and not _KEY_FORM.fullmatch(self.admin_token):
             raise SettingsError(
-                "admin_token", "it cannot be sent in a header; use printable ASCII without spaces, or leave it out"
+                "admin_token",
+                "it cannot be sent in a header; use printable ASCII without spaces, or leave it out",
             )
         if self.files_url and not re.match(r"https?://[^/\s]+", self.files_url):
             raise SettingsError(
-                "files_url", f"{self.files_url!r} is no http(s) address; leave it empty for relative URLs"
+                "files_url",
+                f"{self.files_url!r} is no http(s) address; leave it empty for relative URLs",
             )
         if self.log_format not in ("human", "json"):
             raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
@@ -140,7 +150,7 @@ class Settings:
     def _check_clock(self) -> None:
         if self.clock is None:
             return
-        from fake_server.moments import unix_seconds
+        from fake_server.timestamps import unix_seconds
 
         try:
             unix_seconds(self.clock)
@@ -153,22 +163,32 @@ class Settings:
             if value is not None and value not in choices:
                 raise SettingsError(name, f"{value!r} is none of {', '.join(choices)}")
             if value is not None and self.replay is None:
-                raise SettingsError(name, "it says how to replay, and nothing is replayed; name a folder with --replay")
+                raise SettingsError(
+                    name,
+                    "it says how to replay, and nothing is replayed; name a folder with --replay",
+                )
         forwards = self.on_miss in ("forward", "record")
         if forwards and self.upstream is None:
-            raise SettingsError("on_miss", f"{self.on_miss} needs a host to ask; name it with --upstream")
+            raise SettingsError(
+                "on_miss", f"{self.on_miss} needs a host to ask; name it with --upstream"
+            )
         if self.upstream is not None and not forwards:
-            raise SettingsError("upstream", "nothing is forwarded to it; add --on-miss forward or record")
+            raise SettingsError(
+                "upstream", "nothing is forwarded to it; add --on-miss forward or record"
+            )
 
     def _check_ready_file(self) -> None:
         path = self.ready_file
         if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise SettingsError("ready_file", f"{path} cannot be written; name a file in a folder that is writable")
+            raise SettingsError(
+                "ready_file", f"{path} cannot be written; name a file in a folder that is writable"
+            )
 
     def _check_tls(self) -> None:
         if bool(self.ssl_certfile) != bool(self.ssl_keyfile):
             raise SettingsError(
-                "ssl_certfile", "TLS needs both --ssl-certfile and --ssl-keyfile; give the other one too"
+                "ssl_certfile",
+                "TLS needs both --ssl-certfile and --ssl-keyfile; give the other one too",
             )
         for name, path in (("ssl_certfile", self.ssl_certfile), ("ssl_keyfile", self.ssl_keyfile)):
             if path is not None and not path.is_file():
@@ -186,13 +206,17 @@ def parse_speed(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise SettingsError("speed", f"{text!r} is no speed; use a number above 0, or {INSTANT!r}") from None
+        raise SettingsError(
+            "speed", f"{text!r} is no speed; use a number above 0, or {INSTANT!r}"
+        ) from None
 
 
 def checked_secret_key(key: str) -> str:
     """``key`` if it can sign; raises ``SettingsError``."""
     if not key:
-        raise SettingsError("secret_key", "an empty key signs nothing; leave it out to use the default")
+        raise SettingsError(
+            "secret_key", "an empty key signs nothing; leave it out to use the default"
+        )
     try:
         key.encode()
     except UnicodeEncodeError:

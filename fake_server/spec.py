@@ -1,7 +1,9 @@
-"""What the fake is compiled from: spec and overlays turned into frozen, typed values once, at start-up.
+"""What the fake is compiled from: spec and overlays turned into frozen, typed values once, at
+start-up.
 
-Routes, parameters, inputs, enumerations, required-ness, limits, headers and the texts of refusals come from here. What
-is missing or contradicts itself is a ``dify_wire.spec.SpecError`` before a socket opens.
+Routes, parameters, inputs, enumerations, required-ness, limits, headers and the texts of refusals
+come from here. What is missing or contradicts itself is a ``dify_wire.spec.SpecError`` before a
+socket opens.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from dify_wire.spec import SpecError, bundled, load, overlay_paths, resolved
 from dify_wire.spec_error import file_errors
-from fake_server.errors import ErrorTemplate, HostErrors
+from fake_server.http.errors import ErrorTemplate, HostErrors
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"
@@ -40,10 +42,11 @@ class InputRule:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of the spec. ``user_in`` says where the host looks for the user: query, json, form or nowhere.
+    """One operation of the spec. ``user_in`` says where the host looks for the user: query, json,
+    form or nowhere.
 
-    ``query`` are the required parameters of the query, in the order in which the host misses them; ``uuids`` are the
-    parameters of the path that only a UUID matches.
+    ``query`` are the required parameters of the query, in the order in which the host misses them;
+    ``uuids`` are the parameters of the path that only a UUID matches.
     """
 
     operation_id: str
@@ -107,8 +110,12 @@ class HostSpec:
         return PATH_PARAMETER.sub(lambda name: parameters[name[1]], template)
 
 
-def load_host(host_version: str, spec: Path | None = None, overlays: Sequence[Path] = ()) -> HostSpec:
-    """Compile the spec (the bundled one by default) with the overlay of ``host_version`` and then ``overlays``."""
+def load_host(
+    host_version: str, spec: Path | None = None, overlays: Sequence[Path] = ()
+) -> HostSpec:
+    """Compile the spec (the bundled one by default) with the overlay of ``host_version`` and then
+    ``overlays``.
+    """
     path = spec or bundled("openapi.yaml")
     return compile_host(path, load(path, [*overlay_paths(host_version), *overlays]))
 
@@ -133,7 +140,9 @@ def _compiled(reader: _Reader) -> HostSpec:
             first_s=float(reader.host("ping", "first_s")),
             every_s=float(reader.host("ping", "every_s")),
         ),
-        limits=Limits(**{name: reader.host("limits", name) for name in Limits.__dataclass_fields__}),
+        limits=Limits(
+            **{name: reader.host("limits", name) for name in Limits.__dataclass_fields__}
+        ),
         image_extensions=frozenset(reader.host("upload_extensions", "image")),
         document_extensions=frozenset(reader.host("upload_extensions", "document")),
         cors_methods=tuple(reader.host("cors", "methods")),
@@ -141,7 +150,10 @@ def _compiled(reader: _Reader) -> HostSpec:
         app_prefixes=tuple(reader.host("app_prefixes")),
         proxy_server=str(reader.host("proxy", "server")),
         errors=HostErrors(
-            {name: ErrorTemplate(entry["status"], entry["body"]) for name, entry in reader.host("errors").items()}
+            {
+                name: ErrorTemplate(entry["status"], entry["body"])
+                for name, entry in reader.host("errors").items()
+            }
         ),
     )
 
@@ -161,7 +173,9 @@ class _Reader:
         for index, key in enumerate(keys):
             if not isinstance(value, Mapping) or key not in value:
                 place = ".".join(("x-host", *keys[: index + 1]))
-                raise self.wrong(place, "this fact of the host is missing; apply the overlay of a host version")
+                raise self.wrong(
+                    place, "this fact of the host is missing; apply the overlay of a host version"
+                )
             value = value[key]
         return value
 
@@ -181,7 +195,9 @@ class _Reader:
         needed = _PATH_PARAMETERS.get(said["operationId"])
         if needed is not None and needed != set(PATH_PARAMETER.findall(path)):
             names = "/".join(f"{{{name}}}" for name in sorted(needed)) or "no parameter"
-            raise self.wrong(f"paths.{path}", f"the path of {said['operationId']} needs {names}; correct it")
+            raise self.wrong(
+                f"paths.{path}", f"the path of {said['operationId']} needs {names}; correct it"
+            )
         parameters = list(self._parameters(said))
         return Operation(
             operation_id=said["operationId"],
@@ -190,7 +206,11 @@ class _Reader:
             user_in=said.get("x-user") if said.get("x-user") != "none" else None,
             user_required=bool(said.get("x-user-required")),
             refusal=said.get("x-refusal"),
-            query=tuple(entry["name"] for entry in parameters if entry["in"] == "query" and entry.get("required")),
+            query=tuple(
+                entry["name"]
+                for entry in parameters
+                if entry["in"] == "query" and entry.get("required")
+            ),
             uuids=frozenset(entry["name"] for entry in parameters if self._is_uuid(entry)),
         )
 
@@ -198,7 +218,10 @@ class _Reader:
         return (self.resolved(parameter) for parameter in said.get("parameters", ()))
 
     def _is_uuid(self, parameter: Mapping[str, Any]) -> bool:
-        return parameter["in"] == "path" and self.resolved(parameter.get("schema", {})).get("format") == "uuid"
+        return (
+            parameter["in"] == "path"
+            and self.resolved(parameter.get("schema", {})).get("format") == "uuid"
+        )
 
     def resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         return resolved(self._document, value) if isinstance(value, Mapping) else value
@@ -222,7 +245,10 @@ class _Reader:
                 body = self.resolved(said.get("requestBody", {}))
                 media: Mapping[str, Any] = body.get("content", {}).get("application/json", {})
                 return f"paths.{path}.{method}.requestBody", media
-        raise self.wrong("paths", f"no operation has the operationId {operation_id!r}; the fake has nothing to run")
+        raise self.wrong(
+            "paths",
+            f"no operation has the operationId {operation_id!r}; the fake has nothing to run",
+        )
 
     def _object_schema(self, schema: Mapping[str, Any], place: str) -> Mapping[str, Any]:
         """The first schema with ``properties`` among ``schema`` and its alternatives."""
@@ -244,7 +270,9 @@ class _Reader:
             pending += reversed(inner)
 
     def _options(self, schema: Mapping[str, Any]) -> tuple[str, ...] | None:
-        """The texts to choose from; an alternative that lists blanks (what counts as left out) is none of them."""
+        """The texts to choose from; an alternative that lists blanks (what counts as left out) is
+        none of them.
+        """
         for alternative in self._alternatives(schema):
             values = alternative.get("enum", ())
             if values and all(isinstance(value, str) and value for value in values):

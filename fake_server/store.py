@@ -1,4 +1,6 @@
-"""Everything that outlives a request: pictures, uploads, running tasks, counters. All of it bounded."""
+"""Everything that outlives a request: pictures, uploads, running tasks, counters. All of it
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from fake_server.images import Picture
-from fake_server.playback import Playback
+from fake_server.runs.playback import Playback
 from fake_server.scenarios.effects import Blob
 
 K = TypeVar("K")
@@ -105,7 +107,9 @@ class Store:
         try:
             yield
         finally:
-            if self._tasks.get(task_id) is task:  # after a reset its id may already be another run's
+            if (
+                self._tasks.get(task_id) is task
+            ):  # after a reset its id may already be another run's
                 del self._tasks[task_id]
             self.runs_ended["streaming" if task.streaming else "blocking", task.outcome] += 1
 

@@ -1,7 +1,7 @@
 """Waiting for a moment of the clock, and for the client at the same time: the one place that waits.
 
-What wakes a wait is the moment coming, the client leaving, the clock being moved, or ``wake``. It takes no task, and
-since each wait is for an absolute moment, no delay adds up.
+What wakes a wait is the moment coming, the client leaving, the clock being moved, or ``wake``. It
+takes no task, and since each wait is for an absolute moment, no delay adds up.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from fake_server.clock import Clock
 
 
 class Wait:
-    """One waiter on ``clock``, for one moment after the other; ``over`` once it is to wait no more."""
+    """One waiter on ``clock``, for one moment after the other; ``over`` once it is to wait no
+    more.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,7 +26,8 @@ class Wait:
         self.over = False
 
     async def until(self, moment: Callable[[], float], receive: Receive) -> bool:
-        """Wait until the clock's ticks have come to ``moment``, which is asked for anew whenever something wakes it.
+        """Wait until the clock's ticks have come to ``moment``, which is asked for anew whenever
+        something wakes it.
 
         False where the client left, or the wait was over before.
         """
@@ -47,7 +50,9 @@ class Wait:
         self.wake()
 
     def wake(self) -> None:
-        """End the wait, to look again what it is for. From any thread: a clock may be moved by a test's own."""
+        """End the wait, to look again what it is for. From any thread: a clock may be moved by a
+        test's own.
+        """
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._end_wait)
 

@@ -1,4 +1,6 @@
-"""Requests to an ASGI app without a socket: the test is the server, and holds both ends of the exchange."""
+"""Requests to an ASGI app without a socket: the test is the server, and holds both ends of the
+exchange.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,15 @@ class AsgiAnswer:
 
 
 def call(
-    app: ASGIApp, method: str, path: str, headers: HeadersSaid = (), body: bytes | Iterable[bytes] = b""
+    app: ASGIApp,
+    method: str,
+    path: str,
+    headers: HeadersSaid = (),
+    body: bytes | Iterable[bytes] = b"",
 ) -> AsgiAnswer:
-    """Send one request, its ``body`` in one piece or in several, and return the answer. The client never leaves."""
+    """Send one request, its ``body`` in one piece or in several, and return the answer. The client
+    never leaves.
+    """
     return asyncio.run(exchange(app, scope(method, path, headers), client(body)))
 
 
@@ -62,12 +70,18 @@ def answer(messages: list[Message]) -> AsgiAnswer:
     assert start["type"] == "http.response.start"
     assert all(part["type"] == "http.response.body" for part in parts)
     assert [bool(part.get("more_body")) for part in parts] == [True] * (len(parts) - 1) + [False]
-    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]]
-    return AsgiAnswer(start["status"], headers, b"".join(part.get("body", b"") for part in parts), messages)
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"]
+    ]
+    return AsgiAnswer(
+        start["status"], headers, b"".join(part.get("body", b"") for part in parts), messages
+    )
 
 
 def scope(method: str, path: str, headers: HeadersSaid = (), http_version: str = "1.1") -> Scope:
-    """The scope of a request for ``path`` (with its query, as on the request line); ``Host`` is added if missing."""
+    """The scope of a request for ``path`` (with its query, as on the request line); ``Host`` is
+    added if missing.
+    """
     raw_path, _, query = path.partition("?")
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
     if http_version == "1.1" and "host" not in {name.lower() for name, _ in pairs}:
@@ -82,7 +96,9 @@ def scope(method: str, path: str, headers: HeadersSaid = (), http_version: str =
         "raw_path": raw_path.encode("ascii"),
         "root_path": "",
         "query_string": query.encode("ascii"),
-        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
+        "headers": [
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs
+        ],
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 6060),
     }
@@ -105,9 +121,13 @@ def client(body: bytes | Iterable[bytes] = b"", leaves: bool = False) -> Receive
     return receive
 
 
-def run_body(prompt: str = "a cat", mode: str = "blocking", user: str = "alg123", **inputs: str) -> bytes:
+def run_body(
+    prompt: str = "a cat", mode: str = "blocking", user: str = "alg123", **inputs: str
+) -> bytes:
     """The JSON of a run of the default app."""
-    return json.dumps({"inputs": {"prompt": prompt, **inputs}, "response_mode": mode, "user": user}).encode()
+    return json.dumps(
+        {"inputs": {"prompt": prompt, **inputs}, "response_mode": mode, "user": user}
+    ).encode()
 
 
 def json_headers(api_key: str) -> dict[str, str]:

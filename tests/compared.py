@@ -1,9 +1,11 @@
-"""Compares an answer with a recorded one: whole, in order, to the byte, but for what no two runs have in common.
+"""Compares an answer with a recorded one: whole, in order, to the byte, but for what no two runs
+have in common.
 
-What may differ is named below, and nothing else may. Ids and nonces may be others, but where the recording has the same
-one twice, so must the answer: that is how shared file objects, constant ids and the like are compared. Times are free
-and their relations are not. The head is compared whole: status line, names as they are spelled, their order and their
-values, but for the date and the length of the body.
+What may differ is named below, and nothing else may. Ids and nonces may be others, but where the
+recording has the same one twice, so must the answer: that is how shared file objects, constant ids
+and the like are compared. Times are free and their relations are not. The head is compared whole:
+status line, names as they are spelled, their order and their values, but for the date and the
+length of the body.
 """
 
 from __future__ import annotations
@@ -21,31 +23,45 @@ PING_FIRST_S, PING_EVERY_S = 10.2, 10.02
 """As recorded [slow_stream_35s, timeout600_stream]."""
 
 _FREE_HEADERS = ("date", "content-length")
-"""Compared without their values. A length is compared by reading so much, and follows what is volatile in the body."""
+"""Compared without their values. A length is compared by reading so much, and follows what is
+volatile in the body.
+"""
 
 _SETS = ("allow", "access-control-allow-headers", "access-control-allow-methods")
 """Headers whose words the host itself gives in another order from one process to the next."""
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-_FILE_URL = re.compile(rf"/files/tools/({_UUID})\.png\?timestamp=(\d{{10}})&nonce=([0-9a-f]{{32}})&sign=([\w-]{{43}}=)")
+_FILE_URL = re.compile(
+    rf"/files/tools/({_UUID})\.png\?timestamp=(\d{{10}})&nonce=([0-9a-f]{{32}})&sign=([\w-]{{43}}=)"
+)
 
 
-def differences(exchange: Exchange, answer: RawAnswer, constant: frozenset[str] = frozenset()) -> list[str]:
+def differences(
+    exchange: Exchange, answer: RawAnswer, constant: frozenset[str] = frozenset()
+) -> list[str]:
     """Every difference in one line each; none where the answer could have been the recorded one.
 
     ``constant`` are the ids that have to be the very same.
     """
-    found = list(_unequal("status line", f"HTTP/1.1 {exchange.status} {exchange.reason}", answer.status_line))
+    found = list(
+        _unequal("status line", f"HTTP/1.1 {exchange.status} {exchange.reason}", answer.status_line)
+    )
     found += _unequal(
-        "headers", _listed(_through_the_proxy(exchange.headers)), _listed(_through_the_proxy(answer.headers))
+        "headers",
+        _listed(_through_the_proxy(exchange.headers)),
+        _listed(_through_the_proxy(answer.headers)),
     )
     if exchange.bodiless:
         return found + list(_unequal("body", b"", answer.body))
     if exchange.body is None:
         return found + list(_file_differences(exchange, answer))
     if exchange.is_stream:
-        return found + list(_stream_differences(exchange.body.decode(), _text(answer.body), constant))
-    found += _unequal("body", normal(exchange.body.decode(), constant), normal(_text(answer.body), constant))
+        return found + list(
+            _stream_differences(exchange.body.decode(), _text(answer.body), constant)
+        )
+    found += _unequal(
+        "body", normal(exchange.body.decode(), constant), normal(_text(answer.body), constant)
+    )
     return found + time_contradictions(_text(answer.body))
 
 
@@ -58,16 +74,22 @@ def _unequal(what: str, recorded: object, here: object) -> Iterator[str]:
         yield f"{what}: recorded {recorded!r}, here {here!r}"
 
 
-# Headers ------------------------------------------------------------------------------------------------------------
+# Headers
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _listed(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """The headers in their order, without what is free."""
-    return [(name, "" if name.lower() in _FREE_HEADERS else _unordered(name.lower(), value)) for name, value in headers]
+    return [
+        (name, "" if name.lower() in _FREE_HEADERS else _unordered(name.lower(), value))
+        for name, value in headers
+    ]
 
 
 def _through_the_proxy(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What nginx makes of gunicorn's headers (FACTS 1.1), where the recorded host was asked without it."""
+    """What nginx makes of gunicorn's headers (FACTS 1.1), where the recorded host was asked without
+    it.
+    """
     headers = list(headers)
     if ("Server", "gunicorn") not in headers:
         return headers
@@ -77,14 +99,22 @@ def _through_the_proxy(headers: Iterable[tuple[str, str]]) -> list[tuple[str, st
     return [(name, first[name]) for name in _PROXY_ORDER if name in first] + rest
 
 
-_PROXY_ORDER = ("Server", "Date", "Content-Type", "Content-Length", "Transfer-Encoding", "Connection")
+_PROXY_ORDER = (
+    "Server",
+    "Date",
+    "Content-Type",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Connection",
+)
 
 
 def _unordered(name: str, value: str) -> str:
     return ", ".join(sorted(word.strip() for word in value.split(","))) if name in _SETS else value
 
 
-# Bodies -------------------------------------------------------------------------------------------------------------
+# Bodies
+# -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -107,9 +137,7 @@ def _named_url(url: re.Match[str], names: Names) -> str:
     """A signed URL as a shape; a wrong signature shows."""
     file_id, timestamp, nonce, sign = url.groups()
     good = Signed(file_id, timestamp, nonce).sign() == sign
-    return (
-        f"/files/tools/{file_id}.png?<unix seconds>&{names('nonce', nonce)}&<{'good' if good else 'wrong'} signature>"
-    )
+    return f"/files/tools/{file_id}.png?<unix seconds>&{names('nonce', nonce)}&<{'good' if good else 'wrong'} signature>"
 
 
 _Rule = tuple[str, Callable[[re.Match[str], Names], str]]
@@ -117,7 +145,10 @@ _RULES: tuple[_Rule, ...] = (
     (_FILE_URL.pattern, _named_url),
     (_UUID, lambda match, names: names("uuid", match[0])),
     (r'("(?:created_at|finished_at)": )\d{10}\b', lambda match, _: f"{match[1]}<unix seconds>"),
-    (r'("(?:elapsed_time|latency)": )\d+(?:\.\d+(?:e-\d+)?|e-\d+)', lambda match, _: f"{match[1]}<seconds>"),
+    (
+        r'("(?:elapsed_time|latency)": )\d+(?:\.\d+(?:e-\d+)?|e-\d+)',
+        lambda match, _: f"{match[1]}<seconds>",
+    ),
     (r'("(?:total|prompt|completion)_tokens": )[1-9]\d*', lambda match, _: f"{match[1]}<tokens>"),
     (r'("sequence_number": )[1-9]\d*', lambda match, _: f"{match[1]}<runs>"),
 )
@@ -136,10 +167,13 @@ def _named(text: str, names: Names) -> str:
 
 
 def time_contradictions(text: str) -> list[str]:
-    """Where the times of a run in ``text`` contradict each other, by the relation that all recorded runs keep."""
+    """Where the times of a run in ``text`` contradict each other, by the relation that all recorded
+    runs keep.
+    """
     found = []
     for said in re.finditer(
-        r'"elapsed_time": ([0-9.e-]+), "total_tokens".*?"created_at": (\d+), "finished_at": (\d+)', text
+        r'"elapsed_time": ([0-9.e-]+), "total_tokens".*?"created_at": (\d+), "finished_at": (\d+)',
+        text,
     ):
         late_s = int(said[3]) - int(said[2]) - float(said[1])
         if not -1.5 < late_s < 0.5:
@@ -153,19 +187,26 @@ def _file_differences(exchange: Exchange, answer: RawAnswer) -> Iterator[str]:
     yield from _unequal("last bytes", b"IEND\xaeB`\x82", answer.body[-8:])
 
 
-# Streams ------------------------------------------------------------------------------------------------------------
+# Streams
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _stream_differences(recorded: str, here: str, constant: frozenset[str]) -> Iterator[str]:
-    """Frame by frame, pings apart: how many of them there are, and where, follows from how long the nodes took."""
+    """Frame by frame, pings apart: how many of them there are, and where, follows from how long the
+    nodes took.
+    """
     wanted, found = _frames(recorded), _frames(here)
     yield from _unequal("end of the stream", wanted.pop(), found.pop())
     yield from _unequal("pings before each frame", _pings_due(found), _pings(found))
     wanted_names, found_names = Names(constant), Names(constant)
     wanted_told, found_told = _told(wanted), _told(found)
-    yield from _unequal("frames", [_event(frame) for frame in wanted_told], [_event(frame) for frame in found_told])
+    yield from _unequal(
+        "frames", [_event(frame) for frame in wanted_told], [_event(frame) for frame in found_told]
+    )
     for index, (frame, ours) in enumerate(zip(wanted_told, found_told, strict=False)):
-        yield from _unequal(f"frame {index}", _named(frame, wanted_names), _named(ours, found_names))
+        yield from _unequal(
+            f"frame {index}", _named(frame, wanted_names), _named(ours, found_names)
+        )
     yield from time_contradictions(here)
 
 
@@ -209,11 +250,14 @@ def _data(frame: str) -> Mapping[str, float]:
     return data if isinstance(data, dict) else {}
 
 
-# The default app ----------------------------------------------------------------------------------------------------
+# The default app
+# ----------------------------------------------------------------------------------------------------
 
 
 def without_deployment(stream: str) -> str:
-    """``stream`` without what an app's own graph decides: the text of its model and the settings of its pictures."""
+    """``stream`` without what an app's own graph decides: the text of its model and the settings of
+    its pictures.
+    """
     return "\n\n".join(_without_deployment(frame) for frame in _frames(stream))
 
 

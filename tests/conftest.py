@@ -1,4 +1,6 @@
-"""What every test may ask for: the spec of the newest recorded host, compiled once, and the default app."""
+"""What every test may ask for: the spec of the newest recorded host, compiled once, and the default
+app.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def default_workflow(host_spec: HostSpec) -> Workflow:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """``make unit`` does not even import a file that it would leave out: what servers need is slow to import."""
+    """``make unit`` does not even import a file that it would leave out: what servers need is slow
+    to import.
+    """
     if config.option.markexpr != "not server" or collection_path.suffix != ".py":
         return None
     return "\npytestmark = pytest.mark.server\n" in collection_path.read_text("utf-8") or None

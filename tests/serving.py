@@ -1,6 +1,7 @@
 """A real server as a subprocess, and exchanges with it byte for byte over a socket.
 
-No HTTP client stands between: a client would tidy what is sent and hide what comes back, and both are what is tested.
+No HTTP client stands between: a client would tidy what is sent and hide what comes back, and both
+are what is tested.
 """
 
 from __future__ import annotations
@@ -47,12 +48,26 @@ class RunningServer:
 
 @contextlib.contextmanager
 def running_server(*args: str) -> Iterator[RunningServer]:
-    """``fake-server serve`` with ``args`` on a free port, ended by SIGTERM; fails if the server does not end well."""
+    """``fake-server serve`` with ``args`` on a free port, ended by SIGTERM; fails if the server
+    does not end well.
+    """
     with tempfile.TemporaryDirectory() as folder:
         ready, log = Path(folder) / "ready.json", Path(folder) / "log"
-        command = [sys.executable, "-m", "fake_server", "serve", "--port", "0", "--ready-file", str(ready), *args]
+        command = [
+            sys.executable,
+            "-m",
+            "fake_server",
+            "serve",
+            "--port",
+            "0",
+            "--ready-file",
+            str(ready),
+            *args,
+        ]
         with log.open("wb") as out:
-            process = subprocess.Popen(command, cwd=folder, env=_environment(), stdout=out, stderr=out)
+            process = subprocess.Popen(
+                command, cwd=folder, env=_environment(), stdout=out, stderr=out
+            )
         try:
             said = _wait_for(ready, process, log)
             yield RunningServer(said["url"], said["api_key"], said["pid"], log)
@@ -61,13 +76,22 @@ def running_server(*args: str) -> Iterator[RunningServer]:
             process.wait()
             raise
         process.send_signal(signal.SIGTERM)
-        assert process.wait(_END_S) == 0, f"the server ended with {process.returncode}:\n{log.read_text()}"
+        assert process.wait(_END_S) == 0, (
+            f"the server ended with {process.returncode}:\n{log.read_text()}"
+        )
 
 
 def _environment() -> dict[str, str]:
-    """Ours without settings that would reach the server behind the test's back, and with this checkout first."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")}
-    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH", "")]))}
+    """Ours without settings that would reach the server behind the test's back, and with this
+    checkout first.
+    """
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")
+    }
+    return {
+        **kept,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH", "")])),
+    }
 
 
 def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[str, Any]:
@@ -82,7 +106,8 @@ def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """An answer as it came. ``chunks`` are (seconds after the request was sent, bytes), one for each HTTP chunk.
+    """An answer as it came. ``chunks`` are (seconds after the request was sent, bytes), one for
+    each HTTP chunk.
 
     ``interim`` are the status lines that came before, such as ``HTTP/1.1 100 Continue``.
     """
@@ -100,13 +125,17 @@ class RawAnswer:
 
 
 def raw_exchange(host: str, port: int, raw: bytes, timeout: float = 10.0) -> RawAnswer:
-    """Send ``raw`` on a connection of its own and read one whole answer. Raises ``EOFError`` for half of one."""
+    """Send ``raw`` on a connection of its own and read one whole answer. Raises ``EOFError`` for
+    half of one.
+    """
     with Connection(host, port, timeout) as connection:
         return connection.exchange(raw)
 
 
 class Connection:
-    """One TCP connection; each ``exchange`` is the next request on it. ``timeout`` bounds each wait for bytes."""
+    """One TCP connection; each ``exchange`` is the next request on it. ``timeout`` bounds each wait
+    for bytes.
+    """
 
     def __init__(self, host: str, port: int, timeout: float = 10.0) -> None:
         self._socket = socket.create_connection((host, port), timeout=timeout)
@@ -118,7 +147,10 @@ class Connection:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -127,7 +159,8 @@ class Connection:
 
     def send(self, raw: bytes) -> None:
         self._sent_at = time.monotonic()
-        # A server may refuse and close before it has read everything; what it said is still there to be read.
+        # A server may refuse and close before it has read everything; what it said is still there
+        # to be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(raw)
 
@@ -154,7 +187,9 @@ class Connection:
         return RawAnswer(status_line, status, headers, body, chunks, interim)
 
     def frames(self) -> Iterator[tuple[float, bytes]]:
-        """The frames of the stream that comes next, each as soon as it is whole: (seconds after the request, bytes)."""
+        """The frames of the stream that comes next, each as soon as it is whole: (seconds after the
+        request, bytes).
+        """
         headers = self._head()[1]
         assert dict(_lowered(headers)).get("transfer-encoding") == "chunked"
         pending = b""
@@ -204,7 +239,9 @@ class Connection:
     def _more(self) -> bytes:
         data = self._socket.recv(65536)
         if not data:
-            raise EOFError(f"the server closed in the middle of an answer, after {self._unread[-200:]!r}")
+            raise EOFError(
+                f"the server closed in the middle of an answer, after {self._unread[-200:]!r}"
+            )
         return data
 
     def _elapsed_s(self) -> float:

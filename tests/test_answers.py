@@ -1,4 +1,6 @@
-"""What stands around every answer: the app's headers, and CORS as the host's own extension does it (FACTS 1.1, 1.8)."""
+"""What stands around every answer: the app's headers, and CORS as the host's own extension does it
+(FACTS 1.1, 1.8).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.app import FakeServer, create_app
-from fake_server.edge.answers import HostHeaders, json_answer, refusal
+from fake_server.http.responses import HostHeaders, json_answer, refusal
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.spec import HostSpec
 from tests.asgi import AsgiAnswer, call, json_headers, run_body
@@ -31,7 +33,11 @@ def app() -> FakeServer:
 
 def cors(answer: AsgiAnswer) -> list[tuple[str, str]]:
     """The headers between the app's first and its last ones: what CORS adds."""
-    return [(name, value) for name, value in answer.headers if name.startswith("Access-Control") or name == "Vary"]
+    return [
+        (name, value)
+        for name, value in answer.headers
+        if name.startswith("Access-Control") or name == "Vary"
+    ]
 
 
 def test_the_headers_of_a_run_in_the_hosts_order(app: FakeServer) -> None:
@@ -53,14 +59,21 @@ def test_the_headers_of_a_stream(app: FakeServer) -> None:
     assert answer.headers == [content_type, ("Access-Control-Allow-Origin", "*"), *OWN]
 
 
-# Sharing ------------------------------------------------------------------------------------------------------------
+# Sharing
+# ------------------------------------------------------------------------------------------------------------
 
 SHARED = {
     "a run": ("POST", RUN, json_headers(DEFAULT_API_KEY), run_body(), 200),
     "a stream": ("POST", RUN, json_headers(DEFAULT_API_KEY), run_body(mode="streaming"), 200),
     "400": ("POST", RUN, json_headers(DEFAULT_API_KEY), run_body(prompt=""), 400),
     "401": ("POST", RUN, json_headers("app-unknown"), run_body(), 401),
-    "403": ("GET", f"/files/tools/{'0' * 8}-0000-4000-8000-{'0' * 12}.png?timestamp=1&nonce=2&sign=3", {}, b"", 403),
+    "403": (
+        "GET",
+        f"/files/tools/{'0' * 8}-0000-4000-8000-{'0' * 12}.png?timestamp=1&nonce=2&sign=3",
+        {},
+        b"",
+        403,
+    ),
     "404 as JSON": ("POST", RUN, json_headers("app-gone"), run_body(), 404),
     "415": ("POST", RUN, {"Authorization": f"Bearer {DEFAULT_API_KEY}"}, run_body(), 415),
     "500": ("POST", RUN, json_headers(DEFAULT_API_KEY), b"[]", 500),
@@ -78,10 +91,14 @@ UNSHARED: dict[str, tuple[str, str, dict[str, str], bytes, int]] = {
 def test_any_page_may_read_what_a_view_answers(
     app: FakeServer, request_: tuple[str, str, dict[str, str], bytes, int]
 ) -> None:
-    """FACTS 1.8: a star without an Origin; with one, even "null", that Origin and Vary; refusals of a view included."""
+    """FACTS 1.8: a star without an Origin; with one, even "null", that Origin and Vary; refusals of
+    a view included.
+    """
     method, path, headers, body, status = request_
     for origin in (None, SHOP, "null"):
-        answer = call(app, method, path, {**headers, **({"Origin": origin} if origin else {})}, body)
+        answer = call(
+            app, method, path, {**headers, **({"Origin": origin} if origin else {})}, body
+        )
         assert answer.status == status
         expected = [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")] if origin else None
         assert cors(answer) == (expected or [("Access-Control-Allow-Origin", "*")])
@@ -92,7 +109,9 @@ def test_any_page_may_read_what_a_view_answers(
 def test_no_page_may_read_what_only_the_router_answers(
     app: FakeServer, request_: tuple[str, str, dict[str, str], bytes, int]
 ) -> None:
-    """FACTS 1.8: unknown paths, other methods and redirects carry no CORS header, but the app's headers."""
+    """FACTS 1.8: unknown paths, other methods and redirects carry no CORS header, but the app's
+    headers.
+    """
     method, path, headers, body, status = request_
     answer = call(app, method, path, {**headers, "Origin": SHOP}, body)
     assert answer.status == status
@@ -100,7 +119,8 @@ def test_no_page_may_read_what_only_the_router_answers(
     assert answer.headers[-3:] == OWN
 
 
-# Preflight ----------------------------------------------------------------------------------------------------------
+# Preflight
+# ----------------------------------------------------------------------------------------------------------
 
 
 def preflight(app: FakeServer, headers: dict[str, str], path: str = RUN) -> AsgiAnswer:
@@ -123,10 +143,16 @@ def preflight(app: FakeServer, headers: dict[str, str], path: str = RUN) -> Asgi
         (None, None),
     ],
 )
-def test_a_preflight_grants_the_headers_the_host_knows(app: FakeServer, asked: str | None, granted: str | None) -> None:
-    """FACTS 1.8: those asked for that are known, as they were written; no header where that is none."""
+def test_a_preflight_grants_the_headers_the_host_knows(
+    app: FakeServer, asked: str | None, granted: str | None
+) -> None:
+    """FACTS 1.8: those asked for that are known, as they were written; no header where that is
+    none.
+    """
     headers = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
-    answer = preflight(app, headers if asked is None else {**headers, "Access-Control-Request-Headers": asked})
+    answer = preflight(
+        app, headers if asked is None else {**headers, "Access-Control-Request-Headers": asked}
+    )
     assert answer.header("Access-Control-Allow-Headers") == granted
     assert answer.header("Access-Control-Allow-Methods") == METHODS
     assert answer.header("Access-Control-Allow-Origin") == SHOP
@@ -135,17 +161,28 @@ def test_a_preflight_grants_the_headers_the_host_knows(app: FakeServer, asked: s
 
 
 def test_options_that_is_no_preflight_grants_nothing(app: FakeServer) -> None:
-    """[C: method_OPTIONS_noauth]: it is answered without a key, and says only which methods there are."""
+    """[C: method_OPTIONS_noauth]: it is answered without a key, and says only which methods there
+    are.
+    """
     answer = preflight(app, {})
     assert cors(answer) == [("Access-Control-Allow-Origin", "*")]
     assert set((answer.header("Allow") or "").split(", ")) == {"POST", "OPTIONS"}
 
 
 @pytest.mark.parametrize("method", ["FOO", "HEAD", ""])
-def test_a_preflight_for_a_method_the_host_does_not_share_grants_nothing(app: FakeServer, method: str) -> None:
+def test_a_preflight_for_a_method_the_host_does_not_share_grants_nothing(
+    app: FakeServer, method: str
+) -> None:
     """Only the six methods are shared."""
-    headers = {"Origin": SHOP, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": "x-app-code"}
-    assert cors(preflight(app, headers)) == [("Access-Control-Allow-Origin", SHOP), ("Vary", "Origin")]
+    headers = {
+        "Origin": SHOP,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "x-app-code",
+    }
+    assert cors(preflight(app, headers)) == [
+        ("Access-Control-Allow-Origin", SHOP),
+        ("Vary", "Origin"),
+    ]
 
 
 def test_a_preflight_of_a_picture(app: FakeServer) -> None:
@@ -157,7 +194,9 @@ def test_a_preflight_of_a_picture(app: FakeServer) -> None:
 
 
 @given(origin=st.binary(), method=st.binary(), asked=st.binary())
-def test_any_origin_is_only_echoed(host_spec: HostSpec, origin: bytes, method: bytes, asked: bytes) -> None:
+def test_any_origin_is_only_echoed(
+    host_spec: HostSpec, origin: bytes, method: bytes, asked: bytes
+) -> None:
     """Whatever a page says of itself, it gets its own words back or none at all."""
     headers = HostHeaders(host_spec)
     request = {
@@ -171,7 +210,8 @@ def test_any_origin_is_only_echoed(host_spec: HostSpec, origin: bytes, method: b
         assert name.lower() in {b"content-type", b"authorization", b"x-app-code"}
 
 
-# JSON ---------------------------------------------------------------------------------------------------------------
+# JSON
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_json_of_anything_but_a_run_ends_with_a_newline() -> None:
@@ -180,9 +220,15 @@ def test_json_of_anything_but_a_run_ends_with_a_newline() -> None:
 
 
 def test_every_refusal_is_its_entry_in_the_spec(host_spec: HostSpec) -> None:
-    """Status and body come from the entry, keys in its order, placeholders filled with whatever is given."""
+    """Status and body come from the entry, keys in its order, placeholders filled with whatever is
+    given.
+    """
     error = host_spec.errors("input_too_long", variable="{prompt}", max_length=5)
     answer = refusal(error)
     message = "{prompt} in input form must be less than 5 characters"
-    assert list(json.loads(answer.body).items()) == [("code", "invalid_param"), ("message", message), ("status", 400)]
+    assert list(json.loads(answer.body).items()) == [
+        ("code", "invalid_param"),
+        ("message", message),
+        ("status", 400),
+    ]
     assert (answer.status, answer.content_type, answer.shared) == (400, b"application/json", True)

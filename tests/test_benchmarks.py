@@ -1,4 +1,6 @@
-"""The benchmarks are found, their arithmetic is right, and what cannot be measured here is said, not left out."""
+"""The benchmarks are found, their arithmetic is right, and what cannot be measured here is said,
+not left out.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +45,19 @@ def test_ratio_is_that_of_each_round() -> None:
 
 
 def test_table_stands_in_columns() -> None:
-    figures = [Figure("short", 1234.5, "requests/s"), Figure("longer", 1.25, "µs CPU", 1.004, (0.99, 1.02), "that")]
+    figures = [
+        Figure("short", 1234.5, "requests/s"),
+        Figure("longer", 1.25, "µs CPU", 1.004, (0.99, 1.02), "that"),
+    ]
     assert table(figures).splitlines() == [
         "short   1,234 requests/s",
         "longer    1.2 µs CPU      1.004 (0.990 to 1.020) of that",
     ]
 
 
-def test_without_wrk_the_reason_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_wrk_the_reason_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
     monkeypatch.setattr(benchmarks, "declared", lambda: {"throughput": figures})
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--json"])
@@ -77,7 +84,9 @@ def test_unknown_benchmark_is_refused_with_the_nearest(
     with pytest.raises(SystemExit) as ended:
         benchmarks.main()
     assert ended.value.code == 2
-    assert "'stream' is no benchmark (did you mean 'streams'?); there are: " in capsys.readouterr().err
+    assert (
+        "'stream' is no benchmark (did you mean 'streams'?); there are: " in capsys.readouterr().err
+    )
 
 
 def test_every_benchmark_is_explained() -> None:

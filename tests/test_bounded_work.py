@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dify_wire.recording.exchange import RecordedRequest
-from dify_wire.recording.matchers import FORM_FIELDS, MATCHERS, Question
+from dify_wire.recording.matching import FORM_FIELDS, MATCHERS, Question
 from fake_server.clock import Clock
-from fake_server.errors import HostError
+from fake_server.endpoints.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
+from fake_server.http.errors import HostError
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import read_match
 from fake_server.journal.searching import await_matching
-from fake_server.moments import LATEST, iso
-from fake_server.operations.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
-from fake_server.requests import json_object
+from fake_server.runs.request import json_object
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.spec import HostSpec
+from fake_server.timestamps import LATEST, iso
 from tests.admin.calling import admin, host
 from tests.asgi import call, scope
 
@@ -48,7 +48,8 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-# Forms --------------------------------------------------------------------------------------------------------------
+# Forms
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_a_url_encoded_form_is_read_up_to_its_bound() -> None:
@@ -71,8 +72,14 @@ def test_a_multipart_form_has_so_many_parts_and_no_more() -> None:
 
 
 def test_more_parts_are_refused_in_the_host_s_words() -> None:
-    headers = {"Host": "h", "Authorization": f"Bearer {DEFAULT_API_KEY}", "Content-Type": _MULTIPART}
-    answer = call(host(), "POST", "/v1/files/upload", headers, _PART * (FORM_PARTS + 1) + b"--x--\r\n")
+    headers = {
+        "Host": "h",
+        "Authorization": f"Bearer {DEFAULT_API_KEY}",
+        "Content-Type": _MULTIPART,
+    }
+    answer = call(
+        host(), "POST", "/v1/files/upload", headers, _PART * (FORM_PARTS + 1) + b"--x--\r\n"
+    )
     assert answer.status == 413
     assert answer.json()["code"] == "request_entity_too_large"
 
@@ -96,11 +103,15 @@ def test_a_replay_compares_a_form_of_many_fields_as_it_is() -> None:
     assert _seconds(lambda: compared(3 << 20)) < 0.5
 
 
-# JSON ---------------------------------------------------------------------------------------------------------------
+# JSON
+# ---------------------------------------------------------------------------------------------------------------
 
 _JSON = st.recursive(
     st.text('[]{}"\\', max_size=5) | st.integers(0, 3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('[{"\\', max_size=2), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text('[{"\\', max_size=2), inner, max_size=2)
+    ),
     max_leaves=20,
 )
 
@@ -125,13 +136,17 @@ def _refused_as_too_deep(text: str, spec: HostSpec) -> bool:
 
 @given(value=_JSON, missing=st.integers(-2, 2))
 def test_nesting_is_counted_outside_strings(host_spec: HostSpec, value: Any, missing: int) -> None:
-    """A broken body is judged by how deep it was nested where it breaks; brackets in strings do not count."""
+    """A broken body is judged by how deep it was nested where it breaks; brackets in strings do not
+    count.
+    """
     levels = 949 + missing - _depth(value)
     text = _nested(value, levels)[:-1] + "!"  # no JSON: the last bracket is another character
     assert _refused_as_too_deep(text, host_spec) is (levels + _depth(value) >= 950)
 
 
-@pytest.mark.parametrize("text", ['"' + "[" * (1 << 20) + '" !', '["' + '\\"[' * (1 << 19) + '" !', "[]," * 1000 + "!"])
+@pytest.mark.parametrize(
+    "text", ['"' + "[" * (1 << 20) + '" !', '["' + '\\"[' * (1 << 19) + '" !', "[]," * 1000 + "!"]
+)
 def test_a_refused_body_full_of_brackets_takes_no_time(host_spec: HostSpec, text: str) -> None:
     def refused() -> None:
         assert not _refused_as_too_deep(text, host_spec)
@@ -139,7 +154,8 @@ def test_a_refused_body_full_of_brackets_takes_no_time(host_spec: HostSpec, text
     assert _seconds(refused) < 0.1
 
 
-# The clock ----------------------------------------------------------------------------------------------------------
+# The clock
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -181,17 +197,22 @@ _NUMBERS = ["9" * 400, "-" + "9" * 400, "1e999", "NaN", "Infinity", "-Infinity",
         ("/scenarios", '{"name": "slow", "with": {"seconds": %s}}', "with.seconds"),
     ],
 )
-def test_a_number_out_of_bounds_is_a_400_that_names_its_place(path: str, body: str, place: str, number: str) -> None:
+def test_a_number_out_of_bounds_is_a_400_that_names_its_place(
+    path: str, body: str, place: str, number: str
+) -> None:
     answer = admin(host(), "POST", path, (body % number).encode())
     assert answer.status == 400
     assert answer.json()["error"]["place"] == place
     assert len(answer.json()["error"]["message"]) < 1000
 
 
-# Waiting ------------------------------------------------------------------------------------------------------------
+# Waiting
+# ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_waiter_looks_at_what_changes_and_not_at_the_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiter_looks_at_what_changes_and_not_at_the_ring(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Each new entry is matched a few times, however many are there."""
     journal = Journal(Clock())
     for _ in range(1000):

@@ -1,4 +1,6 @@
-"""The command line: where settings come from, and what it says and exits with where something is wrong."""
+"""The command line: where settings come from, and what it says and exits with where something is
+wrong.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ Run = Callable[..., Ended]
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs ``fake-server`` in an empty folder; instead of listening, a server is only built (or not even that)."""
+    """Runs ``fake-server`` in an empty folder; instead of listening, a server is only built (or not
+    even that).
+    """
 
     def run_command(
         *args: str,
@@ -57,14 +61,21 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
                 create_app(settings)
             served.append(settings)
 
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")}
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")
+        }
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr("fake_server.serving.run.serve_forever", serve_forever)
+        monkeypatch.setattr("fake_server.server.run.serve_forever", serve_forever)
         for name, content in ((".env", dotenv), ("settings.toml", toml)):
             if content:
                 Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-        monkeypatch.setattr(sys, "argv", ["fake-server", *args, *(["--config", "settings.toml"] if toml else [])])
-        with mock.patch.dict(os.environ, {**clean, **(env or {})}, clear=True), pytest.raises(SystemExit) as caught:
+        monkeypatch.setattr(
+            sys, "argv", ["fake-server", *args, *(["--config", "settings.toml"] if toml else [])]
+        )
+        with (
+            mock.patch.dict(os.environ, {**clean, **(env or {})}, clear=True),
+            pytest.raises(SystemExit) as caught,
+        ):
             main()
         said = capsys.readouterr()
         code = caught.value.code
@@ -85,7 +96,8 @@ def assert_refused(ended: Ended, *says: str) -> None:
         assert text in line
 
 
-# Where a setting comes from -----------------------------------------------------------------------------------------
+# Where a setting comes from
+# -----------------------------------------------------------------------------------------
 
 SOURCES = ["default", "TOML", ".env", "environment", "flag"]
 VALUES: dict[str, tuple[str, list[str], list[Any]]] = {
@@ -94,7 +106,11 @@ VALUES: dict[str, tuple[str, list[str], list[Any]]] = {
     "speed": ("speed", ["1", "instant", "2.5", "4"], [10.0, 1.0, None, 2.5, 4.0]),
     "seed": ("seed", ["1", "-2", "3", "4"], [None, 1, -2, 3, 4]),
     "host": ("host", ["a", "b", "c", "d"], ["127.0.0.1", "a", "b", "c", "d"]),
-    "api-key": ("api_keys", ["a", "b", "c", "d"], [(DEFAULT_API_KEY,), ("a",), ("b",), ("c",), ("d",)]),
+    "api-key": (
+        "api_keys",
+        ["a", "b", "c", "d"],
+        [(DEFAULT_API_KEY,), ("a",), ("b",), ("c",), ("d",)],
+    ),
     "app": (
         "apps",
         ["a=chat", "b=deleted", "c=disabled", "d=unpublished"],
@@ -111,7 +127,11 @@ VALUES: dict[str, tuple[str, list[str], list[Any]]] = {
         ["0.6.3", "0.6.4", "0.6.3", "0.6.4"],
         ["0.6.4", "0.6.3", "0.6.4", "0.6.3", "0.6.4"],
     ),
-    "log-format": ("log_format", ["json", "human", "json", "human"], ["human", "json", "human", "json", "human"]),
+    "log-format": (
+        "log_format",
+        ["json", "human", "json", "human"],
+        ["human", "json", "human", "json", "human"],
+    ),
 }
 
 
@@ -162,7 +182,10 @@ def test_toml_takes_its_own_kinds_of_values(run: Run, tmp_path: Path) -> None:
 def test_the_config_file_may_be_named_by_the_environment(run: Run, tmp_path: Path) -> None:
     """Or by .env, as any setting."""
     (tmp_path / "c.toml").write_text("port = 7070\n")
-    for said in ({"env": {"FAKE_SERVER_CONFIG": "c.toml"}}, {"dotenv": "FAKE_SERVER_CONFIG=c.toml\n"}):
+    for said in (
+        {"env": {"FAKE_SERVER_CONFIG": "c.toml"}},
+        {"dotenv": "FAKE_SERVER_CONFIG=c.toml\n"},
+    ):
         ended = run("serve", **said)
         assert ended.served is not None, ended.err
         assert ended.served.port == 7070
@@ -170,7 +193,9 @@ def test_the_config_file_may_be_named_by_the_environment(run: Run, tmp_path: Pat
 
 def test_repeatable_flags_are_kept_in_order(run: Run) -> None:
     """Keys, apps and overlays may be given several times."""
-    ended = run("serve", "--api-key", "a", "--api-key", "b", "--app", "c=chat", "--app", "d=workflow")
+    ended = run(
+        "serve", "--api-key", "a", "--api-key", "b", "--app", "c=chat", "--app", "d=workflow"
+    )
     assert ended.served is not None, ended.err
     assert ended.served.api_keys == ("a", "b")
     assert ended.served.apps == (("c", "chat"), ("d", "workflow"))
@@ -183,12 +208,19 @@ def test_other_variables_of_dotenv_are_left_alone(run: Run) -> None:
     assert ended.served.port == 3
 
 
-# What is wrong ------------------------------------------------------------------------------------------------------
+# What is wrong
+# ------------------------------------------------------------------------------------------------------
 
 BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "port is a word": (["--port", "http"], ["--port", "'http' is not a valid integer"]),
-    "port too high": (["--port", "65536"], ["--port: 65536 is no port; use 0 (any free one) to 65535"]),
-    "speed is a word": (["--speed", "fast"], ["--speed: 'fast' is no speed; use a number above 0, or 'instant'"]),
+    "port too high": (
+        ["--port", "65536"],
+        ["--port: 65536 is no port; use 0 (any free one) to 65535"],
+    ),
+    "speed is a word": (
+        ["--speed", "fast"],
+        ["--speed: 'fast' is no speed; use a number above 0, or 'instant'"],
+    ),
     "speed 0": (["--speed", "0"], ["--speed: 0.0 is no speed"]),
     "seed is a word": (["--seed", "x"], ["--seed", "'x' is not a valid integer"]),
     "key with a blank": (["--api-key", "a b"], ["--api-key: 'a b' cannot be sent in a header"]),
@@ -197,19 +229,37 @@ BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "app without key": (["--app", "=chat"], ["--app: '=chat' is not KEY=KIND or KEY=FILE"]),
     "app of no kind": (["--app", "a=chatt"], ["--app: 'chatt' is neither a kind (workflow, chat,"]),
     "app file missing": (["--app", "a=gone.yml"], ["gone.yml: the file: it cannot be read"]),
-    "app with the default key": (["--app", f"{DEFAULT_API_KEY}=chat"], ["--app: the key", "is given twice"]),
+    "app with the default key": (
+        ["--app", f"{DEFAULT_API_KEY}=chat"],
+        ["--app: the key", "is given twice"],
+    ),
     "empty secret": (["--secret-key", ""], ["--secret-key: an empty key signs nothing"]),
     "secret that is no text": (["--secret-key", "\udcff"], ["--secret-key: it is not UTF-8 text"]),
-    "files url without scheme": (["--files-url", "host"], ["--files-url: 'host' is no http(s) address"]),
+    "files url without scheme": (
+        ["--files-url", "host"],
+        ["--files-url: 'host' is no http(s) address"],
+    ),
     "spec missing": (["--spec", "gone.yaml"], ["gone.yaml: the file: it cannot be read"]),
     "spec is a folder": (["--spec", "."], [": the file: it cannot be read (is a directory)"]),
     "overlay missing": (["--overlay", "gone.yaml"], ["gone.yaml: the file: it cannot be read"]),
     "workflow missing": (["--workflow", "gone.yml"], ["gone.yml: the file: it cannot be read"]),
-    "unknown host version": (["--host-version", "9.9"], ["'9.9' is unknown; use one of: ", "0.6.4"]),
-    "unknown log format": (["--log-format", "xml"], ["--log-format", "'xml' is not one of 'human', 'json'"]),
+    "unknown host version": (
+        ["--host-version", "9.9"],
+        ["'9.9' is unknown; use one of: ", "0.6.4"],
+    ),
+    "unknown log format": (
+        ["--log-format", "xml"],
+        ["--log-format", "'xml' is not one of 'human', 'json'"],
+    ),
     "certificate alone": (["--ssl-certfile", "c.pem"], ["--ssl-certfile: TLS needs both"]),
-    "ready file is a folder": (["--ready-file", "."], ["--ready-file: . cannot be written; name a file in a folder"]),
-    "ready file nowhere": (["--ready-file", "gone/r.json"], ["--ready-file: gone/r.json cannot be written"]),
+    "ready file is a folder": (
+        ["--ready-file", "."],
+        ["--ready-file: . cannot be written; name a file in a folder"],
+    ),
+    "ready file nowhere": (
+        ["--ready-file", "gone/r.json"],
+        ["--ready-file: gone/r.json cannot be written"],
+    ),
     "unknown flag": (["--prot", "1"], ["No such option '--prot'", "--port"]),
     "config missing": (
         ["--config", "gone.toml"],
@@ -227,9 +277,15 @@ def test_a_bad_flag_is_one_clear_line(run: Run, args: list[str], says: list[str]
 
 
 BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
-    "unknown key": ("prot = 1\n", ["'prot' is no setting (did you mean 'port'?); known: ", "api-key", "workflow"]),
+    "unknown key": (
+        "prot = 1\n",
+        ["'prot' is no setting (did you mean 'port'?); known: ", "api-key", "workflow"],
+    ),
     "unknown key like none": ("zzzzzz = 1\n", ["'zzzzzz' is no setting; known: "]),
-    "a key of the fields": ("api_keys = []\n", ["'api_keys' is no setting (did you mean 'api-key'?)"]),
+    "a key of the fields": (
+        "api_keys = []\n",
+        ["'api_keys' is no setting (did you mean 'api-key'?)"],
+    ),
     "config inside config": ('config = "other.toml"\n', ["'config' is no setting"]),
     "not TOML": ("port = \n", ["settings.toml: the file: cannot be read as TOML", "line 1"]),
     "not UTF-8": (b"host = '\xff'\n", ["settings.toml: byte 8: this is not UTF-8 text"]),
@@ -249,7 +305,10 @@ BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
     "workflow as a number": ("workflow = 5\n", ["workflow", "5"]),
     "workflow as a list": ('workflow = ["a"]\n', ["workflow"]),
     "log format": ('log-format = "xml"\n', ["--log-format", "'xml' is not one of"]),
-    "more digits than Python writes": (f"api-key = [0x{'F' * 5000}]\n", ["the form of a file of settings", "digits"]),
+    "more digits than Python writes": (
+        f"api-key = [0x{'F' * 5000}]\n",
+        ["the form of a file of settings", "digits"],
+    ),
     "a key of any length": (f"{'x' * 100_000} = 1\n", [" … ", "workflow"]),
     "an app of any length": (f"app = {{a = '{'x' * 100_000}'}}\n", [" … ", "nor an app file"]),
     "a date": ("seed = 2024-04-24\n", ["seed", "2024-04-24"]),
@@ -258,7 +317,9 @@ BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
 
 @pytest.mark.parametrize(("toml", "says"), BAD_TOML.values(), ids=BAD_TOML.keys())
 def test_a_bad_config_file_is_one_clear_line(run: Run, toml: str | bytes, says: list[str]) -> None:
-    """Unknown keys are never passed over, and a value of the wrong kind is never bent into another."""
+    """Unknown keys are never passed over, and a value of the wrong kind is never bent into
+    another.
+    """
     assert_refused(run("serve", toml=toml), *says)
 
 
@@ -282,7 +343,8 @@ def test_a_dotenv_that_is_no_text_is_one_clear_line(run: Run) -> None:
     assert_refused(run("serve", dotenv=b"FAKE_SERVER_PORT=\xff\n"), ".env", "UTF-8")
 
 
-# What it says of itself ---------------------------------------------------------------------------------------------
+# What it says of itself
+# ---------------------------------------------------------------------------------------------
 
 SERVE = cli.commands["serve"]
 SETTINGS = [parameter for parameter in SERVE.params if parameter.name != "debug"]
@@ -309,7 +371,9 @@ def test_help_tells_of_every_setting(run: Run, option: click.Parameter) -> None:
     flag = option.opts[0]
     assert isinstance(option, click.Option)
     assert flag in ended.out
-    assert f"FAKE_SERVER_{flag.removeprefix('--').replace('-', '_').upper()}" in " ".join(ended.out.split())
+    assert f"FAKE_SERVER_{flag.removeprefix('--').replace('-', '_').upper()}" in " ".join(
+        ended.out.split()
+    )
     assert option.help or isinstance(option.type, click.Choice)
 
 
@@ -317,10 +381,13 @@ def test_help_names_the_commands(run: Run) -> None:
     """Each with its first sentence."""
     out = run("--help").out
     for name, command in cli.commands.items():
-        assert re.search(rf"^  {name} +{re.escape((command.help or '').split('.')[0][:20])}", out, re.MULTILINE)
+        assert re.search(
+            rf"^  {name} +{re.escape((command.help or '').split('.')[0][:20])}", out, re.MULTILINE
+        )
 
 
-# Signing by hand ----------------------------------------------------------------------------------------------------
+# Signing by hand
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -332,13 +399,17 @@ def test_help_names_the_commands(run: Run) -> None:
         PATH.upper().replace("FILES/TOOLS", "files/tools"),
     ],
 )
-@pytest.mark.parametrize("secret", [[], ["--secret-key", "sk-mine"]], ids=["default key", "own key"])
+@pytest.mark.parametrize(
+    "secret", [[], ["--secret-key", "sk-mine"]], ids=["default key", "own key"]
+)
 def test_what_is_signed_verifies(run: Run, path: str, secret: list[str]) -> None:
     """The URL is printed alone, ready to be pasted; exit 0 both times."""
     signed = run("sign", path, *secret)
     assert (signed.code, signed.err) == (0, "")
     url = signed.out.strip()
-    assert re.fullmatch(rf"{re.escape(path)}\?timestamp=\d+&nonce=[0-9a-f]{{32}}&sign=[\w-]{{43}}=", url)
+    assert re.fullmatch(
+        rf"{re.escape(path)}\?timestamp=\d+&nonce=[0-9a-f]{{32}}&sign=[\w-]{{43}}=", url
+    )
     assert run("verify", url, *secret) == Ended(0, "good\n", "", None)
 
 
@@ -359,7 +430,9 @@ def test_a_url_that_a_host_would_refuse_exits_with_1(run: Run) -> None:
     for changed, args in cases.items():
         ended = run("verify", changed, *args)
         assert (ended.code, ended.err) == (1, "")
-        assert ended.out.startswith("refused: the signature does not belong to this file, timestamp and nonce")
+        assert ended.out.startswith(
+            "refused: the signature does not belong to this file, timestamp and nonce"
+        )
     old = run("verify", signed(run, "--timestamp", str(now - 400)))
     assert old.code == 1
     assert re.fullmatch(r"refused: signed 40\d s ago, and a URL lives 300 s\n", old.out)
@@ -373,12 +446,27 @@ def test_a_url_of_the_future_is_good(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["verify", PATH], "the URL has no timestamp and no nonce and no sign; give the whole URL, in quotes"),
-        (["verify", f"{PATH}?timestamp=1&nonce=2"], "the URL has no sign; give the whole URL, in quotes"),
-        (["verify", "/files/tools/x.png?timestamp=1&nonce=2&sign=3"], "names no file; it has to look like"),
-        (["verify", "http://[x/files/tools/"], "names no file; it has to look like /files/tools/<uuid>.png"),
+        (
+            ["verify", PATH],
+            "the URL has no timestamp and no nonce and no sign; give the whole URL, in quotes",
+        ),
+        (
+            ["verify", f"{PATH}?timestamp=1&nonce=2"],
+            "the URL has no sign; give the whole URL, in quotes",
+        ),
+        (
+            ["verify", "/files/tools/x.png?timestamp=1&nonce=2&sign=3"],
+            "names no file; it has to look like",
+        ),
+        (
+            ["verify", "http://[x/files/tools/"],
+            "names no file; it has to look like /files/tools/<uuid>.png",
+        ),
         (["verify", f"{PATH}?timestamp=1&nonce=2&sign=3", "--host-version", "9"], "'9' is unknown"),
-        (["verify", f"{PATH}?timestamp=1&nonce=2&sign=3", "--secret-key", ""], "an empty key signs nothing"),
+        (
+            ["verify", f"{PATH}?timestamp=1&nonce=2&sign=3", "--secret-key", ""],
+            "an empty key signs nothing",
+        ),
         (["sign", ""], "names no file"),
         (["sign", "/v1/workflows/run"], "names no file"),
         (["sign", "http://[x"], "names no file"),
@@ -412,7 +500,12 @@ def test_what_the_server_would_not_route_is_no_url(command: str, url: str) -> No
     assert "names no file; it has to look like /files/tools/<uuid>.png" in result.output
 
 
-def test_a_misspelt_variable_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_misspelt_variable_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("FAKE_SERVER_SPED", "1")
     _warn_of_unknown_variables()
-    assert capsys.readouterr().err == "Warning: FAKE_SERVER_SPED is no setting; did you mean FAKE_SERVER_SPEED?\n"
+    assert (
+        capsys.readouterr().err
+        == "Warning: FAKE_SERVER_SPED is no setting; did you mean FAKE_SERVER_SPEED?\n"
+    )

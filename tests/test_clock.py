@@ -1,4 +1,6 @@
-"""The clock: it runs with the machine, or stands and moves as it is told, and tells whoever waits."""
+"""The clock: it runs with the machine, or stands and moves as it is told, and tells whoever
+waits.
+"""
 
 from __future__ import annotations
 

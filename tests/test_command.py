@@ -44,11 +44,7 @@ def _raise(error: BaseException) -> Callable[[], object]:
             2,
             "Error: tool cannot write: no space left on device; make room and run it again\n",
         ),
-        (
-            ValueError("two\nlines"),
-            2,
-            _UNFORESEEN,
-        ),
+        (ValueError("two\nlines"), 2, _UNFORESEEN),
     ],
 )
 def test_every_error_is_one_line_and_a_code(
@@ -109,11 +105,20 @@ def test_a_bad_config_names_its_file(content: bytes, tmp_path: Path) -> None:
     assert "\n" not in error.value.message.strip()
 
 
-def _run(*arguments: str, cwd: Path, stdout: IO[str] | None = None) -> subprocess.CompletedProcess[str]:
+def _run(
+    *arguments: str, cwd: Path, stdout: IO[str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fake_server", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     return subprocess.run(
-        command, cwd=cwd, env=environment, text=True, timeout=30, check=False, stdout=stdout, stderr=subprocess.PIPE
+        command,
+        cwd=cwd,
+        env=environment,
+        text=True,
+        timeout=30,
+        check=False,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
     )
 
 
@@ -143,4 +148,6 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         ended = _run("scenarios", cwd=tmp_path, stdout=full)
     assert ended.returncode == 2
-    assert ended.stderr == ("Error: fake-server cannot write: no space left on device; make room and run it again\n")
+    assert ended.stderr == (
+        "Error: fake-server cannot write: no space left on device; make room and run it again\n"
+    )

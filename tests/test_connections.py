@@ -1,4 +1,6 @@
-"""What a connection can do: lines without an end, bodies that nobody wants, downloads that nobody reads."""
+"""What a connection can do: lines without an end, bodies that nobody wants, downloads that nobody
+reads.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_server.serving.protocols import LINGER_IDLE_S
+from fake_server.server.protocols import LINGER_IDLE_S
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.testing import FakeHost
 from tests.serving import Connection, RunningServer, raw_exchange, running_server
@@ -46,7 +48,16 @@ def server() -> Iterator[RunningServer]:
         (_CHUNKED + b"0\r\nX-A: ", 400),
         (b"GET  /v1/ HTTP/1.0\r\nX-A: ", 400),
     ],
-    ids=["request line", "method", "header", "header name", "extension", "trailer name", "trailer", "HTTP/1.0"],
+    ids=[
+        "request line",
+        "method",
+        "header",
+        "header name",
+        "extension",
+        "trailer name",
+        "trailer",
+        "HTTP/1.0",
+    ],
 )
 def test_a_line_without_an_end_is_refused_and_its_sender_cut_off(
     server: RunningServer, start: bytes, status: int
@@ -68,7 +79,11 @@ def test_a_line_without_an_end_is_refused_and_its_sender_cut_off(
 @pytest.mark.parametrize("size", [1 << 20, 5 << 20, 15 << 20, 40 << 20])
 @pytest.mark.parametrize(
     ("path", "key", "status"),
-    [("/v1/workflows/run", "bad", 401), ("/v1/nothing", DEFAULT_API_KEY, 404), ("/other", DEFAULT_API_KEY, 502)],
+    [
+        ("/v1/workflows/run", "bad", 401),
+        ("/v1/nothing", DEFAULT_API_KEY, 404),
+        ("/other", DEFAULT_API_KEY, 502),
+    ],
 )
 def test_an_early_refusal_of_a_large_body_is_read(
     server: RunningServer, path: str, key: str, status: int, size: int
@@ -83,10 +98,16 @@ def test_an_early_refusal_of_a_large_body_is_read(
         answer.read()
 
 
-def test_a_client_that_stays_after_a_refusal_is_not_waited_for_for_long(server: RunningServer) -> None:
-    """nginx's own 5 s without a byte: then the server's side of the connection is gone, and a byte more is an error."""
+def test_a_client_that_stays_after_a_refusal_is_not_waited_for_for_long(
+    server: RunningServer,
+) -> None:
+    """nginx's own 5 s without a byte: then the server's side of the connection is gone, and a byte
+    more is an error.
+    """
     with socket.create_connection((server.host, server.port), timeout=15) as client:
-        client.sendall(b"POST /other HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 100\r\n\r\nx")
+        client.sendall(
+            b"POST /other HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 100\r\n\r\nx"
+        )
         while client.recv(65536):
             pass
         time.sleep(LINGER_IDLE_S + 1)
@@ -96,12 +117,17 @@ def test_a_client_that_stays_after_a_refusal_is_not_waited_for_for_long(server: 
             client.sendall(b"y")
 
 
-_EARLY = b"POST /other HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 999999999\r\n\r\n"
+_EARLY = (
+    b"POST /other HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 999999999\r\n\r\n"
+)
 
 
 def _sent_before_the_close(most: int, pause_s: float) -> int:
     """How many bytes of a body that nobody wants are taken from a client that goes on sending."""
-    with FakeHost() as host, socket.create_connection(("127.0.0.1", int(host.url.rpartition(":")[2]))) as client:
+    with (
+        FakeHost() as host,
+        socket.create_connection(("127.0.0.1", int(host.url.rpartition(":")[2]))) as client,
+    ):
         client.settimeout(10)
         client.sendall(_EARLY)
         sent = 0
@@ -115,13 +141,15 @@ def _sent_before_the_close(most: int, pause_s: float) -> int:
 
 def test_so_much_of_an_unwanted_body_is_read_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket's own buffers hold some more of it."""
-    monkeypatch.setattr("fake_server.serving.protocols.LINGER_BYTES", 1 << 20)
+    monkeypatch.setattr("fake_server.server.protocols.LINGER_BYTES", 1 << 20)
     assert 1 << 20 <= _sent_before_the_close(32 << 20, 0) < 16 << 20
 
 
-def test_an_unwanted_body_is_read_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fake_server.serving.protocols.LINGER_S", 0.5)
-    monkeypatch.setattr("fake_server.serving.protocols.LINGER_IDLE_S", 0.2)
+def test_an_unwanted_body_is_read_for_so_long_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fake_server.server.protocols.LINGER_S", 0.5)
+    monkeypatch.setattr("fake_server.server.protocols.LINGER_IDLE_S", 0.2)
     began = time.monotonic()
     assert _sent_before_the_close(4096 * 1000, 0.01) < 4096 * 1000
     assert 0.5 <= time.monotonic() - began < 6
@@ -137,7 +165,9 @@ def test_requests_that_come_together_are_answered_in_order(server: RunningServer
 
 
 def _picture_target(server: RunningServer) -> str:
-    body = json.dumps({"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "u"}).encode()
+    body = json.dumps(
+        {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "u"}
+    ).encode()
     head = (
         f"POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {server.api_key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -171,11 +201,17 @@ def test_downloads_that_nobody_reads_do_not_hold_up_the_end() -> None:
 def test_a_download_ends_when_its_client_leaves() -> None:
     with FakeHost(speed="instant") as host:
         host.scenario("huge_png", megabytes=30)
-        body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}).encode()
+        body = json.dumps(
+            {"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}
+        ).encode()
         headers = {"Authorization": f"Bearer {host.api_key}", "Content-Type": "application/json"}
-        with urllib.request.urlopen(urllib.request.Request(f"{host.url}/v1/workflows/run", body, headers)) as answer:
+        with urllib.request.urlopen(
+            urllib.request.Request(f"{host.url}/v1/workflows/run", body, headers)
+        ) as answer:
             target = json.load(answer)["data"]["outputs"]["files"][0]["url"]
-        with socket.create_connection(("127.0.0.1", int(host.url.rpartition(":")[2])), timeout=20) as client:
+        with socket.create_connection(
+            ("127.0.0.1", int(host.url.rpartition(":")[2])), timeout=20
+        ) as client:
             client.sendall(f"GET {target} HTTP/1.1\r\nHost: h\r\n\r\n".encode())
             assert client.recv(1000)
         deadline = time.monotonic() + 10
@@ -186,8 +222,13 @@ def test_a_download_ends_when_its_client_leaves() -> None:
 
 def test_requests_that_wait_behind_another_do_not_hold_up_the_end() -> None:
     """The first gets its 502; nobody waits for the client that has sent more."""
-    body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}).encode()
-    with running_server("--speed", "0.1") as server, Connection(server.host, server.port) as connection:
+    body = json.dumps(
+        {"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}
+    ).encode()
+    with (
+        running_server("--speed", "0.1") as server,
+        Connection(server.host, server.port) as connection,
+    ):
         head = (
             f"POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {server.api_key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -211,7 +252,10 @@ def _runs(pid: int) -> bool:
 
 
 def _is_listening(server: RunningServer) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((server.host, server.port), timeout=1):
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection((server.host, server.port), timeout=1),
+    ):
         return True
     return False
 

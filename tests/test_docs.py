@@ -1,4 +1,6 @@
-"""The documentation says what is true: its commands run, its tables are whole, its example is accepted."""
+"""The documentation says what is true: its commands run, its tables are whole, its example is
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,11 @@ from tests.tools import needed
 pytestmark = pytest.mark.server
 
 README = (ROOT / "README.md").read_text()
-OPTIONS = [parameter for parameter in serve.params if isinstance(parameter, click.Option) and parameter.envvar]
+OPTIONS = [
+    parameter
+    for parameter in serve.params
+    if isinstance(parameter, click.Option) and parameter.envvar
+]
 
 
 def block(text: str, after: str, language: str) -> str:
@@ -38,7 +44,9 @@ def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
     with running_server("--speed", "instant") as server:
         commands = commands.replace("http://127.0.0.1:6060", server.url)
         needed("curl")
-        ended = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True)
+        ended = subprocess.run(
+            ["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     shown = block(README, "cat answer.json", "json")
     assert re.findall(r'"(\w+)":', ended.stdout) == re.findall(r'"(\w+)":', shown)
@@ -47,7 +55,9 @@ def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(option.opts[0]))
 def test_every_setting_is_in_the_table(option: click.Option) -> None:
     table = (ROOT / "docs/settings.md").read_text()
-    row = next((line for line in table.splitlines() if line.startswith(f"| `{option.opts[0]}` |")), None)
+    row = next(
+        (line for line in table.splitlines() if line.startswith(f"| `{option.opts[0]}` |")), None
+    )
     assert row is not None
     assert f"`{option.envvar}`" in row
     default = getattr(Settings(), str(option.name), None)
@@ -69,12 +79,16 @@ def test_every_make_target_explains_itself_and_the_readme_names_those_of_the_wor
     assert phony is not None
     for target in phony[1].split():
         assert re.search(rf"^{target}:.* ## \S", makefile, re.MULTILINE), target
-    assert {"test", "check", "rhythm", "fuzz"} <= set(re.findall(r"^make (\w+)", README, re.MULTILINE))
+    assert {"test", "check", "rhythm", "fuzz"} <= set(
+        re.findall(r"^make (\w+)", README, re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/recordings.md", "docs/contract.md"])
 def test_commands_in_the_pages_know_their_options(page: str) -> None:
-    """A line that begins with one of our commands can be pasted: the command is there, and so are its flags."""
+    """A line that begins with one of our commands can be pasted: the command is there, and so are
+    its flags.
+    """
     shown = re.compile(r"^ *(?:\.venv/bin/)?(fake-server|contract) ([a-z]+)\b(.*)$", re.MULTILINE)
     commands = shown.findall((ROOT / page).read_text())
     assert commands
@@ -82,7 +96,11 @@ def test_commands_in_the_pages_know_their_options(page: str) -> None:
         command = {"fake-server": fake_server_cli, "contract": contract_cli}[tool].commands[name]
         if isinstance(command, click.Group):
             command = command.commands[rest.split()[0]]
-        known = {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+        known = {
+            flag
+            for parameter in command.params
+            for flag in (*parameter.opts, *parameter.secondary_opts)
+        }
         assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= known, f"{page}: {tool} {name}{rest}"
 
 

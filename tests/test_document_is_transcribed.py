@@ -1,4 +1,6 @@
-"""The vendor's document is in ``openapi.yaml``, whole: every line has a place, and says there what it says."""
+"""The vendor's document is in ``openapi.yaml``, whole: every line has a place, and says there what
+it says.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,10 @@ def resolved(spec: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     if "$ref" not in schema:
         return schema
     name = schema["$ref"].rsplit("/", 1)[1]
-    return {**spec["components"]["schemas"][name], **{key: value for key, value in schema.items() if key != "$ref"}}
+    return {
+        **spec["components"]["schemas"][name],
+        **{key: value for key, value in schema.items() if key != "$ref"},
+    }
 
 
 def request_schemas(spec: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -87,17 +92,23 @@ def missing_lines(spec: dict[str, Any]) -> Iterator[str]:
     for number, text in enumerate(LINES, 1):
         if text.strip() and number not in found:
             yield f"line {number} is nowhere: {text}"
-    yield from (f"line {number} is not in the document" for number in found if not 1 <= number <= len(LINES))
+    yield from (
+        f"line {number} is not in the document" for number in found if not 1 <= number <= len(LINES)
+    )
 
 
 def wrong_words(spec: dict[str, Any]) -> Iterator[str]:
-    """Prose, tables and the curl call stand word for word in an element that points to their line."""
+    """Prose, tables and the curl call stand word for word in an element that points to their
+    line.
+    """
     found = places_by_line(spec)
     for number in set(range(1, 45)) | {75}:
         words = re.sub(r"^(- |1\. )", "", line(number)).strip()
         if number in PAGE_SIZE | BRACKETS:
             continue
-        if not any(words in text for _, element in found.get(number, ()) for text in texts(element)):
+        if not any(
+            words in text for _, element in found.get(number, ()) for text in texts(element)
+        ):
             yield f"line {number} is not said where it is pointed to: {words}"
 
 
@@ -109,7 +120,9 @@ def wrong_rules(spec: dict[str, Any]) -> Iterator[str]:
             yield from wrong_field(spec, run, bullet[1], required=True, kind=bullet[2])
         if row := ROW.match(line(number)):
             owner = run if number < 27 else inputs
-            yield from wrong_field(spec, owner, row[1], required=row[2] in ("ture", "true"), kind=row[3])
+            yield from wrong_field(
+                spec, owner, row[1], required=row[2] in ("ture", "true"), kind=row[3]
+            )
     modes = [line(number).split()[1] for number in (19, 20)]
     if resolved(spec, run["properties"]["response_mode"]).get("enum") != modes:
         yield f"response_mode is not one of {modes}"
@@ -119,7 +132,9 @@ def wrong_rules(spec: dict[str, Any]) -> Iterator[str]:
         yield f"model_name is not one of {models} with the default {default}"
 
 
-def wrong_field(spec: dict[str, Any], owner: dict[str, Any], name: str, *, required: bool, kind: str) -> Iterator[str]:
+def wrong_field(
+    spec: dict[str, Any], owner: dict[str, Any], name: str, *, required: bool, kind: str
+) -> Iterator[str]:
     schema = resolved(spec, owner["properties"].get(name, {}))
     if schema.get("type") != {"json": "object"}.get(kind, kind):
         yield f"{name} is not of type {kind}"
@@ -129,25 +144,42 @@ def wrong_field(spec: dict[str, Any], owner: dict[str, Any], name: str, *, requi
 
 def wrong_examples(spec: dict[str, Any]) -> Iterator[str]:
     operation = spec["paths"]["/v1/workflows/run"]["post"]
-    request = json.loads("\n".join(line(number) for number in REQUEST).removeprefix("--data-raw '").removesuffix("'"))
-    if operation["requestBody"]["content"]["application/json"]["examples"]["document"]["value"] != request:
+    request = json.loads(
+        "\n".join(line(number) for number in REQUEST).removeprefix("--data-raw '").removesuffix("'")
+    )
+    if (
+        operation["requestBody"]["content"]["application/json"]["examples"]["document"]["value"]
+        != request
+    ):
         yield "the example request differs"
     answer = json.loads("\n".join(line(number) for number in RESPONSE))
-    if operation["responses"]["200"]["content"]["application/json"]["examples"]["document"]["value"] != answer:
+    if (
+        operation["responses"]["200"]["content"]["application/json"]["examples"]["document"][
+            "value"
+        ]
+        != answer
+    ):
         yield "the example answer differs"
     found = places_by_line(spec)
     for number in RESPONSE:
         if member := re.fullmatch(r'"(\w+)": (.*?),?', line(number)):
             places = found.get(number, [])
-            if not any(is_property(spec, place, element, *member.groups()) for place, element in places):
+            if not any(
+                is_property(spec, place, element, *member.groups()) for place, element in places
+            ):
                 yield f"line {number}: no property {member[1]} with this example"
 
 
-def is_property(spec: dict[str, Any], place: str, element: dict[str, Any], name: str, value: str) -> bool:
-    """Whether ``element`` is the property ``name``, or the schema it refers to, and gives a scalar as its example."""
+def is_property(
+    spec: dict[str, Any], place: str, element: dict[str, Any], name: str, value: str
+) -> bool:
+    """Whether ``element`` is the property ``name``, or the schema it refers to, and gives a scalar
+    as its example.
+    """
     reference = {"$ref": "#" + place}
     named = place.endswith(f"/properties/{name}") or any(
-        other.endswith("/properties") and said.get(name) == reference for other, said in elements(spec)
+        other.endswith("/properties") and said.get(name) == reference
+        for other, said in elements(spec)
     )
     return named and (value in ("{", "[") or json.loads(value) in element.get("examples", ()))
 
@@ -206,7 +238,12 @@ def test_a_lost_field_of_the_answer_is_noticed(number: int) -> None:
     name = re.findall(r'"(\w+)"', line(number))[0]
     spec = copied(SPEC)
     for place, element in list(elements(spec)):
-        if place.endswith("/properties") and name in element and "RunRequest" not in place and "Inputs" not in place:
+        if (
+            place.endswith("/properties")
+            and name in element
+            and "RunRequest" not in place
+            and "Inputs" not in place
+        ):
             del element[name]
     assert any(problem.startswith(f"line {number}:") for problem in wrong_examples(spec))
 
@@ -217,14 +254,18 @@ def test_the_calls_address_method_and_headers_are_the_documents() -> None:
     item = SPEC["paths"][url.path]
     operation = item[line(14).lower()]
     assert item["x-document-url"] == url.geturl()
-    assert [*operation["requestBody"]["content"]] == [re.findall(r"Content-Type: (.*?)'", line(35))[0]]
+    assert [*operation["requestBody"]["content"]] == [
+        re.findall(r"Content-Type: (.*?)'", line(35))[0]
+    ]
     assert operation["security"] == [{"bearer": []}]
     scheme = SPEC["components"]["securitySchemes"]["bearer"]
     assert (scheme["type"], scheme["scheme"]) == ("http", line(10).split()[0].lower())
 
 
 def test_the_pictures_address_is_read_from_the_example() -> None:
-    """The signed address of the example fits the path, and its parameters are declared in its order."""
+    """The signed address of the example fits the path, and its parameters are declared in its
+    order.
+    """
     url = urlsplit(json.loads("{" + line(59).rstrip(",") + "}")["url"])
     (path,) = [path for path in SPEC["paths"] if path.startswith("/files/")]
     parameters = SPEC["paths"][path]["get"]["parameters"]
@@ -232,7 +273,11 @@ def test_the_pictures_address_is_read_from_the_example() -> None:
     for parameter in parameters:
         filled = filled.replace("{" + parameter["name"] + "}", parameter["example"])
     assert filled == url.path
-    asked = {parameter["name"]: parameter["example"] for parameter in parameters if parameter["in"] == "query"}
+    asked = {
+        parameter["name"]: parameter["example"]
+        for parameter in parameters
+        if parameter["in"] == "query"
+    }
     assert list(asked.items()) == parse_qsl(url.query)
 
 

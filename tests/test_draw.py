@@ -1,4 +1,6 @@
-"""Accidental values: with a seed they depend on seed, request and how-many-th, and on nothing else."""
+"""Accidental values: with a seed they depend on seed, request and how-many-th, and on nothing
+else.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.draw import Draw, DrawSource, uuid4_for, uuid4_text
+from fake_server.runs.random_values import Draw, DrawSource, uuid4_for, uuid4_text
 
 REQUESTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=12)
 
@@ -21,7 +23,9 @@ def drawn(draw: Draw) -> tuple[str, str, float, int]:
     return draw.uuid(), draw.nonce(), draw.around(10, 0.1), draw.number(32)
 
 
-def values(seed: int | None, requests: list[str]) -> dict[tuple[str, int], tuple[str, str, float, int]]:
+def values(
+    seed: int | None, requests: list[str]
+) -> dict[tuple[str, int], tuple[str, str, float, int]]:
     """What each request and how-many-th got."""
     source = DrawSource(seed)
     times: dict[str, int] = {}
@@ -69,10 +73,13 @@ def test_without_a_seed_every_run_is_new() -> None:
 
 def test_seeded_values_are_the_same_in_every_process() -> None:
     """They hang on no hash that Python salts."""
-    code = "from fake_server.draw import DrawSource as D; print(D(7).for_request('猫').uuid())"
+    code = "from fake_server.runs.random_values import DrawSource as D; print(D(7).for_request('猫').uuid())"
     told = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONHASHSEED": salt}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            check=True,
+            env={"PYTHONHASHSEED": salt},
         ).stdout
         for salt in ("1", "2")
     }
@@ -107,8 +114,10 @@ def test_around_stays_within_the_spread(spread: float) -> None:
 
 
 def test_what_was_asked_long_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The memory of requests is bounded: what comes back after being forgotten counts from one again."""
-    monkeypatch.setattr("fake_server.draw._REMEMBERED_REQUESTS", 2)
+    """The memory of requests is bounded: what comes back after being forgotten counts from one
+    again.
+    """
+    monkeypatch.setattr("fake_server.runs.random_values._REMEMBERED_REQUESTS", 2)
     source = DrawSource(1)
     first = source.for_request("a").uuid()
     source.for_request("b")

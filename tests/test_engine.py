@@ -12,9 +12,16 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fake_server.draw import DrawSource
-from fake_server.engine import GAP_S, STOPPED, Timeline, cut, plan, with_pings
-from fake_server.events import FileRef, NodeFinished, NodeStarted, Ping, WorkflowFinished, WorkflowStarted
+from fake_server.runs.engine import GAP_S, STOPPED, Timeline, cut, plan, with_pings
+from fake_server.runs.events import (
+    FileRef,
+    NodeFinished,
+    NodeStarted,
+    Ping,
+    WorkflowFinished,
+    WorkflowStarted,
+)
+from fake_server.runs.random_values import DrawSource
 from fake_server.spec import HostSpec, Limits, PingRule
 from fake_server.workflow.graph import Behaviour, Node, Workflow
 
@@ -22,17 +29,40 @@ PING = PingRule(b"event: ping\n\n", 10.2, 10.02)
 LIMITS = Limits(1, 1, 1, 1, 1, 1, 300, 600.7, 30, 255)
 INPUTS = {"prompt": "a cat", "model_name": "", "sys.files": []}
 
-# Graphs as data -----------------------------------------------------------------------------------------------------
+# Graphs as data
+# -----------------------------------------------------------------------------------------------------
 
 
-def node(node_id: str, kind: str, seconds: float = 1.0, *, data: Mapping[str, Any] | None = None, **said: Any) -> Node:
-    return Node(node_id, kind, node_id.upper(), {**_DATA.get(kind, {}), **(data or {})}, Behaviour(seconds, 0, **said))
+def node(
+    node_id: str,
+    kind: str,
+    seconds: float = 1.0,
+    *,
+    data: Mapping[str, Any] | None = None,
+    **said: Any,
+) -> Node:
+    return Node(
+        node_id,
+        kind,
+        node_id.upper(),
+        {**_DATA.get(kind, {}), **(data or {})},
+        Behaviour(seconds, 0, **said),
+    )
 
 
 _DATA: dict[str, dict[str, Any]] = {
-    "llm": {"model": {"mode": "chat"}, "prompt_template": [{"role": "system", "text": "{{#start.prompt#}}"}]},
+    "llm": {
+        "model": {"mode": "chat"},
+        "prompt_template": [{"role": "system", "text": "{{#start.prompt#}}"}],
+    },
     "if-else": {
-        "conditions": [{"variable_selector": ["start", "prompt"], "comparison_operator": "contains", "value": "cat"}]
+        "conditions": [
+            {
+                "variable_selector": ["start", "prompt"],
+                "comparison_operator": "contains",
+                "value": "cat",
+            }
+        ]
     },
     "tool": {
         "provider_type": "builtin",
@@ -54,8 +84,12 @@ def chain(*nodes: Node) -> Workflow:
     return workflow(nodes, edges)
 
 
-def planned(graph: Workflow, prompt: str = "a cat", limits: Limits = LIMITS, seed: int = 1) -> Timeline:
-    return with_pings(plan(graph, {**INPUTS, "prompt": prompt}, DrawSource(seed).for_request("t"), limits), PING)
+def planned(
+    graph: Workflow, prompt: str = "a cat", limits: Limits = LIMITS, seed: int = 1
+) -> Timeline:
+    return with_pings(
+        plan(graph, {**INPUTS, "prompt": prompt}, DrawSource(seed).for_request("t"), limits), PING
+    )
 
 
 def end_of(timeline: Timeline) -> WorkflowFinished:
@@ -73,7 +107,9 @@ def node_ids(timeline: Timeline) -> list[str]:
 
 
 def assert_legal(timeline: Timeline) -> None:
-    """The order that the module promises, rising offsets, and an end that says what was before it."""
+    """The order that the module promises, rising offsets, and an end that says what was before
+    it.
+    """
     offsets = [offset for offset, _ in timeline]
     assert offsets == sorted(offsets)
     events = [event for _, event in timeline if not isinstance(event, Ping)]
@@ -104,11 +140,19 @@ def assert_legal(timeline: Timeline) -> None:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Workflow:
-    """Any graph of up to six nodes: branches, loops, dead ends, failing and unknown nodes, with or without an end."""
-    kinds = draw(st.lists(st.sampled_from(["llm", "if-else", "tool", "end", "code", "zzz"]), max_size=5))
+    """Any graph of up to six nodes: branches, loops, dead ends, failing and unknown nodes, with or
+    without an end.
+    """
+    kinds = draw(
+        st.lists(st.sampled_from(["llm", "if-else", "tool", "end", "code", "zzz"]), max_size=5)
+    )
     nodes = [node("start", "start", draw(st.floats(0, 5)))]
     for number, kind in enumerate(kinds):
-        error = draw(st.sampled_from([None, None, None, "it broke"])) if kind in ("llm", "tool", "code") else None
+        error = (
+            draw(st.sampled_from([None, None, None, "it broke"]))
+            if kind in ("llm", "tool", "code")
+            else None
+        )
         said: dict[str, Any] = {
             "error": error,
             "prompt_tokens": draw(st.integers(0, 9)),
@@ -126,13 +170,17 @@ def graphs(draw: st.DrawFn) -> Workflow:
 
 @given(graphs(), st.text(max_size=10), st.integers(0, 3))
 def test_any_graph_gives_a_legal_timeline(graph: Workflow, prompt: str, seed: int) -> None:
-    """Whatever the graph and the prompt, events come in the host's order and the end counts what was told."""
+    """Whatever the graph and the prompt, events come in the host's order and the end counts what
+    was told.
+    """
     assert_legal(planned(graph, prompt, seed=seed))
 
 
 @given(graphs(), st.floats(0, 1, exclude_min=True))
 def test_a_run_cut_anywhere_is_a_legal_stopped_run(graph: Workflow, share: float) -> None:
-    """A cut keeps what was before it, adds no finish for the running node, and stops exactly when it is told to."""
+    """A cut keeps what was before it, adds no finish for the running node, and stops exactly when
+    it is told to.
+    """
     whole = planned(graph)
     at_s = max(whole[-1][0] * share, GAP_S / 2)
     stopped = cut(whole, at_s)
@@ -148,22 +196,31 @@ def test_what_is_due_at_the_very_moment_of_a_stop_is_not_told() -> None:
     for at_s, _ in whole[1:]:
         stopped = cut(whole, at_s)
         assert_legal(stopped)
-        assert [offset for offset, _ in stopped[:-1]] == [offset for offset, _ in whole if offset < at_s]
+        assert [offset for offset, _ in stopped[:-1]] == [
+            offset for offset, _ in whole if offset < at_s
+        ]
 
 
-# The document's app -------------------------------------------------------------------------------------------------
+# The document's app
+# -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("model", ["", "chilloutmix_NiPrunedFp32Fix"], ids=["no model", "a model"])
 def test_the_default_app_has_the_numbers_of_the_document(
     default_workflow: Workflow, host_spec: HostSpec, model: str
 ) -> None:
-    """By either branch: 5 steps in about 18.6 s for about 536 tokens, one picture by the model that was asked for."""
+    """By either branch: 5 steps in about 18.6 s for about 536 tokens, one picture by the model that
+    was asked for.
+    """
     ends = []
     for seed in range(200):
         inputs = {"prompt": "a cat", "model_name": model, "sys.files": []}
         draw = DrawSource(seed).for_request("t")
-        ends.append(end_of(with_pings(plan(default_workflow, inputs, draw, host_spec.limits), host_spec.ping)))
+        ends.append(
+            end_of(
+                with_pings(plan(default_workflow, inputs, draw, host_spec.limits), host_spec.ping)
+            )
+        )
     assert {(end.status, end.error, end.total_steps) for end in ends} == {("succeeded", None, 5)}
     assert statistics.mean(end.elapsed_s for end in ends) == pytest.approx(18.602, rel=0.02)
     assert statistics.mean(end.total_tokens for end in ends) == pytest.approx(536, rel=0.02)
@@ -175,16 +232,25 @@ def test_the_default_app_has_the_numbers_of_the_document(
         assert (ref.picture.prompt, ref.picture.model) == ("a cat", model or "v1-5-pruned-emaonly")
 
 
-def test_the_default_app_runs_five_kinds_of_nodes_in_order(default_workflow: Workflow, host_spec: HostSpec) -> None:
+def test_the_default_app_runs_five_kinds_of_nodes_in_order(
+    default_workflow: Workflow, host_spec: HostSpec
+) -> None:
     """Start, LLM, if-else, tool, end; each names the one before it."""
     draw = DrawSource(1).for_request("t")
-    started = of_type(with_pings(plan(default_workflow, INPUTS, draw, host_spec.limits), host_spec.ping), NodeStarted)
+    started = of_type(
+        with_pings(plan(default_workflow, INPUTS, draw, host_spec.limits), host_spec.ping),
+        NodeStarted,
+    )
     assert [event.node_type for event in started] == ["start", "llm", "if-else", "tool", "end"]
-    assert [event.predecessor_node_id for event in started] == [None, *(event.node_id for event in started[:-1])]
+    assert [event.predecessor_node_id for event in started] == [
+        None,
+        *(event.node_id for event in started[:-1]),
+    ]
     assert len({event.execution_id for event in started}) == 5
 
 
-# Pings and the run limit --------------------------------------------------------------------------------------------
+# Pings and the run limit
+# --------------------------------------------------------------------------------------------
 
 
 @given(st.floats(0, 700))
@@ -207,8 +273,12 @@ def test_a_run_that_ends_within_ten_seconds_has_no_ping() -> None:
 
 
 def test_the_host_stops_a_run_after_its_limit() -> None:
-    """FACTS 5.9: at 600.7 s, after 59 pings, as stopped, the running node without a finish but counted."""
-    timeline = planned(chain(node("start", "start"), node("llm", "llm", 9999, prompt_tokens=7), node("end", "end")))
+    """FACTS 5.9: at 600.7 s, after 59 pings, as stopped, the running node without a finish but
+    counted.
+    """
+    timeline = planned(
+        chain(node("start", "start"), node("llm", "llm", 9999, prompt_tokens=7), node("end", "end"))
+    )
     assert_legal(timeline)
     end = end_of(timeline)
     assert (end.status, end.error, end.elapsed_s) == ("stopped", STOPPED, 600.7)
@@ -218,8 +288,12 @@ def test_the_host_stops_a_run_after_its_limit() -> None:
 
 
 def test_a_stopped_run_keeps_the_tokens_of_what_has_finished() -> None:
-    """Tokens of nodes that succeeded before the stop are counted, those of the running one are not."""
-    nodes = [node(name, "llm", 2.0, prompt_tokens=30, completion_tokens=0) for name in ("llm", "llm2")]
+    """Tokens of nodes that succeeded before the stop are counted, those of the running one are
+    not.
+    """
+    nodes = [
+        node(name, "llm", 2.0, prompt_tokens=30, completion_tokens=0) for name in ("llm", "llm2")
+    ]
     stopped = cut(planned(chain(node("start", "start", 0), *nodes)), 3.0)
     assert (end_of(stopped).total_tokens, end_of(stopped).total_steps) == (30, 3)
 
@@ -234,19 +308,26 @@ def test_a_loop_ends_after_thirty_steps() -> None:
 
 def test_thirty_steps_are_not_too_many() -> None:
     """A run that needs exactly the allowed number of steps succeeds."""
-    end = end_of(planned(chain(node("start", "start", 0), *(node(f"n{n}", "code", 0) for n in range(29)))))
+    end = end_of(
+        planned(chain(node("start", "start", 0), *(node(f"n{n}", "code", 0) for n in range(29))))
+    )
     assert (end.status, end.total_steps) == ("succeeded", 30)
 
 
-# What fails ---------------------------------------------------------------------------------------------------------
+# What fails
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["start", "llm", "if-else", "tool", "end", "code"])
 def test_a_failing_node_ends_the_run(kind: str) -> None:
-    """Any node that is told to fail finishes as failed, counts as a step, and nothing follows but the end."""
+    """Any node that is told to fail finishes as failed, counts as a step, and nothing follows but
+    the end.
+    """
     broken = node("broken" if kind != "start" else "start", kind, 2.0, error="it broke")
     before = (
-        [] if kind == "start" else [node("start", "start"), node("llm", "llm", prompt_tokens=9, completion_tokens=0)]
+        []
+        if kind == "start"
+        else [node("start", "start"), node("llm", "llm", prompt_tokens=9, completion_tokens=0)]
     )
     timeline = planned(chain(*before, broken, node("after", "end")))
     assert_legal(timeline)
@@ -280,27 +361,53 @@ def test_a_node_of_an_unknown_type_is_never_started() -> None:
 @pytest.mark.parametrize(
     ("prompt", "says"),
     [
-        ("a \ud83d", r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed"),
-        ("a\ud83d", r"'utf-8' codec can't encode character '\ud83d' in position 0: surrogates not allowed"),
-        ("(a) -->\udc00 b", r"'utf-8' codec can't encode character '\udc00' in position 4: surrogates not allowed"),
-        ("a  _\udfff", r"'utf-8' codec can't encode character '\udfff' in position 2: surrogates not allowed"),
-        ("\udc00", r"'utf-8' codec can't encode character '\udc00' in position 0: surrogates not allowed"),
-        ("猫\ud800\udbff", r"'utf-8' codec can't encode characters in position 0-1: surrogates not allowed"),
+        (
+            "a \ud83d",
+            r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed",
+        ),
+        (
+            "a\ud83d",
+            r"'utf-8' codec can't encode character '\ud83d' in position 0: surrogates not allowed",
+        ),
+        (
+            "(a) -->\udc00 b",
+            r"'utf-8' codec can't encode character '\udc00' in position 4: surrogates not allowed",
+        ),
+        (
+            "a  _\udfff",
+            r"'utf-8' codec can't encode character '\udfff' in position 2: surrogates not allowed",
+        ),
+        (
+            "\udc00",
+            r"'utf-8' codec can't encode character '\udc00' in position 0: surrogates not allowed",
+        ),
+        (
+            "猫\ud800\udbff",
+            r"'utf-8' codec can't encode characters in position 0-1: surrogates not allowed",
+        ),
     ],
 )
 def test_a_lone_surrogate_fails_at_the_model(prompt: str, says: str) -> None:
-    """FACTS 4.1, 12.10: the run fails in the words of the model's client, which counts tokens piece by piece."""
-    timeline = planned(chain(node("start", "start"), node("llm", "llm", prompt_tokens=9), node("end", "end")), prompt)
+    """FACTS 4.1, 12.10: the run fails in the words of the model's client, which counts tokens piece
+    by piece.
+    """
+    timeline = planned(
+        chain(node("start", "start"), node("llm", "llm", prompt_tokens=9), node("end", "end")),
+        prompt,
+    )
     end = end_of(timeline)
     assert (end.status, end.total_steps, end.total_tokens) == ("failed", 2, 0)
     assert end.error == f"Node LLM run failed: [openai_api_compatible] Error: {says}"
 
 
-# What succeeds, with little -----------------------------------------------------------------------------------------
+# What succeeds, with little
+# -----------------------------------------------------------------------------------------
 
 
 def tool_outputs(timeline: Timeline) -> Mapping[str, Any]:
-    (finished,) = [event for event in of_type(timeline, NodeFinished) if event.started.node_type == "tool"]
+    (finished,) = [
+        event for event in of_type(timeline, NodeFinished) if event.started.node_type == "tool"
+    ]
     assert finished.status == "succeeded"
     outputs: Mapping[str, Any] = finished.outputs
     return outputs
@@ -309,18 +416,33 @@ def tool_outputs(timeline: Timeline) -> Mapping[str, Any]:
 def test_a_tool_without_a_prompt_makes_no_picture_and_succeeds() -> None:
     """FACTS 4.1: the model's empty text gives "Please input prompt" and a succeeded run."""
     silent = node("llm", "llm", reply="")
-    tool = node("tool", "tool", data={"tool_parameters": {"prompt": {"type": "mixed", "value": "{{#llm.text#}}"}}})
+    tool = node(
+        "tool",
+        "tool",
+        data={"tool_parameters": {"prompt": {"type": "mixed", "value": "{{#llm.text#}}"}}},
+    )
     timeline = planned(chain(node("start", "start"), silent, tool, node("end", "end")))
     assert tool_outputs(timeline) == {"text": "Please input prompt\n", "files": []}
     assert (end_of(timeline).status, end_of(timeline).outputs) == ("succeeded", {"files": []})
 
 
 @pytest.mark.parametrize("side", ["width", "height", "steps"])
-@given(value=st.none() | st.booleans() | st.text(max_size=6) | st.integers() | st.floats() | st.just([]))
+@given(
+    value=st.none()
+    | st.booleans()
+    | st.text(max_size=6)
+    | st.integers()
+    | st.floats()
+    | st.just([])
+)
 def test_a_tool_takes_any_value_from_a_run(side: str, value: object) -> None:
-    """A size that comes from a variable may be anything: what Stable Diffusion would refuse fails silently."""
+    """A size that comes from a variable may be anything: what Stable Diffusion would refuse fails
+    silently.
+    """
     parameters = {**_DATA["tool"]["tool_parameters"], side: {"type": "constant", "value": value}}
-    timeline = planned(chain(node("start", "start"), node("tool", "tool", data={"tool_parameters": parameters})))
+    timeline = planned(
+        chain(node("start", "start"), node("tool", "tool", data={"tool_parameters": parameters}))
+    )
     outputs = tool_outputs(timeline)
     if outputs["files"]:
         picture = outputs["files"][0].picture
@@ -335,17 +457,27 @@ def test_a_tool_takes_any_value_from_a_run(side: str, value: object) -> None:
 def test_a_size_may_come_as_text(value: object) -> None:
     """A number in a text is the number, as Stable Diffusion's own interface takes it."""
     parameters = {**_DATA["tool"]["tool_parameters"], "width": {"type": "constant", "value": value}}
-    timeline = planned(chain(node("start", "start"), node("tool", "tool", data={"tool_parameters": parameters})))
+    timeline = planned(
+        chain(node("start", "start"), node("tool", "tool", data={"tool_parameters": parameters}))
+    )
     assert tool_outputs(timeline)["files"][0].picture.width == 640
 
 
 def test_a_graph_without_an_end_gives_the_outputs_of_its_last_node() -> None:
     """FACTS 4: [C: g_noend_block]."""
-    end = end_of(planned(chain(node("start", "start"), node("last", "code", outputs={"x": "a {{#start.prompt#}}"}))))
+    end = end_of(
+        planned(
+            chain(
+                node("start", "start"), node("last", "code", outputs={"x": "a {{#start.prompt#}}"})
+            )
+        )
+    )
     assert (end.status, end.outputs) == ("succeeded", {"x": "a a cat"})
 
 
-@pytest.mark.parametrize("data", [{"outputs": []}, {"outputs": None}, {}], ids=["none", "null", "no key"])
+@pytest.mark.parametrize(
+    "data", [{"outputs": []}, {"outputs": None}, {}], ids=["none", "null", "no key"]
+)
 def test_an_end_without_outputs_gives_null(data: Mapping[str, Any]) -> None:
     """FACTS 4: [C: g_endnone_block]; its own inputs and outputs are null too."""
     bare = replace(node("end", "end"), data=data)
@@ -361,7 +493,9 @@ def test_an_output_that_no_node_made_is_null() -> None:
         {"variable": "z", "value_selector": ["nowhere", "files"]},
         {"variable": "a", "value_selector": ["start", "prompt"]},
     ]
-    end = end_of(planned(chain(node("start", "start"), node("end", "end", data={"outputs": outputs}))))
+    end = end_of(
+        planned(chain(node("start", "start"), node("end", "end", data={"outputs": outputs})))
+    )
     assert end.outputs is not None
     assert list(end.outputs.items()) == [("z", None), ("a", "a cat")]
 
@@ -370,13 +504,22 @@ def test_an_output_that_no_node_made_is_null() -> None:
 def test_only_the_taken_branch_runs(prompt: str, taken: str) -> None:
     """Nodes of the other branch are neither told nor counted."""
     edges = {("start", "source"): "which", ("which", "true"): "yes", ("which", "false"): "no"}
-    nodes = [node("start", "start"), node("which", "if-else"), node("yes", "code"), node("no", "code")]
+    nodes = [
+        node("start", "start"),
+        node("which", "if-else"),
+        node("yes", "code"),
+        node("no", "code"),
+    ]
     assert node_ids(planned(workflow(nodes, edges), prompt)) == ["start", "which", taken]
 
 
 def test_a_branch_without_an_edge_ends_the_run() -> None:
     """An if-else that leads nowhere is the last node, its result the outputs."""
-    end = end_of(planned(chain(node("start", "start"), node("which", "if-else"), node("yes", "code")), "a dog"))
+    end = end_of(
+        planned(
+            chain(node("start", "start"), node("which", "if-else"), node("yes", "code")), "a dog"
+        )
+    )
     assert (end.status, end.outputs) == ("succeeded", {"result": False})
 
 
@@ -385,7 +528,9 @@ def test_a_run_stays_within_the_spread_of_its_nodes() -> None:
     spread = replace(node("n", "code"), behaviour=Behaviour(10.0, 0.2))
     seconds = set()
     for seed in range(50):
-        finished = of_type(planned(chain(node("start", "start"), spread), seed=seed), NodeFinished)[-1]
+        finished = of_type(planned(chain(node("start", "start"), spread), seed=seed), NodeFinished)[
+            -1
+        ]
         seconds.add(finished.finished_s - finished.started.started_s)
     assert 8 <= min(seconds) < 9
     assert 11 < max(seconds) <= 12
@@ -397,8 +542,12 @@ def test_planning_asks_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     def forbidden(*_: object) -> None:
         raise AssertionError("the engine asked for the time or for chance")
 
-    expected = planned(chain(node("start", "start"), node("llm", "llm"), node("tool", "tool"), node("end", "end")))
+    expected = planned(
+        chain(node("start", "start"), node("llm", "llm"), node("tool", "tool"), node("end", "end"))
+    )
     for name in ("time.time", "time.monotonic", "time.sleep", "os.urandom"):
         monkeypatch.setattr(name, forbidden)
-    again = planned(chain(node("start", "start"), node("llm", "llm"), node("tool", "tool"), node("end", "end")))
+    again = planned(
+        chain(node("start", "start"), node("llm", "llm"), node("tool", "tool"), node("end", "end"))
+    )
     assert again == expected

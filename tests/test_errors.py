@@ -1,4 +1,6 @@
-"""Refusals: each that the code makes stands in the spec, and each that stands there is made by something."""
+"""Refusals: each that the code makes stands in the spec, and each that stands there is made by
+something.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 
 from dify_wire.spec import HOST_VERSIONS, SpecError, bundled, load, overlay_paths
 from fake_server.app import create_app
-from fake_server.errors import ErrorTemplate, HostErrors
-from fake_server.operations import HANDLERS
+from fake_server.endpoints import HANDLERS
+from fake_server.http.errors import ErrorTemplate, HostErrors
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
 
@@ -21,7 +23,9 @@ ROOT = Path(__file__).parent.parent
 
 
 def said(call: ast.Call) -> Iterator[str]:
-    """The error names that ``errors("name")`` or ``errors("one" if … else "other")`` may be called with."""
+    """The error names that ``errors("name")`` or ``errors("one" if … else "other")`` may be called
+    with.
+    """
     first = call.args[0]
     for value in (first.body, first.orelse) if isinstance(first, ast.IfExp) else (first,):
         if isinstance(value, ast.Constant) and isinstance(value.value, str):
@@ -34,7 +38,11 @@ def made_by_code() -> dict[str, str]:
     found = {}
     for path in sorted((ROOT / "fake_server").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] == "errors" and node.args:
+            if (
+                isinstance(node, ast.Call)
+                and ast.unparse(node.func).split(".")[-1] == "errors"
+                and node.args
+            ):
                 for name in said(node):
                     found[name] = path.name
     return found
@@ -47,19 +55,28 @@ def merged(version: str) -> dict[str, Any]:
 
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in document["paths"].values():
-        yield from (said for said in item.values() if isinstance(said, dict) and "operationId" in said)
+        yield from (
+            said for said in item.values() if isinstance(said, dict) and "operationId" in said
+        )
 
 
 def test_names_in_the_code_are_found() -> None:
     """The tests below would hold for an empty set too."""
     found = made_by_code()
     assert len(found) > 30
-    assert {"auth_header_missing", "input_not_in_options", "json_malformed", "internal_error"} <= found.keys()
+    assert {
+        "auth_header_missing",
+        "input_not_in_options",
+        "json_malformed",
+        "internal_error",
+    } <= found.keys()
 
 
 @pytest.mark.parametrize("version", HOST_VERSIONS)
 def test_every_error_of_the_code_stands_in_the_spec(version: str) -> None:
-    """For each host version: a name that is missing there would be a failure of the fake in the middle of a request."""
+    """For each host version: a name that is missing there would be a failure of the fake in the
+    middle of a request.
+    """
     known = merged(version)["x-host"]["errors"]
     assert {name: module for name, module in made_by_code().items() if name not in known} == {}
 
@@ -93,7 +110,8 @@ def test_an_operation_that_nothing_can_answer_is_a_mistake_in_the_spec(tmp_path:
         "    update: {/v1/more: {get: {operationId: getMore, responses: {'200': {description: x}}}}}\n"
     )
     with pytest.raises(
-        SpecError, match=r"paths\./v1/more\.get: the fake cannot answer 'getMore'; take the operation out"
+        SpecError,
+        match=r"paths\./v1/more\.get: the fake cannot answer 'getMore'; take the operation out",
     ):
         create_app(Settings(overlays=(overlay,)))
 
@@ -105,9 +123,14 @@ def test_an_unknown_name_is_a_mistake_of_ours(host_spec: HostSpec) -> None:
 
 
 def test_placeholders_are_filled_in_texts_alone() -> None:
-    """Numbers stay numbers, the order of the keys stays, and what is filled in is not filled again."""
+    """Numbers stay numbers, the order of the keys stays, and what is filled in is not filled
+    again.
+    """
     errors = HostErrors({"x": ErrorTemplate(418, {"b": "{one} and {two}", "a": 418, "c": "fixed"})})
     error = errors("x", one="{two}", two=2)
-    assert (error.status, list(error.body.items())) == (418, [("b", "{two} and 2"), ("a", 418), ("c", "fixed")])
+    assert (error.status, list(error.body.items())) == (
+        418,
+        [("b", "{two} and 2"), ("a", 418), ("c", "fixed")],
+    )
     assert errors("x").body == {"b": "{one} and {two}", "a": 418, "c": "fixed"}
     assert errors.names == {"x"}

@@ -1,4 +1,5 @@
-"""Facts of the host that no kept exchange shows (docs/FACTS.md names what was observed): asked over a socket.
+"""Facts of the host that no kept exchange shows (docs/FACTS.md names what was observed): asked over
+a socket.
 
 Each is said by the recorded exchange whose answer it gets, with the difference where there is one.
 """
@@ -21,13 +22,19 @@ from tests.serving import RawAnswer, RunningServer, raw_exchange, running_server
 pytestmark = pytest.mark.server
 
 _CHINESE = "一个胸有成竹的男人"
-_BODY: Mapping[str, Any] = {"inputs": {"prompt": _CHINESE}, "response_mode": "blocking", "user": "alg123"}
+_BODY: Mapping[str, Any] = {
+    "inputs": {"prompt": _CHINESE},
+    "response_mode": "blocking",
+    "user": "alg123",
+}
 _BOUNDARY = "----facts"
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running_server("--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments()) as running:
+    with running_server(
+        "--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments()
+    ) as running:
         yield running
 
 
@@ -35,7 +42,9 @@ def _ask(server: RunningServer, request: bytes) -> RawAnswer:
     return raw_exchange(server.host, server.port, request)
 
 
-def request(method: str, target: str, *headers: str, body: bytes = b"", app: str | None = "main") -> bytes:
+def request(
+    method: str, target: str, *headers: str, body: bytes = b"", app: str | None = "main"
+) -> bytes:
     """A request as curl would send it, with the key of ``app``."""
     said = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1:6060", *headers]
     said += [f"Authorization: Bearer {KEYS[app]}"] if app else []
@@ -43,13 +52,17 @@ def request(method: str, target: str, *headers: str, body: bytes = b"", app: str
     return "\r\n".join([*said, "", ""]).encode() + body
 
 
-def run(*headers: str, app: str | None = "main", target: str = "/v1/workflows/run", **changes: Any) -> bytes:
+def run(
+    *headers: str, app: str | None = "main", target: str = "/v1/workflows/run", **changes: Any
+) -> bytes:
     """A run of ``app`` whose body is the usual one with ``changes``."""
     body = json.dumps({**_BODY, **changes}, ensure_ascii=False).encode("utf-8", "surrogatepass")
     return raw_run(body, *headers, app=app, target=target)
 
 
-def raw_run(body: bytes, *headers: str, app: str | None = "main", target: str = "/v1/workflows/run") -> bytes:
+def raw_run(
+    body: bytes, *headers: str, app: str | None = "main", target: str = "/v1/workflows/run"
+) -> bytes:
     return request("POST", target, "Content-Type: application/json", *headers, body=body, app=app)
 
 
@@ -61,7 +74,9 @@ def upload(*parts: tuple[str, str, str]) -> bytes:
         for name, file, content in parts
     )
     content_type = f"Content-Type: multipart/form-data; boundary={_BOUNDARY}"
-    return request("POST", "/v1/files/upload", content_type, body=f"{body}--{_BOUNDARY}--\r\n".encode())
+    return request(
+        "POST", "/v1/files/upload", content_type, body=f"{body}--{_BOUNDARY}--\r\n".encode()
+    )
 
 
 def stop(task_id: str) -> bytes:
@@ -70,19 +85,26 @@ def stop(task_id: str) -> bytes:
 
 
 def like(name: str, body: Mapping[str, Any] | str | None = None, **headers: str) -> Exchange:
-    """The recorded answer ``name`` with another JSON (or HTML) body, or with other values of ``headers``."""
+    """The recorded answer ``name`` with another JSON (or HTML) body, or with other values of
+    ``headers``.
+    """
     exchange = exchanges()[name]
     values = {key.replace("_", "-"): value for key, value in headers.items()}
     exchange = replace(
-        exchange, headers=tuple((key, values.get(key.lower(), value)) for key, value in exchange.headers)
+        exchange,
+        headers=tuple((key, values.get(key.lower(), value)) for key, value in exchange.headers),
     )
     if body is None:
         return exchange
-    return replace(exchange, body=(body if isinstance(body, str) else json.dumps(body) + "\n").encode())
+    return replace(
+        exchange, body=(body if isinstance(body, str) else json.dumps(body) + "\n").encode()
+    )
 
 
 def invalid(message: str, status: int = 400) -> Exchange:
-    return like("block_prompt_missing", {"code": "invalid_param", "message": message, "status": status})
+    return like(
+        "block_prompt_missing", {"code": "invalid_param", "message": message, "status": status}
+    )
 
 
 _OK = like("block_ok_doc_example")
@@ -103,7 +125,9 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
     "method_TRACE": (
         request("TRACE", "/v1/workflows/run"),
         replace(
-            like("no_host", _PAGE.format("405 Not Allowed", "405 Not Allowed", "")), status=405, reason="Not Allowed"
+            like("no_host", _PAGE.format("405 Not Allowed", "405 Not Allowed", "")),
+            status=405,
+            reason="Not Allowed",
         ),
     ),
     "long_header": (
@@ -125,11 +149,17 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
     "auth_lower": (run(f"Authorization: bearer {KEYS['main']}", app=None), _OK),
     "auth_upper": (run(f"Authorization: BEARER {KEYS['main']}", app=None), _OK),
     "auth_tab": (run(f"Authorization: Bearer\t{KEYS['main']}", app=None), like("auth_bearer_only")),
-    "auth_token_scheme": (run(f"Authorization: Token {KEYS['main']}", app=None), like("auth_basic")),
+    "auth_token_scheme": (
+        run(f"Authorization: Token {KEYS['main']}", app=None),
+        like("auth_basic"),
+    ),
     "auth_quotes": (run(f'Authorization: Bearer "{KEYS["main"]}"', app=None), like("auth_unknown")),
     "app_deleted": (run(app="deleted"), like("api_disabled")),
     "app_status_disabled": (run(app="disabled"), like("api_disabled")),
-    "chat_app_key_bad_body": (raw_run(b'{"user": "alg123", "inputs": 5}', app="chat"), like("chat_app_key")),
+    "chat_app_key_bad_body": (
+        raw_run(b'{"user": "alg123", "inputs": 5}', app="chat"),
+        like("chat_app_key"),
+    ),
     # the body
     "body_utf16": (raw_run(json.dumps(_BODY).encode("utf-16")), _OK),
     "body_escaped": (raw_run(json.dumps(_BODY).encode()), _OK),
@@ -139,18 +169,30 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
     "user_space": (run(user=" "), _OK),
     "user_null": (run(user=None), like("user_missing")),
     "user_false": (run(user=False), like("user_missing")),
-    "user_nul": (run(user="a\x00b"), invalid("A string literal cannot contain NUL (0x00) characters.")),
+    "user_nul": (
+        run(user="a\x00b"),
+        invalid("A string literal cannot contain NUL (0x00) characters."),
+    ),
     "mode_chinese": (
         run(response_mode="阻塞"),
         like(
             "mode_invalid",
-            {"code": "invalid_param", "message": "阻塞 is not a valid choice", "params": "response_mode"},
+            {
+                "code": "invalid_param",
+                "message": "阻塞 is not a valid choice",
+                "params": "response_mode",
+            },
         ),
     ),
     "mode_number": (
         run(response_mode=1),
         like(
-            "mode_invalid", {"code": "invalid_param", "message": "1 is not a valid choice", "params": "response_mode"}
+            "mode_invalid",
+            {
+                "code": "invalid_param",
+                "message": "1 is not a valid choice",
+                "params": "response_mode",
+            },
         ),
     ),
     "inputs_pairs": (run(inputs=[["prompt", "x"]]), _OK),
@@ -166,7 +208,10 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
         run(inputs={"prompt": "x", "model_name": 5}),
         invalid("model_name in input form must be a string"),
     ),
-    "stream_prompt_missing": (run(inputs={}, response_mode="streaming"), like("block_prompt_missing")),
+    "stream_prompt_missing": (
+        run(inputs={}, response_mode="streaming"),
+        like("block_prompt_missing"),
+    ),
     "stream_unpublished": (run(app="unpublished", response_mode="streaming"), like("unpublished")),
     # siblings
     "stop_finished": (stop("9a019c37-4669-485c-9261-5867ea017733"), like("stop_unknown")),
@@ -210,18 +255,28 @@ def test_expect100(server: RunningServer) -> None:
 
 
 _SAID: dict[str, tuple[bytes, str]] = {
-    "stream_user_chinese": (run(user="用户😀", response_mode="streaming"), r'"user": "\u7528\u6237\ud83d\ude00"'),
+    "stream_user_chinese": (
+        run(user="用户😀", response_mode="streaming"),
+        r'"user": "\u7528\u6237\ud83d\ude00"',
+    ),
     "user_true": (run(user=True, response_mode="streaming"), '"user": "True"'),
     "user_list": (run(user=["a"], response_mode="streaming"), """"user": "['a']\""""),
     "user_dict": (run(user={"a": 1}, response_mode="streaming"), """"user": "{'a': 1}\""""),
     "user_float": (run(user=1.5, response_mode="streaming"), '"user": "1.5"'),
-    "block_prompt_nul": (run(inputs={"prompt": "a\x00b"}, response_mode="streaming"), '"inputs": {"prompt": "ab", '),
+    "block_prompt_nul": (
+        run(inputs={"prompt": "a\x00b"}, response_mode="streaming"),
+        '"inputs": {"prompt": "ab", ',
+    ),
     "block_model_null": (
         run(inputs={"prompt": "x", "model_name": None}, response_mode="streaming"),
         '"model_name": ""',
     ),
     "block_unknown_model_textinput": (
-        run(app="textmodel", inputs={"prompt": "x", "model_name": "nosuch"}, response_mode="streaming"),
+        run(
+            app="textmodel",
+            inputs={"prompt": "x", "model_name": "nosuch"},
+            response_mode="streaming",
+        ),
         '"inputs": {"prompt": "x", "model_name": "nosuch", "sys.files": []}',
     ),
     "g_default_empty": (
@@ -236,8 +291,14 @@ _SAID: dict[str, tuple[bytes, str]] = {
         raw_run(rb'{"inputs": {"prompt": "\ud83d"}, "user": "alg123"}'),
         r"""run failed: [openai_api_compatible] Error: 'utf-8' codec can't encode character '\\ud83d' in position 1""",
     ),
-    "upload_noext": (upload(("file", "png", "x")), '"name": "png", "size": 1, "extension": "png", '),
-    "upload_two_same": (upload(("file", "a.png", "xx"), ("file", "b.png", "y")), '"name": "a.png", "size": 2, '),
+    "upload_noext": (
+        upload(("file", "png", "x")),
+        '"name": "png", "size": 1, "extension": "png", ',
+    ),
+    "upload_two_same": (
+        upload(("file", "a.png", "xx"), ("file", "b.png", "y")),
+        '"name": "a.png", "size": 2, ',
+    ),
 }
 
 
@@ -249,7 +310,8 @@ def test_what_is_said(server: RunningServer, name: str) -> None:
     assert said in answer.body.decode()
 
 
-# Signed URLs --------------------------------------------------------------------------------------------------------
+# Signed URLs
+# --------------------------------------------------------------------------------------------------------
 
 
 def _signed(server: RunningServer, age_s: int = 0) -> Signed:
@@ -260,7 +322,10 @@ def _signed(server: RunningServer, age_s: int = 0) -> Signed:
 
 
 def _get(server: RunningServer, signed: Signed, *query: str, extension: str = "png") -> RawAnswer:
-    return _ask(server, request("GET", f"/files/tools/{signed.file_id}.{extension}?{'&'.join(query)}", app=None))
+    return _ask(
+        server,
+        request("GET", f"/files/tools/{signed.file_id}.{extension}?{'&'.join(query)}", app=None),
+    )
 
 
 def _query(signed: Signed) -> tuple[str, str, str]:
@@ -268,16 +333,21 @@ def _query(signed: Signed) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize(
-    ("age_s", "name"), [(-86_400, "file_ok"), (0, "file_ok"), (295, "file_ok"), (302, "file_bad_sign")]
+    ("age_s", "name"),
+    [(-86_400, "file_ok"), (0, "file_ok"), (295, "file_ok"), (302, "file_bad_sign")],
 )
-def test_a_url_lives_300_s_and_from_any_future(server: RunningServer, age_s: int, name: str) -> None:
+def test_a_url_lives_300_s_and_from_any_future(
+    server: RunningServer, age_s: int, name: str
+) -> None:
     signed = _signed(server, age_s)
     assert differences(exchanges()[name], _get(server, signed, *_query(signed))) == []
 
 
 def test_the_order_of_parameters_is_free(server: RunningServer) -> None:
     signed = _signed(server)
-    assert differences(exchanges()["file_ok"], _get(server, signed, *reversed(_query(signed)))) == []
+    assert (
+        differences(exchanges()["file_ok"], _get(server, signed, *reversed(_query(signed)))) == []
+    )
 
 
 def test_the_padding_of_a_signature_may_be_escaped_and_not_left_out(server: RunningServer) -> None:
@@ -285,8 +355,13 @@ def test_the_padding_of_a_signature_may_be_escaped_and_not_left_out(server: Runn
     signed = _signed(server)
     timestamp, nonce, sign = _query(signed)
     escaped, unpadded = sign.removesuffix("=") + "%3D", sign.removesuffix("=")
-    assert differences(exchanges()["file_ok"], _get(server, signed, timestamp, nonce, escaped)) == []
-    assert differences(exchanges()["file_bad_sign"], _get(server, signed, timestamp, nonce, unpadded)) == []
+    assert (
+        differences(exchanges()["file_ok"], _get(server, signed, timestamp, nonce, escaped)) == []
+    )
+    assert (
+        differences(exchanges()["file_bad_sign"], _get(server, signed, timestamp, nonce, unpadded))
+        == []
+    )
 
 
 @pytest.mark.parametrize("missing", ["timestamp", "nonce", "sign"])
@@ -294,7 +369,11 @@ def test_missing_parameters_are_missed_in_order(server: RunningServer, missing: 
     signed = _signed(server)
     query = _query(signed)[: ["timestamp", "nonce", "sign"].index(missing)]
     answer = _get(server, signed, *query)
-    said = {"code": "invalid_param", "message": "Missing required parameter in the query string", "params": missing}
+    said = {
+        "code": "invalid_param",
+        "message": "Missing required parameter in the query string",
+        "params": missing,
+    }
     assert differences(like("file_missing_sign", said), answer) == []
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from starlette.types import Message, Receive, Scope, Send
 
 from fake_server.app import FakeServer, create_app
-from fake_server.edge.body import whole
-from fake_server.edge.front import Front, location_path
+from fake_server.http.nginx import Front, location_path
+from fake_server.http.request_body import whole
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.spec import HostSpec
 from tests.asgi import AsgiAnswer, call, client, exchange, json_headers, run_body, scope
@@ -49,7 +49,9 @@ def behind() -> Behind:
 
 @pytest.fixture
 def front(behind: Behind, host_spec: HostSpec) -> Front:
-    return Front(behind, replace(host_spec, limits=replace(host_spec.limits, request_body_bytes=LIMIT)))
+    return Front(
+        behind, replace(host_spec, limits=replace(host_spec.limits, request_body_bytes=LIMIT))
+    )
 
 
 def assert_page(answer: AsgiAnswer, status: int, close: bool = False) -> None:
@@ -64,14 +66,18 @@ def assert_page(answer: AsgiAnswer, status: int, close: bool = False) -> None:
     assert answer.headers == ([*headers, ("Connection", "close")] if close else headers)
 
 
-@pytest.mark.parametrize("path", ["/v1", "/v1/", RUN, "/v1foo", "//v1/x", "/files/x", "/api/x", "/console/api/x"])
+@pytest.mark.parametrize(
+    "path", ["/v1", "/v1/", RUN, "/v1foo", "//v1/x", "/files/x", "/api/x", "/console/api/x"]
+)
 def test_the_apps_prefixes_are_passed_on(front: Front, behind: Behind, path: str) -> None:
     """FACTS 2: by prefix, so that /v1foo reaches the app too [C: get_v1foo]."""
     assert call(front, "POST", path, body=b"x" * 5).body == b"5"
     assert behind.requests == 1
 
 
-@pytest.mark.parametrize("path", ["/v2", "/favicon.ico", "/health", "/V1/workflows/run", "/apps", "/console", "/x/v1"])
+@pytest.mark.parametrize(
+    "path", ["/v2", "/favicon.ico", "/health", "/V1/workflows/run", "/apps", "/console", "/x/v1"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_other_paths_belong_to_a_web_interface_that_is_not_there(
     front: Front, behind: Behind, method: str, path: str
@@ -82,7 +88,9 @@ def test_other_paths_belong_to_a_web_interface_that_is_not_there(
 
 
 def test_the_front_page_says_what_this_is(front: Front) -> None:
-    """Where the real host has its web interface the fake says that it is one; to a POST there is nothing."""
+    """Where the real host has its web interface the fake says that it is one; to a POST there is
+    nothing.
+    """
     answer = call(front, "GET", "/")
     assert answer.status == 200
     assert b"This is a fake" in answer.body
@@ -98,16 +106,27 @@ def test_trace_is_refused_everywhere(front: Front, method: str, path: str) -> No
     assert_page(call(front, method, path), 405, close=True)
 
 
-@pytest.mark.parametrize("name", ["Authorization", "Host", "Content-Length", "If-None-Match", "Transfer-Encoding"])
+@pytest.mark.parametrize(
+    "name", ["Authorization", "Host", "Content-Length", "If-None-Match", "Transfer-Encoding"]
+)
 def test_some_headers_come_once_only(front: Front, behind: Behind, name: str) -> None:
     """[C: auth_two_headers]: 400 and the connection is closed, whatever the two say."""
-    assert_page(call(front, "POST", RUN, [(name, "1"), ("X-Other", "x"), (name.lower(), "1")]), 400, close=True)
+    assert_page(
+        call(front, "POST", RUN, [(name, "1"), ("X-Other", "x"), (name.lower(), "1")]),
+        400,
+        close=True,
+    )
     assert behind.requests == 0
 
 
 def test_other_headers_may_come_twice(front: Front) -> None:
     """Two cookies or two Accepts are nobody's business."""
-    assert call(front, "POST", RUN, [("Accept", "a"), ("Accept", "b"), ("Content-Type", "x")] * 2).status == 200
+    assert (
+        call(
+            front, "POST", RUN, [("Accept", "a"), ("Accept", "b"), ("Content-Type", "x")] * 2
+        ).status
+        == 200
+    )
 
 
 def test_http_1_1_needs_a_host(front: Front) -> None:
@@ -122,15 +141,22 @@ def test_http_1_1_needs_a_host(front: Front) -> None:
             assert_page(answer, 400, close=True)
 
 
-# The body's limit ---------------------------------------------------------------------------------------------------
+# The body's limit
+# ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("size", "passes"), [(LIMIT, True), (LIMIT + 1, False)])
 @pytest.mark.parametrize("declared", [True, False], ids=["Content-Length", "chunked"])
 @pytest.mark.parametrize("pieces", [1, 7])
-def test_a_body_is_taken_up_to_the_limit(front: Front, size: int, passes: bool, declared: bool, pieces: int) -> None:
-    """[C: body_14M, body_16M]: of exactly that size it reaches the app, of one byte more it gets 413 and a close."""
-    body = [b"x" * (size // pieces)] * (pieces - 1) + [b"x" * (size - size // pieces * (pieces - 1))]
+def test_a_body_is_taken_up_to_the_limit(
+    front: Front, size: int, passes: bool, declared: bool, pieces: int
+) -> None:
+    """[C: body_14M, body_16M]: of exactly that size it reaches the app, of one byte more it gets
+    413 and a close.
+    """
+    body = [b"x" * (size // pieces)] * (pieces - 1) + [
+        b"x" * (size - size // pieces * (pieces - 1))
+    ]
     answer = call(front, "POST", RUN, {"Content-Length": str(size)} if declared else {}, body)
     if passes:
         assert answer.body == str(size).encode()
@@ -138,7 +164,9 @@ def test_a_body_is_taken_up_to_the_limit(front: Front, size: int, passes: bool, 
         assert_page(answer, 413, close=True)
 
 
-def test_a_body_that_says_it_is_too_large_never_reaches_the_app(front: Front, behind: Behind) -> None:
+def test_a_body_that_says_it_is_too_large_never_reaches_the_app(
+    front: Front, behind: Behind
+) -> None:
     """The length in the header is enough to refuse it."""
     assert_page(call(front, "POST", RUN, {"Content-Length": str(LIMIT + 1)}), 413, close=True)
     assert behind.requests == 0
@@ -147,7 +175,11 @@ def test_a_body_that_says_it_is_too_large_never_reaches_the_app(front: Front, be
 def test_a_client_that_leaves_while_it_is_refused_is_let_go(front: Front) -> None:
     """Nobody waits for the rest of its body."""
     body = client([b"x" * LIMIT, b"x"], leaves=True)
-    assert_page(asyncio.run(exchange(front, scope("POST", RUN, {"Content-Length": "99999999"}), body)), 413, close=True)
+    assert_page(
+        asyncio.run(exchange(front, scope("POST", RUN, {"Content-Length": "99999999"}), body)),
+        413,
+        close=True,
+    )
 
 
 def test_a_chunked_body_without_end_is_never_held_in_memory(host_spec: HostSpec) -> None:
@@ -168,7 +200,8 @@ def test_a_chunked_body_without_end_is_never_held_in_memory(host_spec: HostSpec)
     assert peak < host_spec.limits.request_body_bytes + 8 * piece
 
 
-# Which location -----------------------------------------------------------------------------------------------------
+# Which location
+# -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -195,7 +228,9 @@ def test_a_chunked_body_without_end_is_never_held_in_memory(host_spec: HostSpec)
     ],
 )
 def test_the_location_is_chosen_by_the_cleaned_path(path: bytes, location: bytes | None) -> None:
-    """Decoded, slashes merged and dots resolved, as nginx does it before it looks at the prefixes; or refused."""
+    """Decoded, slashes merged and dots resolved, as nginx does it before it looks at the prefixes;
+    or refused.
+    """
     assert location_path(path) == location
 
 
@@ -209,14 +244,17 @@ def test_a_location_has_neither_dots_nor_doubled_slashes(path: str) -> None:
         assert not {b".", b".."} & set(location.split(b"/"))
 
 
-def test_a_path_that_climbs_out_of_a_prefix_does_not_reach_the_app(front: Front, behind: Behind) -> None:
+def test_a_path_that_climbs_out_of_a_prefix_does_not_reach_the_app(
+    front: Front, behind: Behind
+) -> None:
     """The prefix counts after the dots are resolved, the app sees the path as it was sent."""
     assert_page(call(front, "GET", "/v1/../v2"), 502)
     assert call(front, "GET", "/v2/../v1/").status == 200
     assert behind.requests == 1
 
 
-# The whole way ------------------------------------------------------------------------------------------------------
+# The whole way
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +265,12 @@ def app() -> FakeServer:
 @pytest.mark.parametrize(
     ("method", "path", "status", "start"),
     [
-        ("GET", "/v1/nothing", 404, b"<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>"),
+        (
+            "GET",
+            "/v1/nothing",
+            404,
+            b"<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>",
+        ),
         ("POST", "/console/api/apps", 404, b"<!doctype html>\n"),
         ("POST", "/v1/./workflows/run", 404, b"<!doctype html>\n"),
         (
@@ -236,10 +279,17 @@ def app() -> FakeServer:
             405,
             b'{"code": "method_not_allowed", "message": "The method is not allowed for the requested URL."',
         ),
-        ("GET", "/%761/", 200, b'{"welcome": "Dify OpenAPI", "api_version": "v1", "server_version": "0.6.4"}\n'),
+        (
+            "GET",
+            "/%761/",
+            200,
+            b'{"welcome": "Dify OpenAPI", "api_version": "v1", "server_version": "0.6.4"}\n',
+        ),
     ],
 )
-def test_a_request_finds_its_answer(app: FakeServer, method: str, path: str, status: int, start: bytes) -> None:
+def test_a_request_finds_its_answer(
+    app: FakeServer, method: str, path: str, status: int, start: bytes
+) -> None:
     """FACTS 2: the app's own pages behind the proxy."""
     answer = call(app, method, path)
     assert answer.status == status
@@ -248,7 +298,10 @@ def test_a_request_finds_its_answer(app: FakeServer, method: str, path: str, sta
 
 @pytest.mark.parametrize(
     ("header", "says"),
-    [("Bearer \xa0", "not enough values to unpack (expected 2, got 1)"), ("\xa0 \xa0", "(expected 2, got 0)")],
+    [
+        ("Bearer \xa0", "not enough values to unpack (expected 2, got 1)"),
+        ("\xa0 \xa0", "(expected 2, got 0)"),
+    ],
 )
 def test_a_value_that_python_cannot_convert_is_answered_in_pythons_words(
     app: FakeServer, header: str, says: str
@@ -270,7 +323,9 @@ def test_a_value_that_python_cannot_convert_is_answered_in_pythons_words(
     ],
 )
 def test_a_redirect_loses_the_port(app: FakeServer, host: str, shown: str) -> None:
-    """[C: get_v1, v1_redirect_host]: 308 to the name alone, the query kept; what stands in the page is escaped."""
+    """[C: get_v1, v1_redirect_host]: 308 to the name alone, the query kept; what stands in the page
+    is escaped.
+    """
     answer = call(app, "GET", "/v1?a=1&b=2", {"Host": host})
     assert answer.status == 308
     assert (answer.header("Location") or "").replace("<", "&lt;") == f"http://{shown}/v1/?a=1&b=2"
@@ -281,7 +336,11 @@ def test_a_redirect_loses_the_port(app: FakeServer, host: str, shown: str) -> No
     ("path", "content_type", "begun"),
     [
         (RUN, "application/json", run_body()[:20]),
-        ("/v1/files/upload", "multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data; "),
+        (
+            "/v1/files/upload",
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; ",
+        ),
     ],
 )
 def test_a_client_that_leaves_in_the_middle_of_its_body_gets_nothing(

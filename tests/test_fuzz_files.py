@@ -1,4 +1,6 @@
-"""The fuzzer of files: its mutations are many and repeatable, and its judge sees what must not be."""
+"""The fuzzer of files: its mutations are many and repeatable, and its judge sees what must not
+be.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from fake_server.operations import HANDLERS
+from fake_server.endpoints import HANDLERS
 from tests.fuzz import files
 from tests.fuzz.file_mutations import mutated
 from tests.fuzz.files import Outcome, outcome_of, problems, run_command, seeds, write_case
@@ -62,9 +64,15 @@ def test_files_are_used_as_they_are(tmp_path: Path, kind: str) -> None:
         (Outcome(2, ""), "without one readable line"),
         (Outcome(2, GOOD + GOOD), "without one readable line"),
         (Outcome(2, "Error: " + "x" * 1_000), "without one readable line"),
-        (Outcome(2, "Error: x failed: KeyError: this is a mistake in x: please report it"), "without one readable"),
+        (
+            Outcome(2, "Error: x failed: KeyError: this is a mistake in x: please report it"),
+            "without one readable",
+        ),
         (Outcome(1, GOOD), "exit code 1"),
-        (Outcome(2, "Traceback (most recent call last):\n  a\nKeyError: 1"), "traceback: KeyError: 1"),
+        (
+            Outcome(2, "Traceback (most recent call last):\n  a\nKeyError: 1"),
+            "traceback: KeyError: 1",
+        ),
         (Outcome(-1, "", "KeyError: 1"), "crash: KeyError: 1"),
         (Outcome(0, "", None, 2.0, 300), None),
         (Outcome(0, "", None, 2.1, 300), "time"),
@@ -90,7 +98,9 @@ def test_planted_crash_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert "TypeError: planted" in found[0]
 
 
-def test_crash_of_a_server_that_is_made_of_a_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crash_of_a_server_that_is_made_of_a_file_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file is used when requests are answered by what was made of it."""
 
     async def broken(call: object) -> NoReturn:

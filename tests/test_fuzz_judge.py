@@ -40,7 +40,11 @@ def _judge(exchange: Exchange) -> Judge:
     """A judge of the recorded host at the time of ``exchange``."""
     kinds = {key: _KINDS.get(name, name) for name, key in KEYS.items()}
     judge = Judge(_DOCUMENT, Secrets(kinds, SECRET_KEY, exchange.sent_at))
-    known = re.search(rb"/files/tools/([0-9a-fA-F-]{36})", exchange.request) if exchange.file_known else None
+    known = (
+        re.search(rb"/files/tools/([0-9a-fA-F-]{36})", exchange.request)
+        if exchange.file_known
+        else None
+    )
     judge.files |= {known[1].decode().lower()} if known else set()
     return judge
 
@@ -66,7 +70,9 @@ def _rules(name: str, change: Callable[[RawAnswer], RawAnswer] = lambda answer: 
 
 @pytest.mark.parametrize("name", _JUDGED)
 def test_what_the_host_answered_is_allowed(name: str) -> None:
-    """Every exchange that was recorded through the proxy, but for those that no fuzzed server can give."""
+    """Every exchange that was recorded through the proxy, but for those that no fuzzed server can
+    give.
+    """
     assert _rules(name) == set()
 
 
@@ -76,7 +82,8 @@ def test_what_only_another_server_answers_is_not_allowed(name: str) -> None:
     assert _rules(name)
 
 
-# Changed answers ----------------------------------------------------------------------------------------------------
+# Changed answers
+# ----------------------------------------------------------------------------------------------------
 
 
 def _body(old: bytes, new: bytes) -> Callable[[RawAnswer], RawAnswer]:
@@ -85,7 +92,10 @@ def _body(old: bytes, new: bytes) -> Callable[[RawAnswer], RawAnswer]:
     def change(answer: RawAnswer) -> RawAnswer:
         assert old in answer.body
         body = answer.body.replace(old, new, 1)
-        headers = [(name, str(len(body)) if name == "Content-Length" else value) for name, value in answer.headers]
+        headers = [
+            (name, str(len(body)) if name == "Content-Length" else value)
+            for name, value in answer.headers
+        ]
         return replace(answer, body=body, headers=headers)
 
     return change
@@ -103,7 +113,9 @@ def _header(name: str, value: str | None) -> Callable[[RawAnswer], RawAnswer]:
 
 def _twice(name: str) -> Callable[[RawAnswer], RawAnswer]:
     def change(answer: RawAnswer) -> RawAnswer:
-        return replace(answer, headers=[*answer.headers, *(pair for pair in answer.headers if pair[0] == name)])
+        return replace(
+            answer, headers=[*answer.headers, *(pair for pair in answer.headers if pair[0] == name)]
+        )
 
     return change
 
@@ -114,7 +126,9 @@ def _status(status: int) -> Callable[[RawAnswer], RawAnswer]:
 
 def _frames(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[RawAnswer], RawAnswer]:
     """Changes the list of a stream's frames."""
-    return lambda answer: replace(answer, body=b"".join(f + b"\n\n" for f in change(answer.body.split(b"\n\n")[:-1])))
+    return lambda answer: replace(
+        answer, body=b"".join(f + b"\n\n" for f in change(answer.body.split(b"\n\n")[:-1]))
+    )
 
 
 _APP_FIELDS = b'"total_steps": 5'
@@ -127,8 +141,16 @@ CHANGES = {
     "a header of its own": ("block_ok_doc_example", _header("X-Request-Id", "1"), {"headers"}),
     "a doubled header": ("block_ok_doc_example", _twice("X-Env"), {"headers", "doubled header"}),
     "no CORS": ("user_missing", _header("Access-Control-Allow-Origin", None), {"headers"}),
-    "CORS for all instead of one": ("cors_err", _header("Access-Control-Allow-Origin", "*"), {"headers"}),
-    "CORS where there is none": ("method_GET", _header("Access-Control-Allow-Origin", "*"), {"headers"}),
+    "CORS for all instead of one": (
+        "cors_err",
+        _header("Access-Control-Allow-Origin", "*"),
+        {"headers"},
+    ),
+    "CORS where there is none": (
+        "method_GET",
+        _header("Access-Control-Allow-Origin", "*"),
+        {"headers"},
+    ),
     "no Server": ("block_ok_doc_example", _header("Server", None), {"server and date"}),
     "no Date": ("body_16M", _header("Date", None), {"server and date"}),
     "a charset": (
@@ -140,9 +162,21 @@ CHANGES = {
     "a wrong length": ("sib_info", _header("Content-Length", "45"), {"length"}),
     "no length": ("sib_info", _header("Content-Length", None), {"length"}),
     "chunks for HTTP/1.0": ("http10_stream", _header("Transfer-Encoding", "chunked"), {"length"}),
-    "an answer without a field": ("block_ok_doc_example", _body(_APP_FIELDS + b", ", b""), {"schema"}),
-    "a field of another type": ("block_ok_doc_example", _body(_APP_FIELDS, b'"total_steps": "5"'), {"schema"}),
-    "a field too many": ("block_ok_doc_example", _body(_APP_FIELDS, _APP_FIELDS + b', "x": 1'), {"schema"}),
+    "an answer without a field": (
+        "block_ok_doc_example",
+        _body(_APP_FIELDS + b", ", b""),
+        {"schema"},
+    ),
+    "a field of another type": (
+        "block_ok_doc_example",
+        _body(_APP_FIELDS, b'"total_steps": "5"'),
+        {"schema"},
+    ),
+    "a field too many": (
+        "block_ok_doc_example",
+        _body(_APP_FIELDS, _APP_FIELDS + b', "x": 1'),
+        {"schema"},
+    ),
     "JSON without spaces": ("block_ok_doc_example", _body(b'": ', b'":'), {"json style"}),
     "a newline after a run": ("block_ok_doc_example", _body(b"}}", b"}}\n"), {"json style"}),
     "no newline after an error": ("user_missing", _body(b"}\n", b"}"), {"error"}),
@@ -150,18 +184,26 @@ CHANGES = {
     "other order of keys": (
         "body_null",
         lambda answer: replace(
-            _body(answer.body, json.dumps({"code": "unknown", "message": "Internal Server Error"}).encode() + b"\n")(
-                answer
-            )
+            _body(
+                answer.body,
+                json.dumps({"code": "unknown", "message": "Internal Server Error"}).encode()
+                + b"\n",
+            )(answer)
         ),
         {"error"},
     ),
     "a refusal of another operation": (
         "sib_info_noauth",
-        lambda answer: _body(answer.body, exchanges()["user_missing"].body or b"")(_status(400)(answer)),
+        lambda answer: _body(answer.body, exchanges()["user_missing"].body or b"")(
+            _status(400)(answer)
+        ),
         {"error"},
     ),
-    "an empty answer": ("block_ok_doc_example", lambda answer: _body(answer.body, b"")(answer), {"json"}),
+    "an empty answer": (
+        "block_ok_doc_example",
+        lambda answer: _body(answer.body, b"")(answer),
+        {"json"},
+    ),
     "a bare 500": (
         "block_ok_doc_example",
         lambda answer: RawAnswer(
@@ -182,10 +224,22 @@ CHANGES = {
         lambda answer: _answer(exchanges()["block_ok_doc_example"]),
         {"mode"},
     ),
-    "a lost frame": ("stream_ok", _frames(lambda frames: frames[:3] + frames[4:]), {"stream order"}),
+    "a lost frame": (
+        "stream_ok",
+        _frames(lambda frames: frames[:3] + frames[4:]),
+        {"stream order"},
+    ),
     "a lost end": ("stream_ok", _frames(lambda frames: frames[:-1]), {"stream order"}),
-    "a doubled frame": ("stream_ok", _frames(lambda frames: [*frames, frames[-1]]), {"stream order"}),
-    "swapped frames": ("stream_ok", _frames(lambda frames: [frames[1], frames[0], *frames[2:]]), {"stream order"}),
+    "a doubled frame": (
+        "stream_ok",
+        _frames(lambda frames: [*frames, frames[-1]]),
+        {"stream order"},
+    ),
+    "swapped frames": (
+        "stream_ok",
+        _frames(lambda frames: [frames[1], frames[0], *frames[2:]]),
+        {"stream order"},
+    ),
     "an unknown event": (
         "stream_ok",
         _body(b'"event": "node_started"', b'"event": "node_begun"'),
@@ -202,8 +256,16 @@ CHANGES = {
         _frames(lambda frames: [b"event: x\n" + frames[0], *frames[1:]]),
         {"stream framing"},
     ),
-    "CRLF": ("stream_ok", lambda answer: replace(answer, body=answer.body.replace(b"\n", b"\r\n")), {"stream framing"}),
-    "half a frame": ("stream_ok", lambda answer: replace(answer, body=answer.body[:-1]), {"stream framing"}),
+    "CRLF": (
+        "stream_ok",
+        lambda answer: replace(answer, body=answer.body.replace(b"\n", b"\r\n")),
+        {"stream framing"},
+    ),
+    "half a frame": (
+        "stream_ok",
+        lambda answer: replace(answer, body=answer.body[:-1]),
+        {"stream framing"},
+    ),
     "raw Chinese": (
         "stream_ok",
         lambda answer: replace(answer, body=answer.body.replace(b"\\u4e00", "一".encode(), 1)),
@@ -229,15 +291,25 @@ CHANGES = {
         lambda answer: _answer(exchanges()["api_disabled"]),
         {"page type", "page", "headers"},
     ),
-    "a page of the proxy with headers of the app": ("body_16M", _header("X-Env", "PRODUCTION"), {"headers"}),
-    "a page of the proxy that stays open": ("body_16M", _header("Connection", None), {"proxy page connection"}),
+    "a page of the proxy with headers of the app": (
+        "body_16M",
+        _header("X-Env", "PRODUCTION"),
+        {"headers"},
+    ),
+    "a page of the proxy that stays open": (
+        "body_16M",
+        _header("Connection", None),
+        {"proxy page connection"},
+    ),
     "a grant that was not asked for": (
         "cors_preflight_otherhdr",
         _header("Access-Control-Allow-Headers", "x-app-code, x-foo"),
         {"headers"},
     ),
 }
-"""By what is wrong: the exchange, how its answer is changed, and the rules that the change breaks."""
+"""By what is wrong: the exchange, how its answer is changed, and the rules that the change
+breaks.
+"""
 
 
 @pytest.mark.parametrize("wrong", CHANGES)
@@ -272,11 +344,22 @@ def test_a_path_is_chosen_by_as_nginx_does_it(path: bytes, chosen: bytes | None)
 @pytest.mark.parametrize("chunks", [0, 1, 3])
 def test_a_request_is_read_back_from_its_bytes(chunks: int) -> None:
     """However its body is framed."""
-    raw = render(b"POST", b"/a?b#c", [(b"Host", b"x"), (b"X-A", b" 1"), (b"x-a", b"2")], b"hello", chunks=chunks)
+    raw = render(
+        b"POST",
+        b"/a?b#c",
+        [(b"Host", b"x"), (b"X-A", b" 1"), (b"x-a", b"2")],
+        b"hello",
+        chunks=chunks,
+    )
 
     request = parse(raw)
 
-    assert (request.method, request.path, request.query, request.body) == ("POST", b"/a", b"b", b"hello")
+    assert (request.method, request.path, request.query, request.body) == (
+        "POST",
+        b"/a",
+        b"b",
+        b"hello",
+    )
     assert request.header(b"x-a") == b"1,2"
 
 

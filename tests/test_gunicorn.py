@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fake_server.edge.gunicorn import HEADER_LINE_BYTES, HEADER_LINES, REQUEST_LINE_BYTES
+from fake_server.http.gunicorn import HEADER_LINE_BYTES, HEADER_LINES, REQUEST_LINE_BYTES
 from tests.admin.calling import host
 from tests.asgi import AsgiAnswer, call
 
@@ -14,13 +14,18 @@ _PAGE = (
 )
 
 
-def _get(path: str, headers: list[tuple[str, str]] | None = None, method: str = "GET", body: bytes = b"") -> AsgiAnswer:
+def _get(
+    path: str, headers: list[tuple[str, str]] | None = None, method: str = "GET", body: bytes = b""
+) -> AsgiAnswer:
     return call(host(), method, path, [("Host", "h"), *(headers or [])], body)
 
 
 def _assert_page(answer: AsgiAnswer, status: int, reason: str, message: str) -> None:
     assert (answer.status, answer.body.decode()) == (status, _PAGE.format(reason, message))
-    assert answer.headers == [("Content-Type", "text/html"), ("Content-Length", str(len(answer.body)))]
+    assert answer.headers == [
+        ("Content-Type", "text/html"),
+        ("Content-Length", str(len(answer.body))),
+    ]
 
 
 @pytest.mark.parametrize("start", ["/v1/", "/v1/?"])
@@ -29,23 +34,45 @@ def test_a_request_line_of_its_bound_and_one_more(start: str) -> None:
     fit = start + "a" * (REQUEST_LINE_BYTES - len(f"GET {start} HTTP/1.1"))
     assert _get(fit).status in (200, 404)
     size = REQUEST_LINE_BYTES + 1
-    _assert_page(_get(fit + "a"), 400, "Bad Request", f"Request Line is too large ({size} &gt; {REQUEST_LINE_BYTES})")
+    _assert_page(
+        _get(fit + "a"),
+        400,
+        "Bad Request",
+        f"Request Line is too large ({size} &gt; {REQUEST_LINE_BYTES})",
+    )
 
 
-_TOO_MANY = ("Request Header Fields Too Large", "Error parsing headers: &#x27;limit request headers fields&#x27;")
+_TOO_MANY = (
+    "Request Header Fields Too Large",
+    "Error parsing headers: &#x27;limit request headers fields&#x27;",
+)
 
 
 @pytest.mark.parametrize(
     ("more", "body", "own"),
     [
         ([], b"", 2),
-        ([("Connection", "x"), ("TE", "x"), ("Upgrade", "x"), ("Keep-Alive", "1"), ("X-Forwarded-For", "x")], b"", 2),
+        (
+            [
+                ("Connection", "x"),
+                ("TE", "x"),
+                ("Upgrade", "x"),
+                ("Keep-Alive", "1"),
+                ("X-Forwarded-For", "x"),
+            ],
+            b"",
+            2,
+        ),
         ([("Content-Length", "1")], b"x", 3),
         ([("Transfer-Encoding", "chunked")], b"x", 3),
     ],
 )
-def test_as_many_header_lines_as_the_proxy_sends_on(more: list[tuple[str, str]], body: bytes, own: int) -> None:
-    """Host, X-Forwarded-For and a body's length are the proxy's own; what concerns a connection stays behind."""
+def test_as_many_header_lines_as_the_proxy_sends_on(
+    more: list[tuple[str, str]], body: bytes, own: int
+) -> None:
+    """Host, X-Forwarded-For and a body's length are the proxy's own; what concerns a connection
+    stays behind.
+    """
     lines = [("X-A", str(number)) for number in range(HEADER_LINES - own)]
     assert _get("/v1/", [*more, *lines], body=body).status == 200
     _assert_page(_get("/v1/", [*more, *lines, ("X-A", "b")], body=body), 431, *_TOO_MANY)
@@ -55,10 +82,14 @@ def test_a_header_line_of_its_bound_and_one_more() -> None:
     value = "a" * (HEADER_LINE_BYTES - len("X-A: \r\n"))
     assert _get("/v1/", [("X-A", value)]).status == 200
     message = "Error parsing headers: &#x27;limit request headers fields size&#x27;"
-    _assert_page(_get("/v1/", [("X-A", value + "a")]), 431, "Request Header Fields Too Large", message)
+    _assert_page(
+        _get("/v1/", [("X-A", value + "a")]), 431, "Request Header Fields Too Large", message
+    )
 
 
-@pytest.mark.parametrize(("method", "taken"), [("AB", False), ("ABC", True), ("A" * 20, True), ("A" * 21, False)])
+@pytest.mark.parametrize(
+    ("method", "taken"), [("AB", False), ("ABC", True), ("A" * 20, True), ("A" * 21, False)]
+)
 def test_a_method_has_3_to_20_characters(method: str, taken: bool) -> None:
     answer = _get("/v1/", method=method)
     if taken:

@@ -1,4 +1,6 @@
-"""Requests are read as nginx 1.22 reads them, however they are cut into pieces, and within bounds."""
+"""Requests are read as nginx 1.22 reads them, however they are cut into pieces, and within
+bounds.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.serving.parser import END, Head, HeadLimits, RefusedRequestError, RequestParser
+from fake_server.server.parser import END, Head, HeadLimits, RefusedRequestError, RequestParser
 
 LIMITS = HeadLimits(request_line=200, header_line=100, headers=400)
 HOST = b"Host: h\r\n"
@@ -16,7 +18,9 @@ GET = b"GET /v1/ HTTP/1.1\r\n" + HOST
 
 
 def read(*pieces: bytes) -> list[object]:
-    """What the pieces amount to: heads as tuples, each body in one piece, ends, and at last a refusal as a number."""
+    """What the pieces amount to: heads as tuples, each body in one piece, ends, and at last a
+    refusal as a number.
+    """
     parser = RequestParser(LIMITS)
     found: list[object] = []
     try:
@@ -24,7 +28,15 @@ def read(*pieces: bytes) -> list[object]:
             parser.feed(piece)
             while (event := parser.next_event()) is not None:
                 if isinstance(event, Head):
-                    found.append((event.method, event.target, event.version, tuple(event.headers), event.keep_alive))
+                    found.append(
+                        (
+                            event.method,
+                            event.target,
+                            event.version,
+                            tuple(event.headers),
+                            event.keep_alive,
+                        )
+                    )
                 elif event is END:
                     found.append("end")
                 else:
@@ -60,7 +72,9 @@ def head(raw: bytes) -> tuple[object, ...]:
         (b"GET http://other?a HTTP/1.1", b"GET", b"/?a", "1.1"),
     ],
 )
-def test_request_lines_that_nginx_takes(line: bytes, method: bytes, target: bytes, version: str) -> None:
+def test_request_lines_that_nginx_takes(
+    line: bytes, method: bytes, target: bytes, version: str
+) -> None:
     assert head(line + b"\r\n" + HOST + b"\r\n")[:3] == (method, target, version)
 
 
@@ -118,20 +132,39 @@ def test_what_can_be_no_request_is_refused_before_its_line_ends(start: bytes) ->
         (b"(odd)", None),
     ],
 )
-def test_header_lines_that_nginx_takes_or_passes_over(line: bytes, header: tuple[bytes, bytes] | None) -> None:
+def test_header_lines_that_nginx_takes_or_passes_over(
+    line: bytes, header: tuple[bytes, bytes] | None
+) -> None:
     headers = head(GET + line + b"\r\n\r\n")[3]
     assert headers == ((b"host", b"h"), *((header,) if header else ()))
 
 
 @pytest.mark.parametrize(
-    "line", [b" X-A: b", b"\tX-A: b", b"X A: b", b"X-A : b", b": b", b"X-A: \x00", b"X-A: a\rb", b"X\x01: b", b"X\x7f"]
+    "line",
+    [
+        b" X-A: b",
+        b"\tX-A: b",
+        b"X A: b",
+        b"X-A : b",
+        b": b",
+        b"X-A: \x00",
+        b"X-A: a\rb",
+        b"X\x01: b",
+        b"X\x7f",
+    ],
 )
 def test_header_lines_that_nginx_refuses(line: bytes) -> None:
     assert read(GET + line + b"\r\n") == [400]
 
 
 def test_lines_may_end_in_a_line_feed_alone() -> None:
-    assert head(b"GET /v1/ HTTP/1.1\nHost: h\n\n") == (b"GET", b"/v1/", "1.1", ((b"host", b"h"),), True)
+    assert head(b"GET /v1/ HTTP/1.1\nHost: h\n\n") == (
+        b"GET",
+        b"/v1/",
+        "1.1",
+        ((b"host", b"h"),),
+        True,
+    )
 
 
 def test_a_request_of_http_0_9_is_a_line_and_a_get() -> None:
@@ -155,7 +188,8 @@ def test_whether_the_connection_is_kept(version: str, connection: str | None, ke
     assert head(f"GET / HTTP/{version}\r\nHost: h\r\n{line}\r\n".encode())[4] is kept
 
 
-# Framing ------------------------------------------------------------------------------------------------------------
+# Framing
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -251,7 +285,8 @@ def test_small_chunks_that_arrive_together_are_one_part() -> None:
     assert parser.next_event() == b"b"
 
 
-# Bounds -------------------------------------------------------------------------------------------------------------
+# Bounds
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _filled(start: bytes, size: int, end: bytes = b"\r\n") -> bytes:
@@ -290,9 +325,20 @@ def test_headers_of_their_bound_and_one_more() -> None:
         (_CHUNKED + b"0\r\n", LIMITS.headers, 400),
         (_CHUNKED + b"0\r\nX: ", LIMITS.headers - len(b"X: "), 400),
     ],
-    ids=["request line", "method", "header", "header name", "extension", "size", "trailer name", "trailer"],
+    ids=[
+        "request line",
+        "method",
+        "header",
+        "header name",
+        "extension",
+        "size",
+        "trailer name",
+        "trailer",
+    ],
 )
-def test_a_line_without_an_end_is_refused_at_its_bound(start: bytes, bound: int, status: int) -> None:
+def test_a_line_without_an_end_is_refused_at_its_bound(
+    start: bytes, bound: int, status: int
+) -> None:
     """Counted as the bytes arrive: nothing waits for the end of the line."""
     filling = b"0" if start == _CHUNKED + b"0" else b"A"
     before = read(start, *[filling] * (bound - 1))
@@ -318,7 +364,8 @@ def test_nothing_is_kept_of_what_has_been_read() -> None:
     assert parser.pending == 0
 
 
-# Pieces -------------------------------------------------------------------------------------------------------------
+# Pieces
+# -------------------------------------------------------------------------------------------------------------
 
 _REQUESTS = st.lists(
     st.sampled_from(
@@ -334,7 +381,9 @@ _REQUESTS = st.lists(
     min_size=1,
     max_size=4,
 )
-_ENDINGS = st.sampled_from([b"", b"GET /\x01", b"GET / HTTP/2.0\r\n", GET + b" x", GET + b"A" * 150, _CHUNKED + b"zz"])
+_ENDINGS = st.sampled_from(
+    [b"", b"GET /\x01", b"GET / HTTP/2.0\r\n", GET + b" x", GET + b"A" * 150, _CHUNKED + b"zz"]
+)
 
 
 def _cut(data: bytes, places: Iterable[int]) -> list[bytes]:
@@ -346,4 +395,8 @@ def _cut(data: bytes, places: Iterable[int]) -> list[bytes]:
 def test_pieces_make_no_difference(requests: list[bytes], ending: bytes, places: list[int]) -> None:
     """What is read does not depend on how it arrived; a refusal may only come sooner."""
     data = b"".join(requests) + ending
-    assert read(*_cut(data, places)) == read(data) == read(*(data[at : at + 1] for at in range(len(data))))
+    assert (
+        read(*_cut(data, places))
+        == read(data)
+        == read(*(data[at : at + 1] for at in range(len(data))))
+    )

@@ -1,4 +1,6 @@
-"""Identity: with a seed and a frozen clock a server is a function of its requests; without a seed nothing repeats."""
+"""Identity: with a seed and a frozen clock a server is a function of its requests; without a seed
+nothing repeats.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ SCRIPT: list[Asked] = [
 
 @pytest.mark.parametrize("seed", [0, 1, -5])
 def test_two_servers_with_a_seed_answer_byte_for_byte_the_same(seed: int) -> None:
-    """The same requests in the same order: blocking, streaming, refusals and the pictures behind the URLs."""
+    """The same requests in the same order: blocking, streaming, refusals and the pictures behind
+    the URLs.
+    """
     one, other = server(seed), server(seed)
     for ask in SCRIPT:
         first, second = ask(one), ask(other)
@@ -80,7 +84,9 @@ def test_two_servers_with_a_seed_answer_byte_for_byte_the_same(seed: int) -> Non
 
 
 def test_the_same_request_again_is_another_run() -> None:
-    """A seed makes a server repeatable, not forgetful: ids, nonces and pictures of the second run are new."""
+    """A seed makes a server repeatable, not forgetful: ids, nonces and pictures of the second run
+    are new.
+    """
     app = server(1)
     first, second = run(app), run(app)
     assert not own_ids(first) & own_ids(second)
@@ -96,14 +102,19 @@ def own_ids(answer: AsgiAnswer) -> set[bytes]:
 @cache
 def deployed() -> frozenset[bytes]:
     """The ids that two servers without a seed share."""
-    return frozenset.intersection(*(frozenset(UUID.findall(run(server(None)).body)) for _ in range(2)))
+    return frozenset.intersection(
+        *(frozenset(UUID.findall(run(server(None)).body)) for _ in range(2))
+    )
 
 
 def test_only_workflow_and_tenant_stay_the_same() -> None:
     """FACTS 8: they belong to the deployment, whatever the seed; all other ids belong to a run."""
     assert len(deployed()) == 2
     data = run(server(7)).json()["data"]
-    assert {data["workflow_id"].encode(), data["outputs"]["files"][0]["tenant_id"].encode()} == deployed()
+    assert {
+        data["workflow_id"].encode(),
+        data["outputs"]["files"][0]["tenant_id"].encode(),
+    } == deployed()
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
@@ -114,12 +125,16 @@ def test_without_a_seed_everything_is_new(mode: str) -> None:
     for index, one in enumerate(answers):
         for other in answers[index + 1 :]:
             shared = own_ids(one) & own_ids(other)
-            assert len(shared) == (1 if mode == "streaming" else 0)  # the end user of the same user string
+            assert len(shared) == (
+                1 if mode == "streaming" else 0
+            )  # the end user of the same user string
             assert not set(NONCE.findall(one.body)) & set(NONCE.findall(other.body))
 
 
 def test_other_requests_in_between_change_nothing_of_a_run() -> None:
-    """With a seed a run depends on its own request and how-many-th it is; only the app's running number counts all."""
+    """With a seed a run depends on its own request and how-many-th it is; only the app's running
+    number counts all.
+    """
     alone, busy = server(1), server(1)
     for prompt in ("a dog", "a bird"):
         run(busy, prompt)
@@ -150,7 +165,9 @@ def test_a_picture_is_the_same_each_time_it_is_fetched() -> None:
 
 
 def test_a_speed_changes_no_value_of_a_run() -> None:
-    """Only the waiting is divided: ids, durations and outputs stay, times of day are the clock's."""
+    """Only the waiting is divided: ids, durations and outputs stay, times of day are the
+    clock's.
+    """
     clock = Clock()
     clock.freeze(NOW)
     quick = create_app(Settings(seed=1, speed=1e9), clock)
@@ -161,7 +178,10 @@ def test_a_speed_changes_no_value_of_a_run() -> None:
         key: value for key, value in waited["data"].items() if key not in times
     }
     assert instant["task_id"] == waited["task_id"]
-    assert instant["data"]["outputs"]["files"][0]["related_id"] == waited["data"]["outputs"]["files"][0]["related_id"]
+    assert (
+        instant["data"]["outputs"]["files"][0]["related_id"]
+        == waited["data"]["outputs"]["files"][0]["related_id"]
+    )
 
 
 def test_an_instant_run_ends_now() -> None:
@@ -181,34 +201,50 @@ def test_a_url_begins_with_what_the_deployment_says(files_url: str) -> None:
 
 @pytest.mark.parametrize("later_s", [5, 500])
 def test_a_run_with_an_uploaded_file_does_not_depend_on_the_time(later_s: int) -> None:
-    """The URL that shows the upload is signed when it is told, so it does not make the request another one."""
+    """The URL that shows the upload is signed when it is told, so it does not make the request
+    another one.
+    """
     first, second = (_start_with_a_file(NOW + seconds) for seconds in (0, later_s))
     assert first["task_id"] == second["task_id"]
     shown, shown_later = (told["data"]["inputs"]["sys.files"][0] for told in (first, second))
     for file, now in ((shown, NOW), (shown_later, NOW + later_s)):
         assert file["transfer_method"] == "local_file"
-        assert file["url"].startswith(f"/files/{file['related_id']}/image-preview?timestamp={int(now)}&nonce=")
+        assert file["url"].startswith(
+            f"/files/{file['related_id']}/image-preview?timestamp={int(now)}&nonce="
+        )
 
 
 def _start_with_a_file(now: float) -> dict[str, Any]:
-    """The first event of a run with an uploaded picture, at that time of an otherwise equal server."""
+    """The first event of a run with an uploaded picture, at that time of an otherwise equal
+    server.
+    """
     clock = Clock()
     clock.freeze(now)
     app = create_app(Settings(seed=7, speed=None, apps=((UPLOADER, str(FILESIN)),)), clock)
     part = 'Content-Disposition: form-data; name="file"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n.'
     user = 'Content-Disposition: form-data; name="user"\r\n\r\nu'
     form = f"--b\r\n{user}\r\n--b\r\n{part}\r\n--b--\r\n".encode()
-    headers = {"Authorization": f"Bearer {UPLOADER}", "Content-Type": "multipart/form-data; boundary=b"}
+    headers = {
+        "Authorization": f"Bearer {UPLOADER}",
+        "Content-Type": "multipart/form-data; boundary=b",
+    }
     upload = call(app, "POST", "/v1/files/upload", headers, form)
     file = {"type": "image", "transfer_method": "local_file", "upload_file_id": upload.json()["id"]}
-    body = {"inputs": {"prompt": "a cat"}, "response_mode": "streaming", "user": "u", "files": [file]}
+    body = {
+        "inputs": {"prompt": "a cat"},
+        "response_mode": "streaming",
+        "user": "u",
+        "files": [file],
+    }
     answer = call(app, "POST", RUN, json_headers(UPLOADER), json.dumps(body).encode())
     told: dict[str, Any] = json.loads(answer.body.partition(b"\n")[0].removeprefix(b"data: "))
     return told
 
 
 def test_a_url_is_not_signed_after_the_end_that_the_answer_tells() -> None:
-    """Writing an answer takes a moment, and a second may begin in it; the clock here is 0.4 s further at each look."""
+    """Writing an answer takes a moment, and a second may begin in it; the clock here is 0.4 s
+    further at each look.
+    """
     moments = iter(range(10_000))
     app = create_app(Settings(speed=None), Clock(wall=lambda: NOW + 0.4 * next(moments)))
     for _ in range(20):

@@ -1,4 +1,6 @@
-"""Pictures: any prompt can be drawn, equal records are equal pictures, and different ones look different."""
+"""Pictures: any prompt can be drawn, equal records are equal pictures, and different ones look
+different.
+"""
 
 import hashlib
 import io
@@ -82,7 +84,9 @@ def letters(text: str) -> bytes:
 
 def in_another_process(code: str) -> str:
     root = Path(__file__).parent.parent
-    return subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_equal_records_give_equal_bytes() -> None:
@@ -96,7 +100,10 @@ def test_another_process_draws_the_same_bytes() -> None:
         "import hashlib; from fake_server.images import Picture, render;"
         f"print(hashlib.sha256(render(Picture({CHINESE!a}, {CAT.model!r}, 7))).hexdigest())"
     )
-    assert in_another_process(code).strip() == hashlib.sha256(render(replace(CAT, prompt=CHINESE))).hexdigest()
+    assert (
+        in_another_process(code).strip()
+        == hashlib.sha256(render(replace(CAT, prompt=CHINESE))).hexdigest()
+    )
 
 
 def test_threads_draw_the_same_bytes() -> None:
@@ -108,7 +115,10 @@ def test_threads_draw_the_same_bytes() -> None:
 
 def test_importing_the_package_does_not_load_pillow() -> None:
     """The server's first answer does not wait for what only a download needs."""
-    assert in_another_process("import sys, fake_server.images; print('PIL' in sys.modules)").strip() == "False"
+    assert (
+        in_another_process("import sys, fake_server.images; print('PIL' in sys.modules)").strip()
+        == "False"
+    )
 
 
 pictures = st.builds(
@@ -125,15 +135,21 @@ pictures = st.builds(
 @settings(max_examples=80, deadline=None)
 @given(picture=pictures)
 def test_any_text_and_any_size_can_be_drawn(picture: Picture) -> None:
-    """Whatever was asked for, the file decodes to the size that was asked for, and says what it was drawn from."""
+    """Whatever was asked for, the file decodes to the size that was asked for, and says what it was
+    drawn from.
+    """
     png = render(picture)
     image = opened(png)
     assert (image.format, image.size) == ("PNG", (picture.width, picture.height))
-    assert f"Seed: {picture.seed}, Size: {picture.width}x{picture.height}" in image.info["parameters"]
+    assert (
+        f"Seed: {picture.seed}, Size: {picture.width}x{picture.height}" in image.info["parameters"]
+    )
     assert [kind for kind, _ in chunks(png)][-3:] == [b"PLTE", b"IDAT", b"IEND"]
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 2048), (2048, 1), (47, 47), (48, 48), (128, 64), (2048, 2048)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (2, 2048), (2048, 1), (47, 47), (48, 48), (128, 64), (2048, 2048)]
+)
 def test_sizes_from_one_pixel_to_2048_can_be_drawn(size: tuple[int, int]) -> None:
     """The limits of the promise, and the sizes where the layout changes."""
     assert pixels(replace(CAT, prompt=CHINESE, width=size[0], height=size[1])).size == size
@@ -141,7 +157,9 @@ def test_sizes_from_one_pixel_to_2048_can_be_drawn(size: tuple[int, int]) -> Non
 
 @pytest.mark.parametrize("prompt", ODD_PROMPTS.values(), ids=list(ODD_PROMPTS))
 def test_an_odd_prompt_is_drawn_and_soon(prompt: str) -> None:
-    """The bound is a hundred times what the slowest takes here: it catches a prompt that hangs the server, no less."""
+    """The bound is a hundred times what the slowest takes here: it catches a prompt that hangs the
+    server, no less.
+    """
     started = time.process_time()
     assert pixels(replace(CAT, prompt=prompt)).size == (512, 512)
     assert time.process_time() - started < 5
@@ -164,7 +182,9 @@ def test_another_picture_looks_different_at_a_glance(other: Picture) -> None:
 
 def test_a_hundred_seeds_give_a_hundred_looks() -> None:
     """No two thumbnails are alike."""
-    thumbnails = {pixels(replace(CAT, seed=seed, width=40, height=40)).tobytes() for seed in range(100)}
+    thumbnails = {
+        pixels(replace(CAT, seed=seed, width=40, height=40)).tobytes() for seed in range(100)
+    }
     assert len(thumbnails) == 100
 
 
@@ -200,15 +220,21 @@ def test_a_model_with_a_comma_is_quoted_in_the_chunk() -> None:
 
 @pytest.mark.parametrize(("prompt", "kind"), [("a café", b"tEXt"), (CHINESE, b"iTXt")])
 def test_the_chunk_is_itxt_only_where_latin_1_is_not_enough(prompt: str, kind: bytes) -> None:
-    """WebUI writes through Pillow's `add_text`, which decides so; either way the prompt comes back."""
+    """WebUI writes through Pillow's `add_text`, which decides so; either way the prompt comes
+    back.
+    """
     picture = replace(CAT, prompt=prompt)
-    assert [name for name, data in chunks(render(picture)) if data.startswith(b"parameters\0")] == [kind]
+    assert [name for name, data in chunks(render(picture)) if data.startswith(b"parameters\0")] == [
+        kind
+    ]
     assert parameters(picture).startswith(f"{prompt}\n")
 
 
 def test_what_a_png_text_cannot_hold_is_replaced() -> None:
     """NUL would end the text early, and a lone surrogate has no UTF-8."""
-    assert parameters(replace(CAT, prompt="a\0b\ud800c\ud83d\ude00")).startswith("a\ufffdb\ufffdc\U0001f600\n")
+    assert parameters(replace(CAT, prompt="a\0b\ud800c\ud83d\ude00")).startswith(
+        "a\ufffdb\ufffdc\U0001f600\n"
+    )
 
 
 @pytest.mark.parametrize("character", "一猫龥가あжéA")
@@ -236,7 +262,9 @@ def test_the_picture_is_marked_as_a_fake() -> None:
 
 
 def drawing_indices(picture: Picture) -> list[int]:
-    """How many pixels have each colour of the palette: 6 to 9 are ink and its edges, 10 to 13 the accent."""
+    """How many pixels have each colour of the palette: 6 to 9 are ink and its edges, 10 to 13 the
+    accent.
+    """
     return opened(render(picture)).histogram()
 
 
@@ -255,7 +283,9 @@ def test_a_line_does_not_begin_with_a_closing_mark() -> None:
 
 
 def test_the_cleaned_text_has_one_kind_of_blank_and_of_line_end() -> None:
-    """Invisible characters are gone, accents are joined to their letters, and controls are boxes."""
+    """Invisible characters are gone, accents are joined to their letters, and controls are
+    boxes.
+    """
     assert lettering.cleaned(" a\t\u3000b \r\n\n c\u200d e\u0301\0 ") == "a b\nc \u00e9\uffff"
 
 

@@ -14,7 +14,13 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("fake_dify", "fake_server", "dify_wire", "contract")
-PURE = ["fake_server.engine", "fake_server.events", "fake_server.render", "fake_server.signing", "fake_server.workflow"]
+PURE = [
+    "fake_server.runs.engine",
+    "fake_server.runs.events",
+    "fake_server.runs.render",
+    "fake_server.runs.signing",
+    "fake_server.workflow",
+]
 DRAWING = "fake_server.images.drawing"
 """Loaded by the first picture that is fetched: no run ever gets there."""
 WEB = ["starlette", "uvicorn", "sse_starlette", "httptools", "h11", "anyio"]
@@ -33,7 +39,9 @@ def modules() -> dict[str, ast.Module]:
 
 
 def imported(tree: ast.AST, only_at_import: bool = False) -> Iterator[str]:
-    """The full names that ``tree`` imports; on wish without those inside functions and for the type checker alone."""
+    """The full names that ``tree`` imports; on wish without those inside functions and for the type
+    checker alone.
+    """
     for node in ast.iter_child_nodes(tree):
         if only_at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
@@ -52,7 +60,9 @@ def within(name: str, packages: Iterable[str]) -> bool:
 
 
 def reached(start: str) -> dict[str, list[str]]:
-    """Everything that a module imports, itself or through modules of the project, each with the way to it."""
+    """Everything that a module imports, itself or through modules of the project, each with the way
+    to it.
+    """
     ways: dict[str, list[str]] = {}
     pending = [(start, [start])]
     while pending:
@@ -61,13 +71,17 @@ def reached(start: str) -> dict[str, list[str]]:
             if name in ways:
                 continue
             ways[name] = [*way, name]
-            own = next((known for known in (name, name.rpartition(".")[0]) if known in modules()), None)
+            own = next(
+                (known for known in (name, name.rpartition(".")[0]) if known in modules()), None
+            )
             if own not in (None, DRAWING):
                 pending.append((own, [*way, own]))
     return ways
 
 
-def offences(importers: Iterable[str], forbidden: Iterable[str], allowed: Iterable[str] = ()) -> list[str]:
+def offences(
+    importers: Iterable[str], forbidden: Iterable[str], allowed: Iterable[str] = ()
+) -> list[str]:
     """Which modules of ``importers`` import something ``forbidden`` by themselves."""
     return [
         f"{module} imports {name}"
@@ -80,10 +94,20 @@ def offences(importers: Iterable[str], forbidden: Iterable[str], allowed: Iterab
 
 def test_there_is_something_to_look_at() -> None:
     """The rules below speak of modules that exist, and imports are found wherever they stand."""
-    for name in (*PURE, "dify_wire", "fake_server.serving.run", "fake_server.edge.stream", "fake_server.images"):
+    for name in (
+        *PURE,
+        "dify_wire",
+        "fake_server.server.run",
+        "fake_server.http.event_stream",
+        "fake_server.images",
+    ):
         assert name in modules()
-    assert "PIL" in {name.partition(".")[0] for name in imported(modules()["fake_server.images.drawing"])}
-    assert "uvicorn" in {name.partition(".")[0] for name in imported(modules()["fake_server.serving.server"])}
+    assert "PIL" in {
+        name.partition(".")[0] for name in imported(modules()["fake_server.images.drawing"])
+    }
+    assert "uvicorn" in {
+        name.partition(".")[0] for name in imported(modules()["fake_server.server.server"])
+    }
     code = "import a\nfrom b.c import d\ndef f():\n    import e\n    class G:\n        from h import i\n"
     assert list(imported(ast.parse(code))) == ["a", "b.c.d", "e", "h.i"]
     assert list(imported(ast.parse(code), only_at_import=True)) == ["a", "b.c.d"]
@@ -103,16 +127,19 @@ def test_the_fake_and_the_contract_do_not_know_each_other() -> None:
 def test_the_project_does_not_know_its_tests() -> None:
     """Nor the tools that only tests need."""
     allowed = ["contract", "fake_dify.pytest_plugin"]
-    assert offences(PACKAGES, ["tests", "pytest", "hypothesis", "schemathesis", "httpx"], allowed) == []
+    assert (
+        offences(PACKAGES, ["tests", "pytest", "hypothesis", "schemathesis", "httpx"], allowed)
+        == []
+    )
 
 
 @pytest.mark.parametrize(
     ("library", "known_to"),
     [
-        ("uvicorn", ["fake_server.serving"]),
-        ("sse_starlette", ["fake_server.edge.stream"]),
+        ("uvicorn", ["fake_server.server"]),
+        ("sse_starlette", ["fake_server.http.event_stream"]),
         ("PIL", ["fake_server.images"]),
-        ("click", ["dify_wire.command", "fake_server.cli", "fake_server.serving.record"]),
+        ("click", ["dify_wire.command", "fake_server.cli", "fake_server.server.record"]),
         ("httpcore", ["fake_server.recorder.upstream"]),
         ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),
@@ -128,19 +155,28 @@ def test_a_library_is_known_in_one_place(library: str, known_to: list[str]) -> N
 
 @pytest.mark.parametrize("module", [name for name in modules() if within(name, PURE)])
 def test_the_pure_parts_stay_pure(module: str) -> None:
-    """No web, no waiting, no clock: neither by themselves nor through anything of the project that they import."""
-    ways = {name: way for name, way in reached(module).items() if within(name, [*WEB, *TIME_AND_CHANCE])}
+    """No web, no waiting, no clock: neither by themselves nor through anything of the project that
+    they import.
+    """
+    ways = {
+        name: way for name, way in reached(module).items() if within(name, [*WEB, *TIME_AND_CHANCE])
+    }
     assert ways == {}
 
 
-@pytest.mark.parametrize("module", ["fake_server.requests", "fake_server.apps", "fake_server.auth", "fake_server.spec"])
+@pytest.mark.parametrize(
+    "module",
+    ["fake_server.runs.request", "fake_server.apps", "fake_server.http.auth", "fake_server.spec"],
+)
 def test_the_checks_of_a_request_know_no_web_either(module: str) -> None:
     """They take bytes and values, and run in a test without a server."""
     assert [name for name in reached(module) if within(name, [*WEB, "asyncio", "time"])] == []
 
 
 def test_behaviours_do_not_act_themselves() -> None:
-    """They say what is done to a request; what waits, sends, keeps or breaks a connection is the server's part."""
+    """They say what is done to a request; what waits, sends, keeps or breaks a connection is the
+    server's part.
+    """
     acting = ["waiting", "clock", "playback", "store", "observe", "journal", "serving", "admin"]
     forbidden = [*WEB, *TIME_AND_CHANCE, *(f"fake_server.{name}" for name in acting)]
     assert offences(["fake_server.scenarios"], forbidden) == []
@@ -151,8 +187,8 @@ def test_behaviours_do_not_act_themselves() -> None:
     [
         ("fake_server.admin", ["fake_server.app"]),
         ("fake_server.testing", []),
-        ("fake_server.serving", ["fake_server.cli", "fake_server.testing.host"]),
-        ("fake_server.observe", ["fake_server.app", "fake_server.serving.record"]),
+        ("fake_server.server", ["fake_server.cli", "fake_server.testing.host"]),
+        ("fake_server.http.observer", ["fake_server.app", "fake_server.server.record"]),
     ],
 )
 def test_what_stands_around_the_host_is_unknown_to_it(package: str, known_to: list[str]) -> None:
@@ -165,22 +201,24 @@ def test_only_the_clock_asks_for_the_time() -> None:
     """But for what measures or reads moments, and the command line, which signs for now."""
     allowed = [
         "fake_server.clock",
-        "fake_server.moments",
-        "fake_server.counters",
+        "fake_server.timestamps",
+        "fake_server.journal.counters",
         "fake_server.journal",
         "fake_server.cli",
         "fake_server.recorder.upstream",
-        "fake_server.serving.record",
+        "fake_server.server.record",
     ]
     asking = offences(["fake_server", "dify_wire"], ["time", "datetime.datetime"], allowed)
-    assert asking == ["fake_server.serving.logs imports datetime.datetime"]
+    assert asking == ["fake_server.server.logs imports datetime.datetime"]
 
 
 def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
     """The package of pictures loads neither Pillow nor its font by being imported."""
     names = list(imported(modules()["fake_server.images"], only_at_import=True))
-    assert names == ["fake_server.images.picture.Picture"]
-    assert not [name for name in imported(modules()["fake_server.images.picture"]) if within(name, ["PIL"])]
+    assert names == ["fake_server.images.image.Picture"]
+    assert not [
+        name for name in imported(modules()["fake_server.images.image"]) if within(name, ["PIL"])
+    ]
 
 
 @pytest.mark.parametrize(
@@ -188,18 +226,38 @@ def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
     [
         (
             "import fake_server",
-            ["PIL", "schemathesis", "hypothesis", "httpx", "uvicorn", "click", "pytest", "contract"],
+            [
+                "PIL",
+                "schemathesis",
+                "hypothesis",
+                "httpx",
+                "uvicorn",
+                "click",
+                "pytest",
+                "contract",
+            ],
         ),
-        ("import fake_server.cli", ["PIL", "starlette.testclient", "uvicorn", "yaml", "jsonschema", "httpx"]),
+        (
+            "import fake_server.cli",
+            ["PIL", "starlette.testclient", "uvicorn", "yaml", "jsonschema", "httpx"],
+        ),
         (
             "from fake_server import Settings, create_app; create_app(Settings())",
             [
-                *("PIL", "httpx", "httpcore", "jsonschema", "jsonschema_rs", "prometheus_client", "hypothesis"),
+                *(
+                    "PIL",
+                    "httpx",
+                    "httpcore",
+                    "jsonschema",
+                    "jsonschema_rs",
+                    "prometheus_client",
+                    "hypothesis",
+                ),
                 *("dify_wire.recording", "fake_server.admin", "fake_server.replay"),
             ],
         ),
         (
-            "import fake_server.serving.run",
+            "import fake_server.server.run",
             [
                 "PIL",
                 "h11",
@@ -212,13 +270,20 @@ def test_pictures_are_drawn_only_when_one_is_fetched() -> None:
                 "tomllib",
             ],
         ),
-        ("import fake_dify.pytest_plugin", ["click", "starlette", "uvicorn", "fake_server.settings", "asyncio"]),
+        (
+            "import fake_dify.pytest_plugin",
+            ["click", "starlette", "uvicorn", "fake_server.settings", "asyncio"],
+        ),
         ("import dify_wire.spec", ["yaml", "fake_server", "starlette"]),
     ],
 )
-def test_what_is_imported_at_the_start_is_what_the_start_needs(statement: str, absent: list[str]) -> None:
+def test_what_is_imported_at_the_start_is_what_the_start_needs(
+    statement: str, absent: list[str]
+) -> None:
     """In a fresh process: everything else waits until something needs it."""
     code = f"{statement}\nimport sys, json\nprint(json.dumps(sorted(sys.modules)))"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
     loaded = json.loads(ended.stdout)
     assert [name for name in loaded if within(name, absent)] == []

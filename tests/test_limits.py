@@ -16,7 +16,9 @@ def test_page_is_what_the_constants_say() -> None:
 
 @pytest.mark.parametrize("name", [name for names in PARTS.values() for name in names])
 def test_every_constant_says_what_happens_at_it(name: str) -> None:
-    assert len(docstring(name)) > 30, f"{name} needs a docstring that says what happens at the bound"
+    assert len(docstring(name)) > 30, (
+        f"{name} needs a docstring that says what happens at the bound"
+    )
 
 
 def test_every_limit_of_the_host_is_listed() -> None:

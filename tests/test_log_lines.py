@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from fake_server.serving.lines import WAITING_BYTES, LineWriter
-from fake_server.serving.logs import BackgroundHandler
+from fake_server.server.log_lines import WAITING_BYTES, LineWriter
+from fake_server.server.logs import BackgroundHandler
 from tests.admin.calling import admin, host
 from tests.serving import ROOT, raw_exchange
 
@@ -91,11 +91,24 @@ def test_the_metrics_count_lost_lines() -> None:
 
 @pytest.mark.server
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
-def test_a_server_whose_log_and_output_nobody_reads_answers_and_ends(tmp_path: Path, signal_number: int) -> None:
+def test_a_server_whose_log_and_output_nobody_reads_answers_and_ends(
+    tmp_path: Path, signal_number: int
+) -> None:
     """Far more is logged than a pipe and the bound hold."""
     ready = tmp_path / "ready.json"
-    command = [sys.executable, "-m", "fake_server", "serve", "--port", "0", "--ready-file", str(ready)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    command = [
+        sys.executable,
+        "-m",
+        "fake_server",
+        "serve",
+        "--port",
+        "0",
+        "--ready-file",
+        str(ready),
+    ]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         deadline = time.monotonic() + 20
         while not ready.exists() and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -1,4 +1,6 @@
-"""Files of others in every odd shape: each ends in one readable line with file, place and what to do, soon."""
+"""Files of others in every odd shape: each ends in one readable line with file, place and what to
+do, soon.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,9 @@ from dify_wire.spec import SpecError, bundled, check, load, overlay_paths
 from dify_wire.spec_error import file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.apps import load_apps
-from fake_server.engine import MOST_PINGS, with_pings
-from fake_server.errors import ErrorTemplate, HostErrors
-from fake_server.events import Ping
+from fake_server.http.errors import ErrorTemplate, HostErrors
+from fake_server.runs.engine import MOST_PINGS, with_pings
+from fake_server.runs.events import Ping
 from fake_server.scenarios.errors import ScenarioError
 from fake_server.scenarios.load import rule_book
 from fake_server.scenarios.rules import Surroundings
@@ -68,8 +70,14 @@ ODD_SPECS = {
     "bounds of two kinds": (put({"minimum": 1, "maximum": [2]}, *SCHEMAS, "A"), "maximum"),
     "a type that is a mapping": (put({"type": {"a": 1}, "enum": ["x"]}, *SCHEMAS, "A"), "type"),
     "types that are mappings": (put({"type": [{}], "enum": ["x"]}, *SCHEMAS, "A"), "type"),
-    "a mapping that is a list": (put({"discriminator": {"mapping": []}}, *SCHEMAS, "A"), "discriminator.mapping"),
-    "a discriminator that is a text": (put({"discriminator": "event"}, *SCHEMAS, "A"), "discriminator"),
+    "a mapping that is a list": (
+        put({"discriminator": {"mapping": []}}, *SCHEMAS, "A"),
+        "discriminator.mapping",
+    ),
+    "a discriminator that is a text": (
+        put({"discriminator": "event"}, *SCHEMAS, "A"),
+        "discriminator",
+    ),
     "x-errors that are a number": (put(5, *OPERATION, "x-errors"), "x-errors"),
     "x-errors of mappings": (put([{}], *OPERATION, "x-errors"), "post"),
     "an x-refusal that is a list": (put(["a"], *OPERATION, "x-refusal"), "x-refusal"),
@@ -77,24 +85,39 @@ ODD_SPECS = {
     "an enum that is a number": (put({"enum": 5}, *SCHEMAS, "A"), "enum"),
     "required that is a mapping": (put({"required": {}}, *SCHEMAS, "A"), "required"),
     "properties that are a list": (put({"properties": ["a"]}, *SCHEMAS, "A"), "properties"),
-    "a property that is a text": (put({"properties": {"a": "text"}}, *SCHEMAS, "A"), "properties.a"),
+    "a property that is a text": (
+        put({"properties": {"a": "text"}}, *SCHEMAS, "A"),
+        "properties.a",
+    ),
     "allOf that is a mapping": (put({"allOf": {}}, *SCHEMAS, "A"), "allOf"),
     "content that is a list": (put([], *OPERATION, "requestBody", "content"), "content"),
-    "content without a mapping": (put({"application/json": "x"}, *OPERATION, "requestBody", "content"), "json"),
+    "content without a mapping": (
+        put({"application/json": "x"}, *OPERATION, "requestBody", "content"),
+        "json",
+    ),
     "a schema that is a text": (put("x", *MEDIA, "schema"), "schema"),
     "examples that are a text": (put("x", *MEDIA, "examples"), "examples"),
     "an example that is a text": (put({"a": "x"}, *MEDIA, "examples"), "examples.a"),
     "an example of nothing": (put({"a": {"$ref": "#/nowhere"}}, *MEDIA, "examples"), "examples.a"),
     "a requestBody that is a list": (put([1], *OPERATION, "requestBody"), "requestBody"),
     "parameters that are a mapping": (put({}, *OPERATION, "parameters"), "parameters"),
-    "a parameter without a name": (put([{"in": "query"}], *OPERATION, "parameters"), "parameters[0]"),
-    "a parameter whose name is a list": (put([{"name": [], "in": "query"}], *OPERATION, "parameters"), "name"),
+    "a parameter without a name": (
+        put([{"in": "query"}], *OPERATION, "parameters"),
+        "parameters[0]",
+    ),
+    "a parameter whose name is a list": (
+        put([{"name": [], "in": "query"}], *OPERATION, "parameters"),
+        "name",
+    ),
     "a parameter that is a text": (put(["a"], *OPERATION, "parameters"), "parameters[0]"),
     "components that are a list": (put([], "components"), ""),
     "a reference to itself": (put({"$ref": "#/components/schemas/A"}, *SCHEMAS, "A"), "A"),
     "a reference to a text": (put({"$ref": "#/openapi"}, *SCHEMAS, "A"), "A"),
     "a reference that is a list": (put({"$ref": []}, *SCHEMAS, "A"), "A"),
-    "a parameter twice in a path": (put({"get": {"operationId": "x"}}, "paths", "/{id}/{id}"), "/{id}/{id}"),
+    "a parameter twice in a path": (
+        put({"get": {"operationId": "x"}}, "paths", "/{id}/{id}"),
+        "/{id}/{id}",
+    ),
     "a path with one brace": (put({"get": {"operationId": "x"}}, "paths", "/a{"), "/a{"),
     "a path without a slash": (put({"get": {"operationId": "x"}}, "paths", "a"), "paths.a"),
     "a header with a line end": (put([["X-A", "a\r\nb: c"]], "x-host", "headers"), "headers"),
@@ -144,7 +167,9 @@ def moved_run(path: str) -> Callable[[dict[str, Any]], None]:
 def test_document_that_the_fake_cannot_be_made_of_is_refused(
     change: Callable[[dict[str, Any]], None], says: str | None
 ) -> None:
-    """What the fake takes from a document is there and of its kind; None means that it can do without."""
+    """What the fake takes from a document is there and of its kind; None means that it can do
+    without.
+    """
     made = document()
     made["components"]["schemas"] |= {**CHAIN, "C60": {"type": "object"}}
     change(made)
@@ -174,7 +199,9 @@ def overlay(*actions: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_growth_of_a_document_is_bounded() -> None:
-    """An update at many places counts as often; 200,000 values are the most, the document's own among them."""
+    """An update at many places counts as often; 200,000 values are the most, the document's own
+    among them.
+    """
     update = {"x": [0] * 197}
     action = {"target": "$.a.*", "update": update}
     assert size(update) == 199
@@ -219,7 +246,8 @@ def test_overlay_that_nests_too_deep_is_refused() -> None:
         apply_overlay({}, overlay({"target": "$", "update": deep}))
 
 
-# App files -----------------------------------------------------------------------------------------------------------
+# App files
+# -----------------------------------------------------------------------------------------------------------
 
 
 def app_with(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -232,7 +260,9 @@ def app_with(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
 
 def node(kind: str, value: Any, *keys: str | int) -> Callable[[dict[str, Any]], None]:
     def change(whole: dict[str, Any]) -> None:
-        found = next(one for one in whole["workflow"]["graph"]["nodes"] if one["data"]["type"] == kind)
+        found = next(
+            one for one in whole["workflow"]["graph"]["nodes"] if one["data"]["type"] == kind
+        )
         put(value, "data", *keys)(found)
 
     return change
@@ -242,9 +272,13 @@ ODD_APPS = {
     "nodes that are a mapping": put({}, "workflow", "graph", "nodes"),
     "an edge that is a text": put(["a"], "workflow", "graph", "edges"),
     "variables that are a text": node("start", "abc", "variables"),
-    "a context's selector of lists": node("llm", {"enabled": True, "variable_selector": [["a"], "b"]}, "context"),
+    "a context's selector of lists": node(
+        "llm", {"enabled": True, "variable_selector": [["a"], "b"]}, "context"
+    ),
     "a context that is a text": node("llm", "x", "context"),
-    "a selector that is a mapping": node("end", [{"variable": "a", "value_selector": {}}], "outputs"),
+    "a selector that is a mapping": node(
+        "end", [{"variable": "a", "value_selector": {}}], "outputs"
+    ),
     "a parameter that is a number": node("tool", {"prompt": 5}, "tool_parameters"),
     "settings that are a list": node("tool", [1], "tool_configurations"),
     "a node that takes for ever": node("llm", {"seconds": 1e300}, "x-fake"),
@@ -253,7 +287,9 @@ ODD_APPS = {
 
 
 @pytest.mark.parametrize("change", ODD_APPS.values(), ids=ODD_APPS.keys())
-def test_odd_app_file_is_refused_with_its_place(tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def test_odd_app_file_is_refused_with_its_place(
+    tmp_path: Path, change: Callable[[dict[str, Any]], None]
+) -> None:
     """One readable line, and never the last net: each of these has a place of its own."""
     path = tmp_path / "app.yml"
     path.write_text(_json(app_with(change)), "utf-8")
@@ -267,7 +303,9 @@ def test_many_variables_are_compared_in_linear_time(tmp_path: Path) -> None:
     """5,000 variables of an app are no work, and the one that is there twice is found."""
     variables = [{"variable": f"v{n}", "type": "paragraph"} for n in range(5_000)]
     path = tmp_path / "app.yml"
-    path.write_text(_json(app_with(node("start", [*variables, variables[0]], "variables"))), "utf-8")
+    path.write_text(
+        _json(app_with(node("start", [*variables, variables[0]], "variables"))), "utf-8"
+    )
     with pytest.raises(WorkflowError, match="'v0' is declared twice"):
         load_workflow(path)
 
@@ -284,14 +322,17 @@ def _json(value: Any) -> str:
     return json.dumps(value)
 
 
-# Scenarios, recordings, words ----------------------------------------------------------------------------------------
+# Scenarios, recordings, words
+# ----------------------------------------------------------------------------------------
 
 
 def test_rules_that_take_too_many_comparisons_are_refused(tmp_path: Path) -> None:
     """Rules without an exact text are compared in pairs: 447 of them can be, 448 cannot."""
 
     def book(number: int) -> None:
-        rules = [{"name": "slow", "when": {"prompt": {"contains": f"<{n}>"}}} for n in range(number)]
+        rules = [
+            {"name": "slow", "when": {"prompt": {"contains": f"<{n}>"}}} for n in range(number)
+        ]
         path = tmp_path / f"{number}.json"
         path.write_text(_json({"scenarios": rules}), "utf-8")
         rule_book(path, AROUND, 1)
@@ -302,7 +343,9 @@ def test_rules_that_take_too_many_comparisons_are_refused(tmp_path: Path) -> Non
     readable(caught.value)
 
 
-@pytest.mark.parametrize(("value", "most"), [(LAST_MOMENT_S, LAST_MOMENT_S), (LONGEST_S, LONGEST_S)])
+@pytest.mark.parametrize(
+    ("value", "most"), [(LAST_MOMENT_S, LAST_MOMENT_S), (LONGEST_S, LONGEST_S)]
+)
 def test_times_of_recordings_are_bounded(value: float, most: float) -> None:
     """The last moment of a calendar is one, and whatever is later is none."""
     assert Fields(Path("r"), "", {"at": value}, ["at"]).seconds("at", most) == value
@@ -364,12 +407,15 @@ def test_braces_that_are_no_placeholder_stay() -> None:
     assert errors("x", one=1).body == {"message": "{one.__class__} {0} {two} { 1"}
 
 
-# The error itself ----------------------------------------------------------------------------------------------------
+# The error itself
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_error_is_one_line_that_can_be_read() -> None:
     """Long values lose their middle, and what a terminal would act on is escaped."""
-    error = SpecError("f.yaml", "p" * 1_000, "begin " + "v" * 10_000 + "\n\x1b[31m\u202e end; mend it")
+    error = SpecError(
+        "f.yaml", "p" * 1_000, "begin " + "v" * 10_000 + "\n\x1b[31m\u202e end; mend it"
+    )
     text = readable(error)
     assert len(text) <= len("f.yaml") + 160 + 400 + 4 + 30
     assert text.startswith("f.yaml: ppp")
@@ -379,7 +425,14 @@ def test_error_is_one_line_that_can_be_read() -> None:
 
 @pytest.mark.parametrize(
     "unforeseen",
-    [AttributeError("a"), TypeError("a"), KeyError("a"), IndexError("a"), ValueError("a"), RecursionError("a")],
+    [
+        AttributeError("a"),
+        TypeError("a"),
+        KeyError("a"),
+        IndexError("a"),
+        ValueError("a"),
+        RecursionError("a"),
+    ],
 )
 def test_what_no_check_foresees_is_an_error_of_the_file(unforeseen: Exception) -> None:
     """The last net names the file and what it should have been, and keeps the cause."""

@@ -1,4 +1,6 @@
-"""The spec is OpenAPI 3.2 by the validator's judgement: alone, with each version's overlays, and in its 3.1 form."""
+"""The spec is OpenAPI 3.2 by the validator's judgement: alone, with each version's overlays, and in
+its 3.1 form.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def test_the_31_form_is_valid_openapi_31(document: dict[str, Any]) -> None:
     assert [error.message for error in OpenAPIV31SpecValidator(form).iter_errors()] == []
     assert "itemSchema" not in set(keys(form))
     assert set(keys(document)) - set(keys(form)) == {"itemSchema"}
-    stream = form["paths"]["/v1/workflows/run"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    stream = form["paths"]["/v1/workflows/run"]["post"]["responses"]["200"]["content"][
+        "text/event-stream"
+    ]
     assert stream["x-item-schema"] == {"$ref": "#/components/schemas/StreamFrame"}
     assert stream["schema"] == {"anyOf": [{"type": "string"}, stream["x-item-schema"]]}
     assert form["components"] == document["components"]
@@ -55,7 +59,9 @@ def test_the_31_form_leaves_the_document_alone(document: dict[str, Any]) -> None
 
 
 def test_the_spec_keeps_to_what_its_tools_can_do(document: dict[str, Any]) -> None:
-    """prefixItems breaks schemathesis, and a $ref out of the file breaks a spec that is one file."""
+    """prefixItems breaks schemathesis, and a $ref out of the file breaks a spec that is one
+    file.
+    """
     assert "prefixItems" not in set(keys(document))
     assert all(reference.startswith("#/") for reference in references(document))
 
@@ -71,9 +77,13 @@ def references(value: Any) -> Iterator[str]:
             yield from references(child)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "overlays").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "overlays").glob("*.yaml")), ids=lambda path: path.name
+)
 def test_an_overlay_is_named_after_its_host_version(path: Path) -> None:
-    """The file's name, its info and the merged x-host name one version, and the overlay says what it extends."""
+    """The file's name, its info and the merged x-host name one version, and the overlay says what
+    it extends.
+    """
     overlay = load_yaml(path)
     assert isinstance(overlay, dict)
     version = path.stem.removeprefix("dify-")
@@ -91,12 +101,38 @@ def test_every_operation_has_a_name_a_user_and_its_errors() -> None:
         if method in ("get", "post", "delete")
     }
     assert set(operations) == {
-        *("runWorkflow", "getToolFile", "stopWorkflowTask", "getParameters", "getMeta", "getInfo", "getIndex"),
+        *(
+            "runWorkflow",
+            "getToolFile",
+            "stopWorkflowTask",
+            "getParameters",
+            "getMeta",
+            "getInfo",
+            "getIndex",
+        ),
         *("uploadFile", "getImagePreview", "listConversations", "listMessages", "sendChatMessage"),
         *("sendCompletionMessage", "audioToText", "textToAudio", "listDatasets", "createDataset"),
-        *("stopChatMessage", "stopCompletionMessage", "deleteConversation", "renameConversation", "sendFeedback"),
-        *("listSuggestedQuestions", "createDocumentByText", "createDocumentByFile", "listDocuments", "deleteDocument"),
-        *("updateDocumentByText", "updateDocumentByFile", "getIndexingStatus", "listSegments", "createSegments"),
+        *(
+            "stopChatMessage",
+            "stopCompletionMessage",
+            "deleteConversation",
+            "renameConversation",
+            "sendFeedback",
+        ),
+        *(
+            "listSuggestedQuestions",
+            "createDocumentByText",
+            "createDocumentByFile",
+            "listDocuments",
+            "deleteDocument",
+        ),
+        *(
+            "updateDocumentByText",
+            "updateDocumentByFile",
+            "getIndexingStatus",
+            "listSegments",
+            "createSegments",
+        ),
         *("updateSegment", "deleteSegment"),
     }
     for path, _, said in operations.values():

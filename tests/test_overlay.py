@@ -1,4 +1,6 @@
-"""The Overlay 1.0 applier: JSONPath targets, merging, appending, removing, and refusals that say what to mend."""
+"""The Overlay 1.0 applier: JSONPath targets, merging, appending, removing, and refusals that say
+what to mend.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def changed(*actions: dict[str, Any], document: dict[str, Any] | None = None) ->
     ],
 )
 def test_a_jsonpath_selects_what_rfc_9535_says(path: str, found: list[Any]) -> None:
-    """Names, indexes, wildcards and filters give the nodes in document order; no match is an empty list."""
+    """Names, indexes, wildcards and filters give the nodes in document order; no match is an empty
+    list.
+    """
     assert [match.value for match in select(BOOK, path)] == found
 
 
@@ -89,9 +93,19 @@ def test_a_filter_does_not_take_true_for_one() -> None:
 
 
 def test_update_merges_objects_recursively() -> None:
-    """New properties are added, primitives replaced, objects merged, arrays within concatenated; the rest stays."""
-    made = changed({"target": "$", "update": {"x-host": {"count": 2, "it's": {"k": [1]}, "new": {"a": 1}}}})
-    assert made["x-host"] == {"count": 2, "flag": True, "nothing": None, "it's": {"k": [1]}, "new": {"a": 1}}
+    """New properties are added, primitives replaced, objects merged, arrays within concatenated;
+    the rest stays.
+    """
+    made = changed(
+        {"target": "$", "update": {"x-host": {"count": 2, "it's": {"k": [1]}, "new": {"a": 1}}}}
+    )
+    assert made["x-host"] == {
+        "count": 2,
+        "flag": True,
+        "nothing": None,
+        "it's": {"k": [1]},
+        "new": {"a": 1},
+    }
     assert made["paths"] == BOOK["paths"]
 
 
@@ -103,7 +117,9 @@ def test_update_appends_one_entry_to_an_array() -> None:
 
 
 def test_remove_takes_out_every_match() -> None:
-    """All entries that match go, whatever their indexes become meanwhile; remove wins over update."""
+    """All entries that match go, whatever their indexes become meanwhile; remove wins over
+    update.
+    """
     target = "$.paths['/a'].get.parameters[?@.in=='query']"
     made = changed({"target": target, "remove": True, "update": {"in": "path"}})
     assert made["paths"]["/a"]["get"]["parameters"] == []
@@ -144,7 +160,10 @@ def test_one_update_at_several_places_is_not_shared() -> None:
     ("action", "says"),
     [
         ({"target": "$.paths.nowhere", "update": {}}, "matches nothing"),
-        ({"target": "$.paths['/a'].get.parameters[?@.name=='z']", "remove": True}, "matches nothing"),
+        (
+            {"target": "$.paths['/a'].get.parameters[?@.name=='z']", "remove": True},
+            "matches nothing",
+        ),
         ({"target": "$['x-host'].count", "update": 2}, "primitive"),
         ({"target": "$['x-host'].count", "remove": True}, "primitive"),
         ({"target": "$['x-host'].nothing", "update": {}}, "primitive"),
@@ -152,8 +171,14 @@ def test_one_update_at_several_places_is_not_shared() -> None:
         ({"target": "$.paths", "update": "text"}, "must be an object"),
         ({"target": "$.paths", "update": ["entry"]}, "must be an object"),
         ({"target": "$", "update": {"paths": []}}, "an array cannot be merged into an object"),
-        ({"target": "$", "update": {"x-host": {"count": {}}}}, "an object cannot be merged into a primitive"),
-        ({"target": "$", "update": {"x-host": {"it's": {"k": 1}}}}, "a primitive cannot be merged into an array"),
+        (
+            {"target": "$", "update": {"x-host": {"count": {}}}},
+            "an object cannot be merged into a primitive",
+        ),
+        (
+            {"target": "$", "update": {"x-host": {"it's": {"k": 1}}}},
+            "a primitive cannot be merged into an array",
+        ),
         ({"target": "$.paths"}, "needs update, or remove"),
         ({"target": "$.paths", "remove": False}, "needs update, or remove"),
         ({"update": {}}, "a mapping with a target"),
@@ -191,12 +216,16 @@ def test_what_is_not_an_overlay_is_refused(overlay: dict[str, Any], place: str) 
 
 NAMES = st.text(min_size=1, max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=6)
-DATA = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3))
+DATA = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3)
+)
 OBJECTS = st.dictionaries(NAMES, DATA, max_size=4)
 
 
 @given(OBJECTS, OBJECTS)
-def test_a_merge_adds_the_update_and_loses_nothing_else(document: dict[str, Any], update: dict[str, Any]) -> None:
+def test_a_merge_adds_the_update_and_loses_nothing_else(
+    document: dict[str, Any], update: dict[str, Any]
+) -> None:
     """Rule 3 of the applier, for any two objects whose kinds agree."""
     made = copied(document)
     overlay = {"overlay": "1.0.0", "actions": [{"target": "$", "update": update}]}
@@ -211,7 +240,9 @@ def test_a_merge_adds_the_update_and_loses_nothing_else(document: dict[str, Any]
 def kinds_agree(old: Any, new: Any) -> bool:
     if isinstance(old, dict) and isinstance(new, dict):
         return all(kinds_agree(old[key], new[key]) for key in old.keys() & new.keys())
-    return [isinstance(old, kind) for kind in (dict, list)] == [isinstance(new, kind) for kind in (dict, list)]
+    return [isinstance(old, kind) for kind in (dict, list)] == [
+        isinstance(new, kind) for kind in (dict, list)
+    ]
 
 
 def assert_merged(old: dict[str, Any], update: dict[str, Any], made: dict[str, Any]) -> None:
@@ -228,8 +259,12 @@ def assert_merged(old: dict[str, Any], update: dict[str, Any], made: dict[str, A
 
 
 @given(OBJECTS, NAMES, st.dictionaries(NAMES, DATA, max_size=2))
-def test_any_name_can_be_targeted_in_quotes(document: dict[str, Any], name: str, value: dict[str, Any]) -> None:
-    """A quoted name reaches its key whatever characters it holds, and removing it undoes adding it."""
+def test_any_name_can_be_targeted_in_quotes(
+    document: dict[str, Any], name: str, value: dict[str, Any]
+) -> None:
+    """A quoted name reaches its key whatever characters it holds, and removing it undoes adding
+    it.
+    """
     before = {key: child for key, child in document.items() if key != name}
     made = copied(before)
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
@@ -253,4 +288,8 @@ def test_a_copy_is_equal_and_shares_nothing(value: Any) -> None:
 def containers(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [value, *(part for child in value.values() for part in containers(child))]
-    return [value, *(part for child in value for part in containers(child))] if isinstance(value, list) else []
+    return (
+        [value, *(part for child in value for part in containers(child))]
+        if isinstance(value, list)
+        else []
+    )

@@ -1,4 +1,6 @@
-"""The overlay says what the recorded host did: each claim names exchanges that exist, and they say what it says."""
+"""The overlay says what the recorded host did: each claim names exchanges that exist, and they say
+what it says.
+"""
 
 from __future__ import annotations
 
@@ -26,17 +28,24 @@ HOST = SPEC["x-host"]
 ERRORS = HOST["errors"]
 FACTS = {
     f"FACTS {number}"
-    for number in re.findall(r"^(12\.\d+) ", (ROOT / "docs/FACTS.md").read_text("utf-8"), re.MULTILINE)
+    for number in re.findall(
+        r"^(12\.\d+) ", (ROOT / "docs/FACTS.md").read_text("utf-8"), re.MULTILINE
+    )
 }
-"""What was seen without an exchange being kept; ``tests/test_seen_facts.py`` asks the fake for each."""
+"""What was seen without an exchange being kept; ``tests/test_seen_facts.py`` asks the fake for
+each.
+"""
 METHODS = ("get", "put", "post", "delete", "patch")
 OPERATIONS = [
-    (path, method, said) for path, item in SPEC["paths"].items() for method, said in item.items() if method in METHODS
+    (path, method, said)
+    for path, item in SPEC["paths"].items()
+    for method, said in item.items()
+    if method in METHODS
 ]
 
 # Exchanges of no operation here, with the reason. Every other one must be described.
 NO_OPERATION = {
-    "direct_health": "asked of the app behind its proxy; the proxy hands /health to the web container",
+    "direct_health": "asked of the app behind its proxy; the proxy hands /health to the web container"
 }
 
 
@@ -65,23 +74,31 @@ def validator(place: str) -> jsonschema_rs.Validator:
 
 
 def assert_valid(place: str, value: Any) -> None:
-    problems = [f"{error.instance_path}: {error.message}" for error in validator(place).iter_errors(value)]
+    problems = [
+        f"{error.instance_path}: {error.message}" for error in validator(place).iter_errors(value)
+    ]
     assert problems == []
 
 
 # Claims
 
 
-@pytest.mark.parametrize(("name", "action"), [pytest.param(*entry, id=entry[0]) for entry in overlays()])
+@pytest.mark.parametrize(
+    ("name", "action"), [pytest.param(*entry, id=entry[0]) for entry in overlays()]
+)
 def test_every_action_names_its_evidence(name: str, action: dict[str, Any]) -> None:
-    """A deviation is proven by recorded exchanges or by facts that were seen, or says where it was read."""
+    """A deviation is proven by recorded exchanges or by facts that were seen, or says where it was
+    read.
+    """
     assert action.get("x-evidence") or action.get("x-source"), name
     assert set(action.get("x-evidence", ())) <= EXCHANGES.keys() | FACTS
 
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_every_error_is_what_the_host_answered(name: str) -> None:
-    """Status, key order, style and words of each recorded refusal are the template's, its placeholders being free."""
+    """Status, key order, style and words of each recorded refusal are the template's, its
+    placeholders being free.
+    """
     error = ERRORS[name]
     assert error.get("evidence") or error.get("source")
     for evidence in set(error.get("evidence", ())) - FACTS:
@@ -91,7 +108,9 @@ def test_every_error_is_what_the_host_answered(name: str) -> None:
 
 
 def template(body: dict[str, Any]) -> re.Pattern[str]:
-    """The host's text of an error: JSON with ", " and ": ", one line feed, and any text for a placeholder."""
+    """The host's text of an error: JSON with ", " and ": ", one line feed, and any text for a
+    placeholder.
+    """
     return re.compile(re.sub(r"\\{\w+\\}", ".*", re.escape(json.dumps(body) + "\n")))
 
 
@@ -102,7 +121,9 @@ def test_every_recorded_refusal_is_one_of_the_errors() -> None:
         name
         for name, exchange in EXCHANGES.items()
         if exchange.status >= 400 and media_type(exchange) == "application/json" and exchange.body
-        if not any(exchange.status == status and body.fullmatch(text(exchange)) for status, body in bodies)
+        if not any(
+            exchange.status == status and body.fullmatch(text(exchange)) for status, body in bodies
+        )
     ]
     assert unknown == []
 
@@ -113,9 +134,15 @@ def test_every_error_belongs_to_an_operation() -> None:
     assert used == ERRORS.keys()
 
 
-@pytest.mark.parametrize(("path", "method", "said"), OPERATIONS, ids=[said["operationId"] for *_, said in OPERATIONS])
-def test_every_error_satisfies_its_operations_schemas(path: str, method: str, said: dict[str, Any]) -> None:
-    """What an operation may answer is described by its responses, and its one refusal is among its errors."""
+@pytest.mark.parametrize(
+    ("path", "method", "said"), OPERATIONS, ids=[said["operationId"] for *_, said in OPERATIONS]
+)
+def test_every_error_satisfies_its_operations_schemas(
+    path: str, method: str, said: dict[str, Any]
+) -> None:
+    """What an operation may answer is described by its responses, and its one refusal is among its
+    errors.
+    """
     for name in said["x-errors"]:
         error = ERRORS[name]
         assert_valid(schema_place(path, method, error["status"], "application/json"), error["body"])
@@ -141,7 +168,8 @@ def schema_place(path: str, method: str, status: int, kind: str) -> str:
 def test_every_recorded_answer_is_described(name: str) -> None:
     """Each exchange has an operation that describes its status, its content type and its body.
 
-    What no operation describes is a page: Flask's for a path that does not exist, nginx's for what it does not hand on.
+    What no operation describes is a page: Flask's for a path that does not exist, nginx's for what
+    it does not hand on.
     """
     exchange = EXCHANGES[name]
     found = operation_of(exchange)
@@ -164,7 +192,9 @@ def test_every_recorded_answer_is_described(name: str) -> None:
 
 
 def operation_of(exchange: Recording) -> tuple[str, str] | None:
-    """Path and method of the operation that answers: another method on a known path is described by any of its own."""
+    """Path and method of the operation that answers: another method on a known path is described by
+    any of its own.
+    """
     asked = exchange.request.path
     for path, item in SPEC["paths"].items():
         if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), asked):
@@ -183,11 +213,17 @@ def frames(exchange: Recording) -> Iterator[dict[str, str]]:
 
 
 def test_the_documents_own_answer_satisfies_the_hosts_schema() -> None:
-    """The vendor's host and the recorded one answer alike: the document's example is valid under the overlay."""
+    """The vendor's host and the recorded one answer alike: the document's example is valid under
+    the overlay.
+    """
     operation = SPEC["paths"]["/v1/workflows/run"]["post"]
-    example = operation["responses"]["200"]["content"]["application/json"]["examples"]["document"]["value"]
+    example = operation["responses"]["200"]["content"]["application/json"]["examples"]["document"][
+        "value"
+    ]
     assert_valid("/components/schemas/RunResponse", example)
-    request = operation["requestBody"]["content"]["application/json"]["examples"]["document"]["value"]
+    request = operation["requestBody"]["content"]["application/json"]["examples"]["document"][
+        "value"
+    ]
     assert_valid("/components/schemas/RunRequest", request)
 
 
@@ -221,7 +257,9 @@ REFUSED_OTHERWISE = {
     **dict.fromkeys(("block_prompt_len1001",), "the greatest length is the app's own"),
     **dict.fromkeys(("ct_text", "ct_octet", "ct_json_empty_ct"), "the content type"),
     **dict.fromkeys(("auth_raw_key", "auth_extra_word", "auth_two_headers"), "the authorization"),
-    **dict.fromkeys(("down_api", "down_pg_block", "down_redis_block", "down_redis_stream"), "the host is down"),
+    **dict.fromkeys(
+        ("down_api", "down_pg_block", "down_redis_block", "down_redis_stream"), "the host is down"
+    ),
     "tenant_archived": "the app's owner",
 }
 
@@ -229,7 +267,11 @@ REFUSED_OTHERWISE = {
 def run_requests() -> Iterator[Any]:
     """The bodies that were sent to the document's app, as far as they are JSON."""
     for name, exchange in EXCHANGES.items():
-        if (exchange.app, exchange.request.method, exchange.request.target) != ("main", "POST", "/v1/workflows/run"):
+        if (exchange.app, exchange.request.method, exchange.request.target) != (
+            "main",
+            "POST",
+            "/v1/workflows/run",
+        ):
             continue
         try:
             body = json.loads(exchange.request.body)
@@ -257,7 +299,9 @@ def test_the_headers_are_on_every_answer_of_the_app_in_order() -> None:
 
 
 def test_the_pings_came_as_said() -> None:
-    """Frame and rhythm of the pings are those of a recorded long stream, within a tenth of a second."""
+    """Frame and rhythm of the pings are those of a recorded long stream, within a tenth of a
+    second.
+    """
     exchange = EXCHANGES["slow_stream_35s"]
     frame = HOST["ping"]["frame"]
     times = [chunk.at_s for chunk in exchange.chunks if chunk.data.decode() == frame]
@@ -278,15 +322,29 @@ def test_the_limits_are_those_the_host_kept() -> None:
     """Sizes and lengths on both sides of a limit were answered as it says."""
     limits = HOST["limits"]
     assert str(limits["upload_image_bytes"]) in text(EXCHANGES["upload_11M"])
-    users = {name: len(json.loads(EXCHANGES[name].request.body)["user"]) for name in ("user_long255", "user_long256")}
-    assert users == {"user_long255": limits["user_characters"], "user_long256": limits["user_characters"] + 1}
+    users = {
+        name: len(json.loads(EXCHANGES[name].request.body)["user"])
+        for name in ("user_long255", "user_long256")
+    }
+    assert users == {
+        "user_long255": limits["user_characters"],
+        "user_long256": limits["user_characters"] + 1,
+    }
     elapsed_s = json.loads(EXCHANGES["timeout600_block"].body)["data"]["elapsed_time"]
     assert elapsed_s == pytest.approx(limits["run_s"], abs=0.5)
 
 
 def test_the_prefixes_are_what_the_proxy_hands_on() -> None:
     """Behind a prefix the app answers; elsewhere nginx had nobody to ask."""
-    for name in ("get_files", "get_api", "get_console", "get_v1foo", "get_v2", "get_favicon", "path_upper"):
+    for name in (
+        "get_files",
+        "get_api",
+        "get_console",
+        "get_v1foo",
+        "get_v2",
+        "get_favicon",
+        "path_upper",
+    ):
         exchange = EXCHANGES[name]
         handed_on = exchange.request.target.startswith(tuple(HOST["app_prefixes"]))
         assert bool(exchange.header("X-Version")) is handed_on, name

@@ -1,4 +1,6 @@
-"""What a user gets who installs the project: everything that the fake reads, and nothing of the tests."""
+"""What a user gets who installs the project: everything that the fake reads, and nothing of the
+tests.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,16 @@ FONT_LIMIT_BYTES = 4 << 20
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return next(folder.glob("*.whl"))
 
@@ -46,17 +57,26 @@ def test_wheel_holds_all_that_the_fake_reads(wheel: Path) -> None:
 
 
 def test_font_is_small_enough_for_a_wheel(wheel: Path) -> None:
-    fonts = [entry for entry in zipfile.ZipFile(wheel).infolist() if entry.filename.endswith(".ttf")]
+    fonts = [
+        entry for entry in zipfile.ZipFile(wheel).infolist() if entry.filename.endswith(".ttf")
+    ]
     assert len(fonts) == 1
     assert fonts[0].file_size <= FONT_LIMIT_BYTES
 
 
 def test_fake_answers_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
-    """Unpacked into an empty folder, away from the checkout, it finds its spec, overlays and workflow."""
+    """Unpacked into an empty folder, away from the checkout, it finds its spec, overlays and
+    workflow.
+    """
     zipfile.ZipFile(wheel).extractall(tmp_path)
     program = "from fake_server import create_app; print(create_app().host.spec.version)"
     ended = subprocess.run(
-        [sys.executable, "-P", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {program}"],
+        [
+            sys.executable,
+            "-P",
+            "-c",
+            f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {program}",
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,

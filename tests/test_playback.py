@@ -1,4 +1,6 @@
-"""Playing a timeline: frames come exactly when they are due, and whatever ends a run ends the waiting."""
+"""Playing a timeline: frames come exactly when they are due, and whatever ends a run ends the
+waiting.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,32 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from fake_server.clock import Clock
-from fake_server.engine import STOPPED, Timeline, with_pings
-from fake_server.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished, WorkflowStarted
-from fake_server.playback import STOP_POLL_S, Pace, Playback, Stretch
+from fake_server.runs.engine import STOPPED, Timeline, with_pings
+from fake_server.runs.events import (
+    Event,
+    NodeFinished,
+    NodeStarted,
+    Ping,
+    WorkflowFinished,
+    WorkflowStarted,
+)
+from fake_server.runs.playback import STOP_POLL_S, Pace, Playback, Stretch
 from fake_server.spec import PingRule
 
 NODE = NodeStarted("x", "n", "tool", "N", 1, None, {}, 1.5)
 DONE = NodeFinished(NODE, 12.25, "succeeded", None, None, None, {"text": ""}, None)
 END = WorkflowFinished("succeeded", {"text": ""}, None, 12.5, 0, 1)
 TIMELINE: Timeline = with_pings(
-    ((0.0, WorkflowStarted({})), (1.5, NODE), (12.25, DONE), (12.5, END)), PingRule(b"", 10.25, 10.0)
+    ((0.0, WorkflowStarted({})), (1.5, NODE), (12.25, DONE), (12.5, END)),
+    PingRule(b"", 10.25, 10.0),
 )
 OFFSETS = [0.0, 1.5, 10.25, 12.25, 12.5]
 
 
 class Player:
-    """A run being played on a clock that stands still until it is moved, to a client that the test plays."""
+    """A run being played on a clock that stands still until it is moved, to a client that the test
+    plays.
+    """
 
     def __init__(self, speed: float | None = 1.0, timeline: Timeline = TIMELINE) -> None:
         self.clock = Clock(lambda: 1000.0, lambda: 64.0)
@@ -65,7 +77,11 @@ class Player:
         await self._task
 
 
-def play(script: Callable[[Player], Awaitable[None]], speed: float | None = 1.0, timeline: Timeline = TIMELINE) -> None:
+def play(
+    script: Callable[[Player], Awaitable[None]],
+    speed: float | None = 1.0,
+    timeline: Timeline = TIMELINE,
+) -> None:
     """Run ``script`` with a player that is closed at its end."""
 
     async def main() -> None:
@@ -115,7 +131,9 @@ def test_however_the_clock_is_moved_what_is_told_is_what_is_due(moments: list[fl
     async def script(player: Player) -> None:
         for moment in sorted(moments):
             await player.move_to(moment)
-            assert player.told == [[event] for offset_s, event in TIMELINE if offset_s <= player.clock.ticks() - 64.0]
+            assert player.told == [
+                [event] for offset_s, event in TIMELINE if offset_s <= player.clock.ticks() - 64.0
+            ]
 
     play(script)
 
@@ -143,7 +161,9 @@ def test_instant_needs_no_clock() -> None:
 
 
 def test_a_running_clock_releases_frames_by_itself() -> None:
-    """In real time, a thousand times as fast: no frame before its moment, all of them in the end."""
+    """In real time, a thousand times as fast: no frame before its moment, all of them in the
+    end.
+    """
 
     async def main() -> None:
         playback = Playback(TIMELINE, Clock(), 1000.0)
@@ -158,12 +178,15 @@ def test_a_running_clock_releases_frames_by_itself() -> None:
         async for (event,) in playback.events(receive):
             told.append((time.monotonic() - began, event))
         assert [event for _, event in told] == [event for _, event in TIMELINE]
-        assert all(at_s >= offset_s / 1000 for (at_s, _), (offset_s, _) in zip(told, TIMELINE, strict=True))
+        assert all(
+            at_s >= offset_s / 1000 for (at_s, _), (offset_s, _) in zip(told, TIMELINE, strict=True)
+        )
 
     asyncio.run(main())
 
 
-# The client ---------------------------------------------------------------------------------------------------------
+# The client
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("heard", range(1, len(TIMELINE)))
@@ -188,7 +211,9 @@ def test_what_a_client_still_sends_is_not_its_leaving() -> None:
         clock = Clock(lambda: 0.0, lambda: 0.0)
         clock.freeze()
         playback = Playback(TIMELINE, clock, 1.0)
-        messages = iter([{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}])
+        messages = iter(
+            [{"type": "http.request"}, {"type": "http.request"}, {"type": "http.disconnect"}]
+        )
 
         async def receive() -> Message:
             return next(messages)
@@ -224,12 +249,15 @@ def test_a_blocking_call_gets_the_end_when_it_is_due() -> None:
     assert asyncio.run(main(leaves=True)) is None
 
 
-# Stopping -----------------------------------------------------------------------------------------------------------
+# Stopping
+# -----------------------------------------------------------------------------------------------------------
 
 
 @given(stop_at_s=st.floats(0, 12.49))
 def test_a_stop_takes_effect_at_the_hosts_next_look(stop_at_s: float) -> None:
-    """FACTS 7: within a second, at a whole second of the run; a run that ends before that ends as it would have."""
+    """FACTS 7: within a second, at a whole second of the run; a run that ends before that ends as
+    it would have.
+    """
 
     async def script(player: Player) -> None:
         await player.move_to(stop_at_s)
@@ -245,7 +273,9 @@ def test_a_stop_takes_effect_at_the_hosts_next_look(stop_at_s: float) -> None:
             assert (end.status, end.error, end.outputs) == ("stopped", STOPPED, None)
             assert stop_at_s < end.elapsed_s <= stop_at_s + STOP_POLL_S
             assert end.elapsed_s == pytest.approx(math.floor(end.elapsed_s))
-            assert end.total_steps == sum(isinstance(event, NodeStarted) for (event,) in player.told)
+            assert end.total_steps == sum(
+                isinstance(event, NodeStarted) for (event,) in player.told
+            )
         else:
             assert math.floor(stop_at_s + 1) >= 12.5
 
@@ -307,7 +337,8 @@ def test_an_instant_run_is_over_before_it_can_be_stopped() -> None:
     play(script, None)
 
 
-# The server goes down -----------------------------------------------------------------------------------------------
+# The server goes down
+# -----------------------------------------------------------------------------------------------
 
 
 def test_a_server_that_goes_down_lets_go_of_its_clients() -> None:
@@ -369,7 +400,8 @@ def test_the_clock_may_be_moved_from_another_thread() -> None:
     play(script)
 
 
-# Nodes that take their time at any speed ----------------------------------------------------------------------------
+# Nodes that take their time at any speed
+# ----------------------------------------------------------------------------
 
 STRETCHES = (Stretch(2.0, 5.0, 1.5), Stretch(6.0, 6.0, 2.0), Stretch(8.0, 9.0, 0.0))
 
@@ -379,12 +411,20 @@ def test_an_instant_run_waits_for_its_stretches_alone() -> None:
     assert [pace.clock_s(at_s) for at_s in (0.0, 2.0, 3.0, 5.0, 5.9, 6.0, 8.5, 12.0)] == [
         0.0, 0.0, 0.5, 1.5, 1.5, 3.5, 3.5, 3.5,
     ]  # fmt: skip
-    assert [pace.timeline_s(clock_s, 12.0) for clock_s in (0.0, 0.5, 1.5, 3.4, 3.5)] == [2.0, 3.0, 6.0, 6.0, 12.0]
+    assert [pace.timeline_s(clock_s, 12.0) for clock_s in (0.0, 0.5, 1.5, 3.4, 3.5)] == [
+        2.0,
+        3.0,
+        6.0,
+        6.0,
+        12.0,
+    ]
 
 
 @given(st.floats(0.01, 1e4), st.floats(0, 12))
 def test_stretches_take_the_same_at_any_speed(speed: float, at_s: float) -> None:
-    """Besides them the run is as fast as its speed says, and where it is can be told from the clock."""
+    """Besides them the run is as fast as its speed says, and where it is can be told from the
+    clock.
+    """
     pace, usual = Pace(speed, STRETCHES), Pace(speed)
     stretched_s = Pace(None, STRETCHES).clock_s(at_s)
     outside_s = at_s - max(0.0, min(at_s, 5.0) - 2.0) - max(0.0, min(at_s, 9.0) - 8.0)

@@ -36,7 +36,9 @@ def run_request(server: RunningServer, mode: str) -> bytes:
 def log_with(server: RunningServer, requests: int) -> str:
     """The log once it tells of ``requests``: a line is written when the answer has gone."""
     deadline = time.monotonic() + 5
-    while (text := server.log.read_text()).count('"operation"') < requests and time.monotonic() < deadline:
+    while (text := server.log.read_text()).count(
+        '"operation"'
+    ) < requests and time.monotonic() < deadline:
         time.sleep(0.01)
     return text
 
@@ -49,8 +51,13 @@ def start(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_open_streams_and_exits_with_0(sig: signal.Signals) -> None:
-    """running_server fails unless the exit code is 0; the stream ends whole frames, without a terminal event."""
-    with running_server("--speed", "0.1") as server, Connection(server.host, server.port) as connection:
+    """running_server fails unless the exit code is 0; the stream ends whole frames, without a
+    terminal event.
+    """
+    with (
+        running_server("--speed", "0.1") as server,
+        Connection(server.host, server.port) as connection,
+    ):
         connection.send(run_request(server, "streaming"))
         frames = connection.frames()
         assert b"workflow_started" in next(frames)[1]
@@ -62,7 +69,10 @@ def test_signal_ends_open_streams_and_exits_with_0(sig: signal.Signals) -> None:
 
 
 def test_signal_answers_a_waiting_blocking_call_as_a_host_that_goes_away() -> None:
-    with running_server("--speed", "0.1") as server, Connection(server.host, server.port) as connection:
+    with (
+        running_server("--speed", "0.1") as server,
+        Connection(server.host, server.port) as connection,
+    ):
         connection.send(run_request(server, "blocking"))
         time.sleep(0.1)
         os.kill(server.pid, signal.SIGTERM)
@@ -71,7 +81,10 @@ def test_signal_answers_a_waiting_blocking_call_as_a_host_that_goes_away() -> No
 
 def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
     """Nobody waits for the rest of it, and nobody finds a traceback in the log."""
-    with running_server("--speed", "instant") as server, Connection(server.host, server.port) as connection:
+    with (
+        running_server("--speed", "instant") as server,
+        Connection(server.host, server.port) as connection,
+    ):
         connection.send(run_request(server, "streaming")[:-5])
         time.sleep(0.1)
         began = time.monotonic()
@@ -82,7 +95,9 @@ def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
         assert "Traceback" not in server.log.read_text()
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET /v1/", b"POST /v1/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /v1/", b"POST /v1/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"]
+)
 def test_connections_made_together_with_the_signal_do_not_hold_up_the_end(sent: bytes) -> None:
     """The server sees both at once, because it was stopped meanwhile."""
     with running_server("--speed", "instant") as server, contextlib.ExitStack() as stack:
@@ -136,7 +151,11 @@ def test_json_log_has_one_line_a_request_and_no_secret() -> None:
         url = json.loads(answer.body)["data"]["outputs"]["files"][0]["url"]
         raw_exchange(server.host, server.port, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         text = log_with(server, requests=2)
-    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{") and '"logger"' in line]
+    lines = [
+        json.loads(line)
+        for line in text.splitlines()
+        if line.startswith("{") and '"logger"' in line
+    ]
     assert [(line["method"], line["operation"], line["status"]) for line in lines] == [
         ("POST", "runWorkflow", 200),
         ("GET", "getToolFile", 200),
@@ -165,8 +184,17 @@ def test_banner_of_a_replay_shows_no_request_that_was_not_recorded(tmp_path: Pat
 
 def test_tls_with_certificate_files(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = f"{needed('openssl')} req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split()
-    files = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    command = (
+        f"{needed('openssl')} req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost".split()
+    )
+    files = [
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+        "-keyout",
+        str(key),
+        "-out",
+        str(certificate),
+    ]
     subprocess.run([*command, *files], check=True, capture_output=True)
     with running_server("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)) as server:
         assert server.url.startswith("https://")
@@ -180,7 +208,9 @@ def test_tls_with_certificate_files(tmp_path: Path) -> None:
 def test_unusable_certificate_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "cert.pem").write_text("no certificate")
     (tmp_path / "key.pem").write_text("no key")
-    ended = start("--port", "0", "--ssl-certfile", "cert.pem", "--ssl-keyfile", "key.pem", cwd=tmp_path)
+    ended = start(
+        "--port", "0", "--ssl-certfile", "cert.pem", "--ssl-keyfile", "key.pem", cwd=tmp_path
+    )
     assert ended.returncode == 2
     assert "cert.pem" in ended.stderr
     assert "Traceback" not in ended.stderr

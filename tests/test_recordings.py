@@ -1,4 +1,6 @@
-"""Every recorded exchange of the real host, sent to the fake over a socket, gets the answer that the host gave."""
+"""Every recorded exchange of the real host, sent to the fake over a socket, gets the answer that
+the host gave.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,16 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.compared import differences, without_deployment
-from tests.recorded import KEYS, SECRET_KEY, Exchange, app_arguments, exchanges, not_compared, outages, ready
+from tests.recorded import (
+    KEYS,
+    SECRET_KEY,
+    Exchange,
+    app_arguments,
+    exchanges,
+    not_compared,
+    outages,
+    ready,
+)
 from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, running_server
 
 pytestmark = pytest.mark.server
@@ -24,7 +35,9 @@ _KINDS = ("client", "host", "other door")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The server under test, a picture that it has, and the ids of the recorded workflows, which are its own too."""
+    """The server under test, a picture that it has, and the ids of the recorded workflows, which
+    are its own too.
+    """
 
     server: RunningServer
     file_id: str
@@ -39,11 +52,15 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[Target]:
-    """One server with every recorded app under its recorded key, and the default app under a key of its own."""
+    """One server with every recorded app under its recorded key, and the default app under a key of
+    its own.
+    """
     flags = ("--speed", "instant", "--secret-key", SECRET_KEY)
     with running_server(*flags, *app_arguments()) as server:
         run = raw_exchange(server.host, server.port, exchanges()["block_ok_doc_example"].request)
-        yield Target(server, _found('"related_id": "(.*?)"', run.body.decode()).pop(), _workflow_ids())
+        yield Target(
+            server, _found('"related_id": "(.*?)"', run.body.decode()).pop(), _workflow_ids()
+        )
 
 
 def _workflow_ids() -> frozenset[str]:
@@ -70,7 +87,9 @@ def test_the_answer_is_the_recorded_one(target: Target, name: str) -> None:
 
 @pytest.mark.parametrize("name", _OF_MAIN)
 def test_the_default_app_answers_as_the_recorded_one(target: Target, name: str) -> None:
-    """The app that the fake brings along differs from the recorded one only in what its graph decides."""
+    """The app that the fake brings along differs from the recorded one only in what its graph
+    decides.
+    """
     exchange = exchanges()[name]
     key, default_key = KEYS["main"].encode(), target.server.api_key.encode()
     answer = target.answer(target.request(exchange).replace(key, default_key))
@@ -87,14 +106,17 @@ def test_several_requests_share_a_connection(target: Target) -> None:
     shared = [exchange for name, exchange in exchanges().items() if name.startswith("keepalive_")]
     with Connection(target.server.host, target.server.port) as connection:
         answers = [connection.exchange(target.request(exchange)) for exchange in shared]
-    found = [differences(exchange, answer) for exchange, answer in zip(shared, answers, strict=True)]
+    found = [
+        differences(exchange, answer) for exchange, answer in zip(shared, answers, strict=True)
+    ]
     assert found == [[], [], [], []]
 
 
 def test_the_host_s_own_ids_never_change(target: Target) -> None:
     """The tenant is the same in every app, and a user has one id in an app."""
     streams = [
-        target.answer(exchanges()[name].request).body.decode() for name in ("stream_ok", "stream_simple", "stream_ok")
+        target.answer(exchanges()[name].request).body.decode()
+        for name in ("stream_ok", "stream_simple", "stream_ok")
     ]
     assert len(set.union(*(_found('"tenant_id": "(.*?)"', stream) for stream in streams))) == 1
     users = [_found(r'"created_by": \{"id": "(.*?)"', stream) for stream in streams]
@@ -113,11 +135,15 @@ def test_what_is_not_compared_does_differ(target: Target, name: str) -> None:
 
 def test_each_exception_has_a_reason() -> None:
     assert len(set(_NOT_COMPARED)) == len(_NOT_COMPARED)
-    assert all(set(entry) == {"name", "kind", "reason"} and entry["kind"] in _KINDS for entry in not_compared())
+    assert all(
+        set(entry) == {"name", "kind", "reason"} and entry["kind"] in _KINDS
+        for entry in not_compared()
+    )
     assert set(outages()) <= set(_COMPARED)
 
 
-# The comparison itself ----------------------------------------------------------------------------------------------
+# The comparison itself
+# ----------------------------------------------------------------------------------------------
 
 
 def _as_recorded(name: str) -> RawAnswer:
@@ -127,7 +153,9 @@ def _as_recorded(name: str) -> RawAnswer:
     return RawAnswer(line, exchange.status, list(exchange.headers), exchange.body, [])
 
 
-@pytest.mark.parametrize("name", [name for name, exchange in exchanges().items() if exchange.body is not None])
+@pytest.mark.parametrize(
+    "name", [name for name, exchange in exchanges().items() if exchange.body is not None]
+)
 def test_a_recorded_answer_is_equal_to_itself(name: str) -> None:
     """All relations that the comparison demands hold in the recordings themselves."""
     assert differences(exchanges()[name], _as_recorded(name)) == []
@@ -156,7 +184,9 @@ def _frames(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[RawAnswer
     return lambda answer: replace(answer, body=b"\n\n".join(change(answer.body.split(b"\n\n"))))
 
 
-def _headers(change: Callable[[list[tuple[str, str]]], list[tuple[str, str]]]) -> Callable[[RawAnswer], RawAnswer]:
+def _headers(
+    change: Callable[[list[tuple[str, str]]], list[tuple[str, str]]],
+) -> Callable[[RawAnswer], RawAnswer]:
     return lambda answer: replace(answer, headers=change(answer.headers))
 
 
@@ -170,24 +200,54 @@ def _shared_file_signed_apart(frames: list[bytes]) -> list[bytes]:
 
 
 _MUTATIONS: dict[str, tuple[str, Callable[[RawAnswer], RawAnswer]]] = {
-    "another status": ("block_ok_doc_example", lambda answer: replace(answer, status_line="HTTP/1.1 201 OK")),
-    "another reason": ("user_missing", lambda answer: replace(answer, status_line="HTTP/1.1 400 Bad Request")),
+    "another status": (
+        "block_ok_doc_example",
+        lambda answer: replace(answer, status_line="HTTP/1.1 201 OK"),
+    ),
+    "another reason": (
+        "user_missing",
+        lambda answer: replace(answer, status_line="HTTP/1.1 400 Bad Request"),
+    ),
     "a name in lower case": (
         "block_ok_doc_example",
-        _headers(lambda headers: [(name.replace("X-Env", "x-env"), value) for name, value in headers]),
+        _headers(
+            lambda headers: [(name.replace("X-Env", "x-env"), value) for name, value in headers]
+        ),
     ),
-    "no Connection": ("block_ok_doc_example", _headers(lambda headers: [h for h in headers if h[0] != "Connection"])),
-    "Date before Server": ("block_ok_doc_example", _headers(lambda headers: [headers[1], headers[0], *headers[2:]])),
+    "no Connection": (
+        "block_ok_doc_example",
+        _headers(lambda headers: [h for h in headers if h[0] != "Connection"]),
+    ),
+    "Date before Server": (
+        "block_ok_doc_example",
+        _headers(lambda headers: [headers[1], headers[0], *headers[2:]]),
+    ),
     "a type after the framing": ("stream_ok", _headers(lambda h: [*h[:2], h[3], h[2], *h[4:]])),
-    "a missing header": ("block_ok_doc_example", _headers(lambda headers: [h for h in headers if h[0] != "X-Env"])),
-    "one header more": ("block_ok_doc_example", _headers(lambda headers: [*headers, ("Cache-Control", "no-store")])),
-    "headers in another order": ("cors_post", _headers(lambda headers: [*headers[:5], *reversed(headers[5:])])),
+    "a missing header": (
+        "block_ok_doc_example",
+        _headers(lambda headers: [h for h in headers if h[0] != "X-Env"]),
+    ),
+    "one header more": (
+        "block_ok_doc_example",
+        _headers(lambda headers: [*headers, ("Cache-Control", "no-store")]),
+    ),
+    "headers in another order": (
+        "cors_post",
+        _headers(lambda headers: [*headers[:5], *reversed(headers[5:])]),
+    ),
     "another framing": (
         "stream_ok",
-        _headers(lambda headers: [h for h in headers if h[0] != "Transfer-Encoding"] + [("Content-Length", "1")]),
+        _headers(
+            lambda headers: (
+                [h for h in headers if h[0] != "Transfer-Encoding"] + [("Content-Length", "1")]
+            )
+        ),
     ),
     "a dropped key": ("block_ok_doc_example", _replaced('"error": null, ', "")),
-    "keys in another order": ("user_missing", _replaced('"status": 400}', '"status": 400, "x": 1}')),
+    "keys in another order": (
+        "user_missing",
+        _replaced('"status": 400}', '"status": 400, "x": 1}'),
+    ),
     "compact JSON": ("user_missing", _replaced(": ", ":")),
     "no newline at the end": ("user_missing", _replaced("\n", "")),
     "a newline at the end": ("block_ok_doc_example", _replaced("}}", "}}\n")),
@@ -204,7 +264,10 @@ _MUTATIONS: dict[str, tuple[str, Callable[[RawAnswer], RawAnswer]]] = {
         "block_ok_doc_example",
         lambda answer: _with_body(answer, '("data": {"id": ").{8}', r"\g<1>00000000"),
     ),
-    "a wrong signature": ("block_ok_doc_example", lambda answer: _with_body(answer, "&sign=....", "&sign=AAAA")),
+    "a wrong signature": (
+        "block_ok_doc_example",
+        lambda answer: _with_body(answer, "&sign=....", "&sign=AAAA"),
+    ),
     "a finish in the future": (
         "block_ok_doc_example",
         lambda answer: _with_body(answer, r'("finished_at": )\d', r"\g<1>2"),
@@ -213,14 +276,29 @@ _MUTATIONS: dict[str, tuple[str, Callable[[RawAnswer], RawAnswer]]] = {
         "llmonly_block_chinese",
         lambda answer: replace(answer, body=answer.body.decode("unicode-escape").encode()),
     ),
-    "swapped frames": ("stream_ok", _frames(lambda frames: [frames[0], frames[2], frames[1], *frames[3:]])),
+    "swapped frames": (
+        "stream_ok",
+        _frames(lambda frames: [frames[0], frames[2], frames[1], *frames[3:]]),
+    ),
     "a lost frame": ("stream_ok", _frames(lambda frames: frames[:-2] + frames[-1:])),
-    "a frame more": ("stream_ok", _frames(lambda frames: [*frames[:-1], b"data: [DONE]", frames[-1]])),
-    "a ping without cause": ("stream_ok", _frames(lambda frames: [*frames[:3], b"event: ping", *frames[3:]])),
+    "a frame more": (
+        "stream_ok",
+        _frames(lambda frames: [*frames[:-1], b"data: [DONE]", frames[-1]]),
+    ),
+    "a ping without cause": (
+        "stream_ok",
+        _frames(lambda frames: [*frames[:3], b"event: ping", *frames[3:]]),
+    ),
     "a missing ping": ("slow_stream_35s", _replaced("event: ping\n\n", "")),
-    "CRLF frames": ("stream_ok", lambda answer: replace(answer, body=answer.body.replace(b"\n", b"\r\n"))),
+    "CRLF frames": (
+        "stream_ok",
+        lambda answer: replace(answer, body=answer.body.replace(b"\n", b"\r\n")),
+    ),
     "no space after data:": ("stream_ok", _replaced("data: ", "data:")),
-    "an event line": ("stream_ok", _frames(lambda frames: [b"event: message\n" + frames[0], *frames[1:]])),
+    "an event line": (
+        "stream_ok",
+        _frames(lambda frames: [b"event: message\n" + frames[0], *frames[1:]]),
+    ),
     "a dropped key in a frame": ("stream_ok", _replaced('"predecessor_node_id": null, ', "")),
     "another index": ("stream_ok", _replaced('"index": 2', '"index": 3')),
     "another title": ("stream_ok", _replaced('"title": "LLM"', '"title": "GPT"')),

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.draw import DrawSource
-from fake_server.engine import Timeline, cut, plan, with_pings
-from fake_server.events import NodeFinished, NodeStarted, Ping, WorkflowFinished
-from fake_server.render import Renderer, RunFacts, json_bytes
+from fake_server.runs.engine import Timeline, cut, plan, with_pings
+from fake_server.runs.events import NodeFinished, NodeStarted, Ping, WorkflowFinished
+from fake_server.runs.random_values import DrawSource
+from fake_server.runs.render import Renderer, RunFacts, json_bytes
 from fake_server.spec import HostSpec
 from fake_server.workflow.graph import Workflow
 from fake_server.workflow.load import load_workflow
@@ -118,15 +118,28 @@ def data_of(told: list[dict[str, Any]], event: str, node_type: str | None = None
     return found
 
 
-# Agreement ----------------------------------------------------------------------------------------------------------
+# Agreement
+# ----------------------------------------------------------------------------------------------------------
 
-APPS = [None, "g_tools2", "g_endmissing", "g_endnone", "g_noend", "g_badmodel", "g_nostart", "llmonly", "textmodel"]
+APPS = [
+    None,
+    "g_tools2",
+    "g_endmissing",
+    "g_endnone",
+    "g_noend",
+    "g_badmodel",
+    "g_nostart",
+    "llmonly",
+    "textmodel",
+]
 
 
 @pytest.mark.parametrize("app", APPS)
 @pytest.mark.parametrize("share", [1.0, 0.6, 0.01], ids=["whole", "stopped", "stopped at once"])
 def test_both_tellings_say_the_same(planned: Planned, app: str | None, share: float) -> None:
-    """Ids, status, outputs, error, totals and times of one timeline are equal in the answer and in the last frame."""
+    """Ids, status, outputs, error, totals and times of one timeline are equal in the answer and in
+    the last frame.
+    """
     timeline = planned(app)
     if share < 1:
         timeline = cut(timeline, timeline[-1][0] * share)
@@ -141,19 +154,35 @@ def test_both_tellings_say_the_same(planned: Planned, app: str | None, share: fl
 
 
 def test_frames_decode_to_what_was_planned(planned: Planned) -> None:
-    """A reader of the stream gets every event back, with its node, in order, and one frame is one event."""
+    """A reader of the stream gets every event back, with its node, in order, and one frame is one
+    event.
+    """
     timeline = planned()
     kinds = {NodeStarted: "node_started", NodeFinished: "node_finished"}
     expected = [kinds.get(type(event)) for _, event in timeline if not isinstance(event, Ping)]
     told = events(timeline)
-    assert [said["event"] for said in told] == ["workflow_started", *expected[1:-1], "workflow_finished"]
+    assert [said["event"] for said in told] == [
+        "workflow_started",
+        *expected[1:-1],
+        "workflow_finished",
+    ]
     started = [event for _, event in timeline if isinstance(event, NodeStarted)]
-    assert [said["data"]["id"] for said in told if said["event"] == "node_started"] == [e.execution_id for e in started]
-    assert [said["data"]["index"] for said in told if said["event"] == "node_finished"] == [1, 2, 3, 4, 5]
+    assert [said["data"]["id"] for said in told if said["event"] == "node_started"] == [
+        e.execution_id for e in started
+    ]
+    assert [said["data"]["index"] for said in told if said["event"] == "node_finished"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 def test_a_ping_is_its_own_frame_and_carries_nothing(planned: Planned) -> None:
-    """FACTS 5.4: an event line and no data, between the frames of a run of more than ten seconds."""
+    """FACTS 5.4: an event line and no data, between the frames of a run of more than ten
+    seconds.
+    """
     told = frames(planned())
     assert told.count(b"event: ping\n\n") == 1
     assert all(frame.startswith(b"data: {") for frame in told if frame != b"event: ping\n\n")
@@ -166,7 +195,8 @@ def test_every_frame_carries_the_runs_ids(planned: Planned) -> None:
         assert (said["workflow_run_id"], said["task_id"]) == ("run", "task")
 
 
-# The wire -----------------------------------------------------------------------------------------------------------
+# The wire
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_blocking_answer_has_the_hosts_keys_in_order(planned: Planned) -> None:
@@ -246,7 +276,9 @@ def test_every_frame_has_the_hosts_keys_in_order(planned: Planned, app: str | No
 
 
 def test_each_kind_of_node_tells_its_own(planned: Planned) -> None:
-    """FACTS 5.5: what start, LLM, if-else, tool and end show as inputs, process data, outputs and metadata."""
+    """FACTS 5.5: what start, LLM, if-else, tool and end show as inputs, process data, outputs and
+    metadata.
+    """
     told = events(planned())
     variables = {"prompt": "一只猫 😀", "model_name": "dosmix_", "sys.files": []}
     start = data_of(told, "node_finished", "start")
@@ -258,7 +290,9 @@ def test_each_kind_of_node_tells_its_own(planned: Planned) -> None:
         ["model_mode", "prompts"],
         ["text", "usage"],
     )
-    assert [list(prompt) for prompt in llm["process_data"]["prompts"]] == [["role", "text", "files"]]
+    assert [list(prompt) for prompt in llm["process_data"]["prompts"]] == [
+        ["role", "text", "files"]
+    ]
     assert list(llm["outputs"]["usage"]) == [
         "prompt_tokens",
         "prompt_unit_price",
@@ -281,17 +315,31 @@ def test_each_kind_of_node_tells_its_own(planned: Planned) -> None:
     assert if_else["process_data"] == {"condition_results": [{**condition, "result": True}]}
     assert (if_else["outputs"], if_else["execution_metadata"]) == ({"result": True}, None)
     tool = data_of(told, "node_finished", "tool")
-    assert list(tool["inputs"]) == ["prompt", "model", "lora", "steps", "width", "height", "negative_prompt"]
+    assert list(tool["inputs"]) == [
+        "prompt",
+        "model",
+        "lora",
+        "steps",
+        "width",
+        "height",
+        "negative_prompt",
+    ]
     assert list(tool["outputs"]) == ["text", "files"]
-    assert tool["execution_metadata"] == {"tool_info": {"provider_type": "builtin", "provider_id": "stablediffusion"}}
+    assert tool["execution_metadata"] == {
+        "tool_info": {"provider_type": "builtin", "provider_id": "stablediffusion"}
+    }
     icon = "/console/api/workspaces/current/tool-provider/builtin/stablediffusion/icon"
-    extras = {s["data"]["node_type"]: s["data"]["extras"] for s in told if s["event"] == "node_started"}
+    extras = {
+        s["data"]["node_type"]: s["data"]["extras"] for s in told if s["event"] == "node_started"
+    }
     assert extras == {"start": {}, "llm": {}, "if-else": {}, "tool": {"icon": icon}, "end": {}}
 
 
 def test_a_node_that_starts_shows_no_inputs(planned: Planned) -> None:
     """FACTS 5.5: null, always, whatever the node will work with."""
-    assert {s["data"]["inputs"] for s in events(planned()) if s["event"] == "node_started"} == {None}
+    assert {s["data"]["inputs"] for s in events(planned()) if s["event"] == "node_started"} == {
+        None
+    }
 
 
 def test_a_failed_node_shows_neither_outputs_nor_files(planned: Planned) -> None:
@@ -309,7 +357,9 @@ def test_a_failed_node_shows_neither_outputs_nor_files(planned: Planned) -> None
 
 
 def test_json_is_written_in_the_hosts_style(planned: Planned) -> None:
-    """FACTS 1.7: ", " and ": ", non-ASCII as \\uXXXX in lower case, pairs for emoji, no newline anywhere."""
+    """FACTS 1.7: ", " and ": ", non-ASCII as \\uXXXX in lower case, pairs for emoji, no newline
+    anywhere.
+    """
     end = planned()[-1][1]
     assert isinstance(end, WorkflowFinished)
     body = renderer().blocking(end)
@@ -318,16 +368,23 @@ def test_json_is_written_in_the_hosts_style(planned: Planned) -> None:
     assert body == json.dumps(json.loads(body)).encode()
     first = frames(planned())[0]
     assert (
-        rb'"inputs": {"prompt": "\u4e00\u53ea\u732b \ud83d\ude00", "model_name": "dosmix_", "sys.files": []}' in first
+        rb'"inputs": {"prompt": "\u4e00\u53ea\u732b \ud83d\ude00", "model_name": "dosmix_", "sys.files": []}'
+        in first
     )
 
 
 ANY_TEXT = st.text(st.characters(), max_size=20)  # surrogates included
 
 
-@given(st.recursive(st.none() | st.integers() | ANY_TEXT, lambda e: st.dictionaries(ANY_TEXT, e), max_leaves=5))
+@given(
+    st.recursive(
+        st.none() | st.integers() | ANY_TEXT, lambda e: st.dictionaries(ANY_TEXT, e), max_leaves=5
+    )
+)
 def test_any_value_is_one_line_of_ascii(value: Any) -> None:
-    """Whatever a user sends and gets back, a frame stays one line: lone surrogates and line separators are escaped."""
+    """Whatever a user sends and gets back, a frame stays one line: lone surrogates and line
+    separators are escaped.
+    """
     text = json_bytes(value)
     assert text.isascii()
     assert b"\n" not in text
@@ -335,11 +392,14 @@ def test_any_value_is_one_line_of_ascii(value: Any) -> None:
     assert json.loads(text) == value
 
 
-# Pictures -----------------------------------------------------------------------------------------------------------
+# Pictures
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_picture_is_shared_as_on_the_host(planned: Planned) -> None:
-    """FACTS 5.6: each serialisation signs anew, and the end's outputs are its files and those of the whole run."""
+    """FACTS 5.6: each serialisation signs anew, and the end's outputs are its files and those of
+    the whole run.
+    """
     told = events(planned())
     tool, end = data_of(told, "node_finished", "tool"), data_of(told, "node_finished", "end")
     run = told[-1]["data"]
@@ -365,27 +425,40 @@ def test_a_text_that_looks_like_a_picture_is_none(planned: Planned) -> None:
     assert (start["outputs"]["prompt"], start["files"]) == (prompt, [])
 
 
-# Times --------------------------------------------------------------------------------------------------------------
+# Times
+# --------------------------------------------------------------------------------------------------------------
 
 START_TIMES = st.floats(1_700_000_000, 1_900_000_000)
 
 
 @given(started_at=START_TIMES, elapsed_s=st.floats(0, 601))
-def test_the_times_of_an_answer_keep_the_hosts_relation(started_at: float, elapsed_s: float) -> None:
-    """FACTS 4: created_at rounds to the nearest second and finished_at down, so the difference lies in (-1.5, 0.5)."""
+def test_the_times_of_an_answer_keep_the_hosts_relation(
+    started_at: float, elapsed_s: float
+) -> None:
+    """FACTS 4: created_at rounds to the nearest second and finished_at down, so the difference lies
+    in (-1.5, 0.5).
+    """
     facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", started_at)
-    said = blocking(((elapsed_s, WorkflowFinished("succeeded", None, None, elapsed_s, 0, 0)),), facts)["data"]
+    said = blocking(
+        ((elapsed_s, WorkflowFinished("succeeded", None, None, elapsed_s, 0, 0)),), facts
+    )["data"]
     assert -1.5 < said["finished_at"] - said["created_at"] - said["elapsed_time"] < 0.5
     assert -0.5 <= said["created_at"] - started_at <= 0.5
     assert 0 <= started_at + elapsed_s - said["finished_at"] < 1
 
 
 @given(started_at=START_TIMES)
-def test_the_times_of_every_frame_keep_the_hosts_relation(planned: Planned, started_at: float) -> None:
-    """What holds for the run holds for each node; created_at is never more than half a second ahead of its frame."""
+def test_the_times_of_every_frame_keep_the_hosts_relation(
+    planned: Planned, started_at: float
+) -> None:
+    """What holds for the run holds for each node; created_at is never more than half a second ahead
+    of its frame.
+    """
     timeline = planned("g_tools2")
     facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", started_at)
-    told = zip(timeline, map(json.loads, (frame[6:] for frame in frames(timeline, facts))), strict=True)
+    told = zip(
+        timeline, map(json.loads, (frame[6:] for frame in frames(timeline, facts))), strict=True
+    )
     for (offset_s, _), said in told:
         data = said["data"]
         assert data["created_at"] - (started_at + offset_s) <= 0.5

@@ -1,4 +1,6 @@
-"""The checks of a run's request: each refusal in the host's words, and of two the one that the host finds first."""
+"""The checks of a run's request: each refusal in the host's words, and of two the one that the host
+finds first.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +18,36 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.apps import App, AppKind
-from fake_server.auth import authorised_app
-from fake_server.errors import HostError
-from fake_server.events import InputFile
-from fake_server.requests import RunRequest, json_object, run_request, user_text
+from fake_server.http.auth import authorised_app
+from fake_server.http.errors import HostError
+from fake_server.runs.events import InputFile
+from fake_server.runs.request import RunRequest, json_object, run_request, user_text
 from fake_server.spec import HostSpec
 from fake_server.workflow.graph import StartVariable, Workflow
 
 KEY = "app-key"
 JSON_TYPE = "application/json"
-MODELS = ["chilloutmix_NiPrunedFp32Fix", "dosmix_", "ghostmix_v20Bakedvae", "rundiffusionFX_v10", "v1-5-pruned-emaonly"]
-GOOD: dict[str, Any] = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "alg123"}
+MODELS = [
+    "chilloutmix_NiPrunedFp32Fix",
+    "dosmix_",
+    "ghostmix_v20Bakedvae",
+    "rundiffusionFX_v10",
+    "v1-5-pruned-emaonly",
+]
+GOOD: dict[str, Any] = {
+    "inputs": {"prompt": "a cat"},
+    "response_mode": "blocking",
+    "user": "alg123",
+}
 
 NOT_FOUND = (
     "The requested URL was not found on the server. If you entered the URL manually please check your spelling and "
     "try again."
 )
 NOT_UNDERSTOOD = "The browser (or proxy) sent a request that this server could not understand."
-NOT_JSON = "Did not attempt to load JSON data because the request Content-Type was not 'application/json'."
+NOT_JSON = (
+    "Did not attempt to load JSON data because the request Content-Type was not 'application/json'."
+)
 INTERNAL = {"message": "Internal Server Error", "code": "unknown"}
 
 
@@ -82,9 +96,12 @@ def as_told(status: int, body: Mapping[str, Any]) -> tuple[int, list[tuple[str, 
     return status, list(body.items())
 
 
-# Step 1 to 3: the key -----------------------------------------------------------------------------------------------
+# Step 1 to 3: the key
+# -----------------------------------------------------------------------------------------------
 
-HEADER_MISSING = refused("unauthorized", "Authorization header must be provided and start with 'Bearer'", 401)
+HEADER_MISSING = refused(
+    "unauthorized", "Authorization header must be provided and start with 'Bearer'", 401
+)
 SCHEME_WRONG = refused("unauthorized", "Authorization scheme must be 'Bearer'", 401)
 TOKEN_UNKNOWN = refused("unauthorized", "Access token is invalid", 401)
 
@@ -108,7 +125,9 @@ TOKEN_UNKNOWN = refused("unauthorized", "Access token is invalid", 401)
         ("Bearer \xe4\xb8\x80", TOKEN_UNKNOWN),
     ],
 )
-def test_a_header_that_opens_nothing(app: App, host_spec: HostSpec, header: str | None, body: dict[str, Any]) -> None:
+def test_a_header_that_opens_nothing(
+    app: App, host_spec: HostSpec, header: str | None, body: dict[str, Any]
+) -> None:
     """FACTS 3, steps 1 and 2."""
     said = None if header is None else header.encode("latin-1")
     with pytest.raises(HostError) as caught:
@@ -117,7 +136,15 @@ def test_a_header_that_opens_nothing(app: App, host_spec: HostSpec, header: str 
 
 
 @pytest.mark.parametrize(
-    "header", [f"Bearer {KEY}", f"bearer {KEY}", f"BEARER {KEY}", f"Bearer  {KEY}", f"Bearer {KEY} ", f"\tBearer {KEY}"]
+    "header",
+    [
+        f"Bearer {KEY}",
+        f"bearer {KEY}",
+        f"BEARER {KEY}",
+        f"Bearer  {KEY}",
+        f"Bearer {KEY} ",
+        f"\tBearer {KEY}",
+    ],
 )
 def test_a_header_that_opens_the_app(app: App, host_spec: HostSpec, header: str) -> None:
     """FACTS 3: the scheme in any case, spaces between and after."""
@@ -125,14 +152,17 @@ def test_a_header_that_opens_the_app(app: App, host_spec: HostSpec, header: str)
 
 
 @pytest.mark.parametrize("kind", [AppKind.DISABLED, AppKind.DELETED])
-def test_an_app_that_is_not_served_is_not_found(app: App, host_spec: HostSpec, kind: AppKind) -> None:
+def test_an_app_that_is_not_served_is_not_found(
+    app: App, host_spec: HostSpec, kind: AppKind
+) -> None:
     """FACTS 3, step 3: 404 as JSON, not the page of an unknown path."""
     with pytest.raises(HostError) as caught:
         authorised_app(f"Bearer {KEY}".encode(), {KEY: replace(app, kind=kind)}, host_spec.errors)
     assert told(caught.value) == as_told(404, refused("not_found", NOT_FOUND, 404))
 
 
-# Step 4: JSON -------------------------------------------------------------------------------------------------------
+# Step 4: JSON
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -159,7 +189,13 @@ def test_another_content_type_is_refused(host_spec: HostSpec, content_type: str)
 
 @pytest.mark.parametrize(
     "content_type",
-    [JSON_TYPE, "application/json; charset=gbk", "Application/JSON", " application/json ;", "application/vnd.api+json"],
+    [
+        JSON_TYPE,
+        "application/json; charset=gbk",
+        "Application/JSON",
+        " application/json ;",
+        "application/vnd.api+json",
+    ],
 )
 def test_a_json_content_type_is_taken(host_spec: HostSpec, content_type: str) -> None:
     """Any case, any parameters, any ``application/*+json``."""
@@ -186,7 +222,9 @@ def test_a_json_content_type_is_taken(host_spec: HostSpec, content_type: str) ->
     ],
 )
 def test_a_body_that_is_no_json(host_spec: HostSpec, body: bytes) -> None:
-    """FACTS 3, step 4: 400 in the words of the web framework, wherever in the body it goes wrong."""
+    """FACTS 3, step 4: 400 in the words of the web framework, wherever in the body it goes
+    wrong.
+    """
     with pytest.raises(HostError) as caught:
         json_object(body, JSON_TYPE, host_spec.errors)
     assert told(caught.value) == as_told(400, refused("bad_request", NOT_UNDERSTOOD))
@@ -215,7 +253,9 @@ def test_json_that_is_no_object(host_spec: HostSpec, body: bytes) -> None:
     ],
 )
 def test_json_as_python_reads_it(host_spec: HostSpec, body: bytes, value: dict[str, Any]) -> None:
-    """FACTS 3: BOM, UTF-16, keys given twice, escapes; brackets side by side or in texts are no nesting."""
+    """FACTS 3: BOM, UTF-16, keys given twice, escapes; brackets side by side or in texts are no
+    nesting.
+    """
     assert json_object(body, JSON_TYPE, host_spec.errors) == value
 
 
@@ -252,14 +292,24 @@ def verdict(body: bytes, spec: HostSpec) -> str:
         (nested(960).replace(b"]" * 900, b"x"), "internal_error"),
         (nested(960).decode().encode("utf-16"), "internal_error"),
     ],
-    ids=["900", "960", "5000", "200000", "960 unfinished", "900 unfinished", "960 broken inside", "960 in UTF-16"],
+    ids=[
+        "900",
+        "960",
+        "5000",
+        "200000",
+        "960 unfinished",
+        "900 unfinished",
+        "960 broken inside",
+        "960 in UTF-16",
+    ],
 )
 def test_absurd_nesting_breaks_the_host(host_spec: HostSpec, body: bytes, becomes: str) -> None:
     """[C: deep_json]: 500 from a depth that does not depend on what this Python bears."""
     assert verdict(body, host_spec) == becomes
 
 
-# Step 5 and 6: the user ---------------------------------------------------------------------------------------------
+# Step 5 and 6: the user
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("user", [..., None, "", 0, 0.0, False, [], {}])
@@ -302,12 +352,16 @@ def test_a_truthy_user_is_taken_as_pythons_text(checked: Checked, user: Any, tex
         (
             "a\ud83d",
             400,
-            invalid(r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed"),
+            invalid(
+                r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed"
+            ),
         ),
     ],
     ids=["too long", "too long as text", "NUL", "NUL and too long", "lone surrogate"],
 )
-def test_a_user_that_the_database_refuses(checked: Checked, user: Any, status: int, body: dict[str, Any]) -> None:
+def test_a_user_that_the_database_refuses(
+    checked: Checked, user: Any, status: int, body: dict[str, Any]
+) -> None:
     """FACTS 3, step 6: the end user's row cannot be written."""
     with pytest.raises(HostError) as caught:
         checked(user=user)
@@ -321,7 +375,8 @@ def test_a_user_may_be_left_out_where_none_is_required(host_spec: HostSpec) -> N
         user_text("x" * 256, False, host_spec)
 
 
-# Step 7 to 9 --------------------------------------------------------------------------------------------------------
+# Step 7 to 9
+# --------------------------------------------------------------------------------------------------------
 
 PROMPT_REQUIRED = invalid("prompt is required in input form")
 
@@ -334,10 +389,30 @@ PROMPT_REQUIRED = invalid("prompt is required in input form")
         (5, invalid_field("inputs", "'int' object is not iterable")),
         (1.5, invalid_field("inputs", "'float' object is not iterable")),
         (True, invalid_field("inputs", "'bool' object is not iterable")),
-        ("abc", invalid_field("inputs", "dictionary update sequence element #0 has length 1; 2 is required")),
-        (["abc"], invalid_field("inputs", "dictionary update sequence element #0 has length 3; 2 is required")),
-        (["ab", "c"], invalid_field("inputs", "dictionary update sequence element #1 has length 1; 2 is required")),
-        ([1], invalid_field("inputs", "cannot convert dictionary update sequence element #0 to a sequence")),
+        (
+            "abc",
+            invalid_field(
+                "inputs", "dictionary update sequence element #0 has length 1; 2 is required"
+            ),
+        ),
+        (
+            ["abc"],
+            invalid_field(
+                "inputs", "dictionary update sequence element #0 has length 3; 2 is required"
+            ),
+        ),
+        (
+            ["ab", "c"],
+            invalid_field(
+                "inputs", "dictionary update sequence element #1 has length 1; 2 is required"
+            ),
+        ),
+        (
+            [1],
+            invalid_field(
+                "inputs", "cannot convert dictionary update sequence element #0 to a sequence"
+            ),
+        ),
         ([[["a"], 1]], invalid_field("inputs", "unhashable type: 'list'")),
         ([], PROMPT_REQUIRED),
         ("", PROMPT_REQUIRED),
@@ -345,7 +420,9 @@ PROMPT_REQUIRED = invalid("prompt is required in input form")
         (["ab"], PROMPT_REQUIRED),
     ],
 )
-def test_inputs_are_whatever_python_makes_a_dict_of(checked: Checked, inputs: Any, body: dict[str, Any]) -> None:
+def test_inputs_are_whatever_python_makes_a_dict_of(
+    checked: Checked, inputs: Any, body: dict[str, Any]
+) -> None:
     """FACTS 3, step 8: the same conversion, and the text of its exception."""
     with pytest.raises(HostError) as caught:
         checked(inputs=inputs)
@@ -376,21 +453,29 @@ def test_an_unknown_mode_is_shown_as_pythons_text(checked: Checked, mode: Any, s
     """FACTS 3, step 8; a value with braces is shown as it is."""
     with pytest.raises(HostError) as caught:
         checked(response_mode=mode)
-    assert told(caught.value) == as_told(400, invalid_field("response_mode", f"{shown} is not a valid choice"))
+    assert told(caught.value) == as_told(
+        400, invalid_field("response_mode", f"{shown} is not a valid choice")
+    )
 
 
-@pytest.mark.parametrize(("mode", "streaming"), [("blocking", False), ("streaming", True), (..., False)])
+@pytest.mark.parametrize(
+    ("mode", "streaming"), [("blocking", False), ("streaming", True), (..., False)]
+)
 def test_a_mode_is_one_of_two_or_left_out(checked: Checked, mode: Any, streaming: bool) -> None:
     """[C: mode_missing]: without it the host answers as if blocking."""
     assert checked(response_mode=mode).streaming is streaming
 
 
-@pytest.mark.parametrize(("files", "kind"), [(5, "int"), (True, "bool"), (1.5, "float"), (0, "int")])
+@pytest.mark.parametrize(
+    ("files", "kind"), [(5, "int"), (True, "bool"), (1.5, "float"), (0, "int")]
+)
 def test_files_have_to_be_iterable(checked: Checked, files: Any, kind: str) -> None:
     """FACTS 3, step 8: even where uploads are off."""
     with pytest.raises(HostError) as caught:
         checked(files=files)
-    assert told(caught.value) == as_told(400, invalid_field("files", f"'{kind}' object is not iterable"))
+    assert told(caught.value) == as_told(
+        400, invalid_field("files", f"'{kind}' object is not iterable")
+    )
 
 
 @pytest.mark.parametrize("files", [..., None, [], {}, "abc", [5], {"type": "video"}])
@@ -403,7 +488,9 @@ def test_files_are_checked_where_uploads_are_on(app: App, host_spec: HostSpec) -
     """What the check makes of them is ``sys.files``; it is told the app's own limits."""
     assert app.workflow is not None
     image = {"enabled": True, "number_limits": 2, "transfer_methods": ["remote_url"]}
-    enabled = replace(app, workflow=replace(app.workflow, features={"file_upload": {"image": image}}))
+    enabled = replace(
+        app, workflow=replace(app.workflow, features={"file_upload": {"image": image}})
+    )
     seen = []
 
     def check(user: str, files: Sequence[Any], limits: Mapping[str, Any]) -> list[InputFile]:
@@ -416,7 +503,8 @@ def test_files_are_checked_where_uploads_are_on(app: App, host_spec: HostSpec) -
     assert seen == [(request.user, ["x"], image), (request.user, [], image)]
 
 
-# Step 11: the variables ---------------------------------------------------------------------------------------------
+# Step 11: the variables
+# ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("prompt", [..., None, "", 0, 0.0, False, [], {}])
@@ -443,12 +531,16 @@ def test_the_length_of_a_prompt_is_counted_in_code_points(checked: Checked, lett
     assert checked(inputs={"prompt": letter * 1000}).inputs["prompt"] == letter * 1000
     with pytest.raises(HostError) as caught:
         checked(inputs={"prompt": letter * 1001})
-    assert told(caught.value) == as_told(400, invalid("prompt in input form must be less than 1000 characters"))
+    assert told(caught.value) == as_told(
+        400, invalid("prompt in input form must be less than 1000 characters")
+    )
 
 
 @pytest.mark.parametrize("model", ["nope", "DOSMIX_", "dosmix_ ", "x" * 49])
 def test_an_unknown_model_is_refused_with_the_list(checked: Checked, model: str) -> None:
-    """FACTS 3, step 11: a select has no length, and its options are shown as Python shows a list."""
+    """FACTS 3, step 11: a select has no length, and its options are shown as Python shows a
+    list.
+    """
     with pytest.raises(HostError) as caught:
         checked(inputs={"prompt": "x", "model_name": model})
     message = f"model_name in input form must be one of the following: {MODELS}"
@@ -472,7 +564,8 @@ def test_a_default_of_the_app_is_applied(app: App, checked: Checked) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "cleaned"), [(" ", " "), ("a\x00b", "ab"), ("\x00", ""), ("a\nb", "a\nb"), ("\ud83d", "\ud83d")]
+    ("prompt", "cleaned"),
+    [(" ", " "), ("a\x00b", "ab"), ("\x00", ""), ("a\nb", "a\nb"), ("\ud83d", "\ud83d")],
 )
 def test_a_prompt_is_kept_but_for_nul(checked: Checked, prompt: str, cleaned: str) -> None:
     """[C: block_prompt_nul]: NUL characters are taken out, nothing else is."""
@@ -480,12 +573,21 @@ def test_a_prompt_is_kept_but_for_nul(checked: Checked, prompt: str, cleaned: st
 
 
 def test_what_the_app_does_not_know_is_dropped(checked: Checked) -> None:
-    """[C: extra_inputs, extra_body_keys]: without a word; variables in their order, ``sys.files`` last."""
-    request = checked(inputs={"zzz": 1, "model_name": "dosmix_", "prompt": "x", "sys.files": "y"}, zzz=1)
-    assert list(request.inputs.items()) == [("prompt", "x"), ("model_name", "dosmix_"), ("sys.files", [])]
+    """[C: extra_inputs, extra_body_keys]: without a word; variables in their order, ``sys.files``
+    last.
+    """
+    request = checked(
+        inputs={"zzz": 1, "model_name": "dosmix_", "prompt": "x", "sys.files": "y"}, zzz=1
+    )
+    assert list(request.inputs.items()) == [
+        ("prompt", "x"),
+        ("model_name", "dosmix_"),
+        ("sys.files", []),
+    ]
 
 
-# The order ----------------------------------------------------------------------------------------------------------
+# The order
+# ----------------------------------------------------------------------------------------------------------
 
 
 class Attempt(NamedTuple):
@@ -499,7 +601,9 @@ class Attempt(NamedTuple):
 
 
 class Wrong(NamedTuple):
-    """One thing wrong with a request: the host's step that finds it, the error that it is, and how it is done."""
+    """One thing wrong with a request: the host's step that finds it, the error that it is, and how
+    it is done.
+    """
 
     step: float
     error: str
@@ -563,7 +667,9 @@ def good_attempt(app: App) -> Attempt:
     """Nothing is wrong with it, and its app takes files."""
     assert app.workflow is not None
     image = {"enabled": True, "number_limits": 3, "transfer_methods": ["remote_url"]}
-    takes_files = replace(app, workflow=replace(app.workflow, features={"file_upload": {"image": image}}))
+    takes_files = replace(
+        app, workflow=replace(app.workflow, features={"file_upload": {"image": image}})
+    )
     return Attempt(f"Bearer {KEY}".encode(), JSON_TYPE, None, GOOD, takes_files)
 
 
@@ -574,27 +680,36 @@ def test_one_error_alone_is_found(good_attempt: Attempt, host_spec: HostSpec, wr
     assert found(wrong.spoil(good_attempt), host_spec) == wrong.error
 
 
-@pytest.mark.parametrize(("first", "second"), PAIRS, ids=lambda wrong: f"{wrong.step} {wrong.error}")
+@pytest.mark.parametrize(
+    ("first", "second"), PAIRS, ids=lambda wrong: f"{wrong.step} {wrong.error}"
+)
 def test_of_two_errors_the_host_finds_the_earlier(
     good_attempt: Attempt, host_spec: HostSpec, first: Wrong, second: Wrong
 ) -> None:
     """FACTS 3: the order is strict, whichever two things are wrong at once."""
     for one, other in ((first, second), (second, first)):
         spoiled = other.spoil(one.spoil(good_attempt))
-        if first.spoil(spoiled) == spoiled == second.spoil(spoiled):  # the two do not exclude each other
+        if (
+            first.spoil(spoiled) == spoiled == second.spoil(spoiled)
+        ):  # the two do not exclude each other
             assert found(spoiled, host_spec) == first.error
 
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=4,
 )
 
 
 @given(
     st.dictionaries(st.sampled_from(["inputs", "response_mode", "user", "files"]), JSON_VALUES)
-    | st.builds(lambda prompt, model: {**GOOD, "inputs": {"prompt": prompt, "model_name": model}}, *[JSON_VALUES] * 2)
+    | st.builds(
+        lambda prompt, model: {**GOOD, "inputs": {"prompt": prompt, "model_name": model}},
+        *[JSON_VALUES] * 2,
+    )
 )
 def test_any_object_is_run_or_refused(app: App, host_spec: HostSpec, body: dict[str, Any]) -> None:
     """No value of JSON makes the checks stumble, and what they let through is clean."""

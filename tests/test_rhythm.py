@@ -14,7 +14,9 @@ _STALL_S = 0.7
 
 
 def _is_due(arrival: Arrival) -> bool:
-    """Not before its time but for what the recorded host itself needed to begin, and not long after."""
+    """Not before its time but for what the recorded host itself needed to begin, and not long
+    after.
+    """
     return -0.2 <= arrival.late_s <= _STALL_S * _SPEED
 
 
@@ -24,4 +26,6 @@ def test_frames_come_one_by_one_and_when_they_are_due() -> None:
     assert [arrival.what for arrival in found if not _is_due(arrival)] == []
     assert came_together(found) == []
     before_first_ping, after_last_ping = found[:4], found[7:]
-    assert before_first_ping[-1].here_s < found[4].here_s < found[6].here_s < after_last_ping[0].here_s
+    assert (
+        before_first_ping[-1].here_s < found[4].here_s < found[6].here_s < after_last_ping[0].here_s
+    )

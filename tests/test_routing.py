@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.edge.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
+from fake_server.http.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
 from fake_server.spec import HostSpec, Operation
 
 RUN = "/v1/workflows/run"
@@ -33,8 +33,18 @@ def router(host_spec: HostSpec) -> Router:
         ("POST", "/v1/workflows/tasks/a b/stop", "stopWorkflowTask", {"task_id": "a b"}),
         ("GET", FILE, "getToolFile", {"file_id": FILE_ID, "extension": "png"}),
         ("HEAD", FILE, "getToolFile", {"file_id": FILE_ID, "extension": "png"}),
-        ("GET", f"/files/tools/{FILE_ID.upper()}.jpg", "getToolFile", {"file_id": FILE_ID.upper(), "extension": "jpg"}),
-        ("GET", f"/files/tools/{FILE_ID}.tar.gz", "getToolFile", {"file_id": FILE_ID, "extension": "tar.gz"}),
+        (
+            "GET",
+            f"/files/tools/{FILE_ID.upper()}.jpg",
+            "getToolFile",
+            {"file_id": FILE_ID.upper(), "extension": "jpg"},
+        ),
+        (
+            "GET",
+            f"/files/tools/{FILE_ID}.tar.gz",
+            "getToolFile",
+            {"file_id": FILE_ID, "extension": "tar.gz"},
+        ),
         ("GET", f"/files/{FILE_ID}/image-preview", "getImagePreview", {"file_id": FILE_ID}),
         ("GET", "/v1/", "getIndex", {}),
         ("HEAD", "/v1/", "getIndex", {}),
@@ -43,7 +53,9 @@ def router(host_spec: HostSpec) -> Router:
 def test_a_known_path_and_method_are_an_operation(
     router: Router, method: str, path: str, operation: str, parameters: dict[str, str]
 ) -> None:
-    """FACTS 2 and 6.2: slashes before the path are nothing, HEAD is answered by GET, any extension will do."""
+    """FACTS 2 and 6.2: slashes before the path are nothing, HEAD is answered by GET, any extension
+    will do.
+    """
     routed = router.route(method, path)
     assert isinstance(routed, Match)
     assert (routed.operation.operation_id, routed.parameters) == (operation, parameters)
@@ -84,7 +96,9 @@ def test_any_other_path_is_unknown(router: Router, method: str, path: str) -> No
     assert router.route(method, path) == Unknown()
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("POST", "OPTIONS")])
+@pytest.mark.parametrize(
+    "method", [method for method in METHODS if method not in ("POST", "OPTIONS")]
+)
 def test_another_method_of_a_run_is_told_which_there_are(router: Router, method: str) -> None:
     """FACTS 2: [C: method_*]."""
     assert router.route(method, RUN) == OtherMethod("POST, OPTIONS")
@@ -92,9 +106,15 @@ def test_another_method_of_a_run_is_told_which_there_are(router: Router, method:
 
 @pytest.mark.parametrize(
     ("path", "allow"),
-    [(RUN, {"POST", "OPTIONS"}), (FILE, {"GET", "HEAD", "OPTIONS"}), ("/v1/", {"GET", "HEAD", "OPTIONS"})],
+    [
+        (RUN, {"POST", "OPTIONS"}),
+        (FILE, {"GET", "HEAD", "OPTIONS"}),
+        ("/v1/", {"GET", "HEAD", "OPTIONS"}),
+    ],
 )
-def test_options_is_answered_from_the_methods_there_are(router: Router, path: str, allow: set[str]) -> None:
+def test_options_is_answered_from_the_methods_there_are(
+    router: Router, path: str, allow: set[str]
+) -> None:
     """Compared as a set: its order on the host is not stable (FACTS 1.9)."""
     routed = router.route("OPTIONS", path)
     assert isinstance(routed, OtherMethod)
@@ -102,7 +122,9 @@ def test_options_is_answered_from_the_methods_there_are(router: Router, path: st
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_a_missing_final_slash_is_redirected_for_a_method_that_the_path_has(router: Router, method: str) -> None:
+def test_a_missing_final_slash_is_redirected_for_a_method_that_the_path_has(
+    router: Router, method: str
+) -> None:
     """[C: get_v1]; with another method the path is simply unknown [C: post_v1]."""
     assert router.route(method, "/v1") == Redirect("/v1/")
     assert router.route("POST", "/v1") == Unknown()
@@ -121,14 +143,21 @@ def test_a_missing_final_slash_is_redirected_for_a_method_that_the_path_has(rout
         ("POST", "/v1////workflows/run", Unknown()),
     ],
 )
-def test_slashes_in_a_row_are_redirected_once(router: Router, method: str, path: str, routed: object) -> None:
+def test_slashes_in_a_row_are_redirected_once(
+    router: Router, method: str, path: str, routed: object
+) -> None:
     """[C: path_double_slash]: each pair becomes one, once over."""
     assert router.route(method, path) == routed
 
 
-@given(path=st.text(st.sampled_from("/v1workflsrunfiet.-8a{}%\n\u00e4"), max_size=30), method=st.sampled_from(METHODS))
+@given(
+    path=st.text(st.sampled_from("/v1workflsrunfiet.-8a{}%\n\u00e4"), max_size=30),
+    method=st.sampled_from(METHODS),
+)
 def test_any_path_is_routed(router: Router, path: str, method: str) -> None:
-    """Nothing on a request line makes the router stumble, and a redirect leads to a path that has the method."""
+    """Nothing on a request line makes the router stumble, and a redirect leads to a path that has
+    the method.
+    """
     routed = router.route(method, path)
     if isinstance(routed, Redirect):
         assert isinstance(router.route(method, routed.path), Match | OtherMethod)
@@ -138,7 +167,9 @@ def test_every_operation_can_be_reached(host_spec: HostSpec, router: Router) -> 
     """Each path of the spec, its parameters filled in, leads to its own operation."""
     for operation in host_spec.operations:
         values = dict.fromkeys(re.findall(r"\{(\w+)\}", operation.path), FILE_ID)
-        path = operation.path.format_map(values | {"extension": "png", "task_id": "some-id", "batch": "some-batch"})
+        path = operation.path.format_map(
+            values | {"extension": "png", "task_id": "some-id", "batch": "some-batch"}
+        )
         routed = router.route(operation.method, path)
         assert isinstance(routed, Match)
         assert routed.operation is operation

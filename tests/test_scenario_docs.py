@@ -1,4 +1,6 @@
-"""``docs/scenarios.md`` says what is: it is made of the code and of real captures, and its examples run."""
+"""``docs/scenarios.md`` says what is: it is made of the code and of real captures, and its examples
+run.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_every_behaviour_has_an_example_of_itself() -> None:
 
 def test_every_condition_is_explained() -> None:
     table = PAGE_TEXT[PAGE_TEXT.index("| condition |") : PAGE_TEXT.index("**Several rules**")]
-    assert set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", table, re.MULTILINE)))) == set(NAMES)
+    assert set(
+        re.findall(r"`(\w+)`", "".join(re.findall(r"^\|(.*?)\|", table, re.MULTILINE)))
+    ) == set(NAMES)
 
 
 def test_no_secret_is_in_the_captures() -> None:
@@ -69,7 +73,9 @@ def test_no_secret_is_in_the_captures() -> None:
 
 @pytest.mark.parametrize("behaviour", catalogue().values(), ids=lambda behaviour: behaviour.name)
 def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
-    """And speaks of every parameter, unless its choices or its name say enough by standing in the table."""
+    """And speaks of every parameter, unless its choices or its name say enough by standing in the
+    table.
+    """
     said = about(behaviour)
     assert said.headline
     assert said.does
@@ -77,7 +83,8 @@ def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
     assert said.survive.endswith(".")
 
 
-# The examples of the introduction -------------------------------------------------------------------------------------
+# The examples of the introduction
+# -------------------------------------------------------------------------------------
 
 
 def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
@@ -87,7 +94,9 @@ def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
         def run(commands: str) -> list[str]:
             needed("curl")
             commands = commands.replace("http://127.0.0.1:6060", server.url)
-            ended = subprocess.run(["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True)
+            ended = subprocess.run(
+                ["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True
+            )
             return ended.stdout.splitlines()
 
         frames = [line for line in run(by_header) if line]
@@ -113,7 +122,17 @@ def test_file_of_the_page_is_accepted(tmp_path: Path) -> None:
 def test_tests_of_the_page_pass(tmp_path: Path) -> None:
     [tests] = marked_blocks("python")
     (tmp_path / "test_page.py").write_text(tests)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:schemathesis", "test_page.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:schemathesis",
+        "test_page.py",
+    ]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "3 passed" in ended.stdout, ended.stdout
 
@@ -123,7 +142,10 @@ def _answers() -> list[tuple[str, Mapping[str, str]]]:
     return [
         (one.name, said)
         for one in catalogue().values()
-        for said in [{}, *({name: value} for name, par in one.parameters.items() for value in par.choices or ())]
+        for said in [
+            {},
+            *({name: value} for name, par in one.parameters.items() for value in par.choices or ()),
+        ]
     ]
 
 
@@ -132,7 +154,11 @@ def test_pages_are_warned_of_just_the_responses_without_cors_headers() -> None:
     with FakeHost() as fake:
         for name, said in _answers():
             url = _response(fake, "/v1/workflows/run")[1]["data"]["outputs"]["files"][0]["url"]
-            path = url if name in ("missing_blob", "corrupt_png", "huge_png", "expired_url") else "/v1/workflows/run"
+            path = (
+                url
+                if name in ("missing_blob", "corrupt_png", "huge_png", "expired_url")
+                else "/v1/workflows/run"
+            )
             scenario = "; ".join([name, *(f"{key}={value}" for key, value in said.items())])
             has_cors = _response(fake, path, scenario)[0]
             declared = catalogue()[name].without_cors
@@ -145,7 +171,11 @@ def test_pages_are_warned_of_just_the_responses_without_cors_headers() -> None:
 def _response(fake: FakeHost, path: str, scenario: str | None = None) -> tuple[bool | None, Any]:
     """Whether a page may read the response (None: there is none), and its JSON."""
     connection = http.client.HTTPConnection(urlsplit(fake.url).netloc, timeout=0.5)
-    headers = {"Authorization": f"Bearer {fake.api_key}", "Content-Type": "application/json", "Origin": "http://page"}
+    headers = {
+        "Authorization": f"Bearer {fake.api_key}",
+        "Content-Type": "application/json",
+        "Origin": "http://page",
+    }
     headers |= {"X-Fake-Scenario": scenario} if scenario else {}
     body = json.dumps({"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"})
     with contextlib.closing(connection):
@@ -158,7 +188,8 @@ def _response(fake: FakeHost, path: str, scenario: str | None = None) -> tuple[b
             return None, None
 
 
-# Transcripts ----------------------------------------------------------------------------------------------------------
+# Transcripts
+# ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_transcript_is_not_kinder_than_the_wire() -> None:
@@ -179,7 +210,8 @@ def test_captures_of_ten_minutes_take_no_time_and_are_exact() -> None:
     assert capture.pieces[0][0] == pytest.approx(100.0, abs=1e-6)
 
 
-# The command ----------------------------------------------------------------------------------------------------------
+# The command
+# ----------------------------------------------------------------------------------------------------------
 
 
 def invoke(*args: str) -> tuple[int, str, str]:

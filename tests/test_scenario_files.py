@@ -1,4 +1,6 @@
-"""Files of scenarios: where they may be named, and every way to get one wrong, each refused before anything listens."""
+"""Files of scenarios: where they may be named, and every way to get one wrong, each refused before
+anything listens.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
             bound.append(settings)
             raise SettingsError("port", "this test listens nowhere")
 
-        monkeypatch.setattr("fake_server.serving.run.bind", bind)
+        monkeypatch.setattr("fake_server.server.run.bind", bind)
         result = CliRunner().invoke(cli, ["serve", *args], env=env)
         return Ended(result.exit_code, result.stderr, bound)
 
@@ -57,7 +59,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "# mine\nscenarios: []\nscenarioz: []\n",
         "line 3, scenarioz: 'scenarioz' is no key of a file of scenarios (did you mean 'scenarios'?)",
     ),
-    "a mapping, not a list": ("scenarios: {name: slow}\n", "line 1, scenarios: a list of rules is needed"),
+    "a mapping, not a list": (
+        "scenarios: {name: slow}\n",
+        "line 1, scenarios: a list of rules is needed",
+    ),
     "no scenarios": ("{}\n", "line 1, scenarios: a list of rules is needed under 'scenarios'"),
     "a list at the top": ("- name: slow\n", "line 1, column 1: a mapping is needed at the top"),
     "empty": ("", "line 1, column 1: a mapping is needed at the top"),
@@ -75,7 +80,10 @@ WRONG: dict[str, tuple[str, str]] = {
         "scenarios:\n  - name: slow\n  - with: {seconds: 3}\n",
         "line 3, scenarios[1]: the name of a scenario is missing; add it",
     ),
-    "a name that is a number": ("scenarios:\n  - name: 3\n", "line 2, scenarios[0].name: a text is needed, not 3"),
+    "a name that is a number": (
+        "scenarios:\n  - name: 3\n",
+        "line 2, scenarios[0].name: a text is needed, not 3",
+    ),
     "an unknown name": (
         "scenarios:\n  - name: slow\n  - times: 3\n    name: rate_limit\n",
         "line 4, scenarios[1].name: 'rate_limit' is no scenario (did you mean 'rate_limited'?); there are: slow, ",
@@ -180,7 +188,9 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_file_is_refused_with_its_line_before_anything_listens(serve: Serve, wrong: str) -> None:
+def test_a_wrong_file_is_refused_with_its_line_before_anything_listens(
+    serve: Serve, wrong: str
+) -> None:
     text, says = WRONG[wrong]
     Path("trouble.yml").write_text(text)
     ended = serve("--scenarios", "trouble.yml")
@@ -218,7 +228,9 @@ def test_a_file_that_is_not_there_is_refused(serve: Serve) -> None:
 
 
 def test_flag_environment_and_toml_name_the_file(serve: Serve) -> None:
-    Path("trouble.yml").write_text("scenarios:\n  - name: slow\n    with: {node: tool}\n    times: 2\n")
+    Path("trouble.yml").write_text(
+        "scenarios:\n  - name: slow\n    with: {node: tool}\n    times: 2\n"
+    )
     Path("fake.toml").write_text('scenarios = "trouble.yml"\n')
     for ended in (
         serve("--scenarios", "trouble.yml"),
@@ -228,7 +240,8 @@ def test_flag_environment_and_toml_name_the_file(serve: Serve) -> None:
         assert [settings.scenarios for settings in ended.bound] == [Path("trouble.yml")], ended.err
 
 
-# The schema -----------------------------------------------------------------------------------------------------------
+# The schema
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -239,17 +252,28 @@ def schema() -> jsonschema_rs.Draft202012Validator:
 GOOD: list[dict[str, Any]] = [
     {"name": "slow"},
     {"name": "slow", "with": {"node": "tool", "seconds": 2}, "times": 3},
-    {"name": "http_error", "with": {"status": 404, "body": "html", "message": "no"}, "when": {"operation": "getInfo"}},
+    {
+        "name": "http_error",
+        "with": {"status": 404, "body": "html", "message": "no"},
+        "when": {"operation": "getInfo"},
+    },
     {"name": "cut_stream", "with": {"mid_frame": True}, "when": {"call": 2, "mode": "streaming"}},
     {
         "name": "expired_url",
-        "when": {"operation": "getToolFile", "probability": 0.5, "seed": 3, "header": {"x-a": {"matches": "b+"}}},
+        "when": {
+            "operation": "getToolFile",
+            "probability": 0.5,
+            "seed": 3,
+            "header": {"x-a": {"matches": "b+"}},
+        },
     },
     {"name": "no_ping", "when": {"prompt": {"contains": "cat"}, "model": "x", "user": "me"}},
 ]
 
 
-def test_the_schema_takes_what_the_fake_takes(serve: Serve, schema: jsonschema_rs.Draft202012Validator) -> None:
+def test_the_schema_takes_what_the_fake_takes(
+    serve: Serve, schema: jsonschema_rs.Draft202012Validator
+) -> None:
     for rule in GOOD:
         Path("trouble.yml").write_text(json.dumps({"scenarios": [rule]}))
         assert schema.is_valid({"scenarios": [rule]}), rule
@@ -261,7 +285,13 @@ NO_SCHEMA_SEES = {
     "no address",
     "a bad regular expression",
     "a contradiction",
-    *("a list at the top", "empty", "only a comment", "no YAML", "a key twice"),  # which the reader of YAML refuses
+    *(
+        "a list at the top",
+        "empty",
+        "only a comment",
+        "no YAML",
+        "a key twice",
+    ),  # which the reader of YAML refuses
 }
 
 

@@ -1,4 +1,6 @@
-"""Settings: what can be used is taken as it is, what cannot is refused with its name and the mend."""
+"""Settings: what can be used is taken as it is, what cannot is refused with its name and the
+mend.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"port": "6060"}, "port", "'6060' will not do; int is needed"),
     ({"speed": "instant"}, "speed", "'instant' will not do; float or int or None is needed"),
     ({"api_keys": "app-one"}, "api_keys", "'app-one' will not do; tuple is needed"),
-    ({"ready_file": "ready.json"}, "ready_file", "'ready.json' will not do; Path or None is needed"),
+    (
+        {"ready_file": "ready.json"},
+        "ready_file",
+        "'ready.json' will not do; Path or None is needed",
+    ),
     ({"seed": True}, "seed", "True will not do; int or None is needed"),
-    ({"host": ""}, "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"),
+    (
+        {"host": ""},
+        "host",
+        "an empty address would listen everywhere; say 0.0.0.0 if that is meant",
+    ),
     ({"port": -1}, "port", "-1 is no port; use 0 (any free one) to 65535"),
     ({"port": 65536}, "port", "65536 is no port; use 0 (any free one) to 65535"),
     ({"speed": 0.0}, "speed", "0.0 is no speed; use a number above 0, or 'instant'"),
@@ -30,12 +40,32 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"speed": float("nan")}, "speed", "nan is no speed; use a number above 0, or 'instant'"),
     ({"speed": float("inf")}, "speed", "inf is no speed; use a number above 0, or 'instant'"),
     ({"api_keys": ()}, "api_key", "at least one key is needed"),
-    ({"api_keys": ("",)}, "api_key", "'' cannot be sent in a header; use printable ASCII without spaces"),
-    ({"api_keys": ("a b",)}, "api_key", "'a b' cannot be sent in a header; use printable ASCII without spaces"),
-    ({"api_keys": ("钥匙",)}, "api_key", "'钥匙' cannot be sent in a header; use printable ASCII without spaces"),
-    ({"api_keys": ("a\n",)}, "api_key", "'a\\n' cannot be sent in a header; use printable ASCII without spaces"),
+    (
+        {"api_keys": ("",)},
+        "api_key",
+        "'' cannot be sent in a header; use printable ASCII without spaces",
+    ),
+    (
+        {"api_keys": ("a b",)},
+        "api_key",
+        "'a b' cannot be sent in a header; use printable ASCII without spaces",
+    ),
+    (
+        {"api_keys": ("钥匙",)},
+        "api_key",
+        "'钥匙' cannot be sent in a header; use printable ASCII without spaces",
+    ),
+    (
+        {"api_keys": ("a\n",)},
+        "api_key",
+        "'a\\n' cannot be sent in a header; use printable ASCII without spaces",
+    ),
     ({"api_keys": ("a", "b", "a")}, "api_key", "the same key is given twice"),
-    ({"apps": (("a b", "chat"),)}, "api_key", "'a b' cannot be sent in a header; use printable ASCII without spaces"),
+    (
+        {"apps": (("a b", "chat"),)},
+        "api_key",
+        "'a b' cannot be sent in a header; use printable ASCII without spaces",
+    ),
     ({"on_miss": "guess"}, "on_miss", "'guess' is none of error, fake, forward, record"),
     ({"after_last": "end"}, "after_last", "'end' is none of repeat, miss"),
     (
@@ -58,15 +88,27 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "upstream",
         "nothing is forwarded to it; add --on-miss forward or record",
     ),
-    ({"secret_key": ""}, "secret_key", "an empty key signs nothing; leave it out to use the default"),
+    (
+        {"secret_key": ""},
+        "secret_key",
+        "an empty key signs nothing; leave it out to use the default",
+    ),
     ({"secret_key": "a\udcff"}, "secret_key", "it is not UTF-8 text; use another key"),
     (
         {"admin_token": "a b"},
         "admin_token",
         "it cannot be sent in a header; use printable ASCII without spaces, or leave it out",
     ),
-    ({"files_url": "host:6060"}, "files_url", "'host:6060' is no http(s) address; leave it empty for relative URLs"),
-    ({"files_url": "http:///x"}, "files_url", "'http:///x' is no http(s) address; leave it empty for relative URLs"),
+    (
+        {"files_url": "host:6060"},
+        "files_url",
+        "'host:6060' is no http(s) address; leave it empty for relative URLs",
+    ),
+    (
+        {"files_url": "http:///x"},
+        "files_url",
+        "'http:///x' is no http(s) address; leave it empty for relative URLs",
+    ),
     ({"log_format": "xml"}, "log_format", "'xml' is neither human nor json"),
     (
         {"ssl_certfile": Path("c.pem")},
@@ -87,7 +129,9 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("values", "setting", "message"), WRONG)
-def test_a_value_that_cannot_be_used_is_refused(values: dict[str, Any], setting: str, message: str) -> None:
+def test_a_value_that_cannot_be_used_is_refused(
+    values: dict[str, Any], setting: str, message: str
+) -> None:
     """With the name of the setting, what is wrong with it, and what to do."""
     with pytest.raises(SettingsError) as caught:
         Settings(**values)
@@ -127,14 +171,20 @@ def test_settings_do_not_change() -> None:
 def test_the_defaults_are_a_server_on_this_machine_only() -> None:
     """The newest recorded host on loopback, ten times as fast, with a key of the host's form."""
     settings = Settings()
-    assert (settings.host, settings.port, settings.speed, settings.seed) == ("127.0.0.1", 6060, 10.0, None)
+    assert (settings.host, settings.port, settings.speed, settings.seed) == (
+        "127.0.0.1",
+        6060,
+        10.0,
+        None,
+    )
     assert settings.host_version in HOST_VERSIONS
     assert re.fullmatch(r"app-[A-Za-z0-9]{24}", DEFAULT_API_KEY)
     assert settings.api_keys == (DEFAULT_API_KEY,)
 
 
 @pytest.mark.parametrize(
-    ("text", "speed"), [("instant", None), ("1", 1.0), ("10", 10.0), (" 0.5 ", 0.5), ("1e3", 1000.0)]
+    ("text", "speed"),
+    [("instant", None), ("1", 1.0), ("10", 10.0), (" 0.5 ", 0.5), ("1e3", 1000.0)],
 )
 def test_a_speed_is_a_number_or_instant(text: str, speed: float | None) -> None:
     """As a person writes it."""
@@ -153,12 +203,15 @@ def test_any_other_speed_is_refused(text: str) -> None:
         assert speed is None or speed > 0
 
 
-# Apps ---------------------------------------------------------------------------------------------------------------
+# Apps
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", list(AppKind))
 def test_a_key_may_open_an_app_of_any_kind(host_spec: HostSpec, kind: AppKind) -> None:
-    """A second key with ``workflow`` opens the default app itself; other kinds have nothing to run."""
+    """A second key with ``workflow`` opens the default app itself; other kinds have nothing to
+    run.
+    """
     apps = load_apps(["a"], [("b", kind.value)], None, host_spec.inputs)
     assert apps["a"].kind is AppKind.WORKFLOW
     if kind is AppKind.WORKFLOW:
@@ -173,14 +226,19 @@ def test_a_key_may_open_an_app_of_any_kind(host_spec: HostSpec, kind: AppKind) -
     ("others", "message"),
     [
         ([("a", "chat")], "app: the key 'a' is given twice; each key belongs to one app"),
-        ([("b", "chat"), ("b", "deleted")], "app: the key 'b' is given twice; each key belongs to one app"),
+        (
+            [("b", "chat"), ("b", "deleted")],
+            "app: the key 'b' is given twice; each key belongs to one app",
+        ),
         (
             [("b", "chatt")],
             "app: 'chatt' is neither a kind (workflow, chat, unpublished, disabled, deleted) nor an app file",
         ),
     ],
 )
-def test_an_app_that_cannot_be_had_is_refused(host_spec: HostSpec, others: list[tuple[str, str]], message: str) -> None:
+def test_an_app_that_cannot_be_had_is_refused(
+    host_spec: HostSpec, others: list[tuple[str, str]], message: str
+) -> None:
     """A key belongs to one app, and an app is a kind or a file."""
     with pytest.raises(SettingsError) as caught:
         load_apps(["a"], others, None, host_spec.inputs)

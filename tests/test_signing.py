@@ -1,4 +1,6 @@
-"""Signatures: the recorded ones are ours, a changed one is nobody's, and the order of refusals is the host's."""
+"""Signatures: the recorded ones are ours, a changed one is nobody's, and the order of refusals is
+the host's.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.signing import (
+from fake_server.runs.signing import (
     TOOL_FILE,
     UPLOADED_IMAGE,
     BadSignatureError,
@@ -32,7 +34,11 @@ def recorded_urls() -> list[str]:
     """Every signed URL that the recorded host gave in an answer."""
     found: set[str] = set()
     for exchange in exchanges().values():
-        found |= set(re.findall(r"/files/tools/[^\"\\ ]+\?[^\"\\ ]+sign=[^\"\\ ]+", (exchange.body or b"").decode()))
+        found |= set(
+            re.findall(
+                r"/files/tools/[^\"\\ ]+\?[^\"\\ ]+sign=[^\"\\ ]+", (exchange.body or b"").decode()
+            )
+        )
     return sorted(found)
 
 
@@ -55,7 +61,9 @@ def test_there_are_recorded_urls() -> None:
 
 @pytest.mark.parametrize("url", recorded_urls(), ids=lambda url: url[13:21])
 def test_a_recorded_url_is_good(url: str) -> None:
-    """FACTS 6.1: what the host signed with its key verifies here with the same key, and signs to the same."""
+    """FACTS 6.1: what the host signed with its key verifies here with the same key, and signs to
+    the same.
+    """
     signer = FileSigner(SECRET_KEY, LIFETIME_S)
     verify(url, signer, timestamp_of(url))
     path, _, query = url.partition("?")
@@ -69,10 +77,14 @@ SIGNED_PARTS = re.finditer(r"(?<=/files/tools/)[^.]+|(?<==)[^&]+", RECORDED_URL)
 
 @pytest.mark.parametrize("index", [index for part in SIGNED_PARTS for index in range(*part.span())])
 def test_any_changed_character_of_what_is_signed_is_refused(index: int) -> None:
-    """Change, drop or double one character of id, timestamp, nonce or signature: the extension alone is not signed."""
+    """Change, drop or double one character of id, timestamp, nonce or signature: the extension
+    alone is not signed.
+    """
     signer = FileSigner(SECRET_KEY, LIFETIME_S)
     head, old, tail = RECORDED_URL[:index], RECORDED_URL[index], RECORDED_URL[index + 1 :]
-    changed = {"", old + old, *string.ascii_letters, *string.digits, "-", "_", "=", " ", "|"} - {old}
+    changed = {"", old + old, *string.ascii_letters, *string.digits, "-", "_", "=", " ", "|"} - {
+        old
+    }
     for new in sorted(changed):
         with pytest.raises(BadSignatureError):
             verify(f"{head}{new}{tail}", signer, timestamp_of(RECORDED_URL))
@@ -90,7 +102,9 @@ ANY_TEXT = st.text(st.characters(), max_size=40)  # lone surrogates included
 
 @given(secret=st.text(min_size=1), file_id=ANY_TEXT, timestamp=st.integers(), nonce=ANY_TEXT)
 def test_what_is_signed_is_good(secret: str, file_id: str, timestamp: int, nonce: str) -> None:
-    """Any key, any id, any time: a signature is 43 base64url characters and an equals sign, and verifies."""
+    """Any key, any id, any time: a signature is 43 base64url characters and an equals sign, and
+    verifies.
+    """
     signer = FileSigner(secret, LIFETIME_S)
     sign = signer.sign(file_id, str(timestamp), nonce)
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}=", sign)
@@ -105,7 +119,8 @@ def test_no_url_makes_it_stumble(file_id: str, timestamp: str, nonce: str, sign:
 
 
 @pytest.mark.parametrize(
-    ("secret", "purpose"), [("sk-other", TOOL_FILE), ("sk-test", UPLOADED_IMAGE), ("sk-other", UPLOADED_IMAGE)]
+    ("secret", "purpose"),
+    [("sk-other", TOOL_FILE), ("sk-test", UPLOADED_IMAGE), ("sk-other", UPLOADED_IMAGE)],
 )
 def test_a_signature_belongs_to_one_key_and_one_purpose(secret: str, purpose: str) -> None:
     """Neither another key nor the other kind of file takes it."""
@@ -120,7 +135,8 @@ def test_the_query_has_the_hosts_parameters_in_order() -> None:
     assert query == f"timestamp={NOW}&nonce={NONCE}&sign={SIGNER.sign(FILE_ID, str(NOW), NONCE)}"
 
 
-# Age ----------------------------------------------------------------------------------------------------------------
+# Age
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def verify_at(timestamp: str, now: float) -> None:
@@ -136,7 +152,9 @@ def test_a_url_is_good_for_300_seconds_and_in_the_future(age_s: float) -> None:
 @pytest.mark.parametrize("age_s", [301, 301.5, 86_400, 10**12])
 def test_an_older_url_has_expired(age_s: float) -> None:
     """[C: file_ts_expired301]; the refusal knows the age."""
-    with pytest.raises(ExpiredError, match=f"^signed {int(age_s)} s ago, and a URL lives 300 s$") as caught:
+    with pytest.raises(
+        ExpiredError, match=f"^signed {int(age_s)} s ago, and a URL lives 300 s$"
+    ) as caught:
         verify_at(str(NOW), NOW + age_s)
     assert caught.value.age_s == int(age_s)
 
@@ -150,7 +168,9 @@ def test_an_older_url_has_expired(age_s: float) -> None:
         ("1713938972.5", "invalid literal for int() with base 10: '1713938972.5'"),
     ],
 )
-def test_a_signed_timestamp_that_is_no_integer_is_said_in_pythons_words(timestamp: str, says: str) -> None:
+def test_a_signed_timestamp_that_is_no_integer_is_said_in_pythons_words(
+    timestamp: str, says: str
+) -> None:
     """[C: file_ts_signed_float, file_ts_signed_space]."""
     with pytest.raises(BadTimestampError) as caught:
         verify_at(timestamp, NOW)
@@ -163,7 +183,8 @@ def test_a_timestamp_is_whatever_python_reads_as_an_integer(timestamp: str) -> N
     verify_at(timestamp, NOW)
 
 
-# The order of the checks --------------------------------------------------------------------------------------------
+# The order of the checks
+# --------------------------------------------------------------------------------------------
 
 FAULTS: list[tuple[str, str, type[SignatureRefusedError]]] = [
     ("abc", "wrong", BadSignatureError),
@@ -180,5 +201,7 @@ def test_signature_comes_before_form_and_form_before_age(
     """FACTS 6.3: with several faults the first of these is the reason."""
     right = SIGNER.sign(FILE_ID, timestamp, NONCE)
     with pytest.raises(SignatureRefusedError) as caught:
-        SIGNER.verify(FILE_ID, timestamp, NONCE, right if sign == "right" else f"{right[:-2]}A=", NOW)
+        SIGNER.verify(
+            FILE_ID, timestamp, NONCE, right if sign == "right" else f"{right[:-2]}A=", NOW
+        )
     assert type(caught.value) is refusal

@@ -1,4 +1,6 @@
-"""Loading the spec: every file that a user can get wrong is one clear line with file, place and mend."""
+"""Loading the spec: every file that a user can get wrong is one clear line with file, place and
+mend.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ GOOD = "openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}\n"
 
 
 def said(error: SpecError) -> str:
-    """The error as its reader sees it; whatever else, it is one line that begins with file and place."""
+    """The error as its reader sees it; whatever else, it is one line that begins with file and
+    place.
+    """
     text = str(error)
     assert "\n" not in text
     assert text.startswith(f"{error.path}: {error.place}: ")
@@ -89,7 +93,9 @@ def test_a_binary_file_is_no_spec(tmp_path: Path) -> None:
         ("a: \x01\n", "line 1, column 1", "not YAML"),
     ],
 )
-def test_bad_yaml_is_refused_with_its_place(tmp_path: Path, text: str, place: str, says: str) -> None:
+def test_bad_yaml_is_refused_with_its_place(
+    tmp_path: Path, text: str, place: str, says: str
+) -> None:
     """What is not YAML, not a mapping, or says a key twice, is refused where it stands."""
     path = tmp_path / "bad.yaml"
     path.write_text(text, "utf-8")
@@ -100,7 +106,9 @@ def test_bad_yaml_is_refused_with_its_place(tmp_path: Path, text: str, place: st
 
 
 def test_yaml_becomes_json_data(tmp_path: Path) -> None:
-    """Keys are text as written, dates stay text, an anchor's uses are separate, a byte order mark is no matter."""
+    """Keys are text as written, dates stay text, an anchor's uses are separate, a byte order mark
+    is no matter.
+    """
     path = tmp_path / "good.yaml"
     path.write_text(
         "\ufeffon: yes\n200: {a: 1, b: 1.5, c: ~}\nday: 2024-04-24\none: &x {k: [1]}\ntwo: *x\nthree: {<<: *x, z: 2}\n",
@@ -138,11 +146,21 @@ def test_yaml_becomes_json_data(tmp_path: Path) -> None:
             "paths./a.post",
             "that of paths./a.get too",
         ),
-        ("openapi: 3.1.0\npaths: {/a: {get: {x-user: body}}}\n", "paths./a.get.x-user", "query, json, form or none"),
-        ("openapi: 3.1.0\npaths: {/a: {get: {x-user-required: 1}}}\n", "paths./a.get.x-user-required", "true or false"),
+        (
+            "openapi: 3.1.0\npaths: {/a: {get: {x-user: body}}}\n",
+            "paths./a.get.x-user",
+            "query, json, form or none",
+        ),
+        (
+            "openapi: 3.1.0\npaths: {/a: {get: {x-user-required: 1}}}\n",
+            "paths./a.get.x-user-required",
+            "true or false",
+        ),
     ],
 )
-def test_a_document_of_another_kind_is_refused(tmp_path: Path, text: str, place: str, says: str) -> None:
+def test_a_document_of_another_kind_is_refused(
+    tmp_path: Path, text: str, place: str, says: str
+) -> None:
     """OpenAPI 3.1 and 3.2 with paths and operations: nothing else is a spec."""
     error = refused(tmp_path, text)
     assert error.place == place
@@ -155,11 +173,23 @@ def test_a_document_of_another_kind_is_refused(tmp_path: Path, text: str, place:
         ("{$ref: '#/components/schemas/B'}", "", "leads to nothing; add 'B'"),
         ("{$ref: other.yaml}", "", "leads out of the document"),
         ("{properties: {b: {$ref: '#/x/~1y'}}}", ".properties.b", "leads to nothing; add 'x'"),
-        ("{discriminator: {mapping: {b: '#/nowhere'}}}", ".discriminator.mapping", "leads to nothing"),
-        ("{required: [c], properties: {b: {}}}", ".required", "'c' is required and not among properties"),
+        (
+            "{discriminator: {mapping: {b: '#/nowhere'}}}",
+            ".discriminator.mapping",
+            "leads to nothing",
+        ),
+        (
+            "{required: [c], properties: {b: {}}}",
+            ".required",
+            "'c' is required and not among properties",
+        ),
         ("{required: c}", ".required", "a list of property names"),
         ("{required: [1]}", ".required", "a list of property names"),
-        ("{properties: {required: {required: [c], properties: {}}}}", ".properties.required.required", "'c'"),
+        (
+            "{properties: {required: {required: [c], properties: {}}}}",
+            ".properties.required.required",
+            "'c'",
+        ),
         ("{enum: []}", ".enum", "at least one value"),
         ("{enum: x}", ".enum", "at least one value"),
         ("{enum: [a, b], default: c}", ".default", "'c' is not in enum"),
@@ -169,11 +199,17 @@ def test_a_document_of_another_kind_is_refused(tmp_path: Path, text: str, place:
         ("{type: [string, 'null'], const: 5}", "", "5 is not of type"),
         ("{type: boolean, default: 1}", "", "1 is not of type"),
         ("{minLength: 3, maxLength: 2}", "", "minLength is greater than maxLength"),
-        ("{properties: {default: {minimum: 3, maximum: 2}}}", ".properties.default", "minimum is greater"),
+        (
+            "{properties: {default: {minimum: 3, maximum: 2}}}",
+            ".properties.default",
+            "minimum is greater",
+        ),
         ("{allOf: [{enum: []}]}", ".allOf[0].enum", "at least one value"),
     ],
 )
-def test_rules_that_contradict_each_other_are_refused(tmp_path: Path, schema: str, place: str, says: str) -> None:
+def test_rules_that_contradict_each_other_are_refused(
+    tmp_path: Path, schema: str, place: str, says: str
+) -> None:
     """No request could keep to them, so no server starts with them."""
     error = refused(tmp_path, with_schema(schema))
     assert error.place == f"components.schemas.A{place}"
@@ -182,7 +218,10 @@ def test_rules_that_contradict_each_other_are_refused(tmp_path: Path, schema: st
 
 def test_a_default_is_compared_with_the_enumeration_it_refers_to(tmp_path: Path) -> None:
     """A default beside a $ref must be in the referred enumeration."""
-    text = GOOD + "components: {schemas: {A: {enum: [a]}, B: {$ref: '#/components/schemas/A', default: b}}}\n"
+    text = (
+        GOOD
+        + "components: {schemas: {A: {enum: [a]}, B: {$ref: '#/components/schemas/A', default: b}}}\n"
+    )
     assert "'b' is not in enum" in refused(tmp_path, text).message
 
 
@@ -198,7 +237,9 @@ def test_a_default_is_compared_with_the_enumeration_it_refers_to(tmp_path: Path)
     ],
 )
 def test_what_only_looks_like_a_contradiction_passes(tmp_path: Path, schema: str) -> None:
-    """Values are not rules, a part may speak of what the whole defines, and names may be keywords."""
+    """Values are not rules, a part may speak of what the whole defines, and names may be
+    keywords.
+    """
     path = tmp_path / "mine.yaml"
     path.write_text(with_schema(schema), "utf-8")
     assert load(path, [])["openapi"] == "3.2.0"
@@ -230,7 +271,9 @@ def test_what_only_looks_like_a_contradiction_passes(tmp_path: Path, schema: str
         ("a: 1\na: 2\n", "line 2, column 1", "is here twice"),
     ],
 )
-def test_an_overlay_that_does_not_fit_is_refused(tmp_path: Path, overlay: str, place: str, says: str) -> None:
+def test_an_overlay_that_does_not_fit_is_refused(
+    tmp_path: Path, overlay: str, place: str, says: str
+) -> None:
     """The error names the overlay's file, not the spec's."""
     error = refused(tmp_path, GOOD, overlay)
     assert (error.path.name, error.place) == ("overlay-0.yaml", place)
@@ -259,7 +302,9 @@ def test_a_changed_overlay_is_read_again(tmp_path: Path) -> None:
     """A file is read once per state, so an edit counts."""
     path = tmp_path / "mine.yaml"
     for value in (1, 22):
-        path.write_text(f"overlay: 1.0.0\nactions: [{{target: $, update: {{x-a: {value}}}}}]\n", "utf-8")
+        path.write_text(
+            f"overlay: 1.0.0\nactions: [{{target: $, update: {{x-a: {value}}}}}]\n", "utf-8"
+        )
         assert load(bundled("openapi.yaml"), [path])["x-a"] == value
 
 
@@ -272,27 +317,41 @@ def test_the_newest_known_version_comes_first() -> None:
 
 
 def test_an_older_version_is_the_newer_one_with_its_differences() -> None:
-    """x-after is followed, and what differs is version, header, greeting and ping, and nothing else."""
+    """x-after is followed, and what differs is version, header, greeting and ping, and nothing
+    else.
+    """
     assert [path.name for path in overlay_paths("0.6.3")] == ["dify-0.6.4.yaml", "dify-0.6.3.yaml"]
     newer = load(bundled("openapi.yaml"), overlay_paths("0.6.4"))
     older = load(bundled("openapi.yaml"), overlay_paths("0.6.3"))
     assert older["x-host"]["ping"] == {**newer["x-host"]["ping"], "frame": "data: ping\n\n"}
-    assert dict(older["x-host"]["headers"]) == {**dict(newer["x-host"]["headers"]), "X-Version": "0.6.3"}
-    assert older["components"]["schemas"]["Index"]["properties"]["server_version"] == {"const": "0.6.3"}
+    assert dict(older["x-host"]["headers"]) == {
+        **dict(newer["x-host"]["headers"]),
+        "X-Version": "0.6.3",
+    }
+    assert older["components"]["schemas"]["Index"]["properties"]["server_version"] == {
+        "const": "0.6.3"
+    }
     for document in (newer, older):
         del document["x-host"]["version"], document["x-host"]["headers"], document["x-host"]["ping"]
-        del document["components"]["schemas"]["Index"], document["components"]["schemas"]["PingFrame"]
+        del (
+            document["components"]["schemas"]["Index"],
+            document["components"]["schemas"]["PingFrame"],
+        )
     assert newer == older
 
 
 def test_an_unknown_version_lists_the_known_ones() -> None:
     """A typing error is mended from the message."""
-    with pytest.raises(SpecError, match=r"'0\.6\.5' is unknown; use one of: 0\.6\.4, 0\.6\.3") as caught:
+    with pytest.raises(
+        SpecError, match=r"'0\.6\.5' is unknown; use one of: 0\.6\.4, 0\.6\.3"
+    ) as caught:
         overlay_paths("0.6.5")
     said(caught.value)
 
 
-def test_overlays_that_wait_for_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overlays_that_wait_for_each_other_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A circle of x-after is an error, not a loop."""
     for name, after in (("dify-1.0.yaml", "dify-2.0.yaml"), ("dify-2.0.yaml", "dify-1.0.yaml")):
         (tmp_path / name).write_text(f"overlay: 1.0.0\nx-after: {after}\n", "utf-8")
@@ -308,7 +367,9 @@ def test_a_file_that_did_not_come_along_is_named() -> None:
         bundled("nowhere.yaml")
 
 
-def test_an_installed_package_finds_its_own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_package_finds_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a wheel the files lie in dify_wire/data, and no checkout is near."""
     (tmp_path / "dify_wire/data").mkdir(parents=True)
     (tmp_path / "dify_wire/data/openapi.yaml").write_text(GOOD, "utf-8")
@@ -354,7 +415,15 @@ def test_a_wrong_fact_of_the_host_is_refused(keys: tuple[str, ...], value: Any, 
 
 
 @pytest.mark.parametrize(
-    "keys", [("version",), ("ping",), ("ping", "first_s"), ("limits", "user_characters"), ("cors",), ("errors",)]
+    "keys",
+    [
+        ("version",),
+        ("ping",),
+        ("ping", "first_s"),
+        ("limits", "user_characters"),
+        ("cors",),
+        ("errors",),
+    ],
 )
 def test_a_missing_fact_of_the_host_is_refused(keys: tuple[str, ...]) -> None:
     """A fact that is not there is named with its whole place."""
@@ -398,7 +467,10 @@ def test_absurd_nesting_is_refused_before_it_overflows_the_stack(tmp_path: Path,
 
 def test_anchors_that_unfold_to_too_much_are_refused(tmp_path: Path) -> None:
     """Ten levels of nine aliases are three and a half billion values."""
-    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11))]
+    lines = [
+        "a0: &a0 [x]",
+        *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 11)),
+    ]
     path = tmp_path / "bomb.yaml"
     path.write_text("\n".join(lines))
     with pytest.raises(SpecError, match="its anchors unfold to more than 200000 values"):

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from fake_server.clock import Clock
-from fake_server.draw import DrawSource
-from fake_server.engine import Timeline, plan, with_pings
-from fake_server.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished
-from fake_server.playback import STOP_POLL_S, Playback
+from fake_server.runs.engine import Timeline, plan, with_pings
+from fake_server.runs.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished
+from fake_server.runs.playback import STOP_POLL_S, Playback
+from fake_server.runs.random_values import DrawSource
 from fake_server.spec import HostSpec
 from fake_server.workflow.load import load_workflow
 from tests.compared import differences, without_deployment
@@ -27,7 +27,9 @@ from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, ru
 pytestmark = pytest.mark.server
 
 _SPEED = 20
-"""A run of 18.6 s takes a second, of which the tool has 0.77 s: time enough to stop it there, on a busy machine too."""
+"""A run of 18.6 s takes a second, of which the tool has 0.77 s: time enough to stop it there, on a
+busy machine too.
+"""
 
 _DEFAULT_APP = ("--api-key", KEYS["main"], "--app", f"{KEYS['simple']}={APPS / 'simple.yml'}")
 _FLAGS = ("--secret-key", SECRET_KEY, "--seed", "6", *_DEFAULT_APP)
@@ -42,17 +44,25 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="module")
 def blocking_task_id() -> str:
-    """The task id of the first blocking run: nobody is told it before the run ends, but with a seed it is known."""
+    """The task id of the first blocking run: nobody is told it before the run ends, but with a seed
+    it is known.
+    """
     with running_server("--speed", "instant", *_FLAGS) as running:
         answer = raw_exchange(running.host, running.port, exchanges()["stop_during_block"].request)
     task_id: str = json.loads(answer.body)["task_id"]
     return task_id
 
 
-def _stop(server: RunningServer, task_id: str, user: str = "alg123", app: str = "main") -> RawAnswer:
+def _stop(
+    server: RunningServer, task_id: str, user: str = "alg123", app: str = "main"
+) -> RawAnswer:
     """The recorded call for ``task_id``; its length stays right for any user of six characters."""
     request = exchanges()["stop_during_stream_call"].request.decode()
-    request = re.sub(r"(?<=/tasks/)[^/]+", task_id, request).replace("alg123", user).replace(KEYS["main"], KEYS[app])
+    request = (
+        re.sub(r"(?<=/tasks/)[^/]+", task_id, request)
+        .replace("alg123", user)
+        .replace(KEYS["main"], KEYS[app])
+    )
     return raw_exchange(server.host, server.port, request.encode())
 
 
@@ -80,15 +90,24 @@ def test_a_stopped_stream_ends_as_recorded(server: RunningServer) -> None:
     assert recorded.body is not None
     stream = without_deployment(b"\n\n".join([*seen, b""]).decode())
     recorded = replace(recorded, body=without_deployment(recorded.body.decode()).encode())
-    assert differences(recorded, RawAnswer("HTTP/1.1 200 OK", 200, list(recorded.headers), stream.encode(), [])) == []
+    assert (
+        differences(
+            recorded, RawAnswer("HTTP/1.1 200 OK", 200, list(recorded.headers), stream.encode(), [])
+        )
+        == []
+    )
 
 
-def test_a_stopped_blocking_call_is_answered_as_recorded(server: RunningServer, blocking_task_id: str) -> None:
+def test_a_stopped_blocking_call_is_answered_as_recorded(
+    server: RunningServer, blocking_task_id: str
+) -> None:
     """It is a success of HTTP, with the status "stopped" and no outputs."""
     recorded = exchanges()["stop_during_block"]
     with Connection(server.host, server.port) as connection:
         connection.send(recorded.request)
-        stop = threading.Timer(5 / _SPEED, _stop, (server, blocking_task_id))  # at 5 s of the run its tool is at work
+        stop = threading.Timer(
+            5 / _SPEED, _stop, (server, blocking_task_id)
+        )  # at 5 s of the run its tool is at work
         stop.start()
         answer = connection.answer()
         stop.join()
@@ -108,12 +127,15 @@ def test_nobody_else_can_stop_a_run(server: RunningServer) -> None:
             _stop(server, f"{task_id}0"),
         )
         seen += [frame for _, frame in frames]
-    assert all(differences(exchanges()["stop_during_stream_call"], answer) == [] for answer in tries)
+    assert all(
+        differences(exchanges()["stop_during_stream_call"], answer) == [] for answer in tries
+    )
     assert b'"status": "succeeded"' in seen[-1]
     assert _stop(server, task_id).status == 200  # of a run that has ended
 
 
-# Without waiting ----------------------------------------------------------------------------------------------------
+# Without waiting
+# ----------------------------------------------------------------------------------------------------
 
 
 def _timeline(host_spec: HostSpec, app: Path) -> Timeline:
@@ -126,7 +148,9 @@ def _timeline(host_spec: HostSpec, app: Path) -> Timeline:
 async def _played(
     timeline: Timeline, speed: float, step_s: float, stop_at_s: float | None = None
 ) -> list[tuple[float, Event]]:
-    """What arrives when (seconds on the wall), played by a clock that is moved by hand in steps of ``step_s``."""
+    """What arrives when (seconds on the wall), played by a clock that is moved by hand in steps of
+    ``step_s``.
+    """
     clock = Clock()
     clock.freeze()
     began, arrived = clock.ticks(), list[tuple[float, Event]]()
@@ -148,12 +172,19 @@ async def _played(
 
 
 def test_the_host_ends_a_run_at_its_limit(host_spec: HostSpec) -> None:
-    """As in timeout600_stream: 59 pings, the third tool unfinished, the tokens of the model that did finish."""
+    """As in timeout600_stream: 59 pings, the third tool unfinished, the tokens of the model that
+    did finish.
+    """
     timeline = _timeline(host_spec, APPS / "long.yml")
     end_s, end = timeline[-1]
     assert isinstance(end, WorkflowFinished)
     assert end_s == host_spec.limits.run_s == end.elapsed_s
-    assert (end.status, end.outputs, end.error, end.total_steps) == ("stopped", None, "Workflow stopped.", 5)
+    assert (end.status, end.outputs, end.error, end.total_steps) == (
+        "stopped",
+        None,
+        "Workflow stopped.",
+        5,
+    )
     assert end.total_tokens == sum(
         (event.execution_metadata or {}).get("total_tokens", 0)
         for _, event in timeline
@@ -176,7 +207,9 @@ def test_a_run_of_600_s_is_played_to_the_second(host_spec: HostSpec) -> None:
 
 @pytest.mark.parametrize("speed", [0.1, 1, 10])
 def test_a_stop_takes_at_most_a_second(host_spec: HostSpec, speed: float) -> None:
-    """By the wall, whatever the speed; and what the end says of itself is the timeline's own time."""
+    """By the wall, whatever the speed; and what the end says of itself is the timeline's own
+    time.
+    """
     timeline = _timeline(host_spec, APPS / "long.yml")
     step_s = 0.05
     arrived = asyncio.run(_played(timeline, speed, step_s, stop_at_s=2.02))

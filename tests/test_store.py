@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from fake_server.clock import Clock
-from fake_server.events import WorkflowFinished
-from fake_server.playback import Playback
+from fake_server.runs.events import WorkflowFinished
+from fake_server.runs.playback import Playback
 from fake_server.store import Bounded, RunningTask, Store
 
 

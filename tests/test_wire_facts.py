@@ -1,4 +1,6 @@
-"""Facts 12.12 to 12.19 of nginx and gunicorn over a socket, each told by the recorded exchange that it resembles."""
+"""Facts 12.12 to 12.19 of nginx and gunicorn over a socket, each told by the recorded exchange that
+it resembles.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,31 @@ _GUNICORN = (
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running_server("--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments()) as running:
+    with running_server(
+        "--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments()
+    ) as running:
         yield running
 
 
 def refused(status: int, reason: str) -> Exchange:
     """nginx's page, after which it closes."""
-    return replace(like("no_host", _NGINX.format(f"{status} {reason}")), status=status, reason=reason)
+    return replace(
+        like("no_host", _NGINX.format(f"{status} {reason}")), status=status, reason=reason
+    )
 
 
 def gunicorn(status: int, reason: str, message: str = "") -> Exchange:
     """gunicorn's page, through nginx."""
-    return replace(like("g_nonodes_stream", _GUNICORN.format(reason, message)), status=status, reason=reason)
+    return replace(
+        like("g_nonodes_stream", _GUNICORN.format(reason, message)), status=status, reason=reason
+    )
 
 
 def with_header(exchange: Exchange, name: str, value: str, after: str) -> Exchange:
     at = [key for key, _ in exchange.headers].index(after) + 1
-    return replace(exchange, headers=(*exchange.headers[:at], (name, value), *exchange.headers[at:]))
+    return replace(
+        exchange, headers=(*exchange.headers[:at], (name, value), *exchange.headers[at:])
+    )
 
 
 def raw(line: bytes, headers: bytes = b"Host: h\r\n") -> bytes:
@@ -54,7 +64,10 @@ _HOST = b"Host: h\r\n"
 _MANY = b"".join(b"X-%d: y\r\n" % number for number in range(99))
 
 _FACTS: dict[str, tuple[bytes, Exchange]] = {
-    "12.12 a key and a tab": (run(f"Authorization: Bearer {KEYS['main']}\t", app=None), like("auth_unknown")),
+    "12.12 a key and a tab": (
+        run(f"Authorization: Bearer {KEYS['main']}\t", app=None),
+        like("auth_unknown"),
+    ),
     "12.15 a long request line": (
         request("GET", f"/v1/{'a' * 7001}", app=None),
         gunicorn(400, "Bad Request", "Request Line is too large (7018 &gt; 4094)"),
@@ -68,7 +81,10 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
         ),
     ),
     "12.15 headers that are not sent on": (
-        raw(b"GET /v1/ HTTP/1.1", _HOST + _MANY[8:] + b"X_A: b\r\nX.B: c\r\nTE: x\r\nKeep-Alive: 5\r\n"),
+        raw(
+            b"GET /v1/ HTTP/1.1",
+            _HOST + _MANY[8:] + b"X_A: b\r\nX.B: c\r\nTE: x\r\nKeep-Alive: 5\r\n",
+        ),
         _WELCOME,
     ),
     "12.16 two slashes and a wrong method": (
@@ -92,7 +108,10 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
     "12.19 an empty line before": (raw(b"\r\n\nGET /v1/ HTTP/1.1"), _WELCOME),
     "12.19 line feeds alone": (b"GET /v1/ HTTP/1.1\nHost: h\n\n", _WELCOME),
     "12.19 a header without a colon": (raw(b"GET /v1/ HTTP/1.1", _HOST + b"X-A\r\n"), _WELCOME),
-    "12.19 an odd header name": (raw(b"GET /v1/ HTTP/1.1", _HOST + b"X\xc3\xa9{}: b\r\n"), _WELCOME),
+    "12.19 an odd header name": (
+        raw(b"GET /v1/ HTTP/1.1", _HOST + b"X\xc3\xa9{}: b\r\n"),
+        _WELCOME,
+    ),
     "12.19 HTTP/1.2": (raw(b"GET /v1/ HTTP/1.2"), _WELCOME),
     "12.19 an absolute target": (raw(b"GET http://elsewhere:99/v1/ HTTP/1.1"), _WELCOME),
     "12.19 a fragment": (raw(b"GET /v1/#there HTTP/1.1"), _WELCOME),
@@ -141,12 +160,16 @@ def test_http_0_9_is_answered_with_the_body_alone(server: RunningServer) -> None
 
 
 def test_an_expected_100_comes_before_a_refusal_by_the_app(server: RunningServer) -> None:
-    """nginx reads the body before the app sees the request; a body that it refuses itself it does not ask for."""
+    """nginx reads the body before the app sees the request; a body that it refuses itself it does
+    not ask for.
+    """
     expecting = b"Expect: 100-continue\r\nContent-Length: %d\r\n"
     with Connection(server.host, server.port) as connection:
         early = connection.exchange(raw(b"POST /v1/workflows/run HTTP/1.1", _HOST + expecting % 2))
         assert (early.status, early.interim) == (401, ["HTTP/1.1 100 Continue"])
         connection.send(b"{}")
         assert connection.exchange(raw(b"GET /v1/ HTTP/1.1")).status == 200
-    too_large = raw_exchange(server.host, server.port, raw(b"POST /v1/x HTTP/1.1", _HOST + expecting % (1 << 30)))
+    too_large = raw_exchange(
+        server.host, server.port, raw(b"POST /v1/x HTTP/1.1", _HOST + expecting % (1 << 30))
+    )
     assert (too_large.status, too_large.interim) == (413, [])

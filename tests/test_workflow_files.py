@@ -1,4 +1,6 @@
-"""App files: every way to get one wrong is one line with file, place and mend; what is right is taken as it stands."""
+"""App files: every way to get one wrong is one line with file, place and mend; what is right is
+taken as it stands.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,18 @@ APP: dict[str, Any] = {
                     "data": {
                         "type": "start",
                         "variables": [
-                            {"variable": "prompt", "type": "paragraph", "required": True, "max_length": 48},
-                            {"variable": "style", "type": "select", "options": ["ink", "oil"], "default": "oil"},
+                            {
+                                "variable": "prompt",
+                                "type": "paragraph",
+                                "required": True,
+                                "max_length": 48,
+                            },
+                            {
+                                "variable": "style",
+                                "type": "select",
+                                "options": ["ink", "oil"],
+                                "default": "oil",
+                            },
                         ],
                     },
                 },
@@ -52,7 +64,11 @@ APP: dict[str, Any] = {
                         "type": "if-else",
                         "logical_operator": "and",
                         "conditions": [
-                            {"variable_selector": ["start", "style"], "comparison_operator": "is", "value": "ink"}
+                            {
+                                "variable_selector": ["start", "style"],
+                                "comparison_operator": "is",
+                                "value": "ink",
+                            }
                         ],
                     },
                 },
@@ -88,7 +104,10 @@ APP: dict[str, Any] = {
 
 
 def loaded(
-    folder: Path, change: Change | None = None, app: Mapping[str, Any] = APP, rules: Sequence[InputRule] | None = None
+    folder: Path,
+    change: Change | None = None,
+    app: Mapping[str, Any] = APP,
+    rules: Sequence[InputRule] | None = None,
 ) -> Workflow:
     """The workflow of a file with ``app``, changed."""
     said = copy.deepcopy(dict(app))
@@ -166,21 +185,41 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "the start node has no variable 'promt' (did you mean 'prompt'?)",
     ),
     # the whole
-    "no workflow": (lambda app: app.pop("workflow"), "the top level", "the key 'workflow' is missing here; add it"),
-    "no graph": (lambda app: app["workflow"].pop("graph"), "workflow", "the key 'graph' is missing here; add it"),
+    "no workflow": (
+        lambda app: app.pop("workflow"),
+        "the top level",
+        "the key 'workflow' is missing here; add it",
+    ),
+    "no graph": (
+        lambda app: app["workflow"].pop("graph"),
+        "workflow",
+        "the key 'graph' is missing here; add it",
+    ),
     "graph is a list": (
         lambda app: app["workflow"].update(graph=[]),
         "workflow.graph",
         "a mapping is needed here, not a list",
     ),
-    "no nodes": (lambda app: graph(app).pop("nodes"), "workflow.graph", "the key 'nodes' is missing here"),
-    "no edges": (lambda app: graph(app).pop("edges"), "workflow.graph", "the key 'edges' is missing here"),
+    "no nodes": (
+        lambda app: graph(app).pop("nodes"),
+        "workflow.graph",
+        "the key 'nodes' is missing here",
+    ),
+    "no edges": (
+        lambda app: graph(app).pop("edges"),
+        "workflow.graph",
+        "the key 'edges' is missing here",
+    ),
     "nodes is a mapping": (
         lambda app: graph(app).update(nodes={}),
         "workflow.graph.nodes",
         "a list is needed here, not a mapping",
     ),
-    "app is a text": (lambda app: app.update(app="mine"), "app", "a mapping is needed here, not 'mine'"),
+    "app is a text": (
+        lambda app: app.update(app="mine"),
+        "app",
+        "a mapping is needed here, not 'mine'",
+    ),
     "a chat app": (
         lambda app: app["app"].update(mode="advanced-chat"),
         "app.mode",
@@ -209,7 +248,13 @@ WRONG: dict[str, tuple[Change, str, str]] = {
     "upload by other means": (
         lambda app: app["workflow"].update(
             features={
-                "file_upload": {"image": {"enabled": True, "number_limits": 3, "transfer_methods": ["local_files"]}}
+                "file_upload": {
+                    "image": {
+                        "enabled": True,
+                        "number_limits": 3,
+                        "transfer_methods": ["local_files"],
+                    }
+                }
             }
         ),
         "workflow.features.file_upload.image.transfer_methods[0]",
@@ -231,8 +276,16 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "workflow.graph.nodes[5]",
         "the id 'llm' is taken by another node; give each node its own",
     ),
-    "node without id": (lambda app: graph(app)["nodes"][1].pop("id"), "workflow.graph.nodes[1]", "the key 'id' is"),
-    "node without data": (lambda app: graph(app)["nodes"][1].pop("data"), "workflow.graph.nodes[1]", "the key 'data'"),
+    "node without id": (
+        lambda app: graph(app)["nodes"][1].pop("id"),
+        "workflow.graph.nodes[1]",
+        "the key 'id' is",
+    ),
+    "node without data": (
+        lambda app: graph(app)["nodes"][1].pop("data"),
+        "workflow.graph.nodes[1]",
+        "the key 'data'",
+    ),
     "node is a text": (
         lambda app: graph(app)["nodes"].append("llm"),
         "workflow.graph.nodes[5]",
@@ -244,7 +297,11 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{WHICH}.type",
         "'if_else' is not known here (did you mean 'if-else'?); known: answer, code,",
     ),
-    "node type is a number": (put(2, "type", value=5), f"{WHICH}.type", "a text is needed here, not 5"),
+    "node type is a number": (
+        put(2, "type", value=5),
+        f"{WHICH}.type",
+        "a text is needed here, not 5",
+    ),
     "code node without outputs": (
         add_node("code", "code"),
         "workflow.graph.nodes[5].data",
@@ -260,7 +317,11 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "workflow.graph.edges[5]",
         "the edge names the node 'nowhere', which is not in this graph",
     ),
-    "edge without target": (add_edge(source="end"), "workflow.graph.edges[5]", "the key 'target' is missing here"),
+    "edge without target": (
+        add_edge(source="end"),
+        "workflow.graph.edges[5]",
+        "the key 'target' is missing here",
+    ),
     "second edge": (
         add_edge(source="start", target="end"),
         "workflow.graph.edges[5]",
@@ -279,13 +340,21 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         "'chatt' is not known here (did you mean 'chat'?); known: chat, completion",
     ),
     "no prompts": (drop(1, "prompt_template"), LLM, "the key 'prompt_template' is missing here"),
-    "empty prompts": (put(1, "prompt_template", value=[]), f"{LLM}.prompt_template", "a model needs at least one"),
+    "empty prompts": (
+        put(1, "prompt_template", value=[]),
+        f"{LLM}.prompt_template",
+        "a model needs at least one",
+    ),
     "prompts as a mapping": (
         put(1, "prompt_template", value={"text": "x"}),
         f"{LLM}.prompt_template",
         "a list is needed here, not a mapping",
     ),
-    "prompt without text": (drop(1, "prompt_template", 0, "text"), f"{LLM}.prompt_template[0]", "the key 'text' is"),
+    "prompt without text": (
+        drop(1, "prompt_template", 0, "text"),
+        f"{LLM}.prompt_template[0]",
+        "the key 'text' is",
+    ),
     "prompt text is a list": (
         put(1, "prompt_template", 0, "text", value=["x"]),
         f"{LLM}.prompt_template[0].text",
@@ -327,7 +396,11 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{CONDITION}.value",
         "a text is needed here, not 5",
     ),
-    "tool without provider": (drop(3, "provider_id"), TOOL, "the key 'provider_id' is missing here"),
+    "tool without provider": (
+        drop(3, "provider_id"),
+        TOOL,
+        "the key 'provider_id' is missing here",
+    ),
     "unknown parameter type": (
         put(3, "tool_parameters", "prompt", "type", value="mix"),
         f"{TOOL}.tool_parameters.prompt.type",
@@ -368,7 +441,11 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{TOOL}.tool_configurations.steps",
         "a whole number is needed here, not 'many'",
     ),
-    "output without name": (drop(4, "outputs", 0, "variable"), f"{END}.outputs[0]", "the key 'variable' is missing"),
+    "output without name": (
+        drop(4, "outputs", 0, "variable"),
+        f"{END}.outputs[0]",
+        "the key 'variable' is missing",
+    ),
     "output without selector": (
         drop(4, "outputs", 0, "value_selector"),
         f"{END}.outputs[0]",
@@ -380,10 +457,26 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{LLM}.x-fake",
         "the key 'second' is not known here (did you mean 'seconds'?)",
     ),
-    "behaviour is a number": (put(1, "x-fake", value=1), f"{LLM}.x-fake", "a mapping is needed here, not 1"),
-    "seconds below 0": (put(1, "x-fake", "seconds", value=-1), f"{LLM}.x-fake.seconds", "seconds must be 0 or more"),
-    "seconds as text": (put(1, "x-fake", "seconds", value="1 s"), f"{LLM}.x-fake.seconds", "a number is needed here"),
-    "seconds true": (put(1, "x-fake", "seconds", value=True), f"{LLM}.x-fake.seconds", "a number is needed here"),
+    "behaviour is a number": (
+        put(1, "x-fake", value=1),
+        f"{LLM}.x-fake",
+        "a mapping is needed here, not 1",
+    ),
+    "seconds below 0": (
+        put(1, "x-fake", "seconds", value=-1),
+        f"{LLM}.x-fake.seconds",
+        "seconds must be 0 or more",
+    ),
+    "seconds as text": (
+        put(1, "x-fake", "seconds", value="1 s"),
+        f"{LLM}.x-fake.seconds",
+        "a number is needed here",
+    ),
+    "seconds true": (
+        put(1, "x-fake", "seconds", value=True),
+        f"{LLM}.x-fake.seconds",
+        "a number is needed here",
+    ),
     "spread above 1": (
         put(1, "x-fake", "spread", value=1.5),
         f"{LLM}.x-fake",
@@ -394,11 +487,27 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{LLM}.x-fake.prompt_tokens",
         "a whole number is needed here, not 1.5",
     ),
-    "error is a list": (put(1, "x-fake", "error", value=[]), f"{LLM}.x-fake.error", "a text is needed here"),
-    "outputs is a text": (put(1, "x-fake", "outputs", value="x"), f"{LLM}.x-fake.outputs", "a mapping is needed here"),
+    "error is a list": (
+        put(1, "x-fake", "error", value=[]),
+        f"{LLM}.x-fake.error",
+        "a text is needed here",
+    ),
+    "outputs is a text": (
+        put(1, "x-fake", "outputs", value="x"),
+        f"{LLM}.x-fake.outputs",
+        "a mapping is needed here",
+    ),
     # variables
-    "variables is a mapping": (put(0, "variables", value={}), f"{START}.variables", "a list is needed here"),
-    "variable without name": (drop(0, "variables", 0, "variable"), PROMPT, "the key 'variable' is missing here"),
+    "variables is a mapping": (
+        put(0, "variables", value={}),
+        f"{START}.variables",
+        "a list is needed here",
+    ),
+    "variable without name": (
+        drop(0, "variables", 0, "variable"),
+        PROMPT,
+        "the key 'variable' is missing here",
+    ),
     "variable twice": (
         put(0, "variables", 1, "variable", value="prompt"),
         PROMPT,
@@ -409,8 +518,16 @@ WRONG: dict[str, tuple[Change, str, str]] = {
         f"{PROMPT}.type",
         "'paragraf' is not known here (did you mean 'paragraph'?); known: paragraph, select, text-input",
     ),
-    "select without options": (drop(0, "variables", 1, "options"), STYLE, "the key 'options' is missing here"),
-    "select with no option": (put(0, "variables", 1, "options", value=[]), STYLE, "a select needs at least one option"),
+    "select without options": (
+        drop(0, "variables", 1, "options"),
+        STYLE,
+        "the key 'options' is missing here",
+    ),
+    "select with no option": (
+        put(0, "variables", 1, "options", value=[]),
+        STYLE,
+        "a select needs at least one option",
+    ),
     "option is a number": (
         put(0, "variables", 1, "options", value=["ink", 5]),
         f"{STYLE}.options[1]",
@@ -445,7 +562,9 @@ WRONG: dict[str, tuple[Change, str, str]] = {
 
 
 @pytest.mark.parametrize(("change", "place", "says"), WRONG.values(), ids=WRONG.keys())
-def test_whatever_is_wrong_is_said_with_its_place(tmp_path: Path, change: Change, place: str, says: str) -> None:
+def test_whatever_is_wrong_is_said_with_its_place(
+    tmp_path: Path, change: Change, place: str, says: str
+) -> None:
     """One line that begins with the file and the place, and says what to mend."""
     with pytest.raises(WorkflowError) as caught:
         loaded(tmp_path, change)
@@ -465,17 +584,28 @@ def test_the_file_that_the_wrong_ones_are_made_of_is_right(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "mine.yml: the file: it cannot be read (no such file or directory); give the path of a YAML file"),
+        (
+            None,
+            "mine.yml: the file: it cannot be read (no such file or directory); give the path of a YAML file",
+        ),
         (b"workflow: [\n", "mine.yml: line 2, column 1: "),
         (b"\x89PNG\r\n", "mine.yml: byte 0: this is not UTF-8 text"),
         (b"- a\n- b\n", "mine.yml: line 1, column 1: a mapping is needed at the top"),
         (b"", "mine.yml: line 1, column 1: a mapping is needed at the top"),
-        (b"workflow: {graph: {nodes: [], edges: [], edges: []}}\n", "mine.yml: line 1, column 42: "),
-        (b"workflow: {graph: {nodes: [{id: a, data: {type: llm, x-fake: {seconds: .inf}}}]}}", "the key 'model'"),
+        (
+            b"workflow: {graph: {nodes: [], edges: [], edges: []}}\n",
+            "mine.yml: line 1, column 42: ",
+        ),
+        (
+            b"workflow: {graph: {nodes: [{id: a, data: {type: llm, x-fake: {seconds: .inf}}}]}}",
+            "the key 'model'",
+        ),
     ],
     ids=["missing", "not YAML", "not text", "a list", "empty", "a key twice", "no model"],
 )
-def test_a_file_that_is_no_app_at_all_is_said(tmp_path: Path, content: bytes | None, says: str) -> None:
+def test_a_file_that_is_no_app_at_all_is_said(
+    tmp_path: Path, content: bytes | None, says: str
+) -> None:
     """A file that cannot be read or is no YAML is refused with the line."""
     path = tmp_path / "mine.yml"
     if content is not None:
@@ -491,12 +621,15 @@ def test_a_file_that_is_no_app_at_all_is_said(tmp_path: Path, content: bytes | N
 def test_a_number_without_end_is_refused(tmp_path: Path, key: str, value: str) -> None:
     """YAML has infinity and not-a-number; a duration or a count is neither."""
     path = tmp_path / "mine.yml"
-    path.write_text(f"workflow: {{graph: {{nodes: [{{id: a, data: {{type: start, x-fake: {{{key}: {value}}}}}}}]}}}}")
+    path.write_text(
+        f"workflow: {{graph: {{nodes: [{{id: a, data: {{type: start, x-fake: {{{key}: {value}}}}}}}]}}}}"
+    )
     with pytest.raises(WorkflowError, match=f"{key} must be 0 or more, at most 1000000000, not"):
         load_workflow(path)
 
 
-# The default app, which the spec rules ------------------------------------------------------------------------------
+# The default app, which the spec rules
+# ------------------------------------------------------------------------------
 
 RULES = (InputRule("prompt", True, None), InputRule("style", False, ("ink", "oil")))
 CONTRADICTIONS: dict[str, tuple[Change, str, str]] = {
@@ -531,7 +664,9 @@ CONTRADICTIONS: dict[str, tuple[Change, str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "place", "says"), CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())
+@pytest.mark.parametrize(
+    ("change", "place", "says"), CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys()
+)
 def test_a_default_app_that_contradicts_the_spec_is_refused(
     tmp_path: Path, change: Change, place: str, says: str
 ) -> None:
@@ -542,24 +677,49 @@ def test_a_default_app_that_contradicts_the_spec_is_refused(
 
 
 def test_the_default_app_takes_its_inputs_from_the_spec(tmp_path: Path) -> None:
-    """Names, enumeration and required-ness come from the spec, order, default and length from the file."""
-    said = [{"variable": "style", "default": "oil", "label": "Style"}, {"variable": "prompt", "max_length": 5}]
+    """Names, enumeration and required-ness come from the spec, order, default and length from the
+    file.
+    """
+    said = [
+        {"variable": "style", "default": "oil", "label": "Style"},
+        {"variable": "prompt", "max_length": 5},
+    ]
     style, prompt = loaded(tmp_path, put(0, "variables", value=said), rules=RULES).variables
-    assert (style.name, style.type, style.required, style.options) == ("style", "select", False, ("ink", "oil"))
+    assert (style.name, style.type, style.required, style.options) == (
+        "style",
+        "select",
+        False,
+        ("ink", "oil"),
+    )
     assert (style.default, style.shown["label"]) == ("oil", "Style")
-    assert (prompt.name, prompt.type, prompt.required, prompt.max_length) == ("prompt", "paragraph", True, 5)
+    assert (prompt.name, prompt.type, prompt.required, prompt.max_length) == (
+        "prompt",
+        "paragraph",
+        True,
+        5,
+    )
 
 
 def test_an_input_that_the_file_leaves_out_is_there_all_the_same(tmp_path: Path) -> None:
-    """The spec owns the inputs: what the file does not mention follows last, without label or length."""
+    """The spec owns the inputs: what the file does not mention follows last, without label or
+    length.
+    """
     said = [{"variable": "style"}]
     style, prompt = loaded(tmp_path, put(0, "variables", value=said), rules=RULES).variables
-    assert (style.name, prompt.name, prompt.required, prompt.max_length) == ("style", "prompt", True, None)
+    assert (style.name, prompt.name, prompt.required, prompt.max_length) == (
+        "style",
+        "prompt",
+        True,
+        None,
+    )
 
 
 def test_an_app_of_ones_own_owns_its_variables(tmp_path: Path) -> None:
     """Without rules a file may say anything that is right in itself."""
-    own = [{"variable": name, "type": "text-input", "default": "10"} for name in ("size", "prompt", "style")]
+    own = [
+        {"variable": name, "type": "text-input", "default": "10"}
+        for name in ("size", "prompt", "style")
+    ]
     size, *_ = loaded(tmp_path, put(0, "variables", value=own)).variables
     assert (size.name, size.type, size.required, size.default, size.options) == (
         "size",
@@ -570,15 +730,25 @@ def test_an_app_of_ones_own_owns_its_variables(tmp_path: Path) -> None:
     )
 
 
-def test_the_shipped_app_agrees_with_the_shipped_spec(host_spec: HostSpec, default_workflow: Workflow) -> None:
-    """Every input of the spec is a variable of the default app, and the five models are its options."""
-    assert {variable.name for variable in default_workflow.variables} == {rule.name for rule in host_spec.inputs}
+def test_the_shipped_app_agrees_with_the_shipped_spec(
+    host_spec: HostSpec, default_workflow: Workflow
+) -> None:
+    """Every input of the spec is a variable of the default app, and the five models are its
+    options.
+    """
+    assert {variable.name for variable in default_workflow.variables} == {
+        rule.name for rule in host_spec.inputs
+    }
     by_name = {variable.name: variable for variable in default_workflow.variables}
-    assert by_name["model_name"].options == next(rule.options for rule in host_spec.inputs if rule.options)
+    assert by_name["model_name"].options == next(
+        rule.options for rule in host_spec.inputs if rule.options
+    )
 
 
 def test_a_sixth_model_in_the_spec_is_a_sixth_model_of_the_fake(tmp_path: Path) -> None:
-    """The list of models stands in the spec alone: a copy with one more makes a fake that takes it and lists it."""
+    """The list of models stands in the spec alone: a copy with one more makes a fake that takes it
+    and lists it.
+    """
     text = bundled("openapi.yaml").read_text("utf-8")
     listed = "        - v1-5-pruned-emaonly\n"
     assert text.count(listed) == 1
@@ -588,14 +758,17 @@ def test_a_sixth_model_in_the_spec_is_a_sixth_model_of_the_fake(tmp_path: Path) 
     headers = json_headers(DEFAULT_API_KEY)
     accepted = call(app, "POST", "/v1/workflows/run", headers, run_body(model_name="a-sixth-model"))
     assert (accepted.status, accepted.json()["data"]["status"]) == (200, "succeeded")
-    refused = call(app, "POST", "/v1/workflows/run", headers, run_body(model_name="a-seventh-model"))
+    refused = call(
+        app, "POST", "/v1/workflows/run", headers, run_body(model_name="a-seventh-model")
+    )
     assert refused.status == 400
     assert refused.json()["message"].endswith("'v1-5-pruned-emaonly', 'a-sixth-model']")
     form = call(app, "GET", "/v1/parameters", headers).json()["user_input_form"]
     assert form[1]["select"]["options"][-1] == "a-sixth-model"
 
 
-# On purpose -----------------------------------------------------------------------------------------------------------
+# On purpose
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -607,7 +780,9 @@ def test_a_sixth_model_in_the_spec_is_a_sixth_model_of_the_fake(tmp_path: Path) 
     ids=["neither nodes nor edges", "no edges"],
 )
 def test_a_graph_without_nodes_or_edges_may_be_asked_for(tmp_path: Path, change: Change) -> None:
-    """What the host itself would run into the ground is taken where the file says so [C: g_nonodes_block]."""
+    """What the host itself would run into the ground is taken where the file says so [C:
+    g_nonodes_block].
+    """
 
     def unchecked(app: dict[str, Any]) -> None:
         change(app)
@@ -626,22 +801,35 @@ def test_a_node_that_only_something_real_could_run_says_what_it_answers(tmp_path
 
 
 def test_an_unpromising_name_is_no_mistake(tmp_path: Path) -> None:
-    """An app without a name takes the file's; its workflow id stays the same as long as the name does."""
-    first, second = loaded(tmp_path, lambda app: app.pop("app")), loaded(tmp_path, lambda app: app.pop("app"))
+    """An app without a name takes the file's; its workflow id stays the same as long as the name
+    does.
+    """
+    first, second = (
+        loaded(tmp_path, lambda app: app.pop("app")),
+        loaded(tmp_path, lambda app: app.pop("app")),
+    )
     assert (first.name, first.workflow_id) == ("mine", second.workflow_id)
-    assert loaded(tmp_path, lambda app: app["app"].update(name="other")).workflow_id != first.workflow_id
+    assert (
+        loaded(tmp_path, lambda app: app["app"].update(name="other")).workflow_id
+        != first.workflow_id
+    )
 
 
 def test_the_document_app_is_a_file_that_can_be_copied(tmp_path: Path, host_spec: HostSpec) -> None:
     """The shipped app file works from another place, under a key of its own too."""
     path = tmp_path / "copied.yml"
     path.write_bytes(default_workflow_path().read_bytes())
-    assert load_workflow(path, host_spec.inputs) == load_workflow(default_workflow_path(), host_spec.inputs)
+    assert load_workflow(path, host_spec.inputs) == load_workflow(
+        default_workflow_path(), host_spec.inputs
+    )
 
 
-# Conditions -----------------------------------------------------------------------------------------------------------
+# Conditions
+# -----------------------------------------------------------------------------------------------------------
 
-TEXT, LIST, NUMBER = (f"Invalid actual value type: {kind}" for kind in ("string", "string or array", "number"))
+TEXT, LIST, NUMBER = (
+    f"Invalid actual value type: {kind}" for kind in ("string", "string or array", "number")
+)
 COMPARED: list[tuple[str, Any, str, bool | str]] = [
     ("contains", "a cat", "cat", True),
     ("contains", "a cat", "dog", False),
@@ -701,7 +889,9 @@ COMPARED: list[tuple[str, Any, str, bool | str]] = [
 
 
 @pytest.mark.parametrize(("name", "actual", "expected", "verdict"), COMPARED)
-def test_an_operator_compares_as_the_host_does(name: str, actual: Any, expected: str, verdict: bool | str) -> None:
+def test_an_operator_compares_as_the_host_does(
+    name: str, actual: Any, expected: str, verdict: bool | str
+) -> None:
     """Each operator by examples; what it cannot compare is an error in the host's words."""
     if isinstance(verdict, bool):
         assert OPERATORS[name](actual, expected) is verdict

@@ -1,4 +1,6 @@
-"""The project's own YAML files are parsed once: an entry is taken for the very same bytes and code, or not at all."""
+"""The project's own YAML files are parsed once: an entry is taken for the very same bytes and code,
+or not at all.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_other_bytes_or_other_code_are_parsed_again(parser: Path, tmp_path: Path
     assert len(entries(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("content", ["", "nonsense", "{digest}\n", "{digest}\n{{", "0000\n{{}}", "\udc80"])
+@pytest.mark.parametrize(
+    "content", ["", "nonsense", "{digest}\n", "{digest}\n{{", "0000\n{{}}", "\udc80"]
+)
 def test_a_spoilt_entry_is_not_taken(content: str, parser: Path, tmp_path: Path) -> None:
     parsing, path = Parsing(), parser.parent / "a.yaml"
     cached(path, TEXT, parser, parsing)
@@ -93,7 +97,9 @@ def test_an_entry_that_cannot_be_kept_leaves_nothing_behind(parser: Path, tmp_pa
     assert (parsing.times, [entry.name for entry in entries(tmp_path)]) == (2, ["a.yaml.json"])
 
 
-def test_without_a_cache_files_are_parsed(parser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_cache_files_are_parsed(
+    parser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     parsing = Parsing()

@@ -26,7 +26,9 @@ def _merge_bomb() -> str:
 def _merge_chain(links: int) -> str:
     """Each mapping merges the one before it: together they have half a square of keys."""
     first = "- &a0 {k0: 1}\n"
-    return "a:\n" + first + "".join(f"- &a{n} {{<<: *a{n - 1}, k{n}: 1}}\n" for n in range(1, links))
+    return (
+        "a:\n" + first + "".join(f"- &a{n} {{<<: *a{n - 1}, k{n}: 1}}\n" for n in range(1, links))
+    )
 
 
 REFUSED = {
@@ -45,8 +47,14 @@ REFUSED = {
     "a merge of itself": ("a: &a {<<: *a}", "holds itself"),
     "a merge of a text": ("a: {<<: b}", "takes a mapping"),
     "a merge of too many keys": (_merge_chain(1_000), f"more than {VALUES} values"),
-    "nested too deep": (f"a: {'[' * (NESTING + 1)}{']' * (NESTING + 1)}", f"more than {NESTING} levels"),
-    "JSON nested 100,000 deep": ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", f"more than {NESTING} levels"),
+    "nested too deep": (
+        f"a: {'[' * (NESTING + 1)}{']' * (NESTING + 1)}",
+        f"more than {NESTING} levels",
+    ),
+    "JSON nested 100,000 deep": (
+        '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        f"more than {NESTING} levels",
+    ),
     "half of a surrogate pair": (r'{"a": "\ud83e"}', "surrogate"),
     "half of a surrogate pair in a key": (r'{"\udd16": 1}', "surrogate"),
     "no JSON constant": ('{"a": [1, NaN, }', "line 1"),
@@ -69,7 +77,10 @@ def test_what_cannot_be_used_is_one_line(text: str, message: str, tmp_path: Path
 
 
 TAKEN = {
-    "merge keys, the first of two counts": ("a: &a {x: 1, y: 2}\nb: {<<: [*a, {x: 9, z: 3}], y: 5}", "b"),
+    "merge keys, the first of two counts": (
+        "a: &a {x: 1, y: 2}\nb: {<<: [*a, {x: 9, z: 3}], y: 5}",
+        "b",
+    ),
     "a merge bomb that comes to little": (_merge_bomb(), "a"),
 }
 
@@ -92,7 +103,11 @@ def test_a_number_beyond_any_float_is_infinite(text: str, tmp_path: Path) -> Non
 
 json_texts = st.text(st.characters(exclude_categories=["Cs"]))
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | json_texts,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | json_texts,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(json_texts, inner, max_size=5),
 )
 
@@ -103,7 +118,10 @@ json_values = st.recursive(
     indent=st.sampled_from([None, "\t", 2]),
 )
 def test_whatever_json_writes_is_read(
-    data: dict[str, object], ascii_only: bool, indent: str | int | None, tmp_path_factory: pytest.TempPathFactory
+    data: dict[str, object],
+    ascii_only: bool,
+    indent: str | int | None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = tmp_path_factory.getbasetemp() / f"data-{os.getpid()}.json"
     path.write_text(json.dumps(data, ensure_ascii=ascii_only, indent=indent), encoding="utf-8")
@@ -135,7 +153,9 @@ def test_no_file_is_one_line(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("more", "readable"), [(0, True), (1, False)])
-def test_the_bound_of_a_file_is_its_size_in_bytes(more: int, readable: bool, tmp_path: Path) -> None:
+def test_the_bound_of_a_file_is_its_size_in_bytes(
+    more: int, readable: bool, tmp_path: Path
+) -> None:
     path = tmp_path / "file.yml"
     path.write_bytes(b"a: 1 #".ljust(FILE_BYTES + more, b"x"))
     if readable:

@@ -8,11 +8,15 @@ import shutil
 import pytest
 
 STRICT = "STRICT_TOOLS"
-"""Set in CI, where everything is installed: a missing program then fails the test instead of skipping it."""
+"""Set in CI, where everything is installed: a missing program then fails the test instead of
+skipping it.
+"""
 
 
 def needed(program: str) -> str:
-    """The path of ``program``; skips the test where it is missing, or fails it under ``STRICT_TOOLS``."""
+    """The path of ``program``; skips the test where it is missing, or fails it under
+    ``STRICT_TOOLS``.
+    """
     path = shutil.which(program)
     if path is None:
         reason = f"{program} is not installed"

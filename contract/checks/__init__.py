@@ -1,4 +1,6 @@
-"""Every check, by the part of the contract that it judges. Importing this fills ``contract.check.CHECKS``."""
+"""Every check, by the part of the contract that it judges. Importing this fills
+``contract.check.CHECKS``.
+"""
 
 import importlib
 import pkgutil

@@ -5,10 +5,17 @@ from __future__ import annotations
 import functools
 
 from contract.check import Level, refusal_check
+from contract.error_body import (
+    FILE_TYPE,
+    NO_BEARER,
+    NO_FILE,
+    NO_METHOD,
+    expect_error_style,
+    expect_refused,
+)
 from contract.exchange import Exchange, Request
-from contract.failures import NotRun, expect, expect_equal, expect_version
 from contract.form import choice_field, documented_models, form_field, parameters, told_fields
-from contract.refusal import FILE_TYPE, NO_BEARER, NO_FILE, NO_METHOD, expect_error_style, expect_refused
+from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
 
 _UPLOAD = "/v1/files/upload"
@@ -51,7 +58,8 @@ def _parts(*parts: str) -> bytes:
     """A form of these parts, byte for byte as the host was sent it."""
     ends = (part.replace("\n", "\r\n") for part in parts)
     return (
-        "".join(f"------ref\r\nContent-Disposition: form-data; {end}\r\n" for end in ends) + "------ref--\r\n"
+        "".join(f"------ref\r\nContent-Disposition: form-data; {end}\r\n" for end in ends)
+        + "------ref--\r\n"
     ).encode()
 
 
@@ -61,7 +69,8 @@ def _upload(target: Target, *parts: str, with_key: bool = True) -> Exchange:
     return target.send(Request("POST", _UPLOAD, headers, _parts(*parts)))
 
 
-# The form ------------------------------------------------------------------------------------------------------------
+# The form
+# ------------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 7 (recorded: sib_parameters_noauth)")
@@ -81,14 +90,28 @@ def parameters_tell_form_and_switches(target: Target) -> None:
 
 @_host_check("FACTS 7 (recorded: sib_parameters)")
 def form_is_a_list_of_named_fields(target: Target) -> None:
-    """Each entry of the form is one kind of field, with variable, label, type and whether it is required."""
+    """Each entry of the form is one kind of field, with variable, label, type and whether it is
+    required.
+    """
     answer = parameters(target)
     form = answer.json_object().get("user_input_form")
-    expect(isinstance(form, list) and len(form) > 0, "a list of fields in user_input_form", form, answer)
+    expect(
+        isinstance(form, list) and len(form) > 0,
+        "a list of fields in user_input_form",
+        form,
+        answer,
+    )
     for entry in form or ():
-        expect(isinstance(entry, dict) and len(entry) == 1, "an object of one kind of field", entry, answer)
+        expect(
+            isinstance(entry, dict) and len(entry) == 1,
+            "an object of one kind of field",
+            entry,
+            answer,
+        )
         ((kind, field),) = entry.items()
-        named = isinstance(field, dict) and {"variable", "label", "type", "required"} <= field.keys()
+        named = (
+            isinstance(field, dict) and {"variable", "label", "type", "required"} <= field.keys()
+        )
         expect(named, "variable, label, type, required", field, answer)
         expect_equal(field["type"], kind, "type", answer)
 
@@ -102,7 +125,12 @@ def form_has_the_documented_inputs(target: Target) -> None:
         raise NotRun("there is no form to judge", answer)
     told = {field.get("variable") for _, field in told_fields(form)}
     missing = {"prompt", "model_name"} - told
-    expect(not missing, "prompt and model_name in the form", f"no {' and no '.join(sorted(missing))}", answer)
+    expect(
+        not missing,
+        "prompt and model_name in the form",
+        f"no {' and no '.join(sorted(missing))}",
+        answer,
+    )
 
 
 @refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs (document line 30)")
@@ -119,16 +147,29 @@ def form_offers_the_documented_models(target: Target) -> None:
     """Where the app has a list of models, every model of the document is in it."""
     offered = choice_field(target, "model_name").options
     missing = [model for model in documented_models() if model not in offered]
-    expect(not missing, f"{', '.join(documented_models())} among the options", f"no {missing}", parameters(target))
+    expect(
+        not missing,
+        f"{', '.join(documented_models())} among the options",
+        f"no {missing}",
+        parameters(target),
+    )
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 31)")
+@refusal_check(
+    Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 31)"
+)
 def form_leaves_the_model_open(target: Target) -> None:
     """The model need not be chosen."""
-    expect_equal(form_field(target, "model_name").required, False, "required of model_name", parameters(target))
+    expect_equal(
+        form_field(target, "model_name").required,
+        False,
+        "required of model_name",
+        parameters(target),
+    )
 
 
-# Name and icons ------------------------------------------------------------------------------------------------------
+# Name and icons
+# ------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 7 (recorded: sib_info_noauth)")
@@ -199,7 +240,8 @@ def what_the_app_tells_is_written_as_errors_are(target: Target) -> None:
         expect_error_style(answer)
 
 
-# Uploads that keep nothing -------------------------------------------------------------------------------------------
+# Uploads that keep nothing
+# -------------------------------------------------------------------------------------------
 
 _USER_PART = 'name="user"\n\nalg123'
 _EXE_PART = 'name="file"; filename="x.exe"\nContent-Type: application/octet-stream\n\nMZ'
@@ -229,4 +271,9 @@ def upload_of_a_program_is_415(target: Target) -> None:
     answer = _upload(target, _USER_PART, _EXE_PART)
     told = answer.json_object()
     got = (answer.status, told.get("code"))
-    expect_version(got, {"0.6.4": (415, FILE_TYPE.body["code"]), "0.15.3": (201, None)}, "status and code", answer)
+    expect_version(
+        got,
+        {"0.6.4": (415, FILE_TYPE.body["code"]), "0.15.3": (201, None)},
+        "status and code",
+        answer,
+    )

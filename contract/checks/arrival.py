@@ -1,17 +1,19 @@
-"""When the frames of a stream arrive: pings in time, and the nodes' as far apart as their work took."""
+"""When the frames of a stream arrive: pings in time, and the nodes' as far apart as their work
+took.
+"""
 
 from __future__ import annotations
 
 import math
 
 from contract.check import Level, Power, check
-from contract.failures import NotRun, expect
-from contract.story import Story, as_object, seconds, shared_story
+from contract.result import NotRun, expect
 from contract.target import Target
+from contract.trace import Story, as_object, seconds, shared_story
 
 _PING_EVERY_S, _PING_LATE_S = 10.0, 1.5
-"""A ping is due when the listening has crossed 10 s, and each 10 s after (FACTS 5.4); the host looks once a second, and
-a little time passes until it is sent."""
+"""A ping is due when the listening has crossed 10 s, and each 10 s after (FACTS 5.4); the host
+looks once a second, and a little time passes until it is sent."""
 _LISTENS_EARLIER_S = 0.5
 """The host listens before it tells workflow_started, from where elapsed_time counts."""
 
@@ -36,12 +38,16 @@ def _pings_due(story: Story, from_s: float, to_s: float) -> tuple[int, int]:
     The most counts from where the host began to listen, which is before the first frame arrived.
     """
     early_s = _LISTENS_EARLIER_S + min(story.told[0].at_s, 2.0)
-    return max(0, math.floor((from_s - _PING_LATE_S) / _PING_EVERY_S)), math.floor((to_s + early_s) / _PING_EVERY_S)
+    return max(0, math.floor((from_s - _PING_LATE_S) / _PING_EVERY_S)), math.floor(
+        (to_s + early_s) / _PING_EVERY_S
+    )
 
 
 @check(Level.HOST, "FACTS 5.4")
 def pings_stand_where_they_are_due(target: Target) -> None:
-    """Before each event stand the pings that were due by then, going by the nodes' elapsed times."""
+    """Before each event stand the pings that were due by then, going by the nodes' elapsed
+    times.
+    """
     story = shared_story(target)
     total_s, told_s, pings = story.elapsed_s, sum(node.elapsed_s for node in story.nodes), 0
     idle_s, passed_s = max(total_s - told_s, 0.0), 0.0
@@ -52,7 +58,13 @@ def pings_stand_where_they_are_due(target: Target) -> None:
         if frame.data is not None and frame.event != "workflow_finished":
             least, most = _pings_due(story, passed_s, passed_s + idle_s)
             expected = f"{least} to {most} pings before {frame.event} at {passed_s:.1f} s"
-            expect(least <= pings <= most, expected, f"{pings} pings", story.exchange, level=story.level)
+            expect(
+                least <= pings <= most,
+                expected,
+                f"{pings} pings",
+                story.exchange,
+                level=story.level,
+            )
 
 
 @check(Level.HOST, "FACTS 5.4", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",))
@@ -86,10 +98,15 @@ def first_frame_comes_at_once(target: Target) -> None:
 
 
 @check(
-    Level.HOST, "document line 19; FACTS 5.3 and 5.7", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",)
+    Level.HOST,
+    "document line 19; FACTS 5.3 and 5.7",
+    Power.FINITE_SPEED,
+    follows_from=("first_frame_comes_at_once",),
 )
 def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
-    """The two frames of a node arrive as far apart as it took, scaled by the run's time on the wall."""
+    """The two frames of a node arrive as far apart as it took, scaled by the run's time on the
+    wall.
+    """
     story = shared_story(target)
     whole_s = story.exchange.seconds
     for node in story.nodes:
@@ -97,5 +114,13 @@ def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
         if node.finished and due_s >= _TOLD_APART_S:
             apart_s = node.finished.at_s - node.started.at_s
             expected = f"frames of {node.outcome.get('node_type')} about {due_s:.2f} s apart"
-            why = "they came together: something buffers the stream" if apart_s < _TOGETHER_S else ""
-            expect(due_s / 2 <= apart_s <= due_s * 1.5 + 0.5, expected, f"{apart_s:.2f} s", story.exchange, why)
+            why = (
+                "they came together: something buffers the stream" if apart_s < _TOGETHER_S else ""
+            )
+            expect(
+                due_s / 2 <= apart_s <= due_s * 1.5 + 0.5,
+                expected,
+                f"{apart_s:.2f} s",
+                story.exchange,
+                why,
+            )

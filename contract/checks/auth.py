@@ -1,11 +1,19 @@
-"""Authorization: what the host lets in, and that it judges the key before all else (FACTS 3, rows 1 and 2)."""
+"""Authorization: what the host lets in, and that it judges the key before all else (FACTS 3, rows 1
+and 2).
+"""
 
 from __future__ import annotations
 
 from contract.check import Level, refusal_check
+from contract.error_body import (
+    NO_BEARER,
+    OTHER_SCHEME,
+    UNKNOWN_KEY,
+    expect_refused,
+    expect_some_refusal,
+)
 from contract.exchange import Exchange, Request
-from contract.failures import expect_equal, expect_version
-from contract.refusal import NO_BEARER, OTHER_SCHEME, UNKNOWN_KEY, expect_refused, expect_some_refusal
+from contract.result import expect_equal, expect_version
 from contract.target import Target
 
 UNKNOWN = "app-000000000000000000000000"
@@ -19,22 +27,30 @@ def _run_with(target: Target, authorization: str | None) -> Exchange:
     if authorization is not None:
         headers += (("Authorization", authorization),)
     request = Request(run.method, run.path, headers, run.body)
-    found: Exchange = target.shared(f"run with Authorization {authorization}", lambda: target.send(request))
+    found: Exchange = target.shared(
+        f"run with Authorization {authorization}", lambda: target.send(request)
+    )
     return found
 
 
 def _info_with(target: Target, authorization: str) -> Exchange:
-    """The app's name, asked for under an unusual Authorization: being let in costs no picture here."""
+    """The app's name, asked for under an unusual Authorization: being let in costs no picture
+    here.
+    """
     return target.send(Request("GET", "/v1/info", (("Authorization", authorization),)))
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)")
+@refusal_check(
+    Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)"
+)
 def run_without_a_key_is_refused(target: Target) -> None:
     """A run without an Authorization header is not carried out."""
     expect_some_refusal(_run_with(target, None))
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)")
+@refusal_check(
+    Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)"
+)
 def run_with_a_wrong_key_is_refused(target: Target) -> None:
     """A run with a key that the host never gave out is not carried out."""
     expect_some_refusal(_run_with(target, f"Bearer {UNKNOWN}"))
@@ -42,7 +58,9 @@ def run_with_a_wrong_key_is_refused(target: Target) -> None:
 
 @refusal_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_none)")
 def missing_authorization_is_401(target: Target) -> None:
-    """Without an Authorization header the host says that it must be there and start with 'Bearer'."""
+    """Without an Authorization header the host says that it must be there and start with
+    'Bearer'.
+    """
     expect_refused(_run_with(target, None), NO_BEARER)
 
 
@@ -85,7 +103,9 @@ def word_after_the_key_is_401(target: Target) -> None:
 @refusal_check(Level.HOST, "FACTS 3, order (recorded: auth_none_malformed)")
 def authorization_is_judged_before_the_body(target: Target) -> None:
     """Without a key a body that is no JSON at all is still a 401."""
-    request = Request("POST", target.run_request().path, (("Content-Type", "application/json"),), b"{")
+    request = Request(
+        "POST", target.run_request().path, (("Content-Type", "application/json"),), b"{"
+    )
     expect_refused(target.send(request), NO_BEARER)
 
 
@@ -93,7 +113,10 @@ def authorization_is_judged_before_the_body(target: Target) -> None:
 def authorization_is_judged_before_the_content_type(target: Target) -> None:
     """With an unknown key a request without a Content-Type is still a 401."""
     run = target.run_request()
-    expect_refused(target.send(Request("POST", run.path, (("Authorization", "Bearer nope"),), run.body)), UNKNOWN_KEY)
+    expect_refused(
+        target.send(Request("POST", run.path, (("Authorization", "Bearer nope"),), run.body)),
+        UNKNOWN_KEY,
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 3, accepted variants")

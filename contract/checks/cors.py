@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract import evidence
 from contract.check import Level, check, refusal_check
 from contract.exchange import Exchange, Request
-from contract.failures import NotRun, expect, expect_equal
+from contract.result import NotRun, expect, expect_equal
 from contract.target import RUN_PATH, Target
 
 ORIGIN = "https://shop.example"
@@ -88,7 +88,9 @@ def refused_key_echoes_the_origin(target: Target) -> None:
 
 @refusal_check(Level.HOST, "FACTS 1.8 (recorded: file_origin_err)")
 def refused_file_echoes_the_origin(target: Target) -> None:
-    """Files are for browsers too: the Origin stands in the answer, here to a URL that is not signed."""
+    """Files are for browsers too: the Origin stands in the answer, here to a URL that is not
+    signed.
+    """
     answer = target.send(Request("GET", UNSIGNED, (("Origin", ORIGIN),)))
     _expect_header(answer, "Access-Control-Allow-Origin", ORIGIN)
 
@@ -113,7 +115,9 @@ def preflight_is_200_and_empty(target: Target) -> None:
 @refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
 def preflight_allows_the_origin(target: Target) -> None:
     """A preflight allows the Origin that asks."""
-    _expect_header(_preflight(target, "authorization,content-type"), "Access-Control-Allow-Origin", ORIGIN)
+    _expect_header(
+        _preflight(target, "authorization,content-type"), "Access-Control-Allow-Origin", ORIGIN
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
@@ -130,7 +134,12 @@ def preflight_allows_key_and_json(target: Target) -> None:
     """A preflight allows the headers that a run needs, written as they were asked for."""
     answer = _preflight(target, "authorization,content-type")
     allowed = _words(answer, "Access-Control-Allow-Headers")
-    expect(allowed == {"authorization", "content-type"}, "authorization, content-type", sorted(allowed), answer)
+    expect(
+        allowed == {"authorization", "content-type"},
+        "authorization, content-type",
+        sorted(allowed),
+        answer,
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight_otherhdr)")

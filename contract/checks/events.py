@@ -1,6 +1,7 @@
 """The events of a streaming run: their order, their fields, and how they go together.
 
-The order is one table, of states and of what may be told in each; what later versions tell beside it has its own.
+The order is one table, of states and of what may be told in each; what later versions tell beside
+it has its own.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.check import Level, check
-from contract.checks.answers import expect_just_now, expect_times_agree
+from contract.checks.responses import expect_just_now, expect_times_agree
 from contract.checks.streamed_files import ids_of
 from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data, told_stream
 from contract.exchange import Exchange, loads
-from contract.failures import NotApplicable, NotRun, expect, expect_equal
+from contract.result import NotApplicable, NotRun, expect, expect_equal
 from contract.shape import (
     COUNT,
     LIST,
@@ -34,8 +35,8 @@ from contract.shape import (
     files_within,
     or_null,
 )
-from contract.story import Node, Story, Told, as_object, seconds, shared_story
 from contract.target import USER, Target
+from contract.trace import Node, Story, Told, as_object, seconds, shared_story
 
 TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     "nothing told": {"workflow_started": "between nodes"},
@@ -43,10 +44,14 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     "in a node": {"node_finished": "between nodes", "workflow_finished": "told"},
     "told": {},
 }
-"""From a state, by an event, to the next state (FACTS 5.3). A run that is stopped may end in a node."""
+"""From a state, by an event, to the next state (FACTS 5.3). A run that is stopped may end in a
+node.
+"""
 
 ANYWHERE = frozenset({"text_replace"})
-"""Legal wherever a run has begun and not ended: this one where the app moderates its output (FACTS 5.3)."""
+"""Legal wherever a run has begun and not ended: this one where the app moderates its output (FACTS
+5.3).
+"""
 
 LATER_ANYWHERE = frozenset(
     {
@@ -58,7 +63,9 @@ LATER_ANYWHERE = frozenset(
 )
 """What versions after 0.6 tell beside it (FACTS 9)."""
 
-_STARTED_FIELDS = fields("id workflow_id sequence_number inputs created_at", dropped="sequence_number")
+_STARTED_FIELDS = fields(
+    "id workflow_id sequence_number inputs created_at", dropped="sequence_number"
+)
 _NODE_STARTED_FIELDS = fields(
     "id node_id node_type title index predecessor_node_id inputs created_at extras",
     added="parallel_id parallel_start_node_id parent_parallel_id parent_parallel_start_node_id iteration_id "
@@ -93,7 +100,8 @@ def _told(target: Target, event: str) -> tuple[Exchange, list[Mapping[str, Any]]
     return story.exchange, found
 
 
-# Order ---------------------------------------------------------------------------------------------------------------
+# Order
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 5.3")
@@ -116,12 +124,20 @@ def stream_ends_with_one_workflow_finished(target: Target) -> None:
 
 @check(Level.VERSION, "FACTS 5.3 and 9")
 def events_are_known_by_name(target: Target) -> None:
-    """Every event is one that a recorded version tells; those of later versions are a version's difference."""
+    """Every event is one that a recorded version tells; those of later versions are a version's
+    difference.
+    """
     story = shared_story(target)
     known = {event for legal in TRANSITIONS.values() for event in legal} | ANYWHERE
     for one in story.told:
         level = Level.VERSION if one.event in LATER_ANYWHERE else Level.HOST
-        expect(one.event in known, f"one of {', '.join(sorted(known))}", one.event, story.exchange, level=level)
+        expect(
+            one.event in known,
+            f"one of {', '.join(sorted(known))}",
+            one.event,
+            story.exchange,
+            level=level,
+        )
 
 
 @check(Level.HOST, "FACTS 5.3")
@@ -142,19 +158,35 @@ def events_come_in_the_order_of_the_table(target: Target) -> None:
 
 def _is_of_a_branch(story: Story, state: str, one: Told) -> bool:
     """Whether a later version tells of a second node beside the one that runs."""
-    return story.is_later and state in ("between nodes", "in a node") and one.event.startswith("node_")
+    return (
+        story.is_later and state in ("between nodes", "in a node") and one.event.startswith("node_")
+    )
 
 
 @check(Level.HOST, "FACTS 5.3 and 9.1")
 def nodes_run_one_after_the_other(target: Target) -> None:
-    """After node_started comes the node_finished of that execution; only a stopped run leaves a node open."""
+    """After node_started comes the node_finished of that execution; only a stopped run leaves a
+    node open.
+    """
     story = shared_story(target)
-    told = [one for one in story.told if one.event.startswith("node_") or one.event == "workflow_finished"]
+    told = [
+        one
+        for one in story.told
+        if one.event.startswith("node_") or one.event == "workflow_finished"
+    ]
     for one, following in itertools.pairwise(told):
-        if one.event == "node_started" and not (following.event == "workflow_finished" and not story.has_succeeded):
+        if one.event == "node_started" and not (
+            following.event == "workflow_finished" and not story.has_succeeded
+        ):
             got = (following.event, following.data.get("id"))
             expected = f"node_finished of {one.data.get('id')}"
-            expect(got == ("node_finished", one.data.get("id")), expected, got, story.exchange, level=story.level)
+            expect(
+                got == ("node_finished", one.data.get("id")),
+                expected,
+                got,
+                story.exchange,
+                level=story.level,
+            )
 
 
 @check(Level.HOST, "FACTS 5.3")
@@ -165,10 +197,13 @@ def every_started_node_finishes(target: Target) -> None:
         raise NotApplicable("the run was stopped", story.exchange)
     started = [one.data.get("id") for one in story.told if one.event == "node_started"]
     finished = [one.data.get("id") for one in story.told if one.event == "node_finished"]
-    expect_equal(sorted(map(str, finished)), sorted(map(str, started)), "finished executions", story.exchange)
+    expect_equal(
+        sorted(map(str, finished)), sorted(map(str, started)), "finished executions", story.exchange
+    )
 
 
-# Ids -----------------------------------------------------------------------------------------------------------------
+# Ids
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 5.2")
@@ -205,7 +240,12 @@ def streamed_task_and_run_have_ids_of_their_own(target: Target) -> None:
     """task_id and workflow_run_id of a stream are two ids."""
     story = shared_story(target)
     told = story.told[0].envelope
-    expect(told.get("task_id") != told.get("workflow_run_id"), "two ids", told.get("task_id"), story.exchange)
+    expect(
+        told.get("task_id") != told.get("workflow_run_id"),
+        "two ids",
+        told.get("task_id"),
+        story.exchange,
+    )
 
 
 @check(Level.HOST, "FACTS 5.5")
@@ -235,7 +275,9 @@ def sequence_number_is_counted_from_one(target: Target) -> None:
         raise NotApplicable("this version tells no sequence_number", story.exchange)
     number = story.beginning.get("sequence_number")
     expect_kind(number, COUNT, "sequence_number", story.exchange)
-    expect_equal(story.end.get("sequence_number"), number, "sequence_number at the end", story.exchange)
+    expect_equal(
+        story.end.get("sequence_number"), number, "sequence_number at the end", story.exchange
+    )
 
 
 @check(Level.HOST, "FACTS 5.5")
@@ -244,7 +286,9 @@ def elapsed_times_of_a_stream_are_written_with_a_point(target: Target) -> None:
     stream = told_stream(target)
     for said in (*stream.events("node_finished"), *stream.events("workflow_finished")):
         elapsed = said.get("elapsed_time")
-        expect(isinstance(elapsed, float), "a float as elapsed_time", repr(elapsed), stream.exchange)
+        expect(
+            isinstance(elapsed, float), "a float as elapsed_time", repr(elapsed), stream.exchange
+        )
 
 
 @check(Level.HOST, "FACTS 5.5")
@@ -267,7 +311,9 @@ def node_finished_repeats_its_node_started(target: Target) -> None:
         for name in ("node_id", "node_type", "title", "index", "predecessor_node_id", "created_at"):
             if node.finished is not None:
                 expected = node.started.data.get(name)
-                expect_equal(node.outcome.get(name), expected, f"{name} of node_finished", story.exchange)
+                expect_equal(
+                    node.outcome.get(name), expected, f"{name} of node_finished", story.exchange
+                )
 
 
 @check(Level.HOST, "FACTS 5.5")
@@ -300,14 +346,17 @@ def run_begins_at_its_start_node(target: Target) -> None:
     expect(starts == [0], "start first and nowhere else", types, story.exchange)
 
 
-# Fields --------------------------------------------------------------------------------------------------------------
+# Fields
+# --------------------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
 def workflow_started_has_the_hosts_fields(target: Target) -> None:
     """data of workflow_started has the host's fields in its order, and no other."""
     exchange, (data, *_) = _told(target, "workflow_started")
-    expect_fields(data, _STARTED_FIELDS, shared_story(target).is_later, "workflow_started", exchange)
+    expect_fields(
+        data, _STARTED_FIELDS, shared_story(target).is_later, "workflow_started", exchange
+    )
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
@@ -315,7 +364,9 @@ def node_started_has_the_hosts_fields(target: Target) -> None:
     """data of node_started has the host's fields in its order, and no other."""
     exchange, told = _told(target, "node_started")
     for data in told:
-        expect_fields(data, _NODE_STARTED_FIELDS, shared_story(target).is_later, "node_started", exchange)
+        expect_fields(
+            data, _NODE_STARTED_FIELDS, shared_story(target).is_later, "node_started", exchange
+        )
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
@@ -323,21 +374,31 @@ def node_finished_has_the_hosts_fields(target: Target) -> None:
     """data of node_finished has the host's fields in its order, and no other."""
     exchange, told = _told(target, "node_finished")
     for data in told:
-        expect_fields(data, _NODE_FINISHED_FIELDS, shared_story(target).is_later, "node_finished", exchange)
+        expect_fields(
+            data, _NODE_FINISHED_FIELDS, shared_story(target).is_later, "node_finished", exchange
+        )
 
 
 @check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")
 def workflow_finished_has_the_hosts_fields(target: Target) -> None:
     """data of workflow_finished has the host's fields in its order, and no other."""
     exchange, (data, *_) = _told(target, "workflow_finished")
-    expect_fields(data, _FINISHED_FIELDS, shared_story(target).is_later, "workflow_finished", exchange)
+    expect_fields(
+        data, _FINISHED_FIELDS, shared_story(target).is_later, "workflow_finished", exchange
+    )
 
 
 @check(Level.HOST, "FACTS 5.5")
 def workflow_started_is_of_the_hosts_kinds(target: Target) -> None:
     """The values of workflow_started are of the host's kinds."""
     exchange, (data, *_) = _told(target, "workflow_started")
-    kinds = {"id": UUID, "workflow_id": UUID, "sequence_number": COUNT, "inputs": OBJECT, "created_at": UNIX_S}
+    kinds = {
+        "id": UUID,
+        "workflow_id": UUID,
+        "sequence_number": COUNT,
+        "inputs": OBJECT,
+        "created_at": UNIX_S,
+    }
     expect_kinds(data, kinds, "workflow_started", exchange)
 
 
@@ -385,11 +446,22 @@ def extras_hold_at_most_an_icon(target: Target) -> None:
     for data in told:
         names = ["icon"] if data.get("node_type") == "tool" else []
         extras = data.get("extras")
-        expect(isinstance(extras, dict) and list(extras) == names, f"extras with {names}", extras, exchange)
-        expect(all(isinstance(icon, str) for icon in dict(extras or {}).values()), "a string", extras, exchange)
+        expect(
+            isinstance(extras, dict) and list(extras) == names,
+            f"extras with {names}",
+            extras,
+            exchange,
+        )
+        expect(
+            all(isinstance(icon, str) for icon in dict(extras or {}).values()),
+            "a string",
+            extras,
+            exchange,
+        )
 
 
-# What goes in --------------------------------------------------------------------------------------------------------
+# What goes in
+# --------------------------------------------------------------------------------------------------------
 
 
 @check(Level.DOCUMENT, "document lines 30 and 38; FACTS 5.5")
@@ -399,10 +471,14 @@ def prompt_comes_back_character_for_character(target: Target) -> None:
     if not story.nodes and not story.has_succeeded:
         raise NotApplicable("the run failed before its start node", story.exchange)
     told = [story.beginning.get("inputs")]
-    told += [node.outcome.get(name) for node in _start_nodes(story) for name in ("inputs", "outputs")]
+    told += [
+        node.outcome.get(name) for node in _start_nodes(story) for name in ("inputs", "outputs")
+    ]
     for inputs in told:
         got = inputs.get("prompt") if isinstance(inputs, dict) else inputs
-        expect_equal(got, as_object(_sent(story).get("inputs")).get("prompt"), "prompt", story.exchange)
+        expect_equal(
+            got, as_object(_sent(story).get("inputs")).get("prompt"), "prompt", story.exchange
+        )
 
 
 def _sent(story: Story) -> Mapping[str, Any]:
@@ -411,12 +487,16 @@ def _sent(story: Story) -> Mapping[str, Any]:
 
 
 def _start_nodes(story: Story) -> list[Node]:
-    return [node for node in story.nodes if node.finished and node.outcome.get("node_type") == "start"]
+    return [
+        node for node in story.nodes if node.finished and node.outcome.get("node_type") == "start"
+    ]
 
 
 @check(Level.HOST, "FACTS 5.5, 9.0 and 9.1")
 def inputs_tell_of_no_files(target: Target) -> None:
-    """The inputs of a run without files have sys.files, an empty array; of sys.* 0.6.4 has nothing else."""
+    """The inputs of a run without files have sys.files, an empty array; of sys.* 0.6.4 has nothing
+    else.
+    """
     story = shared_story(target)
     inputs = story.beginning.get("inputs")
     of_host = {name: value for name, value in as_object(inputs).items() if name.startswith("sys.")}
@@ -434,7 +514,12 @@ def start_node_passes_the_inputs_on(target: Target) -> None:
         raise NotRun("no start node finished", story.exchange)
     for node in _start_nodes(story):
         for name in ("inputs", "outputs"):
-            expect_equal(node.outcome.get(name), story.beginning.get("inputs"), f"{name} of start", story.exchange)
+            expect_equal(
+                node.outcome.get(name),
+                story.beginning.get("inputs"),
+                f"{name} of start",
+                story.exchange,
+            )
 
 
 @check(Level.DOCUMENT, "document lines 21 and 26; FACTS 5.5")
@@ -449,7 +534,9 @@ def created_by_is_the_user_of_the_request(target: Target) -> None:
 
 @check(Level.HOST, "document line 31; FACTS 3, row 11")
 def model_left_out_is_not_another_runs_model(target: Target) -> None:
-    """A run without a model does not run with the model of the run that was asked for at the same time."""
+    """A run without a model does not run with the model of the run that was asked for at the same
+    time.
+    """
     story = shared_story(target)
     if as_object(_sent(story).get("inputs")).get("model_name"):
         raise NotApplicable("this run was given a model", story.exchange)
@@ -457,14 +544,21 @@ def model_left_out_is_not_another_runs_model(target: Target) -> None:
     expect(model != DOCUMENT_MODEL, "no model, or the app's default", model, story.exchange)
 
 
-# What comes out ------------------------------------------------------------------------------------------------------
+# What comes out
+# ------------------------------------------------------------------------------------------------------
 
 
 @check(Level.DOCUMENT, "document lines 19 and 51")
 def streaming_run_succeeds(target: Target) -> None:
     """The streaming run ends as succeeded."""
     story = shared_story(target)
-    expect_equal(story.end.get("status"), "succeeded", "status", story.exchange, f"error: {story.end.get('error')}")
+    expect_equal(
+        story.end.get("status"),
+        "succeeded",
+        "status",
+        story.exchange,
+        f"error: {story.end.get('error')}",
+    )
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")
@@ -482,16 +576,29 @@ def streamed_error_and_outputs_fit_the_status(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 5.3 and 5.5")
 def node_results_fit_their_status(target: Target) -> None:
-    """A succeeded node has the error null; a failed one tells why, has no results, and is the last of a failed run."""
+    """A succeeded node has the error null; a failed one tells why, has no results, and is the last
+    of a failed run.
+    """
     story = shared_story(target)
     for node in story.nodes:
-        got = [node.outcome.get(name) for name in ("error", "outputs", "execution_metadata", "files")]
+        got = [
+            node.outcome.get(name) for name in ("error", "outputs", "execution_metadata", "files")
+        ]
         if node.outcome.get("status") == "succeeded":
             expect(got[0] is None, "error null", got[0], story.exchange)
         elif node.finished:
             expect_kind(got[0], WORDS, "error of a failed node", story.exchange)
-            empty, ends = got[1:] == [None, None, []], node is story.nodes[-1] and not story.has_succeeded
-            expect(empty and ends, "no results, and the end of a failed run", got, story.exchange, level=story.level)
+            empty, ends = (
+                got[1:] == [None, None, []],
+                node is story.nodes[-1] and not story.has_succeeded,
+            )
+            expect(
+                empty and ends,
+                "no results, and the end of a failed run",
+                got,
+                story.exchange,
+                level=story.level,
+            )
 
 
 @check(Level.HOST, "FACTS 4")
@@ -517,31 +624,48 @@ def nodes_take_no_longer_than_the_run(target: Target) -> None:
     story = shared_story(target)
     total = sum(node.elapsed_s for node in story.nodes)
     expected = f"no more than {story.elapsed_s:.3f} s"
-    expect(total <= story.elapsed_s + _ROUNDING_S, expected, f"{total:.3f} s", story.exchange, level=story.level)
+    expect(
+        total <= story.elapsed_s + _ROUNDING_S,
+        expected,
+        f"{total:.3f} s",
+        story.exchange,
+        level=story.level,
+    )
 
 
 @check(Level.HOST, "FACTS 4 and 5.7")
 def times_of_each_node_agree(target: Target) -> None:
-    """finished_at - created_at of a node is its elapsed_time, within what the host's rounding makes of it."""
+    """finished_at - created_at of a node is its elapsed_time, within what the host's rounding makes
+    of it.
+    """
     story = shared_story(target)
     for node in story.nodes:
         if node.finished:
-            expect_times_agree(node.outcome, f"node {node.outcome.get('index')}", story.exchange, story.level)
+            expect_times_agree(
+                node.outcome, f"node {node.outcome.get('index')}", story.exchange, story.level
+            )
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")
 def times_of_a_streamed_run_agree(target: Target) -> None:
     """The run's times agree, and created_at is the same at the end as at the beginning."""
     story = shared_story(target)
-    expect_equal(story.end.get("created_at"), story.beginning.get("created_at"), "created_at", story.exchange)
+    expect_equal(
+        story.end.get("created_at"), story.beginning.get("created_at"), "created_at", story.exchange
+    )
     expect_times_agree(story.end, "the run", story.exchange, story.level)
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")
 def nodes_start_within_the_run(target: Target) -> None:
-    """Nodes start one after the other, none before its run or after its end (a second for the host's rounding)."""
+    """Nodes start one after the other, none before its run or after its end (a second for the
+    host's rounding).
+    """
     story = shared_story(target)
-    told = [story.beginning.get("created_at"), *(node.started.data.get("created_at") for node in story.nodes)]
+    told = [
+        story.beginning.get("created_at"),
+        *(node.started.data.get("created_at") for node in story.nodes),
+    ]
     told.append(story.end.get("finished_at"))
     *starts, finished_at = [at for at in told if type(at) is int] or [0]
     if len(starts) + 1 < len(told):
@@ -557,7 +681,8 @@ def streamed_run_finished_just_now(target: Target) -> None:
     expect_just_now(story.end.get("finished_at"), story.exchange)
 
 
-# Nodes of each type --------------------------------------------------------------------------------------------------
+# Nodes of each type
+# --------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 5.5 and 9.1")
@@ -565,16 +690,27 @@ def language_model_tells_text_and_usage(target: Target) -> None:
     """A language model's node tells its text and usage, and the prompts it was given."""
     story = shared_story(target)
     for node in story.of_type("llm"):
-        outputs, process_data = (as_object(node.outcome.get(name)) for name in ("outputs", "process_data"))
+        outputs, process_data = (
+            as_object(node.outcome.get(name)) for name in ("outputs", "process_data")
+        )
         expect_fields(outputs, _LLM_OUTPUTS, story.is_later, "outputs of llm", story.exchange)
-        expect_fields(process_data, _LLM_PROCESS_DATA, story.is_later, "process_data of llm", story.exchange)
+        expect_fields(
+            process_data, _LLM_PROCESS_DATA, story.is_later, "process_data of llm", story.exchange
+        )
         expect_kinds(outputs, {"text": TEXT, "usage": OBJECT}, "llm", story.exchange)
-        expect_kinds(process_data, {"model_mode": among("chat", "completion"), "prompts": LIST}, "llm", story.exchange)
+        expect_kinds(
+            process_data,
+            {"model_mode": among("chat", "completion"), "prompts": LIST},
+            "llm",
+            story.exchange,
+        )
 
 
 @check(Level.HOST, "FACTS 5.5")
 def language_model_counts_its_tokens(target: Target) -> None:
-    """Tokens of the prompt and of the completion are the total, which execution_metadata repeats."""
+    """Tokens of the prompt and of the completion are the total, which execution_metadata
+    repeats.
+    """
     story = shared_story(target)
     for node in story.of_type("llm"):
         usage = as_object(as_object(node.outcome.get("outputs")).get("usage"))
@@ -583,7 +719,12 @@ def language_model_counts_its_tokens(target: Target) -> None:
         prompt, completion, total = (usage[name] for name in _TOKEN_COUNTS)
         expect_equal(total, prompt + completion, "total_tokens of usage", story.exchange)
         metadata = as_object(node.outcome.get("execution_metadata"))
-        expect_equal(metadata.get("total_tokens"), total, "total_tokens of execution_metadata", story.exchange)
+        expect_equal(
+            metadata.get("total_tokens"),
+            total,
+            "total_tokens of execution_metadata",
+            story.exchange,
+        )
 
 
 @check(Level.HOST, "FACTS 5.5 and 9.1")
@@ -595,7 +736,9 @@ def condition_tells_its_result(target: Target) -> None:
         expect(isinstance(result, bool), "a result true or false", result, story.exchange)
         process_data = as_object(node.outcome.get("process_data"))
         told = process_data.get("condition_results")
-        holds = isinstance(told, list) and all(isinstance(as_object(one).get("result"), bool) for one in told)
+        holds = isinstance(told, list) and all(
+            isinstance(as_object(one).get("result"), bool) for one in told
+        )
         expect(holds, "condition_results with a result each", told, story.exchange)
 
 
@@ -619,10 +762,16 @@ def end_node_selects_the_runs_outputs(target: Target) -> None:
     for node in story.of_type("end"):
         for name in ("inputs", "outputs"):
             got = list(as_object(node.outcome.get(name)))
-            expect_equal(got, list(as_object(story.end.get("outputs"))), f"names in {name} of end", story.exchange)
+            expect_equal(
+                got,
+                list(as_object(story.end.get("outputs"))),
+                f"names in {name} of end",
+                story.exchange,
+            )
 
 
-# Two runs at once ----------------------------------------------------------------------------------------------------
+# Two runs at once
+# ----------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 8")
@@ -634,7 +783,9 @@ def runs_at_once_have_ids_of_their_own(target: Target) -> None:
         got = story.told[0].envelope.get(name)
         expect(got != theirs.get(name), f"a {name} of its own", got, story.exchange)
     made = set(map(str, ids_of(list(files_within(theirs)))))
-    shared = made & {str(identity) for one in story.told for identity in ids_of(list(files_within(one.data)))}
+    shared = made & {
+        str(identity) for one in story.told for identity in ids_of(list(files_within(one.data)))
+    }
     expect(not shared, "files of its own", sorted(shared), story.exchange)
 
 
@@ -645,5 +796,9 @@ def each_frame_belongs_to_its_run(target: Target) -> None:
     theirs = blocking(target).json_object()
     strange = {str(theirs.get(name)) for name in ("task_id", "workflow_run_id")}
     for one in story.told[1:]:
-        told = [one.envelope.get("task_id"), one.envelope.get("workflow_run_id"), one.data.get("id")]
+        told = [
+            one.envelope.get("task_id"),
+            one.envelope.get("workflow_run_id"),
+            one.data.get("id"),
+        ]
         expect(not strange.intersection(map(str, told)), "ids of this run", told, story.exchange)

@@ -1,12 +1,14 @@
-"""How long the URL of a picture lives, seen by moving the host's clock: nobody waits five minutes."""
+"""How long the URL of a picture lives, seen by moving the host's clock: nobody waits five
+minutes.
+"""
 
 from __future__ import annotations
 
 from contract.check import Level, Power, Turn, check
+from contract.error_body import BAD_URL, expect_refused
 from contract.evidence import blocking_data, fetch_file, picture, picture_url
 from contract.exchange import Exchange
-from contract.failures import NotRun, expect
-from contract.refusal import BAD_URL, expect_refused
+from contract.result import NotRun, expect
 from contract.shape import has_files_of_0_6
 from contract.signature import SignedUrl
 from contract.target import Target
@@ -32,7 +34,8 @@ def _status(answer: Exchange) -> int | str:
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Power.CLOCK, turn=Turn.CLOCK)
 def signed_urls_live_for_five_minutes(target: Target) -> None:
-    """A run's URL serves 295 s after it was signed; 305 s after it is refused as a bad one is, though it was in use.
+    """A run's URL serves 295 s after it was signed; 305 s after it is refused as a bad one is,
+    though it was in use.
 
     Versions after 0.6 let a deployment choose another time.
     """
@@ -44,7 +47,13 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
         early = fetch_file(target, url)
         target.clock.advance(_EXPIRED_S - _STILL_GOOD_S)
         late = fetch_file(target, url)
-    expect(early.status == 200, f"status 200 after {_STILL_GOOD_S} s", _status(early), early, level=level)
+    expect(
+        early.status == 200,
+        f"status 200 after {_STILL_GOOD_S} s",
+        _status(early),
+        early,
+        level=level,
+    )
     same = early.body == picture(target).body
     expect(same, f"the same {len(picture(target).body)} bytes", f"{len(early.body)} bytes", early)
     expect(late.status == 403, f"status 403 after {_EXPIRED_S} s", _status(late), late, level=level)
@@ -53,7 +62,9 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 6.3", Power.CLOCK, Power.SECRET, turn=Turn.CLOCK)
 def picture_outlives_its_urls(target: Target) -> None:
-    """A month later a fresh signature serves the same picture: it is the URL that expires, not the file."""
+    """A month later a fresh signature serves the same picture: it is the URL that expires, not the
+    file.
+    """
     url = _good_url(target)
     with target.clock.borrowed():
         target.clock.advance(_MONTH_S)

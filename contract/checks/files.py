@@ -8,27 +8,48 @@ from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
 from contract.check import Level, Power, check
+from contract.error_body import (
+    BAD_URL,
+    FILE_TYPE,
+    NO_METHOD,
+    Refusal,
+    expect_refused,
+    expect_refused_as,
+    invalid,
+)
 from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
 from contract.exchange import Exchange, Request
-from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
-from contract.refusal import BAD_URL, FILE_TYPE, NO_METHOD, Refusal, expect_refused, expect_refused_as, invalid
+from contract.result import NotApplicable, NotRun, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
-from contract.story import shared_story
 from contract.target import Target
+from contract.trace import shared_story
 
 _VALID_S = 300
 _YEAR_S = 365 * 86400
 _METHODS = {"GET", "HEAD", "OPTIONS"}
-_CACHING = ("ETag", "Last-Modified", "Cache-Control", "Accept-Ranges", "Content-Disposition", "Expires")
+_CACHING = (
+    "ETag",
+    "Last-Modified",
+    "Cache-Control",
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Expires",
+)
 _SERVED = ("url_serves_the_picture_without_a_key",)
 _SIGNED = ("urls_are_signed_by_the_recipe", *_SERVED)
 _ENDED_BEFORE_S = 2
-"""The URL is signed when its End node finishes, the run a moment later: a second may have passed, at worst two."""
+"""The URL is signed when its End node finishes, the run a moment later: a second may have passed,
+at worst two.
+"""
 
 
-def _ask(target: Target, url: SignedUrl, query: str | None = None, extension: str | None = None) -> Exchange:
-    """Ask for ``url`` without a key, with another query or another extension where they are given."""
+def _ask(
+    target: Target, url: SignedUrl, query: str | None = None, extension: str | None = None
+) -> Exchange:
+    """Ask for ``url`` without a key, with another query or another extension where they are
+    given.
+    """
     path = f"/files/tools/{url.file_id}.{extension or url.extension}"
     asked = url.path.partition("?")[2] if query is None else query
     return target.send(Request("GET", f"{path}?{asked}" if asked else path))
@@ -45,13 +66,17 @@ def _expect_served(target: Target, answer: Exchange) -> None:
     first = picture(target)
     if first.status != 200:
         raise NotRun("the picture's own URL does not serve it", first)
-    expect(answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer)
+    expect(
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+    )
     same = answer.body == first.body
     expect(same, f"the same {len(first.body)} bytes", f"{len(answer.body)} bytes", answer)
 
 
 def _tampered(target: Target, **parts: str) -> Exchange:
-    """What the host says to the picture's URL with some parts changed and the signature left as it was."""
+    """What the host says to the picture's URL with some parts changed and the signature left as it
+    was.
+    """
     return fetch_file(target, picture_url(target).but(**parts))
 
 
@@ -60,12 +85,17 @@ def _other_digit(text: str) -> str:
     return ("1" if text[0] != "1" else "2") + text[1:]
 
 
-# Form ----------------------------------------------------------------------------------------------------------------
+# Form
+# ----------------------------------------------------------------------------------------------------------------
 
 
-@check(Level.DOCUMENT, "document lines 59 and 75; openapi.yaml#/components/schemas/File/properties/url")
+@check(
+    Level.DOCUMENT, "document lines 59 and 75; openapi.yaml#/components/schemas/File/properties/url"
+)
 def url_has_the_documents_form(target: Target) -> None:
-    """url is /files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…, relative, or absolute where so configured."""
+    """url is /files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…, relative, or absolute
+    where so configured.
+    """
     file = next(files_within(blocking_data(target).get("outputs")), None)
     if file is None:
         raise NotRun("the blocking run has no file to judge", blocking(target))
@@ -80,12 +110,20 @@ def url_has_the_documents_form(target: Target) -> None:
     follows_from=("url_has_the_documents_form",),
 )
 def url_leads_to_the_host_itself(target: Target) -> None:
-    """Every URL is relative, so that the base address completes it; absolute where --files-url says so."""
+    """Every URL is relative, so that the base address completes it; absolute where --files-url says
+    so.
+    """
     base = (target.lent.files_url or "").rstrip("/")
     expected = f"{base}/files/…" if base else "a relative URL, /files/…"
-    why = "" if base else "a client joins it with the base address; a host with FILES_URL needs --files-url"
+    why = (
+        ""
+        if base
+        else "a client joins it with the base address; a host with FILES_URL needs --files-url"
+    )
     for url, exchange in _urls_of_both_runs(target):
-        expect(isinstance(url, str) and url.startswith(f"{base}/files/"), expected, url, exchange, why)
+        expect(
+            isinstance(url, str) and url.startswith(f"{base}/files/"), expected, url, exchange, why
+        )
 
 
 def _urls_of_both_runs(target: Target) -> Iterator[tuple[object, Exchange]]:
@@ -110,7 +148,8 @@ def url_is_signed_when_the_run_ends(target: Target) -> None:
     expect(in_time, f"timestamp {finished_at} or a second less", timestamp, blocking(target))
 
 
-# It works ------------------------------------------------------------------------------------------------------------
+# It works
+# ------------------------------------------------------------------------------------------------------------
 
 
 @check(
@@ -120,9 +159,13 @@ def url_is_signed_when_the_run_ends(target: Target) -> None:
     follows_from=("url_has_the_documents_form",),
 )
 def url_serves_the_picture_without_a_key(target: Target) -> None:
-    """The URL joined to the host's address is answered with 200 and a body, without any authorization."""
+    """The URL joined to the host's address is answered with 200 and a body, without any
+    authorization.
+    """
     answer = picture(target)
-    expect(answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer)
+    expect(
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+    )
     expect(len(answer.body) > 0, "a body", "no byte", answer)
 
 
@@ -144,14 +187,26 @@ def every_url_of_a_stream_serves_one_picture(target: Target) -> None:
     """However often a stream signs a file, each of its URLs works, and serves the same bytes."""
     story = shared_story(target)
     files = [file for one in story.told for file in files_within(one.data)]
-    urls = {url: file.get("related_id") for file in files if (url := parse_url(str(file.get("url"))))}
+    urls = {
+        url: file.get("related_id") for file in files if (url := parse_url(str(file.get("url"))))
+    }
     if not urls:
         raise NotRun("the stream has no signed URL to judge", story.exchange)
     bodies: dict[object, bytes] = {}
     for url, file_id in urls.items():
         answer = fetch_file(target, url)
-        expect(answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer)
-        expect(bodies.setdefault(file_id, answer.body) == answer.body, "the same bytes", "others", answer)
+        expect(
+            answer.status == 200,
+            "status 200",
+            answer.status or f"no answer: {answer.broken}",
+            answer,
+        )
+        expect(
+            bodies.setdefault(file_id, answer.body) == answer.body,
+            "the same bytes",
+            "others",
+            answer,
+        )
 
 
 @check(Level.HOST, "FACTS 6.2")
@@ -165,12 +220,16 @@ def order_of_parameters_is_free(target: Target) -> None:
 def other_parameters_are_ignored(target: Target) -> None:
     """A parameter that the host does not know changes nothing."""
     url = picture_url(target)
-    _expect_served(target, _ask(target, url, f"width=1&{_query(url, 'timestamp', 'nonce', 'sign')}&v=2"))
+    _expect_served(
+        target, _ask(target, url, f"width=1&{_query(url, 'timestamp', 'nonce', 'sign')}&v=2")
+    )
 
 
 @check(Level.HOST, "FACTS 6.2")
 def first_of_two_parameters_counts(target: Target) -> None:
-    """Of a parameter given twice the first counts: a good sign before a bad one serves, after it it does not."""
+    """Of a parameter given twice the first counts: a good sign before a bad one serves, after it it
+    does not.
+    """
     url = picture_url(target)
     bad, whole = f"sign={_other_digit(url.sign)}", _query(url, "timestamp", "nonce", "sign")
     _expect_served(target, _ask(target, url, f"{whole}&{bad}"))
@@ -226,7 +285,8 @@ def as_attachment_is_ignored(target: Target) -> None:
     expect_version(said, {"0.6.4": None, **later}, "Content-Disposition", answer)
 
 
-# It works in no other form -------------------------------------------------------------------------------------------
+# It works in no other form
+# -------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 6.3")
@@ -267,7 +327,11 @@ def _url_candidates(target: Target) -> list[SignedUrl]:
     """URLs that the host would serve: its own, and where its secret is lent some of ours."""
     own = picture_url(target)
     secret = target.lent.secret
-    return [own] if secret is None else [own, *(own.signed(secret, nonce=f"{at:032x}") for at in range(100))]
+    return (
+        [own]
+        if secret is None
+        else [own, *(own.signed(secret, nonce=f"{at:032x}") for at in range(100))]
+    )
 
 
 @check(Level.HOST, "FACTS 6.3")
@@ -297,7 +361,9 @@ def unsigned_text_as_timestamp_is_403(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 6.3")
 def sign_of_another_file_is_403(target: Target) -> None:
-    """A signature is good for its own file only: another id is refused, whether there is such a file or not."""
+    """A signature is good for its own file only: another id is refused, whether there is such a
+    file or not.
+    """
     expect_refused(_tampered(target, file_id=str(uuid.uuid4())), BAD_URL)
     story = shared_story(target)
     file = next((file for one in story.told for file in files_within(one.data)), {})
@@ -307,7 +373,11 @@ def sign_of_another_file_is_403(target: Target) -> None:
 
 
 def _missing(name: str) -> Mapping[str, Refusal]:
-    body = {"code": "invalid_param", "message": "Missing required parameter in the query string", "params": name}
+    body = {
+        "code": "invalid_param",
+        "message": "Missing required parameter in the query string",
+        "params": name,
+    }
     return {"0.6.4": Refusal(400, body), "1.10.1": Refusal(400, {**body, "status": 400})}
 
 
@@ -364,7 +434,8 @@ def files_are_not_under_v1(target: Target) -> None:
     expect_equal(answer.status, 404, "status", answer)
 
 
-# Methods and headers -------------------------------------------------------------------------------------------------
+# Methods and headers
+# -------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 6.2")
@@ -383,7 +454,9 @@ def _allowed(answer: Exchange) -> set[str]:
 
 @check(Level.HOST, "FACTS 6.2", follows_from=_SERVED)
 def head_of_a_url_is_its_get_without_a_body(target: Target) -> None:
-    """HEAD has the status and content type of GET, and no body; it looks at the signature as GET does."""
+    """HEAD has the status and content type of GET, and no body; it looks at the signature as GET
+    does.
+    """
     answer = fetch_file(target, picture_url(target), "HEAD")
     expect_equal(answer.status, 200, "status", answer)
     expect_equal(answer.media_type, picture(target).media_type, "media type", answer)
@@ -412,18 +485,23 @@ def picture_tells_no_length(target: Target) -> None:
 
 @check(Level.VERSION, "FACTS 6.2")
 def picture_has_no_caching_headers(target: Target) -> None:
-    """A picture comes without ETag, Last-Modified, Cache-Control, Accept-Ranges and Content-Disposition."""
+    """A picture comes without ETag, Last-Modified, Cache-Control, Accept-Ranges and
+    Content-Disposition.
+    """
     answer = picture(target)
     said = {name: answer.header(name) for name in _CACHING if answer.header(name) is not None}
     why = "something between may have added them"
     expect(not said, "no caching headers", said, answer, why, level=Level.VERSION)
 
 
-# With the host's secret ----------------------------------------------------------------------------------------------
+# With the host's secret
+# ----------------------------------------------------------------------------------------------
 
 
 def _signed(target: Target, **parts: str) -> Exchange:
-    """What the host says to the picture's URL with some parts changed and signed with its own secret."""
+    """What the host says to the picture's URL with some parts changed and signed with its own
+    secret.
+    """
     return fetch_file(target, picture_url(target).signed(str(target.lent.secret), **parts))
 
 
@@ -439,10 +517,16 @@ def _host_now(target: Target) -> int:
 
 @check(Level.HOST, "FACTS 6.1", Power.SECRET)
 def urls_are_signed_by_the_recipe(target: Target) -> None:
-    """sign is the padded base64url HMAC-SHA256 of "file-preview|uuid|timestamp|nonce", keyed with the secret."""
+    """sign is the padded base64url HMAC-SHA256 of "file-preview|uuid|timestamp|nonce", keyed with
+    the secret.
+    """
     url = picture_url(target)
     ours = url.signed(str(target.lent.secret)).sign
-    got = "another one of that form; is it another secret?" if len(url.sign) == len(ours) else "one of another form"
+    got = (
+        "another one of that form; is it another secret?"
+        if len(url.sign) == len(ours)
+        else "one of another form"
+    )
     expect(url.sign == ours, "the sign that the lent secret makes", got, blocking(target))
 
 
@@ -454,9 +538,13 @@ def url_of_last_year_is_403(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Power.SECRET)
 def url_expires_after_300_seconds(target: Target) -> None:
-    """A rightly signed URL of 301 s ago is refused; versions after 0.6 let a deployment choose another time."""
+    """A rightly signed URL of 301 s ago is refused; versions after 0.6 let a deployment choose
+    another time.
+    """
     chunks = picture(target).chunks
-    late_s = int(chunks[0].at_s) if chunks else 0  # the Date that tells the host's clock may be so much younger
+    late_s = (
+        int(chunks[0].at_s) if chunks else 0
+    )  # the Date that tells the host's clock may be so much younger
     answer = _signed(target, timestamp=str(_host_now(target) - late_s - _VALID_S - 1))
     level = Level.HOST if has_files_of_0_6(blocking_data(target).get("outputs")) else Level.VERSION
     expect(answer.status == 403, "status 403", answer.status, answer, level=level)
@@ -483,5 +571,7 @@ def signed_text_as_timestamp_is_400(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
 def signed_unknown_file_is_415(target: Target) -> None:
-    """A rightly signed URL of a file that is not there is refused as a file type (so the host says)."""
+    """A rightly signed URL of a file that is not there is refused as a file type (so the host
+    says).
+    """
     expect_refused(_signed(target, file_id=str(uuid.uuid4())), FILE_TYPE)

@@ -9,9 +9,9 @@ from typing import Any
 
 from contract.check import Level, check
 from contract.evidence import stream, told_stream
-from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
-from contract.story import story_of
+from contract.result import NotApplicable, NotRun, expect, expect_equal, expect_version
 from contract.target import Stream, Target
+from contract.trace import story_of
 
 _CLOSES_WITHIN_S = 3.0
 
@@ -24,7 +24,8 @@ def _framed(target: Target) -> Stream:
     return found
 
 
-# The answer as a whole -----------------------------------------------------------------------------------------------
+# The answer as a whole
+# -----------------------------------------------------------------------------------------------
 
 
 @check(
@@ -36,7 +37,9 @@ def _framed(target: Target) -> Stream:
 def streaming_run_is_answered_200(target: Target) -> None:
     """A streaming run without a model is answered with status 200."""
     answer = stream(target).exchange
-    expect(answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer)
+    expect(
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+    )
 
 
 @check(Level.DOCUMENT, "document line 19; openapi.yaml#/components/schemas/StreamFrame")
@@ -50,7 +53,9 @@ def stream_is_an_event_stream(target: Target) -> None:
 def stream_content_type_names_utf_8(target: Target) -> None:
     """The content type of a stream is text/event-stream; charset=utf-8."""
     answer = stream(target).exchange
-    expect_equal(answer.header("content-type"), "text/event-stream; charset=utf-8", "content type", answer)
+    expect_equal(
+        answer.header("content-type"), "text/event-stream; charset=utf-8", "content type", answer
+    )
 
 
 @check(Level.VERSION, "FACTS 1.4")
@@ -89,7 +94,12 @@ def stream_ends_with_its_last_event(target: Target) -> None:
     found = _framed(target)
     last = found.frames[-1] if found.frames else None
     told = last.raw if last else found.tail
-    expect(last is not None and last.event == "workflow_finished", "workflow_finished last", told, found.exchange)
+    expect(
+        last is not None and last.event == "workflow_finished",
+        "workflow_finished last",
+        told,
+        found.exchange,
+    )
 
 
 @check(Level.HOST, "FACTS 5.1")
@@ -97,10 +107,16 @@ def stream_closes_after_its_last_event(target: Target) -> None:
     """The body ends right after workflow_finished; it is not held open."""
     found = told_stream(target)
     open_s = found.exchange.seconds - found.said[-1][0].at_s
-    expect(open_s < _CLOSES_WITHIN_S, f"an end within {_CLOSES_WITHIN_S:g} s", f"{open_s:.1f} s", found.exchange)
+    expect(
+        open_s < _CLOSES_WITHIN_S,
+        f"an end within {_CLOSES_WITHIN_S:g} s",
+        f"{open_s:.1f} s",
+        found.exchange,
+    )
 
 
-# The frames ----------------------------------------------------------------------------------------------------------
+# The frames
+# ----------------------------------------------------------------------------------------------------------
 
 
 @check(Level.HOST, "FACTS 5.1")
@@ -127,7 +143,9 @@ def stream_lines_end_in_lf(target: Target) -> None:
 def frames_are_parted_by_one_blank_line(target: Target) -> None:
     """One blank line ends a frame; there are no others, before the first frame neither."""
     found = _framed(target)
-    odd = [frame.raw for frame in found.frames if frame.raw.startswith(b"\n") or not frame.raw.strip()]
+    odd = [
+        frame.raw for frame in found.frames if frame.raw.startswith(b"\n") or not frame.raw.strip()
+    ]
     expect(not odd, "one blank line after each frame", f"an empty line in {odd}", found.exchange)
 
 
@@ -160,7 +178,8 @@ def data_lines_hold_json_objects(target: Target) -> None:
 
 @check(Level.VERSION, "FACTS 1.7 and 9.2")
 def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
-    r"""The JSON of each event is the host's to the byte: ", " and ": " between, non-ASCII as \uXXXX."""
+    r"""The JSON of each event is the host's to the byte: ", " and ": " between, non-ASCII as
+    \uXXXX."""
     found = told_stream(target)
     is_later = story_of(found).is_later
     for frame, said in found.said:
@@ -188,4 +207,6 @@ def pings_are_a_bare_event_name(target: Target) -> None:
     if not pings:
         raise NotApplicable("the run ended before a ping was due", found.exchange)
     for ping in pings:
-        expect_version(ping, {"0.6.4": b"event: ping", "0.6.3": b"data: ping"}, "ping", found.exchange)
+        expect_version(
+            ping, {"0.6.4": b"event: ping", "0.6.3": b"data: ping"}, "ping", found.exchange
+        )

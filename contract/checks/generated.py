@@ -1,7 +1,8 @@
 """What is judged by schema: every exchange of this run against the spec, and generated requests.
 
-Schemathesis makes the wrong bodies, Hypothesis the wrong keys; both only make them. They are sent one by one, so that
-nothing is sent again to make an example smaller, and the first that is accepted ends it.
+Schemathesis makes the wrong bodies, Hypothesis the wrong keys; both only make them. They are sent
+one by one, so that nothing is sent again to make an example smaller, and the first that is accepted
+ends it.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract.asking import Helpers
 from contract.check import Level, Power, Turn, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
+from contract.current_check import Helpers
+from contract.error_body import UNKNOWN_KEY, expect_refused
 from contract.exchange import Exchange, Request
-from contract.failures import ContractBroken, NotApplicable, NotRun, expect
 from contract.form import form_field
-from contract.refusal import UNKNOWN_KEY, expect_refused
+from contract.result import ContractBroken, NotApplicable, NotRun, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
 from dify_wire.spec import HOST_VERSIONS
 
@@ -28,7 +29,8 @@ WRONG_BODIES = 40
 WRONG_KEYS = 12
 RIGHT_BODIES = 6
 
-# Every exchange of this run ------------------------------------------------------------------------------------------
+# Every exchange of this run
+# ------------------------------------------------------------------------------------------
 
 
 def _host_version(target: Target) -> str:
@@ -45,13 +47,21 @@ def _observed(target: Target) -> Spec:
 
 
 def _expect_conformance(
-    target: Target, spec: Spec, wrong: Callable[[Exchange], Iterator[str]], what: str, level: Level | None = None
+    target: Target,
+    spec: Spec,
+    wrong: Callable[[Exchange], Iterator[str]],
+    what: str,
+    level: Level | None = None,
 ) -> None:
-    """Raise ``ContractBroken`` for the first exchange with anything wrong; how many more there are is told too."""
+    """Raise ``ContractBroken`` for the first exchange with anything wrong; how many more there are
+    is told too.
+    """
     judged = [exchange for exchange in list(target.exchanges) if spec.documents(exchange)]
     if not judged:
         raise NotRun("there is no exchange to judge")
-    found = [(exchange, text) for exchange in judged for text in itertools.islice(wrong(exchange), 1)]
+    found = [
+        (exchange, text) for exchange in judged for text in itertools.islice(wrong(exchange), 1)
+    ]
     if found:
         exchange, text = found[0]
         asked = f"{exchange.request.method} {exchange.request.path.partition('?')[0]}"
@@ -68,7 +78,9 @@ def every_status_is_documented(target: Target) -> None:
 
 @check(Level.HOST, "the overlay of the host's version: responses", turn=Turn.EXCHANGES)
 def every_content_type_is_documented(target: Target) -> None:
-    """No answer of this run has a content type that spec and overlay do not document with its status."""
+    """No answer of this run has a content type that spec and overlay do not document with its
+    status.
+    """
     spec = _observed(target)
     _expect_conformance(target, spec, spec.wrong_content_type, "a documented content type")
 
@@ -87,7 +99,11 @@ def every_frame_is_as_its_schema(target: Target) -> None:
     _expect_conformance(target, spec, spec.wrong_frames, "a frame that its schema allows")
 
 
-@check(Level.DOCUMENT, "openapi.yaml#/components/schemas/RunResponse (document lines 44-74)", turn=Turn.EXCHANGES)
+@check(
+    Level.DOCUMENT,
+    "openapi.yaml#/components/schemas/RunResponse (document lines 44-74)",
+    turn=Turn.EXCHANGES,
+)
 def every_picture_is_told_as_the_document_tells_it(target: Target) -> None:
     """The answer of every blocking run that succeeded has the document's members and types."""
     spec = documented()
@@ -95,7 +111,8 @@ def every_picture_is_told_as_the_document_tells_it(target: Target) -> None:
     level = None if _host_version(target) in HOST_VERSIONS else Level.VERSION
 
     def wrong(exchange: Exchange) -> Iterator[str]:
-        # Nor does it say how a run is told that did not succeed, or whose graph ends without files (FACTS 4).
+        # Nor does it say how a run is told that did not succeed, or whose graph ends without files
+        # (FACTS 4).
         if is_accepted_run(exchange) and _tells_files(exchange):
             yield from spec.wrong_body(exchange)
 
@@ -103,7 +120,9 @@ def every_picture_is_told_as_the_document_tells_it(target: Target) -> None:
 
 
 def _tells_files(exchange: Exchange) -> bool:
-    """Whether it is an answer of the document's kind: not a stream, not a failed run, not outputs without files."""
+    """Whether it is an answer of the document's kind: not a stream, not a failed run, not outputs
+    without files.
+    """
     data = exchange.json_object().get("data")
     if exchange.media_type == "text/event-stream" or not isinstance(data, dict):
         return exchange.media_type != "text/event-stream"
@@ -112,11 +131,14 @@ def _tells_files(exchange: Exchange) -> bool:
     return data.get("status") not in ("failed", "stopped") and files is not None
 
 
-# Generated requests --------------------------------------------------------------------------------------------------
+# Generated requests
+# --------------------------------------------------------------------------------------------------
 
 
 def _request_schema(target: Target) -> dict[str, Any]:
-    """What the app takes for a run, narrower than what the host lets pass: what it does not say is not generated."""
+    """What the app takes for a run, narrower than what the host lets pass: what it does not say is
+    not generated.
+    """
     prompt = form_field(target, "prompt")
     text = {
         "type": "string",
@@ -148,7 +170,9 @@ def _options(target: Target) -> tuple[str, ...]:
 
 
 def _generated(schema: dict[str, Any], mode: str, seed: int, count: int) -> list[Any]:
-    """Bodies that schemathesis makes of ``schema``, right or wrong ones; with one seed always the same."""
+    """Bodies that schemathesis makes of ``schema``, right or wrong ones; with one seed always the
+    same.
+    """
     return [case.body for case in _drawn(lambda: _cases(schema, mode), seed, count)]
 
 
@@ -156,16 +180,26 @@ def _cases(schema: dict[str, Any], mode: str) -> Any:
     import schemathesis
 
     media = {"application/json": {"schema": schema}}
-    post = {"requestBody": {"required": True, "content": media}, "responses": {"200": {"description": "a run"}}}
-    document = {"openapi": "3.1.0", "info": {"title": "runs", "version": "1"}, "paths": {RUN_PATH: {"post": post}}}
-    # Not by the schemathesis.toml of whoever runs this; and a greater codec's characters take a second to count.
+    post = {
+        "requestBody": {"required": True, "content": media},
+        "responses": {"200": {"description": "a run"}},
+    }
+    document = {
+        "openapi": "3.1.0",
+        "info": {"title": "runs", "version": "1"},
+        "paths": {RUN_PATH: {"post": post}},
+    }
+    # Not by the schemathesis.toml of whoever runs this; and a greater codec's characters take a
+    # second to count.
     config = schemathesis.Config.from_dict({"generation": {"codec": "ascii"}})
     operation = schemathesis.openapi.from_dict(document, config=config)[RUN_PATH]["POST"]
     return operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
 
 
 def _drawn(strategy: Callable[[], Any], seed: int, count: int) -> list[Any]:
-    """Values of ``strategy()``; one caller at a time, because Hypothesis has another home for its notes meanwhile."""
+    """Values of ``strategy()``; one caller at a time, because Hypothesis has another home for its
+    notes meanwhile.
+    """
     with _DRAWING, _other_home(), _by_seed_alone():
         return _draw(strategy(), seed, count)
 
@@ -196,14 +230,19 @@ _DRAWING = threading.Lock()
 
 @contextlib.contextmanager
 def _by_seed_alone() -> Iterator[None]:
-    """Hypothesis without the constants of whatever code is loaded: with one seed the same requests everywhere.
+    """Hypothesis without the constants of whatever code is loaded: with one seed the same requests
+    everywhere.
 
-    It has no setting for that; were the names to change, a test of two processes with different code would tell.
+    It has no setting for that; were the names to change, a test of two processes with different
+    code would tell.
     """
     from hypothesis.internal.conjecture import providers
 
     none = type(providers.GLOBAL_CONSTANTS)()
-    own = {"_get_local_constants": lambda: none, "CONSTANTS_CACHE": type(providers.CONSTANTS_CACHE)(1024)}
+    own = {
+        "_get_local_constants": lambda: none,
+        "CONSTANTS_CACHE": type(providers.CONSTANTS_CACHE)(1024),
+    }
     usual = {name: getattr(providers, name) for name in own}
     vars(providers).update(own)
     try:
@@ -248,33 +287,58 @@ def _as_json(made: Any) -> bytes | None:
 
 
 def _may_pass(spec: Spec, body: bytes) -> bool:
-    """Whether a recorded version might run ``body``: valid by the overlay, were an empty prompt no flaw (FACTS 9.1)."""
+    """Whether a recorded version might run ``body``: valid by the overlay, were an empty prompt no
+    flaw (FACTS 9.1).
+    """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return False
-    if isinstance(value, dict) and isinstance(inputs := value.get("inputs"), dict) and inputs.get("prompt") == "":
+    if (
+        isinstance(value, dict)
+        and isinstance(inputs := value.get("inputs"), dict)
+        and inputs.get("prompt") == ""
+    ):
         value = {**value, "inputs": {**inputs, "prompt": PROMPT}}
     return not any(spec.wrong_value({"$ref": "#/components/schemas/RunRequest"}, value))
 
 
-@check(Level.HOST, "openapi.yaml#/components/schemas/RunRequest and FACTS 3", turn=Turn.REFUSALS, slow=True)
+@check(
+    Level.HOST,
+    "openapi.yaml#/components/schemas/RunRequest and FACTS 3",
+    turn=Turn.REFUSALS,
+    slow=True,
+)
 def generated_wrong_bodies_are_refused(target: Target) -> None:
-    """No body that schemathesis makes against the schema is run; each is refused with an error of the host's form."""
+    """No body that schemathesis makes against the schema is run; each is refused with an error of
+    the host's form.
+    """
     bodies = _wrong_bodies(target)
     if not bodies:
         raise NotRun("nothing was generated")
     for body in bodies:
         answer = target.send(target.raw_request("POST", RUN_PATH, body))
-        expect(not is_accepted_run(answer), "a refusal", "status 200: the host took it for a run", answer)
-        expect(answer.status in _statuses(body), f"status {_statuses(body)}", f"status {answer.status}", answer)
+        expect(
+            not is_accepted_run(answer),
+            "a refusal",
+            "status 200: the host took it for a run",
+            answer,
+        )
+        expect(
+            answer.status in _statuses(body),
+            f"status {_statuses(body)}",
+            f"status {answer.status}",
+            answer,
+        )
         told = answer.json_object()
         named = isinstance(told.get("code"), str) and isinstance(told.get("message"), str)
         expect(named, "a JSON object with code and message", answer.text, answer)
 
 
 def _statuses(body: bytes) -> tuple[int, ...]:
-    """The host fails over JSON that is no object, and over a user that its database cannot keep (FACTS 3)."""
+    """The host fails over JSON that is no object, and over a user that its database cannot keep
+    (FACTS 3).
+    """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -286,7 +350,9 @@ def _statuses(body: bytes) -> tuple[int, ...]:
 
 @check(Level.HOST, "FACTS 3, row 2", turn=Turn.REFUSALS, slow=True)
 def keys_like_the_right_one_are_refused(target: Target) -> None:
-    """Keys that differ from the right one by a character, its case or its end are all unknown; asked for no picture."""
+    """Keys that differ from the right one by a character, its case or its end are all unknown;
+    asked for no picture.
+    """
     for key in _wrong_keys(target):
         answer = target.send(Request("GET", "/v1/info", (("Authorization", f"Bearer {key}"),)))
         expect_refused(answer, UNKNOWN_KEY)
@@ -317,16 +383,22 @@ def generated_right_bodies_are_accepted(target: Target) -> None:
     """Every body that schemathesis makes by the schema is run, as far as the budget goes."""
     bodies = _generated(_request_schema(target), "positive", target.lent.seed, RIGHT_BODIES)
     with Helpers(len(bodies)) as pool:
-        answers = [answer for answer in pool.map(lambda body: _accepted(target, body), bodies) if answer]
+        answers = [
+            answer for answer in pool.map(lambda body: _accepted(target, body), bodies) if answer
+        ]
     if not answers:
         raise NotApplicable("the budget leaves no run for generated requests (--max-runs)")
     for answer in answers:
-        expect(is_accepted_run(answer), "status 200", f"status {answer.status}: {answer.text}", answer)
+        expect(
+            is_accepted_run(answer), "status 200", f"status {answer.status}: {answer.text}", answer
+        )
 
 
 def _accepted(target: Target, body: dict[str, Any]) -> Exchange | None:
     """The answer to a generated body; None where the budget is spent."""
     try:
-        return target.send(target.raw_request("POST", RUN_PATH, json.dumps({**body, "user": USER}).encode()))
+        return target.send(
+            target.raw_request("POST", RUN_PATH, json.dumps({**body, "user": USER}).encode())
+        )
     except NotRun:
         return None

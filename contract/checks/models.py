@@ -1,6 +1,8 @@
-"""Accepted requests: the document's example, each model, the default model, the mode left out, Chinese.
+"""Accepted requests: the document's example, each model, the default model, the mode left out,
+Chinese.
 
-At most four runs are asked for, two more with ``--all-models``; the shared ones count as their models accepted.
+At most four runs are asked for, two more with ``--all-models``; the shared ones count as their
+models accepted.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import functools
 from contract import evidence
 from contract.check import Level, Power, check, costs
 from contract.exchange import Exchange
-from contract.failures import expect, expect_equal
+from contract.result import expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, Target
 
 _MODELS = "openapi.yaml#/components/schemas/ModelName (document line 31)"
@@ -54,12 +56,18 @@ def model_dosmix_is_accepted(target: Target) -> None:
     _expect_accepted(evidence.stopped(target).stream.exchange, "text/event-stream")
 
 
-@check(Level.HOST, "FACTS 3, row 8 (recorded: mode_missing)", follows_from=("documents_own_request_is_answered_200",))
+@check(
+    Level.HOST,
+    "FACTS 3, row 8 (recorded: mode_missing)",
+    follows_from=("documents_own_request_is_answered_200",),
+)
 def mode_may_be_left_out(target: Target) -> None:
     """Without response_mode, which the document requires, the host answers as in blocking mode."""
     answer = _without_mode(target)
     _expect_accepted(answer, "application/json")
-    expect(isinstance(answer.json_object().get("data"), dict), "a blocking answer", answer.text, answer)
+    expect(
+        isinstance(answer.json_object().get("data"), dict), "a blocking answer", answer.text, answer
+    )
 
 
 @_document_check(_MODELS, follows_from=("documents_own_request_is_answered_200",))

@@ -1,4 +1,5 @@
-"""Refusals of a run: every row of FACTS 3 that costs nothing, one wrong thing at a time, and which of two comes first.
+"""Refusals of a run: every row of FACTS 3 that costs nothing, one wrong thing at a time, and which
+of two comes first.
 
 Each asks for what a true host does not run; a host that runs it all the same is found out by that.
 """
@@ -9,11 +10,7 @@ import functools
 import json
 
 from contract.check import Level, Power, refusal_check
-from contract.evidence import changed_run
-from contract.exchange import Exchange, Request
-from contract.failures import NotApplicable, expect, expect_equal
-from contract.form import choice_field, form_field
-from contract.refusal import (
+from contract.error_body import (
     HOST_FAILED,
     INTERNAL_ERROR,
     MALFORMED,
@@ -34,10 +31,16 @@ from contract.refusal import (
     refusal,
     required,
 )
+from contract.evidence import changed_run
+from contract.exchange import Exchange, Request
+from contract.form import choice_field, form_field
+from contract.result import NotApplicable, expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, RUN_PATH, USER, Target
 
 _REQUEST = "openapi.yaml#/components/schemas/RunRequest"
-_GBK = json.dumps({"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER}, ensure_ascii=False)
+_GBK = json.dumps(
+    {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER}, ensure_ascii=False
+)
 _NOT_ITERABLE = "'int' object is not iterable"
 _FILES_NUMBER = {"0.6.4": invalid_field("files", _NOT_ITERABLE), "0.15.3": INTERNAL_ERROR}
 
@@ -57,7 +60,8 @@ def _typed(target: Target, content_type: str | None, body: bytes | None = None) 
     return target.send(Request(run.method, run.path, headers, run.body if body is None else body))
 
 
-# What the document says is required ----------------------------------------------------------------------------------
+# What the document says is required
+# ----------------------------------------------------------------------------------
 
 
 @refusal_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 17, 24)")
@@ -72,13 +76,17 @@ def run_without_a_user_is_refused(target: Target) -> None:
     expect_some_refusal(changed_run(target, user=LEFT_OUT))
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 30)")
+@refusal_check(
+    Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 30)"
+)
 def run_without_a_prompt_is_refused(target: Target) -> None:
     """``prompt`` is required among the inputs."""
     expect_some_refusal(changed_run(target, inputs={}))
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ResponseMode (document lines 18-20)")
+@refusal_check(
+    Level.DOCUMENT, "openapi.yaml#/components/schemas/ResponseMode (document lines 18-20)"
+)
 def run_in_an_unknown_mode_is_refused(target: Target) -> None:
     """``response_mode`` is one of the document's two words."""
     expect_some_refusal(changed_run(target, response_mode="foo"))
@@ -91,7 +99,8 @@ def run_with_an_unknown_model_is_refused(target: Target) -> None:
     expect_some_refusal(changed_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}))
 
 
-# The content type and the JSON ---------------------------------------------------------------------------------------
+# The content type and the JSON
+# ---------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3, row 4 (recorded: ct_form)")
@@ -174,7 +183,8 @@ def number_body_is_500(target: Target) -> None:
     expect_refused(_body(target, b"5"), HOST_FAILED)
 
 
-# The user ------------------------------------------------------------------------------------------------------------
+# The user
+# ------------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3, row 5 (recorded: user_missing)")
@@ -219,7 +229,8 @@ def nul_in_the_user_is_400(target: Target) -> None:
     expect_refused(changed_run(target, user="alg\x00123"), NUL_IN_TEXT)
 
 
-# The inputs ----------------------------------------------------------------------------------------------------------
+# The inputs
+# ----------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_missing)")
@@ -244,7 +255,9 @@ def number_as_inputs_is_400(target: Target) -> None:
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_true)")
 def boolean_as_inputs_is_400(target: Target) -> None:
     """A boolean is no inputs, as Python's dict() says it."""
-    expect_refused(changed_run(target, inputs=True), invalid_field("inputs", "'bool' object is not iterable"))
+    expect_refused(
+        changed_run(target, inputs=True), invalid_field("inputs", "'bool' object is not iterable")
+    )
 
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_string)")
@@ -262,11 +275,14 @@ def empty_list_as_inputs_lacks_the_prompt(target: Target) -> None:
 
 @_host_check("FACTS 3, row 8 (recorded: block_inputs_listofstr)")
 def pairs_as_inputs_lack_the_prompt(target: Target) -> None:
-    """A list of two-letter strings is taken for pairs of name and value, as Python's dict() takes it."""
+    """A list of two-letter strings is taken for pairs of name and value, as Python's dict() takes
+    it.
+    """
     expect_refused(changed_run(target, inputs=["ab"]), required("prompt"))
 
 
-# response_mode and files ---------------------------------------------------------------------------------------------
+# response_mode and files
+# ---------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3, row 8 (recorded: mode_invalid)")
@@ -315,20 +331,24 @@ def list_of_modes_is_400(target: Target) -> None:
 @_host_check("FACTS 3, row 8")
 def object_as_mode_is_400(target: Target) -> None:
     """An object as ``response_mode``, or a truth value, is refused with Python's text of it."""
-    expect_refused(changed_run(target, response_mode={"mode": "blocking"}), no_choice("{'mode': 'blocking'}"))
+    expect_refused(
+        changed_run(target, response_mode={"mode": "blocking"}), no_choice("{'mode': 'blocking'}")
+    )
     expect_refused(changed_run(target, response_mode=True), no_choice("True"))
 
 
 @_version_check("FACTS 3, row 8 and 9.1 (recorded: files_disabled_number)")
 def number_as_files_is_refused(target: Target) -> None:
     """A number is no list of files."""
-    # With a model that is none, so that a later version which lets the files pass runs nothing for it.
+    # With a model that is none, so that a later version which lets the files pass runs nothing for
+    # it.
     choice_field(target, "model_name")
     answer = changed_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}, files=3)
     expect_refused_as(answer, _FILES_NUMBER)
 
 
-# The prompt ----------------------------------------------------------------------------------------------------------
+# The prompt
+# ----------------------------------------------------------------------------------------------------------
 
 
 def _of_type(target: Target, variable: str) -> dict[str, Refusal]:
@@ -345,7 +365,9 @@ def _falsy(target: Target) -> dict[str, Refusal]:
 
 
 def _not_among(target: Target) -> Refusal:
-    """How the host says that a model is none of the app's, in the order in which the app has them."""
+    """How the host says that a model is none of the app's, in the order in which the app has
+    them.
+    """
     options = list(choice_field(target, "model_name").options)
     return invalid(f"model_name in input form must be one of the following: {options}")
 
@@ -365,7 +387,8 @@ def null_prompt_is_400(target: Target) -> None:
 @_version_check("FACTS 3, row 11 and 9.1")
 def empty_prompt_counts_as_missing(target: Target) -> None:
     """An empty prompt counts as missing."""
-    # A model that is none comes second, so that a version which takes an empty prompt runs nothing for it.
+    # A model that is none comes second, so that a version which takes an empty prompt runs nothing
+    # for it.
     of_versions = {"0.6.4": required("prompt"), "0.15.3": _not_among(target)}
     expect_refused_as(changed_run(target, inputs={"prompt": "", "model_name": "nope"}), of_versions)
 
@@ -414,7 +437,9 @@ def object_as_prompt_is_no_string(target: Target) -> None:
 
 @_host_check("FACTS 3, row 11 (recorded: block_prompt_len1001, block_model_bad_prompt_long)")
 def prompt_beyond_the_form_is_400(target: Target) -> None:
-    """A prompt that is one character longer than the app's form allows is refused; Chinese counts by characters."""
+    """A prompt that is one character longer than the app's form allows is refused; Chinese counts
+    by characters.
+    """
     limit = form_field(target, "prompt").max_length
     if not limit:
         raise NotApplicable("the app sets its prompt no greatest length")
@@ -423,12 +448,15 @@ def prompt_beyond_the_form_is_400(target: Target) -> None:
     expect_refused(changed_run(target, inputs=inputs), invalid(message))
 
 
-# The model -----------------------------------------------------------------------------------------------------------
+# The model
+# -----------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3, row 11 (recorded: block_unknown_model)")
 def unknown_model_is_400_and_names_the_models(target: Target) -> None:
-    """A model that the app does not have is refused with the list of those it has, as Python writes it."""
+    """A model that the app does not have is refused with the list of those it has, as Python writes
+    it.
+    """
     expected = _not_among(target)
     expect_refused(changed_run(target, inputs={"prompt": PROMPT, "model_name": "nope"}), expected)
 
@@ -437,23 +465,30 @@ def unknown_model_is_400_and_names_the_models(target: Target) -> None:
 def model_in_capitals_is_400(target: Target) -> None:
     """A model's name is told from others by its case."""
     name = choice_field(target, "model_name").options[0].swapcase()
-    expect_refused(changed_run(target, inputs={"prompt": PROMPT, "model_name": name}), _not_among(target))
+    expect_refused(
+        changed_run(target, inputs={"prompt": PROMPT, "model_name": name}), _not_among(target)
+    )
 
 
 @_version_check("FACTS 3, row 11 and 9.1")
 def number_as_model_is_no_string(target: Target) -> None:
     """A number is no model."""
     of_versions = _of_type(target, "model_name")
-    expect_refused_as(changed_run(target, inputs={"prompt": PROMPT, "model_name": 123}), of_versions)
+    expect_refused_as(
+        changed_run(target, inputs={"prompt": PROMPT, "model_name": 123}), of_versions
+    )
 
 
-# The order -----------------------------------------------------------------------------------------------------------
+# The order
+# -----------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3, order (recorded: order_user_inputs)")
 def user_is_judged_before_the_fields(target: Target) -> None:
     """A missing user is told before missing inputs and a wrong mode."""
-    expect_refused(changed_run(target, inputs=LEFT_OUT, response_mode="foo", user=LEFT_OUT), NO_USER)
+    expect_refused(
+        changed_run(target, inputs=LEFT_OUT, response_mode="foo", user=LEFT_OUT), NO_USER
+    )
 
 
 @_host_check("FACTS 3, order (recorded: order_inputs_and_mode)")
@@ -477,12 +512,15 @@ def mode_is_judged_before_the_prompt(target: Target) -> None:
 
 @_host_check("FACTS 3, order (recorded: block_two_errors)")
 def prompt_is_judged_before_the_model(target: Target) -> None:
-    """A missing prompt is told before an unknown model: the form's variables are judged in their order."""
+    """A missing prompt is told before an unknown model: the form's variables are judged in their
+    order.
+    """
     choice_field(target, "model_name")
     expect_refused(changed_run(target, inputs={"model_name": "nope"}), required("prompt"))
 
 
-# Streams -------------------------------------------------------------------------------------------------------------
+# Streams
+# -------------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3: identical for streaming (recorded: stream_unknown_model)")
@@ -499,7 +537,8 @@ def refused_stream_without_prompt_is_plain_json(target: Target) -> None:
     expect_refused(changed_run(target, inputs={}, response_mode="streaming"), required("prompt"))
 
 
-# The envelopes -------------------------------------------------------------------------------------------------------
+# The envelopes
+# -------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 3: two error shapes (recorded: user_missing)")
@@ -527,7 +566,9 @@ def host_failure_tells_message_code_in_order(target: Target) -> None:
 def status_in_the_error_is_the_http_status(target: Target) -> None:
     """Where an error tells a status, it is the answer's own."""
     for answer in (changed_run(target, user=LEFT_OUT), changed_run(target, inputs={})):
-        expect_equal(answer.json_object().get("status"), answer.status, "status in the body", answer)
+        expect_equal(
+            answer.json_object().get("status"), answer.status, "status in the body", answer
+        )
 
 
 @_host_check("FACTS 1.3 (recorded: user_missing, mode_invalid)")
@@ -541,9 +582,16 @@ def errors_are_json_without_charset(target: Target) -> None:
 def errors_end_with_one_newline(target: Target) -> None:
     """The JSON of an error is one line and ends with a newline, which Content-Length counts."""
     for answer in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
-        expect(answer.body.endswith(b"}\n"), "a closing brace and one newline at the end", answer.body[-20:], answer)
+        expect(
+            answer.body.endswith(b"}\n"),
+            "a closing brace and one newline at the end",
+            answer.body[-20:],
+            answer,
+        )
         expect_equal(answer.body.count(b"\n"), 1, "number of newlines", answer)
-        expect_equal(answer.header("Content-Length"), str(len(answer.body)), "Content-Length", answer)
+        expect_equal(
+            answer.header("Content-Length"), str(len(answer.body)), "Content-Length", answer
+        )
 
 
 @_host_check("FACTS 1.7 (recorded: user_missing, mode_invalid)")
@@ -561,7 +609,8 @@ def errors_escape_chinese(target: Target) -> None:
     expect(rb"\u6d41\u5f0f" in answer.body, r"\u6d41\u5f0f in the body", answer.text, answer)
 
 
-# Other apps' keys ----------------------------------------------------------------------------------------------------
+# Other apps' keys
+# ----------------------------------------------------------------------------------------------------
 
 _GONE = {
     "0.6.4": NO_APP,
@@ -587,7 +636,9 @@ def json_is_judged_before_the_kind_of_app(target: Target) -> None:
 @_host_check("FACTS 3, row 9 (recorded: unpublished)", Power.UNPUBLISHED_KEY)
 def unpublished_workflow_is_400(target: Target) -> None:
     """A workflow that was never published does not run."""
-    expect_refused(target.send(target.run_request(target.app_key(Power.UNPUBLISHED_KEY))), UNPUBLISHED)
+    expect_refused(
+        target.send(target.run_request(target.app_key(Power.UNPUBLISHED_KEY))), UNPUBLISHED
+    )
 
 
 @_host_check("FACTS 3, order (recorded: order_unpublished_prompt)", Power.UNPUBLISHED_KEY)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from contract.check import Level, refusal_check
+from contract.error_body import NO_METHOD, expect_refused
 from contract.exchange import Exchange, Request
-from contract.failures import expect, expect_equal
-from contract.refusal import NO_METHOD, expect_refused
+from contract.result import expect, expect_equal
 from contract.target import RUN_PATH, Target, is_accepted_run
 
 _GREETING = "/v1/"
@@ -25,10 +25,20 @@ def _expect_allowed(answer: Exchange, *allowed: str) -> None:
 
 
 def _expect_page(answer: Exchange, status: int, title: str) -> None:
-    expect(not is_accepted_run(answer), f"status {status}", "status 200: the host took it for a run", answer)
+    expect(
+        not is_accepted_run(answer),
+        f"status {status}",
+        "status 200: the host took it for a run",
+        answer,
+    )
     expect_equal(answer.status, status, "status", answer)
     expect_equal(answer.media_type, "text/html", "content type", answer)
-    expect(f"<title>{title}</title>" in answer.text, f"a page with the title {title}", answer.text, answer)
+    expect(
+        f"<title>{title}</title>" in answer.text,
+        f"a page with the title {title}",
+        answer.text,
+        answer,
+    )
 
 
 def _greeting(target: Target) -> Exchange:
@@ -82,7 +92,11 @@ def options_needs_no_key(target: Target) -> None:
 def run_path_with_a_slash_at_its_end_is_404(target: Target) -> None:
     """The run's path with a slash at its end is another path, and no redirect leads from it."""
     run = target.run_request()
-    _expect_page(target.send(Request(run.method, f"{RUN_PATH}/", run.headers, run.body)), 404, "404 Not Found")
+    _expect_page(
+        target.send(Request(run.method, f"{RUN_PATH}/", run.headers, run.body)),
+        404,
+        "404 Not Found",
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 2 (recorded: get_unknown)")
@@ -101,7 +115,9 @@ def unknown_path_needs_no_key(target: Target) -> None:
 def post_to_an_unknown_path_is_an_html_404(target: Target) -> None:
     """A run request to a path that is none is answered with the same page."""
     run = target.run_request()
-    _expect_page(target.send(Request("POST", "/v1/nope", run.headers, run.body)), 404, "404 Not Found")
+    _expect_page(
+        target.send(Request("POST", "/v1/nope", run.headers, run.body)), 404, "404 Not Found"
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 2 (recorded: get_v1s)")
@@ -110,7 +126,9 @@ def greeting_welcomes(target: Target) -> None:
     answer = _greeting(target)
     expect_equal(answer.status, 200, "status", answer)
     expect_equal(answer.media_type, "application/json", "content type", answer)
-    expect_equal(list(answer.json_object()), ["welcome", "api_version", "server_version"], "members", answer)
+    expect_equal(
+        list(answer.json_object()), ["welcome", "api_version", "server_version"], "members", answer
+    )
     expect_equal(answer.json_object().get("welcome"), "Dify OpenAPI", "welcome", answer)
     expect_equal(answer.json_object().get("api_version"), "v1", "api_version", answer)
 
@@ -119,14 +137,21 @@ def greeting_welcomes(target: Target) -> None:
 def greeting_and_header_name_one_version(target: Target) -> None:
     """The version in the greeting is the one in the header X-Version."""
     answer = _greeting(target)
-    expect_equal(answer.json_object().get("server_version"), answer.header("X-Version"), "server_version", answer)
+    expect_equal(
+        answer.json_object().get("server_version"),
+        answer.header("X-Version"),
+        "server_version",
+        answer,
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 2 (recorded: post_v1s)")
 def post_to_the_greeting_is_405(target: Target) -> None:
     """The API's root can only be got."""
     run = target.run_request()
-    _expect_no_method(target.send(Request("POST", _GREETING, run.headers, run.body)), "GET", "HEAD", "OPTIONS")
+    _expect_no_method(
+        target.send(Request("POST", _GREETING, run.headers, run.body)), "GET", "HEAD", "OPTIONS"
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 2 (recorded: get_v1)")
@@ -135,15 +160,29 @@ def root_without_slash_redirects_to_the_greeting(target: Target) -> None:
     answer = target.send(target.get_request("/v1"))
     expect_equal(answer.status, 308, "status", answer)
     location = answer.header("Location")
-    expect(urlsplit(location or "").path == _GREETING, f"a Location with the path {_GREETING}", location, answer)
+    expect(
+        urlsplit(location or "").path == _GREETING,
+        f"a Location with the path {_GREETING}",
+        location,
+        answer,
+    )
 
 
 @refusal_check(Level.HOST, "FACTS 2 (recorded: path_double_slash)")
 def doubled_slash_redirects_to_the_run_path(target: Target) -> None:
     """The run's path with a doubled slash leads to the right one, and runs nothing."""
     run = target.run_request()
-    answer = target.send(Request(run.method, RUN_PATH.replace("/v1/", "/v1//"), run.headers, run.body))
-    expect(not is_accepted_run(answer), "status 308", "status 200: the host took it for a run", answer)
+    answer = target.send(
+        Request(run.method, RUN_PATH.replace("/v1/", "/v1//"), run.headers, run.body)
+    )
+    expect(
+        not is_accepted_run(answer), "status 308", "status 200: the host took it for a run", answer
+    )
     expect_equal(answer.status, 308, "status", answer)
     location = answer.header("Location")
-    expect(urlsplit(location or "").path == RUN_PATH, f"a Location with the path {RUN_PATH}", location, answer)
+    expect(
+        urlsplit(location or "").path == RUN_PATH,
+        f"a Location with the path {RUN_PATH}",
+        location,
+        answer,
+    )

@@ -1,4 +1,6 @@
-"""Runs side by side, one after the other and cut short: each is a run of its own (FACTS 7 and 8)."""
+"""Runs side by side, one after the other and cut short: each is a run of its own (FACTS 7 and
+8).
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from typing import Any
 from contract.check import Level, Power, Turn, check
 from contract.evidence import STOPPED_MODEL, blocking, blocking_data, pair, stopped, told_stream
 from contract.exchange import Exchange
-from contract.failures import NotApplicable, NotRun, expect, expect_equal
 from contract.form import form_field
+from contract.result import NotApplicable, NotRun, expect, expect_equal
 from contract.shape import files_within
-from contract.story import as_object, shared_story
 from contract.target import Stream, Target, is_accepted_run
+from contract.trace import as_object, shared_story
 
 _SLOWER = 1.3
 _SLACK_S = 1.0
@@ -24,7 +26,9 @@ def _runs(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
     """Every run so far, the shared ones among them, with what it told at its end."""
     both = pair(target)
     shared = [both.blocking, both.stream.exchange]
-    for exchange in {id(one): one for one in [*shared, *target.exchanges] if is_accepted_run(one)}.values():
+    for exchange in {
+        id(one): one for one in [*shared, *target.exchanges] if is_accepted_run(one)
+    }.values():
         told = exchange.json_object() or _end(exchange)
         if told:
             yield exchange, told
@@ -40,7 +44,11 @@ def each_run_has_ids_of_its_own(target: Target) -> None:
     """No two runs have the same task, run or file."""
     seen: set[str] = set()
     for exchange, told in _runs(target):
-        ids = [told.get("task_id"), told.get("workflow_run_id"), *(one["related_id"] for one in files_within(told))]
+        ids = [
+            told.get("task_id"),
+            told.get("workflow_run_id"),
+            *(one["related_id"] for one in files_within(told)),
+        ]
         own = {one for one in ids if isinstance(one, str)}
         expect(not own & seen, "ids that no earlier run had", sorted(own & seen), exchange)
         seen |= own
@@ -52,14 +60,20 @@ def each_run_is_timed_for_itself(target: Target) -> None:
     seen: dict[float, Exchange] = {}
     for exchange, told in _runs(target):
         data = told.get("data")
-        if isinstance(data, dict) and data.get("status") == "succeeded" and isinstance(data.get("elapsed_time"), float):
+        if (
+            isinstance(data, dict)
+            and data.get("status") == "succeeded"
+            and isinstance(data.get("elapsed_time"), float)
+        ):
             elapsed_s = data["elapsed_time"]
             expect(elapsed_s not in seen, "an elapsed_time of its own", elapsed_s, exchange)
             seen[elapsed_s] = exchange
 
 
 def _first_and_later(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
-    """How the shared stream ended, and one of the same user that was asked for when that was over."""
+    """How the shared stream ended, and one of the same user that was asked for when that was
+    over.
+    """
     for told in (told_stream(target), stopped(target).stream):
         ends = told.events("workflow_finished")
         if not ends:
@@ -77,7 +91,9 @@ def user_has_one_id_in_all_runs(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 5.5")
 def sequence_number_grows_from_run_to_run(target: Target) -> None:
-    """The runs of an app are counted: a later run has a greater sequence_number than one that was over before."""
+    """The runs of an app are counted: a later run has a greater sequence_number than one that was
+    over before.
+    """
     (_, first), (exchange, later) = _first_and_later(target)
     before, after = first.get("sequence_number"), later.get("sequence_number")
     if before is None and shared_story(target).is_later:
@@ -89,16 +105,26 @@ def sequence_number_grows_from_run_to_run(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 8", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",))
 def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
-    """Of two runs asked for at once each takes as long as it says, by the measure of the stream's own frames."""
+    """Of two runs asked for at once each takes as long as it says, by the measure of the stream's
+    own frames.
+    """
     stream, answer = told_stream(target), blocking(target)
     if shared_story(target).buffered:
         raise NotRun("the stream is held back, so that its frames measure nothing", stream.exchange)
     streamed_s = _elapsed_s((stream.events("workflow_finished") or [{}])[-1], stream.exchange)
     wall_per_s = (stream.frames[-1].at_s - stream.frames[0].at_s) / streamed_s
-    for exchange, elapsed_s in ((answer, _elapsed_s(blocking_data(target), answer)), (stream.exchange, streamed_s)):
+    for exchange, elapsed_s in (
+        (answer, _elapsed_s(blocking_data(target), answer)),
+        (stream.exchange, streamed_s),
+    ):
         due_s = elapsed_s * wall_per_s
         expected = f"the end within {due_s:.1f} s (x {_SLOWER:g} + {_SLACK_S:g} s)"
-        expect(exchange.seconds <= due_s * _SLOWER + _SLACK_S, expected, f"{exchange.seconds:.1f} s", exchange)
+        expect(
+            exchange.seconds <= due_s * _SLOWER + _SLACK_S,
+            expected,
+            f"{exchange.seconds:.1f} s",
+            exchange,
+        )
 
 
 @check(
@@ -108,7 +134,9 @@ def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
     follows_from=("first_frame_comes_at_once",),
 )
 def run_does_not_outlive_its_stop(target: Target) -> None:
-    """A run that was told to stop does not go on to its own end for more than a second of its own time."""
+    """A run that was told to stop does not go on to its own end for more than a second of its own
+    time.
+    """
     found = stopped(target)
     run, call = found.stream.exchange, found.call
     if call is None:
@@ -119,7 +147,10 @@ def run_does_not_outlive_its_stop(target: Target) -> None:
     due_s = _STOP_POLL_S + _STOP_SLACK_S / wall_per_s
     in_time = end.get("status") == "stopped" or went_on_s <= due_s
     expect(
-        in_time, f"stopped, or its own end within {due_s:.1f} s", f"{end.get('status')} after {went_on_s:.1f} s", run
+        in_time,
+        f"stopped, or its own end within {due_s:.1f} s",
+        f"{end.get('status')} after {went_on_s:.1f} s",
+        run,
     )
 
 
@@ -141,7 +172,12 @@ def answers_of_runs_are_for_any(target: Target) -> None:
     """Where no Origin asks, the answer of a run is for any, in both modes."""
     both = pair(target)
     for exchange in (both.blocking, both.stream.exchange):
-        expect_equal(exchange.header("Access-Control-Allow-Origin"), "*", "Access-Control-Allow-Origin", exchange)
+        expect_equal(
+            exchange.header("Access-Control-Allow-Origin"),
+            "*",
+            "Access-Control-Allow-Origin",
+            exchange,
+        )
 
 
 def _elapsed_s(data: Mapping[str, Any], exchange: Exchange) -> float:

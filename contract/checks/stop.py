@@ -1,4 +1,6 @@
-"""Stopping a run: the call, which always says success, and what becomes of the stream (FACTS 5.3 and 7)."""
+"""Stopping a run: the call, which always says success, and what becomes of the stream (FACTS 5.3
+and 7).
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,7 @@ from typing import Any
 
 from contract import evidence
 from contract.check import Level, Power, check, refusal_check
-from contract.exchange import Exchange, Request
-from contract.failures import NotApplicable, NotRun, expect, expect_equal, expect_version
-from contract.refusal import (
+from contract.error_body import (
     MALFORMED,
     NO_BEARER,
     NO_METHOD,
@@ -20,9 +20,12 @@ from contract.refusal import (
     expect_error_style,
     expect_refused,
 )
+from contract.exchange import Exchange, Request
+from contract.result import NotApplicable, NotRun, expect, expect_equal, expect_version
 from contract.target import Target
 
-# Tasks that no host has; the recorded host was asked about each of them with just the request that is sent here.
+# Tasks that no host has; the recorded host was asked about each of them with just the request that
+# is sent here.
 _UNKNOWN = "9a019c37-4669-485c-9261-5867ea017733"
 _WITHOUT_USER = "d562ee2d-cb2d-4916-9888-91628990bf1f"
 _WITHOUT_BODY = "1321d0a3-8813-46ad-a38f-18d80e9de7b6"
@@ -50,7 +53,9 @@ def _stopped(target: Target) -> tuple[evidence.Stopped, Exchange]:
     """The stopped run and the call that stopped it, where the run went on long enough for it."""
     stopped = evidence.stopped(target)
     if stopped.call is None:
-        raise stopped.trouble or NotRun("no frame of the stream named the task to stop", stopped.stream.exchange)
+        raise stopped.trouble or NotRun(
+            "no frame of the stream named the task to stop", stopped.stream.exchange
+        )
     return stopped, stopped.call
 
 
@@ -73,7 +78,9 @@ def _end(target: Target) -> tuple[Mapping[str, Any], Exchange]:
 def _ended_by_itself(stopped: evidence.Stopped) -> bool:
     """Whether every node came to its end, as in a run that nobody stopped."""
     started, ended = _nodes(stopped, "node_started"), _nodes(stopped, "node_finished")
-    is_stopped = any(end.get("status") == "stopped" for end in stopped.stream.events("workflow_finished"))
+    is_stopped = any(
+        end.get("status") == "stopped" for end in stopped.stream.events("workflow_finished")
+    )
     return bool(started) and started == ended and not is_stopped
 
 
@@ -81,7 +88,8 @@ def _nodes(stopped: evidence.Stopped, event: str) -> list[Any]:
     return [node.get("id") for node in stopped.stream.events(event)]
 
 
-# The call ------------------------------------------------------------------------------------------------------------
+# The call
+# ------------------------------------------------------------------------------------------------------------
 
 
 @_host_check("FACTS 7 (recorded: stop_unknown)")
@@ -116,7 +124,9 @@ def stop_answer_is_written_as_errors_are(target: Target) -> None:
 
 @_host_check("FACTS 3, row 4: accepted content types")
 def json_with_charset_is_read(target: Target) -> None:
-    """A Content-Type may say more than application/json; seen on the stop call, where it costs nothing."""
+    """A Content-Type may say more than application/json; seen on the stop call, where it costs
+    nothing.
+    """
     stop = evidence.stop_request(target, _UNKNOWN)
     headers = (stop.headers[0], ("Content-Type", "Application/JSON; charset=utf-8"))
     _expect_success(target.send(Request(stop.method, stop.path, headers, stop.body)))
@@ -151,7 +161,9 @@ def stop_without_a_content_type_is_415(target: Target) -> None:
 @_host_check("FACTS 7 (recorded: stop_noauth)")
 def stop_needs_the_key(target: Target) -> None:
     """Nobody stops a run without a key."""
-    request = Request("POST", _path(_WITHOUT_KEY), (("Content-Type", "application/json"),), b'{"user": "a"}')
+    request = Request(
+        "POST", _path(_WITHOUT_KEY), (("Content-Type", "application/json"),), b'{"user": "a"}'
+    )
     expect_refused(target.send(request), NO_BEARER)
 
 
@@ -172,10 +184,15 @@ def stop_with_a_chat_key_is_400(target: Target) -> None:
     expect_refused(answer, NOT_WORKFLOW)
 
 
-# What becomes of the run ---------------------------------------------------------------------------------------------
+# What becomes of the run
+# ---------------------------------------------------------------------------------------------
 
 
-@check(Level.HOST, "FACTS 7 (recorded: stop_during_stream_call)", follows_from=("first_frame_comes_at_once",))
+@check(
+    Level.HOST,
+    "FACTS 7 (recorded: stop_during_stream_call)",
+    follows_from=("first_frame_comes_at_once",),
+)
 def stop_of_a_run_succeeds(target: Target) -> None:
     """The call that stops a run says success."""
     _, call = _stopped(target)
@@ -206,7 +223,12 @@ def stop_takes_effect_within_a_second(target: Target) -> None:
     finished, run = _end(target)
     expect_equal(finished.get("status"), "stopped", "status of workflow_finished", run)
     late_s = _end_after_call_s(stopped, call)
-    expect(late_s <= POLL_S + SLACK_S, f"an end within {POLL_S:g} s (+ {SLACK_S:g} s)", f"{late_s:.2f} s", run)
+    expect(
+        late_s <= POLL_S + SLACK_S,
+        f"an end within {POLL_S:g} s (+ {SLACK_S:g} s)",
+        f"{late_s:.2f} s",
+        run,
+    )
 
 
 @check(
@@ -263,7 +285,9 @@ def stop_by_another_user_stops_nothing(target: Target) -> None:
     _expect_success(stopped.others_call)
     if not stopped.outlived_it and _ended_by_itself(stopped):
         raise NotApplicable("the run ended by itself before the host looked for a stop")
-    expect(stopped.outlived_it, "a run that goes on", "a run that was stopped", stopped.stream.exchange)
+    expect(
+        stopped.outlived_it, "a run that goes on", "a run that was stopped", stopped.stream.exchange
+    )
 
 
 @check(

@@ -1,4 +1,6 @@
-"""The file objects within a stream: where they stand, how they are signed, and that they are the blocking answer's."""
+"""The file objects within a stream: where they stand, how they are signed, and that they are the
+blocking answer's.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ from typing import Any
 
 from contract.check import Level, check
 from contract.evidence import blocking_data
-from contract.failures import NotRun, expect, expect_equal
+from contract.result import NotRun, expect, expect_equal
 from contract.shape import expect_fields, fields, files_within
 from contract.signature import SignedUrl, parse_url
-from contract.story import Story, as_object, shared_story
 from contract.target import Target
+from contract.trace import Story, as_object, shared_story
 
 _FILE_FIELDS = fields(
     "__variant tenant_id type transfer_method url related_id filename extension mime_type",
@@ -27,7 +29,12 @@ def streaming_run_has_a_picture(target: Target) -> None:
     if not story.has_succeeded:
         raise NotRun("the streaming run did not succeed", story.exchange)
     files = as_object(story.end.get("outputs")).get("files")
-    expect(len(list(files_within(files))) == 1, "one file object in outputs.files", files, story.exchange)
+    expect(
+        len(list(files_within(files))) == 1,
+        "one file object in outputs.files",
+        files,
+        story.exchange,
+    )
 
 
 @check(Level.HOST, "FACTS 5.5 and 5.6")
@@ -35,7 +42,10 @@ def files_are_those_of_the_outputs(target: Target) -> None:
     """files of a frame are the file objects within its outputs, in their order."""
     story = shared_story(target)
     for data in _with_files(story):
-        got, expected = list(files_within(data.get("files"))), list(files_within(data.get("outputs")))
+        got, expected = (
+            list(files_within(data.get("files"))),
+            list(files_within(data.get("outputs"))),
+        )
         expect_equal(ids_of(got), ids_of(expected), "files", story.exchange)
 
 
@@ -53,7 +63,10 @@ def files_repeat_the_outputs_byte_for_byte(target: Target) -> None:
     """files of a frame have the signatures of its outputs: they are one serialisation."""
     story = shared_story(target)
     for data in _with_files(story):
-        got, expected = list(files_within(data.get("files"))), list(files_within(data.get("outputs")))
+        got, expected = (
+            list(files_within(data.get("files"))),
+            list(files_within(data.get("outputs"))),
+        )
         expect(got == expected, f"files {expected}", got, story.exchange, level=story.level)
 
 
@@ -64,15 +77,27 @@ def end_repeats_the_run_byte_for_byte(target: Target) -> None:
     last = story.of_type("end")[-1].outcome
     for name in ("outputs", "files"):
         got = story.end.get(name)
-        expect(got == last.get(name), f"{name} {last.get(name)}", got, story.exchange, level=story.level)
+        expect(
+            got == last.get(name),
+            f"{name} {last.get(name)}",
+            got,
+            story.exchange,
+            level=story.level,
+        )
 
 
 @check(Level.HOST, "FACTS 5.6")
 def each_serialisation_signs_anew(target: Target) -> None:
-    """The same file has another nonce and signature in the tool's frame, in the end's inputs and in its outputs."""
+    """The same file has another nonce and signature in the tool's frame, in the end's inputs and in
+    its outputs.
+    """
     story = shared_story(target)
     signed = [_urls(node.outcome.get("outputs")) for node in story.of_type("tool")]
-    signed += [_urls(node.outcome.get(name)) for node in story.of_type("end") for name in ("inputs", "outputs")]
+    signed += [
+        _urls(node.outcome.get(name))
+        for node in story.of_type("end")
+        for name in ("inputs", "outputs")
+    ]
     found = [url for urls in signed for url in urls]
     if not found:
         raise NotRun("the run has no file", story.exchange)
@@ -83,21 +108,29 @@ def each_serialisation_signs_anew(target: Target) -> None:
 
 
 def _urls(value: Any) -> list[SignedUrl]:
-    return [url for file in files_within(value) if (url := parse_url(str(file.get("url")))) is not None]
+    return [
+        url for file in files_within(value) if (url := parse_url(str(file.get("url")))) is not None
+    ]
 
 
 @check(Level.HOST, "FACTS 5.6")
 def end_takes_its_file_from_the_tool(target: Target) -> None:
     """The file of the run is one that a tool's node made."""
     story = shared_story(target)
-    made = [identity for node in story.of_type("tool") for identity in ids_of(list(files_within(node.outcome)))]
+    made = [
+        identity
+        for node in story.of_type("tool")
+        for identity in ids_of(list(files_within(node.outcome)))
+    ]
     for identity in ids_of(list(files_within(story.end.get("outputs")))):
         expect(identity in made, f"one of {made}", identity, story.exchange)
 
 
 @check(Level.HOST, "FACTS 5.5 and 9.1")
 def streamed_files_have_the_hosts_fields(target: Target) -> None:
-    """Every file object of a stream has the fields of the host, in its order, as the blocking answer's."""
+    """Every file object of a stream has the fields of the host, in its order, as the blocking
+    answer's.
+    """
     story = shared_story(target)
     found = [file for one in story.told for file in files_within(one.data)]
     if not found:
@@ -115,12 +148,19 @@ def streamed_urls_have_the_documents_form(target: Target) -> None:
         raise NotRun("the stream has no file", story.exchange)
     for url in found:
         signed = isinstance(url, str) and parse_url(url) is not None
-        expect(signed, "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…", url, story.exchange)
+        expect(
+            signed,
+            "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…",
+            url,
+            story.exchange,
+        )
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")
 def both_modes_describe_a_file_alike(target: Target) -> None:
-    """The file of the stream and of the blocking answer have the same fields and the same tenant, type and form."""
+    """The file of the stream and of the blocking answer have the same fields and the same tenant,
+    type and form.
+    """
     story = shared_story(target)
     here = next(files_within(story.end.get("outputs")), None)
     there = next(files_within(blocking_data(target).get("outputs")), None)

@@ -1,7 +1,8 @@
 """The command ``contract``: judge a host, record it, compare two of them, list the checks.
 
-Each setting is a flag, else ``CONTRACT_<NAME>`` from the environment. Exit codes: 0 where every check passed, 1 where
-a check failed or two hosts differ, 2 where it could not be found out, 130 after Ctrl-C (with the report so far).
+Each setting is a flag, else ``CONTRACT_<NAME>`` from the environment. Exit codes: 0 where every
+check passed, 1 where a check failed or two hosts differ, 2 where it could not be found out, 130
+after Ctrl-C (with the report so far).
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def _end(code: int) -> NoReturn:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fake-dify")
 def cli() -> None:
-    """Does a host keep the contract of the workflow API? And if not, which promise does it break?"""
+    """Does a host keep the contract of the workflow API? And if not, which promise does it
+    break?
+    """
 
 
 for _command in (run, record, diff, drift, har, recordings, list_):

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contract.cli import judging
-from contract.cli.options import FILE, base_url, budget, key, max_runs_option, option, timeout_option, together
+from contract.cli import session
+from contract.cli.options import (
+    FILE,
+    base_url,
+    budget,
+    key,
+    max_runs_option,
+    option,
+    timeout_option,
+    together,
+)
 
 if TYPE_CHECKING:
     from contract.diff.comparison import Comparison, How, Side
@@ -17,28 +26,40 @@ if TYPE_CHECKING:
 
 
 def labelled_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
-    """Keys by the labels of their apps, as recordings name them: a kind, or the name of an app file."""
+    """Keys by the labels of their apps, as recordings name them: a kind, or the name of an app
+    file.
+    """
     keys = {}
     for app in apps:
         lent, equals, label = app.rpartition("=")
         if not (equals and lent and label):
-            raise click.BadParameter("expected KEY=APP, the APP as the recordings name it: chat, unpublished, simple …")
+            raise click.BadParameter(
+                "expected KEY=APP, the APP as the recordings name it: chat, unpublished, simple …"
+            )
         keys[label] = lent
     return keys
 
 
 def lending(side: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """The options with which a host lends its keys; ``side`` is ``-a``, ``-b``, or empty where there is one host."""
+    """The options with which a host lends its keys; ``side`` is ``-a``, ``-b``, or empty where
+    there is one host.
+    """
     of = f" of {side[1:]}" if side else ""
     return together(
         click.option(
             f"--api-key{side}",
             callback=key,
-            envvar=list(dict.fromkeys([f"CONTRACT_API_KEY{side.replace('-', '_').upper()}", "CONTRACT_API_KEY"])),
+            envvar=list(
+                dict.fromkeys(
+                    [f"CONTRACT_API_KEY{side.replace('-', '_').upper()}", "CONTRACT_API_KEY"]
+                )
+            ),
             show_envvar=True,
             help=f"The key of the workflow app{of}{', where that is a host' if side else ''}.",
         ),
-        option(f"--secret-key{side}", callback=key, help=f"The SECRET_KEY{of}, to sign URLs again."),
+        option(
+            f"--secret-key{side}", callback=key, help=f"The SECRET_KEY{of}, to sign URLs again."
+        ),
         option(
             f"--app{side}",
             f"apps{side.replace('-', '_')}",
@@ -51,7 +72,12 @@ def lending(side: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 comparing_options = together(
-    option("--ignore", multiple=True, metavar="RULE", help="Leave out KIND, KIND:PLACE or *:PLACE; repeatable."),
+    option(
+        "--ignore",
+        multiple=True,
+        metavar="RULE",
+        help="Leave out KIND, KIND:PLACE or *:PLACE; repeatable.",
+    ),
     option(
         "--timing",
         type=click.FloatRange(min=1),
@@ -60,7 +86,11 @@ comparing_options = together(
         help="Tell of times that differ so much.",
     ),
     option("--strict-timing", is_flag=True, help="Times that differ are drift too."),
-    option("--allow-not-compared", is_flag=True, help="End with 0 though some requests could not be compared."),
+    option(
+        "--allow-not-compared",
+        is_flag=True,
+        help="End with 0 though some requests could not be compared.",
+    ),
     max_runs_option("Never have a host make more images than this.", "--free-runs"),
     option("--free-runs", is_flag=True, help="Runs cost nothing: repeat all of them."),
     timeout_option,
@@ -70,7 +100,9 @@ comparing_options = together(
 
 
 def side(where: str, options: Mapping[str, Any], name: str) -> Side:
-    """The host or the folder that ``where`` names. Raises ``click.UsageError`` and ``RecordingError``."""
+    """The host or the folder that ``where`` names. Raises ``click.UsageError`` and
+    ``RecordingError``.
+    """
     from contract.diff.sides import Folder
     from dify_wire.recording.folder import read_folder
 
@@ -90,7 +122,9 @@ def host(url: str, options: Mapping[str, Any], name: str) -> Host:
         raise click.UsageError(f"{flag} is missing: {url} has to be asked with a key")
     max_runs = budget(options["max_runs"], options["free_runs"])
     keys = {**options[f"apps{name}"], MAIN: api_key}
-    return Host(base_url(None, None, url), keys, options[f"secret_key{name}"], max_runs, options["timeout"])
+    return Host(
+        base_url(None, None, url), keys, options[f"secret_key{name}"], max_runs, options["timeout"]
+    )
 
 
 def how(options: Mapping[str, Any]) -> How:
@@ -104,7 +138,7 @@ def how(options: Mapping[str, Any]) -> How:
     return How(ignored, options["timing"], options["strict_timing"], options["allow_not_compared"])
 
 
-def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Reports) -> Comparison:
+def compared(a: Side, b: Side, options: Mapping[str, Any], files: session.Reports) -> Comparison:
     """Compare, and show how far it has come.
 
     Raises ``click.ClickException`` for a host that cannot be asked; ``files`` are written then too.
@@ -117,7 +151,9 @@ def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Report
     from contract.report.diff_terminal import DiffTerminal
 
     wanted = how(options)
-    checks = list(judging.all_checks().values()) if isinstance(a, Host) and isinstance(b, Host) else []
+    checks = (
+        list(session.all_checks().values()) if isinstance(a, Host) and isinstance(b, Host) else []
+    )
     terminal = DiffTerminal()
     terminal.begin((str(a), str(b)), names_of(a, b))
     try:
@@ -129,8 +165,8 @@ def compared(a: Side, b: Side, options: Mapping[str, Any], files: judging.Report
         raise click.ClickException(comparison.cause) from None
 
 
-def reports(options: Mapping[str, Any]) -> judging.Reports:
+def reports(options: Mapping[str, Any]) -> session.Reports:
     """The files to write, tried before anybody is asked."""
-    files = judging.Reports(None, options["json_"], options["html"])
+    files = session.Reports(None, options["json_"], options["html"])
     files.try_out()
     return files

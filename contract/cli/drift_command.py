@@ -15,14 +15,25 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @click.command()
-@option("--recordings", type=_FOLDER, required=True, help="The folder of recordings that the host is held against.")
-@option("--base-url", required=True, callback=base_url, help="The host's address, such as http://127.0.0.1:6060.")
+@option(
+    "--recordings",
+    type=_FOLDER,
+    required=True,
+    help="The folder of recordings that the host is held against.",
+)
+@option(
+    "--base-url",
+    required=True,
+    callback=base_url,
+    help="The host's address, such as http://127.0.0.1:6060.",
+)
 @option("--history", type=_FOLDER, required=True, help="The folder that keeps one result a day.")
 @lending("")
 @comparing_options
 @click.pass_context
 def drift(context: click.Context, /, **options: Any) -> None:
-    """Compare a host with its recordings, keep the result, and tell since when each difference has been there.
+    """Compare a host with its recordings, keep the result, and tell since when each difference has
+    been there.
 
     Exit code 0: no drift, 1: drift, 2: they could not be compared, and nothing was kept.
     """
@@ -44,7 +55,9 @@ def tonight(options: dict[str, Any], today: datetime.date) -> int:
     terminal = DiffTerminal()
     told = news(comparison, nights, today)
     written = files.write_with(
-        comparison, json=write_json, html=lambda one, path: write_html(one, path, told.since, told.gone)
+        comparison,
+        json=write_json,
+        html=lambda one, path: write_html(one, path, told.since, told.gone),
     )
     if comparison.requests:
         written.append(str(keep(comparison, options["history"], today)))

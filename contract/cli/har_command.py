@@ -1,4 +1,6 @@
-"""``contract har``: recordings as an HTTP Archive for other tools, and archives of browsers as recordings."""
+"""``contract har``: recordings as an HTTP Archive for other tools, and archives of browsers as
+recordings.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,15 @@ def export(folder: Path, file: Path) -> None:
 @click.argument("folder", type=FILE)
 @redaction_options
 @click.option("--keep-secrets", is_flag=True, help="Take nothing out: the archive holds no secret.")
-@click.option("--json", "as_json", is_flag=True, help="Say as JSON what was taken and what was left out.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Say as JSON what was taken and what was left out."
+)
 def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
-    """Write the exchanges of the archive FILE to FOLDER as recordings, without keys, signatures, cookies and users.
+    """Write the exchanges of the archive FILE to FOLDER as recordings, without keys, signatures,
+    cookies and users.
 
-    FILE is a HAR, or a zip of one with its attached bodies. Entries are taken one by one; those that cannot be taken
-    are named with the reason. The exit code is 2 where none can be.
+    FILE is a HAR, or a zip of one with its attached bodies. Entries are taken one by one; those
+    that cannot be taken are named with the reason. The exit code is 2 where none can be.
     """
     from dify_wire.recording.folder import RecordingWriter
     from dify_wire.recording.har_import import read_har
@@ -62,11 +67,17 @@ def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
     warn_of_suspicions(folder, writer)
     left_out = [*found.left_out, *not_written]
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "exchanges": taken, "left_out": list(map(asdict, left_out))}))
+        click.echo(
+            json.dumps(
+                {"folder": str(folder), "exchanges": taken, "left_out": list(map(asdict, left_out))}
+            )
+        )
     else:
         for one in left_out:
             click.echo(f"left out: {one}", err=True)
-        click.echo(f"{taken} exchanges in {folder}" + (f", {len(left_out)} left out" if left_out else ""))
+        click.echo(
+            f"{taken} exchanges in {folder}" + (f", {len(left_out)} left out" if left_out else "")
+        )
     if left_out and not taken:
         raise click.ClickException(f"{file}: none of its entries can be taken")
 

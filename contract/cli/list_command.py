@@ -8,25 +8,29 @@ from typing import Any
 import click
 
 from contract.check import Check
-from contract.cli import judging
-from contract.report.account import area_of
-from contract.verdicts import verdicts
+from contract.cli import session
+from contract.report.builder import area_of
+from contract.verified import verdicts
 
 
 @click.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(as_json: bool) -> None:
     """Name every check, its claim, and where it is written."""
-    checks = judging.all_checks()
+    checks = session.all_checks()
     if as_json:
-        click.echo(json.dumps([_listed(check) for check in checks.values()], ensure_ascii=False, indent=1))
+        click.echo(
+            json.dumps([_listed(check) for check in checks.values()], ensure_ascii=False, indent=1)
+        )
         return
     area = ""
     for check in checks.values():
         if area_of(check) != area:
             area = area_of(check)
             click.echo(f"\n{area}")
-        click.echo(f"  {check.name}\n      {check.claim}\n      {check.level.name.lower()}: {check.source}")
+        click.echo(
+            f"  {check.name}\n      {check.claim}\n      {check.level.name.lower()}: {check.source}"
+        )
 
 
 def _listed(check: Check) -> dict[str, Any]:

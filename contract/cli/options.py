@@ -1,4 +1,6 @@
-"""What the commands take: options that the environment can set too, and what their values have to be."""
+"""What the commands take: options that the environment can set too, and what their values have to
+be.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ def option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
 
 
 def base_url(_: click.Context | None, __: click.Parameter | None, url: str) -> str:
-    """The address without a path's last slash, and without the ``/v1`` that Dify's console shows with it."""
+    """The address without a path's last slash, and without the ``/v1`` that Dify's console shows
+    with it.
+    """
     try:
         parts = urlsplit(url)
         whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
     except ValueError as error:
         raise click.BadParameter(f"no address of a host: {error}") from None
     if "@" in parts.netloc:
-        raise click.BadParameter("a name and a password have no place in it; the host is asked with the API key alone")
+        raise click.BadParameter(
+            "a name and a password have no place in it; the host is asked with the API key alone"
+        )
     if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
         raise click.BadParameter(f"{url!r} is no address of a host, such as http://127.0.0.1:6060")
     return url.rstrip("/").removesuffix("/v1")
@@ -49,7 +55,11 @@ def files_url(context: click.Context, parameter: click.Parameter, url: str | Non
 
 def admin_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
     """The address of an admin API, with or without the path that all its calls begin with."""
-    return None if url is None else base_url(context, parameter, url.rstrip("/").removesuffix("/__admin"))
+    return (
+        None
+        if url is None
+        else base_url(context, parameter, url.rstrip("/").removesuffix("/__admin"))
+    )
 
 
 def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
@@ -97,20 +107,31 @@ timeout_option = option(
 
 
 def max_runs_option(promise: str, free_with: str) -> Callable[[_Command], _Command]:
-    """``--max-runs``, which keeps ``promise``; there is no bound by default with the flags that ``free_with`` names."""
+    """``--max-runs``, which keeps ``promise``; there is no bound by default with the flags that
+    ``free_with`` names.
+    """
     told = f"{promise}  [default: {DEFAULT_MAX_RUNS}; none with {free_with}]"
     return option("--max-runs", type=click.IntRange(min=0), help=told)
 
 
 def budget(max_runs: int | None, free: bool) -> int | None:
-    """How many runs a host may be made to start: what ``--max-runs`` says, else the default unless they are free."""
+    """How many runs a host may be made to start: what ``--max-runs`` says, else the default unless
+    they are free.
+    """
     return DEFAULT_MAX_RUNS if max_runs is None and not free else max_runs
 
 
 judging_options = together(
-    option("--base-url", required=True, callback=base_url, help="The host's address, such as http://127.0.0.1:6060."),
+    option(
+        "--base-url",
+        required=True,
+        callback=base_url,
+        help="The host's address, such as http://127.0.0.1:6060.",
+    ),
     option("--api-key", required=True, callback=key, help="The key of a workflow app."),
-    option("--secret-key", callback=key, help="The host's SECRET_KEY, to judge what is signed with it."),
+    option(
+        "--secret-key", callback=key, help="The host's SECRET_KEY, to judge what is signed with it."
+    ),
     option(
         "--app",
         "app_keys",
@@ -130,11 +151,29 @@ judging_options = together(
         help="The address of the host's admin API (docs/admin.md), to move its clock; lifts the budget.",
     ),
     option("--admin-token", callback=key, help="Its X-Admin-Token, where one is needed."),
-    option("--only", multiple=True, metavar="NAME", help="Judge these checks alone; a name or a glob; repeatable."),
-    option("--skip", multiple=True, metavar="NAME", help="Leave these checks out; a name or a glob; repeatable."),
+    option(
+        "--only",
+        multiple=True,
+        metavar="NAME",
+        help="Judge these checks alone; a name or a glob; repeatable.",
+    ),
+    option(
+        "--skip",
+        multiple=True,
+        metavar="NAME",
+        help="Leave these checks out; a name or a glob; repeatable.",
+    ),
     option("--all-models", is_flag=True, help="Ask for an image of every model."),
-    option("--strict-observed", is_flag=True, help="Fail for differences between recorded versions too."),
-    option("--free-runs", is_flag=True, help="Runs cost nothing: generate valid requests, without a budget."),
+    option(
+        "--strict-observed",
+        is_flag=True,
+        help="Fail for differences between recorded versions too.",
+    ),
+    option(
+        "--free-runs",
+        is_flag=True,
+        help="Runs cost nothing: generate valid requests, without a budget.",
+    ),
     max_runs_option("Never have more images made than this.", "--free-runs or --admin-url"),
     option("--fail-fast", is_flag=True, help="Stop at the first failure."),
     timeout_option,
@@ -142,7 +181,10 @@ judging_options = together(
     option("--junit", type=FILE, help="Write a report as JUnit XML."),
     option("--json", "json_", type=FILE, help="Write a report as JSON."),
     option("--html", type=FILE, help="Write a report as one HTML page."),
-    option("--host-version", help="The Dify version to name in the reports.  [default: what the host says]"),
+    option(
+        "--host-version",
+        help="The Dify version to name in the reports.  [default: what the host says]",
+    ),
     click.option(
         "--confirm",
         is_flag=True,
@@ -175,7 +217,9 @@ def redaction_rules(rules: Sequence[str]) -> list[Rule]:
 
 
 def warn_of_suspicions(folder: Path, writer: RecordingWriter) -> None:
-    """Say once what in the recordings looks personal or secret, with the options that take it out."""
+    """Say once what in the recordings looks personal or secret, with the options that take it
+    out.
+    """
     from dify_wire.redaction.suspicion import warning
 
     if message := warning(folder, writer.suspicions):

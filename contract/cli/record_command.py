@@ -8,16 +8,27 @@ from typing import Any
 
 import click
 
-from contract.cli import judging
-from contract.cli.options import judging_options, option, redaction_options, redaction_rules, warn_of_suspicions
-from contract.report.account import Account, Status, counted
+from contract.cli import session
+from contract.cli.options import (
+    judging_options,
+    option,
+    redaction_options,
+    redaction_rules,
+    warn_of_suspicions,
+)
+from contract.report.builder import Account, Status, counted
 from contract.target import Target
 
 _LOST = 2
 
 
 @click.command()
-@option("--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="The folder of recordings.")
+@option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder of recordings.",
+)
 @option("--append", is_flag=True, help="Add to the recordings that are in the folder.")
 @redaction_options
 @judging_options
@@ -25,17 +36,18 @@ _LOST = 2
 def record(context: click.Context, /, **options: Any) -> None:
     """Judge a host as run does, and record every exchange, without secrets.
 
-    Exit codes are those of run; the recordings are written whatever the verdict. What could not be written is 2.
+    Exit codes are those of run; the recordings are written whatever the verdict. What could not be
+    written is 2.
     """
-    from contract.http import HttpTransport
+    from contract.client import HttpTransport
     from contract.record import FolderKeeper, Recorder, keys_of, open_folder, redactor
     from dify_wire.recording.folder import RecordingWriter
 
-    checks = judging.selected(options["only"], options["skip"])
+    checks = session.selected(options["only"], options["skip"])
     rules = redaction_rules(options["redact"])
-    reports = judging.Reports(options["junit"], options["json_"], options["html"])
+    reports = session.Reports(options["junit"], options["json_"], options["html"])
     reports.try_out()
-    lent = judging.lent_by(options)
+    lent = session.lent_by(options)
     names = open_folder(options["to"], options["append"])
     with RecordingWriter(options["to"], redactor(lent, rules, options["keep_user"])) as writer:
         _tell_leftovers(writer.leftovers)
@@ -44,9 +56,11 @@ def record(context: click.Context, /, **options: Any) -> None:
         recorder = Recorder(transport, options["base_url"], keys_of(lent), names).into(keeper.keep)
         try:
             target = Target(recorder, lent)
-            account = judging.judged(judging.Judging(options["base_url"], checks, target, options), reports)
+            account = session.judged(
+                session.Judging(options["base_url"], checks, target, options), reports
+            )
         finally:
-            judging.give_back(lent)
+            session.give_back(lent)
             transport.close()
             keeper.finish()
             keeper.kept.without_answer = recorder.without_answer
@@ -58,7 +72,10 @@ def record(context: click.Context, /, **options: Any) -> None:
 
 def _tell_leftovers(leftovers: Sequence[str]) -> None:
     if leftovers:
-        click.echo(f"removed what a killed recorder left: {counted(len(leftovers), 'unfinished file')}", err=True)
+        click.echo(
+            f"removed what a killed recorder left: {counted(len(leftovers), 'unfinished file')}",
+            err=True,
+        )
 
 
 def _tell(folder: Path, kept: Any, account: Account) -> None:
@@ -69,13 +86,18 @@ def _tell(folder: Path, kept: Any, account: Account) -> None:
     if kept.without_answer:
         click.echo(f"left out: {counted(kept.without_answer, 'request')} without an answer")
     if kept.at_another_time:
-        click.echo(f"left out: {counted(kept.at_another_time, 'request')} while the host's clock was moved")
+        click.echo(
+            f"left out: {counted(kept.at_another_time, 'request')} while the host's clock was moved"
+        )
     for reason, count in _left_out(account).items():
         click.echo(f"left out: what {counted(count, 'check')} would have asked: {reason}")
     for loss in kept.lost[:10]:
         click.echo(f"Error: {loss}", err=True)
     if kept.lost:
-        click.echo(f"Error: {counted(len(kept.lost), 'exchange')} lost; make room and record again", err=True)
+        click.echo(
+            f"Error: {counted(len(kept.lost), 'exchange')} lost; make room and record again",
+            err=True,
+        )
 
 
 def _left_out(account: Account) -> dict[str, int]:

@@ -28,15 +28,18 @@ def recordings() -> None:
 def fix(context: click.Context, /, folder: Path, check: bool) -> None:
     """Make the recordings in DIR consistent after edits by hand.
 
-    Content-Length, sizes of chunks, and names and sizes of side files follow the bodies. Exit code 0: all is
-    consistent now; 1 with --check: something would be fixed; 2: a recording cannot be read.
+    Content-Length, sizes of chunks, and names and sizes of side files follow the bodies. Exit code
+    0: all is consistent now; 1 with --check: something would be fixed; 2: a recording cannot be
+    read.
     """
     from dify_wire.recording.fixing import fix_folder
 
     try:
         fixed = fix_folder(folder, check)
     except OSError as error:
-        raise click.ClickException(f"{folder} cannot be written: {error.strerror or error}") from None
+        raise click.ClickException(
+            f"{folder} cannot be written: {error.strerror or error}"
+        ) from None
     for path, changes in fixed.changes.items():
         for change in changes:
             click.echo(f"{path}: {change}")
@@ -56,8 +59,8 @@ def fix(context: click.Context, /, folder: Path, check: bool) -> None:
 def check(context: click.Context, /, paths: tuple[Path, ...], as_json: bool) -> None:
     """Say what in recordings looks personal or secret, with the option that takes it out.
 
-    Folders of recordings, or single files of them, as a pre-commit hook names them; other files are passed over.
-    Exit code 0: nothing; 1: something; 2: a recording cannot be read.
+    Folders of recordings, or single files of them, as a pre-commit hook names them; other files are
+    passed over. Exit code 0: nothing; 1: something; 2: a recording cannot be read.
     """
     from dify_wire.recording.folder import read_recording
     from dify_wire.redaction.suspicion import suspicions
@@ -70,12 +73,20 @@ def check(context: click.Context, /, paths: tuple[Path, ...], as_json: bool) -> 
                 raise path
             for one in suspicions(read_recording(path)):
                 found += 1
-                said = {"file": str(path), "place": one.place, "looks_like": one.like, "option": one.option}
+                said = {
+                    "file": str(path),
+                    "place": one.place,
+                    "looks_like": one.like,
+                    "option": one.option,
+                }
                 click.echo(json.dumps(said, ensure_ascii=False) if as_json else f"{path}: {one}")
         except SpecError as error:
             failed += 1
             click.echo(f"Error: {error}", err=True)
-    click.echo(f"{files} recordings, {found} places look personal or secret, {failed} cannot be read", err=as_json)
+    click.echo(
+        f"{files} recordings, {found} places look personal or secret, {failed} cannot be read",
+        err=as_json,
+    )
     context.exit(_UNREADABLE if failed else _SUSPICIOUS if found else 0)
 
 

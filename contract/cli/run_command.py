@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from contract.cli import judging
+from contract.cli import session
 from contract.cli.options import judging_options
 from contract.target import Target
 
@@ -15,18 +15,22 @@ from contract.target import Target
 @judging_options
 @click.pass_context
 def run(context: click.Context, /, **options: Any) -> None:
-    """Judge a host. Exit code 0: every check passed, 1: the contract is broken, 2: it could not be run."""
-    from contract.http import HttpTransport
+    """Judge a host. Exit code 0: every check passed, 1: the contract is broken, 2: it could not be
+    run.
+    """
+    from contract.client import HttpTransport
 
-    checks = judging.selected(options["only"], options["skip"])
-    reports = judging.Reports(options["junit"], options["json_"], options["html"])
+    checks = session.selected(options["only"], options["skip"])
+    reports = session.Reports(options["junit"], options["json_"], options["html"])
     reports.try_out()
-    lent = judging.lent_by(options)
+    lent = session.lent_by(options)
     transport = HttpTransport(options["base_url"], options["timeout"])
     try:
         target = Target(transport, lent)
-        account = judging.judged(judging.Judging(options["base_url"], checks, target, options), reports)
+        account = session.judged(
+            session.Judging(options["base_url"], checks, target, options), reports
+        )
     finally:
-        judging.give_back(lent)
+        session.give_back(lent)
         transport.close()
     context.exit(account.exit_code)

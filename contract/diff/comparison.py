@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from contract.check import Check
-from contract.diff import answers
-from contract.diff.asked_again import asked_again
+from contract.client import HttpTransport
+from contract.diff import responses
 from contract.diff.difference import NOTES, Difference, Group, Ignored, grouped, without
-from contract.diff.recorded_twice import recorded_twice
+from contract.diff.live import asked_again
+from contract.diff.recorded import recorded_twice
 from contract.diff.sides import Compared, Folder, Host, NotCompared, Pair
 from contract.diff.timing import DEFAULT_FACTOR
-from contract.http import HttpTransport
 from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
-from contract.report.account import counted, printable
+from contract.report.builder import counted, printable
 from contract.runner import run_checks
 from contract.target import Lent, Target
 from dify_wire.recording.exchange import MAIN, Recording
@@ -29,7 +29,8 @@ Side: TypeAlias = Host | Folder
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """What counts: rules for what does not, from which factor on times differ, and whether that is drift.
+    """What counts: rules for what does not, from which factor on times differ, and whether that is
+    drift.
 
     ``partly`` says that requests which cannot be compared do not matter.
     """
@@ -42,10 +43,12 @@ class How:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of it. ``requests`` were compared, ``differing`` names those that differ in what counts.
+    """What came of it. ``requests`` were compared, ``differing`` names those that differ in what
+    counts.
 
-    ``not_compared`` has the names of the others by their reasons; ``cause`` says why a host could not be asked at all.
-    ``names`` are what a reader calls the two sides. ``partly`` says that nothing has to be compared that cannot be.
+    ``not_compared`` has the names of the others by their reasons; ``cause`` says why a host could
+    not be asked at all. ``names`` are what a reader calls the two sides. ``partly`` says that
+    nothing has to be compared that cannot be.
     """
 
     a: str
@@ -86,25 +89,34 @@ class Comparison:
     def headline(self) -> str:
         """The verdict in one sentence."""
         if not self.requests:
-            return f"Nothing could be compared: {self.cause}." if self.cause else "Nothing could be compared."
+            return (
+                f"Nothing could be compared: {self.cause}."
+                if self.cause
+                else "Nothing could be compared."
+            )
         found = "No drift"
         if self.drift:
-            found = (
-                f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests"
-            )
+            found = f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests"
         if not self.not_compared:
             return f"{found}."
         if not self.drift:
             found = f"No drift in the {self.requests} requests that were compared"
-        reason = next(iter(self.not_compared)) + (", and other reasons" if len(self.not_compared) > 1 else "")
+        reason = next(iter(self.not_compared)) + (
+            ", and other reasons" if len(self.not_compared) > 1 else ""
+        )
         were = "was" if self.left_out == 1 else "were"
         return f"{found}; {self.left_out} of {self.requests + self.left_out} requests {were} not compared: {reason}."
 
 
 def compare(
-    a: Side, b: Side, how: How, checks: Sequence[Check] = (), on_pair: Callable[[], None] = lambda: None
+    a: Side,
+    b: Side,
+    how: How,
+    checks: Sequence[Check] = (),
+    on_pair: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Compare two sides. Between two hosts the requests of ``checks`` are sent; ``on_pair`` hears of each request.
+    """Compare two sides. Between two hosts the requests of ``checks`` are sent; ``on_pair`` hears
+    of each request.
 
     Raises ``CouldNotRunError`` for a host that cannot be asked.
     """
@@ -118,9 +130,11 @@ def compare(
             reasons.setdefault(one.reason, []).append(one.name)
         else:
             requests += 1
-            found += without(answers.differences(one.name, one.a, one.b, how.factor), how.ignored)
+            found += without(responses.differences(one.name, one.a, one.b, how.factor), how.ignored)
     clean = _Cleaner(a, b)
-    differing = dict.fromkeys(one.request for one in found if how.strict_timing or one.kind not in NOTES)
+    differing = dict.fromkeys(
+        one.request for one in found if how.strict_timing or one.kind not in NOTES
+    )
     return Comparison(
         a=str(a),
         b=str(b),
@@ -154,7 +168,9 @@ def not_begun(a: Side, b: Side, cause: str) -> Comparison:
 
 
 def names_of(a: Side, b: Side) -> tuple[str, str]:
-    """What a reader calls the two: the recording and the host; two of a kind by address or folder."""
+    """What a reader calls the two: the recording and the host; two of a kind by address or
+    folder.
+    """
     if isinstance(a, Folder) != isinstance(b, Folder):
         return ("recording", "host") if isinstance(a, Folder) else ("host", "recording")
     return ("first", "second") if str(a) == str(b) else (str(a), str(b))
@@ -208,7 +224,9 @@ class _Cleaner:
     """Keeps what both sides lent out of everything that is told."""
 
     def __init__(self, a: Side, b: Side) -> None:
-        self._redactor = TextRedactor(secret for side in (a, b) if isinstance(side, Host) for secret in side.secrets)
+        self._redactor = TextRedactor(
+            secret for side in (a, b) if isinstance(side, Host) for secret in side.secrets
+        )
 
     def text(self, text: str) -> str:
         return printable(self._redactor.text(text))

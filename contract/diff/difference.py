@@ -1,4 +1,6 @@
-"""What was found between two hosts: single differences, and groups of them that one change of a host explains."""
+"""What was found between two hosts: single differences, and groups of them that one change of a
+host explains.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +67,8 @@ class Difference:
 class Group:
     """The differences of one cause: of how many requests (``count``), and some of them by name.
 
-    ``forms`` says how many pairs of values there are; ``a`` and ``b`` are the first. ``places`` has all of them where
-    there are several, ``place`` is the one with the most requests.
+    ``forms`` says how many pairs of values there are; ``a`` and ``b`` are the first. ``places`` has
+    all of them where there are several, ``place`` is the one with the most requests.
     """
 
     kind: str
@@ -82,7 +84,11 @@ class Group:
     def identity(self) -> tuple[str, ...]:
         """What stays the same from one comparison to the next."""
         several = self.forms > 1 or self.kind in NOTES
-        return (self.kind, self.place) if several else (self.kind, _subject(self.kind, self.place), self.a, self.b)
+        return (
+            (self.kind, self.place)
+            if several
+            else (self.kind, _subject(self.kind, self.place), self.a, self.b)
+        )
 
     @property
     def is_note(self) -> bool:
@@ -106,14 +112,18 @@ class Ignored:
 
 
 def parse_ignored(text: str) -> Ignored:
-    """The rule in ``text``: ``KIND``, ``KIND:PLACE`` or ``*:PLACE``, the place a glob. Raises ``RuleError``."""
+    """The rule in ``text``: ``KIND``, ``KIND:PLACE`` or ``*:PLACE``, the place a glob. Raises
+    ``RuleError``.
+    """
     kind, colon, place = text.partition(":")
     if kind not in (*KINDS, "*"):
         close = difflib.get_close_matches(kind, KINDS, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(KINDS)}, or *"
         raise RuleError(f"{kind!r} is no kind of difference; {hint}")
     if colon and not place:
-        raise RuleError(f"{text!r} names no place; write one after the colon, such as {kind}:body.data.*")
+        raise RuleError(
+            f"{text!r} names no place; write one after the colon, such as {kind}:body.data.*"
+        )
     if kind == "*" and not place:
         raise RuleError("'*' alone would leave nothing to compare; write *:PLACE")
     return Ignored(kind, place.replace(EVERY_EVENT, "*") or "*")
@@ -149,17 +159,25 @@ def _everywhere(groups: list[Group]) -> list[Group]:
 
 
 def _subject(kind: str, place: str) -> str:
-    """What a difference at ``place`` is about, wherever else it is seen: the names of the keys, or the field's own."""
+    """What a difference at ``place`` is about, wherever else it is seen: the names of the keys, or
+    the field's own.
+    """
     if kind in _SAID_BY_VALUES:
         return ""
     return place.rpartition(".")[2] if kind in _OF_A_FIELD else place
 
 
 def _by_cause(groups: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> list[Group]:
-    """One group for a change that is seen in several places, such as a field that a file has wherever it stands."""
+    """One group for a change that is seen in several places, such as a field that a file has
+    wherever it stands.
+    """
     alike: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
-        key = group.identity if group.forms == 1 and group.kind not in NOTES else (group.kind, group.place, "", "", "")
+        key = (
+            group.identity
+            if group.forms == 1 and group.kind not in NOTES
+            else (group.kind, group.place, "", "", "")
+        )
         alike.setdefault(key, []).append(group)
     return [_of_many_places(same, requests) for same in alike.values()]
 
@@ -168,10 +186,16 @@ def _of_many_places(same: list[Group], requests: Mapping[tuple[str, str], set[st
     most = max(same, key=lambda group: group.count)
     if len(same) == 1:
         return most
-    every = {name for group in same for name in requests.get((group.kind, group.place), set(group.examples))}
+    every = {
+        name
+        for group in same
+        for name in requests.get((group.kind, group.place), set(group.examples))
+    }
     examples = tuple(dict.fromkeys(name for group in same for name in group.examples))
     places = tuple(group.place for group in sorted(same, key=lambda group: -group.count))
-    return replace(most, count=max(len(every), most.count), examples=examples[:_MOST_EXAMPLES], places=places)
+    return replace(
+        most, count=max(len(every), most.count), examples=examples[:_MOST_EXAMPLES], places=places
+    )
 
 
 def _merged(rest: str, same: list[Group]) -> list[Group]:
@@ -190,4 +214,6 @@ def _groups(forms: list[list[Difference]]) -> list[Group]:
 def _group(differences: list[Difference], forms: int = 1) -> Group:
     first = differences[0]
     requests = tuple(dict.fromkeys(one.request for one in differences))
-    return Group(first.kind, first.place, first.a, first.b, len(requests), requests[:_MOST_EXAMPLES], forms)
+    return Group(
+        first.kind, first.place, first.a, first.b, len(requests), requests[:_MOST_EXAMPLES], forms
+    )

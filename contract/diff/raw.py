@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from contract.client import BODY_LIMIT_BYTES
 from contract.exchange import Chunk, Exchange, Request
-from contract.http import BODY_LIMIT_BYTES
 from dify_wire.recording.exchange import RecordedRequest
 
 _READ_BYTES = 1 << 16
@@ -30,7 +30,9 @@ class RawRequest(Request):
 
 
 class RawTransport:
-    """Sends raw requests to ``base_url``, each on a connection of its own. ``timeout_s`` bounds the whole answer."""
+    """Sends raw requests to ``base_url``, each on a connection of its own. ``timeout_s`` bounds the
+    whole answer.
+    """
 
     def __init__(self, base_url: str, timeout_s: float) -> None:
         self._base = urlsplit(base_url.rstrip("/"))
@@ -46,9 +48,13 @@ class RawTransport:
         return self._base.path + target if target.startswith("/") else target
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        """Send a ``RawRequest``; whatever goes wrong on the way is told by ``Exchange.broken``, never raised."""
+        """Send a ``RawRequest``; whatever goes wrong on the way is told by ``Exchange.broken``,
+        never raised.
+        """
         assert isinstance(request, RawRequest)
-        return _Sending(request, time.monotonic() + self._timeout_s, on_chunk).exchange(self._connected)
+        return _Sending(request, time.monotonic() + self._timeout_s, on_chunk).exchange(
+            self._connected
+        )
 
     def _connected(self, left_s: float) -> socket.socket:
         secure = self._base.scheme == "https"
@@ -63,7 +69,9 @@ class RawTransport:
 class _Sending:
     """One request on its way."""
 
-    def __init__(self, request: RawRequest, deadline: float, on_chunk: Callable[[bytes], None] | None) -> None:
+    def __init__(
+        self, request: RawRequest, deadline: float, on_chunk: Callable[[bytes], None] | None
+    ) -> None:
         self._request = request
         self._deadline = deadline
         self._on_chunk = on_chunk
@@ -119,7 +127,9 @@ class _Sending:
                 return
             size += len(data)
             if size > BODY_LIMIT_BYTES:
-                raise ValueError(f"longer than {BODY_LIMIT_BYTES >> 10:,} KiB, not read any further")
+                raise ValueError(
+                    f"longer than {BODY_LIMIT_BYTES >> 10:,} KiB, not read any further"
+                )
             self._chunks.append(Chunk(time.monotonic() - self._began, data))
             if self._on_chunk is not None:
                 self._on_chunk(data)

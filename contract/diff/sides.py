@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.diff.answers import Answer
+from contract.diff.responses import Answer
 from contract.recorded import exchange_of
 from contract.target import DEFAULT_TIMEOUT_S
 from dify_wire.recording.exchange import Recording
@@ -35,7 +35,9 @@ Compared = Iterator[Pair | NotCompared]
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A host that can be asked. ``keys`` maps the labels of apps to their keys, ``main`` among them."""
+    """A host that can be asked. ``keys`` maps the labels of apps to their keys, ``main`` among
+    them.
+    """
 
     url: str
     keys: Mapping[str, str]
@@ -64,4 +66,6 @@ class Folder:
 
 def answer_of(recording: Recording) -> Answer:
     """The answer of ``recording``, to be compared."""
-    return Answer(exchange_of(recording), user_of(recording.request) or "", recording.shortened is None)
+    return Answer(
+        exchange_of(recording), user_of(recording.request) or "", recording.shortened is None
+    )

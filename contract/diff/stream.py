@@ -1,4 +1,6 @@
-"""Two streams: the order of their events, how their frames are written, what each event tells, and their pings."""
+"""Two streams: the order of their events, how their frames are written, what each event tells, and
+their pings.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A stream taken apart: its events, its pings as they are written, the bytes after the last blank line.
+    """A stream taken apart: its events, its pings as they are written, the bytes after the last
+    blank line.
 
     ``around`` says whether the first or the last frame is a ping, before any event or after all.
     """
@@ -50,7 +53,11 @@ class Read:
     def of(cls, body: bytes) -> Read:
         separators = tuple(sorted({repr(found[0])[2:-1] for found in _BLANK_LINE.finditer(body)}))
         *frames, tail = _BLANK_LINE.split(body)
-        around = tuple(place for place, at in (("first", 0), ("last", -1)) if frames and _PING.fullmatch(frames[at]))
+        around = tuple(
+            place
+            for place, at in (("first", 0), ("last", -1))
+            if frames and _PING.fullmatch(frames[at])
+        )
         told = [frame for frame in frames if not _PING.fullmatch(frame)]
         pings = tuple(frame for frame in frames if _PING.fullmatch(frame))
         return cls(tuple(map(_event, told)), pings, around, separators, tail)
@@ -105,7 +112,9 @@ def _name(said: Any) -> str:
 
 
 def differences(a: bytes, b: bytes, both: Both) -> Iterator[Found]:
-    """Every difference between two streams; an event that only one has is told, and compared no further."""
+    """Every difference between two streams; an event that only one has is told, and compared no
+    further.
+    """
     ours, theirs = Read.of(a), Read.of(b)
     both_stopped = ours.is_stopped and theirs.is_stopped
     ignored = _HOW_FAR if both_stopped else frozenset()
@@ -133,14 +142,18 @@ def _told(a: Event, b: Event, both: Both) -> Iterator[Found]:
         yield "frame", "frames", a.form, b.form
     elif a.said is not None:
         yield from tree.differences(a.said, b.said, a.name, both)
-        yield from style.differences(style.style(a.text, a.said), style.style(b.text, b.said), "frames")
+        yield from style.differences(
+            style.style(a.text, a.said), style.style(b.text, b.said), "frames"
+        )
 
 
 def _models(read: Read, other: Read) -> dict[str, str]:
     """What only this stream's models wrote; the longest first, for one text may be in another."""
     texts = {
         text: f"<model text {number}>"
-        for number, (text, theirs) in enumerate(zip(read.model_texts, other.model_texts, strict=False), 1)
+        for number, (text, theirs) in enumerate(
+            zip(read.model_texts, other.model_texts, strict=False), 1
+        )
         if text != theirs
     }
     return dict(sorted(texts.items(), key=lambda one: -len(one[0])))
@@ -162,7 +175,12 @@ def _pings(a: Read, b: Read) -> Iterator[Found]:
     if (ours and theirs and ours != theirs) or (due and bool(ours) != bool(theirs)) or early:
         yield "ping", "stream", ours or ABSENT, theirs or ABSENT
     elif a.around != b.around:
-        yield "ping", "place", ", ".join(a.around) or "between events", ", ".join(b.around) or "between events"
+        yield (
+            "ping",
+            "place",
+            ", ".join(a.around) or "between events",
+            ", ".join(b.around) or "between events",
+        )
 
 
 def _forms(read: Read) -> str:

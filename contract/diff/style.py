@@ -17,7 +17,9 @@ _INDENTS = (1, 2, 4)
 
 
 def style(text: str, value: Any) -> tuple[str, ...]:
-    """In words how ``text`` writes ``value``: its blanks, its escapes, what is before and after it."""
+    """In words how ``text`` writes ``value``: its blanks, its escapes, what is before and after
+    it.
+    """
     bare = text.strip("\ufeff \t\r\n")
     before, _, after = text.partition(bare) if bare else (text, "", "")
     around = (f"begins with {before!r}", f"ends with {after!r}")
@@ -41,4 +43,7 @@ def _written(value: Any) -> Iterator[tuple[tuple[str, str], str]]:
         for words, separators in _SEPARATORS.items():
             yield (words, how), json.dumps(value, ensure_ascii=escaped, separators=separators)
         for indent in _INDENTS:
-            yield (f"many lines, {indent} deep", how), json.dumps(value, ensure_ascii=escaped, indent=indent)
+            yield (
+                (f"many lines, {indent} deep", how),
+                json.dumps(value, ensure_ascii=escaped, indent=indent),
+            )

@@ -1,7 +1,7 @@
 """A recorded request made fit for another host: its keys, its files and its tasks are others there.
 
-What the one host called its task, its file, its nonce, the other calls by another name; the names are learned from
-answers to the same request, in the order in which they stand there.
+What the one host called its task, its file, its nonce, the other calls by another name; the names
+are learned from answers to the same request, in the order in which they stand there.
 """
 
 from __future__ import annotations
@@ -40,10 +40,15 @@ class NotComparableError(Exception):
 
 
 class Translation:
-    """From the names of one host to those of another. ``keys`` are the other's keys by the labels of their apps."""
+    """From the names of one host to those of another. ``keys`` are the other's keys by the labels
+    of their apps.
+    """
 
     def __init__(
-        self, keys: Mapping[str, str], secret: str | None = None, now: Callable[[], float] = time.time
+        self,
+        keys: Mapping[str, str],
+        secret: str | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._keys = keys
         self._secret = secret
@@ -69,7 +74,9 @@ class Translation:
                 int(first.timestamp) - ours.sent_at - ours.seconds,
                 int(second.timestamp) - theirs.sent_at - theirs.seconds,
             )
-            before = self._told_at or seen  # what arrived late after it was signed makes a clock seem slow
+            before = (
+                self._told_at or seen
+            )  # what arrived late after it was signed makes a clock seem slow
             self._told_at = max(before[0], seen[0]), max(before[1], seen[1])
         for first, second in urls:
             self._urls.setdefault(first.nonce, (first, second))
@@ -85,7 +92,9 @@ class Translation:
         request = recording.request
         if request.shortened is not None:
             raise NotComparableError("only the beginning of its body was kept")
-        headers = tuple((name, self._header(recording.app, name, value)) for name, value in request.headers)
+        headers = tuple(
+            (name, self._header(recording.app, name, value)) for name, value in request.headers
+        )
         body = self._named(request.body.decode("latin-1")).encode("latin-1")
         target = self._target(recording)
         headers = announced(headers, len(request.body), len(body))
@@ -111,7 +120,8 @@ class Translation:
     def _named(self, text: str) -> str:
         return _UUID.sub(lambda match: self._ids.get(match[0], match[0]), self._keyed(text))
 
-    # Signed URLs ----------------------------------------------------------------------------------------------------
+    # Signed URLs
+    # ----------------------------------------------------------------------------------------------------
 
     def _target(self, recording: Recording) -> str:
         path, mark, query = recording.request.target.partition("?")
@@ -131,7 +141,9 @@ class Translation:
             ]
             changed = [
                 (name, equals, new if new != value else translated)
-                for (name, equals, value), new, (_, _, translated) in zip(parts, aged, changed, strict=True)
+                for (name, equals, value), new, (_, _, translated) in zip(
+                    parts, aged, changed, strict=True
+                )
             ]
             changed = self._signed(file_id.lower(), changed)
         written = "&".join(f"{name}{equals}{value}" for name, equals, value in changed)
@@ -140,18 +152,24 @@ class Translation:
     def _is_signed_apart(self, parts: list[tuple[str, str, str]]) -> bool:
         """Whether it has all that a URL needs, and a signature that no answer has told."""
         whole = {"timestamp", "nonce", "sign"} <= {name for name, _, value in parts if value}
-        return whole and not any(name == "sign" and unquote(value) in self._tokens for name, _, value in parts)
+        return whole and not any(
+            name == "sign" and unquote(value) in self._tokens for name, _, value in parts
+        )
 
     def _file_id(self, recording: Recording, said: str) -> str:
         found = self._ids.get(said.lower())
-        if found is None and recording.status in _GOOD - {415}:  # 415 is what a file that is not there gets (FACTS 6)
+        if found is None and recording.status in _GOOD - {
+            415
+        }:  # 415 is what a file that is not there gets (FACTS 6)
             self._unknown_file()
         return said if found is None else found.upper() if said.isupper() else found
 
     def _unknown_file(self) -> None:
         raise NotComparableError("the answer that told its URL is not among the recordings")
 
-    def _known(self, parts: list[tuple[str, str, str]], file_id: str) -> tuple[SignedUrl, SignedUrl] | None:
+    def _known(
+        self, parts: list[tuple[str, str, str]], file_id: str
+    ) -> tuple[SignedUrl, SignedUrl] | None:
         """The URL that the request was made from, as both hosts told it."""
         nonce = next((value for name, _, value in parts if name == "nonce"), "")
         same_file = (pair for pair in self._urls.values() if pair[0].file_id == file_id.lower())
@@ -167,34 +185,59 @@ class Translation:
         return str(int(value) - int(known[0].timestamp) + int(known[1].timestamp))
 
     def _aged(self, recording: Recording, value: str) -> str:
-        """A time that was signed for the moment of the request: as old for the other host as it was for the one."""
+        """A time that was signed for the moment of the request: as old for the other host as it was
+        for the one.
+        """
         if self._told_at is None or not (value.isascii() and value.isdigit()):
             return value
         ours, theirs = self._told_at  # how far each host's clock is ahead of ours
         return str(int(value) + round(self._now() + theirs - recording.recorded_at - ours))
 
     def _expect_no_other_age(
-        self, recording: Recording, parts: list[tuple[str, str, str]], known: tuple[SignedUrl, SignedUrl] | None
+        self,
+        recording: Recording,
+        parts: list[tuple[str, str, str]],
+        known: tuple[SignedUrl, SignedUrl] | None,
     ) -> None:
-        """Raise ``NotComparableError`` where one side asked before a URL expired and the other would ask after it."""
+        """Raise ``NotComparableError`` where one side asked before a URL expired and the other
+        would ask after it.
+        """
         stamp = next((value for name, _, value in parts if name == "timestamp"), "")
-        if known is None or self._told_at is None or stamp != known[0].timestamp or recording.status not in (200, 403):
+        if (
+            known is None
+            or self._told_at is None
+            or stamp != known[0].timestamp
+            or recording.status not in (200, 403)
+        ):
             return
         ours, theirs = self._told_at
         then = recording.recorded_at + ours - int(known[0].timestamp)
         now = self._now() + theirs - int(known[1].timestamp)
         if (then > _VALID_S) != (now > _VALID_S):
-            ages = f"{max(then, 0):.0f} s old when it was recorded and is {max(now, 0):.0f} s old now"
+            ages = (
+                f"{max(then, 0):.0f} s old when it was recorded and is {max(now, 0):.0f} s old now"
+            )
             raise NotComparableError(f"a URL lives for {_VALID_S} s: it was {ages}")
 
-    def _signed(self, file_id: str, parts: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-        """``parts`` with a good signature: the request was signed by somebody who knew the host's secret."""
+    def _signed(
+        self, file_id: str, parts: list[tuple[str, str, str]]
+    ) -> list[tuple[str, str, str]]:
+        """``parts`` with a good signature: the request was signed by somebody who knew the host's
+        secret.
+        """
         if self._secret is None:
-            raise NotComparableError("it was signed with the host's SECRET_KEY; lend the other host's")
+            raise NotComparableError(
+                "it was signed with the host's SECRET_KEY; lend the other host's"
+            )
         said = {name: unquote(value) for name, _, value in reversed(parts)}
         message = f"file-preview|{file_id}|{said.get('timestamp', '')}|{said.get('nonce', '')}"
-        mac = base64.urlsafe_b64encode(hmac.new(self._secret.encode(), message.encode(), hashlib.sha256).digest())
-        return [(name, equals, mac.decode() if name == "sign" else value) for name, equals, value in parts]
+        mac = base64.urlsafe_b64encode(
+            hmac.new(self._secret.encode(), message.encode(), hashlib.sha256).digest()
+        )
+        return [
+            (name, equals, mac.decode() if name == "sign" else value)
+            for name, equals, value in parts
+        ]
 
 
 def _urls(text: str) -> list[SignedUrl]:

@@ -1,4 +1,6 @@
-"""Two JSON values, compared in structure: keys and their order, types, lengths, values that mean something."""
+"""Two JSON values, compared in structure: keys and their order, types, lengths, values that mean
+something.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ Found = tuple[str, str, str, str]
 """A difference before it is known whose: kind, place, what a has, what b."""
 
 SHOWN = 200
-_MODEL_TEXT = re.compile(r"(?:body|workflow_finished|node_finished \((?:llm|end)\))\.data\.outputs\.[^.\[]+")
+_MODEL_TEXT = re.compile(
+    r"(?:body|workflow_finished|node_finished \((?:llm|end)\))\.data\.outputs\.[^.\[]+"
+)
 """Where texts stand that an app's own model wrote: no two runs have them in common."""
 
 
@@ -31,10 +35,12 @@ _TYPES = {
 
 @dataclass
 class Both:
-    """What is known of both answers: texts that only one of them has, each with the name that stands for it.
+    """What is known of both answers: texts that only one of them has, each with the name that
+    stands for it.
 
-    ``models`` has what the models of each side wrote: it may also stand where the other side has the same text.
-    ``ignored`` are names of fields that say nothing of a host, such as how far a stopped run had come.
+    ``models`` has what the models of each side wrote: it may also stand where the other side has
+    the same text. ``ignored`` are names of fields that say nothing of a host, such as how far a
+    stopped run had come.
     """
 
     a: Mapping[str, str] = field(default_factory=dict)
@@ -45,7 +51,9 @@ class Both:
 
 
 def differences(a: Any, b: Any, place: str, both: Both, name: str = "") -> Iterator[Found]:
-    """Every difference between two JSON values; beneath a difference in type nothing more is said."""
+    """Every difference between two JSON values; beneath a difference in type nothing more is
+    said.
+    """
     ours, theirs = type_of(a), type_of(b)
     if ours != theirs:
         yield "type", place, ours, theirs
@@ -108,10 +116,14 @@ def _apart(a: str, b: str) -> tuple[str, str]:
     """Both texts from shortly before where they begin to differ."""
     if max(len(a), len(b)) <= SHOWN:
         return repr(a), repr(b)
-    same = next((at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    same = next(
+        (at for at, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
     start = max(0, same - SHOWN // 4)
     before = "…" if start else ""
-    return cut(before + repr(a[start : start + SHOWN])), cut(before + repr(b[start : start + SHOWN]))
+    return cut(before + repr(a[start : start + SHOWN])), cut(
+        before + repr(b[start : start + SHOWN])
+    )
 
 
 def type_of(value: Any) -> str:

@@ -1,7 +1,8 @@
-"""What no two runs have in common, in text and in numbers; and whether two such values play the same part.
+"""What no two runs have in common, in text and in numbers; and whether two such values play the
+same part.
 
-An id may be another one, but where one answer has the same id twice, so must the other: ids, nonces and signatures are
-paired at their first place, and a place that breaks the pairing is a difference.
+An id may be another one, but where one answer has the same id twice, so must the other: ids, nonces
+and signatures are paired at their first place, and a place that breaks the pairing is a difference.
 """
 
 from __future__ import annotations
@@ -31,14 +32,18 @@ _UNIX_MS = range(10**12, 10**13)
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A text without its volatile values: what is left, and the values that stood there with their kinds."""
+    """A text without its volatile values: what is left, and the values that stood there with their
+    kinds.
+    """
 
     text: str
     values: tuple[tuple[str, str], ...]
 
 
 def told(text: str, own: Mapping[str, str]) -> Told:
-    """``text`` with names for its volatile values; ``own`` are those that only this answer has, with their names."""
+    """``text`` with names for its volatile values; ``own`` are those that only this answer has,
+    with their names.
+    """
     for value, name in own.items():
         text = text.replace(value, name)
     values: list[tuple[str, str]] = []
@@ -76,7 +81,9 @@ class Pairs:
 
 
 def number(name: str, value: float) -> str:
-    """A number as what it is to a reader: of those that are measured or counted only the kind and the sign."""
+    """A number as what it is to a reader: of those that are measured or counted only the kind and
+    the sign.
+    """
     if isinstance(value, int) and value in _UNIX_S and name.endswith("_at"):
         return "unix seconds"
     if isinstance(value, int) and value in _UNIX_MS and name.endswith("_at"):

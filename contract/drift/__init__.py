@@ -1,1 +1,3 @@
-"""A host compared with its recordings night after night, and since when each difference has been there."""
+"""A host compared with its recordings night after night, and since when each difference has been
+there.
+"""

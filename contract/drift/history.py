@@ -1,4 +1,6 @@
-"""What earlier nights found: one result a day, ``YYYY-MM-DD.json``, in the form of ``contract diff --json``."""
+"""What earlier nights found: one result a day, ``YYYY-MM-DD.json``, in the form of ``contract diff
+--json``.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a night has to tell beside its differences: since when each has been there, and what is gone."""
+    """What a night has to tell beside its differences: since when each has been there, and what is
+    gone.
+    """
 
     since: Mapping[Identity, str]
     gone: Sequence[str]
@@ -47,7 +51,8 @@ class News:
 def read_history(folder: Path) -> list[Night]:
     """The nights in ``folder``, the earliest first; none where it is not there yet.
 
-    Raises ``HistoryError`` for a file that is no result: a night that is left out would make a difference look new.
+    Raises ``HistoryError`` for a file that is no result: a night that is left out would make a
+    difference look new.
     """
     if not folder.exists():
         return []
@@ -66,7 +71,14 @@ def _night(path: Path, day: str) -> Night:
             raise HistoryError(path, "format", message)
         found = {group.identity: line(group) for group in map(_group, said["differences"])}
         return Night(datetime.date.fromisoformat(day), found)
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         message = f"it is no result of a night ({type(error).__name__}: {error}); move it away"
         raise HistoryError(path, "the file", message) from None
 
@@ -84,8 +96,12 @@ def line(group: Group) -> str:
 
 
 def news(comparison: Comparison, nights: Sequence[Night], today: datetime.date) -> News:
-    """What is new in ``comparison`` after the ``nights`` before ``today``, what is old and since when, what is gone."""
-    earlier = sorted((night for night in nights if night.day < today), key=lambda night: night.day, reverse=True)
+    """What is new in ``comparison`` after the ``nights`` before ``today``, what is old and since
+    when, what is gone.
+    """
+    earlier = sorted(
+        (night for night in nights if night.day < today), key=lambda night: night.day, reverse=True
+    )
     now = {group.identity for group in comparison.drift}
     since = {identity: _since(identity, earlier) for identity in now}
     last = earlier[0].found if earlier else {}
@@ -118,11 +134,15 @@ def check_writable(folder: Path) -> None:
 
 
 def keep(comparison: Comparison, folder: Path, today: datetime.date) -> Path:
-    """Write today's result, whole or not at all, in place of an earlier one of today. Raises ``HistoryError``."""
+    """Write today's result, whole or not at all, in place of an earlier one of today. Raises
+    ``HistoryError``.
+    """
     path = folder / f"{today}.json"
     partial = folder / f".partial-{os.getpid()}"
     try:
-        partial.write_text(json.dumps(as_json(comparison), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(
+            json.dumps(as_json(comparison), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        )
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -131,4 +151,6 @@ def keep(comparison: Comparison, folder: Path, today: datetime.date) -> Path:
 
 
 def _refused(path: Path, error: OSError) -> HistoryError:
-    return HistoryError(path, "the history", f"it cannot be used ({reason(error)}); name another folder (--history)")
+    return HistoryError(
+        path, "the history", f"it cannot be used ({reason(error)}); name another folder (--history)"
+    )

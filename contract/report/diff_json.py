@@ -27,12 +27,17 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "requests": {"compared": comparison.requests, "differing": list(comparison.differing)},
         "differences": [_group(group) for group in comparison.drift],
         "notes": [_group(group) for group in comparison.notes],
-        "not_compared": [{"reason": reason, "requests": names} for reason, names in comparison.not_compared.items()],
+        "not_compared": [
+            {"reason": reason, "requests": names}
+            for reason, names in comparison.not_compared.items()
+        ],
     }
 
 
 def write_json(comparison: Comparison, path: Path) -> None:
-    path.write_text(json.dumps(as_json(comparison), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(as_json(comparison), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def _group(group: Group) -> dict[str, Any]:

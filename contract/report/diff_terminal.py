@@ -1,4 +1,6 @@
-"""A comparison for a person at a terminal: one line a difference, what it is here and what there, and where it was."""
+"""A comparison for a person at a terminal: one line a difference, what it is here and what there,
+and where it was.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from rich.text import Text
 
 from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
-from contract.report.account import counted
+from contract.report.builder import counted
 
 _INDENT = "      "
 _MOST_NAMES = 12
@@ -22,7 +24,9 @@ class DiffTerminal:
     """Writes to ``file`` (standard output where none is given)."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
-        self._console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = Console(
+            file=file, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
         plain = "utf" not in (self._console.encoding or "").lower()
         self._mark, self._note, self._unknown = ("x", "~", "?") if plain else ("✗", "≠", "?")
 
@@ -34,20 +38,31 @@ class DiffTerminal:
     @contextmanager
     def progress(self) -> Iterator[Callable[[], None]]:
         """How many requests have been compared; silent where there is no terminal."""
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}"), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed}"),
+            TimeElapsedColumn(),
+        )
         shown = self._console.is_terminal and not self._console.is_dumb_terminal
         with Progress(*columns, console=self._console, transient=True, disable=not shown) as bar:
             task = bar.add_task("comparing", total=None)
             yield lambda: bar.advance(task)
 
-    def end(self, comparison: Comparison, since: Mapping[tuple[str, ...], str] | None = None) -> None:
-        """The whole report. ``since`` tells of a difference's identity since when it has been there."""
+    def end(
+        self, comparison: Comparison, since: Mapping[tuple[str, ...], str] | None = None
+    ) -> None:
+        """The whole report. ``since`` tells of a difference's identity since when it has been
+        there.
+        """
         names = comparison.names
         self._groups("Drift", comparison.drift, Text(self._mark, "bold red"), since or {}, names)
         self._groups("Notes", comparison.notes, Text(self._note, "magenta"), {}, names)
         self._not_compared(comparison.not_compared)
         told = f"{counted(comparison.requests, 'request')} compared in {comparison.seconds:.1f} s."
-        self._say(f"\n{comparison.headline} {told}", "bold red" if comparison.exit_code else "bold green")
+        self._say(
+            f"\n{comparison.headline} {told}", "bold red" if comparison.exit_code else "bold green"
+        )
 
     def gone(self, groups: Sequence[str]) -> None:
         """Differences of the night before that are no more."""
@@ -82,7 +97,9 @@ class DiffTerminal:
             if group.forms > 1:
                 self._fact("", f"and {counted(group.forms - 1, 'other pair')} of values")
             more = ", …" if group.count > len(group.examples) else ""
-            self._fact("in", f"{counted(group.count, 'request')}: {', '.join(group.examples)}{more}")
+            self._fact(
+                "in", f"{counted(group.count, 'request')}: {', '.join(group.examples)}{more}"
+            )
 
     def _not_compared(self, reasons: Mapping[str, Sequence[str]]) -> None:
         if reasons:

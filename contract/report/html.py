@@ -1,4 +1,6 @@
-"""The report as one page that a person likes to read: no scripts, nothing fetched, light and dark."""
+"""The report as one page that a person likes to read: no scripts, nothing fetched, light and
+dark.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from contract.report.account import Account, Row, Status, level_names
+from contract.report.builder import Account, Row, Status, level_names
 
 
 def template(name: str) -> Template:
@@ -29,7 +31,11 @@ def html(account: Account) -> str:
     return template("page.html").render(
         account=account,
         Status=Status,
-        statuses=[status for status in reversed(Status) if account.counted(status) or status is Status.PASSED],
+        statuses=[
+            status
+            for status in reversed(Status)
+            if account.counted(status) or status is Status.PASSED
+        ],
         levels=level_names(),
         judged=judged,
         not_run=not_run,
@@ -53,7 +59,9 @@ def _first_shown(rows: Sequence[Row]) -> dict[int, str]:
 
 def _with_exchange(reasons: Mapping[str, Sequence[Row]]) -> list[Row]:
     """Of each reason the first check that has an exchange to show for it."""
-    firsts = (next((row for row in rows if row.exchange is not None), None) for rows in reasons.values())
+    firsts = (
+        next((row for row in rows if row.exchange is not None), None) for rows in reasons.values()
+    )
     return [row for row in firsts if row is not None]
 
 

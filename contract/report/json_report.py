@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contract.report.account import Account, Row, ShownExchange, Status, level_names
+from contract.report.builder import Account, Row, ShownExchange, Status, level_names
 
 FORMAT = 2
 
@@ -23,7 +23,11 @@ def as_json(account: Account) -> dict[str, Any]:
         "exit_code": account.exit_code,
         "cause": account.cause,
         "strict_observed": account.strict_observed,
-        "pictures": {"planned": account.planned, "cost": account.images, "unanswered": account.unanswered},
+        "pictures": {
+            "planned": account.planned,
+            "cost": account.images,
+            "unanswered": account.unanswered,
+        },
         "counts": {
             status.value: {
                 "all": account.counted(status),
@@ -37,7 +41,9 @@ def as_json(account: Account) -> dict[str, Any]:
 
 
 def write_json(account: Account, path: Path) -> None:
-    path.write_text(json.dumps(as_json(account), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(as_json(account), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def _check(row: Row) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The report for a CI server, as JUnit XML: areas are suites, checks are cases.
 
-A version's difference that fails nothing is a skipped case with its explanation, as JUnit knows no third way, and so is
-what follows from a failure, which names it; what was not run, and a check that stumbled, are errors.
+A version's difference that fails nothing is a skipped case with its explanation, as JUnit knows no
+third way, and so is what follows from a failure, which names it; what was not run, and a check that
+stumbled, are errors.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from contract.report.account import Account, Row, Status
+from contract.report.builder import Account, Row, Status
 
 _TAGS = {
     Status.FAILED: "failure",
@@ -24,9 +25,14 @@ _TAGS = {
 
 def junit(account: Account) -> str:
     """The account as JUnit XML."""
-    root = ET.Element("testsuites", {"name": "contract", **_counts(account.rows), "time": f"{account.seconds:.3f}"})
+    root = ET.Element(
+        "testsuites",
+        {"name": "contract", **_counts(account.rows), "time": f"{account.seconds:.3f}"},
+    )
     for area, rows in account.areas.items():
-        suite = ET.SubElement(root, "testsuite", {"name": area, **_counts(rows), "time": _seconds(rows)})
+        suite = ET.SubElement(
+            root, "testsuite", {"name": area, **_counts(rows), "time": _seconds(rows)}
+        )
         suite.set("timestamp", account.began.isoformat(timespec="seconds"))
         suite.set("hostname", account.host)
         for row in rows:
@@ -40,7 +46,9 @@ def write_junit(account: Account, path: Path) -> None:
 
 
 def explanation(row: Row, consequences: Sequence[Row] = ()) -> str:
-    """A verdict in plain text: expected, got, why, where it is written, what follows from it, and the exchange."""
+    """A verdict in plain text: expected, got, why, where it is written, what follows from it, and
+    the exchange.
+    """
     facts = [
         ("claim", row.claim),
         ("expected", row.expected),
@@ -58,12 +66,17 @@ def explanation(row: Row, consequences: Sequence[Row] = ()) -> str:
 
 def _case(suite: ET.Element, row: Row, consequences: Sequence[Row]) -> None:
     case = ET.SubElement(
-        suite, "testcase", {"classname": f"contract.{row.area}", "name": row.name, "time": f"{row.seconds:.3f}"}
+        suite,
+        "testcase",
+        {"classname": f"contract.{row.area}", "name": row.name, "time": f"{row.seconds:.3f}"},
     )
     tag = _TAGS.get(row.status)
     if tag is None:
         return
-    before = {Status.DIFFERS: "version difference: ", Status.FOLLOWS: f"follows from {row.follows}: "}
+    before = {
+        Status.DIFFERS: "version difference: ",
+        Status.FOLLOWS: f"follows from {row.follows}: ",
+    }
     reason = before.get(row.status, "") + row.reason
     told = ET.SubElement(case, tag, {"message": reason})
     if tag != "skipped":
@@ -75,7 +88,10 @@ def _case(suite: ET.Element, row: Row, consequences: Sequence[Row]) -> None:
 def _counts(rows: Sequence[Row]) -> dict[str, str]:
     tags = [_TAGS.get(row.status) for row in rows]
     counted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    return {"tests": str(len(rows)), **{name: str(tags.count(tag)) for name, tag in counted.items()}}
+    return {
+        "tests": str(len(rows)),
+        **{name: str(tags.count(tag)) for name, tag in counted.items()},
+    }
 
 
 def _seconds(rows: Sequence[Row]) -> str:

@@ -1,6 +1,8 @@
-"""The report for a person at a terminal: one line a check, failures explained, and how many checks ended how.
+"""The report for a person at a terminal: one line a check, failures explained, and how many checks
+ended how.
 
-Colours and a progress bar come on a terminal only, and not with NO_COLOR; what a host sent is never taken for markup.
+Colours and a progress bar come on a terminal only, and not with NO_COLOR; what a host sent is never
+taken for markup.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from contract.report.account import Account, Row, ShownExchange, Status, counted, level_names
+from contract.report.builder import Account, Row, ShownExchange, Status, counted, level_names
 from contract.runner import Outcome, Result
 
 _MARKS = {
@@ -32,19 +34,28 @@ class TerminalReport:
     """Writes to ``file`` (standard output where none is given)."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
-        self._console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = Console(
+            file=file, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
         self._plain = "utf" not in (self._console.encoding or "").lower()
         self._explained: set[int] = set()
 
     def begin(self, host: str, checks: int, images: int, generated: bool = False) -> None:
         """Say what is going to happen, and what it will cost."""
         free = ", and generated runs besides (--free-runs)" if generated else ""
-        self._say(f"{host}: {counted(checks, 'check')}, will cost at most {counted(images, 'image')}{free}")
+        self._say(
+            f"{host}: {counted(checks, 'check')}, will cost at most {counted(images, 'image')}{free}"
+        )
 
     @contextmanager
     def progress(self, checks: int) -> Iterator[_Listener]:
         """A progress bar while the checks are judged; silent where there is no terminal."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         shown = self._console.is_terminal and not self._console.is_dumb_terminal
         with Progress(*columns, console=self._console, transient=True, disable=not shown) as bar:
             yield _Listener(bar, checks)
@@ -102,10 +113,15 @@ class TerminalReport:
             self._exchange(row.exchange)
 
     def _follow(self, rows: list[Row]) -> None:
-        """What follows from a failure: each that failed too in a line, and the names of what could not be run."""
+        """What follows from a failure: each that failed too in a line, and the names of what could
+        not be run.
+        """
         failed = [row for row in rows if row.expected]
         for row in failed:
-            self._fact("follows", f"{row.name}: expected {_one_line(row.expected)}, got {_one_line(row.got)}")
+            self._fact(
+                "follows",
+                f"{row.name}: expected {_one_line(row.expected)}, got {_one_line(row.got)}",
+            )
         not_run = [row.name for row in rows if not row.expected]
         if not_run:
             self._fact("follows", f"{counted(len(not_run), 'check')} not run: {', '.join(not_run)}")
@@ -133,18 +149,30 @@ class TerminalReport:
         self._explained.add(exchange.number)
         self._fact("exchange", f"#{exchange.number} {exchange.title}")
         for mark, text in (("> ", exchange.request), ("< ", exchange.answer)):
-            self._say("\n".join(f"{_INDENT}{mark}{line}".rstrip() for line in text.split("\n")), "dim")
+            self._say(
+                "\n".join(f"{_INDENT}{mark}{line}".rstrip() for line in text.split("\n")), "dim"
+            )
 
     def _summary(self, account: Account) -> None:
-        statuses = [status for status in Status if account.counted(status) or status in (Status.PASSED, Status.FAILED)]
+        statuses = [
+            status
+            for status in Status
+            if account.counted(status) or status in (Status.PASSED, Status.FAILED)
+        ]
         self._say("")
         self._say(" " * 12 + "".join(f"{status.value:>16}" for status in statuses), "dim")
         for level in level_names():
             counts = (account.counted(status, level) for status in statuses)
             self._say(f"  {level:<10}" + "".join(f"{count or '-':>16}" for count in counts))
-        self._say("  all       " + "".join(f"{account.counted(status):>16}" for status in statuses), "bold")
+        self._say(
+            "  all       " + "".join(f"{account.counted(status):>16}" for status in statuses),
+            "bold",
+        )
         took = f"It took {account.seconds:.1f} s."
-        self._say(f"\n{account.headline} {account.cost}. {took}", "bold green" if account.holds else "bold red")
+        self._say(
+            f"\n{account.headline} {account.cost}. {took}",
+            "bold green" if account.holds else "bold red",
+        )
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style))

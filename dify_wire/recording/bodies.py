@@ -1,4 +1,6 @@
-"""Side files: bodies that are no text, or too long to read, each named by its digest so that it can prove itself."""
+"""Side files: bodies that are no text, or too long to read, each named by its digest so that it can
+prove itself.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class SideFile:
 
 
 def keep_body(folder: Path, pieces: Iterable[bytes], content_type: str) -> SideFile:
-    """Write ``pieces`` as a side file of ``folder``, whole or not at all. Raises ``OSError`` where the disk refuses."""
+    """Write ``pieces`` as a side file of ``folder``, whole or not at all. Raises ``OSError`` where
+    the disk refuses.
+    """
     bodies = folder / FOLDER
     bodies.mkdir(exist_ok=True)
     digest, sizes = hashlib.sha256(), list[int]()
@@ -64,7 +68,9 @@ def keep_side_file(folder: Path, old: str, new: str) -> None:
 
 
 def write_unfinished(folder: Path, pieces: Iterable[bytes]) -> Path:
-    """Write ``pieces`` to the disk as an unfinished file in ``folder``; where that fails, nothing of it is left."""
+    """Write ``pieces`` to the disk as an unfinished file in ``folder``; where that fails, nothing
+    of it is left.
+    """
     handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=folder)
     temporary = Path(name)
     try:
@@ -84,7 +90,8 @@ def finish_file(temporary: Path, path: Path) -> None:
     """Give an unfinished file its name ``path``, in a folder that must not be a link."""
     try:
         folder = os.open(
-            path.parent, os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if path.parent.name == FOLDER else 0)
+            path.parent,
+            os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if path.parent.name == FOLDER else 0),
         )
         try:
             os.replace(temporary, path.name, dst_dir_fd=folder)
@@ -107,15 +114,24 @@ def check_bodies_folder(folder: Path) -> None:
 def read_body(path: Path, place: str, name: str, size: int) -> bytes:
     """The side file ``name`` of the recording at ``path``.
 
-    Raises ``RecordingError`` for a name that leads elsewhere, a file that is missing, and one that is not what it was.
+    Raises ``RecordingError`` for a name that leads elsewhere, a file that is missing, and one that
+    is not what it was.
     """
     matched = _NAME.fullmatch(name)
     if matched is None:
         wanted = f"{FOLDER}/<sha256>.<ending>"
-        raise RecordingError(path, place, f"{name!r} is no name of a side file ({wanted}); write the one of its digest")
+        raise RecordingError(
+            path,
+            place,
+            f"{name!r} is no name of a side file ({wanted}); write the one of its digest",
+        )
     side = path.parent / name
     if side.is_symlink() or side.parent.is_symlink():
-        raise RecordingError(path, place, f"{name} is a link, and a recording must not lead out of its folder; copy it")
+        raise RecordingError(
+            path,
+            place,
+            f"{name} is a link, and a recording must not lead out of its folder; copy it",
+        )
     if side.exists() and not side.is_file():
         raise RecordingError(path, place, f"{name} is no file; put it back, or record again")
     try:
@@ -126,7 +142,9 @@ def read_body(path: Path, place: str, name: str, size: int) -> bytes:
         ) from None
     if len(data) != size or hashlib.sha256(data).hexdigest() != matched[1]:
         raise RecordingError(
-            path, place, f"{name} is not what was recorded ({len(data)} of {size} bytes); put it back, or {ADVICE}"
+            path,
+            place,
+            f"{name} is not what was recorded ({len(data)} of {size} bytes); put it back, or {ADVICE}",
         )
     return data
 

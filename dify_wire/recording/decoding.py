@@ -1,6 +1,7 @@
 """Decodes compressed bodies piece by piece: in a compressed body no secret can be found.
 
-A decoded body is bounded in size and in its ratio to the compressed one, and never held in memory as a whole.
+A decoded body is bounded in size and in its ratio to the compressed one, and never held in memory
+as a whole.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ MOST_DECODED_BYTES = 128 << 20
 """The longest decoded body, in bytes."""
 
 MOST_RATIO = 100
-"""How many times longer than the compressed body a decoded one may be, once it exceeds ``FREE_BYTES``."""
+"""How many times longer than the compressed body a decoded one may be, once it exceeds
+``FREE_BYTES``.
+"""
 
 FREE_BYTES = 16 << 20
-"""Decoded bytes to which ``MOST_RATIO`` does not apply: short texts of one character compress by 1,000."""
+"""Decoded bytes to which ``MOST_RATIO`` does not apply: short texts of one character compress by
+1,000.
+"""
 
 MOST_MEMBERS = 10_000
 """Members of one gzip body (RFC 1952, 2.2). Each costs time, however short it is."""
@@ -40,9 +45,15 @@ class UndecodableError(RecordingError):
 
 
 def coding(headers: Headers) -> str:
-    """The content codings that ``headers`` announce, separated by commas; empty where there is none."""
-    values = ",".join(value for name, value in headers if name.lower() == "content-encoding").lower()
-    return ", ".join(name for name in map(str.strip, values.split(",")) if name not in ("", "identity"))
+    """The content codings that ``headers`` announce, separated by commas; empty where there is
+    none.
+    """
+    values = ",".join(
+        value for name, value in headers if name.lower() == "content-encoding"
+    ).lower()
+    return ", ".join(
+        name for name in map(str.strip, values.split(",")) if name not in ("", "identity")
+    )
 
 
 def without_coding(headers: Headers) -> Headers:
@@ -52,12 +63,15 @@ def without_coding(headers: Headers) -> Headers:
 def decoded(chunks: Iterable[Chunk], codings: str, whole: bool = False) -> Iterator[Chunk]:
     """``chunks`` without ``codings``; what is decoded from a chunk has the chunk's time.
 
-    ``whole`` says that the compressed body has its end. Raises ``UndecodableError`` for an unknown coding, a body
-    that is not what its header announces, one without an end, and one that exceeds the bounds.
+    ``whole`` says that the compressed body has its end. Raises ``UndecodableError`` for an unknown
+    coding, a body that is not what its header announces, one without an end, and one that exceeds
+    the bounds.
     """
     names = codings.split(", ")
     if len(names) > MOST_CODINGS:
-        raise UndecodableError(f"it has {len(names)} codings, and at most {MOST_CODINGS} are decoded")
+        raise UndecodableError(
+            f"it has {len(names)} codings, and at most {MOST_CODINGS} are decoded"
+        )
     for name in reversed(names):
         chunks = _without(chunks, name, whole)
     return iter(chunks)
@@ -77,7 +91,9 @@ class _Inflater:
 
     def __init__(self, name: str) -> None:
         if name not in (*_GZIP, "deflate"):
-            raise UndecodableError(f"its coding {name} cannot be undone; ask the host for Accept-Encoding: identity")
+            raise UndecodableError(
+                f"its coding {name} cannot be undone; ask the host for Accept-Encoding: identity"
+            )
         self._name = name
         self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS) if name in _GZIP else None
         self._head = b""
@@ -101,7 +117,9 @@ class _Inflater:
             data = self._head = self._head + data
             if len(data) < 2:
                 return
-            self._stream = zlib.decompressobj(zlib.MAX_WBITS if _has_zlib_head(data) else -zlib.MAX_WBITS)
+            self._stream = zlib.decompressobj(
+                zlib.MAX_WBITS if _has_zlib_head(data) else -zlib.MAX_WBITS
+            )
         piece = b""
         while data or len(piece) == _PIECE_BYTES:
             if self._stream.eof and not (data := self._next_member(data)):
@@ -136,5 +154,7 @@ class _Inflater:
 
 
 def _has_zlib_head(data: bytes) -> bool:
-    """Whether deflate data has the wrapper that RFC 9110 asks for and some hosts leave out (RFC 1950, 2.2)."""
+    """Whether deflate data has the wrapper that RFC 9110 asks for and some hosts leave out (RFC
+    1950, 2.2).
+    """
     return data[0] & 15 == _ZLIB_METHOD and (data[0] << 8 | data[1]) % 31 == 0

@@ -1,7 +1,7 @@
 """One exchange as the document that its file holds, and back.
 
-Text stands in the document as it came, chunk by chunk. What is no text, or too long to be read by anybody, is a side
-file, and the document says which part of it came when.
+Text stands in the document as it came, chunk by chunk. What is no text, or too long to be read by
+anybody, is a side file, and the document says which part of it came when.
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ from typing import Any
 
 from dify_wire.recording.bodies import ADVICE, SideFile, read_body
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import ENDS, FORMAT, STATUSES, Chunk, RecordedRequest, Recording, Shortened, announced
+from dify_wire.recording.exchange import (
+    ENDS,
+    FORMAT,
+    STATUSES,
+    Chunk,
+    RecordedRequest,
+    Recording,
+    Shortened,
+    announced,
+)
 from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
 
 Keep = Callable[[Iterable[bytes], str], SideFile]
@@ -37,9 +46,30 @@ class Streamed:
 _LONGEST_TEXT = 256 << 10
 _MOST_CHUNKS = 5_000
 _INLINE_BYTES = 64
-_TOP = ("format", "name", "app", "note", "recorded_at", "host", "host_version", "redacted", "request", "answer")
+_TOP = (
+    "format",
+    "name",
+    "app",
+    "note",
+    "recorded_at",
+    "host",
+    "host_version",
+    "redacted",
+    "request",
+    "answer",
+)
 _REQUEST = ("method", "target", "http_version", "headers", "chunk_sizes", "body", "shortened_from")
-_ANSWER = ("status", "reason", "headers", "chunks", "body", "arrivals", "shortened_from", "seconds", "ended")
+_ANSWER = (
+    "status",
+    "reason",
+    "headers",
+    "chunks",
+    "body",
+    "arrivals",
+    "shortened_from",
+    "seconds",
+    "ended",
+)
 _CHUNK = ("at_s", "text", "base64")
 _SIDE_FILE = ("file", "bytes")
 _SHORTENED = ("bytes", "sha256")
@@ -52,7 +82,8 @@ NO_BODY = (204, 304)
 """Statuses of answers that have no body, whatever their headers announce."""
 
 
-# Writing ------------------------------------------------------------------------------------------------------------
+# Writing
+# ------------------------------------------------------------------------------------------------------------
 
 
 def document(
@@ -63,7 +94,8 @@ def document(
 ) -> dict[str, Any]:
     """``recording`` as plain data; what cannot stand in a document goes to ``keep``.
 
-    Bodies too long for the memory are given as streams, in place of what the recording itself holds.
+    Bodies too long for the memory are given as streams, in place of what the recording itself
+    holds.
     """
     answer = _answer(recording, keep, answer_stream)
     request = _request(recording.request, keep, request_stream)
@@ -136,7 +168,9 @@ def _inline(data: bytes) -> dict[str, str]:
 
 
 def _text(data: bytes, whole: bool) -> str | None:
-    """``data`` as text where it is one that somebody may read; unless ``whole``, its last character may be cut."""
+    """``data`` as text where it is one that somebody may read; unless ``whole``, its last character
+    may be cut.
+    """
     if len(data) > _LONGEST_TEXT or b"\x00" in data:
         return None
     try:
@@ -162,16 +196,23 @@ def _side_file(file: SideFile) -> dict[str, Any]:
 
 
 def _shortened_from(shortened: Shortened | None) -> dict[str, Any]:
-    return {} if shortened is None else {"shortened_from": {"bytes": shortened.size, "sha256": shortened.sha256}}
+    return (
+        {}
+        if shortened is None
+        else {"shortened_from": {"bytes": shortened.size, "sha256": shortened.sha256}}
+    )
 
 
-# Reading ------------------------------------------------------------------------------------------------------------
+# Reading
+# ------------------------------------------------------------------------------------------------------------
 
 
 def recording(path: Path, said: object) -> Recording:
-    """The exchange of the document ``said``, which was read from the file at ``path``; side files lie beside it.
+    """The exchange of the document ``said``, which was read from the file at ``path``; side files
+    lie beside it.
 
-    Raises ``RecordingError`` with the place of what is not known, missing, contradictory or from a newer version.
+    Raises ``RecordingError`` with the place of what is not known, missing, contradictory or from a
+    newer version.
     """
     _check_format(path, said)
     top = Fields(path, "", said, _TOP)
@@ -203,18 +244,29 @@ def recording(path: Path, said: object) -> Recording:
 def _check_format(path: Path, said: object) -> None:
     version = said.get("format") if isinstance(said, Mapping) else None
     if version is None:
-        raise RecordingError(path, "format", "it is missing, so this is no recording; move the file to another folder")
+        raise RecordingError(
+            path,
+            "format",
+            "it is missing, so this is no recording; move the file to another folder",
+        )
     if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise RecordingError(path, "format", f"{version!r} is no version of the format; this program writes {FORMAT}")
+        raise RecordingError(
+            path, "format", f"{version!r} is no version of the format; this program writes {FORMAT}"
+        )
     if version > FORMAT:
-        raise RecordingError(path, "format", f"{version} is newer than {FORMAT}, the newest known; update fake-dify")
+        raise RecordingError(
+            path, "format", f"{version} is newer than {FORMAT}, the newest known; update fake-dify"
+        )
 
 
 def _read_request(request: Fields) -> RecordedRequest:
     body = _read_body(request)
     sizes = request.wholes("chunk_sizes") if "chunk_sizes" in request else ()
     if sizes and sum(sizes) != len(body):
-        request.refuse("chunk_sizes", f"they add up to {sum(sizes)}, and the body has {len(body)} bytes; {ADVICE}")
+        request.refuse(
+            "chunk_sizes",
+            f"they add up to {sum(sizes)}, and the body has {len(body)} bytes; {ADVICE}",
+        )
     return RecordedRequest(
         method=request.text("method"),
         target=request.text("target"),
@@ -227,12 +279,17 @@ def _read_request(request: Fields) -> RecordedRequest:
 
 
 def complaint(made: Recording) -> tuple[str, str] | None:
-    """What cannot have stood on any wire: its place in a document, what is wrong and what to do; None for nothing."""
+    """What cannot have stood on any wire: its place in a document, what is wrong and what to do;
+    None for nothing.
+    """
     request, (least, most) = made.request, STATUSES
     if not _METHOD.fullmatch(request.method):
         return "request.method", f"{request.method!r} is no method; write a word such as GET"
     if not request.target or min(request.target) <= " " or max(request.target) > "\xff":
-        return "request.target", "it is empty, or has a blank or no byte in it; write it as it stood on the wire"
+        return (
+            "request.target",
+            "it is empty, or has a blank or no byte in it; write it as it stood on the wire",
+        )
     if not least <= made.status <= most:
         return "answer.status", f"{made.status} is no status from {least} to {most}; correct it"
     for part, headers in (("request", request.headers), ("answer", made.headers)):
@@ -247,7 +304,9 @@ def complaint(made: Recording) -> tuple[str, str] | None:
 def _length_complaint(made: Recording) -> tuple[str, str] | None:
     """What the host announced has to be there, else somebody has lost a part of it since."""
     length = made.header("content-length")
-    bodiless = made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
+    bodiless = (
+        made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
+    )
     if made.ended != "complete" or made.shortened or bodiless or not _LENGTH.fullmatch(length):
         return None
     size = len(made.body)
@@ -266,7 +325,9 @@ def _read_body(request: Fields) -> bytes:
 
 def _read_chunks(answer: Fields) -> tuple[Chunk, ...]:
     if ("chunks" in answer) == ("body" in answer):
-        answer.refuse("chunks", "either this or body with arrivals is needed; leave one of them out")
+        answer.refuse(
+            "chunks", "either this or body with arrivals is needed; leave one of them out"
+        )
     if "chunks" in answer:
         if "arrivals" in answer:
             answer.refuse("arrivals", "they belong to a body in a side file; take them out")
@@ -276,7 +337,10 @@ def _read_chunks(answer: Fields) -> tuple[Chunk, ...]:
         data = read_body(side.path, side.place("file"), side.text("file"), side.whole("bytes"))
         chunks = tuple(_cut(answer, data))
     if any(later.at_s < earlier.at_s for earlier, later in pairwise(chunks)):
-        answer.refuse("chunks" if "chunks" in answer else "arrivals", "a time is before the one above it; correct it")
+        answer.refuse(
+            "chunks" if "chunks" in answer else "arrivals",
+            "a time is before the one above it; correct it",
+        )
     return chunks
 
 
@@ -289,7 +353,9 @@ def _read_chunk(chunk: Fields) -> Chunk:
     try:
         return Chunk(at_s, base64.b64decode(chunk.text("base64"), validate=True))
     except (binascii.Error, ValueError):
-        chunk.refuse("base64", "this is no base64; the file is damaged; record it again, or take it out")
+        chunk.refuse(
+            "base64", "this is no base64; the file is damaged; record it again, or take it out"
+        )
 
 
 def _cut(answer: Fields, data: bytes) -> Iterator[Chunk]:
@@ -302,7 +368,9 @@ def _cut(answer: Fields, data: bytes) -> Iterator[Chunk]:
         yield Chunk(at_s, data[start : start + int(matched[2])])
         start += int(matched[2])
     if start != len(data):
-        answer.refuse("arrivals", f"their bytes add up to {start}, and the body has {len(data)}; {ADVICE}")
+        answer.refuse(
+            "arrivals", f"their bytes add up to {start}, and the body has {len(data)}; {ADVICE}"
+        )
 
 
 def _float(said: str) -> float:

@@ -1,4 +1,6 @@
-"""What a recording holds: a request as it was sent, and the answer as it came, chunk by chunk with its times."""
+"""What a recording holds: a request as it was sent, and the answer as it came, chunk by chunk with
+its times.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ ENDS = ("complete", "cut", "client_left")
 """How an answer can end: whole, with a broken connection, or because nobody listened any more."""
 
 STATUSES = (200, 599)
-"""The lowest and the highest status of an answer; what is lower announces one, or ends HTTP on the connection."""
+"""The lowest and the highest status of an answer; what is lower announces one, or ends HTTP on the
+connection.
+"""
 
 _LONGEST_SLUG = 60
 _MODE = re.compile(rb'"response_mode"\s*:\s*"(blocking|streaming)"')
@@ -33,7 +37,9 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Shortened:
-    """A body of which only the beginning was kept: the whole had ``size`` bytes, with this digest where it is known."""
+    """A body of which only the beginning was kept: the whole had ``size`` bytes, with this digest
+    where it is known.
+    """
 
     size: int
     sha256: str | None = None
@@ -41,9 +47,11 @@ class Shortened:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
-    """A request; ``target`` is the path with its query, both as on the wire, ``body`` is free of transfer codings.
+    """A request; ``target`` is the path with its query, both as on the wire, ``body`` is free of
+    transfer codings.
 
-    ``chunk_sizes`` are those of a body that was sent with ``Transfer-Encoding: chunked``, where they are known.
+    ``chunk_sizes`` are those of a body that was sent with ``Transfer-Encoding: chunked``, where
+    they are known.
     """
 
     method: str
@@ -86,9 +94,10 @@ class RecordedRequest:
 class Recording:
     """One exchange.
 
-    ``app`` is a label: ``main`` for the default app, a KIND (chat, unpublished, disabled, deleted) or the stem of an
-    app file; None without a valid key. ``recorded_at`` is the unix time of the request, ``seconds`` how long the whole
-    exchange took, ``redacted`` names the rules that changed something. ``number`` is that of its file, 0 without one.
+    ``app`` is a label: ``main`` for the default app, a KIND (chat, unpublished, disabled, deleted)
+    or the stem of an app file; None without a valid key. ``recorded_at`` is the unix time of the
+    request, ``seconds`` how long the whole exchange took, ``redacted`` names the rules that changed
+    something. ``number`` is that of its file, 0 without one.
     """
 
     name: str
@@ -110,7 +119,9 @@ class Recording:
 
     @property
     def label(self) -> str:
-        """The name as it is shown; one that only repeats the request line is followed by what tells runs apart."""
+        """The name as it is shown; one that only repeats the request line is followed by what tells
+        runs apart.
+        """
         if self.name != slug(f"{self.request.method} {self.request.path}"):
             return self.name
         number = f"{self.number:04}-" if self.number else ""
@@ -138,7 +149,12 @@ def announced(headers: Headers, before: int, after: int) -> Headers:
     if before == after:
         return headers
     return tuple(
-        (name, str(after) if name.lower() == "content-length" and value.strip() == str(before) else value)
+        (
+            name,
+            str(after)
+            if name.lower() == "content-length" and value.strip() == str(before)
+            else value,
+        )
         for name, value in headers
     )
 

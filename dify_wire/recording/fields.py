@@ -1,4 +1,6 @@
-"""Reading a document strictly: every field is known, there, and of its kind, or the file is refused with the place."""
+"""Reading a document strictly: every field is known, there, and of its kind, or the file is refused
+with the place.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,25 @@ _MISSING = object()
 
 
 class Fields:
-    """The fields of one mapping of the file at ``path``; ``place`` is where it stands, ``known`` what it may hold."""
+    """The fields of one mapping of the file at ``path``; ``place`` is where it stands, ``known``
+    what it may hold.
+    """
 
     def __init__(self, path: Path, place: str, said: object, known: Iterable[str]) -> None:
         self.path = path
         self._place = place
         if not isinstance(said, dict):
-            raise RecordingError(path, place or "the top", "a mapping is needed here; write names with values")
+            raise RecordingError(
+                path, place or "the top", "a mapping is needed here; write names with values"
+            )
         self._said = said
         names = list(known)
         for name in said:
             if name not in names:
                 hint = nearest(name, names) or f"; known are {', '.join(names)}"
-                raise RecordingError(path, self.place(name), f"the field {name!r} is not known{hint}")
+                raise RecordingError(
+                    path, self.place(name), f"the field {name!r} is not known{hint}"
+                )
 
     def __contains__(self, name: str) -> bool:
         return name in self._said
@@ -89,9 +97,14 @@ class Fields:
         """A list of pairs of texts, as headers are."""
         pairs = []
         for index, pair in enumerate(self._list(name)):
-            if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            if not (
+                isinstance(pair, list)
+                and len(pair) == 2
+                and all(isinstance(part, str) for part in pair)
+            ):
                 self.refuse(
-                    f"{name}[{index}]", f"{pair!r} is no pair of texts; write [NAME, VALUE] with both in quotes"
+                    f"{name}[{index}]",
+                    f"{pair!r} is no pair of texts; write [NAME, VALUE] with both in quotes",
                 )
             pairs.append((pair[0], pair[1]))
         return tuple(pairs)
@@ -115,5 +128,8 @@ class Fields:
     def _value(self, name: str, default: object = _MISSING) -> object:
         said = self._said.get(name, default)
         if said is _MISSING:
-            self.refuse(name, "it is missing; the file is damaged or no recording; record it again, or take it out")
+            self.refuse(
+                name,
+                "it is missing; the file is damaged or no recording; record it again, or take it out",
+            )
         return said

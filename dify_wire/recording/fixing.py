@@ -1,7 +1,8 @@
-"""Makes recordings that were edited by hand consistent again: lengths, sizes of chunks, digests of side files.
+"""Makes recordings that were edited by hand consistent again: lengths, sizes of chunks, digests of
+side files.
 
-What was edited stays as it is; what only counts it follows. Nothing is written unless the whole recording can be read
-afterwards.
+What was edited stays as it is; what only counts it follows. Nothing is written unless the whole
+recording can be read afterwards.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ Write = Callable[[Path, dict[str, Any]], None]
 
 @dataclass(slots=True)
 class Fixed:
-    """What was fixed, or would be: for each file its changes. ``failed`` are recordings that cannot be fixed."""
+    """What was fixed, or would be: for each file its changes. ``failed`` are recordings that cannot
+    be fixed.
+    """
 
     changes: dict[Path, list[str]] = field(default_factory=dict)
     failed: list[SpecError] = field(default_factory=list)
@@ -40,12 +43,15 @@ class Fixed:
 def fix_folder(folder: Path, check: bool = False) -> Fixed:
     """Fix the recordings in ``folder``; with ``check`` say what would be done, and write nothing.
 
-    Raises ``RecordingError`` where the folder cannot be read or written, ``OSError`` where the disk refuses.
+    Raises ``RecordingError`` where the folder cannot be read or written, ``OSError`` where the disk
+    refuses.
     """
     check_bodies_folder(folder)
     files = recording_files(folder)
     if not files:
-        raise RecordingError(folder, "the folder", "there is no recording in it; name a folder that holds some")
+        raise RecordingError(
+            folder, "the folder", "there is no recording in it; name a folder that holds some"
+        )
     side_files = _SideFiles(folder)
     if check:
         return _fix_all(files, side_files, None)
@@ -70,7 +76,9 @@ def _fix_all(files: Sequence[Path], side_files: _SideFiles, write: Write | None)
 
 
 def _fix(path: Path, side_files: _SideFiles, write: Write | None) -> list[str]:
-    """Fix the recording at ``path``, and say what has changed. Raises ``SpecError`` where it cannot be fixed."""
+    """Fix the recording at ``path``, and say what has changed. Raises ``SpecError`` where it cannot
+    be fixed.
+    """
     said = load_document(path)
     fix = _Fix(deepcopy(said), side_files)
     try:
@@ -82,7 +90,9 @@ def _fix(path: Path, side_files: _SideFiles, write: Write | None) -> list[str]:
     if write is not None:
         for old in fix.renamed:
             side_files.keep(old)
-    if write is not None or not fix.renamed:  # a file that has not got its new name yet cannot be read
+    if (
+        write is not None or not fix.renamed
+    ):  # a file that has not got its new name yet cannot be read
         recording(path, fix.said)
     if write is not None and fix.changes:
         write(path, _in_our_form(fix.said))
@@ -90,7 +100,9 @@ def _fix(path: Path, side_files: _SideFiles, write: Write | None) -> list[str]:
 
 
 class _Fix:
-    """The document ``said`` of one recording, being fixed; ``renamed`` are side files that need another name."""
+    """The document ``said`` of one recording, being fixed; ``renamed`` are side files that need
+    another name.
+    """
 
     def __init__(self, said: dict[str, Any], side_files: _SideFiles) -> None:
         self.said = said
@@ -140,7 +152,9 @@ class _Fix:
             return
         times = [at_s for at_s, _ in lines] or ["0.0"]
         refitted = _refitted(sizes or [0], size)
-        answer["arrivals"] = "".join(f"{at_s} {number}\n" for at_s, number in zip(times, refitted, strict=False))
+        answer["arrivals"] = "".join(
+            f"{at_s} {number}\n" for at_s, number in zip(times, refitted, strict=False)
+        )
         self.changes.append(f"answer.arrivals: they add up to {size}")
 
     def _fix_length(self, part: str, headers: list[list[str]], size: int) -> None:
@@ -154,7 +168,9 @@ class _Fix:
 
 
 def _refitted(sizes: Iterable[int], total: int) -> Iterator[int]:
-    """``sizes`` that add up to ``total``: all stay but those at the end, which lose or take what is different."""
+    """``sizes`` that add up to ``total``: all stay but those at the end, which lose or take what is
+    different.
+    """
     left, last = total, 0
     for size in sizes:
         if last:
@@ -183,14 +199,18 @@ def _in_our_form(said: dict[str, Any]) -> dict[str, Any]:
 
 
 class _SideFiles:
-    """The side files of a folder, and those of them whose content is no longer what their name says."""
+    """The side files of a folder, and those of them whose content is no longer what their name
+    says.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._right: dict[str, tuple[str, int] | None] = {}
 
     def right(self, name: object) -> tuple[str, int] | None:
-        """Name and size that fit the content of the file ``name``; None where there is no such file."""
+        """Name and size that fit the content of the file ``name``; None where there is no such
+        file.
+        """
         if not isinstance(name, str) or Path(name).parent != Path(FOLDER):
             return None
         if name not in self._right:

@@ -1,7 +1,9 @@
-"""A folder of recordings: one readable file an exchange, ``NNNN-<slug>.yaml``, and ``bodies/`` for what is no text.
+"""A folder of recordings: one readable file an exchange, ``NNNN-<slug>.yaml``, and ``bodies/`` for
+what is no text.
 
-A file is there whole or not at all: it is written under another name, flushed to the disk and renamed, side files
-first. A recorder that is killed leaves ``.partial-*`` behind, which no reader looks at.
+A file is there whole or not at all: it is written under another name, flushed to the disk and
+renamed, side files first. A recorder that is killed leaves ``.partial-*`` behind, which no reader
+looks at.
 """
 
 from __future__ import annotations
@@ -51,10 +53,14 @@ class Redaction(Protocol):
     """What takes the secrets out of one exchange."""
 
     def head(self, exchange: Recording) -> Recording:
-        """``exchange`` without secrets; the chunks that it holds are the whole body, unless that is streamed."""
+        """``exchange`` without secrets; the chunks that it holds are the whole body, unless that is
+        streamed.
+        """
 
     def learn(self, chunks: Iterable[Chunk], headers: Headers) -> None:
-        """Learn the secrets of a body with these ``headers`` that is too long for the memory, before ``head``."""
+        """Learn the secrets of a body with these ``headers`` that is too long for the memory,
+        before ``head``.
+        """
 
     def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
         """A body with these ``headers`` that is too long for the memory, without secrets."""
@@ -70,27 +76,34 @@ class Redactor(Protocol):
         """The redaction of one exchange, from all of whose parts its secrets are learned."""
 
 
-# Reading ------------------------------------------------------------------------------------------------------------
+# Reading
+# ------------------------------------------------------------------------------------------------------------
 
 
 def read_folder(folder: Path) -> list[Recording]:
     """All exchanges of the folder, in the order of recording.
 
-    What is no recording is passed over, with a warning that names it. Raises ``RecordingError`` for a folder without
-    any recording, and for one that cannot be read whole or is named like none.
+    What is no recording is passed over, with a warning that names it. Raises ``RecordingError`` for
+    a folder without any recording, and for one that cannot be read whole or is named like none.
     """
     folder = Path(folder)
     names = _sorted_names(folder)
     if names.others:
-        log.warning("%s: passed over, for they are no recordings: %s", folder, _listed(names.others))
+        log.warning(
+            "%s: passed over, for they are no recordings: %s", folder, _listed(names.others)
+        )
     found = [read_recording(folder / name) for name in names.recordings]
     if not found:
-        raise RecordingError(folder, "the folder", "there is no recording in it; name a folder that holds some")
+        raise RecordingError(
+            folder, "the folder", "there is no recording in it; name a folder that holds some"
+        )
     return found
 
 
 def read_recording(path: Path) -> Recording:
-    """The exchange in one file. Raises ``RecordingError`` where it is not whole, or not of this format."""
+    """The exchange in one file. Raises ``RecordingError`` where it is not whole, or not of this
+    format.
+    """
     path = Path(path)
     said, named = load_document(path), _FILE.fullmatch(path.name)
     with file_errors(path, "a recording", RecordingError):
@@ -98,21 +111,29 @@ def read_recording(path: Path) -> Recording:
 
 
 def load_document(path: Path) -> Any:
-    """What the file of a recording holds, unchecked. Raises ``RecordingError`` where it is a link, cut, or no YAML."""
+    """What the file of a recording holds, unchecked. Raises ``RecordingError`` where it is a link,
+    cut, or no YAML.
+    """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise RecordingError(
-            path, "the file", "it is a link or no file, and nothing may lead out of the folder; copy it"
+            path,
+            "the file",
+            "it is a link or no file, and nothing may lead out of the folder; copy it",
         )
     try:
         said = load_yaml(path)
     except SpecError as error:
         message = error.message
-        raise RecordingError(error.path, error.place, f"{message} (a damaged recording has to be made again)") from None
+        raise RecordingError(
+            error.path, error.place, f"{message} (a damaged recording has to be made again)"
+        ) from None
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_END[1])))
         if not file.read().endswith(_END):
             raise RecordingError(
-                path, "the end", "the last line, three dots, is missing: the file was cut; record it again"
+                path,
+                "the end",
+                "the last line, three dots, is missing: the file was cut; record it again",
             )
     return said
 
@@ -131,13 +152,17 @@ def is_recording_file(path: Path) -> bool:
 
 
 def recording_files(folder: Path) -> list[Path]:
-    """The files of the recordings in ``folder``, in the order of recording. Raises ``RecordingError``."""
+    """The files of the recordings in ``folder``, in the order of recording. Raises
+    ``RecordingError``.
+    """
     return [folder / name for name in _sorted_names(folder).recordings]
 
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """The names in a folder: those of recordings in their order, and those of what does not belong to them."""
+    """The names in a folder: those of recordings in their order, and those of what does not belong
+    to them.
+    """
 
     recordings: tuple[str, ...]
     others: tuple[str, ...]
@@ -152,7 +177,9 @@ def _sorted_names(folder: Path) -> _Names:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError as error:
         raise RecordingError(
-            folder, "the folder", f"it cannot be read ({reason(error)}); name a folder of recordings"
+            folder,
+            "the folder",
+            f"it cannot be read ({reason(error)}); name a folder of recordings",
         ) from None
     recordings = sorted(filter(_FILE.fullmatch, names), key=lambda name: (_number(name), name))
     known = {*recordings, *_BESIDE}
@@ -171,7 +198,11 @@ def _listed(names: Sequence[str]) -> str:
 
 def _is_misnamed(path: Path) -> bool:
     """Whether a file that ends as a recording is one: it must not be lost for its name."""
-    if path.suffix.lower() not in (".yaml", ".yml") or path.name.startswith(".") or not path.is_file():
+    if (
+        path.suffix.lower() not in (".yaml", ".yml")
+        or path.name.startswith(".")
+        or not path.is_file()
+    ):
         return False
     try:
         with path.open("rb") as file:
@@ -184,21 +215,27 @@ def _number(name: str) -> int:
     return int(name.partition("-")[0])
 
 
-# Writing ------------------------------------------------------------------------------------------------------------
+# Writing
+# ------------------------------------------------------------------------------------------------------------
 
 
 class RecordingWriter:
-    """Writes exchanges into ``folder``, which is made where it is missing, after ``redactor`` has taken secrets out.
+    """Writes exchanges into ``folder``, which is made where it is missing, after ``redactor`` has
+    taken secrets out.
 
-    May be used from several threads. Where there are recordings already, the numbers go on. ``leftovers`` are the
-    unfinished files that a killed recorder left; they are removed. ``left_out`` is called with one sentence for each
-    body that is not written because it is too long, or because the redactor could not search it. ``suspicions`` are
-    what looks personal or secret in what was written, by the option that takes it out. Raises
-    ``RecordingError`` for a folder that holds other things, cannot be written, or is being written by another recorder.
+    May be used from several threads. Where there are recordings already, the numbers go on.
+    ``leftovers`` are the unfinished files that a killed recorder left; they are removed.
+    ``left_out`` is called with one sentence for each body that is not written because it is too
+    long, or because the redactor could not search it. ``suspicions`` are what looks personal or
+    secret in what was written, by the option that takes it out. Raises ``RecordingError`` for a
+    folder that holds other things, cannot be written, or is being written by another recorder.
     """
 
     def __init__(
-        self, folder: Path, redactor: Redactor | None = None, left_out: Callable[[str], None] = lambda _: None
+        self,
+        folder: Path,
+        redactor: Redactor | None = None,
+        left_out: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.folder = Path(folder)
         self.left_out = left_out
@@ -214,7 +251,9 @@ class RecordingWriter:
             self._claim()
             names = _sorted_names(self.folder)
             if not names.is_for_recordings:
-                message = f"no recordings are in it, but {_listed(names.others)}; name another folder"
+                message = (
+                    f"no recordings are in it, but {_listed(names.others)}; name another folder"
+                )
                 raise RecordingError(self.folder, "the folder", message)
             check_bodies_folder(self.folder)
             self.leftovers = remove_unfinished(self.folder)
@@ -238,11 +277,14 @@ class RecordingWriter:
         """A place for a body that is still growing, request's or answer's."""
         return Spool(self.folder)
 
-    def write(self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None) -> Path:
+    def write(
+        self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None
+    ) -> Path:
         """Write one finished exchange, whole or not at all, and return its file.
 
-        ``answer`` and ``request`` hold bodies that came piece by piece, in place of those in ``exchange``; they are
-        left as they are. Raises ``OSError`` where the disk refuses; nothing of the exchange is visible then.
+        ``answer`` and ``request`` hold bodies that came piece by piece, in place of those in
+        ``exchange``; they are left as they are. Raises ``OSError`` where the disk refuses; nothing
+        of the exchange is visible then.
         """
         with contextlib.ExitStack() as made:
             spool = partial(self._temporary_spool, made)
@@ -263,7 +305,9 @@ class RecordingWriter:
         for one in suspicions(head) if self._redactor else ():
             self.suspicions.setdefault(one.option, one)
         name = slug(head.name or f"{head.request.method} {head.request.path}")
-        head = replace(head, name=head.name or name)  # after redaction: a rule may name what stands in a path
+        head = replace(
+            head, name=head.name or name
+        )  # after redaction: a rule may name what stands in a path
         said = document(
             head,
             self._keep,
@@ -308,7 +352,9 @@ class RecordingWriter:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> RecordingError:
-        return RecordingError(self.folder, "the folder", f"it cannot be written ({reason(error)}); name another one")
+        return RecordingError(
+            self.folder, "the folder", f"it cannot be written ({reason(error)}); name another one"
+        )
 
 
 def remove_unfinished(folder: Path) -> tuple[str, ...]:

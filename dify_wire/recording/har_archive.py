@@ -1,4 +1,5 @@
-"""The file of an HTTP Archive: JSON, or a zip that holds it, with bodies in files of their own beside it.
+"""The file of an HTTP Archive: JSON, or a zip that holds it, with bodies in files of their own
+beside it.
 
 Playwright writes the last two (``content: "attach"``): ``_file`` names the file of a body.
 """
@@ -36,8 +37,14 @@ class HarArchive:
         self.entries = self._read_entries()
 
     def attached(self, name: object) -> bytes:
-        """The body in the file ``name``, which is in the archive's own folder. Raises ``AttachmentError``."""
-        if not isinstance(name, str) or name in ("", ".", "..") or any(letter in name for letter in "/\\\0"):
+        """The body in the file ``name``, which is in the archive's own folder. Raises
+        ``AttachmentError``.
+        """
+        if (
+            not isinstance(name, str)
+            or name in ("", ".", "..")
+            or any(letter in name for letter in "/\\\0")
+        ):
             raise AttachmentError(f"its file {name!r} is no name of a file beside the archive")
         try:
             data = self._file_beside(name)
@@ -92,7 +99,9 @@ class HarArchive:
         return data
 
     def _no_json(self, why: str) -> RecordingError:
-        return RecordingError(self.path, "the file", f"this is no JSON ({why}); export the archive again")
+        return RecordingError(
+            self.path, "the file", f"this is no JSON ({why}); export the archive again"
+        )
 
 
 def _har_in_zip(path: Path) -> str:
@@ -111,7 +120,9 @@ def _har_in_zip(path: Path) -> str:
 
 
 def _number(digits: str) -> int | float:
-    """An integer; beyond every use it is infinite, which its field refuses, and not the whole file."""
+    """An integer; beyond every use it is infinite, which its field refuses, and not the whole
+    file.
+    """
     return int(digits) if len(digits) <= _LONGEST_NUMBER else math.inf
 
 

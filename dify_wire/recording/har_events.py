@@ -1,4 +1,6 @@
-"""The events of a stream as Chrome exports them (``_eventSourceMessages``): each with the time at which it came."""
+"""The events of a stream as Chrome exports them (``_eventSourceMessages``): each with the time at
+which it came.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,14 @@ _MILLISECONDS = 1e11
 
 
 def event_chunks(body: bytes, messages: object, began: float, seconds: float) -> Iterator[Chunk]:
-    """``body``, each of its frames at the time of its message; without a body, frames made of the messages.
+    """``body``, each of its frames at the time of its message; without a body, frames made of the
+    messages.
 
     ``began`` is the unix time of the request, ``seconds`` how long the exchange took.
     """
-    events = [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    events = (
+        [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    )
     times = list(_times(events, began, seconds))
     if not body:
         for at_s, event in zip(times, events, strict=True):

@@ -1,7 +1,8 @@
 """Recordings as an HTTP Archive (HAR 1.2), for the tools that read it.
 
-What HAR has no place for stands in fields that begin with an underscore, as HAR wants it: ``_chunks`` says which bytes
-came when, ``_recording`` holds the rest, so that a recording comes back as it was.
+What HAR has no place for stands in fields that begin with an underscore, as HAR wants it:
+``_chunks`` says which bytes came when, ``_recording`` holds the rest, so that a recording comes
+back as it was.
 """
 
 from __future__ import annotations
@@ -21,7 +22,13 @@ _NOT_KEPT = -1  # HAR's word for a size that nobody knows
 def to_har(recordings: Iterable[Recording]) -> dict[str, Any]:
     """``recordings`` as the content of an archive."""
     creator = {"name": "fake-dify", "version": _version()}
-    return {"log": {"version": "1.2", "creator": creator, "entries": [_entry(one) for one in recordings]}}
+    return {
+        "log": {
+            "version": "1.2",
+            "creator": creator,
+            "entries": [_entry(one) for one in recordings],
+        }
+    }
 
 
 def _version() -> str:
@@ -115,7 +122,11 @@ def _cookies(headers: Headers, name: str) -> list[dict[str, str]]:
     found = []
     for value in (value for key, value in headers if key.lower() == name):
         pairs = value.split(";")[:1] if name == "set-cookie" else value.split(";")
-        found += [tuple(part.strip() for part in pair.partition("=")[::2]) for pair in pairs if "=" in pair]
+        found += [
+            tuple(part.strip() for part in pair.partition("=")[::2])
+            for pair in pairs
+            if "=" in pair
+        ]
     return [{"name": name, "value": value} for name, value in found]
 
 

@@ -1,7 +1,9 @@
-"""HTTP Archives (HAR 1.2) as recordings: our own (``har_export``), and those of browsers, proxies and test runners.
+"""HTTP Archives (HAR 1.2) as recordings: our own (``har_export``), and those of browsers, proxies
+and test runners.
 
-Entries are taken one by one. What is no exchange, or is damaged, is left out with its place and the reason; an
-exchange whose body the archive does not have is taken as one of which the body was not kept.
+Entries are taken one by one. What is no exchange, or is damaged, is left out with its place and the
+reason; an exchange whose body the archive does not have is taken as one of which the body was not
+kept.
 """
 
 from __future__ import annotations
@@ -20,12 +22,29 @@ from urllib.parse import urlencode, urlsplit
 from dify_wire.recording.decoding import coding, without_coding
 from dify_wire.recording.document import complaint
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import ENDS, Chunk, Headers, RecordedRequest, Recording, Shortened, announced
+from dify_wire.recording.exchange import (
+    ENDS,
+    Chunk,
+    Headers,
+    RecordedRequest,
+    Recording,
+    Shortened,
+    announced,
+)
 from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S
 from dify_wire.recording.har_archive import AttachmentError, HarArchive
 from dify_wire.recording.har_events import event_chunks
 
-_HTTP_VERSIONS = {"1.0": "1.0", "1.1": "1.1", "2": "2", "2.0": "2", "h2": "2", "3": "3", "3.0": "3", "h3": "3"}
+_HTTP_VERSIONS = {
+    "1.0": "1.0",
+    "1.1": "1.1",
+    "2": "2",
+    "2.0": "2",
+    "h2": "2",
+    "3": "3",
+    "3.0": "3",
+    "h3": "3",
+}
 _NEEDED = object()
 _OTHER_SCHEME = re.compile("(?!https?:)[a-z][a-z+-]*:", re.IGNORECASE)
 _FORM = "application/x-www-form-urlencoded"
@@ -37,7 +56,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What is not taken from an archive: where it stands, and why. ``entry`` is its number in the archive."""
+    """What is not taken from an archive: where it stands, and why. ``entry`` is its number in the
+    archive.
+    """
 
     entry: int
     place: str
@@ -49,7 +70,9 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an archive holds: its exchanges with the number of their entries, and what is left out of it."""
+    """What an archive holds: its exchanges with the number of their entries, and what is left out
+    of it.
+    """
 
     recordings: tuple[Recording, ...]
     left_out: tuple[LeftOut, ...]
@@ -57,7 +80,9 @@ class Imported:
 
 
 def read_har(path: Path) -> Imported:
-    """The exchanges of the archive at ``path``, which may be a zip. Raises ``RecordingError`` where it is none."""
+    """The exchanges of the archive at ``path``, which may be a zip. Raises ``RecordingError`` where
+    it is none.
+    """
     archive = HarArchive(Path(path))
     recordings: dict[int, Recording] = {}
     left_out: list[LeftOut] = []
@@ -70,10 +95,16 @@ def read_har(path: Path) -> Imported:
         try:
             entry = _Entry(archive, place, said)
             recordings[number] = entry.recording()
-            left_out += [LeftOut(number, f"{place}.{part}", why) for part, why in entry.missing.items()]
+            left_out += [
+                LeftOut(number, f"{place}.{part}", why) for part, why in entry.missing.items()
+            ]
         except RecordingError as error:
             left_out.append(LeftOut(number, error.place, error.message))
-        except (ValueError, TypeError, OverflowError) as error:  # whatever it holds, the others can be taken
+        except (
+            ValueError,
+            TypeError,
+            OverflowError,
+        ) as error:  # whatever it holds, the others can be taken
             left_out.append(LeftOut(number, place, f"it cannot be read ({error})"))
     return Imported(tuple(recordings.values()), tuple(left_out), tuple(recordings))
 
@@ -149,7 +180,9 @@ class _Entry:
         if not (0 <= made.recorded_at <= LAST_MOMENT_S and 0 <= made.seconds <= LONGEST_S):
             self._refuse("_recording", "a time is negative, or later than any calendar; correct it")
         if made.ended not in ENDS:
-            self._refuse("_recording.ended", f"{made.ended!r} is not known; write one of {', '.join(ENDS)}")
+            self._refuse(
+                "_recording.ended", f"{made.ended!r} is not known; write one of {', '.join(ENDS)}"
+            )
         if not self._ours:
             made = _as_decoded(made)
         wrong = complaint(made)
@@ -159,7 +192,11 @@ class _Entry:
 
     def _read_request(self) -> RecordedRequest:
         body, shortened = self._request_body()
-        said = self._value(self._request, "request.httpVersion", str, "HTTP/1.1").lower().removeprefix("http/")
+        said = (
+            self._value(self._request, "request.httpVersion", str, "HTTP/1.1")
+            .lower()
+            .removeprefix("http/")
+        )
         parts = urlsplit(self._url())
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = self._headers(self._request, "request")
@@ -168,7 +205,8 @@ class _Entry:
         sizes = self._own_list("chunk_sizes", int)
         if sizes and (min(sizes) < 1 or sum(sizes) != len(body)):
             self._refuse(
-                "_recording.chunk_sizes", f"these are no sizes of chunks of {len(body)} bytes; export it again"
+                "_recording.chunk_sizes",
+                f"these are no sizes of chunks of {len(body)} bytes; export it again",
             )
         return RecordedRequest(
             method=self._value(self._request, "request.method", str),
@@ -182,7 +220,11 @@ class _Entry:
 
     def _request_body(self) -> tuple[bytes, Shortened | None]:
         said = self._mapping(self._request.get("postData") or {}, "request.postData")
-        text, params, size = said.get("text"), said.get("params"), _size(self._request.get("bodySize"))
+        text, params, size = (
+            said.get("text"),
+            said.get("params"),
+            _size(self._request.get("bodySize")),
+        )
         if isinstance(text, str) and (text or not params):
             if text or size <= 0 or "_recording" in self._said:
                 return self._bytes(text, said.get("_encoding"), "request.postData.text"), None
@@ -190,7 +232,9 @@ class _Entry:
             return self._attached(said["_file"], "request.postData", size)
         elif params and str(said.get("mimeType", "")).partition(";")[0].strip().lower() == _FORM:
             pairs = [
-                (str(pair.get("name", "")), str(pair.get("value", ""))) for pair in params if isinstance(pair, dict)
+                (str(pair.get("name", "")), str(pair.get("value", "")))
+                for pair in params
+                if isinstance(pair, dict)
             ]
             return urlencode(pairs, errors="surrogatepass").encode(), None
         if size <= 0 and not params:
@@ -198,15 +242,23 @@ class _Entry:
         self._miss("request.postData", "the archive does not have the request's body")
         return b"", Shortened(max(size, 0))
 
-    def _answer(self, headers: Headers, status: int) -> tuple[tuple[Chunk, ...], Shortened | None, float]:
+    def _answer(
+        self, headers: Headers, status: int
+    ) -> tuple[tuple[Chunk, ...], Shortened | None, float]:
         seconds = self._own("seconds", (int, float), None)
         if seconds is None:
             seconds = max(0.0, float(self._value(self._said, "time", (int, float), 0))) / 1000
         content = self._mapping(self._response.get("content") or {}, "response.content")
         shortened = self._shortened("shortened_from")
         text, messages = content.get("text"), self._said.get("_eventSourceMessages")
-        size = max(_size(content.get("size")), _size(self._response.get("bodySize")), _length(headers))
-        bodiless = self._request.get("method") == "HEAD" or status in _BODILESS or "_recording" in self._said
+        size = max(
+            _size(content.get("size")), _size(self._response.get("bodySize")), _length(headers)
+        )
+        bodiless = (
+            self._request.get("method") == "HEAD"
+            or status in _BODILESS
+            or "_recording" in self._said
+        )
         if "_file" in content:
             body, lost = self._attached(content["_file"], "response.content", size)
         elif isinstance(text, str) and (text or size <= 0 or bodiless):
@@ -217,8 +269,16 @@ class _Entry:
             self._miss("response.content", "the archive does not have the response's body")
             body, lost = b"", Shortened(max(size, 0))
         if messages and not lost and not self._ours:
-            self._note = "" if body else "The body is made of the events in the archive, which does not have the bytes."
-            return tuple(event_chunks(body, messages, self._began(), float(seconds))), shortened, float(seconds)
+            self._note = (
+                ""
+                if body
+                else "The body is made of the events in the archive, which does not have the bytes."
+            )
+            return (
+                tuple(event_chunks(body, messages, self._began(), float(seconds))),
+                shortened,
+                float(seconds),
+            )
         return tuple(self._chunks(body, float(seconds))), lost or shortened, float(seconds)
 
     def _attached(self, name: object, place: str, size: int) -> tuple[bytes, Shortened | None]:
@@ -236,9 +296,16 @@ class _Entry:
         if said is None:
             yield from [Chunk(seconds, body)] if body else []
             return
-        fits = isinstance(said, list) and all(map(_is_arrival, said)) and sum(size for _, size in said) == len(body)
+        fits = (
+            isinstance(said, list)
+            and all(map(_is_arrival, said))
+            and sum(size for _, size in said) == len(body)
+        )
         if not fits or any(later < earlier for (earlier, _), (later, _) in pairwise(said)):
-            self._refuse("response._chunks", f"these are not [SECONDS, BYTES] of {len(body)} bytes; export it again")
+            self._refuse(
+                "response._chunks",
+                f"these are not [SECONDS, BYTES] of {len(body)} bytes; export it again",
+            )
         ends = list(accumulate(size for _, size in said))
         for (at_s, size), end in zip(said, ends, strict=True):
             yield Chunk(float(at_s), body[end - size : end])
@@ -263,15 +330,22 @@ class _Entry:
         return Shortened(size, digest)
 
     def _headers(self, owner: Mapping[str, Any], name: str) -> Headers:
-        """The headers, without the pseudo headers of HTTP/2, which say again what the request line says."""
+        """The headers, without the pseudo headers of HTTP/2, which say again what the request line
+        says.
+        """
         pairs = []
         for index, pair in enumerate(self._value(owner, f"{name}.headers", list)):
             said = self._mapping(pair, f"{name}.headers[{index}]")
             key = self._value(said, f"{name}.headers[{index}].name", str)
             values = self._value(said, f"{name}.headers[{index}].value", (str, list, int, float))
-            for value in values if isinstance(values, list) else [values]:  # some programs join them in a list
+            for value in (
+                values if isinstance(values, list) else [values]
+            ):  # some programs join them in a list
                 if not isinstance(value, str | int | float) or isinstance(value, bool):
-                    self._refuse(f"{name}.headers[{index}].value", "a header's value has to be a text; correct it")
+                    self._refuse(
+                        f"{name}.headers[{index}].value",
+                        "a header's value has to be a text; correct it",
+                    )
                 if not key.startswith(":"):  # browsers join the headers of a name by line ends
                     pairs += [(key, _on_the_wire(part)) for part in str(value).split("\n")]
         return tuple(pairs)
@@ -293,7 +367,10 @@ class _Entry:
         try:
             return max(0.0, datetime.datetime.fromisoformat(said).timestamp())
         except (ValueError, OverflowError):
-            self._refuse("startedDateTime", f"{said!r} is no time such as 2024-04-24T06:09:32.000Z; correct it")
+            self._refuse(
+                "startedDateTime",
+                f"{said!r} is no time such as 2024-04-24T06:09:32.000Z; correct it",
+            )
 
     def _own(self, name: str, kind: Any, default: Any) -> Any:
         if self._ours.get(name) is None:
@@ -303,11 +380,17 @@ class _Entry:
     def _own_list(self, name: str, kind: type) -> tuple[Any, ...]:
         values = self._own(name, list, [])
         if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
-            self._refuse(f"_recording.{name}", "it holds something else than it should; export it again")
+            self._refuse(
+                f"_recording.{name}", "it holds something else than it should; export it again"
+            )
         return tuple(values)
 
-    def _value(self, owner: Mapping[str, Any], place: str, kind: Any, default: Any = _NEEDED) -> Any:
-        """The field of ``owner`` that the last word of ``place`` names; without a default it is needed."""
+    def _value(
+        self, owner: Mapping[str, Any], place: str, kind: Any, default: Any = _NEEDED
+    ) -> Any:
+        """The field of ``owner`` that the last word of ``place`` names; without a default it is
+        needed.
+        """
         value = owner.get(place.rpartition(".")[2], default)
         if value is _NEEDED:
             self._refuse(place, "it is missing, and HAR requires it")
@@ -343,14 +426,22 @@ def _is_arrival(said: object) -> bool:
 
 def _on_the_wire(value: str) -> str:
     """A header's value as its bytes are told in a recording; some programs decode them as UTF-8."""
-    return value.encode("utf-8", "replace").decode("latin-1") if any(letter > "\xff" for letter in value) else value
+    return (
+        value.encode("utf-8", "replace").decode("latin-1")
+        if any(letter > "\xff" for letter in value)
+        else value
+    )
 
 
 def _as_decoded(made: Recording) -> Recording:
-    """Browsers and proxies keep a body decoded beside the headers of the encoded one; here headers follow the body."""
+    """Browsers and proxies keep a body decoded beside the headers of the encoded one; here headers
+    follow the body.
+    """
     asked = made.request
     if asked.body:
-        made = replace(made, request=replace(asked, headers=_for_decoded(asked.headers, asked.body)))
+        made = replace(
+            made, request=replace(asked, headers=_for_decoded(asked.headers, asked.body))
+        )
     return replace(made, headers=_for_decoded(made.headers, made.body)) if made.chunks else made
 
 

@@ -1,4 +1,6 @@
-"""Makes the bodies of an exchange fit for redaction: decoded, or left out with the reason in the recording's note."""
+"""Makes the bodies of an exchange fit for redaction: decoded, or left out with the reason in the
+recording's note.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ DECODED = "encoding"
 
 @dataclass(slots=True)
 class Searchable:
-    """An exchange whose bodies can be searched. ``left_out`` says of each body that is not kept why."""
+    """An exchange whose bodies can be searched. ``left_out`` says of each body that is not kept
+    why.
+    """
 
     exchange: Recording
     answer: Spool | None
@@ -56,19 +60,25 @@ def searchable(
     new_spool: Callable[[], Spool],
     decode: bool = True,
 ) -> Searchable:
-    """``exchange`` with decoded bodies; ``answer`` and ``request`` hold bodies that came piece by piece.
+    """``exchange`` with decoded bodies; ``answer`` and ``request`` hold bodies that came piece by
+    piece.
 
-    A body that cannot be decoded within the bounds, or that exceeded those of its spool, is left out. Whoever gives
-    ``new_spool`` discards what it made. Unless ``decode``, bodies stay as they came.
+    A body that cannot be decoded within the bounds, or that exceeded those of its spool, is left
+    out. Whoever gives ``new_spool`` discards what it made. Unless ``decode``, bodies stay as they
+    came.
     """
     made = Searchable(exchange, answer, request)
     asked = exchange.request
     sent = [Chunk(0.0, asked.body)] if asked.body else []
-    _settle_request(made, _Body(asked.headers, request, sent, asked.shortened is None, decode), new_spool)
+    _settle_request(
+        made, _Body(asked.headers, request, sent, asked.shortened is None, decode), new_spool
+    )
     whole = exchange.ended == "complete" and exchange.shortened is None
     _settle_answer(made, _Body(exchange.headers, answer, exchange.chunks, whole, decode), new_spool)
     if made.left_out:
-        note = " ".join(filter(None, (exchange.note, *(f"Left out: {why}." for why in made.left_out))))
+        note = " ".join(
+            filter(None, (exchange.note, *(f"Left out: {why}." for why in made.left_out)))
+        )
         made.exchange = replace(made.exchange, note=note)
     return made
 

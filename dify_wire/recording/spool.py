@@ -1,4 +1,6 @@
-"""A body that is still growing: in memory while it is small, on the disk when it grows, and bounded."""
+"""A body that is still growing: in memory while it is small, on the disk when it grows, and
+bounded.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +14,17 @@ from typing import BinaryIO
 from dify_wire.recording.exchange import Chunk
 
 PARTIAL = ".partial-"
-"""How the names of unfinished files begin. A recorder that was killed leaves them; nothing ever reads them."""
+"""How the names of unfinished files begin. A recorder that was killed leaves them; nothing ever
+reads them.
+"""
 
 IN_MEMORY = 1 << 20
 """Bytes of a body that are held in memory; the rest of it goes to the disk."""
 
 MOST_BODY_BYTES = 128 << 20
-"""The longest body that is kept, in bytes. A longer one is passed on, and its recording says that it is left out."""
+"""The longest body that is kept, in bytes. A longer one is passed on, and its recording says that
+it is left out.
+"""
 
 MOST_CHUNKS = 250_000
 """Chunks of a body that is kept. One of more is passed on and left out in the same way."""
@@ -27,8 +33,9 @@ MOST_CHUNKS = 250_000
 class Spool:
     """A growing body with the times of its chunks. At most ``IN_MEMORY`` bytes of it are in memory.
 
-    ``add`` raises ``OSError`` where the disk takes no more; what came until then is lost with it after ``discard``.
-    ``exceeded`` says which bound the body has exceeded; nothing but its ``size`` is kept then.
+    ``add`` raises ``OSError`` where the disk takes no more; what came until then is lost with it
+    after ``discard``. ``exceeded`` says which bound the body has exceeded; nothing but its ``size``
+    is kept then.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +78,9 @@ class Spool:
                 yield Chunk(at_s, kept.read(size))
 
     def discard(self) -> None:
-        """Forget the body, and take its file from the disk. Nothing happens when it is called again."""
+        """Forget the body, and take its file from the disk. Nothing happens when it is called
+        again.
+        """
         self._chunks.clear()
         del self._times[:], self._sizes[:]
         if self._file is not None and self._path is not None:

@@ -1,8 +1,9 @@
 """Takes the secrets out of an exchange before it is written.
 
-Rules by name: ``keys`` (API keys, other told secrets), ``signatures`` (signatures and nonces of URLs), ``cookies``,
-``user``, and whatever a team adds (``dify_wire.redaction.rules``). Bodies come decoded
-(``dify_wire.recording.searchable``). A body is searched as a whole, so that a border between chunks hides nothing.
+Rules by name: ``keys`` (API keys, other told secrets), ``signatures`` (signatures and nonces of
+URLs), ``cookies``, ``user``, and whatever a team adds (``dify_wire.redaction.rules``). Bodies come
+decoded (``dify_wire.recording.searchable``). A body is searched as a whole, so that a border
+between chunks hides nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from itertools import accumulate
 from dify_wire.recording.decoding import UndecodableError, coding, decoded, without_coding
 from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording, announced
 from dify_wire.redaction.edits import Edits
-from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, cookie_secrets, credentials, without_cookies
+from dify_wire.redaction.headers import (
+    COOKIES,
+    SECRET_HEADERS,
+    cookie_secrets,
+    credentials,
+    without_cookies,
+)
 from dify_wire.redaction.pseudonyms import GONE, Pseudonyms
 from dify_wire.redaction.rules import Rule
 from dify_wire.redaction.search import Reading, Search
@@ -26,7 +33,9 @@ DECODED = "encoding"
 """Named beside the rules where a body was decoded, so that it could be searched."""
 
 MOST_ASKED_BYTES = 256 << 10
-"""A longer body that is asked of a replay is compared as it is: the server would stand still for its search."""
+"""A longer body that is asked of a replay is compared as it is: the server would stand still for
+its search.
+"""
 
 _WINDOW = 1 << 20
 _OVERLAP = 64 << 10
@@ -36,7 +45,8 @@ _OPAQUE = ("image/", "audio/", "video/", "font/", "application/zip", "applicatio
 class RecordingRedactor:
     """Redacts exchanges, all with the same pseudonyms.
 
-    ``keys`` are the API keys that are known, each with its label; ``secrets`` whatever else must not be written.
+    ``keys`` are the API keys that are known, each with its label; ``secrets`` whatever else must
+    not be written.
     """
 
     def __init__(
@@ -72,7 +82,9 @@ class ExchangeRedaction:
         self._search = search
         self._rules = rules
         self._applied = set(exchange.redacted)
-        self._order = list(dict.fromkeys([*RULES, DECODED, *(rule.name for rule in rules), *exchange.redacted]))
+        self._order = list(
+            dict.fromkeys([*RULES, DECODED, *(rule.name for rule in rules), *exchange.redacted])
+        )
         self._opaque = _is_opaque(exchange.headers)
         for name, value in (*exchange.request.headers, *exchange.headers):
             self._learn_header(name.lower(), value)
@@ -100,13 +112,17 @@ class ExchangeRedaction:
             host=self._text(exchange.host),
             request=self._redacted_request(exchange.request),
             reason=self._text(exchange.reason),
-            headers=announced(self._redacted_headers(exchange.headers), _size(exchange.chunks), _size(chunks)),
+            headers=announced(
+                self._redacted_headers(exchange.headers), _size(exchange.chunks), _size(chunks)
+            ),
             chunks=tuple(chunks),
             redacted=self.applied(),
         )
 
     def stream(self, chunks: Iterable[Chunk], headers: Headers) -> Iterator[Chunk]:
-        """A body with these ``headers`` that is too long for the memory, without secrets, piece by piece."""
+        """A body with these ``headers`` that is too long for the memory, without secrets, piece by
+        piece.
+        """
         opaque = _is_opaque(headers)
         waiting: list[Chunk] = []
         for window, last in _windows(chunks, waiting):
@@ -114,7 +130,14 @@ class ExchangeRedaction:
             edits = self._search.edits(reading, opaque, ended=last)
             ends = list(accumulate(len(chunk.data) for chunk in window))
             most = ends[-1] if last else ends[-1] - _OVERLAP
-            count = next((n for n in range(len(ends), 0, -1) if ends[n - 1] <= most and edits.cut_at(ends[n - 1])), 0)
+            count = next(
+                (
+                    n
+                    for n in range(len(ends), 0, -1)
+                    if ends[n - 1] <= most and edits.cut_at(ends[n - 1])
+                ),
+                0,
+            )
             if count:
                 yield from self._replaced(window[:count], edits.up_to(ends[count - 1]))
             waiting[:] = window[count:]
@@ -129,9 +152,14 @@ class ExchangeRedaction:
             self._search.learn(value, GONE, rule.name)
 
     def _header_rules(self, name: str) -> Iterator[Rule]:
-        return (rule for rule in self._rules if rule.kind == "header" and rule.what.lower() == name.lower())
+        return (
+            rule
+            for rule in self._rules
+            if rule.kind == "header" and rule.what.lower() == name.lower()
+        )
 
-    # The parts without secrets --------------------------------------------------------------------------------------
+    # The parts without secrets
+    # --------------------------------------------------------------------------------------
 
     def _redacted(self, reading: Reading) -> bytes:
         edits = self._search.edits(reading)
@@ -170,9 +198,15 @@ class ExchangeRedaction:
         return replace(
             request,
             target=self._redacted(self._target).decode("latin-1"),
-            headers=announced(self._redacted_headers(request.headers), len(request.body), len(body)),
+            headers=announced(
+                self._redacted_headers(request.headers), len(request.body), len(body)
+            ),
             body=body,
-            chunk_sizes=tuple(end - start for start, end in zip([0, *borders], borders, strict=False) if end > start),
+            chunk_sizes=tuple(
+                end - start
+                for start, end in zip([0, *borders], borders, strict=False)
+                if end > start
+            ),
         )
 
     def _replaced(self, chunks: Sequence[Chunk], edits: Edits) -> list[Chunk]:
@@ -184,9 +218,11 @@ class ExchangeRedaction:
         return [Chunk(chunk.at_s, data[start:to]) for chunk, start, to in pieces if to > start]
 
 
-def _windows(chunks: Iterable[Chunk], waiting: list[Chunk] | None = None) -> Iterator[tuple[list[Chunk], bool]]:
-    """``chunks`` in parts that overlap, and whether a part is the last. A reader that has ``waiting`` says there what
-    of a part is to come again."""
+def _windows(
+    chunks: Iterable[Chunk], waiting: list[Chunk] | None = None
+) -> Iterator[tuple[list[Chunk], bool]]:
+    """``chunks`` in parts that overlap, and whether a part is the last. A reader that has
+    ``waiting`` says there what of a part is to come again."""
     keep = waiting is None
     waiting = [] if waiting is None else waiting
     size = 0
@@ -212,7 +248,10 @@ def _shorten(chunks: list[Chunk]) -> None:
 
 
 def _is_opaque(headers: Headers) -> bool:
-    return any(name.lower() == "content-type" and value.strip().lower().startswith(_OPAQUE) for name, value in headers)
+    return any(
+        name.lower() == "content-type" and value.strip().lower().startswith(_OPAQUE)
+        for name, value in headers
+    )
 
 
 def _wire(text: str) -> bytes:
@@ -225,7 +264,9 @@ def _decoded(request: RecordedRequest) -> RecordedRequest:
     if not (codings and request.body):
         return request
     try:
-        body = b"".join(chunk.data for chunk in decoded([Chunk(0, request.body)], codings, whole=True))
+        body = b"".join(
+            chunk.data for chunk in decoded([Chunk(0, request.body)], codings, whole=True)
+        )
     except UndecodableError:
         return request
     headers = announced(without_coding(request.headers), len(request.body), len(body))

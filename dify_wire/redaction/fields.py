@@ -1,4 +1,5 @@
-"""Where a text names fields and what stands in them: JSON and what is like it, queries, forms, multipart forms.
+"""Where a text names fields and what stands in them: JSON and what is like it, queries, forms,
+multipart forms.
 
 Nothing is parsed whole: a body may be cut, broken, or JSON inside of a JSON string.
 """
@@ -26,7 +27,8 @@ _VALUE = rb"((?:[^&#\s\"'<>\\]|\\+(?:/|(?:u00|x)(?!26)[0-9A-Fa-f]{2}))*)"
 """Of a parameter, up to the next one or the end of the URL."""
 
 _DISPOSITION = re.compile(
-    rb"^[ \t]*content-disposition[ \t]*:([^\r\n]*(?:(?:\r\n|\n|\r)[ \t]+[^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+    rb"^[ \t]*content-disposition[ \t]*:([^\r\n]*(?:(?:\r\n|\n|\r)[ \t]+[^\r\n]*)*)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _BOUNDARY = re.compile(rb"(?:\r\n|\n|\r)--")
@@ -48,18 +50,24 @@ class Value:
 class FieldReader:
     """Finds the fields with these ``names``.
 
-    Parameters of a URL that are called as ``anywhere`` says are found after any sign, and all texts and numbers within
-    the fields that are called as ``deep`` says.
+    Parameters of a URL that are called as ``anywhere`` says are found after any sign, and all texts
+    and numbers within the fields that are called as ``deep`` says.
     """
 
-    def __init__(self, names: Iterable[str], anywhere: Iterable[str] = (), deep: Iterable[str] = ()) -> None:
+    def __init__(
+        self, names: Iterable[str], anywhere: Iterable[str] = (), deep: Iterable[str] = ()
+    ) -> None:
         self._deep = frozenset(deep)
         known = {*names, *anywhere, *self._deep}
-        alternatives = b"|".join(re.escape(name.encode("utf-8", "surrogateescape")) for name in known)
+        alternatives = b"|".join(
+            re.escape(name.encode("utf-8", "surrogateescape")) for name in known
+        )
         loose = b"|".join(map(re.escape, map(str.encode, anywhere)))
         starts = rb"(?<![A-Za-z])(?=(?:%b)=)|" % loose if loose else b""
         self._quoted = re.compile(rb"([\"'])(%b)\1\s{0,99}:\s{0,99}" % alternatives, re.IGNORECASE)
-        self._parameter = re.compile(rb"(?:%b^|(?<=[?&;#]))(%b)=%b" % (starts, alternatives, _VALUE), re.IGNORECASE)
+        self._parameter = re.compile(
+            rb"(?:%b^|(?<=[?&;#]))(%b)=%b" % (starts, alternatives, _VALUE), re.IGNORECASE
+        )
 
     def values(self, view: View) -> Iterator[Value]:
         """What stands in the fields that no view before this one shows."""
@@ -105,7 +113,9 @@ def parts(data: bytes) -> Iterator[Value]:
 
 
 def at_pointer(data: bytes, pointer: tuple[str, ...]) -> set[str]:
-    """The texts and numbers, as JSON, at ``pointer`` of the documents in ``data``: all of it, or a stream's frames."""
+    """The texts and numbers, as JSON, at ``pointer`` of the documents in ``data``: all of it, or a
+    stream's frames.
+    """
     found = set()
     for document in documents(data):
         found |= {json.dumps(value) for value in _leaves(_at(document, pointer))}
@@ -113,7 +123,9 @@ def at_pointer(data: bytes, pointer: tuple[str, ...]) -> set[str]:
 
 
 def _inside(data: bytes, at: int, name: str) -> tuple[list[Value], int]:
-    """The texts and numbers of the object or list that begins at ``at``, and its end; names of fields are none."""
+    """The texts and numbers of the object or list that begins at ``at``, and its end; names of
+    fields are none.
+    """
     found, depth = [], 0
     for match in _LEAF.finditer(data, at):
         letter = match[0][:1]
@@ -143,7 +155,12 @@ def _at(document: Any, pointer: tuple[str, ...]) -> Any:
     for step in pointer:
         if isinstance(document, dict):
             document = document.get(step)
-        elif isinstance(document, list) and step.isdecimal() and len(step) < 10 and int(step) < len(document):
+        elif (
+            isinstance(document, list)
+            and step.isdecimal()
+            and len(step) < 10
+            and int(step) < len(document)
+        ):
             document = document[int(step)]
         else:
             return None

@@ -30,7 +30,9 @@ _LEAST_COOKIE = 8
 _LEAST_PART = 16
 """A shorter part of a secret, such as "username", is also a word."""
 
-_HOST_COOKIES = frozenset({"session", "remember_token", "access_token", "refresh_token", "csrf_token"})
+_HOST_COOKIES = frozenset(
+    {"session", "remember_token", "access_token", "refresh_token", "csrf_token"}
+)
 """What Dify calls its cookies."""
 
 _DAY = r"[A-Z][a-z]{2}, [0-9]{2}[ -][A-Z][a-z]{2}[ -][0-9]{4}"
@@ -43,7 +45,9 @@ _ATTRIBUTE = re.compile(
 
 
 def credentials(value: str) -> tuple[str, str]:
-    """The scheme of a header such as ``Authorization``, with the blanks after it, and the secret; each may be empty."""
+    """The scheme of a header such as ``Authorization``, with the blanks after it, and the secret;
+    each may be empty.
+    """
     if _ONLY_SCHEME.fullmatch(value):
         return "", ""
     scheme = _SCHEME.match(value)
@@ -51,7 +55,9 @@ def credentials(value: str) -> tuple[str, str]:
 
 
 def credential_parts(value: str) -> Iterator[str]:
-    """What a host may give back of an ``Authorization`` or the like besides the whole of its secret."""
+    """What a host may give back of an ``Authorization`` or the like besides the whole of its
+    secret.
+    """
     scheme, secret = credentials(value)
     if scheme.strip().lower() == "basic":
         with contextlib.suppress(ValueError):
@@ -76,7 +82,9 @@ def without_cookies(name: str, value: str, gone: str) -> str:
         pair = gone
     elif secret.strip():
         pair = f"{said}{equals}{gone}"
-    kept = [one if not one.strip() or _ATTRIBUTE.fullmatch(one) else f" {gone}" for one in attributes]
+    kept = [
+        one if not one.strip() or _ATTRIBUTE.fullmatch(one) else f" {gone}" for one in attributes
+    ]
     return ";".join([pair, *kept])
 
 

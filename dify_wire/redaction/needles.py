@@ -25,7 +25,9 @@ _SAMPLED = _GRAM + _STRIDE - 1
 _FIELD_ENDS = re.compile(rb"""[\\]{0,16}["']\s{0,99}:""")
 _ONE_FORM = re.compile(r"[A-Za-z0-9_.:@+/=-]+")
 _ESCAPES = frozenset("\\%&")
-_IN_WORDS = frozenset(b"%c" % code for code in range(128) if chr(code).isalnum() or code == ord("_"))
+_IN_WORDS = frozenset(
+    b"%c" % code for code in range(128) if chr(code).isalnum() or code == ord("_")
+)
 _IN_NAMES = _IN_WORDS | {b"-"}
 _LONGEST_CUT = 4096
 """Of a longer secret that was cut short, at least so many bytes are compared as a whole."""
@@ -36,7 +38,9 @@ _MOST_CUTS = 100
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """What is written in place of a secret, by which rule. ``word``: it is no part of a word, and no field's name."""
+    """What is written in place of a secret, by which rule. ``word``: it is no part of a word, and
+    no field's name.
+    """
 
     text: str
     replacement: bytes
@@ -81,13 +85,22 @@ class Needles:
         for start, forms in self._candidates(view.lowered):
             for lowered in forms:
                 end = start + len(lowered)
-                hit = next((one for form, one in self._forms[lowered] if _is_meant(view, start, end, form, one)), None)
+                hit = next(
+                    (
+                        one
+                        for form, one in self._forms[lowered]
+                        if _is_meant(view, start, end, form, one)
+                    ),
+                    None,
+                )
                 if hit is not None:
                     yield Hit(start, end, hit)
                     break
 
     def cut(self, data: bytes, end: int, least: int) -> Hit | None:
-        """The longest beginning of a secret, of at least ``least`` bytes, that stands before ``end``."""
+        """The longest beginning of a secret, of at least ``least`` bytes, that stands before
+        ``end``.
+        """
         if self._sorted is None:
             self._sorted = sorted(form for forms in self._forms.values() for form, _ in forms)
         longest = max(map(len, self._forms), default=0)
@@ -135,7 +148,9 @@ class _Index:
         self._grams: tuple[dict[bytes, set[int]], dict[bytes, set[int]]] = {}, {}
         self._forms: list[bytes] = []
         self._beginnings: list[list[int]] | None = None
-        """For each form in their order the lengths of all forms that it begins with, itself included."""
+        """For each form in their order the lengths of all forms that it begins with, itself
+        included.
+        """
 
     def add(self, form: bytes) -> None:
         if form in self._known:
@@ -151,7 +166,9 @@ class _Index:
             self._grams[sampled].setdefault(form[offset : offset + _GRAM], set()).add(offset)
 
     def find(self, text: bytes) -> Iterator[tuple[int, Iterable[bytes]]]:
-        """Where forms stand in ``text``, those that begin at the same place together, the longest first."""
+        """Where forms stand in ``text``, those that begin at the same place together, the longest
+        first.
+        """
         for at, form in _found_singly(self._tiny, text):
             yield at, [form]
         for grams, stride in zip(self._grams, (1, _STRIDE), strict=True):
@@ -159,11 +176,15 @@ class _Index:
             for at in [at for at in places if text[at : at + _GRAM] in grams]:
                 for offset in grams[text[at : at + _GRAM]]:
                     start = at - offset
-                    if start >= 0 and not (self._apart and text[max(0, start - 1) : start] in _IN_WORDS):
+                    if start >= 0 and not (
+                        self._apart and text[max(0, start - 1) : start] in _IN_WORDS
+                    ):
                         yield start, self._at(text, start)
 
     def _at(self, text: bytes, start: int) -> Iterator[bytes]:
-        """The forms at ``start``. All of them are beginnings of the last form in order that is not behind the text."""
+        """The forms at ``start``. All of them are beginnings of the last form in order that is not
+        behind the text.
+        """
         if self._beginnings is None:
             self._forms.sort()
             self._beginnings = []
@@ -172,7 +193,10 @@ class _Index:
                 last = self._forms[place - 1]
                 count = bisect_left(before, True, key=lambda size: not form.startswith(last[:size]))
                 self._beginnings.append([*before[:count], len(form)])
-        place = bisect_left(self._forms, True, key=lambda form: form > text[start : start + len(form)]) - 1
+        place = (
+            bisect_left(self._forms, True, key=lambda form: form > text[start : start + len(form)])
+            - 1
+        )
         if place < 0:
             return
         form, sizes = self._forms[place], self._beginnings[place]
@@ -215,21 +239,30 @@ def encoded(text: str) -> bytes:
 
 
 def _forms(secret: Secret) -> Iterator[tuple[bytes, Secret]]:
-    """How a secret is written where no view makes it plain, each with what takes its place there."""
+    """How a secret is written where no view makes it plain, each with what takes its place
+    there.
+    """
     text, plain = secret.text, encoded(secret.text)
     if _ONE_FORM.fullmatch(text):
         yield plain, secret
         return
     cases = [text]
-    if not plain.isascii() or _ESCAPES.intersection(text):  # else the lower-case form is that of all
+    if not plain.isascii() or _ESCAPES.intersection(
+        text
+    ):  # else the lower-case form is that of all
         cases += [text.lower(), text.upper(), text.swapcase()]
     for one in dict.fromkeys([*cases, *(case.replace(" ", "+") for case in cases)]):
-        for level in levels(encoded(one)):  # what looks escaped in the secret itself is unescaped in the view too
+        for level in levels(
+            encoded(one)
+        ):  # what looks escaped in the secret itself is unescaped in the view too
             yield level, secret
     if plain.isascii():
         return
     for one in cases:
-        yield encoded(encoded(one).decode("latin-1")), secret  # bytes of UTF-8 that somebody read as Latin-1
+        yield (
+            encoded(encoded(one).decode("latin-1")),
+            secret,
+        )  # bytes of UTF-8 that somebody read as Latin-1
     for coding in ("latin-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         written = text.encode(coding, "ignore")
         if written.decode(coding) == text:

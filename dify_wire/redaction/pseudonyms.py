@@ -1,8 +1,8 @@
 """What is written in place of a secret.
 
-In a recording a pseudonym: of the secret's form, equal where it was equal, and of no use to anybody. Its salt lives as
-long as the recorder and is written nowhere, so that nobody can try secrets out on a recording. In a log, a journal and
-a report the same mark for all.
+In a recording a pseudonym: of the secret's form, equal where it was equal, and of no use to
+anybody. Its salt lives as long as the recorder and is written nowhere, so that nobody can try
+secrets out on a recording. In a log, a journal and a report the same mark for all.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ _LONGEST_USER = 255
 
 
 def is_a_name(user: str) -> bool:
-    """Whether ``user`` may be somebody. What no host can keep is the point of its request, and nobody's name."""
+    """Whether ``user`` may be somebody. What no host can keep is the point of its request, and
+    nobody's name.
+    """
     return 0 < len(user) <= _LONGEST_USER and "\0" not in user
 
 
@@ -44,7 +46,9 @@ class Names(Protocol):
 
     @property
     def keeps_padding(self) -> bool:
-        """Whether a signature's padding stays as it is, beside what is written in place of the signature."""
+        """Whether a signature's padding stays as it is, beside what is written in place of the
+        signature.
+        """
 
     def key(self, key: str, label: str | None) -> str: ...
 
@@ -86,9 +90,13 @@ class Pseudonyms:
         return f"user-{self._digest('user', user).hex()[:8]}"
 
     def token(self, token: str) -> str:
-        """In place of a nonce or a signature without its padding: as long, and of the same alphabet."""
+        """In place of a nonce or a signature without its padding: as long, and of the same
+        alphabet.
+        """
         digest = hashlib.shake_256(self._digest("token", token)).digest(len(token))
-        letters = digest.hex() if _HEX.fullmatch(token) else base64.urlsafe_b64encode(digest).decode()
+        letters = (
+            digest.hex() if _HEX.fullmatch(token) else base64.urlsafe_b64encode(digest).decode()
+        )
         return letters[: len(token)]
 
     def _digest(self, kind: str, secret: str) -> bytes:

@@ -1,4 +1,6 @@
-"""What a team wants out of its recordings besides keys, signatures, cookies and users: rules of one line each."""
+"""What a team wants out of its recordings besides keys, signatures, cookies and users: rules of one
+line each.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``header:NAME`` empties headers, ``field:NAME`` or ``field:/a/pointer`` fields of bodies and queries, and
-    ``text:REGEX`` takes out what a regular expression finds."""
+    """``header:NAME`` empties headers, ``field:NAME`` or ``field:/a/pointer`` fields of bodies and
+    queries, and ``text:REGEX`` takes out what a regular expression finds."""
 
     kind: str
     what: str
@@ -28,10 +30,14 @@ class Rule:
 
     @property
     def pointer(self) -> tuple[str, ...]:
-        """The steps of a JSON pointer; empty for a plain name, which is meant wherever it stands."""
+        """The steps of a JSON pointer; empty for a plain name, which is meant wherever it
+        stands.
+        """
         if self.kind != "field" or not self.what.startswith("/"):
             return ()
-        return tuple(part.replace("~1", "/").replace("~0", "~") for part in self.what[1:].split("/"))
+        return tuple(
+            part.replace("~1", "/").replace("~0", "~") for part in self.what[1:].split("/")
+        )
 
 
 def parse_rule(text: str) -> Rule:
@@ -51,8 +57,14 @@ def parse_rule(text: str) -> Rule:
         raise RuleError(f"{what!r} is no name of a header; write one such as X-Tenant")
     if kind == "text":
         _check_expression(what)
-    if kind == "field" and what.startswith("/") and (what.endswith("/") or what.rpartition("/")[2].isdecimal()):
-        raise RuleError(f"{what!r} has to end with the name of a field; name the field that holds the list")
+    if (
+        kind == "field"
+        and what.startswith("/")
+        and (what.endswith("/") or what.rpartition("/")[2].isdecimal())
+    ):
+        raise RuleError(
+            f"{what!r} has to end with the name of a field; name the field that holds the list"
+        )
     return Rule(kind, what)
 
 
@@ -62,4 +74,6 @@ def _check_expression(expression: str) -> None:
     except re.error as error:
         raise RuleError(f"{expression!r} is no regular expression ({error}); correct it") from None
     if found:
-        raise RuleError(f"{expression!r} finds text of no length, so everywhere; make it find at least one character")
+        raise RuleError(
+            f"{expression!r} finds text of no length, so everywhere; make it find at least one character"
+        )

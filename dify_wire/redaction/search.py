@@ -1,4 +1,5 @@
-"""Finds the secrets of an exchange: what its parts give away, wherever else and however it is written.
+"""Finds the secrets of an exchange: what its parts give away, wherever else and however it is
+written.
 
 A part is read first, which learns what it gives away, and searched when all parts have been read.
 """
@@ -21,7 +22,9 @@ from dify_wire.redaction.rules import Rule
 from dify_wire.redaction.views import View, as_utf8, unescaped, views
 
 FINDABLE = 6
-"""What is shorter is taken out where it is named; looked for everywhere it would hit what is no secret."""
+"""What is shorter is taken out where it is named; looked for everywhere it would hit what is no
+secret.
+"""
 
 _LEAST_KEY = 16
 """A shorter value of a field for keys, such as "string" in a document, is also a word."""
@@ -35,10 +38,20 @@ _SIGNATURES = ("sign", "nonce")
 _NUMBER = "1"
 """In place of a user that is a number: not 0, which the host takes for no user."""
 _KEY_FIELDS = frozenset(
-    {"api_key", "apikey", "secret_key", "access_token", "refresh_token", "client_secret", *SECRET_HEADERS}
+    {
+        "api_key",
+        "apikey",
+        "secret_key",
+        "access_token",
+        "refresh_token",
+        "client_secret",
+        *SECRET_HEADERS,
+    }
 ) - {"cookie", "set-cookie"}
 _DIFY_KEY = re.compile(rb"(?<![A-Za-z0-9_])app-[A-Za-z0-9]{24}(?![A-Za-z0-9])", re.IGNORECASE)
-_TOKEN = re.compile(rb"(?:[A-Za-z0-9_\-+/=~.]|%(?:25)*[0-9A-Fa-f]{2}|\\+(?:/|(?:u00|x)[0-9A-Fa-f]{2}))*")
+_TOKEN = re.compile(
+    rb"(?:[A-Za-z0-9_\-+/=~.]|%(?:25)*[0-9A-Fa-f]{2}|\\+(?:/|(?:u00|x)[0-9A-Fa-f]{2}))*"
+)
 _PADDING = re.compile(rb"(?:=|%(?:25){0,8}3[dD]|\\{1,16}(?:u00|x)3[dD]){0,2}$")
 _LONGEST_PADDING = 64
 _PADS = (b"=", b"d", b"D")
@@ -46,7 +59,8 @@ _PADS = (b"=", b"d", b"D")
 
 @dataclass(slots=True)
 class Reading:
-    """A part that has been read: all views of it, and what is to be replaced because of the field that it stands in.
+    """A part that has been read: all views of it, and what is to be replaced because of the field
+    that it stands in.
 
     ``recoded`` is the same part in UTF-8, where it may be text in another ``coding``.
     """
@@ -61,7 +75,9 @@ class Reading:
 class Search:
     """Looks for the ``keys``, which have labels, and for what is learned since."""
 
-    def __init__(self, names: Names, keys: Mapping[str, str], rules: Sequence[Rule], keep_user: bool) -> None:
+    def __init__(
+        self, names: Names, keys: Mapping[str, str], rules: Sequence[Rule], keep_user: bool
+    ) -> None:
         self._names = names
         self._keys = keys
         self._rules = rules
@@ -71,19 +87,26 @@ class Search:
         self._named: dict[str, list[Rule]] = {}
         for rule in rules:
             if rule.kind == "field":
-                self._named.setdefault(rule.pointer[-1] if rule.pointer else rule.what, []).append(rule)
-        self._fields = FieldReader([*_KEY_FIELDS, *(() if keep_user else ("user",))], _SIGNATURES, self._named)
+                self._named.setdefault(rule.pointer[-1] if rule.pointer else rule.what, []).append(
+                    rule
+                )
+        self._fields = FieldReader(
+            [*_KEY_FIELDS, *(() if keep_user else ("user",))], _SIGNATURES, self._named
+        )
         for key, label in keys.items():
             self.learn(key, names.key(key, label), "keys", least=1)
 
     def fresh(self, app: str | None = None) -> Search:
-        """One that knows what this one knows, and learns without telling it; ``app`` is the label of other keys."""
+        """One that knows what this one knows, and learns without telling it; ``app`` is the label
+        of other keys.
+        """
         made = copy(self)
         made.app = app
         made.needles = (*self.needles, Needles())
         return made
 
-    # What is looked for ---------------------------------------------------------------------------------------------
+    # What is looked for
+    # ---------------------------------------------------------------------------------------------
 
     def learn(self, secret: str, replacement: str, rule: str, least: int = FINDABLE) -> None:
         """Look for ``secret`` everywhere from now on, if it has at least ``least`` characters."""
@@ -97,7 +120,9 @@ class Search:
         return self._names.key(key, self._keys.get(key, self.app))
 
     def learn_credentials(self, value: str, least: int = FINDABLE) -> str:
-        """Look for the secret of an ``Authorization`` or the like; what is written in place of ``value``."""
+        """Look for the secret of an ``Authorization`` or the like; what is written in place of
+        ``value``.
+        """
         scheme, key = credentials(value)
         for one in (key, key.rstrip(")]},;.")):
             self.learn(one, self.key(one), "keys", least)
@@ -106,7 +131,9 @@ class Search:
         return scheme + self.key(key) if key else value
 
     def read(self, data: bytes, opaque: bool = False) -> Reading:
-        """Learn what ``data`` gives away; of what is ``opaque``, and read by no person, nothing is learned."""
+        """Learn what ``data`` gives away; of what is ``opaque``, and read by no person, nothing is
+        learned.
+        """
         reading = self._read(data, opaque)
         plain, reading.coding = as_utf8(data)
         if reading.coding != "utf-8":
@@ -117,11 +144,24 @@ class Search:
         reading = Reading(data, list(views(data)))
         for view in reading.views if not opaque else ():
             reading.edits += self._rule_edits(view)
-        pointed = {rule: at_pointer(data, rule.pointer) for rule in self._rules if rule.pointer and not opaque}
+        pointed = {
+            rule: at_pointer(data, rule.pointer)
+            for rule in self._rules
+            if rule.pointer and not opaque
+        }
         for view in reading.views if not opaque else ():
             for value in self._values(view):
-                rule = next((rule for rule in self._named.get(value.name, ()) if _fits(value, pointed.get(rule))), None)
-                reading.edits += self._named_edit(view, value, rule) if rule else self._field_edit(view, value)
+                rule = next(
+                    (
+                        rule
+                        for rule in self._named.get(value.name, ())
+                        if _fits(value, pointed.get(rule))
+                    ),
+                    None,
+                )
+                reading.edits += (
+                    self._named_edit(view, value, rule) if rule else self._field_edit(view, value)
+                )
         for view in reading.views:
             for match in _DIFY_KEY.finditer(view.data):
                 key = match[0].decode()
@@ -139,7 +179,9 @@ class Search:
         """What replaces the value of a field that ``rule`` names; learns it."""
         if value.is_text:
             self.learn(value.text, self._names.gone, rule.name)
-        return _edit(view, value.start, value.end, self._names.gone if value.is_text else "0", rule.name)
+        return _edit(
+            view, value.start, value.end, self._names.gone if value.is_text else "0", rule.name
+        )
 
     def _field_edit(self, view: View, value: Value) -> list[Edit]:
         """What replaces ``value`` where its field holds a secret; learns it."""
@@ -166,7 +208,11 @@ class Search:
         token = _TOKEN.match(data)
         if token is not None and token.end() >= _LEAST_TOKEN:
             data = token[0]
-        padding = _PADDING.search(data, max(0, len(data) - _LONGEST_PADDING)) if data[-1:] in _PADS else None
+        padding = (
+            _PADDING.search(data, max(0, len(data) - _LONGEST_PADDING))
+            if data[-1:] in _PADS
+            else None
+        )
         data = data[: padding.start()] if padding else data
         bare = unescaped(data).decode("utf-8", "surrogateescape")
         written = self._names.token(bare)
@@ -182,9 +228,12 @@ class Search:
                     if match[0] and view.is_new(*match.span()):
                         yield from _edit(view, *match.span(), self._names.gone, rule.name)
 
-    # Where it stands ------------------------------------------------------------------------------------------------
+    # Where it stands
+    # ------------------------------------------------------------------------------------------------
 
-    def edits(self, reading: Reading, opaque: bool = False, ended: bool = False, ellipses: bool = False) -> Edits:
+    def edits(
+        self, reading: Reading, opaque: bool = False, ended: bool = False, ellipses: bool = False
+    ) -> Edits:
         """All edits of what was read.
 
         A secret may have been cut short where the data has ``ended``, and before ``ellipses``.
@@ -195,8 +244,12 @@ class Search:
         if reading.recoded is not None:
             plain = self.edits(reading.recoded, opaque, ended, ellipses)
             recoded = plain.recoded(reading.recoded.data, reading.coding)
-            made = [edit for edit in made if recoded.cut_at(edit.start) and recoded.cut_at(edit.end)]
-            made += recoded  # those of a view whose characters begin a byte off would cut a character
+            made = [
+                edit for edit in made if recoded.cut_at(edit.start) and recoded.cut_at(edit.end)
+            ]
+            made += (
+                recoded  # those of a view whose characters begin a byte off would cut a character
+            )
         return Edits(edit for edit in made if edit.data != reading.data[edit.start : edit.end])
 
     def _edits(self, reading: Reading, opaque: bool, ellipses: bool) -> list[Edit]:
@@ -214,7 +267,9 @@ class Search:
         return chain.from_iterable(needles.find(view) for needles in self.needles)
 
     def cut(self, data: bytes, end: int, least: int) -> Hit | None:
-        """The longest beginning of a secret, of at least ``least`` bytes, that stands before ``end``."""
+        """The longest beginning of a secret, of at least ``least`` bytes, that stands before
+        ``end``.
+        """
         found = (needles.cut(data, end, least) for needles in self.needles)
         return min((hit for hit in found if hit), key=lambda hit: hit.start, default=None)
 
@@ -231,6 +286,10 @@ def _fits(value: Value, pointed: set[str] | None) -> bool:
 
 def _edit(view: View, start: int, end: int, replacement: str | bytes, rule: str) -> list[Edit]:
     """The edit of the original, if there is one."""
-    data = replacement.encode("utf-8", "surrogateescape") if isinstance(replacement, str) else replacement
+    data = (
+        replacement.encode("utf-8", "surrogateescape")
+        if isinstance(replacement, str)
+        else replacement
+    )
     lifted = view.lift(start, end, data) if end > start else None
     return [] if lifted is None else [Edit(*lifted, rule)]

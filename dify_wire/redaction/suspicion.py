@@ -1,7 +1,7 @@
 """What in a redacted recording still looks personal or secret, and the option that takes it out.
 
-A field is judged by its name and its text, a header by its name, the host by its address. Nothing is taken out here:
-whether it is somebody's, its owner knows.
+A field is judged by its name and its text, a header by its name, the host by its address. Nothing
+is taken out here: whether it is somebody's, its owner knows.
 """
 
 from __future__ import annotations
@@ -32,18 +32,27 @@ _PERSONAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_NAME = re.compile(
-    r"(?:token|secret|passw(?:or)?d|pwd|api[-_]?key|credentials?|session(?:[-_]?id)?)$|^authorization$", re.IGNORECASE
+    r"(?:token|secret|passw(?:or)?d|pwd|api[-_]?key|credentials?|session(?:[-_]?id)?)$|^authorization$",
+    re.IGNORECASE,
 )
-_SECRET_HEADER = re.compile(r"token|secret|passw|api-?key|auth(?!or)|credential|session", re.IGNORECASE)
-_HARMLESS_HEADER = re.compile(r"access-control-|www-authenticate|proxy-authenticate|sec-", re.IGNORECASE)
-_PUBLIC_NAMES = re.compile(r"(?:.*\.)?(?:localhost|example|example\.(?:com|net|org)|test|invalid)", re.IGNORECASE)
+_SECRET_HEADER = re.compile(
+    r"token|secret|passw|api-?key|auth(?!or)|credential|session", re.IGNORECASE
+)
+_HARMLESS_HEADER = re.compile(
+    r"access-control-|www-authenticate|proxy-authenticate|sec-", re.IGNORECASE
+)
+_PUBLIC_NAMES = re.compile(
+    r"(?:.*\.)?(?:localhost|example|example\.(?:com|net|org)|test|invalid)", re.IGNORECASE
+)
 _PSEUDONYM = re.compile(rf"{KEY.pattern}|{USER.pattern}|^{GONE}$")
 _MOST_FIELDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Something that looks ``like`` a mail address, a secret and so on, at ``place``; ``option`` takes it out."""
+    """Something that looks ``like`` a mail address, a secret and so on, at ``place``; ``option``
+    takes it out.
+    """
 
     place: str
     like: str
@@ -58,7 +67,10 @@ def suspicions(exchange: Recording) -> Iterator[Suspicion]:
     yield from _host(exchange.host)
     for part, headers in (("request", exchange.request.headers), ("answer", exchange.headers)):
         yield from _headers(part, headers)
-    fields = [("request", _request_fields(exchange.request)), ("answer", _body_fields(exchange.headers, exchange.body))]
+    fields = [
+        ("request", _request_fields(exchange.request)),
+        ("answer", _body_fields(exchange.headers, exchange.body)),
+    ]
     for part, found in fields:
         for where, name, value in found:
             yield from _field(f"{part} {where}", name, value)
@@ -113,7 +125,9 @@ def _request_fields(request: RecordedRequest) -> Iterator[tuple[str, str, object
 
 
 def _body_fields(headers: Headers, body: bytes) -> Iterator[tuple[str, str, object]]:
-    """The fields of a body: their places, names and values; a body without fields is one value without a name."""
+    """The fields of a body: their places, names and values; a body without fields is one value
+    without a name.
+    """
     media_type = next((value for name, value in headers if name.lower() == "content-type"), "")
     media_type = media_type.partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
@@ -138,7 +152,11 @@ def _leaves(value: Any, place: str, name: str) -> Iterator[tuple[str, str, objec
     elif isinstance(value, list):
         for inner in value:
             yield from _leaves(inner, place, name)
-    elif isinstance(value, str) and value.lstrip().startswith("{") and (inner := _nested(value)) is not None:
+    elif (
+        isinstance(value, str)
+        and value.lstrip().startswith("{")
+        and (inner := _nested(value)) is not None
+    ):
         yield from _leaves(inner, place, name)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield place, name, value
@@ -166,10 +184,16 @@ def _field(place: str, name: str, value: object) -> Iterator[Suspicion]:
 
 
 def _text(place: str, name: str, text: str) -> Iterator[Suspicion]:
-    for like, pattern in (("a mail address", _MAIL), ("a phone number", _PHONE), ("a secret", _TOKEN_LIKE)):
+    for like, pattern in (
+        ("a mail address", _MAIL),
+        ("a phone number", _PHONE),
+        ("a secret", _TOKEN_LIKE),
+    ):
         if match := pattern.search(text):
             whole = match[0] == text.strip() and name
-            yield Suspicion(place, like, _rule("field", name) if whole else _rule("text", pattern.pattern))
+            yield Suspicion(
+                place, like, _rule("field", name) if whole else _rule("text", pattern.pattern)
+            )
 
 
 def _form(text: str) -> list[tuple[str, str]]:

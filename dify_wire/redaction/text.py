@@ -1,7 +1,7 @@
 """Takes secrets out of a text that is shown: a log, the journal, a report, a comparison.
 
-It knows the secrets of the settings, and finds what a text gives away by itself: signatures and nonces, fields for
-keys, whatever has the form of an app's key.
+It knows the secrets of the settings, and finds what a text gives away by itself: signatures and
+nonces, fields for keys, whatever has the form of an app's key.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ _SIGNED_URL = re.compile(
 class TextRedactor:
     """Replaces ``secrets``, and what is secret by its form or its field.
 
-    ``rules`` name more of it. Users stay, unless ``keep_user`` is false: a log and a journal are there to be searched
-    for them.
+    ``rules`` name more of it. Users stay, unless ``keep_user`` is false: a log and a journal are
+    there to be searched for them.
     """
 
-    def __init__(self, secrets: Iterable[str] = (), rules: Sequence[Rule] = (), keep_user: bool = True) -> None:
+    def __init__(
+        self, secrets: Iterable[str] = (), rules: Sequence[Rule] = (), keep_user: bool = True
+    ) -> None:
         self._rules = tuple(rules)
         known = tuple(filter(None, secrets))
         self._lowered = tuple(secret.lower() for secret in known)
@@ -44,12 +46,16 @@ class TextRedactor:
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
-        if (plain := _SIGNED_URL.fullmatch(text)) and not any(secret in plain[1] for secret in self._lowered):
+        if (plain := _SIGNED_URL.fullmatch(text)) and not any(
+            secret in plain[1] for secret in self._lowered
+        ):
             return f"{plain[1]}{REDACTED}&sign={REDACTED}"
         return self._short(text) if len(text) <= _LONGEST_REMEMBERED else self._redacted(text)
 
     def header(self, name: str, value: str) -> str:
-        """A header's value without secrets; of one that carries nothing else, only the scheme is left."""
+        """A header's value without secrets; of one that carries nothing else, only the scheme is
+        left.
+        """
         name = name.lower()
         if any(rule.kind == "header" and rule.what.lower() == name for rule in self._rules):
             return REDACTED if value else value
@@ -84,7 +90,9 @@ class TextRedactor:
         """``text`` that was cut short, without the beginning of a secret at its end."""
         data = encoded(text)
         cut = self._search.cut(data, len(data), LEAST_CUT)
-        return text if cut is None else data[: cut.start].decode("utf-8", "surrogateescape") + REDACTED
+        return (
+            text if cut is None else data[: cut.start].decode("utf-8", "surrogateescape") + REDACTED
+        )
 
     def _redacted(self, text: str) -> str:
         data = encoded(text)

@@ -12,7 +12,9 @@ _MOST_FIELDS = 1000
 
 
 def user_of(request: RecordedRequest) -> str | None:
-    """The user that ``request`` names, as the host keeps it: as text, whatever it was. None where it names none."""
+    """The user that ``request`` names, as the host keeps it: as text, whatever it was. None where
+    it names none.
+    """
     user = _in_body(request) or _in_form(request.query)
     return str(user) if user else None
 

@@ -1,8 +1,8 @@
 """Readings of a text, each with the way back to where its bytes stand.
 
-A secret may be escaped (percent, JSON, Python, HTML, several times over), in base64 or hexadecimal digits at any
-offset, or in UTF-16 and UTF-32. A ``View`` is the text with one such layer taken off. Whoever finds something in a
-view lifts the replacement, layer by layer, to an edit of the original.
+A secret may be escaped (percent, JSON, Python, HTML, several times over), in base64 or hexadecimal
+digits at any offset, or in UTF-16 and UTF-32. A ``View`` is the text with one such layer taken off.
+Whoever finds something in a view lifts the replacement, layer by layer, to an edit of the original.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{12,}")
 _WIDE = [re.compile(run) for run in (rb"(?:[^\0]\0){4,}", rb"(?:\0[^\0]){4,}")] + [
     re.compile(run) for run in (rb"(?:[^\0]\0\0\0){4,}", rb"(?:\0\0\0[^\0]){4,}")
 ]
-"""UTF-16, then UTF-32, of little and of big end: where a run begins, more than one of them may be meant."""
+"""UTF-16, then UTF-32, of little and of big end: where a run begins, more than one of them may be
+meant.
+"""
 
 _READABLE = re.compile(rb"[ -~]{6}|(?:[ -~]\0+){4}|(?:[\xc3-\xf4][\x80-\xbf]{1,3}){2}")
 _GAP = b"\n"
@@ -58,7 +60,9 @@ class View:
         return True
 
     def lift(self, start: int, end: int, replacement: bytes) -> _Edit | None:
-        """The edit of the original that replaces ``start`` to ``end``; None where these are no bytes in a row there."""
+        """The edit of the original that replaces ``start`` to ``end``; None where these are no
+        bytes in a row there.
+        """
         view: View | None = self
         found: _Edit | None = start, end, replacement
         while view is not None and found is not None:
@@ -104,7 +108,11 @@ class _Unescaped(View):
         source = start
         if first >= 0:
             inside = start < self._ends[first]
-            source = self._sources[first] if inside else self._source_ends[first] + start - self._ends[first]
+            source = (
+                self._sources[first]
+                if inside
+                else self._source_ends[first] + start - self._ends[first]
+            )
         to = end
         if last >= 0:
             to = self._source_ends[last] + max(0, end - self._ends[last])
@@ -116,9 +124,13 @@ _Encode = Callable[[bytes, bytes, int, int, bytes], _Edit]
 
 
 class _Decoded(View):
-    """Decoded pieces of another view, each from its start and to its end there, with gaps between them."""
+    """Decoded pieces of another view, each from its start and to its end there, with gaps between
+    them.
+    """
 
-    def __init__(self, parent: View, pieces: Sequence[tuple[int, int, bytes]], encode: _Encode) -> None:
+    def __init__(
+        self, parent: View, pieces: Sequence[tuple[int, int, bytes]], encode: _Encode
+    ) -> None:
         self._encode = encode
         self._starts, self._sources, self._source_ends = array("Q"), array("Q"), array("Q")
         size = 0
@@ -139,7 +151,9 @@ class _Decoded(View):
             return None
         source = self._sources[piece]
         letters = self.parent.data[source : self._source_ends[piece]]
-        start, end, replacement = self._encode(letters, plain, start - first, end - first, replacement)
+        start, end, replacement = self._encode(
+            letters, plain, start - first, end - first, replacement
+        )
         return source + start, source + end, replacement
 
 
@@ -203,15 +217,21 @@ def _readings(view: View, depth: int) -> Iterator[View]:
 
 
 def _decoded(view: View) -> Iterator[View]:
-    """What in ``view`` is base64 (at each of four offsets), hexadecimal digits (at two) or wide characters."""
+    """What in ``view`` is base64 (at each of four offsets), hexadecimal digits (at two) or wide
+    characters.
+    """
     found: dict[tuple[_Encode, int], list[tuple[int, int, bytes]]] = {}
     for match in _BASE64.finditer(view.data):
-        if view.is_new(*match.span()) and not _HEX.fullmatch(match[0]):  # no text's base64 has such letters alone
+        if view.is_new(*match.span()) and not _HEX.fullmatch(
+            match[0]
+        ):  # no text's base64 has such letters alone
             for offset in range(4):
                 letters = match[0][offset:]
                 plain = _from_base64(letters)
                 if _READABLE.search(plain):
-                    found.setdefault((_base64_edit, offset), []).append((match.start() + offset, match.end(), plain))
+                    found.setdefault((_base64_edit, offset), []).append(
+                        (match.start() + offset, match.end(), plain)
+                    )
     for match in _HEX.finditer(view.data):
         if view.is_new(*match.span()):
             for offset in range(2):
@@ -222,7 +242,9 @@ def _decoded(view: View) -> Iterator[View]:
     for number, pattern in enumerate(_WIDE) if b"\0" in view.data else ():
         for match in pattern.finditer(view.data):
             if view.is_new(*match.span()):
-                found.setdefault((_wide_edit, number), []).append((*match.span(), match[0].replace(b"\0", b"")))
+                found.setdefault((_wide_edit, number), []).append(
+                    (*match.span(), match[0].replace(b"\0", b""))
+                )
     for (encode, _), pieces in found.items():
         yield _Decoded(view, pieces, encode)
 
@@ -248,7 +270,11 @@ def _plain(escape: bytes) -> bytes:
         return _CONTROL.get(text[1], text[1].encode())
     digits = text[2:].replace("\\u", "")
     if text[1] == "u" and text[2] != "{":
-        return bytes.fromhex(digits).decode("utf-16-be", "surrogatepass").encode("utf-8", "surrogatepass")
+        return (
+            bytes.fromhex(digits)
+            .decode("utf-16-be", "surrogatepass")
+            .encode("utf-8", "surrogatepass")
+        )
     code = int(digits.strip("{}"), base=16)
     return chr(code).encode("utf-8", "surrogatepass") if code <= sys.maxunicode else escape
 
@@ -263,7 +289,9 @@ def _bytes_or_latin(data: bytes) -> bytes:
 
 
 def as_utf8(data: bytes) -> tuple[bytes, str]:
-    """``data`` in UTF-8, and the encoding that it had: UTF-16 or UTF-32 as ``json.loads`` knows them, else UTF-8."""
+    """``data`` in UTF-8, and the encoding that it had: UTF-16 or UTF-32 as ``json.loads`` knows
+    them, else UTF-8.
+    """
     coding: str = json.detect_encoding(data)
     width = {"utf-16": 2, "utf-32": 4}.get(coding[:6])
     if width is None:

@@ -1,4 +1,5 @@
-"""The API of the fake itself, under ``/__admin/``: nothing of it is the host's. ``admin.yaml`` describes it.
+"""The API of the fake itself, under ``/__admin/``: nothing of it is the host's. ``admin.yaml``
+describes it.
 
     access    who may call it at all
     asked     what a call says, checked; and refusals as values

@@ -9,8 +9,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fake_server.endpoints import Host
 from fake_server.journal.reading import Reading
-from fake_server.operations import Host
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fake_server.admin.asked import number, wrong
+from fake_server.admin.fields import number, wrong
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import Match, read_match
 from fake_server.journal.reading import Reading
-from fake_server.moments import LATEST
+from fake_server.timestamps import LATEST
 
 _MATCHED = ("path", "method", "operation")
 FIELDS = (*_MATCHED, "status", "since", "scenario", "warnings", "limit")

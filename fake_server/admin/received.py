@@ -8,8 +8,16 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from fake_server.admin.asked import RefusedError, check_keys, number, object_of, query_of, whole, wrong
 from fake_server.admin.call import Admin, Said
+from fake_server.admin.fields import (
+    RefusedError,
+    check_keys,
+    number,
+    object_of,
+    query_of,
+    whole,
+    wrong,
+)
 from fake_server.admin.listing import FIELDS, read_listing
 from fake_server.journal import Entry
 from fake_server.journal.matching import Match, MatchError, read_match
@@ -80,8 +88,18 @@ async def verify(admin: Admin, request: Request) -> Said:
     found = len(await run_in_threadpool(matching, admin.host.journal, match, since))
     if found >= least and (most is None or found <= most):
         return Said({"matched": found})
-    wanted = f"at least {least}" if most is None else f"{least}" if most == least else f"{least} to {most}"
-    hint = await _nearest(admin, match, since) if found < least else {"nearest": None, "differences": []}
+    wanted = (
+        f"at least {least}"
+        if most is None
+        else f"{least}"
+        if most == least
+        else f"{least} to {most}"
+    )
+    hint = (
+        await _nearest(admin, match, since)
+        if found < least
+        else {"nearest": None, "differences": []}
+    )
     raise RefusedError(409, f"{_requests(found)} matched; wanted: {wanted}", matched=found, **hint)
 
 

@@ -13,24 +13,28 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.nearest import nearest
-from fake_server.admin import moving, received, rules, server
+from fake_server.admin import clock, received, rules, server
 from fake_server.admin.access import check_access
-from fake_server.admin.asked import RefusedError
 from fake_server.admin.call import Admin, AdminCall
+from fake_server.admin.fields import RefusedError
 from fake_server.admin.metrics import metrics
+from fake_server.endpoints import Host
 from fake_server.journal.reading import reading_of
-from fake_server.operations import Host
 
 ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
     "/__admin/health": {"GET": server.health},
     "/__admin/metrics": {"GET": metrics},
     "/__admin/settings": {"GET": server.settings},
     "/__admin/openapi.yaml": {"GET": server.description},
-    "/__admin/scenarios": {"GET": rules.scenarios, "POST": rules.add_scenarios, "DELETE": rules.remove_scenarios},
+    "/__admin/scenarios": {
+        "GET": rules.scenarios,
+        "POST": rules.add_scenarios,
+        "DELETE": rules.remove_scenarios,
+    },
     "/__admin/requests": {"GET": received.requests, "DELETE": received.forget_requests},
     "/__admin/requests/wait": {"POST": received.wait},
     "/__admin/requests/verify": {"POST": received.verify},
-    "/__admin/clock": {"GET": moving.clock, "POST": moving.move_clock},
+    "/__admin/clock": {"GET": clock.clock, "POST": clock.move_clock},
     "/__admin/reset": {"POST": server.reset},
 }
 
@@ -43,7 +47,10 @@ def admin_app(host: Host) -> ASGIApp:
 class _AdminApi:
     def __init__(self, admin: Admin) -> None:
         self._admin = admin
-        routes = [Route(path, self._endpoint(by_method), methods=list(by_method)) for path, by_method in ROUTES.items()]
+        routes = [
+            Route(path, self._endpoint(by_method), methods=list(by_method))
+            for path, by_method in ROUTES.items()
+        ]
         self._router = Router(routes, redirect_slashes=False, default=self._unknown)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +62,9 @@ class _AdminApi:
         if response is not None:
             await response(scope, receive, send)
 
-    async def _answered(self, request: Request, scope: Scope, receive: Receive, send: Send) -> Response | None:
+    async def _answered(
+        self, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
         """The answer to a call that is refused; None where the router has answered."""
         try:
             check_access(request, self._admin.host.settings)
@@ -64,10 +73,14 @@ class _AdminApi:
             return self._refusal(refused)
         except HTTPException:  # the router's own, for a path with other methods
             allow = ", ".join(sorted(ROUTES[scope["path"]]))
-            return self._refusal(RefusedError(405, f"{scope['method']} is not taken here; {allow} will do"), allow)
+            return self._refusal(
+                RefusedError(405, f"{scope['method']} is not taken here; {allow} will do"), allow
+            )
         return None
 
-    def _endpoint(self, by_method: Mapping[str, AdminCall]) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(
+        self, by_method: Mapping[str, AdminCall]
+    ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             call = by_method["GET" if request.method == "HEAD" else request.method]
             answer = await call(self._admin, request)
@@ -80,7 +93,9 @@ class _AdminApi:
 
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        raise RefusedError(404, f"{path} is no admin path{nearest(path, ROUTES)}; there are: {', '.join(ROUTES)}")
+        raise RefusedError(
+            404, f"{path} is no admin path{nearest(path, ROUTES)}; there are: {', '.join(ROUTES)}"
+        )
 
     def _refusal(self, refused: RefusedError, allow: str = "") -> Response:
         place = {} if refused.place is None else {"place": refused.place}
@@ -94,5 +109,7 @@ class _AdminApi:
 
 def _json(value: Any, status: int, headers: Mapping[str, str]) -> Response:
     text = json.dumps(value, ensure_ascii=False)
-    body = text.encode("utf-8", "backslashreplace") + b"\n"  # of a lone surrogate, that is JSON's own escape
+    body = (
+        text.encode("utf-8", "backslashreplace") + b"\n"
+    )  # of a lone surrogate, that is JSON's own escape
     return Response(body, status, headers, "application/json")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.requests import Request
 
-from fake_server.admin.asked import RefusedError, body_of, query_of
 from fake_server.admin.call import Admin, Said
+from fake_server.admin.fields import RefusedError, body_of, query_of
 from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.errors import shown_place
 

@@ -12,9 +12,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dify_wire.redaction.pseudonyms import REDACTED
-from fake_server.admin.asked import object_of, whole
 from fake_server.admin.call import Admin, Said
-from fake_server.admin.moving import shown_clock
+from fake_server.admin.clock import shown_clock
+from fake_server.admin.fields import object_of, whole
 from fake_server.reset import reset as reset_host
 from fake_server.settings import INSTANT
 
@@ -68,6 +68,8 @@ async def description(admin: Admin, request: Request) -> Response:
 async def reset(admin: Admin, request: Request) -> Said:
     """Be as at the start."""
     said = await object_of(request, ("seed",))
-    seed = None if said.get("seed") is None else whole(said["seed"], "seed", -(1 << 63), (1 << 64) - 1)
+    seed = (
+        None if said.get("seed") is None else whole(said["seed"], "seed", -(1 << 63), (1 << 64) - 1)
+    )
     reset_host(admin.host, seed)
     return Said({"reset": True, "seed": admin.host.settings.seed if seed is None else seed})

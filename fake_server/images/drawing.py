@@ -1,8 +1,9 @@
-"""The picture itself: a pattern, and on it a card with the prompt in large letters, the model, the seed and a mark.
+"""The picture itself: a pattern, and on it a card with the prompt in large letters, the model, the
+seed and a mark.
 
-Every pixel is an index into a palette of 14 colours: five from one tone of the pattern to the other, then the card,
-four steps from it to the ink and four to the accent. A mask of letters becomes indices by a table, so that smooth
-edges cost nothing.
+Every pixel is an index into a palette of 14 colours: five from one tone of the pattern to the
+other, then the card, four steps from it to the ink and four to the accent. A mask of letters
+becomes indices by a table, so that smooth edges cost nothing.
 """
 
 import colorsys
@@ -13,7 +14,7 @@ from threading import Lock
 from PIL import Image, ImageDraw
 
 from fake_server.images import lettering, pattern, png
-from fake_server.images.picture import Picture, fingerprint, parameters
+from fake_server.images.image import Picture, fingerprint, parameters
 
 _SHADES = 5
 _CARD = _SHADES
@@ -45,14 +46,23 @@ def draw(picture: Picture) -> bytes:
 
 
 def _palette(choices: bytes) -> bytes:
-    """Two tones of the pattern, neighbours or opposites on the colour wheel, and a card and letters of their hue."""
+    """Two tones of the pattern, neighbours or opposites on the colour wheel, and a card and letters
+    of their hue.
+    """
     hue = (choices[0] * 256 + choices[1]) / 65536
     other = hue + (0.08, -0.08, 0.14, -0.14, 0.45)[choices[2] % 5]
     deep, light = ((0.26, 0.40), (0.34, 0.62), (0.48, 0.66), (0.64, 0.80))[choices[3] % 4]
-    first, second = colorsys.hls_to_rgb(hue % 1, deep, 0.45), colorsys.hls_to_rgb(other % 1, light, 0.50)
+    first, second = (
+        colorsys.hls_to_rgb(hue % 1, deep, 0.45),
+        colorsys.hls_to_rgb(other % 1, light, 0.50),
+    )
     card, ink = colorsys.hls_to_rgb(hue % 1, 0.97, 0.5), colorsys.hls_to_rgb(hue % 1, 0.13, 0.3)
     accent = colorsys.hls_to_rgb(other % 1, 0.36, 0.6)
-    colours = [*_ramp(first, second, _SHADES - 1), *_ramp(card, ink, _STEPS), *_ramp(card, accent, _STEPS)[1:]]
+    colours = [
+        *_ramp(first, second, _SHADES - 1),
+        *_ramp(card, ink, _STEPS),
+        *_ramp(card, accent, _STEPS)[1:],
+    ]
     return bytes(round(255 * part) for colour in colours for part in colour)
 
 
@@ -64,7 +74,9 @@ def _ramp(start: _Rgb, end: _Rgb, steps: int) -> list[_Rgb]:
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """How a card may be set: all lengths in pixels, letters from the largest size to the smallest."""
+    """How a card may be set: all lengths in pixels, letters from the largest size to the
+    smallest.
+    """
 
     margin: int
     padding: int
@@ -73,13 +85,19 @@ class _Style:
 
 
 def _styles(width: int, height: int) -> tuple[_Style, _Style]:
-    """A roomy card that leaves the pattern in sight, and a tight one for what does not fit there."""
+    """A roomy card that leaves the pattern in sight, and a tight one for what does not fit
+    there.
+    """
     unit = min(width, height)
-    large, medium, small = (max(_SMALLEST_LETTERS, round(unit * share)) for share in (0.12, 0.04, 0.022))
+    large, medium, small = (
+        max(_SMALLEST_LETTERS, round(unit * share)) for share in (0.12, 0.04, 0.022)
+    )
     margin, narrow = round(unit * 0.055), max(2, round(unit * 0.025))
     return (
         _Style(margin, round(unit * 0.05), round(height * 0.66), range(large, medium - 1, -2)),
-        _Style(narrow, max(2, round(unit * 0.03)), height - 2 * narrow, range(medium, small - 1, -1)),
+        _Style(
+            narrow, max(2, round(unit * 0.03)), height - 2 * narrow, range(medium, small - 1, -1)
+        ),
     )
 
 
@@ -127,7 +145,9 @@ def _letters(lines: list[str], size: int, width: int, table: list[int] = _INK) -
 
 
 def _footer(picture: Picture, unit: int, width: int) -> Image.Image | None:
-    """A rule, the caption and the mark: side by side where there is room for both, else one above the other."""
+    """A rule, the caption and the mark: side by side where there is room for both, else one above
+    the other.
+    """
     if unit < _SMALLEST_WITH_CAPTION:
         return None
     size = max(_SMALLEST_LETTERS, round(unit * 0.026))
@@ -136,10 +156,14 @@ def _footer(picture: Picture, unit: int, width: int) -> Image.Image | None:
     name = lettering.cleaned(picture.model).replace("\n", " ")
     beside = width - mark.width - size
     below = lettering.width(name + seed, size) > beside
-    name = lettering.shortened(name, size, (width if below else beside) - lettering.width(seed, size))
+    name = lettering.shortened(
+        name, size, (width if below else beside) - lettering.width(seed, size)
+    )
     caption = _letters([name + seed], size, width if below else beside)
     gap = round(size * 0.8)
-    footer = Image.new("L", (width, 2 * gap + caption.height + (mark.height if below else 0)), _CARD)
+    footer = Image.new(
+        "L", (width, 2 * gap + caption.height + (mark.height if below else 0)), _CARD
+    )
     footer.paste(_CARD + _STEPS + 2, (0, gap, width, gap + max(1, size // 14)))
     footer.paste(caption, (0, 2 * gap))
     footer.paste(mark, (0, 2 * gap + caption.height) if below else (width - mark.width, 2 * gap))

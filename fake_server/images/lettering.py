@@ -1,7 +1,7 @@
 """Text, cleaned, broken into lines and measured, with the font that comes along.
 
-Complex layout is switched off, so that a machine with libraqm draws what one without it draws; scripts that need it,
-and those that the font lacks, are drawn as boxes.
+Complex layout is switched off, so that a machine with libraqm draws what one without it draws;
+scripts that need it, and those that the font lacks, are drawn as boxes.
 """
 
 import re
@@ -18,13 +18,18 @@ _BOX = "\uffff"  # a code point that no font has
 _ELLIPSIS = "\u2026"
 
 _WIDE = "\u2e80-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60"
-_CLOSING = "\u3001\u3002\u300d\u300f\u3009\u300b\u3011\u2019\u201d\uff01\uff09\uff0c\uff1a\uff1b\uff1f"
-# What a line may not be broken within: a line end, blanks, a wide character with the marks that close it, a word.
+_CLOSING = (
+    "\u3001\u3002\u300d\u300f\u3009\u300b\u3011\u2019\u201d\uff01\uff09\uff0c\uff1a\uff1b\uff1f"
+)
+# What a line may not be broken within: a line end, blanks, a wide character with the marks that
+# close it, a word.
 _PIECE = re.compile(rf"\n|[ ]+|[{_WIDE}][{_CLOSING}]*|[^\s{_WIDE}]+")
 
 
 def cleaned(text: str) -> str:
-    """What there is to draw of `text`: blanks and line ends made one, invisible characters gone, the rest boxes."""
+    """What there is to draw of `text`: blanks and line ends made one, invisible characters gone,
+    the rest boxes.
+    """
     text = unicodedata.normalize("NFC", text[:_LONGEST])
     text = re.sub(r"\s*[\n\r\v\f\x85\u2028\u2029]\s*", "\n", text)
     text = re.sub(r"[^\S\n]+", " ", text)

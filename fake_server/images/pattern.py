@@ -1,4 +1,6 @@
-"""The background: one motif, drawn as a tile whose edges meet, in as many shades as there are smooth edges to draw."""
+"""The background: one motif, drawn as a tile whose edges meet, in as many shades as there are
+smooth edges to draw.
+"""
 
 import math
 from collections.abc import Callable
@@ -10,9 +12,13 @@ _WHITE = 255
 
 
 def draw(size: tuple[int, int], choices: bytes, levels: int) -> Image.Image:
-    """A picture of `size` whose pixels are 0 to `levels` - 1; `choices` are five bytes that say how it looks."""
+    """A picture of `size` whose pixels are 0 to `levels` - 1; `choices` are five bytes that say how
+    it looks.
+    """
     motif, scale, turn, variant, swap = choices[:5]
-    side = max(8, min(size) // (4, 5, 6)[scale % 3] // 2 * 2)  # even, so that repeated bytes are equal and pack well
+    side = max(
+        8, min(size) // (4, 5, 6)[scale % 3] // 2 * 2
+    )  # even, so that repeated bytes are equal and pack well
     large = Image.new("L", (side * _OVERSAMPLING,) * 2)
     _MOTIFS[motif % len(_MOTIFS)](ImageDraw.Draw(large), side * _OVERSAMPLING, variant)
     tile = large.reduce(_OVERSAMPLING).point(_shades(levels, inverted=bool(swap % 2)))
@@ -63,11 +69,15 @@ def _scales(draw: ImageDraw.ImageDraw, side: int, variant: int) -> None:
     for row in range(6):
         for x in (radius,) if row % 2 else (0, side):
             for ring in range(2 + variant % 2 * 2):
-                _disc(draw, x, row * radius / 2, radius * (1 - 0.24 * ring), 0 if ring % 2 else _WHITE)
+                _disc(
+                    draw, x, row * radius / 2, radius * (1 - 0.24 * ring), 0 if ring % 2 else _WHITE
+                )
 
 
 def _arcs(draw: ImageDraw.ImageDraw, side: int, variant: int) -> None:
-    """Truchet's tiles: quarter rings around two opposite corners, and each of the four tiles may be turned."""
+    """Truchet's tiles: quarter rings around two opposite corners, and each of the four tiles may be
+    turned.
+    """
     cell = side / 2
     for index in range(4):
         left, top = index % 2 * cell, index // 2 * cell
@@ -100,7 +110,10 @@ def _chevrons(draw: ImageDraw.ImageDraw, side: int, variant: int) -> None:
 def _diamonds(draw: ImageDraw.ImageDraw, side: int, variant: int) -> None:
     half = side / 2
     for size, fill in ((half, _WHITE), (half * (0.6, 0.45)[variant % 2], 0), (half * 0.22, _WHITE)):
-        draw.polygon([(half, half - size), (half + size, half), (half, half + size), (half - size, half)], fill=fill)
+        draw.polygon(
+            [(half, half - size), (half + size, half), (half, half + size), (half - size, half)],
+            fill=fill,
+        )
 
 
 def _waves(draw: ImageDraw.ImageDraw, side: int, variant: int) -> None:

@@ -1,6 +1,7 @@
 """A PNG of up to 16 colours, written with the standard library alone.
 
-Pillow's own writer would do, but loading it takes longer than drawing the picture: it brings four more formats along.
+Pillow's own writer would do, but loading it takes longer than drawing the picture: it brings four
+more formats along.
 """
 
 import struct
@@ -16,7 +17,9 @@ _ZEROS = bytes(1 << 16)
 
 
 def encode(image: Image.Image, palette: bytes, text: str) -> bytes:
-    """The file of `image`, each pixel of which is an index into `palette`, with `text` as its `parameters`."""
+    """The file of `image`, each pixel of which is an index into `palette`, with `text` as its
+    `parameters`.
+    """
     header = struct.pack(">IIBBBBB", *image.size, 4, _INDEXED, 0, 0, 0)
     return b"".join((
         _SIGNATURE,
@@ -29,9 +32,11 @@ def encode(image: Image.Image, palette: bytes, text: str) -> bytes:
 
 
 def blank(side: int, padding: int) -> tuple[bytes, ...]:
-    """A white square of ``side`` pixels at one bit each, with ``padding`` bytes in a chunk that decoders pass over.
+    """A white square of ``side`` pixels at one bit each, with ``padding`` bytes in a chunk that
+    decoders pass over.
 
-    In parts, one after the other the file: the padding is the same few bytes again and again, and takes no memory.
+    In parts, one after the other the file: the padding is the same few bytes again and again, and
+    takes no memory.
     """
     row = b"\0" + b"\xff" * ((side + 7) // 8)
     packer = zlib.compressobj(_LEVEL)
@@ -59,7 +64,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _text_chunk(key: str, text: str) -> bytes:
-    """tEXt where Latin-1 can say it, iTXt otherwise: Pillow's `PngInfo.add_text`, with which WebUI writes."""
+    """tEXt where Latin-1 can say it, iTXt otherwise: Pillow's `PngInfo.add_text`, with which WebUI
+    writes.
+    """
     try:
         return _chunk(b"tEXt", key.encode("latin-1") + b"\0" + text.encode("latin-1"))
     except UnicodeEncodeError:
@@ -67,7 +74,9 @@ def _text_chunk(key: str, text: str) -> bytes:
 
 
 def _scanlines(image: Image.Image) -> bytes:
-    """Four bits a pixel. Two pixels of index 0 before each row are the byte 0 that PNG wants there: no filter."""
+    """Four bits a pixel. Two pixels of index 0 before each row are the byte 0 that PNG wants there:
+    no filter.
+    """
     width, height = image.size
     rows = image.crop((-2, 0, width, height))
     rows.putpalette(b"\0\0\0")

@@ -1,4 +1,5 @@
-"""What was received and answered: kept raw while requests are served, read and judged when somebody asks.
+"""What was received and answered: kept raw while requests are served, read and judged when somebody
+asks.
 
 entry      one request and its answer as they came, and how far they have got
 ring       the newest of them, bounded in number and bytes; wakes whoever waits for one

@@ -1,4 +1,6 @@
-"""One request and its answer, as they came. Nothing is decoded, redacted or judged here: that can wait."""
+"""One request and its answer, as they came. Nothing is decoded, redacted or judged here: that can
+wait.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message, Scope
 
-from fake_server.scope import BROKEN_OFF, NOTES, OPERATION, SCENARIOS
+from fake_server.http.scope import BROKEN_OFF, NOTES, OPERATION, SCENARIOS
 
 if TYPE_CHECKING:
     from fake_server.journal.ring import Journal
@@ -32,7 +34,9 @@ _SMALL_BYTES = 4096
 
 
 class Entry:
-    """What is known of one exchange so far. Moments are readings of ``time.perf_counter``; ``received_at`` is unix."""
+    """What is known of one exchange so far. Moments are readings of ``time.perf_counter``;
+    ``received_at`` is unix.
+    """
 
     body_bytes = 0
     heard = False

@@ -1,8 +1,8 @@
 """Which entries a description fits, and what tells one from it, field by field.
 
-A description is JSON: ``method``, ``path`` (``*`` stands for anything), ``operation``, ``user``, ``prompt``, ``model``,
-``mode``, ``status``, ``header`` (name to value, null for "absent") and ``json`` (a part of the body). What it leaves
-out is not asked.
+A description is JSON: ``method``, ``path`` (``*`` stands for anything), ``operation``, ``user``,
+``prompt``, ``model``, ``mode``, ``status``, ``header`` (name to value, null for "absent") and
+``json`` (a part of the body). What it leaves out is not asked.
 """
 
 from __future__ import annotations
@@ -46,13 +46,19 @@ class Match:
 
     def differences(self, entry: Entry) -> list[Difference]:
         """What of ``entry`` does not fit; empty where it matches."""
-        return [one for field, wanted in self.said.items() for one in FIELDS[field].differences(field, wanted, entry)]
+        return [
+            one
+            for field, wanted in self.said.items()
+            for one in FIELDS[field].differences(field, wanted, entry)
+        ]
 
 
 def read_match(said: object) -> Match:
     """The description that ``said`` is. Raises ``MatchError``."""
     if not isinstance(said, dict):
-        raise MatchError("match", f'an object is needed, such as {{"path": "/v1/workflows/run"}}, not {said!r}')
+        raise MatchError(
+            "match", f'an object is needed, such as {{"path": "/v1/workflows/run"}}, not {said!r}'
+        )
     for field, wanted in said.items():
         if field not in FIELDS:
             raise MatchError(
@@ -63,7 +69,9 @@ def read_match(said: object) -> Match:
             raise MatchError(f"match.{field}", f"{FIELDS[field].needed} is needed, not {wanted!r}")
     for name, value in said.get("header", {}).items():
         if value is not None and not isinstance(value, str):
-            raise MatchError(f"match.header.{name}", f"a text is needed, or null for absent, not {value!r}")
+            raise MatchError(
+                f"match.header.{name}", f"a text is needed, or null for absent, not {value!r}"
+            )
     return Match(said)
 
 
@@ -76,7 +84,9 @@ class _Field:
     differences: Callable[[str, Any, Entry], Iterator[Difference]]
 
 
-def _compared(value: Callable[[Entry], Any], same: Callable[[Any, Any], bool] | None = None) -> _Field:
+def _compared(
+    value: Callable[[Entry], Any], same: Callable[[Any, Any], bool] | None = None
+) -> _Field:
     def differences(field: str, wanted: Any, entry: Entry) -> Iterator[Difference]:
         got = value(entry)
         if not (same(wanted, got) if same else _equal(wanted, got)):
@@ -98,7 +108,9 @@ def _body_field(entry: Entry, name: str) -> Any:
     return body.get(name) if isinstance(body, dict) else None
 
 
-def _headers_differ(field: str, wanted: Mapping[str, str | None], entry: Entry) -> Iterator[Difference]:
+def _headers_differ(
+    field: str, wanted: Mapping[str, str | None], entry: Entry
+) -> Iterator[Difference]:
     for name, value in wanted.items():
         key = name.lower().encode("latin-1", "replace")
         sent = [one.decode("latin-1") for known, one in entry.scope["headers"] if known == key]
@@ -133,7 +145,9 @@ def _fits(pattern: str, path: str) -> bool:
 
 
 FIELDS: dict[str, _Field] = {
-    "method": _compared(lambda entry: entry.scope["method"], lambda wanted, got: wanted.upper() == got),
+    "method": _compared(
+        lambda entry: entry.scope["method"], lambda wanted, got: wanted.upper() == got
+    ),
     "path": _compared(lambda entry: entry.scope["path"], _fits),
     "operation": _compared(lambda entry: entry.operation),
     "user": _compared(user_of),

@@ -15,8 +15,8 @@ from fake_server.journal.entry import Entry
 from fake_server.journal.warnings import Judge
 
 if TYPE_CHECKING:
+    from fake_server.endpoints import Host
     from fake_server.journal.matching import Difference
-    from fake_server.operations import Host
     from fake_server.settings import Settings
 
 _DEEPEST = 500
@@ -56,27 +56,45 @@ class Reading:
 
     def warnings(self, entry: Entry) -> list[str]:
         """What the host let pass and the document forbids, a sentence each."""
-        return [self.redactor.text(warning) for warning in self._judge.warnings(entry, json_of(entry))]
+        return [
+            self.redactor.text(warning) for warning in self._judge.warnings(entry, json_of(entry))
+        ]
 
     def differences(self, differences: Iterable[Difference]) -> list[dict[str, Any]]:
         """What tells an entry from a description."""
         return [
-            {"field": one.field, "wanted": self._said(one.field, one.wanted), "got": self._said(one.field, one.got)}
+            {
+                "field": one.field,
+                "wanted": self._said(one.field, one.wanted),
+                "got": self._said(one.field, one.got),
+            }
             for one in differences
         ]
 
     def _said(self, field: str, value: Any) -> Any:
         header = field.removeprefix("header.")
-        return self.redactor.header(header, value) if header != field and value else self.redactor.value(value)
+        return (
+            self.redactor.header(header, value)
+            if header != field and value
+            else self.redactor.value(value)
+        )
 
     def _answer(self, entry: Entry) -> dict[str, Any]:
-        said = {"status": entry.status, "headers": self._headers(entry.headers), "bytes": entry.sent_bytes}
+        said = {
+            "status": entry.status,
+            "headers": self._headers(entry.headers),
+            "bytes": entry.sent_bytes,
+        }
         if entry.digest is not None:
             return {**said, "sha256": entry.digest}
         chunks = list(entry.chunks)
         body = b"".join(data for _, data in chunks)
         if entry.is_stream:
-            return {**said, "frames": self._frames(entry, chunks), "truncated": entry.sent_bytes > len(body)}
+            return {
+                **said,
+                "frames": self._frames(entry, chunks),
+                "truncated": entry.sent_bytes > len(body),
+            }
         return {**said, **self._body(body, entry.sent_bytes)}
 
     def _headers(self, pairs: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:
@@ -85,13 +103,19 @@ class Reading:
         return [[name, self.redactor.header(name, value)] for name, value in shown]
 
     def _body(self, data: bytes, whole: int) -> dict[str, Any]:
-        """A body as text, or in base64 where it is none; ``truncated`` where less of it is kept than there was."""
+        """A body as text, or in base64 where it is none; ``truncated`` where less of it is kept
+        than there was.
+        """
         truncated = whole > len(data)
         try:
             text = (data[: _whole_characters(data)] if truncated else data).decode()
         except UnicodeDecodeError:
             kept = self.redactor.data(data)
-            return {"body": base64.b64encode(kept).decode(), "encoding": "base64", "truncated": truncated}
+            return {
+                "body": base64.b64encode(kept).decode(),
+                "encoding": "base64",
+                "truncated": truncated,
+            }
         text = self.redactor.text(text)
         shown = self.redactor.without_cut_secret(text) if truncated else text
         return {"body": shown, "encoding": "text", "truncated": truncated}
@@ -138,7 +162,11 @@ def state(entry: Entry) -> str:
 def json_of(entry: Entry) -> Any:
     """The request's body as JSON; None where it is none, or not wholly kept."""
     data = b"".join(entry.body)
-    if not data or entry.body_bytes > len(data) or max(data.count(b"["), data.count(b"{")) > _DEEPEST:
+    if (
+        not data
+        or entry.body_bytes > len(data)
+        or max(data.count(b"["), data.count(b"{")) > _DEEPEST
+    ):
         return None
     try:
         return json.loads(data, parse_constant=str, parse_float=_finite)
@@ -151,7 +179,9 @@ def user_of(entry: Entry) -> Any:
     body = json_of(entry)
     if isinstance(body, dict) and "user" in body:
         return body["user"]
-    return dict(parse_qsl(entry.scope["query_string"].decode("latin-1"), keep_blank_values=True)).get("user")
+    return dict(
+        parse_qsl(entry.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    ).get("user")
 
 
 def _content_length(entry: Entry) -> int:

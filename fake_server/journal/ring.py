@@ -1,6 +1,7 @@
 """The newest exchanges of a server, bounded in number and in bytes.
 
-Serving adds entries in the server's thread; anybody may read or forget them from any other, as a test does.
+Serving adds entries in the server's thread; anybody may read or forget them from any other, as a
+test does.
 """
 
 from __future__ import annotations
@@ -78,14 +79,17 @@ class Journal:
                 self._make_room()
 
     def _make_room(self) -> None:
-        while self._entries and (len(self._entries) > self._most_entries or self.bytes > self._most_bytes):
+        while self._entries and (
+            len(self._entries) > self._most_entries or self.bytes > self._most_bytes
+        ):
             oldest = self._entries.popleft()
             oldest.forgotten = True
             self.bytes -= oldest.size
             self.forgotten += 1
 
     def watch(self, watcher: object, callback: Callable[[Entry | None], None]) -> None:
-        """Call ``callback`` with each entry that says more, in the server's thread, until ``unwatch(watcher)``.
+        """Call ``callback`` with each entry that says more, in the server's thread, until
+        ``unwatch(watcher)``.
 
         It is called with None when the journal closes.
         """
@@ -95,7 +99,9 @@ class Journal:
         self._watchers.pop(watcher, None)
 
     def changed(self, entry: Entry | None) -> None:
-        """Tell whoever watches that ``entry`` says more than before; None: that the journal is closed."""
+        """Tell whoever watches that ``entry`` says more than before; None: that the journal is
+        closed.
+        """
         if self._watchers:
             for callback in list(self._watchers.values()):
                 callback(entry)

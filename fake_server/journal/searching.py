@@ -29,12 +29,18 @@ class Nearest:
 
 
 def matching(journal: Journal, match: Match, since: int = 0) -> list[Entry]:
-    """The entries above ``since`` that match, oldest first; a request counts once the host has heard all of it."""
-    return [entry for entry in journal.entries(since) if entry.heard and not match.differences(entry)]
+    """The entries above ``since`` that match, oldest first; a request counts once the host has
+    heard all of it.
+    """
+    return [
+        entry for entry in journal.entries(since) if entry.heard and not match.differences(entry)
+    ]
 
 
 def nearest(journal: Journal, match: Match, since: int = 0) -> Nearest | None:
-    """The entry above ``since`` that all but matches, of several the newest; None where there is no entry."""
+    """The entry above ``since`` that all but matches, of several the newest; None where there is no
+    entry.
+    """
     best: Nearest | None = None
     for entry in reversed(journal.entries(since)):
         differences = match.differences(entry)
@@ -44,8 +50,12 @@ def nearest(journal: Journal, match: Match, since: int = 0) -> Nearest | None:
 
 
 def _distance(differences: list[Difference]) -> float:
-    """A field that is not there is further off than one that is other, and a text the further the less it is alike."""
-    return sum(2.0 if one.got is MISSING else 1.0 - _likeness(one.wanted, one.got) for one in differences)
+    """A field that is not there is further off than one that is other, and a text the further the
+    less it is alike.
+    """
+    return sum(
+        2.0 if one.got is MISSING else 1.0 - _likeness(one.wanted, one.got) for one in differences
+    )
 
 
 def _likeness(wanted: Any, got: Any) -> float:
@@ -56,12 +66,15 @@ def _likeness(wanted: Any, got: Any) -> float:
 
 
 class _Search:
-    """The entries above ``since`` that match, kept up to date: an entry that changes is looked at, not the whole ring.
+    """The entries above ``since`` that match, kept up to date: an entry that changes is looked at,
+    not the whole ring.
 
     ``wake`` is called in the server's thread when there is something to look at.
     """
 
-    def __init__(self, journal: Journal, match: Match, since: int, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, match: Match, since: int, wake: Callable[[], None]
+    ) -> None:
         self._journal, self._match, self._since, self._wake = journal, match, since, wake
         self._found: dict[int, Entry] = {}
         self._changed: deque[Entry] = deque()
@@ -90,8 +103,11 @@ class _Search:
         return [entry for _, entry in sorted(self._found.items()) if not entry.forgotten]
 
 
-async def await_matching(journal: Journal, match: Match, count: int, since: int, timeout_s: float) -> list[Entry]:
-    """Wait in the server's own loop until ``count`` entries match, at most ``timeout_s`` of real time.
+async def await_matching(
+    journal: Journal, match: Match, count: int, since: int, timeout_s: float
+) -> list[Entry]:
+    """Wait in the server's own loop until ``count`` entries match, at most ``timeout_s`` of real
+    time.
 
     Returns those that match then, be they fewer. Ends early when the server does.
     """
@@ -104,7 +120,9 @@ async def await_matching(journal: Journal, match: Match, count: int, since: int,
     return search.found()
 
 
-def wait_matching(journal: Journal, match: Match, count: int, since: int, timeout_s: float) -> list[Entry]:
+def wait_matching(
+    journal: Journal, match: Match, count: int, since: int, timeout_s: float
+) -> list[Entry]:
     """The same from a thread that is not the server's."""
     changed = threading.Event()
     deadline = time.monotonic() + timeout_s

@@ -1,7 +1,8 @@
-"""What the host let pass and the document forbids, by the document's own schemas without the overlay of any host.
+"""What the host let pass and the document forbids, by the document's own schemas without the
+overlay of any host.
 
-The document speaks of the default app: of another app only its own start variables say which inputs there are. An
-operation that the document does not have is none that it forbids.
+The document speaks of the default app: of another app only its own start variables say which inputs
+there are. An operation that the document does not have is none that it forbids.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ class Judge:
     ``apps`` are all apps by key, ``described`` is the one that the document describes.
     """
 
-    def __init__(self, document: Callable[[], object], apps: Mapping[str, App], described: App) -> None:
+    def __init__(
+        self, document: Callable[[], object], apps: Mapping[str, App], described: App
+    ) -> None:
         self._load = document
         self._apps = apps
         self._described = described
         self._validators: dict[str, Any] = {}
 
     def warnings(self, entry: Entry, body: Any) -> list[str]:
-        """A sentence for each thing in the request that the document forbids, where the host let it pass."""
+        """A sentence for each thing in the request that the document forbids, where the host let it
+        pass.
+        """
         if entry.status is None or entry.status >= _REFUSED or entry.operation is None:
             return []
         found = self._operations.get(entry.operation)
@@ -66,7 +71,9 @@ class Judge:
                 has = f"has {', '.join(documented)}" if documented else "has none"
                 yield f"the query parameter {_short(name)} is sent; the document {has} ({place}/parameters)"
 
-    def _body(self, entry: Entry, body: Any, place: str, operation: Mapping[str, Any]) -> Iterator[str]:
+    def _body(
+        self, entry: Entry, body: Any, place: str, operation: Mapping[str, Any]
+    ) -> Iterator[str]:
         content = self._resolved(operation.get("requestBody", {})).get("content", {})
         if not content:
             return
@@ -80,7 +87,9 @@ class Judge:
         if schema is not None and isinstance(body, dict):
             yield from self._object(entry, body, schema)
 
-    def _object(self, entry: Entry, body: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterator[str]:
+    def _object(
+        self, entry: Entry, body: Mapping[str, Any], schema: Mapping[str, Any]
+    ) -> Iterator[str]:
         app = self._app(entry)
         for error in self._validator(schema).iter_errors(body):
             steps = [str(step) for step in error.instance_path]
@@ -88,23 +97,33 @@ class Judge:
                 pointer = "#/" + "/".join(_escaped(str(step)) for step in error.schema_path)
                 yield f"{'.'.join(steps) or 'the body'}: {_cut(error.message)} (the document: {pointer})"
         known, pointer = self._properties(schema)
-        yield from _unknown("the key", body, known, f"the document has {', '.join(known)} ({pointer})")
+        yield from _unknown(
+            "the key", body, known, f"the document has {', '.join(known)} ({pointer})"
+        )
         yield from self._unknown_inputs(app, body.get("inputs"), schema)
 
-    def _unknown_inputs(self, app: App | None, inputs: Any, schema: Mapping[str, Any]) -> Iterator[str]:
+    def _unknown_inputs(
+        self, app: App | None, inputs: Any, schema: Mapping[str, Any]
+    ) -> Iterator[str]:
         if not isinstance(inputs, dict):
             return
         if app is None:
             holder = self._resolved(schema).get("properties", {}).get("inputs", {})
             known, pointer = self._properties(holder)
-            yield from _unknown("the input", inputs, known, f"the document has {', '.join(known)} ({pointer})")
+            yield from _unknown(
+                "the input", inputs, known, f"the document has {', '.join(known)} ({pointer})"
+            )
         elif app.workflow is not None:
             known = [variable.name for variable in app.workflow.variables]
-            yield from _unknown("the input", inputs, known, f"the app {app.name!r} has {', '.join(known) or 'none'}")
+            yield from _unknown(
+                "the input", inputs, known, f"the app {app.name!r} has {', '.join(known) or 'none'}"
+            )
 
     def _app(self, entry: Entry) -> App | None:
         """The app that the request's key opens, where the document does not speak of it."""
-        said = next((value for name, value in entry.scope["headers"] if name == b"authorization"), b"")
+        said = next(
+            (value for name, value in entry.scope["headers"] if name == b"authorization"), b""
+        )
         key = said.decode("latin-1").strip(" \t").partition(" ")[2].strip()
         app = self._apps.get(key)
         return None if app is self._described else app

@@ -1,4 +1,5 @@
-"""A proxy that keeps what passes: a client's own traffic with a host, as recordings (``docs/recordings.md``).
+"""A proxy that keeps what passes: a client's own traffic with a host, as recordings
+(``docs/recordings.md``).
 
 proxy          one request to the upstream, and its answer back, chunk by chunk as it comes
 upstream       the connections to the one host that is ever asked

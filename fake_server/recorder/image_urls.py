@@ -6,7 +6,9 @@ import re
 
 _PATH = rb"/files/tools/[0-9A-Fa-f-]{36}\.[A-Za-z0-9]{1,8}"
 _URL = re.compile(
-    rb"(https?://[^/\s\"'<>]{1,255})?(" + _PATH + rb"\?[A-Za-z0-9_=&%.~+-]{1,1000})(?![A-Za-z0-9_=&%.~+-])"
+    rb"(https?://[^/\s\"'<>]{1,255})?("
+    + _PATH
+    + rb"\?[A-Za-z0-9_=&%.~+-]{1,1000})(?![A-Za-z0-9_=&%.~+-])"
 )
 _LONGEST_BYTES = 1400
 _ESCAPES = ((rb"\/", b"/"), (rb"\u0026", b"&"), (rb"\u003d", b"="), (b"&amp;", b"&"))
@@ -28,7 +30,9 @@ class UrlFinder:
             return []
         for escaped, plain in _ESCAPES:
             text = text.replace(escaped, plain)
-        whole = [match for match in _URL.finditer(text) if match.end() + _LONGEST_ESCAPE <= len(text)]  # it may go on
+        whole = [
+            match for match in _URL.finditer(text) if match.end() + _LONGEST_ESCAPE <= len(text)
+        ]  # it may go on
         self._tail = text[max([len(text) - _LONGEST_BYTES, *(match.end() for match in whole)]) :]
         return [match[0].decode("latin-1") for match in whole]
 

@@ -9,20 +9,26 @@ from dify_wire.recording.exchange import MAIN, Recording
 _REFUSED = 401
 _JUDGED_BEFORE_THE_KEY = 405
 _ANSWERS = ("application/json", "text/event-stream")
-"""The app's own. Pages in HTML come from whoever answered before a key was looked at (FACTS 1.3, 2)."""
+"""The app's own. Pages in HTML come from whoever answered before a key was looked at (FACTS 1.3,
+2).
+"""
 
 
 class KeyLabels:
-    """Labels of keys: those that were given, ``main`` for the first other one that the host accepts, then ``app-2`` …
+    """Labels of keys: those that were given, ``main`` for the first other one that the host
+    accepts, then ``app-2`` …
 
-    ``labels`` is added to, so that whoever holds it knows of each key as soon as the host has accepted it.
+    ``labels`` is added to, so that whoever holds it knows of each key as soon as the host has
+    accepted it.
     """
 
     def __init__(self, labels: MutableMapping[str, str]) -> None:
         self._labels = labels
 
     def app(self, exchange: Recording) -> str | None:
-        """The label of the exchange's key; None where the host knew no such key, or has not looked at it yet."""
+        """The label of the exchange's key; None where the host knew no such key, or has not looked
+        at it yet.
+        """
         key = exchange.request.header("authorization").strip().partition(" ")[2].strip()
         if not key or exchange.status == _REFUSED:
             return None
@@ -39,7 +45,9 @@ class KeyLabels:
 
 
 def _accepted(exchange: Recording) -> bool:
-    """Whether the answer can only be one to a key that the host knows: of its API, the key is the first check."""
+    """Whether the answer can only be one to a key that the host knows: of its API, the key is the
+    first check.
+    """
     return (
         exchange.request.path.startswith("/v1/")
         and exchange.request.path != "/v1/"  # says its version to anybody

@@ -1,4 +1,6 @@
-"""What passes, noted with its time and handed to the queue: after it has been passed on, never before."""
+"""What passes, noted with its time and handed to the queue: after it has been passed on, never
+before.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ _numbers = count(1)
 
 
 class OpenExchange:
-    """One exchange with ``host``, from its request to its end; ``note`` says what a reader should know of it.
+    """One exchange with ``host``, from its request to its end; ``note`` says what a reader should
+    know of it.
 
-    Where the queue has no room for ``room_wait_s``, the recording is given up, and the exchange goes on.
+    Where the queue has no room for ``room_wait_s``, the recording is given up, and the exchange
+    goes on.
     """
 
-    def __init__(self, queue: WritingQueue, host: str, note: str = "", room_wait_s: float = ROOM_WAIT_S) -> None:
+    def __init__(
+        self, queue: WritingQueue, host: str, note: str = "", room_wait_s: float = ROOM_WAIT_S
+    ) -> None:
         self._queue = queue
         self._host = host
         self._note = note
@@ -31,7 +37,9 @@ class OpenExchange:
         await self._note_chunk(BodyChunk(self._number, REQUEST, 0.0, data))
 
     async def came(self, at_s: float, data: bytes) -> None:
-        """A chunk of the answer's body, ``at_s`` seconds after the request; waits as ``asked`` does."""
+        """A chunk of the answer's body, ``at_s`` seconds after the request; waits as ``asked``
+        does.
+        """
         await self._note_chunk(BodyChunk(self._number, ANSWER, round(at_s, 6), data))
 
     def forget(self) -> None:
@@ -57,7 +65,9 @@ class OpenExchange:
             recorded_at=request.asked_at,
             host=self._host,
             host_version="",
-            request=RecordedRequest(request.method, _text(request.target), _texts(request.headers), b""),
+            request=RecordedRequest(
+                request.method, _text(request.target), _texts(request.headers), b""
+            ),
             status=answer.status,
             reason=answer.reason,
             headers=_texts(answer.headers),

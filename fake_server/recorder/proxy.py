@@ -1,7 +1,8 @@
 """The proxy as an ASGI app: a request to the upstream, and its answer back, each chunk as it comes.
 
-Nothing is buffered and nothing is rewritten. An answer that breaks off breaks off for the client too: its connection
-ends without the end of the body. Where there is no answer, the recorder says so itself, in JSON and by its name.
+Nothing is buffered and nothing is rewritten. An answer that breaks off breaks off for the client
+too: its connection ends without the end of the body. Where there is no answer, the recorder says so
+itself, in JSON and by its name.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from starlette.types import Receive, Scope, Send
 
 from dify_wire.printable import printable
 from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
+from fake_server.recorder.images import Pictures
 from fake_server.recorder.open_exchange import OpenExchange
-from fake_server.recorder.pictures import Pictures
 from fake_server.recorder.upstream import (
     Answer,
     RawHeaders,
@@ -37,7 +38,9 @@ _CODES = {400: "bad_request", 502: "bad_gateway", 504: "gateway_timeout"}
 _WITHOUT_BODY = (204, 304)
 
 WIRE = "fake_server.wire"
-"""The ASGI extension by which the server passes on how a request looked on the wire: ``headers`` and ``target``."""
+"""The ASGI extension by which the server passes on how a request looked on the wire: ``headers``
+and ``target``.
+"""
 
 
 class _ClientLeftError(Exception):
@@ -46,7 +49,9 @@ class _ClientLeftError(Exception):
 
 @dataclass(slots=True)
 class Counts:
-    """What passed and left nothing to record, and what was ``not_searched`` for image URLs by an error of our own."""
+    """What passed and left nothing to record, and what was ``not_searched`` for image URLs by an
+    error of our own.
+    """
 
     unanswered: int = 0
     left_early: int = 0
@@ -56,10 +61,13 @@ class Counts:
 class RecordingProxy:
     """Passes everything on to ``upstream`` and hands what passed to ``queue``.
 
-    ``pictures`` is made when the server has its loop; None fetches none. ``end`` breaks off whatever is under way.
+    ``pictures`` is made when the server has its loop; None fetches none. ``end`` breaks off
+    whatever is under way.
     """
 
-    def __init__(self, upstream: Upstream, queue: WritingQueue, pictures: Callable[[], Pictures] | None) -> None:
+    def __init__(
+        self, upstream: Upstream, queue: WritingQueue, pictures: Callable[[], Pictures] | None
+    ) -> None:
         self.counts = Counts()
         self.pictures: Pictures | None = None
         self.upstream = upstream
@@ -78,7 +86,9 @@ class RecordingProxy:
         try:
             await _Passage(self, scope, receive, send).run(self._ending)
         except Exception:
-            log.exception("a request could not be passed on")  # and the server closes the connection
+            log.exception(
+                "a request could not be passed on"
+            )  # and the server closes the connection
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -116,7 +126,9 @@ class _Passage:
         self._picture = picture_path(self._request.target.decode("latin-1"))
 
     async def run(self, ending: asyncio.Event) -> None:
-        """Pass it on until it is whole, the upstream breaks off, the client leaves or the recorder ends."""
+        """Pass it on until it is whole, the upstream breaks off, the client leaves or the recorder
+        ends.
+        """
         transfer = asyncio.create_task(self._transfer())
         left = asyncio.create_task(self._client_leaves())
         ends = asyncio.create_task(ending.wait())
@@ -147,7 +159,9 @@ class _Passage:
             self._exchange.end(self._request, self._answer, self._request.elapsed_s(), ended)
 
     def _is_kept_already(self, answer: Answer, ended: str) -> bool:
-        """Whether it is an image that the recorder has fetched before the client; else it is the client's now."""
+        """Whether it is an image that the recorder has fetched before the client; else it is the
+        client's now.
+        """
         if not (self._picture and self._pictures and ended == "complete" and answer.status == 200):
             return False
         if self._pictures.is_kept(self._picture):
@@ -165,7 +179,9 @@ class _Passage:
             log.warning("%s %s: %s", self._request.method, self._shown(), error)
             await self._refuse(error)
         except UpstreamBrokeError as error:
-            log.warning("%s %s: the upstream broke off (%s)", self._request.method, self._shown(), error)
+            log.warning(
+                "%s %s: the upstream broke off (%s)", self._request.method, self._shown(), error
+            )
             return "cut"
         except _ClientLeftError:
             return "client_left"
@@ -174,10 +190,21 @@ class _Passage:
     async def _pass_on(self, answer: Answer) -> None:
         headers = end_to_end(answer.headers)
         if answer.status in _WITHOUT_BODY:
-            headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+            headers = [
+                (name, value) for name, value in headers if name.lower() != b"content-length"
+            ]
         reason = answer.reason.encode("latin-1")
-        await self._send({"type": "http.response.start", "status": answer.status, "reason": reason, "headers": headers})
-        self._seeks = self._pictures is not None and is_text(_first(answer.headers, b"content-type"))
+        await self._send(
+            {
+                "type": "http.response.start",
+                "status": answer.status,
+                "reason": reason,
+                "headers": headers,
+            }
+        )
+        self._seeks = self._pictures is not None and is_text(
+            _first(answer.headers, b"content-type")
+        )
         async for data in answer.body:
             at_s = self._request.elapsed_s()
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -188,7 +215,9 @@ class _Passage:
         self._seek_urls(self._finder.found_at_end)
 
     def _seek_urls(self, found: Callable[[], list[str]]) -> None:
-        """Note the URLs of images that are ``found``. An error here must not disturb the passing on."""
+        """Note the URLs of images that are ``found``. An error here must not disturb the passing
+        on.
+        """
         if not (self._seeks and self._pictures):
             return
         try:
@@ -198,14 +227,28 @@ class _Passage:
             self._seeks = False
             self._counts.not_searched += 1
             what = f"{type(error).__name__}: {error}"
-            log.warning("%s %s is not searched for image URLs (%s)", self._request.method, self._shown(), what)
+            log.warning(
+                "%s %s is not searched for image URLs (%s)",
+                self._request.method,
+                self._shown(),
+                what,
+            )
 
     async def _refuse(self, error: UpstreamError) -> None:
-        said = {"code": _CODES[error.status], "message": f"fake-server record: {error}", "status": error.status}
+        said = {
+            "code": _CODES[error.status],
+            "message": f"fake-server record: {error}",
+            "status": error.status,
+        }
         body = json.dumps(said).encode()
-        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+        ]
         self._passed_on = True
-        await self._send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await self._send(
+            {"type": "http.response.start", "status": error.status, "headers": headers}
+        )
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _request_body(self) -> AsyncIterator[bytes]:

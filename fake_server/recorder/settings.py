@@ -12,7 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 from fake_server.settings import SettingsError
 
 DEFAULT_TIMEOUT_S = 300.0
-"""Longer than any run that the host lets live (FACTS 5: it ends them at 200 s), so that the client gives up first."""
+"""Longer than any run that the host lets live (FACTS 5: it ends them at 200 s), so that the client
+gives up first.
+"""
 
 DEFAULT_PORT = 6061
 """Beside the fake's own, so that both can run at once."""
@@ -24,8 +26,8 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 class RecorderSettings:
     """How a recorder is set up. Raises ``SettingsError`` for a value that cannot be used.
 
-    ``key_labels`` are (API key, label) pairs, ``rules`` redaction rules beyond the built-in ones. ``timeout_s`` bounds
-    the wait for the first byte of an answer, and nothing after it.
+    ``key_labels`` are (API key, label) pairs, ``rules`` redaction rules beyond the built-in ones.
+    ``timeout_s`` bounds the wait for the first byte of an answer, and nothing after it.
     """
 
     upstream: str
@@ -42,17 +44,25 @@ class RecorderSettings:
     def __post_init__(self) -> None:
         _check_upstream(self.upstream)
         if not self.host:
-            raise SettingsError("host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant")
+            raise SettingsError(
+                "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"
+            )
         if not 0 <= self.port <= 65535:
             raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
         if not (self.timeout_s > 0 and math.isfinite(self.timeout_s)):
-            raise SettingsError("timeout", f"{self.timeout_s:g} is no time to wait; use seconds above 0")
+            raise SettingsError(
+                "timeout", f"{self.timeout_s:g} is no time to wait; use seconds above 0"
+            )
         for _, label in self.key_labels:
             if not _LABEL.fullmatch(label):
-                raise SettingsError("api_key_label", f"{label!r} is no label; use letters, digits, dots and dashes")
+                raise SettingsError(
+                    "api_key_label", f"{label!r} is no label; use letters, digits, dots and dashes"
+                )
         path = self.ready_file
         if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise SettingsError("ready_file", f"{path} cannot be written; name a file in a folder that is writable")
+            raise SettingsError(
+                "ready_file", f"{path} cannot be written; name a file in a folder that is writable"
+            )
 
 
 def _check_upstream(url: str) -> None:
@@ -64,10 +74,19 @@ def _check_upstream(url: str) -> None:
         raise SettingsError("upstream", f"{url!r} is no address ({error}); {example}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise SettingsError("upstream", f"{url!r} is no http(s) address; {example}")
-    if parts.username is not None or parts.query or parts.fragment or not re.fullmatch(r"[!-~]+", url):
-        raise SettingsError("upstream", f"the address holds more than host, port and path; {example}")
+    if (
+        parts.username is not None
+        or parts.query
+        or parts.fragment
+        or not re.fullmatch(r"[!-~]+", url)
+    ):
+        raise SettingsError(
+            "upstream", f"the address holds more than host, port and path; {example}"
+        )
 
 
 def split_upstream(url: str) -> SplitResult:
-    """The parts of a checked address; its path is without the last slash, for a request's own path follows it."""
+    """The parts of a checked address; its path is without the last slash, for a request's own path
+    follows it.
+    """
     return urlsplit(url.rstrip("/"))

@@ -1,11 +1,12 @@
-"""The connections to the upstream. Nothing else is ever contacted: no redirect is followed, no proxy asked.
+"""The connections to the upstream. Nothing else is ever contacted: no redirect is followed, no
+proxy asked.
 
-    UpstreamError          there is no answer to pass on; ``status`` is what the client is told instead
-    UpstreamBrokeError     the answer has begun and will not end
+    UpstreamError          there is no answer to pass on; ``status`` is what the client is told
+    instead UpstreamBrokeError     the answer has begun and will not end
 
-Headers are passed on in their order and with their duplicates. Three things are not the client's (RFC 9110, 7.6):
-what concerns its connection alone, ``Host``, which names the upstream, and ``Accept-Encoding``, which asks for
-``identity``: a recording is there to be read.
+Headers are passed on in their order and with their duplicates. Three things are not the client's
+(RFC 9110, 7.6): what concerns its connection alone, ``Host``, which names the upstream, and
+``Accept-Encoding``, which asks for ``identity``: a recording is there to be read.
 """
 
 from __future__ import annotations
@@ -26,14 +27,20 @@ RawHeaders = list[tuple[bytes, bytes]]
 _CONNECT_S = 10.0
 _HIGHEST_STATUS = 599
 _IDLE_S = 2.0
-"""Kept connections are let go before any server's own limit, which could cut a request that has just been sent."""
+"""Kept connections are let go before any server's own limit, which could cut a request that has
+just been sent.
+"""
 
-_HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"upgrade"})
+_HOP_BY_HOP = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"upgrade"}
+)
 _NO_ANSWER = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
 
 
 class UpstreamError(Exception):
-    """No answer, and why, in one line. ``status`` is 502 or 504, or 400 where the request cannot be passed on."""
+    """No answer, and why, in one line. ``status`` is 502 or 504, or 400 where the request cannot be
+    passed on.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -46,7 +53,9 @@ class UpstreamBrokeError(Exception):
 
 @dataclass(slots=True)
 class UpstreamRequest:
-    """A request for the upstream, and when it was sent: ``sent_at`` (monotonic) and ``asked_at`` (unix)."""
+    """A request for the upstream, and when it was sent: ``sent_at`` (monotonic) and ``asked_at``
+    (unix).
+    """
 
     method: str
     target: bytes
@@ -56,7 +65,9 @@ class UpstreamRequest:
     asked_at: float = 0.0
 
     def is_sent_now(self) -> None:
-        """Of a request with a body its end counts, if it gets that far: a host may refuse it half-way."""
+        """Of a request with a body its end counts, if it gets that far: a host may refuse it
+        half-way.
+        """
         self.sent_at, self.asked_at = time.monotonic(), time.time()
 
     def elapsed_s(self) -> float:
@@ -75,13 +86,16 @@ class Answer:
 
 
 class Upstream:
-    """One host. ``timeout_s`` bounds the wait for an answer's head once the request has been sent."""
+    """One host. ``timeout_s`` bounds the wait for an answer's head once the request has been
+    sent.
+    """
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._base = split_upstream(url)
         self._timeout_s = timeout_s
         self.origin = f"{self._base.scheme}://{self._base.netloc}"
-        # One request a connection at a time and no limit to their number: no client waits for another.
+        # One request a connection at a time and no limit to their number: no client waits for
+        # another.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trusted() if self._base.scheme == "https" else None,
             max_connections=None,
@@ -101,7 +115,11 @@ class Upstream:
         """A client's headers as they are sent on."""
         given = list(headers)
         own = _own(given)
-        passed = [(b"Host", self.netloc.encode())] if not any(name.lower() == b"host" for name, _ in given) else []
+        passed = (
+            [(b"Host", self.netloc.encode())]
+            if not any(name.lower() == b"host" for name, _ in given)
+            else []
+        )
         hosts = 0
         for name, value in given:
             lower = name.lower()
@@ -109,18 +127,26 @@ class Upstream:
                 hosts += 1
                 passed += [(name, self.netloc.encode())] if hosts == 1 else []
             elif lower not in own:
-                passed.append((name, b"identity" if lower == b"accept-encoding" else value.strip(b" \t")))
+                passed.append(
+                    (name, b"identity" if lower == b"accept-encoding" else value.strip(b" \t"))
+                )
         return passed
 
     @contextlib.asynccontextmanager
     async def asked(self, request: UpstreamRequest) -> AsyncIterator[Answer]:
-        """Send ``request`` and give its answer; leaving early closes the connection. Raises ``UpstreamError``."""
+        """Send ``request`` and give its answer; leaving early closes the connection. Raises
+        ``UpstreamError``.
+        """
         if request.method == "CONNECT":
-            raise UpstreamError(400, "the request cannot be passed on: this is no proxy for other hosts")
+            raise UpstreamError(
+                400, "the request cannot be passed on: this is no proxy for other hosts"
+            )
         response = await self._send(request)
         try:
             if response.status > _HIGHEST_STATUS:
-                raise UpstreamError(502, f"{self.origin} answered with the status {response.status}, which is none")
+                raise UpstreamError(
+                    502, f"{self.origin} answered with the status {response.status}, which is none"
+                )
             yield Answer(
                 response.status,
                 response.extensions["reason_phrase"].decode("latin-1"),
@@ -151,15 +177,23 @@ class Upstream:
                 return await self._pool.handle_async_request(sent)
         except (TimeoutError, httpcore.ConnectTimeout) as error:
             waited_s = _CONNECT_S if isinstance(error, httpcore.ConnectTimeout) else self._timeout_s
-            raise UpstreamError(504, f"{self.origin} did not answer within {waited_s:g} s") from None
+            raise UpstreamError(
+                504, f"{self.origin} did not answer within {waited_s:g} s"
+            ) from None
         except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol) as error:
             raise UpstreamError(400, f"the request cannot be passed on: {error}") from None
         except httpcore.ConnectError as error:
-            raise UpstreamError(502, f"{self.origin} cannot be reached ({_reason(error)})") from None
+            raise UpstreamError(
+                502, f"{self.origin} cannot be reached ({_reason(error)})"
+            ) from None
         except _NO_ANSWER as error:
-            raise UpstreamError(502, f"{self.origin} broke off without an answer ({_reason(error)})") from None
+            raise UpstreamError(
+                502, f"{self.origin} broke off without an answer ({_reason(error)})"
+            ) from None
 
-    async def _timed(self, request: UpstreamRequest, limit: asyncio.Timeout) -> AsyncIterator[bytes]:
+    async def _timed(
+        self, request: UpstreamRequest, limit: asyncio.Timeout
+    ) -> AsyncIterator[bytes]:
         async for data in request.body:
             yield data
         request.is_sent_now()
@@ -169,7 +203,8 @@ class Upstream:
 def end_to_end(headers: RawHeaders) -> RawHeaders:
     """An answer's headers without those that concern the connection with the upstream alone.
 
-    The server frames the body anew: what it says of its length holds unless the upstream sent it in chunks.
+    The server frames the body anew: what it says of its length holds unless the upstream sent it in
+    chunks.
     """
     own = _own(headers) | {b"transfer-encoding"}
     if any(name.lower() == b"transfer-encoding" for name, _ in headers):
@@ -178,9 +213,14 @@ def end_to_end(headers: RawHeaders) -> RawHeaders:
 
 
 def _own(headers: RawHeaders) -> set[bytes]:
-    """The headers of one connection. A request keeps ``Transfer-Encoding``: its next connection is framed alike."""
+    """The headers of one connection. A request keeps ``Transfer-Encoding``: its next connection is
+    framed alike.
+    """
     named = b",".join(value for name, value in headers if name.lower() == b"connection").lower()
-    return {*_HOP_BY_HOP, *(word.strip() for word in named.split(b","))} - {b"transfer-encoding", b"host"}
+    return {*_HOP_BY_HOP, *(word.strip() for word in named.split(b","))} - {
+        b"transfer-encoding",
+        b"host",
+    }
 
 
 async def _chunks(response: httpcore.Response) -> AsyncIterator[bytes]:
@@ -202,7 +242,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _trusted() -> ssl.SSLContext:
-    """Certificates of the usual authorities, and of those that this machine trusts (``SSL_CERT_FILE`` among them)."""
+    """Certificates of the usual authorities, and of those that this machine trusts
+    (``SSL_CERT_FILE`` among them).
+    """
     context = httpcore.default_ssl_context()
     context.load_default_certs()
     return context

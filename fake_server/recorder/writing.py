@@ -1,7 +1,8 @@
 """The process that writes. Redaction and the disk take their time, and none of it is the streams'.
 
-It reads messages until it is told to finish or the proxy is gone. A body grows in a spool; an exchange is written when
-its ``End`` has come, so that one which never ended leaves nothing. What cannot be written is told on stderr at once.
+It reads messages until it is told to finish or the proxy is gone. A body grows in a spool; an
+exchange is written when its ``End`` has come, so that one which never ended leaves nothing. What
+cannot be written is told on stderr at once.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ from fake_server.recorder.settings import RecorderSettings
 REQUEST, ANSWER = "request", "answer"
 
 _MOST_WAITING = 64
-"""Exchanges that have ended and wait to be written, each with at most a spool's memory; after that nothing is read."""
+"""Exchanges that have ended and wait to be written, each with at most a spool's memory; after that
+nothing is read.
+"""
 
 _NICENESS = 10
 """On a busy machine the streams go first."""
@@ -41,7 +44,9 @@ _NICENESS = 10
 
 @dataclass(frozen=True, slots=True)
 class BodyChunk:
-    """A chunk of the body of a request or an answer, ``at_s`` seconds after the request was sent."""
+    """A chunk of the body of a request or an answer, ``at_s`` seconds after the request was
+    sent.
+    """
 
     exchange: int
     part: str
@@ -51,7 +56,9 @@ class BodyChunk:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """An exchange has ended. ``recording`` is all of it but the bodies; None where there is nothing to keep."""
+    """An exchange has ended. ``recording`` is all of it but the bodies; None where there is nothing
+    to keep.
+    """
 
     exchange: int
     recording: Recording | None
@@ -64,7 +71,9 @@ class Finish:
 
 @dataclass(slots=True)
 class Written:
-    """What has been written so far, and what could not be. ``bodies_lost`` counts bodies left out of recordings."""
+    """What has been written so far, and what could not be. ``bodies_lost`` counts bodies left out
+    of recordings.
+    """
 
     exchanges: int = 0
     pictures: int = 0
@@ -74,7 +83,9 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The folder can be written. ``leftovers`` are files of a recorder that was killed; they have been removed."""
+    """The folder can be written. ``leftovers`` are files of a recorder that was killed; they have
+    been removed.
+    """
 
     leftovers: tuple[str, ...]
 
@@ -92,7 +103,9 @@ class Writer(Protocol):
 
     def spool(self) -> Spool: ...
 
-    def write(self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None) -> Path: ...
+    def write(
+        self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None
+    ) -> Path: ...
 
 
 @dataclass(slots=True)
@@ -104,13 +117,16 @@ class _Open:
 
     def discard(self) -> None:
         for spool in self.spools.values():
-            with contextlib.suppress(OSError):  # a full disk may refuse even the last bytes of what is thrown away
+            with contextlib.suppress(
+                OSError
+            ):  # a full disk may refuse even the last bytes of what is thrown away
                 spool.discard()
         self.spools.clear()
 
 
 class ExchangeWriter:
-    """Takes messages and writes exchanges. ``warn`` is told of each loss; nothing that the disk does is raised.
+    """Takes messages and writes exchanges. ``warn`` is told of each loss; nothing that the disk
+    does is raised.
 
     ``progress`` is called with what is written after each exchange.
     """
@@ -167,7 +183,9 @@ class ExchangeWriter:
         except OSError as error:
             exchange.lost = _reason(error)
             exchange.discard()
-            self._warn(f"the disk takes no more of an exchange that is under way ({exchange.lost}); it is lost")
+            self._warn(
+                f"the disk takes no more of an exchange that is under way ({exchange.lost}); it is lost"
+            )
 
     def _write(self, recording: Recording, exchange: _Open) -> None:
         try:
@@ -178,7 +196,9 @@ class ExchangeWriter:
             has_picture = is_picture(recording)
             self.written.pictures += has_picture
             self.written.exchanges += not has_picture
-        except Exception as error:  # whatever it is, the exchanges after this one are still to be kept
+        except (
+            Exception
+        ) as error:  # whatever it is, the exchanges after this one are still to be kept
             self.written.lost += 1
             what = f"{recording.request.method} {recording.request.path}"
             self._warn(f"{what} could not be written ({_reason(error)}); it is lost")
@@ -207,12 +227,15 @@ def is_picture(recording: Recording) -> bool:
 
 
 def run(connection: Any, settings: RecorderSettings, counts: Any) -> None:
-    """The process: ``connection`` brings lists of messages, and takes ``Ready`` or ``Refused``, later ``Written``.
+    """The process: ``connection`` brings lists of messages, and takes ``Ready`` or ``Refused``,
+    later ``Written``.
 
     ``counts`` is shared memory for ``written_in``, which outlives a process that is killed.
     """
     for sig in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sig, signal.SIG_IGN)  # the proxy takes them, and says when there is nothing more to write
+        signal.signal(
+            sig, signal.SIG_IGN
+        )  # the proxy takes them, and says when there is nothing more to write
     os.nice(_NICENESS)
     opened = _opened(settings)
     if isinstance(opened, Refused):
@@ -221,7 +244,9 @@ def run(connection: Any, settings: RecorderSettings, counts: Any) -> None:
     writer, labels = opened
     connection.send(Ready(writer.leftovers))
     text = redactor(settings).text
-    exchange_writer = ExchangeWriter(writer, labels, lambda message: _warn(text(message)), partial(_share, counts))
+    exchange_writer = ExchangeWriter(
+        writer, labels, lambda message: _warn(text(message)), partial(_share, counts)
+    )
     writer.left_out = exchange_writer.left_out
     with writer:
         finished = _take_all(connection, exchange_writer)
@@ -241,7 +266,9 @@ def redactor(settings: RecorderSettings) -> TextRedactor:
 def _opened(settings: RecorderSettings) -> tuple[RecordingWriter, KeyLabels] | Refused:
     try:
         rules = [parse_rule(text) for text in settings.rules]
-        redactor = RecordingRedactor(dict(settings.key_labels), rules=rules, keep_user=settings.keep_user)
+        redactor = RecordingRedactor(
+            dict(settings.key_labels), rules=rules, keep_user=settings.keep_user
+        )
         return RecordingWriter(settings.to, redactor), KeyLabels(redactor.keys)
     except RuleError as error:
         return Refused("redact", str(error))

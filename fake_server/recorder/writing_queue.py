@@ -1,4 +1,6 @@
-"""The way to the process that writes: a queue with a bound, a thread that empties it, and the answer at the end."""
+"""The way to the process that writes: a queue with a bound, a thread that empties it, and the
+answer at the end.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,16 @@ from typing import Protocol
 
 from dify_wire.recording.folder import remove_unfinished
 from fake_server.recorder.settings import RecorderSettings
-from fake_server.recorder.writing import BodyChunk, End, Finish, Ready, Refused, Written, run, written_in
+from fake_server.recorder.writing import (
+    BodyChunk,
+    End,
+    Finish,
+    Ready,
+    Refused,
+    Written,
+    run,
+    written_in,
+)
 from fake_server.settings import SettingsError
 
 ROOM_BYTES = 64 << 20
@@ -24,7 +35,9 @@ ROOM_WAIT_S = 5.0
 """How long a stream waits for room; then it goes on, and its recording is lost."""
 
 FINISH_S = 15.0
-"""How long the writing process may take at the end for what still waits: half of it to take it over, half to write."""
+"""How long the writing process may take at the end for what still waits: half of it to take it
+over, half to write.
+"""
 
 _MESSAGE_COST_BYTES = 512
 _START_S = 60.0
@@ -45,14 +58,18 @@ class Channel(Protocol):
 
 
 class WritingQueue:
-    """Hands messages over ``channel``. ``warn`` is told when the process is gone; the streams go on without it.
+    """Hands messages over ``channel``. ``warn`` is told when the process is gone; the streams go on
+    without it.
 
-    ``progress`` says what the process has written so far, even when it is gone. ``put``, ``room`` and ``lose`` belong
-    to the event loop; ``finish`` may be called when it has ended.
+    ``progress`` says what the process has written so far, even when it is gone. ``put``, ``room``
+    and ``lose`` belong to the event loop; ``finish`` may be called when it has ended.
     """
 
     def __init__(
-        self, channel: Channel, warn: Callable[[str], None], progress: Callable[[], Written] = Written
+        self,
+        channel: Channel,
+        warn: Callable[[str], None],
+        progress: Callable[[], Written] = Written,
     ) -> None:
         self._channel = channel
         self._warn = warn
@@ -82,7 +99,9 @@ class WritingQueue:
         self._queue.put(message)
 
     async def room(self, within_s: float = ROOM_WAIT_S) -> bool:
-        """Wait until no more than ``ROOM_BYTES`` wait; False where that takes longer than ``within_s``."""
+        """Wait until no more than ``ROOM_BYTES`` wait; False where that takes longer than
+        ``within_s``.
+        """
         if self._room.is_set():
             return True
         try:
@@ -98,7 +117,9 @@ class WritingQueue:
         self._warn("the process that writes cannot keep up; an exchange that is under way is lost")
 
     def finish(self, within_s: float = FINISH_S) -> Written:
-        """Have everything written that has ended, and say how much it was; what takes longer is lost."""
+        """Have everything written that has ended, and say how much it was; what takes longer is
+        lost.
+        """
         self._queue.put(Finish())
         self._thread.join(within_s / 2)
         written = self._answer(0.0 if self._thread.is_alive() else within_s / 2)
@@ -128,7 +149,9 @@ class WritingQueue:
             self._make_room(sum(map(_cost_bytes, batch)))
 
     def _batch(self) -> list[Message]:
-        """What waits now, at least one message; together, because each crossing costs both processes some time."""
+        """What waits now, at least one message; together, because each crossing costs both
+        processes some time.
+        """
         batch, size = [self._queue.get()], 0
         while size < 1 << 20 and not self._queue.empty():
             batch.append(self._queue.get())
@@ -145,7 +168,9 @@ class WritingQueue:
 
     def _tell_gone(self) -> None:
         self._gone = True
-        self._warn("the process that writes has ended; nothing is recorded any more, and all that was not is lost")
+        self._warn(
+            "the process that writes has ended; nothing is recorded any more, and all that was not is lost"
+        )
 
     def _make_room(self, size: int) -> None:
         with self._lock:
@@ -161,10 +186,14 @@ def _cost_bytes(message: Message) -> int:
 
 
 class WritingProcess:
-    """The process, started and ready. Raises ``SettingsError`` where its folder or a rule cannot be used."""
+    """The process, started and ready. Raises ``SettingsError`` where its folder or a rule cannot be
+    used.
+    """
 
     def __init__(self, settings: RecorderSettings) -> None:
-        context = multiprocessing.get_context("spawn")  # nothing of the proxy's sockets is to live on in it
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # nothing of the proxy's sockets is to live on in it
         self.channel: Connection
         self.channel, theirs = context.Pipe()
         self._counts = context.RawArray("Q", len(fields(Written)))
@@ -180,7 +209,9 @@ class WritingProcess:
         return written_in(self._counts)
 
     def join(self, within_s: float = 1.0) -> None:
-        """Wait for its end, which follows that of its channel. Where it takes longer, it is killed and swept after."""
+        """Wait for its end, which follows that of its channel. Where it takes longer, it is killed
+        and swept after.
+        """
         self._process.join(within_s)
         if self._process.is_alive():
             self._process.kill()
@@ -198,4 +229,6 @@ class WritingProcess:
         self._process.join()
         if isinstance(said, Refused):
             raise SettingsError(said.setting, said.message)
-        raise SettingsError("to", "the process that writes did not start; what it said stands above")
+        raise SettingsError(
+            "to", "the process that writes did not start; what it said stands above"
+        )

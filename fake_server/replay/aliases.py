@@ -30,7 +30,9 @@ class Aliases:
         return self._recorded.get(file_or_task_id.lower()) or file_or_task_id
 
     def resolved(self, request: RecordedRequest) -> tuple[RecordedRequest, Mapping[str, str]]:
-        """``request`` as it would have been asked of the recorded host, and what its ids are called here."""
+        """``request`` as it would have been asked of the recorded host, and what its ids are called
+        here.
+        """
         if not len(self._recorded):
             return request, {}
         called: dict[str, str] = {}

@@ -21,7 +21,9 @@ log = logging.getLogger("fake_server")
 class Forwarding:
     """A recorder's proxy as an ASGI app; ``process`` writes what passes, if it is to be kept."""
 
-    def __init__(self, proxy: RecordingProxy, queue: WritingQueue, process: WritingProcess | None) -> None:
+    def __init__(
+        self, proxy: RecordingProxy, queue: WritingQueue, process: WritingProcess | None
+    ) -> None:
         self._proxy = proxy
         self._queue = queue
         self._process = process
@@ -49,7 +51,7 @@ def forwarding(settings: Settings, labels: Mapping[str, str]) -> Forwarding | No
     """
     if settings.on_miss not in ("forward", "record"):
         return None
-    from fake_server.recorder.pictures import Pictures
+    from fake_server.recorder.images import Pictures
     from fake_server.recorder.proxy import RecordingProxy
     from fake_server.recorder.settings import DEFAULT_TIMEOUT_S, RecorderSettings
     from fake_server.recorder.upstream import Upstream
@@ -57,7 +59,9 @@ def forwarding(settings: Settings, labels: Mapping[str, str]) -> Forwarding | No
 
     assert settings.upstream is not None
     assert settings.replay is not None
-    recorder = RecorderSettings(upstream=settings.upstream, to=settings.replay, key_labels=tuple(labels.items()))
+    recorder = RecorderSettings(
+        upstream=settings.upstream, to=settings.replay, key_labels=tuple(labels.items())
+    )
     upstream = Upstream(settings.upstream, DEFAULT_TIMEOUT_S)
     if settings.on_miss == "forward":
         queue = WritingQueue(_Nowhere(), log.warning)

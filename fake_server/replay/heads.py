@@ -1,11 +1,13 @@
-"""The headers of a replayed answer: the recorded ones, but for what is decided anew for each connection and caller."""
+"""The headers of a replayed answer: the recorded ones, but for what is decided anew for each
+connection and caller.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from dify_wire.recording.exchange import Recording
-from fake_server.edge.answers import RawHeaders
+from fake_server.http.responses import RawHeaders
 
 _OF_THE_CONNECTION = frozenset({"server", "date", "connection", "keep-alive", "transfer-encoding"})
 _ORIGIN = "access-control-allow-origin"
@@ -15,8 +17,8 @@ _CORS = (b"access-control-", b"vary")
 def own_headers(recording: Recording, size: int, completed: RawHeaders) -> RawHeaders:
     """The headers for a body of ``size`` bytes.
 
-    Of CORS there is what ``completed``, the headers of the fake's own answer, says to this caller, in the place where
-    the recorded answer had it; an answer that had none gets none.
+    Of CORS there is what ``completed``, the headers of the fake's own answer, says to this caller,
+    in the place where the recorded answer had it; an answer that had none gets none.
     """
     headers: RawHeaders = []
     for name, value in recording.headers:
@@ -35,7 +37,9 @@ def _cors(completed: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
 
 
 def _is_cors(lower: str, value: str) -> bool:
-    return lower.startswith("access-control-") or (lower == "vary" and value.strip().lower() == "origin")
+    return lower.startswith("access-control-") or (
+        lower == "vary" and value.strip().lower() == "origin"
+    )
 
 
 def _length(recording: Recording, announced: str, size: int) -> int:

@@ -1,4 +1,6 @@
-"""What a recorded answer says of the run that it tells: how it ended, and when on the host's own clock."""
+"""What a recorded answer says of the run that it tells: how it ended, and when on the host's own
+clock.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from dify_wire.recording.exchange import Recording
 _CREATED = re.compile(rb'"created_at"\s*:\s*(\d{9,11})(?!\d)')
 
 _ROUNDING_S = 0.5
-"""The host rounds the start of a run to the nearest second, and cuts its end to the second before (FACTS 4)."""
+"""The host rounds the start of a run to the nearest second, and cuts its end to the second before
+(FACTS 4).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,11 @@ def _parsed(text: bytes) -> Mapping[str, Any]:
 
 
 def shift_s(recording: Recording, now: float, speed: float | None) -> int:
-    """How many seconds later everything is told than the host told it, if the replay begins ``now``.
+    """How many seconds later everything is told than the host told it, if the replay begins
+    ``now``.
 
-    Whole seconds, so that all relations among the times stay. As in the fake itself, what goes to its end ends when the
-    replay ends, and nothing lies more than half a second ahead of that.
+    Whole seconds, so that all relations among the times stay. As in the fake itself, what goes to
+    its end ends when the replay ends, and nothing lies more than half a second ahead of that.
     """
     waits_s = recording.chunks[-1].at_s if recording.chunks else recording.seconds
     ends_at = now + (waits_s / speed if speed else 0.0)
@@ -80,10 +85,16 @@ def shift_s(recording: Recording, now: float, speed: float | None) -> int:
 
 def _run_ended_at(data: Mapping[str, Any], body: bytes) -> float | None:
     """The earliest unix time at which a run can have ended that tells these times."""
-    created, finished, elapsed = (data.get(name) for name in ("created_at", "finished_at", "elapsed_time"))
-    if not (isinstance(created, int) and isinstance(finished, int) and isinstance(elapsed, (int, float))):
+    created, finished, elapsed = (
+        data.get(name) for name in ("created_at", "finished_at", "elapsed_time")
+    )
+    if not (
+        isinstance(created, int) and isinstance(finished, int) and isinstance(elapsed, (int, float))
+    ):
         return None
-    last_node_at = max((int(match[1]) for match in _CREATED.finditer(body)), default=created) - _ROUNDING_S
+    last_node_at = (
+        max((int(match[1]) for match in _CREATED.finditer(body)), default=created) - _ROUNDING_S
+    )
     return max(finished, created - _ROUNDING_S + elapsed, last_node_at)
 
 

@@ -10,17 +10,23 @@ from starlette.types import Message, Receive, Scope, Send
 
 from dify_wire.recording.exchange import Chunk
 from fake_server.clock import Clock
-from fake_server.edge.connection import break_off
+from fake_server.http.connection import break_off
 from fake_server.waiting import Wait
 
 _STOP_POLL_S = 1.0
-"""The host looks once a second, counted from the start of the run, whether it was told to stop (FACTS 7)."""
+"""The host looks once a second, counted from the start of the run, whether it was told to stop
+(FACTS 7).
+"""
 
 
 class Playing:
-    """Chunks being played at ``speed`` (None: without waiting); the answer is over after ``seconds``."""
+    """Chunks being played at ``speed`` (None: without waiting); the answer is over after
+    ``seconds``.
+    """
 
-    def __init__(self, chunks: Sequence[Chunk], seconds: float, clock: Clock, speed: float | None) -> None:
+    def __init__(
+        self, chunks: Sequence[Chunk], seconds: float, clock: Clock, speed: float | None
+    ) -> None:
         self._chunks = tuple(chunks)
         self._seconds = max(seconds, chunks[-1].at_s if chunks else 0.0)
         self._clock = clock
@@ -42,7 +48,11 @@ class Playing:
     @property
     def elapsed_s(self) -> float:
         """Where it is now, in seconds of the recording."""
-        return self._seconds if self._speed is None else (self._clock.ticks() - self._started) * self._speed
+        return (
+            self._seconds
+            if self._speed is None
+            else (self._clock.ticks() - self._started) * self._speed
+        )
 
     def told(self, at_s: float) -> tuple[Chunk, ...]:
         """The chunks that have been told once it is ``at_s``."""
@@ -51,7 +61,9 @@ class Playing:
 
     @property
     def stops_at_s(self) -> float | None:
-        """When a stop that is called now takes effect, at most a second from now; None where it is over before."""
+        """When a stop that is called now takes effect, at most a second from now; None where it is
+        over before.
+        """
         poll_s = math.floor(self.elapsed_s / _STOP_POLL_S + 1) * _STOP_POLL_S
         at_s = min(poll_s, self.elapsed_s + (self._speed or 1) * _STOP_POLL_S)
         return at_s if self._chunks and at_s < self._chunks[-1].at_s else None
@@ -73,8 +85,12 @@ class Playing:
             yield self._chunks[self._told - 1].data
 
     async def over(self, receive: Receive) -> bool:
-        """Wait until the answer is over; False where it will never be, for nobody listens any more."""
-        return self._told == len(self._chunks) and await self._wait.until(lambda: self._due(self._seconds), receive)
+        """Wait until the answer is over; False where it will never be, for nobody listens any
+        more.
+        """
+        return self._told == len(self._chunks) and await self._wait.until(
+            lambda: self._due(self._seconds), receive
+        )
 
     async def _until(self, receive: Receive) -> bool:
         """Wait for the next chunk, which may become another one meanwhile."""
@@ -85,10 +101,11 @@ class Playing:
 
 
 class ReplayedAnswer:
-    """An ASGI app that sends a recorded answer; where that broke off (``is_whole`` is false), so does this one.
+    """An ASGI app that sends a recorded answer; where that broke off (``is_whole`` is false), so
+    does this one.
 
-    ``headers`` are asked for when the first chunk is sent: only then the length is certain. ``known`` is entered for as
-    long as it is being played.
+    ``headers`` are asked for when the first chunk is sent: only then the length is certain.
+    ``known`` is entered for as long as it is being played.
     """
 
     def __init__(

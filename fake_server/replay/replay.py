@@ -1,7 +1,7 @@
 """A recorded host: the next recorded answer to each request, told anew for its caller.
 
-Judged live, before a recording is looked for: limits of the proxy, routes, keys, kinds of apps, signatures of pictures
-and their age, what CORS grants. Everything else is what the host said.
+Judged live, before a recording is looked for: limits of the proxy, routes, keys, kinds of apps,
+signatures of pictures and their age, what CORS grants. Everything else is what the host said.
 """
 
 from __future__ import annotations
@@ -13,18 +13,23 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dify_wire.recording.exchange import RecordedRequest, Recording
-from dify_wire.recording.library import NotRecordedError, library
-from dify_wire.recording.matchers import Question
-from fake_server.edge.answers import Answer, ProxyPage
-from fake_server.edge.body import whole
-from fake_server.operations.call import Call, Handler
-from fake_server.operations.files import check_signature
+from dify_wire.recording.matching import Question
+from dify_wire.recording.store import NotRecordedError, library
+from fake_server.endpoints.call import Call, Handler
+from fake_server.endpoints.files import check_signature
+from fake_server.http.request_body import whole
+from fake_server.http.responses import Answer, ProxyPage
 from fake_server.replay.aliases import Aliases
-from fake_server.replay.answers import Answers, Caller
 from fake_server.replay.forwarding import Forwarding, forwarding
-from fake_server.replay.loading import LoadedRecordings, app_labels, load_recordings, shortened_bodies
-from fake_server.replay.missing import miss_answer
-from fake_server.replay.pictures import recorded_pictures
+from fake_server.replay.images import recorded_pictures
+from fake_server.replay.loading import (
+    LoadedRecordings,
+    app_labels,
+    load_recordings,
+    shortened_bodies,
+)
+from fake_server.replay.misses import miss_answer
+from fake_server.replay.responses import Answers, Caller
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
 
@@ -42,8 +47,8 @@ AnyAnswer = Answer | ProxyPage | ASGIApp
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
     """The replay of ``settings``; None where nothing is replayed.
 
-    Raises ``dify_wire.recording.errors.RecordingError`` for a folder that cannot be used, ``SettingsError`` where
-    misses cannot be treated as the settings say.
+    Raises ``dify_wire.recording.errors.RecordingError`` for a folder that cannot be used,
+    ``SettingsError`` where misses cannot be treated as the settings say.
     """
     if settings.replay is None:
         return None
@@ -53,9 +58,13 @@ def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
 
 
 class Replay:
-    """Answers the requests of one server from ``loaded``; ``forwards``, if any, takes what was not recorded."""
+    """Answers the requests of one server from ``loaded``; ``forwards``, if any, takes what was not
+    recorded.
+    """
 
-    def __init__(self, settings: Settings, loaded: LoadedRecordings, forwards: Forwarding | None) -> None:
+    def __init__(
+        self, settings: Settings, loaded: LoadedRecordings, forwards: Forwarding | None
+    ) -> None:
         self._misses_are_faked = settings.on_miss == "fake"
         self._labels = app_labels(settings)
         after_last = settings.after_last or "repeat"
@@ -79,7 +88,9 @@ class Replay:
             self._forwards.close()
 
     async def answer(self, call: Call, handler: Handler) -> AnyAnswer:
-        """The answer to ``call``, whose ``handler`` would be the fake's own. Raises ``HostError``."""
+        """The answer to ``call``, whose ``handler`` would be the fake's own. Raises
+        ``HostError``.
+        """
         operation = call.operation
         if operation.operation_id == "getToolFile":
             return await self._picture(call, handler)
@@ -90,7 +101,9 @@ class Replay:
         body = await whole(call.receive)
         request, called = self._aliases.resolved(_as_recorded(call.scope, self._as_kept(body)))
         caller = Caller(self._label(call), request, called)
-        return await self._recorded(caller, replace(call, receive=_once_more(body, call.receive)), handler)
+        return await self._recorded(
+            caller, replace(call, receive=_once_more(body, call.receive)), handler
+        )
 
     async def _recorded(self, caller: Caller, call: Call, handler: Handler) -> AnyAnswer:
         task_id = call.parameters.get("task_id")
@@ -100,7 +113,9 @@ class Replay:
             recording = await self._found(Question(caller.request, caller.label))
         except NotRecordedError as miss:
             if task_id and self._answers.has_told(task_id):
-                return await handler(call)  # a run that is told here can be stopped, whether that was recorded or not
+                return await handler(
+                    call
+                )  # a run that is told here can be stopped, whether that was recorded or not
             return await self._missed(miss, call, handler)
         return self._answers.told(recording, caller, call)
 
@@ -124,11 +139,15 @@ class Replay:
 
     def _label(self, call: Call) -> str | None:
         """What recordings call the app of the request's key, which has been judged before."""
-        authorization = call.request_headers.get(b"authorization", b"").decode("latin-1").split(None, 1)
+        authorization = (
+            call.request_headers.get(b"authorization", b"").decode("latin-1").split(None, 1)
+        )
         return self._labels.get(authorization[1].strip()) if len(authorization) == 2 else None
 
     async def _found(self, question: Question) -> Recording:
-        """As ``_next``; a long body is read, and what comes close to a miss is found, while streams go on."""
+        """As ``_next``; a long body is read, and what comes close to a miss is found, while streams
+        go on.
+        """
         if len(question.request.body) > _LONG_BODY or not self._knows(question):
             return await run_in_threadpool(self._next, question)
         return self._next(question)
@@ -148,12 +167,18 @@ def _as_recorded(scope: Scope, body: bytes) -> RecordedRequest:
     """The request in the form of the recordings."""
     query = scope["query_string"].decode("latin-1")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-    return RecordedRequest(scope["method"], f"{path}?{query}" if query else path, headers, body, scope["http_version"])
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
+    )
+    return RecordedRequest(
+        scope["method"], f"{path}?{query}" if query else path, headers, body, scope["http_version"]
+    )
 
 
 def _once_more(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives a body which has been read already, and then goes on with what still comes."""
+    """A ``receive`` that gives a body which has been read already, and then goes on with what still
+    comes.
+    """
     pending = [body]
 
     async def receive_again() -> Message:

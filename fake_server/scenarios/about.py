@@ -1,4 +1,6 @@
-"""What the docstrings of the behaviours say, in parts: for the command ``scenarios`` and for ``docs/scenarios.md``."""
+"""What the docstrings of the behaviours say, in parts: for the command ``scenarios`` and for
+``docs/scenarios.md``.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _SAID = re.compile(r"^(Complaint|Survive): ", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a behaviour does (``headline`` is its first sentence), for which trouble it stands, how to live with it."""
+    """What a behaviour does (``headline`` is its first sentence), for which trouble it stands, how
+    to live with it.
+    """
 
     headline: str
     does: str
@@ -73,7 +77,9 @@ def listing() -> str:
     for title, behaviours in groups().items():
         lines += ["", title]
         for one in behaviours:
-            headline = textwrap.shorten(about(one).headline.replace("``", "`"), _WIDTH - column, placeholder=" …")
+            headline = textwrap.shorten(
+                about(one).headline.replace("``", "`"), _WIDTH - column, placeholder=" …"
+            )
             lines.append(f"  {one.name}".ljust(column) + headline)
     return "\n".join(lines[1:])
 
@@ -81,7 +87,9 @@ def listing() -> str:
 def page(behaviour: Behaviour) -> str:
     """Everything about one behaviour, in 80 columns."""
     said = about(behaviour)
-    parameters = [f"  {one.name}: {takes(one)}; {default(one)}" for one in behaviour.parameters.values()]
+    parameters = [
+        f"  {one.name}: {takes(one)}; {default(one)}" for one in behaviour.parameters.values()
+    ]
     paragraphs = [
         behaviour.name,
         *(_filled(paragraph) for paragraph in said.does.split("\n\n")),
@@ -101,7 +109,11 @@ def takes(parameter: Parameter) -> str:
 
 def default(parameter: Parameter) -> str:
     """What ``parameter`` is where it is not said, in words."""
-    return "not said by default" if parameter.default is None else f"by default {shown_default(parameter)}"
+    return (
+        "not said by default"
+        if parameter.default is None
+        else f"by default {shown_default(parameter)}"
+    )
 
 
 def shown_default(parameter: Parameter) -> str:
@@ -111,7 +123,9 @@ def shown_default(parameter: Parameter) -> str:
     value = parameter.default
     if isinstance(value, str) and parameter.choices is not None:
         return value
-    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, ensure_ascii=False)
+    return json.dumps(
+        int(value) if isinstance(value, float) and value.is_integer() else value, ensure_ascii=False
+    )
 
 
 def _first_sentence(text: str) -> str:
@@ -119,4 +133,6 @@ def _first_sentence(text: str) -> str:
 
 
 def _filled(text: str) -> str:
-    return textwrap.fill(text.replace("``", "`"), _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(
+        text.replace("``", "`"), _WIDTH, break_long_words=False, break_on_hyphens=False
+    )

@@ -1,4 +1,6 @@
-"""A named behaviour: a function from its parameters to its effects, known by its name in the catalogue."""
+"""A named behaviour: a function from its parameters to its effects, known by its name in the
+catalogue.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RUN, PICTURE = "runWorkflow", "getToolFile"
 
 
 class Scope(Enum):
-    """Which requests a behaviour can befall: runs, runs and downloads of pictures, or whatever is asked."""
+    """Which requests a behaviour can befall: runs, runs and downloads of pictures, or whatever is
+    asked.
+    """
 
     RUNS = frozenset({RUN})
     PICTURES = frozenset({RUN, PICTURE})
@@ -34,9 +38,10 @@ class Scope(Enum):
 class Behaviour:
     """One behaviour of the catalogue.
 
-    ``excludes`` is a word that behaviours share which cannot act on one request together; parameters may stand in it.
-    ``scope`` says which requests it can befall. ``about`` is what its documentation says. ``without_cors`` are the
-    parameters with which a proxy answers, without CORS headers; None where the host itself always does.
+    ``excludes`` is a word that behaviours share which cannot act on one request together;
+    parameters may stand in it. ``scope`` says which requests it can befall. ``about`` is what its
+    documentation says. ``without_cors`` are the parameters with which a proxy answers, without CORS
+    headers; None where the host itself always does.
     """
 
     name: str
@@ -52,7 +57,9 @@ class Behaviour:
         """What a page in a browser sees of it, where that is not the response."""
         if self.without_cors is None:
             return None
-        where = "".join(f"With {name}={value} " for name, value in self.without_cors.items()) or "Here "
+        where = (
+            "".join(f"With {name}={value} " for name, value in self.without_cors.items()) or "Here "
+        )
         return (
             f"{where}the response is that of a proxy, without CORS headers: a page of another origin sees no status, "
             'only "TypeError: Failed to fetch".'
@@ -89,14 +96,18 @@ _CATALOGUE: dict[str, Behaviour] = {}
 
 
 def behaviour(
-    excludes: str | None = None, scope: Scope = Scope.RUNS, without_cors: Mapping[str, str] | None = None
+    excludes: str | None = None,
+    scope: Scope = Scope.RUNS,
+    without_cors: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., Effects]], Callable[..., Effects]]:
     """Enter a function into the catalogue under its own name."""
 
     def enter(make: Callable[..., Effects]) -> Callable[..., Effects]:
         name = make.__name__
         parameters = {parameter.name: parameter for parameter in parameters_of(make)}
-        _CATALOGUE[name] = Behaviour(name, make, excludes or name, scope, parameters, make.__doc__ or "", without_cors)
+        _CATALOGUE[name] = Behaviour(
+            name, make, excludes or name, scope, parameters, make.__doc__ or "", without_cors
+        )
         return make
 
     return enter

@@ -1,4 +1,6 @@
-"""What a rule asks of a request: each condition by name, read from a file or a call, or from the text of a header."""
+"""What a rule asks of a request: each condition by name, read from a file or a call, or from the
+text of a header.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class Asked:
 
 
 def asked_of(operation: str, headers: Mapping[bytes, bytes], body: Mapping[str, Any]) -> Asked:
-    """A request by the operation it means, and its body as far as it can be read: nothing here refuses anything."""
+    """A request by the operation it means, and its body as far as it can be read: nothing here
+    refuses anything.
+    """
     inputs = body.get("inputs")
     inputs = inputs if isinstance(inputs, dict) else {}
     mode = str(body.get("response_mode", "blocking"))
@@ -45,7 +49,9 @@ def asked_of(operation: str, headers: Mapping[bytes, bytes], body: Mapping[str, 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text as a rule asks for it: exactly so, containing something, or matched by a regular expression."""
+    """A text as a rule asks for it: exactly so, containing something, or matched by a regular
+    expression.
+    """
 
     said: Any
     exact: str | None = None
@@ -73,10 +79,14 @@ def read_text_condition(value: object) -> Text:
     if isinstance(value, str):
         return Text(value, exact=value)
     if not isinstance(value, dict):
-        raise ScenarioError(f"a text, {{contains: text}} or {{matches: regex}} is needed, not {value!r}")
+        raise ScenarioError(
+            f"a text, {{contains: text}} or {{matches: regex}} is needed, not {value!r}"
+        )
     for key, text in value.items():
         if key not in ("contains", "matches"):
-            raise ScenarioError(unknown("way to compare a text", key, ("contains", "matches")), (key,))
+            raise ScenarioError(
+                unknown("way to compare a text", key, ("contains", "matches")), (key,)
+            )
         if not isinstance(text, str):
             raise ScenarioError(f"a text is needed, not {text!r}", (key,))
     if len(value) != 1:
@@ -108,8 +118,8 @@ NAMES = ("operation", *_TEXTS, "mode", "header", *_COUNTED)
 class Conditions:
     """All that a rule asks of a request; None is what it does not ask.
 
-    ``call`` is the how-manieth of the requests that satisfy the others, from 1; ``probability`` with ``seed`` decides
-    over each of them.
+    ``call`` is the how-manieth of the requests that satisfy the others, from 1; ``probability``
+    with ``seed`` decides over each of them.
     """
 
     operation: str | None = None
@@ -130,7 +140,8 @@ class Conditions:
             if not text.holds(_TEXTS[name](asked)):
                 return False
         return not self.headers or all(
-            text.holds(asked.headers.get(name, b"").decode("latin-1")) for name, text in self.headers
+            text.holds(asked.headers.get(name, b"").decode("latin-1"))
+            for name, text in self.headers
         )
 
     @property
@@ -140,11 +151,15 @@ class Conditions:
 
     @property
     def exact(self) -> list[tuple[str, str]]:
-        """The texts that have to be exactly so. What covers these conditions has none but some of them."""
+        """The texts that have to be exactly so. What covers these conditions has none but some of
+        them.
+        """
         return [(name, text.exact) for name, text in self.texts if text.exact is not None]
 
     def cover(self, other: Conditions) -> bool:
-        """Whether every request of the kind that ``other`` asks for is of this kind too, as far as can be told."""
+        """Whether every request of the kind that ``other`` asks for is of this kind too, as far as
+        can be told.
+        """
         texts, headers = dict(other.texts), dict(other.headers)
         return (
             self.operation in (None, other.operation)
@@ -155,7 +170,9 @@ class Conditions:
 
 
 def read_conditions(said: Mapping[str, object], operations: tuple[str, ...]) -> Conditions:
-    """The conditions under ``when``; ``operations`` are those there are. Raises ``ScenarioError``."""
+    """The conditions under ``when``; ``operations`` are those there are. Raises
+    ``ScenarioError``.
+    """
     for name in said:
         if name not in NAMES:
             raise ScenarioError(unknown("condition", name, NAMES), (name,))
@@ -173,7 +190,8 @@ def _headers(said: object) -> list[tuple[bytes, Text]]:
     if not isinstance(said, dict):
         raise ScenarioError(f"a mapping of names to texts is needed, not {said!r}", ("header",))
     return [
-        (str(name).lower().encode("latin-1", "replace"), _text(text, "header", name)) for name, text in said.items()
+        (str(name).lower().encode("latin-1", "replace"), _text(text, "header", name))
+        for name, text in said.items()
     ]
 
 
@@ -190,7 +208,12 @@ IN_HEADERS = {"times": TIMES, **_COUNTED}
 
 def schema(operations: tuple[str, ...]) -> Mapping[str, Any]:
     """The JSON Schema of ``when``."""
-    compared = {"type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": False}
+    compared = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 1,
+        "additionalProperties": False,
+    }
     ways = {"contains": {"type": "string"}, "matches": {"type": "string", "format": "regex"}}
     text = {"anyOf": [{"type": "string"}, {**compared, "properties": ways}]}
     counted = {name: one.schema for name, one in _COUNTED.items()}

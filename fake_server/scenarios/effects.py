@@ -1,12 +1,14 @@
 """What the behaviours of one request do to it, by the stage at which they do it.
 
-The stages in their order: ``front`` (an answer before the host looks at the request), ``remote_file`` (what the host
-says of the address of a user's file), ``answer`` (one instead of the host's, once it has accepted the request),
-``workflow`` (how nodes fare), ``story`` (the timeline before pings), ``ping``, ``events`` (the timeline of a stream,
-pings included), then what is told: ``url``, ``told``; then the bytes: ``frames`` (which count events) and ``chunks``
-(which cut, join and hold them back). ``gateway``, ``endless`` and ``blobs`` are said beside them, as are
-``real_waits`` (which no speed shortens) and ``unwaited`` (what to note where an instant host waits for nothing).
-Everything here is pure; what waits, sends or breaks a connection is the server's part.
+The stages in their order: ``front`` (an answer before the host looks at the request),
+``remote_file`` (what the host says of the address of a user's file), ``answer`` (one instead of the
+host's, once it has accepted the request), ``workflow`` (how nodes fare), ``story`` (the timeline
+before pings), ``ping``, ``events`` (the timeline of a stream, pings included), then what is told:
+``url``, ``told``; then the bytes: ``frames`` (which count events) and ``chunks`` (which cut, join
+and hold them back). ``gateway``, ``endless`` and ``blobs`` are said beside them, as are
+``real_waits`` (which no speed shortens) and ``unwaited`` (what to note where an instant host waits
+for nothing). Everything here is pure; what waits, sends or breaks a connection is the server's
+part.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from fake_server.edge.answers import Answer, ProxyPage
-    from fake_server.engine import Timeline
-    from fake_server.errors import HostError, HostErrors
-    from fake_server.operations.call import Call
+    from fake_server.endpoints.call import Call
+    from fake_server.http.errors import HostError, HostErrors
+    from fake_server.http.responses import Answer, ProxyPage
+    from fake_server.runs.engine import Timeline
     from fake_server.spec import PingRule
     from fake_server.workflow.graph import Workflow
 
@@ -48,7 +50,9 @@ class PieceMaker(Protocol):
     """Turns the chunks of one answer into pieces."""
 
     def feed(self, chunk: bytes) -> Iterable[Piece]:
-        """What goes out for one more chunk: a whole frame of a stream, or a part of any other body."""
+        """What goes out for one more chunk: a whole frame of a stream, or a part of any other
+        body.
+        """
 
     def end(self) -> Iterable[Piece]:
         """What still goes out when the answer is over."""
@@ -62,7 +66,9 @@ class Blob(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A proxy that gives up after ``after_s`` seconds of the run and answers ``page`` (of the proxy's name) itself."""
+    """A proxy that gives up after ``after_s`` seconds of the run and answers ``page`` (of the
+    proxy's name) itself.
+    """
 
     after_s: float
     status: int
@@ -71,9 +77,11 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class UrlSigning:
-    """How the URL of a picture is changed: signed ``age_s`` seconds ago, made absolute, then put through ``change``.
+    """How the URL of a picture is changed: signed ``age_s`` seconds ago, made absolute, then put
+    through ``change``.
 
-    ``base`` gives the address that stands before the path; it gets the one by which the client reaches the host.
+    ``base`` gives the address that stands before the path; it gets the one by which the client
+    reaches the host.
     """
 
     age_s: float = 0.0
@@ -91,7 +99,9 @@ class RealWait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What is done to one request. Of several behaviours at one stage, later ones act on what earlier ones left."""
+    """What is done to one request. Of several behaviours at one stage, later ones act on what
+    earlier ones left.
+    """
 
     front: tuple[Callable[[Call], Answer | ProxyPage | None], ...] = ()
     remote_file: tuple[Callable[[str, HostErrors], HostError], ...] = ()
@@ -116,7 +126,12 @@ class Effects:
         return (*self.frames, *self.chunks)
 
     def __add__(self, other: Effects) -> Effects:
-        return Effects(**{field.name: getattr(self, field.name) + getattr(other, field.name) for field in _STAGES})
+        return Effects(
+            **{
+                field.name: getattr(self, field.name) + getattr(other, field.name)
+                for field in _STAGES
+            }
+        )
 
 
 def changed(value: T, changes: Iterable[Callable[[T], T]]) -> T:

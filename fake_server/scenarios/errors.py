@@ -10,7 +10,8 @@ Place = tuple[str | int, ...]
 
 
 class ScenarioError(ValueError):
-    """A rule that cannot be used: ``place`` is the way to what is wrong in it, ``message`` says what, and the mend.
+    """A rule that cannot be used: ``place`` is the way to what is wrong in it, ``message`` says
+    what, and the mend.
 
     ``besides`` is the way to a second part, where only the two together are wrong.
     """

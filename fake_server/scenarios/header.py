@@ -1,4 +1,6 @@
-"""``X-Fake-Scenario: name; key=value; key="quoted, value", name2``: what shall befall the request that carries it."""
+"""``X-Fake-Scenario: name; key=value; key="quoted, value", name2``: what shall befall the request
+that carries it.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,13 @@ _LONGEST = 2_000
 def read_header(value: bytes) -> list[dict[str, Any]]:
     """The rules that the header says, as a file would say them. Raises ``ScenarioError``.
 
-    Beside the parameters of a behaviour a scenario takes ``times``, ``call``, ``probability`` and ``seed``, which
-    count the requests that carry the same header.
+    Beside the parameters of a behaviour a scenario takes ``times``, ``call``, ``probability`` and
+    ``seed``, which count the requests that carry the same header.
     """
     if len(value) > _LONGEST:
-        raise ScenarioError(f"the header is longer than {_LONGEST} characters; use --scenarios for so much")
+        raise ScenarioError(
+            f"the header is longer than {_LONGEST} characters; use --scenarios for so much"
+        )
     return [_rule(name, pairs) for name, pairs in _scenarios(value.decode("utf-8", "replace"))]
 
 
@@ -51,14 +55,18 @@ def _scenarios(text: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         while text[position : position + 1] == ";":
             key, position = _word(text, position + 1)
             if text[position : position + 1] != "=":
-                raise ScenarioError(f"a parameter is written key=value; there is no = {_near(text, position)}")
+                raise ScenarioError(
+                    f"a parameter is written key=value; there is no = {_near(text, position)}"
+                )
             value, position = _word(text, position + 1)
             pairs.append((key, value))
         yield name, pairs
         if position == len(text):
             return
         if text[position] != ",":
-            raise ScenarioError(f"a comma, a semicolon or the end is expected {_near(text, position)}")
+            raise ScenarioError(
+                f"a comma, a semicolon or the end is expected {_near(text, position)}"
+            )
         position += 1
 
 

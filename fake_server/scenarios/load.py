@@ -1,4 +1,6 @@
-"""The rules of ``--scenarios``: a YAML file with a list of them, refused with the line of whatever is wrong in it."""
+"""The rules of ``--scenarios``: a YAML file with a list of them, refused with the line of whatever
+is wrong in it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ from dify_wire.spec_error import SpecError, file_errors
 from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios import conditions
 from fake_server.scenarios.behaviour import Behaviour, catalogue
-from fake_server.scenarios.book import RuleBook
 from fake_server.scenarios.conditions import TIMES
 from fake_server.scenarios.errors import ScenarioError, shown_place, unknown
+from fake_server.scenarios.rule_book import RuleBook
 from fake_server.scenarios.rules import Surroundings
 
 _TOP = "scenarios"
@@ -31,7 +33,11 @@ def rule_book(path: Path | None, around: Surroundings, seed: int | None) -> Rule
             return _book(_rules(said), around, seed)
         except ScenarioError as error:
             place = f"line {line_of(path, error.place)}, {shown_place(error.place)}"
-            also = f"; {shown_place(error.besides)} is on line {line_of(path, error.besides)}" if error.besides else ""
+            also = (
+                f"; {shown_place(error.besides)} is on line {line_of(path, error.besides)}"
+                if error.besides
+                else ""
+            )
             raise SpecError(path, place, error.message + also) from None
 
 
@@ -50,7 +56,8 @@ def _rules(said: object) -> list[Mapping[str, object]]:
     rules = said.get(_TOP)
     if not isinstance(rules, list):
         raise ScenarioError(
-            f"a list of rules is needed under {_TOP!r}: - {{name: slow, with: {{seconds: 60}}}}", (_TOP,)
+            f"a list of rules is needed under {_TOP!r}: - {{name: slow, with: {{seconds: 60}}}}",
+            (_TOP,),
         )
     return rules
 
@@ -65,7 +72,10 @@ def schema(operations: tuple[str, ...]) -> Mapping[str, Any]:
         "additionalProperties": False,
         "required": [_TOP],
         "properties": {_TOP: {"type": "array", "items": {"oneOf": rules}}},
-        "$defs": {_when(behaviour): _conditions(behaviour, operations) for behaviour in catalogue().values()},
+        "$defs": {
+            _when(behaviour): _conditions(behaviour, operations)
+            for behaviour in catalogue().values()
+        },
     }
 
 
@@ -90,4 +100,6 @@ def _when(behaviour: Behaviour) -> str:
 
 
 def _conditions(behaviour: Behaviour, operations: tuple[str, ...]) -> Mapping[str, Any]:
-    return conditions.schema(tuple(operation for operation in operations if behaviour.acts_on(operation)))
+    return conditions.schema(
+        tuple(operation for operation in operations if behaviour.acts_on(operation))
+    )

@@ -1,7 +1,8 @@
-"""What a behaviour can be told: named, typed, with a default; the same whether a header, a file or a call says it.
+"""What a behaviour can be told: named, typed, with a default; the same whether a header, a file or
+a call says it.
 
-The parameters of a behaviour are those of its function; their annotations are the kinds below, or ``bool``, ``str``
-and ``Literal``.
+The parameters of a behaviour are those of its function; their annotations are the kinds below, or
+``bool``, ``str`` and ``Literal``.
 """
 
 from __future__ import annotations
@@ -55,14 +56,20 @@ class Parameter:
         """``value`` of a file or a call as the behaviour takes it. Raises ``ScenarioError``."""
         if self.kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if abs(value) < _EXACT else math.inf
-        elif self.kind is int and value == math.inf:  # how a file's reader gives what is beyond any float
+        elif (
+            self.kind is int and value == math.inf
+        ):  # how a file's reader gives what is beyond any float
             value = _EXACT
         if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is not bool):
             raise ScenarioError(f"{self.needed} is needed, not {value!r}", (self.name,))
         if isinstance(value, str) and not _is_unicode(value):
-            raise ScenarioError(f"{self.needed} is needed, not {value!r}: a half of a surrogate pair", (self.name,))
+            raise ScenarioError(
+                f"{self.needed} is needed, not {value!r}: a half of a surrogate pair", (self.name,)
+            )
         if self.choices is not None and value not in self.choices:
-            raise ScenarioError(unknown(f"value of {self.name}", str(value), self.choices), (self.name,))
+            raise ScenarioError(
+                unknown(f"value of {self.name}", str(value), self.choices), (self.name,)
+            )
         if self.bounds and not self.bounds.least <= value <= self.bounds.greatest:  # type: ignore[operator]
             raise ScenarioError(f"{self.needed} is needed, not {value!r}", (self.name,))
         return value
@@ -85,7 +92,9 @@ class Parameter:
         """What the parameter takes, in words."""
         if self.choices is not None:
             return " or ".join(self.choices)
-        name = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}[self.kind]
+        name = {str: "a text", bool: "true or false", int: "a whole number", float: "a number"}[
+            self.kind
+        ]
         return f"{name}, {self.bounds}," if self.bounds else name
 
     @property
@@ -117,7 +126,9 @@ def _is_unicode(text: str) -> bool:
 def parameters_of(function: Callable[..., Any]) -> tuple[Parameter, ...]:
     """The parameters that ``function`` declares."""
     hints = typing.get_type_hints(function, include_extras=True)
-    return tuple(_parameter(one, hints[one.name]) for one in inspect.signature(function).parameters.values())
+    return tuple(
+        _parameter(one, hints[one.name]) for one in inspect.signature(function).parameters.values()
+    )
 
 
 def _parameter(declared: inspect.Parameter, hint: Any) -> Parameter:

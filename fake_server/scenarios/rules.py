@@ -1,4 +1,6 @@
-"""A rule: which requests a behaviour befalls, and how often; read from what a file, a header or a call says of it."""
+"""A rule: which requests a behaviour befalls, and how often; read from what a file, a header or a
+call says of it.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,21 @@ from fake_server.scenarios.errors import ScenarioError, unknown
 _KEYS = ("name", "with", "when", "times")
 
 COMPARISONS = 100_000
-"""The most pairs of rules that are compared for contradictions; rules that take more are refused."""
+"""The most pairs of rules that are compared for contradictions; rules that take more are
+refused.
+"""
 
 _MOST_TIMES = 1 << 53
-"""More often than this no rule ever matches: a greater number is read as this one, which JSON can show."""
+"""More often than this no rule ever matches: a greater number is read as this one, which JSON can
+show.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What rules may speak of: the operations of the spec, and the nodes of all apps by id, title and type."""
+    """What rules may speak of: the operations of the spec, and the nodes of all apps by id, title
+    and type.
+    """
 
     operations: tuple[str, ...]
     nodes: frozenset[str]
@@ -31,7 +39,9 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Rule:
-    """One rule and how often it was satisfied (``seen``) and brought its behaviour (``matched``)."""
+    """One rule and how often it was satisfied (``seen``) and brought its behaviour
+    (``matched``).
+    """
 
     rule_id: str
     source: str
@@ -68,7 +78,9 @@ class Rule:
         if conditions.probability is None:
             return True
         chosen = seed if conditions.seed is None else conditions.seed
-        return random.Random(f"{chosen}|{self.rule_id}|{self.seen}").random() < conditions.probability
+        return (
+            random.Random(f"{chosen}|{self.rule_id}|{self.seen}").random() < conditions.probability
+        )
 
     @property
     def takes_all(self) -> bool:
@@ -79,7 +91,13 @@ class Rule:
     def shown(self) -> dict[str, object]:
         """The rule as JSON, as it was said."""
         said = {"name": self.behaviour.name, "with": dict(self.parameters), "when": dict(self.when)}
-        return {"id": self.rule_id, **said, "times": self.times, "source": self.source, "matched": self.matched}
+        return {
+            "id": self.rule_id,
+            **said,
+            "times": self.times,
+            "source": self.source,
+            "matched": self.matched,
+        }
 
     def forget(self) -> None:
         self.seen = self.matched = 0
@@ -95,7 +113,9 @@ def rule_of(said: object, rule_id: str, source: str, around: Surroundings) -> Ru
     name = said.get("name")
     if not isinstance(name, str):
         missing = ScenarioError("the name of a scenario is missing; add it")
-        raise missing if name is None else ScenarioError(f"a text is needed, not {name!r}", ("name",))
+        raise (
+            missing if name is None else ScenarioError(f"a text is needed, not {name!r}", ("name",))
+        )
     try:
         behaviour = find(name)
     except ScenarioError as error:
@@ -112,7 +132,9 @@ def rule_of(said: object, rule_id: str, source: str, around: Surroundings) -> Ru
 def _conditions(
     behaviour: Behaviour, when: Mapping[str, object], source: str, operations: tuple[str, ...]
 ) -> Conditions:
-    """Rules speak of runs unless they say otherwise; a header speaks of the request that carries it."""
+    """Rules speak of runs unless they say otherwise; a header speaks of the request that carries
+    it.
+    """
     usual = {} if source == "header" else {"operation": RUN}
     conditions = read_conditions({**usual, **when}, operations)
     if conditions.operation is not None and not behaviour.acts_on(conditions.operation):
@@ -122,10 +144,14 @@ def _conditions(
     return conditions
 
 
-def _check_nodes(behaviour: Behaviour, parameters: Mapping[str, Any], nodes: frozenset[str]) -> None:
+def _check_nodes(
+    behaviour: Behaviour, parameters: Mapping[str, Any], nodes: frozenset[str]
+) -> None:
     node = parameters.get("node")
     if "node" in behaviour.parameters and node is not None and node not in nodes:
-        raise ScenarioError(unknown("node of any app (id, title or type)", node, sorted(nodes)), ("node",))
+        raise ScenarioError(
+            unknown("node of any app (id, title or type)", node, sorted(nodes)), ("node",)
+        )
 
 
 def _mapping(said: object, *place: str) -> Mapping[str, Any]:
@@ -144,10 +170,11 @@ def _within(key: str, read: Any) -> Any:
 
 
 def check_together(rules: Sequence[Rule], checked: int = 0) -> None:
-    """Raise ``ScenarioError`` where one of ``rules`` can never come to act because an earlier one always does.
+    """Raise ``ScenarioError`` where one of ``rules`` can never come to act because an earlier one
+    always does.
 
-    The first ``checked`` have been found to go together before; places in the error are counted behind them. Rules
-    that take more than ``COMPARISONS`` of two are refused.
+    The first ``checked`` have been found to go together before; places in the error are counted
+    behind them. Rules that take more than ``COMPARISONS`` of two are refused.
     """
     ruling: dict[tuple[str, tuple[str, str] | None], list[int]] = {}
     comparisons = 0
@@ -157,7 +184,9 @@ def check_together(rules: Sequence[Rule], checked: int = 0) -> None:
             earlier = ruling.get((later.exclusion, text), ())
             comparisons += len(earlier)
             if comparisons > COMPARISONS:
-                raise ScenarioError("there are too many rules to compare; give them exact texts", (index - checked,))
+                raise ScenarioError(
+                    "there are too many rules to compare; give them exact texts", (index - checked,)
+                )
             _check_against(earlier, index, rules, checked)
         if later.takes_all:
             ruling.setdefault((later.exclusion, exact[0] if exact else None), []).append(index)

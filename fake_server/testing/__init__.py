@@ -1,4 +1,6 @@
-"""The fake inside tests: ``FakeHost`` for any test runner, and ``fake_host``, the same as a fixture of pytest."""
+"""The fake inside tests: ``FakeHost`` for any test runner, and ``fake_host``, the same as a fixture
+of pytest.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ __all__ = ["FakeHost", "FakeHostFactory", "ScenarioWarning", "UnusedScenarioWarn
 
 
 class ScenarioWarning(UserWarning):
-    """A scenario does not do what it seems to be ordered for, such as to wait on a host that is instant."""
+    """A scenario does not do what it seems to be ordered for, such as to wait on a host that is
+    instant.
+    """
 
 
 class UnusedScenarioWarning(UserWarning):
@@ -19,7 +23,9 @@ class UnusedScenarioWarning(UserWarning):
 
 
 def __getattr__(name: str) -> Any:
-    """What needs the server is imported when it is asked for: pytest may import this package at its start."""
+    """What needs the server is imported when it is asked for: pytest may import this package at its
+    start.
+    """
     if name in ("FakeHost", "FakeHostFactory"):
         from fake_server.testing import host
 

@@ -6,11 +6,13 @@ import threading
 from datetime import timedelta
 
 from fake_server.clock import Clock
-from fake_server.moments import Moment, iso, unix_seconds
+from fake_server.timestamps import Moment, iso, unix_seconds
 
 
 class FakeClock:
-    """Freezes and moves the clock of a host: URLs expire by it, and runs at a finite speed wait for it."""
+    """Freezes and moves the clock of a host: URLs expire by it, and runs at a finite speed wait for
+    it.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -38,23 +40,29 @@ class FakeClock:
     def advance(self, seconds: float | timedelta) -> None:
         """Move on by ``seconds`` and release what waits for that time.
 
-        Raises ``ValueError`` if negative or too far, ``TypeError`` for what is neither a number nor a ``timedelta``.
+        Raises ``ValueError`` if negative or too far, ``TypeError`` for what is neither a number nor
+        a ``timedelta``.
         """
         if isinstance(seconds, timedelta):
             seconds = seconds.total_seconds()
         if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise TypeError(f"advance takes seconds as a number or a timedelta, not {seconds!r}; 5 minutes are 300")
+            raise TypeError(
+                f"advance takes seconds as a number or a timedelta, not {seconds!r}; 5 minutes are 300"
+            )
         try:
             self._clock.advance(seconds)
         except OverflowError:
-            raise ValueError("a clock shows moments of the years 1970 to 9998; that is too far") from None
+            raise ValueError(
+                "a clock shows moments of the years 1970 to 9998; that is too far"
+            ) from None
 
     def resume(self) -> None:
         """Let it run on from where it stands."""
         self._clock.resume()
 
     def wait_for_waiting(self, count: int = 1, timeout_s: float = 5.0) -> None:
-        """Return once ``count`` answers wait for this clock, so that an ``advance`` reaches them all.
+        """Return once ``count`` answers wait for this clock, so that an ``advance`` reaches them
+        all.
 
         ``timeout_s`` is real time; raises ``TimeoutError`` after it.
         """

@@ -1,4 +1,6 @@
-"""A fake host for a test: a real server on a free port of this machine, in a thread of this process."""
+"""A fake host for a test: a real server on a free port of this machine, in a thread of this
+process.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from anyio import to_thread
 
 from fake_server.app import create_app
 from fake_server.scenarios import ScenarioError
-from fake_server.serving.thread import ServerThread
+from fake_server.server.thread import ServerThread
 from fake_server.settings import Settings
 from fake_server.testing import ScenarioWarning
 from fake_server.testing.clock import FakeClock
@@ -23,10 +25,11 @@ from fake_server.testing.typed import HostOptions, RequestMatch, TypedScenarios,
 class FakeHost(TypedScenarios):
     """A fake that a test starts, talks to over HTTP and looks into; a context manager.
 
-    It waits for nothing unless ``speed`` says so. ``app`` is the app file of the default app; any other setting of the
-    server may follow by its name. Raises ``SettingsError`` or ``dify_wire.spec.SpecError`` for what cannot be used.
-    Everything here may be called from any thread but the server's own; what needs the server raises ``RuntimeError``
-    where that does not run.
+    It waits for nothing unless ``speed`` says so. ``app`` is the app file of the default app; any
+    other setting of the server may follow by its name. Raises ``SettingsError`` or
+    ``dify_wire.spec.SpecError`` for what cannot be used. Everything here may be called from any
+    thread but the server's own; what needs the server raises ``RuntimeError`` where that does not
+    run.
     """
 
     def __init__(self, *, seed: int = 1, **settings: Unpack[HostOptions]) -> None:
@@ -58,12 +61,17 @@ class FakeHost(TypedScenarios):
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
     def reset(self, seed: int | None = None) -> None:
-        """Be as at the start, with ``seed`` or the first one: open streams end, scenarios and requests are gone."""
+        """Be as at the start, with ``seed`` or the first one: open streams end, scenarios and
+        requests are gone.
+        """
         self._scenarios.clear()
         self._thread.call(lambda: self._app.reset(self._seed if seed is None else seed))
 
@@ -72,13 +80,17 @@ class FakeHost(TypedScenarios):
         """What it received since the last reset, oldest first."""
         return self._received.all()
 
-    def _order(self, name: str, times: int | None, when: When | None, with_: dict[str, Any]) -> Scenario:
+    def _order(
+        self, name: str, times: int | None, when: When | None, with_: dict[str, Any]
+    ) -> Scenario:
         __tracebackhide__ = True
         said = {"name": name, "with": with_, "when": dict(when or {}), "times": times}
         try:
             scenario = Scenario(self._thread.call, self._app.host.scenarios, said)
         except ScenarioError as error:
-            raise ScenarioError(error.message, error.place) from None  # the test's mistake, without our inner frames
+            raise ScenarioError(
+                error.message, error.place
+            ) from None  # the test's mistake, without our inner frames
         self._scenarios.append(scenario)
         if self._settings.speed is None:
             for note in scenario.unwaited:
@@ -87,14 +99,19 @@ class FakeHost(TypedScenarios):
 
     @property
     def unused_scenarios(self) -> list[Scenario]:
-        """Those ordered by ``scenario`` since the last reset that acted on no request, taken back or not."""
+        """Those ordered by ``scenario`` since the last reset that acted on no request, taken back
+        or not.
+        """
         return [scenario for scenario in self._scenarios if scenario.unused]
 
-    def wait_for_request(self, *, count: int = 1, timeout_s: float = 5.0, **match: Unpack[RequestMatch]) -> FakeRequest:
+    def wait_for_request(
+        self, *, count: int = 1, timeout_s: float = 5.0, **match: Unpack[RequestMatch]
+    ) -> FakeRequest:
         """The first request that matches (the ``count``-th), as soon as the host has heard it.
 
-        ``match`` may have method, path, operation, user, prompt, model, mode, status, header and json (a part of the
-        body). Raises ``AssertionError`` with the nearest request after ``timeout_s`` of real time.
+        ``match`` may have method, path, operation, user, prompt, model, mode, status, header and
+        json (a part of the body). Raises ``AssertionError`` with the nearest request after
+        ``timeout_s`` of real time.
         """
         __tracebackhide__ = True
         return self._received.wait_for(dict(match), count, timeout_s)
@@ -114,9 +131,11 @@ class FakeHost(TypedScenarios):
         at_most: int | None = None,
         **match: Unpack[RequestMatch],
     ) -> list[FakeRequest]:
-        """The requests that match: exactly ``count``, or from ``at_least`` to ``at_most``, or any number above 0.
+        """The requests that match: exactly ``count``, or from ``at_least`` to ``at_most``, or any
+        number above 0.
 
-        Raises ``AssertionError`` with the nearest request where there are others, ``ValueError`` for odd numbers.
+        Raises ``AssertionError`` with the nearest request where there are others, ``ValueError``
+        for odd numbers.
         """
         __tracebackhide__ = True
         if count is not None:
@@ -128,6 +147,8 @@ class FakeHost(TypedScenarios):
 
 
 class FakeHostFactory(Protocol):
-    """The fixture ``fake_host_factory``: starts another host, with the options of ``FakeHost``, for the session."""
+    """The fixture ``fake_host_factory``: starts another host, with the options of ``FakeHost``, for
+    the session.
+    """
 
     def __call__(self, *, seed: int = 1, **settings: Unpack[HostOptions]) -> FakeHost: ...

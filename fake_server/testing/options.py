@@ -1,4 +1,6 @@
-"""What a test says of its host, as ``Settings``: the names of the settings, with values as tests write them."""
+"""What a test says of its host, as ``Settings``: the names of the settings, with values as tests
+write them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from typing import Any
 from fake_server.settings import Settings, SettingsError, parse_speed
 
 NOT_OURS = frozenset({"host", "port", "log_format", "ready_file"})
-"""A host inside a test listens on any free port of this machine, and tells the test itself where."""
+"""A host inside a test listens on any free port of this machine, and tells the test itself
+where.
+"""
 
 SHORT = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
 _KINDS = {field.name: str(field.type) for field in fields(Settings) if field.name not in NOT_OURS}
@@ -21,8 +25,8 @@ _KINDS = {field.name: str(field.type) for field in fields(Settings) if field.nam
 def host_settings(said: Mapping[str, Any]) -> Settings:
     """The settings of a host on any free port, which waits for nothing unless ``said`` has a speed.
 
-    ``app`` is the app file of the default app, ``apps`` a mapping of further keys to what they open. Raises
-    ``SettingsError`` for a name that is no setting and for a value that will not do.
+    ``app`` is the app file of the default app, ``apps`` a mapping of further keys to what they
+    open. Raises ``SettingsError`` for a name that is no setting and for a value that will not do.
     """
     known: dict[str, Any] = {}
     for name, value in said.items():
@@ -46,14 +50,20 @@ def _value(setting: str, value: Any) -> Any:
         return parse_speed(value)
     if setting == "apps":
         if not isinstance(value, Mapping):
-            raise SettingsError(setting, f"{value!r} will not do; a mapping of keys to what they open is needed")
+            raise SettingsError(
+                setting, f"{value!r} will not do; a mapping of keys to what they open is needed"
+            )
         return tuple((key, str(what)) for key, what in value.items())
     if setting == "clock" and isinstance(value, date):
         return value.isoformat()
     kind = _KINDS[setting]
     if kind.startswith("tuple["):
         entries = [value] if isinstance(value, str | Path) else value
-        if not isinstance(entries, list | tuple) or not all(isinstance(entry, str | Path) for entry in entries):
-            raise SettingsError(setting, f"{value!r} will not do; a text or a list of texts is needed")
+        if not isinstance(entries, list | tuple) or not all(
+            isinstance(entry, str | Path) for entry in entries
+        ):
+            raise SettingsError(
+                setting, f"{value!r} will not do; a text or a list of texts is needed"
+            )
         return tuple(map(Path, entries)) if kind.startswith("tuple[Path") else tuple(entries)
     return Path(value) if kind.startswith("Path") and isinstance(value, str) else value

@@ -7,11 +7,11 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
+from fake_server.endpoints import Host
 from fake_server.journal import Entry
 from fake_server.journal.matching import Difference, Match, read_match
 from fake_server.journal.reading import Reading, json_of, reading_of, state, user_of
 from fake_server.journal.searching import matching, nearest, wait_matching
-from fake_server.operations import Host
 
 
 class FakeRequest:
@@ -97,7 +97,9 @@ class FakeRequest:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What its scenarios did otherwise than expected, such as not to wait on a host that is instant."""
+        """What its scenarios did otherwise than expected, such as not to wait on a host that is
+        instant.
+        """
         return self._entry.notes
 
     @property
@@ -115,7 +117,9 @@ class FakeRequest:
     def __str__(self) -> str:
         """One line, and one more for each note and warning. No key, no signature."""
         notes = [f"    note: {note}" for note in self.notes]
-        return "\n".join([self._line(), *notes, *(f"    warning: {warning}" for warning in self.warnings)])
+        return "\n".join(
+            [self._line(), *notes, *(f"    warning: {warning}" for warning in self.warnings)]
+        )
 
     def _line(self) -> str:
         how = self.status if self.status is not None and self.state != "running" else self.state
@@ -137,37 +141,56 @@ class Received:
         return [self._request(entry) for entry in self._journal.entries()]
 
     def wait_for(self, said: dict[str, Any], count: int, timeout_s: float) -> FakeRequest:
-        """The ``count``-th request that matches. Raises ``AssertionError`` where it has not come in ``timeout_s``."""
+        """The ``count``-th request that matches. Raises ``AssertionError`` where it has not come in
+        ``timeout_s``.
+        """
         _check_number("count", count, 1)
-        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not 0 <= timeout_s <= _LONGEST_S:
-            raise ValueError(f"timeout_s has to be a number, 0 to {_LONGEST_S}, not {_short(timeout_s)}")
+        if (
+            isinstance(timeout_s, bool)
+            or not isinstance(timeout_s, int | float)
+            or not 0 <= timeout_s <= _LONGEST_S
+        ):
+            raise ValueError(
+                f"timeout_s has to be a number, 0 to {_LONGEST_S}, not {_short(timeout_s)}"
+            )
         match = read_match(said)
         found = wait_matching(self._journal, match, count, 0, timeout_s)
         if len(found) < count:
-            raise AssertionError(self._miss(match, len(found), f"{count} expected within {timeout_s:g} s"))
+            raise AssertionError(
+                self._miss(match, len(found), f"{count} expected within {timeout_s:g} s")
+            )
         return self._request(found[count - 1])
 
     def verify(self, said: dict[str, Any], least: int, most: int | None) -> list[FakeRequest]:
-        """The requests that match. Raises ``AssertionError`` for fewer than ``least`` or more than ``most``."""
+        """The requests that match. Raises ``AssertionError`` for fewer than ``least`` or more than
+        ``most``.
+        """
         _check_number("the count", least, 0)
         if most is not None:
             _check_number("the count", most, least)
         match = read_match(said)
         found = matching(self._journal, match)
         if len(found) < least or (most is not None and len(found) > most):
-            raise AssertionError(self._miss(match, len(found), f"{_expected(least, most)} expected"))
+            raise AssertionError(
+                self._miss(match, len(found), f"{_expected(least, most)} expected")
+            )
         return list(map(self._request, found))
 
     def _request(self, entry: Entry) -> FakeRequest:
         return FakeRequest(entry, self._reading)
 
     def _miss(self, match: Match, found: int, expected: str) -> str:
-        """What was expected, and what all but meets it. In a word with no secrets, for it goes into reports."""
+        """What was expected, and what all but meets it. In a word with no secrets, for it goes into
+        reports.
+        """
         said = ", ".join(f"{name}={value!r}" for name, value in match.said.items()) or "anything"
         lines = [f"{found} of {len(self._journal)} received requests match {said}; {expected}"]
         near = nearest(self._journal, match)
         if near is not None and near.differences:
-            lines += [f"nearest: {self._request(near.entry)!r}", *map(_difference, near.differences)]
+            lines += [
+                f"nearest: {self._request(near.entry)!r}",
+                *map(_difference, near.differences),
+            ]
         return self._reading.redactor.text("\n".join(lines))
 
 

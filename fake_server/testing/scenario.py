@@ -18,7 +18,9 @@ class Call(Protocol):
 
 
 class Scenario:
-    """Acts from the moment it is made until it is taken back; as a context manager, until the end of the block."""
+    """Acts from the moment it is made until it is taken back; as a context manager, until the end
+    of the block.
+    """
 
     def __init__(self, call: Call, book: RuleBook, said: dict[str, Any]) -> None:
         self._call = call
@@ -30,7 +32,12 @@ class Scenario:
 
     def __str__(self) -> str:
         said = {"with": self._rule.parameters, "when": self._rule.when, "times": self._rule.times}
-        return " ".join([self._rule.behaviour.name, *(f"{key}={value!r}" for key, value in said.items() if value)])
+        return " ".join(
+            [
+                self._rule.behaviour.name,
+                *(f"{key}={value!r}" for key, value in said.items() if value),
+            ]
+        )
 
     @property
     def unwaited(self) -> tuple[str, ...]:
@@ -55,6 +62,9 @@ class Scenario:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.remove()

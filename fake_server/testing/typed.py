@@ -388,7 +388,9 @@ class TypedScenarios:
         scenario: Literal["sd_failed"],
         /,
         *,
-        how: Literal["500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"] = ...,
+        how: Literal[
+            "500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"
+        ] = ...,
         times: int | None = None,
         when: When | None = None,
     ) -> Scenario: ...
@@ -426,14 +428,19 @@ class TypedScenarios:
         when: When | None = None,
     ) -> Scenario: ...
 
-    def scenario(self, name: str, /, *, times: int | None = None, when: When | None = None, **with_: Any) -> Scenario:
+    def scenario(
+        self, name: str, /, *, times: int | None = None, when: When | None = None, **with_: Any
+    ) -> Scenario:
         """Bring the scenario ``name`` upon the requests that come now, with its parameters.
 
-        ``times`` is how many requests it acts on, ``when`` which ones. It stays until it is taken back, by ``remove``,
-        by the end of a ``with`` block or by a reset. Raises ``ScenarioError`` and changes nothing for what it is not.
+        ``times`` is how many requests it acts on, ``when`` which ones. It stays until it is taken
+        back, by ``remove``, by the end of a ``with`` block or by a reset. Raises ``ScenarioError``
+        and changes nothing for what it is not.
         """
         __tracebackhide__ = True
         return self._order(name, times, when, with_)
 
-    def _order(self, name: str, times: int | None, when: When | None, with_: dict[str, Any]) -> Scenario:
+    def _order(
+        self, name: str, times: int | None, when: When | None, with_: dict[str, Any]
+    ) -> Scenario:
         raise NotImplementedError

@@ -1,6 +1,8 @@
-"""The comparisons of an if-else node: an operator of the export, the value at hand and the text to compare it with.
+"""The comparisons of an if-else node: an operator of the export, the value at hand and the text to
+compare it with.
 
-A comparison that the host cannot make raises ``ValueError`` with the host's text, which becomes the node's error.
+A comparison that the host cannot make raises ``ValueError`` with the host's text, which becomes the
+node's error.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ Selector = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class StartVariable:
-    """An input of the app; ``shown`` is its entry in ``GET /v1/parameters``, keys in the file's order."""
+    """An input of the app; ``shown`` is its entry in ``GET /v1/parameters``, keys in the file's
+    order.
+    """
 
     name: str
     type: str
@@ -27,9 +29,10 @@ class StartVariable:
 class Behaviour:
     """What the fake adds to a node (``x-fake``): how it fares when nothing real stands behind it.
 
-    ``seconds`` is the node's usual duration and ``spread`` the fraction by which runs differ; ``error`` makes it fail
-    with that text; ``reply`` is a template of what a model says; tokens that are not given are counted; ``outputs``
-    are those of a node that the fake cannot run itself, or of a tool that makes no picture.
+    ``seconds`` is the node's usual duration and ``spread`` the fraction by which runs differ;
+    ``error`` makes it fail with that text; ``reply`` is a template of what a model says; tokens
+    that are not given are counted; ``outputs`` are those of a node that the fake cannot run itself,
+    or of a tool that makes no picture.
     """
 
     seconds: float
@@ -56,7 +59,8 @@ class Node:
 class Workflow:
     """The published workflow of an app. ``edges`` leads from (node id, handle) to the next node id.
 
-    ``nodes`` is None where a graph without nodes or edges was asked for on purpose (``x-fake.unchecked``).
+    ``nodes`` is None where a graph without nodes or edges was asked for on purpose
+    (``x-fake.unchecked``).
     """
 
     name: str

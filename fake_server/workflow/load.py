@@ -1,7 +1,9 @@
-"""Reads an app file into a ``Workflow``: Dify's export vocabulary plus ``x-fake``, everything checked, nothing guessed.
+"""Reads an app file into a ``Workflow``: Dify's export vocabulary plus ``x-fake``, everything
+checked, nothing guessed.
 
-A graph that the host itself would run into the ground (no start node, an unknown node type, no edges at all) is taken
-only where the file says ``x-fake: {unchecked: true}``; it then fails as on the host [C: g_nostart_*, g_badtype_*].
+A graph that the host itself would run into the ground (no start node, an unknown node type, no
+edges at all) is taken only where the file says ``x-fake: {unchecked: true}``; it then fails as on
+the host [C: g_nostart_*, g_badtype_*].
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any, TypeVar
 
 from dify_wire.spec import load_yaml
 from dify_wire.spec_error import file_errors
-from fake_server.draw import uuid4_for
+from fake_server.runs.random_values import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.conditions import OPERATORS
 from fake_server.workflow.graph import Behaviour, Node, StartVariable, Workflow
@@ -28,7 +30,15 @@ _USUAL_SECONDS = {"start": 0.004, "llm": 3.2, "if-else": 0.003, "tool": 15.3, "e
 _OTHER_SECONDS = 0.05
 _USUAL_SPREAD = 0.05
 _GREATEST_NUMBER = 1e9
-_BEHAVIOUR_KEYS = ("seconds", "spread", "error", "reply", "prompt_tokens", "completion_tokens", "outputs")
+_BEHAVIOUR_KEYS = (
+    "seconds",
+    "spread",
+    "error",
+    "reply",
+    "prompt_tokens",
+    "completion_tokens",
+    "outputs",
+)
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _PARAMETER_TYPES = ("mixed", "variable", "constant")
 
@@ -38,8 +48,11 @@ def default_workflow_path() -> Path:
     return Path(__file__).parent.parent / "data" / "workflow.yml"
 
 
-def load_workflow(path: Path, rules: Sequence[InputRule] | None = None, models: Sequence[str] = ()) -> Workflow:
-    """Read the app file ``path``; ``rules`` are the inputs of the spec where the file describes the default app.
+def load_workflow(
+    path: Path, rules: Sequence[InputRule] | None = None, models: Sequence[str] = ()
+) -> Workflow:
+    """Read the app file ``path``; ``rules`` are the inputs of the spec where the file describes the
+    default app.
 
     ``models`` are those of the picture server; its first is that of a tool whose file names none.
     Raises ``dify_wire.spec.SpecError`` with file, place and mend for whatever is wrong with it.
@@ -58,7 +71,9 @@ def _workflow(top: Part, rules: Sequence[InputRule] | None, models: Sequence[str
     edges = _edges(graph, nodes or {}, unchecked)
     variables = _variables(graph, nodes, rules)
     if not unchecked:
-        check_references(graph, frozenset(nodes or ()), frozenset(variable.name for variable in variables))
+        check_references(
+            graph, frozenset(nodes or ()), frozenset(variable.name for variable in variables)
+        )
     return Workflow(
         name=name,
         description=str(app.get("description") or ""),
@@ -90,7 +105,9 @@ def _app(top: Part) -> Mapping[str, Any]:
         return {}
     mode = app.get("mode")
     if mode and mode.value != "workflow":
-        mode.wrong(f"this is an app of mode {mode.value!r}, and only workflow apps run here; see --app KEY=chat")
+        mode.wrong(
+            f"this is an app of mode {mode.value!r}, and only workflow apps run here; see --app KEY=chat"
+        )
     return app.as_a(dict)
 
 
@@ -142,7 +159,9 @@ def _nodes(graph: Part, unchecked: bool, models: Sequence[str]) -> dict[str, Nod
         nodes[node.node_id] = node
     starts = [node.node_id for node in nodes.values() if node.type == "start"]
     if len(starts) != 1 and not unchecked:
-        graph.child("nodes").wrong(f"a graph needs exactly one node of type start, and this one has {len(starts)}")
+        graph.child("nodes").wrong(
+            f"a graph needs exactly one node of type start, and this one has {len(starts)}"
+        )
     return nodes
 
 
@@ -154,7 +173,12 @@ def _node(part: Part, unchecked: bool, models: Sequence[str]) -> Node:
     if kind in _CHECKS:
         _CHECKS[kind](data)
     behaviour = _behaviour(data, kind)
-    if kind not in RUN_BY_THE_FAKE and not unchecked and behaviour.outputs is None and behaviour.error is None:
+    if (
+        kind not in RUN_BY_THE_FAKE
+        and not unchecked
+        and behaviour.outputs is None
+        and behaviour.error is None
+    ):
         data.wrong(f"a {kind} node is not run by the fake; say in x-fake.outputs what it answers")
     said = data.as_a(dict)
     if kind == "tool":
@@ -175,7 +199,9 @@ def _behaviour(data: Part, kind: str) -> Behaviour:
         error=error.as_a(str) if error else None,
         reply=reply.as_a(str) if reply else None,
         prompt_tokens=_number(extra, "prompt_tokens", 0) if extra.get("prompt_tokens") else None,
-        completion_tokens=_number(extra, "completion_tokens", 0) if extra.get("completion_tokens") else None,
+        completion_tokens=_number(extra, "completion_tokens", 0)
+        if extra.get("completion_tokens")
+        else None,
         outputs=outputs.as_a(dict) if outputs else None,
     )
 
@@ -190,7 +216,9 @@ def _number(extra: Part, key: str, usual: N) -> N:
     return part.as_a(type(usual))
 
 
-def _edges(graph: Part, nodes: Mapping[str, Node], unchecked: bool) -> dict[tuple[str, str], str] | None:
+def _edges(
+    graph: Part, nodes: Mapping[str, Node], unchecked: bool
+) -> dict[tuple[str, str], str] | None:
     if unchecked and graph.get("edges") is None:
         return None
     edges: dict[tuple[str, str], str] = {}
@@ -202,7 +230,9 @@ def _edges(graph: Part, nodes: Mapping[str, Node], unchecked: bool) -> dict[tupl
         handle = part.get("sourceHandle")
         key = (source, str(handle.value) if handle else "source")
         if key in edges:
-            part.wrong(f"a second edge leaves {source!r} by {key[1]!r}; a node goes on to one other node")
+            part.wrong(
+                f"a second edge leaves {source!r} by {key[1]!r}; a node goes on to one other node"
+            )
         edges[key] = target
     return edges
 
@@ -251,7 +281,9 @@ def _check_tool(data: Part) -> None:
 
 
 def _check_number(name: str, part: Part) -> None:
-    """A setting that is a number, or a text that stands for one; empty ones are the tool's default (FACTS 12.6)."""
+    """A setting that is a number, or a text that stands for one; empty ones are the tool's default
+    (FACTS 12.6).
+    """
     text = part.value if isinstance(part.value, str) else ""
     number = int(text) if text.isascii() and text.isdigit() else part.as_a(int)
     if not 1 <= number <= GREATEST_NUMBER:

@@ -1,6 +1,8 @@
-"""What each kind of node does with the values at hand: its inputs, outputs and metadata as the host reports them.
+"""What each kind of node does with the values at hand: its inputs, outputs and metadata as the host
+reports them.
 
-Shapes and key orders: FACTS 5.5, [C: stream_ok_no_model, stream_llmonly, fail_llm_mode_500_main_stream].
+Shapes and key orders: FACTS 5.5, [C: stream_ok_no_model, stream_llmonly,
+fail_llm_mode_500_main_stream].
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fake_server.draw import Draw
-from fake_server.events import Values
+from fake_server.runs.events import Values
+from fake_server.runs.random_values import Draw
 from fake_server.workflow.conditions import OPERATORS
 from fake_server.workflow.graph import Node, StartVariable
 from fake_server.workflow.template import VariablePool, fill_answer, fill_prompt, prompt_values
@@ -20,15 +22,14 @@ from fake_server.workflow.tool import NO_RUNTIME, draw_picture, tool_inputs, too
 
 _FREE = "0.0000000"
 _TOKEN_BYTES = 4
-_NO_PROMPT = (
-    "No prompt found in the LLM configuration. Please ensure a prompt is properly configured before proceeding."
-)
+_NO_PROMPT = "No prompt found in the LLM configuration. Please ensure a prompt is properly configured before proceeding."
 _GPT2_PIECE = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[^\W_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
 """What GPT-2's tokenizer takes in one piece, letters and digits not told apart."""
 
 _CALL_ERROR = "["
-"""A model's client begins with the provider in brackets when the call failed, and by then there was a prompt to show
-[C: fail_llm_mode_500_main_stream]; what fails before the call names none and shows none [C: g_badmodel_stream].
+"""A model's client begins with the provider in brackets when the call failed, and by then there was
+a prompt to show [C: fail_llm_mode_500_main_stream]; what fails before the call names none and shows
+none [C: g_badmodel_stream].
 """
 
 
@@ -48,7 +49,9 @@ class NodeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class NodeCall:
-    """What a node has to work with. ``inputs`` are the cleaned start variables of the run, ``sys.files`` last."""
+    """What a node has to work with. ``inputs`` are the cleaned start variables of the run,
+    ``sys.files`` last.
+    """
 
     node: Node
     variables: Sequence[StartVariable]
@@ -59,16 +62,23 @@ class NodeCall:
 
 
 def run_node(call: NodeCall) -> NodeOutcome:
-    """Run one node. Never raises for a value: what the host would have choked on is a failed outcome."""
+    """Run one node. Never raises for a value: what the host would have choked on is a failed
+    outcome.
+    """
     if call.node.behaviour.error is not None and call.node.type not in ("llm", "tool"):
         return NodeOutcome(call.seconds, error=call.node.behaviour.error)
     return _RUNNERS.get(call.node.type, _canned)(call)
 
 
 def _start(call: NodeCall) -> NodeOutcome:
-    """The host cleans the variables again here, as the request left them: NUL may have left none (FACTS 12.8)."""
+    """The host cleans the variables again here, as the request left them: NUL may have left none
+    (FACTS 12.8).
+    """
     try:
-        values = {variable.name: _cleaned(variable, call.inputs[variable.name]) for variable in call.variables}
+        values = {
+            variable.name: _cleaned(variable, call.inputs[variable.name])
+            for variable in call.variables
+        }
     except ValueError as error:
         return NodeOutcome(call.seconds, error=str(error))
     inputs = {**call.inputs, **values}
@@ -84,9 +94,13 @@ def _cleaned(variable: StartVariable, value: str) -> str:
     if variable.options is not None:
         if value not in variable.options:
             options = list(variable.options)
-            raise ValueError(f"{variable.name} in input form must be one of the following: {options}")
+            raise ValueError(
+                f"{variable.name} in input form must be one of the following: {options}"
+            )
     elif variable.max_length is not None and len(value) > variable.max_length:
-        raise ValueError(f"{variable.name} in input form must be less than {variable.max_length} characters")
+        raise ValueError(
+            f"{variable.name} in input form must be less than {variable.max_length} characters"
+        )
     return value
 
 
@@ -104,7 +118,9 @@ def _llm(call: NodeCall) -> NodeOutcome:
     except ValueError as error:
         return NodeOutcome(call.seconds, inputs, error=str(error))
     process_data = {"model_mode": data["model"]["mode"], "prompts": prompts}
-    reply = prompts[-1]["text"] if behaviour.reply is None else fill_answer(behaviour.reply, call.pool)
+    reply = (
+        prompts[-1]["text"] if behaviour.reply is None else fill_answer(behaviour.reply, call.pool)
+    )
     failed = behaviour.error or _uncountable(prompts[0]["text"]) or _uncountable(reply)
     if failed is not None:
         return NodeOutcome(call.seconds, inputs, process_data, error=failed)
@@ -122,7 +138,9 @@ def _llm(call: NodeCall) -> NodeOutcome:
 
 
 def _context(data: Mapping[str, Any], pool: VariablePool) -> str:
-    """The text of a model's context, or of its entries; none where it is switched off or names nothing."""
+    """The text of a model's context, or of its entries; none where it is switched off or names
+    nothing.
+    """
     selector = tuple(data.get("variable_selector") or ()) if data.get("enabled") else ()
     value = pool.get(selector) if selector else None
     if not value or isinstance(value, str):
@@ -130,14 +148,21 @@ def _context(data: Mapping[str, Any], pool: VariablePool) -> str:
     entries = value if isinstance(value, list) else []
     lines = []
     for entry in entries:
-        if not isinstance(entry, str | Mapping) or (isinstance(entry, Mapping) and "content" not in entry):
+        if not isinstance(entry, str | Mapping) or (
+            isinstance(entry, Mapping) and "content" not in entry
+        ):
             raise ValueError(f"Invalid context structure: {entry}")
         lines.append(entry if isinstance(entry, str) else entry["content"])
     return "\n".join(lines).strip()
 
 
-def _prompts(template: Sequence[Mapping[str, str]], values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    filled = [{"role": part["role"], "text": fill_prompt(part["text"], values), "files": []} for part in template]
+def _prompts(
+    template: Sequence[Mapping[str, str]], values: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    filled = [
+        {"role": part["role"], "text": fill_prompt(part["text"], values), "files": []}
+        for part in template
+    ]
     prompts = [prompt for prompt in filled if prompt["text"]]
     if not prompts:
         raise ValueError(_NO_PROMPT)
@@ -145,10 +170,14 @@ def _prompts(template: Sequence[Mapping[str, str]], values: Mapping[str, Any]) -
 
 
 def _tokens(call: NodeCall, count: int | None, *texts: str) -> int:
-    """The tokens of ``texts``: about ``count`` where the file says so, else one for four bytes of UTF-8."""
+    """The tokens of ``texts``: about ``count`` where the file says so, else one for four bytes of
+    UTF-8.
+    """
     if count is not None:
         return round(call.draw.around(count, call.node.behaviour.spread))
-    return sum(math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES) for text in texts)
+    return sum(
+        math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES) for text in texts
+    )
 
 
 def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Values:
@@ -169,8 +198,8 @@ def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Valu
 
 
 def _uncountable(text: str) -> str | None:
-    """The error of a model's client that counts the tokens of a lone surrogate: GPT-2's tokenizer encodes piece by
-    piece, so the position counts from the start of its piece (FACTS 12.10)."""
+    """The error of a model's client that counts the tokens of a lone surrogate: GPT-2's tokenizer
+    encodes piece by piece, so the position counts from the start of its piece (FACTS 12.10)."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -191,8 +220,12 @@ def _if_else(call: NodeCall) -> NodeOutcome:
             compare = OPERATORS[condition["comparison_operator"]]
             results.append(compare(condition["actual_value"], condition["expected_value"]))
     except (ValueError, TypeError) as error:
-        return NodeOutcome(call.seconds, inputs, _condition_results(conditions, results), error=str(error))
-    result = all(results) if call.node.data.get("logical_operator", "and") == "and" else any(results)
+        return NodeOutcome(
+            call.seconds, inputs, _condition_results(conditions, results), error=str(error)
+        )
+    result = (
+        all(results) if call.node.data.get("logical_operator", "and") == "and" else any(results)
+    )
     return NodeOutcome(
         call.seconds,
         inputs,
@@ -213,7 +246,8 @@ def _condition(condition: Mapping[str, Any], pool: VariablePool) -> dict[str, An
 def _condition_results(conditions: list[dict[str, Any]], results: list[bool]) -> Values:
     return {
         "condition_results": [
-            {**condition, "result": result} for condition, result in zip(conditions, results, strict=False)
+            {**condition, "result": result}
+            for condition, result in zip(conditions, results, strict=False)
         ]
     }
 
@@ -229,13 +263,21 @@ def _tool(call: NodeCall) -> NodeOutcome:
     inputs = tool_inputs(data, parameters)
     if error is not None:
         return NodeOutcome(call.seconds, inputs, error=error)
-    drawn = {**inputs, "model": parameters.get("model") or inputs.get("model")}  # a picture tells what was asked for
+    drawn = {
+        **inputs,
+        "model": parameters.get("model") or inputs.get("model"),
+    }  # a picture tells what was asked for
     has_outputs = call.node.behaviour.outputs is not None
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
         outputs=_canned_outputs(call) if has_outputs else draw_picture(drawn, call.draw),
-        execution_metadata={"tool_info": {"provider_type": data["provider_type"], "provider_id": data["provider_id"]}},
+        execution_metadata={
+            "tool_info": {
+                "provider_type": data["provider_type"],
+                "provider_id": data["provider_id"],
+            }
+        },
     )
 
 
@@ -253,7 +295,10 @@ def _canned(call: NodeCall) -> NodeOutcome:
 
 
 def _canned_outputs(call: NodeCall) -> Values:
-    return {name: _filled(value, call.pool) for name, value in (call.node.behaviour.outputs or {}).items()}
+    return {
+        name: _filled(value, call.pool)
+        for name, value in (call.node.behaviour.outputs or {}).items()
+    }
 
 
 def _filled(value: Any, pool: VariablePool) -> Any:

@@ -1,4 +1,6 @@
-"""A value inside a file together with the way to it, so that whatever is wrong with it can be said precisely."""
+"""A value inside a file together with the way to it, so that whatever is wrong with it can be said
+precisely.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,13 @@ class Part:
         raise WorkflowError(self.file, self.place or "the top level", message)
 
     def as_a(self, kind: type[T]) -> T:
-        """The value if it is a ``kind`` (a whole number is a number; true is no number); raises ``WorkflowError``."""
+        """The value if it is a ``kind`` (a whole number is a number; true is no number); raises
+        ``WorkflowError``.
+        """
         accepted = (int, float) if kind is float else kind
-        if not isinstance(self.value, accepted) or (isinstance(self.value, bool) and kind is not bool):
+        if not isinstance(self.value, accepted) or (
+            isinstance(self.value, bool) and kind is not bool
+        ):
             self.wrong(f"{_NAMES[kind]} is needed here, not {_described(self.value)}")
         return self.value  # type: ignore[return-value]  # the check above is the proof
 
@@ -48,7 +54,9 @@ class Part:
         """The value if it is one of ``known``; otherwise the error names the nearest."""
         text = self.as_a(str)
         if text not in known:
-            self.wrong(f"{text!r} is not known here{nearest(text, known)}; known: {', '.join(sorted(known))}")
+            self.wrong(
+                f"{text!r} is not known here{nearest(text, known)}; known: {', '.join(sorted(known))}"
+            )
         return text
 
     def child(self, key: str) -> Part:
@@ -61,7 +69,11 @@ class Part:
     def get(self, key: str) -> Part | None:
         """The value under ``key``; None where the key is absent or null."""
         value = self.as_a(dict).get(key)
-        return None if value is None else Part(self.file, f"{self.place}.{key}" if self.place else key, value)
+        return (
+            None
+            if value is None
+            else Part(self.file, f"{self.place}.{key}" if self.place else key, value)
+        )
 
     def items(self) -> Iterator[Part]:
         """The entries of a list."""
@@ -72,7 +84,9 @@ class Part:
         """Refuse any key that is not one of ``known``."""
         for key in self.as_a(dict):
             if key not in known:
-                self.wrong(f"the key {key!r} is not known here{nearest(str(key), known)}; known: {', '.join(known)}")
+                self.wrong(
+                    f"the key {key!r} is not known here{nearest(str(key), known)}; known: {', '.join(known)}"
+                )
 
 
 def _described(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""Finds references of an app file that lead nowhere: the commonest slip, and one that the host lets pass in silence."""
+"""Finds references of an app file that lead nowhere: the commonest slip, and one that the host lets
+pass in silence.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,18 @@ _SELECTORS = ("variable_selector", "value_selector")
 
 
 def check_references(graph: Part, node_ids: frozenset[str], variables: frozenset[str]) -> None:
-    """Raise ``WorkflowError`` for a selector or ``{{#node.output#}}`` to no node, or to no variable of the start."""
-    starts = {str(part.child("id").value) for part in graph.child("nodes").items() if _is_start(part)}
+    """Raise ``WorkflowError`` for a selector or ``{{#node.output#}}`` to no node, or to no variable
+    of the start.
+    """
+    starts = {
+        str(part.child("id").value) for part in graph.child("nodes").items() if _is_start(part)
+    }
     for part in graph.child("nodes").items():
         for place, (node_id, name, *_) in _references(part.child("data")):
             if node_id != _SYSTEM and node_id not in node_ids:
-                place.wrong(f"the node {node_id!r} is not in this graph{nearest(node_id, node_ids)}")
+                place.wrong(
+                    f"the node {node_id!r} is not in this graph{nearest(node_id, node_ids)}"
+                )
             if node_id in starts and name not in variables:
                 place.wrong(f"the start node has no variable {name!r}{nearest(name, variables)}")
 
@@ -34,7 +42,11 @@ def _references(part: Part) -> Iterator[tuple[Part, Selector]]:
         for key in part.value:
             child = part.get(str(key))
             if child is not None:
-                yield from _selector(child) if key in _SELECTORS or _is_variable(part, key) else _references(child)
+                yield from (
+                    _selector(child)
+                    if key in _SELECTORS or _is_variable(part, key)
+                    else _references(child)
+                )
     elif isinstance(part.value, list):
         for entry in part.items():
             yield from _references(entry)
@@ -48,7 +60,9 @@ def _is_variable(part: Part, key: str) -> bool:
 
 
 def _selector(part: Part) -> Iterator[tuple[Part, Selector]]:
-    """A selector; an empty one names nothing, as that of a context that is switched off (FACTS 12.1)."""
+    """A selector; an empty one names nothing, as that of a context that is switched off (FACTS
+    12.1).
+    """
     if names := tuple(entry.as_a(str) for entry in part.items()):
         if len(names) < 2:
             part.wrong("a selector names a node and one of its outputs: [node id, output]")

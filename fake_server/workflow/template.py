@@ -1,8 +1,10 @@
-"""Templates of an app file and the pool of values that they name, as Dify 0.6.4 fills them (FACTS 12.7 and 12.9).
+"""Templates of an app file and the pool of values that they name, as Dify 0.6.4 fills them (FACTS
+12.7 and 12.9).
 
-A reference ``{{#node.output#}}`` becomes its value. The host strips one pair of braces off whatever looks like a
-reference in a value, and then takes ``<|…|>`` out of the whole. A prompt of a model knows more references than a tool's
-parameter: ``{{name}}``, ``{{#context#}}``, ``{{#query#}}``, ``{{#histories#}}``.
+A reference ``{{#node.output#}}`` becomes its value. The host strips one pair of braces off whatever
+looks like a reference in a value, and then takes ``<|…|>`` out of the whole. A prompt of a model
+knows more references than a tool's parameter: ``{{name}}``, ``{{#context#}}``, ``{{#query#}}``,
+``{{#histories#}}``.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Any
 from fake_server.workflow.graph import Selector
 
 _NODE = re.compile(r"\{\{(#\w{1,50}(?:\.[A-Za-z_]\w{0,29}){1,10}#)\}\}", re.ASCII)
-_PROMPT = re.compile(r"\{\{([A-Za-z_]\w{0,29}|#\w{1,50}\.[\w.]{1,100}#|#(?:histories|query|context)#)\}\}", re.ASCII)
+_PROMPT = re.compile(
+    r"\{\{([A-Za-z_]\w{0,29}|#\w{1,50}\.[\w.]{1,100}#|#(?:histories|query|context)#)\}\}", re.ASCII
+)
 _SPECIAL_TOKEN = re.compile(r"<\|.*?\|>")
 
 NOT_A_TEXT = "expected string or bytes-like object"
@@ -22,7 +26,9 @@ NOT_A_TEXT = "expected string or bytes-like object"
 
 
 class VariablePool:
-    """The outputs of the nodes that have run; a name that nothing has set has no value (``None``)."""
+    """The outputs of the nodes that have run; a name that nothing has set has no value
+    (``None``).
+    """
 
     def __init__(self) -> None:
         self._values: dict[Selector, Any] = {}
@@ -32,7 +38,9 @@ class VariablePool:
             self._values[(node_id, name)] = value
 
     def get(self, selector: Selector) -> Any:
-        """The value that ``selector`` names: an output of a node, or what stands in it under further names."""
+        """The value that ``selector`` names: an output of a node, or what stands in it under
+        further names.
+        """
         value = self._values.get(selector[:2])
         for key in selector[2:]:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -51,7 +59,9 @@ def fill_parameter(text: str, pool: VariablePool) -> str:
 
 
 def prompt_values(texts: Iterable[str], pool: VariablePool) -> dict[str, Any]:
-    """What the references of a model's prompts name. Raises ``ValueError`` for one that names no value."""
+    """What the references of a model's prompts name. Raises ``ValueError`` for one that names no
+    value.
+    """
     values: dict[str, Any] = {}
     for match in (match for text in texts for match in _NODE.finditer(text)):
         values[match[1]] = pool.get(_selector(match[1]))
@@ -66,12 +76,17 @@ def fill_prompt(text: str, values: Mapping[str, Any]) -> str:
 
 
 def fill_answer(text: str, pool: VariablePool) -> str:
-    """A template of ``x-fake`` filled: its values as a model has received them, and nothing where there is none."""
+    """A template of ``x-fake`` filled: its values as a model has received them, and nothing where
+    there is none.
+    """
     return _formatted(_NODE, text, lambda key: _shown(pool.get(_selector(key))), _PROMPT)
 
 
 def _formatted(
-    pattern: re.Pattern[str], text: str, value: Callable[[str], str], stripped: re.Pattern[str] | None = None
+    pattern: re.Pattern[str],
+    text: str,
+    value: Callable[[str], str],
+    stripped: re.Pattern[str] | None = None,
 ) -> str:
     if "{{" not in text and "<|" not in text:
         return text

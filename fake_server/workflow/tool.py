@@ -1,13 +1,15 @@
-"""The tool node: what it is given, and the picture that Stable Diffusion makes of it (FACTS 12.5, 12.6 and 12.9)."""
+"""The tool node: what it is given, and the picture that Stable Diffusion makes of it (FACTS 12.5,
+12.6 and 12.9).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fake_server.draw import Draw
-from fake_server.events import FileRef, Values
 from fake_server.images import Picture
+from fake_server.runs.events import FileRef, Values
+from fake_server.runs.random_values import Draw
 from fake_server.workflow.template import VariablePool, fill_parameter
 
 GREATEST_NUMBER = 4096
@@ -36,10 +38,12 @@ def is_stable_diffusion(data: Mapping[str, Any]) -> bool:
 
 
 def complete_settings(data: Mapping[str, Any], models: Sequence[str]) -> Mapping[str, Any]:
-    """A tool's settings as the host completes them: in the tool's order, its defaults for empty or missing ones.
+    """A tool's settings as the host completes them: in the tool's order, its defaults for empty or
+    missing ones.
 
-    ``models`` are those that the picture server has; the first is the default. Settings that Stable Diffusion does not
-    know are dropped; those of any other tool stay as they are. A number may be a text that stands for one.
+    ``models`` are those that the picture server has; the first is the default. Settings that Stable
+    Diffusion does not know are dropped; those of any other tool stay as they are. A number may be a
+    text that stands for one.
     """
     stored = data.get("tool_configurations") or {}
     if not is_stable_diffusion(data):
@@ -64,7 +68,9 @@ def _parameter(parameter: Mapping[str, Any], pool: VariablePool) -> Any:
 
 
 def tool_inputs(data: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """``parameters``, then the settings: a setting wins over a parameter of its name, and stands in its place."""
+    """``parameters``, then the settings: a setting wins over a parameter of its name, and stands in
+    its place.
+    """
     inputs = {**parameters, **(data.get("tool_configurations") or {})}
     if is_stable_diffusion(data):
         inputs.update({name: str(inputs[name]) for name in _TEXTS if name in inputs})
@@ -78,7 +84,10 @@ def draw_picture(inputs: Values, draw: Draw) -> Values:
     try:
         numbers = {name: _side(inputs.get(name) or usual) for name, usual in NUMBERS.items()}
     except (ValueError, TypeError, OverflowError):
-        return {"text": "Failed to generate image\n", "files": []}  # what a 422 of Stable Diffusion comes to
+        return {
+            "text": "Failed to generate image\n",
+            "files": [],
+        }  # what a 422 of Stable Diffusion comes to
     picture = Picture(
         prompt=str(inputs["prompt"])[:_DRAWN_CHARACTERS],
         model=str(inputs.get("model") or "")[:_DRAWN_CHARACTERS],
@@ -90,7 +99,9 @@ def draw_picture(inputs: Values, draw: Draw) -> Values:
 
 
 def _side(value: Any) -> int:
-    """A size or a count as Stable Diffusion takes it, text allowed; raises for what it would not take."""
+    """A size or a count as Stable Diffusion takes it, text allowed; raises for what it would not
+    take.
+    """
     number = int(value)
     if not 1 <= number <= GREATEST_NUMBER:
         raise ValueError(f"{number} is not from 1 to {GREATEST_NUMBER}")

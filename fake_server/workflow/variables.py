@@ -1,7 +1,9 @@
-"""The start variables of an app: from its file, and for the default app from spec and file together.
+"""The start variables of an app: from its file, and for the default app from spec and file
+together.
 
-The spec owns names, types, enumerations and which are required; the file of the default app adds labels, order,
-``max_length`` and defaults. A file of one's own (``--app KEY=FILE``) owns its variables alone.
+The spec owns names, types, enumerations and which are required; the file of the default app adds
+labels, order, ``max_length`` and defaults. A file of one's own (``--app KEY=FILE``) owns its
+variables alone.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ TYPES = ("text-input", "paragraph", "select")
 
 
 def read_variables(start: Part, rules: Sequence[InputRule] | None) -> tuple[StartVariable, ...]:
-    """The variables of a start node. Raises ``WorkflowError``, also where the file contradicts ``rules``."""
+    """The variables of a start node. Raises ``WorkflowError``, also where the file contradicts
+    ``rules``.
+    """
     declared = start.get("variables")
     parts = list(declared.items()) if declared else []
     names = [part.child("variable").as_a(str) for part in parts]
@@ -56,7 +60,9 @@ def _merged(part: Part, rules: Mapping[str, InputRule]) -> Mapping[str, Any]:
 
 
 def _entry(rule: InputRule, said: Mapping[str, Any]) -> dict[str, Any]:
-    """What the host would show of the variable: its keys as the file stores them, those left out as Dify's editor."""
+    """What the host would show of the variable: its keys as the file stores them, those left out as
+    Dify's editor.
+    """
     written = {
         "variable": rule.name,
         "label": rule.name,

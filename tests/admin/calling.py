@@ -33,7 +33,9 @@ def host(**settings: Any) -> FakeServer:
     return create_app(Settings(**{"speed": None, "seed": 1, **settings}))
 
 
-def admin(app: FakeServer, method: str, path: str, body: Any = None, headers: HeadersSaid = ()) -> AsgiAnswer:
+def admin(
+    app: FakeServer, method: str, path: str, body: Any = None, headers: HeadersSaid = ()
+) -> AsgiAnswer:
     """Call ``/__admin`` + ``path``; ``body`` is sent as JSON, or as it is where it is bytes."""
     sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     answer = call(app, method, f"/__admin{path}", headers or LOCAL, sent)
@@ -44,7 +46,9 @@ def admin(app: FakeServer, method: str, path: str, body: Any = None, headers: He
 def check_described(method: str, path: str, answer: AsgiAnswer) -> None:
     """Fail where the description does not have this answer."""
     operation = description()["paths"].get(f"/__admin{path}", {}).get(method.lower())
-    responses = (operation or {}).get("responses", {"default": {"$ref": "#/components/responses/Refused"}})
+    responses = (operation or {}).get(
+        "responses", {"default": {"$ref": "#/components/responses/Refused"}}
+    )
     said = responses.get(str(answer.status), responses.get("default"))
     if "$ref" in said:
         said = description()["components"]["responses"][said["$ref"].rpartition("/")[2]]
@@ -62,7 +66,11 @@ def run(app: FakeServer, body: bytes | None = None, query: str = "", **headers: 
     sent = run_body() if body is None else body
     usual = {**json_headers(DEFAULT_API_KEY), "Content-Length": str(len(sent))}
     return call(
-        app, "POST", RUN + query, {**usual, **{name.replace("_", "-"): said for name, said in headers.items()}}, sent
+        app,
+        "POST",
+        RUN + query,
+        {**usual, **{name.replace("_", "-"): said for name, said in headers.items()}},
+        sent,
     )
 
 

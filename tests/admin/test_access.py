@@ -1,4 +1,6 @@
-"""Who may call the admin API: this machine or the token's holder, and no web page of another origin."""
+"""Who may call the admin API: this machine or the token's holder, and no web page of another
+origin.
+"""
 
 from __future__ import annotations
 
@@ -43,17 +45,45 @@ def test_a_loopback_name_is_one_that_cannot_be_anything_else(name: str, local: b
     ("settings", "headers", "words"),
     [
         ({"host": "0.0.0.0"}, LOCAL, "the server listens on 0.0.0.0"),
-        ({"host": "0.0.0.0"}, LOCAL, "start the server with --admin-token and send that token as X-Admin-Token"),
-        ({"host": "0.0.0.0", "admin_token": TOKEN}, LOCAL, "loopback address alone; send that token as X-Admin-Token"),
-        ({"host": "0.0.0.0", "admin_token": TOKEN}, {**LOCAL, "X-Admin-Token": "no"}, "not the one of --admin-token"),
-        ({"admin_token": TOKEN}, {**LOCAL, "X-Admin-Token": "wrong"}, "not the one of --admin-token"),
+        (
+            {"host": "0.0.0.0"},
+            LOCAL,
+            "start the server with --admin-token and send that token as X-Admin-Token",
+        ),
+        (
+            {"host": "0.0.0.0", "admin_token": TOKEN},
+            LOCAL,
+            "loopback address alone; send that token as X-Admin-Token",
+        ),
+        (
+            {"host": "0.0.0.0", "admin_token": TOKEN},
+            {**LOCAL, "X-Admin-Token": "no"},
+            "not the one of --admin-token",
+        ),
+        (
+            {"admin_token": TOKEN},
+            {**LOCAL, "X-Admin-Token": "wrong"},
+            "not the one of --admin-token",
+        ),
         ({"admin_token": TOKEN}, {**LOCAL, "X-Admin-Token": ""}, "not the one of --admin-token"),
         ({"admin_token": TOKEN}, {**LOCAL, "X-Admin-Token": "é"}, "not the one of --admin-token"),
-        ({"admin_token": TOKEN}, [*LOCAL.items(), *[("X-Admin-Token", TOKEN)] * 2], "not the one of --admin-token"),
+        (
+            {"admin_token": TOKEN},
+            [*LOCAL.items(), *[("X-Admin-Token", TOKEN)] * 2],
+            "not the one of --admin-token",
+        ),
         ({}, {**LOCAL, "X-Admin-Token": TOKEN}, "the server has none"),
         ({}, {"Host": "fake.example:6060"}, "(fake.example:6060) is no loopback name"),
-        ({}, [("Host", "localhost"), ("Host", "fake.example")], "(localhost, fake.example) is no loopback name"),
-        ({"admin_token": TOKEN}, {**LOCAL, "X-Admin-Token": TOKEN, "Origin": "http://evil.example"}, "another origin"),
+        (
+            {},
+            [("Host", "localhost"), ("Host", "fake.example")],
+            "(localhost, fake.example) is no loopback name",
+        ),
+        (
+            {"admin_token": TOKEN},
+            {**LOCAL, "X-Admin-Token": TOKEN, "Origin": "http://evil.example"},
+            "another origin",
+        ),
     ],
 )
 def test_who_may_not_call_is_refused_with_the_way_in(
@@ -73,7 +103,10 @@ def test_who_may_not_call_is_refused_with_the_way_in(
         ({"host": "localhost"}, {"Host": "127.0.0.1"}),
         ({"admin_token": TOKEN}, LOCAL),
         ({"admin_token": TOKEN}, {"Host": "fake.example", "X-Admin-Token": TOKEN}),
-        ({"host": "0.0.0.0", "admin_token": TOKEN}, {"Host": "fake.example", "X-Admin-Token": TOKEN}),
+        (
+            {"host": "0.0.0.0", "admin_token": TOKEN},
+            {"Host": "fake.example", "X-Admin-Token": TOKEN},
+        ),
         ({}, {**LOCAL, "Origin": "http://127.0.0.1:6060", "Sec-Fetch-Site": "same-origin"}),
         ({}, {**LOCAL, "Sec-Fetch-Site": "none"}),
     ],
@@ -88,7 +121,9 @@ def server() -> Iterator[RunningServer]:
         yield running
 
 
-def sent(server: RunningServer, *lines: str, method: str = "GET", path: str = "/__admin/health") -> RawAnswer:
+def sent(
+    server: RunningServer, *lines: str, method: str = "GET", path: str = "/__admin/health"
+) -> RawAnswer:
     raw = "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode()
     return raw_exchange(server.host, server.port, raw)
 
@@ -98,7 +133,9 @@ def test_this_machine_is_answered_on_the_wire(server: RunningServer) -> None:
 
 
 def test_a_rebound_name_is_refused_on_the_wire(server: RunningServer) -> None:
-    """The page's own name led to this address, so its origin is the server's: only the name gives it away."""
+    """The page's own name led to this address, so its origin is the server's: only the name gives
+    it away.
+    """
     name = f"evil.example:{server.port}"
     refused = sent(server, f"Host: {name}", f"Origin: http://{name}", "Sec-Fetch-Site: same-origin")
     assert refused.status == 403
@@ -106,14 +143,29 @@ def test_a_rebound_name_is_refused_on_the_wire(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"]
+    "line",
+    [
+        "Origin: http://evil.example",
+        "Origin: null",
+        "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: same-site",
+    ],
 )
 def test_a_page_of_another_origin_is_refused_on_the_wire(server: RunningServer, line: str) -> None:
     for method, path in (("GET", "/__admin/health"), ("POST", "/__admin/reset")):
-        refused = sent(server, f"Host: 127.0.0.1:{server.port}", line, "Content-Length: 0", method=method, path=path)
+        refused = sent(
+            server,
+            f"Host: 127.0.0.1:{server.port}",
+            line,
+            "Content-Length: 0",
+            method=method,
+            path=path,
+        )
         assert refused.status == 403
         assert b"a web page of another origin" in refused.body
-        assert not [name for name, _ in refused.headers if name.lower().startswith("access-control")]
+        assert not [
+            name for name, _ in refused.headers if name.lower().startswith("access-control")
+        ]
 
 
 def test_a_request_without_a_host_is_refused_on_the_wire(server: RunningServer) -> None:

@@ -21,7 +21,9 @@ AT = 1714564800.0  # 2024-05-01T12:00:00Z
 def test_description_is_openapi_and_has_just_the_calls_that_there_are() -> None:
     validate(description())
     described = {path: set(item) for path, item in description()["paths"].items()}
-    assert described == {path: {method.lower() for method in by_method} for path, by_method in ROUTES.items()}
+    assert described == {
+        path: {method.lower() for method in by_method} for path, by_method in ROUTES.items()
+    }
 
 
 def test_description_is_served() -> None:
@@ -70,7 +72,9 @@ def test_metrics_count_what_was_asked() -> None:
         "fake_dify_requests_running 0.0",
         "fake_dify_journal_entries 3.0",
     } <= lines
-    assert re.search(r'^fake_dify_build_info\{host_version="0.6.4",version="[^"]+"\} 1.0$', text, re.MULTILINE)
+    assert re.search(
+        r'^fake_dify_build_info\{host_version="0.6.4",version="[^"]+"\} 1.0$', text, re.MULTILINE
+    )
 
 
 def test_rules_are_added_shown_and_taken_away() -> None:
@@ -91,7 +95,9 @@ def test_rules_are_added_shown_and_taken_away() -> None:
 
 
 def test_a_rule_that_cannot_be_used_changes_nothing() -> None:
-    """The nearest right name is in the message, the place beside it, and no rule of the list is kept."""
+    """The nearest right name is in the message, the place beside it, and no rule of the list is
+    kept.
+    """
     app = host()
     refused = admin(app, "POST", "/scenarios", [{"name": "slow"}, {"name": "node_faild"}])
     assert refused.status == 400
@@ -153,7 +159,11 @@ def test_reset_puts_back_everything() -> None:
     assert admin(app, "POST", "/reset").json() == {"reset": True, "seed": 1}
     assert requests_of(app) == []
     assert admin(app, "GET", "/scenarios").json()["scenarios"] == []
-    assert admin(app, "GET", "/clock").json() == {"unix": AT, "iso": "2024-05-01T12:00:00+00:00", "frozen": True}
+    assert admin(app, "GET", "/clock").json() == {
+        "unix": AT,
+        "iso": "2024-05-01T12:00:00+00:00",
+        "frozen": True,
+    }
     assert run(app).body == first.body
     assert run(app).body != first.body
 
@@ -176,7 +186,8 @@ def test_reset_forgets_pictures() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "words"), [("x", "a whole number is needed"), (1.5, "a whole number"), (1 << 65, "out of")]
+    ("seed", "words"),
+    [("x", "a whole number is needed"), (1.5, "a whole number"), (1 << 65, "out of")],
 )
 def test_reset_refuses_what_is_no_seed(seed: Any, words: str) -> None:
     app = host()
@@ -229,7 +240,12 @@ def test_a_body_over_a_mebibyte_is_refused() -> None:
         ("POST", "/requests/wait", {"match": {"promt": "x"}}, "did you mean 'prompt'?"),
         ("POST", "/requests/wait", {"match": []}, "an object is needed"),
         ("POST", "/requests/wait", {"match": {"status": "200"}}, "a number is needed, not '200'"),
-        ("POST", "/requests/wait", {"match": {"header": {"x": 1}}}, "a text is needed, or null for absent"),
+        (
+            "POST",
+            "/requests/wait",
+            {"match": {"header": {"x": 1}}},
+            "a text is needed, or null for absent",
+        ),
         ("POST", "/requests/wait", {"count": 0}, "0 is out of bounds"),
         ("POST", "/requests/wait", {"timeout_s": 601}, "601 is out of bounds"),
         ("POST", "/requests/verify", {"count": {"least": 1}}, "did you mean 'at_least'?"),
@@ -253,7 +269,9 @@ def test_admin_calls_are_not_in_the_journal_nor_counted() -> None:
 
 
 def test_no_answer_of_the_admin_api_holds_a_key_or_a_signature() -> None:
-    """Whatever way they were planted: as header, in path, query and body, escaped, and in the calls themselves."""
+    """Whatever way they were planted: as header, in path, query and body, escaped, and in the calls
+    themselves.
+    """
     secret, token, chat_key, foreign = (
         'sk-"secrét"-钥匙',
         "opensesame",
@@ -269,8 +287,18 @@ def test_no_answer_of_the_admin_api_holds_a_key_or_a_signature() -> None:
     run(app, run_body(prompt=url, mode="streaming"))
     escaped = f"\\u0026sign={signed['sign']}".replace("=", "\\u003d").encode()
     run(app, b'{"inputs": {"prompt": "%b"}, "user": "u", "response_mode": "blocking"}' % escaped)
-    run(app, b"\xff" + chat_key.encode(), f"?key={chat_key}&x={url.replace('=', '%3D')}", Cookie=f"a={token}")
-    call(app, "GET", f"/v1/{chat_key}", {**LOCAL, "X-Admin-Token": token, "Authorization": f"Basic {foreign}"})
+    run(
+        app,
+        b"\xff" + chat_key.encode(),
+        f"?key={chat_key}&x={url.replace('=', '%3D')}",
+        Cookie=f"a={token}",
+    )
+    call(
+        app,
+        "GET",
+        f"/v1/{chat_key}",
+        {**LOCAL, "X-Admin-Token": token, "Authorization": f"Basic {foreign}"},
+    )
     run(app, run_body(prompt=f"{'x' * 100_000}{chat_key}"))
     calls: list[tuple[str, str, Any]] = [
         ("GET", "/requests", None),
@@ -278,8 +306,16 @@ def test_no_answer_of_the_admin_api_holds_a_key_or_a_signature() -> None:
         ("GET", "/metrics", None),
         ("GET", f"/requests?{chat_key}=1", None),
         ("GET", f"/{chat_key}", None),
-        ("POST", "/requests/wait", {"match": {"prompt": secret, "header": {"authorization": foreign}}, "timeout_s": 0}),
-        ("POST", "/requests/verify", {"match": {"header": {"authorization": None}, "path": "/v1/*"}, "count": 9}),
+        (
+            "POST",
+            "/requests/wait",
+            {"match": {"prompt": secret, "header": {"authorization": foreign}}, "timeout_s": 0},
+        ),
+        (
+            "POST",
+            "/requests/verify",
+            {"match": {"header": {"authorization": None}, "path": "/v1/*"}, "count": 9},
+        ),
         ("POST", "/clock", {"freeze": secret}),
         ("POST", "/scenarios", {"name": token}),
         ("POST", "/scenarios", {"name": "slow", "when": {"user": chat_key}}),
@@ -288,7 +324,10 @@ def test_no_answer_of_the_admin_api_holds_a_key_or_a_signature() -> None:
     for method, path, said in calls:
         text = admin(app, method, path, said).body.decode()
         for form in (text, repr(json.loads(text)) if text.startswith("{") else text):
-            assert [word for word in (*keys, *signed.values()) if word in form] == [], (method, path)
+            assert [word for word in (*keys, *signed.values()) if word in form] == [], (
+                method,
+                path,
+            )
     assert len(requests_of(app)) == 8
 
 

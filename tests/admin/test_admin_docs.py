@@ -24,7 +24,11 @@ def test_the_commands_of_the_page_do_what_they_say() -> None:
     assert block is not None
     needed("curl")
     with running_server("--speed", "instant") as server:
-        commands = block[1].replace("http://127.0.0.1:6060", server.url).replace("curl -sS", "curl -sS --fail")
+        commands = (
+            block[1]
+            .replace("http://127.0.0.1:6060", server.url)
+            .replace("curl -sS", "curl -sS --fail")
+        )
         ended = subprocess.run(["sh", "-ec", commands], capture_output=True, text=True, check=True)
     lines = ended.stdout.splitlines()
     assert len(lines) == block[1].count("curl")
@@ -33,7 +37,11 @@ def test_the_commands_of_the_page_do_what_they_say() -> None:
 
 def test_every_call_has_a_row_with_its_methods() -> None:
     for path, by_method in ROUTES.items():
-        row = next(line for line in PAGE.splitlines() if line.startswith("|") and f"{path}`" in line.split("|")[1])
+        row = next(
+            line
+            for line in PAGE.splitlines()
+            if line.startswith("|") and f"{path}`" in line.split("|")[1]
+        )
         assert set(re.findall(r"\b(GET|POST|DELETE)\b", row.split("|")[1])) == set(by_method), path
 
 

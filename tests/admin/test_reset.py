@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 
 from fake_server.clock import Clock
-from fake_server.draw import DrawSource
-from fake_server.events import WorkflowFinished
-from fake_server.playback import Playback
+from fake_server.runs.events import WorkflowFinished
+from fake_server.runs.playback import Playback
+from fake_server.runs.random_values import DrawSource
 from fake_server.store import Bounded, RunningTask, Store
 from tests.admin.calling import host, run
 

@@ -31,7 +31,9 @@ def app() -> FakeServer:
     asked = host()
     run(asked, run_body("a cat", user="zk-1", model_name="dosmix_"))
     run(asked, run_body("a dog", "streaming", user="zk-2"), Authorization="Bearer app-none")
-    call(asked, "GET", "/v1/info?user=zk-3", {**LOCAL, "Authorization": f"Bearer {DEFAULT_API_KEY}"})
+    call(
+        asked, "GET", "/v1/info?user=zk-3", {**LOCAL, "Authorization": f"Bearer {DEFAULT_API_KEY}"}
+    )
     return asked
 
 
@@ -59,7 +61,9 @@ def app() -> FakeServer:
         ({"status": 200, "method": "POST"}, [1]),
     ],
 )
-def test_a_request_matches_where_nothing_differs(app: FakeServer, match: dict[str, Any], ids: list[int]) -> None:
+def test_a_request_matches_where_nothing_differs(
+    app: FakeServer, match: dict[str, Any], ids: list[int]
+) -> None:
     assert [entry.number for entry in matching(app.host.journal, read_match(match))] == ids
     assert verified(app, match, len(ids)).json() == {"matched": len(ids)}
 
@@ -125,7 +129,9 @@ def test_without_any_request_there_is_no_nearest() -> None:
 
 
 def test_a_header_that_carries_a_key_is_not_told_in_the_difference(app: FakeServer) -> None:
-    said = verified(app, {"path": RUN, "header": {"authorization": "Bearer other"}, "prompt": "a dog"}).json()
+    said = verified(
+        app, {"path": RUN, "header": {"authorization": "Bearer other"}, "prompt": "a dog"}
+    ).json()
     assert said["differences"] == [
         {"field": "header.authorization", "wanted": "Bearer [redacted]", "got": "Bearer [redacted]"}
     ]
@@ -147,7 +153,9 @@ def test_wait_gives_up_in_real_time_and_says_what_was_nearest() -> None:
 
 
 def test_wait_wakes_with_the_request_and_not_by_looking_again() -> None:
-    """In one loop: the waiter is done as soon as the run that it waits for was received, though that runs on."""
+    """In one loop: the waiter is done as soon as the run that it waits for was received, though
+    that runs on.
+    """
 
     async def together() -> None:
         app = host(speed=1.0, clock="2024-05-01T12:00:00Z")
@@ -156,7 +164,9 @@ def test_wait_wakes_with_the_request_and_not_by_looking_again() -> None:
         waiting = asyncio.create_task(exchange(app, asked, client(said)))
         headers = json_headers(DEFAULT_API_KEY)
         running = [
-            asyncio.create_task(exchange(app, scope("POST", RUN, headers), client(run_body(prompt))))
+            asyncio.create_task(
+                exchange(app, scope("POST", RUN, headers), client(run_body(prompt)))
+            )
             for prompt in ("a cat", "a dog")
         ]
         answer = await waiting
@@ -175,7 +185,9 @@ def test_wait_ends_when_the_server_does() -> None:
         app = host()
         asked = scope("POST", "/__admin/requests/wait", LOCAL)
         waiting = asyncio.create_task(exchange(app, asked, client(b'{"timeout_s": 60}')))
-        asyncio.get_running_loop().call_soon(lambda: asyncio.get_running_loop().call_soon(app.end_runs))
+        asyncio.get_running_loop().call_soon(
+            lambda: asyncio.get_running_loop().call_soon(app.end_runs)
+        )
         return await waiting
 
     answer = asyncio.run(asyncio.wait_for(ending(), 10))
@@ -227,16 +239,26 @@ def test_waiting_for_nothing_ends_at_once() -> None:
 
 
 def test_wait_over_a_socket_answers_within_a_moment_of_the_request() -> None:
-    """The answer is there as soon as the run was received, which itself takes 18 s at this speed."""
+    """The answer is there as soon as the run was received, which itself takes 18 s at this
+    speed.
+    """
     with running_server("--speed", "1") as server:
         said = json.dumps({"match": {"prompt": "a dog"}, "timeout_s": 30}).encode()
         head = f"POST %s HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
-        with Connection(server.host, server.port) as waiter, Connection(server.host, server.port) as runner:
-            raw = (head % "/__admin/requests/wait").encode() + b"Content-Length: %d\r\n\r\n%b" % (len(said), said)
+        with (
+            Connection(server.host, server.port) as waiter,
+            Connection(server.host, server.port) as runner,
+        ):
+            raw = (head % "/__admin/requests/wait").encode() + b"Content-Length: %d\r\n\r\n%b" % (
+                len(said),
+                said,
+            )
             waiter.send(raw)
             body = run_body("a dog")
             key = f"Authorization: Bearer {server.api_key}\r\n".encode()
-            runner.send((head % RUN).encode() + key + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+            runner.send(
+                (head % RUN).encode() + key + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
+            )
             answer = waiter.answer()
         assert answer.status == 200
         assert json.loads(answer.body)["requests"][0]["state"] == "running"

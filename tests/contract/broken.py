@@ -1,6 +1,8 @@
-"""A host whose runs and pictures are broken in one way each, made in memory from good answers of the fake.
+"""A host whose runs and pictures are broken in one way each, made in memory from good answers of
+the fake.
 
-A *break* changes what the host hears (a lenient host is one that hears what was not said) or what it answers.
+A *break* changes what the host hears (a lenient host is one that hears what was not said) or what
+it answers.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any
 
 from PIL import Image
 
+from contract.client import HttpTransport
 from contract.evidence import Pair
 from contract.exchange import Chunk, Exchange, Request
-from contract.http import HttpTransport
 from contract.sse import split_frames
 from contract.target import Lent, Target, file_urls, may_run
 
@@ -28,7 +30,9 @@ Item = tuple[float, Any]
 
 @dataclass(frozen=True, slots=True)
 class Good:
-    """Good answers: a blocking run, a stream in its rhythm, and a live host that serves their pictures."""
+    """Good answers: a blocking run, a stream in its rhythm, and a live host that serves their
+    pictures.
+    """
 
     live: HttpTransport
     blocking: Exchange
@@ -89,7 +93,8 @@ def in_rhythm(exchange: Exchange) -> Exchange:
     return replace(exchange, chunks=tuple(timed), seconds=timed[-1].at_s + 0.01)
 
 
-# Breaks of either answer ----------------------------------------------------------------------------------------------
+# Breaks of either answer
+# ----------------------------------------------------------------------------------------------
 
 
 def is_stream(request: Request) -> bool:
@@ -97,7 +102,9 @@ def is_stream(request: Request) -> bool:
 
 
 def on_blocking(change: Callable[[Exchange], Exchange]) -> Break:
-    return Break(lambda request, one: change(one) if may_run(request) and not is_stream(request) else one)
+    return Break(
+        lambda request, one: change(one) if may_run(request) and not is_stream(request) else one
+    )
 
 
 def on_stream(change: Callable[[Exchange], Exchange]) -> Break:
@@ -131,7 +138,8 @@ def body(change: Callable[[bytes], bytes]) -> Callable[[Exchange], Exchange]:
     return lambda exchange: with_body(exchange, change(exchange.body))
 
 
-# Breaks of JSON -------------------------------------------------------------------------------------------------------
+# Breaks of JSON
+# -------------------------------------------------------------------------------------------------------
 
 
 def answer(change: Callable[[Any], Any]) -> Break:
@@ -161,7 +169,10 @@ def items_of(exchange: Exchange) -> list[Item]:
 
 def with_items(exchange: Exchange, items: list[Item]) -> Exchange:
     chunks = [
-        Chunk(at_s, (item if isinstance(item, bytes) else b"data: " + json.dumps(item).encode()) + b"\n\n")
+        Chunk(
+            at_s,
+            (item if isinstance(item, bytes) else b"data: " + json.dumps(item).encode()) + b"\n\n",
+        )
         for at_s, item in items
     ]
     return replace(exchange, chunks=tuple(chunks), _cache={})
@@ -184,7 +195,9 @@ def named(items: list[Item], event: str, node_type: str | None = None) -> list[d
     return [one for one in told if node_type in (None, one["data"].get("node_type"))]
 
 
-def events(name: str, change: Callable[[dict[str, Any]], Any], node_type: str | None = None) -> Break:
+def events(
+    name: str, change: Callable[[dict[str, Any]], Any], node_type: str | None = None
+) -> Break:
     """The stream with ``data`` of the last event of that name changed."""
     return frames(lambda items: done(change(named(items, name, node_type)[-1]["data"])))
 
@@ -198,7 +211,8 @@ def done(_: object) -> None:
     """Whatever a change returned, what it was given was changed in place."""
 
 
-# Breaks of files ------------------------------------------------------------------------------------------------------
+# Breaks of files
+# ------------------------------------------------------------------------------------------------------
 
 
 def is_file(request: Request) -> bool:
@@ -216,7 +230,11 @@ def hears_good(good: Good, request: Request) -> Request:
 
 def only_the_url_itself(request: Request) -> bool:
     """Whether a request is the plain one for a URL as it was signed."""
-    plain = request.path.startswith("/files/tools/") and request.path.endswith("=") and not request.headers
+    plain = (
+        request.path.startswith("/files/tools/")
+        and request.path.endswith("=")
+        and not request.headers
+    )
     names = [pair.partition("=")[0] for pair in request.path.partition("?")[2].split("&")]
     lower = request.path.partition("?")[0].islower()
     return plain and lower and names == ["timestamp", "nonce", "sign"] and ".png?" in request.path
@@ -225,7 +243,11 @@ def only_the_url_itself(request: Request) -> bool:
 def strict_files() -> Break:
     """A host that refuses whatever is not the plain URL itself."""
     return Break(
-        lambda request, one: replace(one, status=403) if is_file(request) and not only_the_url_itself(request) else one
+        lambda request, one: (
+            replace(one, status=403)
+            if is_file(request) and not only_the_url_itself(request)
+            else one
+        )
     )
 
 
@@ -235,7 +257,11 @@ def picture(change: Callable[[bytes], bytes]) -> Break:
 
 def drawn(width: int, height: int, kind: str = "PNG", colour: str | None = None) -> bytes:
     """A picture of a gradient, or of one colour."""
-    image = Image.new("RGB", (width, height), colour) if colour else Image.linear_gradient("L").resize((width, height))
+    image = (
+        Image.new("RGB", (width, height), colour)
+        if colour
+        else Image.linear_gradient("L").resize((width, height))
+    )
     out = io.BytesIO()
     image.convert("RGB").save(out, kind)
     return out.getvalue()

@@ -1,4 +1,6 @@
-"""``make contract``: the whole suite against the fake at speed 10 with every power lent; nothing is left unjudged."""
+"""``make contract``: the whole suite against the fake at speed 10 with every power lent; nothing is
+left unjudged.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,31 @@ from tests.serving import running_server
 
 
 def judge(arguments: list[str]) -> tuple[int, list[str]]:
-    """The exit code of ``contract run`` with every power, and the checks that were not applicable all the same."""
+    """The exit code of ``contract run`` with every power, and the checks that were not applicable
+    all the same.
+    """
     apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
     with tempfile.TemporaryDirectory() as folder, running_server(*fake_options()) as server:
         report = Path(folder) / "report.json"
-        command = [sys.executable, "-m", "contract", "run", "--base-url", server.url, "--api-key", server.api_key]
-        command += ["--secret-key", SECRET, *apps, "--all-models", "--free-runs", "--admin-url", server.url]
+        command = [
+            sys.executable,
+            "-m",
+            "contract",
+            "run",
+            "--base-url",
+            server.url,
+            "--api-key",
+            server.api_key,
+        ]
+        command += [
+            "--secret-key",
+            SECRET,
+            *apps,
+            "--all-models",
+            "--free-runs",
+            "--admin-url",
+            server.url,
+        ]
         command += ["--json", str(report), *arguments]
         code = subprocess.run(command, check=False).returncode
         checks = json.loads(report.read_text())["checks"] if report.exists() else []

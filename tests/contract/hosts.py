@@ -1,4 +1,6 @@
-"""Hosts on loopback that answer in their own way: raw bytes on a raw socket, nothing of HTTP is tidied up."""
+"""Hosts on loopback that answer in their own way: raw bytes on a raw socket, nothing of HTTP is
+tidied up.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ CONTRACT_AS_IN_A_TERMINAL = [
 ]
 """The command ``contract`` with Ctrl-C in force.
 
-A shell starts what it runs in the background with SIGINT ignored, and the command keeps to that, as all commands do: a
-test that sends SIGINT must not hang on how the test run itself was started.
+A shell starts what it runs in the background with SIGINT ignored, and the command keeps to that, as
+all commands do: a test that sends SIGINT must not hang on how the test run itself was started.
 """
 
 Behaviour = Callable[[socket.socket, bytes], None]
@@ -27,7 +29,9 @@ Behaviour = Callable[[socket.socket, bytes], None]
 
 @contextlib.contextmanager
 def host(behave: Behaviour) -> Iterator[str]:
-    """The address of a host that treats each request as ``behave`` does, one request to a connection."""
+    """The address of a host that treats each request as ``behave`` does, one request to a
+    connection.
+    """
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
     open_ones: set[socket.socket] = set()
     threads: list[threading.Thread] = []
@@ -68,7 +72,14 @@ def _request(connection: socket.socket) -> bytes:
     while b"\r\n\r\n" not in received:
         received += _more(connection)
     head, _, body = received.partition(b"\r\n\r\n")
-    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    length = next(
+        (
+            int(line[15:])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        ),
+        0,
+    )
     while len(body) < length:
         body += _more(connection)
     return head + b"\r\n\r\n" + body
@@ -81,9 +92,16 @@ def _more(connection: socket.socket) -> bytes:
     return data
 
 
-def answer(body: bytes, status: str = "200 OK", content_type: str = "application/json", *headers: str) -> bytes:
+def answer(
+    body: bytes, status: str = "200 OK", content_type: str = "application/json", *headers: str
+) -> bytes:
     """A whole answer."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        *headers,
+    ]
     return "\r\n".join([*lines, "Connection: close", "", ""]).encode() + body
 
 
@@ -116,7 +134,13 @@ _MODELS = [
     "rundiffusionFX_v10",
     "v1-5-pruned-emaonly",
 ]
-_MODEL = {"variable": "model_name", "label": "model", "type": "select", "required": False, "max_length": 48}
+_MODEL = {
+    "variable": "model_name",
+    "label": "model",
+    "type": "select",
+    "required": False,
+    "max_length": 48,
+}
 FORM: dict[str, Any] = {
     "opening_statement": "",
     "suggested_questions": [],
@@ -125,14 +149,22 @@ FORM: dict[str, Any] = {
     **dict.fromkeys(("retriever_resource", "annotation_reply", "more_like_this"), _OFF),
     "user_input_form": [{"paragraph": _PROMPT}, {"select": {**_MODEL, "options": _MODELS}}],
     "sensitive_word_avoidance": {**_OFF, "type": "", "configs": []},
-    "file_upload": {"image": {**_OFF, "number_limits": 3, "transfer_methods": ["remote_url", "local_file"]}},
+    "file_upload": {
+        "image": {**_OFF, "number_limits": 3, "transfer_methods": ["remote_url", "local_file"]}
+    },
     "system_parameters": {"image_file_size_limit": "10"},
 }
-REFUSED = {"code": "invalid_param", "message": "Missing required parameter in the JSON body", "params": "inputs"}
+REFUSED = {
+    "code": "invalid_param",
+    "message": "Missing required parameter in the JSON body",
+    "params": "inputs",
+}
 
 
 def dify_at_first(behave: Behaviour, times: float = 1) -> Behaviour:
-    """A host that passes the suite's first look as a Dify does, so many ``times``, and then does as ``behave``."""
+    """A host that passes the suite's first look as a Dify does, so many ``times``, and then does as
+    ``behave``.
+    """
     form, refusal = answer(json.dumps(FORM).encode() + b"\n"), json.dumps(REFUSED).encode() + b"\n"
     first_looks = {
         b"GET /v1/parameters ": form,

@@ -1,4 +1,6 @@
-"""Hosts of later versions, made from the answers of the fake by what the facts say of them (FACTS 9)."""
+"""Hosts of later versions, made from the answers of the fake by what the facts say of them (FACTS
+9).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from typing import Any
 
 from contract.exchange import Chunk, Exchange, Request
 from contract.target import may_run
-from tests.contract.broken import Break, Item, is_file, is_stream, items_of, with_body, with_header, with_items
+from tests.contract.broken import (
+    Break,
+    Item,
+    is_file,
+    is_stream,
+    items_of,
+    with_body,
+    with_header,
+    with_items,
+)
 
 _NODE_STARTED = (
     "parallel_id",
@@ -72,7 +83,9 @@ def _chunk(item: Item, newest: bool) -> Chunk:
     at_s, told = item
     if isinstance(told, bytes):
         return Chunk(at_s, told + b"\n\n")
-    text = json.dumps(told, ensure_ascii=False, separators=(",", ":")) if newest else json.dumps(told)
+    text = (
+        json.dumps(told, ensure_ascii=False, separators=(",", ":")) if newest else json.dumps(told)
+    )
     return Chunk(at_s, b"data: " + text.encode() + b"\n\n")
 
 
@@ -86,7 +99,14 @@ def _later_items(item: Item, newest: bool) -> Iterator[Item]:
     _later_data(told["event"], told["data"], newest)
     yield at_s, told
     if told["event"] == "node_started" and told["data"]["node_type"] == "llm":
-        yield at_s, {**told, "event": "text_chunk", "data": {"text": "A", "from_variable_selector": ["1", "text"]}}
+        yield (
+            at_s,
+            {
+                **told,
+                "event": "text_chunk",
+                "data": {"text": "A", "from_variable_selector": ["1", "text"]},
+            },
+        )
 
 
 def _later_data(event: str, data: dict[str, Any], newest: bool) -> None:
@@ -108,7 +128,9 @@ def _later_inputs(inputs: dict[str, Any]) -> None:
 
 
 def _later_node(data: dict[str, Any], newest: bool) -> None:
-    data.update({"inputs_truncated": False, "loop_id": None} if newest else dict.fromkeys(_NODE_STARTED[:5]))
+    data.update(
+        {"inputs_truncated": False, "loop_id": None} if newest else dict.fromkeys(_NODE_STARTED[:5])
+    )
     data["elapsed_time"] = round(data["elapsed_time"], 6)
     match data["node_type"]:
         case "start":

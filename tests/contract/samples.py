@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from contract.check import Check, Level, Power
 from contract.exchange import Exchange
-from contract.failures import NotRun, expect, expect_equal, expect_version
+from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
 
 KEY = "app-SampleKey0123456789abcde"
@@ -14,12 +14,19 @@ KEY = "app-SampleKey0123456789abcde"
 
 def answer_is_200(target: Target) -> None:
     """The host answers."""
-    expect_equal(greeting(target).status, 200, "status", greeting(target), why="it is there to answer")
+    expect_equal(
+        greeting(target).status, 200, "status", greeting(target), why="it is there to answer"
+    )
 
 
 def answer_is_json(target: Target) -> None:
     """The answer is JSON."""
-    expect(greeting(target).media_type == "application/json", "JSON", greeting(target).media_type, greeting(target))
+    expect(
+        greeting(target).media_type == "application/json",
+        "JSON",
+        greeting(target).media_type,
+        greeting(target),
+    )
 
 
 def host_is_of_today(target: Target) -> None:

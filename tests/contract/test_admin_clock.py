@@ -1,4 +1,6 @@
-"""The clock of a host that lends its admin API: moved and put back, by a script, by the command and on a real fake."""
+"""The clock of a host that lends its admin API: moved and put back, by a script, by the command and
+on a real fake.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,12 @@ import pytest
 
 import contract.checks
 from contract.admin import AdminClock, AdminError
-from contract.asking import AT_ANOTHER_TIME
 from contract.check import CHECKS, Check, Level, Power, Turn
-from contract.cli import exit_code, judging
+from contract.cli import exit_code, session
+from contract.client import HttpTransport
+from contract.current_check import AT_ANOTHER_TIME
 from contract.exchange import Request
-from contract.failures import ContractBroken
-from contract.http import HttpTransport
+from contract.result import ContractBroken
 from contract.runner import Outcome, Result, run_checks
 from contract.signature import parse_url
 from contract.target import RUN_PATH, Lent, Target
@@ -51,12 +53,15 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-# By a script ----------------------------------------------------------------------------------------------------------
+# By a script
+# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Scripted:
-    """An admin API in memory: a clock that stands still, whatever it says of itself, and what it was asked."""
+    """An admin API in memory: a clock that stands still, whatever it says of itself, and what it
+    was asked.
+    """
 
     frozen: bool = False
     unix: float = THEN
@@ -67,7 +72,11 @@ class Scripted:
     def __call__(self, connection: socket.socket, request: bytes) -> None:
         head, _, body = request.decode().partition("\r\n\r\n")
         assert head.split()[1] == "/__admin/clock"
-        self.tokens += [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("X-Admin-Token")]
+        self.tokens += [
+            line.partition(": ")[2]
+            for line in head.split("\r\n")
+            if line.startswith("X-Admin-Token")
+        ]
         if self.refuses:
             connection.sendall(answer(b'{"error": {"message": "not now"}}', "400 Bad Request"))
             return
@@ -81,7 +90,9 @@ class Scripted:
 
 
 @contextmanager
-def clock_of(behave: Callable[[socket.socket, bytes], None], token: str | None = None) -> Iterator[AdminClock]:
+def clock_of(
+    behave: Callable[[socket.socket, bytes], None], token: str | None = None
+) -> Iterator[AdminClock]:
     with host(behave) as url:
         clock = AdminClock(url, token, timeout_s=5.0)
         yield clock
@@ -106,7 +117,9 @@ def test_token_goes_with_every_call() -> None:
     assert script.tokens == [TOKEN, TOKEN]
 
 
-def test_running_clock_is_put_back_with_the_time_that_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_clock_is_put_back_with_the_time_that_has_passed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     script = Scripted()
     with clock_of(script) as clock:
         with clock.borrowed():
@@ -185,16 +198,28 @@ def error(message: str, status: str) -> bytes:
 
 
 COMPLAINTS = {
-    "refused without a token": (error("no loopback name", "403 F"), None, r"403 no loopback name \(--admin-token .*\)"),
+    "refused without a token": (
+        error("no loopback name", "403 F"),
+        None,
+        r"403 no loopback name \(--admin-token .*\)",
+    ),
     "wrong token": (error("not the one", "403 F"), TOKEN, "403 not the one$"),
     "an older admin API": (error("unknown path", "404 N"), None, "404 unknown path$"),
     "on two lines": (error("bad\n body", "400 B"), None, "400 bad body$"),
-    "a page": (answer(b"<p>", "404 N", "text/html"), None, "no admin API: GET .* answered with 404 and text/html"),
+    "a page": (
+        answer(b"<p>", "404 N", "text/html"),
+        None,
+        "no admin API: GET .* answered with 404 and text/html",
+    ),
     "a host of runs": (GREETING, None, "there is no admin API: .* 200 and application/json"),
     "no number": (answer(b'{"unix": true, "frozen": false}'), None, "there is no admin API"),
     "no time": (answer(b'{"unix": NaN, "frozen": false}'), None, "there is no admin API"),
     "no word of frozen": (answer(b'{"unix": 1.5}'), None, "there is no admin API"),
-    "an error of another kind": (answer(b'{"error": "no"}', "403 F"), None, "there is no admin API: .* 403"),
+    "an error of another kind": (
+        answer(b'{"error": "no"}', "403 F"),
+        None,
+        "there is no admin API: .* 403",
+    ),
     "half an answer": (GREETING[:60], None, "RemoteProtocolError"),
 }
 
@@ -221,7 +246,8 @@ def test_nobody_and_silence_are_told_apart() -> None:
         hanging.set()
 
 
-# When they are judged -------------------------------------------------------------------------------------------------
+# When they are judged
+# -------------------------------------------------------------------------------------------------
 
 
 def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
@@ -251,26 +277,37 @@ def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
     assert {check.turn for check in MOVING} == {Turn.CLOCK}
 
 
-# On a real fake -------------------------------------------------------------------------------------------------------
+# On a real fake
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def fake() -> Iterator[RunningServer]:
-    with running_server("--speed=instant", f"--secret-key={SECRET}", f"--admin-token={TOKEN}") as server:
+    with running_server(
+        "--speed=instant", f"--secret-key={SECRET}", f"--admin-token={TOKEN}"
+    ) as server:
         yield server
 
 
 def told(results: list[Result]) -> dict[str, str]:
-    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.PASSED}
+    return {
+        result.check.name: result.reason
+        for result in results
+        if result.outcome is not Outcome.PASSED
+    }
 
 
-@pytest.mark.parametrize("move", [{}, {"freeze": True}, {"freeze": "2024-05-01T12:00:00Z"}], ids=str)
+@pytest.mark.parametrize(
+    "move", [{}, {"freeze": True}, {"freeze": "2024-05-01T12:00:00Z"}], ids=str
+)
 def test_they_hold_and_leave_the_clock_as_it_was(move: dict[str, Any]) -> None:
     with running_server("--speed=instant", f"--secret-key={SECRET}") as server:
         transport, clock = HttpTransport(server.url), AdminClock(server.url)
         if move:
             body = json.dumps(move).encode()
-            transport.send(Request("POST", "/__admin/clock", (("Content-Type", "application/json"),), body))
+            transport.send(
+                Request("POST", "/__admin/clock", (("Content-Type", "application/json"),), body)
+            )
         before, began = clock.now(), time.monotonic()
         results = run_checks(Target(transport, Lent(server.api_key, SECRET, clock=clock)), MOVING)
         passed_s = 0.0 if move else time.monotonic() - began
@@ -298,17 +335,23 @@ def living(seconds: int) -> Break:
         url = parse_url(request.path) if is_file(request) else None
         if url is None:
             return request
-        return replace(request, path=url.signed(SECRET, timestamp=str(int(url.timestamp) + seconds)).path)
+        return replace(
+            request, path=url.signed(SECRET, timestamp=str(int(url.timestamp) + seconds)).path
+        )
 
     return Break(later.answers, hears)
 
 
 @pytest.mark.parametrize(("seconds", "got"), [(3300, "200"), (-240, "403")])
-def test_another_lifetime_is_a_later_versions_to_choose(seconds: int, got: str, fake: RunningServer) -> None:
+def test_another_lifetime_is_a_later_versions_to_choose(
+    seconds: int, got: str, fake: RunningServer
+) -> None:
     """FACTS 9.1: from 0.6.9 on it can be configured."""
     transport, clock = HttpTransport(fake.url), AdminClock(fake.url, TOKEN)
     good = broken.fetch_good(transport, fake.api_key)
-    target = Target(broken._BrokenHost(good, living(seconds)), Lent(fake.api_key, SECRET, clock=clock))
+    target = Target(
+        broken._BrokenHost(good, living(seconds)), Lent(fake.api_key, SECRET, clock=clock)
+    )
     only = [CHECKS["signed_urls_live_for_five_minutes"]]
     [result] = run_checks(target, only)
     assert (result.outcome, result.got, result.is_version_difference) == (Outcome.FAILED, got, True)
@@ -326,7 +369,8 @@ def test_clock_that_stops_being_lent_is_not_run(fake: RunningServer) -> None:
     assert all("404 gone" in result.reason for result in results)
 
 
-# By the command -------------------------------------------------------------------------------------------------------
+# By the command
+# -------------------------------------------------------------------------------------------------------
 
 
 def run(server: RunningServer, *arguments: str) -> int:
@@ -336,19 +380,36 @@ def run(server: RunningServer, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/__admin", "/__admin/"])
-def test_command_lends_the_clock(path: str, fake: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_lends_the_clock(
+    path: str, fake: RunningServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Where the host listens on loopback no token is needed."""
     assert run(fake, "--admin-url", f"{fake.url}{path}") == 0
     assert "skipped" not in capsys.readouterr().out
 
 
-def test_token_is_in_no_report(fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_token_is_in_no_report(
+    fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Not even where a host gives it back."""
     reports = [tmp_path / name for name in ("r.json", "r.html", "r.xml")]
-    files = [f"--{flag}={path}" for flag, path in zip(("json", "html", "junit"), reports, strict=True)]
+    files = [
+        f"--{flag}={path}" for flag, path in zip(("json", "html", "junit"), reports, strict=True)
+    ]
     assert run(fake, "--admin-url", fake.url, "--admin-token", TOKEN, *files) == 0
-    with host(saying(answer(json.dumps({"message": f"what is {TOKEN}?"}).encode(), "401 UNAUTHORIZED"))) as url:
-        arguments = ["--base-url", url, "--api-key", KEY, "--admin-url", fake.url, "--admin-token", TOKEN]
+    with host(
+        saying(answer(json.dumps({"message": f"what is {TOKEN}?"}).encode(), "401 UNAUTHORIZED"))
+    ) as url:
+        arguments = [
+            "--base-url",
+            url,
+            "--api-key",
+            KEY,
+            "--admin-url",
+            fake.url,
+            "--admin-token",
+            TOKEN,
+        ]
         assert exit_code(["run", *arguments]) == 2
     said = capsys.readouterr()
     assert "what is [redacted]?" in said.err
@@ -361,7 +422,10 @@ BAD = {
     "a password": ("--admin-url=http://me:hunter2pw@127.0.0.1:9", "a name and a password"),
     "a port out of range": ("--admin-url=http://127.0.0.1:99999", "no address of a host"),
     "a token for no header": ("--admin-token=hunter2pw ", "is empty, or has characters"),
-    "a token for nobody": ("--admin-token=hunter2pw", "--admin-token is for an admin API; name its address"),
+    "a token for nobody": (
+        "--admin-token=hunter2pw",
+        "--admin-token is for an admin API; name its address",
+    ),
 }
 
 
@@ -371,7 +435,10 @@ def test_bad_arguments_are_2_before_anything_is_asked(
     argument: str, complaint: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = [f"--to={tmp_path / 'r'}"] if command == "record" else []
-    assert exit_code([command, "--base-url", "http://127.0.0.1:9", "--api-key", KEY, *to, argument]) == 2
+    assert (
+        exit_code([command, "--base-url", "http://127.0.0.1:9", "--api-key", KEY, *to, argument])
+        == 2
+    )
     said = capsys.readouterr()
     assert complaint in said.err
     assert "will cost" not in said.out
@@ -396,13 +463,19 @@ def test_admin_api_that_cannot_be_used_is_2_before_the_first_run(
     none, nobody, wrong = capsys.readouterr().err.splitlines()
     assert "there is no admin API: GET /__admin/clock was answered with 404 and text/html" in none
     assert "no connection" in nobody
-    assert wrong.endswith(f"--admin-url {fake.url}: 403 the X-Admin-Token is not the one of --admin-token")
+    assert wrong.endswith(
+        f"--admin-url {fake.url}: 403 the X-Admin-Token is not the one of --admin-token"
+    )
     assert not any(RUN_PATH.encode() in request for request in asked)
 
 
 @pytest.mark.parametrize(
     ("arguments", "limit"),
-    [((), 6), (("--admin-url=http://127.0.0.1:9",), None), (("--admin-url=http://127.0.0.1:9", "--max-runs=3"), 3)],
+    [
+        ((), 6),
+        (("--admin-url=http://127.0.0.1:9",), None),
+        (("--admin-url=http://127.0.0.1:9", "--max-runs=3"), 3),
+    ],
 )
 def test_clock_lifts_the_budget_unless_one_is_given(
     arguments: tuple[str, ...], limit: int | None, monkeypatch: pytest.MonkeyPatch
@@ -413,8 +486,8 @@ def test_clock_lifts_the_budget_unless_one_is_given(
         lent.append(real(options))
         return lent[0]
 
-    real = judging.lent_by
-    monkeypatch.setattr(judging, "lent_by", kept)
+    real = session.lent_by
+    monkeypatch.setattr(session, "lent_by", kept)
     assert exit_code(["run", "--base-url", refused_address(), "--api-key", KEY, *arguments]) == 2
     assert lent[0].max_runs == limit
 
@@ -425,22 +498,51 @@ def test_what_is_asked_at_another_time_is_not_recorded(
     """A replay or a diff could not repeat it: a recording knows nothing of the clock."""
     folder = tmp_path / "recorded"
     only = [f"--only={check.name}" for check in MOVING]
-    lent = ["--api-key", fake.api_key, "--secret-key", SECRET, "--admin-url", fake.url, "--admin-token", TOKEN]
+    lent = [
+        "--api-key",
+        fake.api_key,
+        "--secret-key",
+        SECRET,
+        "--admin-url",
+        fake.url,
+        "--admin-token",
+        TOKEN,
+    ]
     assert exit_code(["record", "--base-url", fake.url, "--to", str(folder), *lent, *only]) == 0
     assert "left out: 3 requests while the host's clock was moved" in capsys.readouterr().out
     assert {recording.status for recording in read_folder(folder)} == {200, 400}
-    assert TOKEN not in "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
+    assert TOKEN not in "".join(
+        path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()
+    )
 
 
-def test_replay_lends_its_clock_too(fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Pictures are served from the recording, and their URLs signed and judged at the replay's own time."""
+def test_replay_lends_its_clock_too(
+    fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pictures are served from the recording, and their URLs signed and judged at the replay's own
+    time.
+    """
     folder = tmp_path / "recorded"
     only = [f"--only={check.name}" for check in MOVING]
     lent = ["--api-key", fake.api_key, "--secret-key", SECRET]
     assert (
-        exit_code(["record", "--base-url", fake.url, "--to", str(folder), *lent, "--only=url_*", "--only=range_*"]) == 0
+        exit_code(
+            [
+                "record",
+                "--base-url",
+                fake.url,
+                "--to",
+                str(folder),
+                *lent,
+                "--only=url_*",
+                "--only=range_*",
+            ]
+        )
+        == 0
     )
-    with running_server("--speed=instant", f"--secret-key={SECRET}", "--replay", str(folder)) as replay:
+    with running_server(
+        "--speed=instant", f"--secret-key={SECRET}", "--replay", str(folder)
+    ) as replay:
         lent = ["--api-key", replay.api_key, "--secret-key", SECRET, "--admin-url", replay.url]
         assert exit_code(["run", "--base-url", replay.url, *lent, *only]) == 0
     assert "skipped" not in capsys.readouterr().out

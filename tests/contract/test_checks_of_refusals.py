@@ -1,7 +1,8 @@
-"""The checks that judge everything but accepted pictures: they hold where they should, and each can fail.
+"""The checks that judge everything but accepted pictures: they hold where they should, and each can
+fail.
 
-A broken host is the fake's own answers with one thing changed. What only a slow host shows, a run that is stopped, is
-the recorded one of a real host.
+A broken host is the fake's own answers with one thing changed. What only a slow host shows, a run
+that is stopped, is the recorded one of a real host.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import pytest
 import contract.checks
 from contract import evidence
 from contract.check import CHECKS, Check, Level, Power, Turn
+from contract.client import HttpTransport
 from contract.conformance import documented, observed
 from contract.exchange import Chunk, Exchange, Request
-from contract.failures import NotRun
-from contract.http import HttpTransport
 from contract.offline import judge_recordings, lent_by, load_keys
 from contract.plan import cost
 from contract.recorded import load_exchanges
+from contract.result import NotRun
 from contract.runner import Outcome, Result, judge, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Lent, Target, Transport, may_run
 from tests.serving import ROOT, RunningServer, running_server
@@ -37,7 +38,11 @@ assert contract.checks
 RECORDING = ROOT / "recordings" / "dify-0.6.4"
 APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabled", "deleted")}
 AREAS = ("app", "auth", "cors", "generated", "models", "refusals", "routing", "stop")
-OURS = {name: check for name, check in CHECKS.items() if check.judge.__module__.rpartition(".")[2] in AREAS}
+OURS = {
+    name: check
+    for name, check in CHECKS.items()
+    if check.judge.__module__.rpartition(".")[2] in AREAS
+}
 QUICK = [check for check in OURS.values() if not check.slow]
 FAKE = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
 
@@ -54,10 +59,13 @@ def fake() -> Iterator[RunningServer]:
         yield server
 
 
-# They hold ----------------------------------------------------------------------------------------------------------
+# They hold
+# ----------------------------------------------------------------------------------------------------------
 
 
-def judged(server: RunningServer, checks: list[Check], **powers: Any) -> tuple[list[Result], Target]:
+def judged(
+    server: RunningServer, checks: list[Check], **powers: Any
+) -> tuple[list[Result], Target]:
     transport = HttpTransport(server.url)
     target = Target(transport, lent(server.api_key, **powers))
     results = run_checks(target, checks)
@@ -67,25 +75,37 @@ def judged(server: RunningServer, checks: list[Check], **powers: Any) -> tuple[l
 
 def told(results: list[Result]) -> dict[str, str]:
     """What is to be said of each check that does not hold."""
-    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.PASSED}
+    return {
+        result.check.name: result.reason
+        for result in results
+        if result.outcome is not Outcome.PASSED
+    }
 
 
 def test_all_hold_at_instant_but_those_that_need_time(fake: RunningServer) -> None:
-    """At `instant` only what needs a running run is not applicable, and nothing else is left out."""
+    """At `instant` only what needs a running run is not applicable, and nothing else is left
+    out.
+    """
     results, _ = judged(fake, list(OURS.values()), all_models=True, free_runs=True, max_runs=None)
-    assert set(told(results)) == {name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs}
+    assert set(told(results)) == {
+        name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs
+    }
 
 
 def test_all_hold_at_a_finite_speed_with_every_power() -> None:
     """At speed 10 with every power lent none is not applicable."""
     with running_server("--speed=10", *FAKE) as server:
-        results, _ = judged(server, list(OURS.values()), all_models=True, free_runs=True, max_runs=None)
+        results, _ = judged(
+            server, list(OURS.values()), all_models=True, free_runs=True, max_runs=None
+        )
     assert told(results) == {}
 
 
 @pytest.mark.parametrize(("all_models", "runs"), [(False, 4), (True, 6)])
 def test_accepted_runs_are_as_few_as_said(fake: RunningServer, all_models: bool, runs: int) -> None:
-    """A host that keeps the contract pays for 4 runs, or 6 with every model, and that was said before."""
+    """A host that keeps the contract pays for 4 runs, or 6 with every model, and that was said
+    before.
+    """
     results, target = judged(fake, QUICK, all_models=all_models, max_runs=runs)
     assert target.accepted_runs == runs == cost(QUICK, target.lent)
     assert not [result for result in results if result.outcome in (Outcome.FAILED, Outcome.NOT_RUN)]
@@ -100,12 +120,18 @@ def test_generated_requests_are_the_same_for_one_seed(fake: RunningServer) -> No
     assert 10 < len(sent) <= 60
 
 
-# Recorded exchanges -------------------------------------------------------------------------------------------------
+# Recorded exchanges
+# -------------------------------------------------------------------------------------------------
 
 
 def test_recorded_host_breaks_none() -> None:
-    """Judged by what a real host answered, none is broken; what was not recorded is not applicable."""
-    results = [one.result for one in judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), QUICK)]
+    """Judged by what a real host answered, none is broken; what was not recorded is not
+    applicable.
+    """
+    results = [
+        one.result
+        for one in judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), QUICK)
+    ]
     outcomes = Counter(result.outcome for result in results)
     assert set(outcomes) == {Outcome.PASSED, Outcome.SKIPPED}, told(results)
     assert outcomes[Outcome.PASSED] >= 125, "fewer checks than before are judged by the recording"
@@ -116,7 +142,9 @@ def recorded() -> Mapping[str, Exchange]:
     return dict(load_exchanges(RECORDING))
 
 
-@pytest.mark.parametrize("name", [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES])
+@pytest.mark.parametrize(
+    "name", [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES]
+)
 def test_recorded_exchanges_conform(name: str) -> None:
     """Every recorded exchange, of every app and every mishap, is as spec and overlay have it."""
     target = Target(_Unreachable(), lent("app-none"))
@@ -131,7 +159,8 @@ class _Unreachable:
         raise NotRun("nothing is to be asked here")
 
 
-# Ways of breaking ---------------------------------------------------------------------------------------------------
+# Ways of breaking
+# ---------------------------------------------------------------------------------------------------
 
 
 def status(code: int) -> Change:
@@ -177,13 +206,19 @@ def text(old: str, new: str) -> Change:
 
 
 def event(name: str, edit: Callable[[Any], Any]) -> Change:
-    """``data`` of each event of that name changed in place; None from ``edit`` keeps the frame, False drops it."""
+    """``data`` of each event of that name changed in place; None from ``edit`` keeps the frame,
+    False drops it.
+    """
 
     def frame(raw: bytes) -> bytes:
         if not raw.startswith(b'data: {"event": "' + name.encode() + b'"'):
             return raw + b"\n\n"
         value = json.loads(raw[6:])
-        return b"" if edit(value["data"]) is False else b"data: " + json.dumps(value).encode() + b"\n\n"
+        return (
+            b""
+            if edit(value["data"]) is False
+            else b"data: " + json.dumps(value).encode() + b"\n\n"
+        )
 
     def change(answer: Exchange) -> Exchange:
         if answer.media_type != "text/event-stream":
@@ -204,7 +239,9 @@ def on(path: str, change: Change) -> Change:
 
 def taken_for_a_run(answer: Exchange) -> Exchange:
     """What a lenient host does."""
-    return body(b'{"task_id": "x", "workflow_run_id": "x", "data": {}}')(replace(answer, status=200))
+    return body(b'{"task_id": "x", "workflow_run_id": "x", "data": {}}')(
+        replace(answer, status=200)
+    )
 
 
 def html(answer: Exchange) -> Exchange:
@@ -243,14 +280,32 @@ REFUSED = beside_the_form(EVERY_ANSWER)
 """What every check of a whole refusal has to notice."""
 
 LENIENT = beside_the_form(
-    {"taken for a run": taken_for_a_run, "a failure of its own": status(500), "no answer": unanswered}
+    {
+        "taken for a run": taken_for_a_run,
+        "a failure of its own": status(500),
+        "no answer": unanswered,
+    }
 )
 """What every check that only wants some refusal has to notice."""
 
-TEXT = {**REFUSED, **beside_the_form({"another code": member("code", "no"), "a member more": member("hint", "no")})}
-ACCEPTED = {"refused": status(400), "a page": html, "no answer": only(may_run, unanswered), "empty": body(b"")}
+TEXT = {
+    **REFUSED,
+    **beside_the_form(
+        {"another code": member("code", "no"), "a member more": member("hint", "no")}
+    ),
+}
+ACCEPTED = {
+    "refused": status(400),
+    "a page": html,
+    "no answer": only(may_run, unanswered),
+    "empty": body(b""),
+}
 COMPACT = text('": ', '":')
-NO_METHOD = {**REFUSED, "no Allow": header("Allow", None), "too much in Allow": header("Allow", "POST, GET, OPTIONS")}
+NO_METHOD = {
+    **REFUSED,
+    "no Allow": header("Allow", None),
+    "too much in Allow": header("Allow", "POST, GET, OPTIONS"),
+}
 PAGE = {
     "taken for a run": taken_for_a_run,
     "another status": status(400),
@@ -260,7 +315,9 @@ PAGE = {
 
 
 def later(answer: Exchange) -> Exchange:
-    """A stream that goes on for long enough after the stop call that the host must have looked for it."""
+    """A stream that goes on for long enough after the stop call that the host must have looked for
+    it.
+    """
     return replace(answer, seconds=answer.seconds + 0.5) if may_run(answer.request) else answer
 
 
@@ -269,7 +326,11 @@ def ended_by_itself(answer: Exchange) -> Exchange:
 
 
 STOPPED_ERROR = event("workflow_finished", lambda data: data.update(error="gone"))
-TWO_HUNDRED = {"another status": status(201), "a page": html, "another result": member("result", "done")}
+TWO_HUNDRED = {
+    "another status": status(201),
+    "a page": html,
+    "another result": member("result", "done"),
+}
 
 
 def _form(edit: Callable[[Any], Any]) -> Change:
@@ -282,17 +343,23 @@ def _prompt(edit: Callable[[Any], Any]) -> Change:
 
 
 def _blocking(change: Change) -> Change:
-    return only(may_run, lambda answer: answer if answer.media_type == "text/event-stream" else change(answer))
+    return only(
+        may_run,
+        lambda answer: answer if answer.media_type == "text/event-stream" else change(answer),
+    )
 
 
 def _in_data(edit: Callable[[Any], Any]) -> Change:
     return _blocking(edited(lambda told: "data" in told and edit(told["data"]) and None))
 
 
-# Every check, and hosts on which it must fail -----------------------------------------------------------------------
+# Every check, and hosts on which it must fail
+# -----------------------------------------------------------------------
 
 ADDED_FRAME = event("node_started", lambda data: data.update(mood="good"))
-FINISHED_RUNNING_NODE = b'data: {"event": "node_finished", "data": {"id": "%s", "status": "failed"}}\n\n'
+FINISHED_RUNNING_NODE = (
+    b'data: {"event": "node_finished", "data": {"id": "%s", "status": "failed"}}\n\n'
+)
 
 BROKEN: dict[str, Mapping[str, Change]] = {
     # auth
@@ -309,7 +376,10 @@ BROKEN: dict[str, Mapping[str, Change]] = {
     "authorization_is_judged_before_the_content_type": TEXT,
     "bearer_in_lower_case_is_accepted": {"refused": status(401)},
     "two_spaces_before_the_key_are_accepted": {"refused": status(401)},
-    "refused_key_meets_no_challenge": {"another": header("WWW-Authenticate", "Basic"), "accepted": status(200)},
+    "refused_key_meets_no_challenge": {
+        "another": header("WWW-Authenticate", "Basic"),
+        "accepted": status(200),
+    },
     # refusals: required by the document
     "run_without_inputs_is_refused": LENIENT,
     "run_without_a_user_is_refused": LENIENT,
@@ -388,7 +458,10 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         TEXT,
     ),
     # refusals: envelopes
-    "error_tells_code_message_status_in_order": {"disordered": edited(disordered), "no status": without("status")},
+    "error_tells_code_message_status_in_order": {
+        "disordered": edited(disordered),
+        "no status": without("status"),
+    },
     "field_error_tells_code_message_params_in_order": {
         "disordered": edited(disordered),
         "a status": member("status", 400),
@@ -397,8 +470,13 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "disordered": edited(lambda told: {"code": told["code"], "message": told["message"]}),
         "a page": html,
     },
-    "status_in_the_error_is_the_http_status": {"another": member("status", 500), "a text": member("status", "400")},
-    "errors_are_json_without_charset": {"a charset": header("Content-Type", "application/json; charset=utf-8")},
+    "status_in_the_error_is_the_http_status": {
+        "another": member("status", 500),
+        "a text": member("status", "400"),
+    },
+    "errors_are_json_without_charset": {
+        "a charset": header("Content-Type", "application/json; charset=utf-8")
+    },
     "errors_end_with_one_newline": {
         "none": no_newline,
         "two": lambda answer: body(answer.body + b"\n")(answer),
@@ -406,7 +484,10 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "not counted": header("Content-Length", "81"),
     },
     "errors_are_written_with_blanks": {"compact": COMPACT, "a page": html},
-    "errors_escape_chinese": {"unescaped": text("\\u6d41\\u5f0f", "流式"), "in capitals": text("\\u5f0f", "\\u5F0F")},
+    "errors_escape_chinese": {
+        "unescaped": text("\\u6d41\\u5f0f", "流式"),
+        "in capitals": text("\\u5f0f", "\\u5F0F"),
+    },
     # routing
     "get_on_the_run_path_is_405": NO_METHOD,
     "put_on_the_run_path_is_405": NO_METHOD,
@@ -418,7 +499,11 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "a body": body(b"{}"),
         "no Allow": header("Allow", None),
     },
-    "options_needs_no_key": {"refused": status(401), "a body": body(b"ok"), "no Allow": header("Allow", None)},
+    "options_needs_no_key": {
+        "refused": status(401),
+        "a body": body(b"ok"),
+        "no Allow": header("Allow", None),
+    },
     "run_path_with_a_slash_at_its_end_is_404": PAGE,
     "unknown_path_is_an_html_404": PAGE,
     "unknown_path_needs_no_key": {**PAGE, "refused": status(401)},
@@ -464,9 +549,17 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "none": header("Access-Control-Allow-Headers", None),
         "one": header("Access-Control-Allow-Headers", "authorization"),
     },
-    "preflight_allows_no_other_headers": {"all": header("Access-Control-Allow-Headers", "x-foo, x-app-code")},
-    "unknown_path_tells_no_origin": {"for any": header("Access-Control-Allow-Origin", "*"), "found": status(200)},
-    "refused_method_tells_no_origin": {"for any": header("Access-Control-Allow-Origin", "*"), "found": status(200)},
+    "preflight_allows_no_other_headers": {
+        "all": header("Access-Control-Allow-Headers", "x-foo, x-app-code")
+    },
+    "unknown_path_tells_no_origin": {
+        "for any": header("Access-Control-Allow-Origin", "*"),
+        "found": status(200),
+    },
+    "refused_method_tells_no_origin": {
+        "for any": header("Access-Control-Allow-Origin", "*"),
+        "found": status(200),
+    },
     # app
     "parameters_need_the_key": EVERY_ANSWER,
     "info_needs_the_key": TEXT,
@@ -474,7 +567,10 @@ BROKEN: dict[str, Mapping[str, Change]] = {
     "upload_needs_the_key": TEXT,
     "upload_without_a_file_is_400": TEXT,
     "upload_of_json_is_400": TEXT,
-    "upload_of_a_program_is_415": {"another code": member("code", "no"), "another status": status(400)},
+    "upload_of_a_program_is_415": {
+        "another code": member("code", "no"),
+        "another status": status(400),
+    },
     "post_to_parameters_is_405": {**REFUSED, "no Allow": header("Allow", None)},
     "post_to_info_is_405": {**REFUSED, "no Allow": header("Allow", None)},
     "post_to_meta_is_405": {**REFUSED, "no Allow": header("Allow", None)},
@@ -510,7 +606,10 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "another status": status(404),
         "a page": html,
     },
-    "info_tells_nothing_else": {"a member more": member("mood", "good"), "one less": without("name")},
+    "info_tells_nothing_else": {
+        "a member more": member("mood", "good"),
+        "one less": without("name"),
+    },
     "meta_tells_the_icons_of_the_tools": {
         "none": member("tool_icons", None),
         "a number": member("tool_icons", {"sd": 5}),
@@ -534,11 +633,15 @@ BROKEN: dict[str, Mapping[str, Change]] = {
     "stop_with_a_chat_key_is_400": TEXT,
     "stop_of_a_run_succeeds": {
         "refused": only(lambda request: request.path.endswith("/stop"), status(404)),
-        "another result": only(lambda request: request.path.endswith("/stop"), member("result", "done")),
+        "another result": only(
+            lambda request: request.path.endswith("/stop"), member("result", "done")
+        ),
     },
     "stopped_run_ends_as_stopped": {
         "succeeded": ended_by_itself,
-        "failed": lambda answer: event("workflow_finished", lambda data: data.update(status="failed"))(later(answer)),
+        "failed": lambda answer: event(
+            "workflow_finished", lambda data: data.update(status="failed")
+        )(later(answer)),
         "no end": event("workflow_finished", lambda _: False),
     },
     "stop_takes_effect_within_a_second": {
@@ -554,11 +657,13 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "a node less": event("node_started", lambda data: data["index"] != 1),
     },
     "stop_by_another_user_stops_nothing": {
-        "refused": only(lambda request: request.path.endswith("/stop"), status(403)),
+        "refused": only(lambda request: request.path.endswith("/stop"), status(403))
     },
     "stopped_run_says_so_in_its_error": {"another text": STOPPED_ERROR},
     "interrupted_node_never_finishes": {
-        "finished": event("node_finished", lambda data: data.update(id="93f72a24-1c07-4f0b-9ca0-97ef327bc382")),
+        "finished": event(
+            "node_finished", lambda data: data.update(id="93f72a24-1c07-4f0b-9ca0-97ef327bc382")
+        ),
         "a node less": event("node_started", lambda data: data["index"] != 1),
         "no node": event("node_started", lambda _: False),
     },
@@ -596,7 +701,10 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "another status": status(422),
         "no envelope": member("code", 7),
     },
-    "keys_like_the_right_one_are_refused": {"accepted": status(200), "another text": member("message", "no")},
+    "keys_like_the_right_one_are_refused": {
+        "accepted": status(200),
+        "another text": member("message", "no"),
+    },
     "generated_right_bodies_are_accepted": {"refused": status(400)},
 }
 
@@ -607,7 +715,8 @@ def test_every_check_has_a_host_that_breaks_it() -> None:
     assert all(BROKEN.values())
 
 
-# The broken hosts ---------------------------------------------------------------------------------------------------
+# The broken hosts
+# ---------------------------------------------------------------------------------------------------
 
 
 TO_BE_STOPPED = json.dumps(
@@ -630,7 +739,8 @@ def true_host(fake: RunningServer) -> Iterator[_AskedOnce]:
 
 
 class _AskedOnce:
-    """The answers of another host, each asked for once. A run that is to be stopped is the recorded one.
+    """The answers of another host, each asked for once. A run that is to be stopped is the recorded
+    one.
 
     It ends when one of ``users`` says so.
     """
@@ -638,7 +748,10 @@ class _AskedOnce:
     def __init__(self, host: Transport) -> None:
         self._host = host
         self._answers: dict[Request, Exchange] = {}
-        self._stopped, self._call = recorded()["stop_during_stream"], recorded()["stop_during_stream_call"]
+        self._stopped, self._call = (
+            recorded()["stop_during_stream"],
+            recorded()["stop_during_stream_call"],
+        )
         self._has_been_stopped = threading.Event()
         self.users = {USER}
 
@@ -657,7 +770,11 @@ class _AskedOnce:
             self._answers[request] = self._host.send(request)
         answer = self._answers[request]
         # As long as a run of some time takes, so that what needs such a host is judged.
-        return replace(answer, seconds=2.0, _cache={}) if answer.media_type == "text/event-stream" else answer
+        return (
+            replace(answer, seconds=2.0, _cache={})
+            if answer.media_type == "text/event-stream"
+            else answer
+        )
 
 
 @dataclass
@@ -686,8 +803,12 @@ def test_true_host_is_not_accused(name: str, true_host: Transport, fake: Running
     assert (result.outcome, result.reason) == (Outcome.PASSED, "")
 
 
-@pytest.mark.parametrize(("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways])
-def test_broken_host_is_caught(name: str, way: str, true_host: Transport, fake: RunningServer) -> None:
+@pytest.mark.parametrize(
+    ("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways]
+)
+def test_broken_host_is_caught(
+    name: str, way: str, true_host: Transport, fake: RunningServer
+) -> None:
     """Each way of breaking a promise is found out, fails the run, and is explained."""
     result = _judged(name, _Broken(true_host, BROKEN[name][way]), fake.api_key)
     assert result.outcome is Outcome.FAILED, result.reason
@@ -697,17 +818,24 @@ def test_broken_host_is_caught(name: str, way: str, true_host: Transport, fake: 
     assert result.fails()
 
 
-def test_stop_by_anybody_is_caught(true_host: _AskedOnce, fake: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_by_anybody_is_caught(
+    true_host: _AskedOnce, fake: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A host that stops a run for another user than its own breaks a promise."""
     monkeypatch.setattr(true_host, "users", {USER, evidence.OTHER_USER})
     result = _judged("stop_by_another_user_stops_nothing", true_host, fake.api_key)
     assert (result.outcome, result.got) == (Outcome.FAILED, "a run that was stopped")
 
 
-# What other versions do ---------------------------------------------------------------------------------------------
+# What other versions do
+# ---------------------------------------------------------------------------------------------
 
 NO_STRING = "(type 'paragraph') prompt in input form must be a string"
-FORBIDDEN = {"code": "forbidden", "message": "The app's API service has been disabled.", "status": 403}
+FORBIDDEN = {
+    "code": "forbidden",
+    "message": "The app's API service has been disabled.",
+    "status": 403,
+}
 FAILED = {
     "code": "internal_server_error",
     "message": "The server encountered an internal error and was unable to complete your request. Either the server is "
@@ -725,8 +853,12 @@ def _failed(answer: Exchange) -> Exchange:
 
 
 def _of_options(answer: Exchange) -> Exchange:
-    options = "['chilloutmix_NiPrunedFp32Fix', 'dosmix_', 'ghostmix_v20Bakedvae', 'rundiffusionFX_v10', "
-    message = f"model_name in input form must be one of the following: {options}'v1-5-pruned-emaonly']"
+    options = (
+        "['chilloutmix_NiPrunedFp32Fix', 'dosmix_', 'ghostmix_v20Bakedvae', 'rundiffusionFX_v10', "
+    )
+    message = (
+        f"model_name in input form must be one of the following: {options}'v1-5-pruned-emaonly']"
+    )
     return on(RUN_PATH, member("message", message))(answer)
 
 
@@ -755,17 +887,23 @@ OTHER_VERSION: dict[str, Change] = {
     "app_is_judged_before_the_json": _forbidden,
     "info_tells_nothing_else": member("tags", []),
     "upload_of_a_program_is_415": lambda answer: edited(lambda _: {"id": "x"})(status(201)(answer)),
-    "stopped_run_says_so_in_its_error": event("workflow_finished", lambda data: data.update(error="Stopped by user.")),
+    "stopped_run_says_so_in_its_error": event(
+        "workflow_finished", lambda data: data.update(error="Stopped by user.")
+    ),
 }
 
 
 def test_every_version_check_knows_another_version() -> None:
     """A check at version level has a version that does otherwise."""
-    assert set(OTHER_VERSION) == {name for name, check in OURS.items() if check.level is Level.VERSION}
+    assert set(OTHER_VERSION) == {
+        name for name, check in OURS.items() if check.level is Level.VERSION
+    }
 
 
 @pytest.mark.parametrize("name", OTHER_VERSION)
-def test_another_version_is_a_difference_and_no_failure(name: str, true_host: Transport, fake: RunningServer) -> None:
+def test_another_version_is_a_difference_and_no_failure(
+    name: str, true_host: Transport, fake: RunningServer
+) -> None:
     """What another recorded version does is told, and fails only on request."""
     result = _judged(name, _Broken(true_host, OTHER_VERSION[name]), fake.api_key)
     assert result.is_version_difference, result.reason
@@ -774,16 +912,24 @@ def test_another_version_is_a_difference_and_no_failure(name: str, true_host: Tr
 
 
 @pytest.mark.parametrize("prompt", ["prompt_zero", "prompt_false", "empty_list_as_prompt"])
-def test_later_host_of_the_same_line_calls_it_no_string(prompt: str, true_host: Transport, fake: RunningServer) -> None:
-    """Since 0.6.8 a prompt of 0, false or [] is no string, where it was missing before (FACTS 9.0)."""
+def test_later_host_of_the_same_line_calls_it_no_string(
+    prompt: str, true_host: Transport, fake: RunningServer
+) -> None:
+    """Since 0.6.8 a prompt of 0, false or [] is no string, where it was missing before (FACTS
+    9.0).
+    """
     later = on(RUN_PATH, member("message", "prompt in input form must be a string"))
     result = _judged(f"{prompt}_counts_as_missing", _Broken(true_host, later), fake.api_key)
     assert result.is_version_difference, result.reason
     assert "as 0.6.9 has it" in result.why
 
 
-def test_later_version_is_not_judged_by_an_older_overlay(true_host: Transport, fake: RunningServer) -> None:
-    """A host of a version that has no overlay here is not held to another's, and the document only differs from it."""
+def test_later_version_is_not_judged_by_an_older_overlay(
+    true_host: Transport, fake: RunningServer
+) -> None:
+    """A host of a version that has no overlay here is not held to another's, and the document only
+    differs from it.
+    """
 
     def newer(answer: Exchange) -> Exchange:
         files = _in_data(lambda data: data["outputs"]["files"][0].pop("__variant"))
@@ -792,10 +938,17 @@ def test_later_version_is_not_judged_by_an_older_overlay(true_host: Transport, f
     checks = [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES]
     results = [_judged(name, _Broken(true_host, newer), fake.api_key) for name in checks]
     assert not any(result.fails() for result in results)
-    assert [result.is_version_difference for result in results] == [False, False, False, False, True]
+    assert [result.is_version_difference for result in results] == [
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
-# What a deployment decides ------------------------------------------------------------------------------------------
+# What a deployment decides
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -809,7 +962,9 @@ def test_later_version_is_not_judged_by_an_older_overlay(true_host: Transport, f
         "refused_stream_is_plain_json",
     ],
 )
-def test_model_as_free_text_is_no_broken_promise(name: str, true_host: Transport, fake: RunningServer) -> None:
+def test_model_as_free_text_is_no_broken_promise(
+    name: str, true_host: Transport, fake: RunningServer
+) -> None:
     """Where the app takes any text for the model, nothing is sent that it would run."""
     sent: list[Request] = []
 
@@ -828,21 +983,36 @@ def test_longest_prompt_is_the_forms_own(true_host: Transport, fake: RunningServ
     assert result.outcome is Outcome.SKIPPED
 
 
-def test_host_without_a_form_is_judged_by_the_document(true_host: Transport, fake: RunningServer) -> None:
+def test_host_without_a_form_is_judged_by_the_document(
+    true_host: Transport, fake: RunningServer
+) -> None:
     """A host that tells no form is held to the document's models."""
     formless = _Broken(true_host, on("/v1/parameters", status(404)))
-    assert _judged("unknown_model_is_400_and_names_the_models", formless, fake.api_key).outcome is Outcome.PASSED
+    assert (
+        _judged("unknown_model_is_400_and_names_the_models", formless, fake.api_key).outcome
+        is Outcome.PASSED
+    )
     broken = _Broken(formless, on(RUN_PATH, taken_for_a_run))
-    assert _judged("run_with_an_unknown_model_is_refused", broken, fake.api_key).outcome is Outcome.FAILED
+    assert (
+        _judged("run_with_an_unknown_model_is_refused", broken, fake.api_key).outcome
+        is Outcome.FAILED
+    )
 
 
-# The budget ---------------------------------------------------------------------------------------------------------
+# The budget
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
-def test_budget_holds_on_a_host_that_accepts_everything(true_host: Transport, fake: RunningServer, limit: int) -> None:
-    """Whatever a lenient host accepts, and however many ask at once, it never pays for more than was allowed."""
-    target = Target(_Broken(true_host, only(may_run, taken_for_a_run)), lent(fake.api_key, max_runs=limit))
+def test_budget_holds_on_a_host_that_accepts_everything(
+    true_host: Transport, fake: RunningServer, limit: int
+) -> None:
+    """Whatever a lenient host accepts, and however many ask at once, it never pays for more than
+    was allowed.
+    """
+    target = Target(
+        _Broken(true_host, only(may_run, taken_for_a_run)), lent(fake.api_key, max_runs=limit)
+    )
     results = run_checks(target, QUICK)
     assert target.accepted_runs == limit
     assert sum(map(may_run, (exchange.request for exchange in target.exchanges))) == limit

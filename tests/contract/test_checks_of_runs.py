@@ -1,7 +1,8 @@
-"""The checks that judge accepted runs: they hold where they should, each can fail, and none cries wolf.
+"""The checks that judge accepted runs: they hold where they should, each can fail, and none cries
+wolf.
 
-A broken host is the fake's own answers with one thing changed; a host of another version is made from them by what the
-facts say of it; the recorded host is judged as it was.
+A broken host is the fake's own answers with one thing changed; a host of another version is made
+from them by what the facts say of it; the recorded host is judged as it was.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ import pytest
 
 import contract.checks
 from contract.check import CHECKS, Level, Power
+from contract.client import HttpTransport
 from contract.evidence import Pair
 from contract.exchange import Chunk, Exchange, Request
-from contract.http import HttpTransport
 from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, judge, run_checks
 from contract.target import Lent, Stream, Target, is_accepted_run, may_run
@@ -63,7 +64,11 @@ assert contract.checks
 
 RECORDING = ROOT / "recordings" / "dify-0.6.4"
 AREAS = ("answers", "framing", "events", "streamed_files", "arrival", "files", "pictures")
-OURS = {name: check for name, check in CHECKS.items() if check.judge.__module__.rpartition(".")[2] in AREAS}
+OURS = {
+    name: check
+    for name, check in CHECKS.items()
+    if check.judge.__module__.rpartition(".")[2] in AREAS
+}
 NO_SPEED = {name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs}
 OTHER_ID = str(uuid.UUID(int=0x2A))
 GOOD_FILE_HEARD = Break(hears=hears_good)
@@ -77,17 +82,24 @@ def good() -> Iterator[Good]:
         live.close()
 
 
-# They hold ------------------------------------------------------------------------------------------------------------
+# They hold
+# ------------------------------------------------------------------------------------------------------------
 
 
 def told(results: list[Result]) -> dict[str, str]:
     """What is to be said of each check that does not hold."""
-    return {result.check.name: result.reason for result in results if result.outcome is not Outcome.PASSED}
+    return {
+        result.check.name: result.reason
+        for result in results
+        if result.outcome is not Outcome.PASSED
+    }
 
 
 @pytest.mark.parametrize(("speed", "left_out"), [("instant", NO_SPEED), ("10", set())])
 def test_all_hold_on_the_fake(speed: str, left_out: set[str]) -> None:
-    """At `instant` only what needs time is not applicable; at speed 10 nothing is. Two runs are enough for all."""
+    """At `instant` only what needs time is not applicable; at speed 10 nothing is. Two runs are
+    enough for all.
+    """
     with running_server(f"--speed={speed}", f"--secret-key={SECRET}") as server:
         live = HttpTransport(server.url)
         target = Target(live, Lent(server.api_key, SECRET))
@@ -106,10 +118,14 @@ def test_without_the_secret_only_what_signs_is_left_out(good: Good) -> None:
     """A host that lends nothing is judged by all the rest."""
     target = Target(broken._BrokenHost(good, Break()), Lent(good.api_key))
     left_out = {name for name, check in OURS.items() if Power.SECRET in check.needs}
-    assert set(told(run_checks(target, list(OURS.values())))) - {"sign_in_the_other_alphabet_is_403"} == left_out
+    assert (
+        set(told(run_checks(target, list(OURS.values())))) - {"sign_in_the_other_alphabet_is_403"}
+        == left_out
+    )
 
 
-# Each can fail --------------------------------------------------------------------------------------------------------
+# Each can fail
+# --------------------------------------------------------------------------------------------------------
 
 
 def reversed_keys(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,7 +134,9 @@ def reversed_keys(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def all_events(change: Callable[[dict[str, Any]], Any]) -> Break:
     """The stream with every event changed."""
-    return frames(lambda items: [change(item) for _, item in items if isinstance(item, dict)] and None)
+    return frames(
+        lambda items: [change(item) for _, item in items if isinstance(item, dict)] and None
+    )
 
 
 def without(event_name: str, node_type: str | None = None) -> Break:
@@ -147,7 +165,9 @@ def swapped(items: list[Item], first: int, second: int) -> None:
 
 def more_events(*values: Any) -> Break:
     """The stream with frames inserted after the first."""
-    return frames(lambda items: items.__setitem__(slice(1, 1), [(items[0][0], value) for value in values]))
+    return frames(
+        lambda items: items.__setitem__(slice(1, 1), [(items[0][0], value) for value in values])
+    )
 
 
 def raw_stream(change: Callable[[bytes], bytes]) -> Break:
@@ -171,7 +191,11 @@ def without_pings(items: list[Item]) -> list[Item]:
 
 def buffered(exchange: Exchange) -> Exchange:
     """A proxy keeps all frames until the end."""
-    return replace(exchange, chunks=tuple(Chunk(exchange.seconds, chunk.data) for chunk in exchange.chunks), _cache={})
+    return replace(
+        exchange,
+        chunks=tuple(Chunk(exchange.seconds, chunk.data) for chunk in exchange.chunks),
+        _cache={},
+    )
 
 
 def pings_at(at_s: float) -> Break:
@@ -188,7 +212,10 @@ def pings_first(items: list[Item]) -> list[Item]:
 def node_frames_together(items: list[Item]) -> list[Item]:
     """The frames of a node come together when it is finished."""
     told_at = {item["data"]["id"]: at_s for at_s, item in items if isinstance(item, dict)}
-    return [(told_at[item["data"]["id"]] if isinstance(item, dict) else at_s, item) for at_s, item in items]
+    return [
+        (told_at[item["data"]["id"]] if isinstance(item, dict) else at_s, item)
+        for at_s, item in items
+    ]
 
 
 def signed_alike(one: dict[str, Any]) -> None:
@@ -203,7 +230,9 @@ def other_file(value: dict[str, Any]) -> None:
 
 
 def on_methods(change: Callable[[Exchange], Exchange], *methods: str) -> Break:
-    return Break(lambda request, one: change(one) if is_file(request) and request.method in methods else one)
+    return Break(
+        lambda request, one: change(one) if is_file(request) and request.method in methods else one
+    )
 
 
 def fresh_bytes() -> Break:
@@ -221,7 +250,9 @@ def hears_twice(good: Good, request: Request) -> Request:
     pairs = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
     if not is_file(request) or not pairs:
         return request
-    return replace(request, path=f"{path}?{'&'.join(f'{name}={value}' for name, value in pairs.items())}")
+    return replace(
+        request, path=f"{path}?{'&'.join(f'{name}={value}' for name, value in pairs.items())}"
+    )
 
 
 def hears_signed(good: Good, request: Request) -> Request:
@@ -251,13 +282,19 @@ def with_the_other_runs(*names: str) -> Break:
                 if isinstance(item, dict):
                     item.update(shared)
             return with_items(one, items)
-        return with_body(one, json.dumps({**one.json(), **shared}).encode()) if may_run(request) else one
+        return (
+            with_body(one, json.dumps({**one.json(), **shared}).encode())
+            if may_run(request)
+            else one
+        )
 
     return Break(changed)
 
 
 def later(value: dict[str, Any], seconds: int) -> None:
-    value.update(created_at=value["created_at"] + seconds, finished_at=value["finished_at"] + seconds)
+    value.update(
+        created_at=value["created_at"] + seconds, finished_at=value["finished_at"] + seconds
+    )
 
 
 def same_id(value: dict[str, Any]) -> dict[str, Any]:
@@ -727,11 +764,22 @@ BROKEN: dict[str, list[Break]] = {
 DIFFERS: dict[str, list[Break]] = {
     "stream_tells_no_length": [on_stream(header("content-length", "10308"))],
     "pings_are_a_bare_event_name": [
-        frames(lambda items: [(at_s, b"data: ping" if isinstance(item, bytes) else item) for at_s, item in items]),
+        frames(
+            lambda items: [
+                (at_s, b"data: ping" if isinstance(item, bytes) else item) for at_s, item in items
+            ]
+        )
     ],
-    "as_attachment_is_ignored": [on_files(header("content-disposition", "attachment; filename=a.png"))],
-    "picture_has_no_caching_headers": [on_files(header("etag", '"1"')), on_files(header("cache-control", "no-store"))],
-    "missing_sign_is_400": [on_files(body(lambda text: text.replace(b'"sign"}', b'"sign", "status": 400}')))],
+    "as_attachment_is_ignored": [
+        on_files(header("content-disposition", "attachment; filename=a.png"))
+    ],
+    "picture_has_no_caching_headers": [
+        on_files(header("etag", '"1"')),
+        on_files(header("cache-control", "no-store")),
+    ],
+    "missing_sign_is_400": [
+        on_files(body(lambda text: text.replace(b'"sign"}', b'"sign", "status": 400}')))
+    ],
 }
 """Hosts that do as another version does, or as a proxy before a host may: told, and no failure."""
 
@@ -745,7 +793,9 @@ def cases(table: Mapping[str, list[Break]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("name", "one"), cases(BROKEN))
-def test_check_fails_for_a_host_that_is_broken_in_its_way(good: Good, name: str, one: Break) -> None:
+def test_check_fails_for_a_host_that_is_broken_in_its_way(
+    good: Good, name: str, one: Break
+) -> None:
     """The check says so, with what was expected and what came, and the run fails."""
     result = judge(OURS[name], good.target(one))
     assert result.outcome is Outcome.FAILED, result.reason
@@ -755,7 +805,9 @@ def test_check_fails_for_a_host_that_is_broken_in_its_way(good: Good, name: str,
 
 
 @pytest.mark.parametrize(("name", "one"), cases(DIFFERS))
-def test_difference_between_versions_is_told_and_fails_nothing(good: Good, name: str, one: Break) -> None:
+def test_difference_between_versions_is_told_and_fails_nothing(
+    good: Good, name: str, one: Break
+) -> None:
     """A value of another recorded version is reported, and fails only on request."""
     result = judge(OURS[name], good.target(one))
     assert result.is_version_difference, result.reason
@@ -770,11 +822,14 @@ def test_every_check_has_a_broken_example() -> None:
 
 
 def test_what_only_differs_between_versions_is_of_that_level() -> None:
-    """A check whose broken examples fail no run is a version's; every other has one that fails it."""
+    """A check whose broken examples fail no run is a version's; every other has one that fails
+    it.
+    """
     assert {OURS[name].level for name in OURS.keys() - BROKEN.keys()} == {Level.VERSION}
 
 
-# None cries wolf ------------------------------------------------------------------------------------------------------
+# None cries wolf
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["0.15.3", "1.10.1"])
@@ -787,33 +842,45 @@ def test_later_host_is_only_told_to_differ(good: Good, version: str) -> None:
 
 
 def test_later_host_of_the_same_line_keeps_what_every_host_keeps(good: Good) -> None:
-    """0.6.9 tells the user among the inputs (FACTS 9.0): a version's difference, and the only one here."""
+    """0.6.9 tells the user among the inputs (FACTS 9.0): a version's difference, and the only one
+    here.
+    """
     results = run_checks(good.target(as_version("0.6.9")), list(OURS.values()))
     differing = {result.check.name for result in results if result.is_version_difference}
     assert (set(told(results)), differing) == ({"inputs_tell_of_no_files"},) * 2
 
 
 def test_host_with_an_address_before_its_urls_passes(good: Good) -> None:
-    """A deployment may configure FILES_URL: its URLs are absolute, which the target says, and nothing else changes."""
+    """A deployment may configure FILES_URL: its URLs are absolute, which the target says, and
+    nothing else changes.
+    """
 
     def absolute(request: Request, one: Exchange) -> Exchange:
         if not may_run(request):
             return one
         text = b'"url": "/files'
         chunks = [
-            Chunk(chunk.at_s, chunk.data.replace(text, b'"url": "https://dify.example/files')) for chunk in one.chunks
+            Chunk(chunk.at_s, chunk.data.replace(text, b'"url": "https://dify.example/files'))
+            for chunk in one.chunks
         ]
         return replace(one, chunks=tuple(chunks), _cache={})
 
     target = good.target(Break(absolute))
     lent = replace(target.lent, files_url="https://dify.example/")
-    assert told(run_checks(Target(broken._BrokenHost(good, Break(absolute)), lent), list(OURS.values()))) == {}
+    assert (
+        told(
+            run_checks(Target(broken._BrokenHost(good, Break(absolute)), lent), list(OURS.values()))
+        )
+        == {}
+    )
     assert set(told(run_checks(target, list(OURS.values())))) == {"url_leads_to_the_host_itself"}
 
 
 @cache
 def recorded_runs() -> dict[str, Exchange]:
-    return {name: one for name, one in load_exchanges(RECORDING) if is_accepted_run(one) and one.body}
+    return {
+        name: one for name, one in load_exchanges(RECORDING) if is_accepted_run(one) and one.body
+    }
 
 
 def _is_stream(exchange: Exchange) -> bool:
@@ -821,58 +888,101 @@ def _is_stream(exchange: Exchange) -> bool:
 
 
 def _key(exchange: Exchange) -> str | None:
-    return next((value for name, value in exchange.request.headers if name.lower() == "authorization"), None)
+    return next(
+        (value for name, value in exchange.request.headers if name.lower() == "authorization"), None
+    )
 
 
 def _judged(blocking: Exchange, stream: Exchange, *areas: str) -> list[Result]:
     target = Target(RecordedTransport([]), Lent("unused"))
     target.shared("pair", lambda: Pair(blocking, Stream.of(stream)))
-    return [judge(check, target) for check in OURS.values() if check.judge.__module__.rpartition(".")[2] in areas]
+    return [
+        judge(check, target)
+        for check in OURS.values()
+        if check.judge.__module__.rpartition(".")[2] in areas
+    ]
 
 
 def _broken(results: list[Result]) -> dict[str, str]:
-    return {one.check.name: one.reason for one in results if one.outcome in (Outcome.FAILED, Outcome.ERROR)}
+    return {
+        one.check.name: one.reason
+        for one in results
+        if one.outcome in (Outcome.FAILED, Outcome.ERROR)
+    }
 
 
 def _has_picture(exchange: Exchange) -> bool:
     """Whether the run ended as the document promises."""
-    told_last = Stream.of(exchange).events("workflow_finished") if _is_stream(exchange) else [exchange.json()["data"]]
+    told_last = (
+        Stream.of(exchange).events("workflow_finished")
+        if _is_stream(exchange)
+        else [exchange.json()["data"]]
+    )
     outputs = told_last[-1]["outputs"]
     return bool(outputs and outputs.get("files"))
 
 
-@pytest.mark.parametrize("name", [name for name, one in recorded_runs().items() if not _is_stream(one)])
+@pytest.mark.parametrize(
+    "name", [name for name, one in recorded_runs().items() if not _is_stream(one)]
+)
 def test_recorded_blocking_run_raises_no_false_alarm(name: str) -> None:
     """Whatever the real host answered holds; a run without a picture fails for that alone."""
     run = recorded_runs()[name]
     found = _broken(_judged(run, recorded_runs()["stream_ok_no_model"], "answers"))
-    allowed = set() if _has_picture(run) else {"documents_own_request_succeeds", "outputs_hold_a_picture"}
+    allowed = (
+        set() if _has_picture(run) else {"documents_own_request_succeeds", "outputs_hold_a_picture"}
+    )
     assert found.keys() <= allowed, found
     assert bool(found) == bool(allowed)
 
 
 @pytest.mark.parametrize("name", [name for name, one in recorded_runs().items() if _is_stream(one)])
 def test_recorded_stream_raises_no_false_alarm(name: str) -> None:
-    """Whatever the real host told holds, if the run failed or was stopped too; without a picture it fails for that."""
+    """Whatever the real host told holds, if the run failed or was stopped too; without a picture it
+    fails for that.
+    """
     run = recorded_runs()[name]
-    blocking = next(one for one in recorded_runs().values() if not _is_stream(one) and _key(one) == _key(run))
+    blocking = next(
+        one for one in recorded_runs().values() if not _is_stream(one) and _key(one) == _key(run)
+    )
     found = _broken(_judged(blocking, run, "framing", "events", "streamed_files", "arrival"))
-    allowed = set() if _has_picture(run) else {"streaming_run_succeeds", "streaming_run_has_a_picture"}
+    allowed = (
+        set() if _has_picture(run) else {"streaming_run_succeeds", "streaming_run_has_a_picture"}
+    )
     assert found.keys() <= allowed, found
 
 
-@pytest.mark.parametrize("change", [lambda _: b"", lambda _: b"<html>", lambda _: b"null", lambda _: b"[[]]"])
-def test_host_that_answers_anything_makes_no_check_stumble(good: Good, change: Callable[[bytes], bytes]) -> None:
+@pytest.mark.parametrize(
+    "change", [lambda _: b"", lambda _: b"<html>", lambda _: b"null", lambda _: b"[[]]"]
+)
+def test_host_that_answers_anything_makes_no_check_stumble(
+    good: Good, change: Callable[[bytes], bytes]
+) -> None:
     """Bodies of any kind, for every request, end in verdicts."""
     target = good.target(Break(lambda _, one: body(change)(one)))
-    assert [one for one in run_checks(target, list(OURS.values())) if one.outcome is Outcome.ERROR] == []
+    assert [
+        one for one in run_checks(target, list(OURS.values())) if one.outcome is Outcome.ERROR
+    ] == []
 
 
 @pytest.mark.parametrize("value", [None, 1, "text", [], {}, {"files": [{}]}, [1], True, 1e999])
 def test_value_of_any_kind_makes_no_check_stumble(good: Good, value: Any) -> None:
-    """Each field in turn holds something else: what a check does not foresee is a verdict all the same."""
-    quick = [check for check in OURS.values() if check.judge.__module__.rpartition(".")[2] in AREAS[:5]]
-    for name in ("id", "status", "outputs", "files", "inputs", "elapsed_time", "created_at", "execution_metadata"):
+    """Each field in turn holds something else: what a check does not foresee is a verdict all the
+    same.
+    """
+    quick = [
+        check for check in OURS.values() if check.judge.__module__.rpartition(".")[2] in AREAS[:5]
+    ]
+    for name in (
+        "id",
+        "status",
+        "outputs",
+        "files",
+        "inputs",
+        "elapsed_time",
+        "created_at",
+        "execution_metadata",
+    ):
         wrong, answered = all_events(_putting(name, value)), data(**{name: value})
         both = Break(partial(_one_after_the_other, wrong, answered))
         results = run_checks(good.target(both), quick)

@@ -17,7 +17,7 @@ from threading import Event
 import pytest
 
 from contract.check import CHECKS, Check, Level, Turn
-from contract.cli import exit_code, judging
+from contract.cli import exit_code, session
 from tests.contract import samples
 from tests.contract.hosts import CONTRACT_AS_IN_A_TERMINAL, answer, dify_at_first, host, saying
 from tests.contract.samples import KEY
@@ -41,17 +41,20 @@ def good_host() -> Iterator[str]:
 
 
 def judge_by(monkeypatch: pytest.MonkeyPatch, checks: Mapping[str, Check]) -> None:
-    monkeypatch.setattr(judging, "all_checks", lambda: checks)
+    monkeypatch.setattr(session, "all_checks", lambda: checks)
 
 
 def run(url: str, *arguments: str) -> int:
     return exit_code(["run", "--base-url", url, "--api-key", KEY, *arguments])
 
 
-# Exit codes ----------------------------------------------------------------------------------------------------------
+# Exit codes
+# ----------------------------------------------------------------------------------------------------------
 
 
-def test_all_passed_is_0(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_passed_is_0(
+    good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge_by(monkeypatch, samples.HOLDING)
     assert run(good_host) == 0
     said = capsys.readouterr().out
@@ -60,7 +63,9 @@ def test_all_passed_is_0(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys
     assert "The contract holds." in said
 
 
-def test_broken_promise_is_1_and_explained(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_promise_is_1_and_explained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge_by(monkeypatch, samples.HOLDING)
     with host(dify_at_first(saying(answer(b"<p>gone", "404 Not Found", "text/html")))) as url:
         assert run(url) == 1
@@ -91,7 +96,9 @@ def test_version_difference_fails_only_when_asked(
     assert ("Version differences" in capsys.readouterr().out) == (code == 0)
 
 
-def test_not_run_is_1(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_not_run_is_1(
+    good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge_by(monkeypatch, samples.checks(samples.check(samples.nothing_is_there_to_judge)))
     assert run(good_host) == 1
     assert "1 check not run: there is no evidence" in capsys.readouterr().out
@@ -100,17 +107,45 @@ def test_not_run_is_1(good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_fail_fast_leaves_the_rest(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stumbles = replace(samples.check(samples.check_stumbles), turn=Turn.REFUSALS)  # before those of the next turn
+    stumbles = replace(
+        samples.check(samples.check_stumbles), turn=Turn.REFUSALS
+    )  # before those of the next turn
     judge_by(monkeypatch, samples.checks(stumbles, *samples.HOLDING.values()))
     assert run(good_host, "--fail-fast") == 1
     assert "an earlier check failed (--fail-fast)" in capsys.readouterr().out
 
 
 BAD = {
-    "a password in the address": ("run", "--base-url", "http://u:hunter2pw@127.0.0.1:9", "--api-key", "k"),
-    "a password alone in the address": ("run", "--base-url", "http://:hunter2pw@127.0.0.1:9", "--api-key", "k"),
-    "a key with a blank at its end": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", "hunter2pw "),
-    "an app's key alone": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", "k", "--app", "hunter2pw"),
+    "a password in the address": (
+        "run",
+        "--base-url",
+        "http://u:hunter2pw@127.0.0.1:9",
+        "--api-key",
+        "k",
+    ),
+    "a password alone in the address": (
+        "run",
+        "--base-url",
+        "http://:hunter2pw@127.0.0.1:9",
+        "--api-key",
+        "k",
+    ),
+    "a key with a blank at its end": (
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        "hunter2pw ",
+    ),
+    "an app's key alone": (
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        "k",
+        "--app",
+        "hunter2pw",
+    ),
     "no address": ("run", "--api-key", KEY),
     "no key": ("run", "--base-url", "http://127.0.0.1:9"),
     "empty key": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", ""),
@@ -119,12 +154,44 @@ BAD = {
     "port out of range": ("run", "--base-url", "http://127.0.0.1:99999", "--api-key", KEY),
     "half an IPv6": ("run", "--base-url", "http://[::1", "--api-key", KEY),
     "user in the address": ("run", "--base-url", "http://me:pw@127.0.0.1:9", "--api-key", KEY),
-    "unknown kind": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--app", "k=magic"),
+    "unknown kind": (
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        KEY,
+        "--app",
+        "k=magic",
+    ),
     "no kind": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--app", "chat"),
     "no time": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--timeout", "0"),
-    "endless time": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--timeout", "inf"),
-    "time that is none": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--timeout", "nan"),
-    "negative budget": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--max-runs", "-1"),
+    "endless time": (
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        KEY,
+        "--timeout",
+        "inf",
+    ),
+    "time that is none": (
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        KEY,
+        "--timeout",
+        "nan",
+    ),
+    "negative budget": (
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        KEY,
+        "--max-runs",
+        "-1",
+    ),
     "nothing left": ("run", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--skip", "*"),
     "unknown option": ("run", "--what"),
     "unknown command": ("walk",),
@@ -143,7 +210,7 @@ def test_bad_arguments_are_2_before_anything_is_asked(
 
 
 def test_unknown_check_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    name = next(iter(CHECKS or judging.all_checks()))
+    name = next(iter(CHECKS or session.all_checks()))
     assert run("http://127.0.0.1:9", "--only", name[:-1]) == 2
     assert f"did you mean '{name}'?" in capsys.readouterr().err
 
@@ -170,21 +237,27 @@ def test_own_trouble_is_one_line(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge_by(monkeypatch, samples.HOLDING)
-    monkeypatch.setattr(judging, "cost", lambda *_: 1 / 0)
+    monkeypatch.setattr(session, "cost", lambda *_: 1 / 0)
     assert run(good_host) == 2
     error = capsys.readouterr().err
     assert error.startswith("Error: contract failed: ZeroDivisionError: division by zero; ")
     assert error.count("\n") == 1
 
 
-# Settings ------------------------------------------------------------------------------------------------------------
+# Settings
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_settings_come_from_the_environment_too(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     judge_by(monkeypatch, samples.HOLDING)
-    for name, value in {"BASE_URL": good_host, "API_KEY": KEY, "ONLY": "*json answer_is_200", "SKIP": "*_200"}.items():
+    for name, value in {
+        "BASE_URL": good_host,
+        "API_KEY": KEY,
+        "ONLY": "*json answer_is_200",
+        "SKIP": "*_200",
+    }.items():
         monkeypatch.setenv(f"CONTRACT_{name}", value)
     assert exit_code(["run"]) == 0
     said = capsys.readouterr().out
@@ -192,7 +265,9 @@ def test_settings_come_from_the_environment_too(
     assert "answer_is_200" not in said
 
 
-def test_address_may_end_as_the_console_shows_it(good_host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_address_may_end_as_the_console_shows_it(
+    good_host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     judge_by(monkeypatch, samples.HOLDING)
     assert run(f"{good_host}/v1/") == 0
 
@@ -208,10 +283,13 @@ def test_declined_run_asks_the_host_nothing(
     assert "not started" in said.err
 
 
-# Listing -------------------------------------------------------------------------------------------------------------
+# Listing
+# -------------------------------------------------------------------------------------------------------------
 
 
-def test_list_names_every_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_list_names_every_check(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     judge_by(monkeypatch, samples.EVERY_END)
     assert exit_code(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
@@ -221,12 +299,15 @@ def test_list_names_every_check(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert "The host answers." in capsys.readouterr().out
 
 
-# As a process --------------------------------------------------------------------------------------------------------
+# As a process
+# --------------------------------------------------------------------------------------------------------
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     command = [*CONTRACT_AS_IN_A_TERMINAL, *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_ctrl_c_gives_the_report_so_far_and_130(tmp_path: Path) -> None:
@@ -263,7 +344,16 @@ def test_reader_that_has_gone_is_no_traceback() -> None:
 
 def test_missing_extra_is_one_line_that_names_it() -> None:
     program = "import sys; sys.modules['httpcore'] = None; from contract.cli import main; main()"
-    command = [sys.executable, "-c", program, "run", "--base-url", "http://127.0.0.1:9", "--api-key", "k"]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--api-key",
+        "k",
+    ]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1

@@ -11,11 +11,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from contract.check import CHECKS, Check, Level
-from contract.cli.judging import all_checks
+from contract.cli.session import all_checks
+from contract.client import HttpTransport
 from contract.consequences import with_causes
 from contract.exchange import Exchange, Request
-from contract.http import HttpTransport
-from contract.report.account import Account, Status
+from contract.report.builder import Account, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
 from contract.report.junit import junit
@@ -38,10 +38,20 @@ def named(name: str, **more: Any) -> Check:
 
 
 def failed(name: str, exchange: Exchange | None = None, **more: Any) -> Result:
-    return Result(named(name, **more), Outcome.FAILED, 0.0, f"{name} is wrong", "right", "wrong", exchange=exchange)
+    return Result(
+        named(name, **more),
+        Outcome.FAILED,
+        0.0,
+        f"{name} is wrong",
+        "right",
+        "wrong",
+        exchange=exchange,
+    )
 
 
-def not_run(name: str, exchange: Exchange | None = None, reason: str = "no evidence", **more: Any) -> Result:
+def not_run(
+    name: str, exchange: Exchange | None = None, reason: str = "no evidence", **more: Any
+) -> Result:
     return Result(named(name, **more), Outcome.NOT_RUN, 0.0, reason, exchange=exchange)
 
 
@@ -49,12 +59,15 @@ def follows(*results: Result) -> dict[str, str]:
     return {result.check.name: result.follows for result in with_causes(results)}
 
 
-# Results --------------------------------------------------------------------------------------------------------------
+# Results
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_what_shows_a_settled_exchange_follows() -> None:
     serves = failed("serves", PICTURE, settles=True)
-    told = follows(failed("whole", PICTURE), serves, not_run("decodes", PICTURE), failed("else", OTHER))
+    told = follows(
+        failed("whole", PICTURE), serves, not_run("decodes", PICTURE), failed("else", OTHER)
+    )
     assert told == {"whole": "serves", "serves": "", "decodes": "serves", "else": ""}
 
 
@@ -69,7 +82,11 @@ def test_declared_cause_counts_only_where_it_failed() -> None:
 def test_chain_of_causes_leads_to_its_beginning() -> None:
     first = failed("first")
     second = failed("second", PICTURE, settles=True, follows_from=("first",))
-    assert follows(not_run("third", PICTURE), second, first) == {"third": "first", "second": "first", "first": ""}
+    assert follows(not_run("third", PICTURE), second, first) == {
+        "third": "first",
+        "second": "first",
+        "first": "",
+    }
 
 
 def test_two_that_name_each_other_are_both_reported_once() -> None:
@@ -78,7 +95,9 @@ def test_two_that_name_each_other_are_both_reported_once() -> None:
 
 
 def test_not_run_follows_from_what_failed_on_its_evidence() -> None:
-    told = follows(failed("field", PICTURE), not_run("value", PICTURE), not_run("budget", reason="spent"))
+    told = follows(
+        failed("field", PICTURE), not_run("value", PICTURE), not_run("budget", reason="spent")
+    )
     assert told == {"field": "", "value": "field", "budget": ""}
 
 
@@ -93,7 +112,8 @@ def test_every_declared_cause_is_a_check() -> None:
     assert CHECKS.keys() == checks.keys()
 
 
-# Reports --------------------------------------------------------------------------------------------------------------
+# Reports
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -108,8 +128,15 @@ def nested() -> Account:
 
 
 def test_account_counts_causes(nested: Account) -> None:
-    assert [row.status for row in nested.rows] == [Status.FAILED, Status.FOLLOWS, Status.FOLLOWS, Status.PASSED]
-    assert nested.headline == "The contract is broken: 1 of 4 checks failed, 2 more follow from that."
+    assert [row.status for row in nested.rows] == [
+        Status.FAILED,
+        Status.FOLLOWS,
+        Status.FOLLOWS,
+        Status.PASSED,
+    ]
+    assert (
+        nested.headline == "The contract is broken: 1 of 4 checks failed, 2 more follow from that."
+    )
     assert (nested.exit_code, [row.name for row in nested.failures]) == (1, ["serves"])
 
 
@@ -145,14 +172,17 @@ def test_page_nests_them(nested: Account) -> None:
     assert "2 checks more follow from this" in page
 
 
-# Hosts ----------------------------------------------------------------------------------------------------------------
+# Hosts
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def judged(wrap: Wrap, speed: float | None = None, **lent: Any) -> list[Result]:
     checks = [one for one in all_checks().values() if not one.slow]
     with serving(wrap, speed) as url:
         transport = HttpTransport(url)
-        results = run_checks(Target(transport, replace(Lent(DEFAULT_API_KEY, SECRET, APP_KEYS), **lent)), checks)
+        results = run_checks(
+            Target(transport, replace(Lent(DEFAULT_API_KEY, SECRET, APP_KEYS), **lent)), checks
+        )
         transport.close()
     return with_causes(results)
 
@@ -175,10 +205,17 @@ def images_gone(heard: Heard, said: Said) -> Said:
 
 def model_required(heard: Heard, said: Said) -> Said:
     inputs = heard.fields.get("inputs")
-    if heard.is_run and said.status == 200 and isinstance(inputs, dict) and "model_name" not in inputs:
+    if (
+        heard.is_run
+        and said.status == 200
+        and isinstance(inputs, dict)
+        and "model_name" not in inputs
+    ):
         return told(400, "invalid_param", "model_name is required in input form")
     if heard.path == "/v1/parameters" and said.status == 200:
-        return said.with_json(change("user_input_form.1.select.required", lambda _: True)(said.json))
+        return said.with_json(
+            change("user_input_form.1.select.required", lambda _: True)(said.json)
+        )
     return said
 
 
@@ -202,7 +239,9 @@ def test_model_that_has_to_be_named_is_two_failures() -> None:
 
 @pytest.mark.server
 def test_proxy_that_buffers_is_named_with_its_times() -> None:
-    """It holds each stream back until its end; whatever is measured by arrival follows from that."""
+    """It holds each stream back until its end; whatever is measured by arrival follows from
+    that.
+    """
     results = judged(answering(lambda: lambda _, said: said, streams=True), RHYTHM)
     found = roots(results)
     assert list(found) == ["first_frame_comes_at_once"]
@@ -210,5 +249,9 @@ def test_proxy_that_buffers_is_named_with_its_times() -> None:
     assert cause.why.startswith("something buffers the stream: ")
     assert " s came within 0.0" in cause.why
     assert "proxy_buffering off" in cause.why
-    runs = next(result for result in results if result.check.name == "runs_at_once_do_not_wait_for_each_other")
+    runs = next(
+        result
+        for result in results
+        if result.check.name == "runs_at_once_do_not_wait_for_each_other"
+    )
     assert (runs.outcome, runs.follows) == (Outcome.NOT_RUN, "first_frame_comes_at_once")

@@ -44,7 +44,9 @@ def test_first_command_holds_on_the_fake(capsys: pytest.CaptureFixture[str]) -> 
     program, *arguments = shlex.split(block("# Does a host", "sh"))
     assert program == "contract"
     with running_server("--speed", "instant") as server:
-        arguments = [server.url if argument.startswith("http:") else argument for argument in arguments]
+        arguments = [
+            server.url if argument.startswith("http:") else argument for argument in arguments
+        ]
         assert exit_code([*arguments, "--only", "*_is_405"]) == 0
     assert "The contract holds." in capsys.readouterr().out
 

@@ -47,7 +47,8 @@ def night(number: int, *groups: Group) -> Night:
     return Night(day(number), {group.identity: line(group) for group in groups})
 
 
-# What a night tells ---------------------------------------------------------------------------------------------------
+# What a night tells
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_first_night_is_all_new() -> None:
@@ -88,10 +89,15 @@ def test_second_look_on_one_day_is_held_against_the_day_before() -> None:
 
 def test_many_values_at_one_place_stay_one_difference() -> None:
     other = Group("value", "body.message", "'x'", "'y'", 8, ("missing",), forms=8)
-    assert news(comparison(other), [night(0, SEVERAL)], day(1)).since[other.identity].startswith("since")
+    assert (
+        news(comparison(other), [night(0, SEVERAL)], day(1))
+        .since[other.identity]
+        .startswith("since")
+    )
 
 
-# The folder -----------------------------------------------------------------------------------------------------------
+# The folder
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
@@ -102,7 +108,10 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
         (DAY, {ONE.identity, SEVERAL.identity}),
         (day(1), {TWO.identity}),
     ]
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["2026-11-20.json", "2026-11-21.json"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == [
+        "2026-11-20.json",
+        "2026-11-21.json",
+    ]
 
 
 def test_no_folder_is_no_history(tmp_path: Path) -> None:
@@ -115,7 +124,12 @@ DAMAGED = {
     "newer": '{"format": 99, "differences": []}',
     "no differences": '{"format": 1}',
     "a number for a place": json.dumps(
-        {"format": 1, "differences": [{"kind": "keys", "place": 1, "a": "", "b": "", "requests": 1, "forms": 1}]}
+        {
+            "format": 1,
+            "differences": [
+                {"kind": "keys", "place": 1, "a": "", "b": "", "requests": 1, "forms": 1}
+            ],
+        }
     ),
     "binary": "\x00\x01",
 }
@@ -130,7 +144,8 @@ def test_damaged_night_is_refused_by_name(text: str, tmp_path: Path) -> None:
         read_history(tmp_path)
 
 
-# The command ----------------------------------------------------------------------------------------------------------
+# The command
+# ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +153,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recordings")
     with serving(untouched) as url:
         only = ["--only", "documents_own_request_is_answered_200", "--only", "*_is_405"]
-        assert exit_code(["record", "--base-url", url, "--api-key", DEFAULT_API_KEY, "--to", str(path), *only]) == 0
+        assert (
+            exit_code(
+                [
+                    "record",
+                    "--base-url",
+                    url,
+                    "--api-key",
+                    DEFAULT_API_KEY,
+                    "--to",
+                    str(path),
+                    *only,
+                ]
+            )
+            == 0
+        )
     return path
 
 
@@ -168,13 +197,28 @@ def test_nights_in_a_row(folder: Path, tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_command_takes_the_day_of_today(folder: Path, tmp_path: Path) -> None:
     with serving(untouched) as url:
-        arguments = ["drift", "--base-url", url, "--recordings", str(folder), "--history", str(tmp_path / "history")]
+        arguments = [
+            "drift",
+            "--base-url",
+            url,
+            "--recordings",
+            str(folder),
+            "--history",
+            str(tmp_path / "history"),
+        ]
         assert exit_code([*arguments, "--api-key", DEFAULT_API_KEY]) == 0
     assert [len(path.stem) for path in (tmp_path / "history").iterdir()] == [len("2026-11-20")]
 
 
 def test_night_that_could_not_be_is_2_and_keeps_nothing(folder: Path, tmp_path: Path) -> None:
-    arguments = ["--base-url", refused_address(), "--recordings", str(folder), "--history", str(tmp_path)]
+    arguments = [
+        "--base-url",
+        refused_address(),
+        "--recordings",
+        str(folder),
+        "--history",
+        str(tmp_path),
+    ]
     assert exit_code(["drift", *arguments, "--api-key", "k"]) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -183,6 +227,13 @@ def test_damaged_history_is_2_before_anything_is_asked(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "2026-11-20.json").write_text("{")
-    arguments = ["--base-url", "http://127.0.0.1:9", "--recordings", str(folder), "--history", str(tmp_path)]
+    arguments = [
+        "--base-url",
+        "http://127.0.0.1:9",
+        "--recordings",
+        str(folder),
+        "--history",
+        str(tmp_path),
+    ]
     assert exit_code(["drift", *arguments, "--api-key", "k"]) == 2
     assert "2026-11-20.json" in capsys.readouterr().err

@@ -1,6 +1,8 @@
-"""Hosts that are broken beyond any contract: each is a finding with its evidence, in time, in memory, and no traceback.
+"""Hosts that are broken beyond any contract: each is a finding with its evidence, in time, in
+memory, and no traceback.
 
-The whole suite is judged, but for the checks that generate requests; those meet one such host at the end.
+The whole suite is judged, but for the checks that generate requests; those meet one such host at
+the end.
 """
 
 from __future__ import annotations
@@ -49,7 +51,9 @@ sys.stdout.flush()
 os._exit(code)
 """
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n\r\n"
-FRAME = b'data: {"event": "workflow_started", "workflow_run_id": "r", "task_id": "t", "data": {}}\n\n'
+FRAME = (
+    b'data: {"event": "workflow_started", "workflow_run_id": "r", "task_id": "t", "data": {}}\n\n'
+)
 
 
 QUICK = [argument for check in CHECKS.values() if check.slow for argument in ("--skip", check.name)]
@@ -95,8 +99,12 @@ class Judging:
         """In a process of its own, whose memory can be measured."""
         began = time.monotonic()
         command = [sys.executable, "-c", _MEASURED, self._peak, *self._arguments(url, *arguments)]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-        return Ended(ended.returncode, ended.stdout, ended.stderr, self._report(), time.monotonic() - began)
+        ended = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
+        return Ended(
+            ended.returncode, ended.stdout, ended.stderr, self._report(), time.monotonic() - began
+        )
 
     @property
     def _peak(self) -> str:
@@ -156,7 +164,9 @@ def drip_headers(connection: socket.socket, _: bytes) -> None:
 
 
 def redirect(connection: socket.socket, _: bytes) -> None:
-    connection.sendall(answer(b"", "308 PERMANENT REDIRECT", "text/html", "Location: /v1/workflows/run"))
+    connection.sendall(
+        answer(b"", "308 PERMANENT REDIRECT", "text/html", "Location: /v1/workflows/run")
+    )
 
 
 def garbage(connection: socket.socket, _: bytes) -> None:
@@ -167,9 +177,13 @@ BOMB = gzip.compress(bytes(64 << 20), 9)
 HOSTS: dict[str, Behaviour] = {
     "html": saying(answer(b"<!doctype html><title>Welcome</title>", content_type="text/html")),
     "empty": saying(answer(b"", content_type="application/json")),
-    "json of another kind": saying(answer(b'{"data": {"outputs": [[[]]], "status": {}}, "task_id": 5}')),
+    "json of another kind": saying(
+        answer(b'{"data": {"outputs": [[[]]], "status": {}}, "task_id": 5}')
+    ),
     "nested json": saying(answer(b"[" * 200_000)),
-    "lone surrogates": saying(answer(b'{"task_id": "\\ud83d", "data": {"status": "\\udc00\\u0000\\u001b[31m"}}')),
+    "lone surrogates": saying(
+        answer(b'{"task_id": "\\ud83d", "data": {"status": "\\udc00\\u0000\\u001b[31m"}}')
+    ),
     "close mid-stream": close_mid_stream,
     "reset": reset,
     "garbage": garbage,
@@ -178,7 +192,14 @@ HOSTS: dict[str, Behaviour] = {
 }
 
 
-FINDINGS = ("empty", "json of another kind", "nested json", "lone surrogates", "close mid-stream", "gzip bomb")
+FINDINGS = (
+    "empty",
+    "json of another kind",
+    "nested json",
+    "lone surrogates",
+    "close mid-stream",
+    "gzip bomb",
+)
 
 
 @pytest.mark.parametrize("name", FINDINGS)
@@ -194,22 +215,36 @@ def expect_findings(ended: Ended) -> None:
     assert ended.code == 1, ended.out + ended.err
     assert ended.err == ""
     assert ended.counts["failed"] > 0, ended.out
-    assert ended.counts["error"] == 0, [check for check in ended.report["checks"] if check["status"] == "error"]
+    assert ended.counts["error"] == 0, [
+        check for check in ended.report["checks"] if check["status"] == "error"
+    ]
     assert ended.report["exchanges"]
     assert "Traceback" not in ended.out
 
 
-BAD_GATEWAY = answer(b"<html><title>502 Bad Gateway</title>", "502 Bad Gateway", "text/html", "Server: nginx/1.22.1")
-UNAVAILABLE = answer(b"<html><title>503 Busy</title>", "503 Service Temporarily Unavailable", "text/html")
-NO_DATABASE = answer(b'{"message": "Internal Server Error", "code": "unknown"}\n', "500 INTERNAL SERVER ERROR")
+BAD_GATEWAY = answer(
+    b"<html><title>502 Bad Gateway</title>", "502 Bad Gateway", "text/html", "Server: nginx/1.22.1"
+)
+UNAVAILABLE = answer(
+    b"<html><title>503 Busy</title>", "503 Service Temporarily Unavailable", "text/html"
+)
+NO_DATABASE = answer(
+    b'{"message": "Internal Server Error", "code": "unknown"}\n', "500 INTERNAL SERVER ERROR"
+)
 GONE: dict[str, tuple[Behaviour, str]] = {
     "html": (HOSTS["html"], "no Dify is at this address"),
     "reset": (reset, "3 requests in a row without an answer"),
     "garbage": (garbage, "3 requests in a row without an answer"),
     "redirect loop": (redirect, "is redirected to /v1/workflows/run (308)"),
-    "bad gateway": (saying(BAD_GATEWAY), "a proxy (nginx/1.22.1) answers, but not the host behind it"),
+    "bad gateway": (
+        saying(BAD_GATEWAY),
+        "a proxy (nginx/1.22.1) answers, but not the host behind it",
+    ),
     "rate limit": (saying(UNAVAILABLE), "the host takes no requests now: 503"),
-    "no database": (saying(NO_DATABASE), "the host fails: GET /v1/parameters was answered with 500 unknown"),
+    "no database": (
+        saying(NO_DATABASE),
+        "the host fails: GET /v1/parameters was answered with 500 unknown",
+    ),
     "hang": (hang, "3 requests in a row without an answer"),
     "never end": (never_end, "3 requests in a row without an answer"),
     "drip headers": (drip_headers, "3 requests in a row without an answer"),
@@ -217,8 +252,12 @@ GONE: dict[str, tuple[Behaviour, str]] = {
 
 
 @pytest.mark.parametrize(("behave", "cause"), GONE.values(), ids=GONE)
-def test_host_that_goes_away_is_one_cause_and_no_failure(behave: Behaviour, cause: str, judging: Judging) -> None:
-    """It worked at first; what it answers once it has gone says nothing of the contract. Nobody waits long for it."""
+def test_host_that_goes_away_is_one_cause_and_no_failure(
+    behave: Behaviour, cause: str, judging: Judging
+) -> None:
+    """It worked at first; what it answers once it has gone says nothing of the contract. Nobody
+    waits long for it.
+    """
     with host(dify_at_first(behave)) as url:
         ended = judging.here(url, *QUICK)
     assert ended.code == 2, ended.out + ended.err
@@ -233,12 +272,18 @@ def test_host_that_goes_away_is_one_cause_and_no_failure(behave: Behaviour, caus
 
 
 FLOODS: dict[str, tuple[bytes, bytes]] = {
-    "picture without end": (b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n", b"\x89PNG\r\n\x1a\n" * 8192),
+    "picture without end": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n",
+        b"\x89PNG\r\n\x1a\n" * 8192,
+    ),
     "4 GB promised": (
         b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4294967296\r\n\r\n",
         b"[" * (1 << 16),
     ),
-    "empty lists": (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[", b"[]," * (1 << 14)),
+    "empty lists": (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[",
+        b"[]," * (1 << 14),
+    ),
     "one-byte chunks": (
         SSE.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n"),
         b"1\r\n\n\r\n" * (1 << 13),
@@ -250,7 +295,9 @@ FLOODS: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize(("head", "piece"), FLOODS.values(), ids=FLOODS)
 def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging: Judging) -> None:
-    """Answers without end, to every request: read up to a limit, told, and never in memory all at once."""
+    """Answers without end, to every request: read up to a limit, told, and never in memory all at
+    once.
+    """
     with host(dify_at_first(lambda connection, _: flood(connection, head, piece))) as url:
         ended = judging.apart(url, *SOME, "--timeout", "5")
     if head.endswith(b"OK\r\n"):  # headers without end are no answer
@@ -261,7 +308,9 @@ def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging:
 
 
 def test_host_that_goes_away_after_a_failure_fails(judging: Judging) -> None:
-    """It answers ten requests and then is gone: what was judged stays judged, the rest is not run."""
+    """It answers ten requests and then is gone: what was judged stays judged, the rest is not
+    run.
+    """
     answered = itertools.count()
 
     def behave(connection: socket.socket, _: bytes) -> None:

@@ -1,4 +1,6 @@
-"""The catalogue of mutants is sound, and a sample of it is killed; ``make mutants`` judges them all."""
+"""The catalogue of mutants is sound, and a sample of it is killed; ``make mutants`` judges them
+all.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,12 @@ def test_killers_are_checks() -> None:
 
 
 @pytest.mark.server
-@pytest.mark.parametrize("mutant", [one for one in MUTANTS.values() if one.refused], ids=lambda one: one.name)
-def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause(mutant: Mutant) -> None:
+@pytest.mark.parametrize(
+    "mutant", [one for one in MUTANTS.values() if one.refused], ids=lambda one: one.name
+)
+def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause(
+    mutant: Mutant,
+) -> None:
     assert judge_mutant(mutant).fate is Fate.KILLED
     assert judge_mutant(replace(mutant, refused="")).fate is Fate.WRONG_REASON
     assert judge_mutant(replace(mutant, refused="it sleeps")).fate is Fate.WRONG_REASON
@@ -60,7 +66,9 @@ def test_mutant_that_should_not_have_been_judged_is_killed_for_the_wrong_reason(
 
 
 def test_every_check_has_a_mutant() -> None:
-    """For each check there is a mutant that only this check is to see: a check that nothing breaks shows nothing."""
+    """For each check there is a mutant that only this check is to see: a check that nothing breaks
+    shows nothing.
+    """
     assert checks_without_a_mutant(MUTANTS.values()) == []
 
 
@@ -80,7 +88,9 @@ def test_untouched_host_passes() -> None:
 
 
 def test_table_has_every_mutant() -> None:
-    """docs/mutants.md is written anew when the catalogue changes, and tells of none that got away."""
+    """docs/mutants.md is written anew when the catalogue changes, and tells of none that got
+    away.
+    """
     told = table.rows()
     assert list(told) == sorted(told, key=list(MUTANTS).index)
     assert set(told) == set(MUTANTS)

@@ -9,8 +9,8 @@ import pytest
 
 import contract.checks
 from contract.check import CHECKS, Check, Level, Power, costs
+from contract.client import HttpTransport
 from contract.exchange import Exchange, Request
-from contract.http import HttpTransport
 from contract.plan import UnknownCheckError, cost, select
 from contract.runner import judge, run_checks
 from contract.target import Lent, Target
@@ -91,11 +91,15 @@ def test_names_and_globs_select() -> None:
     ends = samples.EVERY_END
     assert names(select(ends)) == list(ends)
     assert names(select(ends, ["answer_*"])) == ["answer_is_200", "answer_is_json"]
-    assert names(select(ends, ["answer_*", "check_stumbles"], ["*_json"])) == ["answer_is_200", "check_stumbles"]
+    assert names(select(ends, ["answer_*", "check_stumbles"], ["*_json"])) == [
+        "answer_is_200",
+        "check_stumbles",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("pattern", "told"), [("answer_is_20", "did you mean 'answer_is_200'"), ("zzz*", "`contract list`")]
+    ("pattern", "told"),
+    [("answer_is_20", "did you mean 'answer_is_200'"), ("zzz*", "`contract list`")],
 )
 def test_unknown_name_is_refused(pattern: str, told: str) -> None:
     with pytest.raises(UnknownCheckError, match=told):
@@ -103,10 +107,13 @@ def test_unknown_name_is_refused(pattern: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "counts"), [(200, 1), (201, 1), (299, 1), (400, 0), (404, 0), (429, 0), (500, 0), (502, 0), (503, 0)]
+    ("status", "counts"),
+    [(200, 1), (201, 1), (299, 1), (400, 0), (404, 0), (429, 0), (500, 0), (502, 0), (503, 0)],
 )
 def test_only_an_accepted_run_counts(status: int, counts: int) -> None:
-    """A lenient host need not answer 200 to have run; what it refused or failed over cost nothing."""
+    """A lenient host need not answer 200 to have run; what it refused or failed over cost
+    nothing.
+    """
     target = Target(_Answering(status), Lent("k"))
     target.send(target.run_request())
     assert (target.accepted_runs, target.runs_without_answer) == (counts, 0)

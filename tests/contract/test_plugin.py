@@ -58,22 +58,32 @@ def test_each_check_is_a_test_and_ends_as_its_verdict(pytester: pytest.Pytester,
 def test_failure_is_the_explanation_alone(pytester: pytest.Pytester, page: str) -> None:
     ended = run(pytester, "--contract-url", page, "--contract-key", KEY, "-k", "answer_is_json")
     ended.assert_outcomes(failed=1, deselected=5)
-    ended.stdout.fnmatch_lines(["expected: JSON", "got:      text/html", "written:  FACTS 0 (host)", "GET /v1/ → 200"])
+    ended.stdout.fnmatch_lines(
+        ["expected: JSON", "got:      text/html", "written:  FACTS 0 (host)", "GET /v1/ → 200"]
+    )
     ended.stdout.no_fnmatch_line("*Traceback*")
     ended.stdout.no_fnmatch_line(f"*{KEY}*")
 
 
-def test_secret_and_app_keys_lend_powers(pytester: pytest.Pytester, page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_and_app_keys_lend_powers(
+    pytester: pytest.Pytester, page: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CONTRACT_API_KEY", KEY)
     lent = ["--contract-secret", "s3cret", "--contract-app", "k=chat"]
-    run(pytester, "--contract-url", f"{page}/v1", *lent, "-k", "secret_is_good").assert_outcomes(passed=1, deselected=5)
+    run(pytester, "--contract-url", f"{page}/v1", *lent, "-k", "secret_is_good").assert_outcomes(
+        passed=1, deselected=5
+    )
 
 
-def test_own_tests_run_beside_it_and_the_marker_tells_them_apart(pytester: pytest.Pytester, page: str) -> None:
+def test_own_tests_run_beside_it_and_the_marker_tells_them_apart(
+    pytester: pytest.Pytester, page: str
+) -> None:
     pytester.makepyfile("def test_of_mine(): pass")
     lent = ["--contract-url", page, "--contract-key", KEY, "--strict-markers"]
     run(pytester, *lent, "-m", "not contract").assert_outcomes(passed=1, deselected=6)
-    run(pytester, *lent, "-m", "contract").assert_outcomes(passed=1, failed=3, skipped=1, xfailed=1, deselected=1)
+    run(pytester, *lent, "-m", "contract").assert_outcomes(
+        passed=1, failed=3, skipped=1, xfailed=1, deselected=1
+    )
 
 
 def test_without_an_address_it_does_nothing(pytester: pytest.Pytester) -> None:
@@ -82,10 +92,21 @@ def test_without_an_address_it_does_nothing(pytester: pytest.Pytester) -> None:
 
 
 def test_without_an_address_it_imports_nothing_heavy() -> None:
-    heavy = {"click", "httpcore", "rich", "jinja2", "schemathesis", "hypothesis", "contract.runner", "contract.checks"}
+    heavy = {
+        "click",
+        "httpcore",
+        "rich",
+        "jinja2",
+        "schemathesis",
+        "hypothesis",
+        "contract.runner",
+        "contract.checks",
+    }
     program = "import sys, pytest; before = set(sys.modules); import contract.plugin; "
     program += f"print((set(sys.modules) - before) & {heavy})"
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert ended.stdout == "set()\n"
 
 

@@ -1,4 +1,6 @@
-"""A host that cannot be judged ends in one line that names the cause and what to do, exit code 2, and all reports."""
+"""A host that cannot be judged ends in one line that names the cause and what to do, exit code 2,
+and all reports.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ pytestmark = pytest.mark.server
 PAGE = b"<html>\r\n<head><title>%s</title></head>\r\n<body>%s</body></html>"
 FORM_ANSWER = answer(json.dumps(FORM).encode())
 REFUSAL = answer(json.dumps(REFUSED).encode(), "400 BAD REQUEST")
-INTERNAL = answer(b'{"code": "internal_server_error", "message": "Oh", "status": 500}\n', "500 INTERNAL SERVER ERROR")
+INTERNAL = answer(
+    b'{"code": "internal_server_error", "message": "Oh", "status": 500}\n',
+    "500 INTERNAL SERVER ERROR",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +40,9 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def page(status: str, *headers: str) -> bytes:
-    return answer(PAGE % (status.encode(), b"nginx"), status, "text/html", "Server: nginx/1.22.1", *headers)
+    return answer(
+        PAGE % (status.encode(), b"nginx"), status, "text/html", "Server: nginx/1.22.1", *headers
+    )
 
 
 def redirecting(connection: socket.socket, request: bytes) -> None:
@@ -52,7 +59,9 @@ def without_redis(connection: socket.socket, request: bytes) -> None:
 
 
 def limited_after_one(connection: socket.socket, request: bytes) -> None:
-    connection.sendall(FORM_ANSWER if b"/parameters " in request else page("503 Service Temporarily Unavailable"))
+    connection.sendall(
+        FORM_ANSWER if b"/parameters " in request else page("503 Service Temporarily Unavailable")
+    )
 
 
 def refusing(code: str, message: str, status: str, *headers: str) -> Behaviour:
@@ -65,18 +74,32 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
         saying(page("502 Bad Gateway")),
         "a proxy (nginx/1.22.1) answers, but not the host behind it: 502 text/html “502 Bad Gateway”; start that host",
     ),
-    "gateway timeout": (saying(page("504 Gateway Time-out")), "a proxy (nginx/1.22.1) answers, but not the host"),
-    "rate limit of nginx": (saying(page("503 Service Temporarily Unavailable")), "the host takes no requests now: 503"),
+    "gateway timeout": (
+        saying(page("504 Gateway Time-out")),
+        "a proxy (nginx/1.22.1) answers, but not the host",
+    ),
+    "rate limit of nginx": (
+        saying(page("503 Service Temporarily Unavailable")),
+        "the host takes no requests now: 503",
+    ),
     "rate limit at the second request": (limited_after_one, "the host takes no requests now: 503"),
     "rate limit with a date": (
         refusing("too_many_requests", "Slow down", "429 TOO MANY REQUESTS", "Retry-After: 30"),
         "429 too_many_requests “Slow down” (Retry-After: 30); wait, or lift its rate limit",
     ),
     "no database": (
-        saying(answer(b'{"message": "Internal Server Error", "code": "unknown"}\n', "500 INTERNAL SERVER ERROR")),
+        saying(
+            answer(
+                b'{"message": "Internal Server Error", "code": "unknown"}\n',
+                "500 INTERNAL SERVER ERROR",
+            )
+        ),
         "the host fails: GET /v1/parameters was answered with 500 unknown “Internal Server Error”; look into its log",
     ),
-    "no Redis": (without_redis, "POST /v1/workflows/run was answered with 500 internal_server_error “Oh”"),
+    "no Redis": (
+        without_redis,
+        "POST /v1/workflows/run was answered with 500 internal_server_error “Oh”",
+    ),
     "redirect": (
         redirecting,
         "redirected to https://dify.example/api/v1/parameters (301); name --base-url https://dify.example/api",
@@ -109,7 +132,10 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
         "the host refuses the app of the key: 403 forbidden “The app's API service has been disabled.”",
     ),
     "a connection that closes": (lambda *_: None, "GET /v1/parameters was not answered: "),
-    "bytes that are no HTTP": (saying(b"SSH-2.0-OpenSSH_9.2\r\n"), "GET /v1/parameters was not answered: "),
+    "bytes that are no HTTP": (
+        saying(b"SSH-2.0-OpenSSH_9.2\r\n"),
+        "GET /v1/parameters was not answered: ",
+    ),
 }
 
 
@@ -121,7 +147,9 @@ def run(url: str, *arguments: str, key: str = KEY) -> int:
 def test_cause_is_one_line_and_2_and_in_every_report(
     behave: Behaviour, cause: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reports = [part for kind in ("junit", "json", "html") for part in (f"--{kind}", str(tmp_path / kind))]
+    reports = [
+        part for kind in ("junit", "json", "html") for part in (f"--{kind}", str(tmp_path / kind))
+    ]
     with host(behave) as url:
         assert run(url, *reports) == 2
     said = capsys.readouterr()
@@ -141,7 +169,9 @@ def expect_reports_tell(cause: str, folder: Path) -> None:
 
 
 def test_nobody_listening_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    reports = [part for kind in ("junit", "json", "html") for part in (f"--{kind}", str(tmp_path / kind))]
+    reports = [
+        part for kind in ("junit", "json", "html") for part in (f"--{kind}", str(tmp_path / kind))
+    ]
     url = refused_address()
     assert run(url, *reports) == 2
     said = capsys.readouterr().err
@@ -181,7 +211,9 @@ def test_key_of_another_app_is_named(
     assert cause in capsys.readouterr().err
 
 
-def test_record_diff_and_drift_name_the_cause_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_record_diff_and_drift_name_the_cause_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A host that cannot be judged leaves no recording, and no night in the history."""
     ours = Path(__file__).parents[2] / "recordings" / "dify-0.6.4"
     with host(saying(page("502 Bad Gateway"))) as url:
@@ -189,7 +221,17 @@ def test_record_diff_and_drift_name_the_cause_too(tmp_path: Path, capsys: pytest
             ["record", "--base-url", url, "--api-key", KEY, "--to", str(tmp_path / "recorded")],
             ["diff", str(ours), url, "--api-key-b", KEY],
             ["diff", url, str(ours), "--api-key-a", KEY],
-            ["drift", "--recordings", str(ours), "--base-url", url, "--api-key", KEY, "--history", str(tmp_path / "h")],
+            [
+                "drift",
+                "--recordings",
+                str(ours),
+                "--base-url",
+                url,
+                "--api-key",
+                KEY,
+                "--history",
+                str(tmp_path / "h"),
+            ],
         ]
         for command in commands:
             report = tmp_path / "report.json"
@@ -203,7 +245,8 @@ def test_record_diff_and_drift_name_the_cause_too(tmp_path: Path, capsys: pytest
     assert not list(tmp_path.glob("h/*.json"))
 
 
-# What can be judged ---------------------------------------------------------------------------------------------------
+# What can be judged
+# ---------------------------------------------------------------------------------------------------
 
 
 class _Host:
@@ -236,14 +279,20 @@ def on_runs(status: int, body: object) -> Callable[[Request], Exchange | None]:
 
 
 ONE_FAULT = {
-    "its form is not there": on_parameters(404, {"code": "not_found", "message": "no", "status": 404}),
+    "its form is not there": on_parameters(
+        404, {"code": "not_found", "message": "no", "status": 404}
+    ),
     "its form fails": on_parameters(500, {"message": "Internal Server Error", "code": "unknown"}),
     "its form needs another key": on_parameters(401, {"code": "unauthorized", "message": "no"}),
     "it tells another form": on_parameters(200, ["form"]),
-    "it fails over what it should refuse": on_runs(500, {"message": "Internal Server Error", "code": "unknown"}),
+    "it fails over what it should refuse": on_runs(
+        500, {"message": "Internal Server Error", "code": "unknown"}
+    ),
     "it runs what it should refuse": on_runs(200, {"task_id": "t", "data": {}}),
     "it refuses without words": on_runs(400, []),
-    "it cannot stop": lambda request: told(request, 500, {}) if request.path.endswith("/stop") else None,
+    "it cannot stop": lambda request: (
+        told(request, 500, {}) if request.path.endswith("/stop") else None
+    ),
 }
 
 

@@ -18,20 +18,34 @@ import pytest
 
 from contract.check import CHECKS
 from contract.cli import exit_code
-from contract.diff.recorded_twice import recorded_twice
+from contract.diff.recorded import recorded_twice
 from contract.diff.sides import NotCompared
 from contract.record import FolderKeeper
 from contract.target import RUN_PATH
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from tests.contract.hosts import CONTRACT_AS_IN_A_TERMINAL, answer, dify_at_first, host, refused_address, saying
+from tests.contract.hosts import (
+    CONTRACT_AS_IN_A_TERMINAL,
+    answer,
+    dify_at_first,
+    host,
+    refused_address,
+    saying,
+)
 from tests.contract.samples import KEY
 from tests.contract.verdicts import APP_KEYS, SECRET
 from tests.serving import ROOT, RunningServer, running_server
 
 pytestmark = pytest.mark.server
 
-FEW = ("--only", "documents_own_request_is_answered_200", "--only", "*_is_405", "--only", "url_serves_the_picture_*")
+FEW = (
+    "--only",
+    "documents_own_request_is_answered_200",
+    "--only",
+    "*_is_405",
+    "--only",
+    "url_serves_the_picture_*",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +80,18 @@ def by_name(folder: Path) -> dict[str, Recording]:
 
 
 def test_each_exchange_is_named_after_the_check_that_asked_first(recorded: Path) -> None:
-    """Also where a helper's thread has asked: the shared runs are those of the first check that needs them."""
+    """Also where a helper's thread has asked: the shared runs are those of the first check that
+    needs them.
+    """
     found = read_folder(recorded)
     names = [recording.name for recording in found]
     assert len(set(names)) == len(names) > 150
     assert names[:3] == ["preflight", "preflight_2", "preflight_3"]
-    assert [name for name in names[3:] if name not in CHECKS and re.sub(r"_\d+$", "", name) not in CHECKS] == []
+    assert [
+        name
+        for name in names[3:]
+        if name not in CHECKS and re.sub(r"_\d+$", "", name) not in CHECKS
+    ] == []
 
 
 def test_apps_are_labelled_and_the_version_is_what_the_host_says(recorded: Path) -> None:
@@ -81,7 +101,9 @@ def test_apps_are_labelled_and_the_version_is_what_the_host_says(recorded: Path)
 
 
 def test_requests_and_times_are_those_of_the_wire(recorded: Path, fake: RunningServer) -> None:
-    run = next(one for one in read_folder(recorded) if one.request.path == RUN_PATH and one.status == 400)
+    run = next(
+        one for one in read_folder(recorded) if one.request.path == RUN_PATH and one.status == 400
+    )
     assert run.request.header("host") == fake.url.removeprefix("http://")
     assert run.request.header("content-length") == str(len(run.request.body))
     for recording in read_folder(recorded):
@@ -90,27 +112,49 @@ def test_requests_and_times_are_those_of_the_wire(recorded: Path, fake: RunningS
         assert not times or times[-1] <= recording.seconds
 
 
-def test_no_key_and_no_secret_is_written_in_any_encoding(recorded: Path, fake: RunningServer) -> None:
+def test_no_key_and_no_secret_is_written_in_any_encoding(
+    recorded: Path, fake: RunningServer
+) -> None:
     """Nor a key that differs from the right one by a letter, which checks send too."""
     planted = [fake.api_key, SECRET, *APP_KEYS.values(), fake.api_key[4:-1]]
-    forms = {form for secret in planted for form in (secret, quote(secret, safe=""), secret.encode().hex())}
+    forms = {
+        form
+        for secret in planted
+        for form in (secret, quote(secret, safe=""), secret.encode().hex())
+    }
     forms |= {base64.b64encode(secret.encode()).decode().rstrip("=")[:-2] for secret in planted}
     for path in recorded.rglob("*"):
         data = path.read_bytes() if path.is_file() else b""
         assert not [form for form in forms if form.encode() in data], path.name
 
 
-def test_two_recordings_hold_the_same_requests(recorded: Path, fake: RunningServer, tmp_path: Path) -> None:
+def test_two_recordings_hold_the_same_requests(
+    recorded: Path, fake: RunningServer, tmp_path: Path
+) -> None:
     """With one seed, whatever other code is loaded and whoever asks."""
     again = tmp_path / "again"
     apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
-    command = ["record", "--base-url", fake.url, "--to", str(again), "--api-key", fake.api_key, "--secret-key", SECRET]
+    command = [
+        "record",
+        "--base-url",
+        fake.url,
+        "--to",
+        str(again),
+        "--api-key",
+        fake.api_key,
+        "--secret-key",
+        SECRET,
+    ]
     program = "import sys, tests.contract.samples, contract.cli; sys.exit(contract.cli.exit_code())"
-    ended = subprocess.run([sys.executable, "-c", program, *command, *apps], cwd=ROOT, capture_output=True, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *command, *apps], cwd=ROOT, capture_output=True, check=False
+    )
     assert ended.returncode == 0, ended.stdout.decode()
     compared = list(recorded_twice(read_folder(recorded), read_folder(again)))
     other = {one.name for one in compared if isinstance(one, NotCompared)}
-    assert other <= {"sign_in_the_other_alphabet_is_403"}, "which URL it takes depends on the letters of a signature"
+    assert other <= {"sign_in_the_other_alphabet_is_403"}, (
+        "which URL it takes depends on the letters of a signature"
+    )
 
 
 def test_summary_tells_what_was_recorded_and_what_was_not(
@@ -138,7 +182,9 @@ def test_folder_with_recordings_is_added_to_only_when_asked(
     assert len(set(names)) == len(names) == 2 * len(before)
 
 
-@pytest.mark.parametrize("arguments", [("--redact", "heder:X"), ("--redact", "field:"), ("--redact", "nonsense")])
+@pytest.mark.parametrize(
+    "arguments", [("--redact", "heder:X"), ("--redact", "field:"), ("--redact", "nonsense")]
+)
 def test_bad_rules_are_2_before_anything_is_asked(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +196,12 @@ def test_bad_rules_are_2_before_anything_is_asked(
 
 def test_foreign_folder_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "letter.txt").write_text("mine")
-    assert exit_code(["record", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--to", str(tmp_path)]) == 2
+    assert (
+        exit_code(
+            ["record", "--base-url", "http://127.0.0.1:9", "--api-key", KEY, "--to", str(tmp_path)]
+        )
+        == 2
+    )
     assert "none of recordings" in capsys.readouterr().err
 
 
@@ -159,7 +210,20 @@ def test_host_that_cannot_be_judged_leaves_no_recording(tmp_path: Path) -> None:
     refusal = answer(b'{"message": "Access token is invalid"}', "401 UNAUTHORIZED")
     with host(saying(refusal)) as url:
         for address in (url, refused_address()):
-            assert exit_code(["record", "--base-url", address, "--api-key", KEY, "--to", str(tmp_path / "to")]) == 2
+            assert (
+                exit_code(
+                    [
+                        "record",
+                        "--base-url",
+                        address,
+                        "--api-key",
+                        KEY,
+                        "--to",
+                        str(tmp_path / "to"),
+                    ]
+                )
+                == 2
+            )
     assert list((tmp_path / "to").glob("*.yaml")) == []
 
 
@@ -174,7 +238,10 @@ def test_rules_and_users_are_redacted(fake: RunningServer, tmp_path: Path) -> No
 
 
 def test_full_disk_is_told_and_is_2(
-    fake: RunningServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fake: RunningServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The checks are judged all the same."""
 
@@ -252,7 +319,9 @@ def test_ctrl_c_keeps_what_is_whole(tmp_path: Path) -> None:
             "--to",
             str(tmp_path),
         ]
-        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         assert hanging.wait(20)
         process.send_signal(signal.SIGINT)
         said, complained = process.communicate(timeout=20)

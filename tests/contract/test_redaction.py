@@ -10,8 +10,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from contract.cli import exit_code, judging
-from contract.failures import expect_equal
+from contract.cli import exit_code, session
+from contract.result import expect_equal
 from contract.target import Target
 from dify_wire.redaction.pseudonyms import REDACTED
 from dify_wire.redaction.text import TextRedactor
@@ -60,7 +60,10 @@ def test_every_form_of_a_secret_goes(secret: str) -> None:
 
 @pytest.mark.parametrize("kept", range(4, len(SECRET)))
 def test_secret_cut_short_goes_too(kept: int) -> None:
-    assert TextRedactor([SECRET]).text(f"got {SECRET[:kept]}… (900 characters)") == f"got {REDACTED}… (900 characters)"
+    assert (
+        TextRedactor([SECRET]).text(f"got {SECRET[:kept]}… (900 characters)")
+        == f"got {REDACTED}… (900 characters)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,9 +103,14 @@ def test_what_is_no_secret_stays() -> None:
 def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It puts all it was sent and all it knows into status lines, headers, JSON, streams, pictures and pages."""
-    checks = {**samples.EVERY_END, **samples.checks(samples.check(echo_in_a_stream), samples.check(echo_in_a_picture))}
-    monkeypatch.setattr(judging, "all_checks", lambda: checks)
+    """It puts all it was sent and all it knows into status lines, headers, JSON, streams, pictures
+    and pages.
+    """
+    checks = {
+        **samples.EVERY_END,
+        **samples.checks(samples.check(echo_in_a_stream), samples.check(echo_in_a_picture)),
+    }
+    monkeypatch.setattr(session, "all_checks", lambda: checks)
     paths = {name: tmp_path / name for name in ("junit", "json", "html")}
     reports = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     lent = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]
@@ -118,13 +126,19 @@ def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
 
 
 EVERYTHING = " ".join(
-    [UNTOLD, *(form for secret in (KEY, CHAT_KEY, FILE_SECRET, SIGN, NONCE) for form in forms(secret)), URL]
+    [
+        UNTOLD,
+        *(form for secret in (KEY, CHAT_KEY, FILE_SECRET, SIGN, NONCE) for form in forms(secret)),
+        URL,
+    ]
 )
 
 
 def tell_everything(connection: socket.socket, request: bytes) -> None:
     kinds = {b"/stream": "text/event-stream", b"/picture": "image/png"}
-    kind = next((kind for path, kind in kinds.items() if path in request.split(b" ")[1]), "application/json")
+    kind = next(
+        (kind for path, kind in kinds.items() if path in request.split(b" ")[1]), "application/json"
+    )
     told = json.dumps({"url": URL, "all": EVERYTHING, "request": request.decode("latin-1")})
     body = f"data: {told}\n\nnonce={NONCE}&{EVERYTHING}".encode()
     head = (

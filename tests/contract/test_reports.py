@@ -1,4 +1,6 @@
-"""The four reports: what they tell of every way a check can end, and that nothing a host sends can harm a reader."""
+"""The four reports: what they tell of every way a check can end, and that nothing a host sends can
+harm a reader.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,14 @@ import pytest
 
 from contract.check import Check, Level
 from contract.exchange import Chunk, Exchange, Request
-from contract.report.account import Account, Accountant, Status
+from contract.report.builder import Account, Accountant, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
 from contract.report.junit import junit
 from contract.report.terminal import TerminalReport
 from contract.runner import Outcome, Result, judge
 from contract.target import Lent, Target
-from contract.verdicts import Seen
+from contract.verified import Seen
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
 from tests.contract.samples import KEY
@@ -32,11 +34,16 @@ SEEN = {"answer_is_200": Seen("0.6.4", datetime.date(2026, 11, 22), "get_v1s")}
 
 
 def account(
-    results: list[Result], strict: bool = False, interrupted: bool = False, seen: Mapping[str, Seen] = SEEN
+    results: list[Result],
+    strict: bool = False,
+    interrupted: bool = False,
+    seen: Mapping[str, Seen] = SEEN,
 ) -> Account:
     rows, exchanges = Accountant(TextRedactor([KEY]), seen).rows(results, strict)
     began = datetime.datetime(2026, 11, 22, 18, 0, tzinfo=datetime.UTC)
-    return Account("http://127.0.0.1:6060", "0.6.4", began, 1.5, 4, 3, 0, strict, interrupted, rows, exchanges)
+    return Account(
+        "http://127.0.0.1:6060", "0.6.4", began, 1.5, 4, 3, 0, strict, interrupted, rows, exchanges
+    )
 
 
 class _Host:
@@ -52,7 +59,9 @@ def judged(exchange: Exchange, checks: Mapping[str, Check] = samples.EVERY_END) 
     return [judge(check, target) for check in checks.values()]
 
 
-def exchange(body: bytes, content_type: str = "text/html", status: int | None = 404, **more: object) -> Exchange:
+def exchange(
+    body: bytes, content_type: str = "text/html", status: int | None = 404, **more: object
+) -> Exchange:
     request = Request("POST", "/v1/", (("Authorization", f"Bearer {KEY}"),), b'{"user": "alg123"}')
     headers = (("Content-Type", content_type), ("X-Nasty", NASTY))
     return Exchange(request, status, headers, (Chunk(0.25, body),), **more)  # type: ignore[arg-type]
@@ -65,11 +74,14 @@ def every_end() -> Account:
 
 def broken(shown: Exchange) -> str:
     """How ``shown`` is told, as the answer behind a broken promise."""
-    result = Result(samples.check(samples.answer_is_200), Outcome.FAILED, 0.0, "r", "e", "g", "w", shown)
+    result = Result(
+        samples.check(samples.answer_is_200), Outcome.FAILED, 0.0, "r", "e", "g", "w", shown
+    )
     return account([result]).exchanges[0].answer
 
 
-# What is told --------------------------------------------------------------------------------------------------------
+# What is told
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_account_knows_every_end(every_end: Account) -> None:
@@ -107,7 +119,8 @@ def test_level_is_that_of_the_breach() -> None:
     assert (row.level, row.fails) == ("host", True)
 
 
-# Exchanges -----------------------------------------------------------------------------------------------------------
+# Exchanges
+# -----------------------------------------------------------------------------------------------------------
 
 
 def test_binary_answer_is_its_first_bytes_and_its_size() -> None:
@@ -125,7 +138,11 @@ def test_long_answer_is_cut() -> None:
 
 def test_stream_is_told_with_its_times() -> None:
     chunks = (Chunk(0.1, b"event: ping\n"), Chunk(0.2, b'\ndata: {"event": "x"}\n\ndata: {'))
-    told = broken(Exchange(Request("POST", "/"), 200, (("Content-Type", "text/event-stream"),), chunks, "cut off"))
+    told = broken(
+        Exchange(
+            Request("POST", "/"), 200, (("Content-Type", "text/event-stream"),), chunks, "cut off"
+        )
+    )
     assert told.splitlines()[3:] == [
         "   0.200 s  event: ping",
         '   0.200 s  data: {"event": "x"}',
@@ -140,7 +157,8 @@ def test_answer_that_never_came_is_told_with_its_reason() -> None:
     assert told == "no answer after 5 s, after 5.000 s"
 
 
-# Each report ---------------------------------------------------------------------------------------------------------
+# Each report
+# ---------------------------------------------------------------------------------------------------------
 
 
 def terminal(told: Account) -> str:
@@ -195,13 +213,9 @@ def test_colours_come_on_a_terminal_unless_unwanted(
 def test_junit_counts_and_explains(every_end: Account) -> None:
     root = ET.fromstring(junit(every_end))
     suite = root[0]
-    assert {name: suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")} == {
-        "name": "samples",
-        "tests": "6",
-        "failures": "2",
-        "errors": "2",
-        "skipped": "2",
-    }
+    assert {
+        name: suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")
+    } == {"name": "samples", "tests": "6", "failures": "2", "errors": "2", "skipped": "2"}
     cases = {case.get("name"): case for case in suite}
     failure = cases["answer_is_200"].find("failure")
     assert failure is not None
@@ -216,7 +230,9 @@ def test_junit_counts_and_explains(every_end: Account) -> None:
 def test_json_has_everything(every_end: Account) -> None:
     told = json.loads(json.dumps(as_json(every_end)))
     assert told["counts"]["failed"] == {"all": 2, "document": 1, "host": 1, "version": 0}
-    assert [check["status"] for check in told["checks"]] == [row.status.value for row in every_end.rows]
+    assert [check["status"] for check in told["checks"]] == [
+        row.status.value for row in every_end.rows
+    ]
     assert told["checks"][0]["exchange"] == told["exchanges"][0]["number"] == 1
     assert told["pictures"] == {"planned": 4, "cost": 3, "unanswered": 0}
     assert (told["exit_code"], told["holds"]) == (1, False)
@@ -285,7 +301,10 @@ def test_page_of_a_host_that_holds_has_no_failures() -> None:
 def test_page_of_a_run_that_judged_nothing() -> None:
     """Neither the budget nor Ctrl-C leaves an exchange to show; the page says so all the same."""
     checks = samples.checks(samples.check(samples.nothing_is_there_to_judge))
-    results = [replace(result, exchange=None) for result in judged(exchange(b"{}", "application/json", 200), checks)]
+    results = [
+        replace(result, exchange=None)
+        for result in judged(exchange(b"{}", "application/json", 200), checks)
+    ]
     told = account(results)
     assert told.headline == "No check failed, but 1 of 1 were not run."
     for page in (html(told), html(account(results, interrupted=True))):

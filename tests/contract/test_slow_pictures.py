@@ -1,4 +1,6 @@
-"""A host whose pictures come slowly: its clock, told by their Date, is not taken for later than it is."""
+"""A host whose pictures come slowly: its clock, told by their Date, is not taken for later than it
+is.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ import pytest
 
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
+from contract.client import HttpTransport
 from contract.exchange import Chunk, Exchange, Request
-from contract.http import HttpTransport
 from contract.runner import Outcome, judge
 from contract.target import Lent, Target
 from fake_server.settings import DEFAULT_API_KEY
@@ -22,7 +24,9 @@ _SLOW_S = 8.0
 
 
 class _SlowPictures:
-    """Responses with a picture as if their requests had been sent ``_SLOW_S`` before the host sent the head."""
+    """Responses with a picture as if their requests had been sent ``_SLOW_S`` before the host sent
+    the head.
+    """
 
     def __init__(self, transport: HttpTransport) -> None:
         self._transport = transport
@@ -35,7 +39,12 @@ class _SlowPictures:
         if not exchange.media_type.startswith("image/"):
             return exchange
         chunks = tuple(Chunk(chunk.at_s + _SLOW_S, chunk.data) for chunk in exchange.chunks)
-        return replace(exchange, sent_at=exchange.sent_at - _SLOW_S, seconds=exchange.seconds + _SLOW_S, chunks=chunks)
+        return replace(
+            exchange,
+            sent_at=exchange.sent_at - _SLOW_S,
+            seconds=exchange.seconds + _SLOW_S,
+            chunks=chunks,
+        )
 
 
 @pytest.mark.parametrize("name", ["url_expires_after_300_seconds", "url_is_valid_for_290_seconds"])

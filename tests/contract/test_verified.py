@@ -10,7 +10,7 @@ import contract.checks
 from contract.check import CHECKS
 from contract.recorded import load_exchanges
 from contract.runner import Outcome
-from contract.verdicts import EVERY_EXCHANGE, FAKE_ONLY, verdicts
+from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, verdicts
 from tests.contract import verdicts as writing
 
 pytestmark = pytest.mark.server
@@ -38,7 +38,11 @@ def offline() -> dict[str, Outcome]:
 
 
 def test_recorded_host_meets_no_false_alarm(offline: dict[str, Outcome]) -> None:
-    alarms = {name: outcome for name, outcome in offline.items() if outcome not in (Outcome.PASSED, Outcome.SKIPPED)}
+    alarms = {
+        name: outcome
+        for name, outcome in offline.items()
+        if outcome not in (Outcome.PASSED, Outcome.SKIPPED)
+    }
     assert alarms == {}
 
 

@@ -1,7 +1,9 @@
-"""``python -m tests.contract.verdicts`` writes contract/verified.toml: where and when each check was seen to hold.
+"""``python -m tests.contract.verdicts`` writes contract/verified.toml: where and when each check
+was seen to hold.
 
-First the recorded exchanges of a real host are judged; what they cannot show is judged on the fake with every power
-lent, and says so. A day stays as it is where the same evidence is found again. It fails for a check that holds nowhere.
+First the recorded exchanges of a real host are judged; what they cannot show is judged on the fake
+with every power lent, and says so. A day stays as it is where the same evidence is found again. It
+fails for a check that holds nowhere.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from pathlib import Path
 import contract.checks
 from contract.admin import AdminClock
 from contract.check import CHECKS, Check
-from contract.http import HttpTransport
+from contract.client import HttpTransport
 from contract.offline import OfflineResult, judge_recordings, lent_by, load_keys
 from contract.recorded import load_exchanges
 from contract.runner import Outcome, run_checks
 from contract.target import Lent, Target
-from contract.verdicts import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Seen, verdicts
+from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Seen, verdicts
 from tests.serving import ROOT, running_server
 
 assert contract.checks
@@ -29,8 +31,8 @@ RECORDING = ROOT / "recordings" / f"dify-{VERSION}"
 APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabled", "deleted")}
 SECRET = "sk-the-fake-is-signed-with-this"
 _HEAD = """\
-# Dated verdicts: on which host version and day each check was seen to hold, and in which recorded exchanges.
-# Written by `python -m tests.contract.verdicts`; "fake only" is what no recording shows.
+# Dated verdicts: on which host version and day each check was seen to hold, and in which recorded
+# exchanges. Written by `python -m tests.contract.verdicts`; "fake only" is what no recording shows.
 """
 
 
@@ -40,7 +42,9 @@ def offline() -> list[OfflineResult]:
 
 
 def lend_everything(api_key: str, clock: AdminClock | None = None) -> Lent:
-    return Lent(api_key, SECRET, APP_KEYS, all_models=True, free_runs=True, max_runs=None, clock=clock)
+    return Lent(
+        api_key, SECRET, APP_KEYS, all_models=True, free_runs=True, max_runs=None, clock=clock
+    )
 
 
 def fake_options() -> list[str]:
@@ -53,7 +57,9 @@ def on_the_fake(checks: Iterable[Check]) -> set[str]:
     """The names of those ``checks`` that hold on the fake."""
     with running_server(*fake_options()) as server:
         transport, clock = HttpTransport(server.url), AdminClock(server.url)
-        results = run_checks(Target(transport, lend_everything(server.api_key, clock)), list(checks))
+        results = run_checks(
+            Target(transport, lend_everything(server.api_key, clock)), list(checks)
+        )
         clock.close()
         transport.close()
     return {result.check.name for result in results if result.outcome is Outcome.PASSED}
@@ -81,7 +87,12 @@ def seen() -> dict[str, Seen]:
 
 def _kept(name: str, new: Seen) -> Seen:
     old = verdicts().get(name)
-    return old if old is not None and (old.host_version, old.recording) == (new.host_version, new.recording) else new
+    return (
+        old
+        if old is not None
+        and (old.host_version, old.recording) == (new.host_version, new.recording)
+        else new
+    )
 
 
 def write(found: dict[str, Seen], path: Path = VERDICTS) -> None:

@@ -10,11 +10,12 @@
     session       sending, counting, minimising
     watch         the server's log and its memory
 
-    files           mutated files of users, given to the commands that read them: a campaign of its own
-    file_mutations  how a file is mutated
+    files           mutated files of users, given to the commands that read them: a campaign of its
+    own file_mutations  how a file is mutated
 
-Nothing but ``files`` imports ``fake_server``: the judge knows the spec, the overlay and the libraries of the host
-itself (Werkzeug routes and reads forms, as on the host), so that a mistake of the fake is not made twice.
+Nothing but ``files`` imports ``fake_server``: the judge knows the spec, the overlay and the
+libraries of the host itself (Werkzeug routes and reads forms, as on the host), so that a mistake of
+the fake is not made twice.
 
 ``python -m tests.fuzz --help`` runs it.
 """

@@ -1,4 +1,5 @@
-"""``python -m tests.fuzz``: fuzz a server of its own and say what it must not have done. Exit code 1 on any finding.
+"""``python -m tests.fuzz``: fuzz a server of its own and say what it must not have done. Exit code
+1 on any finding.
 
 ``python -m tests.fuzz files`` gives mutated files to the commands that read them.
 """
@@ -17,9 +18,15 @@ def main() -> int:
     if sys.argv[1:2] == ["files"]:
         return files.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--requests", type=int, default=REQUESTS, help="how many to send (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=SEED, help="what decides them all (default: %(default)s)")
-    parser.add_argument("--only", action="append", default=[], metavar="KIND", help="only this kind; repeatable")
+    parser.add_argument(
+        "--requests", type=int, default=REQUESTS, help="how many to send (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="what decides them all (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="KIND", help="only this kind; repeatable"
+    )
     arguments = parser.parse_args()
     report = run(arguments.requests, arguments.seed, arguments.only, _tell)
     print(report)

@@ -1,4 +1,6 @@
-"""A whole run of the fuzzer: its own server, every kind of request in its share, the log and the memory afterwards."""
+"""A whole run of the fuzzer: its own server, every kind of request in its share, the log and the
+memory afterwards.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,12 @@ _WARM_UP = 2_000
 _GROWTH_KB = 15 * 1024
 _IDLE_REQUESTS = 1_000
 _IDLE_GROWTH_KB = 1024
-"""A leak shows where nothing is kept on purpose. The growth over all requests has the store in it: a run keeps a
-picture's record (under 2 kB) and, with a seed, a digest (200 bytes), so the 3,000 or so runs behind the warm-up may
-cost some 6 MB, and allocators round up; the store itself ends at 100,000 pictures. So there are two bounds: 15 MB over
-all requests behind the warm-up, and 1 MB over 1,000 requests that keep nothing (refusals, and one picture again and
-again), where a leak of 1 kB a request would show."""
+"""A leak shows where nothing is kept on purpose. The growth over all requests has the store in it:
+a run keeps a picture's record (under 2 kB) and, with a seed, a digest (200 bytes), so the 3,000 or
+so runs behind the warm-up may cost some 6 MB, and allocators round up; the store itself ends at
+100,000 pictures. So there are two bounds: 15 MB over all requests behind the warm-up, and 1 MB over
+1,000 requests that keep nothing (refusals, and one picture again and again), where a leak of 1 kB a
+request would show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,11 @@ class Report:
     def _table(self) -> Iterator[str]:
         yield f"{self.session.sent.total()} requests in {self.seconds:.0f} s, seed {self.seed}"
         for kind, number in self.session.sent.items():
-            statuses = sorted((status, times) for (of, status), times in self.session.statuses.items() if of == kind)
+            statuses = sorted(
+                (status, times)
+                for (of, status), times in self.session.statuses.items()
+                if of == kind
+            )
             said = ", ".join(f"{status}: {times}" for status, times in statuses)
             yield f"  {kind:<22}{number:>6}   {said}"
 
@@ -79,8 +86,15 @@ class Report:
         yield from (f"\n{index}. {finding}" for index, finding in enumerate(self.findings, 1))
 
 
-def run(requests: int, seed: int, only: Sequence[str] = (), tell: Callable[[str], None] = lambda line: None) -> Report:
-    """Fuzz a server with about ``requests`` requests, all decided by ``seed``; of the kinds in ``only``, if any."""
+def run(
+    requests: int,
+    seed: int,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Fuzz a server with about ``requests`` requests, all decided by ``seed``; of the kinds in
+    ``only``, if any.
+    """
     began = time.monotonic()
     with fuzzed_server(seed) as (server, keys):
         document = merged_document()
@@ -89,7 +103,9 @@ def run(requests: int, seed: int, only: Sequence[str] = (), tell: Callable[[str]
         memory.sample(0)
         world = world_of(session, document, keys)
         for kind in fuzz(session, world, document, requests=requests, seed=seed, only=only):
-            tell(f"{session.sent.total():>6} requests, {len(session.findings)} findings, {kind} done")
+            tell(
+                f"{session.sent.total():>6} requests, {len(session.findings)} findings, {kind} done"
+            )
         memory.sample(session.sent.total())
         whole = requests >= REQUESTS and not only
         idle_growth = _settled(session, world, memory) if whole else None
@@ -121,21 +137,37 @@ def judge_of(document: Mapping[str, Any], keys: Mapping[str, tuple[str, str]]) -
     return Judge(document, Secrets(dict(keys.values()), SECRET_KEY, time.time()))
 
 
-def world_of(session: Session, document: Mapping[str, Any], keys: Mapping[str, tuple[str, str]]) -> World:
-    """What the strategies may use. Makes the pictures first: with the server's seed their ids are always the same."""
+def world_of(
+    session: Session, document: Mapping[str, Any], keys: Mapping[str, tuple[str, str]]
+) -> World:
+    """What the strategies may use. Makes the pictures first: with the server's seed their ids are
+    always the same.
+    """
     authorization = (b"Authorization", b"Bearer " + DEFAULT_KEY.encode())
     for prompt in (b"one", b"two", b"three"):
-        body = b'{"inputs": {"prompt": "%b"}, "response_mode": "blocking", "user": "fuzzer"}' % prompt
-        raw = render(b"POST", RUN, [HOST, authorization, (b"Content-Type", b"application/json")], body)
+        body = (
+            b'{"inputs": {"prompt": "%b"}, "response_mode": "blocking", "user": "fuzzer"}' % prompt
+        )
+        raw = render(
+            b"POST", RUN, [HOST, authorization, (b"Content-Type", b"application/json")], body
+        )
         session.try_all("first runs", [Example((raw,))])
     said = {name: key for name, (key, _) in keys.items()}
     return World(said, SECRET_KEY, sorted(session.judge.files), list(document["paths"]))
 
 
 def fuzz(
-    session: Session, world: World, document: Mapping[str, Any], *, requests: int, seed: int, only: Sequence[str]
+    session: Session,
+    world: World,
+    document: Mapping[str, Any],
+    *,
+    requests: int,
+    seed: int,
+    only: Sequence[str],
 ) -> Iterator[str]:
-    """Every kind in its share, and its name when it is done; about a third of the requests are schemathesis's."""
+    """Every kind in its share, and its name when it is done; about a third of the requests are
+    schemathesis's.
+    """
     if "large" in only or (requests >= _WARM_UP and not only):
         session.try_all("large", large(world))
         yield "large"
@@ -143,7 +175,9 @@ def fuzz(
     for kind, share in ours.items():
         session.fuzz(kind, KINDS[kind][1](world), requests * share * 7 // 1000, seed)
         yield kind
-    cases = [(name, strategy) for name, strategy in examples(document, world) if name in only or not only]
+    cases = [
+        (name, strategy) for name, strategy in examples(document, world) if name in only or not only
+    ]
     for index, (name, strategy) in enumerate(cases):
         share = (requests - session.sent.total()) // (len(cases) - index)
         session.fuzz(name, strategy, max(share, 1), seed)
@@ -167,7 +201,9 @@ def judge_log(session: Session, log: Log) -> None:
 
 
 def _unlogged(session: Session, log: Log) -> Iterator[str]:
-    """Answers without their line, or lines without an answer; what is refused before it is a request has none."""
+    """Answers without their line, or lines without an answer; what is refused before it is a
+    request has none.
+    """
     told: Counter[int] = Counter()
     for (_, status), times in session.statuses.items():
         told[status] += times
@@ -179,9 +215,16 @@ def _unlogged(session: Session, log: Log) -> Iterator[str]:
 def _settled(session: Session, world: World, memory: Memory) -> int:
     """The growth in kB over requests that keep nothing."""
     key = (b"Authorization", b"Bearer " + world.keys["default"].encode())
-    picture = "&".join(f"{name}={value}" for name, value in signed(world, world.files[0], FAR_FUTURE))
+    picture = "&".join(
+        f"{name}={value}" for name, value in signed(world, world.files[0], FAR_FUTURE)
+    )
     raws = (
-        render(b"POST", RUN, [HOST, key, (b"Content-Type", b"application/json")], b'{"user": "u", "inputs": {}}'),
+        render(
+            b"POST",
+            RUN,
+            [HOST, key, (b"Content-Type", b"application/json")],
+            b'{"user": "u", "inputs": {}}',
+        ),
         render(b"GET", f"/files/tools/{world.files[0]}.png?{picture}".encode(), [HOST]),
         render(b"GET", b"/v1/parameters", [HOST, key]),
     )

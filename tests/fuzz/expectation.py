@@ -1,7 +1,8 @@
 """What the host would do with a request, up to the operation that answers it.
 
-First nginx: it refuses what it cannot read, and gives the app only the paths under the app's prefixes. Then Flask:
-which route, if any. The routing is not imitated but done by Werkzeug, which does it on the host too.
+First nginx: it refuses what it cannot read, and gives the app only the paths under the app's
+prefixes. Then Flask: which route, if any. The routing is not imitated but done by Werkzeug, which
+does it on the host too.
 """
 
 from __future__ import annotations
@@ -19,13 +20,23 @@ from tests.fuzz.message import Request
 
 METHODS = ("get", "put", "post", "delete", "patch")
 _PARAMETER = re.compile(r"\{(\w+)\}")
-_ONCE = (b"authorization", b"host", b"content-length", b"transfer-encoding", b"expect", b"content-range", b"if-range")
+_ONCE = (
+    b"authorization",
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"expect",
+    b"content-range",
+    b"if-range",
+)
 """Headers that nginx refuses to take twice, of those that are sent here."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyPage:
-    """A page of nginx. ``title`` and ``detail`` differ from the usual only for a head that is too large."""
+    """A page of nginx. ``title`` and ``detail`` differ from the usual only for a head that is too
+    large.
+    """
 
     status: int
     phrase: str
@@ -79,7 +90,9 @@ class NoMethod:
 
 @dataclass(frozen=True, slots=True)
 class AppFailed:
-    """gunicorn's page: Werkzeug failed over a wrong method on a path with two slashes (FACTS 12.16)."""
+    """gunicorn's page: Werkzeug failed over a wrong method on a path with two slashes (FACTS
+    12.16).
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +142,9 @@ class Oracle:
         return FrontPage() if path == b"/" and request.method in ("GET", "HEAD") else BAD_GATEWAY
 
     def _refused(self, request: Request) -> ProxyPage | None:
-        """What nginx refuses while it reads the head: first what does not fit, then what contradicts itself."""
+        """What nginx refuses while it reads the head: first what does not fit, then what
+        contradicts itself.
+        """
         if not request.readable:
             return BAD_REQUEST
         lines = request.raw.partition(b"\r\n\r\n")[0].split(b"\r\n")
@@ -177,13 +192,18 @@ def _rule(path: str, item: Mapping[str, Any]) -> Rule:
     """The rule by which Dify registers ``path`` with Flask."""
     methods = [name.upper() for name in METHODS if name in item]
     operation = next(item[name] for name in METHODS if name in item)
-    kinds = {entry["name"]: entry["schema"].get("format", "string") for entry in operation.get("parameters", ())}
+    kinds = {
+        entry["name"]: entry["schema"].get("format", "string")
+        for entry in operation.get("parameters", ())
+    }
     rule = _PARAMETER.sub(lambda match: f"<{kinds.get(match[1], 'string')}:{match[1]}>", path)
     return Rule(rule, methods=[*methods, "OPTIONS"], endpoint=path)
 
 
 def nginx_path(path: bytes) -> bytes | None:
-    """The path by which nginx chooses: decoded once, slashes merged, dots resolved; None for one that it refuses."""
+    """The path by which nginx chooses: decoded once, slashes merged, dots resolved; None for one
+    that it refuses.
+    """
     if not path.startswith(b"/") or re.search(rb"%(?![0-9A-Fa-f]{2})|%00", path):
         return None
     kept: list[bytes] = []
@@ -200,5 +220,11 @@ def nginx_path(path: bytes) -> bytes | None:
 
 
 def _is_host(host: bytes) -> bool:
-    name = host.rpartition(b":")[0] if re.search(rb":\d*\Z", host) and not host.endswith(b"]") else host
-    return bool(name.strip(b".")) and b".." not in name and not re.search(rb"[\x00-\x20\x7f/]", host)
+    name = (
+        host.rpartition(b":")[0]
+        if re.search(rb":\d*\Z", host) and not host.endswith(b"]")
+        else host
+    )
+    return (
+        bool(name.strip(b".")) and b".." not in name and not re.search(rb"[\x00-\x20\x7f/]", host)
+    )

@@ -1,4 +1,6 @@
-"""Files of users, mutated: in their structure, their text, their bytes. The ``Random`` decides all of it."""
+"""Files of users, mutated: in their structure, their text, their bytes. The ``Random`` decides all
+of it.
+"""
 
 from __future__ import annotations
 
@@ -25,14 +27,35 @@ def _nested(depth: int) -> Any:
 ODD_VALUES: tuple[Callable[[], Any], ...] = (
     *(
         lambda value=value: value
-        for value in (None, True, False, 0, 1, -1, 0.5, "", " ", "x", "é", "\ud83e", "\0", "\x1b[31m")
+        for value in (
+            None,
+            True,
+            False,
+            0,
+            1,
+            -1,
+            0.5,
+            "",
+            " ",
+            "x",
+            "é",
+            "\ud83e",
+            "\0",
+            "\x1b[31m",
+        )
     ),
-    *(lambda value=value: value for value in (1e300, -1e300, 1e-300, float("inf"), float("nan"), 2**63, 10**400)),
+    *(
+        lambda value=value: value
+        for value in (1e300, -1e300, 1e-300, float("inf"), float("nan"), 2**63, 10**400)
+    ),
     *(
         lambda value=value: value
         for value in ("a\r\nb: c", "€", "{", "{0}", "{{#a.b#}}", "[", "(" * 200, "..", "/" * 50)
     ),
-    *(lambda value=value: value for value in ("#/", "$ref", "#/components/schemas/RunRequest", "$..*", "2024-01-01")),
+    *(
+        lambda value=value: value
+        for value in ("#/", "$ref", "#/components/schemas/RunRequest", "$..*", "2024-01-01")
+    ),
     lambda: "x" * 100_000,
     lambda: list(range(3_000)),
     lambda: [{}] * 3_000,
@@ -121,14 +144,48 @@ KEYWORDS = (
         "minLength",
         "maxLength",
     ),
-    *("$ref", "discriminator", "format", "pattern", "schema", "content", "examples", "parameters", "operationId"),
-    *("requestBody", "x-errors", "x-refusal", "x-user", "target", "update", "remove", "name", "in", "when", "with"),
-    *("value_selector", "variable_selector", "context", "variables", "outputs", "x-fake", "error", "seconds", "status"),
+    *(
+        "$ref",
+        "discriminator",
+        "format",
+        "pattern",
+        "schema",
+        "content",
+        "examples",
+        "parameters",
+        "operationId",
+    ),
+    *(
+        "requestBody",
+        "x-errors",
+        "x-refusal",
+        "x-user",
+        "target",
+        "update",
+        "remove",
+        "name",
+        "in",
+        "when",
+        "with",
+    ),
+    *(
+        "value_selector",
+        "variable_selector",
+        "context",
+        "variables",
+        "outputs",
+        "x-fake",
+        "error",
+        "seconds",
+        "status",
+    ),
 )
 
 
 def mutated(random: Random, text: str, is_tree: bool, load: Callable[[str], Any]) -> bytes:
-    """``text`` with one to four mutations; those of structure where it ``is_tree``, which ``load`` reads."""
+    """``text`` with one to four mutations; those of structure where it ``is_tree``, which ``load``
+    reads.
+    """
     if is_tree and random.random() < 0.7:
         tree = copied(load(text))
         for _ in range(random.choice((1, 1, 1, 2, 2, 4))):
@@ -151,7 +208,8 @@ def _written(random: Random, tree: Any) -> str:
         return json.dumps(tree)
 
 
-# Structure -----------------------------------------------------------------------------------------------------------
+# Structure
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _slots(value: Any) -> Iterator[Slot]:
@@ -178,7 +236,14 @@ def _replace(random: Random, tree: Any) -> None:
 def _retype(random: Random, tree: Any) -> None:
     container, key = _slot(random, tree)
     value = container[key]
-    wrapped: tuple[Any, ...] = ([value], {"a": value}, str(value)[:1_000], [value, value], bool(value), len(str(value)))
+    wrapped: tuple[Any, ...] = (
+        [value],
+        {"a": value},
+        str(value)[:1_000],
+        [value, value],
+        bool(value),
+        len(str(value)),
+    )
     container[key] = random.choice(wrapped)
 
 
@@ -207,9 +272,11 @@ def _swap(random: Random, tree: Any) -> None:
 def _rename(random: Random, tree: Any) -> None:
     container, key = _slot(random, tree)
     if isinstance(container, dict):
-        container[random.choice(("", "$ref", "type", "x" * 10_000, key[:-1], key.upper(), "{1a}", "/{id}/{id}"))] = (
-            container.pop(key)
-        )
+        container[
+            random.choice(
+                ("", "$ref", "type", "x" * 10_000, key[:-1], key.upper(), "{1a}", "/{id}/{id}")
+            )
+        ] = container.pop(key)
 
 
 def _add_keyword(random: Random, tree: Any) -> None:
@@ -234,7 +301,8 @@ _TREE = (
 )
 
 
-# Text and bytes ------------------------------------------------------------------------------------------------------
+# Text and bytes
+# ------------------------------------------------------------------------------------------------------
 
 
 def _insert_token(random: Random, text: str) -> str:
@@ -262,7 +330,13 @@ def _truncate(random: Random, text: str) -> str:
 def _repeat_lines(random: Random, text: str) -> str:
     lines = text.splitlines(keepends=True)
     at = random.randint(0, len(lines))
-    return "".join([*lines[:at], *lines[at : at + random.randint(1, 5)] * random.choice((2, 2, 500)), *lines[at:]])
+    return "".join(
+        [
+            *lines[:at],
+            *lines[at : at + random.randint(1, 5)] * random.choice((2, 2, 500)),
+            *lines[at:],
+        ]
+    )
 
 
 def _drop_lines(random: Random, text: str) -> str:
@@ -277,7 +351,9 @@ def _bomb(random: Random, text: str) -> str:
     lines = ["a0: &a0 {x: 1}"]
     for n in range(1, levels):
         inner = ", ".join([f"*a{n - 1}"] * width)
-        lines.append(f"a{n}: &a{n} {{<<: [{inner}], y{n}: 1}}" if merge else f"a{n}: &a{n} [{inner}]")
+        lines.append(
+            f"a{n}: &a{n} {{<<: [{inner}], y{n}: 1}}" if merge else f"a{n}: &a{n} [{inner}]"
+        )
     return text + "\n" + "\n".join(lines) + "\n"
 
 

@@ -1,9 +1,10 @@
 """``python -m tests.fuzz files``: mutated files of users, given to the commands that read them.
 
-A file has to end in use, or in exit code 2 with one line that says what to do; never in a traceback, in more than 2 s
-of CPU, or in more than 300 MB. Commands run in worker processes, one a core, each with an address space of 2 GB; what
-a server would serve is built and dropped. A sample goes through the real command besides. What finds something is kept
-in a folder, and printed with the command that shows it again.
+A file has to end in use, or in exit code 2 with one line that says what to do; never in a
+traceback, in more than 2 s of CPU, or in more than 300 MB. Commands run in worker processes, one a
+core, each with an address space of 2 GB; what a server would serve is built and dropped. A sample
+goes through the real command besides. What finds something is kept in a folder, and printed with
+the command that shows it again.
 """
 
 from __future__ import annotations
@@ -49,14 +50,18 @@ _ADDRESS_SPACE = 2 << 30
 _HANGS_S = 60.0
 _REAL_EVERY = 250
 _HISTORY = "contract.drift.history"
-"""``contract drift`` reads earlier nights only after it has asked a host, so that its reader stands for it."""
+"""``contract drift`` reads earlier nights only after it has asked a host, so that its reader stands
+for it.
+"""
 
 _NET = "does not have the form of"
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A file to mutate: its name, its text, how its tree is read (None: it has none), and the command that reads it."""
+    """A file to mutate: its name, its text, how its tree is read (None: it has none), and the
+    command that reads it.
+    """
 
     kind: str
     name: str
@@ -95,12 +100,15 @@ def problems(outcome: Outcome) -> Iterator[str]:
 
 
 def _is_refusal(stderr: str) -> bool:
-    """One line says what to do; click puts its usage before it, and ``har import`` names what it leaves out."""
+    """One line says what to do; click puts its usage before it, and ``har import`` names what it
+    leaves out.
+    """
     lines = [line for line in stderr.splitlines() if line.startswith("Error: ")]
     return len(lines) == 1 and len(lines[0]) < 1_000 and "please report" not in lines[0]
 
 
-# Files ---------------------------------------------------------------------------------------------------------------
+# Files
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @cache
@@ -119,9 +127,19 @@ def seeds() -> dict[str, list[Seed]]:
             _yaml("overlay", ROOT / "overlays" / "dify-0.6.3.yaml", served[1]),
             *[Seed("overlay", "small.yaml", _OVERLAY, json.loads, served[1])] * 3,
         ],
-        "app": [_yaml("app", path, _serve_app) for path in sorted((ROOT / "recordings" / "apps").glob("*.yml"))]
-        + [_yaml("app", ROOT / "fake_server" / "data" / "workflow.yml", partial(_serve, "--workflow"))] * 4,
-        "scenarios": [Seed("scenarios", "rules.yml", _SCENARIOS, _loaded, partial(_serve, "--scenarios"))],
+        "app": [
+            _yaml("app", path, _serve_app)
+            for path in sorted((ROOT / "recordings" / "apps").glob("*.yml"))
+        ]
+        + [
+            _yaml(
+                "app", ROOT / "fake_server" / "data" / "workflow.yml", partial(_serve, "--workflow")
+            )
+        ]
+        * 4,
+        "scenarios": [
+            Seed("scenarios", "rules.yml", _SCENARIOS, _loaded, partial(_serve, "--scenarios"))
+        ],
         "toml": [Seed("toml", "fake.toml", _TOML, None, partial(_serve, "--config"))],
         "recording": [_yaml("recording", path, _replay, "\n...\n") for path in few]
         + [_yaml("recording", path, _export, "\n...\n") for path in few],
@@ -130,7 +148,16 @@ def seeds() -> dict[str, list[Seed]]:
     }
 
 
-_SHARES = {"spec": 2, "overlay": 3, "app": 4, "scenarios": 4, "toml": 2, "recording": 3, "har": 2, "night": 1}
+_SHARES = {
+    "spec": 2,
+    "overlay": 3,
+    "app": 4,
+    "scenarios": 4,
+    "toml": 2,
+    "recording": 3,
+    "har": 2,
+    "night": 1,
+}
 
 _OVERLAY = json.dumps(
     {
@@ -138,9 +165,18 @@ _OVERLAY = json.dumps(
         "info": {"title": "t", "version": "1"},
         "actions": [
             {"target": "$['x-host'].limits", "update": {"run_steps": 40}},
-            {"target": "$['x-host']", "update": {"ping": {"every_s": 5}, "headers": [["X-A", "b"]]}},
-            {"target": "$.paths..[?@.operationId=='getMeta']", "update": {"x-errors": ["internal_error"]}},
-            {"target": "$.components.schemas..properties", "update": {"a": {"type": "string", "enum": ["x"]}}},
+            {
+                "target": "$['x-host']",
+                "update": {"ping": {"every_s": 5}, "headers": [["X-A", "b"]]},
+            },
+            {
+                "target": "$.paths..[?@.operationId=='getMeta']",
+                "update": {"x-errors": ["internal_error"]},
+            },
+            {
+                "target": "$.components.schemas..properties",
+                "update": {"a": {"type": "string", "enum": ["x"]}},
+            },
             {"target": "$.paths['/v1/meta']", "remove": True},
         ],
     }
@@ -149,8 +185,22 @@ _NIGHT = json.dumps(
     {
         "format": 1,
         "differences": [
-            {"kind": "status", "place": "status", "a": "200", "b": "500", "forms": 1, "requests": 3},
-            {"kind": "field", "place": "body.data.x", "a": "absent", "b": "1", "forms": 2, "requests": 1},
+            {
+                "kind": "status",
+                "place": "status",
+                "a": "200",
+                "b": "500",
+                "forms": 1,
+                "requests": 3,
+            },
+            {
+                "kind": "field",
+                "place": "body.data.x",
+                "a": "absent",
+                "b": "1",
+                "forms": 2,
+                "requests": 1,
+            },
         ],
     }
 )
@@ -216,7 +266,9 @@ def _read_history(path: Path) -> Sequence[str]:
 
 
 def write_case(seed: int, number: int, folder: Path) -> tuple[str, Sequence[str]]:
-    """Write file ``number`` of a campaign into the empty ``folder``: its kind, and the command that reads it."""
+    """Write file ``number`` of a campaign into the empty ``folder``: its kind, and the command that
+    reads it.
+    """
     random = Random(f"{seed}|{number}")
     kind = random.choices([*_SHARES], [*_SHARES.values()])[0]
     chosen = random.choice(seeds()[kind])
@@ -228,11 +280,14 @@ def write_case(seed: int, number: int, folder: Path) -> tuple[str, Sequence[str]
     return kind, chosen.command(path)
 
 
-# One file ------------------------------------------------------------------------------------------------------------
+# One file
+# ------------------------------------------------------------------------------------------------------------
 
 
 class _TooSlowError(BaseException):
-    """The command takes longer than any file may; no ``Exception``, so that no command takes it for its own."""
+    """The command takes longer than any file may; no ``Exception``, so that no command takes it for
+    its own.
+    """
 
 
 def outcome_of(run: Callable[[], int]) -> Outcome:
@@ -250,18 +305,24 @@ def outcome_of(run: Callable[[], int]) -> Outcome:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
         gc.enable()  # a server switches it off
-    return Outcome(code, stderr.getvalue(), crash, time.process_time() - began_s, _peak_mb() - before_mb)
+    return Outcome(
+        code, stderr.getvalue(), crash, time.process_time() - began_s, _peak_mb() - before_mb
+    )
 
 
 def _last_frame(found: Any) -> str:
     ours = [
-        frame for frame in traceback.extract_tb(found) if str(ROOT) in frame.filename and "tests" not in frame.filename
+        frame
+        for frame in traceback.extract_tb(found)
+        if str(ROOT) in frame.filename and "tests" not in frame.filename
     ]
     return f"({Path(ours[-1].filename).name}:{ours[-1].lineno} in {ours[-1].name})" if ours else ""
 
 
 def run_command(command: Sequence[str]) -> int:
-    """Run ``command`` in this process up to where a server would begin to serve; what is unforeseen is raised."""
+    """Run ``command`` in this process up to where a server would begin to serve; what is unforeseen
+    is raised.
+    """
     program, *arguments = command
     if program == "contract":
         from contract.cli import exit_code
@@ -274,15 +335,19 @@ def run_command(command: Sequence[str]) -> int:
 
         return ended(partial(read_history, Path(arguments[0])), program, ["--debug"])
     from fake_server.cli import cli
-    from fake_server.serving import run
+    from fake_server.server import run
 
     debug = [*arguments, "--debug"]
     with mock.patch.object(run, "serve_forever", _used):
-        return ended(lambda: cli.main(debug, prog_name=program, standalone_mode=False), program, debug)
+        return ended(
+            lambda: cli.main(debug, prog_name=program, standalone_mode=False), program, debug
+        )
 
 
 def _used(settings: Settings) -> None:
-    """Build the server of ``settings`` and ask each of its apps a little; a crash under way is raised."""
+    """Build the server of ``settings`` and ask each of its apps a little; a crash under way is
+    raised.
+    """
     from fake_server.app import create_app
 
     app = create_app(replace(settings, speed=None))
@@ -346,7 +411,8 @@ def _peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-# Many files ----------------------------------------------------------------------------------------------------------
+# Many files
+# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,12 +452,16 @@ class Report:
 
 
 def examine(seed: int, number: int, folder: Path) -> tuple[str, Sequence[str], Outcome, list[str]]:
-    """Write and read file ``number``: its kind, its command, how that ended, and what is wrong with it."""
+    """Write and read file ``number``: its kind, its command, how that ended, and what is wrong with
+    it.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     kind, command = write_case(seed, number, folder)
     outcome = outcome_of(lambda: run_command(command))
-    if outcome.cpu_s > MOST_CPU_S and outcome.crash is None:  # other processes cost time of caches; once more
+    if (
+        outcome.cpu_s > MOST_CPU_S and outcome.crash is None
+    ):  # other processes cost time of caches; once more
         again = outcome_of(lambda: run_command(command))
         outcome = min(outcome, again, key=lambda one: one.cpu_s)
     found = list(problems(outcome))
@@ -423,7 +493,9 @@ def raise_too_slow(number: int, frame: FrameType | None) -> None:
     raise _TooSlowError
 
 
-def campaign(count: int, seed: int, keep: Path, tell: Callable[[str], None] = lambda line: None) -> Report:
+def campaign(
+    count: int, seed: int, keep: Path, tell: Callable[[str], None] = lambda line: None
+) -> Report:
     """Examine files 0 to ``count``; files that find something stay in ``keep``."""
     report, began = Report(seed), time.monotonic()
     context = multiprocessing.get_context("spawn")
@@ -449,7 +521,9 @@ def campaign(count: int, seed: int, keep: Path, tell: Callable[[str], None] = la
                 try:
                     _note(report, connection.recv(), worker, keep)
                     if sum(report.ends.values()) % 500 == 0:
-                        tell(f"{sum(report.ends.values()):>6} files, {len(report.findings)} findings")
+                        tell(
+                            f"{sum(report.ends.values()):>6} files, {len(report.findings)} findings"
+                        )
                     if not worker.give(connection, next(numbers, None)):
                         del workers[connection]
                 except EOFError:
@@ -458,7 +532,12 @@ def campaign(count: int, seed: int, keep: Path, tell: Callable[[str], None] = la
             for connection, worker in list(workers.items()):
                 if time.monotonic() - worker.since > _HANGS_S:
                     worker.process.kill()
-                    _lost(report, workers.pop(connection), keep, f"nothing came of it for {_HANGS_S:g} s")
+                    _lost(
+                        report,
+                        workers.pop(connection),
+                        keep,
+                        f"nothing came of it for {_HANGS_S:g} s",
+                    )
                     hire()
     report.seconds = time.monotonic() - began
     report.findings.sort(key=lambda finding: finding.number)
@@ -481,7 +560,10 @@ class _Worker:
 
 
 def _note(
-    report: Report, result: tuple[int, str, Sequence[str], Outcome, list[str]], worker: _Worker, keep: Path
+    report: Report,
+    result: tuple[int, str, Sequence[str], Outcome, list[str]],
+    worker: _Worker,
+    keep: Path,
 ) -> None:
     number, kind, command, outcome, found = result
     net = " by the last net" if _NET in outcome.stderr else ""
@@ -496,7 +578,9 @@ def _note(
 def _lost(report: Report, worker: _Worker, keep: Path, why: str) -> None:
     if worker.number is not None:
         report.ends["lost", "found"] += 1
-        report.findings.append(Finding(worker.number, "lost", why, _kept(worker, worker.number, (), keep)))
+        report.findings.append(
+            Finding(worker.number, "lost", why, _kept(worker, worker.number, (), keep))
+        )
 
 
 def _kept(worker: _Worker, number: int, command: Sequence[str], keep: Path) -> Sequence[str]:
@@ -510,11 +594,19 @@ def _kept(worker: _Worker, number: int, command: Sequence[str], keep: Path) -> S
 def main(arguments: Sequence[str]) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz files", description=__doc__)
-    parser.add_argument("--count", type=int, default=COUNT, help="how many files (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=SEED, help="what decides them all (default: %(default)s)")
-    parser.add_argument("--keep", type=Path, default=None, help="where files that find something go")
+    parser.add_argument(
+        "--count", type=int, default=COUNT, help="how many files (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="what decides them all (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--keep", type=Path, default=None, help="where files that find something go"
+    )
     said = parser.parse_args(arguments)
     keep = said.keep or Path(tempfile.gettempdir()) / f"fuzz-files-{said.seed}"
-    report = campaign(said.count, said.seed, keep, lambda line: print(line, file=sys.stderr, flush=True))
+    report = campaign(
+        said.count, said.seed, keep, lambda line: print(line, file=sys.stderr, flush=True)
+    )
     print(report)
     return 1 if report.findings else 0

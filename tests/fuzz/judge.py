@@ -1,8 +1,9 @@
 """Whether an answer is one that spec and overlay allow for its request.
 
-``Judge.problems`` gives nothing for an allowed answer. What is allowed: the page or the redirect that nginx or Flask
-gives there, or an answer of the operation with a documented status, content type and body, an error in the words of one
-of the operation's own templates, with exactly the headers of an answer of its kind.
+``Judge.problems`` gives nothing for an allowed answer. What is allowed: the page or the redirect
+that nginx or Flask gives there, or an answer of the operation with a documented status, content
+type and body, an error in the words of one of the operation's own templates, with exactly the
+headers of an answer of its kind.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What the judge knows of the deployment: which key opens what kind of app, and the key that signs URLs."""
+    """What the judge knows of the deployment: which key opens what kind of app, and the key that
+    signs URLs.
+    """
 
     kinds: Mapping[str, str]
     secret_key: str
@@ -118,12 +121,16 @@ class Judge:
             self.verdicts[_verdict(expected, answer)] += 1
         return found
 
-    def _of_kind(self, request: Request, answer: RawAnswer, expected: Expected) -> Iterator[Problem]:
+    def _of_kind(
+        self, request: Request, answer: RawAnswer, expected: Expected
+    ) -> Iterator[Problem]:
         match expected:
             case ProxyPage():
                 yield from self._page(request, answer, expected)
             case FrontPage():
-                yield from _equal("front page", (answer.status, answer.header("content-type")), (200, PAGE))
+                yield from _equal(
+                    "front page", (answer.status, answer.header("content-type")), (200, PAGE)
+                )
                 yield from self._headers(answer, [])
             case NoRoute():
                 yield from _flask_page(request, answer, 404, NotFound().get_body().encode())
@@ -134,7 +141,9 @@ class Judge:
             case NoMethod(allow):
                 yield from self._error(request, answer, ["method_not_allowed"])
                 yield from self._allow(answer, allow)
-                yield from self._headers(answer, [("allow", answer.header("allow") or ""), *self._always])
+                yield from self._headers(
+                    answer, [("allow", answer.header("allow") or ""), *self._always]
+                )
             case AppFailed():
                 yield from _equal("status", answer.status, 500)
                 if request.method != "HEAD":
@@ -143,12 +152,17 @@ class Judge:
             case Options(allow):
                 yield from _flask_page(request, answer, 200, b"")
                 yield from self._allow(answer, allow)
-                own = [("allow", answer.header("allow") or ""), *self._shared(request), *self._preflight(request)]
+                own = [
+                    ("allow", answer.header("allow") or ""),
+                    *self._shared(request),
+                    *self._preflight(request),
+                ]
                 yield from self._headers(answer, [*own, *self._always])
             case Operation():
                 yield from self._operation(request, answer, expected)
 
-    # nginx and Flask ------------------------------------------------------------------------------------------------
+    # nginx and Flask
+    # ------------------------------------------------------------------------------------------------
 
     def _page(self, request: Request, answer: RawAnswer, page: ProxyPage) -> Iterator[Problem]:
         yield from _equal("proxy page status", answer.status, page.status)
@@ -171,19 +185,26 @@ class Judge:
         return [("access-control-allow-origin", origin.decode("latin-1")), ("vary", "Origin")]
 
     def _preflight(self, request: Request) -> Iterator[tuple[str, str]]:
-        """What it adds to OPTIONS; it looks for the method inside the joined text of all methods."""
+        """What it adds to OPTIONS; it looks for the method inside the joined text of all
+        methods.
+        """
         methods = ", ".join(sorted(self._cors["methods"]))
         asked = (request.header(b"access-control-request-method") or b"").decode("latin-1").upper()
         if not asked or asked not in methods:
             return
         known = {name.lower() for name in self._cors["headers"]}
-        wanted = (request.header(b"access-control-request-headers") or b"").decode("latin-1").split(",")
-        granted = ", ".join(sorted(name.strip() for name in wanted if name.strip().lower() in known))
+        wanted = (
+            (request.header(b"access-control-request-headers") or b"").decode("latin-1").split(",")
+        )
+        granted = ", ".join(
+            sorted(name.strip() for name in wanted if name.strip().lower() in known)
+        )
         if granted:
             yield "access-control-allow-headers", granted
         yield "access-control-allow-methods", methods
 
-    # What every answer keeps ----------------------------------------------------------------------------------------
+    # What every answer keeps
+    # ----------------------------------------------------------------------------------------
 
     def _headers(self, answer: RawAnswer, wanted: list[tuple[str, str]]) -> Iterator[Problem]:
         told = sorted((name.lower(), value) for name, value in answer.headers)
@@ -207,29 +228,46 @@ class Judge:
         if chunked is not None and (length is not None or not request.minor):
             yield Problem("length", f"chunked, and {length=}, of HTTP/1.{request.minor}")
         if length is not None and request.method != "HEAD" and len(answer.body) != int(length):
-            yield Problem("length", f"Content-Length is {length}, and there are {len(answer.body)} bytes")
+            yield Problem(
+                "length", f"Content-Length is {length}, and there are {len(answer.body)} bytes"
+            )
         if request.method == "HEAD" and answer.body:
             yield Problem("length", f"an answer to HEAD with a body: {answer.body[:80]!r}")
-        if not (length or chunked or request.method == "HEAD" or answer.header("connection") == "close"):
+        if not (
+            length or chunked or request.method == "HEAD" or answer.header("connection") == "close"
+        ):
             yield Problem("length", f"nothing says where the answer ends: {answer.headers}")
 
-    # Operations -----------------------------------------------------------------------------------------------------
+    # Operations
+    # -----------------------------------------------------------------------------------------------------
 
-    def _operation(self, request: Request, answer: RawAnswer, operation: Operation) -> Iterator[Problem]:
-        if (answer.status, answer.header("content-type"), answer.body) == (500, PAGE, _GUNICORN_500):
+    def _operation(
+        self, request: Request, answer: RawAnswer, operation: Operation
+    ) -> Iterator[Problem]:
+        if (answer.status, answer.header("content-type"), answer.body) == (
+            500,
+            PAGE,
+            _GUNICORN_500,
+        ):
             yield from self._headers(answer, [])
             return
         yield from self._headers(answer, [*self._shared(request), *self._always])
         response = self._resolved(operation.said["responses"].get(str(answer.status)))
         if response is None:
-            yield Problem("status", f"{answer.status} is not documented for {operation.name}: {answer.body[:200]!r}")
+            yield Problem(
+                "status",
+                f"{answer.status} is not documented for {operation.name}: {answer.body[:200]!r}",
+            )
             return
         media = (answer.header("content-type") or "").partition(";")[0]
-        entry = next((entry for kind, entry in response["content"].items() if _fits(kind, media)), None)
+        entry = next(
+            (entry for kind, entry in response["content"].items() if _fits(kind, media)), None
+        )
         if entry is None:
             known = ", ".join(response["content"])
             yield Problem(
-                "content type", f"{media!r} is not documented for {answer.status} of {operation.name}: {known}"
+                "content type",
+                f"{media!r} is not documented for {answer.status} of {operation.name}: {known}",
             )
         elif answer.status >= 400:
             yield from self._error(request, answer, self._allowed_errors(request, operation))
@@ -242,7 +280,9 @@ class Judge:
         return [name for name in operation.said["x-errors"] if certain in (None, name)]
 
     def _certain(self, request: Request, operation: Operation) -> str | None:
-        """The refusal that there has to be; "" for a request that must be served, None where the judge cannot tell."""
+        """The refusal that there has to be; "" for a request that must be served, None where the
+        judge cannot tell.
+        """
         refused = self._refused_key(request, operation)
         if refused:
             return refused
@@ -258,7 +298,12 @@ class Judge:
         return None
 
     def _success(
-        self, request: Request, answer: RawAnswer, operation: Operation, media: str, entry: Mapping[str, Any]
+        self,
+        request: Request,
+        answer: RawAnswer,
+        operation: Operation,
+        media: str,
+        entry: Mapping[str, Any],
     ) -> Iterator[Problem]:
         certain = self._certain(request, operation)
         if certain:
@@ -266,8 +311,12 @@ class Judge:
         if request.method == "HEAD":
             return
         if media == STREAM:
-            yield from (Problem(rule, text) for rule, text in stream.problems(answer.body, self._event))
-            yield from _equal("stream type", answer.header("content-type"), f"{STREAM}; charset=utf-8")
+            yield from (
+                Problem(rule, text) for rule, text in stream.problems(answer.body, self._event)
+            )
+            yield from _equal(
+                "stream type", answer.header("content-type"), f"{STREAM}; charset=utf-8"
+            )
         elif media == JSON:
             yield from self._json(answer, entry["schema"], newline=operation.name != "runWorkflow")
         elif media == PNG:
@@ -276,7 +325,9 @@ class Judge:
             yield from self._run(request, answer, media)
 
     def _run(self, request: Request, answer: RawAnswer, media: str) -> Iterator[Problem]:
-        self.files.update(match.decode() for match in re.findall(rb'"related_id": "([0-9a-f-]{36})"', answer.body))
+        self.files.update(
+            match.decode() for match in re.findall(rb'"related_id": "([0-9a-f-]{36})"', answer.body)
+        )
         body = request.json()
         mode = body.get("response_mode") if isinstance(body, dict) else None
         yield from _equal("mode", media, STREAM if mode == "streaming" else JSON)
@@ -284,11 +335,15 @@ class Judge:
             told = json.loads(answer.body)
             data = told.get("data", {})
             yield from _equal("run id", data.get("id"), told.get("workflow_run_id"))
-            strayed = data.get("finished_at", 0) - data.get("created_at", 0) - data.get("elapsed_time", 0)
+            strayed = (
+                data.get("finished_at", 0) - data.get("created_at", 0) - data.get("elapsed_time", 0)
+            )
             if not -1.5 < strayed < 0.5:
                 yield Problem("times", f"finished_at - created_at - elapsed_time is {strayed}")
 
-    def _json(self, answer: RawAnswer, schema: Mapping[str, Any], newline: bool) -> Iterator[Problem]:
+    def _json(
+        self, answer: RawAnswer, schema: Mapping[str, Any], newline: bool
+    ) -> Iterator[Problem]:
         text = answer.body.decode("latin-1")
         try:
             value = json.loads(text)
@@ -299,7 +354,8 @@ class Judge:
         for error in self._validator(schema).iter_errors(value):
             yield Problem("schema", f"at {error.instance_path}: {error.message}")
 
-    # Errors ---------------------------------------------------------------------------------------------------------
+    # Errors
+    # ---------------------------------------------------------------------------------------------------------
 
     def _error(self, request: Request, answer: RawAnswer, allowed: list[str]) -> Iterator[Problem]:
         yield from _equal("error type", answer.header("content-type"), JSON)
@@ -315,8 +371,12 @@ class Judge:
 
     def _fits(self, answer: RawAnswer, name: str) -> bool:
         status, pattern = self._errors[name]
-        match = pattern.fullmatch(answer.body.decode("latin-1")) if answer.status == status else None
-        return match is not None and (name != "value_error" or _CONVERSION.fullmatch(match[1]) is not None)
+        match = (
+            pattern.fullmatch(answer.body.decode("latin-1")) if answer.status == status else None
+        )
+        return match is not None and (
+            name != "value_error" or _CONVERSION.fullmatch(match[1]) is not None
+        )
 
     def _refused_key(self, request: Request, operation: Operation) -> str | None:
         """The refusal that the Authorization header must get, by the lines of Dify's own check."""
@@ -339,14 +399,18 @@ class Judge:
         refused, body = run_rules.refused_user(request, operation.said["x-user-required"])
         if refused != "":
             return refused
-        kind = self._secrets.kinds.get((request.header(b"authorization") or b"").split()[1].decode("latin-1"), "")
+        kind = self._secrets.kinds.get(
+            (request.header(b"authorization") or b"").split()[1].decode("latin-1"), ""
+        )
         if operation.name == "runWorkflow":
             return run_rules.refused_run(body, kind)
         if operation.name == "stopWorkflowTask":
             return "not_workflow_app" if kind == "chat" else ""
         if operation.name == "textToAudio":
             return run_rules.refused_speech(body)
-        return operation.said.get("x-refusal")  # of the others this cannot tell: they depend on the kind of app
+        return operation.said.get(
+            "x-refusal"
+        )  # of the others this cannot tell: they depend on the kind of app
 
     def _refused_file(self, request: Request, operation: Operation) -> str:
         """The refusal that a signed URL must get."""
@@ -357,7 +421,9 @@ class Judge:
             return "query_parameter_missing"
         file_id = operation.parameters["file_id"].lower()
         signed = f"file-preview|{file_id}|{query['timestamp']}|{query['nonce']}".encode()
-        right = base64.urlsafe_b64encode(hmac.digest(self._secrets.secret_key.encode(), signed, hashlib.sha256))
+        right = base64.urlsafe_b64encode(
+            hmac.digest(self._secrets.secret_key.encode(), signed, hashlib.sha256)
+        )
         if query["sign"].encode() != right:
             return "signature_refused"
         try:
@@ -369,7 +435,9 @@ class Judge:
         return "" if file_id in self.files else "file_unknown"
 
     def _refused_upload(self, request: Request, operation: Operation) -> str:
-        """The refusal that an upload must get, by Dify's own order of checks on the form as Werkzeug reads it."""
+        """The refusal that an upload must get, by Dify's own order of checks on the form as
+        Werkzeug reads it.
+        """
         content_type = (request.header(b"content-type") or b"").decode("latin-1")
         with _Form.from_values(method="POST", data=request.body, content_type=content_type) as form:
             return self._refused_user(form) or self._refused_part(form, operation)
@@ -391,15 +459,20 @@ class Judge:
         if len(form.files) > 1:
             return "upload_too_many_files"
         extension = (file.filename or "").split(".")[-1]
-        kind = next((kind for kind, names in self._extensions.items() if extension.lower() in names), None)
+        kind = next(
+            (kind for kind, names in self._extensions.items() if extension.lower() in names), None
+        )
         if kind is None:
             return "upload_type_refused"
         limit = self._limits["upload_image_bytes" if kind == "image" else "upload_file_bytes"]
         longest = max(len(file.filename or ""), len(file.mimetype))
-        stored = "" if longest <= _COLUMN_CHARACTERS else "internal_error"  # the database's columns (FACTS 12.14)
+        stored = (
+            "" if longest <= _COLUMN_CHARACTERS else "internal_error"
+        )  # the database's columns (FACTS 12.14)
         return "upload_too_large" if len(file.read()) > limit else stored
 
-    # The document ---------------------------------------------------------------------------------------------------
+    # The document
+    # ---------------------------------------------------------------------------------------------------
 
     def _resolved(self, value: Any) -> Any:
         while isinstance(value, dict) and "$ref" in value:

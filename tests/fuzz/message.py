@@ -1,4 +1,6 @@
-"""A request as the judge sees it: read back from the bytes that were sent, so that a finding needs nothing else."""
+"""A request as the judge sees it: read back from the bytes that were sent, so that a finding needs
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ _LINE = re.compile(rb"([A-Z_-]+) ([^\x00-\x20\x7f]+) HTTP/1\.([01])")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. ``readable`` is whether its head is HTTP at all; if not, everything else is empty."""
+    """One request. ``readable`` is whether its head is HTTP at all; if not, everything else is
+    empty.
+    """
 
     raw: bytes
     readable: bool
@@ -30,7 +34,9 @@ class Request:
         return [value for key, value in self.headers if key == name]
 
     def header(self, name: bytes) -> bytes | None:
-        """The value as the app gets it: gunicorn joins lines of one name with a comma; the last Content-Type counts."""
+        """The value as the app gets it: gunicorn joins lines of one name with a comma; the last
+        Content-Type counts.
+        """
         values = self.all(name)
         if not values:
             return None
@@ -64,9 +70,17 @@ def parse(raw: bytes) -> Request:
     if match is None or not all(colon and name for name, colon, _ in pairs):
         return Request(raw, False, "", b"", 1, (), b"")
     headers = tuple((name.lower(), value.strip(b" \t")) for name, _, value in pairs)
-    chunked = any(name == b"transfer-encoding" and value.lower() == b"chunked" for name, value in headers)
+    chunked = any(
+        name == b"transfer-encoding" and value.lower() == b"chunked" for name, value in headers
+    )
     return Request(
-        raw, True, match[1].decode(), match[2], int(match[3]), headers, _dechunked(body) if chunked else body
+        raw,
+        True,
+        match[1].decode(),
+        match[2],
+        int(match[3]),
+        headers,
+        _dechunked(body) if chunked else body,
     )
 
 
@@ -91,8 +105,13 @@ def render(
     version: bytes = b"HTTP/1.1",
     chunks: int = 0,
 ) -> bytes:
-    """The bytes of a request; ``chunks`` sends the body in pieces of that size, 0 in one piece with its length."""
-    lines = [b" ".join((method, target, version)), *(name + b": " + value for name, value in headers)]
+    """The bytes of a request; ``chunks`` sends the body in pieces of that size, 0 in one piece with
+    its length.
+    """
+    lines = [
+        b" ".join((method, target, version)),
+        *(name + b": " + value for name, value in headers),
+    ]
     if body is not None:
         lines.append(b"Transfer-Encoding: chunked" if chunks else b"Content-Length: %d" % len(body))
     head = b"\r\n".join(lines) + b"\r\n\r\n"

@@ -1,6 +1,8 @@
-"""What the host refuses of a JSON body: its order of checks, written down a second time and without the fake.
+"""What the host refuses of a JSON body: its order of checks, written down a second time and without
+the fake.
 
-Each function gives the name of the error in the overlay, "" where nothing is refused, and None where this cannot tell.
+Each function gives the name of the error in the overlay, "" where nothing is refused, and None
+where this cannot tell.
 """
 
 from __future__ import annotations
@@ -13,13 +15,21 @@ from tests.fuzz.message import Request
 
 _JSON_TYPE = re.compile(r"application/(?:json|[^;]*\+json)", re.IGNORECASE)
 _TELLABLE_DEPTH = 400
-MODELS = ("chilloutmix_NiPrunedFp32Fix", "dosmix_", "ghostmix_v20Bakedvae", "rundiffusionFX_v10", "v1-5-pruned-emaonly")
+MODELS = (
+    "chilloutmix_NiPrunedFp32Fix",
+    "dosmix_",
+    "ghostmix_v20Bakedvae",
+    "rundiffusionFX_v10",
+    "v1-5-pruned-emaonly",
+)
 PROMPT_CHARACTERS = 1000
 
 
 def refused_user(request: Request, required: bool) -> tuple[str | None, Any]:
     """The first refusal of an operation that reads a user from its JSON, and the JSON."""
-    content_type = (request.header(b"content-type") or b"").decode("latin-1").partition(";")[0].strip()
+    content_type = (
+        (request.header(b"content-type") or b"").decode("latin-1").partition(";")[0].strip()
+    )
     if not _JSON_TYPE.fullmatch(content_type):
         return "content_type_not_json", None
     if request.body.count(b"[") + request.body.count(b"{") > _TELLABLE_DEPTH:
@@ -53,7 +63,9 @@ def refused_speech(body: dict[str, Any]) -> str:
 
 
 def refused_run(body: dict[str, Any], kind: str) -> str | None:
-    """The refusal of a run whose user is good, by an app of ``kind``; of "workflow" the document's own app."""
+    """The refusal of a run whose user is good, by an app of ``kind``; of "workflow" the document's
+    own app.
+    """
     if kind == "chat":
         return "not_workflow_app"
     refused = _refused_fields(body)
@@ -76,7 +88,11 @@ def _refused_fields(body: dict[str, Any]) -> str:
         return "parameter_invalid"
     if isinstance(body.get("files"), bool | int | float):
         return "parameter_invalid"
-    return "" if body.get("response_mode", "blocking") in ("blocking", "streaming") else "choice_invalid"
+    return (
+        ""
+        if body.get("response_mode", "blocking") in ("blocking", "streaming")
+        else "choice_invalid"
+    )
 
 
 def _refused_inputs(inputs: dict[Any, Any]) -> str:

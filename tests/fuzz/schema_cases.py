@@ -1,7 +1,8 @@
-"""Requests that schemathesis makes from the merged spec: right ones, and ones that break the spec in one place.
+"""Requests that schemathesis makes from the merged spec: right ones, and ones that break the spec
+in one place.
 
-They go the same way and before the same judge as ours; and schemathesis applies its own checks of conformance to each
-answer, so that one reader's mistake in the spec is not both readers' mistake.
+They go the same way and before the same judge as ours; and schemathesis applies its own checks of
+conformance to each answer, so that one reader's mistake in the spec is not both readers' mistake.
 """
 
 from __future__ import annotations
@@ -36,11 +37,21 @@ _CHECKS = [
 ]
 _MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
 _SENT = ("method", "url", "params", "headers", "data", "json", "files", "cookies")
-_OURS = {"host", "user-agent", "accept-encoding", "accept", "connection", "content-length", "x-schemathesis-testcaseid"}
+_OURS = {
+    "host",
+    "user-agent",
+    "accept-encoding",
+    "accept",
+    "connection",
+    "content-length",
+    "x-schemathesis-testcaseid",
+}
 """Headers of the client, which are not sent here, or are sent by ``render``."""
 
 
-def examples(document: Mapping[str, Any], world: World) -> Iterator[tuple[str, st.SearchStrategy[Example]]]:
+def examples(
+    document: Mapping[str, Any], world: World
+) -> Iterator[tuple[str, st.SearchStrategy[Example]]]:
     """For each operation and each of right and wrong: its name, and what makes the requests."""
     schema = schemathesis.openapi.from_dict(dict(document))
     for result in schema.get_all_operations():
@@ -65,7 +76,11 @@ def _example(case: schemathesis.Case[Any], key: str | None) -> Example:
 
 
 def _raw(prepared: requests.PreparedRequest) -> bytes:
-    kept = [(_encoded(name), _encoded(value)) for name, value in prepared.headers.items() if name.lower() not in _OURS]
+    kept = [
+        (_encoded(name), _encoded(value))
+        for name, value in prepared.headers.items()
+        if name.lower() not in _OURS
+    ]
     body = prepared.body.encode() if isinstance(prepared.body, str) else prepared.body
     assert body is None or isinstance(body, bytes)
     return render(_encoded(prepared.method or ""), _encoded(prepared.path_url), [HOST, *kept], body)
@@ -75,7 +90,9 @@ def _encoded(text: str | bytes) -> bytes:
     return text if isinstance(text, bytes) else text.encode("latin-1")
 
 
-def _problems(case: schemathesis.Case[Any], prepared: requests.PreparedRequest, answer: RawAnswer) -> Iterator[Problem]:
+def _problems(
+    case: schemathesis.Case[Any], prepared: requests.PreparedRequest, answer: RawAnswer
+) -> Iterator[Problem]:
     headers: dict[str, list[str]] = {}
     for name, value in answer.headers:
         headers.setdefault(name.lower(), []).append(value)
@@ -84,4 +101,6 @@ def _problems(case: schemathesis.Case[Any], prepared: requests.PreparedRequest, 
         case.validate_response(response, checks=_CHECKS)
     except FailureGroup as group:
         for failure in group.exceptions:
-            yield Problem(f"schemathesis: {type(failure).__name__}", " ".join(str(failure).split())[:600])
+            yield Problem(
+                f"schemathesis: {type(failure).__name__}", " ".join(str(failure).split())[:600]
+            )

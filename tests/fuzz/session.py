@@ -1,4 +1,6 @@
-"""Sends what hypothesis makes to the server, has each answer judged, and keeps the smallest request of each mistake."""
+"""Sends what hypothesis makes to the server, has each answer judged, and keeps the smallest request
+of each mistake.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _MINIMISE_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A dialogue to hold. ``at_once`` sends all of it before reading; ``also`` judges each answer besides the judge."""
+    """A dialogue to hold. ``at_once`` sends all of it before reading; ``also`` judges each answer
+    besides the judge.
+    """
 
     dialogue: Dialogue
     at_once: bool = False
@@ -61,7 +65,9 @@ class _WrongError(Exception):
 
 
 class _EnoughError(BaseException):
-    """Ends hypothesis: it has minimised long enough. Not an ``Exception``, or it would be taken for a failure."""
+    """Ends hypothesis: it has minimised long enough. Not an ``Exception``, or it would be taken for
+    a failure.
+    """
 
 
 @dataclass(slots=True)
@@ -76,8 +82,12 @@ class Session:
     findings: list[Finding] = field(default_factory=list)
     _known: set[tuple[str, str]] = field(default_factory=set)
 
-    def fuzz(self, kind: str, examples: st.SearchStrategy[Example], requests: int, seed_: int) -> None:
-        """Send at least ``requests`` requests of ``examples``; each kind of mistake is reported once."""
+    def fuzz(
+        self, kind: str, examples: st.SearchStrategy[Example], requests: int, seed_: int
+    ) -> None:
+        """Send at least ``requests`` requests of ``examples``; each kind of mistake is reported
+        once.
+        """
         goal = self.sent[kind] + requests
         while self.sent[kind] < goal:
             before = self.sent[kind]
@@ -101,8 +111,14 @@ class Session:
         self._known |= {(finding.kind, problem.rule) for problem in finding.problems}
 
     def wrong(self, kind: str, example: Example) -> list[Problem]:
-        """Send ``example`` and return what is wrong with its answers, what is reported already left out."""
-        found = [problem for problem in self._held(kind, example) if (kind, problem.rule) not in self._known]
+        """Send ``example`` and return what is wrong with its answers, what is reported already left
+        out.
+        """
+        found = [
+            problem
+            for problem in self._held(kind, example)
+            if (kind, problem.rule) not in self._known
+        ]
         return list(dict.fromkeys(found))
 
     def _held(self, kind: str, example: Example) -> Iterator[Problem]:

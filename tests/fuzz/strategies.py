@@ -1,7 +1,8 @@
 """Requests of our own making, by kind: the bytes of one request, or those of one connection.
 
-The bytes decide everything: keys, secret and file ids are fixed, and a URL that has to be good is signed for a time to
-come, which the host accepts. So what hypothesis finds and minimises can be sent again as it stands.
+The bytes decide everything: keys, secret and file ids are fixed, and a URL that has to be good is
+signed for a time to come, which the host accepts. So what hypothesis finds and minimises can be
+sent again as it stands.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ _UUID = "8faea5f8-b5c9-498a-b557-a39c474f0e59"
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What there is on the server: keys by the name of their app, the secret and the files that were made already."""
+    """What there is on the server: keys by the name of their app, the secret and the files that
+    were made already.
+    """
 
     keys: Mapping[str, str]
     secret_key: str
@@ -43,7 +46,8 @@ class World:
     paths: Sequence[str]
 
 
-# Values -------------------------------------------------------------------------------------------------------------
+# Values
+# -------------------------------------------------------------------------------------------------------------
 
 _any_text = st.text(st.characters(), max_size=20)  # lone surrogates and NUL among them
 _scalars = st.one_of(
@@ -52,35 +56,77 @@ _scalars = st.one_of(
     st.integers(),
     st.floats(),
     st.sampled_from(
-        [0, -0.0, 10**400, 1e308, float("nan"), float("inf"), "", " ", "\x00", "😀", "\ud83d", "{{#a.b#}}"]
+        [
+            0,
+            -0.0,
+            10**400,
+            1e308,
+            float("nan"),
+            float("inf"),
+            "",
+            " ",
+            "\x00",
+            "😀",
+            "\ud83d",
+            "{{#a.b#}}",
+        ]
     ),
     _any_text,
 )
 _anything = st.recursive(
     _scalars,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_any_text, inner, max_size=3)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(_any_text, inner, max_size=3)
+    ),
     max_leaves=6,
 )
 _prompts = st.one_of(
     st.sampled_from(
-        ["一个胸有成竹的男人", "a cat", "\x00\x00", "\ud83d", "x" * 1000, "x" * 1001, "😀" * 1000, "😀" * 1001]
+        [
+            "一个胸有成竹的男人",
+            "a cat",
+            "\x00\x00",
+            "\ud83d",
+            "x" * 1000,
+            "x" * 1001,
+            "😀" * 1000,
+            "😀" * 1001,
+        ]
     ),
     st.text(max_size=40),
     _any_text,
 )
 _users = st.one_of(
-    st.sampled_from(["alg123", "zk-123", "u" * 255, "u" * 256, "😀" * 255, "\x00", "\ud83d", " ", "DEFAULT-USER"]),
+    st.sampled_from(
+        [
+            "alg123",
+            "zk-123",
+            "u" * 255,
+            "u" * 256,
+            "😀" * 255,
+            "\x00",
+            "\ud83d",
+            " ",
+            "DEFAULT-USER",
+        ]
+    ),
     _anything,
 )
-_modes = st.one_of(st.sampled_from(["blocking", "streaming", "Blocking", "1", 1, None, ["blocking"]]), _anything)
+_modes = st.one_of(
+    st.sampled_from(["blocking", "streaming", "Blocking", "1", 1, None, ["blocking"]]), _anything
+)
 _file = st.one_of(
     st.fixed_dictionaries(
         {},
         optional={
             "type": st.one_of(st.sampled_from(["image", "video", ""]), _anything),
-            "transfer_method": st.one_of(st.sampled_from(["remote_url", "local_file", "tool_file", ""]), _anything),
+            "transfer_method": st.one_of(
+                st.sampled_from(["remote_url", "local_file", "tool_file", ""]), _anything
+            ),
             "url": st.one_of(
-                st.sampled_from(["http://example.com/a.png", "https://[", "ftp://x", "http://10.0.0.1/a.png"]),
+                st.sampled_from(
+                    ["http://example.com/a.png", "https://[", "ftp://x", "http://10.0.0.1/a.png"]
+                ),
                 _anything,
             ),
             "upload_file_id": st.one_of(st.sampled_from([_UUID, "x"]), _anything),
@@ -92,7 +138,10 @@ _files = st.one_of(st.none(), st.just([]), st.lists(_file, max_size=5), _anythin
 _inputs = st.one_of(
     st.fixed_dictionaries(
         {"prompt": st.one_of(_prompts, _anything)},
-        optional={"model_name": st.one_of(st.sampled_from([*_MODELS, "", "SDXL"]), _anything), "extra": _anything},
+        optional={
+            "model_name": st.one_of(st.sampled_from([*_MODELS, "", "SDXL"]), _anything),
+            "extra": _anything,
+        },
     ),
     st.lists(
         st.one_of(
@@ -108,7 +157,8 @@ _inputs = st.one_of(
 _right = st.fixed_dictionaries(
     {
         "inputs": st.fixed_dictionaries(
-            {"prompt": st.text(min_size=1, max_size=60)}, optional={"model_name": st.sampled_from(_MODELS)}
+            {"prompt": st.text(min_size=1, max_size=60)},
+            optional={"model_name": st.sampled_from(_MODELS)},
         ),
         "response_mode": st.sampled_from(["blocking", "streaming"]),
         "user": st.sampled_from(["alg123", "zk-123", "u"]),
@@ -125,7 +175,9 @@ _FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def _members(draw: st.DrawFn) -> list[tuple[str, Any]]:
-    """The members of a run's object: a right one with up to three of its fields left out, replaced or given twice."""
+    """The members of a run's object: a right one with up to three of its fields left out, replaced
+    or given twice.
+    """
     members = list(draw(_right).items())
     for name in draw(st.lists(st.sampled_from(sorted(_FIELDS)), max_size=3)):
         match draw(st.sampled_from(["replace", "replace", "leave out", "give twice"])):
@@ -134,17 +186,32 @@ def _members(draw: st.DrawFn) -> list[tuple[str, Any]]:
             case "give twice":
                 members.append((name, draw(_FIELDS[name])))
             case _:
-                members = [member for member in members if member[0] != name] + [(name, draw(_FIELDS[name]))]
+                members = [member for member in members if member[0] != name] + [
+                    (name, draw(_FIELDS[name]))
+                ]
     return members
 
 
 def _object(members: list[tuple[str, Any]], ascii_only: bool) -> str:
     """JSON text of an object that may have a name twice."""
-    said = (f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=ascii_only)}" for name, value in members)
+    said = (
+        f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=ascii_only)}"
+        for name, value in members
+    )
     return "{" + ", ".join(said) + "}"
 
 
-_ENCODINGS = ["utf-8", "utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "gbk", "latin-1"]
+_ENCODINGS = [
+    "utf-8",
+    "utf-8",
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-le",
+    "utf-32",
+    "gbk",
+    "latin-1",
+]
 
 
 @st.composite
@@ -156,7 +223,9 @@ def _json_bodies(draw: st.DrawFn) -> bytes:
 
 
 _deep = st.builds(
-    lambda depth, opening, closed: opening * depth + (b"]" if opening == b"[" else b"1}") * depth * closed,
+    lambda depth, opening, closed: (
+        opening * depth + (b"]" if opening == b"[" else b"1}") * depth * closed
+    ),
     st.sampled_from([10, 900, 949, 950, 951, 1100, 20000]),
     st.sampled_from([b"[", b'{"a":']),
     st.booleans(),
@@ -165,21 +234,40 @@ _RIGHT_BODY = b'{"inputs": {"prompt": "x"}, "response_mode": "blocking", "user":
 _odd_bodies = st.one_of(
     st.binary(max_size=60),
     st.sampled_from(
-        [b"", b" ", b"null", b"[]", b"5", b'"abc"', b"{", b"{}", b"{'a': 1}", b"[1,]", b"1" * 5000, b"<html>", b"\xff"]
+        [
+            b"",
+            b" ",
+            b"null",
+            b"[]",
+            b"5",
+            b'"abc"',
+            b"{",
+            b"{}",
+            b"{'a': 1}",
+            b"[1,]",
+            b"1" * 5000,
+            b"<html>",
+            b"\xff",
+        ]
     ),
     _anything.map(lambda value: json.dumps(value).encode()),
     _deep,
     _deep.map(lambda deep: b'{"user": "u", "inputs": ' + deep + b"}"),
     st.integers(0, len(_RIGHT_BODY)).map(lambda cut: _RIGHT_BODY[:cut]),
-    st.sampled_from([_RIGHT_BODY + b" ", _RIGHT_BODY + b"x", _RIGHT_BODY + b"\x00", b"\x00" + _RIGHT_BODY]),
+    st.sampled_from(
+        [_RIGHT_BODY + b" ", _RIGHT_BODY + b"x", _RIGHT_BODY + b"\x00", b"\x00" + _RIGHT_BODY]
+    ),
 )
 
-# Headers ------------------------------------------------------------------------------------------------------------
+# Headers
+# ------------------------------------------------------------------------------------------------------------
 
-_visible = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12).map(str.encode)
-_field_bytes = st.lists(st.one_of(st.integers(0x20, 0x7E), st.integers(0x80, 0xFF), st.just(9)), max_size=20).map(
-    lambda codes: bytes(codes).strip(b" \t")
-)
+_visible = st.text(
+    st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12
+).map(str.encode)
+_field_bytes = st.lists(
+    st.one_of(st.integers(0x20, 0x7E), st.integers(0x80, 0xFF), st.just(9)), max_size=20
+).map(lambda codes: bytes(codes).strip(b" \t"))
 _content_types = st.one_of(
     st.sampled_from(
         [
@@ -201,7 +289,9 @@ _content_types = st.one_of(
     ),
     _field_bytes,
 )
-_origins = st.sampled_from([b"https://shop.example", b"null", b"", b"*", b"http://localhost:3000", b"\xe4\xb8\x80"])
+_origins = st.sampled_from(
+    [b"https://shop.example", b"null", b"", b"*", b"http://localhost:3000", b"\xe4\xb8\x80"]
+)
 
 
 def _authorizations(world: World) -> st.SearchStrategy[Headers]:
@@ -218,7 +308,11 @@ def _authorizations(world: World) -> st.SearchStrategy[Headers]:
     )
     one = value.map(lambda text: [(b"Authorization", text.strip(b" \t"))])
     return st.one_of(
-        st.just([]), one, one, one, st.lists(one, min_size=2, max_size=2).map(lambda pair: pair[0] + pair[1])
+        st.just([]),
+        one,
+        one,
+        one,
+        st.lists(one, min_size=2, max_size=2).map(lambda pair: pair[0] + pair[1]),
     )
 
 
@@ -232,13 +326,16 @@ def _some_key(world: World) -> st.SearchStrategy[tuple[bytes, bytes]]:
     return names.map(lambda name: _key(world, name))
 
 
-# Kinds --------------------------------------------------------------------------------------------------------------
+# Kinds
+# --------------------------------------------------------------------------------------------------------------
 
 
 def runs(world: World) -> st.SearchStrategy[bytes]:
     """Runs that are right, or nearly."""
     return st.builds(
-        lambda key, more, body, chunks: render(b"POST", RUN, [HOST, key, _JSON, *more], body, chunks=chunks),
+        lambda key, more, body, chunks: render(
+            b"POST", RUN, [HOST, key, _JSON, *more], body, chunks=chunks
+        ),
         _some_key(world),
         st.sampled_from([[], [], [], [(b"Expect", b"100-continue")], [(b"Accept", b"text/html")]]),
         _json_bodies(),
@@ -247,16 +344,27 @@ def runs(world: World) -> st.SearchStrategy[bytes]:
 
 
 def right_runs(world: World) -> st.SearchStrategy[bytes]:
-    return st.builds(lambda body: render(b"POST", RUN, [HOST, _key(world), _JSON], json.dumps(body).encode()), _right)
+    return st.builds(
+        lambda body: render(b"POST", RUN, [HOST, _key(world), _JSON], json.dumps(body).encode()),
+        _right,
+    )
 
 
 def bodies(world: World) -> st.SearchStrategy[bytes]:
     """Bodies that are no object, or no JSON, on every operation that reads one."""
     targets = st.sampled_from(
-        [RUN, b"/v1/workflows/tasks/x/stop", b"/v1/chat-messages", b"/v1/completion-messages", b"/v1/text-to-audio"]
+        [
+            RUN,
+            b"/v1/workflows/tasks/x/stop",
+            b"/v1/chat-messages",
+            b"/v1/completion-messages",
+            b"/v1/text-to-audio",
+        ]
     )
     return st.builds(
-        lambda target, key, kind, body: render(b"POST", target, [HOST, key, (b"Content-Type", kind)], body),
+        lambda target, key, kind, body: render(
+            b"POST", target, [HOST, key, (b"Content-Type", kind)], body
+        ),
         targets,
         _some_key(world),
         st.one_of(st.just(b"application/json"), st.just(b"application/json"), _content_types),
@@ -283,12 +391,43 @@ def authorizations(world: World) -> st.SearchStrategy[bytes]:
 
 _segments = st.one_of(
     st.sampled_from(
-        ["v1", "V1", "files", "workflows", "run", "tools", "tasks", "stop", "info", "api", "console", "..", "."]
+        [
+            "v1",
+            "V1",
+            "files",
+            "workflows",
+            "run",
+            "tools",
+            "tasks",
+            "stop",
+            "info",
+            "api",
+            "console",
+            "..",
+            ".",
+        ]
     ),
-    st.text(st.characters(exclude_categories=["Cs"]), max_size=6).map(lambda text: quote(text, safe="")),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=6).map(
+        lambda text: quote(text, safe="")
+    ),
     _visible.map(lambda text: quote(text.decode(), safe="!$&'()*+,;=:@%")),
     st.sampled_from(
-        ["", "", "%2F", "%2e%2e", "%00", "%zz", "%", "%ff", "%E4%B8%80", "%2577", "%3Fx", "%23", "a:b", "run;x"]
+        [
+            "",
+            "",
+            "%2F",
+            "%2e%2e",
+            "%00",
+            "%zz",
+            "%",
+            "%ff",
+            "%E4%B8%80",
+            "%2577",
+            "%3Fx",
+            "%23",
+            "a:b",
+            "run;x",
+        ]
     ),
 )
 
@@ -296,10 +435,15 @@ _segments = st.one_of(
 def _paths(world: World) -> st.SearchStrategy[bytes]:
     known = st.sampled_from([path.replace("{", "").replace("}", "") for path in world.paths])
     mutated = st.builds(
-        _mutated, known, st.integers(0, 60), st.sampled_from(["double", "encode", "upper", "cut", "add"])
+        _mutated,
+        known,
+        st.integers(0, 60),
+        st.sampled_from(["double", "encode", "upper", "cut", "add"]),
     )
     joined = st.lists(_segments, max_size=6).map(lambda parts: "/" + "/".join(parts))
-    return st.one_of(known, mutated, mutated, joined, joined.map(lambda path: f"/v1{path}")).map(str.encode)
+    return st.one_of(known, mutated, mutated, joined, joined.map(lambda path: f"/v1{path}")).map(
+        str.encode
+    )
 
 
 def _mutated(path: str, at: int, how: str) -> str:
@@ -331,7 +475,9 @@ _METHODS = [
     b"PROPFIND",
     b"FOO_BAR",
 ]
-_queries = st.one_of(st.just(b""), st.just(b"?"), _visible.map(lambda text: b"?" + text.replace(b"#", b"")))
+_queries = st.one_of(
+    st.just(b""), st.just(b"?"), _visible.map(lambda text: b"?" + text.replace(b"#", b""))
+)
 
 
 def paths(world: World) -> st.SearchStrategy[bytes]:
@@ -353,12 +499,20 @@ def cors(world: World) -> st.SearchStrategy[bytes]:
             st.tuples(st.just(b"Origin"), _origins),
             st.tuples(
                 st.just(b"Access-Control-Request-Method"),
-                st.sampled_from([b"POST", b"post", b"GET", b"FOO", b"", b"P", b"POST, PUT", b"ET, O"]),
+                st.sampled_from(
+                    [b"POST", b"post", b"GET", b"FOO", b"", b"P", b"POST, PUT", b"ET, O"]
+                ),
             ),
             st.tuples(
                 st.just(b"Access-Control-Request-Headers"),
                 st.sampled_from(
-                    [b"authorization,content-type", b"x-foo, X-App-Code", b"", b",,", b"Authorization,authorization"]
+                    [
+                        b"authorization,content-type",
+                        b"x-foo, X-App-Code",
+                        b"",
+                        b",,",
+                        b"Authorization,authorization",
+                    ]
                 ),
             ),
         ),
@@ -373,26 +527,52 @@ def cors(world: World) -> st.SearchStrategy[bytes]:
     )
 
 
-def signed(world: World, file_id: str, timestamp: str, nonce: str = "0" * 32) -> list[tuple[str, str]]:
+def signed(
+    world: World, file_id: str, timestamp: str, nonce: str = "0" * 32
+) -> list[tuple[str, str]]:
     """The parameters of a URL that is signed rightly."""
-    mac = hmac.digest(world.secret_key.encode(), f"file-preview|{file_id}|{timestamp}|{nonce}".encode(), hashlib.sha256)
-    return [("timestamp", timestamp), ("nonce", nonce), ("sign", base64.urlsafe_b64encode(mac).decode())]
+    mac = hmac.digest(
+        world.secret_key.encode(),
+        f"file-preview|{file_id}|{timestamp}|{nonce}".encode(),
+        hashlib.sha256,
+    )
+    return [
+        ("timestamp", timestamp),
+        ("nonce", nonce),
+        ("sign", base64.urlsafe_b64encode(mac).decode()),
+    ]
 
 
 @st.composite
 def _file_targets(draw: st.DrawFn, world: World) -> bytes:
     file_id = draw(st.sampled_from([*world.files, _UUID]))
     stamps = st.sampled_from(
-        [FAR_FUTURE, FAR_FUTURE, FAR_FUTURE, LONG_AGO, "abc", "1e9", "-1", " 4102444800", "٤١٠٢٤٤٤٨٠٠", ""]
+        [
+            FAR_FUTURE,
+            FAR_FUTURE,
+            FAR_FUTURE,
+            LONG_AGO,
+            "abc",
+            "1e9",
+            "-1",
+            " 4102444800",
+            "٤١٠٢٤٤٤٨٠٠",
+            "",
+        ]
     )
     query = signed(world, file_id, draw(stamps))
     for change in draw(st.lists(st.sampled_from(_CHANGES), max_size=2)):
         query = change(query, draw)
     said = "&".join(
-        f"{quote(name, safe='')}={quote(value, safe=draw(st.sampled_from(['=', ''])))}" for name, value in query
+        f"{quote(name, safe='')}={quote(value, safe=draw(st.sampled_from(['=', ''])))}"
+        for name, value in query
     )
-    shown = draw(st.sampled_from([file_id, file_id, file_id.upper(), file_id.replace("-", ""), "x"]))
-    extension = draw(st.sampled_from([".png", ".png", ".jpg", ".tar.gz", ".", "", ".%E4%B8%80", ".p/ng"]))
+    shown = draw(
+        st.sampled_from([file_id, file_id, file_id.upper(), file_id.replace("-", ""), "x"])
+    )
+    extension = draw(
+        st.sampled_from([".png", ".png", ".jpg", ".tar.gz", ".", "", ".%E4%B8%80", ".p/ng"])
+    )
     return f"/files/tools/{shown}{extension}?{said}".encode()
 
 
@@ -403,7 +583,12 @@ _Change = Callable[[Query, st.DrawFn], Query]
 def _tampered(query: Query, draw: st.DrawFn) -> Query:
     at = draw(st.integers(0, max(len(query) - 1, 0)))
     return [
-        (name, draw(st.sampled_from(["", "0" * 32, "x", "一", value[:-1], value.swapcase()])) if index == at else value)
+        (
+            name,
+            draw(st.sampled_from(["", "0" * 32, "x", "一", value[:-1], value.swapcase()]))
+            if index == at
+            else value,
+        )
         for index, (name, value) in enumerate(query)
     ]
 
@@ -425,7 +610,12 @@ def files(world: World) -> st.SearchStrategy[bytes]:
     """Signed URLs, good and tampered with."""
     extra = st.lists(
         st.sampled_from(
-            [(b"Range", b"bytes=0-9"), (b"If-None-Match", b"*"), (b"Accept", b"text/html"), (b"Origin", b"null")]
+            [
+                (b"Range", b"bytes=0-9"),
+                (b"If-None-Match", b"*"),
+                (b"Accept", b"text/html"),
+                (b"Origin", b"null"),
+            ]
         ),
         max_size=2,
         unique=True,
@@ -458,18 +648,43 @@ def _parts(draw: st.DrawFn) -> bytes:
         st.one_of(
             st.none() if name == "user" else st.just("x.png"),
             st.sampled_from(
-                ["a.png", "png", "x.PNG", "x.exe", "", "x.", ".png", "图.png", "a" * 300 + ".jpg", "a.b.txt", "x.csv"]
+                [
+                    "a.png",
+                    "png",
+                    "x.PNG",
+                    "x.exe",
+                    "",
+                    "x.",
+                    ".png",
+                    "图.png",
+                    "a" * 300 + ".jpg",
+                    "a.b.txt",
+                    "x.csv",
+                ]
             ),
-            st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=8),
+            st.text(
+                st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=8
+            ),
         )
     )
     if filename is not None:
         disposition += f'; filename="{filename}"'.encode()
     kind = draw(
-        st.sampled_from([b"Content-Type: image/png", b"Content-Type: text/plain; charset=x", b"Content-Type:", b""])
+        st.sampled_from(
+            [
+                b"Content-Type: image/png",
+                b"Content-Type: text/plain; charset=x",
+                b"Content-Type:",
+                b"",
+            ]
+        )
     )
     content = draw(
-        st.one_of(st.just(b"alg123"), st.binary(max_size=30), st.sampled_from([b"u" * 300, b"\x00", b"\xff"]))
+        st.one_of(
+            st.just(b"alg123"),
+            st.binary(max_size=30),
+            st.sampled_from([b"u" * 300, b"\x00", b"\xff"]),
+        )
     )
     return b"\r\n".join([disposition, *([kind] if kind else []), b"", content])
 
@@ -480,9 +695,14 @@ def _forms(draw: st.DrawFn) -> tuple[bytes, bytes]:
     boundary = draw(st.sampled_from([b"----ref", b"x", b"a" * 70]))
     parts = [*draw(st.lists(st.one_of(st.just(_RIGHT_PART), _parts()), max_size=2)), draw(_parts())]
     body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts)
-    body += draw(st.sampled_from([b"--" + boundary + b"--\r\n"] * 6 + [b"", b"--" + boundary + b"--"]))
+    body += draw(
+        st.sampled_from([b"--" + boundary + b"--\r\n"] * 6 + [b"", b"--" + boundary + b"--"])
+    )
     kind = draw(
-        st.sampled_from([b"multipart/form-data; boundary=" + boundary] * 8 + [b"multipart/form-data", b"text/plain"])
+        st.sampled_from(
+            [b"multipart/form-data; boundary=" + boundary] * 8
+            + [b"multipart/form-data", b"text/plain"]
+        )
     )
     return kind, draw(st.sampled_from([body] * 8 + [body[:-20], b""]))
 
@@ -502,11 +722,15 @@ def uploads(world: World) -> st.SearchStrategy[bytes]:
 def stops(world: World) -> st.SearchStrategy[bytes]:
     task = st.one_of(st.sampled_from([_UUID, "x", "%00", "%2F", "a/b", ""]), _segments)
     body = st.one_of(
-        st.builds(lambda user: json.dumps({"user": user}).encode(), _users), st.sampled_from([b"{}", b"", b"[]"])
+        st.builds(lambda user: json.dumps({"user": user}).encode(), _users),
+        st.sampled_from([b"{}", b"", b"[]"]),
     )
     return st.builds(
         lambda task, key, kind, body: render(
-            b"POST", f"/v1/workflows/tasks/{task}/stop".encode(), [HOST, key, (b"Content-Type", kind)], body
+            b"POST",
+            f"/v1/workflows/tasks/{task}/stop".encode(),
+            [HOST, key, (b"Content-Type", kind)],
+            body,
         ),
         task,
         _some_key(world),
@@ -522,18 +746,25 @@ def siblings(world: World) -> st.SearchStrategy[bytes]:
         lambda text: b"?user=" + quote(text).encode()
     )
     return st.builds(
-        lambda method, name, query, key: render(method, f"/v1/{name}".encode() + query, [HOST, key]),
+        lambda method, name, query, key: render(
+            method, f"/v1/{name}".encode() + query, [HOST, key]
+        ),
         st.sampled_from([b"GET", b"GET", b"HEAD"]),
         st.sampled_from(names),
         st.one_of(
-            st.just(b""), user, st.sampled_from([b"?user=%ff", b"?user=%ed%a0%80", b"?user=", b"?user"]), _queries
+            st.just(b""),
+            user,
+            st.sampled_from([b"?user=%ff", b"?user=%ed%a0%80", b"?user=", b"?user"]),
+            _queries,
         ),
         st.sampled_from(sorted(world.keys)).map(lambda name: _key(world, name)),
     )
 
 
 def large(world: World) -> list[Example]:
-    """The few requests that are over a limit of size, or just under it: too large to be made at random."""
+    """The few requests that are over a limit of size, or just under it: too large to be made at
+    random.
+    """
     key = _key(world)
     over = b'{"user": "u", "x": "%b"}' % (b"a" * (15 << 20))
     boundary = (b"Content-Type", b"multipart/form-data; boundary=x")
@@ -552,7 +783,9 @@ def large(world: World) -> list[Example]:
 
 
 def transports(world: World) -> st.SearchStrategy[bytes]:
-    """HTTP itself: versions, hosts, lengths, doubled headers, heads that are too large or no heads."""
+    """HTTP itself: versions, hosts, lengths, doubled headers, heads that are too large or no
+    heads.
+    """
     heads = st.lists(
         st.one_of(
             st.sampled_from(
@@ -571,7 +804,10 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
                     (b"Content-Type", b"text/plain"),
                 ]
             ),
-            st.tuples(_visible.filter(lambda name: name.isalnum()).map(lambda name: b"X-" + name), _field_bytes),
+            st.tuples(
+                _visible.filter(lambda name: name.isalnum()).map(lambda name: b"X-" + name),
+                _field_bytes,
+            ),
         ),
         max_size=3,
     )
@@ -579,13 +815,17 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
         [b"/v1/info", b"/v1/", b"/v1/nope", b"/", b"/v1/workflows/run?" + b"a" * 9000, b"*", b"v1"]
     )
     request = st.builds(
-        lambda target, version, headers: render(b"GET", target, [HOST, _key(world), *headers], version=version),
+        lambda target, version, headers: render(
+            b"GET", target, [HOST, _key(world), *headers], version=version
+        ),
         targets,
         st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"]),
         heads,
     )
     long_head = st.builds(
-        lambda version, length: render(b"GET", b"/v1/info", [HOST, (b"X-Long", b"a" * length)], version=version),
+        lambda version, length: render(
+            b"GET", b"/v1/info", [HOST, (b"X-Long", b"a" * length)], version=version
+        ),
         st.sampled_from([b"HTTP/1.1", b"HTTP/1.0"]),
         st.sampled_from([7000, 8100, 8300, 9000, 20000]),
     )
@@ -595,7 +835,12 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
         st.binary(min_size=1, max_size=20)
         .map(lambda line: b"G" + line.translate(None, b"\r\n\x00") + b"\x01")
         .map(lambda line: line + b"\r\nHost: x\r\n\r\n"),
-        st.sampled_from([b"get /v1/info HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /v1/info\x01 HTTP/1.1\r\nHost: x\r\n\r\n"]),
+        st.sampled_from(
+            [
+                b"get /v1/info HTTP/1.1\r\nHost: x\r\n\r\n",
+                b"GET /v1/info\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+            ]
+        ),
     )
     return st.one_of(request, request, request, long_head, old_run, no_host, junk)
 
@@ -603,12 +848,20 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
 def dialogues(world: World) -> st.SearchStrategy[Dialogue]:
     """Several requests for one connection."""
     one = st.one_of(
-        right_runs(world), runs(world), siblings(world), files(world), uploads(world), cors(world), paths(world)
+        right_runs(world),
+        runs(world),
+        siblings(world),
+        files(world),
+        uploads(world),
+        cors(world),
+        paths(world),
     )
     return st.lists(one, min_size=2, max_size=6).map(tuple)
 
 
-def _alone(make: Callable[[World], st.SearchStrategy[bytes]]) -> Callable[[World], st.SearchStrategy[Example]]:
+def _alone(
+    make: Callable[[World], st.SearchStrategy[bytes]],
+) -> Callable[[World], st.SearchStrategy[Example]]:
     return lambda world: make(world).map(lambda raw: Example((raw,)))
 
 
@@ -624,6 +877,9 @@ KINDS: Mapping[str, tuple[int, Callable[[World], st.SearchStrategy[Example]]]] =
     "cors": (4, _alone(cors)),
     "transports": (5, _alone(transports)),
     "kept alive": (4, lambda world: dialogues(world).map(Example)),
-    "pipelined": (3, lambda world: dialogues(world).map(lambda dialogue: Example(dialogue, at_once=True))),
+    "pipelined": (
+        3,
+        lambda world: dialogues(world).map(lambda dialogue: Example(dialogue, at_once=True)),
+    ),
 }
 """By name: the share of the requests in hundredths, and what makes them."""

@@ -1,4 +1,5 @@
-"""The judge of a stream: its framing to the byte, every event against its schema, and the order of events.
+"""The judge of a stream: its framing to the byte, every event against its schema, and the order of
+events.
 
     workflow_started (node_started node_finished)* [node_started] workflow_finished
 
@@ -26,8 +27,18 @@ def frames(body: bytes) -> tuple[list[str], str]:
     *whole, rest = text.split("\n\n")
     if rest:
         return whole, f"the stream ends inside a frame: {rest[:80]!r}"
-    wrong = next((frame for frame in whole if "\n" in frame or not (frame == PING or frame.startswith(_DATA))), None)
-    return whole, f"not a frame of one data line or a ping: {wrong[:80]!r}" if wrong is not None else ""
+    wrong = next(
+        (
+            frame
+            for frame in whole
+            if "\n" in frame or not (frame == PING or frame.startswith(_DATA))
+        ),
+        None,
+    )
+    return (
+        whole,
+        f"not a frame of one data line or a ping: {wrong[:80]!r}" if wrong is not None else "",
+    )
 
 
 def problems(body: bytes, schema: jsonschema_rs.Validator) -> Iterator[tuple[str, str]]:
@@ -44,7 +55,10 @@ def problems(body: bytes, schema: jsonschema_rs.Validator) -> Iterator[tuple[str
         if wrong:
             yield "stream json", wrong
             return
-        yield from (("stream event", f"{event.get('event')}: {error.message}") for error in schema.iter_errors(event))
+        yield from (
+            ("stream event", f"{event.get('event')}: {error.message}")
+            for error in schema.iter_errors(event)
+        )
         events.append(event)
     wrong = disorder(events)
     if wrong:
@@ -75,7 +89,9 @@ def disorder(events: Sequence[Mapping[str, Any]]) -> str:
     return _nodes(names, started, finished, events[-1]["data"])
 
 
-def _nodes(names: list[str], started: list[Any], finished: list[Any], end: Mapping[str, Any]) -> str:
+def _nodes(
+    names: list[str], started: list[Any], finished: list[Any], end: Mapping[str, Any]
+) -> str:
     lone = end["status"] == "stopped" and len(started) == len(finished) + 1
     alternating = ["node_started", "node_finished"] * len(finished) + ["node_started"] * lone
     if names[1:-1] != alternating:
@@ -84,7 +100,9 @@ def _nodes(names: list[str], started: list[Any], finished: list[Any], end: Mappi
         return f"nodes count from 1: {[node['index'] for node in started]}"
     before = [None, *(node["node_id"] for node in started)][: len(started)]
     if [node["predecessor_node_id"] for node in started] != before:
-        return f"the predecessors {[node['predecessor_node_id'] for node in started]} are not {before}"
+        return (
+            f"the predecessors {[node['predecessor_node_id'] for node in started]} are not {before}"
+        )
     same = ("id", "node_id", "node_type", "title", "index", "predecessor_node_id", "created_at")
     for one, other in zip(started, finished, strict=False):
         if any(one[key] != other[key] for key in same):

@@ -1,4 +1,6 @@
-"""What the server says and uses while it is fuzzed: its log has requests and nothing else, its memory stays."""
+"""What the server says and uses while it is fuzzed: its log has requests and nothing else, its
+memory stays.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,19 @@ from typing import Any
 
 from tests.serving import RunningServer
 
-_FIELDS = {"time", "level", "logger", "message", "client", "method", "path", "operation", "status", "bytes", "ms"}
+_FIELDS = {
+    "time",
+    "level",
+    "logger",
+    "message",
+    "client",
+    "method",
+    "path",
+    "operation",
+    "status",
+    "bytes",
+    "ms",
+}
 _SIGNATURE = re.compile(r"[?&](?:sign|nonce)=(?!\[redacted\])[^& ]")
 
 
@@ -43,8 +57,14 @@ class Log:
             said: dict[str, Any] = json.loads(line)
         except ValueError:
             return f"not JSON: {line[:300]}"
-        if said.get("logger") != "fake_server.access" or said.get("level") != "info" or said.keys() != _FIELDS:
-            shown = {name: said[name] for name in ("logger", "message", "exception") if name in said}
+        if (
+            said.get("logger") != "fake_server.access"
+            or said.get("level") != "info"
+            or said.keys() != _FIELDS
+        ):
+            shown = {
+                name: said[name] for name in ("logger", "message", "exception") if name in said
+            }
             return f"not a request: {shown}"
         if _SIGNATURE.search(said["path"]):
             return f"a signature: {line[:300]}"
@@ -72,10 +92,14 @@ class Memory:
     def sample(self, sent: int) -> int:
         """The memory now in kB."""
         status = Path(f"/proc/{self.pid}/status").read_text()
-        resident = int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+        resident = int(
+            next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1]
+        )
         self.samples.append((sent, resident))
         return resident
 
     def at(self, sent: int) -> int:
         """The memory in kB when ``sent`` requests had been sent, or the nearest sample after."""
-        return next((kilobytes for at, kilobytes in self.samples if at >= sent), self.samples[-1][1])
+        return next(
+            (kilobytes for at, kilobytes in self.samples if at >= sent), self.samples[-1][1]
+        )

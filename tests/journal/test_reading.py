@@ -25,7 +25,11 @@ def test_a_blocking_run_is_shown_with_its_answer() -> None:
     answer = run(app, run_body("一只猫"))
     [entry] = requests_of(app)
     assert (entry["id"], entry["method"], entry["path"]) == (1, "POST", "/v1/workflows/run")
-    assert (entry["operation"], entry["client"], entry["received_at"]) == ("runWorkflow", "127.0.0.1", 1714564800.0)
+    assert (entry["operation"], entry["client"], entry["received_at"]) == (
+        "runWorkflow",
+        "127.0.0.1",
+        1714564800.0,
+    )
     assert entry["json"] == json.loads(run_body("一只猫"))
     assert entry["body"].encode() == run_body("一只猫")
     assert ["authorization", "Bearer [redacted]"] in entry["headers"]
@@ -54,7 +58,12 @@ def test_frames_have_the_moment_at_which_they_were_whole() -> None:
     entry = ring.begin(scope("POST", "/"))
     entry.began = 0.0
     entry.starts(started(b"text/event-stream"))
-    entry.chunks = [(0.001, b"data: 1\n\nda"), (0.002, b"ta: 2\n"), (0.0035, b"\ndata: 3\n\ndata"), (0.004, b": 4")]
+    entry.chunks = [
+        (0.001, b"data: 1\n\nda"),
+        (0.002, b"ta: 2\n"),
+        (0.0035, b"\ndata: 3\n\ndata"),
+        (0.004, b": 4"),
+    ]
     shown = reading_of(host().host).shown(entry)["answer"]["frames"]
     assert shown == [
         {"ms": 1.0, "frame": "data: 1"},
@@ -70,7 +79,10 @@ def test_a_picture_is_shown_by_size_and_digest() -> None:
     picture = call(app, "GET", url, LOCAL).body
     entry = requests_of(app)[-1]
     answer = entry["answer"]
-    assert (answer["bytes"], answer["sha256"]) == (len(picture), hashlib.sha256(picture).hexdigest())
+    assert (answer["bytes"], answer["sha256"]) == (
+        len(picture),
+        hashlib.sha256(picture).hexdigest(),
+    )
     assert "body" not in answer
     assert entry["query"].endswith("&nonce=[redacted]&sign=[redacted]")
 
@@ -79,7 +91,11 @@ def test_a_body_that_is_no_text_is_shown_in_base64() -> None:
     app = host()
     run(app, b"\xff\xfe")
     [entry] = requests_of(app)
-    assert (entry["encoding"], base64.b64decode(entry["body"]), entry["json"]) == ("base64", b"\xff\xfe", None)
+    assert (entry["encoding"], base64.b64decode(entry["body"]), entry["json"]) == (
+        "base64",
+        b"\xff\xfe",
+        None,
+    )
 
 
 @pytest.mark.parametrize("character", ["é", "猫", "😀"])
@@ -146,7 +162,9 @@ def test_the_journal_is_listed_by_what_is_asked(query: str, ids: list[int]) -> N
 
 
 def test_a_body_that_nobody_read_is_shown_as_far_as_it_has_come() -> None:
-    """A wrong key is refused before the body is read, and what came with it is of interest all the same."""
+    """A wrong key is refused before the body is read, and what came with it is of interest all the
+    same.
+    """
     app = host()
     assert run(app, run_body("a cat"), Authorization="Bearer wrong").status == 401
     [entry] = requests_of(app)
@@ -293,5 +311,7 @@ def test_secrets_are_found_in_every_form(secret: str, text: str, shown: str) -> 
         ("Referer", "http://x/?sign=abc", "http://x/?sign=[redacted]"),
     ],
 )
-def test_of_headers_that_carry_keys_only_the_scheme_is_left(name: str, value: str, shown: str) -> None:
+def test_of_headers_that_carry_keys_only_the_scheme_is_left(
+    name: str, value: str, shown: str
+) -> None:
     assert TextRedactor([]).header(name, value) == shown

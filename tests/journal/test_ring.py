@@ -1,4 +1,6 @@
-"""The ring: bounded in number and bytes, whatever is thrown at it; and what is forgotten keeps nothing."""
+"""The ring: bounded in number and bytes, whatever is thrown at it; and what is forgotten keeps
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ def test_of_a_body_only_its_beginning_is_kept_and_all_of_it_counted() -> None:
 
 
 def test_a_stream_that_has_made_room_keeps_no_more() -> None:
-    """Thousands of open streams outlast the ring; what they go on sending must not pile up outside of it."""
+    """Thousands of open streams outlast the ring; what they go on sending must not pile up outside
+    of it.
+    """
     ring = journal(entries=1)
     stream = begun(ring)
     stream.starts(started(b"text/event-stream; charset=utf-8"))

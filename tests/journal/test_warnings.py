@@ -1,4 +1,6 @@
-"""What the host lets pass and the document forbids is said, with its place in the document; nothing else is."""
+"""What the host lets pass and the document forbids is said, with its place in the document; nothing
+else is.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ workflow:
       - {source: start, target: end}
 """
 
-GOOD: dict[str, Any] = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "alg123"}
+GOOD: dict[str, Any] = {
+    "inputs": {"prompt": "a cat"},
+    "response_mode": "blocking",
+    "user": "alg123",
+}
 REQUEST = "#/components/schemas/RunRequest"
 INPUTS = "#/components/schemas/Inputs"
 RUN = "#/paths/~1v1~1workflows~1run/post"
@@ -60,7 +66,10 @@ def warned(body: dict[str, Any], query: str = "", **headers: str) -> list[str]:
             without("response_mode"),
             f'the body: "response_mode" is a required property (the document: {REQUEST}/required)',
         ),
-        (GOOD | {"user": 7}, 'user: 7 is not of type "string" (the document: #/components/schemas/User/type)'),
+        (
+            GOOD | {"user": 7},
+            'user: 7 is not of type "string" (the document: #/components/schemas/User/type)',
+        ),
         (
             GOOD | {"files": []},
             f"the key 'files' is sent; the document has inputs, response_mode, user ({REQUEST}/properties)",

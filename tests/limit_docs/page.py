@@ -1,6 +1,8 @@
-"""The page: a registered constant is a line of it, with the value that the code has and what its docstring says.
+"""The page: a registered constant is a line of it, with the value that the code has and what its
+docstring says.
 
-To list another one, add ``"module.CONSTANT"`` to a part of ``PARTS``; its docstring says what happens at the bound.
+To list another one, add ``"module.CONSTANT"`` to a part of ``PARTS``; its docstring says what
+happens at the bound.
 """
 
 from __future__ import annotations
@@ -36,33 +38,33 @@ HOST: Mapping[str, str] = {
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "The app server of the host": (
-        "fake_server.edge.gunicorn.REQUEST_LINE_BYTES",
-        "fake_server.edge.gunicorn.HEADER_LINES",
-        "fake_server.edge.gunicorn.HEADER_LINE_BYTES",
-        "fake_server.operations.form.FORM_PARTS",
+        "fake_server.http.gunicorn.REQUEST_LINE_BYTES",
+        "fake_server.http.gunicorn.HEADER_LINES",
+        "fake_server.http.gunicorn.HEADER_LINE_BYTES",
+        "fake_server.endpoints.form.FORM_PARTS",
     ),
     "The server": (
-        "fake_server.serving.protocols.LINGER_S",
-        "fake_server.serving.protocols.LINGER_IDLE_S",
-        "fake_server.serving.protocols.LINGER_BYTES",
-        "fake_server.serving.protocols.LINGER_REFUSED_BYTES",
-        "fake_server.serving.protocols.RECORDER_LIMITS",
-        "fake_server.serving.server.KEEP_ALIVE_S",
-        "fake_server.serving.server.GRACE_S",
-        "fake_server.serving.server.UNREAD_S",
-        "fake_server.serving.lines.WAITING_BYTES",
-        "fake_server.operations.form.FORM_BYTES",
-        "fake_server.moments.LATEST",
+        "fake_server.server.protocols.LINGER_S",
+        "fake_server.server.protocols.LINGER_IDLE_S",
+        "fake_server.server.protocols.LINGER_BYTES",
+        "fake_server.server.protocols.LINGER_REFUSED_BYTES",
+        "fake_server.server.protocols.RECORDER_LIMITS",
+        "fake_server.server.server.KEEP_ALIVE_S",
+        "fake_server.server.server.GRACE_S",
+        "fake_server.server.server.UNREAD_S",
+        "fake_server.server.log_lines.WAITING_BYTES",
+        "fake_server.endpoints.form.FORM_BYTES",
+        "fake_server.timestamps.LATEST",
     ),
     "Journal and admin API": (
         "fake_server.journal.ring.ENTRIES",
         "fake_server.journal.ring.BYTES",
         "fake_server.journal.entry.KEPT_BYTES",
-        "fake_server.admin.asked.BODY_BYTES",
+        "fake_server.admin.fields.BODY_BYTES",
         "fake_server.admin.received.LONGEST_WAIT_S",
     ),
     "Recorder, recordings and replay": (
-        "dify_wire.recording.matchers.FORM_FIELDS",
+        "dify_wire.recording.matching.FORM_FIELDS",
         "dify_wire.recording.decoding.MOST_DECODED_BYTES",
         "dify_wire.recording.decoding.MOST_RATIO",
         "dify_wire.recording.decoding.FREE_BYTES",
@@ -74,9 +76,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.recorder.writing_queue.ROOM_BYTES",
         "fake_server.recorder.writing_queue.ROOM_WAIT_S",
         "fake_server.recorder.writing_queue.FINISH_S",
-        "fake_server.recorder.pictures.MOST_WAITING",
-        "fake_server.recorder.pictures.PATIENCE_S",
-        "fake_server.recorder.pictures.END_S",
+        "fake_server.recorder.images.MOST_WAITING",
+        "fake_server.recorder.images.PATIENCE_S",
+        "fake_server.recorder.images.END_S",
     ),
     "Files of users": (
         "dify_wire.text_file.FILE_BYTES",
@@ -87,7 +89,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "dify_wire.recording.fields.LONGEST_S",
         "dify_wire.recording.fields.LAST_MOMENT_S",
         "fake_server.scenarios.rules.COMPARISONS",
-        "fake_server.engine.MOST_PINGS",
+        "fake_server.runs.engine.MOST_PINGS",
     ),
 }
 """The registered constants, by the part of the page that lists them."""
@@ -126,7 +128,9 @@ def _constant(name: str) -> str:
 
 
 def _part(title: str, lines: list[str]) -> str:
-    return "\n".join([f"## {title}", "", "| limit | value | at the bound |", "|---|---|---|", *lines, ""])
+    return "\n".join(
+        [f"## {title}", "", "| limit | value | at the bound |", "|---|---|---|", *lines, ""]
+    )
 
 
 def _line(name: str, value: object, text: str) -> str:

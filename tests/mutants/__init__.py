@@ -1,1 +1,3 @@
-"""The mutation test of the contract suite: a host broken in one way each, and the check that must say so."""
+"""The mutation test of the contract suite: a host broken in one way each, and the check that must
+say so.
+"""

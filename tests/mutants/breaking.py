@@ -1,12 +1,13 @@
-"""Ways to break the fake from outside: what it hears, what it says and what it tells in a stream, changed on the way.
+"""Ways to break the fake from outside: what it hears, what it says and what it tells in a stream,
+changed on the way.
 
-    hearing     the request is changed before the host hears it: a lenient host is one that hears what was not said
-    answering   a whole answer is changed before it is sent
-    telling     the frames of a stream are changed as they pass
-    cutting     the connection is closed in the middle of an answer
+    hearing     the request is changed before the host hears it: a lenient host is one that hears
+    what was not said answering   a whole answer is changed before it is sent telling     the frames
+    of a stream are changed as they pass cutting     the connection is closed in the middle of an
+    answer
 
-The first three take a *maker* of the change and not the change itself, called once for each server, so that a change
-may remember what it saw before without one mutant's memory reaching another.
+The first three take a *maker* of the change and not the change itself, called once for each server,
+so that a change may remember what it saw before without one mutant's memory reaching another.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ Wrap = Callable[[ASGIApp], ASGIApp]
 
 
 class CutOffError(Exception):
-    """Raised while an answer is sent: the server closes the connection in the middle of the body."""
+    """Raised while an answer is sent: the server closes the connection in the middle of the
+    body.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,17 @@ class Heard:
         return self.json if isinstance(self.json, dict) else {}
 
     def header(self, name: str) -> str | None:
-        return next((value.decode("latin-1") for key, value in self.headers if key == name.encode()), None)
+        return next(
+            (value.decode("latin-1") for key, value in self.headers if key == name.encode()), None
+        )
 
     def with_header(self, name: str, value: str | None) -> Heard:
         """With this value for the header, or without the header."""
         kept = tuple(pair for pair in self.headers if pair[0] != name.encode())
-        return replace(self, headers=kept if value is None else (*kept, (name.encode(), value.encode("latin-1"))))
+        return replace(
+            self,
+            headers=kept if value is None else (*kept, (name.encode(), value.encode("latin-1"))),
+        )
 
     def with_json(self, value: Any) -> Heard:
         body = json.dumps(value).encode()
@@ -94,10 +102,22 @@ class Said:
             return None
 
     def header(self, name: str) -> str | None:
-        return next((v.decode("latin-1") for k, v in self.headers if k.decode("latin-1").lower() == name.lower()), None)
+        return next(
+            (
+                v.decode("latin-1")
+                for k, v in self.headers
+                if k.decode("latin-1").lower() == name.lower()
+            ),
+            None,
+        )
 
     def without_header(self, name: str) -> Said:
-        return replace(self, headers=tuple(p for p in self.headers if p[0].decode("latin-1").lower() != name.lower()))
+        return replace(
+            self,
+            headers=tuple(
+                p for p in self.headers if p[0].decode("latin-1").lower() != name.lower()
+            ),
+        )
 
     def with_header(self, name: str, value: str) -> Said:
         """With this value in the header's old place, or at the end where it was not there."""
@@ -105,17 +125,26 @@ class Said:
         if self.header(name) is None:
             return replace(self, headers=(*self.headers, new))
         return replace(
-            self, headers=tuple(new if p[0].decode("latin-1").lower() == name.lower() else p for p in self.headers)
+            self,
+            headers=tuple(
+                new if p[0].decode("latin-1").lower() == name.lower() else p for p in self.headers
+            ),
         )
 
     def with_body(self, body: bytes) -> Said:
         """With another body, its length told if the old one's was."""
         said = replace(self, body=body)
-        return said if self.header("content-length") is None else said.with_header("Content-Length", str(len(body)))
+        return (
+            said
+            if self.header("content-length") is None
+            else said.with_header("Content-Length", str(len(body)))
+        )
 
     def with_json(self, value: Any) -> Said:
         """With another JSON body in the host's style, the newline at its end kept."""
-        return self.with_body(json.dumps(value).encode() + (b"\n" if self.body.endswith(b"\n") else b""))
+        return self.with_body(
+            json.dumps(value).encode() + (b"\n" if self.body.endswith(b"\n") else b"")
+        )
 
 
 Hearing = Callable[[Heard], Heard]
@@ -141,7 +170,9 @@ def hearing(make: Callable[[], Hearing]) -> Wrap:
 
 
 def answering(make: Callable[[], Answering], streams: bool = False) -> Wrap:
-    """The client is told each answer as the change makes it; streams pass, unless ``streams`` holds them back whole."""
+    """The client is told each answer as the change makes it; streams pass, unless ``streams`` holds
+    them back whole.
+    """
 
     def wrap(app: ASGIApp) -> ASGIApp:
         change = make()
@@ -173,7 +204,9 @@ def telling(make: Callable[[], Callable[[Heard], Telling]]) -> Wrap:
         async def broken(scope: Scope, receive: Receive, send: Send) -> None:
             heard = await _heard(scope, receive)
             messages: asyncio.Queue[Message] = asyncio.Queue()
-            running = asyncio.ensure_future(app(scope, _receiving(heard.body, receive), messages.put))
+            running = asyncio.ensure_future(
+                app(scope, _receiving(heard.body, receive), messages.put)
+            )
             try:
                 start = await messages.get()
                 await send(start)
@@ -226,7 +259,8 @@ def chained(*wraps: Wrap) -> Wrap:
     return wrap
 
 
-# Between ASGI and values ---------------------------------------------------------------------------------------------
+# Between ASGI and values
+# ---------------------------------------------------------------------------------------------
 
 
 async def _heard(scope: Scope, receive: Receive) -> Heard:
@@ -236,7 +270,13 @@ async def _heard(scope: Scope, receive: Receive) -> Heard:
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    return Heard(scope["method"], scope["path"], scope["query_string"].decode("latin-1"), tuple(scope["headers"]), body)
+    return Heard(
+        scope["method"],
+        scope["path"],
+        scope["query_string"].decode("latin-1"),
+        tuple(scope["headers"]),
+        body,
+    )
 
 
 def _scope_of(heard: Heard) -> Mapping[str, Any]:
@@ -260,7 +300,10 @@ def _receiving(body: bytes, receive: Receive) -> Receive:
 
 
 def _is_stream(start: Message) -> bool:
-    return any(k.lower() == b"content-type" and v.startswith(b"text/event-stream") for k, v in start["headers"])
+    return any(
+        k.lower() == b"content-type" and v.startswith(b"text/event-stream")
+        for k, v in start["headers"]
+    )
 
 
 def _said(messages: list[Message]) -> Said:
@@ -269,7 +312,9 @@ def _said(messages: list[Message]) -> Said:
 
 
 async def _send(send: Send, said: Said) -> None:
-    await send({"type": "http.response.start", "status": said.status, "headers": list(said.headers)})
+    await send(
+        {"type": "http.response.start", "status": said.status, "headers": list(said.headers)}
+    )
     await send({"type": "http.response.body", "body": said.body})
 
 

@@ -1,4 +1,6 @@
-"""Edits of JSON by a dotted path (``data.outputs.files.0.url``), and the common places to apply one."""
+"""Edits of JSON by a dotted path (``data.outputs.files.0.url``), and the common places to apply
+one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,17 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.mutants.breaking import Answering, Frames, Heard, Said, Telling, Wrap, answering, hearing, telling
+from tests.mutants.breaking import (
+    Answering,
+    Frames,
+    Heard,
+    Said,
+    Telling,
+    Wrap,
+    answering,
+    hearing,
+    telling,
+)
 
 Edit = Callable[[Any], Any]
 """From a JSON value to the edited one; what it is given may be changed in place."""
@@ -16,7 +28,8 @@ Event = dict[str, Any]
 """One event of a stream as it is told: ``event``, ``workflow_run_id``, ``task_id``, ``data``."""
 
 
-# Edits ----------------------------------------------------------------------------------------------------------------
+# Edits
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def put(path: str, value: Any) -> Edit:
@@ -110,7 +123,8 @@ def _has(holder: Any, key: Any) -> bool:
     return isinstance(holder, dict) and key in holder
 
 
-# Places ---------------------------------------------------------------------------------------------------------------
+# Places
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def run_answers(edit: Edit) -> Wrap:
@@ -122,7 +136,9 @@ def run_bodies(change_body: Callable[[bytes], bytes]) -> Wrap:
     """In the text of each blocking run's answer."""
 
     def answer(heard: Heard, said: Said) -> Said:
-        return said.with_body(change_body(said.body)) if heard.is_run and said.status == 200 else said
+        return (
+            said.with_body(change_body(said.body)) if heard.is_run and said.status == 200 else said
+        )
 
     return changed_answers(answer)
 
@@ -131,7 +147,11 @@ def json_answers(where: Callable[[Heard, Said], bool], edit: Edit) -> Wrap:
     """In the JSON of the whole answers that ``where`` picks."""
 
     def answer(heard: Heard, said: Said) -> Said:
-        return said.with_json(edit(said.json)) if where(heard, said) and said.json is not None else said
+        return (
+            said.with_json(edit(said.json))
+            if where(heard, said) and said.json is not None
+            else said
+        )
 
     return changed_answers(answer)
 
@@ -143,7 +163,9 @@ def heard_instead(when: Callable[[Heard], bool], instead: Callable[[Heard], Hear
 
 def answered_instead(when: Callable[[Heard, Said], bool], instead: Callable[[Said], Said]) -> Wrap:
     """The client gets what ``instead`` makes of each whole response that ``when`` picks."""
-    return changed_answers(lambda request, response: instead(response) if when(request, response) else response)
+    return changed_answers(
+        lambda request, response: instead(response) if when(request, response) else response
+    )
 
 
 def changed_answers(answer: Answering) -> Wrap:
@@ -162,7 +184,9 @@ def told(events: str, edit: Edit) -> Wrap:
 
 
 def told_by(make: Callable[[], Callable[[Event], Iterable[Event]]]) -> Wrap:
-    """Each event replaced by those that the change makes of it; made once for each stream. Pings pass."""
+    """Each event replaced by those that the change makes of it; made once for each stream. Pings
+    pass.
+    """
 
     async def tell(frames: Frames) -> Frames:
         change_one = make()

@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
-from fake_server.signing import FileSigner
+from fake_server.runs.signing import FileSigner
 from tests.mutants.breaking import Heard
 from tests.mutants.serving import SECRET
 
@@ -44,7 +44,9 @@ def signed(request: Heard, **parts: str) -> Heard:
 def has_good_sign(request: Heard) -> bool:
     """Whether the signature is right, whatever its age."""
     query = parameters_of(request)
-    return query.get("sign") == _SIGNER.sign(file_id(request), query.get("timestamp", ""), query.get("nonce", ""))
+    return query.get("sign") == _SIGNER.sign(
+        file_id(request), query.get("timestamp", ""), query.get("nonce", "")
+    )
 
 
 def age_s(request: Heard) -> float:

@@ -17,7 +17,14 @@ from tests.mutants.serving import target_of, untouched
 
 UNTOUCHED = (
     Mutant("untouched", "untouched", "Nothing: the host that must pass, at once.", (), untouched),
-    Mutant("untouched", "untouched_in_rhythm", "Nothing: the host that must pass, in time.", (), untouched, RHYTHM),
+    Mutant(
+        "untouched",
+        "untouched_in_rhythm",
+        "Nothing: the host that must pass, in time.",
+        (),
+        untouched,
+        RHYTHM,
+    ),
 )
 
 
@@ -58,7 +65,8 @@ def generated_checks() -> list[Check]:
 def judge_mutant(mutant: Mutant) -> Judgement:
     """Let the suite judge ``mutant``: its own checks, and schemathesis only where they see nothing.
 
-    One that cannot be judged at all is killed where the line that says why has the words that the mutant declares.
+    One that cannot be judged at all is killed where the line that says why has the words that the
+    mutant declares.
     """
     began = time.monotonic()
     try:
@@ -66,8 +74,12 @@ def judge_mutant(mutant: Mutant) -> Judgement:
     except CouldNotRunError as error:
         fate = Fate.KILLED if mutant.refused and mutant.refused in str(error) else Fate.WRONG_REASON
         named, other = ((PREFLIGHT.name,), ()) if fate is Fate.KILLED else ((), (str(error),))
-        return Judgement(mutant.name, mutant.area, mutant.breaks, fate, named, other, time.monotonic() - began)
-    if not failed and (mutant in UNTOUCHED or any(map(mutant.may_be_killed_by, _names(generated_checks())))):
+        return Judgement(
+            mutant.name, mutant.area, mutant.breaks, fate, named, other, time.monotonic() - began
+        )
+    if not failed and (
+        mutant in UNTOUCHED or any(map(mutant.may_be_killed_by, _names(generated_checks())))
+    ):
         failed = failures_of(mutant, generated_checks())
     broken = [result for result in failed if result.outcome is Outcome.FAILED]
     killers = [result.check.name for result in broken if mutant.may_be_killed_by(result.check.name)]
@@ -76,7 +88,9 @@ def judge_mutant(mutant: Mutant) -> Judgement:
     wrong = too_harsh or not killers or mutant.refused  # which should not have got this far
     fate = Fate.SURVIVED if not failed else Fate.WRONG_REASON if wrong else Fate.KILLED
     seconds = time.monotonic() - began
-    return Judgement(mutant.name, mutant.area, mutant.breaks, fate, tuple(killers), tuple(others), seconds)
+    return Judgement(
+        mutant.name, mutant.area, mutant.breaks, fate, tuple(killers), tuple(others), seconds
+    )
 
 
 def _names(checks: Sequence[Check]) -> list[str]:
@@ -84,11 +98,17 @@ def _names(checks: Sequence[Check]) -> list[str]:
 
 
 def failures_of(mutant: Mutant, checks: Sequence[Check]) -> list[Result]:
-    """The results of ``checks`` that fail a run of the suite against ``mutant``. Raises ``CouldNotRunError``."""
+    """The results of ``checks`` that fail a run of the suite against ``mutant``. Raises
+    ``CouldNotRunError``.
+    """
     with target_of(mutant) as target:
         preflight(target)
         return [result for result in run_checks(target, checks) if result.fails(mutant.strict)]
 
 
 def _shown(result: Result) -> str:
-    return result.check.name if result.outcome is Outcome.FAILED else f"{result.check.name} ({result.outcome})"
+    return (
+        result.check.name
+        if result.outcome is Outcome.FAILED
+        else f"{result.check.name} ({result.outcome})"
+    )

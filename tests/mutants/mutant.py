@@ -1,4 +1,6 @@
-"""A mutant: the fake, broken in exactly one way, and the checks of which at least one must say so."""
+"""A mutant: the fake, broken in exactly one way, and the checks of which at least one must say
+so.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,14 @@ RHYTHM = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """``breaks`` says in one sentence what is broken; ``killers`` are names or globs of checks that may say so.
+    """``breaks`` says in one sentence what is broken; ``killers`` are names or globs of checks that
+    may say so.
 
-    A mutant that another check fails, and none of its killers, was killed for the wrong reason. ``speed`` None is
-    instant; ``timeout_s`` bounds each request of the suite. ``strict`` is for a host that does as another version
-    than the reference does: only a run with ``--strict-observed`` may call it broken. ``refused`` is for a host that
-    cannot be judged at all: words of the line that says why.
+    A mutant that another check fails, and none of its killers, was killed for the wrong reason.
+    ``speed`` None is instant; ``timeout_s`` bounds each request of the suite. ``strict`` is for a
+    host that does as another version than the reference does: only a run with ``--strict-observed``
+    may call it broken. ``refused`` is for a host that cannot be judged at all: words of the line
+    that says why.
     """
 
     area: str
@@ -57,4 +61,6 @@ class Area:
     ) -> None:
         """Add a mutant; ``killers`` are names or globs, one string separating them by blanks."""
         names = tuple(killers.split() if isinstance(killers, str) else killers)
-        self.mutants.append(Mutant(self.name, name, breaks, names, wrap, speed, timeout_s, strict, refused))
+        self.mutants.append(
+            Mutant(self.name, name, breaks, names, wrap, speed, timeout_s, strict, refused)
+        )

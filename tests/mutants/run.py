@@ -23,7 +23,9 @@ _PROCESSES = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 where every mutant is killed for the right reason and the untouched host passes, 1 otherwise."""
+    """0 where every mutant is killed for the right reason and the untouched host passes, 1
+    otherwise.
+    """
     arguments = _arguments(argv)
     if arguments.unnamed:
         print("\n".join(checks_without_a_mutant(MUTANTS.values())))
@@ -37,14 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(_summary(judged, time.monotonic() - began))
     if arguments.json:
         told = [judgement.as_dict() for judgement in judged]
-        arguments.json.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        arguments.json.write_text(
+            json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        )
     return 0 if all(map(_is_well, judged)) else 1
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--only", action="append", metavar="GLOB", help="only mutants of such names")
-    parser.add_argument("--unnamed", action="store_true", help="list the checks that no mutant names alone, and end")
+    parser.add_argument(
+        "--only", action="append", metavar="GLOB", help="only mutants of such names"
+    )
+    parser.add_argument(
+        "--unnamed", action="store_true", help="list the checks that no mutant names alone, and end"
+    )
     parser.add_argument("--json", type=Path, metavar="F", help="write every judgement as JSON")
     parser.add_argument("--processes", type=int, default=_PROCESSES, metavar="N")
     arguments = parser.parse_args(argv)
@@ -90,10 +98,17 @@ def _summary(judged: Sequence[Judgement], seconds: float) -> str:
     for area in dict.fromkeys(judgement.area for judgement in mutants):
         told = ", ".join(f"{fates[area, fate]} {fate}" for fate in Fate if fates[area, fate])
         lines.append(f"  {area:<20} {told}")
-    failed = [judgement for judgement in judged if judgement not in mutants and not _is_well(judgement)]
-    lines += [f"  the {judgement.name} host does not pass: {', '.join(judgement.others)}" for judgement in failed]
+    failed = [
+        judgement for judgement in judged if judgement not in mutants and not _is_well(judgement)
+    ]
+    lines += [
+        f"  the {judgement.name} host does not pass: {', '.join(judgement.others)}"
+        for judgement in failed
+    ]
     total = Counter(judgement.fate for judgement in mutants)
-    lines.append(f"killed by this suite: {total[Fate.KILLED]} of {len(mutants)}; {schemathesis_score()}")
+    lines.append(
+        f"killed by this suite: {total[Fate.KILLED]} of {len(mutants)}; {schemathesis_score()}"
+    )
     return "\n".join(lines)
 
 

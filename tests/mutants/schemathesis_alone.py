@@ -1,10 +1,11 @@
 """``python -m tests.mutants.schemathesis_alone``: what schemathesis alone sees of the same mutants.
 
-It is given what it can use: the spec with the overlay, a key, all its checks, the coverage and fuzzing phases, 10
-examples an operation. What it holds against the untouched host (statuses 500 that are the host's own, TRACE without
-Allow) is its baseline and does not count. All mutants are served at once, since it does not look at time. Writes
-``docs/mutants.md``, with the results of this suite beside its own; takes an hour, and changes only with the catalogue.
-``--keep`` runs no schemathesis: the rows of the table stay, and mutants that it lacks are judged by this suite alone.
+It is given what it can use: the spec with the overlay, a key, all its checks, the coverage and
+fuzzing phases, 10 examples an operation. What it holds against the untouched host (statuses 500
+that are the host's own, TRACE without Allow) is its baseline and does not count. All mutants are
+served at once, since it does not look at time. Writes ``docs/mutants.md``, with the results of this
+suite beside its own; takes an hour, and changes only with the catalogue. ``--keep`` runs no
+schemathesis: the rows of the table stay, and mutants that it lacks are judged by this suite alone.
 """
 
 from __future__ import annotations
@@ -30,22 +31,55 @@ from tests.mutants.table import NOT_RUN, PATH, Row, schemathesis_score, written
 from tests.mutants.table import rows as table_rows
 
 _OPERATIONS = r"^/(files/tools|v1/(workflows|parameters|info|meta|$))"
-"""Those that the catalogue breaks; of the others schemathesis could only say what its baseline has."""
+"""Those that the catalogue breaks; of the others schemathesis could only say what its baseline
+has.
+"""
 
 _PROCESSES = 2
 _HOST_VERSION = "0.6.4"
 _OPTIONS = (
-    *("--phases", "coverage,fuzzing", "--checks", "all", "--mode", "all", "--max-examples", "10", "--seed", "1"),
-    *("--no-shrink", "--continue-on-failure", "--generation-database", "none", "--suppress-health-check", "all"),
-    *("--request-timeout", "5", "--report", "json", "--header", f"Authorization: Bearer {DEFAULT_API_KEY}"),
+    *(
+        "--phases",
+        "coverage,fuzzing",
+        "--checks",
+        "all",
+        "--mode",
+        "all",
+        "--max-examples",
+        "10",
+        "--seed",
+        "1",
+    ),
+    *(
+        "--no-shrink",
+        "--continue-on-failure",
+        "--generation-database",
+        "none",
+        "--suppress-health-check",
+        "all",
+    ),
+    *(
+        "--request-timeout",
+        "5",
+        "--report",
+        "json",
+        "--header",
+        f"Authorization: Bearer {DEFAULT_API_KEY}",
+    ),
     *("--include-path-regex", _OPERATIONS),
 )
 
 
 def main() -> int:
-    """Judge every mutant by both, or with ``--keep`` the new ones by this suite, and write the table."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants.schemathesis_alone", description=__doc__)
-    parser.add_argument("--keep", action="store_true", help="run no schemathesis, keep what the table says of it")
+    """Judge every mutant by both, or with ``--keep`` the new ones by this suite, and write the
+    table.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants.schemathesis_alone", description=__doc__
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="run no schemathesis, keep what the table says of it"
+    )
     keeps = parser.parse_args().keep
     known = table_rows()
     seen = {name: known[name] for name in MUTANTS if keeps and _still_holds(name, known)}
@@ -70,7 +104,9 @@ def judge_all_alone(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     with tempfile.TemporaryDirectory() as folder:
         _prepare(Path(folder))
         with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
-            for name, found in zip(names, pool.map(partial(_judge, folder=Path(folder)), names), strict=True):
+            for name, found in zip(
+                names, pool.map(partial(_judge, folder=Path(folder)), names), strict=True
+            ):
                 print(f"{name:<44} {', '.join(found) or 'nothing found'}", flush=True)
                 yield name, found
 
@@ -89,9 +125,24 @@ def _judge(name: str, folder: Path) -> list[str]:
 def _run(wrap: Wrap, folder: Path, name: str, *options: str) -> list[str]:
     """What schemathesis finds wrong beyond its baseline, by the titles of its failures."""
     report = folder / f"{name}.json"
-    command = [sys.executable, "-m", "schemathesis.cli", "run", str(folder / "spec.json"), *_OPTIONS, *options]
+    command = [
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
+        "run",
+        str(folder / "spec.json"),
+        *_OPTIONS,
+        *options,
+    ]
     with serving(wrap) as url:
-        places = ["--url", url, "--baseline", str(folder / "baseline.json"), "--report-json-path", str(report)]
+        places = [
+            "--url",
+            url,
+            "--baseline",
+            str(folder / "baseline.json"),
+            "--report-json-path",
+            str(report),
+        ]
         subprocess.run([*command, *places], cwd=folder, capture_output=True, check=False)
     told = json.loads(report.read_text(encoding="utf-8"))
     return [entry["title"] for entry in (*told["failures"], *told["errors"])]

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from starlette.types import ASGIApp
 
 from contract.admin import AdminClock
-from contract.http import HttpTransport
+from contract.client import HttpTransport
 from contract.target import Lent, Target
 from fake_server.app import create_app
-from fake_server.serving.thread import ServerThread
+from fake_server.server.thread import ServerThread
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.mutants.breaking import Wrap
 from tests.mutants.mutant import Mutant
@@ -37,7 +37,9 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
         secret_key=SECRET,
         apps=tuple((key, kind) for kind, key in APP_KEYS.items()),
     )
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)  # a broken host breaks, and that is no news
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.CRITICAL + 1
+    )  # a broken host breaks, and that is no news
     app = create_app(settings)
     app._app = wrap(app._app)
     thread = ServerThread(app, settings)
@@ -50,7 +52,9 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
 
 @functools.cache
 def _warm_up() -> None:
-    """One stream of an untouched host: the first of a process waits for modules, and its frames come late."""
+    """One stream of an untouched host: the first of a process waits for modules, and its frames
+    come late.
+    """
     with serving(untouched) as url:
         transport = HttpTransport(url)
         try:
@@ -68,7 +72,10 @@ def target_of(mutant: Mutant) -> Iterator[Target]:
         transport, clock = HttpTransport(url, mutant.timeout_s), AdminClock(url)
         try:
             yield Target(
-                transport, Lent(DEFAULT_API_KEY, SECRET, APP_KEYS, all_models=True, free_runs=True, clock=clock)
+                transport,
+                Lent(
+                    DEFAULT_API_KEY, SECRET, APP_KEYS, all_models=True, free_runs=True, clock=clock
+                ),
             )
         finally:
             clock.close()

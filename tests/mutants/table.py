@@ -1,4 +1,6 @@
-"""``docs/mutants.md``: each mutant, the check that kills it, and whether schemathesis alone does."""
+"""``docs/mutants.md``: each mutant, the check that kills it, and whether schemathesis alone
+does.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def _line(row: Row) -> str:
 
 
 def rows() -> dict[str, tuple[str, str]]:
-    """By the mutant's name: what of this suite killed it, and what of schemathesis alone; empty where nothing did."""
+    """By the mutant's name: what of this suite killed it, and what of schemathesis alone; empty
+    where nothing did.
+    """
     if not PATH.exists():
         return {}
     found = map(_ROW.fullmatch, PATH.read_text(encoding="utf-8").splitlines())

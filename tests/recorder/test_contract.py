@@ -1,4 +1,6 @@
-"""The whole contract, asked through the recorder: what stands between is not seen by a judge who looks closely."""
+"""The whole contract, asked through the recorder: what stands between is not seen by a judge who
+looks closely.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,19 @@ def test_contract_holds_through_the_recorder(tmp_path: Path) -> None:
     """And of all its exchanges none is lost, nor is the key in any of them."""
     folder = tmp_path / "to"
     with running_server("--speed", "10") as fake, running_recorder(fake.url, folder) as recorder:
-        command = [sys.executable, "-m", "contract", "run", "--base-url", recorder.url, "--api-key", fake.api_key]
-        judged = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+        command = [
+            sys.executable,
+            "-m",
+            "contract",
+            "run",
+            "--base-url",
+            recorder.url,
+            "--api-key",
+            fake.api_key,
+        ]
+        judged = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        )
         assert recorder.end() == 0
         assert " 0 lost" in recorder.said()
         assert "Traceback" not in recorder.said()

@@ -1,4 +1,6 @@
-"""What is in the folder afterwards: every exchange whole, none mixed, whatever happened meanwhile, and no secret."""
+"""What is in the folder afterwards: every exchange whole, none mixed, whatever happened meanwhile,
+and no secret.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,15 @@ from urllib.parse import quote
 import pytest
 
 from dify_wire.recording.folder import read_folder
-from tests.recorder.upstreams import Asked, get, post, run_body, running_recorder, scripted, wait_until
+from tests.recorder.upstreams import (
+    Asked,
+    get,
+    post,
+    run_body,
+    running_recorder,
+    scripted,
+    wait_until,
+)
 
 pytestmark = pytest.mark.server
 
@@ -29,7 +39,9 @@ MEMORY_LIMIT_BYTES = 150 << 20
 
 
 def test_a_hundred_clients_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
-    """All streams are open at once, for the host waits for all of them; each has its own words in it."""
+    """All streams are open at once, for the host waits for all of them; each has its own words in
+    it.
+    """
     together = _Barrier(100)
 
     async def script(asked: Asked) -> None:
@@ -101,15 +113,22 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("with_writing", [True, False], ids=["both processes", "the proxy"])
-def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(tmp_path: Path, with_writing: bool) -> None:
-    """An exchange under way when the kill comes is absent; numbers go on; what is left over is told of and removed."""
+def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(
+    tmp_path: Path, with_writing: bool
+) -> None:
+    """An exchange under way when the kill comes is absent; numbers go on; what is left over is told
+    of and removed.
+    """
     large = b"x" * (3 << 20)
 
     async def script(asked: Asked) -> None:
         if asked.target == "/whole":
             await asked.whole(b'{"whole": true}')
             return
-        await asked.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9999999\r\n\r\n" + large)
+        await asked.send(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9999999\r\n\r\n"
+            + large
+        )
         await asked.reader.read()
         raise ConnectionError
 
@@ -119,7 +138,9 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(tmp_path
             half.send(get("/half"))
             for _ in range(3):
                 recorder.exchange(get("/whole"))
-            wait_until(lambda: len(list(folder.glob("*.yaml"))) == 3 and any(folder.glob(".partial-*")))
+            wait_until(
+                lambda: len(list(folder.glob("*.yaml"))) == 3 and any(folder.glob(".partial-*"))
+            )
             recorder.kill(with_writing)
             wait_until(lambda: _is_free(folder))
             assert [one.request.target for one in read_folder(folder)] == ["/whole"] * 3
@@ -128,12 +149,19 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(tmp_path
             assert recorder.end() == 0
             assert ("Warning: an earlier recorder was killed" in recorder.said()) == with_writing
     assert [one.body for one in recorder.recorded()] == [b'{"whole": true}'] * 4
-    assert [path.name[:4] for path in sorted(folder.glob("*.yaml"))] == ["0001", "0002", "0003", "0004"]
+    assert [path.name[:4] for path in sorted(folder.glob("*.yaml"))] == [
+        "0001",
+        "0002",
+        "0003",
+        "0004",
+    ]
     assert not list(folder.glob(".partial-*"))
 
 
 def _is_free(folder: Path) -> bool:
-    """Whether nobody writes there: the process that writes outlives the proxy until what it has is written."""
+    """Whether nobody writes there: the process that writes outlives the proxy until what it has is
+    written.
+    """
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -162,17 +190,23 @@ def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signa
             assert recorder.end(sig) == 0
             with pytest.raises(EOFError):
                 next(frames)
-        assert f"Recorded into {recorder.folder}: 1 exchanges, 0 pictures, 0 lost." in recorder.said()
+        assert (
+            f"Recorded into {recorder.folder}: 1 exchanges, 0 pictures, 0 lost." in recorder.said()
+        )
         assert "Traceback" not in recorder.said()
     assert recorder.recorded()[0].ended == "cut"
 
 
 def test_full_disk_is_told_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
-    """What is small is still recorded, what the disk does not take is lost and said to be; the exit code is 1."""
+    """What is small is still recorded, what the disk does not take is lost and said to be; the exit
+    code is 1.
+    """
     large = b"y" * (3 << 20)
 
     async def script(asked: Asked) -> None:
-        await asked.whole(large if asked.target == "/large" else b"{}", "Content-Type: text/plain\r\n")
+        await asked.whole(
+            large if asked.target == "/large" else b"{}", "Content-Type: text/plain\r\n"
+        )
 
     folder = tmp_path / "to"
     with (
@@ -204,7 +238,9 @@ _RULES = ("--redact", "header:X-Tenant", "--redact", "field:email", "--redact", 
 
 
 def test_planted_secrets_are_nowhere_in_the_folder(tmp_path: Path) -> None:
-    """Key, cookie, signature, nonce, user and what rules name, given back by the host in every form it can."""
+    """Key, cookie, signature, nonce, user and what rules name, given back by the host in every form
+    it can.
+    """
     folder, label = tmp_path / "to", f"{_PLANTED['key']}=shop"
     with (
         scripted(_give_back_all_that_is_planted) as upstream,
@@ -240,14 +276,26 @@ def _planting_request() -> bytes:
     headers = f"Authorization: Bearer {_PLANTED['key']}\r\nCookie: s={_PLANTED['cookie']}\r\n"
     headers += f"X-Tenant: {_PLANTED['tenant']}\r\n"
     target = f"/PLANTED-4711/files/tools/x.png?timestamp=1&nonce={_PLANTED['nonce']}&sign={quote(_PLANTED['sign'])}"
-    said = {"inputs": {}, "email": _PLANTED["email"], "user": _PLANTED["user"], "x": _PLANTED["text"]}
+    said = {
+        "inputs": {},
+        "email": _PLANTED["email"],
+        "user": _PLANTED["user"],
+        "x": _PLANTED["text"],
+    }
     return post(target, json.dumps(said).encode(), headers)
 
 
 def _forms(secret: str) -> list[bytes]:
-    """A secret raw, escaped for JSON and URLs, and in base64 wherever it may begin in a longer text."""
+    """A secret raw, escaped for JSON and URLs, and in base64 wherever it may begin in a longer
+    text.
+    """
     in_base64 = [base64.b64encode(b"-" * shift + secret.encode())[4:-4] for shift in range(3)]
-    return [secret.encode(), json.dumps(secret)[1:-1].encode(), quote(secret, safe="").encode(), *in_base64]
+    return [
+        secret.encode(),
+        json.dumps(secret)[1:-1].encode(),
+        quote(secret, safe="").encode(),
+        *in_base64,
+    ]
 
 
 def test_users_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
@@ -257,7 +305,10 @@ def test_users_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
     bodies = []
     for args in ([], ["--keep-user"]):
         folder = tmp_path / str(len(args))
-        with scripted(script) as upstream, running_recorder(upstream.url, folder, *args) as recorder:
+        with (
+            scripted(script) as upstream,
+            running_recorder(upstream.url, folder, *args) as recorder,
+        ):
             recorder.exchange(post("/v1/workflows/run", run_body(user="somebody-in-particular")))
             assert recorder.end() == 0
         bodies.append(json.loads(recorder.recorded()[0].request.body))

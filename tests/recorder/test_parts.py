@@ -1,4 +1,6 @@
-"""The recorder's parts by themselves: what they refuse, and what they do when the disk or a process fails."""
+"""The recorder's parts by themselves: what they refuse, and what they do when the disk or a process
+fails.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,15 @@ from fake_server.recorder.open_exchange import OpenExchange
 from fake_server.recorder.proxy import RecordingProxy
 from fake_server.recorder.settings import RecorderSettings
 from fake_server.recorder.upstream import Answer, Upstream, UpstreamRequest, end_to_end
-from fake_server.recorder.writing import ANSWER, REQUEST, BodyChunk, End, ExchangeWriter, Finish, Written
+from fake_server.recorder.writing import (
+    ANSWER,
+    REQUEST,
+    BodyChunk,
+    End,
+    ExchangeWriter,
+    Finish,
+    Written,
+)
 from fake_server.recorder.writing_queue import ROOM_BYTES, WritingQueue
 from fake_server.settings import SettingsError
 
@@ -43,10 +53,13 @@ HEAD = Recording(
     chunks=(),
     seconds=1.0,
 )
-PICTURE_REQUEST = RecordedRequest("GET", f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c", (), b"")
+PICTURE_REQUEST = RecordedRequest(
+    "GET", f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c", (), b""
+)
 
 
-# Labels -------------------------------------------------------------------------------------------------------------
+# Labels
+# -------------------------------------------------------------------------------------------------------------
 
 
 def asked_with(
@@ -82,7 +95,9 @@ def test_first_key_that_the_host_accepts_is_the_main_one() -> None:
     ],
     ids=["405", "500", "OPTIONS", "version", "no route", "proxy", "picture"],
 )
-def test_answer_that_comes_before_the_key_is_looked_at_says_nothing_of_it(exchange: Recording) -> None:
+def test_answer_that_comes_before_the_key_is_looked_at_says_nothing_of_it(
+    exchange: Recording,
+) -> None:
     labels = KeyLabels({})
     assert labels.app(exchange) is None
     assert labels.app(asked_with("Bearer b")) == "main"
@@ -91,22 +106,39 @@ def test_answer_that_comes_before_the_key_is_looked_at_says_nothing_of_it(exchan
 def test_given_labels_hold_and_are_not_given_twice() -> None:
     known = {"a": "chat", "b": "main", "c": "app-4"}
     labels = KeyLabels(known)
-    assert [labels.app(asked_with(f"Bearer {key}")) for key in "abcd"] == ["chat", "main", "app-4", "app-5"]
+    assert [labels.app(asked_with(f"Bearer {key}")) for key in "abcd"] == [
+        "chat",
+        "main",
+        "app-4",
+        "app-5",
+    ]
     assert known["d"] == "app-5"
 
 
-# Headers ------------------------------------------------------------------------------------------------------------
+# Headers
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_host_is_added_where_the_client_sent_none_and_sent_once_where_it_sent_two() -> None:
     upstream = Upstream("http://h:1", 1.0)
     assert upstream.headers_for([(b"A", b"1")]) == [(b"Host", b"h:1"), (b"A", b"1")]
-    assert upstream.headers_for([(b"host", b"x"), (b"A", b"1"), (b"Host", b"y")]) == [(b"host", b"h:1"), (b"A", b"1")]
+    assert upstream.headers_for([(b"host", b"x"), (b"A", b"1"), (b"Host", b"y")]) == [
+        (b"host", b"h:1"),
+        (b"A", b"1"),
+    ]
 
 
 def test_what_concerns_a_connection_stays_on_it() -> None:
-    headers = [(b"Connection", b"close, X-Own"), (b"x-own", b"1"), (b"Transfer-Encoding", b"chunked"), (b"A", b"1")]
-    assert Upstream("http://h:1", 1.0).headers_for(headers)[1:] == [(b"Transfer-Encoding", b"chunked"), (b"A", b"1")]
+    headers = [
+        (b"Connection", b"close, X-Own"),
+        (b"x-own", b"1"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"A", b"1"),
+    ]
+    assert Upstream("http://h:1", 1.0).headers_for(headers)[1:] == [
+        (b"Transfer-Encoding", b"chunked"),
+        (b"A", b"1"),
+    ]
     assert end_to_end(headers) == [(b"A", b"1")]
 
 
@@ -116,7 +148,8 @@ def test_length_of_an_answer_holds_unless_it_comes_in_chunks() -> None:
     assert end_to_end([length, chunked]) == []
 
 
-# Settings -----------------------------------------------------------------------------------------------------------
+# Settings
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -140,7 +173,9 @@ def test_length_of_an_answer_holds_unless_it_comes_in_chunks() -> None:
         ({"ready_file": Path("/nowhere/at/all")}, "ready_file"),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused_by_name(change: dict[str, Any], setting: str) -> None:
+def test_settings_that_cannot_be_used_are_refused_by_name(
+    change: dict[str, Any], setting: str
+) -> None:
     good: dict[str, Any] = {"upstream": "http://h", "to": Path("to")}
     with pytest.raises(SettingsError) as refused:
         RecorderSettings(**{**good, **change})
@@ -148,7 +183,8 @@ def test_settings_that_cannot_be_used_are_refused_by_name(change: dict[str, Any]
     assert "secret" not in str(refused.value)
 
 
-# The process that writes --------------------------------------------------------------------------------------------
+# The process that writes
+# --------------------------------------------------------------------------------------------
 
 
 class FullDisk(RecordingWriter):
@@ -158,7 +194,9 @@ class FullDisk(RecordingWriter):
         super().__init__(folder)
         self._refuses = refuses
 
-    def write(self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None) -> Path:
+    def write(
+        self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None
+    ) -> Path:
         if self._refuses(exchange):
             raise OSError(errno.ENOSPC, "No space left on device")
         return super().write(exchange, answer, request)
@@ -202,7 +240,8 @@ def test_version_of_the_host_is_remembered(tmp_path: Path) -> None:
     assert [one.host_version for one in read_folder(tmp_path / "to")] == ["0.6.4", "0.6.4"]
 
 
-# The way there ------------------------------------------------------------------------------------------------------
+# The way there
+# ------------------------------------------------------------------------------------------------------
 
 
 class FakeChannel:
@@ -305,12 +344,19 @@ def test_stream_that_waits_too_long_for_room_goes_on_without_its_recording() -> 
         exchange = OpenExchange(writing_queue, "h", room_wait_s=0.01)
         for _ in range(3):
             await exchange.came(0.0, bytes(ROOM_BYTES + 1))
-        exchange.end(UpstreamRequest("GET", b"/", [], nothing()), Answer(200, "OK", [], nothing()), 1.0, "complete")
+        exchange.end(
+            UpstreamRequest("GET", b"/", [], nothing()),
+            Answer(200, "OK", [], nothing()),
+            1.0,
+            "complete",
+        )
 
     asyncio.run(pass_on())
     channel.go.set()
     assert writing_queue.finish() == Written(exchanges=7, lost=1)
-    assert warnings == ["the process that writes cannot keep up; an exchange that is under way is lost"]
+    assert warnings == [
+        "the process that writes cannot keep up; an exchange that is under way is lost"
+    ]
 
 
 async def nothing() -> AsyncIterator[bytes]:
@@ -326,7 +372,9 @@ def test_end_waits_a_bounded_time_for_what_is_not_written() -> None:
             return False
 
     warnings: list[str] = []
-    writing_queue = WritingQueue(Busy(), warnings.append, lambda: Written(exchanges=1, pictures=1, bodies_lost=1))
+    writing_queue = WritingQueue(
+        Busy(), warnings.append, lambda: Written(exchanges=1, pictures=1, bodies_lost=1)
+    )
 
     async def put() -> None:
         for number in range(5):
@@ -346,10 +394,13 @@ def test_body_that_is_left_out_is_counted_and_told(tmp_path: Path) -> None:
         exchange_writer.take(End(1, replace(HEAD, headers=(("Content-Encoding", "br"),))))
         assert exchange_writer.finish() == Written(exchanges=1, bodies_lost=1)
     assert len(warnings) == 1
-    assert warnings[0].startswith("0001-GET-x.yaml is without the response's body, because its coding br")
+    assert warnings[0].startswith(
+        "0001-GET-x.yaml is without the response's body, because its coding br"
+    )
 
 
-# The proxy ----------------------------------------------------------------------------------------------------------
+# The proxy
+# ----------------------------------------------------------------------------------------------------------
 
 
 class ShortUpstream(Upstream):
@@ -366,11 +417,19 @@ class ShortUpstream(Upstream):
 
 
 def test_what_came_is_kept_when_the_server_gives_up_on_a_client_that_does_not_read() -> None:
-    """The last bytes never get through to the client, and the server ends the request at its own end."""
+    """The last bytes never get through to the client, and the server ends the request at its own
+    end.
+    """
     channel = FakeChannel()
     writing_queue = WritingQueue(channel, pytest.fail)
     proxy = RecordingProxy(ShortUpstream("http://h:1", 1.0), writing_queue, None)
-    scope = {"type": "http", "method": "GET", "raw_path": b"/x", "query_string": b"a=1", "headers": []}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "raw_path": b"/x",
+        "query_string": b"a=1",
+        "headers": [],
+    }
 
     async def give_up() -> None:
         asked, stuck = asyncio.Event(), asyncio.Event()

@@ -1,4 +1,6 @@
-"""What a client and a host see of the recorder between them: nothing, but for the moment that it takes."""
+"""What a client and a host see of the recorder between them: nothing, but for the moment that it
+takes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ pytestmark = pytest.mark.server
 
 
 def test_each_frame_passes_before_the_next_one_is_made(tmp_path: Path) -> None:
-    """The host makes a frame only when the client has the one before: a buffer anywhere would stop it for ever."""
+    """The host makes a frame only when the client has the one before: a buffer anywhere would stop
+    it for ever.
+    """
     received = asyncio.Event()
 
     async def script(asked: Asked) -> None:
@@ -35,7 +39,9 @@ def test_each_frame_passes_before_the_next_one_is_made(tmp_path: Path) -> None:
                 upstream.loop.call_soon_threadsafe(received.set)
         assert recorder.end() == 0
     (recorded,) = recorder.recorded()
-    assert [chunk.data for chunk in recorded.chunks] == [b"data: %d\n\n" % number for number in range(5)]
+    assert [chunk.data for chunk in recorded.chunks] == [
+        b"data: %d\n\n" % number for number in range(5)
+    ]
     times = [chunk.at_s for chunk in recorded.chunks]
     assert times == sorted(times)
     assert 0 < times[-1] <= recorded.seconds
@@ -63,7 +69,9 @@ def test_times_are_those_of_the_host(tmp_path: Path) -> None:
 
 
 def test_request_arrives_as_it_was_sent_but_for_host_and_encoding(tmp_path: Path) -> None:
-    """Names in their case, order, duplicates, target and bytes; what concerns the client's connection stays behind."""
+    """Names in their case, order, duplicates, target and bytes; what concerns the client's
+    connection stays behind.
+    """
 
     async def script(asked: Asked) -> None:
         await asked.whole(b"{}")
@@ -71,9 +79,15 @@ def test_request_arrives_as_it_was_sent_but_for_host_and_encoding(tmp_path: Path
     headers = "X-One: 1\r\nx-TWO: ü\r\nX-One: 2\r\nAccept-Encoding: gzip, br\r\n"
     headers += "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nTE: gzip\r\n"
     body = bytes(range(256))
-    with scripted(script) as upstream, running_recorder(upstream.url + "/base/", tmp_path / "to") as recorder:
+    with (
+        scripted(script) as upstream,
+        running_recorder(upstream.url + "/base/", tmp_path / "to") as recorder,
+    ):
         with recorder.connection() as connection:
-            assert connection.exchange(post("//v1/%77orkflows/run?a=%2F&b=", body, headers)).status == 200
+            assert (
+                connection.exchange(post("//v1/%77orkflows/run?a=%2F&b=", body, headers)).status
+                == 200
+            )
         recorder.end()
         (asked,) = upstream.asked
     assert asked.head.startswith("POST /base//v1/%77orkflows/run?a=%2F&b= HTTP/1.1\r\n")
@@ -88,7 +102,10 @@ def test_request_arrives_as_it_was_sent_but_for_host_and_encoding(tmp_path: Path
         ("Content-Length", "256"),
     ]
     (recorded,) = recorder.recorded()
-    assert (recorded.request.method, recorded.request.target) == ("POST", "//v1/%77orkflows/run?a=%2F&b=")
+    assert (recorded.request.method, recorded.request.target) == (
+        "POST",
+        "//v1/%77orkflows/run?a=%2F&b=",
+    )
     assert recorded.request.body == body
     assert list(recorded.request.headers) == asked.headers
     assert recorded.host == upstream.url
@@ -125,7 +142,9 @@ def test_stream_arrives_with_the_reason_of_the_host_and_framed_once(tmp_path: Pa
     assert head.lower().count(b"transfer-encoding") == 1
 
 
-def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reason(tmp_path: Path) -> None:
+def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reason(
+    tmp_path: Path,
+) -> None:
     """Server and Date are the host's; nothing is added."""
 
     async def script(asked: Asked) -> None:
@@ -137,7 +156,10 @@ def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reaso
         with recorder.connection() as connection:
             answer = connection.exchange(post("/v1/workflows/run", b"{}"))
         recorder.end()
-    assert (answer.status_line, answer.body) == ("HTTP/1.1 415 UNSUPPORTED MEDIA TYPE", b'{"code": "x"}\n')
+    assert (answer.status_line, answer.body) == (
+        "HTTP/1.1 415 UNSUPPORTED MEDIA TYPE",
+        b'{"code": "x"}\n',
+    )
     assert answer.headers == [
         ("Server", "nginx/1"),
         ("Date", "then"),
@@ -147,7 +169,11 @@ def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reaso
         ("Content-Length", "14"),
     ]
     (recorded,) = recorder.recorded()
-    assert (recorded.status, recorded.reason, recorded.host_version) == (415, "UNSUPPORTED MEDIA TYPE", "0.6.4")
+    assert (recorded.status, recorded.reason, recorded.host_version) == (
+        415,
+        "UNSUPPORTED MEDIA TYPE",
+        "0.6.4",
+    )
     assert [name for name, _ in recorded.headers] == [
         *("Server", "Date", "Set-Cookie", "X-Version", "set-cookie", "Keep-Alive", "Content-Length")
     ]
@@ -165,7 +191,9 @@ def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reaso
     ],
     ids=["HEAD", "204", "304", "redirect", "HTTP/1.0", "FOO"],
 )
-def test_unusual_answers_pass(tmp_path: Path, raw: bytes, status: int, head: str, body: bytes) -> None:
+def test_unusual_answers_pass(
+    tmp_path: Path, raw: bytes, status: int, head: str, body: bytes
+) -> None:
     """Also a redirect, which is the client's to follow."""
 
     async def script(asked: Asked) -> None:
@@ -198,12 +226,18 @@ def test_recorder_says_by_its_name_that_the_upstream_is_not_there(tmp_path: Path
 
 
 def test_upstream_that_does_not_answer_in_time_is_told(tmp_path: Path) -> None:
-    with scripted(_never) as upstream, running_recorder(upstream.url, tmp_path / "to", "--timeout", "0.2") as recorder:
+    with (
+        scripted(_never) as upstream,
+        running_recorder(upstream.url, tmp_path / "to", "--timeout", "0.2") as recorder,
+    ):
         with recorder.connection() as connection:
             answer = connection.exchange(get("/"))
         assert recorder.end() == 0
     assert answer.status == 504
-    assert json.loads(answer.body)["message"] == f"fake-server record: {upstream.url} did not answer within 0.2 s"
+    assert (
+        json.loads(answer.body)["message"]
+        == f"fake-server record: {upstream.url} did not answer within 0.2 s"
+    )
 
 
 def test_timeout_is_for_the_first_byte_alone(tmp_path: Path) -> None:
@@ -216,7 +250,10 @@ def test_timeout_is_for_the_first_byte_alone(tmp_path: Path) -> None:
         await asked.chunk(b"data: 2\n\n")
         await asked.send(b"0\r\n\r\n")
 
-    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to", "--timeout", "0.2") as recorder:
+    with (
+        scripted(script) as upstream,
+        running_recorder(upstream.url, tmp_path / "to", "--timeout", "0.2") as recorder,
+    ):
         with recorder.connection() as connection:
             assert connection.exchange(get("/")).body == b"data: 1\n\ndata: 2\n\n"
         assert recorder.end() == 0
@@ -225,7 +262,9 @@ def test_timeout_is_for_the_first_byte_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("framed", [True, False], ids=["chunked", "content-length"])
 def test_upstream_that_dies_in_the_middle_is_seen_to_die(tmp_path: Path, framed: bool) -> None:
-    """The client's connection ends without the end of the body, and the recording says that it was cut."""
+    """The client's connection ends without the end of the body, and the recording says that it was
+    cut.
+    """
 
     async def script(asked: Asked) -> None:
         if framed:
@@ -283,7 +322,9 @@ def test_client_that_leaves_before_an_answer_leaves_no_recording(tmp_path: Path)
         assert "1 left by the client before an answer" in recorder.said()
 
 
-def test_client_that_leaves_in_the_middle_of_its_request_leaves_no_recording(tmp_path: Path) -> None:
+def test_client_that_leaves_in_the_middle_of_its_request_leaves_no_recording(
+    tmp_path: Path,
+) -> None:
     with scripted(_never) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             connection.send(post("/", b"x" * 1000)[:-1])
@@ -298,7 +339,10 @@ def test_answer_that_comes_before_the_request_is_whole_is_passed_on(tmp_path: Pa
     answer = b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno"
     with socket.create_server(("127.0.0.1", 0)) as host:
         url = "http://{}:{}".format(*host.getsockname())
-        with running_recorder(url, tmp_path / "to") as recorder, recorder.connection() as connection:
+        with (
+            running_recorder(url, tmp_path / "to") as recorder,
+            recorder.connection() as connection,
+        ):
             connection.send(post("/", b"x" * 100)[:-1])
             accepted, _ = host.accept()
             with accepted:
@@ -314,7 +358,9 @@ def test_answer_that_comes_before_the_request_is_whole_is_passed_on(tmp_path: Pa
 
 def test_recorder_is_no_proxy_for_other_hosts(tmp_path: Path) -> None:
     with scripted(_never) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
-        answer = recorder.exchange(b"CONNECT elsewhere.invalid:443 HTTP/1.1\r\nHost: elsewhere.invalid\r\n\r\n")
+        answer = recorder.exchange(
+            b"CONNECT elsewhere.invalid:443 HTTP/1.1\r\nHost: elsewhere.invalid\r\n\r\n"
+        )
         assert recorder.end() == 0
         assert upstream.asked == []
     assert answer.status == 400

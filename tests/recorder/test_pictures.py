@@ -1,4 +1,6 @@
-"""The picture behind each URL: found however the answer is cut or escaped, fetched once, and never from elsewhere."""
+"""The picture behind each URL: found however the answer is cut or escaped, fetched once, and never
+from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
-from fake_server.recorder.pictures import MOST_WAITING, Pictures
+from fake_server.recorder.images import MOST_WAITING, Pictures
 from fake_server.recorder.upstream import Upstream
 from fake_server.recorder.writing import Written
 from fake_server.recorder.writing_queue import WritingQueue
@@ -23,7 +25,8 @@ QUERY = "?timestamp=1713939072&nonce=0123456789abcdef0123456789abcdef&sign=Plant
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
-# Finding ------------------------------------------------------------------------------------------------------------
+# Finding
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,10 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
     [
         (json.dumps({"url": FILE + QUERY}), FILE + QUERY),
         (json.dumps({"url": "http://h:1" + FILE + QUERY}), "http://h:1" + FILE + QUERY),
-        (json.dumps({"url": FILE + QUERY}).replace("/", r"\/").replace("&", r"\u0026"), FILE + QUERY),
+        (
+            json.dumps({"url": FILE + QUERY}).replace("/", r"\/").replace("&", r"\u0026"),
+            FILE + QUERY,
+        ),
         (f"![]({FILE}{QUERY})", FILE + QUERY),
         (FILE + QUERY, FILE + QUERY),
         (f'{{"text": "\\n{FILE}{QUERY}\\n"}}', FILE + QUERY),
@@ -42,7 +48,9 @@ def test_url_is_found_wherever_the_body_is_cut(body: str, url: str) -> None:
     data = body.encode()
     for cut in range(len(data) + 1):
         finder = UrlFinder()
-        assert finder.found_in(data[:cut]) + finder.found_in(data[cut:]) + finder.found_at_end() == [url]
+        assert finder.found_in(data[:cut]) + finder.found_in(
+            data[cut:]
+        ) + finder.found_at_end() == [url]
 
 
 def test_url_is_found_byte_by_byte_and_once_for_each_place() -> None:
@@ -52,7 +60,9 @@ def test_url_is_found_byte_by_byte_and_once_for_each_place() -> None:
     assert found + finder.found_at_end() == [FILE + QUERY, OTHER + QUERY]
 
 
-@pytest.mark.parametrize("body", [FILE, FILE + "?", "/files/tools/x.png" + QUERY, "", "/files/" * 5000])
+@pytest.mark.parametrize(
+    "body", [FILE, FILE + "?", "/files/tools/x.png" + QUERY, "", "/files/" * 5000]
+)
 def test_what_is_no_signed_url_is_not_found(body: str) -> None:
     finder = UrlFinder()
     assert finder.found_in(body.encode()) + finder.found_at_end() == []
@@ -67,7 +77,8 @@ def test_which_bodies_and_requests_are_looked_at() -> None:
     assert picture_path("/v1/workflows/run") is None
 
 
-# Fetching -----------------------------------------------------------------------------------------------------------
+# Fetching
+# -----------------------------------------------------------------------------------------------------------
 
 
 async def _host(asked: Asked) -> None:
@@ -77,7 +88,9 @@ async def _host(asked: Asked) -> None:
     elif asked.target == "/elsewhere":
         await asked.whole(json.dumps({"url": f"http://elsewhere.invalid{FILE}{QUERY}"}).encode())
     elif asked.target == "/absolute":
-        await asked.whole(json.dumps({"url": f"http://{asked.header('host')}{FILE}{QUERY}"}).encode())
+        await asked.whole(
+            json.dumps({"url": f"http://{asked.header('host')}{FILE}{QUERY}"}).encode()
+        )
     else:
         await asked.stream()
         for _ in range(2):
@@ -87,7 +100,9 @@ async def _host(asked: Asked) -> None:
 
 
 def test_each_picture_is_fetched_once_and_recorded(tmp_path: Path) -> None:
-    """Named three times, in two runs; the end of the recorder does not wait for the client's moment."""
+    """Named three times, in two runs; the end of the recorder does not wait for the client's
+    moment.
+    """
     with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         for _ in range(2):
             recorder.exchange(post("/run", b"{}"))
@@ -99,7 +114,12 @@ def test_each_picture_is_fetched_once_and_recorded(tmp_path: Path) -> None:
     assert sorted(one.request.path for one in pictures) == [FILE, OTHER]
     assert all(one.body == PNG and one.note == "fetched by the recorder" for one in pictures)
     run = recorder.recorded()[0]
-    assert run.body.count(next(one for one in pictures if one.request.path == FILE).request.target.encode()) == 2
+    assert (
+        run.body.count(
+            next(one for one in pictures if one.request.path == FILE).request.target.encode()
+        )
+        == 2
+    )
 
 
 def test_picture_that_the_client_fetches_is_not_fetched_again(tmp_path: Path) -> None:
@@ -120,7 +140,9 @@ def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
         if asked.target.endswith("x"):
             await asked.whole(b"{}", status="403 FORBIDDEN")
         elif len(tried) == 3:
-            await asked.send(b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nhalf")
+            await asked.send(
+                b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nhalf"
+            )
             asked.writer.close()
             raise ConnectionError
         else:
@@ -173,7 +195,9 @@ def test_picture_that_cannot_be_fetched_disturbs_nothing_and_is_counted(tmp_path
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/absolute", b"{}"))
         assert recorder.end() == 1
-        assert f"{FILE} is not recorded: {upstream.url} broke off without an answer" in recorder.said()
+        assert (
+            f"{FILE} is not recorded: {upstream.url} broke off without an answer" in recorder.said()
+        )
         assert "1 exchanges, 0 pictures, 0 lost, 1 pictures not fetched." in recorder.said()
 
 
@@ -203,7 +227,15 @@ def test_pictures_that_clients_fetch_are_counted_as_pictures(tmp_path: Path) -> 
         assert "0 exchanges, 2 pictures, 0 lost." in recorder.said()
 
 
-_ODD_ORIGINS = [b"http://[your-host]", b"http://[", b"http://caf\xe9", b"http://h:port", b"http://[::1", b"\xff", b""]
+_ODD_ORIGINS = [
+    b"http://[your-host]",
+    b"http://[",
+    b"http://caf\xe9",
+    b"http://h:port",
+    b"http://[::1",
+    b"\xff",
+    b"",
+]
 
 
 @pytest.mark.parametrize("origin", _ODD_ORIGINS)
@@ -247,7 +279,9 @@ class NoChannel:
 
 def test_pictures_that_wait_are_bounded() -> None:
     async def find() -> int:
-        pictures = Pictures(Upstream("http://h:1", 1.0), WritingQueue(NoChannel(), pytest.fail), patience_s=60)
+        pictures = Pictures(
+            Upstream("http://h:1", 1.0), WritingQueue(NoChannel(), pytest.fail), patience_s=60
+        )
         for number in range(MOST_WAITING + 1):
             pictures.found(f"/files/tools/{number:036}.png{QUERY}")
             assert pictures.failed == (number == MOST_WAITING)

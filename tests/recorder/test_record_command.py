@@ -1,4 +1,6 @@
-"""``fake-server record`` as a command: what it refuses, in one line and with exit code 2, and what it says."""
+"""``fake-server record`` as a command: what it refuses, in one line and with exit code 2, and what
+it says.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ def refused(folder: Path, *args: str) -> str:
     """The one line in which it refuses ``args``."""
     command = [sys.executable, "-m", "fake_server", "record", "--port", "0", *args]
     ended = subprocess.run(
-        command, cwd=folder, env=_environment(), capture_output=True, text=True, timeout=30, check=False
+        command,
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
     *usage, line = ended.stderr.splitlines()
@@ -61,7 +69,9 @@ def test_addresses_are_checked(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         args = ("--upstream", "http://127.0.0.1:9", "--to", "to", "--port")
-        assert refused(tmp_path, *args, port).startswith(f"Error: --port: cannot listen on 127.0.0.1:{port}")
+        assert refused(tmp_path, *args, port).startswith(
+            f"Error: --port: cannot listen on 127.0.0.1:{port}"
+        )
         probe = socket.create_server(("127.0.0.1", 0))
         own = str(probe.getsockname()[1])
         probe.close()
@@ -76,7 +86,9 @@ def test_folder_that_another_recorder_writes_is_refused(tmp_path: Path) -> None:
         assert recorder.end() == 0
 
 
-def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(tmp_path: Path) -> None:
+def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(
+    tmp_path: Path,
+) -> None:
     async def script(asked: Asked) -> None:
         await asked.whole(b"{}")
 
@@ -93,7 +105,9 @@ def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(tmp
 
 def test_defaults_of_the_command_are_those_of_the_settings() -> None:
     """They stand in both, because the command line must not load what a recorder needs."""
-    defaults = {option.name: option.default for option in record.params if isinstance(option, click.Option)}
+    defaults = {
+        option.name: option.default for option in record.params if isinstance(option, click.Option)
+    }
     assert (defaults["port"], defaults["timeout_s"]) == (DEFAULT_PORT, DEFAULT_TIMEOUT_S)
 
 
@@ -105,9 +119,14 @@ def test_every_option_is_explained_in_the_docs() -> None:
 
 def test_nothing_of_the_recorder_is_loaded_for_the_fake() -> None:
     """Neither by the command line nor by the app: its first answer is not to wait for it."""
-    code = "import fake_server.cli, fake_server.serving.run, sys; print('httpcore' in sys.modules)"
+    code = "import fake_server.cli, fake_server.server.run, sys; print('httpcore' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env=environment,
     )
     assert ended.stdout == "False\n"

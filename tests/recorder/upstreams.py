@@ -41,7 +41,8 @@ class Asked:
     @property
     def headers(self) -> list[tuple[str, str]]:
         return [
-            (name, value.strip()) for name, _, value in (line.partition(":") for line in self.head.split("\r\n")[1:])
+            (name, value.strip())
+            for name, _, value in (line.partition(":") for line in self.head.split("\r\n")[1:])
         ]
 
     def header(self, name: str) -> str | None:
@@ -52,9 +53,14 @@ class Asked:
         await self.writer.drain()
 
     async def whole(
-        self, body: bytes, headers: str = "Content-Type: application/json\r\n", status: str = "200 OK"
+        self,
+        body: bytes,
+        headers: str = "Content-Type: application/json\r\n",
+        status: str = "200 OK",
     ) -> None:
-        await self.send(f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        await self.send(
+            f"HTTP/1.1 {status}\r\n{headers}Content-Length: {len(body)}\r\n\r\n".encode() + body
+        )
 
     async def stream(self) -> None:
         await self.send(f"HTTP/1.1 200 OK\r\n{_EVENTS}Transfer-Encoding: chunked\r\n\r\n".encode())
@@ -68,7 +74,9 @@ Script = Callable[[Asked], Awaitable[None]]
 
 @dataclass(slots=True)
 class Upstream:
-    """A scripted host that listens. ``asked`` are all requests so far; ``gone`` is set when a client has closed."""
+    """A scripted host that listens. ``asked`` are all requests so far; ``gone`` is set when a
+    client has closed.
+    """
 
     url: str
     loop: asyncio.AbstractEventLoop
@@ -93,7 +101,9 @@ def scripted(script: Script) -> Iterator[Upstream]:
                 await script(asked)
         writer.close()
 
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20, backlog=512))
+    server = loop.run_until_complete(
+        asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20, backlog=512)
+    )
     upstream.url = "http://{}:{}".format(*server.sockets[0].getsockname()[:2])
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -132,7 +142,9 @@ _WRITING_S = 50.0
 
 @dataclass(slots=True)
 class RunningRecorder:
-    """``fake-server record``. ``end`` ends it by a signal and says how it ended; ``said`` is everything it printed."""
+    """``fake-server record``. ``end`` ends it by a signal and says how it ended; ``said`` is
+    everything it printed.
+    """
 
     url: str
     pid: int
@@ -161,7 +173,8 @@ class RunningRecorder:
     def peak_bytes(self) -> int:
         """The most memory that it, or a process of its own, has had so far. Only Linux tells.
 
-        Not by the process's resource usage: that begins with whatever the process had that started it.
+        Not by the process's resource usage: that begins with whatever the process had that started
+        it.
         """
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return max(map(_peak_bytes, [str(self.pid), *children]))
@@ -196,19 +209,35 @@ def _peak_bytes(pid: str) -> int:
 def running_recorder(
     upstream: str, folder: Path, *args: str, limit_bytes: int | None = None
 ) -> Iterator[RunningRecorder]:
-    """A recorder on a free port, ended and judged by the test; whatever happens it does not outlive it.
+    """A recorder on a free port, ended and judged by the test; whatever happens it does not outlive
+    it.
 
-    No file that it writes may grow beyond ``limit_bytes``: a disk that is full for whatever is larger.
+    No file that it writes may grow beyond ``limit_bytes``: a disk that is full for whatever is
+    larger.
     """
     with tempfile.TemporaryDirectory() as beside:
         ready, log = Path(beside) / "ready.json", Path(beside) / "log"
-        command = [sys.executable, "-m", "fake_server", "record", "--upstream", upstream, "--to", str(folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "fake_server",
+            "record",
+            "--upstream",
+            upstream,
+            "--to",
+            str(folder),
+        ]
         command += ["--port", "0", "--ready-file", str(ready), *args]
         if limit_bytes is not None:
             command = ["sh", "-c", f'ulimit -f {limit_bytes // 512}; exec "$@"', "sh", *command]
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, cwd=beside, env=_environment(), stdout=out, stderr=out, start_new_session=True
+                command,
+                cwd=beside,
+                env=_environment(),
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         try:
             said = _wait_for(ready, process, log)

@@ -10,13 +10,20 @@ from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Record
 
 KEY = "app-SampleKey0123456789abcde"
 HOST = "http://127.0.0.1:6060"
-STREAM: Headers = (("Content-Type", "text/event-stream; charset=utf-8"), ("Transfer-Encoding", "chunked"))
+STREAM: Headers = (
+    ("Content-Type", "text/event-stream; charset=utf-8"),
+    ("Transfer-Encoding", "chunked"),
+)
 JSON: Headers = (("Content-Type", "application/json"),)
 
 
 def request(body: Any = None, target: str = "/v1/workflows/run", **said: Any) -> RecordedRequest:
     """A run's request, or another one; ``body`` is JSON unless it is bytes."""
-    data = body if isinstance(body, bytes) else json.dumps(body or {"user": "alice"}, ensure_ascii=False).encode()
+    data = (
+        body
+        if isinstance(body, bytes)
+        else json.dumps(body or {"user": "alice"}, ensure_ascii=False).encode()
+    )
     headers = (
         ("Host", "127.0.0.1:6060"),
         ("Authorization", f"Bearer {KEY}"),

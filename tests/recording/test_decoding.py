@@ -1,4 +1,6 @@
-"""Compressed bodies are decoded whole and within bounds; what is not decoded is left out, and the recording says so."""
+"""Compressed bodies are decoded whole and within bounds; what is not decoded is left out, and the
+recording says so.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ def deflated(data: bytes, wbits: int) -> bytes:
 
 PACKED = {
     "gzip": ("gzip", gzip.compress(PLAIN, mtime=0)),
-    "gzip of several members": ("x-gzip", b"".join(map(gzip.compress, (PLAIN[:5], b"", PLAIN[5:])))),
+    "gzip of several members": (
+        "x-gzip",
+        b"".join(map(gzip.compress, (PLAIN[:5], b"", PLAIN[5:]))),
+    ),
     "gzip with padding": ("gzip", gzip.compress(PLAIN, mtime=0) + bytes(9)),
     "deflate": ("deflate", deflated(PLAIN, zlib.MAX_WBITS)),
     "deflate without its wrapper": ("deflate", deflated(PLAIN, -zlib.MAX_WBITS)),
@@ -78,9 +83,20 @@ def test_members_of_gzip_are_one_body(members: list[bytes], size: int) -> None:
         ("gzip", gzip.compress(PLAIN, mtime=0)[:-1], "has no end"),
         ("deflate", b"x", "has no end"),
     ],
-    ids=["br", "zstd", "no gzip", "no deflate", "more than gzip", "more than deflate", "gzip cut", "deflate cut"],
+    ids=[
+        "br",
+        "zstd",
+        "no gzip",
+        "no deflate",
+        "more than gzip",
+        "more than deflate",
+        "gzip cut",
+        "deflate cut",
+    ],
 )
-def test_what_cannot_be_decoded_is_refused_with_the_reason(codings: str, data: bytes, words: str) -> None:
+def test_what_cannot_be_decoded_is_refused_with_the_reason(
+    codings: str, data: bytes, words: str
+) -> None:
     with pytest.raises(UndecodableError, match=words):
         joined(decoded([Chunk(0, data)], codings, whole=True))
 
@@ -94,11 +110,13 @@ def test_beginning_of_a_body_that_was_cut_is_decoded() -> None:
 def test_ratio_is_bounded_beyond_the_free_bytes() -> None:
     """Up to the bound any ratio passes; one byte more does not."""
     assert len(gzip.compress(bytes(FREE_BYTES), mtime=0)) * MOST_RATIO < FREE_BYTES
-    assert joined(decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES), mtime=0))], "gzip", whole=True)) == bytes(
-        FREE_BYTES
-    )
+    assert joined(
+        decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES), mtime=0))], "gzip", whole=True)
+    ) == bytes(FREE_BYTES)
     with pytest.raises(UndecodableError, match=f"more than {MOST_RATIO} times"):
-        joined(decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES + 1), mtime=0))], "gzip", whole=True))
+        joined(
+            decoded([Chunk(0, gzip.compress(bytes(FREE_BYTES + 1), mtime=0))], "gzip", whole=True)
+        )
 
 
 def test_bomb_is_not_decoded_further_than_the_bound() -> None:
@@ -124,21 +142,28 @@ def test_members_and_codings_are_bounded() -> None:
     assert joined(decoded([Chunk(0, member * MOST_MEMBERS)], "gzip", whole=True)) == b""
     with pytest.raises(UndecodableError, match=f"more than {MOST_MEMBERS} gzip members"):
         joined(decoded([Chunk(0, member * (MOST_MEMBERS + 1))], "gzip"))
-    *_, most = itertools.accumulate(range(MOST_CODINGS), lambda data, _: gzip.compress(data, mtime=0), initial=PLAIN)
+    *_, most = itertools.accumulate(
+        range(MOST_CODINGS), lambda data, _: gzip.compress(data, mtime=0), initial=PLAIN
+    )
     assert joined(decoded([Chunk(0, most)], ", ".join(["gzip"] * MOST_CODINGS))) == PLAIN
     with pytest.raises(UndecodableError, match="codings"):
         decoded([Chunk(0, gzip.compress(most, mtime=0))], ", ".join(["gzip"] * (MOST_CODINGS + 1)))
 
 
 def test_coding_is_read_from_all_headers_of_its_name() -> None:
-    assert coding((("Content-Encoding", " GZIP ,identity"), ("content-encoding", "br"))) == "gzip, br"
+    assert (
+        coding((("Content-Encoding", " GZIP ,identity"), ("content-encoding", "br"))) == "gzip, br"
+    )
     assert coding((("Content-Encoding", "identity"),)) == ""
 
 
-# As it is written ---------------------------------------------------------------------------------------------------
+# As it is written
+# ---------------------------------------------------------------------------------------------------
 
 
-def written(folder: Path, exchange: Recording, *, keep: bool = False) -> tuple[Recording, list[str]]:
+def written(
+    folder: Path, exchange: Recording, *, keep: bool = False
+) -> tuple[Recording, list[str]]:
     """``exchange`` as a recorder writes it, and what was left out."""
     left_out: list[str] = []
     redactor = None if keep else RecordingRedactor({KEY: "main"})
@@ -150,7 +175,11 @@ def written(folder: Path, exchange: Recording, *, keep: bool = False) -> tuple[R
 
 def packed(codings: str, *chunks: bytes, **changes: object) -> Recording:
     size = sum(map(len, chunks))
-    return recording(*chunks, headers=(*JSON, ("Content-Encoding", codings), ("Content-Length", str(size))), **changes)
+    return recording(
+        *chunks,
+        headers=(*JSON, ("Content-Encoding", codings), ("Content-Length", str(size))),
+        **changes,
+    )
 
 
 def test_decoded_body_is_written_with_its_own_length(tmp_path: Path) -> None:
@@ -169,7 +198,9 @@ def test_long_body_is_decoded_on_the_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("codings", ["br", "zstd", "gzip"])
-def test_body_that_cannot_be_decoded_is_left_out_and_the_recording_says_so(tmp_path: Path, codings: str) -> None:
+def test_body_that_cannot_be_decoded_is_left_out_and_the_recording_says_so(
+    tmp_path: Path, codings: str
+) -> None:
     read, left_out = written(tmp_path, packed(codings, b"planted", b"secret"))
     assert (read.chunks, read.shortened, read.status) == ((), Shortened(13), 200)
     assert re.fullmatch(rf"Left out: the response's body, because it.* {codings} .*\.", read.note)
@@ -180,7 +211,9 @@ def test_body_that_cannot_be_decoded_is_left_out_and_the_recording_says_so(tmp_p
 
 def test_request_body_that_cannot_be_decoded_is_left_out(tmp_path: Path) -> None:
     asked = request(
-        b"planted", headers=(("Content-Encoding", "br"), ("Transfer-Encoding", "chunked")), chunk_sizes=(7,)
+        b"planted",
+        headers=(("Content-Encoding", "br"), ("Transfer-Encoding", "chunked")),
+        chunk_sizes=(7,),
     )
     read, left_out = written(tmp_path, recording(b"{}", request=asked))
     assert (read.request.body, read.request.shortened, read.body) == (b"", Shortened(7), b"{}")

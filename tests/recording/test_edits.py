@@ -1,4 +1,6 @@
-"""Replacing parts of a body keeps everything around them, and every border between chunks in its place."""
+"""Replacing parts of a body keeps everything around them, and every border between chunks in its
+place.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ def edits_of(rule: str, places: list[int], written: bytes) -> list[Edit]:
     return [Edit(start, end, written, rule) for start, end in list(pairwise(places))[::2]]
 
 
-@given(st.lists(st.tuples(_spans, st.binary(max_size=3)), max_size=4), st.lists(st.integers(0, len(_DATA))).map(sorted))
+@given(
+    st.lists(st.tuples(_spans, st.binary(max_size=3)), max_size=4),
+    st.lists(st.integers(0, len(_DATA))).map(sorted),
+)
 def test_nothing_that_was_to_go_stays_and_nothing_else_goes(
     rules: list[tuple[list[int], bytes]], borders: list[int]
 ) -> None:
@@ -28,7 +33,9 @@ def test_nothing_that_was_to_go_stays_and_nothing_else_goes(
         edits.add(made)
         gone |= {letter for edit in made for letter in _DATA[edit.start : edit.end]}
     applied = edits.apply(_DATA)
-    assert bytes(letter for letter in applied if letter in _DATA) == bytes(one for one in _DATA if one not in gone)
+    assert bytes(letter for letter in applied if letter in _DATA) == bytes(
+        one for one in _DATA if one not in gone
+    )
     moved = edits.moved(borders)
     assert moved == sorted(moved)
     for border, place in zip(borders, moved, strict=True):

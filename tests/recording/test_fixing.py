@@ -17,8 +17,12 @@ from tests.recording.samples import JSON, recording, request
 from tests.recording.test_folder import EXCHANGES, PNG, write
 
 PLAIN = recording(b'{"a": "lynx"}', headers=(*JSON, ("Content-Length", "13"), ("X-Any", "1")))
-PICTURE = recording(PNG[:500], PNG[500:], headers=(("Content-Type", "image/png"), ("Content-Length", str(len(PNG)))))
-SENT = replace(request(b"abcdefgh", headers=(("Transfer-Encoding", "chunked"),)), chunk_sizes=(3, 5))
+PICTURE = recording(
+    PNG[:500], PNG[500:], headers=(("Content-Type", "image/png"), ("Content-Length", str(len(PNG))))
+)
+SENT = replace(
+    request(b"abcdefgh", headers=(("Transfer-Encoding", "chunked"),)), chunk_sizes=(3, 5)
+)
 
 
 def edited(path: Path, old: str, new: str) -> None:
@@ -34,7 +38,9 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def test_refusal_says_what_helps(tmp_path: Path) -> None:
     (path,) = write(tmp_path, PLAIN)
     edited(path, "lynx", "a large lynx")
-    with pytest.raises(RecordingError, match="run contract recordings fix DIR, or leave Content-Length out"):
+    with pytest.raises(
+        RecordingError, match="run contract recordings fix DIR, or leave Content-Length out"
+    ):
         read_recording(path)
 
 
@@ -46,7 +52,9 @@ def test_length_follows_an_edited_text(tmp_path: Path) -> None:
     read = read_recording(path)
     body = '{"a": "一只大猫"}'.encode()
     assert read == replace(
-        PLAIN, headers=(*JSON, ("Content-Length", "21"), ("X-Any", "1")), chunks=(replace(PLAIN.chunks[0], data=body),)
+        PLAIN,
+        headers=(*JSON, ("Content-Length", "21"), ("X-Any", "1")),
+        chunks=(replace(PLAIN.chunks[0], data=body),),
     )
     assert fix_folder(tmp_path).changes == {}
 
@@ -60,7 +68,8 @@ def test_request_follows_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "sizes"), [("abcdefghij", (3, 7)), ("abcd", (3, 1)), ("ab", (2,)), ("abc", (3,)), ("", ())]
+    ("body", "sizes"),
+    [("abcdefghij", (3, 7)), ("abcd", (3, 1)), ("ab", (2,)), ("abc", (3,)), ("", ())],
 )
 def test_sizes_of_chunks_follow(tmp_path: Path, body: str, sizes: tuple[int, ...]) -> None:
     (path,) = write(tmp_path, recording(request=SENT))
@@ -107,7 +116,10 @@ def test_what_is_consistent_stays_to_the_byte(tmp_path: Path, name: str) -> None
         replace(PLAIN, ended="cut", chunks=()),
         replace(PLAIN, request=request(method="HEAD"), chunks=()),
         replace(PLAIN, status=304, chunks=()),
-        replace(EXCHANGES["a picture of which the beginning was kept"], headers=(("Content-Length", "11219"),)),
+        replace(
+            EXCHANGES["a picture of which the beginning was kept"],
+            headers=(("Content-Length", "11219"),),
+        ),
     ],
 )
 def test_length_of_a_body_that_is_not_there_stays(tmp_path: Path, exchange: Recording) -> None:
@@ -124,7 +136,9 @@ def test_length_of_a_body_that_is_not_there_stays(tmp_path: Path, exchange: Reco
         lambda text: text[:-5],
     ],
 )
-def test_what_cannot_be_fixed_is_named_and_the_others_are_fixed(tmp_path: Path, damage: Callable[[str], str]) -> None:
+def test_what_cannot_be_fixed_is_named_and_the_others_are_fixed(
+    tmp_path: Path, damage: Callable[[str], str]
+) -> None:
     path, other = write(tmp_path, recording(b"1", headers=JSON), PLAIN)
     path.write_text(damage(path.read_text()))
     damaged = path.read_bytes()
@@ -143,10 +157,13 @@ def test_missing_side_file_is_named(tmp_path: Path) -> None:
     assert "put it back" in str(fix_folder(tmp_path).failed[0])
 
 
-# The command --------------------------------------------------------------------------------------------------------
+# The command
+# --------------------------------------------------------------------------------------------------------
 
 
-def test_command_says_what_it_does_by_its_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_says_what_it_does_by_its_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (path,) = write(tmp_path, PLAIN)
     edited(path, "lynx", "a lynx")
     assert exit_code(["recordings", "fix", "--check", str(tmp_path)]) == 1

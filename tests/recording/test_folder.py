@@ -1,4 +1,6 @@
-"""A folder of recordings gives back what was written, and nothing that is not whole is ever read or left visible."""
+"""A folder of recordings gives back what was written, and nothing that is not whole is ever read or
+left visible.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,12 @@ import dify_wire.recording.folder as folder_module
 from dify_wire.printable import printable
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import ENDS, Chunk, Recording, Shortened
-from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder, read_recording
+from dify_wire.recording.folder import (
+    RecordingWriter,
+    is_recordings_folder,
+    read_folder,
+    read_recording,
+)
 from dify_wire.recording.spool import IN_MEMORY, PARTIAL
 from dify_wire.yaml_file import dump_yaml, load_yaml
 from tests.recording.samples import JSON, STREAM, recording, request
@@ -57,25 +64,40 @@ def write(folder: Path, *exchanges: Recording) -> list[Path]:
         return [writer.write(exchange) for exchange in exchanges]
 
 
-# What is written is read --------------------------------------------------------------------------------------------
+# What is written is read
+# --------------------------------------------------------------------------------------------
 
 EXCHANGES = {
     "a stream": recording(b'data: {"event": "workflow_started"}\n\n', b"event: ping\n\n"),
     "a picture": recording(PNG[:500], PNG[500:], headers=(("Content-Type", "image/png"),)),
     "a character cut in two": recording("data: 一".encode()[:-1], "一".encode()[-1:] + b"\n\n"),
     "a stream that broke inside of a character": recording("data: 一".encode()[:-1], ended="cut"),
-    "line ends that YAML knows and others": recording("a\r\nb\x85c\u2028d\ufeff\x7f\ttab \n".encode()),
+    "line ends that YAML knows and others": recording(
+        "a\r\nb\x85c\u2028d\ufeff\x7f\ttab \n".encode()
+    ),
     "no body": recording(headers=(), status=204, reason=""),
     "what a client sent in chunks": recording(
-        request=request(b'{"a": 1}', headers=(("Transfer-Encoding", "chunked"),), chunk_sizes=(3, 5))
+        request=request(
+            b'{"a": 1}', headers=(("Transfer-Encoding", "chunked"),), chunk_sizes=(3, 5)
+        )
     ),
     "a request that is no text": recording(request=request(PNG)),
     "a request in another encoding": recording(request=request('{"user": "ä"}'.encode("latin-1"))),
-    "a picture of which the beginning was kept": recording(PNG[:16], shortened=Shortened(11_219, "0" * 64)),
-    "a request of which the beginning was kept": recording(request=request(b"{", shortened=Shortened(1 << 24))),
-    "the same header twice": recording(headers=(("Set-Cookie", "a=; Path=/"), ("Set-Cookie", "b=ÿ"))),
-    "no key, and words": recording(app=None, note="why\nit was made", redacted=("keys", "field:/a")),
-    "texts that look like other things": recording(name="null", note="1e3", host_version="0.15", reason="yes"),
+    "a picture of which the beginning was kept": recording(
+        PNG[:16], shortened=Shortened(11_219, "0" * 64)
+    ),
+    "a request of which the beginning was kept": recording(
+        request=request(b"{", shortened=Shortened(1 << 24))
+    ),
+    "the same header twice": recording(
+        headers=(("Set-Cookie", "a=; Path=/"), ("Set-Cookie", "b=ÿ"))
+    ),
+    "no key, and words": recording(
+        app=None, note="why\nit was made", redacted=("keys", "field:/a")
+    ),
+    "texts that look like other things": recording(
+        name="null", note="1e3", host_version="0.15", reason="yes"
+    ),
     "very many chunks": recording(*[b"x"] * 6000),
     "a long text": recording(b"data: " + b"x" * 300_000 + b"\n\n"),
 }
@@ -89,17 +111,32 @@ def test_what_was_written_is_read(tmp_path: Path, name: str) -> None:
 
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-_header = st.text(st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"]), max_size=20)
+_header = st.text(
+    st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"]), max_size=20
+)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.binary(max_size=80) | _text.map(str.encode), max_size=5), _text, _header, st.sampled_from(ENDS))
+@given(
+    st.lists(st.binary(max_size=80) | _text.map(str.encode), max_size=5),
+    _text,
+    _header,
+    st.sampled_from(ENDS),
+)
 def test_whatever_was_written_is_read(
-    tmp_path_factory: pytest.TempPathFactory, chunks: list[bytes], note: str, header: str, ended: str
+    tmp_path_factory: pytest.TempPathFactory,
+    chunks: list[bytes],
+    note: str,
+    header: str,
+    ended: str,
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     exchange = recording(
-        *chunks, headers=(("X-Any", header),), note=note, ended=ended, request=request(chunks[:1] and chunks[0])
+        *chunks,
+        headers=(("X-Any", header),),
+        note=note,
+        ended=ended,
+        request=request(chunks[:1] and chunks[0]),
     )
     write(folder, exchange)
     assert read_folder(folder) == [exchange]
@@ -107,7 +144,9 @@ def test_whatever_was_written_is_read(
 
 def test_a_stream_can_be_read_by_a_person(tmp_path: Path) -> None:
     """One frame a block, text as it is, headers on a line each."""
-    (path,) = write(tmp_path, recording('data: {"text": "一只猫"}\n\n'.encode(), b"event: ping\n\n"))
+    (path,) = write(
+        tmp_path, recording('data: {"text": "一只猫"}\n\n'.encode(), b"event: ping\n\n")
+    )
     text = path.read_text(encoding="utf-8")
     assert '    text: |+\n      data: {"text": "一只猫"}\n\n  - at_s: 0.2\n' in text
     assert "  - [Transfer-Encoding, chunked]\n" in text
@@ -123,7 +162,9 @@ def test_a_picture_is_a_file_of_its_own_that_is_kept_once(tmp_path: Path) -> Non
 
 def test_numbers_go_on_and_give_the_order(tmp_path: Path) -> None:
     write(tmp_path, recording(name="b"), recording(name="a"))
-    (third,) = write(tmp_path, recording(name="", request=request(method="GET", target="/v1/parameters?user=x")))
+    (third,) = write(
+        tmp_path, recording(name="", request=request(method="GET", target="/v1/parameters?user=x"))
+    )
     assert third.name == "0003-GET-v1-parameters.yaml"
     third.rename(tmp_path / "10000-z.yaml")
     assert [one.name for one in read_folder(tmp_path)] == ["b", "a", "GET-v1-parameters"]
@@ -143,7 +184,8 @@ def test_the_example_of_the_docs_is_a_recording(tmp_path: Path) -> None:
     assert set(SCHEMA_FIELDS) <= set(re.findall(r"`(?:request\.|answer\.)?(\w+)`", page))
 
 
-# What is not whole is refused ---------------------------------------------------------------------------------------
+# What is not whole is refused
+# ---------------------------------------------------------------------------------------
 
 _STREAM = EXCHANGES["a stream"]
 _PICTURE = EXCHANGES["a picture"]
@@ -286,7 +328,9 @@ def test_line_ends_of_windows_change_nothing(tmp_path: Path) -> None:
     assert read_recording(path) == before
 
 
-@pytest.mark.parametrize("name", ["0003-空的提示词.yaml", "0003-a cat (copy).yaml", "0003-Änderung.yaml"])
+@pytest.mark.parametrize(
+    "name", ["0003-空的提示词.yaml", "0003-a cat (copy).yaml", "0003-Änderung.yaml"]
+)
 def test_a_recording_may_have_any_name_behind_its_number(tmp_path: Path, name: str) -> None:
     (path,) = write(tmp_path, _STREAM)
     path.rename(tmp_path / name)
@@ -296,7 +340,14 @@ def test_a_recording_may_have_any_name_behind_its_number(tmp_path: Path, name: s
 
 
 _OTHERS = [
-    *("notes.txt", "Thumbs.db", ".DS_Store", "0001-sample.yaml~", ".0001-sample.yaml.swp", "#0001-sample.yaml#"),
+    *(
+        "notes.txt",
+        "Thumbs.db",
+        ".DS_Store",
+        "0001-sample.yaml~",
+        ".0001-sample.yaml.swp",
+        "#0001-sample.yaml#",
+    ),
     *("0001-sample.yaml.bak", "export.har", "compose.yaml", "说明.docx", "a\nb"),
 ]
 
@@ -309,14 +360,18 @@ def test_what_is_no_recording_is_named_and_passed_over(
     write(tmp_path, _STREAM)
     (tmp_path / name).write_text("services: {}")
     assert len(read_folder(tmp_path)) == 1
-    assert caplog.messages == [f"{tmp_path}: passed over, for they are no recordings: {printable(name)}"]
+    assert caplog.messages == [
+        f"{tmp_path}: passed over, for they are no recordings: {printable(name)}"
+    ]
     assert is_recordings_folder(tmp_path)
     write(tmp_path, _STREAM)
     assert len(read_folder(tmp_path)) == 2
     assert (tmp_path / name).exists()
 
 
-def test_what_belongs_beside_recordings_is_not_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_belongs_beside_recordings_is_not_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path, _PICTURE)
     for name in ("README.md", "keys.json", ".gitattributes", ".gitignore", f"{PARTIAL}x"):
         (tmp_path / name).write_text("")
@@ -382,7 +437,8 @@ def test_an_empty_or_missing_folder_is_told(tmp_path: Path) -> None:
     assert not is_recordings_folder(tmp_path / "missing")
 
 
-# Writing ------------------------------------------------------------------------------------------------------------
+# Writing
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_large_body_is_not_held_in_memory(tmp_path: Path) -> None:
@@ -417,7 +473,8 @@ def test_many_threads_write_without_losing_or_mixing(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
         names = [f"n{number}" for number in range(40)]
         threads = [
-            threading.Thread(target=writer.write, args=(recording(PNG + name.encode(), name=name),)) for name in names
+            threading.Thread(target=writer.write, args=(recording(PNG + name.encode(), name=name),))
+            for name in names
         ]
         for thread in threads:
             thread.start()

@@ -34,7 +34,9 @@ def there_and_back(path: Path, *recordings: Recording) -> Imported:
 
 @pytest.mark.parametrize("name", EXCHANGES)
 def test_a_recording_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
-    assert there_and_back(tmp_path / "x.har", EXCHANGES[name]) == Imported((EXCHANGES[name],), (), (0,))
+    assert there_and_back(tmp_path / "x.har", EXCHANGES[name]) == Imported(
+        (EXCHANGES[name],), (), (0,)
+    )
 
 
 def test_every_recorded_exchange_of_the_host_comes_back(tmp_path: Path) -> None:
@@ -50,7 +52,10 @@ def test_an_archive_has_what_har_asks_for() -> None:
     assert entry["time"] == pytest.approx(2000)
     assert sum(entry["timings"].values()) == pytest.approx(entry["time"])
     assert entry["request"]["url"] == "http://127.0.0.1:6060/v1/parameters?user=a&x=%20"
-    assert entry["request"]["queryString"] == [{"name": "user", "value": "a"}, {"name": "x", "value": " "}]
+    assert entry["request"]["queryString"] == [
+        {"name": "user", "value": "a"},
+        {"name": "x", "value": " "},
+    ]
     assert entry["response"]["content"] == {
         "size": 4,
         "mimeType": "text/event-stream; charset=utf-8",
@@ -58,11 +63,14 @@ def test_an_archive_has_what_har_asks_for() -> None:
         "encoding": "base64",
     }
     for part in ("request", "response"):
-        assert {"httpVersion", "cookies", "headers", "headersSize", "bodySize"} <= entry[part].keys()
+        assert {"httpVersion", "cookies", "headers", "headersSize", "bodySize"} <= entry[
+            part
+        ].keys()
     assert {"statusText", "redirectURL"} <= entry["response"].keys()
 
 
-# Archives of other programs -----------------------------------------------------------------------------------------
+# Archives of other programs
+# -----------------------------------------------------------------------------------------
 
 
 def pairs(*headers: tuple[str, str]) -> list[dict[str, str]]:
@@ -78,7 +86,11 @@ def browsers_entry(**changes: Any) -> dict[str, Any]:
             "method": "POST",
             "url": "https://dify.example/v1/workflows/run?x=1#top",
             "httpVersion": "http/2.0",
-            "headers": pairs((":authority", "dify.example"), (":path", "/v1"), ("content-type", "application/json")),
+            "headers": pairs(
+                (":authority", "dify.example"),
+                (":path", "/v1"),
+                ("content-type", "application/json"),
+            ),
             "postData": {"mimeType": "application/json", "text": '{"user": "ä"}'},
             "bodySize": 14,
         },
@@ -86,7 +98,9 @@ def browsers_entry(**changes: Any) -> dict[str, Any]:
             "status": 200,
             "statusText": "",
             "httpVersion": "http/2.0",
-            "headers": pairs(("content-encoding", "br"), ("content-length", "5"), ("x-version", "0.6.4")),
+            "headers": pairs(
+                ("content-encoding", "br"), ("content-length", "5"), ("x-version", "0.6.4")
+            ),
             "content": {"size": 11, "mimeType": "application/json", "text": '{"a": "ok"}'},
             "_transferSize": 99,
         },
@@ -106,7 +120,9 @@ def browsers_entry(**changes: Any) -> dict[str, Any]:
 
 
 def imported(path: Path, *entries: Any) -> Imported:
-    path.write_text(json.dumps({"log": {"version": "1.2", "entries": list(entries)}}), encoding="utf-8")
+    path.write_text(
+        json.dumps({"log": {"version": "1.2", "entries": list(entries)}}), encoding="utf-8"
+    )
     return read_har(path)
 
 
@@ -116,11 +132,21 @@ def one(path: Path, **changes: Any) -> Recording:
 
 
 def test_a_browser_s_exchange_is_read(tmp_path: Path) -> None:
-    """Pseudo headers go, the host stays; the body is as it was unpacked, and the headers follow it."""
+    """Pseudo headers go, the host stays; the body is as it was unpacked, and the headers follow
+    it.
+    """
     found = one(tmp_path)
-    assert (found.host, found.host_version, found.recorded_at) == ("https://dify.example", "0.6.4", 1_713_938_972.25)
+    assert (found.host, found.host_version, found.recorded_at) == (
+        "https://dify.example",
+        "0.6.4",
+        1_713_938_972.25,
+    )
     asked = found.request
-    assert (asked.method, asked.target, asked.http_version) == ("POST", "/v1/workflows/run?x=1", "2")
+    assert (asked.method, asked.target, asked.http_version) == (
+        "POST",
+        "/v1/workflows/run?x=1",
+        "2",
+    )
     assert asked.headers == (("Host", "dify.example"), ("content-type", "application/json"))
     assert asked.body == '{"user": "ä"}'.encode()
     assert found.headers == (("content-length", "11"), ("x-version", "0.6.4"))
@@ -147,7 +173,10 @@ def test_a_body_that_was_left_out_is_told(tmp_path: Path) -> None:
         ({"response__content": {"size": 11}}, 11),
         ({"response__content": {"size": 11, "text": ""}}, 11),
         ({"response__content": {"size": 0}, "response__bodySize": 7}, 7),
-        ({"response__content": {"size": 0}, "response__headers": pairs(("Content-Length", "5"))}, 5),
+        (
+            {"response__content": {"size": 0}, "response__headers": pairs(("Content-Length", "5"))},
+            5,
+        ),
         ({"response__content": {"size": -1, "mimeType": "x-unknown"}, "response__headers": []}, 0),
         ({"response__content": None, "response__headers": []}, 0),
     ],
@@ -159,7 +188,10 @@ def test_answer_whose_body_the_archive_does_not_have_is_never_an_empty_one(
     assert [made.shortened for made in found.recordings] == [Shortened(size)]
     (left,) = found.left_out
     assert left.place == "log.entries[0].response.content"
-    assert left.reason == "the archive does not have the response's body; the exchange is taken without it"
+    assert (
+        left.reason
+        == "the archive does not have the response's body; the exchange is taken without it"
+    )
 
 
 @pytest.mark.parametrize("changes", [{"request__method": "HEAD"}, {"response__status": 204}])
@@ -169,8 +201,16 @@ def test_answer_that_has_no_body_misses_none(tmp_path: Path, changes: dict[str, 
 
 
 def test_a_picture_and_a_form_are_read(tmp_path: Path) -> None:
-    content = {"size": 4, "mimeType": "image/png", "text": base64.b64encode(b"\x89PNG").decode(), "encoding": "base64"}
-    form = {"mimeType": "application/x-www-form-urlencoded", "params": pairs(("a", "1 2"), ("b", "ä"))}
+    content = {
+        "size": 4,
+        "mimeType": "image/png",
+        "text": base64.b64encode(b"\x89PNG").decode(),
+        "encoding": "base64",
+    }
+    form = {
+        "mimeType": "application/x-www-form-urlencoded",
+        "params": pairs(("a", "1 2"), ("b", "ä")),
+    }
     found = one(tmp_path, response__content=content, request__postData=form)
     assert (found.body, found.request.body) == (b"\x89PNG", b"a=1+2&b=%C3%A4")
 
@@ -181,7 +221,9 @@ def test_headers_of_one_name_that_were_joined_are_taken_apart(tmp_path: Path) ->
 
 
 def test_a_header_that_was_decoded_as_utf_8_is_its_bytes_again(tmp_path: Path) -> None:
-    found = one(tmp_path, response__headers=[{"name": "content-disposition", "value": 'filename="猫"'}])
+    found = one(
+        tmp_path, response__headers=[{"name": "content-disposition", "value": 'filename="猫"'}]
+    )
     assert found.header("content-disposition").encode("latin-1").decode() == 'filename="猫"'
 
 
@@ -189,7 +231,11 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
     blocked = browsers_entry(response__status=0, response___error="net::ERR_ABORTED")
     kept_by_the_page = browsers_entry(request__url="data:image/png;base64,AAAA")
     found = imported(
-        tmp_path / "x.har", blocked, browsers_entry(), browsers_entry(response__status=101), kept_by_the_page
+        tmp_path / "x.har",
+        blocked,
+        browsers_entry(),
+        browsers_entry(response__status=101),
+        kept_by_the_page,
     )
     assert len(found.recordings) == 1
     assert tuple(map(str, found.left_out)) == (
@@ -225,21 +271,33 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
         ({"_recording": {"ended": "soon"}}, "_recording.ended"),
         ({"_recording": {"recorded_at": -1}}, "_recording"),
         ({"_recording": {"app": "\0"}}, "_recording.app"),
-        ({"_recording": {"app": "main"}, "response__headers": pairs(("Content-Length", "5"))}, "response.headers"),
+        (
+            {"_recording": {"app": "main"}, "response__headers": pairs(("Content-Length", "5"))},
+            "response.headers",
+        ),
         ({"_recording": {"redacted": [1]}}, "_recording.redacted"),
         ({"_recording": {"chunk_sizes": [1]}}, "_recording.chunk_sizes"),
-        ({"_recording": {"shortened_from": {"bytes": 1, "sha256": "x"}}}, "_recording.shortened_from"),
+        (
+            {"_recording": {"shortened_from": {"bytes": 1, "sha256": "x"}}},
+            "_recording.shortened_from",
+        ),
         ({"response___chunks": [[2, 5], [1, 6]]}, "response._chunks"),
     ],
 )
-def test_a_damaged_entry_is_left_out_with_its_place(tmp_path: Path, changes: dict[str, Any], place: str) -> None:
+def test_a_damaged_entry_is_left_out_with_its_place(
+    tmp_path: Path, changes: dict[str, Any], place: str
+) -> None:
     """And the others are taken."""
-    found = imported(tmp_path / "x.har", browsers_entry(), browsers_entry(**changes), browsers_entry())
+    found = imported(
+        tmp_path / "x.har", browsers_entry(), browsers_entry(**changes), browsers_entry()
+    )
     assert found.numbers == (0, 2)
     assert [(left.entry, left.place) for left in found.left_out] == [(1, f"log.entries[1].{place}")]
 
 
-@pytest.mark.parametrize("entry", [None, 5, [], {}, {"response": None}, {"response": 1}, {"response": {}}])
+@pytest.mark.parametrize(
+    "entry", [None, 5, [], {}, {"response": None}, {"response": 1}, {"response": {}}]
+)
 def test_what_is_no_entry_is_left_out(tmp_path: Path, entry: Any) -> None:
     found = imported(tmp_path / "x.har", entry, browsers_entry())
     assert (found.numbers, len(found.left_out)) == ((1,), 1)
@@ -249,12 +307,20 @@ def test_what_is_no_entry_is_left_out(tmp_path: Path, entry: Any) -> None:
     ("changes", "words"),
     [
         ({"response__status": -1}, "no answer (blocked or given up)"),
-        ({"response__status": -1, "response___failureText": "net::ERR_ABORTED"}, "no answer (net::ERR_ABORTED)"),
-        ({"response___failureText": "net::ERR_ABORTED", "response__content": {"size": -1}}, "connection failed"),
+        (
+            {"response__status": -1, "response___failureText": "net::ERR_ABORTED"},
+            "no answer (net::ERR_ABORTED)",
+        ),
+        (
+            {"response___failureText": "net::ERR_ABORTED", "response__content": {"size": -1}},
+            "connection failed",
+        ),
         ({"response": None}, "it has no response"),
     ],
 )
-def test_request_that_failed_is_left_out(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+def test_request_that_failed_is_left_out(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     found = imported(tmp_path / "x.har", browsers_entry(**changes))
     assert found.recordings == ()
     assert words in str(found.left_out[0])
@@ -278,8 +344,17 @@ def test_request_that_was_decoded_loses_its_coding(tmp_path: Path) -> None:
     said = pairs(("content-encoding", "gzip"), ("content-length", "5"), ("host", "h"))
     plain = one(tmp_path, request__headers=said).request
     assert plain.headers == (("content-length", str(len(plain.body))), ("host", "h"))
-    coded = {"mimeType": "", "text": base64.b64encode(gzip.compress(b"{}")).decode(), "_encoding": "base64"}
-    assert one(tmp_path, request__headers=said, request__postData=coded).request.header("content-encoding") == "gzip"
+    coded = {
+        "mimeType": "",
+        "text": base64.b64encode(gzip.compress(b"{}")).decode(),
+        "_encoding": "base64",
+    }
+    assert (
+        one(tmp_path, request__headers=said, request__postData=coded).request.header(
+            "content-encoding"
+        )
+        == "gzip"
+    )
 
 
 def test_half_of_a_surrogate_pair_in_a_body_is_kept_and_can_be_written(tmp_path: Path) -> None:
@@ -291,12 +366,15 @@ def test_half_of_a_surrogate_pair_in_a_body_is_kept_and_can_be_written(tmp_path:
     assert read_folder(tmp_path / "to")[0].body == found.body
 
 
-# Bodies in files of their own, and events ---------------------------------------------------------------------------
+# Bodies in files of their own, and events
+# ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_attached_bodies_are_read(tmp_path: Path, zipped: bool) -> None:
-    entry = browsers_entry(response__content={"size": 3, "_file": "a.txt"}, request__postData={"_file": "b.json"})
+    entry = browsers_entry(
+        response__content={"size": 3, "_file": "a.txt"}, request__postData={"_file": "b.json"}
+    )
     archive = json.dumps({"log": {"entries": [entry]}})
     if zipped:
         with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
@@ -310,12 +388,16 @@ def test_attached_bodies_are_read(tmp_path: Path, zipped: bool) -> None:
     assert found.left_out == ()
 
 
-@pytest.mark.parametrize("name", ["missing.txt", "../x.har", "/etc/passwd", "..", "", "link", "folder", 5, None])
+@pytest.mark.parametrize(
+    "name", ["missing.txt", "../x.har", "/etc/passwd", "..", "", "link", "folder", 5, None]
+)
 def test_attached_body_that_cannot_be_read_is_named(tmp_path: Path, name: object) -> None:
     """Nothing outside of the archive's folder is read."""
     (tmp_path / "link").symlink_to("/etc/passwd")
     (tmp_path / "folder").mkdir()
-    found = imported(tmp_path / "x.har", browsers_entry(response__content={"size": 9, "_file": name}))
+    found = imported(
+        tmp_path / "x.har", browsers_entry(response__content={"size": 9, "_file": name})
+    )
     assert [made.shortened for made in found.recordings] == [Shortened(9)]
     assert "its file" in str(found.left_out[0])
 
@@ -324,7 +406,9 @@ def test_attached_body_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(har_archive, "MOST_BODY_BYTES", 3)
     for text, lost in (("abc", 0), ("abcd", 1)):
         (tmp_path / "a").write_text(text)
-        found = imported(tmp_path / "x.har", browsers_entry(response__content={"size": 3, "_file": "a"}))
+        found = imported(
+            tmp_path / "x.har", browsers_entry(response__content={"size": 3, "_file": "a"})
+        )
         assert len(found.left_out) == lost
 
 
@@ -360,7 +444,9 @@ def test_events_give_a_stream_its_times(tmp_path: Path) -> None:
     found = one(tmp_path, _eventSourceMessages=EVENTS, response__content={"size": 9, "text": text})
     assert [chunk.at_s for chunk in found.chunks] == [0.1, 0.1, 0.5, 0.5]
     assert found.body == text.encode()
-    other = one(tmp_path, _eventSourceMessages=EVENTS[:1], response__content={"size": 9, "text": text})
+    other = one(
+        tmp_path, _eventSourceMessages=EVENTS[:1], response__content={"size": 9, "text": text}
+    )
     assert other.chunks == (Chunk(0.8125, text.encode()),)
 
 
@@ -372,7 +458,10 @@ def test_events_are_the_body_where_the_archive_has_no_other(tmp_path: Path) -> N
         b"data: \n\n",
     ]
     assert found.shortened is None
-    assert found.note == "The body is made of the events in the archive, which does not have the bytes."
+    assert (
+        found.note
+        == "The body is made of the events in the archive, which does not have the bytes."
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"log": {}}', "[" * 100_000, "\xff"])
@@ -382,17 +471,22 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, text: str) -> None:
         read_har(tmp_path / "x.har")
 
 
-# The command --------------------------------------------------------------------------------------------------------
+# The command
+# --------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_exports_and_imports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_exports_and_imports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Without secrets, unless it is told that there are none."""
     with RecordingWriter(tmp_path / "from") as writer:
         writer.write(recording(KEY.encode(), request=request({"user": "alice", "email": "a@b.c"})))
     archive = str(tmp_path / "x.har")
     assert exit_code(["har", "export", str(tmp_path / "from"), archive]) == 0
     assert exit_code(["har", "import", archive, str(tmp_path / "same"), "--keep-secrets"]) == 0
-    assert exit_code(["har", "import", archive, str(tmp_path / "to"), "--redact", "field:email"]) == 0
+    assert (
+        exit_code(["har", "import", archive, str(tmp_path / "to"), "--redact", "field:email"]) == 0
+    )
     assert "1 exchange" in capsys.readouterr().out
     assert read_folder(tmp_path / "same") == read_folder(tmp_path / "from")
     (found,) = read_folder(tmp_path / "to")
@@ -400,7 +494,9 @@ def test_the_command_exports_and_imports(tmp_path: Path, capsys: pytest.CaptureF
     assert found.redacted == ("keys", "user", "field:email")
 
 
-def test_the_command_tells_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_tells_what_it_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     imported(tmp_path / "x.har", browsers_entry(response__status=0), browsers_entry())
     assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 0
     said = capsys.readouterr()
@@ -408,20 +504,33 @@ def test_the_command_tells_what_it_left_out(tmp_path: Path, capsys: pytest.Captu
     assert said.out == f"1 exchanges in {tmp_path / 'to'}, 1 left out\n"
 
 
-def test_the_command_says_as_json_what_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_as_json_what_it_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Also a body that cannot be searched for secrets."""
-    coded = {"mimeType": "", "text": base64.b64encode(b"\x1f\x8bno gzip").decode(), "_encoding": "base64"}
+    coded = {
+        "mimeType": "",
+        "text": base64.b64encode(b"\x1f\x8bno gzip").decode(),
+        "_encoding": "base64",
+    }
     headers = pairs(("content-encoding", "gzip"))
-    entries = browsers_entry(response__status=0), browsers_entry(request__headers=headers, request__postData=coded)
+    entries = (
+        browsers_entry(response__status=0),
+        browsers_entry(request__headers=headers, request__postData=coded),
+    )
     imported(tmp_path / "x.har", *entries)
-    assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to"), "--json"]) == 0
+    assert (
+        exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to"), "--json"]) == 0
+    )
     said = json.loads(capsys.readouterr().out)
     assert (said["exchanges"], [one["entry"] for one in said["left_out"]]) == (1, [0, 1])
     assert said["left_out"][0]["reason"] == "the request got no answer (blocked or given up)"
     assert "without the request's body" in said["left_out"][1]["reason"]
 
 
-def test_archive_of_which_nothing_can_be_taken_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_archive_of_which_nothing_can_be_taken_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     imported(tmp_path / "x.har", browsers_entry(response__status=0))
     assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 2
     assert "none of its entries can be taken" in capsys.readouterr().err
@@ -452,5 +561,7 @@ def test_bad_input_is_told_in_one_line(
 
 
 def test_names_and_labels_survive(tmp_path: Path) -> None:
-    said = replace(recording(b"x"), name="a check's", app="chat", note="why", ended="cut", redacted=("keys",))
+    said = replace(
+        recording(b"x"), name="a check's", app="chat", note="why", ended="cut", redacted=("keys",)
+    )
     assert there_and_back(tmp_path / "x.har", said).recordings == (said,)

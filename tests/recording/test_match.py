@@ -11,8 +11,8 @@ import pytest
 
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.library import Library, NotRecordedError, library
-from dify_wire.recording.matchers import EXACT_MATCHERS, FORM_FIELDS, MATCHERS, Matcher, Question
+from dify_wire.recording.matching import EXACT_MATCHERS, FORM_FIELDS, MATCHERS, Matcher, Question
+from dify_wire.recording.store import Library, NotRecordedError, library
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import parse_rule
 from tests.recording.samples import KEY, recording, request
@@ -23,7 +23,10 @@ FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 
 
 def multipart(boundary: str, user: str, file: bytes) -> RecordedRequest:
-    parts = [b'Content-Disposition: form-data; name="user"\r\n\r\n' + user.encode(), b'name="file"\r\n\r\n' + file]
+    parts = [
+        b'Content-Disposition: form-data; name="user"\r\n\r\n' + user.encode(),
+        b'name="file"\r\n\r\n' + file,
+    ]
     lines = b"".join(b"--" + boundary.encode() + b"\r\n" + part + b"\r\n" for part in parts)
     headers = (("Content-Type", f"multipart/form-data; boundary={boundary}"),)
     return request(lines + b"--" + boundary.encode() + b"--\r\n", headers=headers)
@@ -40,17 +43,29 @@ SAME = {
     "another user": (PLAIN, request(BODY | {"user": "bob"})),
     "another user in the query": (request(target="/a?user=x"), request(target="/a?user=y")),
     "a URL signed again": (request(target=signed("12345678")), request(target=signed("87654321"))),
-    "a body with a URL signed again": (request({"url": signed("12345678")}), request({"url": signed("87654321")})),
+    "a body with a URL signed again": (
+        request({"url": signed("12345678")}),
+        request({"url": signed("87654321")}),
+    ),
     "an escaped path": (request(target="/v1/a%2Db"), request(target="/v1/a-b")),
     "a query in another order": (request(target="/a?x=1&y=2"), request(target="/a?y=2&x=1")),
-    "other headers": (PLAIN, replace(PLAIN, headers=(("content-type", "Application/JSON"), ("X-Any", "1")))),
+    "other headers": (
+        PLAIN,
+        replace(PLAIN, headers=(("content-type", "Application/JSON"), ("X-Any", "1"))),
+    ),
     "another boundary": (multipart("x", "a", b"1"), multipart("yy", "b", b"1")),
-    "another user in a form": (request(b"user=a&b=1", headers=FORM), request(b"b=1&user=c", headers=FORM)),
+    "another user in a form": (
+        request(b"user=a&b=1", headers=FORM),
+        request(b"b=1&user=c", headers=FORM),
+    ),
     "another user in what is no JSON": (
         request(b'{"user": "a", "x": "\xff"}'),
         request(b'{"user": "b \\" c", "x": "\xff"}'),
     ),
-    "an unknown key in a body": (request({"k": "{{key:unknown-1}}"}), request({"k": "{{key:unknown-2}}"})),
+    "an unknown key in a body": (
+        request({"k": "{{key:unknown-1}}"}),
+        request({"k": "{{key:unknown-2}}"}),
+    ),
 }
 OTHER = {
     "another method": (PLAIN, replace(PLAIN, method="PUT"), "method"),
@@ -58,7 +73,11 @@ OTHER = {
     "another query": (request(target="/a?x=1"), request(target="/a?x=2"), "query"),
     "another content type": (PLAIN, replace(PLAIN, headers=()), "content type"),
     "another value": (PLAIN, request(BODY | {"response_mode": "streaming"}), "body"),
-    "no user": (PLAIN, request({key: value for key, value in BODY.items() if key != "user"}), "body"),
+    "no user": (
+        PLAIN,
+        request({key: value for key, value in BODY.items() if key != "user"}),
+        "body",
+    ),
     "an empty user": (PLAIN, request(BODY | {"user": ""}), "body"),
     "a user that is no text": (PLAIN, request(BODY | {"user": 5}), "body"),
     "a number of another kind": (request({"n": 1}), request({"n": 1.0}), "body"),
@@ -67,21 +86,29 @@ OTHER = {
     "bytes that are no JSON": (request(b"{"), request(b"{ "), "body"),
     "JSON too deep to be read": (request(b"[" * 100_000), request(b"[" * 100_001), "body"),
     "another file in a form": (multipart("x", "a", b"1"), multipart("x", "a", b"2"), "body"),
-    "another field in a form": (request(b"b=1", headers=FORM), request(b"b=2", headers=FORM), "body"),
+    "another field in a form": (
+        request(b"b=1", headers=FORM),
+        request(b"b=2", headers=FORM),
+        "body",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_changes_from_run_to_run_makes_no_other_request(name: str) -> None:
     recorded, asked = map(Question, SAME[name])
-    assert [difference for matcher in MATCHERS for difference in matcher.differences(recorded, asked)] == []
+    assert [
+        difference for matcher in MATCHERS for difference in matcher.differences(recorded, asked)
+    ] == []
     assert Library([(recorded, name)]).answer(asked) == name
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_everything_else_does_and_its_matcher_says_so(name: str) -> None:
     recorded, asked, matcher = OTHER[name]
-    found = [one for each in MATCHERS for one in each.differences(Question(recorded), Question(asked))]
+    found = [
+        one for each in MATCHERS for one in each.differences(Question(recorded), Question(asked))
+    ]
     assert {difference.matcher for difference in found} == {matcher}
     with pytest.raises(NotRecordedError):
         Library([(Question(recorded), name)]).answer(Question(asked))
@@ -93,11 +120,14 @@ def test_another_app_s_key_is_another_request() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("Authorization", "Bearer x"), ("Origin", "http://a"), ("target", "/a?sign=x")]
+    ("name", "value"),
+    [("Authorization", "Bearer x"), ("Origin", "http://a"), ("target", "/a?sign=x")],
 )
 def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: str) -> None:
     asked = (
-        replace(PLAIN, target=value) if name == "target" else replace(PLAIN, headers=((name, value), *PLAIN.headers))
+        replace(PLAIN, target=value)
+        if name == "target"
+        else replace(PLAIN, headers=((name, value), *PLAIN.headers))
     )
     exact = Library([(Question(PLAIN), "it")], EXACT_MATCHERS)
     assert exact.answer(Question(PLAIN)) == "it"
@@ -106,7 +136,8 @@ def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: s
             exact.answer(Question(other))
 
 
-# Turns --------------------------------------------------------------------------------------------------------------
+# Turns
+# --------------------------------------------------------------------------------------------------------------
 
 
 def answers(found: Library[Recording], times: int, asked: RecordedRequest = PLAIN) -> list[str]:
@@ -141,7 +172,8 @@ def test_afresh_nothing_was_asked_yet() -> None:
     assert answers(found, 1) == ["b"]
 
 
-# Near misses --------------------------------------------------------------------------------------------------------
+# Near misses
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> None:
@@ -159,13 +191,18 @@ def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> Non
     assert lines[1].strip() == (
         'nearest: nearer (POST /v1/workflows/run): body /response_mode: recorded "streaming", asked "blocking"'
     )
-    assert 'body /inputs/prompt: recorded "a dog", asked "a cat"; body /inputs/n: recorded nothing, asked 1' in lines[2]
+    assert (
+        'body /inputs/prompt: recorded "a dog", asked "a cat"; body /inputs/n: recorded nothing, asked 1'
+        in lines[2]
+    )
 
 
 def test_of_a_long_body_a_miss_tells_the_size_alone() -> None:
     """To compare it with every recorded one would take seconds."""
     long = request(BODY | {"inputs": {"prompt": "a" * 100_000}})
-    difference = library([recording(request=PLAIN)]).nearest(Question(long, "main"))[0].differences[-1]
+    difference = (
+        library([recording(request=PLAIN)]).nearest(Question(long, "main"))[0].differences[-1]
+    )
     assert (difference.matcher, difference.asked) == ("body", f"{len(long.body)} bytes")
 
 
@@ -178,15 +215,23 @@ def test_a_library_knows_what_was_recorded_without_giving_an_answer() -> None:
 
 def test_long_values_are_shown_short() -> None:
     with pytest.raises(NotRecordedError) as missed:
-        library([recording(request=request({"p": "x" * 5000}))]).answer(Question(request({"p": "y" * 5000}), "main"))
+        library([recording(request=request({"p": "x" * 5000}))]).answer(
+            Question(request({"p": "y" * 5000}), "main")
+        )
     assert len(str(missed.value)) < 500
 
 
 def test_recordings_that_only_repeat_their_request_line_are_told_apart(tmp_path: Path) -> None:
     """By number, mode and status; a name that somebody gave stays alone."""
     with RecordingWriter(tmp_path) as writer:
-        for name, mode, status in (("", "blocking", 200), ("", "streaming", 400), ("mine", "blocking", 200)):
-            writer.write(recording(name=name, status=status, request=request(BODY | {"response_mode": mode})))
+        for name, mode, status in (
+            ("", "blocking", 200),
+            ("", "streaming", 400),
+            ("mine", "blocking", 200),
+        ):
+            writer.write(
+                recording(name=name, status=status, request=request(BODY | {"response_mode": mode}))
+            )
         writer.write(recording(name="", request=request(b"", target="/v1/meta", method="GET")))
     recordings = read_folder(tmp_path)
     assert [one.label for one in recordings] == [
@@ -196,7 +241,9 @@ def test_recordings_that_only_repeat_their_request_line_are_told_apart(tmp_path:
         "0004-GET-v1-meta (200)",
     ]
     assert replace(recordings[0], number=0).label == "POST-v1-workflows-run (blocking, 200)"
-    with pytest.raises(NotRecordedError, match=r"nearest: 0001-POST-v1-workflows-run \(blocking, 200\) \(POST"):
+    with pytest.raises(
+        NotRecordedError, match=r"nearest: 0001-POST-v1-workflows-run \(blocking, 200\) \(POST"
+    ):
         library(recordings).answer(Question(request(BODY | {"inputs": {}}), "main"))
 
 
@@ -212,7 +259,9 @@ def test_message_shows_letters_and_no_control_characters() -> None:
     assert first.isprintable()
     for body in (b"\x1b]0;owned\x07\r\nforged", b'{"a": "\x1b"}'):
         message = str(
-            NotRecordedError(Question(request(body)), 0, library([recorded]).nearest(Question(request(body))))
+            NotRecordedError(
+                Question(request(body)), 0, library([recorded]).nearest(Question(request(body)))
+            )
         )
         assert all(line.isprintable() for line in message.split("\n"))
 
@@ -245,10 +294,13 @@ def test_parts_of_a_recording_are_read_once() -> None:
     assert len(read) == 50 + 3
 
 
-# Redaction before matching ------------------------------------------------------------------------------------------
+# Redaction before matching
+# ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("body", [{"email": "a@b.c", "user": "alice"}, {"key": KEY}, {"user": "x", "n": "order-1"}])
+@pytest.mark.parametrize(
+    "body", [{"email": "a@b.c", "user": "alice"}, {"key": KEY}, {"user": "x", "n": "order-1"}]
+)
 def test_a_request_is_redacted_as_the_recorded_one_was(body: dict[str, Any]) -> None:
     """The recorder's salt is gone, and still the same request is the same."""
     rules = [parse_rule("field:email"), parse_rule("text:order-[0-9]+")]
@@ -268,7 +320,9 @@ def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(asked_by: 
     found = library([written], keys={KEY: "main"})
     assert found.answer(Question(asking(asked_by), "main")) == written
     with pytest.raises(NotRecordedError):
-        found.answer(Question(request({"inputs": {"prompt": "a portrait"}, "user": asked_by}), "main"))
+        found.answer(
+            Question(request({"inputs": {"prompt": "a portrait"}, "user": asked_by}), "main")
+        )
 
 
 def test_what_only_the_response_gave_away_may_be_anything_in_a_request() -> None:

@@ -28,8 +28,13 @@ def looking_for(*secrets: Secret) -> Needles:
     return needles
 
 
-@given(st.lists(st.tuples(_words, st.booleans()), min_size=1, max_size=8), st.text("ab- ", max_size=200))
-def test_many_are_found_wherever_each_is_found_alone(wanted: list[tuple[str, bool]], text: str) -> None:
+@given(
+    st.lists(st.tuples(_words, st.booleans()), min_size=1, max_size=8),
+    st.text("ab- ", max_size=200),
+)
+def test_many_are_found_wherever_each_is_found_alone(
+    wanted: list[tuple[str, bool]], text: str
+) -> None:
     secrets = [Secret(word, b"", "keys", whole) for word, whole in wanted]
     first: dict[str, Secret] = {}
     for secret in secrets:
@@ -40,7 +45,9 @@ def test_many_are_found_wherever_each_is_found_alone(wanted: list[tuple[str, boo
 
 
 def test_what_is_added_after_a_search_is_found_by_the_next_one() -> None:
-    needles = looking_for(Secret("ab-ab-ab-", b"", "user", word=True), *(Secret(one, b"", "keys") for one in _MANY))
+    needles = looking_for(
+        Secret("ab-ab-ab-", b"", "user", word=True), *(Secret(one, b"", "keys") for one in _MANY)
+    )
     assert not covered(needles, b"xab-ab-ab-x")
     needles.add(Secret("AB-ab-ab-", b"", "keys"))
     assert covered(needles, b"xab-ab-ab-x") == set(range(1, 10))
@@ -49,7 +56,9 @@ def test_what_is_added_after_a_search_is_found_by_the_next_one() -> None:
 def test_beginnings_of_each_other_take_no_time_whatever_the_text() -> None:
     """The suite's own limit is the watch."""
     for most in (90, 255):
-        needles = looking_for(*(Secret("a" * size, b"", "user", word=True) for size in range(6, most)))
+        needles = looking_for(
+            *(Secret("a" * size, b"", "user", word=True) for size in range(6, most))
+        )
         assert not list(needles.find(View(b"a" * 30_000)))
         needles = looking_for(*(Secret("a" * size, b"", "keys") for size in range(8, most)))
         assert {hit.start for hit in needles.find(View(b"a" * 30_000))} >= set(range(30_000 - most))

@@ -1,6 +1,8 @@
-"""Secrets of twelve kinds, planted at random places in random encodings, are in nothing that is written or shown.
+"""Secrets of twelve kinds, planted at random places in random encodings, are in nothing that is
+written or shown.
 
-Whether one is there is judged by a decoder of this file's own, which shares nothing with the one under test.
+Whether one is there is judged by a decoder of this file's own, which shares nothing with the one
+under test.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 
 from contract.exchange import Chunk as SeenChunk
 from contract.exchange import Exchange, Request
-from contract.report.account import Accountant
+from contract.report.builder import Accountant
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
@@ -47,10 +49,16 @@ RULES = tuple(map(parse_rule, ("field:diary", "field:confession")))
 _LETTERS = "abcdefghijkmnopqrstuvwxyzACDEFGHJKLMNPQRSTUVWXYZ23456789"
 _plain = st.text(_LETTERS, min_size=16, max_size=24)
 _odd = st.tuples(_plain, st.text('é中/+"& \\<', max_size=3), _plain).map("".join)
-_free = {"user": _plain, "secret key": _odd, "field of the request": _odd, "field of the response": _odd}
+_free = {
+    "user": _plain,
+    "secret key": _odd,
+    "field of the request": _odd,
+    "field of the response": _odd,
+}
 _secrets = st.fixed_dictionaries({kind: _free.get(kind, _plain) for kind in KINDS})
 
-# Encodings ----------------------------------------------------------------------------------------------------------
+# Encodings
+# ----------------------------------------------------------------------------------------------------------
 
 
 def _escaped(data: bytes) -> bytes:
@@ -70,7 +78,9 @@ TEXTUAL: dict[str, Callable[[bytes], bytes]] = {
     "percent": lambda data: quote(data, safe="").encode(),
     "every byte percent": lambda data: b"".join(b"%%%02x" % byte for byte in data),
     "HTML": lambda data: html.escape(data.decode()).encode(),
-    "every character HTML": lambda data: "".join(f"&#{ord(one)};" for one in data.decode()).encode(),
+    "every character HTML": lambda data: "".join(
+        f"&#{ord(one)};" for one in data.decode()
+    ).encode(),
     "base64": _base64(b""),
     "base64 after one": _base64(b"<"),
     "base64 after two": _base64(b"<<"),
@@ -94,7 +104,8 @@ def _is_binary(data: bytes) -> bool:
     return not data.isascii() and b"\xff" in data
 
 
-# The decoder of the tests -------------------------------------------------------------------------------------------
+# The decoder of the tests
+# -------------------------------------------------------------------------------------------
 
 
 def shows(data: bytes, secret: str, depth: int = 3) -> bool:
@@ -104,7 +115,11 @@ def shows(data: bytes, secret: str, depth: int = 3) -> bool:
     for _ in range(depth + 1):
         layer -= seen
         seen |= layer
-        if any(want in one.decode("utf-8", "ignore").lower().encode() for one in layer for want in wanted):
+        if any(
+            want in one.decode("utf-8", "ignore").lower().encode()
+            for one in layer
+            for want in wanted
+        ):
             return True
         layer = {deeper for one in layer for deeper in _decodings(one)}
     return False
@@ -116,7 +131,9 @@ def _decodings(data: bytes) -> list[bytes]:
     found = [
         unquote_to_bytes(data),
         html.unescape(text).encode("utf-8", "surrogatepass" if "\ud800" in text else "ignore"),
-        unicode.encode("utf-16", "surrogatepass").decode("utf-16", "ignore").encode("utf-8", "ignore"),
+        unicode.encode("utf-16", "surrogatepass")
+        .decode("utf-16", "ignore")
+        .encode("utf-8", "ignore"),
         re.sub(rb"\\(.)", rb"\1", data, flags=re.DOTALL),
         data.replace(b"\0", b""),
     ]
@@ -126,11 +143,14 @@ def _decodings(data: bytes) -> list[bytes]:
             bare = bare[: len(bare) - (len(bare) % 4 == 1)]
             found.append(base64.b64decode(bare + b"=" * (-len(bare) % 4)))
     for digits in re.findall(rb"[0-9a-fA-F]{16,}", data):
-        found += [bytes.fromhex(digits[at : at + (len(digits) - at) // 2 * 2].decode()) for at in (0, 1)]
+        found += [
+            bytes.fromhex(digits[at : at + (len(digits) - at) // 2 * 2].decode()) for at in (0, 1)
+        ]
     return [one for one in found if one != data]
 
 
-# The property -------------------------------------------------------------------------------------------------------
+# The property
+# -------------------------------------------------------------------------------------------------------
 
 
 def giving_away(secrets: dict[str, str], planted: list[bytes], cuts: list[int]) -> Recording:
@@ -144,8 +164,14 @@ def giving_away(secrets: dict[str, str], planted: list[bytes], cuts: list[int]) 
         ("X-Echo", ascii_echo),
     )
     target = f"/v1/x?api_key={secrets['api_key']}&sign={secrets['signature']}%3D&nonce={secrets['nonce']}"
-    body = json.dumps({"user": secrets["user"], "inputs": {"diary": secrets["field of the request"]}}).encode()
-    answer = b'{"confession": %b, "echo": "' % json.dumps(secrets["field of the response"]).encode() + echo + b'"}'
+    body = json.dumps(
+        {"user": secrets["user"], "inputs": {"diary": secrets["field of the request"]}}
+    ).encode()
+    answer = (
+        b'{"confession": %b, "echo": "' % json.dumps(secrets["field of the response"]).encode()
+        + echo
+        + b'"}'
+    )
     borders = [0, *sorted(cut % len(answer) for cut in cuts), len(answer)]
     chunks = tuple(Chunk(0.1, answer[start:end]) for start, end in pairwise(borders) if end > start)
     return Recording(
@@ -174,13 +200,14 @@ PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 _plants = st.lists(st.tuples(st.sampled_from(KINDS), _ways), min_size=1, max_size=6)
 
 
-@settings(deadline=None, phases=PHASES, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(_secrets, _plants, st.sampled_from([None, *WIDE]), st.lists(st.integers(0, 10_000), max_size=5))
+@settings(
+    deadline=None, phases=PHASES, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    _secrets, _plants, st.sampled_from([None, *WIDE]), st.lists(st.integers(0, 10_000), max_size=5)
+)
 def test_no_planted_secret_is_in_a_recording(
-    secrets: dict[str, str],
-    plants: list[tuple[str, Way]],
-    wide: str | None,
-    cuts: list[int],
+    secrets: dict[str, str], plants: list[tuple[str, Way]], wide: str | None, cuts: list[int]
 ) -> None:
     planted = [encoded(secrets[kind], way) for kind, way in plants]
     if wide is not None:
@@ -193,7 +220,12 @@ def test_no_planted_secret_is_in_a_recording(
         files = [path.read_bytes() for path in Path(name).rglob("*") if path.is_file()]
     heads = [value for _, value in (*found.request.headers, *found.headers)]
     texts = [found.request.target, found.note, found.reason, *heads]
-    written = [*files, found.body, found.request.body, *(text.encode("latin-1", "replace") for text in texts)]
+    written = [
+        *files,
+        found.body,
+        found.request.body,
+        *(text.encode("latin-1", "replace") for text in texts),
+    ]
     shown = {kind for kind in KINDS for data in written if shows(data, secrets[kind])}
     assert shown == set()
 
@@ -201,15 +233,25 @@ def test_no_planted_secret_is_in_a_recording(
 _OPEN = (*OF_THE_SETTINGS, "signature", "nonce")
 
 
-@settings(deadline=None, phases=PHASES, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(_secrets, st.lists(st.tuples(st.sampled_from(OF_THE_SETTINGS), _ways), min_size=1, max_size=4))
-def test_no_planted_secret_is_in_journal_log_or_report(secrets: dict[str, str], plants: list[tuple[str, Way]]) -> None:
+@settings(
+    deadline=None, phases=PHASES, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(
+    _secrets, st.lists(st.tuples(st.sampled_from(OF_THE_SETTINGS), _ways), min_size=1, max_size=4)
+)
+def test_no_planted_secret_is_in_journal_log_or_report(
+    secrets: dict[str, str], plants: list[tuple[str, Way]]
+) -> None:
     redactor = TextRedactor([secrets[kind] for kind in OF_THE_SETTINGS])
     planted = [encoded(secrets[kind], way) for kind, way in plants]
     url = f"/files/1.png?nonce={secrets['nonce']}&sign={secrets['signature']}="
-    text = " ".join([url, json.dumps(url), quote(url), *(one.decode("utf-8", "replace") for one in planted)])
+    text = " ".join(
+        [url, json.dumps(url), quote(url), *(one.decode("utf-8", "replace") for one in planted)]
+    )
     request = Request("POST", url, (("X-Echo", text),), text.encode())
-    answer = Exchange(request, 200, (("Content-Type", "text/plain"),), (SeenChunk(0.1, text.encode()),))
+    answer = Exchange(
+        request, 200, (("Content-Type", "text/plain"),), (SeenChunk(0.1, text.encode()),)
+    )
     shown = [
         redactor.text(text),
         json.dumps(redactor.value({"url": url, "all": [text], "sign": secrets["signature"]})),

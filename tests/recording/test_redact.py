@@ -1,4 +1,6 @@
-"""No secret in any written file, in whatever encoding a host gives it back, and nothing else changed."""
+"""No secret in any written file, in whatever encoding a host gives it back, and nothing else
+changed.
+"""
 
 from __future__ import annotations
 
@@ -76,12 +78,18 @@ def telling(body: bytes = b"") -> Recording:
 
 def everything_given_back() -> bytes:
     """Every planted secret in every form, one frame each."""
-    frames = [f"data: <{name} {form}>\n\n" for secret in PLANTED for name, form in forms(secret).items()]
-    return ("".join(frames) + f"data: {json.dumps({'url': URL})}\n\n" + f"data: {quote(URL)}\n\n").encode()
+    frames = [
+        f"data: <{name} {form}>\n\n" for secret in PLANTED for name, form in forms(secret).items()
+    ]
+    return (
+        "".join(frames) + f"data: {json.dumps({'url': URL})}\n\n" + f"data: {quote(URL)}\n\n"
+    ).encode()
 
 
 def leaks(folder: Path) -> list[str]:
-    """Where in the files of ``folder``, their names included, a planted secret stands in some form."""
+    """Where in the files of ``folder``, their names included, a planted secret stands in some
+    form.
+    """
     found = []
     for path in folder.rglob("*"):
         text = path.name + (path.read_text(encoding="utf-8") if path.is_file() else "")
@@ -94,7 +102,8 @@ def leaks(folder: Path) -> list[str]:
     return found
 
 
-# Nothing stays ------------------------------------------------------------------------------------------------------
+# Nothing stays
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_the_search_for_leaks_finds_them(tmp_path: Path) -> None:
@@ -105,12 +114,27 @@ def test_the_search_for_leaks_finds_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("piece", [1, 7, 64, 1 << 20])
 def test_no_planted_secret_is_in_any_written_file(tmp_path: Path, piece: int) -> None:
-    """However the body was cut into chunks; in the readable file, and in a side file of what is no text."""
+    """However the body was cut into chunks; in the readable file, and in a side file of what is no
+    text.
+    """
     body = everything_given_back()
     pieces = [body[start : start + piece] for start in range(0, len(body), piece)]
     with RecordingWriter(tmp_path, redactor()) as writer:
-        writer.write(replace(telling(), chunks=tuple(Chunk(number / 100, data) for number, data in enumerate(pieces))))
-        writer.write(replace(telling(b"\x00" + body), name="binary", note=KEY, reason=SECRET, host=f"{HOST}/{KEY}"))
+        writer.write(
+            replace(
+                telling(),
+                chunks=tuple(Chunk(number / 100, data) for number, data in enumerate(pieces)),
+            )
+        )
+        writer.write(
+            replace(
+                telling(b"\x00" + body),
+                name="binary",
+                note=KEY,
+                reason=SECRET,
+                host=f"{HOST}/{KEY}",
+            )
+        )
     assert leaks(tmp_path) == []
     assert len(read_folder(tmp_path)) == 2
 
@@ -158,11 +182,14 @@ def test_an_answer_to_head_announces_a_coding_and_has_no_body() -> None:
 
 
 def test_a_connection_that_broke_inside_of_a_secret_shows_no_part_of_it() -> None:
-    found = redacted(recording(f"data: {USER[:9]}".encode(), request=request({"user": USER}), ended="cut"))
+    found = redacted(
+        recording(f"data: {USER[:9]}".encode(), request=request({"user": USER}), ended="cut")
+    )
     assert found.body == b"data: redacted"
 
 
-# What stands in its place -------------------------------------------------------------------------------------------
+# What stands in its place
+# -------------------------------------------------------------------------------------------
 
 
 def test_pseudonyms_have_the_form_of_what_they_replace() -> None:
@@ -170,11 +197,20 @@ def test_pseudonyms_have_the_form_of_what_they_replace() -> None:
     assert found.request.header("Authorization") == "Bearer {{key:main}}"
     assert found.request.header("Cookie") == "redacted"
     said = json.loads(found.body.removeprefix(b"data: "))
-    assert re.fullmatch(r"/files/tools/1\.png\?timestamp=1713939240&nonce=[0-9a-f]{32}&sign=[\w-]{43}=", said["url"])
+    assert re.fullmatch(
+        r"/files/tools/1\.png\?timestamp=1713939240&nonce=[0-9a-f]{32}&sign=[\w-]{43}=", said["url"]
+    )
     assert USER_PSEUDONYM.fullmatch(said["user"])
     assert json.loads(found.request.body) == {"inputs": {"email": "redacted"}, "user": said["user"]}
     assert quote(said["url"]) in found.request.target
-    assert found.redacted == ("keys", "signatures", "cookies", "user", "header:X-Tenant", "field:email")
+    assert found.redacted == (
+        "keys",
+        "signatures",
+        "cookies",
+        "user",
+        "header:X-Tenant",
+        "field:email",
+    )
 
 
 def test_equal_stays_equal_for_one_recorder_and_for_no_other() -> None:
@@ -182,16 +218,25 @@ def test_equal_stays_equal_for_one_recorder_and_for_no_other() -> None:
     one = redactor()
     assert one.redaction(exchange).head(exchange) == one.redaction(exchange).head(exchange)
     other = RecordingRedactor({KEY: "main"}, [SECRET], RULES)
-    assert other.redaction(exchange).head(exchange).body != one.redaction(exchange).head(exchange).body
+    assert (
+        other.redaction(exchange).head(exchange).body != one.redaction(exchange).head(exchange).body
+    )
 
 
 def test_keys_that_nobody_told_of_are_told_apart() -> None:
-    """The one that is used carries the exchange's label; a key that only stands somewhere has none."""
+    """The one that is used carries the exchange's label; a key that only stands somewhere has
+    none.
+    """
     asked = request(headers=(("Authorization", f"Bearer {UNTOLD}"),))
     found = redacted(recording(b"app-AnotherOneThatIsNotTold1", app=None, request=asked))
-    first, second = KEY_PSEUDONYM.findall(found.request.header("Authorization") + found.body.decode())
+    first, second = KEY_PSEUDONYM.findall(
+        found.request.header("Authorization") + found.body.decode()
+    )
     assert first != second
-    assert redacted(recording(app="shop", request=asked)).request.header("Authorization") == "Bearer {{key:shop}}"
+    assert (
+        redacted(recording(app="shop", request=asked)).request.header("Authorization")
+        == "Bearer {{key:shop}}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -212,7 +257,9 @@ def test_what_is_odd_about_an_authorization_stays(sent: str, written: str) -> No
 
 def test_a_cookie_that_is_deleted_and_attributes_stay() -> None:
     cleared = "remember_token=; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/"
-    found = redacted(recording(headers=(("Set-Cookie", cleared), ("Set-Cookie", "a=bcdefgh; Path=/; HttpOnly"))))
+    found = redacted(
+        recording(headers=(("Set-Cookie", cleared), ("Set-Cookie", "a=bcdefgh; Path=/; HttpOnly")))
+    )
     assert found.headers == (("Set-Cookie", cleared), ("Set-Cookie", "redacted; Path=/; HttpOnly"))
     assert found.redacted == ("keys", "cookies", "user")
 
@@ -220,11 +267,15 @@ def test_a_cookie_that_is_deleted_and_attributes_stay() -> None:
 def test_a_short_user_is_taken_out_where_it_is_named_and_nowhere_else() -> None:
     body = b'{"user": "bo", "note": "bo bo", "data": {"user": "bo"}}'
     found = redacted(recording(body, headers=JSON, request=request({"user": "bo"})))
-    assert re.fullmatch(rb'\{"user": "(user-\w{8})", "note": "bo bo", "data": \{"user": "\1"\}\}', found.body)
+    assert re.fullmatch(
+        rb'\{"user": "(user-\w{8})", "note": "bo bo", "data": \{"user": "\1"\}\}', found.body
+    )
 
 
 def test_a_user_called_like_a_field_does_not_break_the_answer() -> None:
-    found = redacted(recording(b'{"prompt": "prompt"}', headers=JSON, request=request({"user": "prompt"})))
+    found = redacted(
+        recording(b'{"prompt": "prompt"}', headers=JSON, request=request({"user": "prompt"}))
+    )
     assert re.fullmatch(rb'\{"prompt": "user-\w{8}"\}', found.body)
 
 
@@ -245,14 +296,22 @@ def test_users_in_queries_and_forms_are_found() -> None:
     [
         ("/v1/parameters?a=1&{name}={key}", b""),
         ("/v1/files/upload", b"user=bo&{name}={key}"),
-        ("/v1/files/upload", b'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{key}\r\n--x--\r\n'),
+        (
+            "/v1/files/upload",
+            b'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{key}\r\n--x--\r\n',
+        ),
         ("/v1/workflows/run", b'{{"inputs": {{"{name}": "{key}"}}}}'),
     ],
     ids=["query", "form", "multipart form", "JSON"],
 )
-def test_a_key_in_a_field_is_taken_out_there_and_wherever_else_it_stands(name: str, target: str, body: bytes) -> None:
+def test_a_key_in_a_field_is_taken_out_there_and_wherever_else_it_stands(
+    name: str, target: str, body: bytes
+) -> None:
     key = "sk-of-the-host-0123456789"
-    asked = request(body.decode().format(name=name, key=key).encode() or b"{}", target.format(name=name, key=key))
+    asked = request(
+        body.decode().format(name=name, key=key).encode() or b"{}",
+        target.format(name=name, key=key),
+    )
     found = redacted(recording(f"{key} and {quote(key)}".encode(), request=asked))
     kept = found.request.target.encode() + found.request.body + found.body
     assert key.encode() not in kept
@@ -260,7 +319,10 @@ def test_a_key_in_a_field_is_taken_out_there_and_wherever_else_it_stands(name: s
 
 
 def test_a_key_is_taken_out_to_its_end_whatever_is_escaped_in_it() -> None:
-    assert redacted(recording(rb'{"api_key": "sk\/one\u002ftwo"}', headers=JSON)).body == b'{"api_key": "{{key:main}}"}'
+    assert (
+        redacted(recording(rb'{"api_key": "sk\/one\u002ftwo"}', headers=JSON)).body
+        == b'{"api_key": "{{key:main}}"}'
+    )
 
 
 def test_a_short_value_of_a_field_for_keys_is_no_word_to_look_for() -> None:
@@ -268,16 +330,23 @@ def test_a_short_value_of_a_field_for_keys_is_no_word_to_look_for() -> None:
     assert found.body == b'{"api_key": "{{key:main}}", "type": "string"}'
 
 
-@pytest.mark.parametrize("coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "coding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
 def test_a_body_of_wide_characters_stays_one(coding: str) -> None:
-    text = json.dumps({"user": "alice.wonder", "prompt": "王 of alice.wonder", "n": 1}, ensure_ascii=False)
+    text = json.dumps(
+        {"user": "alice.wonder", "prompt": "王 of alice.wonder", "n": 1}, ensure_ascii=False
+    )
     told = json.loads(redacted(recording(text.encode(coding))).body)
     assert told["prompt"] == f"王 of {told['user']}"
     assert "alice" not in told["user"]
 
 
 def test_a_user_that_is_a_number_goes_wherever_it_stands() -> None:
-    assert redacted(recording(b'{"user": 13800138000, "by": "13800138000"}')).body == b'{"user": 1, "by": "1"}'
+    assert (
+        redacted(recording(b'{"user": 13800138000, "by": "13800138000"}')).body
+        == b'{"user": 1, "by": "1"}'
+    )
 
 
 @pytest.mark.parametrize(
@@ -289,7 +358,10 @@ def test_a_user_that_is_a_number_goes_wherever_it_stands() -> None:
     ],
 )
 def test_no_part_of_credentials_is_given_back(sent: str, given_back: bytes) -> None:
-    assert given_back not in redacted(recording(given_back, headers=(*STREAM, ("Authorization", sent)))).body
+    assert (
+        given_back
+        not in redacted(recording(given_back, headers=(*STREAM, ("Authorization", sent)))).body
+    )
 
 
 @pytest.mark.parametrize("form", ["&#%d", "&#x%x", "\\%03o", "\\u{%x}"])
@@ -343,18 +415,35 @@ def test_what_is_no_secret_stays() -> None:
     assert redacted(exchange) == exchange
 
 
-# Rules of a team ----------------------------------------------------------------------------------------------------
+# Rules of a team
+# ----------------------------------------------------------------------------------------------------
 
 
 TAKEN_OUT = [
     ("field:email", '{"email": "a@b.c", "x": 1}', '{"email": "redacted", "x": 1}'),
     ("field:phone", '{"phone": 49301234}', '{"phone": 0}'),
-    ("field:who", '{"who": {"who": "ann", "age": [7, "x"]}}', '{"who": {"who": "redacted", "age": [0, "redacted"]}}'),
+    (
+        "field:who",
+        '{"who": {"who": "ann", "age": [7, "x"]}}',
+        '{"who": {"who": "redacted", "age": [0, "redacted"]}}',
+    ),
     ("field:who", r'{"s": "{\"who\": \"ann\"}"}', r'{"s": "{\"who\": \"redacted\"}"}'),
-    ("field:/a/who", '{"a": {"who": "ann"}, "who": "bea"}', '{"a": {"who": "redacted"}, "who": "bea"}'),
-    ("field:/l/1/who", '{"l": [{"who": "ann"}, {"who": 5}]}', '{"l": [{"who": "ann"}, {"who": 0}]}'),
+    (
+        "field:/a/who",
+        '{"a": {"who": "ann"}, "who": "bea"}',
+        '{"a": {"who": "redacted"}, "who": "bea"}',
+    ),
+    (
+        "field:/l/1/who",
+        '{"l": [{"who": "ann"}, {"who": 5}]}',
+        '{"l": [{"who": "ann"}, {"who": 0}]}',
+    ),
     ("field:/a~1b/who", '{"a/b": {"who": "ann"}}', '{"a/b": {"who": "redacted"}}'),
-    ("field:/a/who", 'data: {"a": {"who": "x"}}\n\ndata: {}\n\n', 'data: {"a": {"who": "redacted"}}\n\ndata: {}\n\n'),
+    (
+        "field:/a/who",
+        'data: {"a": {"who": "x"}}\n\ndata: {}\n\n',
+        'data: {"a": {"who": "redacted"}}\n\ndata: {}\n\n',
+    ),
     ("field:who", '{"who": "an', '{"who": "redacted'),
     ("field:who", "{'who': 'ann', 'x': 1}", "{'who': 'redacted', 'x': 1}"),
     ("text:order-[0-9]+", "my order-4711 and order-x", "my redacted and order-x"),
@@ -370,7 +459,9 @@ def test_a_rule_takes_out_what_it_names(rule: str, body: str, written: str) -> N
     assert found.redacted == ((rule,) if written != body else ())
 
 
-@pytest.mark.parametrize("form", ["raw", "JSON", "JSON in JSON", "percent", "percent twice", "HTML"])
+@pytest.mark.parametrize(
+    "form", ["raw", "JSON", "JSON in JSON", "percent", "percent twice", "HTML"]
+)
 def test_a_long_text_is_found_again_in_every_form_that_is_written_as_a_whole(form: str) -> None:
     text = 'a long "confession", 很长 & true; ' * 300
     taking = RecordingRedactor(rules=[parse_rule("field:diary")])
@@ -414,6 +505,8 @@ def test_a_rule_that_cannot_be_used_is_told(rule: str, words: str) -> None:
     ],
 )
 def test_no_body_is_too_odd_to_be_searched(hostile: str) -> None:
-    """Time grows with the length of a body, not with its square; the suite's own limit is the watch."""
+    """Time grows with the length of a body, not with its square; the suite's own limit is the
+    watch.
+    """
     found = redacted(recording(hostile.encode()))
     assert found.body

@@ -34,23 +34,41 @@ SUSPICIOUS = {
     "a field for a token": (asking({"inputs": {"company_token": "abc"}}), "field:company_token"),
     "a mail address in a field": (asking({"inputs": {"to": "a.b@company.io"}}), "field:to"),
     "a phone number in a field": (asking({"inputs": {"to": "+49 30 1234567"}}), "field:to"),
-    "a mail address in a prompt": (asking({"inputs": {"prompt": "write to a.b@company.io"}}), "text:"),
+    "a mail address in a prompt": (
+        asking({"inputs": {"prompt": "write to a.b@company.io"}}),
+        "text:",
+    ),
     "JSON in a text": (asking({"inputs": {"x": json.dumps({"e_mail": "x"})}}), "field:e_mail"),
-    "a header": (recording(request=replace(PLAIN, headers=(("X-Company-Token", "abc"),))), "header:X-Company-Token"),
-    "a header of the response": (recording(request=PLAIN, headers=(("X-Session", JWT),)), "header:X-Session"),
+    "a header": (
+        recording(request=replace(PLAIN, headers=(("X-Company-Token", "abc"),))),
+        "header:X-Company-Token",
+    ),
+    "a header of the response": (
+        recording(request=PLAIN, headers=(("X-Session", JWT),)),
+        "header:X-Session",
+    ),
     "a query": (recording(request=replace(PLAIN, target="/v1/meta?email=x%40y.io")), "field:email"),
-    "a response": (recording(json.dumps({"access": JWT}).encode(), headers=JSON, request=PLAIN), "field:access"),
+    "a response": (
+        recording(json.dumps({"access": JWT}).encode(), headers=JSON, request=PLAIN),
+        "field:access",
+    ),
     "a stream": (recording(b'data: {"data": {"email": "x"}}\n\n', request=PLAIN), "field:email"),
     "a form": (
         recording(
-            request=replace(PLAIN, headers=(("Content-Type", "application/x-www-form-urlencoded"),), body=b"mobile=1")
+            request=replace(
+                PLAIN,
+                headers=(("Content-Type", "application/x-www-form-urlencoded"),),
+                body=b"mobile=1",
+            )
         ),
         "field:mobile",
     ),
     "the host": (recording(request=PLAIN, host="https://dify.corp.internal/x"), "text:dify"),
 }
 HARMLESS = {
-    "nothing of anybody": recording(b'{"total_tokens": 5, "design": "modern"}', headers=JSON, request=PLAIN),
+    "nothing of anybody": recording(
+        b'{"total_tokens": 5, "design": "modern"}', headers=JSON, request=PLAIN
+    ),
     "an empty field": asking({"inputs": {"email": "", "phone": None}, "user": "user-1f0e3dad"}),
     "what is taken out": asking({"inputs": {"email": "redacted", "api_key": "{{key:main}}"}}),
     "CORS": recording(request=PLAIN, headers=(("Access-Control-Allow-Credentials", "true"),)),
@@ -81,7 +99,8 @@ def test_a_writer_keeps_one_suspicion_for_each_option(tmp_path: Path) -> None:
     assert list(writer.suspicions) == ["--redact field:email"]
 
 
-# The command --------------------------------------------------------------------------------------------------------
+# The command
+# --------------------------------------------------------------------------------------------------------
 
 
 def written(folder: Path, exchange: Recording) -> Path:
@@ -92,10 +111,15 @@ def written(folder: Path, exchange: Recording) -> Path:
 def test_check_of_a_clean_folder_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path, HARMLESS["nothing of anybody"])
     assert exit_code(["recordings", "check", str(tmp_path)]) == 0
-    assert capsys.readouterr().out == "1 recordings, 0 places look personal or secret, 0 cannot be read\n"
+    assert (
+        capsys.readouterr().out
+        == "1 recordings, 0 places look personal or secret, 0 cannot be read\n"
+    )
 
 
-def test_check_names_file_place_and_option_and_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_names_file_place_and_option_and_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = written(tmp_path, SUSPICIOUS["a field for mail"][0])
     (tmp_path / "notes.txt").write_text("a@b.io")
     assert exit_code(["recordings", "check", str(path), str(tmp_path / "notes.txt"), "--json"]) == 1
@@ -108,8 +132,13 @@ def test_check_names_file_place_and_option_and_is_1(tmp_path: Path, capsys: pyte
     }
 
 
-def test_check_of_secrets_that_were_never_taken_out_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    written(tmp_path, recording(request=replace(request(), headers=(*request().headers, ("Cookie", "a=b")))))
+def test_check_of_secrets_that_were_never_taken_out_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(
+        tmp_path,
+        recording(request=replace(request(), headers=(*request().headers, ("Cookie", "a=b")))),
+    )
     assert exit_code(["recordings", "check", str(tmp_path)]) == 1
     out = capsys.readouterr().out
     assert "header Authorization looks like a secret" in out
@@ -117,7 +146,9 @@ def test_check_of_secrets_that_were_never_taken_out_is_1(tmp_path: Path, capsys:
     assert "request /user looks like a user" in out
 
 
-def test_check_of_what_cannot_be_read_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_what_cannot_be_read_is_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = written(tmp_path, SUSPICIOUS["a field for mail"][0])
     path.write_bytes(path.read_bytes()[:-5])
     assert exit_code(["recordings", "check", str(tmp_path), str(tmp_path / "missing")]) == 2

@@ -1,4 +1,6 @@
-"""Folders of recordings for tests: exchanges of the real host, recorded as a team would record them, and changed."""
+"""Folders of recordings for tests: exchanges of the real host, recorded as a team would record
+them, and changed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,11 @@ from tests.recorded import HOST, KEYS, SECRET_KEY
 PNG = b"\x89PNG\r\n\x1a\nrecorded, and no picture at all" + bytes(range(256)) * 40
 """The body of a recorded picture, so that it is told from any that is drawn."""
 
-PICTURE_HEADERS = (("Content-Type", "image/png"), ("Transfer-Encoding", "chunked"), ("X-Version", "0.6.4"))
+PICTURE_HEADERS = (
+    ("Content-Type", "image/png"),
+    ("Transfer-Encoding", "chunked"),
+    ("X-Version", "0.6.4"),
+)
 
 
 @cache
@@ -41,12 +47,17 @@ def changed(name: str, /, **changes: object) -> Recording:
 
 def with_text(recording: Recording, edit: Callable[[bytes], bytes]) -> Recording:
     """``recording`` with ``edit`` made in each chunk."""
-    return replace(recording, chunks=tuple(Chunk(chunk.at_s, edit(chunk.data)) for chunk in recording.chunks))
+    return replace(
+        recording, chunks=tuple(Chunk(chunk.at_s, edit(chunk.data)) for chunk in recording.chunks)
+    )
 
 
 def with_body(recording: Recording, body: bytes) -> Recording:
     """``recording`` with another body, in one chunk and with its length."""
-    headers = tuple((name, str(len(body)) if name == "Content-Length" else value) for name, value in recording.headers)
+    headers = tuple(
+        (name, str(len(body)) if name == "Content-Length" else value)
+        for name, value in recording.headers
+    )
     return replace(recording, headers=headers, chunks=(Chunk(recording.seconds, body),))
 
 
@@ -57,4 +68,6 @@ def picture_of(file_id: str, png: bytes = PNG) -> Recording:
     chunks = tuple(Chunk(0.01 * number, piece) for number, piece in enumerate(pieces, 1))
     target = f"/files/tools/{file_id}.png?timestamp=1795330030&nonce={'0' * 32}&sign={'A' * 43}="
     request = RecordedRequest("GET", target, (("Host", "dify.example"),), b"")
-    return changed("stream_ok", name="", app=None, request=request, headers=PICTURE_HEADERS, chunks=chunks)
+    return changed(
+        "stream_ok", name="", app=None, request=request, headers=PICTURE_HEADERS, chunks=chunks
+    )

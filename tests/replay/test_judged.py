@@ -1,4 +1,6 @@
-"""The whole way: the suite records a host, the recordings are replayed, and the contract holds on the replay."""
+"""The whole way: the suite records a host, the recordings are replayed, and the contract holds on
+the replay.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,28 @@ assert contract.checks  # importing them enters them into CHECKS
 
 _SECRET = "sk-of-the-judged-replay"  # public on purpose
 _KINDS = ("chat", "unpublished", "disabled", "deleted")
-_OF_TIME = [part for name, check in CHECKS.items() if Power.FINITE_SPEED in check.needs for part in ("--skip", name)]
+_OF_TIME = [
+    part
+    for name, check in CHECKS.items()
+    if Power.FINITE_SPEED in check.needs
+    for part in ("--skip", name)
+]
 _APPS = [part for kind in _KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
 
 
 def _judged(command: str, server: RunningServer, *more: str) -> Sequence[str]:
     """How many checks were broken, not applicable and held, as the last line of the table says."""
-    flags = ["--base-url", server.url, "--api-key", server.api_key, "--secret-key", _SECRET, *_APPS, *_OF_TIME, *more]
+    flags = [
+        "--base-url",
+        server.url,
+        "--api-key",
+        server.api_key,
+        "--secret-key",
+        _SECRET,
+        *_APPS,
+        *_OF_TIME,
+        *more,
+    ]
     ended = subprocess.run(
         [sys.executable, "-m", "contract", command, *flags],
         capture_output=True,
@@ -42,15 +59,19 @@ def _judged(command: str, server: RunningServer, *more: str) -> Sequence[str]:
 
 
 def test_the_contract_holds_on_the_replay_as_on_the_host(tmp_path: Path) -> None:
-    """Every check that passed when the recordings were made, and none is skipped instead; nothing was missed.
+    """Every check that passed when the recordings were made, and none is skipped instead; nothing
+    was missed.
 
-    Checks that compare the clock of this machine with times of the host are left out, for a busy machine fails them:
-    ``test_playing`` holds the rhythm of a replay against a clock that stands still.
+    Checks that compare the clock of this machine with times of the host are left out, for a busy
+    machine fails them: ``test_playing`` holds the rhythm of a replay against a clock that stands
+    still.
     """
     folder = tmp_path / "recorded"
     with running_server("--speed", "10", "--secret-key", _SECRET, *_APPS) as host:
         recorded = _judged("record", host, "--to", str(folder))
-    with running_server("--replay", str(folder), "--speed", "1", "--secret-key", _SECRET, *_APPS) as replay:
+    with running_server(
+        "--replay", str(folder), "--speed", "1", "--secret-key", _SECRET, *_APPS
+    ) as replay:
         assert _judged("run", replay) == recorded
         assert " 501 " not in replay.log.read_text()
     assert recorded[0] == "0"

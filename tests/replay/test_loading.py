@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from dify_wire.recording import library
+from dify_wire.recording import store
 from dify_wire.recording.exchange import Shortened
 from fake_server.cli import serve
+from fake_server.replay.images import placeholder, recorded_pictures
 from fake_server.replay.loading import app_labels, is_judged_live, load_recordings, shortened_bodies
-from fake_server.replay.pictures import placeholder, recorded_pictures
 from fake_server.settings import AFTER_LAST, ON_MISS, Settings
 from tests.recorded import HOST, KEYS
 from tests.replay.folders import changed, folder, picture_of, recorded
@@ -25,7 +25,9 @@ _REPLAY = ("--replay", str(HOST))
 def _refused(*args: str) -> str:
     """What the command says as it refuses."""
     command = [sys.executable, "-m", "fake_server", "serve", "--port", "0", *args]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=30, cwd=ROOT, check=False
+    )
     assert (ended.returncode, ended.stdout) == (2, "")
     return ended.stderr
 
@@ -58,7 +60,10 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_file_and_place(tmp_pat
             ("--replay", str(HOST), "--on-miss", "forward", "--upstream", "ftp://x"),
             "--upstream: 'ftp://x' is no http(s)",
         ),
-        (("--replay", str(HOST), "--upstream", "http://x"), "--upstream: nothing is forwarded to it"),
+        (
+            ("--replay", str(HOST), "--upstream", "http://x"),
+            "--upstream: nothing is forwarded to it",
+        ),
     ],
 )
 def test_contradictions_are_refused(flags: tuple[str, ...], said: str) -> None:
@@ -68,7 +73,7 @@ def test_contradictions_are_refused(flags: tuple[str, ...], said: str) -> None:
 def test_the_choices_of_the_flags_are_those_of_the_settings_and_of_the_library() -> None:
     choices = {option.name: getattr(option.type, "choices", ()) for option in serve.params}
     assert tuple(choices["on_miss"]) == ON_MISS
-    assert tuple(choices["after_last"]) == AFTER_LAST == library.AFTER_LAST
+    assert tuple(choices["after_last"]) == AFTER_LAST == store.AFTER_LAST
 
 
 def test_labels_are_those_of_a_recorder() -> None:
@@ -79,14 +84,19 @@ def test_labels_are_those_of_a_recorder() -> None:
 
 def test_what_is_refused_before_anything_is_looked_up_answers_nothing() -> None:
     live = {name for name, recording in recorded().items() if is_judged_live(recording)}
-    assert {"auth_unknown", "auth_none", "auth_two_headers", "body_16M", "method_TRACE"} & set(recorded()) <= live
-    assert not {"down_api", "app_status_disabled_params", "body_null", "ct_form", "upload_11M"} & live
+    assert {"auth_unknown", "auth_none", "auth_two_headers", "body_16M", "method_TRACE"} & set(
+        recorded()
+    ) <= live
+    assert (
+        not {"down_api", "app_status_disabled_params", "body_null", "ct_form", "upload_11M"} & live
+    )
 
 
 def test_recordings_without_a_label_or_a_key_answer_every_app(tmp_path: Path) -> None:
     index = changed("sib_index", app="main")
     loaded = load_recordings(
-        folder(tmp_path, index, changed("sib_info", app=None), recorded()["stream_ok"]), frozenset({"/v1/"})
+        folder(tmp_path, index, changed("sib_info", app=None), recorded()["stream_ok"]),
+        frozenset({"/v1/"}),
     )
     assert [one.name for one in loaded.others] == ["sib_index", "sib_info"]
     assert [one.app for one in loaded.others] == [None, None]
@@ -103,13 +113,22 @@ def test_half_an_answer_is_none(tmp_path: Path) -> None:
 def test_a_long_request_is_known_by_its_beginning_and_length() -> None:
     request = replace(recorded()["stream_ok"].request, body=b"abc", shortened=Shortened(5))
     as_kept = shortened_bodies([changed("stream_ok", request=request)])
-    assert [as_kept(body) for body in (b"abcde", b"abcd", b"abdde", b"")] == [b"abc", b"abcd", b"abdde", b""]
+    assert [as_kept(body) for body in (b"abcde", b"abcd", b"abdde", b"")] == [
+        b"abc",
+        b"abcd",
+        b"abdde",
+        b"",
+    ]
     digest = "36bbe50ed96841d10443bcb670d6554f0a34b761be67ec9c4a8ad2c0c44ca42c"  # of abcde
-    exact = shortened_bodies([changed("stream_ok", request=replace(request, shortened=Shortened(5, digest)))])
+    exact = shortened_bodies(
+        [changed("stream_ok", request=replace(request, shortened=Shortened(5, digest)))]
+    )
     assert [exact(body) for body in (b"abcde", b"abcdf")] == [b"abc", b"abcdf"]
 
 
-@pytest.mark.parametrize("spoiled", [{"status": 502}, {"ended": "cut"}, {"chunks": ()}, {"shortened": Shortened(9)}])
+@pytest.mark.parametrize(
+    "spoiled", [{"status": 502}, {"ended": "cut"}, {"chunks": ()}, {"shortened": Shortened(9)}]
+)
 def test_only_whole_pictures_are_pictures(spoiled: dict[str, object]) -> None:
     picture = picture_of("0A8A5B63-94cf-4bb0-8d3c-9f8b2b4f7a11")
     assert recorded_pictures([picture]) == {"0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11": picture}

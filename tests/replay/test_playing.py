@@ -1,4 +1,6 @@
-"""A recorded answer being played, on a clock that is moved by hand: what is due comes, and nothing else does."""
+"""A recorded answer being played, on a clock that is moved by hand: what is due comes, and nothing
+else does.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ class Listener:
         self.messages.append(message)
 
 
-def listen(script: Callable[[Listener], Awaitable[None]], speed: float | None, is_whole: bool = True) -> None:
+def listen(
+    script: Callable[[Listener], Awaitable[None]], speed: float | None, is_whole: bool = True
+) -> None:
     async def main() -> None:
         listener = Listener(speed, is_whole)
         await listener.settle()
@@ -71,7 +75,11 @@ def test_each_chunk_comes_at_its_time_and_the_end_at_its_own(speed: float) -> No
 
     async def script(listener: Listener) -> None:
         assert listener.messages == []
-        for seconds, told in ((0.25, [b"a"]), (0.75, [b"a", b"b", b"c"]), (3.0, [b"a", b"b", b"c", b"d"])):
+        for seconds, told in (
+            (0.25, [b"a"]),
+            (0.75, [b"a", b"b", b"c"]),
+            (3.0, [b"a", b"b", b"c", b"d"]),
+        ):
             await listener.move_on((seconds - 2**-10) / speed)
             assert len(listener.told) < len(told)
             await listener.move_on(2**-10 / speed)
@@ -103,7 +111,9 @@ def test_nothing_is_sent_to_a_client_that_has_left() -> None:
 
 @pytest.mark.parametrize("is_over", [True, False])
 def test_without_a_connection_a_broken_end_is_an_error(is_over: bool) -> None:
-    """In process there is no connection to break off: the recorded end, and that of a server that goes down."""
+    """In process there is no connection to break off: the recorded end, and that of a server that
+    goes down.
+    """
 
     async def script(listener: Listener) -> None:
         if is_over:
@@ -117,7 +127,8 @@ def test_without_a_connection_a_broken_end_is_an_error(is_over: bool) -> None:
     listen(script, 1.0, is_whole=not is_over)
 
 
-# Stopping -----------------------------------------------------------------------------------------------------------
+# Stopping
+# -----------------------------------------------------------------------------------------------------------
 
 STREAM = recorded()["stream_ok"]
 BLOCK = recorded()["block_ok_doc_example"]
@@ -131,7 +142,9 @@ def _end(body: bytes, stream: bool) -> Outcome:
 
 @pytest.mark.parametrize("size", range(0, len(STREAM.body), 97))
 def test_wherever_a_stream_is_stopped_its_frames_are_whole(size: int) -> None:
-    """However it is cut: the frame that has begun is told to its end, and then the one that says stopped."""
+    """However it is cut: the frame that has begun is told to its end, and then the one that says
+    stopped.
+    """
     chunks = (Chunk(0.5, STREAM.body[:size]), Chunk(9.0, STREAM.body[size:]))
     told = chunks[:1] if size else ()
     last_frame = STREAM.body.rindex(b"data: ")
@@ -151,7 +164,9 @@ def test_wherever_a_stream_is_stopped_its_frames_are_whole(size: int) -> None:
     assert time_contradictions(body.decode()) == []
 
 
-@pytest.mark.parametrize("body", [BLOCK.body, BLOCK.body.replace(b'": ', b'":').replace(b', "', b',"')])
+@pytest.mark.parametrize(
+    "body", [BLOCK.body, BLOCK.body.replace(b'": ', b'":').replace(b', "', b',"')]
+)
 def test_a_stopped_end_is_written_as_the_host_writes(body: bytes) -> None:
     """A version without blanks keeps its style."""
     stopped = stopped_answer((), (Chunk(9.0, body),), _end(body, False), 2.0)
@@ -165,8 +180,12 @@ def test_an_answer_that_has_begun_is_not_stopped() -> None:
     assert stopped_answer(begun[:1], begun, _end(BLOCK.body, False), 2.0) is None
 
 
-@pytest.mark.parametrize(("elapsed_s", "stops_at_s"), [(0.0, 1.0), (0.5, 1.0), (2.5, 3.0), (3.5, None), (9.0, None)])
-def test_the_host_looks_once_a_second_whether_it_was_told_to_stop(elapsed_s: float, stops_at_s: float | None) -> None:
+@pytest.mark.parametrize(
+    ("elapsed_s", "stops_at_s"), [(0.0, 1.0), (0.5, 1.0), (2.5, 3.0), (3.5, None), (9.0, None)]
+)
+def test_the_host_looks_once_a_second_whether_it_was_told_to_stop(
+    elapsed_s: float, stops_at_s: float | None
+) -> None:
     clock = Clock()
     clock.freeze(100.0)
     playing = Playing(CHUNKS, 5.0, clock, 1.0)

@@ -1,4 +1,6 @@
-"""A replay as its client sees it, over a socket: rhythm, pictures, ids, users, what is judged live, and misses."""
+"""A replay as its client sees it, over a socket: rhythm, pictures, ids, users, what is judged live,
+and misses.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import pytest
 
 from dify_wire.recording.exchange import Chunk, Recording
 from dify_wire.recording.folder import read_folder
-from fake_server.replay.pictures import placeholder
+from fake_server.replay.images import placeholder
 from tests.compared import normal
 from tests.recorder.upstreams import Asked, running_recorder, scripted, wait_until
 from tests.replay.folders import PNG, changed, folder, picture_of, recorded, with_body, with_text
@@ -32,14 +34,20 @@ _FLAGS = ("--api-key", KEY, "--secret-key", SECRET)
 
 
 @contextlib.contextmanager
-def replaying(path: Path, *recordings: Recording, flags: tuple[str, ...] = ()) -> Iterator[RunningServer]:
+def replaying(
+    path: Path, *recordings: Recording, flags: tuple[str, ...] = ()
+) -> Iterator[RunningServer]:
     """A server that replays ``recordings``, without waiting unless ``flags`` say otherwise."""
     speed = () if "--speed" in flags else ("--speed", "instant")
-    with running_server("--replay", str(folder(path, *recordings)), *_FLAGS, *speed, *flags) as server:
+    with running_server(
+        "--replay", str(folder(path, *recordings)), *_FLAGS, *speed, *flags
+    ) as server:
         yield server
 
 
-def request_of(name: str, user: str = "alg123", key: str = KEY, headers: str = "", **inputs: str) -> bytes:
+def request_of(
+    name: str, user: str = "alg123", key: str = KEY, headers: str = "", **inputs: str
+) -> bytes:
     """The recorded request, asked by another user with the key of this server."""
     said = json.loads(recorded()[name].request.body)
     said["user"] = user
@@ -50,7 +58,10 @@ def request_of(name: str, user: str = "alg123", key: str = KEY, headers: str = "
 def posted(path: str, said: Any, key: str = KEY, headers: str = "") -> bytes:
     body = said if isinstance(said, bytes) else json.dumps(said, ensure_ascii=False).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {key}\r\n{headers}"
-    return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def got(path: str, headers: str = "", method: str = "GET") -> bytes:
@@ -73,7 +84,8 @@ def file_id() -> str:
     return match[1].decode()
 
 
-# What is told anew --------------------------------------------------------------------------------------------------
+# What is told anew
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_caller_gets_its_own_user_and_not_the_pseudonym(tmp_path: Path) -> None:
@@ -84,13 +96,19 @@ def test_the_caller_gets_its_own_user_and_not_the_pseudonym(tmp_path: Path) -> N
 
 
 def test_a_recorded_picture_is_fetched_by_its_new_url(tmp_path: Path) -> None:
-    """Its own bytes in the recorded pieces, under the id of the first replay and of any other one."""
+    """Its own bytes in the recorded pieces, under the id of the first replay and of any other
+    one.
+    """
     with replaying(tmp_path, recorded()[STREAM], picture_of(file_id())) as server:
         urls = [url_in(asked(server, request_of(STREAM))) for _ in range(3)]
         answers = [asked(server, got(url)) for url in urls]
     assert len({url[:50] for url in urls}) == 3
     for answer in answers:
-        assert (answer.status, answer.header("content-type"), answer.body) == (200, "image/png", PNG)
+        assert (answer.status, answer.header("content-type"), answer.body) == (
+            200,
+            "image/png",
+            PNG,
+        )
         assert [len(data) for _, data in answer.chunks] == [
             len(PNG) // 3,
             len(PNG) // 3,
@@ -114,18 +132,27 @@ def test_a_picture_that_was_not_recorded_is_drawn(tmp_path: Path) -> None:
         answers = [asked(server, got(url_in(asked(server, request_of(STREAM))))) for _ in range(2)]
     assert [answer.status for answer in answers] == [200, 200]
     prompt = placeholder(recorded()[STREAM], file_id()).prompt
-    assert all(answer.body.startswith(b"\x89PNG") and prompt.encode() in answer.body for answer in answers)
+    assert all(
+        answer.body.startswith(b"\x89PNG") and prompt.encode() in answer.body for answer in answers
+    )
 
 
 def test_urls_have_the_files_url_before_them(tmp_path: Path) -> None:
-    with replaying(tmp_path, recorded()[STREAM], flags=("--files-url", "http://files.example:8000")) as server:
+    with replaying(
+        tmp_path, recorded()[STREAM], flags=("--files-url", "http://files.example:8000")
+    ) as server:
         answer = asked(server, request_of(STREAM))
-    assert answer.body.count(b'"url": "http://files.example:8000/files/tools/') == answer.body.count(b"&sign=") > 0
+    assert (
+        answer.body.count(b'"url": "http://files.example:8000/files/tools/')
+        == answer.body.count(b"&sign=")
+        > 0
+    )
 
 
 def test_absolute_urls_lead_to_the_host_that_was_asked(tmp_path: Path) -> None:
     absolute = with_text(
-        recorded()[STREAM], lambda data: data.replace(b'"url": "/files', b'"url": "https://dify.example/files')
+        recorded()[STREAM],
+        lambda data: data.replace(b'"url": "/files', b'"url": "https://dify.example/files'),
     )
     with replaying(tmp_path, absolute) as server:
         answer = asked(server, request_of(STREAM))
@@ -135,10 +162,17 @@ def test_absolute_urls_lead_to_the_host_that_was_asked(tmp_path: Path) -> None:
 
 
 def test_two_clients_never_share_a_task(tmp_path: Path) -> None:
-    """The first replay has the recorded ids, each further one its own; what belongs to the host stays."""
+    """The first replay has the recorded ids, each further one its own; what belongs to the host
+    stays.
+    """
     with replaying(tmp_path, recorded()[STREAM]) as server:
         bodies = [asked(server, request_of(STREAM)).body.decode() for _ in range(3)]
-    for field, different in (("task_id", 3), ("workflow_run_id", 3), ("related_id", 3), ("workflow_id", 1)):
+    for field, different in (
+        ("task_id", 3),
+        ("workflow_run_id", 3),
+        ("related_id", 3),
+        ("workflow_id", 1),
+    ):
         values = [set(re.findall(f'"{field}": "(.*?)"', body)) for body in bodies]
         assert all(len(one) == 1 for one in values)
         assert len(set.union(*values)) == different, field
@@ -149,8 +183,13 @@ def test_a_renamed_id_is_known_when_it_comes_back(tmp_path: Path) -> None:
     """What was recorded of an id is found under the name that it has been given since."""
     upload = recorded()["upload_ok"]
     recorded_id = json.loads(upload.body)["id"]
-    body = recorded()[BLOCK].request.body.replace(b'"prompt": "', f'"prompt": "{recorded_id} '.encode())
-    run = changed(BLOCK, request=replace(recorded()[BLOCK].request, body=body, headers=_with_length(BLOCK, body)))
+    body = recorded()[BLOCK].request.body.replace(
+        b'"prompt": "', f'"prompt": "{recorded_id} '.encode()
+    )
+    run = changed(
+        BLOCK,
+        request=replace(recorded()[BLOCK].request, body=body, headers=_with_length(BLOCK, body)),
+    )
     with replaying(tmp_path, upload, run) as server:
         ids = [json.loads(asked(server, _upload()).body)["id"] for _ in range(2)]
         prompt = json.loads(recorded()[BLOCK].request.body)["inputs"]["prompt"]
@@ -161,21 +200,31 @@ def test_a_renamed_id_is_known_when_it_comes_back(tmp_path: Path) -> None:
 
 def _with_length(name: str, body: bytes) -> tuple[tuple[str, str], ...]:
     headers = recorded()[name].request.headers
-    return tuple((key, str(len(body)) if key == "Content-Length" else value) for key, value in headers)
+    return tuple(
+        (key, str(len(body)) if key == "Content-Length" else value) for key, value in headers
+    )
 
 
 def _upload() -> bytes:
     """The recorded upload, by another user and with another boundary."""
     request = recorded()["upload_ok"].request
     boundary = request.header("content-type").partition("boundary=")[2]
-    body = request.body.replace(boundary.encode(), b"another-boundary").replace(b"alg123", b"somebody else")
-    head = f"POST {request.target} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {KEY}\r\n"
+    body = request.body.replace(boundary.encode(), b"another-boundary").replace(
+        b"alg123", b"somebody else"
+    )
+    head = (
+        f"POST {request.target} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {KEY}\r\n"
+    )
     head += f"Content-Type: multipart/form-data; boundary=another-boundary\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_upload_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Half a form is neither looked up nor passed on: the recorded answer waits for who sends all of it."""
+def test_a_client_that_leaves_in_the_middle_of_its_upload_leaves_nothing_behind(
+    tmp_path: Path,
+) -> None:
+    """Half a form is neither looked up nor passed on: the recorded answer waits for who sends all
+    of it.
+    """
 
     async def script(request: Asked) -> None:
         await request.whole(b"{}")
@@ -188,7 +237,9 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_leaves_nothing_behind(
             with Connection(server.host, server.port) as connection:
                 connection.send(_upload()[:-1])
             wait_until(lambda: "POST /v1/files/upload" in server.log.read_text())
-            metrics = asked(server, b"GET /__admin/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").body.decode()
+            metrics = asked(
+                server, b"GET /__admin/metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            ).body.decode()
             whole = asked(server, _upload())
             log = server.log.read_text()
         assert upstream.asked == []
@@ -203,20 +254,26 @@ def test_with_a_seed_a_replay_repeats_itself(tmp_path: Path) -> None:
     path = folder(tmp_path, recorded()[STREAM])
     told = []
     for _ in range(2):
-        with running_server("--replay", str(path), *_FLAGS, "--speed", "instant", "--seed", "4") as server:
+        with running_server(
+            "--replay", str(path), *_FLAGS, "--speed", "instant", "--seed", "4"
+        ) as server:
             answers = [asked(server, request_of(STREAM)).body.decode() for _ in range(2)]
         told.append([re.findall("task_id.{40}|nonce=.{32}", answer) for answer in answers])
     assert told[0] == told[1]
 
 
-# Rhythm -------------------------------------------------------------------------------------------------------------
+# Rhythm
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _spread(name: str, *times: float) -> Recording:
     """The exchange ``name`` with its body in as many pieces as there are times."""
     body, count = recorded()[name].body, len(times)
     borders = [len(body) * index // count for index in range(count + 1)]
-    chunks = tuple(Chunk(at, body[start:end]) for at, start, end in zip(times, borders, borders[1:], strict=False))
+    chunks = tuple(
+        Chunk(at, body[start:end])
+        for at, start, end in zip(times, borders, borders[1:], strict=False)
+    )
     return changed(name, chunks=chunks, seconds=times[-1])
 
 
@@ -228,11 +285,15 @@ def test_chunks_come_at_their_recorded_times(tmp_path: Path) -> None:
     assert len(answer.chunks) == 4
     for (at_s, data), chunk in zip(answer.chunks, recording.chunks, strict=True):
         assert -0.002 < at_s - chunk.at_s / 4 < 0.25
-        assert abs(len(data) - len(chunk.data)) < 10  # a pseudonym and the caller's user are not of the same length
+        assert (
+            abs(len(data) - len(chunk.data)) < 10
+        )  # a pseudonym and the caller's user are not of the same length
 
 
 def test_a_blocking_answer_takes_its_time_and_has_its_length(tmp_path: Path) -> None:
-    with replaying(tmp_path, changed(BLOCK, chunks=_spread(BLOCK, 1.5).chunks), flags=("--speed", "5")) as server:
+    with replaying(
+        tmp_path, changed(BLOCK, chunks=_spread(BLOCK, 1.5).chunks), flags=("--speed", "5")
+    ) as server:
         began = time.monotonic()
         answer = asked(server, request_of(BLOCK, user="somebody with a longer name"))
     assert time.monotonic() - began > 0.29
@@ -260,7 +321,8 @@ def test_a_server_that_ends_does_not_wait_for_its_replays(tmp_path: Path) -> Non
         connection.answer()
 
 
-# Stopping -----------------------------------------------------------------------------------------------------------
+# Stopping
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _slow(name: str) -> Recording:
@@ -273,7 +335,9 @@ def _stop(server: RunningServer, task_id: str, user: str) -> RawAnswer:
 
 
 def test_a_replayed_stream_is_stopped_by_its_own_user(tmp_path: Path) -> None:
-    """Its frame is told to the end, then the run finishes as stopped, by the relation of times that every run keeps."""
+    """Its frame is told to the end, then the run finishes as stopped, by the relation of times that
+    every run keeps.
+    """
     with (
         replaying(tmp_path, _slow(STREAM), flags=("--speed", "10")) as server,
         Connection(server.host, server.port) as connection,
@@ -287,11 +351,18 @@ def test_a_replayed_stream_is_stopped_by_its_own_user(tmp_path: Path) -> None:
         told += [frame for _, frame in frames]
     end = json.loads(told[-1].removeprefix(b"data: "))
     data = end["data"]
-    assert (end["event"], data["status"], data["error"]) == ("workflow_finished", "stopped", "Workflow stopped.")
+    assert (end["event"], data["status"], data["error"]) == (
+        "workflow_finished",
+        "stopped",
+        "Workflow stopped.",
+    )
     assert (data["outputs"], data["files"], data["created_by"]["user"]) == (None, [], "bob")
     assert -1.5 < data["finished_at"] - data["created_at"] - data["elapsed_time"] < 0.5
     assert data["total_steps"] == sum(b'"event": "node_started"' in frame for frame in told)
-    whole = [json.loads(line[6:])["event"] for line in recorded()[STREAM].body.decode().split("\n\n")[:-1]]
+    whole = [
+        json.loads(line[6:])["event"]
+        for line in recorded()[STREAM].body.decode().split("\n\n")[:-1]
+    ]
     assert [json.loads(frame[6:])["event"] for frame in told[:-1]] == whole[: len(told) - 1]
     assert list(data) == list(json.loads(recorded()[STREAM].body.split(b"\n\n")[-2][6:])["data"])
 
@@ -320,7 +391,9 @@ def test_of_two_replays_of_one_recording_only_the_named_one_is_stopped(tmp_path:
 
 def test_a_replayed_blocking_call_is_stopped(tmp_path: Path) -> None:
     task_id = json.loads(recorded()[BLOCK].body)["task_id"]
-    with replaying(tmp_path, changed(BLOCK, chunks=_spread(BLOCK, 1000.0).chunks), flags=("--speed", "10")) as server:
+    with replaying(
+        tmp_path, changed(BLOCK, chunks=_spread(BLOCK, 1000.0).chunks), flags=("--speed", "10")
+    ) as server:
         answers: list[RawAnswer] = []
         asking = threading.Thread(target=lambda: answers.append(asked(server, request_of(BLOCK))))
         asking.start()
@@ -329,18 +402,25 @@ def test_a_replayed_blocking_call_is_stopped(tmp_path: Path) -> None:
             _stop(server, task_id, "alg123")
         asking.join()
     said = json.loads(answers[0].body)
-    assert (said["task_id"], said["data"]["status"], said["data"]["outputs"]) == (task_id, "stopped", None)
+    assert (said["task_id"], said["data"]["status"], said["data"]["outputs"]) == (
+        task_id,
+        "stopped",
+        None,
+    )
     assert list(said["data"]) == list(json.loads(recorded()[BLOCK].body)["data"])
 
 
-def test_a_finished_run_can_be_stopped_without_effect_and_an_unknown_one_is_a_miss(tmp_path: Path) -> None:
+def test_a_finished_run_can_be_stopped_without_effect_and_an_unknown_one_is_a_miss(
+    tmp_path: Path,
+) -> None:
     with replaying(tmp_path, recorded()[STREAM]) as server:
         frame = asked(server, request_of(STREAM)).body.split(b"\n\n")[0]
         assert _stop(server, json.loads(frame[6:])["task_id"], "alg123").status == 200
         assert _stop(server, "0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11", "alg123").status == 501
 
 
-# Judged live --------------------------------------------------------------------------------------------------------
+# Judged live
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_keys_routes_and_kinds_are_judged_live(tmp_path: Path) -> None:
@@ -348,7 +428,9 @@ def test_keys_routes_and_kinds_are_judged_live(tmp_path: Path) -> None:
     with replaying(tmp_path, recorded()[STREAM], flags=flags) as server:
         assert asked(server, request_of(STREAM, key="app-unknown")).status == 401
         assert asked(server, request_of(STREAM, key="app-off000000000000000000000")).status == 404
-        assert asked(server, got("/v1/nowhere")).header("content-type") == "text/html; charset=utf-8"
+        assert (
+            asked(server, got("/v1/nowhere")).header("content-type") == "text/html; charset=utf-8"
+        )
         assert asked(server, got("/v1/workflows/run")).status == 405
         assert asked(server, got("/v1/workflows/run", method="OPTIONS")).status == 200
         assert asked(server, got("/v1/datasets")).status == 401
@@ -357,7 +439,9 @@ def test_keys_routes_and_kinds_are_judged_live(tmp_path: Path) -> None:
 def test_an_app_has_only_its_own_recordings(tmp_path: Path) -> None:
     key = "app-chat00000000000000000000"
     chat = with_body(changed("sib_info", app="chat"), b'{"name": "chat"}\n')
-    with replaying(tmp_path, recorded()["sib_info"], chat, flags=("--app", f"{key}=chat")) as server:
+    with replaying(
+        tmp_path, recorded()["sib_info"], chat, flags=("--app", f"{key}=chat")
+    ) as server:
         of_main = asked(server, got("/v1/info"))
         of_chat = asked(server, got("/v1/info").replace(KEY.encode(), key.encode()))
     assert of_main.body == recorded()["sib_info"].body
@@ -366,41 +450,68 @@ def test_an_app_has_only_its_own_recordings(tmp_path: Path) -> None:
 
 def test_a_recording_without_a_label_answers_every_app(tmp_path: Path) -> None:
     key = "app-chat00000000000000000000"
-    with replaying(tmp_path, changed("sib_info", app=None), flags=("--app", f"{key}=chat")) as server:
+    with replaying(
+        tmp_path, changed("sib_info", app=None), flags=("--app", f"{key}=chat")
+    ) as server:
         for one in (KEY, key):
             assert asked(server, got("/v1/info").replace(KEY.encode(), one.encode())).status == 200
 
 
-def test_cors_is_granted_to_the_caller_and_the_rest_of_the_head_is_the_recorded_one(tmp_path: Path) -> None:
-    """Where the recorded answer had it, in its place; a cookie and a header of the host's own come along."""
+def test_cors_is_granted_to_the_caller_and_the_rest_of_the_head_is_the_recorded_one(
+    tmp_path: Path,
+) -> None:
+    """Where the recorded answer had it, in its place; a cookie and a header of the host's own come
+    along.
+    """
     headers = (*recorded()[STREAM].headers, ("X-Trace", "abc"), ("Vary", "Accept-Encoding"))
     with replaying(tmp_path, changed(STREAM, headers=headers)) as server:
         plain = asked(server, request_of(STREAM))
         page = asked(server, request_of(STREAM, headers="Origin: http://page.example\r\n"))
     of_the_connection = ("server", "date", "transfer-encoding", "connection")
     names = [name.lower() for name, _ in plain.headers if name.lower() not in of_the_connection]
-    wanted = ["content-type", "access-control-allow-origin", "set-cookie", "x-version", "x-env", "x-trace", "vary"]
+    wanted = [
+        "content-type",
+        "access-control-allow-origin",
+        "set-cookie",
+        "x-version",
+        "x-env",
+        "x-trace",
+        "vary",
+    ]
     assert names == wanted
     assert plain.header("access-control-allow-origin") == "*"
     assert page.header("access-control-allow-origin") == "http://page.example"
-    assert [value for name, value in page.headers if name.lower() == "vary"] == ["Origin", "Accept-Encoding"]
+    assert [value for name, value in page.headers if name.lower() == "vary"] == [
+        "Origin",
+        "Accept-Encoding",
+    ]
 
 
 def test_a_refused_request_never_answers_a_good_one(tmp_path: Path) -> None:
-    """With the same body, recorded with a wrong key or refused by the proxy, in front of the good one."""
-    with replaying(tmp_path, recorded()["auth_unknown"], recorded()["auth_two_headers"], recorded()[BLOCK]) as server:
+    """With the same body, recorded with a wrong key or refused by the proxy, in front of the good
+    one.
+    """
+    with replaying(
+        tmp_path, recorded()["auth_unknown"], recorded()["auth_two_headers"], recorded()[BLOCK]
+    ) as server:
         assert asked(server, request_of("auth_unknown")).status in (200, 501)
         assert asked(server, request_of(BLOCK)).status == 200
 
 
-# From the recorder --------------------------------------------------------------------------------------------------
+# From the recorder
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["streaming", "blocking"])
 def test_what_a_recorder_kept_comes_back(tmp_path: Path, mode: str) -> None:
-    """A run and its picture, recorded through the proxy: equal to the byte but for what is signed and timed anew."""
+    """A run and its picture, recorded through the proxy: equal to the byte but for what is signed
+    and timed anew.
+    """
     said = {"inputs": {"prompt": "一只猫"}, "response_mode": mode, "user": "alg123"}
-    with running_server("--speed", "50", *_FLAGS) as host, running_recorder(host.url, tmp_path / "to") as recorder:
+    with (
+        running_server("--speed", "50", *_FLAGS) as host,
+        running_recorder(host.url, tmp_path / "to") as recorder,
+    ):
         run = recorder.exchange(posted("/v1/workflows/run", said, headers="Connection: close\r\n"))
         picture = recorder.exchange(got(url_in(run), headers="Connection: close\r\n"))
         assert recorder.end() == 0
@@ -413,11 +524,14 @@ def test_what_a_recorder_kept_comes_back(tmp_path: Path, mode: str) -> None:
     assert (picture.status, picture_again.body) == (200, picture.body)
 
 
-# Misses -------------------------------------------------------------------------------------------------------------
+# Misses
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_miss_says_that_the_replay_speaks_and_what_came_close(tmp_path: Path) -> None:
-    with replaying(tmp_path, recorded()[STREAM], recorded()[BLOCK], recorded()["sib_info"]) as server:
+    with replaying(
+        tmp_path, recorded()[STREAM], recorded()[BLOCK], recorded()["sib_info"]
+    ) as server:
         answer = asked(server, request_of(STREAM, prompt="a cat"))
     said = json.loads(answer.body)
     assert (answer.status, said["status"], said["code"]) == (501, 501, "replay_miss")
@@ -425,7 +539,12 @@ def test_a_miss_says_that_the_replay_speaks_and_what_came_close(tmp_path: Path) 
     assert "--on-miss" in said["message"]
     assert said["nearest"][0]["recording"] == STREAM
     assert len(said["nearest"]) == 3
-    difference = {"matcher": "body", "field": "/inputs/prompt", "recorded": '"一个胸有成竹的男人"', "asked": '"a cat"'}
+    difference = {
+        "matcher": "body",
+        "field": "/inputs/prompt",
+        "recorded": '"一个胸有成竹的男人"',
+        "asked": '"a cat"',
+    }
     assert said["nearest"][0]["differences"] == [difference]
     assert "一个胸有成竹的男人".encode() in answer.body
 
@@ -450,7 +569,12 @@ def test_a_long_body_that_misses_is_not_sent_back(tmp_path: Path) -> None:
 def test_same_requests_get_the_answers_in_order_then_the_last_one_again(tmp_path: Path) -> None:
     infos = [with_body(recorded()["sib_info"], b'{"name": "%d"}\n' % number) for number in (1, 2)]
     with replaying(tmp_path / "repeat", *infos) as server:
-        assert [asked(server, got("/v1/info")).body[10:11] for _ in range(4)] == [b"1", b"2", b"2", b"2"]
+        assert [asked(server, got("/v1/info")).body[10:11] for _ in range(4)] == [
+            b"1",
+            b"2",
+            b"2",
+            b"2",
+        ]
     with replaying(tmp_path / "miss", *infos, flags=("--after-last", "miss")) as server:
         answers = [asked(server, got("/v1/info")) for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 501]
@@ -458,7 +582,9 @@ def test_same_requests_get_the_answers_in_order_then_the_last_one_again(tmp_path
 
 
 def test_the_fake_answers_a_miss_if_it_is_told_to(tmp_path: Path) -> None:
-    """With a run of its own, whose picture can be fetched, and with an upload, whose form has been read before."""
+    """With a run of its own, whose picture can be fetched, and with an upload, whose form has been
+    read before.
+    """
     with replaying(tmp_path, recorded()[STREAM], flags=("--on-miss", "fake")) as server:
         answer = asked(server, request_of(STREAM, prompt="a cat"))
         assert answer.status == 200
@@ -479,7 +605,9 @@ def test_a_miss_is_forwarded(tmp_path: Path) -> None:
             missed = request_of(STREAM, prompt="a cat")
             assert asked(server, missed).body == missed.partition(b"\r\n\r\n")[2]
             assert asked(server, request_of(STREAM)).status == 200
-            picture = "/files/tools/0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11.png?timestamp=1&nonce=2&sign=3"
+            picture = (
+                "/files/tools/0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11.png?timestamp=1&nonce=2&sign=3"
+            )
             assert asked(server, got(picture)).body == b"picture"
         assert [one.target for one in upstream.asked] == ["/v1/workflows/run", picture]
     assert len(read_folder(tmp_path)) == 1
@@ -525,11 +653,14 @@ def test_an_upstream_that_cannot_be_reached_is_told(tmp_path: Path) -> None:
         assert asked(server, got("/v1/info")).status == 502
 
 
-# A published client -------------------------------------------------------------------------------------------------
+# A published client
+# -------------------------------------------------------------------------------------------------
 
 
 def test_a_published_client_reads_the_replay_as_the_host(tmp_path: Path) -> None:
-    """httpx with httpx-sse: the recorded events in their order, and the picture by the URL in the last of them."""
+    """httpx with httpx-sse: the recorded events in their order, and the picture by the URL in the
+    last of them.
+    """
     import httpx
     from httpx_sse import connect_sse
 

@@ -11,8 +11,8 @@ import pytest
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
 from dify_wire.redaction.users import user_of
 from fake_server.replay.outcome import is_stream, outcome, shift_s
-from fake_server.replay.retelling import Changes, file_ids, own_ids, retold
-from fake_server.signing import FileSigners
+from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
+from fake_server.runs.signing import FileSigners
 from tests.compared import normal, time_contradictions
 from tests.recorded import SECRET_KEY
 from tests.replay.folders import changed, recorded, with_text
@@ -34,8 +34,16 @@ def _fresh_nonces() -> Iterator[str]:
 
 
 def _changes(nonces: Iterator[str], **changes: Any) -> Changes:
-    given: dict[str, Any] = {"shift_s": 0, "ids": {}, "user": None, "origin": "", "own_origin": "http://here"}
-    return Changes(nonce=lambda: next(nonces), signers=FileSigners(SECRET_KEY, 300), **{**given, **changes})
+    given: dict[str, Any] = {
+        "shift_s": 0,
+        "ids": {},
+        "user": None,
+        "origin": "",
+        "own_origin": "http://here",
+    }
+    return Changes(
+        nonce=lambda: next(nonces), signers=FileSigners(SECRET_KEY, 300), **{**given, **changes}
+    )
 
 
 def _joined(chunks: tuple[Chunk, ...]) -> bytes:
@@ -44,16 +52,23 @@ def _joined(chunks: tuple[Chunk, ...]) -> bytes:
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_without_a_change_every_byte_stays(name: str) -> None:
-    """Its own secret and nonces give back the very recording: signatures are made as the host made them."""
+    """Its own secret and nonces give back the very recording: signatures are made as the host made
+    them.
+    """
     recording = recorded()[name]
     assert retold(recording.chunks, _changes(_nonces(recording))) == recording.chunks
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_only_what_is_volatile_changes(name: str) -> None:
-    """Later, with other ids and nonces, the text around them is byte-equal, and chunks are cut in the same places."""
+    """Later, with other ids and nonces, the text around them is byte-equal, and chunks are cut in
+    the same places.
+    """
     recording = recorded()[name]
-    fresh = {one: f"{number:08x}-0000-4000-8000-000000000000" for number, one in enumerate(_ids(recording), 1)}
+    fresh = {
+        one: f"{number:08x}-0000-4000-8000-000000000000"
+        for number, one in enumerate(_ids(recording), 1)
+    }
     told = retold(recording.chunks, _changes(_fresh_nonces(), shift_s=86_400, ids=fresh))
     assert normal(_joined(told).decode()) == normal(recording.body.decode())
     assert [chunk.at_s for chunk in told] == [chunk.at_s for chunk in recording.chunks]
@@ -73,24 +88,34 @@ def test_ids_of_run_task_nodes_and_files_are_its_own(name: str) -> None:
     wanted = {one for field in fields for one in re.findall(f'"{field}": "(.*?)"', body)}
     wanted |= set(re.findall(r'"data": \{"id": "(.*?)"', body))
     assert set(_ids(recorded()[name])) == wanted
-    constant = re.findall(r'"(?:workflow_id|tenant_id)": "(.*?)"|"created_by": \{"id": "(.*?)"', body)
+    constant = re.findall(
+        r'"(?:workflow_id|tenant_id)": "(.*?)"|"created_by": \{"id": "(.*?)"', body
+    )
     assert not {one for pair in constant for one in pair} & wanted
 
 
 def test_a_file_that_was_sent_along_keeps_its_id() -> None:
     """It is the upload's: the client knows it from there."""
     file_id = "0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11"
-    request = RecordedRequest("POST", "/v1/workflows/run", (), f'{{"files": ["{file_id}"]}}'.encode())
+    request = RecordedRequest(
+        "POST", "/v1/workflows/run", (), f'{{"files": ["{file_id}"]}}'.encode()
+    )
     assert own_ids(f'{{"related_id": "{file_id}"}}'.encode(), request) == []
-    assert own_ids(f'{{"related_id": "{file_id}"}}'.encode(), changed("stream_ok").request) == [file_id]
+    assert own_ids(f'{{"related_id": "{file_id}"}}'.encode(), changed("stream_ok").request) == [
+        file_id
+    ]
 
 
 @pytest.mark.parametrize("name", WITH_FILES)
 def test_urls_are_signed_for_their_new_time(name: str) -> None:
-    """As often with the same nonce as the host used one, and good under the secret of the server."""
+    """As often with the same nonce as the host used one, and good under the secret of the
+    server.
+    """
     recording = recorded()[name]
     told = _joined(retold(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))).decode()
-    urls = re.findall(r"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=(\w+)&sign=([\w-]+=)", told)
+    urls = re.findall(
+        r"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=(\w+)&sign=([\w-]+=)", told
+    )
     before = re.findall(r"timestamp=(\d+)&nonce=(\w+)", recording.body.decode())
     signer = FileSigners(SECRET_KEY, 300).tool_file
     assert len(urls) == len(before) > 0
@@ -112,16 +137,24 @@ def _pattern(values: list[str]) -> list[int]:
             "https://dify.example/files/tools/{id}.png?timestamp=1700000000&nonce={n}&sign={s}=",
             "http://here/files/tools/",
         ),
-        ("http://a:80/base/files/{id}/image-preview?timestamp=1700000000&nonce={n}&sign={s}=", "http://here/files/"),
+        (
+            "http://a:80/base/files/{id}/image-preview?timestamp=1700000000&nonce={n}&sign={s}=",
+            "http://here/files/",
+        ),
         (
             r"\/files\/tools\/{id}.png?timestamp=1700000000\u0026nonce={n}\u0026sign={s}\u003d",
             r"ORIGIN\/files\/tools\/",
         ),
-        ("/files/tools/{id}.png?timestamp=1700000000&amp;nonce={n}&amp;sign={s}%3D", "ORIGIN/files/tools/"),
+        (
+            "/files/tools/{id}.png?timestamp=1700000000&amp;nonce={n}&amp;sign={s}%3D",
+            "ORIGIN/files/tools/",
+        ),
     ],
 )
 def test_urls_lead_here_however_they_are_written(url: str, told: str) -> None:
-    """Relative ones with ``files_url`` before them, absolute ones to this server instead of the recorded one."""
+    """Relative ones with ``files_url`` before them, absolute ones to this server instead of the
+    recorded one.
+    """
     file_id = "0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11"
     text = '{"url": "' + url.format(id=file_id, t=1_700_000_000, n="ab" * 16, s="x" * 43) + '"}'
     changes = _changes(_fresh_nonces(), shift_s=5, origin="ORIGIN")
@@ -139,15 +172,26 @@ def test_urls_lead_here_however_they_are_written(url: str, told: str) -> None:
 @pytest.mark.parametrize("known", ["user-0123abcd", "alg123"])
 def test_the_caller_is_told_as_the_user(caller: str, known: str) -> None:
     """In place of the pseudonym, or of the name that was kept, escaped as the host escapes it."""
-    recording = with_text(recorded()["stream_ok"], lambda data: data.replace(b'"alg123"', f'"{known}"'.encode()))
-    told = _joined(retold(recording.chunks, _changes(_nonces(recording), user=(known, caller)))).decode()
-    escaped = caller.encode("ascii", "backslashreplace").decode() if not caller.isascii() else caller
+    recording = with_text(
+        recorded()["stream_ok"], lambda data: data.replace(b'"alg123"', f'"{known}"'.encode())
+    )
+    told = _joined(
+        retold(recording.chunks, _changes(_nonces(recording), user=(known, caller)))
+    ).decode()
+    escaped = (
+        caller.encode("ascii", "backslashreplace").decode() if not caller.isascii() else caller
+    )
     escaped = escaped.replace("\\", "\\\\").replace('"', '\\"') if caller.isascii() else escaped
-    assert told.replace(f'"user": "{escaped}"', '"user": "alg123"') == recorded()["stream_ok"].body.decode()
+    assert (
+        told.replace(f'"user": "{escaped}"', '"user": "alg123"')
+        == recorded()["stream_ok"].body.decode()
+    )
 
 
 def test_a_kept_user_that_is_a_common_word_is_left_alone_elsewhere() -> None:
-    """Only the fields that name the user are told anew: a user may be called as any key of the answer."""
+    """Only the fields that name the user are told anew: a user may be called as any key of the
+    answer.
+    """
     chunks = (Chunk(0.0, b'{"event": "data", "data": {"user": "data", "text": "data"}}'),)
     told = _joined(retold(chunks, _changes(_fresh_nonces(), user=("data", "me"))))
     assert told == b'{"event": "data", "data": {"user": "me", "text": "data"}}'
@@ -155,19 +199,26 @@ def test_a_kept_user_that_is_a_common_word_is_left_alone_elsewhere() -> None:
 
 def test_a_url_that_is_cut_by_a_border_is_signed_all_the_same() -> None:
     recording = recorded()["block_ok_doc_example"]
-    pieces = tuple(Chunk(float(at), recording.body[at : at + 7]) for at in range(0, len(recording.body), 7))
+    pieces = tuple(
+        Chunk(float(at), recording.body[at : at + 7]) for at in range(0, len(recording.body), 7)
+    )
     told = retold(pieces, _changes(_fresh_nonces(), shift_s=1000))
-    assert _joined(told) == _joined(retold(recording.chunks, _changes(_fresh_nonces(), shift_s=1000)))
+    assert _joined(told) == _joined(
+        retold(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))
+    )
     assert len(told) == len(pieces)
 
 
-# Times --------------------------------------------------------------------------------------------------------------
+# Times
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("speed", [1.0, 10.0, None])
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_ends_when_its_replay_ends(name: str, speed: float | None) -> None:
-    """Nothing of it lies more than half a second ahead of that, and all relations among its times are kept."""
+    """Nothing of it lies more than half a second ahead of that, and all relations among its times
+    are kept.
+    """
     recording = recorded()[name]
     shift = shift_s(recording, NOW, speed)
     told = _joined(retold(recording.chunks, _changes(_fresh_nonces(), shift_s=shift)))
@@ -180,7 +231,9 @@ def test_a_run_ends_when_its_replay_ends(name: str, speed: float | None) -> None
 
 
 def test_the_host_s_clock_need_not_be_the_recorder_s() -> None:
-    """An upload's time has no duration beside it; the host's own Date says what its clock showed."""
+    """An upload's time has no duration beside it; the host's own Date says what its clock
+    showed.
+    """
     recording = recorded()["upload_ok"]
     created = int(re.findall(rb'"created_at": (\d+)', recording.body)[0])
     for skew_s in (0, -100_000, 100_000):
@@ -196,7 +249,8 @@ def test_without_a_date_the_recorder_s_clock_counts() -> None:
 
 _PART = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\nme\r\n--x--'
 
-# Users --------------------------------------------------------------------------------------------------------------
+# Users
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""Exchanges with a real server over a raw socket, each byte with its second, the same every time."""
+"""Exchanges with a real server over a raw socket, each byte with its second, the same every
+time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import Any, TypeVar
 
 from fake_server.app import create_app
 from fake_server.clock import Clock
-from fake_server.serving.server import Server, bind
+from fake_server.server.server import Server, bind
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.scenario_docs.virtual_time import VirtualTimeLoop
 from tests.serving import ROOT
@@ -27,9 +29,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """What came, in the pieces in which it was read: (seconds after the request, bytes); and how it ended.
+    """What came, in the pieces in which it was read: (seconds after the request, bytes); and how it
+    ended.
 
-    ``end`` is "open" where the connection stays, else "closed", "reset", or "left" where it was the client who left.
+    ``end`` is "open" where the connection stays, else "closed", "reset", or "left" where it was the
+    client who left.
     """
 
     pieces: tuple[tuple[float, bytes], ...]
@@ -46,14 +50,19 @@ class Exchanges:
     async def run(self, scenario: str | None, mode: str, leaves_s: float = 1e6) -> Capture:
         """A run with ``scenario`` in its header; the client leaves after ``leaves_s`` seconds.
 
-        ``mode`` is streaming, blocking, or "file": a blocking run that sends along the address of a picture.
+        ``mode`` is streaming, blocking, or "file": a blocking run that sends along the address of a
+        picture.
         """
         with_file = mode == "file"
         asked: dict[str, Any] = {"inputs": {"prompt": PROMPT, "model_name": MODEL}, "user": "alice"}
         asked["response_mode"] = "blocking" if with_file else mode
         if with_file:
             asked["files"] = [
-                {"type": "image", "transfer_method": "remote_url", "url": "https://pictures.test/cat.png"}
+                {
+                    "type": "image",
+                    "transfer_method": "remote_url",
+                    "url": "https://pictures.test/cat.png",
+                }
             ]
         body = json.dumps(asked).encode()
         head = [
@@ -93,7 +102,9 @@ class Exchanges:
 
 
 def captured(ask: Callable[[Exchanges], Coroutine[Any, Any, T]]) -> T:
-    """What ``ask`` makes of exchanges with a server at the host's own speed, whose clock begins at ``CLOCK``."""
+    """What ``ask`` makes of exchanges with a server at the host's own speed, whose clock begins at
+    ``CLOCK``.
+    """
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         loop = runner.get_loop()
         assert isinstance(loop, VirtualTimeLoop)

@@ -1,4 +1,6 @@
-"""One example of each behaviour: what the header says, what is asked, and what in the answer is to be looked at."""
+"""One example of each behaviour: what the header says, what is asked, and what in the answer is to
+be looked at.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ from tests.scenario_docs.capture import Capture, Exchanges
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """``asks`` is "streaming", "blocking", "file" or "picture"; what the patterns of ``shows`` match is not left out.
+    """``asks`` is "streaming", "blocking", "file" or "picture"; what the patterns of ``shows``
+    match is not left out.
 
-    The client leaves after ``leaves_s`` seconds; the ``first`` and ``last`` chunks are always shown.
+    The client leaves after ``leaves_s`` seconds; the ``first`` and ``last`` chunks are always
+    shown.
     """
 
     header: str
@@ -38,11 +42,15 @@ EXAMPLES: Mapping[str, Example] = {
     # nodes
     "slow": Example("slow; seconds=40", shows=(_PING,)),
     "node_failed": Example("node_failed; node=llm; error=quota", "blocking", (_STATUS, _ERROR)),
-    "tool_failed_silently": Example("tool_failed_silently", "blocking", (_STATUS, r'"files": \[\]')),
+    "tool_failed_silently": Example(
+        "tool_failed_silently", "blocking", (_STATUS, r'"files": \[\]')
+    ),
     # outcomes
     "run_failed": Example("run_failed", "blocking", (_STATUS, r'"outputs": null', _ERROR)),
     "stopped": Example("stopped; after_s=5", shows=(r'"status": "stopped"',)),
-    "run_limit_600s": Example("run_limit_600s", shows=(r'"status": "stopped"', r'"elapsed_time": [\d.]+')),
+    "run_limit_600s": Example(
+        "run_limit_600s", shows=(r'"status": "stopped"', r'"elapsed_time": [\d.]+')
+    ),
     "unknown_status": Example("unknown_status", "blocking", (_STATUS,)),
     # files
     "null_url": Example("null_url", "blocking", (_URL,)),
@@ -78,7 +86,9 @@ EXAMPLES: Mapping[str, Example] = {
     # upstream
     "upstream_down": Example("upstream_down; service=api", "blocking", (r"<h1>[^<]*",)),
     "remote_file_unreachable": Example("remote_file_unreachable", "file", (r'"message": "[^}]*"',)),
-    "sd_failed": Example("sd_failed; how=timeout", "blocking", (_STATUS, r'"files": \[\]', r'"elapsed_time": [\d.]+')),
+    "sd_failed": Example(
+        "sd_failed; how=timeout", "blocking", (_STATUS, r'"files": \[\]', r'"elapsed_time": [\d.]+')
+    ),
     "sd_options_failed": Example("sd_options_failed", "blocking", (_STATUS, _ERROR)),
     "llm_failed": Example("llm_failed; how=close", "blocking", (_STATUS, _ERROR)),
 }

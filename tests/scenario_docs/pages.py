@@ -1,4 +1,6 @@
-"""``docs/scenarios.md``, made of an introduction, the docstrings of the behaviours and real captures."""
+"""``docs/scenarios.md``, made of an introduction, the docstrings of the behaviours and real
+captures.
+"""
 
 from __future__ import annotations
 
@@ -75,9 +77,15 @@ def _parameters(behaviour: Behaviour) -> Iterator[str]:
 
 
 def _rivals(behaviour: Behaviour) -> str:
-    """The others that cannot act on the same request, as far as that does not hang on parameters."""
+    """The others that cannot act on the same request, as far as that does not hang on
+    parameters.
+    """
     word = behaviour.exclusion({})
-    rivals = [f"`{one.name}`" for one in catalogue().values() if one is not behaviour and one.exclusion({}) == word]
+    rivals = [
+        f"`{one.name}`"
+        for one in catalogue().values()
+        if one is not behaviour and one.exclusion({}) == word
+    ]
     return f" Not together with {', '.join(rivals)}." if rivals else ""
 
 

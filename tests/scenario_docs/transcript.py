@@ -1,4 +1,6 @@
-"""A capture as text: head, chunks and end, each with its second, shortened to what is special about it."""
+"""A capture as text: head, chunks and end, each with its second, shortened to what is special about
+it.
+"""
 
 from __future__ import annotations
 
@@ -40,13 +42,17 @@ class Line:
 def transcript(capture: Capture, shows: Sequence[str], first: int = 4, last: int = 3) -> str:
     """``capture`` as text. What ``shows`` matches, regular expressions, is not shortened away.
 
-    Of many chunks only the ``first`` and the ``last`` are there, and those in which something is shown.
+    Of many chunks only the ``first`` and the ``last`` are there, and those in which something is
+    shown.
     """
     lines = [*_body(capture, [re.compile(show, re.DOTALL) for show in shows])]
     if "image/png" in _head_of(capture) and len(lines) > 2:
         lines = _without_compressed(lines)
     kept = [
-        number < first or number >= len(lines) - last or line.bound or number in _around_silence(lines)
+        number < first
+        or number >= len(lines) - last
+        or line.bound
+        or number in _around_silence(lines)
         for number, line in enumerate(lines)
     ]
     told = [*_head(capture), *_thinned(lines, kept)]
@@ -56,7 +62,9 @@ def transcript(capture: Capture, shows: Sequence[str], first: int = 4, last: int
 
 
 def _without_compressed(lines: Sequence[Line]) -> list[Line]:
-    """A picture without what a compressor made of its pixels: not every machine's makes the same."""
+    """A picture without what a compressor made of its pixels: not every machine's makes the
+    same.
+    """
     begins, ends = lines[0], lines[-1]
     return [
         Line(begins.at_s, begins.text.partition(" … ")[0] + " …"),
@@ -146,7 +154,9 @@ def _time_of(capture: Capture, position: int) -> float:
 
 def _line(at_s: float, what: str, data: bytes, shows: Sequence[re.Pattern[str]]) -> Line:
     text = _printable(data)
-    return Line(at_s, f"[{what}] {_shortened(text, shows)}", any(show.search(text) for show in shows))
+    return Line(
+        at_s, f"[{what}] {_shortened(text, shows)}", any(show.search(text) for show in shows)
+    )
 
 
 def _printable(data: bytes) -> str:
@@ -179,6 +189,8 @@ def _shortened(text: str, shows: Sequence[re.Pattern[str]]) -> str:
 
 
 def _beginning(text: str) -> int:
-    """How much of the beginning is shown: a frame says what it is by its event, other texts by their first words."""
+    """How much of the beginning is shown: a frame says what it is by its event, other texts by
+    their first words.
+    """
     frame = _FRAME.match(text)
     return 48 if frame is None else frame.end()

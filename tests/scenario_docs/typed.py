@@ -1,4 +1,6 @@
-"""``fake_server/testing/typed.py``: what tests write, as types, made of settings, behaviours and match fields."""
+"""``fake_server/testing/typed.py``: what tests write, as types, made of settings, behaviours and
+match fields.
+"""
 
 from __future__ import annotations
 
@@ -90,15 +92,26 @@ def typed_module() -> str:
     parts = [
         _HEAD,
         _typed_dict("HostOptions", "Settings of a host in a test.", _host_options()),
-        _typed_dict("When", "Conditions of a scenario.", {name: _CONDITIONS[name] for name in NAMES}),
-        _typed_dict("RequestMatch", "A description of requests.", {name: _MATCHES.get(name, "str") for name in FIELDS}),
+        _typed_dict(
+            "When", "Conditions of a scenario.", {name: _CONDITIONS[name] for name in NAMES}
+        ),
+        _typed_dict(
+            "RequestMatch",
+            "A description of requests.",
+            {name: _MATCHES.get(name, "str") for name in FIELDS},
+        ),
         'class TypedScenarios:\n    """What a host offers to order scenarios."""\n',
         *map(_overload, _by_parameters()),
         _TAIL,
     ]
     command = ["ruff", "format", "--stdin-filename", str(TYPED), "-"]
     return subprocess.run(
-        [sys.executable, "-m", *command], input="\n".join(parts), capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-m", *command],
+        input="\n".join(parts),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     ).stdout
 
 

@@ -1,7 +1,8 @@
-"""An event loop that never waits: when nothing is left to do, its time jumps to whatever is due next.
+"""An event loop that never waits: when nothing is left to do, its time jumps to whatever is due
+next.
 
-A server and its client in one such loop exchange real bytes over a real socket, and ten minutes of a run are over as
-soon as they are computed, with every moment exact.
+A server and its client in one such loop exchange real bytes over a real socket, and ten minutes of
+a run are over as soon as they are computed, with every moment exact.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from typing import Any
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    """``time()`` begins at 0. What is given to another thread is done at once, and takes no time."""
+    """``time()`` begins at 0. What is given to another thread is done at once, and takes no
+    time.
+    """
 
     def __init__(self) -> None:
         self._now_s = 0.0
@@ -34,7 +37,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 class _Hurried(selectors.SelectSelector):
-    """On loopback whatever has been sent is there to be read at once: what is not ready now comes by time alone."""
+    """On loopback whatever has been sent is there to be read at once: what is not ready now comes
+    by time alone.
+    """
 
     def __init__(self, loop: VirtualTimeLoop) -> None:
         super().__init__()

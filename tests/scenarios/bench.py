@@ -1,4 +1,6 @@
-"""A fake in a thread of this process, and clients that see every byte, when it came, and how the connection ended."""
+"""A fake in a thread of this process, and clients that see every byte, when it came, and how the
+connection ended.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_server.app import create_app
-from fake_server.serving.thread import ServerThread
+from fake_server.server.thread import ServerThread
 from fake_server.settings import Settings
 from tests.serving import ROOT
 
@@ -29,17 +31,22 @@ _PATIENCE_S = 10.0
 """Of real time: whoever waits longer for what does not come has found a mistake."""
 
 _LEAD_S = 0.001
-"""A moving clock is ahead of whole steps by so much: what is due at one of them has then come, rounding or not."""
+"""A moving clock is ahead of whole steps by so much: what is due at one of them has then come,
+rounding or not.
+"""
 
 _TURNS = 12
-"""After so many turns of its loop a server has done what it was woken for: about three are needed."""
+"""After so many turns of its loop a server has done what it was woken for: about three are
+needed.
+"""
 
 
 @dataclass(frozen=True)
 class Seen:
     """What came on a connection: ``pieces`` are (second of the clock, bytes).
 
-    ``end`` is "whole" (the answer ended as HTTP says), "closed", "reset", or "open" where the client stopped looking.
+    ``end`` is "whole" (the answer ended as HTTP says), "closed", "reset", or "open" where the
+    client stopped looking.
     """
 
     pieces: tuple[tuple[float, bytes], ...]
@@ -73,7 +80,9 @@ class Seen:
 
     @cached_property
     def chunks(self) -> list[tuple[float, bytes]]:
-        """The chunks of the body, the last one as far as it came: (second at which it was there, bytes)."""
+        """The chunks of the body, the last one as far as it came: (second at which it was there,
+        bytes).
+        """
         return [(self._second_of(end), data) for end, data in self._parsed.chunks]
 
     def _second_of(self, offset: int) -> float:
@@ -93,7 +102,9 @@ class Seen:
 
     @cached_property
     def frames(self) -> list[tuple[float, bytes]]:
-        """The frames of a stream, each with the second at which it was whole; what comes after the last is left out."""
+        """The frames of a stream, each with the second at which it was whole; what comes after the
+        last is left out.
+        """
         found, pending = [], b""
         for at_s, data in self.chunks:
             *whole, pending = (pending + data).split(b"\n\n")
@@ -148,7 +159,10 @@ def parsed(raw: bytes) -> Parsed:
     if not blank:
         return Parsed(0, {}, [], whole=False)
     lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
+    headers = {
+        name.lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in lines[1:])
+    }
     at = len(head) + 4
     if headers.get("transfer-encoding") == "chunked":
         chunks, whole = _chunked(raw, at)
@@ -173,12 +187,16 @@ def _chunked(raw: bytes, at: int) -> tuple[list[tuple[int, bytes]], bool]:
 
 
 class Bench:
-    """A server that listens on a free port; with a ``speed`` its clock stands still, and moves as clients look on."""
+    """A server that listens on a free port; with a ``speed`` its clock stands still, and moves as
+    clients look on.
+    """
 
     def __init__(self, speed: float | None = None, **settings: Any) -> None:
         frozen = {} if speed is None else {"clock": "2024-04-24T06:09:32Z"}
         apps = ((UPLOADS_KEY, str(ROOT / "recordings/apps/filesin.yml")),)
-        self.settings = Settings(port=0, speed=speed, **{"seed": 1, "apps": apps, **frozen, **settings})
+        self.settings = Settings(
+            port=0, speed=speed, **{"seed": 1, "apps": apps, **frozen, **settings}
+        )
         self.app = create_app(self.settings)
         self.host = self.app.host
         self._thread = ServerThread(self.app, self.settings)
@@ -197,10 +215,16 @@ class Bench:
         self._thread.call(self.app.reset)
         self.turn()
 
-    # Requests -------------------------------------------------------------------------------------------------------
+    # Requests
+    # -------------------------------------------------------------------------------------------------------
 
     def request(
-        self, method: str, path: str, scenario: str = "", body: object = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        scenario: str = "",
+        body: object = None,
+        headers: dict[str, str] | None = None,
     ) -> bytes:
         said = b"" if body is None else json.dumps(body).encode()
         lines = {"Host": "localhost", "Authorization": f"Bearer {self.api_key}", **(headers or {})}
@@ -211,14 +235,21 @@ class Bench:
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + said
 
-    def run(self, mode: str, scenario: str = "", prompt: str = PROMPT, user: str = "alg123") -> bytes:
+    def run(
+        self, mode: str, scenario: str = "", prompt: str = PROMPT, user: str = "alg123"
+    ) -> bytes:
         body = {"inputs": {"prompt": prompt}, "response_mode": mode, "user": user}
         return self.request("POST", "/v1/workflows/run", scenario, body)
 
     def run_with_file(self, scenario: str = "") -> bytes:
         """A blocking run that sends along the address of a picture."""
         file = {"type": "image", "transfer_method": "remote_url", "url": PICTURE_ADDRESS}
-        body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": "alg123", "files": [file]}
+        body = {
+            "inputs": {"prompt": PROMPT},
+            "response_mode": "blocking",
+            "user": "alg123",
+            "files": [file],
+        }
         headers = {"Authorization": f"Bearer {UPLOADS_KEY}"}
         return self.request("POST", "/v1/workflows/run", scenario, body, headers)
 
@@ -230,10 +261,13 @@ class Bench:
         url: str = self.see(self.run("blocking", scenario)).result["outputs"]["files"][0]["url"]
         return url
 
-    # Clients --------------------------------------------------------------------------------------------------------
+    # Clients
+    # --------------------------------------------------------------------------------------------------------
 
     def see(self, request: bytes, step_s: float = 1.0, until_s: float = 1_000.0) -> Seen:
-        """What comes for ``request``; a clock that stands still is moved on by ``step_s`` until the answer is over."""
+        """What comes for ``request``; a clock that stands still is moved on by ``step_s`` until the
+        answer is over.
+        """
         with Client(self) as client:
             client.send(request)
             return client.see(step_s, until_s)
@@ -266,7 +300,9 @@ class Client:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         address = urlsplit(bench.url)
-        self._socket = socket.create_connection((address.hostname, address.port), timeout=_PATIENCE_S)
+        self._socket = socket.create_connection(
+            (address.hostname, address.port), timeout=_PATIENCE_S
+        )
         self._began = bench.host.clock.ticks()
         self._pieces: list[tuple[float, bytes]] = []
         self._end = ""

@@ -15,10 +15,19 @@ AROUND = Surroundings(
     nodes=frozenset({"1713938000004", "Stable Diffusion", "tool", "llm"}),
 )
 
-RUN = Asked("runWorkflow", {b"user-agent": b"tests"}, prompt="a cat", model="dosmix_", user="alg123", mode="blocking")
+RUN = Asked(
+    "runWorkflow",
+    {b"user-agent": b"tests"},
+    prompt="a cat",
+    model="dosmix_",
+    user="alg123",
+    mode="blocking",
+)
 
 
-def book(*rules: Mapping[str, object], added: Sequence[Mapping[str, object]] = (), seed: int = 1) -> RuleBook:
+def book(
+    *rules: Mapping[str, object], added: Sequence[Mapping[str, object]] = (), seed: int = 1
+) -> RuleBook:
     """A book with ``rules`` from a file, and others that were added."""
     made = RuleBook(AROUND, seed, rules)
     if added:

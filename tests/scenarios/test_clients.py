@@ -1,4 +1,6 @@
-"""Every behaviour as a client experiences it: httpx for calls and pictures, httpx-sse for streams, Pillow to look."""
+"""Every behaviour as a client experiences it: httpx for calls and pictures, httpx-sse for streams,
+Pillow to look.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,11 @@ def _client(bench: Bench) -> httpx.Client:
 
 
 def experience(bench: Bench, mode: str, scenario: str) -> str:
-    """What a careful client can say about a request with ``scenario``; a transport's failure by its exception's name.
+    """What a careful client can say about a request with ``scenario``; a transport's failure by its
+    exception's name.
 
-    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the download carries the
-    scenario) or "kept" (the run before it did).
+    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the
+    download carries the scenario) or "kept" (the run before it did).
     """
     with _client(bench) as client:
         try:
@@ -95,9 +98,13 @@ def _address(url: str | None) -> str:
 
 
 def _streamed(client: httpx.Client, scenario: str) -> str:
-    """A letter for each event: ``(`` and ``)`` of a node, ``.`` for a ping, ``?`` for what is no JSON; then the end."""
+    """A letter for each event: ``(`` and ``)`` of a node, ``.`` for a ping, ``?`` for what is no
+    JSON; then the end.
+    """
     told: list[str] = []
-    with connect_sse(client, "POST", RUN, json=_body("streaming"), headers=_carrying(scenario)) as source:
+    with connect_sse(
+        client, "POST", RUN, json=_body("streaming"), headers=_carrying(scenario)
+    ) as source:
         try:
             for event in source.iter_sse():
                 told.append(_told(event))  # noqa: PERF401  # what came before an exception counts
@@ -145,7 +152,8 @@ def _ids(rows: list[tuple[str, str, str]]) -> list[str]:
     return [f"{scenario} [{mode}]" for mode, scenario, _ in rows]
 
 
-# What they say --------------------------------------------------------------------------------------------------------
+# What they say
+# --------------------------------------------------------------------------------------------------------
 
 INSTANT = [
     ("blocking", "slow", "200 succeeded, /files/tools/…"),
@@ -185,7 +193,11 @@ INSTANT = [
     ("blocking", "rate_limited", "429 rate_limit_error"),
     ("streaming", "rate_limited", "SSEError on 429 application/json"),
     ("picture", "rate_limited", "429 application/json"),
-    ("blocking", "rate_limited; retry_after_s=7; form=cloudflare", "429 text/html, JSONDecodeError"),
+    (
+        "blocking",
+        "rate_limited; retry_after_s=7; form=cloudflare",
+        "429 text/html, JSONDecodeError",
+    ),
     ("streaming", "rate_limited; retry_after_s=7; form=cloudflare", "SSEError on 429 text/html"),
     ("blocking", "concurrency_limit", "429 too_many_requests"),
     ("streaming", "concurrency_limit", "SSEError on 429 application/json"),
@@ -207,7 +219,11 @@ INSTANT = [
     ("blocking", "unknown_status; status=paused", "200 paused, /files/tools/…"),
     ("streaming", "unknown_status; status=paused", "W()()()(.)() paused, /files/tools/…"),
     ("streaming", "no_terminal_event", "W()()()(.)()"),
-    ("streaming", "double_terminal_event", "W()()()(.)() succeeded, /files/tools/… succeeded, /files/tools/…"),
+    (
+        "streaming",
+        "double_terminal_event",
+        "W()()()(.)() succeeded, /files/tools/… succeeded, /files/tools/…",
+    ),
     ("streaming", "reordered_events", "W)(()()(.)() succeeded, /files/tools/…"),
     ("streaming", "reordered_events; after=2", "W(())()(.)() succeeded, /files/tools/…"),
     ("streaming", "ping_storm", "W()( 31 pings )()( 158 pings )() succeeded, /files/tools/…"),
@@ -222,10 +238,22 @@ INSTANT = [
     ("streaming", "null_url", "W()()()(.)() succeeded, None"),
     ("blocking", "absolute_url", "200 succeeded, {url}/files/tools/…"),
     ("streaming", "absolute_url", "W()()()(.)() succeeded, {url}/files/tools/…"),
-    ("blocking", "absolute_url; base=https://pictures.test/x", "200 succeeded, https://pictures.test/x/files/tools/…"),
+    (
+        "blocking",
+        "absolute_url; base=https://pictures.test/x",
+        "200 succeeded, https://pictures.test/x/files/tools/…",
+    ),
     ("blocking", "wrong_host", "200 succeeded, http://files.invalid/files/tools/…"),
-    ("blocking", "wrong_host; base=http://api:5001", "200 succeeded, http://api:5001/files/tools/…"),
-    ("streaming", "wrong_host; base=http://api:5001", "W()()()(.)() succeeded, http://api:5001/files/tools/…"),
+    (
+        "blocking",
+        "wrong_host; base=http://api:5001",
+        "200 succeeded, http://api:5001/files/tools/…",
+    ),
+    (
+        "streaming",
+        "wrong_host; base=http://api:5001",
+        "W()()()(.)() succeeded, http://api:5001/files/tools/…",
+    ),
     ("blocking", "expired_url", "200 succeeded, /files/tools/…"),
     ("blocking", "expired_url; age_s=100", "200 succeeded, /files/tools/…"),
     ("picture", "expired_url", "403 application/json"),
@@ -254,8 +282,16 @@ INSTANT = [
     ("blocking", "split_frames; every=100; pause_s=0.5", "200 succeeded, /files/tools/…"),
     ("streaming", "split_frames; every=100; pause_s=0.5", "W()()()(.)() succeeded, /files/tools/…"),
     ("blocking", "split_frames", "200 succeeded, /files/tools/…"),
-    ("blocking", "run_failed; error=磁盘, split_frames; where=escape; pause_s=1", "200 failed: … 磁盘"),
-    ("blocking", "run_failed; error=磁盘, split_frames; where=utf8; pause_s=1", "200 failed: … 磁盘"),
+    (
+        "blocking",
+        "run_failed; error=磁盘, split_frames; where=escape; pause_s=1",
+        "200 failed: … 磁盘",
+    ),
+    (
+        "blocking",
+        "run_failed; error=磁盘, split_frames; where=utf8; pause_s=1",
+        "200 failed: … 磁盘",
+    ),
     ("streaming", "cut_stream", "W() RemoteProtocolError"),
     ("streaming", "cut_stream; after=0", "RemoteProtocolError"),
     ("streaming", "cut_stream; after=1; mid_frame=true", "W RemoteProtocolError"),
@@ -269,9 +305,21 @@ INSTANT = [
     ("blocking", "slow_body", "200 succeeded, /files/tools/…"),
     ("picture", "slow_body; bytes_per_second=5000", "200 image/png, (1024, 1024)"),
     ("streaming", "malformed_event", "W(?()()(.)() succeeded, /files/tools/…"),
-    ("streaming", "malformed_event; after=0; how=not_json", "?()()()(.)() succeeded, /files/tools/…"),
-    ("streaming", "malformed_event; after=1; how=no_data", "W?)()()(.)() succeeded, /files/tools/…"),
-    ("streaming", "malformed_event; how=invalid_utf8", "W( '��node_finished' ()()(.)() succeeded, /files/tools/…"),
+    (
+        "streaming",
+        "malformed_event; after=0; how=not_json",
+        "?()()()(.)() succeeded, /files/tools/…",
+    ),
+    (
+        "streaming",
+        "malformed_event; after=1; how=no_data",
+        "W?)()()(.)() succeeded, /files/tools/…",
+    ),
+    (
+        "streaming",
+        "malformed_event; how=invalid_utf8",
+        "W( '��node_finished' ()()(.)() succeeded, /files/tools/…",
+    ),
     ("blocking", "sd_options_failed; how=close", "200 failed: … to set model"),
     ("streaming", "sd_options_failed; how=close", "W()()()(.) failed: … to set model"),
     ("blocking", "sd_options_failed", "200 failed: … to set model"),
@@ -327,7 +375,9 @@ FROZEN = [
     ("picture", "slow_body", "ReadTimeout"),
     ("streaming", "slow_body", " ReadTimeout"),
 ]
-"""The same of one whose clock stands still: what takes time does not come, and the client loses its patience."""
+"""The same of one whose clock stands still: what takes time does not come, and the client loses its
+patience.
+"""
 
 
 @pytest.mark.parametrize(("mode", "scenario", "told"), INSTANT, ids=_ids(INSTANT))
@@ -338,7 +388,9 @@ def test_a_client_experiences(instant: Bench, mode: str, scenario: str, told: st
 
 
 @pytest.mark.parametrize(("mode", "scenario", "told"), FROZEN, ids=_ids(FROZEN))
-def test_a_client_without_patience_experiences(frozen: Bench, mode: str, scenario: str, told: str) -> None:
+def test_a_client_without_patience_experiences(
+    frozen: Bench, mode: str, scenario: str, told: str
+) -> None:
     """The timeout is the client's own; the server notices that it has left."""
     frozen.reset()
     assert experience(frozen, mode, scenario) == told

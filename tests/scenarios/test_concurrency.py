@@ -19,7 +19,8 @@ from tests.serving import RunningServer, raw_exchange, running_server
 pytestmark = pytest.mark.server
 
 
-# At once --------------------------------------------------------------------------------------------------------------
+# At once
+# --------------------------------------------------------------------------------------------------------------
 
 MANY = 200
 
@@ -46,7 +47,9 @@ def _is_its_own(number: int, seen: Seen) -> bool:
         case 3:
             return f"no_{number}" in seen.result and len(seen.chunks[0][1]) == number
         case _:
-            return seen.end == "closed" and len(seen.chunks[-1][1]) == number and len(seen.frames) == 2
+            return (
+                seen.end == "closed" and len(seen.chunks[-1][1]) == number and len(seen.frames) == 2
+            )
 
 
 async def _all_at_once(bench: Bench) -> list[Seen]:
@@ -80,7 +83,9 @@ def test_of_many_requests_at_once_each_gets_its_own_scenario(instant: Bench) -> 
 def test_an_added_rule_with_times_is_shared_fairly(instant: Bench) -> None:
     """However many ask at once, as many as were said are befallen."""
     instant.reset()
-    instant.host.scenarios.add({"name": "no_terminal_event", "when": {"user": "alg123"}, "times": 7})
+    instant.host.scenarios.add(
+        {"name": "no_terminal_event", "when": {"user": "alg123"}, "times": 7}
+    )
     everything = asyncio.run(_all_at_once(instant))
     told = [seen for number, seen in enumerate(everything) if number % 5 in (0, 2, 3)]
     assert sum("workflow_finished" not in seen.told for seen in told) <= 7
@@ -88,13 +93,16 @@ def test_an_added_rule_with_times_is_shared_fairly(instant: Bench) -> None:
     instant.reset()
 
 
-# Who leaves -----------------------------------------------------------------------------------------------------------
+# Who leaves
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
 @pytest.mark.parametrize("name", list(catalogue()))
 def test_a_client_that_leaves_leaves_nothing_behind(frozen: Bench, name: str, mode: str) -> None:
-    """In the middle of a run under any scenario; but a gateway goes on with the run until it ends."""
+    """In the middle of a run under any scenario; but a gateway goes on with the run until it
+    ends.
+    """
     frozen.reset()
     with Client(frozen) as client:
         client.send(frozen.run(mode, name))
@@ -103,13 +111,19 @@ def test_a_client_that_leaves_leaves_nothing_behind(frozen: Bench, name: str, mo
     frozen.until(lambda: frozen.host.counters.running == 0)
     if name == "gateway_timeout":
         assert frozen.left_behind == (1, 0, 1)
-        assert frozen.host.journal.entries()[-1].shown_status == CLIENT_LEFT, "no page was sent to anybody"
+        assert frozen.host.journal.entries()[-1].shown_status == CLIENT_LEFT, (
+            "no page was sent to anybody"
+        )
         frozen.host.clock.advance(1_000)
     frozen.until(lambda: frozen.left_behind == (0, 0, 0))
 
 
-@pytest.mark.parametrize("scenario", ["slow_body; bytes_per_second=1", "split_frames; pause_s=100", "endless_stream"])
-def test_a_client_that_leaves_in_a_pause_leaves_nothing_behind(frozen: Bench, scenario: str) -> None:
+@pytest.mark.parametrize(
+    "scenario", ["slow_body; bytes_per_second=1", "split_frames; pause_s=100", "endless_stream"]
+)
+def test_a_client_that_leaves_in_a_pause_leaves_nothing_behind(
+    frozen: Bench, scenario: str
+) -> None:
     frozen.reset()
     with Client(frozen) as client:
         client.send(frozen.run("streaming", scenario))
@@ -118,14 +132,18 @@ def test_a_client_that_leaves_in_a_pause_leaves_nothing_behind(frozen: Bench, sc
     frozen.until(lambda: frozen.left_behind == (0, 0, 0))
 
 
-# The clock ------------------------------------------------------------------------------------------------------------
+# The clock
+# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
 @pytest.mark.parametrize(
-    "scenario", ["slow_body; bytes_per_second=10", "split_frames; pause_s=3", "slow, split_frames, slow_body"]
+    "scenario",
+    ["slow_body; bytes_per_second=10", "split_frames; pause_s=3", "slow, split_frames, slow_body"],
 )
-def test_one_move_of_the_clock_releases_every_pause(frozen: Bench, scenario: str, mode: str) -> None:
+def test_one_move_of_the_clock_releases_every_pause(
+    frozen: Bench, scenario: str, mode: str
+) -> None:
     """However long an answer takes, a test that moves the clock beyond it has it at once."""
     frozen.reset()
     seen = _after_one_move(frozen, frozen.run(mode, scenario))
@@ -148,7 +166,9 @@ def test_a_picture_s_pauses_are_released_by_one_move_too(frozen: Bench) -> None:
 
 
 def test_a_stop_ends_what_would_never_end(frozen: Bench) -> None:
-    """An endless stream is told its end within a second; and the status is the one of every stopped run."""
+    """An endless stream is told its end within a second; and the status is the one of every stopped
+    run.
+    """
     frozen.reset()
     with Client(frozen) as client:
         client.send(frozen.run("streaming", "endless_stream"))
@@ -161,10 +181,13 @@ def test_a_stop_ends_what_would_never_end(frozen: Bench) -> None:
 
 
 def _stop(bench: Bench, task_id: str) -> Seen:
-    return bench.see(bench.request("POST", f"/v1/workflows/tasks/{task_id}/stop", body={"user": "alg123"}))
+    return bench.see(
+        bench.request("POST", f"/v1/workflows/tasks/{task_id}/stop", body={"user": "alg123"})
+    )
 
 
-# Without a client -----------------------------------------------------------------------------------------------------
+# Without a client
+# -----------------------------------------------------------------------------------------------------
 
 
 def _running(bench: Bench) -> int:
@@ -202,14 +225,18 @@ def test_a_run_that_a_gateway_gave_up_on_can_be_stopped(frozen: Bench) -> None:
 @contextlib.contextmanager
 def _gateway_left_a_run() -> Iterator[RunningServer]:
     with running_server("--speed", "1", "--clock", "2024-04-24T06:09:32Z") as server:
-        body = json.dumps({"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}).encode()
+        body = json.dumps(
+            {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}
+        ).encode()
         head = (
             f"POST /v1/workflows/run HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.api_key}\r\n"
             "X-Fake-Scenario: gateway_timeout; after_s=0\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode()
         assert raw_exchange(server.host, server.port, head + body).status == 504
-        health = raw_exchange(server.host, server.port, b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        health = raw_exchange(
+            server.host, server.port, b"GET /__admin/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        )
         assert json.loads(health.body)["runs_running"] == 1
         yield server
 
@@ -221,7 +248,8 @@ def test_a_server_that_is_told_to_end_does_not_wait_for_such_a_run() -> None:
     assert time.monotonic() - told_at < 3
 
 
-# Beside the host ------------------------------------------------------------------------------------------------------
+# Beside the host
+# ------------------------------------------------------------------------------------------------------
 
 
 def test_rules_do_not_wait_for_a_body_that_the_host_would_not_read(instant: Bench) -> None:
@@ -235,22 +263,30 @@ def test_rules_do_not_wait_for_a_body_that_the_host_would_not_read(instant: Benc
     instant.reset()
 
 
-# What a header says ---------------------------------------------------------------------------------------------------
+# What a header says
+# ---------------------------------------------------------------------------------------------------
 
 
-def test_a_header_that_cannot_be_used_is_answered_by_the_fake_and_runs_nothing(instant: Bench) -> None:
+def test_a_header_that_cannot_be_used_is_answered_by_the_fake_and_runs_nothing(
+    instant: Bench,
+) -> None:
     instant.reset()
     seen = instant.see(instant.run("blocking", "slw; seconds=3"))
     assert (seen.status, seen.json["code"]) == (400, "fake_scenario_invalid")
-    assert seen.json["message"].startswith("This is the fake speaking, not Dify. Its header X-Fake-Scenario cannot be ")
+    assert seen.json["message"].startswith(
+        "This is the fake speaking, not Dify. Its header X-Fake-Scenario cannot be "
+    )
     assert "did you mean 'slow'?" in seen.json["message"]
-    assert instant.see(instant.run("streaming")).events("workflow_started")[0]["sequence_number"] == 1
+    assert (
+        instant.see(instant.run("streaming")).events("workflow_started")[0]["sequence_number"] == 1
+    )
 
 
 def test_repeated_headers_are_one(instant: Bench) -> None:
     instant.reset()
     request = instant.run("streaming", "null_url").replace(
-        b"X-Fake-Scenario: null_url\r\n", b"X-Fake-Scenario: null_url\r\nX-Fake-Scenario: no_terminal_event\r\n"
+        b"X-Fake-Scenario: null_url\r\n",
+        b"X-Fake-Scenario: null_url\r\nX-Fake-Scenario: no_terminal_event\r\n",
     )
     seen = instant.see(request)
     assert b'"url": null' in seen.body
@@ -260,7 +296,9 @@ def test_repeated_headers_are_one(instant: Bench) -> None:
 @pytest.mark.parametrize(
     ("scenario", "end"), [("connection_reset; after=1", "reset"), ("cut_stream; after=1", "closed")]
 )
-def test_a_connection_of_another_protocol_is_broken_off_too(instant: Bench, scenario: str, end: str) -> None:
+def test_a_connection_of_another_protocol_is_broken_off_too(
+    instant: Bench, scenario: str, end: str
+) -> None:
     """HTTP/1.0, whose answers are not chunked, is served by another parser."""
     instant.reset()
     request = instant.run("streaming", scenario).replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n")

@@ -28,7 +28,9 @@ CASES: list[tuple[dict[str, Any], Asked, Asked]] = [
 
 
 @pytest.mark.parametrize(("when", "taken", "left"), CASES)
-def test_a_condition_takes_some_requests_and_leaves_others(when: dict[str, Any], taken: Asked, left: Asked) -> None:
+def test_a_condition_takes_some_requests_and_leaves_others(
+    when: dict[str, Any], taken: Asked, left: Asked
+) -> None:
     rules = book({"name": "http_error", "when": when})
     assert names(rules, left) == ()
     assert names(rules, taken) == ("http_error",)
@@ -36,7 +38,11 @@ def test_a_condition_takes_some_requests_and_leaves_others(when: dict[str, Any],
 
 def test_every_condition_is_tested() -> None:
     """Those that count are in test_rules."""
-    assert {name for when, _, _ in CASES for name in when} == set(NAMES) - {"call", "probability", "seed"}
+    assert {name for when, _, _ in CASES for name in when} == set(NAMES) - {
+        "call",
+        "probability",
+        "seed",
+    }
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,11 @@ def test_a_request_is_read_as_far_as_it_can_be(body: dict[str, Any], asked: Aske
 
 
 _leaf = st.none() | st.booleans() | st.floats() | st.text(max_size=5)
-_value = _leaf | st.lists(_leaf, max_size=2) | st.dictionaries(st.sampled_from(["prompt", "model_name"]), _leaf)
+_value = (
+    _leaf
+    | st.lists(_leaf, max_size=2)
+    | st.dictionaries(st.sampled_from(["prompt", "model_name"]), _leaf)
+)
 
 
 @given(st.dictionaries(st.sampled_from(["inputs", "user", "response_mode", "files"]), _value))
@@ -63,8 +73,17 @@ def test_no_body_is_refused_here(body: dict[str, Any]) -> None:
 
 
 @given(st.text("ab", max_size=3), st.text("ab", max_size=3), st.text("ab", max_size=5))
-def test_what_covers_another_condition_holds_wherever_that_does(one: str, other: str, text: str) -> None:
-    said = [one, {"contains": one}, {"matches": one}, other, {"contains": other}, {"matches": other}]
+def test_what_covers_another_condition_holds_wherever_that_does(
+    one: str, other: str, text: str
+) -> None:
+    said = [
+        one,
+        {"contains": one},
+        {"matches": one},
+        other,
+        {"contains": other},
+        {"matches": other},
+    ]
     conditions = [read_text_condition(value) for value in said]
     for first in conditions:
         for second in conditions:
@@ -75,22 +94,55 @@ def test_what_covers_another_condition_holds_wherever_that_does(one: str, other:
 @pytest.mark.parametrize(
     ("when", "message"),
     [
-        ({"promt": "x"}, "when.promt: 'promt' is no condition (did you mean 'prompt'?); there are: operation, prompt"),
+        (
+            {"promt": "x"},
+            "when.promt: 'promt' is no condition (did you mean 'prompt'?); there are: operation, prompt",
+        ),
         ({1: "x"}, "when[1]: 1 is no condition; there are: operation"),
-        ({"operation": "runWorkflo"}, "when.operation: 'runWorkflo' is no value of operation (did you mean 'runWorkf"),
-        ({"mode": "stream"}, "when.mode: 'stream' is no value of mode (did you mean 'streaming'?); there are: block"),
+        (
+            {"operation": "runWorkflo"},
+            "when.operation: 'runWorkflo' is no value of operation (did you mean 'runWorkf",
+        ),
+        (
+            {"mode": "stream"},
+            "when.mode: 'stream' is no value of mode (did you mean 'streaming'?); there are: block",
+        ),
         ({"mode": 1}, "when.mode: blocking or streaming is needed, not 1"),
-        ({"prompt": 5}, "when.prompt: a text, {contains: text} or {matches: regex} is needed, not 5"),
+        (
+            {"prompt": 5},
+            "when.prompt: a text, {contains: text} or {matches: regex} is needed, not 5",
+        ),
         ({"prompt": {}}, "when.prompt: either contains or matches is needed"),
-        ({"prompt": {"contains": "a", "matches": "b"}}, "when.prompt: either contains or matches is needed"),
-        ({"user": {"contain": "a"}}, "when.user.contain: 'contain' is no way to compare a text (did you mean 'contai"),
-        ({"user": {1: "a"}}, "when.user[1]: 1 is no way to compare a text; there are: contains, matches"),
+        (
+            {"prompt": {"contains": "a", "matches": "b"}},
+            "when.prompt: either contains or matches is needed",
+        ),
+        (
+            {"user": {"contain": "a"}},
+            "when.user.contain: 'contain' is no way to compare a text (did you mean 'contai",
+        ),
+        (
+            {"user": {1: "a"}},
+            "when.user[1]: 1 is no way to compare a text; there are: contains, matches",
+        ),
         ({"user": {"contains": 1}}, "when.user.contains: a text is needed, not 1"),
-        ({"model": {"matches": "("}}, "when.model.matches: this is no regular expression: missing ), unterminated sub"),
-        ({"model": {"matches": "a{99999999999}"}}, "when.model.matches: this is no regular expression: the repetition"),
-        ({"model": {"matches": "(" * 5_000}}, "when.model.matches: this is no regular expression: maximum recursion"),
+        (
+            {"model": {"matches": "("}},
+            "when.model.matches: this is no regular expression: missing ), unterminated sub",
+        ),
+        (
+            {"model": {"matches": "a{99999999999}"}},
+            "when.model.matches: this is no regular expression: the repetition",
+        ),
+        (
+            {"model": {"matches": "(" * 5_000}},
+            "when.model.matches: this is no regular expression: maximum recursion",
+        ),
         ({"header": "x"}, "when.header: a mapping of names to texts is needed, not 'x'"),
-        ({"header": {"x-a": 1}}, "when.header.x-a: a text, {contains: text} or {matches: regex} is needed, not 1"),
+        (
+            {"header": {"x-a": 1}},
+            "when.header.x-a: a text, {contains: text} or {matches: regex} is needed, not 1",
+        ),
         ({"call": 0}, "when.call: a whole number, 1 or more, is needed, not 0"),
         ({"call": True}, "when.call: a whole number, 1 or more, is needed, not True"),
         ({"probability": 2}, "when.probability: a number, 0 to 1, is needed, not 2.0"),

@@ -1,4 +1,6 @@
-"""What behaviours do to a request, without a socket: pieces, compositions, and every app that was recorded."""
+"""What behaviours do to a request, without a socket: pieces, compositions, and every app that was
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from fake_server.app import FakeServer, create_app
-from fake_server.edge.trouble import _rest, _through
+from fake_server.http.faults import _rest, _through
 from fake_server.scenarios.behaviour import Behaviour, catalogue
 from fake_server.scenarios.effects import Break, Pause, Piece, PieceMaker
 from fake_server.settings import Settings
@@ -26,13 +28,20 @@ from tests.recorded import APPS
 
 pytestmark = pytest.mark.server
 
-# Pieces ---------------------------------------------------------------------------------------------------------------
+# Pieces
+# ---------------------------------------------------------------------------------------------------------------
 
 _texts = st.text(st.sampled_from('ab猫犬🐈\\"\n\x00é'), max_size=8)
-_events = st.builds(lambda text, number: {"event": "node_started", "text": text, "n": number}, _texts, st.integers())
-_frame = _events.map(lambda event: b"data: " + json.dumps(event).encode() + b"\n\n") | st.just(b"event: ping\n\n")
+_events = st.builds(
+    lambda text, number: {"event": "node_started", "text": text, "n": number}, _texts, st.integers()
+)
+_frame = _events.map(lambda event: b"data: " + json.dumps(event).encode() + b"\n\n") | st.just(
+    b"event: ping\n\n"
+)
 _stream = st.lists(_frame, max_size=8)
-_body = _events.map(lambda event: [json.dumps(event).encode()]) | st.binary(min_size=1).map(lambda data: [data])
+_body = _events.map(lambda event: [json.dumps(event).encode()]) | st.binary(min_size=1).map(
+    lambda data: [data]
+)
 _answer = _stream | _body
 
 
@@ -63,7 +72,9 @@ def _bytes(pieces: Iterable[Piece]) -> bytes:
 
 
 @given(_answer, st.lists(_keeping, max_size=3))
-def test_whatever_is_cut_into_pieces_is_the_same_joined(chunks: list[bytes], makers: list[PieceMaker]) -> None:
+def test_whatever_is_cut_into_pieces_is_the_same_joined(
+    chunks: list[bytes], makers: list[PieceMaker]
+) -> None:
     pieces = _pieces(makers, chunks)
     assert _bytes(pieces) == b"".join(chunks)
     assert b"" not in pieces
@@ -72,7 +83,11 @@ def test_whatever_is_cut_into_pieces_is_the_same_joined(chunks: list[bytes], mak
 
 @given(_answer, _counts)
 def test_no_piece_is_longer_than_was_said(chunks: list[bytes], every: int) -> None:
-    sizes = [len(piece) for piece in _pieces([_made("split_frames", every=every)], chunks) if isinstance(piece, bytes)]
+    sizes = [
+        len(piece)
+        for piece in _pieces([_made("split_frames", every=every)], chunks)
+        if isinstance(piece, bytes)
+    ]
     assert max(sizes, default=0) <= every
     assert len(sizes) == sum(-(-len(chunk) // every) for chunk in chunks)
 
@@ -80,7 +95,11 @@ def test_no_piece_is_longer_than_was_said(chunks: list[bytes], every: int) -> No
 @given(_stream)
 def test_every_escape_is_cut(frames: list[bytes]) -> None:
     pieces = _pieces([_made("split_frames", where="escape")], frames)
-    cut = [piece for piece in pieces if isinstance(piece, bytes) and re.search(rb"\\u[0-9a-f]\Z", piece)]
+    cut = [
+        piece
+        for piece in pieces
+        if isinstance(piece, bytes) and re.search(rb"\\u[0-9a-f]\Z", piece)
+    ]
     assert len(cut) == len(re.findall(rb"\\u[0-9a-f]{4}", b"".join(frames)))
 
 
@@ -113,8 +132,14 @@ def test_pauses_take_as_long_as_the_rate_says(chunks: list[bytes], rate: int) ->
 def test_a_cut_stream_is_the_beginning_of_the_whole(
     frames: list[bytes], after: int, mid_frame: bool, reset: bool
 ) -> None:
-    """So many events come, what is between them, and of the next one only the beginning; then nothing ever."""
-    maker = _made("connection_reset", after=after) if reset else _made("cut_stream", after=after, mid_frame=mid_frame)
+    """So many events come, what is between them, and of the next one only the beginning; then
+    nothing ever.
+    """
+    maker = (
+        _made("connection_reset", after=after)
+        if reset
+        else _made("cut_stream", after=after, mid_frame=mid_frame)
+    )
     found = _pieces([maker], frames)
     pieces = list(itertools.takewhile(lambda piece: not isinstance(piece, Break), found))
     assert found[len(pieces)] == Break(reset)
@@ -131,19 +156,30 @@ def test_what_holds_bytes_back_sends_them_before_the_connection_ends(
         pieces = _pieces(makers, frames)
         return _bytes(itertools.takewhile(lambda piece: not isinstance(piece, Break), pieces))
 
-    assert sent([_made("cut_stream", after=after), *makers]) == sent([_made("cut_stream", after=after)])
+    assert sent([_made("cut_stream", after=after), *makers]) == sent(
+        [_made("cut_stream", after=after)]
+    )
 
 
-@given(_stream, st.integers(0, 9), st.sampled_from(["truncated", "not_json", "no_data", "invalid_utf8"]))
+@given(
+    _stream,
+    st.integers(0, 9),
+    st.sampled_from(["truncated", "not_json", "no_data", "invalid_utf8"]),
+)
 def test_one_event_alone_is_malformed(frames: list[bytes], after: int, how: str) -> None:
     pieces = _pieces([_made("malformed_event", after=after, how=how)], frames)
     events = [index for index, frame in enumerate(frames) if frame.startswith(b"data: {")]
-    changed = [index for index, (frame, piece) in enumerate(zip(frames, pieces, strict=True)) if frame != piece]
+    changed = [
+        index
+        for index, (frame, piece) in enumerate(zip(frames, pieces, strict=True))
+        if frame != piece
+    ]
     assert changed == events[after : after + 1]
     assert all(isinstance(piece, bytes) and piece.endswith(b"\n\n") for piece in pieces)
 
 
-# Compositions ---------------------------------------------------------------------------------------------------------
+# Compositions
+# ---------------------------------------------------------------------------------------------------------
 
 BEHAVIOURS = list(catalogue().values())
 
@@ -159,7 +195,9 @@ def _app_files() -> list[Path]:
 
 
 def _played(app: FakeServer, scenario: str, mode: str, key: str) -> list[Message]:
-    """What is sent to a client that leaves when it has said everything; fails for whatever goes wrong behind it."""
+    """What is sent to a client that leaves when it has said everything; fails for whatever goes
+    wrong behind it.
+    """
 
     async def play() -> list[Message]:
         messages: list[Message] = []
@@ -170,14 +208,20 @@ def _played(app: FakeServer, scenario: str, mode: str, key: str) -> list[Message
         headers = {**json_headers(key), "X-Fake-Scenario": scenario}
         request = scope("POST", "/v1/workflows/run", headers)
         async with asyncio.timeout(10):
-            with contextlib.suppress(ConnectionResetError):  # where a socket would have been broken off
+            with contextlib.suppress(
+                ConnectionResetError
+            ):  # where a socket would have been broken off
                 await app(request, client(run_body("a cat", mode), leaves=True), send)
             left = list(app.host.store._kept)
             for _ in range(9):
                 await asyncio.sleep(0)
             app.reset()  # ends what a gateway has left
             await asyncio.gather(*left)
-        assert (app.host.store.runs_running, app.host.counters.running, app.host.clock.waiting) == (0, 0, 0)
+        assert (app.host.store.runs_running, app.host.counters.running, app.host.clock.waiting) == (
+            0,
+            0,
+            0,
+        )
         return messages
 
     return asyncio.run(play())
@@ -196,8 +240,12 @@ def test_any_two_behaviours_act_together_and_come_to_an_end(
     with caplog.at_level(logging.ERROR):
         for other in BEHAVIOURS:
             if _meet(one, other):
-                messages = _played(app, f"{one.name}, {other.name}", mode, app.host.settings.api_keys[0])
-                assert [message for message in messages if message.get("status") == 400] == [], other.name
+                messages = _played(
+                    app, f"{one.name}, {other.name}", mode, app.host.settings.api_keys[0]
+                )
+                assert [message for message in messages if message.get("status") == 400] == [], (
+                    other.name
+                )
     assert caplog.records == []
 
 
@@ -205,7 +253,9 @@ def test_any_two_behaviours_act_together_and_come_to_an_end(
 def test_every_behaviour_acts_on_every_recorded_app(
     app: FakeServer, caplog: pytest.LogCaptureFixture, path: Path
 ) -> None:
-    """Graphs without a picture, without an end, without nodes: none of them makes a behaviour fail."""
+    """Graphs without a picture, without an end, without nodes: none of them makes a behaviour
+    fail.
+    """
     with caplog.at_level(logging.ERROR):
         for one, mode in itertools.product(BEHAVIOURS, ("blocking", "streaming")):
             _played(app, one.name, mode, f"app-{path.stem}")

@@ -20,19 +20,34 @@ from tests.scenarios.books import RUN, book
         ("slow", [{"name": "slow"}]),
         ("  slow  ", [{"name": "slow"}]),
         ("slow;seconds=3", [{"name": "slow", "with": {"seconds": 3.0}}]),
-        ("slow ; seconds = 3 ; node = llm", [{"name": "slow", "with": {"seconds": 3.0, "node": "llm"}}]),
+        (
+            "slow ; seconds = 3 ; node = llm",
+            [{"name": "slow", "with": {"seconds": 3.0, "node": "llm"}}],
+        ),
         ("slow, no_ping", [{"name": "slow"}, {"name": "no_ping"}]),
-        ("slow; seconds=3,no_ping", [{"name": "slow", "with": {"seconds": 3.0}}, {"name": "no_ping"}]),
-        ("cut_stream; mid_frame=true; at_byte=7", [{"name": "cut_stream", "with": {"mid_frame": True, "at_byte": 7}}]),
+        (
+            "slow; seconds=3,no_ping",
+            [{"name": "slow", "with": {"seconds": 3.0}}, {"name": "no_ping"}],
+        ),
+        (
+            "cut_stream; mid_frame=true; at_byte=7",
+            [{"name": "cut_stream", "with": {"mid_frame": True, "at_byte": 7}}],
+        ),
         ('run_failed; error="a, b; c=d"', [{"name": "run_failed", "with": {"error": "a, b; c=d"}}]),
-        (r'run_failed; error="say \"no\" \\ \n"', [{"name": "run_failed", "with": {"error": 'say "no" \\ n'}}]),
+        (
+            r'run_failed; error="say \"no\" \\ \n"',
+            [{"name": "run_failed", "with": {"error": 'say "no" \\ n'}}],
+        ),
         ("run_failed; error=磁盘 已满", [{"name": "run_failed", "with": {"error": "磁盘 已满"}}]),
         ('run_failed; error=""', [{"name": "run_failed", "with": {"error": ""}}]),
         ("run_failed; error=", [{"name": "run_failed", "with": {"error": ""}}]),
         ('"slow"; "seconds"="3"', [{"name": "slow", "with": {"seconds": 3.0}}]),
         ("http_error; times=2", [{"name": "http_error", "times": 2}]),
         ("slow; call=2", [{"name": "slow", "when": {"call": 2}}]),
-        ("slow; probability=0.5; seed=7", [{"name": "slow", "when": {"probability": 0.5, "seed": 7}}]),
+        (
+            "slow; probability=0.5; seed=7",
+            [{"name": "slow", "when": {"probability": 0.5, "seed": 7}}],
+        ),
     ],
 )
 def test_a_header_says_what_a_file_would(header: str, rules: list[dict[str, object]]) -> None:
@@ -50,7 +65,10 @@ def test_a_header_says_what_a_file_would(header: str, rules: list[dict[str, obje
         ("slo", "'slo' is no scenario (did you mean 'slow'?); there are: slow, "),
         ("slow;", "a parameter is written key=value; there is no = at character 6 of 'slow;'"),
         ("slow; seconds", "a parameter is written key=value; there is no = at character 14"),
-        ("slow; second=3", "'second' is no parameter of slow (did you mean 'seconds'?); there are: node, seconds"),
+        (
+            "slow; second=3",
+            "'second' is no parameter of slow (did you mean 'seconds'?); there are: node, seconds",
+        ),
         ("slow; seconds=x", "seconds: a number, 0 to 1000000000, is needed, not 'x'"),
         ("slow; seconds=3; seconds=4", "slow: seconds is said twice; say it once"),
         ("slow; times=1; times=2", "slow: times is said twice; say it once"),
@@ -72,18 +90,26 @@ def test_a_wrong_header_is_refused_with_its_mend(header: str, message: str) -> N
     assert "\n" not in found
 
 
-@pytest.mark.parametrize("header", ["slow; node=nobody", "http_error, rate_limited", "absolute_url; base=x"])
+@pytest.mark.parametrize(
+    "header", ["slow; node=nobody", "http_error, rate_limited", "absolute_url; base=x"]
+)
 def test_what_only_the_book_can_know_is_refused_there(header: str) -> None:
     with pytest.raises(ScenarioError):
         book().match(RUN, header.encode())
 
 
 def test_repeated_headers_are_one_list() -> None:
-    """The host's proxy joins lines of one name with a comma, and so they mean the same as one line."""
-    assert read_header(b"slow; seconds=3,no_ping") == read_header(b"slow; seconds=3") + read_header(b"no_ping")
+    """The host's proxy joins lines of one name with a comma, and so they mean the same as one
+    line.
+    """
+    assert read_header(b"slow; seconds=3,no_ping") == read_header(b"slow; seconds=3") + read_header(
+        b"no_ping"
+    )
 
 
-_words = st.sampled_from([*catalogue(), "seconds", "node", "status", "times", "call", "seed", "error", "after"])
+_words = st.sampled_from(
+    [*catalogue(), "seconds", "node", "status", "times", "call", "seed", "error", "after"]
+)
 _junk = st.one_of(
     st.binary(max_size=60),
     st.lists(_words | st.sampled_from(list(',;="\\ \t')) | st.text(max_size=4), max_size=12).map(

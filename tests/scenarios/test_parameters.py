@@ -38,7 +38,9 @@ _WRONG_TEXT: dict[type, list[str]] = {
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
-def test_a_wrong_value_is_refused_with_what_is_needed(behaviour: Behaviour, parameter: Parameter) -> None:
+def test_a_wrong_value_is_refused_with_what_is_needed(
+    behaviour: Behaviour, parameter: Parameter
+) -> None:
     for value in _WRONG[parameter.kind]:
         message = mistake({"name": behaviour.name, "with": {parameter.name: value}})
         assert message.startswith(f"with.{parameter.name}: ")
@@ -46,7 +48,9 @@ def test_a_wrong_value_is_refused_with_what_is_needed(behaviour: Behaviour, para
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
-def test_a_wrong_text_of_a_header_is_refused_with_what_is_needed(behaviour: Behaviour, parameter: Parameter) -> None:
+def test_a_wrong_text_of_a_header_is_refused_with_what_is_needed(
+    behaviour: Behaviour, parameter: Parameter
+) -> None:
     for text in _WRONG_TEXT[parameter.kind]:
         with pytest.raises(ScenarioError, match=parameter.name) as refused:
             behaviour.read_text(parameter.name, text)
@@ -73,9 +77,13 @@ def test_bounds_belong_to_what_can_be_said(behaviour: Behaviour, parameter: Para
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "parameter"), [(one, two) for one, two in ALL if two.choices], ids=lambda one: one.name
+    ("behaviour", "parameter"),
+    [(one, two) for one, two in ALL if two.choices],
+    ids=lambda one: one.name,
 )
-def test_a_choice_that_is_nearly_right_is_told_the_right_one(behaviour: Behaviour, parameter: Parameter) -> None:
+def test_a_choice_that_is_nearly_right_is_told_the_right_one(
+    behaviour: Behaviour, parameter: Parameter
+) -> None:
     assert parameter.choices
     right = max(parameter.choices, key=len)
     message = mistake({"name": behaviour.name, "with": {parameter.name: right + "x"}})
@@ -85,7 +93,11 @@ def test_a_choice_that_is_nearly_right_is_told_the_right_one(behaviour: Behaviou
 @given(st.floats(0, 1e9))
 def test_seconds_are_the_same_by_header_and_by_file(seconds: float) -> None:
     slow = catalogue()["slow"]
-    assert slow.read_text("seconds", repr(seconds)) == slow.read({"seconds": seconds})["seconds"] == seconds
+    assert (
+        slow.read_text("seconds", repr(seconds))
+        == slow.read({"seconds": seconds})["seconds"]
+        == seconds
+    )
 
 
 @given(st.integers(1, 1_000_000))
@@ -101,7 +113,10 @@ def test_the_schema_says_what_is_read(behaviour: Behaviour, parameter: Parameter
     assert schema.get("default") == parameter.default
     assert schema.get("enum", []) == list(parameter.choices or ())
     if parameter.bounds:
-        assert (schema["minimum"], schema["maximum"]) == (parameter.bounds.least, parameter.bounds.greatest)
+        assert (schema["minimum"], schema["maximum"]) == (
+            parameter.bounds.least,
+            parameter.bounds.greatest,
+        )
 
 
 def test_what_is_said_is_shown_again() -> None:

@@ -29,8 +29,12 @@ def test_a_rule_befalls_the_operation_that_it_names() -> None:
 
 def test_a_header_befalls_the_request_that_carries_it() -> None:
     """Whatever it asks for, if the behaviour can act there."""
-    assert [names(book(), asked, "http_error") for asked in (RUN, PICTURE, STOP)] == [("http_error",)] * 3
-    assert [names(book(), asked, "expired_url") for asked in (RUN, PICTURE, STOP)] == [("expired_url",)] * 2 + [()]
+    assert [names(book(), asked, "http_error") for asked in (RUN, PICTURE, STOP)] == [
+        ("http_error",)
+    ] * 3
+    assert [names(book(), asked, "expired_url") for asked in (RUN, PICTURE, STOP)] == [
+        ("expired_url",)
+    ] * 2 + [()]
     assert [names(book(), asked, "slow") for asked in (RUN, PICTURE, STOP)] == [("slow",), (), ()]
 
 
@@ -39,7 +43,8 @@ def test_nothing_befalls_where_no_rule_is() -> None:
     assert book().match(RUN, b"") is None
 
 
-# How often ------------------------------------------------------------------------------------------------------------
+# How often
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_two_and_then_no_more() -> None:
@@ -55,11 +60,19 @@ def test_the_third_and_only_the_third() -> None:
 def test_calls_are_counted_among_those_that_satisfy_the_rest() -> None:
     rules = book({"name": "http_error", "when": {"call": 2, "user": "alg123"}})
     other = replace(RUN, user="other")
-    assert [bool(names(rules, asked)) for asked in (other, RUN, other, RUN, RUN)] == [False, False, False, True, False]
+    assert [bool(names(rules, asked)) for asked in (other, RUN, other, RUN, RUN)] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_rules_of_one_kind_follow_each_other() -> None:
-    """A used-up rule makes room for the next: one error, then another, then a slow run, then peace."""
+    """A used-up rule makes room for the next: one error, then another, then a slow run, then
+    peace.
+    """
     rules = book(
         {"name": "http_error", "with": {"status": 500}, "times": 1},
         {"name": "rate_limited", "times": 2},
@@ -88,7 +101,10 @@ def test_a_probability_is_kept_and_reproducible(seed: int, percent: int) -> None
 
 def test_a_probability_without_a_seed_of_its_own_follows_the_server_s() -> None:
     rule = {"name": "http_error", "when": {"probability": 0.5}}
-    found = [[bool(names(rules)) for _ in range(64)] for rules in (book(rule), book(rule), book(rule, seed=2))]
+    found = [
+        [bool(names(rules)) for _ in range(64)]
+        for rules in (book(rule), book(rule), book(rule, seed=2))
+    ]
     assert found[0] == found[1] != found[2]
 
 
@@ -98,7 +114,8 @@ def test_two_rules_of_one_probability_are_not_befallen_together() -> None:
     assert {names(rules) for _ in range(64)} == {(), ("slow",), ("no_ping",), ("slow", "no_ping")}
 
 
-# Together -------------------------------------------------------------------------------------------------------------
+# Together
+# -------------------------------------------------------------------------------------------------------------
 
 
 def test_several_rules_befall_a_request_together() -> None:
@@ -115,7 +132,9 @@ def test_a_header_goes_before_added_rules_and_these_before_those_of_the_file() -
 
 
 def test_a_parameter_can_tell_two_of_a_kind_apart() -> None:
-    rules = book({"name": "slow", "with": {"node": "llm"}}, {"name": "slow", "with": {"node": "tool"}})
+    rules = book(
+        {"name": "slow", "with": {"node": "llm"}}, {"name": "slow", "with": {"node": "tool"}}
+    )
     assert names(rules) == ("slow", "slow")
 
 
@@ -187,21 +206,32 @@ def test_rules_that_need_not_meet_do_not_contradict_each_other(
 def test_a_rule_that_could_never_act_contradicts_the_one_before_it(
     when: dict[str, object], later: dict[str, object]
 ) -> None:
-    message = _contradiction({"name": "http_error", "when": when}, {"name": "rate_limited", "when": later})
+    message = _contradiction(
+        {"name": "http_error", "when": when}, {"name": "rate_limited", "when": later}
+    )
     assert "contradict each other" in message
 
 
 def test_a_rule_for_one_user_goes_before_one_for_everybody() -> None:
     rules = book({"name": "http_error", "when": {"user": "alg123"}}, {"name": "rate_limited"})
-    assert (names(rules), names(rules, replace(RUN, user="b"))) == (("http_error",), ("rate_limited",))
+    assert (names(rules), names(rules, replace(RUN, user="b"))) == (
+        ("http_error",),
+        ("rate_limited",),
+    )
 
 
-def test_of_added_rules_that_contradict_each_other_the_ids_are_named_and_the_place_in_what_was_said() -> None:
+def test_of_added_rules_that_contradict_each_other_the_ids_are_named_and_the_place_in_what_was_said() -> (
+    None
+):
     rules = book(added=[{"name": "no_ping"}, {"name": "http_error"}])
     rules.remove("1")
-    with pytest.raises(ScenarioError, match=r"^http_error \(rule 2\) and rate_limited \(rule 3\) contradict") as alone:
+    with pytest.raises(
+        ScenarioError, match=r"^http_error \(rule 2\) and rate_limited \(rule 3\) contradict"
+    ) as alone:
         rules.add({"name": "rate_limited"})
-    with pytest.raises(ScenarioError, match=r"http_error \(rule 2\) and rate_limited \(rule 4\) contradict") as one:
+    with pytest.raises(
+        ScenarioError, match=r"http_error \(rule 2\) and rate_limited \(rule 4\) contradict"
+    ) as one:
         rules.add([{"name": "slow"}, {"name": "rate_limited"}])
     assert (alone.value.place, one.value.place, one.value.besides) == ((), (1,), ())
 
@@ -212,7 +242,12 @@ def test_many_rules_are_added_at_once_and_one_by_one() -> None:
     rules = book(added=[{"name": "slow", "times": 1}] * 3_000)
     for number in range(100):
         rules.add({"name": "slow", "times": 1, "when": {"user": f"{number}"}})
-    book(*({"name": "slow", "when": {"prompt": {"contains": "a"}, "user": f"{number}"}} for number in range(3_000)))
+    book(
+        *(
+            {"name": "slow", "when": {"prompt": {"contains": "a"}, "user": f"{number}"}}
+            for number in range(3_000)
+        )
+    )
     assert time.thread_time() - before < 5, "comparing each with each would take minutes"
 
 
@@ -224,7 +259,8 @@ def test_added_rules_contradict_each_other_too_but_not_those_of_the_file() -> No
         rules.match(RUN, b"http_error, rate_limited")
 
 
-# Adding, removing, resetting ------------------------------------------------------------------------------------------
+# Adding, removing, resetting
+# ------------------------------------------------------------------------------------------
 
 
 def test_rules_are_added_all_or_none() -> None:
@@ -233,13 +269,21 @@ def test_rules_are_added_all_or_none() -> None:
         rules.add([{"name": "slow"}, {"name": "slw"}])
     assert refused.value.place == (1, "name")
     assert (rules.shown(), rules.empty) == ([], True)
-    assert [rule.rule_id for rule in rules.add([{"name": "slow"}, {"name": "no_ping"}])] == ["1", "2"]
+    assert [rule.rule_id for rule in rules.add([{"name": "slow"}, {"name": "no_ping"}])] == [
+        "1",
+        "2",
+    ]
 
 
 def test_added_rules_can_be_removed_and_those_of_the_file_cannot() -> None:
     rules = book({"name": "slow"}, added=[{"name": "no_ping"}, {"name": "null_url"}])
     assert [rule["id"] for rule in rules.shown()] == ["2", "3", "1"]
-    assert [rules.remove(rule_id) for rule_id in ("2", "2", "1", "none")] == [True, False, False, False]
+    assert [rules.remove(rule_id) for rule_id in ("2", "2", "1", "none")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     assert names(rules) == ("null_url", "slow")
     rules.clear()
     assert names(rules) == ("slow",)
@@ -267,7 +311,9 @@ def test_a_reset_book_is_as_at_the_start() -> None:
 
     def story() -> list[tuple[str, ...]]:
         added = rules.add({"name": "null_url", "when": {"probability": 0.5}})
-        return [(added[0].rule_id, *names(rules, header="extra_fields; times=3")) for _ in range(32)]
+        return [
+            (added[0].rule_id, *names(rules, header="extra_fields; times=3")) for _ in range(32)
+        ]
 
     first = story()
     rules.reset(1)
@@ -277,7 +323,8 @@ def test_a_reset_book_is_as_at_the_start() -> None:
     assert story() != first
 
 
-# What is refused ------------------------------------------------------------------------------------------------------
+# What is refused
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -290,20 +337,47 @@ def test_a_reset_book_is_as_at_the_start() -> None:
         ({}, "the name of a scenario is missing; add it"),
         ({"name": 5}, "name: a text is needed, not 5"),
         ({"name": "slo"}, "name: 'slo' is no scenario (did you mean 'slow'?); there are: slow, "),
-        ([{"name": "slow"}, {"name": "no_pin"}], "[1].name: 'no_pin' is no scenario (did you mean 'no_ping'?)"),
-        ({"name": "slow", "wiht": {}}, "wiht: 'wiht' is no key of a rule (did you mean 'with'?); there are: name"),
+        (
+            [{"name": "slow"}, {"name": "no_pin"}],
+            "[1].name: 'no_pin' is no scenario (did you mean 'no_ping'?)",
+        ),
+        (
+            {"name": "slow", "wiht": {}},
+            "wiht: 'wiht' is no key of a rule (did you mean 'with'?); there are: name",
+        ),
         ({"name": "slow", 1: {}}, "1: "),
         ({"name": "slow", "with": []}, "with: a mapping is needed, not []"),
-        ({"name": "slow", "with": {"second": 1}}, "with.second: 'second' is no parameter of slow (did you mean 'seco"),
-        ({"name": "slow", "with": {1: 1}}, "with[1]: 1 is no parameter of slow; there are: node, seconds"),
-        ({"name": "null_url", "with": {"x": 1}}, "with.x: 'x' is no parameter of null_url; there are: none"),
-        ({"name": "slow", "with": {"node": "tol"}}, "with.node: 'tol' is no node of any app (id, title or type) (did"),
-        ({"name": "absolute_url", "with": {"base": "x"}}, "with.base: 'x' is no http(s) address without a slash at"),
-        ({"name": "huge_png", "with": {"side": 50_000}}, "with.side: a whole number, 1 to 30000, is needed, not 50000"),
+        (
+            {"name": "slow", "with": {"second": 1}},
+            "with.second: 'second' is no parameter of slow (did you mean 'seco",
+        ),
+        (
+            {"name": "slow", "with": {1: 1}},
+            "with[1]: 1 is no parameter of slow; there are: node, seconds",
+        ),
+        (
+            {"name": "null_url", "with": {"x": 1}},
+            "with.x: 'x' is no parameter of null_url; there are: none",
+        ),
+        (
+            {"name": "slow", "with": {"node": "tol"}},
+            "with.node: 'tol' is no node of any app (id, title or type) (did",
+        ),
+        (
+            {"name": "absolute_url", "with": {"base": "x"}},
+            "with.base: 'x' is no http(s) address without a slash at",
+        ),
+        (
+            {"name": "huge_png", "with": {"side": 50_000}},
+            "with.side: a whole number, 1 to 30000, is needed, not 50000",
+        ),
         ({"name": "slow", "when": "x"}, "when: a mapping is needed, not 'x'"),
         ({"name": "slow", "times": 0}, "times: a whole number, 1 or more, is needed, not 0"),
         ({"name": "slow", "times": "2"}, "times: a whole number, 1 or more, is needed, not '2'"),
-        ({"name": "slow", "when": {"operation": "getToolFile"}}, "when.operation: slow cannot act on getToolFile; "),
+        (
+            {"name": "slow", "when": {"operation": "getToolFile"}},
+            "when.operation: slow cannot act on getToolFile; ",
+        ),
     ],
 )
 def test_a_wrong_rule_is_refused_with_its_mend(said: object, message: str) -> None:

@@ -1,4 +1,6 @@
-"""Every behaviour as bytes on a socket: what comes, in which chunks, when by the fake's clock, and how it ends."""
+"""Every behaviour as bytes on a socket: what comes, in which chunks, when by the fake's clock, and
+how it ends.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,9 @@ Look = Callable[[Seen], None]
 class Case:
     """A request with a scenario, and what has to be true of what is seen.
 
-    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the download carries the
-    scenario) or "kept" (the run before it did).
-    ``step_s`` is 0 where nothing waits; else the clock is moved by so much, until ``until_s``.
+    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the
+    download carries the scenario) or "kept" (the run before it did). ``step_s`` is 0 where nothing
+    waits; else the clock is moved by so much, until ``until_s``.
     """
 
     scenario: str
@@ -66,7 +68,9 @@ class Case:
 CASES: list[Case] = []
 
 
-def case(scenario: str, *modes: str, step_s: float = 0.0, until_s: float = 1_000.0) -> Callable[[Look], Look]:
+def case(
+    scenario: str, *modes: str, step_s: float = 0.0, until_s: float = 1_000.0
+) -> Callable[[Look], Look]:
     """Let the function look at what ``scenario`` does, in each of ``modes``."""
 
     def enter(look: Look) -> Look:
@@ -79,7 +83,8 @@ def case(scenario: str, *modes: str, step_s: float = 0.0, until_s: float = 1_000
 BOTH = ("blocking", "streaming")
 
 
-# Nodes ----------------------------------------------------------------------------------------------------------------
+# Nodes
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _node(seen: Seen, kind: str) -> dict[str, object]:
@@ -144,7 +149,8 @@ def a_model_fails_in_words_of_its_own(seen: Seen) -> None:
 @case("node_failed; node=end", *BOTH)
 def no_other_node_speaks_of_a_tool(seen: Seen) -> None:
     assert re.fullmatch(
-        r"Node (条件分支|结束) run failed: Invalid (actual value type: string|value selector)", seen.result["error"]
+        r"Node (条件分支|结束) run failed: Invalid (actual value type: string|value selector)",
+        seen.result["error"],
     )
 
 
@@ -166,14 +172,19 @@ def the_tool_says_something_else(seen: Seen) -> None:
     assert seen.result["outputs"] == {"files": []}
 
 
-# Answers in the host's place ------------------------------------------------------------------------------------------
+# Answers in the host's place
+# ------------------------------------------------------------------------------------------
 
 INTERNAL = b'{"message": "Internal Server Error", "code": "unknown"}\n'
 
 
 @case("http_error", *BOTH, "picture")
 def the_host_s_own_json_says_500(seen: Seen) -> None:
-    assert (seen.status, seen.headers["content-type"], seen.end) == (500, "application/json", "whole")
+    assert (seen.status, seen.headers["content-type"], seen.end) == (
+        500,
+        "application/json",
+        "whole",
+    )
     assert json.loads(seen.body)["message"]
     assert seen.headers["x-version"] == "0.6.4"
 
@@ -181,19 +192,28 @@ def the_host_s_own_json_says_500(seen: Seen) -> None:
 @case("http_error; status=404", *BOTH)
 def the_host_s_own_json_says_404(seen: Seen) -> None:
     assert seen.status == 404
-    assert seen.body.startswith(b'{"code": "not_found", "message": "The requested URL was not found on the server. If')
+    assert seen.body.startswith(
+        b'{"code": "not_found", "message": "The requested URL was not found on the server. If'
+    )
     assert seen.body.endswith(b'", "status": 404}\n')
 
 
 @case("http_error; status=503; body=html", *BOTH, "picture")
 def the_proxy_s_page_says_503(seen: Seen) -> None:
     assert (seen.status, seen.headers["content-type"]) == (503, "text/html")
-    assert seen.body == NGINX_502.replace(b"502 Bad Gateway", b"503 Service Temporarily Unavailable")
+    assert seen.body == NGINX_502.replace(
+        b"502 Bad Gateway", b"503 Service Temporarily Unavailable"
+    )
 
 
 @case("http_error; status=502; body=empty", *BOTH)
 def there_is_no_body(seen: Seen) -> None:
-    assert (seen.status, seen.headers["content-length"], seen.body, seen.end) == (502, "0", b"", "whole")
+    assert (seen.status, seen.headers["content-length"], seen.body, seen.end) == (
+        502,
+        "0",
+        b"",
+        "whole",
+    )
 
 
 @case("http_error; body=malformed", *BOTH)
@@ -233,7 +253,9 @@ def cloudflare_gives_up_when_told(seen: Seen) -> None:
 @case("rate_limited", *BOTH, "picture")
 def a_later_dify_limits_the_rate(seen: Seen) -> None:
     assert (seen.status, seen.headers["retry-after"]) == (429, "30")
-    assert seen.body == b'{"code": "rate_limit_error", "message": "Rate Limit Error", "status": 429}\n'
+    assert (
+        seen.body == b'{"code": "rate_limit_error", "message": "Rate Limit Error", "status": 429}\n'
+    )
 
 
 @case("rate_limited; retry_after_s=7; form=cloudflare", *BOTH)
@@ -255,7 +277,8 @@ def below_the_limit_nothing_befalls(seen: Seen) -> None:
     assert seen.result["status"] == "succeeded"
 
 
-# Outcomes -------------------------------------------------------------------------------------------------------------
+# Outcomes
+# -------------------------------------------------------------------------------------------------------------
 
 
 @case("run_failed", *BOTH)
@@ -282,7 +305,11 @@ def the_run_is_stopped_half_way(seen: Seen) -> None:
 @case("stopped; after_s=1", "blocking", step_s=0.5)
 def the_run_is_stopped_when_told(seen: Seen) -> None:
     assert (seen.status, seen.came_s) == (200, 1.0)
-    assert (seen.result["status"], seen.result["elapsed_time"], seen.result["outputs"]) == ("stopped", 1.0, None)
+    assert (seen.result["status"], seen.result["elapsed_time"], seen.result["outputs"]) == (
+        "stopped",
+        1.0,
+        None,
+    )
 
 
 @case("stopped; after_s=0", "streaming")
@@ -298,7 +325,10 @@ def a_run_that_ends_before_is_not_stopped(seen: Seen) -> None:
 
 @case("run_limit_600s", *BOTH, step_s=10.0)
 def the_host_stops_a_run_after_600_s(seen: Seen) -> None:
-    assert (seen.result["status"], seen.result["elapsed_time"]) == ("stopped", 600.7)  # as recorded: FACTS 4
+    assert (seen.result["status"], seen.result["elapsed_time"]) == (
+        "stopped",
+        600.7,
+    )  # as recorded: FACTS 4
     assert 600.7 < seen.ended_s <= 610.0
     assert _node_still_at_work(seen)
 
@@ -318,7 +348,8 @@ def the_status_is_the_one_that_was_said(seen: Seen) -> None:
     assert seen.result["status"] == "paused"
 
 
-# Events ---------------------------------------------------------------------------------------------------------------
+# Events
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def _apart_from_pings(seen: Seen) -> list[str]:
@@ -372,7 +403,13 @@ def a_node_finishes_before_it_starts(seen: Seen) -> None:
 
 @case("reordered_events; after=2", "streaming")
 def a_node_starts_before_the_one_before_it_has_finished(seen: Seen) -> None:
-    assert _apart_from_pings(seen) == [STORY[0], "node_started", "node_started", "node_finished", *STORY[4:]]
+    assert _apart_from_pings(seen) == [
+        STORY[0],
+        "node_started",
+        "node_started",
+        "node_finished",
+        *STORY[4:],
+    ]
     assert b'"node_type": "llm"' in seen.frames[2][1]
 
 
@@ -410,8 +447,12 @@ def pings_come_as_they_were_said(seen: Seen) -> None:
 
 @case("extra_fields", *BOTH)
 def every_object_has_a_field_more(seen: Seen) -> None:
-    frames = [frame.removeprefix(b"data: ") for _, frame in seen.frames if event_name(frame) != "ping"]
-    objects = list(itertools.chain.from_iterable(_objects(json.loads(text)) for text in frames or [seen.body]))
+    frames = [
+        frame.removeprefix(b"data: ") for _, frame in seen.frames if event_name(frame) != "ping"
+    ]
+    objects = list(
+        itertools.chain.from_iterable(_objects(json.loads(text)) for text in frames or [seen.body])
+    )
     assert len(objects) > 3
     assert all(one["x_added_later"] == "a later version says more" for one in objects)
 
@@ -433,7 +474,8 @@ def the_field_has_the_name_that_was_said(seen: Seen) -> None:
     assert "trace_id" in seen.result["outputs"]["files"][0]
 
 
-# URLs and pictures ----------------------------------------------------------------------------------------------------
+# URLs and pictures
+# ----------------------------------------------------------------------------------------------------
 
 
 def _urls(seen: Seen) -> set[str | None]:
@@ -549,7 +591,11 @@ def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     while at < len(png):
         (length,) = struct.unpack(">I", png[at : at + 4])
         data = png[at + 8 : at + 8 + length]
-        yield png[at + 4 : at + 8], data, struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0]
+        yield (
+            png[at + 4 : at + 8],
+            data,
+            struct.unpack(">I", png[at + 8 + length : at + 12 + length])[0],
+        )
         at += 12 + length
 
 
@@ -569,7 +615,8 @@ def the_png_weighs_what_it_was_told(seen: Seen) -> None:
     assert len(zlib.decompress(chunks[2][1])) == 64 * (1 + 8)
 
 
-# Bytes on their way ---------------------------------------------------------------------------------------------------
+# Bytes on their way
+# ---------------------------------------------------------------------------------------------------
 
 
 @case("buffered_stream", "streaming", step_s=1.0)
@@ -699,7 +746,9 @@ def the_connection_is_reset_after_two_events(seen: Seen) -> None:
 def the_body_trickles(seen: Seen) -> None:
     pieces = [(at_s, len(data)) for at_s, data in seen.pieces[1:]]
     assert {size for _, size in pieces[:-1]} == {100}
-    assert all(round(later - earlier, 6) == 0.1 for (earlier, _), (later, _) in itertools.pairwise(pieces))
+    assert all(
+        round(later - earlier, 6) == 0.1 for (earlier, _), (later, _) in itertools.pairwise(pieces)
+    )
     assert seen.result["status"] == "succeeded"
 
 
@@ -742,7 +791,8 @@ def the_third_event_is_no_utf8(seen: Seen) -> None:
     assert seen.result["status"] == "succeeded"
 
 
-# What stands behind the host ------------------------------------------------------------------------------------------
+# What stands behind the host
+# ------------------------------------------------------------------------------------------
 
 
 @case("upstream_down", *BOTH)
@@ -756,13 +806,17 @@ def without_the_picture_server_the_run_fails(seen: Seen) -> None:
 @case("upstream_down; service=llm", *BOTH)
 def without_the_model_s_server_the_run_fails(seen: Seen) -> None:
     assert (seen.status, seen.result["status"]) == (200, "failed")
-    assert seen.result["error"].endswith("Failed to establish a new connection: [Errno 111] Connection refused'))")
+    assert seen.result["error"].endswith(
+        "Failed to establish a new connection: [Errno 111] Connection refused'))"
+    )
 
 
 @case("upstream_down; service=redis", *BOTH, "picture")
 def without_redis_the_host_answers_500(seen: Seen) -> None:
     assert seen.status == 500
-    assert seen.body.startswith(b'{"code": "internal_server_error", "message": "The server encountered an internal')
+    assert seen.body.startswith(
+        b'{"code": "internal_server_error", "message": "The server encountered an internal'
+    )
 
 
 @case("upstream_down; service=postgres", *BOTH)
@@ -818,7 +872,10 @@ _NO_CONNECTION = (
 @case("remote_file_unreachable", "file")
 def nobody_listens_where_the_users_picture_is(seen: Seen) -> None:
     message = _NO_CONNECTION.format("[Errno 111] Connection refused")
-    assert (seen.status, seen.json) == (400, {"code": "invalid_param", "message": message, "status": 400})
+    assert (seen.status, seen.json) == (
+        400,
+        {"code": "invalid_param", "message": message, "status": 400},
+    )
 
 
 @case("remote_file_unreachable; how=unknown_host", "file")
@@ -851,7 +908,9 @@ def a_users_picture_is_taken(seen: Seen) -> None:
 
 @pytest.mark.parametrize("one", CASES, ids=str)
 def test_the_bytes_are(instant: Bench, frozen: Bench, one: Case) -> None:
-    """What a client sees of a scenario is what its behaviour promises; and nothing of it stays behind."""
+    """What a client sees of a scenario is what its behaviour promises; and nothing of it stays
+    behind.
+    """
     bench = frozen if one.step_s else instant
     one.look(one.seen(bench))
     bench.until(lambda: bench.left_behind == (0, 0, 0) or "gateway_timeout" in one.scenario)
@@ -869,7 +928,9 @@ def test_a_scenario_that_nobody_looks_at_is_found_out() -> None:
 
 
 def test_a_limit_of_concurrency_counts_what_runs(frozen: Bench) -> None:
-    """As many runs as the limit are let in, the next is refused, and let in once one of them has ended."""
+    """As many runs as the limit are let in, the next is refused, and let in once one of them has
+    ended.
+    """
     frozen.reset()
     scenario = "concurrency_limit; limit=2"
     with Client(frozen) as one, Client(frozen) as two:

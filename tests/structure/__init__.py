@@ -1,1 +1,3 @@
-"""Figures of the code's structure: how large it is, how it hangs together, what one request passes through."""
+"""Figures of the code's structure: how large it is, how it hangs together, what one request passes
+through.
+"""

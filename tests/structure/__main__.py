@@ -1,4 +1,6 @@
-"""``python -m tests.structure``: the figures as a table, with ``--list`` what stands behind them."""
+"""``python -m tests.structure``: the figures as a table, with ``--list`` what stands behind
+them.
+"""
 
 from __future__ import annotations
 

@@ -43,11 +43,21 @@ def source_figures() -> Iterator[Figure]:
     """What can be read off the source."""
     product = modules(*PRODUCT)
     graph = _graph(product, lazy=False, typing=False)
-    importers = Counter(name for targets in _graph(product, lazy=True, typing=True).values() for name in targets)
-    once = [name for name in product if importers[name] == 1 and not name.endswith(("__init__", "__main__"))]
+    importers = Counter(
+        name for targets in _graph(product, lazy=True, typing=True).values() for name in targets
+    )
+    once = [
+        name
+        for name in product
+        if importers[name] == 1 and not name.endswith(("__init__", "__main__"))
+    ]
     small = [row for module in product.values() for row in small_private_functions(module, SMALL)]
     chain, knot = longest_chain(graph), largest_knot(_graph(product, lazy=True, typing=True))
-    old = [row for module in modules(*PRODUCT, "tests", "benchmarks").values() for row in old_words(module)]
+    old = [
+        row
+        for module in modules(*PRODUCT, "tests", "benchmarks").values()
+        for row in old_words(module)
+    ]
     yield Figure("product code, lines", sum(one.text.count("\n") for one in product.values()))
     yield Figure("product code, modules", len(product))
     yield Figure("modules that one other imports", len(once), tuple(once))
@@ -66,4 +76,6 @@ def trace_figures() -> Iterator[Figure]:
 
 
 def _graph(known: dict[str, Module], *, lazy: bool, typing: bool) -> dict[str, set[str]]:
-    return {name: imports(module, known, lazy=lazy, typing=typing) for name, module in known.items()}
+    return {
+        name: imports(module, known, lazy=lazy, typing=typing) for name, module in known.items()
+    }

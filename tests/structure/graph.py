@@ -9,7 +9,9 @@ Graph = Mapping[str, Set[str]]
 
 
 def longest_chain(graph: Graph) -> list[str]:
-    """The longest way from module to module. Raises ``graphlib.CycleError`` where there is a cycle."""
+    """The longest way from module to module. Raises ``graphlib.CycleError`` where there is a
+    cycle.
+    """
     best: dict[str, list[str]] = {}
     for name in TopologicalSorter(graph).static_order():
         longest = max((best[target] for target in graph.get(name, ())), key=len, default=[])
@@ -18,7 +20,9 @@ def longest_chain(graph: Graph) -> list[str]:
 
 
 def largest_knot(graph: Graph) -> list[str]:
-    """The largest set of modules that import each other, directly or through others (Tarjan 1972)."""
+    """The largest set of modules that import each other, directly or through others (Tarjan
+    1972).
+    """
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

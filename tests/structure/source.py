@@ -46,7 +46,9 @@ OLD_WORDS = frozenset(
         "fate",
     ]
 )
-"""Words of an earlier vocabulary. The glossary in docs/ARCHITECTURE.md has those that replace them."""
+"""Words of an earlier vocabulary. The glossary in docs/ARCHITECTURE.md has those that replace
+them.
+"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""What the figures are made of: chains and cycles of imports, words of identifiers, small functions."""
+"""What the figures are made of: chains and cycles of imports, words of identifiers, small
+functions.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,18 @@ def _module(text: str) -> Module:
 
 
 def test_the_longest_chain_is_found() -> None:
-    assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": {"d"}, "e": {"d"}}) == ["a", "b", "c", "d"]
+    assert longest_chain({"a": {"b", "c"}, "b": {"c"}, "c": {"d"}, "e": {"d"}}) == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
 
 
 def test_the_largest_cycle_is_found() -> None:
-    assert largest_knot({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": {"f"}, "f": {"d"}}) == [
-        "d",
-        "e",
-        "f",
-    ]
+    assert largest_knot(
+        {"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": {"e"}, "e": {"f"}, "f": {"d"}}
+    ) == ["d", "e", "f"]
 
 
 @pytest.mark.parametrize("identifier", ["told_twice", "ToldTwice", "_TOLD_TWICE"])

@@ -1,4 +1,5 @@
-"""What one ``POST /v1/workflows/run`` passes through, from socket to bytes, in the project's own code.
+"""What one ``POST /v1/workflows/run`` passes through, from socket to bytes, in the project's own
+code.
 
 Runs as a process of its own, since it profiles every thread: prints one JSON object.
 """
@@ -17,7 +18,9 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 PACKAGES = tuple(str(ROOT / name) for name in ("dify_wire", "fake_server"))
 
-_BODY = json.dumps({"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "trace"}).encode()
+_BODY = json.dumps(
+    {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "trace"}
+).encode()
 
 
 class Trace:
@@ -34,7 +37,11 @@ class Trace:
     def figures(self) -> dict[str, int]:
         files = [code.co_filename for code in self.calls]
         changes = sum(one != other for one, other in itertools.pairwise(files))
-        return {"functions": len(set(self.calls)), "files": len(set(files)), "file changes": changes}
+        return {
+            "functions": len(set(self.calls)),
+            "files": len(set(files)),
+            "file changes": changes,
+        }
 
 
 def main() -> None:

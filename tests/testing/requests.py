@@ -16,7 +16,9 @@ def run(fake: FakeHost, **said: Any) -> bytes:
     return message("POST", "/v1/workflows/run", fake.api_key, json.dumps(body).encode())
 
 
-def message(method: str, path: str, api_key: str, body: bytes = b"", kind: str = "application/json") -> bytes:
+def message(
+    method: str, path: str, api_key: str, body: bytes = b"", kind: str = "application/json"
+) -> bytes:
     head = f"{method} {path} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {api_key}\r\nContent-Type: {kind}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 

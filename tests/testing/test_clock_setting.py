@@ -34,7 +34,9 @@ def test_toml_may_say_it_as_a_text_or_in_its_own_way(said: str, tmp_path: Path) 
 @pytest.mark.parametrize("said", ["noon", "2024-13-01", "1914-05-01"])
 def test_what_is_no_moment_is_one_clear_line(said: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fake_server", "serve", "--port", "0", "--clock", said]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"Error: --clock: {said!r} is no moment")
     assert ended.stderr.endswith("write it as 2024-05-01T12:00:00Z\n")

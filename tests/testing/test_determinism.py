@@ -1,4 +1,6 @@
-"""With a seed and a clock that stands still, a server is a function of its requests, to the byte."""
+"""With a seed and a clock that stands still, a server is a function of its requests, to the
+byte.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,16 @@ from tests.testing.requests import message
 
 pytestmark = pytest.mark.server
 
-FROZEN = ("--seed", "7", "--clock", "2024-05-01T12:00:00Z", "--speed", "instant", "--app", "app-chat=chat")
+FROZEN = (
+    "--seed",
+    "7",
+    "--clock",
+    "2024-05-01T12:00:00Z",
+    "--speed",
+    "instant",
+    "--app",
+    "app-chat=chat",
+)
 
 
 def whole(host: str, port: int, raw: bytes) -> bytes:
@@ -28,15 +39,26 @@ def whole(host: str, port: int, raw: bytes) -> bytes:
 def requests() -> list[bytes]:
     """All but the picture's, whose URL is in an answer."""
     run = {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "u"}
-    bodies = [run, run, {**run, "response_mode": "streaming"}, {**run, "response_mode": "batch"}, {"user": "u"}]
-    runs = [message("POST", "/v1/workflows/run", DEFAULT_API_KEY, json.dumps(body).encode()) for body in bodies]
+    bodies = [
+        run,
+        run,
+        {**run, "response_mode": "streaming"},
+        {**run, "response_mode": "batch"},
+        {"user": "u"},
+    ]
+    runs = [
+        message("POST", "/v1/workflows/run", DEFAULT_API_KEY, json.dumps(body).encode())
+        for body in bodies
+    ]
     head = b'Content-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
     form = b"--b\r\n" + head + b"x\r\n--b--"
     return [
         *runs,
         message("POST", "/v1/workflows/run", "app-wrong", b"{}"),
         message("POST", "/v1/workflows/run", "app-chat", b"{}"),
-        message("POST", "/v1/files/upload", DEFAULT_API_KEY, form, "multipart/form-data; boundary=b"),
+        message(
+            "POST", "/v1/files/upload", DEFAULT_API_KEY, form, "multipart/form-data; boundary=b"
+        ),
         message("GET", "/v1/parameters?user=u", DEFAULT_API_KEY),
         message("GET", "/v1/nothing", DEFAULT_API_KEY),
         b"GET /v1/ HTTP/1.0\r\nHost: x\r\n\r\n",

@@ -1,4 +1,6 @@
-"""Installed from its wheel, the project leaves other projects alone, whatever their own packages are called."""
+"""Installed from its wheel, the project leaves other projects alone, whatever their own packages
+are called.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,16 @@ COMMANDS = {"contract": ["list"], "fake_server": ["scenarios"]}
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the wheel is installed."""
     folder = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     zipfile.ZipFile(next(folder.glob("*.whl"))).extractall(folder / "site")
     return folder / "site"
@@ -62,7 +73,14 @@ def run(folder: Path, site: Path, *command: str) -> subprocess.CompletedProcess[
 
 
 SLOW_PLUGINS = ("cacheprovider", "randomly", "schemathesis", "hypothesispytest", "xdist")
-PYTEST = ("-m", "pytest", "-q", "-W", "error", *(part for name in SLOW_PLUGINS for part in ("-p", f"no:{name}")))
+PYTEST = (
+    "-m",
+    "pytest",
+    "-q",
+    "-W",
+    "error",
+    *(part for name in SLOW_PLUGINS for part in ("-p", f"no:{name}")),
+)
 
 
 @pytest.mark.parametrize("package", ["contract", "wire"])
@@ -75,14 +93,20 @@ def test_fixture_works_beside_own_package(package: str, site: Path, tmp_path: Pa
 def test_fixture_that_is_hidden_says_by_what(package: str, site: Path, tmp_path: Path) -> None:
     ended = run(project(tmp_path, package, OWN_TEST + TEST_WITH_HOST), site, *PYTEST)
     assert "1 passed, 1 error" in ended.stdout, ended.stdout + ended.stderr
-    assert f"{tmp_path / package} hides the package {package} of fake-dify; rename it" in ended.stdout
+    assert (
+        f"{tmp_path / package} hides the package {package} of fake-dify; rename it" in ended.stdout
+    )
     assert "Traceback" not in ended.stdout
 
 
 @pytest.mark.parametrize("package", ["contract", "fake_server", "dify_wire"])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_work_beside_own_package(command: str, package: str, site: Path, tmp_path: Path) -> None:
-    start = f"import sys; sys.path.remove(''); from fake_dify.commands import {command} as main; main()"
+def test_commands_work_beside_own_package(
+    command: str, package: str, site: Path, tmp_path: Path
+) -> None:
+    start = (
+        f"import sys; sys.path.remove(''); from fake_dify.commands import {command} as main; main()"
+    )
     ended = run(project(tmp_path, package, OWN_TEST), site, "-c", start, *COMMANDS[command])
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout
@@ -91,13 +115,17 @@ def test_commands_work_beside_own_package(command: str, package: str, site: Path
 def test_contract_plugin_is_loaded_where_it_is_named_alone(site: Path, tmp_path: Path) -> None:
     (tmp_path / "test_own.py").write_text("def test_own(): pass\n")
     assert "--contract-url" not in run(tmp_path, site, *PYTEST, "--help").stdout
-    assert "--contract-url" in run(tmp_path, site, *PYTEST, "-p", "contract.plugin", "--help").stdout
+    assert (
+        "--contract-url" in run(tmp_path, site, *PYTEST, "-p", "contract.plugin", "--help").stdout
+    )
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["contract.plugin"]\n')
     assert "--contract-url" in run(tmp_path, site, *PYTEST, "--help").stdout
 
 
 def test_distribution_can_be_imported_by_its_name(site: Path, tmp_path: Path) -> None:
-    program = "import fake_dify, fake_server.testing as t; assert fake_dify.FakeHost is t.FakeHost; "
+    program = (
+        "import fake_dify, fake_server.testing as t; assert fake_dify.FakeHost is t.FakeHost; "
+    )
     program += "import fake_server; assert all(getattr(fake_dify, n) for n in fake_dify.__all__); print(fake_dify)"
     ended = run(tmp_path, site, "-c", program)
     assert str(site) in ended.stdout, ended.stderr

@@ -1,4 +1,6 @@
-"""FakeHost: a real server in a thread, with its requests, scenarios and clock in the test's hands."""
+"""FakeHost: a real server in a thread, with its requests, scenarios and clock in the test's
+hands.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +57,17 @@ def test_it_answers_and_tells_what_it_received(fake: FakeHost) -> None:
     finished(fake, inputs={"prompt": "一只猫", "model_name": "dosmix_"})
     assert sent(fake, run(fake, user=7, colour="red")).status == 200
     first, second = fake.requests
-    assert (first.method, first.path, first.operation) == ("POST", "/v1/workflows/run", "runWorkflow")
-    assert (first.user, first.prompt, first.model, first.mode) == ("u", "一只猫", "dosmix_", "blocking")
+    assert (first.method, first.path, first.operation) == (
+        "POST",
+        "/v1/workflows/run",
+        "runWorkflow",
+    )
+    assert (first.user, first.prompt, first.model, first.mode) == (
+        "u",
+        "一只猫",
+        "dosmix_",
+        "blocking",
+    )
     assert (first.status, first.state, first.scenarios, first.warnings) == (200, "complete", (), [])
     assert first.headers["authorization"] == f"Bearer {fake.api_key}"
     assert json.loads(first.body) == first.json
@@ -95,9 +106,13 @@ def test_seconds_at_instant_are_reported_and_not_waited_for(fake: FakeHost) -> N
 def test_an_absolute_url_leads_to_where_the_request_was_sent(fake: FakeHost) -> None:
     """Whatever the port is, and by the name that the client used."""
     fake.scenario("absolute_url")
-    body = json.dumps({"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}).encode()
+    body = json.dumps(
+        {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}
+    ).encode()
     key = {"Authorization": f"Bearer {fake.api_key}", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{fake.url}/v1/workflows/run", body, key)) as response:
+    with urllib.request.urlopen(
+        urllib.request.Request(f"{fake.url}/v1/workflows/run", body, key)
+    ) as response:
         url = json.load(response)["data"]["outputs"]["files"][0]["url"]
     assert url.startswith(f"{fake.url}/files/tools/")
     with urllib.request.urlopen(url, timeout=5) as response:
@@ -137,7 +152,12 @@ def test_refused_requests_are_told_too(fake: FakeHost) -> None:
         None,
         {},
     )
-    assert (unknown.status, unknown.operation, unknown.json, unknown.query) == (404, None, None, "a=b")
+    assert (unknown.status, unknown.operation, unknown.json, unknown.query) == (
+        404,
+        None,
+        None,
+        "a=b",
+    )
 
 
 def test_scenario_acts_at_once_until_it_is_taken_back(fake: FakeHost) -> None:
@@ -198,7 +218,10 @@ def test_clock_takes_moments_as_tests_write_them(fake: FakeHost) -> None:
 
 def test_date_header_follows_the_clock_at_once(fake: FakeHost) -> None:
     """On one connection and without waiting: by either parser, and in the proxy's own refusals."""
-    for at, shown in ((0, "Thu, 01 Jan 1970 00:00:00 GMT"), (86400, "Fri, 02 Jan 1970 00:00:00 GMT")):
+    for at, shown in (
+        (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        (86400, "Fri, 02 Jan 1970 00:00:00 GMT"),
+    ):
         fake.clock.freeze(at)
         common, old, bad = run(fake), b"GET /v1/ HTTP/1.0\r\nHost: x\r\n\r\n", b"nonsense\r\n\r\n"
         assert [sent(fake, raw).header("date") for raw in (common, old, bad)] == [shown] * 3
@@ -248,7 +271,10 @@ def test_wait_and_verify_tell_the_nearest_request(fake: FakeHost) -> None:
     with pytest.raises(AssertionError) as missed:
         fake.wait_for_request(prompt="a dog", user="b", timeout_s=0.01)
     lines = str(missed.value).splitlines()
-    assert lines[0] == "0 of 2 received requests match prompt='a dog', user='b'; 1 expected within 0.01 s"
+    assert (
+        lines[0]
+        == "0 of 2 received requests match prompt='a dog', user='b'; 1 expected within 0.01 s"
+    )
     assert lines[1].startswith("nearest: <POST /v1/workflows/run → 200 user='b'")
     assert lines[2:] == ["    prompt: expected 'a dog', got 'a cat'"]
     with pytest.raises(AssertionError, match="expected 'c', got"):
@@ -262,8 +288,14 @@ def test_verify_counts(fake: FakeHost) -> None:
     assert len(fake.verify(path="/v1/*", at_least=3)) == 3
     assert fake.verify(user="c", count=0) == []
     assert fake.verify(user="c", at_most=1) == []
-    for wrong, told in (({"count": 1}, "exactly 1"), ({"at_least": 3}, "at least 3"), ({"at_most": 1}, "0 to 1")):
-        with pytest.raises(AssertionError, match=f"2 of 3 received requests match user='a'; {told} expected"):
+    for wrong, told in (
+        ({"count": 1}, "exactly 1"),
+        ({"at_least": 3}, "at least 3"),
+        ({"at_most": 1}, "0 to 1"),
+    ):
+        with pytest.raises(
+            AssertionError, match=f"2 of 3 received requests match user='a'; {told} expected"
+        ):
             fake.verify(user="a", **wrong)  # type: ignore[arg-type]  # numbers of any name
 
 
@@ -320,7 +352,9 @@ def test_reset_ends_streams_and_forgets_everything(timed: FakeHost) -> None:
     ],
 )
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
-def test_whatever_an_answer_waits_for_the_host_stops_at_once(name: str, parameters: dict[str, Any], mode: str) -> None:
+def test_whatever_an_answer_waits_for_the_host_stops_at_once(
+    name: str, parameters: dict[str, Any], mode: str
+) -> None:
     with ExitStack() as stack:
         fake = stack.enter_context(FakeHost(speed=1))
         fake.scenario(name, **parameters)  # type: ignore[call-overload]  # names from a table
@@ -394,12 +428,16 @@ def test_the_port_is_free_when_it_has_stopped() -> None:
 
 
 def test_settings_are_those_of_the_server() -> None:
-    with FakeHost(api_key="app-mine", apps={"app-chat": "chat"}, clock="2024-05-01", host_version="0.6.3") as fake:
+    with FakeHost(
+        api_key="app-mine", apps={"app-chat": "chat"}, clock="2024-05-01", host_version="0.6.3"
+    ) as fake:
         assert fake.api_key == "app-mine"
         assert fake.clock.now() == 1714521600
         fake.api_key = "app-chat"
         assert json.loads(sent(fake, run(fake)).body)["code"] == "not_workflow_app"
-    with pytest.raises(SettingsError, match=r"^sped: there is no such setting; did you mean 'speed'\?$"):
+    with pytest.raises(
+        SettingsError, match=r"^sped: there is no such setting; did you mean 'speed'\?$"
+    ):
         FakeHost(sped=1)  # type: ignore[call-arg]  # the mistake that is looked for
     with pytest.raises(SettingsError, match="no_such"):
         FakeHost(apps={"k": "no_such"})

@@ -35,7 +35,9 @@ def run(fake, **said):
 
 assert fake_server.testing.host
 assert yaml
-"""A run in this process forgets what it has imported; but C code, which cannot be imported twice, remembers."""
+"""A run in this process forgets what it has imported; but C code, which cannot be imported twice,
+remembers.
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +46,9 @@ def _own_session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(pytester: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
-    """Run ``tests`` in this process, strictly: any warning is an error, and so is any marker that is not known."""
+    """Run ``tests`` in this process, strictly: any warning is an error, and so is any marker that
+    is not known.
+    """
     pytester.makepyfile(CLIENT + tests)
     strict = ("-W", "error", "--strict-markers", "-p", "no:cacheprovider")
     return pytester.runpytest_inprocess(*strict, *arguments)
@@ -106,7 +110,9 @@ def test_leaves_a_mess(fake_host, n):
 @pytest.mark.parametrize("order", [("-p", "no:xdist"), ("-n", "2")])
 def test_nothing_is_left_of_a_test(order: tuple[str, ...], pytester: pytest.Pytester) -> None:
     """Scenarios, clock and requests are taken back, on one server a worker, in any order."""
-    run(pytester, SPOILING, *order, "-W", "ignore::fake_server.testing.UnusedScenarioWarning").assert_outcomes(passed=6)
+    run(
+        pytester, SPOILING, *order, "-W", "ignore::fake_server.testing.UnusedScenarioWarning"
+    ).assert_outcomes(passed=6)
 
 
 SEEDED = """
@@ -121,11 +127,15 @@ def test_runs(fake_host, n):
 
 
 def test_the_seed_is_the_tests_own(pytester: pytest.Pytester) -> None:
-    """The same for a test in whatever order and worker it runs, and another one for another test."""
+    """The same for a test in whatever order and worker it runs, and another one for another
+    test.
+    """
     told = []
     for number, order in enumerate([("-p", "no:randomly"), ("-n", "2")]):
         name = f"answers{number}"
-        run(pytester, SEEDED.replace("ANSWERS", str(pytester.path / name)), *order).assert_outcomes(passed=3)
+        run(pytester, SEEDED.replace("ANSWERS", str(pytester.path / name)), *order).assert_outcomes(
+            passed=3
+        )
         told.append(sorted((pytester.path / name).read_text().splitlines()))
     assert told[0] == told[1]
     assert len(set(told[0])) == 3
@@ -170,13 +180,21 @@ def test_as_the_module(fake_host):
     ("marker", "told"),
     [
         ("sped=1", "@pytest.mark.fake_host: sped: there is no such setting; did you mean 'speed'?"),
-        ("speed=-1", "@pytest.mark.fake_host: speed: -1 is no speed; use a number above 0, or 'instant'"),
+        (
+            "speed=-1",
+            "@pytest.mark.fake_host: speed: -1 is no speed; use a number above 0, or 'instant'",
+        ),
         ("app='none.yml'", "@pytest.mark.fake_host: none.yml: the file: it cannot be read*"),
         ("10", "@pytest.mark.fake_host(10,): settings have names, as in speed=10"),
-        ("port=80", "@pytest.mark.fake_host: port: there is no such setting; use one of: *api_key*"),
+        (
+            "port=80",
+            "@pytest.mark.fake_host: port: there is no such setting; use one of: *api_key*",
+        ),
     ],
 )
-def test_marker_with_a_mistake_is_an_error_in_one_line(marker: str, told: str, pytester: pytest.Pytester) -> None:
+def test_marker_with_a_mistake_is_an_error_in_one_line(
+    marker: str, told: str, pytester: pytest.Pytester
+) -> None:
     ended = run(pytester, f"@pytest.mark.fake_host({marker})\ndef test_it(fake_host): pass\n")
     ended.assert_outcomes(errors=1)
     ended.stdout.fnmatch_lines([f"*{told.replace('[', '[[]')}"])
@@ -248,7 +266,14 @@ def test_fails(fake_host):
 
 def test_scenario_that_never_acted_is_reported(pytester: pytest.Pytester) -> None:
     """As a warning where the test passed, with its requests where it failed."""
-    ended = run(pytester, UNUSED, "-p", "no:randomly", "-W", "default::fake_server.testing.UnusedScenarioWarning")
+    ended = run(
+        pytester,
+        UNUSED,
+        "-p",
+        "no:randomly",
+        "-W",
+        "default::fake_server.testing.UnusedScenarioWarning",
+    )
     ended.assert_outcomes(passed=2, failed=1, warnings=1)
     ended.stdout.fnmatch_lines(
         [
@@ -286,7 +311,9 @@ def test_factory_starts_hosts_for_the_session(pytester: pytest.Pytester) -> None
 
 
 def test_it_is_in_the_help(pytester: pytest.Pytester) -> None:
-    pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(["@pytest.mark.fake_host(*settings*"])
+    pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.fake_host(*settings*"]
+    )
     pytester.runpytest_inprocess("--fixtures", "-q").stdout.fnmatch_lines(
         ["fake_host -- *", "*A fake Dify host, fresh*"]
     )
@@ -294,8 +321,12 @@ def test_it_is_in_the_help(pytester: pytest.Pytester) -> None:
 
 def test_pytest_pays_nothing_for_it() -> None:
     """Until the fixture is used, the plugin has brought nothing but itself."""
-    program = "import sys, pytest, zlib; before = set(sys.modules); import fake_dify.pytest_plugin; "
+    program = (
+        "import sys, pytest, zlib; before = set(sys.modules); import fake_dify.pytest_plugin; "
+    )
     program += "print(sorted(set(sys.modules) - before))"
-    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = re.findall(r"'([\w.]+)'", ended.stdout)
     assert loaded == ["fake_dify", "fake_dify.pytest_plugin"]

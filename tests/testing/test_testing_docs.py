@@ -38,8 +38,20 @@ def test_examples_in_python_pass(tmp_path: Path) -> None:
         named = re.match(r"# (test_\w+\.py)\n", block)
         assert named is not None, block
         (tmp_path / named[1]).write_text(block)
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", str(tmp_path)]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-W",
+        "error",
+        "-p",
+        "no:cacheprovider",
+        str(tmp_path),
+    ]
+    ended = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
     assert ended.returncode == 0, ended.stdout
     assert "9 passed" in ended.stdout
 
@@ -54,7 +66,11 @@ def test_example_for_the_shell_runs(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         subprocess.run(
-            ["sh", "-euc", script + ENDED], cwd=folder, env={**os.environ, "PATH": path}, timeout=60, check=True
+            ["sh", "-euc", script + ENDED],
+            cwd=folder,
+            env={**os.environ, "PATH": path},
+            timeout=60,
+            check=True,
         )
         answers.append((folder / "answer.json").read_bytes())
     assert answers[0] == answers[1]

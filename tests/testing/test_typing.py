@@ -54,8 +54,25 @@ def test_types_are_what_the_code_takes() -> None:
 def test_mypy_finds_each_mistake_and_nothing_else(tmp_path: Path) -> None:
     snippet = tmp_path / "snippet.py"
     snippet.write_text(SNIPPET)
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "--no-pretty", str(snippet)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    found = {int(line.split(":")[1]) for line in ended.stdout.splitlines() if ": error:" in line and "snippet" in line}
-    wrong = {number for number, line in enumerate(SNIPPET.splitlines(), 1) if line.endswith("# wrong")}
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file",
+        "",
+        "--no-pretty",
+        str(snippet),
+    ]
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+    found = {
+        int(line.split(":")[1])
+        for line in ended.stdout.splitlines()
+        if ": error:" in line and "snippet" in line
+    }
+    wrong = {
+        number for number, line in enumerate(SNIPPET.splitlines(), 1) if line.endswith("# wrong")
+    }
     assert found == wrong, ended.stdout

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fake_server.engine import Timeline
-from fake_server.events import Ping, WorkflowFinished
+from fake_server.runs.engine import Timeline
+from fake_server.runs.events import Ping, WorkflowFinished
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects
 from fake_server.scenarios.parameters import Count, Seconds
@@ -20,8 +20,9 @@ _NEVER_S = float("inf")
 def no_terminal_event() -> Effects:
     """The stream ends in good order, but without workflow_finished.
 
-    Complaint: a worker was restarted in the middle of a run; the client waits for an event that cannot come.
-    Survive: the end of the stream without workflow_finished is a failure; say so at once.
+    Complaint: a worker was restarted in the middle of a run; the client waits for an event that
+    cannot come. Survive: the end of the stream without workflow_finished is a failure; say so at
+    once.
     """
     return Effects(events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),))
 
@@ -30,33 +31,44 @@ def no_terminal_event() -> Effects:
 def double_terminal_event() -> Effects:
     """workflow_finished comes twice.
 
-    Complaint: the picture is added to the gallery twice, or the second event finds its handler gone.
-    Survive: make the end of a run idempotent, by its workflow_run_id.
+    Complaint: the picture is added to the gallery twice, or the second event finds its handler
+    gone. Survive: make the end of a run idempotent, by its workflow_run_id.
     """
     return Effects(events=(lambda timeline: (*timeline, timeline[-1]),))
 
 
 @behaviour(excludes="end")
 def endless_stream() -> Effects:
-    """Pings go on and on; neither workflow_finished nor the end of the stream ever comes. A blocking call hangs.
+    """Pings go on and on; neither workflow_finished nor the end of the stream ever comes. A
+    blocking call hangs.
 
     At speed "instant" the stream falls silent instead, and stays open until the client leaves.
     Complaint: "the stream gives only pings" (langgenius/dify issue 21161).
-    Survive: bound the whole run with a deadline as well; pings prove that the host lives, not that the run does.
+    Survive: bound the whole run with a deadline as well; pings prove that the host lives, not that
+    the run does.
     """
-    return Effects(events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),), endless=True)
+    return Effects(
+        events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),),
+        endless=True,
+    )
 
 
 @behaviour(excludes="order")
 def reordered_events(after: Count = 1) -> Effects:
-    """The two events that follow the first ``after`` ones change places: by default a node finishes before it starts.
+    """The two events that follow the first ``after`` ones change places: by default a node finishes
+    before it starts.
 
-    Complaint: node_finished for a node that the client has not heard of, and then a node that never ends.
-    Survive: key what you know of nodes by their id, and create an entry on whichever event comes first.
+    Complaint: node_finished for a node that the client has not heard of, and then a node that never
+    ends. Survive: key what you know of nodes by their id, and create an entry on whichever event
+    comes first.
     """
 
     def reorder(timeline: Timeline) -> Timeline:
-        events = [(index, event) for index, (_, event) in enumerate(timeline) if not isinstance(event, Ping)]
+        events = [
+            (index, event)
+            for index, (_, event) in enumerate(timeline)
+            if not isinstance(event, Ping)
+        ]
         if len(events) < after + 2:
             return timeline
         told = list(timeline)
@@ -106,7 +118,8 @@ def data_ping(frame: str = "data: ping", every_s: Seconds = 2.0) -> Effects:
 
 @behaviour()
 def extra_fields(name: str = "x_added_later") -> Effects:
-    """Every JSON object of the answer and of each event has a field more, which the document does not know.
+    """Every JSON object of the answer and of each event has a field more, which the document does
+    not know.
 
     Complaint: a strict parser refuses the answer on the day the host is upgraded.
     Survive: ignore what you do not know.
@@ -117,7 +130,10 @@ def extra_fields(name: str = "x_added_later") -> Effects:
 def _with_field(name: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
     def add(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {**{key: add(entry) for key, entry in value.items()}, name: "a later version says more"}
+            return {
+                **{key: add(entry) for key, entry in value.items()},
+                name: "a later version says more",
+            }
         return [add(entry) for entry in value] if isinstance(value, list) else value
 
     return add

@@ -6,33 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from fake_server.edge.answers import Answer, refusal
+from fake_server.http.responses import Answer, refusal
 from fake_server.scenarios.behaviour import PICTURE, Scope, behaviour
 from fake_server.scenarios.effects import Effects, UrlSigning
 from fake_server.scenarios.errors import ScenarioError
 from fake_server.scenarios.parameters import Bounds, Seconds
 
 if TYPE_CHECKING:
-    from fake_server.operations.call import Call
+    from fake_server.endpoints.call import Call
 
 
 @behaviour(excludes="url")
 def null_url() -> Effects:
     """The url of every file is null.
 
-    Complaint: the address of the host put before null makes http://hostnull, and the browser shows a broken picture.
-    Survive: check that url is a text before you build on it.
+    Complaint: the address of the host put before null makes http://hostnull, and the browser shows
+    a broken picture. Survive: check that url is a text before you build on it.
     """
     return Effects(url=(UrlSigning(change=lambda _: None),))
 
 
 @behaviour(excludes="address")
 def absolute_url(base: str | None = None) -> Effects:
-    """The url of every file is absolute, as on a host with FILES_URL set: ``base`` is put before it.
+    """The url of every file is absolute, as on a host with FILES_URL set: ``base`` is put before
+    it.
 
-    By default that is ``--files-url`` where it is set, else the address to which the run was sent (its Host header).
-    Complaint: the client puts the host's address before every url, and gets http://hosthttp://host/files.
-    Survive: resolve the url against the address of the host, as a browser does; that is right for both forms.
+    By default that is ``--files-url`` where it is set, else the address to which the run was sent
+    (its Host header). Complaint: the client puts the host's address before every url, and gets
+    http://hosthttp://host/files. Survive: resolve the url against the address of the host, as a
+    browser does; that is right for both forms.
     """
     address = None if base is None else _address(base)
     return Effects(url=(UrlSigning(base=lambda own: address or own),))
@@ -43,7 +45,8 @@ def wrong_host(base: str = "http://files.invalid") -> Effects:
     """The url of every file is absolute and leads to a host that cannot be reached.
 
     Complaint: FILES_URL names the container, which only the container can reach.
-    Survive: tell a picture that cannot be fetched from a run that failed, and show which address was tried.
+    Survive: tell a picture that cannot be fetched from a run that failed, and show which address
+    was tried.
     """
     address = _address(base)
     return Effects(url=(UrlSigning(base=lambda own: address),))
@@ -51,7 +54,8 @@ def wrong_host(base: str = "http://files.invalid") -> Effects:
 
 @behaviour(excludes="url", scope=Scope.PICTURES)
 def expired_url(age_s: Seconds = 301.0) -> Effects:
-    """The url of every file was signed ``age_s`` seconds ago: rightly, but after 300 s the host refuses it.
+    """The url of every file was signed ``age_s`` seconds ago: rightly, but after 300 s the host
+    refuses it.
 
     A download that it befalls is refused at once, whatever its url says.
     Complaint: pictures in yesterday's history are all gone; their links answer 403.
@@ -65,14 +69,16 @@ def unsigned_url() -> Effects:
     """The url of every file comes without its query, so that nothing is signed.
 
     Complaint: a middle layer took the query for tracking and cut it off.
-    Survive: pass the url on as it is, query included; a 400 with params: timestamp means that it was lost.
+    Survive: pass the url on as it is, query included; a 400 with params: timestamp means that it
+    was lost.
     """
     return Effects(url=(UrlSigning(change=lambda url: url.partition("?")[0]),))
 
 
 @behaviour(excludes="blob", scope=Scope.PICTURES, without_cors={})
 def missing_blob() -> Effects:
-    """The picture is gone from the host's disk: its url is good, and the download ends as 502 with HTML.
+    """The picture is gone from the host's disk: its url is good, and the download ends as 502 with
+    HTML.
 
     Complaint: storage was cleaned up; the database still knows the file (FACTS 6.3).
     Survive: a 502 on a picture is not the client's fault and not worth retrying for ever.
@@ -82,7 +88,8 @@ def missing_blob() -> Effects:
 
 @behaviour(excludes="blob", scope=Scope.PICTURES)
 def corrupt_png(how: Literal["truncated", "flipped", "html"] = "truncated") -> Effects:
-    """The picture's bytes are no whole PNG: cut off in the middle, with bits flipped, or an HTML page.
+    """The picture's bytes are no whole PNG: cut off in the middle, with bits flipped, or an HTML
+    page.
 
     Complaint: status 200 and image/png, and the decoder throws.
     Survive: decode before you say that it is done; catch what the decoder throws.
@@ -92,12 +99,14 @@ def corrupt_png(how: Literal["truncated", "flipped", "html"] = "truncated") -> E
 
 @behaviour(excludes="blob", scope=Scope.PICTURES)
 def huge_png(
-    side: Annotated[int, Bounds(1, 30_000)] = 16_000, megabytes: Annotated[int, Bounds(0, 1_000)] = 0
+    side: Annotated[int, Bounds(1, 30_000)] = 16_000,
+    megabytes: Annotated[int, Bounds(0, 1_000)] = 0,
 ) -> Effects:
-    """The picture is huge: ``side`` by ``side`` pixels in few bytes, with ``megabytes`` of padding where size counts.
+    """The picture is huge: ``side`` by ``side`` pixels in few bytes, with ``megabytes`` of padding
+    where size counts.
 
-    Complaint: a picture of 256 million pixels takes a gigabyte once it is decoded, and the app with it.
-    Survive: bound the bytes you read and the pixels you decode.
+    Complaint: a picture of 256 million pixels takes a gigabyte once it is decoded, and the app with
+    it. Survive: bound the bytes you read and the pixels you decode.
     """
     return Effects(blobs=(_Huge(side, megabytes),))
 
@@ -119,7 +128,11 @@ class _Corrupt:
         half = len(whole) // 2
         if self.how == "truncated":
             return (whole[:half],)
-        return (whole[:half], bytes(byte ^ 0xFF for byte in whole[half : half + 16]), whole[half + 16 :])
+        return (
+            whole[:half],
+            bytes(byte ^ 0xFF for byte in whole[half : half + 16]),
+            whole[half + 16 :],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Behaviours of what stands behind the host: picture server, model's server, its own databases (FACTS 3, 4.1)."""
+"""Behaviours of what stands behind the host: picture server, model's server, its own databases
+(FACTS 3, 4.1).
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import SplitResult, urlsplit
 
-from fake_server.edge import pages
-from fake_server.edge.answers import Answer, ProxyPage, refusal
+from fake_server.http import error_pages
+from fake_server.http.responses import Answer, ProxyPage, refusal
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.behaviours.nodes import LLM_500, NO_MODEL, NO_PICTURE, with_fate
 from fake_server.scenarios.effects import Effects
 from fake_server.workflow.graph import Behaviour as Fate
 
 if TYPE_CHECKING:
-    from fake_server.errors import HostError, HostErrors
-    from fake_server.operations.call import Call
+    from fake_server.endpoints.call import Call
+    from fake_server.http.errors import HostError, HostErrors
 
 _TOOL_WAITS_S = 120.2
 """How long the tool waits for a picture before it gives up [C: slow_block_130s]."""
@@ -32,7 +34,9 @@ _LLM_DOWN = (
     "'<urllib3.connection.HTTPConnection object at 0x7fa9dcafb490>: "
     "Failed to establish a new connection: [Errno 111] Connection refused'))"
 )
-"""As recorded [C: fail_llm_mode_500_main_block, fail_llm_mode_close_main_block, down_llm_main_block]."""
+"""As recorded [C: fail_llm_mode_500_main_block, fail_llm_mode_close_main_block,
+down_llm_main_block].
+"""
 
 
 _CONNECT_ERRORS = {
@@ -44,12 +48,13 @@ _CONNECT_ERRORS = {
 
 @behaviour(scope=Scope.ANYTHING, excludes="answer", without_cors={"service": "api"})
 def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "sd") -> Effects:
-    """A service is down: the picture server (sd), the language model's (llm), redis, postgres, or the app itself (api).
+    """A service is down: the picture server (sd), the language model's (llm), redis, postgres, or
+    the app itself (api).
 
-    Without sd or llm runs fail with HTTP status 200; without redis or postgres the host answers 500, in two forms;
-    without the app the proxy answers 502 with HTML.
-    Complaint: one outage has five faces, and only one of them is JSON with the error where the document says.
-    Survive: handle a failed run, any 5xx status, and a body that is no JSON, each with a message of its own.
+    Without sd or llm runs fail with HTTP status 200; without redis or postgres the host answers
+    500, in two forms; without the app the proxy answers 502 with HTML. Complaint: one outage has
+    five faces, and only one of them is JSON with the error where the document says. Survive: handle
+    a failed run, any 5xx status, and a body that is no JSON, each with a message of its own.
     """
     match service:
         case "sd":
@@ -66,14 +71,17 @@ def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "s
 
 @behaviour(excludes="fate")
 def sd_failed(
-    how: Literal["500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"] = "500",
+    how: Literal[
+        "500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"
+    ] = "500",
 ) -> Effects:
-    """The picture server fails while it draws; whatever the way, the tool swallows it, and the run succeeds.
+    """The picture server fails while it draws; whatever the way, the tool swallows it, and the run
+    succeeds.
 
-    With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a client: that they do
-    is what they show.
-    Complaint: nothing in the answer tells a broken GPU from a finished picture but the empty list of files.
-    Survive: as with tool_failed_silently; and with a timeout expect the answer only after two minutes.
+    With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a
+    client: that they do is what they show. Complaint: nothing in the answer tells a broken GPU from
+    a finished picture but the empty list of files. Survive: as with tool_failed_silently; and with
+    a timeout expect the answer only after two minutes.
     """
     outputs = dict(NO_PICTURE)
 
@@ -97,32 +105,39 @@ def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
 
 @behaviour(excludes="fate")
 def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
-    """The language model that translates the prompt fails: with an error, a dropped connection, or an empty text.
+    """The language model that translates the prompt fails: with an error, a dropped connection, or
+    an empty text.
 
     An error fails the run. With an empty text it succeeds without a picture.
     Complaint: data.error is a Python exception in brackets, far too long for a message box.
     Survive: show a short text of your own and keep the error for the log.
     """
     if how == "empty":
-        return Effects(workflow=(with_fate("llm", lambda fate: replace(fate, reply="", completion_tokens=0)),))
+        return Effects(
+            workflow=(with_fate("llm", lambda fate: replace(fate, reply="", completion_tokens=0)),)
+        )
     return _failing("llm", LLM_500 if how == "500" else _LLM_DROPPED)
 
 
 @behaviour()
-def remote_file_unreachable(how: Literal["refused", "unknown_host", "timeout", "absent"] = "refused") -> Effects:
+def remote_file_unreachable(
+    how: Literal["refused", "unknown_host", "timeout", "absent"] = "refused",
+) -> Effects:
     """The address of a picture that a user sends along cannot be read, and the run is refused.
 
-    Nobody listens there, its name is unknown, nothing comes, or it answers 404 ("absent"). Acts on runs of an app with
-    image upload that send a file with remote_url. The host asks from where it stands: what is good for the client may
-    be dead for the host.
-    Complaint: 400 for a request that was right yesterday, with a Python exception in its message.
-    Survive: upload the file instead, or say which address could not be read, and offer to try again.
+    Nobody listens there, its name is unknown, nothing comes, or it answers 404 ("absent"). Acts on
+    runs of an app with image upload that send a file with remote_url. The host asks from where it
+    stands: what is good for the client may be dead for the host. Complaint: 400 for a request that
+    was right yesterday, with a Python exception in its message. Survive: upload the file instead,
+    or say which address could not be read, and offer to try again.
     """
 
     def refuse(address: str, errors: HostErrors) -> HostError:
         if how == "absent":
             return errors("file_remote_absent")
-        return errors("file_remote_unchecked", reason=_not_connected(urlsplit(address), _CONNECT_ERRORS[how]))
+        return errors(
+            "file_remote_unchecked", reason=_not_connected(urlsplit(address), _CONNECT_ERRORS[how])
+        )
 
     return Effects(remote_file=(refuse,))
 
@@ -144,7 +159,7 @@ def _failing(node: str, error: str) -> Effects:
 
 
 def _bad_gateway(call: Call) -> ProxyPage:
-    return ProxyPage(502, pages.nginx(502, call.host.spec.proxy_server))
+    return ProxyPage(502, error_pages.nginx(502, call.host.spec.proxy_server))
 
 
 def _refused(name: str) -> Callable[[Call], Answer]:

@@ -1,4 +1,6 @@
-"""Whole comparisons: hosts and folders in every order, broken hosts by their own difference, the recorded host."""
+"""Whole comparisons: hosts and folders in every order, broken hosts by their own difference, the
+recorded host.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,8 @@ def drift(comparison: Comparison) -> list[tuple[str, str, str, str]]:
     return [(group.kind, group.place, group.a, group.b) for group in comparison.drift]
 
 
-# The fake against itself ----------------------------------------------------------------------------------------------
+# The fake against itself
+# ----------------------------------------------------------------------------------------------
 
 
 def test_folder_and_host_show_none(folder: Path, good: str) -> None:
@@ -106,10 +109,14 @@ def test_two_folders_show_none(folder: Path, good: str, tmp_path: Path) -> None:
     with RecordingWriter(tmp_path, RecordingRedactor(LABELS, secrets=[SECRET])) as writer:
         for recording in record(lending(good), QUICK):
             writer.write(recording)
-    found = compare(Folder(folder, read_folder(folder)), Folder(tmp_path, read_folder(tmp_path)), How())
+    found = compare(
+        Folder(folder, read_folder(folder)), Folder(tmp_path, read_folder(tmp_path)), How()
+    )
     assert drift(found) == []
     left = {name for names in found.not_compared.values() for name in names}
-    assert left <= {"sign_in_the_other_alphabet_is_403"}, "which URL it takes depends on a signature's letters"
+    assert left <= {"sign_in_the_other_alphabet_is_403"}, (
+        "which URL it takes depends on a signature's letters"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +130,11 @@ def stopped(slow: str) -> list[Recording]:
     """A stream that was stopped by its user, and before that in vain by somebody else."""
     checks = [check for check in QUICK if check.name == "stopped_run_ends_as_stopped"]
     asked = record(lending(slow), checks)
-    return [one for one in asked if b'"status": "stopped"' in one.body or one.request.path.endswith("/stop")]
+    return [
+        one
+        for one in asked
+        if b'"status": "stopped"' in one.body or one.request.path.endswith("/stop")
+    ]
 
 
 def test_stopped_stream_is_stopped_again(folder: Path, stopped: list[Recording], slow: str) -> None:
@@ -134,7 +145,9 @@ def test_stopped_stream_is_stopped_again(folder: Path, stopped: list[Recording],
     assert found.not_compared == {}
 
 
-def test_run_that_is_over_too_soon_cannot_be_stopped(folder: Path, stopped: list[Recording], good: str) -> None:
+def test_run_that_is_over_too_soon_cannot_be_stopped(
+    folder: Path, stopped: list[Recording], good: str
+) -> None:
     """Then it is not compared either, and that is no drift."""
     found = compare(Folder(folder, stopped), lending(good), How())
     run = next(one.name for one in stopped if not one.request.path.endswith("/stop"))
@@ -142,38 +155,63 @@ def test_run_that_is_over_too_soon_cannot_be_stopped(folder: Path, stopped: list
     assert drift(found) == []
 
 
-# Broken hosts ---------------------------------------------------------------------------------------------------------
+# Broken hosts
+# ---------------------------------------------------------------------------------------------------------
 
 DRIFT: dict[str, list[tuple[str, str, str, str]]] = {
     "blocking_status_201": [("status", "POST /v1/workflows/run", "200", "201")],
     "blocking_task_id_camel_case": [("keys", "body", "task_id", "taskId")],
     "blocking_error_empty_text": [("type", "body.data.error", "null", "text")],
     "blocking_elapsed_zero": [
-        ("value", "body.data.elapsed_time", "a number of seconds above 0", "a number of seconds of 0")
+        (
+            "value",
+            "body.data.elapsed_time",
+            "a number of seconds above 0",
+            "a number of seconds of 0",
+        )
     ],
     "blocking_json_compact": [("style", "body", "a blank after comma and colon", "no blanks")],
     "refusals_without_newline": [("style", "body", r"ends with '\n'", "ends with ''")],
-    "refusal_prompt_missing_text_changed": [("value", "body.message", "'prompt is required in input form'", "'Bad.'")],
+    "refusal_prompt_missing_text_changed": [
+        ("value", "body.message", "'prompt is required in input form'", "'Bad.'")
+    ],
     "files_two": [("length", "body.data.outputs.files", "1", "2")],
     "node_never_finishes": [("events", "after node_started (llm)", "node_finished (llm)", "-")],
     "event_keys_reordered": [
-        ("key order", "every event", "event, workflow_run_id, task_id, data", "data, task_id, workflow_run_id, event")
+        (
+            "key order",
+            "every event",
+            "event, workflow_run_id, task_id, data",
+            "data, task_id, workflow_run_id, event",
+        )
     ],
     "execution_ids_all_the_same": [
-        ("identity", "every event.data.id", "another uuid", "the uuid of node_started (start).data.id")
+        (
+            "identity",
+            "every event.data.id",
+            "another uuid",
+            "the uuid of node_started (start).data.id",
+        )
     ],
     "stream_crlf": [("frame", "end of a frame", r"\n\n", r"\r\n\r\n")],
     "stream_tells_its_length": [("framing", "text/event-stream", "chunked", "Content-Length")],
     "ping_as_comment": [("ping", "stream", "event: ping", ": ping")],
     "picture_one_pixel": [
-        ("picture", "body", "PNG 1024x1024, 4 bits, colour type 3", "PNG 1x1, 8 bits, colour type 2")
+        (
+            "picture",
+            "body",
+            "PNG 1024x1024, 4 bits, colour type 3",
+            "PNG 1x1, 8 bits, colour type 2",
+        )
     ],
     "picture_may_be_cached": [("header", "cache-control", "-", "max-age=86400")],
 }
 
 
 @pytest.mark.parametrize("name", DRIFT)
-def test_broken_host_shows_exactly_its_drift(name: str, folder: Path, recordings: list[Recording]) -> None:
+def test_broken_host_shows_exactly_its_drift(
+    name: str, folder: Path, recordings: list[Recording]
+) -> None:
     """One change of the host is one line, however many answers it is in."""
     with serving(MUTANTS[name].wrap) as url:
         found = compare(Folder(folder, recordings), lending(url), How())
@@ -187,11 +225,14 @@ def test_cut_pictures_are_drift_of_one_kind(folder: Path, recordings: list[Recor
     assert {group.kind for group in found.drift} == {"end"}
 
 
-# The recorded host ----------------------------------------------------------------------------------------------------
+# The recorded host
+# ----------------------------------------------------------------------------------------------------
 
 
 def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
-    """All but what was recorded in an outage, and what nobody can repeat (recordings/not-compared.yml)."""
+    """All but what was recorded in an outage, and what nobody can repeat
+    (recordings/not-compared.yml).
+    """
     excused = {entry["name"] for entry in not_compared()} | set(outages())
     recorded = Path(__file__).parents[3] / "recordings/dify-0.6.4"
     options = ("--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments())
@@ -201,12 +242,17 @@ def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
     assert set(found.differing) <= excused
     assert found.requests >= 340
     left = {name for names in found.not_compared.values() for name in names}
-    assert left <= {"body_16M", "deep_json", "upload_11M", "upload_16M", "g_nomax_long"} | excused | {
-        "stop_during_stream_call"
-    }
+    assert left <= {
+        "body_16M",
+        "deep_json",
+        "upload_11M",
+        "upload_16M",
+        "g_nomax_long",
+    } | excused | {"stop_during_stream_call"}
 
 
-# What cannot be repeated ----------------------------------------------------------------------------------------------
+# What cannot be repeated
+# ----------------------------------------------------------------------------------------------
 
 
 def test_budget_is_kept_and_told(folder: Path, recordings: list[Recording], good: str) -> None:
@@ -217,7 +263,9 @@ def test_budget_is_kept_and_told(folder: Path, recordings: list[Recording], good
     assert "the answer that told its URL is not among the recordings" in reasons
 
 
-def test_refusals_do_not_wait_for_a_budget_that_is_spent(folder: Path, recordings: list[Recording], good: str) -> None:
+def test_refusals_do_not_wait_for_a_budget_that_is_spent(
+    folder: Path, recordings: list[Recording], good: str
+) -> None:
     """They cost nothing, wherever they stand among the runs."""
     found = compare(Folder(folder, recordings), lending(good, max_runs=1), How())
     left = found.not_compared["the budget of 1 accepted runs is spent (--max-runs)"]
@@ -226,7 +274,9 @@ def test_refusals_do_not_wait_for_a_budget_that_is_spent(folder: Path, recording
 
 
 def test_apps_without_a_key_are_told(folder: Path, good: str) -> None:
-    found = compare(Folder(folder, read_folder(folder)), Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6), How())
+    found = compare(
+        Folder(folder, read_folder(folder)), Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6), How()
+    )
     assert "it needs the key of the app 'chat'; lend it as KEY=chat" in found.not_compared
     assert drift(found) == []
 
@@ -241,7 +291,10 @@ def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) ->
     ("last_words", "cause"),
     [
         (b"", "in a row without an answer"),
-        (answer(b"<title>502</title>", "502 Bad Gateway", "text/html"), "a proxy answers, but not the host behind it"),
+        (
+            answer(b"<title>502</title>", "502 Bad Gateway", "text/html"),
+            "a proxy answers, but not the host behind it",
+        ),
     ],
 )
 def test_host_that_dies_is_no_drift_and_not_asked_for_ever(
@@ -249,12 +302,18 @@ def test_host_that_dies_is_no_drift_and_not_asked_for_ever(
 ) -> None:
     """It passes the first look; nothing that it says after that is compared."""
     with host(dify_at_first(saying(last_words))) as url:
-        found = compare(Folder(folder, recordings[:40]), Host(url, {"main": "k", **APP_KEYS}, timeout_s=2.0), How())
+        found = compare(
+            Folder(folder, recordings[:40]),
+            Host(url, {"main": "k", **APP_KEYS}, timeout_s=2.0),
+            How(),
+        )
     assert (found.exit_code, found.drift) == (2, [])
     assert any(cause in reason for reason in found.not_compared)
 
 
-def comparison(requests: int, left_out: dict[str, list[str]], partly: bool = False, drift: bool = False) -> Comparison:
+def comparison(
+    requests: int, left_out: dict[str, list[str]], partly: bool = False, drift: bool = False
+) -> Comparison:
     groups = tuple(grouped([Difference("r", "keys", "body", "-", "x")])) if drift else ()
     began = datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)
     differing = ("r",) if drift else ()
@@ -266,8 +325,15 @@ def test_headline_says_what_was_not_compared() -> None:
     told = comparison(28, two)
     words = "2 of 30 requests were not compared: it needs the key of the app 'chat'."
     assert told.headline == f"No drift in the 28 requests that were compared; {words}"
-    assert (told.exit_code, comparison(28, two, partly=True).exit_code, comparison(28, {}).exit_code) == (2, 0, 0)
-    assert comparison(28, two, drift=True).headline == f"Drift: 1 difference in 1 of 28 requests; {words}"
+    assert (
+        told.exit_code,
+        comparison(28, two, partly=True).exit_code,
+        comparison(28, {}).exit_code,
+    ) == (2, 0, 0)
+    assert (
+        comparison(28, two, drift=True).headline
+        == f"Drift: 1 difference in 1 of 28 requests; {words}"
+    )
     assert comparison(28, two, drift=True, partly=True).exit_code == 1
     several = comparison(1, {"no": ["r1"], "never": ["r2"]}).headline
     assert several.endswith("2 of 3 requests were not compared: no, and other reasons.")
@@ -285,7 +351,11 @@ def test_command_ends_with_2_where_something_was_not_compared(
 
 
 def test_sides_are_named_for_what_they_are(folder: Path, recordings: list[Recording]) -> None:
-    recorded, one, other = Folder(folder, recordings), Host("http://one", {}), Host("http://two", {})
+    recorded, one, other = (
+        Folder(folder, recordings),
+        Host("http://one", {}),
+        Host("http://two", {}),
+    )
     assert names_of(recorded, one) == ("recording", "host")
     assert names_of(one, recorded) == ("host", "recording")
     assert names_of(one, other) == ("http://one", "http://two")
@@ -302,40 +372,63 @@ def test_slower_host_shows_no_drift_in_a_stopped_run() -> None:
 
 
 def blocking_run(recordings: list[Recording]) -> Exchange:
-    """The first run that was answered with one JSON object: which check asked for it depends on their order."""
-    found = (exchange_of(one) for one in recordings if one.request.target == "/v1/workflows/run" and one.status == 200)
+    """The first run that was answered with one JSON object: which check asked for it depends on
+    their order.
+    """
+    found = (
+        exchange_of(one)
+        for one in recordings
+        if one.request.target == "/v1/workflows/run" and one.status == 200
+    )
     return next(one for one in found if one.media_type == "application/json")
 
 
-def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(recordings: list[Recording]) -> None:
+def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(
+    recordings: list[Recording],
+) -> None:
     """However long each side had run by then, and whatever its clock showed."""
     signed = next(one for one in recordings if one.name == "url_is_valid_for_290_seconds")
     ours = blocking_run(recordings)
     (url,) = [url for url in file_urls(ours.json()["data"]["outputs"]) if url is not None]
     later_s, slower_s, ahead_s = 3600, 40, 7
     ours_told = int(url.timestamp)
-    text = ours.text.replace(f"timestamp={url.timestamp}", f"timestamp={ours_told + later_s + ahead_s}")
+    text = ours.text.replace(
+        f"timestamp={url.timestamp}", f"timestamp={ours_told + later_s + ahead_s}"
+    )
     chunk = Chunk(0.0, text.encode())
     theirs = replace(ours, sent_at=ours.sent_at + later_s, chunks=(chunk,), _cache={})
-    translation = Translation({"main": "k"}, SECRET, now=lambda: signed.recorded_at + later_s + slower_s)
+    translation = Translation(
+        {"main": "k"}, SECRET, now=lambda: signed.recorded_at + later_s + slower_s
+    )
     translation.learn(ours, theirs)
     stamp = int(translation.request(signed).target.partition("timestamp=")[2][:10])
     then = int(signed.request.target.partition("timestamp=")[2][:10])
     assert abs(stamp - (then + later_s + slower_s + ahead_s)) <= 1
 
 
-def test_url_that_has_expired_on_one_side_alone_is_not_compared(recordings: list[Recording]) -> None:
+def test_url_that_has_expired_on_one_side_alone_is_not_compared(
+    recordings: list[Recording],
+) -> None:
     run = blocking_run(recordings)
     (url,) = [url for url in file_urls(run.json()["data"]["outputs"]) if url is not None]
-    fetched = next(one for one in recordings if one.request.target == url.path and one.status == 200)
+    fetched = next(
+        one for one in recordings if one.request.target == url.path and one.status == 200
+    )
     for age_s, expired in ((290.0, False), (310.0, True)):
-        translation = Translation({"main": "k"}, None, now=partial(float.__add__, run.sent_at, age_s))
+        translation = Translation(
+            {"main": "k"}, None, now=partial(float.__add__, run.sent_at, age_s)
+        )
         translation.learn(run, run)
-        with pytest.raises(NotComparableError, match="a URL lives for 300 s") if expired else nullcontext():
+        with (
+            pytest.raises(NotComparableError, match="a URL lives for 300 s")
+            if expired
+            else nullcontext()
+        ):
             translation.request(fetched)
 
 
-# The command ----------------------------------------------------------------------------------------------------------
+# The command
+# ----------------------------------------------------------------------------------------------------------
 
 
 def diff(*arguments: str | Path) -> int:
@@ -347,7 +440,9 @@ def keys(side: str) -> list[str]:
     return [f"--api-key{side}={DEFAULT_API_KEY}", f"--secret-key{side}={SECRET}", *apps]
 
 
-def test_command_says_no_drift_with_0(folder: Path, good: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_says_no_drift_with_0(
+    folder: Path, good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert diff(folder, good, *keys("-b")) == 0
     assert "No drift." in capsys.readouterr().out
 
@@ -363,7 +458,9 @@ def test_command_says_drift_with_1_and_writes_reports(
     assert "recording task_id" in said
     assert "Drift: 1 difference in 2 of" in said
     told = json.loads(values.read_text())
-    assert [(one["kind"], one["a"], one["b"]) for one in told["differences"]] == [("keys", "task_id", "taskId")]
+    assert [(one["kind"], one["a"], one["b"]) for one in told["differences"]] == [
+        ("keys", "task_id", "taskId")
+    ]
     assert told["drift"] is True
     assert len(told["requests"]["differing"]) == 2
     html = page.read_text()
@@ -396,7 +493,10 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no key": (("http://127.0.0.1:9", "http://127.0.0.1:9"), "--api-key-a is missing"),
     "no address": (("http://u:p@127.0.0.1:9", "x", "--api-key-a", "k"), "have no place in it"),
     "no folder": (("nowhere", "nowhere"), "cannot be read"),
-    "bad rule": (("http://127.0.0.1:9", "x", "--api-key-a", "k", "--ignore", "hedaer"), "did you mean 'header'?"),
+    "bad rule": (
+        ("http://127.0.0.1:9", "x", "--api-key-a", "k", "--ignore", "hedaer"),
+        "did you mean 'header'?",
+    ),
     "no app": (("x", "http://127.0.0.1:9", "--app-b", "key"), "expected KEY=APP"),
 }
 

@@ -1,4 +1,6 @@
-"""The parts of a comparison, each without a host: trees, streams, styles, times, headers, groups, rules."""
+"""The parts of a comparison, each without a host: trees, streams, styles, times, headers, groups,
+rules.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from contract.diff import answers
-from contract.diff.answers import Answer
+from contract.diff import responses
 from contract.diff.difference import Difference, RuleError, grouped, parse_ignored, without
+from contract.diff.responses import Answer
 from contract.exchange import Chunk, Exchange, Request
 
 URL = "/files/tools/{id}.png?timestamp=1795329866&nonce={nonce}&sign={sign}="
@@ -24,7 +26,9 @@ HEADERS = (
 )
 
 
-def exchange(body: bytes, headers: tuple[tuple[str, str], ...] = HEADERS, status: int = 200, **more: Any) -> Exchange:
+def exchange(
+    body: bytes, headers: tuple[tuple[str, str], ...] = HEADERS, status: int = 200, **more: Any
+) -> Exchange:
     request = Request("POST", "/v1/workflows/run", (("Host", more.pop("host", "127.0.0.1:6060")),))
     return Exchange(request, status, headers, (Chunk(0.1, body),), seconds=0.1, **more)
 
@@ -33,8 +37,10 @@ def said(value: Any) -> Exchange:
     return exchange(json.dumps(value).encode())
 
 
-def found(a: Exchange, b: Exchange, user: tuple[str, str] = ("", "")) -> list[tuple[str, str, str, str]]:
-    differences = answers.differences("one", Answer(a, user[0]), Answer(b, user[1]))
+def found(
+    a: Exchange, b: Exchange, user: tuple[str, str] = ("", "")
+) -> list[tuple[str, str, str, str]]:
+    differences = responses.differences("one", Answer(a, user[0]), Answer(b, user[1]))
     return [(one.kind, one.place, one.a, one.b) for one in differences]
 
 
@@ -55,7 +61,8 @@ def run(at: int = 0, **changes: Any) -> dict[str, Any]:
     return {"task_id": task_id, "workflow_run_id": run_id, "data": {**data, **changes}}
 
 
-# Bodies --------------------------------------------------------------------------------------------------------------
+# Bodies
+# --------------------------------------------------------------------------------------------------------------
 
 
 def test_two_runs_are_no_difference() -> None:
@@ -83,7 +90,10 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], tuple[str, str, str, s
         lambda one: one["data"].update(status="success"),
         ("value", "body.data.status", "'succeeded'", "'success'"),
     ),
-    "another number": (lambda one: one["data"].update(total_steps=6), ("value", "body.data.total_steps", "5", "6")),
+    "another number": (
+        lambda one: one["data"].update(total_steps=6),
+        ("value", "body.data.total_steps", "5", "6"),
+    ),
     "no tokens": (
         lambda one: one["data"].update(total_tokens=0),
         ("value", "body.data.total_tokens", "a count above 0", "a count of 0"),
@@ -108,16 +118,23 @@ CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], tuple[str, str, str, s
 
 
 @pytest.mark.parametrize(("change", "expected"), CHANGED.values(), ids=CHANGED)
-def test_one_change_is_one_difference(change: Callable[[Any], Any], expected: tuple[str, str, str, str]) -> None:
+def test_one_change_is_one_difference(
+    change: Callable[[Any], Any], expected: tuple[str, str, str, str]
+) -> None:
     other = run(1)
     change(other)
     assert expected in found(said(run()), said(other))
-    assert {one[:2] for one in found(said(run()), said(other))} <= {expected[:2], ("identity", "body.data.id")}
+    assert {one[:2] for one in found(said(run()), said(other))} <= {
+        expected[:2],
+        ("identity", "body.data.id"),
+    }
 
 
 def test_unpadded_signature_is_a_difference() -> None:
     other = json.loads(json.dumps(run(1)).replace('="', '"'))
-    assert [one[:2] for one in found(said(run()), said(other))] == [("value", "body.data.outputs.files[].url")]
+    assert [one[:2] for one in found(said(run()), said(other))] == [
+        ("value", "body.data.outputs.files[].url")
+    ]
 
 
 def test_error_texts_are_compared_and_callers_are_not() -> None:
@@ -130,12 +147,22 @@ def test_own_address_is_no_difference() -> None:
     a = exchange(b"see http://127.0.0.1:6060/v1/", host="127.0.0.1:6060")
     b = exchange(b"see http://dify.example/v1/", host="dify.example")
     assert found(a, b) == []
-    assert [one[0] for one in found(a, exchange(b"see http://else.example/v1/", host="dify.example"))] == ["text"]
+    assert [
+        one[0] for one in found(a, exchange(b"see http://else.example/v1/", host="dify.example"))
+    ] == ["text"]
 
 
 STYLES = {
-    "compact": (lambda value: json.dumps(value, separators=(",", ":")), "a blank after comma and colon", "no blanks"),
-    "indented": (lambda value: json.dumps(value, indent=2), "a blank after comma and colon", "many lines, 2 deep"),
+    "compact": (
+        lambda value: json.dumps(value, separators=(",", ":")),
+        "a blank after comma and colon",
+        "no blanks",
+    ),
+    "indented": (
+        lambda value: json.dumps(value, indent=2),
+        "a blank after comma and colon",
+        "many lines, 2 deep",
+    ),
     "unescaped": (lambda value: json.dumps(value, ensure_ascii=False), "escapes", "no escapes"),
     "newline": (lambda value: json.dumps(value) + "\n", "ends with ''", "ends with '\\n'"),
     "own": (
@@ -162,7 +189,8 @@ def test_deep_nesting_is_text() -> None:
     assert found(exchange(deep), exchange(deep)) == []
 
 
-# Head ----------------------------------------------------------------------------------------------------------------
+# Head
+# ----------------------------------------------------------------------------------------------------------------
 
 
 HEADS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[str, str, str, str]]] = {
@@ -171,7 +199,10 @@ HEADS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[str, str, str, str]]] 
         (*HEADERS[:2], *reversed(HEADERS[2:])),
         ("header order", "headers", "x-version, x-env", "x-env, x-version"),
     ),
-    "value": ((*HEADERS[:2], ("X-Version", "0.6.5"), HEADERS[3]), ("header", "x-version", "0.6.4", "0.6.5")),
+    "value": (
+        (*HEADERS[:2], ("X-Version", "0.6.5"), HEADERS[3]),
+        ("header", "x-version", "0.6.4", "0.6.5"),
+    ),
     "framing": (
         (HEADERS[0], ("Transfer-Encoding", "chunked"), *HEADERS[2:]),
         ("framing", "application/json", "Content-Length", "chunked"),
@@ -184,13 +215,21 @@ HEADS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[str, str, str, str]]] 
 
 
 @pytest.mark.parametrize(("headers", "expected"), HEADS.values(), ids=HEADS)
-def test_header_difference(headers: tuple[tuple[str, str], ...], expected: tuple[str, str, str, str]) -> None:
+def test_header_difference(
+    headers: tuple[tuple[str, str], ...], expected: tuple[str, str, str, str]
+) -> None:
     assert found(exchange(b"{}"), exchange(b"{}", headers)) == [expected]
 
 
 def test_what_a_server_makes_itself_is_free() -> None:
     a = exchange(
-        b"{}", (*HEADERS, ("Date", "Sun, 22 Nov 2026 06:44:26 GMT"), ("Server", "nginx"), ("Allow", "GET, HEAD"))
+        b"{}",
+        (
+            *HEADERS,
+            ("Date", "Sun, 22 Nov 2026 06:44:26 GMT"),
+            ("Server", "nginx"),
+            ("Allow", "GET, HEAD"),
+        ),
     )
     b = exchange(b"{}", (*HEADERS, ("Server", "uvicorn"), ("allow", "HEAD, GET")))
     assert found(a, b) == []
@@ -209,11 +248,15 @@ def test_broken_answer_is_a_difference() -> None:
 
 def test_times_are_told_beyond_a_factor() -> None:
     quick, slow = said({}), replace(said({}), chunks=(Chunk(2.0, b"{}"),), seconds=2.0)
-    assert [one[:2] for one in found(quick, slow)] == [("timing", "first byte"), ("timing", "whole answer")]
+    assert [one[:2] for one in found(quick, slow)] == [
+        ("timing", "first byte"),
+        ("timing", "whole answer"),
+    ]
     assert found(slow, replace(slow, seconds=5.9)) == []
 
 
-# Streams -------------------------------------------------------------------------------------------------------------
+# Streams
+# -------------------------------------------------------------------------------------------------------------
 
 
 def frame(event: str, **data: Any) -> bytes:
@@ -231,7 +274,8 @@ FRAMES = [
 
 def stream(*frames: bytes, end: bytes = b"\n\n", tail: bytes = b"") -> Exchange:
     return exchange(
-        end.join(frames) + end + tail, (("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked"))
+        end.join(frames) + end + tail,
+        (("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")),
     )
 
 
@@ -242,23 +286,35 @@ def stopped_run(nodes: int) -> Exchange:
     for kind in kinds:
         frames.append(frame("node_started", node_type=kind))
         frames += [frame("node_finished", node_type=kind)] if kind != kinds[-1] else []
-    end = frame("workflow_finished", status="stopped", total_steps=nodes, total_tokens=nodes - 1, error="Stopped")
+    end = frame(
+        "workflow_finished",
+        status="stopped",
+        total_steps=nodes,
+        total_tokens=nodes - 1,
+        error="Stopped",
+    )
     return stream(*frames, end)
 
 
 def test_how_far_a_stopped_run_had_come_is_no_difference() -> None:
     """A slower host is stopped at another node; what the end says besides is compared."""
     assert found(stopped_run(4), stopped_run(1)) == []
-    succeeded = stream(frame("workflow_started", id=IDS[0]), frame("workflow_finished", status="succeeded"))
+    succeeded = stream(
+        frame("workflow_started", id=IDS[0]), frame("workflow_finished", status="succeeded")
+    )
     assert found(stopped_run(1), succeeded) != []
 
 
 def test_prompt_that_a_model_repeats_is_no_difference() -> None:
-    """The model of one side gives its prompt back: what both were asked is the same all the same."""
+    """The model of one side gives its prompt back: what both were asked is the same all the
+    same.
+    """
 
     def llm(reply: str) -> Exchange:
         process = {"prompts": [{"text": "a cat"}]}
-        ended = frame("node_finished", node_type="llm", process_data=process, outputs={"text": reply})
+        ended = frame(
+            "node_finished", node_type="llm", process_data=process, outputs={"text": reply}
+        )
         return stream(ended, frame("node_started", node_type="tool", inputs={"prompt": reply}))
 
     assert found(llm("a cat"), llm("a black cat in the rain")) == []
@@ -296,7 +352,11 @@ STREAMS: dict[str, tuple[Exchange, Exchange, tuple[str, str, str, str]]] = {
         stream(*(one.replace(b"data: ", b"data:", 1) for one in FRAMES)),
         ("frame", "frames", "data: JSON", "data:JSON"),
     ),
-    "tail": (stream(*FRAMES), stream(*FRAMES, tail=b"data"), ("frame", "after the last frame", "''", "'data'")),
+    "tail": (
+        stream(*FRAMES),
+        stream(*FRAMES, tail=b"data"),
+        ("frame", "after the last frame", "''", "'data'"),
+    ),
     "ping form": (
         stream(FRAMES[0], PING, *FRAMES[1:]),
         stream(FRAMES[0], b": ping", *FRAMES[1:]),
@@ -336,11 +396,16 @@ def test_pings_of_a_slower_run_are_no_difference() -> None:
     assert found(stream(FRAMES[0], PING, *FRAMES[1:]), stream(*quick)) == []
 
 
-# Pictures ------------------------------------------------------------------------------------------------------------
+# Pictures
+# ------------------------------------------------------------------------------------------------------------
 
 
 def png(width: int = 512, end: bytes = b"IEND\xaeB`\x82") -> Exchange:
-    head = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + width.to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
+    head = (
+        b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
+        + width.to_bytes(4, "big") * 2
+        + b"\x08\x02\x00\x00\x00"
+    )
     return exchange(head + b"pixels" + end, (("Content-Type", "image/png"),))
 
 
@@ -351,14 +416,17 @@ def test_pictures_differ_in_kind_and_size_alone() -> None:
     assert found(png(), png(1)) == [("picture", "body", told, "PNG 1x1, 8 bits, colour type 2")]
     assert found(png(), png(end=b"")) == [("picture", "body", told, f"{told}, its end missing")]
     assert found(png(), jpeg) == [("picture", "body", told, "JPEG")]
-    kept = answers.differences("one", Answer(png(end=b""), whole=False), Answer(png()))
+    kept = responses.differences("one", Answer(png(end=b""), whole=False), Answer(png()))
     assert kept == []
 
 
-# Groups and rules ----------------------------------------------------------------------------------------------------
+# Groups and rules
+# ----------------------------------------------------------------------------------------------------
 
 
-def one(request: str, place: str = "body", *, a: str = "x", kind: str = "value", form: str = "") -> Difference:
+def one(
+    request: str, place: str = "body", *, a: str = "x", kind: str = "value", form: str = ""
+) -> Difference:
     return Difference(request, kind, place, a, "y", form)
 
 
@@ -377,23 +445,32 @@ def test_many_values_at_one_place_are_one_group() -> None:
 
 
 def test_what_all_events_share_is_one_group() -> None:
-    places = [f"node_started ({kind}).data.id" for kind in ("llm", "tool", "end")] + ["body.data.id"]
+    places = [f"node_started ({kind}).data.id" for kind in ("llm", "tool", "end")] + [
+        "body.data.id"
+    ]
     groups = grouped([one("r1", place) for place in places])
     assert [set(group.places) for group in groups] == [{"body.data.id", "every event.data.id"}]
 
 
 def test_added_field_is_one_group_wherever_the_object_stands() -> None:
-    """A file has it in the answer and in many frames: one card with the places, and its requests counted once."""
+    """A file has it in the answer and in many frames: one card with the places, and its requests
+    counted once.
+    """
     places = [
         "body.data.outputs.files[]",
         "node_finished (tool).data.outputs.files[]",
         "workflow_finished.data.files[]",
     ]
-    differences = [Difference(f"r{number % 2}", "keys", place, "-", "size") for number, place in enumerate(places * 2)]
+    differences = [
+        Difference(f"r{number % 2}", "keys", place, "-", "size")
+        for number, place in enumerate(places * 2)
+    ]
     (group,) = grouped(differences)
     assert (group.count, set(group.places), group.a, group.b) == (2, set(places), "-", "size")
     (alone,) = grouped(differences[:1])
-    assert group.identity == alone.identity, "tonight's is last night's, though it was seen in fewer places"
+    assert group.identity == alone.identity, (
+        "tonight's is last night's, though it was seen in fewer places"
+    )
 
 
 def test_one_value_in_two_fields_is_two_groups() -> None:
@@ -402,7 +479,9 @@ def test_one_value_in_two_fields_is_two_groups() -> None:
 
 
 def test_times_group_by_who_is_slower() -> None:
-    groups = grouped([one(f"r{number}", a=str(number), kind="timing", form="slower") for number in range(9)])
+    groups = grouped(
+        [one(f"r{number}", a=str(number), kind="timing", form="slower") for number in range(9)]
+    )
     assert [group.count for group in groups] == [9]
     assert groups[0].is_note
 
@@ -413,7 +492,13 @@ def test_rules_leave_out() -> None:
     assert without([deep], [parse_ignored("value:body.a[].b[].c")]) == []
     event = one("r", "node_started (llm).data.id")
     assert without([event], [parse_ignored("value:every event.data.id")]) == []
-    for rule, left in (("value", 1), ("value:body.data.*", 2), ("*:x-*", 2), ("header:x-version", 3), ("*:*", 0)):
+    for rule, left in (
+        ("value", 1),
+        ("value:body.data.*", 2),
+        ("*:x-*", 2),
+        ("header:x-version", 3),
+        ("*:*", 0),
+    ):
         assert len(without(all_three, [parse_ignored(rule)])) == left, rule
 
 

@@ -1,4 +1,6 @@
-"""The blocking answer: each field dropped, retyped, null; fields that contradict each other; its JSON text."""
+"""The blocking answer: each field dropped, retyped, null; fields that contradict each other; its
+JSON text.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.mutants.breaking import Heard, Said, cutting
-from tests.mutants.edits import Edit, both, change, changed_answers, drop, put, rename, reverse, run_answers, run_bodies
+from tests.mutants.edits import (
+    Edit,
+    both,
+    change,
+    changed_answers,
+    drop,
+    put,
+    rename,
+    reverse,
+    run_answers,
+    run_bodies,
+)
 from tests.mutants.mutant import Area
 
 AREA = Area("blocking answer")
@@ -113,7 +126,9 @@ _answer(
     "data_id_is_the_run_id",
     change("data.id", lambda v: v[::-1]),
 )
-_answer("blocking_ids_no_uuids", "task_id is no UUID.", "task_id_is_a_uuid", put("task_id", "task-1"))
+_answer(
+    "blocking_ids_no_uuids", "task_id is no UUID.", "task_id_is_a_uuid", put("task_id", "task-1")
+)
 _answer(
     "blocking_run_id_no_uuid",
     "The run's id is a number in text.",
@@ -208,10 +223,16 @@ _answer(
     "blocking_both_times_off",
     "Both times are in local time, 8 h ahead.",
     "run_finished_just_now",
-    both(change("data.created_at", lambda v: v + 28800), change("data.finished_at", lambda v: v + 28800)),
+    both(
+        change("data.created_at", lambda v: v + 28800),
+        change("data.finished_at", lambda v: v + 28800),
+    ),
 )
 _answer(
-    "blocking_finished_before_created", "created_at and finished_at are swapped.", "times_of_the_run_agree", _swapped
+    "blocking_finished_before_created",
+    "created_at and finished_at are swapped.",
+    "times_of_the_run_agree",
+    _swapped,
 )
 _answer(
     "blocking_tokens_negative",
@@ -226,7 +247,10 @@ _answer(
     put("data.total_steps", 0),
 )
 _answer(
-    "blocking_steps_negative", "total_steps is negative.", "total_steps_is_a_whole_number", put("data.total_steps", -5)
+    "blocking_steps_negative",
+    "total_steps is negative.",
+    "total_steps_is_a_whole_number",
+    put("data.total_steps", -5),
 )
 _answer(
     "blocking_extra_sequence_number",
@@ -284,7 +308,8 @@ _answer(
 )
 
 
-# Its text -----------------------------------------------------------------------------------------------------------
+# Its text
+# -----------------------------------------------------------------------------------------------------------
 
 
 def _compact(body: bytes) -> bytes:
@@ -295,7 +320,12 @@ def _indented(body: bytes) -> bytes:
     return json.dumps(json.loads(body), indent=2).encode()
 
 
-_text("blocking_json_compact", "The JSON has no blanks.", "blocking_json_is_written_in_the_hosts_style", _compact)
+_text(
+    "blocking_json_compact",
+    "The JSON has no blanks.",
+    "blocking_json_is_written_in_the_hosts_style",
+    _compact,
+)
 _text(
     "blocking_json_indented",
     "The JSON is indented, on many lines.",
@@ -332,7 +362,12 @@ _text(
     "blocking_json_ends_without_newline blocking_json_is_written_in_the_hosts_style",
     lambda body: b"   " + body,
 )
-_text("blocking_empty", "The blocking answer is empty.", "blocking_answer_is_a_json_object", lambda _: b"")
+_text(
+    "blocking_empty",
+    "The blocking answer is empty.",
+    "blocking_answer_is_a_json_object",
+    lambda _: b"",
+)
 _text(
     "blocking_html",
     "The blocking answer is a page that says it is JSON.",
@@ -347,7 +382,11 @@ def _run_head(**changes: Any) -> Any:
             return said
         if "status" in changes:
             said = Said(changes["status"], said.headers, said.body)
-        return said.with_header("Content-Type", changes["content_type"]) if "content_type" in changes else said
+        return (
+            said.with_header("Content-Type", changes["content_type"])
+            if "content_type" in changes
+            else said
+        )
 
     return changed_answers(answer)
 
@@ -386,19 +425,32 @@ AREA.add(
     "blocking_cut_off",
     "The connection is closed in the middle of the blocking answer.",
     "blocking_answer_comes_whole",
-    cutting(lambda heard: heard.fields.get("response_mode") == "blocking" and "model_name" in heard.fields["inputs"]),
+    cutting(
+        lambda heard: (
+            heard.fields.get("response_mode") == "blocking"
+            and "model_name" in heard.fields["inputs"]
+        )
+    ),
 )
 _answer(
     "blocking_run_fails",
     "Every blocking run fails, and its response says so as the host does.",
     "documents_own_request_succeeds",
-    both(put("data.status", "failed"), put("data.outputs", None), put("data.error", "CUDA out of memory")),
+    both(
+        put("data.status", "failed"),
+        put("data.outputs", None),
+        put("data.error", "CUDA out of memory"),
+    ),
 )
 
 
 def _two_shapes_of_files(request: Heard, response: Said) -> Said:
     """outputs.files as one object where the run names another model than the shared one."""
-    if not request.is_run or response.status != 200 or "ghostmix" not in str(request.fields.get("inputs")):
+    if (
+        not request.is_run
+        or response.status != 200
+        or "ghostmix" not in str(request.fields.get("inputs"))
+    ):
         return response
     return response.with_json(change("data.outputs.files", lambda files: files[0])(response.json))
 

@@ -9,7 +9,15 @@ from typing import Any
 
 from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.breaking import Heard, Said, Wrap, hearing
-from tests.mutants.edits import Edit, answered_instead, change, drop, heard_instead, json_answers, put
+from tests.mutants.edits import (
+    Edit,
+    answered_instead,
+    change,
+    drop,
+    heard_instead,
+    json_answers,
+    put,
+)
 from tests.mutants.mutant import Area
 
 AREA = Area("app endpoints")
@@ -17,7 +25,10 @@ AREA = Area("app endpoints")
 
 def _at(path: str, edit: Edit) -> Wrap:
     """What a GET of ``path`` tells, changed."""
-    return json_answers(lambda heard, said: heard.method == "GET" and heard.path == path and said.status == 200, edit)
+    return json_answers(
+        lambda heard, said: heard.method == "GET" and heard.path == path and said.status == 200,
+        edit,
+    )
 
 
 def _of(path: str, name: str, breaks: str, killers: str, edit: Edit) -> None:
@@ -29,7 +40,10 @@ def _field(variable: str, edit: Edit) -> Edit:
 
     def edit_form(form: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [
-            {kind: edit(shown) if shown["variable"] == variable else shown for kind, shown in entry.items()}
+            {
+                kind: edit(shown) if shown["variable"] == variable else shown
+                for kind, shown in entry.items()
+            }
             for entry in form
         ]
 
@@ -38,7 +52,8 @@ def _field(variable: str, edit: Edit) -> Edit:
 
 def _without_variable(variable: str) -> Edit:
     return change(
-        "user_input_form", lambda form: [one for one in form if next(iter(one.values()))["variable"] != variable]
+        "user_input_form",
+        lambda form: [one for one in form if next(iter(one.values()))["variable"] != variable],
     )
 
 
@@ -51,7 +66,13 @@ _of(
     "parameters_tell_form_and_switches",
     drop("user_input_form"),
 )
-_of(_PARAMETERS, "parameters_form_empty", "The app's form is empty.", "form_*", put("user_input_form", []))
+_of(
+    _PARAMETERS,
+    "parameters_form_empty",
+    "The app's form is empty.",
+    "form_*",
+    put("user_input_form", []),
+)
 _of(
     _PARAMETERS,
     "parameters_without_prompt",
@@ -115,7 +136,13 @@ _of(
     "parameters_tell_form_and_switches",
     lambda told: {"data": told},
 )
-_of("/v1/info", "info_without_name", "The app has no name.", "info_tells_name_and_description", drop("name"))
+_of(
+    "/v1/info",
+    "info_without_name",
+    "The app has no name.",
+    "info_tells_name_and_description",
+    drop("name"),
+)
 _of(
     "/v1/info",
     "info_without_description",
@@ -123,7 +150,13 @@ _of(
     "info_tells_name_and_description",
     drop("description"),
 )
-_of("/v1/info", "info_name_a_number", "The app's name is a number.", "info_tells_name_and_description", put("name", 1))
+_of(
+    "/v1/info",
+    "info_name_a_number",
+    "The app's name is a number.",
+    "info_tells_name_and_description",
+    put("name", 1),
+)
 _of(
     "/v1/meta",
     "meta_without_icons",
@@ -149,7 +182,9 @@ def _open(path: str) -> Wrap:
 
 
 def _missing(path: str) -> Wrap:
-    return hearing(lambda: lambda heard: replace(heard, path="/v1/nothing") if heard.path == path else heard)
+    return hearing(
+        lambda: lambda heard: replace(heard, path="/v1/nothing") if heard.path == path else heard
+    )
 
 
 _NEEDS_KEY = {
@@ -161,8 +196,20 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
     _short = _path.rpartition("/")[2]
     AREA.add(f"{_short}_without_key", f"{_path} needs no key.", _NEEDS_KEY[_short], _open(_path))
     AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_tell*", _missing(_path))
-_of("/v1/", "greeting_without_version", "The greeting tells no version.", "greeting_*", drop("server_version"))
-_of("/v1/", "greeting_of_v2", "The greeting names the API v2.", "greeting_welcomes", put("api_version", "v2"))
+_of(
+    "/v1/",
+    "greeting_without_version",
+    "The greeting tells no version.",
+    "greeting_*",
+    drop("server_version"),
+)
+_of(
+    "/v1/",
+    "greeting_of_v2",
+    "The greeting names the API v2.",
+    "greeting_welcomes",
+    put("api_version", "v2"),
+)
 _of(
     "/v1/",
     "greeting_of_another_version",
@@ -184,7 +231,13 @@ _of(
     "every_body_is_as_its_schema",
     put("speech_to_text.enabled", "false"),
 )
-_of("/v1/info", "info_with_mode", "The app's info has its mode.", "info_tells_nothing_else", put("mode", "workflow"))
+_of(
+    "/v1/info",
+    "info_with_mode",
+    "The app's info has its mode.",
+    "info_tells_nothing_else",
+    put("mode", "workflow"),
+)
 for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
     _short = _path.rpartition("/")[2]
     AREA.add(
@@ -201,12 +254,17 @@ AREA.add(
     "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
     "what_the_app_tells_is_written_as_errors_are",
     answered_instead(
-        lambda request, response: request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200,
-        lambda response: response.with_body(json.dumps(response.json, separators=(",", ":")).encode()),
+        lambda request, response: (
+            request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200
+        ),
+        lambda response: response.with_body(
+            json.dumps(response.json, separators=(",", ":")).encode()
+        ),
     ),
 )
 
-# Uploads --------------------------------------------------------------------------------------------------------------
+# Uploads
+# --------------------------------------------------------------------------------------------------------------
 
 _UPLOAD = "/v1/files/upload"
 _NO_FILE = {"code": "no_file_uploaded", "message": "Please upload your file.", "status": 400}
@@ -217,10 +275,19 @@ def _is_form(request: Heard) -> bool:
 
 
 def _upload(
-    name: str, breaks: str, killers: str, picks: Callable[[Heard, Said], bool], instead: Callable[[Said], Said]
+    name: str,
+    breaks: str,
+    killers: str,
+    picks: Callable[[Heard, Said], bool],
+    instead: Callable[[Said], Said],
 ) -> None:
     """``instead`` of the refusals of uploads that ``picks`` chooses."""
-    AREA.add(name, breaks, killers, answered_instead(lambda *both: both[0].path == _UPLOAD and picks(*both), instead))
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        answered_instead(lambda *both: both[0].path == _UPLOAD and picks(*both), instead),
+    )
 
 
 _upload(

@@ -12,7 +12,9 @@ AREA = Area("stream arrival")
 
 
 def _in_time(name: str, breaks: str, killers: str, tell: Telling) -> None:
-    """The frames of each stream as ``tell`` makes them, seen only by a client that reads as the frames come."""
+    """The frames of each stream as ``tell`` makes them, seen only by a client that reads as the
+    frames come.
+    """
     AREA.add(name, breaks, killers, retold(tell), speed=RHYTHM)
 
 
@@ -107,7 +109,12 @@ async def _by_8_kb(frames: Frames) -> Frames:
     yield held
 
 
-_in_time("ping_early", "The first ping comes seconds before it is due.", "pings_arrive_when_they_are_due", _ping_early)
+_in_time(
+    "ping_early",
+    "The first ping comes seconds before it is due.",
+    "pings_arrive_when_they_are_due",
+    _ping_early,
+)
 _in_time(
     "stream_buffered_by_8_kb",
     "A proxy passes the stream on in pieces of 8 KB.",

@@ -1,4 +1,6 @@
-"""The file objects in a stream: that they are there, are the same everywhere, and are signed anew."""
+"""The file objects in a stream: that they are there, are the same everywhere, and are signed
+anew.
+"""
 
 from __future__ import annotations
 
@@ -137,13 +139,21 @@ def _other_file(value: Any) -> Any:
         return [_other_file(one) for one in value]
     if isinstance(value, dict) and "related_id" in value:
         other = other_uuid(value["related_id"])
-        return {**value, "related_id": other, "url": value["url"].replace(value["related_id"], other)}
-    return {key: _other_file(one) for key, one in value.items()} if isinstance(value, dict) else value
+        return {
+            **value,
+            "related_id": other,
+            "url": value["url"].replace(value["related_id"], other),
+        }
+    return (
+        {key: _other_file(one) for key, one in value.items()} if isinstance(value, dict) else value
+    )
 
 
 def _at_the_end(edit: Edit) -> Edit:
     """An edit of what the end node and the run tell."""
-    return lambda said: edit(said) if said["event"] == _END or said["data"].get("node_type") == "end" else said
+    return lambda said: (
+        edit(said) if said["event"] == _END or said["data"].get("node_type") == "end" else said
+    )
 
 
 _event(
@@ -159,7 +169,10 @@ def _of_another_tenant(value: Any) -> Any:
     if isinstance(value, list):
         return [_of_another_tenant(one) for one in value]
     if isinstance(value, dict):
-        return {key: other_uuid(one) if key == "tenant_id" else _of_another_tenant(one) for key, one in value.items()}
+        return {
+            key: other_uuid(one) if key == "tenant_id" else _of_another_tenant(one)
+            for key, one in value.items()
+        }
     return value
 
 

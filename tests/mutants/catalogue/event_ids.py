@@ -1,4 +1,6 @@
-"""The ids in a stream, and the path through the graph that nodes tell by their index and predecessor."""
+"""The ids in a stream, and the path through the graph that nodes tell by their index and
+predecessor.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +163,8 @@ _event(
     "*",
     lambda said: {**said, "task_id": said["workflow_run_id"]},
 )
-# The path through the graph -------------------------------------------------------------------------------------------
+# The path through the graph
+# -------------------------------------------------------------------------------------------
 
 _NODES = "node_started node_finished"
 
@@ -172,7 +175,13 @@ _event(
     _NODES,
     change("data.index", lambda v: v - 1),
 )
-_event("index_always_one", "Each node has index 1.", "nodes_are_numbered_from_one", _NODES, put("data.index", 1))
+_event(
+    "index_always_one",
+    "Each node has index 1.",
+    "nodes_are_numbered_from_one",
+    _NODES,
+    put("data.index", 1),
+)
 _event(
     "index_by_tens",
     "Nodes are counted by tens.",
@@ -206,7 +215,9 @@ _event(
     "The first node is no start node.",
     "run_begins_at_its_start_node",
     _NODES,
-    lambda said: put("data.node_type", "code")(said) if said["data"]["node_type"] == "start" else said,
+    lambda said: (
+        put("data.node_type", "code")(said) if said["data"]["node_type"] == "start" else said
+    ),
 )
 _event(
     "node_types_numbered",

@@ -1,4 +1,6 @@
-"""What the nodes and the run of a stream tell: inputs, outcomes, times, sums, and what each type of node adds."""
+"""What the nodes and the run of a stream tell: inputs, outcomes, times, sums, and what each type of
+node adds.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ def _event(name: str, breaks: str, killers: str, events: str, edit: Edit) -> Non
     AREA.add(name, breaks, killers, told(events, edit))
 
 
-# What nodes and run say of themselves ---------------------------------------------------------------------------------
+# What nodes and run say of themselves
+# ---------------------------------------------------------------------------------
 
 
 def _mojibake(text: str) -> str:
@@ -81,7 +84,10 @@ _event(
     _START,
     lambda said: {
         **said,
-        "data": {**said["data"], "inputs": {k: v for k, v in said["data"]["inputs"].items() if k != "sys.files"}},
+        "data": {
+            **said["data"],
+            "inputs": {k: v for k, v in said["data"]["inputs"].items() if k != "sys.files"},
+        },
     },
 )
 _event(
@@ -175,7 +181,8 @@ _event(
     _START,
     put("data.inputs.model_name", "chilloutmix_NiPrunedFp32Fix"),
 )
-# Time and sums --------------------------------------------------------------------------------------------------------
+# Time and sums
+# --------------------------------------------------------------------------------------------------------
 
 _event(
     "stream_created_at_off",
@@ -276,7 +283,11 @@ _event(
     change("data.total_tokens", lambda v: v + 1),
 )
 _event(
-    "tokens_zero", "total_tokens is 0 though a node used some.", "node_tokens_add_up", _END, put("data.total_tokens", 0)
+    "tokens_zero",
+    "total_tokens is 0 though a node used some.",
+    "node_tokens_add_up",
+    _END,
+    put("data.total_tokens", 0),
 )
 _event(
     "node_tokens_contradict",
@@ -288,15 +299,24 @@ _event(
 
 
 def _a_day_early(said: Event) -> Event:
-    early = {name: said["data"][name] - 86400 for name in ("created_at", "finished_at") if name in said["data"]}
+    early = {
+        name: said["data"][name] - 86400
+        for name in ("created_at", "finished_at")
+        if name in said["data"]
+    }
     return {**said, "data": {**said["data"], **early}}
 
 
 _event(
-    "stream_a_day_early", "All times of a stream are a day early.", "streamed_run_finished_just_now", "*", _a_day_early
+    "stream_a_day_early",
+    "All times of a stream are a day early.",
+    "streamed_run_finished_just_now",
+    "*",
+    _a_day_early,
 )
 
-# What each type of node adds ------------------------------------------------------------------------------------------
+# What each type of node adds
+# ------------------------------------------------------------------------------------------
 
 
 def _node(name: str, breaks: str, killers: str, node_type: str, edit: Edit) -> None:
@@ -333,7 +353,8 @@ _node(
     drop("data.execution_metadata.tool_info"),
 )
 
-# Runs that fail -------------------------------------------------------------------------------------------------------
+# Runs that fail
+# -------------------------------------------------------------------------------------------------------
 
 _FAILED = both(
     put("data.status", "failed"),

@@ -63,10 +63,23 @@ for _place, _retyped in _WRONG_TYPE.items():
         change(f"data.{_field}", _retyped),
     )
 
-# The envelope ---------------------------------------------------------------------------------------------------------
+# The envelope
+# ---------------------------------------------------------------------------------------------------------
 
-_event("event_without_event", "Events have no name.", "events_have_their_four_fields", "*", drop("event"))
-_event("event_without_task_id", "Events have no task_id.", "events_have_their_four_fields", "*", drop("task_id"))
+_event(
+    "event_without_event",
+    "Events have no name.",
+    "events_have_their_four_fields",
+    "*",
+    drop("event"),
+)
+_event(
+    "event_without_task_id",
+    "Events have no task_id.",
+    "events_have_their_four_fields",
+    "*",
+    drop("task_id"),
+)
 _event(
     "event_without_run_id",
     "Events have no workflow_run_id.",
@@ -74,7 +87,9 @@ _event(
     "*",
     drop("workflow_run_id"),
 )
-_event("event_without_data", "Events have no data.", "events_have_their_four_fields", "*", drop("data"))
+_event(
+    "event_without_data", "Events have no data.", "events_have_their_four_fields", "*", drop("data")
+)
 _event(
     "event_with_extra_field",
     "Events have a created_at beside data.",
@@ -139,7 +154,8 @@ _event(
     lambda said: {**said, "task_id": said["workflow_run_id"], "workflow_run_id": said["task_id"]},
 )
 
-# Order and pairing ----------------------------------------------------------------------------------------------------
+# Order and pairing
+# ----------------------------------------------------------------------------------------------------
 
 _Change = Callable[[Event], Iterable[Event]]
 
@@ -211,7 +227,12 @@ _order(
     "events_come_in_the_order_of_the_table",
     _times(2, "workflow_started"),
 )
-_order("events_doubled", "Each event is there twice.", "events_come_in_the_order_of_the_table", _times(2, "*"))
+_order(
+    "events_doubled",
+    "Each event is there twice.",
+    "events_come_in_the_order_of_the_table",
+    _times(2, "*"),
+)
 _order(
     "node_never_finishes",
     "The model's node never finishes.",
@@ -293,12 +314,21 @@ def _with_progress() -> _Change:
 
 def _error_at_the_end() -> _Change:
     def change_one(said: Event) -> Iterable[Event]:
-        return [{"event": "error", "status": 500, "message": "no"}] if said["event"] == "workflow_finished" else [said]
+        return (
+            [{"event": "error", "status": 500, "message": "no"}]
+            if said["event"] == "workflow_finished"
+            else [said]
+        )
 
     return change_one
 
 
-_order("unknown_event", "There are events that no version of the host has.", "events_are_known_by_name", _with_progress)
+_order(
+    "unknown_event",
+    "There are events that no version of the host has.",
+    "events_are_known_by_name",
+    _with_progress,
+)
 _order(
     "error_for_the_end",
     "The stream ends with an error event.",

@@ -1,4 +1,6 @@
-"""Requests for a file in unusual forms: parameters, paths, methods and headers that a host reads otherwise."""
+"""Requests for a file in unusual forms: parameters, paths, methods and headers that a host reads
+otherwise.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,21 @@ from urllib.parse import parse_qsl, urlencode
 
 from tests.mutants.breaking import Heard, Hearing, Said, hearing
 from tests.mutants.edits import answered_instead, heard_instead
-from tests.mutants.file_urls import BAD_SIGN, age_s, has_good_sign, parameters_of, signed, with_parameters
+from tests.mutants.file_urls import (
+    BAD_SIGN,
+    age_s,
+    has_good_sign,
+    parameters_of,
+    signed,
+    with_parameters,
+)
 from tests.mutants.mutant import Area
 
 AREA = Area("requests for files")
 
-_BARE_ID = re.compile(r"(/files/tools/)([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})(\.\w+)")
+_BARE_ID = re.compile(
+    r"(/files/tools/)([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})(\.\w+)"
+)
 _DAY_S = 86400
 
 
@@ -31,7 +42,12 @@ def _request(
     instead: Callable[[Heard], Heard],
 ) -> None:
     """A host that gets ``instead`` of a request for a file that ``when`` picks."""
-    AREA.add(name, breaks, killers, heard_instead(lambda request: request.is_file and when(request), instead))
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        heard_instead(lambda request: request.is_file and when(request), instead),
+    )
 
 
 def _response(
@@ -51,7 +67,8 @@ def _response(
     AREA.add(name, breaks, killers, answered_instead(picks, instead), strict=strict)
 
 
-# Parameters -----------------------------------------------------------------------------------------------------------
+# Parameters
+# -----------------------------------------------------------------------------------------------------------
 
 _request(
     "last_of_two_parameters_counts",
@@ -72,7 +89,9 @@ _request(
     "A sign may be in the alphabet with + and / too.",
     "sign_in_the_other_alphabet_is_403",
     lambda request: bool(set("+/") & set(parameters_of(request).get("sign", ""))),
-    lambda request: with_parameters(request, sign=parameters_of(request)["sign"].translate({43: "-", 47: "_"})),
+    lambda request: with_parameters(
+        request, sign=parameters_of(request)["sign"].translate({43: "-", 47: "_"})
+    ),
 )
 _request(
     "nonce_empty_accepted",
@@ -125,7 +144,8 @@ AREA.add(
     hearing(_one_nonce_a_file),
 )
 
-# Paths ----------------------------------------------------------------------------------------------------------------
+# Paths
+# ----------------------------------------------------------------------------------------------------------------
 
 _request(
     "file_id_without_dashes_accepted",
@@ -151,7 +171,8 @@ AREA.add(
     ),
 )
 
-# Methods --------------------------------------------------------------------------------------------------------------
+# Methods
+# --------------------------------------------------------------------------------------------------------------
 
 _request(
     "head_not_checked",
@@ -168,12 +189,17 @@ _response(
     lambda response: response.without_header("Allow"),
 )
 
-# Headers --------------------------------------------------------------------------------------------------------------
+# Headers
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _part(response: Said) -> Said:
     span = f"bytes 0-99/{len(response.body)}"
-    return replace(response, status=206).with_header("Content-Range", span).with_body(response.body[:100])
+    return (
+        replace(response, status=206)
+        .with_header("Content-Range", span)
+        .with_body(response.body[:100])
+    )
 
 
 _response(
@@ -195,7 +221,9 @@ _response(
     "as_attachment is answered with a Content-Disposition, as later versions do.",
     "as_attachment_is_ignored",
     lambda request: "as_attachment" in parameters_of(request),
-    lambda response: response.with_header("Content-Disposition", "attachment; filename*=UTF-8''image.png"),
+    lambda response: response.with_header(
+        "Content-Disposition", "attachment; filename*=UTF-8''image.png"
+    ),
     strict=True,
 )
 

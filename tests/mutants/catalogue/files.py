@@ -37,14 +37,41 @@ for _field, _killer in _FIELDS.items():
         f"{_FILE}.{_field}",
         _killer if _killer == _KINDS else f"{_killer} {_KINDS}",
     )
-    _file(f"file_{_short}_dropped", f"The file object has no {_field}.", "file_has_the_fields_of_the_host", drop(_path))
-    _file(f"file_{_short}_null", f"{_field} of the file object is null.", _killers, put(_path, None))
+    _file(
+        f"file_{_short}_dropped",
+        f"The file object has no {_field}.",
+        "file_has_the_fields_of_the_host",
+        drop(_path),
+    )
+    _file(
+        f"file_{_short}_null", f"{_field} of the file object is null.", _killers, put(_path, None)
+    )
     _file(f"file_{_short}_retyped", f"{_field} is a number.", _killers, put(_path, 1))
 
-_file("file_url_renamed", "url is called href.", "file_has_the_fields_of_the_host", rename(f"{_FILE}.url", "href"))
-_file("file_variant_other", "__variant is File.", "file_is_marked_as_a_file", put(f"{_FILE}.__variant", "File"))
-_file("file_tenant_no_uuid", "tenant_id is no UUID.", "tenant_id_is_a_uuid", put(f"{_FILE}.tenant_id", "tenant"))
-_file("file_type_document", "A picture's type is document.", "file_type_is_image", put(f"{_FILE}.type", "document"))
+_file(
+    "file_url_renamed",
+    "url is called href.",
+    "file_has_the_fields_of_the_host",
+    rename(f"{_FILE}.url", "href"),
+)
+_file(
+    "file_variant_other",
+    "__variant is File.",
+    "file_is_marked_as_a_file",
+    put(f"{_FILE}.__variant", "File"),
+)
+_file(
+    "file_tenant_no_uuid",
+    "tenant_id is no UUID.",
+    "tenant_id_is_a_uuid",
+    put(f"{_FILE}.tenant_id", "tenant"),
+)
+_file(
+    "file_type_document",
+    "A picture's type is document.",
+    "file_type_is_image",
+    put(f"{_FILE}.type", "document"),
+)
 _file(
     "file_transfer_remote",
     "A picture of the host is a remote_url.",
@@ -63,7 +90,9 @@ _file(
     "related_id_is_the_id_in_the_url",
     put(f"{_FILE}.related_id", "4711"),
 )
-_file("file_filename_empty", "filename is empty.", "filename_is_image", put(f"{_FILE}.filename", ""))
+_file(
+    "file_filename_empty", "filename is empty.", "filename_is_image", put(f"{_FILE}.filename", "")
+)
 _file(
     "file_extension_without_dot",
     "extension has no dot.",
@@ -113,26 +142,59 @@ _file(
     change("data.outputs.files", lambda files: files * 2),
 )
 _file("files_null", "files is null.", "outputs_hold_a_picture", put("data.outputs.files", None))
-_file("files_in_text", "files is JSON in text.", "outputs_hold_a_picture", change("data.outputs.files", str))
+_file(
+    "files_in_text",
+    "files is JSON in text.",
+    "outputs_hold_a_picture",
+    change("data.outputs.files", str),
+)
 
 
-# The URL --------------------------------------------------------------------------------------------------------------
+# The URL
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _url(name: str, breaks: str, killers: str, pattern: str, replacement: str) -> None:
     """The URL with the first match of ``pattern`` replaced."""
-    _file(name, breaks, killers, change(f"{_FILE}.url", lambda url: re.sub(pattern, replacement, url, count=1)))
+    _file(
+        name,
+        breaks,
+        killers,
+        change(f"{_FILE}.url", lambda url: re.sub(pattern, replacement, url, count=1)),
+    )
 
 
-_url("url_without_signature", "The URL is not signed at all.", "url_has_the_documents_form", r"\?.*", "")
-_url("url_without_timestamp", "The URL has no timestamp.", "url_has_the_documents_form", r"timestamp=\d+&", "")
+_url(
+    "url_without_signature",
+    "The URL is not signed at all.",
+    "url_has_the_documents_form",
+    r"\?.*",
+    "",
+)
+_url(
+    "url_without_timestamp",
+    "The URL has no timestamp.",
+    "url_has_the_documents_form",
+    r"timestamp=\d+&",
+    "",
+)
 _url("url_without_nonce", "The URL has no nonce.", "url_has_the_documents_form", r"&nonce=\w+", "")
 _url("url_without_sign", "The URL has no sign.", "url_has_the_documents_form", r"&sign=.*", "")
 _url("url_unpadded", "The signature has no = at its end.", "url_has_the_documents_form", "=$", "")
 _url(
-    "url_sign_in_hex", "The signature is in hexadecimal.", "url_has_the_documents_form", "sign=.*", "sign=" + "0a" * 32
+    "url_sign_in_hex",
+    "The signature is in hexadecimal.",
+    "url_has_the_documents_form",
+    "sign=.*",
+    "sign=" + "0a" * 32,
 )
-_url("url_short_nonce", "The nonce has 8 characters.", "url_has_the_documents_form", r"nonce=(\w{8})\w+", r"nonce=\1")
+_url(
+    "url_short_nonce",
+    "The nonce has 8 characters.",
+    "url_has_the_documents_form",
+    r"nonce=(\w{8})\w+",
+    r"nonce=\1",
+)
 _url(
     "url_timestamp_milliseconds",
     "The URL's timestamp is in milliseconds.",
@@ -161,9 +223,23 @@ _url(
     r"(timestamp=\d+)&(nonce=\w+)",
     r"\2&\1",
 )
-_url("url_other_path", "The URL leads to another path.", "url_has_the_documents_form", "/files/tools/", "/files/")
-_url("url_without_extension", "The URL has no extension.", "url_has_the_documents_form", r"\.png", "")
-_url("url_absolute_without_host", "The URL has a scheme and no host.", "url_has_the_documents_form", "^", "http://")
+_url(
+    "url_other_path",
+    "The URL leads to another path.",
+    "url_has_the_documents_form",
+    "/files/tools/",
+    "/files/",
+)
+_url(
+    "url_without_extension", "The URL has no extension.", "url_has_the_documents_form", r"\.png", ""
+)
+_url(
+    "url_absolute_without_host",
+    "The URL has a scheme and no host.",
+    "url_has_the_documents_form",
+    "^",
+    "http://",
+)
 _url(
     "url_on_another_host",
     "The URL is absolute and leads to another host.",

@@ -36,7 +36,8 @@ def _is_end(frame: bytes) -> bool:
     return b'"workflow_finished"' in frame
 
 
-# Cut ------------------------------------------------------------------------------------------------------------------
+# Cut
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def _first(count: int) -> Telling:
@@ -82,8 +83,18 @@ async def _open_for_a_while(frames: Frames) -> Frames:
 
 
 _frames("stream_empty", "The stream ends before its first frame.", "stream_tells_events", _first(0))
-_frames("stream_cut_after_1", "The stream ends after the first frame.", "stream_ends_with_its_last_event", _first(1))
-_frames("stream_cut_after_4", "The stream ends after four frames.", "stream_ends_with_its_last_event", _first(4))
+_frames(
+    "stream_cut_after_1",
+    "The stream ends after the first frame.",
+    "stream_ends_with_its_last_event",
+    _first(1),
+)
+_frames(
+    "stream_cut_after_4",
+    "The stream ends after four frames.",
+    "stream_ends_with_its_last_event",
+    _first(4),
+)
 _frames(
     "stream_cut_before_the_end",
     "The stream ends before workflow_finished.",
@@ -123,7 +134,8 @@ AREA.add(
     retold(_open_for_a_while),
 )
 
-# Re-framed ------------------------------------------------------------------------------------------------------------
+# Re-framed
+# ------------------------------------------------------------------------------------------------------------
 
 
 def _named(frame: bytes) -> bytes:
@@ -135,7 +147,12 @@ def _indented(frame: bytes) -> bytes:
     said = event_of(frame)
     if said is None:
         return frame
-    return b"".join(b"data: " + line.encode() + b"\n" for line in json.dumps(said, indent=1).split("\n")) + b"\n"
+    return (
+        b"".join(
+            b"data: " + line.encode() + b"\n" for line in json.dumps(said, indent=1).split("\n")
+        )
+        + b"\n"
+    )
 
 
 async def _numbered(frames: Frames) -> Frames:
@@ -164,10 +181,20 @@ def _after(piece: bytes) -> Telling:
 
 
 _frames(
-    "stream_crlf", "Lines end in CRLF.", "stream_lines_end_in_lf", _each(lambda frame: frame.replace(b"\n", b"\r\n"))
+    "stream_crlf",
+    "Lines end in CRLF.",
+    "stream_lines_end_in_lf",
+    _each(lambda frame: frame.replace(b"\n", b"\r\n")),
 )
-_frames("stream_cr", "Lines end in CR.", "stream_lines_end_in_lf", _each(lambda frame: frame.replace(b"\n", b"\r")))
-_frames("stream_event_lines", "Each frame has an event line.", "frames_are_one_line_each", _each(_named))
+_frames(
+    "stream_cr",
+    "Lines end in CR.",
+    "stream_lines_end_in_lf",
+    _each(lambda frame: frame.replace(b"\n", b"\r")),
+)
+_frames(
+    "stream_event_lines", "Each frame has an event line.", "frames_are_one_line_each", _each(_named)
+)
 _frames("stream_id_lines", "Each frame has an id line.", "frames_are_one_line_each", _numbered)
 _frames(
     "stream_retry_line",
@@ -175,7 +202,12 @@ _frames(
     "frames_hold_data_or_a_ping",
     _before(b"retry: 3000\n\n"),
 )
-_frames("stream_comment_first", "The stream begins with a comment.", "frames_hold_data_or_a_ping", _before(b": ok\n\n"))
+_frames(
+    "stream_comment_first",
+    "The stream begins with a comment.",
+    "frames_hold_data_or_a_ping",
+    _before(b": ok\n\n"),
+)
 _frames(
     "stream_comments_between",
     "There is a comment before each frame.",
@@ -252,26 +284,41 @@ _frames(
 
 def _unescaped(frame: bytes) -> bytes:
     said = event_of(frame)
-    return frame if said is None else b"data: " + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
+    return (
+        frame
+        if said is None
+        else b"data: " + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
+    )
 
 
 def _compact(frame: bytes) -> bytes:
     said = event_of(frame)
-    return frame if said is None else b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n"
+    return (
+        frame
+        if said is None
+        else b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n"
+    )
 
 
 _STYLE = "stream_json_is_written_in_the_hosts_style"
 _frames("stream_json_unescaped", "Chinese in a stream is not escaped.", _STYLE, _each(_unescaped))
 _frames("stream_json_compact", "The JSON of a stream has no blanks.", _STYLE, _each(_compact))
 
-# The head -------------------------------------------------------------------------------------------------------------
+# The head
+# -------------------------------------------------------------------------------------------------------------
 
 
-def _head(name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False) -> None:
+def _head(
+    name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False
+) -> None:
     """The stream held back to its end (at once, at this speed) and its head changed."""
 
     def answer(heard: Heard, said: Said) -> Said:
-        return change(said) if (said.header("content-type") or "").startswith("text/event-stream") else said
+        return (
+            change(said)
+            if (said.header("content-type") or "").startswith("text/event-stream")
+            else said
+        )
 
     AREA.add(name, breaks, killers, answering(lambda: answer, streams=True), strict=strict)
 
@@ -301,7 +348,10 @@ _head(
     lambda said: replace(said, status=201),
 )
 _head(
-    "stream_answered_in_one", "A streaming request is answered as a blocking one.", "stream_is_an_event_stream", _in_one
+    "stream_answered_in_one",
+    "A streaming request is answered as a blocking one.",
+    "stream_is_an_event_stream",
+    _in_one,
 )
 
 _head(
@@ -319,7 +369,8 @@ _head(
     strict=True,
 )
 
-# Pings ----------------------------------------------------------------------------------------------------------------
+# Pings
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _pings(instead: bytes) -> Telling:
@@ -346,7 +397,12 @@ _frames(
     "pings_are_a_bare_event_name frames_hold_data_or_a_ping",
     _pings(b": ping - 2026-11-22 18:00:00.000000+00:00\r\n\r\n"),
 )
-_frames("ping_in_json", "Pings are JSON.", "pings_are_a_bare_event_name", _pings(b'data: {"event": "ping"}\n\n'))
+_frames(
+    "ping_in_json",
+    "Pings are JSON.",
+    "pings_are_a_bare_event_name",
+    _pings(b'data: {"event": "ping"}\n\n'),
+)
 _frames(
     "ping_with_data",
     "Pings have an empty data line.",
@@ -365,8 +421,18 @@ _frames(
     "pings_are_as_many_as_are_due",
     _each(lambda frame: b"" if _is_ping(frame) else b"event: ping\n\n" + frame),
 )
-_frames("ping_first", "The stream begins with a ping.", "pings_stand_where_they_are_due", _before(b"event: ping\n\n"))
-_frames("ping_last", "The stream ends with a ping.", "stream_ends_with_its_last_event", _after(b"event: ping\n\n"))
+_frames(
+    "ping_first",
+    "The stream begins with a ping.",
+    "pings_stand_where_they_are_due",
+    _before(b"event: ping\n\n"),
+)
+_frames(
+    "ping_last",
+    "The stream ends with a ping.",
+    "stream_ends_with_its_last_event",
+    _after(b"event: ping\n\n"),
+)
 
 
 def _of_0_6_3(_: Heard, said: Said) -> Said:

@@ -15,7 +15,12 @@ AREA = Area("keys")
 
 def _lenient(name: str, breaks: str, killers: str, when: Callable[[Heard], bool]) -> None:
     """A host that takes the key of a run request that ``when`` picks for the right one."""
-    AREA.add(name, breaks, killers, heard_instead(lambda request: request.is_run and when(request), _with_key))
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        heard_instead(lambda request: request.is_run and when(request), _with_key),
+    )
 
 
 def _key(heard: Heard) -> str:
@@ -107,7 +112,9 @@ def _any_key(name: str, breaks: str, is_taken: Callable[[str], bool]) -> None:
 
 
 _any_key(
-    "key_any_case_accepted", "The case of a key does not matter.", lambda key: key.lower() == DEFAULT_API_KEY.lower()
+    "key_any_case_accepted",
+    "The case of a key does not matter.",
+    lambda key: key.lower() == DEFAULT_API_KEY.lower(),
 )
 _any_key(
     "key_end_ignored",

@@ -34,7 +34,8 @@ def _lenient(
     AREA.add(name, breaks, killers, hearing(lambda: change), strict=strict)
 
 
-# The body -------------------------------------------------------------------------------------------------------------
+# The body
+# -------------------------------------------------------------------------------------------------------------
 
 
 def _field(heard: Heard, name: str) -> Any:
@@ -114,7 +115,9 @@ _lenient(
     "The prompt may be of any length.",
     "prompt_beyond_the_form_is_400",
     lambda heard: (
-        _has_inputs(heard) and isinstance(_input(heard, "prompt"), str) and len(_input(heard, "prompt")) > 1000
+        _has_inputs(heard)
+        and isinstance(_input(heard, "prompt"), str)
+        and len(_input(heard, "prompt")) > 1000
     ),
     _as_prompt,
 )
@@ -210,7 +213,8 @@ _lenient(
     "A model's case does not matter.",
     "model_in_capitals_is_400",
     lambda heard: (
-        _is_unknown_model(heard) and _input(heard, "model_name").lower() in {model.lower() for model in _MODELS}
+        _is_unknown_model(heard)
+        and _input(heard, "model_name").lower() in {model.lower() for model in _MODELS}
     ),
     _default_model,
 )
@@ -219,7 +223,9 @@ _lenient(
     "The model may be a number.",
     "number_as_model_is_no_string",
     lambda heard: (
-        _has_inputs(heard) and isinstance(_input(heard, "model_name"), int) and bool(_input(heard, "model_name"))
+        _has_inputs(heard)
+        and isinstance(_input(heard, "model_name"), int)
+        and bool(_input(heard, "model_name"))
     ),
     _default_model,
 )
@@ -265,7 +271,9 @@ _lenient(
     "mode_any_case_accepted",
     "A mode's case does not matter.",
     "mode_in_capitals_is_400",
-    lambda heard: _field(heard, "response_mode") in ("Blocking", "BLOCKING", "STREAMING", "Streaming"),
+    lambda heard: (
+        _field(heard, "response_mode") in ("Blocking", "BLOCKING", "STREAMING", "Streaming")
+    ),
     lambda heard: heard.with_fields(response_mode=_field(heard, "response_mode").lower()),
 )
 _lenient(
@@ -335,7 +343,8 @@ def _in_gbk(heard: Heard) -> bytes | None:
         return None
 
 
-# A refused stream -----------------------------------------------------------------------------------------------------
+# A refused stream
+# -----------------------------------------------------------------------------------------------------
 
 
 def _as_event(reason: str) -> Wrap:
@@ -347,7 +356,11 @@ def _as_event(reason: str) -> Wrap:
 
     def event(response: Said) -> Said:
         body = b'data: {"event": "error", "status": 400, "message": "no"}\n\n'
-        return replace(response, status=200).with_header("Content-Type", "text/event-stream").with_body(body)
+        return (
+            replace(response, status=200)
+            .with_header("Content-Type", "text/event-stream")
+            .with_body(body)
+        )
 
     return answered_instead(picks, event)
 

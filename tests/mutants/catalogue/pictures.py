@@ -28,7 +28,9 @@ def _body(name: str, breaks: str, killers: str, change: Callable[[bytes], bytes]
     _answer(name, breaks, killers, lambda said: said.with_body(change(said.body)))
 
 
-def _answer(name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False) -> None:
+def _answer(
+    name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False
+) -> None:
     """Each answer with a picture as ``change`` makes it."""
 
     def answer(heard: Heard, said: Said) -> Said:
@@ -49,8 +51,18 @@ _body(
     "picture_ends_where_its_format_ends",
     lambda png: png[:-12],
 )
-_body("picture_empty", "The picture has no bytes.", "url_serves_the_picture_without_a_key", lambda _: b"")
-_body("picture_only_signature", "The picture is a PNG signature and no more.", "picture_decodes", lambda png: png[:8])
+_body(
+    "picture_empty",
+    "The picture has no bytes.",
+    "url_serves_the_picture_without_a_key",
+    lambda _: b"",
+)
+_body(
+    "picture_only_signature",
+    "The picture is a PNG signature and no more.",
+    "picture_decodes",
+    lambda png: png[:8],
+)
 _body(
     "picture_damaged",
     "The picture's data is damaged in the middle.",
@@ -81,12 +93,27 @@ _body(
     "picture_is_what_its_content_type_says",
     lambda png: converted(png, "GIF"),
 )
-_body("picture_html", "A page says it is a PNG.", "picture_decodes", lambda _: b"<!doctype html><p>not found")
-_body("picture_json", "JSON says it is a PNG.", "picture_decodes", lambda _: b'{"code": "not_found"}')
-_body("picture_base64", "The picture comes in base64.", "picture_decodes", base64.b64encode)
-_body("picture_gzipped", "The picture is gzipped and does not say so.", "picture_decodes", gzip.compress)
 _body(
-    "picture_one_pixel", "The picture is a single pixel.", "picture_is_large_enough_to_be_seen", lambda _: small_png()
+    "picture_html",
+    "A page says it is a PNG.",
+    "picture_decodes",
+    lambda _: b"<!doctype html><p>not found",
+)
+_body(
+    "picture_json", "JSON says it is a PNG.", "picture_decodes", lambda _: b'{"code": "not_found"}'
+)
+_body("picture_base64", "The picture comes in base64.", "picture_decodes", base64.b64encode)
+_body(
+    "picture_gzipped",
+    "The picture is gzipped and does not say so.",
+    "picture_decodes",
+    gzip.compress,
+)
+_body(
+    "picture_one_pixel",
+    "The picture is a single pixel.",
+    "picture_is_large_enough_to_be_seen",
+    lambda _: small_png(),
 )
 _body(
     "picture_one_colour",
@@ -140,7 +167,11 @@ _answer(
     "picture_redirected",
     "The picture is elsewhere.",
     "url_serves_the_picture_without_a_key",
-    lambda said: replace(said, status=302).with_header("Location", "/files/tools/elsewhere.png").with_body(b""),
+    lambda said: (
+        replace(said, status=302)
+        .with_header("Location", "/files/tools/elsewhere.png")
+        .with_body(b"")
+    ),
 )
 
 
@@ -158,7 +189,9 @@ def _always_the_first() -> Answering:
 
 def _never_the_same() -> Answering:
     number = count()
-    return lambda heard, said: said.with_body(with_text(said.body, str(next(number)))) if _served(heard, said) else said
+    return lambda heard, said: (
+        said.with_body(with_text(said.body, str(next(number)))) if _served(heard, said) else said
+    )
 
 
 AREA.add(

@@ -49,12 +49,15 @@ def _has_wrong_mode(request: Heard) -> bool:
 
 def _without(name: str) -> Callable[[Heard], Heard]:
     def change(request: Heard) -> Heard:
-        return request.with_json({key: value for key, value in request.fields.items() if key != name})
+        return request.with_json(
+            {key: value for key, value in request.fields.items() if key != name}
+        )
 
     return change
 
 
-# The key, the app, the JSON -------------------------------------------------------------------------------------------
+# The key, the app, the JSON
+# -------------------------------------------------------------------------------------------
 
 _first(
     "body_before_key",
@@ -95,7 +98,8 @@ _first(
     _with_key,
 )
 
-# The fields of the body -----------------------------------------------------------------------------------------------
+# The fields of the body
+# -----------------------------------------------------------------------------------------------
 
 _first(
     "fields_before_user",
@@ -108,7 +112,9 @@ _first(
     "mode_before_inputs",
     "A wrong mode is reported before missing inputs.",
     "inputs_are_judged_before_the_mode",
-    lambda request: "user" in request.fields and "inputs" not in request.fields and _has_wrong_mode(request),
+    lambda request: (
+        "user" in request.fields and "inputs" not in request.fields and _has_wrong_mode(request)
+    ),
     lambda request: request.with_fields(inputs={"prompt": "a man"}),
 )
 _first(

@@ -19,7 +19,9 @@ def _refused(name: str, breaks: str, cause: str, said: Said) -> None:
     def answer(heard: Heard, own: Said) -> Said:
         return own if heard.path.startswith("/__admin") else said
 
-    AREA.add(name, breaks, "host_can_be_judged", answering(lambda: answer, streams=True), refused=cause)
+    AREA.add(
+        name, breaks, "host_can_be_judged", answering(lambda: answer, streams=True), refused=cause
+    )
 
 
 _refused(
@@ -32,7 +34,9 @@ _refused(
     "rate_limited",
     "A proxy lets no request through its rate limit.",
     "the host takes no requests now: 503",
-    Said(503, _PAGE, b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"),
+    Said(
+        503, _PAGE, b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
+    ),
 )
 _refused(
     "database_down",
@@ -44,13 +48,20 @@ _refused(
     "every_key_refused",
     "The host refuses every key.",
     "the host refuses the API key: 401 Access token is invalid",
-    Said(401, _JSON, b'{"code": "unauthorized", "message": "Access token is invalid", "status": 401}\n'),
+    Said(
+        401,
+        _JSON,
+        b'{"code": "unauthorized", "message": "Access token is invalid", "status": 401}\n',
+    ),
 )
 _refused(
     "moved_to_https",
     "Every request is redirected to https.",
     "is redirected to https://dify.example/v1/parameters (301); name --base-url https://dify.example",
-    replace(Said(301, _PAGE, b""), headers=(*_PAGE, (b"location", b"https://dify.example/v1/parameters"))),
+    replace(
+        Said(301, _PAGE, b""),
+        headers=(*_PAGE, (b"location", b"https://dify.example/v1/parameters")),
+    ),
 )
 _refused(
     "another_site",
@@ -61,7 +72,9 @@ _refused(
 
 
 def _chat(heard: Heard, said: Said) -> Said:
-    body = b'{"code": "not_workflow_app", "message": "Please check your app mode.", "status": 400}\n'
+    body = (
+        b'{"code": "not_workflow_app", "message": "Please check your app mode.", "status": 400}\n'
+    )
     return Said(400, _JSON, body) if heard.is_run else said
 
 

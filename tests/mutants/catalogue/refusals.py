@@ -16,7 +16,9 @@ _Change = Callable[[Said], Said]
 
 
 def _where(text: str, change: _Change) -> Any:
-    """``change`` for the refusals in whose JSON ``text`` stands; a blank text means each refusal in JSON."""
+    """``change`` for the refusals in whose JSON ``text`` stands; a blank text means each refusal in
+    JSON.
+    """
 
     def answer(_: Heard, said: Said) -> Said:
         refused = said.status >= 400 and isinstance(said.json, dict) and text in said.body.decode()
@@ -40,7 +42,9 @@ def _fields(**changes: Any) -> _Change:
 
 
 def _without(name: str) -> _Change:
-    return lambda said: said.with_json({key: value for key, value in said.json.items() if key != name})
+    return lambda said: said.with_json(
+        {key: value for key, value in said.json.items() if key != name}
+    )
 
 
 REFUSALS: Mapping[str, tuple[str, int, str]] = {
@@ -49,7 +53,11 @@ REFUSALS: Mapping[str, tuple[str, int, str]] = {
     "unknown_key": ("Access token is invalid", 403, "unknown_key_is_401"),
     "prompt_missing": ("prompt is required in input form", 422, "missing_prompt_is_400"),
     "prompt_not_string": ("prompt in input form must be a string", 422, "*_as_prompt_is_no_string"),
-    "unknown_model": ("must be one of the following", 422, "unknown_model_is_400_and_names_the_models"),
+    "unknown_model": (
+        "must be one of the following",
+        422,
+        "unknown_model_is_400_and_names_the_models",
+    ),
     "user_missing": ("Arg user must be provided", 422, "missing_user_is_400"),
     "inputs_missing": ("Missing required parameter in the JSON body", 422, "missing_inputs_is_400"),
     "inputs_null": ("Must not be null!", 422, "null_inputs_is_400"),
@@ -69,7 +77,9 @@ REFUSALS: Mapping[str, tuple[str, int, str]] = {
         "missing_timestamp_is_400 missing_nonce_is_400",
     ),
 }
-"""Each refusal by words in its body, the wrong status that its mutant gives it, and who should see that."""
+"""Each refusal by words in its body, the wrong status that its mutant gives it, and who should see
+that.
+"""
 
 for _name, (_words, _wrong, _killers) in REFUSALS.items():
     AREA.add(
@@ -79,7 +89,14 @@ for _name, (_words, _wrong, _killers) in REFUSALS.items():
         _where(_words, _status(_wrong)),
     )
 
-for _name in ("prompt_missing", "unknown_model", "user_missing", "no_key", "unknown_key", "response_mode"):
+for _name in (
+    "prompt_missing",
+    "unknown_model",
+    "user_missing",
+    "no_key",
+    "unknown_key",
+    "response_mode",
+):
     _words, _, _killers = REFUSALS[_name]
     AREA.add(
         f"refusal_{_name}_status_200",
@@ -100,7 +117,8 @@ for _name in ("prompt_missing", "unknown_model", "user_missing", "no_key", "unkn
         _where(_words, _fields(message="Bad.")),
     )
 
-# Every refusal at once ------------------------------------------------------------------------------------------------
+# Every refusal at once
+# ------------------------------------------------------------------------------------------------
 
 
 def _each(name: str, breaks: str, killers: str, change: _Change, words: str = "") -> None:
@@ -112,7 +130,12 @@ def _html(said: Said) -> Said:
     return said.with_header("Content-Type", "text/html; charset=utf-8").with_body(body)
 
 
-_each("envelope_without_code", "No refusal has a code.", "error_tells_code_message_status_in_order", _without("code"))
+_each(
+    "envelope_without_code",
+    "No refusal has a code.",
+    "error_tells_code_message_status_in_order",
+    _without("code"),
+)
 _each(
     "envelope_without_message",
     "No refusal has a message.",
@@ -180,7 +203,9 @@ _each(
     "error_tells_code_message_status_in_order",
     lambda said: said.with_json(dict(reversed(said.json.items()))),
 )
-_each("refusals_in_html", "Every refusal is an HTML page.", "errors_are_json_without_charset", _html)
+_each(
+    "refusals_in_html", "Every refusal is an HTML page.", "errors_are_json_without_charset", _html
+)
 _each(
     "refusals_html_as_json",
     "Every refusal is a page that says it is JSON.",
@@ -225,7 +250,12 @@ _each(
         {"type": "about:blank", "title": said.json.get("message"), "status": said.status}
     ).with_header("Content-Type", "application/problem+json"),
 )
-_each("refusals_all_400", "Whatever is refused is refused with 400.", "missing_authorization_is_401", _status(400))
+_each(
+    "refusals_all_400",
+    "Whatever is refused is refused with 400.",
+    "missing_authorization_is_401",
+    _status(400),
+)
 _each(
     "refusals_all_500",
     "Whatever is refused is refused with 500.",

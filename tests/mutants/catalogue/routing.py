@@ -20,9 +20,18 @@ def _heard(name: str, breaks: str, killers: str, change: Callable[[Heard], Heard
 
 
 def _said(
-    name: str, breaks: str, killers: str, when: Callable[[Heard, Said], bool], change: Callable[[Said], Said]
+    name: str,
+    breaks: str,
+    killers: str,
+    when: Callable[[Heard, Said], bool],
+    change: Callable[[Said], Said],
 ) -> None:
-    AREA.add(name, breaks, killers, changed_answers(lambda heard, said: change(said) if when(heard, said) else said))
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        changed_answers(lambda heard, said: change(said) if when(heard, said) else said),
+    )
 
 
 def _as_run(heard: Heard) -> Heard:
@@ -40,7 +49,9 @@ for _method in ("GET", "PUT", "DELETE", "PATCH"):
         f"{_method.lower()}_runs",
         f"{_method} runs the workflow too.",
         f"{_method.lower()}_on_the_run_path_is_405",
-        lambda heard, method=_method: _as_run(heard) if heard.method == method and heard.path == RUN_PATH else heard,  # type: ignore[misc]
+        lambda heard, method=_method: (
+            _as_run(heard) if heard.method == method and heard.path == RUN_PATH else heard
+        ),  # type: ignore[misc]
     )
 _heard(
     "trailing_slash_accepted",
@@ -67,7 +78,11 @@ def _unknown_path(heard: Heard, said: Said) -> bool:
 def _json(status: int, value: object) -> Callable[[Said], Said]:
     def change(said: Said) -> Said:
         body = json.dumps(value).encode() + b"\n"
-        return replace(said, status=status).with_header("Content-Type", "application/json").with_body(body)
+        return (
+            replace(said, status=status)
+            .with_header("Content-Type", "application/json")
+            .with_body(body)
+        )
 
     return change
 
@@ -135,7 +150,9 @@ _said(
     "An unknown path is plain text.",
     "unknown_path_is_an_html_404",
     _unknown_path,
-    lambda said: said.with_header("Content-Type", "text/plain; charset=utf-8").with_body(b"Not Found"),
+    lambda said: said.with_header("Content-Type", "text/plain; charset=utf-8").with_body(
+        b"Not Found"
+    ),
 )
 _said(
     "unknown_path_redirected",
@@ -152,7 +169,8 @@ _said(
     lambda said: replace(said, status=308).with_header("Location", RUN_PATH),
 )
 
-# CORS -----------------------------------------------------------------------------------------------------------------
+# CORS
+# -----------------------------------------------------------------------------------------------------------------
 
 _ORIGIN = "Access-Control-Allow-Origin"
 
@@ -344,7 +362,9 @@ _said(
 
 def _echo_headers(request: Heard, response: Said) -> Said:
     wanted = request.header("access-control-request-headers")
-    return response if wanted is None else response.with_header("Access-Control-Allow-Headers", wanted)
+    return (
+        response if wanted is None else response.with_header("Access-Control-Allow-Headers", wanted)
+    )
 
 
 AREA.add(
@@ -371,7 +391,9 @@ _said(
     "options_without_origin_is_401",
     "OPTIONS that is no preflight needs a key.",
     "options_needs_no_key",
-    lambda heard, said: heard.method == "OPTIONS" and heard.path == RUN_PATH and heard.header("origin") is None,
+    lambda heard, said: (
+        heard.method == "OPTIONS" and heard.path == RUN_PATH and heard.header("origin") is None
+    ),
     _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
 )
 _said(
@@ -385,7 +407,9 @@ _said(
     "post_to_an_unknown_path_is_json",
     "POST to an unknown path is answered with JSON.",
     "post_to_an_unknown_path_is_an_html_404",
-    lambda heard, said: _unknown_path(heard, said) and heard.method == "POST" and heard.path != f"{RUN_PATH}/",
+    lambda heard, said: (
+        _unknown_path(heard, said) and heard.method == "POST" and heard.path != f"{RUN_PATH}/"
+    ),
     _json(404, _NOT_FOUND),
 )
 _heard(

@@ -1,4 +1,6 @@
-"""Runs that are not runs of their own: frozen answers, answers of another request, runs that wait for each other."""
+"""Runs that are not runs of their own: frozen answers, answers of another request, runs that wait
+for each other.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,29 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.mutants.breaking import RUN_PATH, Answering, Frames, Heard, Said, Telling, Wrap, answering, telling
-from tests.mutants.edits import Edit, Event, both, change, drop, event_of, frame_of, put, run_answers, told
+from tests.mutants.breaking import (
+    RUN_PATH,
+    Answering,
+    Frames,
+    Heard,
+    Said,
+    Telling,
+    Wrap,
+    answering,
+    telling,
+)
+from tests.mutants.edits import (
+    Edit,
+    Event,
+    both,
+    change,
+    drop,
+    event_of,
+    frame_of,
+    put,
+    run_answers,
+    told,
+)
 from tests.mutants.mutant import RHYTHM, Area
 
 AREA = Area("runs")
@@ -114,11 +137,14 @@ AREA.add(
     told("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))),
 )
 
-# Mixed ----------------------------------------------------------------------------------------------------------------
+# Mixed
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def _mixed(pick: str) -> Wrap:
-    """A host that keeps what it last knew of a stream in one place for all, and tells blocking runs ``pick`` of it."""
+    """A host that keeps what it last knew of a stream in one place for all, and tells blocking runs
+    ``pick`` of it.
+    """
 
     def wrap(app: ASGIApp) -> ASGIApp:
         last: list[Event] = []
@@ -145,7 +171,9 @@ def _with_ids(answer: Any, other: Event, pick: str) -> Any:
         return put("task_id", other["workflow_run_id"])(answer)
     if pick == "task":
         return put("task_id", other["task_id"])(answer)
-    return both(put("workflow_run_id", other["workflow_run_id"]), put("data.id", other["workflow_run_id"]))(answer)
+    return both(
+        put("workflow_run_id", other["workflow_run_id"]), put("data.id", other["workflow_run_id"])
+    )(answer)
 
 
 def _foreign_event() -> Callable[[Heard], Telling]:
@@ -157,20 +185,30 @@ def _foreign_event() -> Callable[[Heard], Telling]:
             told_so_far += 1
             if said is not None and told_so_far == 3:
                 yield frame_of(
-                    {**said, "task_id": said["task_id"][::-1], "workflow_run_id": said["workflow_run_id"][::-1]}
+                    {
+                        **said,
+                        "task_id": said["task_id"][::-1],
+                        "workflow_run_id": said["workflow_run_id"][::-1],
+                    }
                 )
 
     return lambda _: tell
 
 
 def _inputs_of_the_last() -> Callable[[Heard], Telling]:
-    """Each stream tells the inputs of the run that was asked for last; here of one that nobody asked for."""
+    """Each stream tells the inputs of the run that was asked for last; here of one that nobody
+    asked for.
+    """
     edit = both(put("data.inputs.prompt", "a cat"), put("data.inputs.model_name", "dosmix_"))
 
     async def tell(frames: Frames) -> Frames:
         async for frame in frames:
             said = event_of(frame)
-            yield frame_of(edit(said)) if said is not None and said["event"] == "workflow_started" else frame
+            yield (
+                frame_of(edit(said))
+                if said is not None and said["event"] == "workflow_started"
+                else frame
+            )
 
     return lambda _: tell
 
@@ -207,11 +245,16 @@ AREA.add(
     "workflow_id_is_the_same_in_both_modes",
     told(
         "*",
-        lambda said: put("data.workflow_id", said["workflow_run_id"])(said) if "workflow_id" in said["data"] else said,
+        lambda said: (
+            put("data.workflow_id", said["workflow_run_id"])(said)
+            if "workflow_id" in said["data"]
+            else said
+        ),
     ),
 )
 
-# At once --------------------------------------------------------------------------------------------------------------
+# At once
+# --------------------------------------------------------------------------------------------------------------
 
 
 def _one_at_a_time(refuse: bool) -> Wrap:
@@ -235,7 +278,12 @@ def _one_at_a_time(refuse: bool) -> Wrap:
 
 
 async def _send_busy(send: Send) -> None:
-    body = json.dumps({"code": "too_many_requests", "message": "Too many requests.", "status": 429}).encode() + b"\n"
+    body = (
+        json.dumps(
+            {"code": "too_many_requests", "message": "Too many requests.", "status": 429}
+        ).encode()
+        + b"\n"
+    )
     headers = [(b"Content-Type", b"application/json"), (b"Content-Length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 429, "headers": headers})
     await send({"type": "http.response.body", "body": body})
@@ -256,7 +304,11 @@ def _blocking_runs_queued(app: ASGIApp) -> ASGIApp:
 
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         async def late(message: Message) -> None:
-            if message["type"] == "http.response.start" and message["status"] == 200 and not _is_stream(message):
+            if (
+                message["type"] == "http.response.start"
+                and message["status"] == 200
+                and not _is_stream(message)
+            ):
                 await asyncio.sleep(_QUEUED_S)
             await send(message)
 
@@ -304,7 +356,9 @@ def _untitled_nodes_with_a_model() -> Callable[[Heard], Telling]:
         async for frame in frames:
             yield frame
 
-    return lambda request: untitled if "model_name" in request.fields.get("inputs", {}) else unchanged
+    return lambda request: (
+        untitled if "model_name" in request.fields.get("inputs", {}) else unchanged
+    )
 
 
 AREA.add(

@@ -14,7 +14,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.mutants.breaking import Heard, Hearing, Said, Wrap, answering, chained, hearing
 from tests.mutants.edits import changed_answers
-from tests.mutants.file_urls import BAD_SIGN, age_s, file_id, has_good_sign, now, parameters_of, signed, with_parameters
+from tests.mutants.file_urls import (
+    BAD_SIGN,
+    age_s,
+    file_id,
+    has_good_sign,
+    now,
+    parameters_of,
+    signed,
+    with_parameters,
+)
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import small_png
 from tests.mutants.serving import SECRET
@@ -27,7 +36,11 @@ _SIGNED = re.compile(
 
 
 def _file(
-    name: str, breaks: str, killers: str, when: Callable[[Heard], bool], instead: Callable[[Heard], Heard]
+    name: str,
+    breaks: str,
+    killers: str,
+    when: Callable[[Heard], bool],
+    instead: Callable[[Heard], Heard],
 ) -> None:
     """The host hears ``instead`` of a request for a file that ``when`` picks."""
 
@@ -53,7 +66,8 @@ def _always(_: Heard) -> bool:
     return True
 
 
-# Not looked at --------------------------------------------------------------------------------------------------------
+# Not looked at
+# --------------------------------------------------------------------------------------------------------
 
 _file("signature_not_checked", "Any signature is good.", "changed_sign_is_403", _has_all, signed)
 _file(
@@ -120,7 +134,13 @@ _file(
     lambda heard: not heard.query,
     lambda heard: signed(heard, timestamp=now()),
 )
-_file("sign_empty_accepted", "An empty signature is good.", "empty_sign_is_403", _is_empty("sign"), signed)
+_file(
+    "sign_empty_accepted",
+    "An empty signature is good.",
+    "empty_sign_is_403",
+    _is_empty("sign"),
+    signed,
+)
 _file(
     "sign_unpadded_accepted",
     "A signature needs no = at its end.",
@@ -167,7 +187,8 @@ _file(
     lambda heard: with_parameters(heard, sign=BAD_SIGN),
 )
 
-# What is seen when time passes ----------------------------------------------------------------------------------------
+# What is seen when time passes
+# ----------------------------------------------------------------------------------------
 
 _OTHER_FILE = "/files/tools/00000000-0000-4000-8000-000000000000.png"
 _DAY_S = 86400
@@ -213,7 +234,9 @@ def _expired(name: str, breaks: str, change: Callable[[Said], Said]) -> None:
     """The refusal of a URL that is too old, changed; of a bad one it stays as it is."""
 
     def answer(heard: Heard, said: Said) -> Said:
-        return change(said) if heard.is_file and said.status == 403 and has_good_sign(heard) else said
+        return (
+            change(said) if heard.is_file and said.status == 403 and has_good_sign(heard) else said
+        )
 
     AREA.add(name, breaks, "signed_urls_live_for_five_minutes", changed_answers(answer))
 
@@ -241,9 +264,15 @@ AREA.add(
 _expired(
     "expired_says_so",
     "The refusal of an expired URL says that it has expired.",
-    lambda said: said.with_json({**said.json, "code": "expired", "message": "The URL has expired."}),
+    lambda said: said.with_json(
+        {**said.json, "code": "expired", "message": "The URL has expired."}
+    ),
 )
-_expired("expired_is_html", "The refusal of an expired URL is a page.", lambda said: said.with_body(b"<h1>403</h1>"))
+_expired(
+    "expired_is_html",
+    "The refusal of an expired URL is a page.",
+    lambda said: said.with_body(b"<h1>403</h1>"),
+)
 _expired("expired_is_410", "An expired URL is gone: 410.", lambda said: replace(said, status=410))
 AREA.add(
     "picture_expires_with_its_url",
@@ -252,11 +281,14 @@ AREA.add(
     hearing(_file_is_forgotten),
 )
 
-# What a host that knows its own URLs can forget to look at ------------------------------------------------------------
+# What a host that knows its own URLs can forget to look at
+# ------------------------------------------------------------
 
 
 def _known(change: Callable[[Heard, dict[str, tuple[str, str, str]]], Heard]) -> Wrap:
-    """A host that looks a signature up among those it gave away: each with its file id, timestamp and nonce."""
+    """A host that looks a signature up among those it gave away: each with its file id, timestamp
+    and nonce.
+    """
 
     def wrap(app: ASGIApp) -> ASGIApp:
         given: dict[str, tuple[str, str, str]] = {}
@@ -271,7 +303,9 @@ def _known(change: Callable[[Heard, dict[str, tuple[str, str, str]]], Heard]) ->
             await app(scope, receive, learn)
 
         def make() -> Hearing:
-            return lambda heard: change(heard, given) if heard.is_file and _has_all(heard) else heard
+            return lambda heard: (
+                change(heard, given) if heard.is_file and _has_all(heard) else heard
+            )
 
         return hearing(make)(learning)
 
@@ -295,19 +329,34 @@ def _file_id_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> He
 
 def _case_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
     sign = parameters_of(heard)["sign"]
-    return next((with_parameters(heard, sign=known) for known in given if known.lower() == sign.lower()), heard)
+    return next(
+        (with_parameters(heard, sign=known) for known in given if known.lower() == sign.lower()),
+        heard,
+    )
 
 
 def _end_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
     sign = parameters_of(heard)["sign"]
-    return next((with_parameters(heard, sign=known) for known in given if known[:32] == sign[:32]), heard)
+    return next(
+        (with_parameters(heard, sign=known) for known in given if known[:32] == sign[:32]), heard
+    )
 
 
-AREA.add("nonce_not_checked", "The nonce is not signed.", "changed_nonce_is_403", _known(_nonce_ignored))
 AREA.add(
-    "timestamp_not_checked", "The timestamp is not signed.", "changed_timestamp_is_403", _known(_timestamp_ignored)
+    "nonce_not_checked", "The nonce is not signed.", "changed_nonce_is_403", _known(_nonce_ignored)
 )
-AREA.add("file_id_not_checked", "The file's id is not signed.", "sign_of_another_file_is_403", _known(_file_id_ignored))
+AREA.add(
+    "timestamp_not_checked",
+    "The timestamp is not signed.",
+    "changed_timestamp_is_403",
+    _known(_timestamp_ignored),
+)
+AREA.add(
+    "file_id_not_checked",
+    "The file's id is not signed.",
+    "sign_of_another_file_is_403",
+    _known(_file_id_ignored),
+)
 AREA.add(
     "sign_case_ignored",
     "The case of a signature does not matter.",
@@ -321,7 +370,8 @@ AREA.add(
     _known(_end_ignored),
 )
 
-# Another recipe -------------------------------------------------------------------------------------------------------
+# Another recipe
+# -------------------------------------------------------------------------------------------------------
 
 _Recipe = Callable[[str, str, str], str]
 
@@ -356,7 +406,9 @@ def _recipe(name: str, breaks: str, killers: str, sign: _Recipe) -> None:
 
 
 def _mac(key: str, message: str, digest: str = "sha256") -> str:
-    return base64.urlsafe_b64encode(hmac.new(key.encode(), message.encode(), digest).digest()).decode()
+    return base64.urlsafe_b64encode(
+        hmac.new(key.encode(), message.encode(), digest).digest()
+    ).decode()
 
 
 _recipe(
@@ -381,7 +433,9 @@ _recipe(
     "signed_with_a_plain_hash",
     "A plain SHA-256 of the parts is the signature.",
     "urls_are_signed_by_the_recipe",
-    lambda *parts: base64.urlsafe_b64encode(hashlib.sha256("|".join(parts).encode()).digest()).decode(),
+    lambda *parts: base64.urlsafe_b64encode(
+        hashlib.sha256("|".join(parts).encode()).digest()
+    ).decode(),
 )
 _recipe(
     "signed_all_the_same",
@@ -390,10 +444,13 @@ _recipe(
     lambda *_: _mac(SECRET, "always"),
 )
 
-# What a refusal says --------------------------------------------------------------------------------------------------
+# What a refusal says
+# --------------------------------------------------------------------------------------------------
 
 
-def _refused(name: str, breaks: str, killers: str, when: int, change: Callable[[Said], Said]) -> None:
+def _refused(
+    name: str, breaks: str, killers: str, when: int, change: Callable[[Said], Said]
+) -> None:
     """Answers about files with the status ``when``, changed."""
 
     def answer(heard: Heard, said: Said) -> Said:
@@ -403,7 +460,11 @@ def _refused(name: str, breaks: str, killers: str, when: int, change: Callable[[
 
 
 def _picture(said: Said) -> Said:
-    return Said(200, said.headers, said.body).with_header("Content-Type", "image/png").with_body(small_png())
+    return (
+        Said(200, said.headers, said.body)
+        .with_header("Content-Type", "image/png")
+        .with_body(small_png())
+    )
 
 
 _refused(
@@ -449,7 +510,8 @@ _refused(
     lambda said: said.with_header("Content-Type", "text/html").with_body(b"<h1>403</h1>"),
 )
 
-# How often, and by whom -----------------------------------------------------------------------------------------------
+# How often, and by whom
+# -----------------------------------------------------------------------------------------------
 
 
 def _once() -> Callable[[Heard, Said], Said]:
@@ -460,21 +522,41 @@ def _once() -> Callable[[Heard, Said], Said]:
             return said
         again = heard.query in seen
         seen.add(heard.query)
-        return Said(403, said.headers, b"").with_header("Content-Type", "application/json") if again else said
+        return (
+            Said(403, said.headers, b"").with_header("Content-Type", "application/json")
+            if again
+            else said
+        )
 
     return answer
 
 
 def _needs_key() -> Hearing:
     return lambda heard: (
-        with_parameters(heard, sign=BAD_SIGN) if heard.is_file and heard.header("authorization") is None else heard
+        with_parameters(heard, sign=BAD_SIGN)
+        if heard.is_file and heard.header("authorization") is None
+        else heard
     )
 
 
 def _as_get(heard: Heard) -> Heard:
-    return replace(heard, method="GET") if heard.is_file and heard.method in ("POST", "PUT", "DELETE") else heard
+    return (
+        replace(heard, method="GET")
+        if heard.is_file and heard.method in ("POST", "PUT", "DELETE")
+        else heard
+    )
 
 
 AREA.add("url_works_once", "A URL works once.", "url_serves_the_same_bytes_again", answering(_once))
-AREA.add("url_needs_key", "A URL works with a key only.", "url_serves_the_picture_without_a_key", hearing(_needs_key))
-AREA.add("url_takes_post", "A picture can be posted to.", "file_url_is_read_only", hearing(lambda: _as_get))
+AREA.add(
+    "url_needs_key",
+    "A URL works with a key only.",
+    "url_serves_the_picture_without_a_key",
+    hearing(_needs_key),
+)
+AREA.add(
+    "url_takes_post",
+    "A picture can be posted to.",
+    "file_url_is_read_only",
+    hearing(lambda: _as_get),
+)

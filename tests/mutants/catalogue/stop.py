@@ -41,12 +41,17 @@ def _is_stop(heard: Heard) -> bool:
 
 def _said(change_one: Callable[[Said], Said]) -> Wrap:
     """Each success of a stop, changed."""
-    return changed_answers(lambda heard, said: change_one(said) if _is_stop(heard) and said.status == 200 else said)
+    return changed_answers(
+        lambda heard, said: change_one(said) if _is_stop(heard) and said.status == 200 else said
+    )
 
 
 def _stopped(edit: Edit) -> Wrap:
     """The end of a run that was stopped, changed."""
-    return told("workflow_finished", lambda said: edit(said) if said["data"]["status"] == "stopped" else said)
+    return told(
+        "workflow_finished",
+        lambda said: edit(said) if said["data"]["status"] == "stopped" else said,
+    )
 
 
 def _any_user() -> Hearing:
@@ -56,7 +61,11 @@ def _any_user() -> Hearing:
     def change_one(heard: Heard) -> Heard:
         if heard.is_run and isinstance(heard.fields.get("user"), str):
             users.append(heard.fields["user"])
-        return heard.with_fields(user=users[-1]) if _is_stop(heard) and heard.fields.get("user") else heard
+        return (
+            heard.with_fields(user=users[-1])
+            if _is_stop(heard) and heard.fields.get("user")
+            else heard
+        )
 
     return change_one
 
@@ -78,8 +87,17 @@ def _node_finishes() -> Callable[[Event], Iterable[Event]]:
         if said["event"] == "node_finished":
             running.clear()
         if said["event"] == "workflow_finished" and running:
-            data = {**running[0]["data"], "status": "failed", "error": "stopped", "elapsed_time": 0.1, "files": []}
-            return [{**running[0], "event": "node_finished", "data": {**data, "outputs": None}}, said]
+            data = {
+                **running[0]["data"],
+                "status": "failed",
+                "error": "stopped",
+                "elapsed_time": 0.1,
+                "files": [],
+            }
+            return [
+                {**running[0], "event": "node_finished", "data": {**data, "outputs": None}},
+                said,
+            ]
         return [said]
 
     return change_one
@@ -133,8 +151,18 @@ _in_time(
     "interrupted_node_never_finishes",
     told_by(_node_finishes),
 )
-_in_time("stop_by_any_user", "Any user may stop a run.", "stop_by_another_user_stops_nothing", hearing(_any_user))
-AREA.add("stop_is_404", "A stop is not known.", "stop_of_*_succeeds", _said(lambda said: replace(said, status=404)))
+_in_time(
+    "stop_by_any_user",
+    "Any user may stop a run.",
+    "stop_by_another_user_stops_nothing",
+    hearing(_any_user),
+)
+AREA.add(
+    "stop_is_404",
+    "A stop is not known.",
+    "stop_of_*_succeeds",
+    _said(lambda said: replace(said, status=404)),
+)
 AREA.add(
     "stop_is_204",
     "A stop is answered without a body.",
@@ -142,10 +170,16 @@ AREA.add(
     _said(lambda said: replace(said, status=204).with_body(b"").without_header("Content-Length")),
 )
 AREA.add(
-    "stop_is_202", "A stop is answered with 202.", "stop_of_*_succeeds", _said(lambda said: replace(said, status=202))
+    "stop_is_202",
+    "A stop is answered with 202.",
+    "stop_of_*_succeeds",
+    _said(lambda said: replace(said, status=202)),
 )
 AREA.add(
-    "stop_says_ok", "A stop's result is ok.", "stop_of_*_succeeds", _said(lambda said: said.with_json({"result": "ok"}))
+    "stop_says_ok",
+    "A stop's result is ok.",
+    "stop_of_*_succeeds",
+    _said(lambda said: said.with_json({"result": "ok"})),
 )
 AREA.add(
     "stop_says_true",
@@ -163,7 +197,11 @@ AREA.add(
     "stop_unknown_is_404",
     "Stopping an unknown task is a 404.",
     "stop_of_an_unknown_task_succeeds",
-    changed_answers(lambda heard, said: replace(said, status=404) if _is_stop(heard) and said.status == 200 else said),
+    changed_answers(
+        lambda heard, said: (
+            replace(said, status=404) if _is_stop(heard) and said.status == 200 else said
+        )
+    ),
 )
 AREA.add(
     "stop_without_user",
@@ -184,7 +222,13 @@ AREA.add(
     "A stop needs no key.",
     "stop_needs_the_key",
     hearing(
-        lambda: lambda heard: _with_key(heard) if _is_stop(heard) and heard.header("authorization") is None else heard
+        lambda: (
+            lambda heard: (
+                _with_key(heard)
+                if _is_stop(heard) and heard.header("authorization") is None
+                else heard
+            )
+        )
     ),
 )
 AREA.add(
@@ -201,17 +245,27 @@ def _with_key(heard: Heard) -> Heard:
     return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
 
 
-# How the call is read -------------------------------------------------------------------------------------------------
+# How the call is read
+# -------------------------------------------------------------------------------------------------
 
 _KNOWN_USERS = (USER, "a", 5)
 """Those who ask for runs, and those whose call fails or succeeds by another rule."""
 
 
 def _call(
-    name: str, breaks: str, killers: str, when: Callable[[Heard], bool], instead: Callable[[Heard], Heard]
+    name: str,
+    breaks: str,
+    killers: str,
+    when: Callable[[Heard], bool],
+    instead: Callable[[Heard], Heard],
 ) -> None:
     """The host gets ``instead`` of a stop call that ``when`` picks."""
-    AREA.add(name, breaks, killers, heard_instead(lambda request: _is_stop(request) and when(request), instead))
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        heard_instead(lambda request: _is_stop(request) and when(request), instead),
+    )
 
 
 AREA.add(
@@ -219,7 +273,9 @@ AREA.add(
     "A stop by a user who has no run is refused with 403.",
     "stop_by_another_user_is_answered_the_same",
     answered_instead(
-        lambda request, response: _is_stop(request) and request.fields.get("user") not in _KNOWN_USERS,
+        lambda request, response: (
+            _is_stop(request) and request.fields.get("user") not in _KNOWN_USERS
+        ),
         lambda response: replace(response, status=403) if response.status == 200 else response,
     ),
 )
@@ -267,7 +323,9 @@ AREA.add(
     heard_instead(
         lambda request: request.method == "GET" and request.path.startswith("/v1/workflows/tasks/"),
         lambda request: (
-            replace(request, method="POST").with_json({"user": USER}).with_header("content-type", "application/json")
+            replace(request, method="POST")
+            .with_json({"user": USER})
+            .with_header("content-type", "application/json")
         ),
     ),
 )
@@ -300,7 +358,9 @@ def _running_task_refused(app: ASGIApp) -> ASGIApp:
 
     def answer(request: Heard, response: Said) -> Said:
         return (
-            replace(response, status=409) if _is_stop(request) and request.path.split("/")[4] in started else response
+            replace(response, status=409)
+            if _is_stop(request) and request.path.split("/")[4] in started
+            else response
         )
 
     return changed_answers(answer)(retold(remember)(app))

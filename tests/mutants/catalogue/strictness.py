@@ -20,7 +20,11 @@ def _strict(name: str, breaks: str, killers: str, when: Callable[[Heard], bool])
         name,
         breaks,
         killers,
-        hearing(lambda: lambda heard: heard.with_json(_INSTEAD) if heard.is_run and when(heard) else heard),
+        hearing(
+            lambda: (
+                lambda heard: heard.with_json(_INSTEAD) if heard.is_run and when(heard) else heard
+            )
+        ),
     )
 
 
@@ -44,7 +48,12 @@ def _asks_for(model: str) -> Callable[[Heard], bool]:
 
 
 for _number, (_model, _killer) in enumerate(_MODELS.items(), 1):
-    _strict(f"model_{_number}_refused", f"The documented model {_model} is refused.", _killer, _asks_for(_model))
+    _strict(
+        f"model_{_number}_refused",
+        f"The documented model {_model} is refused.",
+        _killer,
+        _asks_for(_model),
+    )
 _strict(
     "model_left_out_refused",
     "A run without a model is refused.",
@@ -82,10 +91,13 @@ _strict(
     lambda request: bool(_inputs(request).keys() - {"prompt", "model_name"}),
 )
 
-# Other ways to say the same -------------------------------------------------------------------------------------------
+# Other ways to say the same
+# -------------------------------------------------------------------------------------------
 
 
-def _other_form(name: str, breaks: str, killers: str, when: Callable[[Heard], bool], **header: str) -> None:
+def _other_form(
+    name: str, breaks: str, killers: str, when: Callable[[Heard], bool], **header: str
+) -> None:
     """A request that ``when`` picks is refused, as if it had this header."""
     ((key, value),) = header.items()
     refused = heard_instead(when, lambda request: request.with_header(key.replace("_", "-"), value))

@@ -24,7 +24,12 @@ def _accepted(
     instead: Callable[[Heard], Heard],
 ) -> None:
     """A host that gets ``instead`` of a run request that ``when`` picks."""
-    AREA.add(name, breaks, killers, heard_instead(lambda request: request.is_run and when(request), instead))
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        heard_instead(lambda request: request.is_run and when(request), instead),
+    )
 
 
 def _but(**fields: Any) -> Callable[[Heard], Heard]:
@@ -46,7 +51,8 @@ def _input_is(name: str, holds: Callable[[Any], bool]) -> Callable[[Heard], bool
     return found
 
 
-# The body -------------------------------------------------------------------------------------------------------------
+# The body
+# -------------------------------------------------------------------------------------------------------------
 
 for _kind, _type in (("list", list), ("string", str), ("number", int)):
     _accepted(
@@ -80,10 +86,13 @@ for _short, _media_type, _killer in (
         f"A body that is called {_media_type} is taken for JSON.",
         _killer,
         lambda request, of=_media_type: request.header("content-type") == of,  # type: ignore[misc]  # bound at once
-        lambda request: request.with_json(request.json or _RUN).with_header("content-type", "application/json"),
+        lambda request: request.with_json(request.json or _RUN).with_header(
+            "content-type", "application/json"
+        ),
     )
 
-# The user -------------------------------------------------------------------------------------------------------------
+# The user
+# -------------------------------------------------------------------------------------------------------------
 
 _accepted(
     "user_zero_accepted",
@@ -107,11 +116,17 @@ _accepted(
     _but(user="alg123"),
 )
 
-# The inputs and the prompt --------------------------------------------------------------------------------------------
+# The inputs and the prompt
+# --------------------------------------------------------------------------------------------
 
 for _name, _words, _killer, _holds in (
     ("boolean", "true", "boolean_as_inputs_is_400", lambda value: value is True),
-    ("empty_list", "an empty list", "empty_list_as_inputs_lacks_the_prompt", lambda value: value == []),
+    (
+        "empty_list",
+        "an empty list",
+        "empty_list_as_inputs_lacks_the_prompt",
+        lambda value: value == [],
+    ),
     ("pairs", "a list of pairs", "pairs_as_inputs_lack_the_prompt", lambda value: value == ["ab"]),
 ):
     _accepted(
@@ -124,7 +139,12 @@ for _name, _words, _killer, _holds in (
 for _name, _words, _killer, _holds in (
     ("zero", "0", "prompt_zero_counts_as_missing", lambda value: value == 0 and value is not False),
     ("false", "false", "prompt_false_counts_as_missing", lambda value: value is False),
-    ("empty_list", "an empty list", "empty_list_as_prompt_counts_as_missing", lambda value: value == []),
+    (
+        "empty_list",
+        "an empty list",
+        "empty_list_as_prompt_counts_as_missing",
+        lambda value: value == [],
+    ),
     ("whole_number", "a number", "number_as_prompt_is_no_string", lambda value: value == 123),
     ("true", "true", "boolean_as_prompt_is_no_string", lambda value: value is True),
     ("list_of_text", "a list of text", "list_as_prompt_is_no_string", lambda value: value == ["a"]),
@@ -138,7 +158,8 @@ for _name, _words, _killer, _holds in (
         _but(inputs={"prompt": _PROMPT}),
     )
 
-# response_mode and files ----------------------------------------------------------------------------------------------
+# response_mode and files
+# ----------------------------------------------------------------------------------------------
 
 _accepted(
     "mode_list_accepted",
@@ -151,6 +172,11 @@ _accepted(
     "files_number_ignored",
     "files that are a number are ignored.",
     "number_as_files_is_refused",
-    lambda request: isinstance(request.fields.get("files"), int) and request.fields["response_mode"] == "blocking",
-    lambda request: request.with_json({key: value for key, value in request.fields.items() if key != "files"}),
+    lambda request: (
+        isinstance(request.fields.get("files"), int)
+        and request.fields["response_mode"] == "blocking"
+    ),
+    lambda request: request.with_json(
+        {key: value for key, value in request.fields.items() if key != "files"}
+    ),
 )

@@ -1,0 +1,106 @@
+"""How a check can end other than well.
+
+Verdict
+    ContractBroken   the host does not keep the promise: expected, got, why, and the exchange that
+    shows it NotApplicable    the target lacks a power that the check needs; counted apart, never a
+    pass NotRun           nothing to judge: the budget is spent, the host has gone silent, shared
+    evidence is missing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from contract.check import Level
+from contract.exchange import Exchange
+
+
+class Verdict(Exception):
+    """Base of the three; ``reason`` is one line for a reader."""
+
+    def __init__(self, reason: str, exchange: Exchange | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.exchange = exchange
+
+
+class ContractBroken(Verdict, AssertionError):
+    """A promise that was not kept. ``expected`` and ``got`` are short and comparable at a glance.
+
+    ``level`` is given where the host does as another recorded version. Without it the check's own
+    level counts, and for a check of a version's difference the host's: a value that no version had
+    breaks more than that.
+    """
+
+    def __init__(
+        self,
+        expected: str,
+        got: str,
+        exchange: Exchange | None = None,
+        why: str = "",
+        level: Level | None = None,
+    ) -> None:
+        super().__init__(f"expected {expected}, got {got}" + (f" ({why})" if why else ""), exchange)
+        self.expected = expected
+        self.got = got
+        self.why = why
+        self.level = level
+
+
+class NotApplicable(Verdict):
+    """The check needs a power that the target does not lend."""
+
+
+class NotRun(Verdict):
+    """The check found nothing to judge."""
+
+
+def expect(
+    holds: bool,
+    expected: str,
+    got: object,
+    exchange: Exchange | None = None,
+    why: str = "",
+    *,
+    level: Level | None = None,
+) -> None:
+    """Raise ``ContractBroken`` unless ``holds``; ``level`` is given where it is not the check's
+    own.
+    """
+    if not holds:
+        raise ContractBroken(expected, shortened(got), exchange, why, level)
+
+
+def expect_equal(
+    got: object, expected: object, what: str, exchange: Exchange | None = None, why: str = ""
+) -> None:
+    """Raise ``ContractBroken`` unless ``got`` equals ``expected`` in value and type; ``what`` names
+    the thing.
+    """
+    if got != expected or type(got) is not type(expected):
+        raise ContractBroken(f"{what} {shortened(expected)}", shortened(got), exchange, why)
+
+
+def expect_version(
+    got: object, of_versions: Mapping[str, object], what: str, exchange: Exchange | None = None
+) -> None:
+    """Raise ``ContractBroken`` unless ``got`` is what the first of ``of_versions`` had.
+
+    What another of them had is a difference between versions, and no more; what none had breaks the
+    contract.
+    """
+    (reference, expected), *_ = of_versions.items()
+    if got == expected:
+        return
+    alike = [version for version, value in of_versions.items() if got == value]
+    why = f"as {alike[0]} has it" if alike else "no recorded version has this"
+    level = Level.VERSION if alike else None
+    raise ContractBroken(
+        f"{what} {shortened(expected)} as {reference} has it", shortened(got), exchange, why, level
+    )
+
+
+def shortened(value: object, limit: int = 300) -> str:
+    """``value`` as a person reads it, cut where it gets long."""
+    text = value if isinstance(value, str) and value else repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

@@ -1,0 +1,77 @@
+"""What the host refuses, and in which words.
+
+    HostError
+        one refusal of one request: a status and the JSON body that goes with it
+
+The words are not written here. They are data of the observed host (``x-host.errors`` of the
+overlay), one entry a refusal, each with the recorded exchange that shows it; code names an entry
+and fills its placeholders.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class HostError(Exception):
+    """A refusal in the host's own words; ``body`` keeps the order of the keys on the wire."""
+
+    def __init__(self, name: str, status: int, body: Mapping[str, Any]) -> None:
+        super().__init__(f"{name}: {status}")
+        self.name = name
+        self.status = status
+        self.body = body
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTemplate:
+    """One entry of ``x-host.errors``: strings of ``body`` may hold ``{placeholders}``."""
+
+    status: int
+    body: Mapping[str, Any]
+
+
+class HostErrors:
+    """Every refusal of the host by name; calling it makes one, ready to raise.
+
+    Raises ``KeyError`` for a name that the overlay does not have: a mistake in this package, which
+    ``tests/test_errors.py`` looks for, never one of a request.
+    """
+
+    def __init__(self, templates: Mapping[str, ErrorTemplate]) -> None:
+        self._templates = templates
+
+    def __call__(self, name: str, **values: object) -> HostError:
+        template = self._templates[name]
+        if values:
+            body = {key: _filled(text, values) for key, text in template.body.items()}
+            return HostError(name, template.status, body)
+        return HostError(name, template.status, template.body)
+
+    def by_code(self, code: str, status: int) -> Mapping[str, Any] | None:
+        """The body of a refusal with that code and status, the first whose words are the same each
+        time.
+        """
+        for template in self._templates.values():
+            body = template.body
+            if (body.get("code"), template.status) == (code, status) and "{" not in str(
+                body.get("message")
+            ):
+                return body
+        return None
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self._templates)
+
+
+def _filled(text: Any, values: Mapping[str, object]) -> Any:
+    """``text`` with its ``{placeholders}`` filled; braces that hold none of ``values`` stay as they
+    are.
+    """
+    if not isinstance(text, str):
+        return text
+    return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)

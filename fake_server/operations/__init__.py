@@ -1,8 +1,0 @@
-"""What each operation of the spec does once its request has reached the app."""
-
-from __future__ import annotations
-
-from fake_server.operations.call import Call, Handler, Host
-from fake_server.operations.table import HANDLERS, refuse
-
-__all__ = ["HANDLERS", "Call", "Handler", "Host", "refuse"]

@@ -1,0 +1,87 @@
+"""What happens in a workflow run, as values: what the engine plans and what both renderers tell.
+
+Times are seconds of the run's own timeline, 0 being the moment the run starts. A picture stands in
+outputs as a ``FileRef``, an uploaded one in inputs as an ``InputFile``; only a renderer turns them
+into the host's file object, signing the URL at that moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fake_server.images import Picture
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FileRef:
+    """A picture made by a tool node."""
+
+    file_id: str
+    picture: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """A picture that a user sent along; ``url`` is None where the host signs one for it. What is
+    not known is None.
+    """
+
+    transfer_method: str
+    url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    extension: str | None = None
+    mime_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowStarted:
+    inputs: Values
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStarted:
+    execution_id: str
+    node_id: str
+    node_type: str
+    title: str
+    index: int
+    predecessor_node_id: str | None
+    extras: Values
+    started_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFinished:
+    """A node that ended, in success or failure; ``None`` is the host's null for "there is none"."""
+
+    started: NodeStarted
+    finished_s: float
+    status: str
+    error: str | None
+    inputs: Values | None
+    process_data: Values | None
+    outputs: Values | None
+    execution_metadata: Values | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFinished:
+    status: str
+    outputs: Values | None
+    error: str | None
+    elapsed_s: float
+    total_tokens: int
+    total_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Sign of life of a stream; a blocking answer has none."""
+
+
+Event = WorkflowStarted | NodeStarted | NodeFinished | WorkflowFinished | Ping

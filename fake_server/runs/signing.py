@@ -1,0 +1,89 @@
+"""Signed URLs of pictures, by the host's own recipe (FACTS 6.1), so that either side accepts the
+other's.
+
+    SignatureRefusedError
+        BadSignatureError    the signature does not belong to this file, time and nonce
+        BadTimestampError    signed, but the timestamp is no integer
+        ExpiredError         signed, but older than the lifetime
+
+The order of the checks is the host's: signature, then the form of the timestamp, then its age.
+There is no lower bound on the age: a timestamp in the future is valid. The extension of the file is
+not signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+
+
+class SignatureRefusedError(Exception):
+    """Why a URL is refused, in one line."""
+
+
+class BadSignatureError(SignatureRefusedError):
+    """The signature does not belong to this file, timestamp and nonce under this key."""
+
+
+class BadTimestampError(SignatureRefusedError):
+    """The signature is right, but the timestamp that it signs is not an integer."""
+
+
+class ExpiredError(SignatureRefusedError):
+    """The signature is right, but ``age_s`` is beyond the lifetime."""
+
+    def __init__(self, age_s: float, lifetime_s: float) -> None:
+        super().__init__(f"signed {age_s:.0f} s ago, and a URL lives {lifetime_s:.0f} s")
+        self.age_s = age_s
+
+
+TOOL_FILE = "file-preview"
+"""Purpose of a signature for ``/files/tools/<file_id>.<ext>``; part of what is signed."""
+
+UPLOADED_IMAGE = "image-preview"
+"""Purpose of a signature for ``/files/<file_id>/image-preview``."""
+
+
+class FileSigner:
+    """Signs and verifies the URLs of files for one purpose with one SECRET_KEY."""
+
+    def __init__(self, secret_key: str, lifetime_s: float, purpose: str = TOOL_FILE) -> None:
+        self._keyed = hmac.new(secret_key.encode(), f"{purpose}|".encode(), hashlib.sha256)
+        self.lifetime_s = lifetime_s
+
+    def sign(self, file_id: str, timestamp: str, nonce: str) -> str:
+        """The signature as it stands in a URL: 43 base64url characters and ``=``."""
+        mac = self._keyed.copy()
+        mac.update(f"{file_id}|{timestamp}|{nonce}".encode("utf-8", "surrogatepass"))
+        return base64.urlsafe_b64encode(mac.digest()).decode()
+
+    def query(self, file_id: str, timestamp: int, nonce: str) -> str:
+        """The query of a signed URL, its parameters in the host's order."""
+        return (
+            f"timestamp={timestamp}&nonce={nonce}&sign={self.sign(file_id, str(timestamp), nonce)}"
+        )
+
+    def verify(self, file_id: str, timestamp: str, nonce: str, sign: str, now: float) -> None:
+        """Return if the URL is good at ``now`` (unix seconds); raise the refusal that says why it
+        is not.
+        """
+        expected = self.sign(file_id, timestamp, nonce)
+        if not hmac.compare_digest(expected.encode(), sign.encode("utf-8", "surrogatepass")):
+            raise BadSignatureError(
+                "the signature does not belong to this file, timestamp and nonce under this secret key"
+            )
+        try:
+            signed_at = int(timestamp)
+        except ValueError as error:
+            raise BadTimestampError(str(error)) from error
+        if int(now) - signed_at > self.lifetime_s:
+            raise ExpiredError(int(now) - signed_at, self.lifetime_s)
+
+
+class FileSigners:
+    """The signers of one SECRET_KEY, one for each purpose."""
+
+    def __init__(self, secret_key: str, lifetime_s: float) -> None:
+        self.tool_file = FileSigner(secret_key, lifetime_s, TOOL_FILE)
+        self.uploaded_image = FileSigner(secret_key, lifetime_s, UPLOADED_IMAGE)

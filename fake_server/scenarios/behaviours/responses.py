@@ -1,0 +1,133 @@
+"""Behaviours that answer in the host's place: errors of the host itself, of its proxy, and of what
+stands before it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
+
+from fake_server.http import error_pages
+from fake_server.http.responses import HTML, JSON, Answer, ProxyPage, json_answer
+from fake_server.scenarios.behaviour import Scope, behaviour
+from fake_server.scenarios.behaviours.nodes import with_fate
+from fake_server.scenarios.effects import Effects, Gateway
+from fake_server.scenarios.parameters import Count, Index, Seconds, Status
+from fake_server.workflow.graph import Behaviour as Fate
+
+if TYPE_CHECKING:
+    from fake_server.endpoints.call import Call
+
+_WITHOUT_BODY = (204, 205, 304)
+"""Statuses whose answers have no body, whatever is said (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+
+_PAST_S = 30.0
+"""How much longer than the gateway's patience a run takes that it gives up on."""
+
+
+@behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"body": "html"})
+def http_error(
+    status: Status = 500,
+    body: Literal["envelope", "html", "empty", "malformed"] = "envelope",
+    code: str | None = None,
+    message: str | None = None,
+) -> Effects:
+    """The request is refused with ``status``: with the host's JSON, with HTML, with nothing, or
+    with broken JSON.
+
+    ``code`` and ``message`` are put into the JSON; by default those that the host has for that
+    status. What the host would refuse by itself, such as a wrong key, it still refuses by itself.
+    Complaint: the client shows "Unexpected token < in JSON" for what was a plain 502. Survive: look
+    at the status first, then at the content type, and only then parse.
+    """
+
+    def answer(call: Call) -> Answer | ProxyPage:
+        if body == "empty" or status in _WITHOUT_BODY:
+            return Answer(status, HTML, b"")
+        if body == "html":
+            return ProxyPage(status, error_pages.nginx(status, call.host.spec.proxy_server))
+        envelope = _envelope(call, status, code, message)
+        if body == "malformed":
+            return Answer(status, JSON, json.dumps(envelope).encode()[:-7])
+        return json_answer(envelope, status)
+
+    return Effects(answer=(answer,))
+
+
+@behaviour(excludes="answer", without_cors={})
+def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "504") -> Effects:
+    """A proxy gives up after ``after_s`` seconds and answers with HTML of its own, while the run
+    goes on to its end.
+
+    The run is stretched past that moment. A stream gets the same answer: such a proxy holds streams
+    back. Complaint: the document itself warns of Cloudflare's 100 s; a retry after it makes, and
+    pays for, a second picture. Survive: use streaming for long runs; after a 504 or 524 do not
+    retry blindly, for the run was not stopped.
+    """
+
+    def stretch(fate: Fate) -> Fate:
+        return replace(fate, seconds=max(fate.seconds, after_s + _PAST_S), spread=0.0)
+
+    page = error_pages.nginx_timeout if status == "504" else error_pages.cloudflare_timeout
+    gateway = Gateway(after_s, int(status), page)
+    return Effects(workflow=(with_fate(None, stretch),), gateway=(gateway,))
+
+
+@behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"form": "cloudflare"})
+def rate_limited(
+    retry_after_s: Index = 30, form: Literal["host", "cloudflare"] = "host"
+) -> Effects:
+    """The request is refused with 429 and Retry-After: with JSON like later versions of Dify, or
+    Cloudflare's page.
+
+    ``form`` says which; Cloudflare refuses before the host looks at the request.
+
+    Complaint: the client retries at once and is locked out for longer.
+    Survive: wait as long as Retry-After says; without it, longer each time.
+    """
+    retry = ((b"Retry-After", str(retry_after_s).encode()),)
+    if form == "cloudflare":
+        page = ProxyPage(
+            429,
+            error_pages.CLOUDFLARE_1015,
+            content_type=b"text/html; charset=UTF-8",
+            headers=retry,
+        )
+        return Effects(front=(lambda call: page,))
+    said = {"code": "rate_limit_error", "message": "Rate Limit Error", "status": 429}
+    return Effects(answer=(lambda call: replace(json_answer(said, 429), headers=retry),))
+
+
+@behaviour(excludes="answer")
+def concurrency_limit(limit: Count | None = None) -> Effects:
+    """More than ``limit`` runs of an app at once are refused with 429; without ``limit`` every run
+    is.
+
+    Complaint: a page that asks for four pictures at once gets one, and three errors.
+    Survive: queue in the client, and take this 429 as "later" (FACTS 9.2 has its text).
+    """
+
+    def answer(call: Call) -> Answer | None:
+        app = call.app()
+        if limit is not None and call.host.store.running_of(app.app_id) < limit:
+            return None
+        message = (
+            "Too many requests. Please try again later. The current maximum concurrent requests allowed for "
+            f"{app.app_id} is {limit or 1}."
+        )
+        return json_answer({"code": "too_many_requests", "message": message, "status": 429}, 429)
+
+    return Effects(answer=(answer,))
+
+
+def _envelope(call: Call, status: int, code: str | None, message: str | None) -> dict[str, Any]:
+    """The host's own JSON for ``status`` where it has one, the same form for any other."""
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown Error"
+    usual = "_".join(phrase.lower().replace("-", " ").replace("'", "").split())
+    own = call.host.spec.errors.by_code(code or usual, status)
+    said = (
+        {"code": code or usual, "message": phrase, "status": status} if own is None else dict(own)
+    )
+    return said if message is None else {**said, "message": message}

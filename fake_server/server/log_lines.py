@@ -1,0 +1,100 @@
+"""Lines written by a thread of their own: whoever writes one never waits for whoever reads them.
+
+A pipe that nobody reads takes 64 KiB and then blocks its writer, which must not be the event loop.
+What cannot be written waits, up to a bound; beyond it lines are lost and counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import TextIO
+
+WAITING_BYTES = 1 << 20
+"""The most that waits for a reader; further lines are lost, and their number is written once there
+is a reader.
+"""
+
+_TOGETHER_S = 0.01
+"""Lines that come within this time are written together."""
+
+_CLOSE_S = 0.5
+
+
+class LineWriter:
+    """Writes to ``stream`` in the background. ``lost_line`` makes the line that reports how many
+    were lost.
+    """
+
+    def __init__(
+        self, stream: TextIO, lost_line: Callable[[int], str], most_bytes: int = WAITING_BYTES
+    ) -> None:
+        self._stream = stream
+        self._lost_line = lost_line
+        self._most_bytes = most_bytes
+        self._lines: deque[bytes] = deque()
+        self.waiting_bytes = 0
+        """What has been handed over and not yet taken to be written."""
+        self._unreported = 0
+        self._changed = threading.Condition()
+        self._writing = False
+        self._thread: threading.Thread | None = None
+        self.lost = 0
+        """How many lines were lost since the start."""
+
+    def write(self, line: str) -> None:
+        """Have ``line`` (with its line end) written. From any thread; returns at once."""
+        data = line.encode("utf-8", "backslashreplace")
+        with self._changed:
+            if self.waiting_bytes + len(data) > self._most_bytes:
+                self.lost += 1
+                self._unreported += 1
+                return
+            self._lines.append(data)
+            self.waiting_bytes += len(data)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+                self._thread.start()
+            elif len(self._lines) == 1:
+                self._changed.notify_all()
+
+    def flush(self, timeout_s: float = _CLOSE_S) -> None:
+        """Return once everything is written, after ``timeout_s`` at the latest."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._lines and not self._writing, timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: bool(self._lines))
+                self._changed.wait(_TOGETHER_S)
+            self._write(self._taken())
+            with self._changed:
+                self._writing = False
+                self._changed.notify_all()
+
+    def _taken(self) -> bytes:
+        """All that waits, and how many lines are missing after it."""
+        with self._changed:
+            self._writing = True
+            data = b"".join(self._lines)
+            self._lines.clear()
+            self.waiting_bytes = 0
+            lost, self._unreported = self._unreported, 0
+        return data + self._lost_line(lost).encode() if lost else data
+
+    def _write(self, data: bytes) -> None:
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # nobody will ever read it: the other end is closed
+            try:
+                descriptor = self._stream.fileno()
+            except io.UnsupportedOperation:
+                self._stream.write(data.decode())
+                return
+            while data:  # past the stream's own buffer: its lock, held by a blocked thread, would stop the exit
+                data = data[os.write(descriptor, data) :]

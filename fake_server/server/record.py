@@ -1,0 +1,176 @@
+"""The recorder as a process: from its settings to its socket, and what it says in the end."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import click
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dify_wire.redaction.text import TextRedactor
+from fake_server.clock import Clock
+from fake_server.http.error_pages import HEAD_TOO_LARGE
+from fake_server.http.observer import Observer
+from fake_server.http.responses import ProxyPage
+from fake_server.journal import Journal
+from fake_server.journal.counters import Counters
+from fake_server.recorder.images import Pictures
+from fake_server.recorder.proxy import WIRE, RecordingProxy
+from fake_server.recorder.settings import RecorderSettings, split_upstream
+from fake_server.recorder.upstream import Upstream
+from fake_server.recorder.writing import Written, redactor
+from fake_server.recorder.writing_queue import WritingProcess, WritingQueue
+from fake_server.server.logs import set_up_logging
+from fake_server.server.parser import Head
+from fake_server.server.protocols import CommonProtocol
+from fake_server.server.run import write_whole
+from fake_server.server.server import ToolServer, address, bind, tool_config
+from fake_server.settings import SettingsError
+
+_GRACE_S = 10
+_REMEMBERED = 1
+"""The log is made from the newest entry of a journal; nobody asks a recorder for more."""
+
+
+def record_forever(settings: RecorderSettings) -> int:
+    """Record until a signal ends it. The exit code: 0, or 1 where something was lost; raises
+    ``SettingsError``.
+    """
+    if settings.ready_file:
+        settings.ready_file.unlink(
+            missing_ok=True
+        )  # an earlier one's; nobody must take it for this one's
+    sock = bind(settings)
+    _check_no_loop(settings, sock)
+    set_up_logging("human")
+    logging.getLogger("uvicorn.error").setLevel(
+        logging.CRITICAL
+    )  # a broken-off answer is meant, and told elsewhere
+    process = WritingProcess(settings)
+    _tell_leftovers(process.leftovers)
+    queue = WritingQueue(process.channel, _warn, process.written)
+    proxy = _proxy(settings, queue)
+    gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
+    try:
+        logged = _logged(proxy, redactor(settings))
+        _server(logged, partial(_announce, settings, address(sock)), proxy.end).run(sockets=[sock])
+    finally:
+        written = queue.finish()
+        process.join()
+        click.echo(_summary(settings, written, proxy))
+    return 1 if _is_incomplete(written, proxy) else 0
+
+
+def _is_incomplete(written: Written, proxy: RecordingProxy) -> bool:
+    """Whether anything that passed is not in the folder: an exchange, a body or an image."""
+    not_fetched = proxy.pictures.failed if proxy.pictures else 0
+    return bool(written.lost or written.bodies_lost or proxy.counts.not_searched or not_fetched)
+
+
+def _proxy(settings: RecorderSettings, queue: WritingQueue) -> RecordingProxy:
+    upstream = Upstream(settings.upstream, settings.timeout_s)
+    return RecordingProxy(
+        upstream, queue, partial(Pictures, upstream, queue) if settings.fetch_pictures else None
+    )
+
+
+_UNREADABLE = {
+    400: "this is no request that can be passed on; this is no proxy for other hosts either",
+    414: "the request line is too long",
+    HEAD_TOO_LARGE: "the headers are too large",
+    501: "this transfer encoding is not known",
+    505: "this version of HTTP is not known",
+}
+
+
+class _Protocol(CommonProtocol):
+    """Tells the app what a request looked like on the wire: its names in their case, its target as
+    it came.
+    """
+
+    def refusal(self, status: int) -> ProxyPage:
+        message = f"fake-server record: {_UNREADABLE[status]}"
+        status = 400 if status == HEAD_TOO_LARGE else status
+        said = {"code": "bad_request", "message": message, "status": status}
+        return ProxyPage(status, json.dumps(said).encode(), content_type=b"application/json")
+
+    def complete_scope(self, scope: Scope, head: Head) -> None:
+        headers = [(name, value) for name, (_, value) in zip(head.names, head.headers, strict=True)]
+        scope["extensions"] = {WIRE: {"headers": headers, "target": head.target}}
+
+
+def _server(
+    app: ASGIApp, on_listening: Callable[[], None], on_signal: Callable[[], None]
+) -> ToolServer:
+    config = tool_config(app, http=_Protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
+    return ToolServer(config, on_listening, on_signal)
+
+
+def _logged(proxy: RecordingProxy, redactor: TextRedactor) -> ASGIApp:
+    """The proxy with a line in the log for each request."""
+    observer = Observer(proxy, Journal(Clock(), entries=_REMEMBERED), Counters(), redactor)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (observer if scope["type"] == "http" else proxy)(scope, receive, send)
+
+    return app
+
+
+def _check_no_loop(settings: RecorderSettings, sock: socket.socket) -> None:
+    """Raise ``SettingsError`` where the upstream is this very recorder."""
+    upstream = split_upstream(settings.upstream)
+    port = upstream.port or (443 if upstream.scheme == "https" else 80)
+    host, own_port = sock.getsockname()[:2]
+    if port == own_port and upstream.hostname in {host, settings.host, "localhost"}:
+        sock.close()
+        raise SettingsError(
+            "upstream", "it is this recorder itself; give the host's address, or another --port"
+        )
+
+
+def _announce(settings: RecorderSettings, url: str) -> None:
+    click.echo(
+        f"Recording {settings.upstream} into {settings.to}. Send requests to {url}; Ctrl-C ends it."
+    )
+    if settings.ready_file:
+        write_whole(
+            settings.ready_file,
+            json.dumps({"url": url, "upstream": settings.upstream, "pid": os.getpid()}),
+        )
+
+
+def _tell_leftovers(leftovers: tuple[str, ...]) -> None:
+    if leftovers:
+        _warn(
+            f"an earlier recorder was killed: {len(leftovers)} unfinished files of it have been removed"
+        )
+
+
+def _summary(settings: RecorderSettings, written: Written, proxy: RecordingProxy) -> str:
+    said = [
+        f"{written.exchanges} exchanges",
+        f"{written.pictures} pictures",
+        f"{written.lost} lost",
+    ]
+    if written.bodies_lost:
+        said.append(f"{written.bodies_lost} bodies lost (their recordings say why)")
+    if proxy.counts.not_searched:
+        said.append(f"{proxy.counts.not_searched} not searched for pictures")
+    if proxy.counts.unanswered:
+        said.append(f"{proxy.counts.unanswered} without an answer of the host")
+    if proxy.counts.left_early:
+        said.append(f"{proxy.counts.left_early} left by the client before an answer")
+    if proxy.pictures and proxy.pictures.failed:
+        said.append(f"{proxy.pictures.failed} pictures not fetched")
+    return f"Recorded into {settings.to}: {', '.join(said)}."
+
+
+def _warn(message: str) -> None:
+    click.echo(f"Warning: {message}", file=sys.stderr)

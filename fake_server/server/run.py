@@ -1,0 +1,87 @@
+"""From settings to a running server: bind, build, tell the world, serve."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+from fake_server.app import create_app
+from fake_server.server.log_lines import LineWriter
+from fake_server.server.logs import set_up_logging
+from fake_server.server.server import Server, address, bind, check_certificate
+from fake_server.settings import Settings
+from fake_server.spec import HostSpec
+
+
+def serve_forever(settings: Settings) -> None:
+    """Serve until a signal ends it. Raises ``SettingsError`` or ``SpecError`` before a port is
+    opened.
+    """
+    app = create_app(settings)
+    check_certificate(settings)
+    if settings.ready_file:
+        settings.ready_file.unlink(
+            missing_ok=True
+        )  # an earlier server's; nobody must take it for this one's
+    sock = bind(settings)
+    log = set_up_logging(settings.log_format)
+    app.host.counters.log_lines_lost = lambda: log.lost
+    url = address(sock, settings.scheme)
+
+    def announce() -> None:
+        banner = LineWriter(sys.stdout, lambda _: "")
+        banner.write(_banner(settings, app.host.spec, url) + "\n")
+        banner.flush()
+        if settings.ready_file:
+            _write_ready_file(settings.ready_file, url, settings.api_keys[0])
+
+    gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
+    gc.enable()
+    try:
+        Server(app, settings, announce).run(sockets=[sock])
+    finally:
+        app.close()
+
+
+def _write_ready_file(path: Path, url: str, api_key: str) -> None:
+    write_whole(path, json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()}))
+
+
+def write_whole(path: Path, content: str) -> None:
+    """Whole or not at all: a reader that waits for the file never sees half of it."""
+    half = path.with_name(f"{path.name}.{os.getpid()}")
+    half.write_text(content + "\n")
+    half.replace(path)
+
+
+def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
+    speed = (
+        "without waiting"
+        if settings.speed is None
+        else f"at {settings.speed:g} times the host's speed"
+    )
+    first = f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\nAPI key: {settings.api_keys[0]}\n"
+    if settings.replay is not None:
+        miss = settings.on_miss or "error"
+        return f"{first}Answers from the recordings in {settings.replay}; what was not recorded: {miss}.\n"
+    return (
+        f"{first}\n"
+        "The document's own request (the url in its answer is a picture; put the address before it):\n\n"
+        f"{_document_curl(settings, spec, url)}\n"
+    )
+
+
+def _document_curl(settings: Settings, spec: HostSpec, url: str) -> str:
+    """The document's example as a command to paste."""
+    body = json.dumps(spec.example, ensure_ascii=False, indent=2)
+    insecure = "-k " if settings.ssl_certfile else ""
+    return (
+        f"curl {insecure}-X POST '{url}{spec.path('runWorkflow')}' \\\n"
+        f"  --header 'Authorization: Bearer {settings.api_keys[0]}' \\\n"
+        "  --header 'Content-Type: application/json' \\\n"
+        f"  --data-raw {shlex.quote(body)}"
+    )

@@ -1,0 +1,222 @@
+"""A uvicorn server that ends as a tool of this kind should: Ctrl-C and SIGTERM end open streams,
+exit code 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from types import FrameType
+from typing import Any
+from typing import Protocol as Interface
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fake_server.app import FakeServer
+from fake_server.server.protocols import Protocol
+from fake_server.settings import Settings, SettingsError
+
+KEEP_ALIVE_S = 65
+"""A connection without a request for so long is closed, as by nginx (FACTS 1.4)."""
+
+GRACE_S = 5
+"""When the server ends, whatever still runs after so long is broken off."""
+
+UNREAD_S = 0.3
+"""How long clients have to read what was sent when the server ends; a download that nobody reads is
+broken off.
+"""
+
+_LATE_S = 0.2
+_TICK_S = 1.0
+
+
+class ToolServer(uvicorn.Server):
+    """Calls ``on_listening`` once a signal would end it well, and ``on_end`` when it is to end.
+
+    It may run in any thread; signals reach it in the main one only.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, on_listening: Callable[[], None], on_end: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._on_listening = on_listening
+        self._on_end = on_end
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.end()
+
+    def end(self) -> None:
+        """End the server: what is under way is cut short. In the server's own thread."""
+        self.should_exit = True
+        self._on_end()
+        self._give_up()
+        with contextlib.suppress(RuntimeError):  # there is no loop: it has not begun
+            loop = asyncio.get_running_loop()
+            loop.call_later(UNREAD_S, self._give_up, True)
+            loop.call_later(_LATE_S, self._end_late_connections)
+
+    def _give_up(self, unread: bool = False) -> None:
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            connection.give_up(unread)
+
+    def _end_late_connections(self) -> None:
+        """End the connections that were made while the listening socket was closed, until none is
+        left.
+
+        The base class ends those that it knows when it begins to shut down, and then waits for all.
+        """
+        connections: list[Any] = list(self.server_state.connections)
+        for connection in connections:
+            connection.shutdown()
+            connection.give_up()
+        if connections:
+            asyncio.get_running_loop().call_later(_LATE_S, self._end_late_connections)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take the signals without raising them again at the end, as the base does: that would be
+        the exit code.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        handled = (signal.SIGINT, signal.SIGTERM)
+        for sig in handled:
+            loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        try:
+            yield
+        finally:
+            for sig in handled:
+                loop.remove_signal_handler(sig)
+
+
+def tool_config(app: ASGIApp, **more: Any) -> uvicorn.Config:
+    """uvicorn's own settings for a tool that writes its own log and its own headers; ``more`` of
+    them as they are.
+    """
+    return uvicorn.Config(
+        app,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        **more,
+    )
+
+
+class Server(ToolServer):
+    """Serves the fake on bound sockets, by the fake's own clock; its runs end with it."""
+
+    def __init__(
+        self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]
+    ) -> None:
+        self._clock = app.host.clock
+        self._proxy_server = app.host.spec.proxy_server.encode()
+        self._ended = asyncio.Event()
+        config = tool_config(
+            app,
+            http=Protocol,
+            lifespan="off",
+            timeout_graceful_shutdown=GRACE_S,
+            ssl_certfile=settings.ssl_certfile,
+            ssl_keyfile=settings.ssl_keyfile,
+        )
+        super().__init__(config, on_listening, app.end_runs)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._date_answers()
+        self._clock.follow(self._date_answers)
+        await super().startup(sockets)
+
+    async def main_loop(self) -> None:
+        """Write the date once a second, as the base does, but see the end at once."""
+        while not self.should_exit:
+            self._date_answers()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _TICK_S)
+
+    def end(self) -> None:
+        """End the server: open streams are cut, waiting calls get the proxy's 502. In the server's
+        own thread.
+        """
+        self._ended.set()
+        super().end()
+
+    def _date_answers(self) -> None:
+        """Let answers carry the date of the fake's own clock, also as soon as that is moved, by
+        whatever thread.
+        """
+        date = formatdate(self._clock.now(), usegmt=True).encode()
+        self.server_state.default_headers = [(b"Server", self._proxy_server), (b"Date", date)]
+
+
+class Address(Interface):
+    """Where to listen."""
+
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+
+def bind(settings: Address) -> socket.socket:
+    """The listening socket. Raises ``SettingsError`` where the address cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        socket.getaddrinfo(settings.host, settings.port, family)
+    except (socket.gaierror, UnicodeError) as error:
+        raise SettingsError(
+            "host", f"{settings.host!r} is no address of this machine: {error}"
+        ) from error
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsError(
+            "port", f"cannot listen on {where}: {reason}; use another --port, or 0 for any free one"
+        ) from error
+
+
+def address(sock: socket.socket, scheme: str = "http") -> str:
+    """The URL at which a server listens on ``sock``."""
+    host, port = sock.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{port}"
+
+
+def check_certificate(settings: Settings) -> None:
+    """Raise ``SettingsError`` where the files of TLS are no certificate with its key."""
+    if settings.ssl_certfile is None:
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
+            settings.ssl_certfile, settings.ssl_keyfile
+        )
+    except (OSError, ssl.SSLError) as error:
+        files = f"{settings.ssl_certfile} and {settings.ssl_keyfile}"
+        raise SettingsError(
+            "ssl_certfile", f"{files} are no certificate with its key in PEM form: {error}"
+        ) from error
