@@ -428,7 +428,7 @@ AREA.add(
     cutting(
         lambda heard: (
             heard.fields.get("response_mode") == "blocking"
-            and "model_name" in (heard.fields.get("inputs") or {})
+            and "model_name" in str(heard.fields.get("inputs"))
         )
     ),
 )
