@@ -29,21 +29,21 @@ $(INSTALLED): $(RUNTIME) requirements-dev.lock
 	$(PIP) --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
-run: $(RUNTIME) ## the fake on 127.0.0.1:6060, with its key and a request to paste (ARGS="--speed 1" adds flags)
+run: $(RUNTIME) ## serve the fake on 127.0.0.1:6060 and print its key and a request to paste (ARGS="--speed 1" adds flags)
 	@$(BIN)/fake-server serve $(ARGS)
 
-test: install ## all tests, in parallel and in random order
+test: install ## run all tests, in parallel and in random order
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-unit: install ## the quickest tests: no server, no other process, not all recordings
+unit: install ## the quick tests: no server, no other process, not all recordings
 	$(BIN)/pytest -n auto --dist worksteal -m "not server" $(ARGS)
 
-check: install ## lint, format and types; writes nothing
+check: install ## check lint, format and types; writes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: install ## put the code in its form
+format: install ## format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
@@ -51,31 +51,31 @@ lock: install ## renew both lock files from pyproject.toml
 	$(COMPILE) --extra build --output-file requirements.lock pyproject.toml
 	$(COMPILE) --extra build --extra contract --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
-contract: install ## every check against the fake at speed 10, with every power lent (ARGS="--html F" adds flags)
+contract: install ## run every check against the fake at speed 10, with every capability (ARGS="--html F" adds flags)
 	@$(BIN)/python -m tests.contract.full $(ARGS)
 
-contract-real: install ## every check against BASE_URL with CONTRACT_API_KEY; says what it costs, and asks
+contract-real: install ## run every check against BASE_URL with CONTRACT_API_KEY; shows the cost and asks first
 	@$(BIN)/contract run --base-url "$(BASE_URL)" --confirm $(ARGS)
 
-drift: install ## BASE_URL held against RECORDINGS with CONTRACT_API_KEY, for a nightly job; HISTORY (.drift) tells since when
+drift: install ## compare BASE_URL with RECORDINGS every night; HISTORY (.drift) keeps when each difference began
 	@$(BIN)/contract drift --base-url "$(BASE_URL)" --recordings "$(RECORDINGS)" --history "$(HISTORY)" $(ARGS)
 
-mutants: install ## the fake broken in more than 700 ways, each to be seen by the check that says why (ARGS="--only 'ping_*'")
+mutants: install ## break the fake in more than 700 ways; a check must name the cause of each (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: install ## docs/scenarios.md with real captures, schema of scenario files, types of fixtures, docs/limits.md anew
+docs: install ## generate docs/scenarios.md, docs/limits.md, the schema of scenario files and the types of fixtures
 	@$(BIN)/python -m tests.scenario_docs
 	@$(BIN)/python -m tests.limit_docs
 
-bench: install ## what the fake costs, each figure beside a floor measured at the same time (ARGS="--json streams" chooses)
+bench: install ## measure what the fake costs, each figure beside a floor measured in the same run (ARGS="--json streams" chooses)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-redocly: install ## a second opinion on spec and overlays (fetches Redocly from the npm registry)
+redocly: install ## lint spec and overlays with Redocly, fetched from the npm registry
 	$(BIN)/python -m tests.redocly
 
-rhythm: install ## a 35 s stream in real time beside the recorded one
+rhythm: install ## compare a 35 s stream in real time with the recorded one
 	$(BIN)/python -m tests.rhythm
 
-fuzz: install ## 10,000 random requests, judged by spec and overlay, and 1,000 mutated files
+fuzz: install ## send 10,000 random requests, checked against spec and overlay, and read 1,000 mutated files
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.fuzz files

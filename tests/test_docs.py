@@ -47,8 +47,8 @@ def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
         ended = subprocess.run(
             ["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True
         )
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    shown = block(README, "cat answer.json", "json")
+    assert (tmp_path / "image.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    shown = block(README, "cat response.json", "json")
     assert re.findall(r'"(\w+)":', ended.stdout) == re.findall(r'"(\w+)":', shown)
 
 
