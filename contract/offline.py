@@ -14,8 +14,7 @@ from contract.exchange import Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, judge
 from contract.target import Lent, Target
-
-_KINDS = ("chat", "unpublished", "disabled", "deleted")
+from dify_wire.app_kind import OTHER_APP_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def lent_by(keys: Mapping[str, str]) -> Lent:
     """What a recording's keys lend: ``keys`` has them by the labels of their apps, the workflow
     app's as ``main``.
     """
-    app_keys = {kind: keys[kind] for kind in _KINDS if kind in keys}
+    app_keys = {kind: keys[kind] for kind in OTHER_APP_KINDS if kind in keys}
     return Lent(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dify_wire.app_kind import OTHER_APP_KINDS
+
 if TYPE_CHECKING:
     from contract.check import Check
     from contract.report.builder import Row
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from contract.target import Target
 
 _GROUP = "contract"
-_KINDS = ("chat", "unpublished", "disabled", "deleted")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="KEY=KIND",
         action="append",
         default=[],
-        help=f"The key of another app, {', '.join(_KINDS)}; repeatable.",
+        help=f"The key of another app, {', '.join(OTHER_APP_KINDS)}; repeatable.",
     )
 
 
@@ -95,9 +96,9 @@ def _lent(config: pytest.Config) -> dict[str, Any]:
     app_keys = {}
     for app in config.getoption("--contract-app"):
         app_key, _, kind = app.rpartition("=")
-        if not app_key or kind not in _KINDS:
+        if not app_key or kind not in OTHER_APP_KINDS:
             raise pytest.UsageError(
-                f"--contract-app: expected KEY=KIND with a KIND of {', '.join(_KINDS)}"
+                f"--contract-app: expected KEY=KIND with a KIND of {', '.join(OTHER_APP_KINDS)}"
             )
         app_keys[kind] = app_key
     lent = {

@@ -22,6 +22,7 @@ from contract.exchange import Exchange, Request
 from contract.result import NotApplicable, NotRun
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
+from dify_wire.app_kind import AppKind
 
 if TYPE_CHECKING:
     from contract.admin import AdminClock
@@ -72,10 +73,10 @@ class Lent:
 
 
 _APP_POWERS = {
-    Power.CHAT_KEY: "chat",
-    Power.UNPUBLISHED_KEY: "unpublished",
-    Power.DISABLED_KEY: "disabled",
-    Power.DELETED_KEY: "deleted",
+    Power.CHAT_KEY: AppKind.CHAT,
+    Power.UNPUBLISHED_KEY: AppKind.UNPUBLISHED,
+    Power.DISABLED_KEY: AppKind.DISABLED,
+    Power.DELETED_KEY: AppKind.DELETED,
 }
 
 

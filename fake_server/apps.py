@@ -5,24 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
+from dify_wire.app_kind import AppKind
 from fake_server.runs.random_values import uuid4_for
 from fake_server.settings import SettingsError
 from fake_server.spec import InputRule
 from fake_server.workflow.graph import Workflow
 from fake_server.workflow.load import default_workflow_path, load_workflow
-
-
-class AppKind(StrEnum):
-    """What kind of app a key belongs to; ``deleted`` is a key that outlived its app."""
-
-    WORKFLOW = "workflow"
-    CHAT = "chat"
-    UNPUBLISHED = "unpublished"
-    DISABLED = "disabled"
-    DELETED = "deleted"
 
 
 @dataclass(frozen=True, slots=True)

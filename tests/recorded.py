@@ -22,6 +22,7 @@ from urllib.parse import unquote, unquote_plus
 
 import yaml
 
+from dify_wire.app_kind import OTHER_APP_KINDS
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.folder import read_folder
 
@@ -36,9 +37,6 @@ renewed.
 
 KEYS: Mapping[str, str] = json.loads((HOST / "keys.json").read_text())
 """The API key of each recorded app, by its label."""
-
-KINDS = ("chat", "unpublished", "disabled", "deleted")
-"""Labels of apps that have no file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,8 @@ def not_compared() -> tuple[Mapping[str, str], ...]:
 def app_arguments() -> list[str]:
     """The ``--app`` flags of a server with every recorded app."""
     apps = {
-        key: label if label in KINDS else str(APPS / f"{label}.yml") for label, key in KEYS.items()
+        key: label if label in OTHER_APP_KINDS else str(APPS / f"{label}.yml")
+        for label, key in KEYS.items()
     }
     return [part for key, what in apps.items() for part in ("--app", f"{key}={what}")]
 

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.apps import App, AppKind
+from dify_wire.app_kind import AppKind
+from fake_server.apps import App
 from fake_server.http.auth import authorised_app
 from fake_server.http.errors import HostError
 from fake_server.runs.events import InputFile

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 import click
 
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
+from dify_wire.app_kind import OTHER_APP_KINDS
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter
     from dify_wire.redaction.rules import Rule
 
-KINDS = ("chat", "unpublished", "disabled", "deleted")
 FILE = click.Path(path_type=Path)
 _PREFIX = "CONTRACT_"
 _Command = Callable[..., Any]
@@ -73,8 +73,10 @@ def app_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict
     keys = {}
     for app in apps:
         key, equals, kind = app.rpartition("=")
-        if not (equals and key) or kind not in KINDS:
-            raise click.BadParameter(f"expected KEY=KIND with a KIND of {', '.join(KINDS)}")
+        if not (equals and key) or kind not in OTHER_APP_KINDS:
+            raise click.BadParameter(
+                f"expected KEY=KIND with a KIND of {', '.join(OTHER_APP_KINDS)}"
+            )
         keys[kind] = key
     return keys
 
@@ -138,7 +140,7 @@ judging_options = together(
         multiple=True,
         metavar="KEY=KIND",
         callback=app_keys,
-        help=f"The key of another app, {', '.join(KINDS)}; repeatable.",
+        help=f"The key of another app, {', '.join(OTHER_APP_KINDS)}; repeatable.",
     ),
     option(
         "--files-url",

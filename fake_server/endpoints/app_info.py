@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fake_server.apps import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.endpoints.call import Call
 from fake_server.http.responses import Answer, json_answer
 from fake_server.workflow.load import default_features

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Message
 
-from fake_server.apps import App, AppKind
+from dify_wire.app_kind import AppKind
+from fake_server.apps import App
 from fake_server.endpoints.call import Call, Host
 from fake_server.endpoints.input_files import InputFiles
 from fake_server.endpoints.scenario_effects import answered_instead

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dify_wire.app_kind import AppKind
 from dify_wire.recording.exchange import MAIN, Recording
 from dify_wire.recording.folder import read_folder
-from fake_server.apps import AppKind
 from fake_server.settings import Settings
 
 _REFUSALS_OF_PROXIES = (400, 405, 413, 414)

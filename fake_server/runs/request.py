@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from fake_server.apps import App, AppKind
+from dify_wire.app_kind import AppKind
+from fake_server.apps import App
 from fake_server.http.errors import HostErrors
 from fake_server.runs.events import InputFile
 from fake_server.spec import HostSpec

@@ -14,6 +14,7 @@ import pytest
 
 import contract.checks
 from contract.check import CHECKS, Power
+from dify_wire.app_kind import OTHER_APP_KINDS
 from tests.serving import ROOT, RunningServer, running_server
 
 pytestmark = pytest.mark.server
@@ -21,14 +22,13 @@ pytestmark = pytest.mark.server
 assert contract.checks  # importing them enters them into CHECKS
 
 _SECRET = "sk-of-the-judged-replay"  # public on purpose
-_KINDS = ("chat", "unpublished", "disabled", "deleted")
 _OF_TIME = [
     part
     for name, check in CHECKS.items()
     if Power.FINITE_SPEED in check.needs
     for part in ("--skip", name)
 ]
-_APPS = [part for kind in _KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
+_APPS = [part for kind in OTHER_APP_KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
 
 
 def _judged(command: str, server: RunningServer, *more: str) -> Sequence[str]:

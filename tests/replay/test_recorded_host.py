@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from fake_server.apps import AppKind
+from dify_wire.app_kind import AppKind
 from tests.compared import differences
 from tests.recorded import APPS, HOST, KEYS, SECRET_KEY, Exchange, exchanges, outages, ready
 from tests.serving import RawAnswer, RunningServer, raw_exchange, running_server
