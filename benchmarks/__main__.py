@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import importlib
 import json
 import pkgutil
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping
 
 import benchmarks
 from benchmarks.measure import Figure, SkippedError, table
+from dify_wire.strict import unknown
 
 Figures = Callable[[], list[Figure]]
 
@@ -30,9 +30,7 @@ def main() -> None:
     asked = parser.parse_args()
     for name in asked.names:
         if name not in found:
-            close = difflib.get_close_matches(name, found, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            parser.error(f"{name!r} is no benchmark{hint}; there are: {', '.join(found)}")
+            parser.error(unknown("benchmark", name, found))
     results = {name: _measured(name, found[name]) for name in asked.names or found}
     if asked.json:
         shown = {

@@ -7,7 +7,6 @@ with ``costs``, each counted once, because evidence is shared.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import CodeType, FunctionType, ModuleType
@@ -15,6 +14,7 @@ from typing import Any
 
 from contract.check import Check, Power
 from contract.target import Lent
+from dify_wire.strict import closest
 
 _Function = Callable[..., Any]
 
@@ -44,8 +44,8 @@ def _fits(name: str, patterns: Iterable[str]) -> bool:
 
 
 def _unknown(pattern: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(pattern, list(names), n=1, cutoff=0.4)
-    hint = f"did you mean {close[0]!r}?" if close else "`contract list` names them all"
+    close = closest(pattern, names, cutoff=0.4)
+    hint = f"did you mean {close!r}?" if close else "`contract list` names them all"
     return f"no check is called {pattern!r}; {hint}"
 
 

@@ -66,11 +66,10 @@ def _warn_of_unknown_variables() -> None:
     }
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name not in known:
-            import difflib
+            from dify_wire.strict import did_you_mean
 
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            click.echo(f"Warning: {name} is no setting{hint}", err=True)
+            hint = did_you_mean(name, known)
+            click.echo(f"Warning: {name} is not a known setting{hint}", err=True)
 
 
 def _read_dotenv(path: Path) -> None:
@@ -120,7 +119,7 @@ def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]
     """
     import tomllib
 
-    from dify_wire.nearest import nearest
+    from dify_wire.strict import did_you_mean
     from dify_wire.text_file import read_text
 
     try:
@@ -137,9 +136,7 @@ def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]
     for key, value in said.items():
         flag = key.replace("_", "-")
         if flag not in known:
-            message = (
-                f"{key!r} is no setting{nearest(flag, known)}; known: {', '.join(sorted(known))}"
-            )
+            message = f"{key!r} is not a known setting{did_you_mean(flag, known)}; known: {', '.join(sorted(known))}"
             raise SpecError(path, "the file", message)
         with file_errors(path, "a file of settings"):  # a number of more digits than Python writes
             defaults[str(known[flag].name)] = _as_default(path, known[flag], key, value)

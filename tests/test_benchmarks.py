@@ -85,7 +85,8 @@ def test_unknown_benchmark_is_refused_with_the_nearest(
         benchmarks.main()
     assert ended.value.code == 2
     assert (
-        "'stream' is no benchmark (did you mean 'streams'?); there are: " in capsys.readouterr().err
+        "'stream' is not a known benchmark (did you mean 'streams'?); there are: "
+        in capsys.readouterr().err
     )
 
 

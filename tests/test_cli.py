@@ -279,17 +279,17 @@ def test_a_bad_flag_is_one_clear_line(run: Run, args: list[str], says: list[str]
 BAD_TOML: dict[str, tuple[str | bytes, list[str]]] = {
     "unknown key": (
         "prot = 1\n",
-        ["'prot' is no setting (did you mean 'port'?); known: ", "api-key", "workflow"],
+        ["'prot' is not a known setting (did you mean 'port'?); known: ", "api-key", "workflow"],
     ),
-    "unknown key like none": ("zzzzzz = 1\n", ["'zzzzzz' is no setting; known: "]),
+    "unknown key like none": ("zzzzzz = 1\n", ["'zzzzzz' is not a known setting; known: "]),
     "a key of the fields": (
         "api_keys = []\n",
-        ["'api_keys' is no setting (did you mean 'api-key'?)"],
+        ["'api_keys' is not a known setting (did you mean 'api-key'?)"],
     ),
-    "config inside config": ('config = "other.toml"\n', ["'config' is no setting"]),
+    "config inside config": ('config = "other.toml"\n', ["'config' is not a known setting"]),
     "not TOML": ("port = \n", ["settings.toml: the file: cannot be read as TOML", "line 1"]),
     "not UTF-8": (b"host = '\xff'\n", ["settings.toml: byte 8: this is not UTF-8 text"]),
-    "a table": ("[server]\nport = 1\n", ["'server' is no setting"]),
+    "a table": ("[server]\nport = 1\n", ["'server' is not a known setting"]),
     "port as a word": ('port = "http"\n', ["--port", "'http' is not a valid integer"]),
     "port with a fraction": ("port = 6060.5\n", ["port", "6060.5"]),
     "port true": ("port = true\n", ["port", "True"]),
@@ -507,5 +507,5 @@ def test_a_misspelt_variable_is_told(
     _warn_of_unknown_variables()
     assert (
         capsys.readouterr().err
-        == "Warning: FAKE_SERVER_SPED is no setting; did you mean FAKE_SERVER_SPEED?\n"
+        == "Warning: FAKE_SERVER_SPED is not a known setting (did you mean 'FAKE_SERVER_SPEED'?)\n"
     )

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from contract.drift.history import read_history
-from dify_wire.nearest import nearest
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
@@ -385,14 +384,6 @@ def test_night_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "2024-04-24.json")
     with pytest.raises(SpecError, match="it is a pipe"):
         read_history(tmp_path)
-
-
-def test_only_words_that_can_be_compared_soon_are_compared() -> None:
-    """80 characters and 500 words."""
-    assert "did you mean" in nearest("a" * 80, ["a" * 79])
-    assert nearest("a" * 81, ["a" * 80]) == ""
-    assert nearest("abcdef", [*["x"] * 499, "abcdeg"]) != ""
-    assert nearest("abcdef", [*["x"] * 500, "abcdeg"]) == ""
 
 
 def test_pings_of_one_run_are_bounded() -> None:

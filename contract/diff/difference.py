@@ -4,11 +4,12 @@ host explains.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+
+from dify_wire.strict import closest
 
 KINDS = (
     "status",
@@ -117,8 +118,8 @@ def parse_ignored(text: str) -> Ignored:
     """
     kind, colon, place = text.partition(":")
     if kind not in (*KINDS, "*"):
-        close = difflib.get_close_matches(kind, KINDS, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"write one of {', '.join(KINDS)}, or *"
+        close = closest(kind, KINDS)
+        hint = f"did you mean {close!r}?" if close else f"write one of {', '.join(KINDS)}, or *"
         raise RuleError(f"{kind!r} is no kind of difference; {hint}")
     if colon and not place:
         raise RuleError(

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from dify_wire.nearest import nearest
 from dify_wire.recording.errors import RecordingError
+from dify_wire.strict import did_you_mean
 
 LONGEST_S = 1e9
 """The longest duration in a recording, some 30 years; a longer one is refused."""
@@ -36,7 +36,7 @@ class Fields:
         names = list(known)
         for name in said:
             if name not in names:
-                hint = nearest(name, names) or f"; known are {', '.join(names)}"
+                hint = did_you_mean(name, names) or f"; known are {', '.join(names)}"
                 raise RecordingError(
                     path, self.place(name), f"the field {name!r} is not known{hint}"
                 )

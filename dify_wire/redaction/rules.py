@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from dify_wire.strict import closest
+
 KINDS = ("header", "field", "text")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
@@ -44,10 +46,8 @@ def parse_rule(text: str) -> Rule:
     """The rule in ``text``. Raises ``RuleError``."""
     kind, colon, what = text.partition(":")
     if not colon or kind not in KINDS:
-        import difflib  # a server that starts needs none of it
-
-        near = difflib.get_close_matches(kind, KINDS, 1)
-        hint = f"; did you mean {near[0]}:{what or '...'}?" if near else ""
+        near = closest(kind, KINDS)
+        hint = f"; did you mean {near}:{what or '...'}?" if near else ""
         raise RuleError(
             f"{text!r} is no rule: write header:NAME, field:NAME, field:/a/json/pointer or text:REGEX{hint}"
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from dify_wire.nearest import nearest
+from dify_wire.strict import did_you_mean
 
 BODY_BYTES = 1 << 20
 """A larger body of an admin call is refused with 413."""
@@ -79,7 +79,7 @@ def check_keys(said: Mapping[str, Any], known: Collection[str], what: str) -> No
     for key in said:
         if key not in known:
             there = f"there are: {', '.join(known)}" if known else "this call takes none"
-            raise wrong(key, f"this is no {what} of this call{nearest(key, known)}; {there}")
+            raise wrong(key, f"this is no {what} of this call{did_you_mean(key, known)}; {there}")
 
 
 def query_of(request: Request, known: Collection[str]) -> dict[str, str]:

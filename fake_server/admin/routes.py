@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dify_wire.nearest import nearest
+from dify_wire.strict import did_you_mean
 from fake_server.admin import clock, received, rules, server
 from fake_server.admin.access import check_access
 from fake_server.admin.call import Admin, AdminCall
@@ -94,7 +94,8 @@ class _AdminApi:
     async def _unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         raise RefusedError(
-            404, f"{path} is no admin path{nearest(path, ROUTES)}; there are: {', '.join(ROUTES)}"
+            404,
+            f"{path} is no admin path{did_you_mean(path, ROUTES)}; there are: {', '.join(ROUTES)}",
         )
 
     def _refusal(self, refused: RefusedError, allow: str = "") -> Response:

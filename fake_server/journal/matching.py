@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from dify_wire.nearest import nearest
+from dify_wire.strict import did_you_mean
 from fake_server.journal.entry import Entry
 from fake_server.journal.reading import json_of, user_of
 
@@ -63,7 +63,7 @@ def read_match(said: object) -> Match:
         if field not in FIELDS:
             raise MatchError(
                 f"match.{field}",
-                f"this is no field of a match{nearest(field, FIELDS)}; there are: {', '.join(FIELDS)}",
+                f"this is no field of a match{did_you_mean(field, FIELDS)}; there are: {', '.join(FIELDS)}",
             )
         if isinstance(wanted, bool) or not isinstance(wanted, FIELDS[field].kinds):
             raise MatchError(f"match.{field}", f"{FIELDS[field].needed} is needed, not {wanted!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from dify_wire.nearest import nearest
+from dify_wire.strict import did_you_mean
 
 Place = tuple[str | int, ...]
 
@@ -30,7 +30,7 @@ class ScenarioError(ValueError):
 
 def unknown(what: str, word: object, known: Collection[str]) -> str:
     """The message for a ``word`` that is no ``what``: the nearest right one, and all there are."""
-    return f"{word!r} is no {what}{nearest(str(word), known)}; there are: {', '.join(known)}"
+    return f"{word!r} is no {what}{did_you_mean(str(word), known)}; there are: {', '.join(known)}"
 
 
 def shown_place(place: Place) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from dify_wire.nearest import nearest
 from dify_wire.spec import SpecError
+from dify_wire.strict import did_you_mean
 
 T = TypeVar("T")
 _NAMES = {
@@ -55,7 +55,7 @@ class Part:
         text = self.as_a(str)
         if text not in known:
             self.wrong(
-                f"{text!r} is not known here{nearest(text, known)}; known: {', '.join(sorted(known))}"
+                f"{text!r} is not known here{did_you_mean(text, known)}; known: {', '.join(sorted(known))}"
             )
         return text
 
@@ -85,7 +85,7 @@ class Part:
         for key in self.as_a(dict):
             if key not in known:
                 self.wrong(
-                    f"the key {key!r} is not known here{nearest(str(key), known)}; known: {', '.join(known)}"
+                    f"the key {key!r} is not known here{did_you_mean(str(key), known)}; known: {', '.join(known)}"
                 )
 
 

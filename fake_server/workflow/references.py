@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dify_wire.nearest import nearest
+from dify_wire.strict import did_you_mean
 from fake_server.workflow.graph import Selector
 from fake_server.workflow.part import Part
 from fake_server.workflow.template import references
@@ -26,10 +26,12 @@ def check_references(graph: Part, node_ids: frozenset[str], variables: frozenset
         for place, (node_id, name, *_) in _references(part.child("data")):
             if node_id != _SYSTEM and node_id not in node_ids:
                 place.wrong(
-                    f"the node {node_id!r} is not in this graph{nearest(node_id, node_ids)}"
+                    f"the node {node_id!r} is not in this graph{did_you_mean(node_id, node_ids)}"
                 )
             if node_id in starts and name not in variables:
-                place.wrong(f"the start node has no variable {name!r}{nearest(name, variables)}")
+                place.wrong(
+                    f"the start node has no variable {name!r}{did_you_mean(name, variables)}"
+                )
 
 
 def _is_start(part: Part) -> bool:
