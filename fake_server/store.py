@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from fake_server.images import Picture
+from fake_server.images import ImageRecord
 from fake_server.runs.playback import Playback
 from fake_server.scenarios.effects import Blob
 
@@ -64,7 +64,7 @@ class RunningTask:
 class KeptPicture:
     """What a picture is drawn from when it is fetched, and what becomes of its bytes then."""
 
-    picture: Picture
+    picture: ImageRecord
     blobs: tuple[Blob, ...] = ()
 
 

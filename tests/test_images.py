@@ -1,4 +1,4 @@
-"""Pictures: any prompt can be drawn, equal records are equal pictures, and different ones look
+"""Images: any prompt can be drawn, equal records are equal images, and different ones look
 different.
 """
 
@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from fake_server.images import Picture, lettering, render
-from fake_server.images.png import blank
+from fake_server.images import ImageRecord, render
+from fake_server.images.text import clean, font, line_width, wrap
+from fake_server.scenarios.behaviours.files import white_png
 
-CAT = Picture(prompt="a cat", model="v1-5-pruned-emaonly", seed=7)
+CAT = ImageRecord(prompt="a cat", model="v1-5-pruned-emaonly", seed=7)
 CHINESE = "一只可爱的橘猫坐在月亮上看星星，水彩画风格。"
 ODD_PROMPTS = {
     "empty": "",
@@ -46,18 +47,18 @@ text_with_surrogates = st.text(st.characters(codec=None, exclude_categories=()),
 
 
 def opened(png: bytes) -> Image.Image:
-    """The decoded picture; every chunk and every pixel of it has been read."""
+    """The decoded image; every chunk and every pixel of it has been read."""
     image = Image.open(io.BytesIO(png))
     image.load()
     return image
 
 
-def pixels(picture: Picture) -> Image.Image:
-    return opened(render(picture)).convert("RGB")
+def pixels(record: ImageRecord) -> Image.Image:
+    return opened(render(record)).convert("RGB")
 
 
-def parameters(picture: Picture) -> str:
-    return str(opened(render(picture)).info["parameters"])
+def parameters(record: ImageRecord) -> str:
+    return str(opened(render(record)).info["parameters"])
 
 
 def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -72,14 +73,14 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-def share_that_differs(one: Picture, other: Picture) -> float:
+def share_that_differs(one: ImageRecord, other: ImageRecord) -> float:
     """How much of the area has clearly another colour."""
     difference = ImageChops.difference(pixels(one), pixels(other)).convert("L")
     return sum(difference.histogram()[16:]) / (one.width * one.height)
 
 
 def letters(text: str) -> bytes:
-    return bytes(lettering.font(40).getmask(text, "L"))
+    return bytes(font(40).getmask(text, "L"))
 
 
 def in_another_process(code: str) -> str:
@@ -95,10 +96,10 @@ def test_equal_records_give_equal_bytes() -> None:
 
 
 def test_another_process_draws_the_same_bytes() -> None:
-    """Neither hash randomisation nor anything else of a process enters the picture."""
+    """Neither hash randomisation nor anything else of a process enters the image."""
     code = (
-        "import hashlib; from fake_server.images import Picture, render;"
-        f"print(hashlib.sha256(render(Picture({CHINESE!a}, {CAT.model!r}, 7))).hexdigest())"
+        "import hashlib; from fake_server.images import ImageRecord, render;"
+        f"print(hashlib.sha256(render(ImageRecord({CHINESE!a}, {CAT.model!r}, 7))).hexdigest())"
     )
     assert (
         in_another_process(code).strip()
@@ -110,7 +111,7 @@ def test_threads_draw_the_same_bytes() -> None:
     """Several downloads at once do not disturb one another."""
     wanted = [replace(CAT, prompt=CHINESE, seed=seed) for seed in range(4)] * 4
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(render, wanted)) == [render(picture) for picture in wanted]
+        assert list(pool.map(render, wanted)) == [render(record) for record in wanted]
 
 
 def test_importing_the_package_does_not_load_pillow() -> None:
@@ -121,8 +122,8 @@ def test_importing_the_package_does_not_load_pillow() -> None:
     )
 
 
-pictures = st.builds(
-    Picture,
+records = st.builds(
+    ImageRecord,
     prompt=text_with_surrogates,
     model=text_with_surrogates,
     seed=st.integers(-1, 2**64),
@@ -133,17 +134,15 @@ pictures = st.builds(
 
 
 @settings(max_examples=80, deadline=None)
-@given(picture=pictures)
-def test_any_text_and_any_size_can_be_drawn(picture: Picture) -> None:
+@given(record=records)
+def test_any_text_and_any_size_can_be_drawn(record: ImageRecord) -> None:
     """Whatever was asked for, the file decodes to the size that was asked for, and says what it was
     drawn from.
     """
-    png = render(picture)
+    png = render(record)
     image = opened(png)
-    assert (image.format, image.size) == ("PNG", (picture.width, picture.height))
-    assert (
-        f"Seed: {picture.seed}, Size: {picture.width}x{picture.height}" in image.info["parameters"]
-    )
+    assert (image.format, image.size) == ("PNG", (record.width, record.height))
+    assert f"Seed: {record.seed}, Size: {record.width}x{record.height}" in image.info["parameters"]
     assert [kind for kind, _ in chunks(png)][-3:] == [b"PLTE", b"IDAT", b"IEND"]
 
 
@@ -175,7 +174,7 @@ def test_an_odd_prompt_is_drawn_and_soon(prompt: str) -> None:
     ],
     ids=["prompt", "model", "seed", "negative prompt"],
 )
-def test_another_picture_looks_different_at_a_glance(other: Picture) -> None:
+def test_another_image_looks_different_at_a_glance(other: ImageRecord) -> None:
     """A fifth of the area at least has clearly another colour."""
     assert share_that_differs(CAT, other) > 0.2
 
@@ -189,7 +188,7 @@ def test_a_hundred_seeds_give_a_hundred_looks() -> None:
 
 
 @pytest.mark.parametrize("side", [16, 48, 512])
-def test_a_picture_is_never_of_one_colour(side: int) -> None:
+def test_an_image_is_never_of_one_colour(side: int) -> None:
     """There is a pattern on it at every size that has room for one."""
     for seed in range(20):
         colours = pixels(replace(CAT, seed=seed, width=side, height=side)).getcolors()
@@ -198,9 +197,9 @@ def test_a_picture_is_never_of_one_colour(side: int) -> None:
 
 
 def test_the_chunk_has_the_form_of_webui() -> None:
-    """Prompt, negative prompt, settings: what the tools that read WebUI's pictures expect."""
-    picture = replace(CAT, negative_prompt="dog", steps=30, width=64, height=80)
-    assert parameters(picture) == (
+    """Prompt, negative prompt, settings: what the tools that read WebUI's images expect."""
+    record = replace(CAT, negative_prompt="dog", steps=30, width=64, height=80)
+    assert parameters(record) == (
         "a cat\nNegative prompt: dog\n"
         "Steps: 30, Sampler: DPM++ SDE Karras, CFG scale: 7, Seed: 7, Size: 64x80, "
         f"Model hash: {hashlib.sha256(b'v1-5-pruned-emaonly').hexdigest()[:10]}, Model: v1-5-pruned-emaonly"
@@ -223,11 +222,11 @@ def test_the_chunk_is_itxt_only_where_latin_1_is_not_enough(prompt: str, kind: b
     """WebUI writes through Pillow's `add_text`, which decides so; either way the prompt comes
     back.
     """
-    picture = replace(CAT, prompt=prompt)
-    assert [name for name, data in chunks(render(picture)) if data.startswith(b"parameters\0")] == [
+    record = replace(CAT, prompt=prompt)
+    assert [name for name, data in chunks(render(record)) if data.startswith(b"parameters\0")] == [
         kind
     ]
-    assert parameters(picture).startswith(f"{prompt}\n")
+    assert parameters(record).startswith(f"{prompt}\n")
 
 
 def test_what_a_png_text_cannot_hold_is_replaced() -> None:
@@ -256,29 +255,29 @@ def test_the_prompt_is_drawn_large() -> None:
     assert character > sum(one[6:10]) - character
 
 
-def test_the_picture_is_marked_as_a_fake() -> None:
+def test_the_image_is_marked_as_a_fake() -> None:
     """There are letters in the accent colour, which only the mark has."""
     assert sum(drawing_indices(CAT)[10:14]) > 100
 
 
-def drawing_indices(picture: Picture) -> list[int]:
+def drawing_indices(record: ImageRecord) -> list[int]:
     """How many pixels have each colour of the palette: 6 to 9 are ink and its edges, 10 to 13 the
     accent.
     """
-    return opened(render(picture)).histogram()
+    return opened(render(record)).histogram()
 
 
 def test_lines_fit_their_room_and_lose_nothing() -> None:
     """Breaking into lines takes out blanks at the ends of lines, and nothing else."""
     text = f"{CHINESE} masterpiece, best quality {'a' * 200} end"
-    lines = list(lettering.wrapped(text, 20, 300))
-    assert all(lettering.width(line, 20) <= 300 for line in lines)
+    lines = list(wrap(text, 20, 300))
+    assert all(line_width(line, 20) <= 300 for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
 def test_a_line_does_not_begin_with_a_closing_mark() -> None:
     """As Chinese and Japanese are set."""
-    lines = lettering.wrapped("猫猫猫猫，猫猫猫猫。", 20, 80)
+    lines = wrap("猫猫猫猫，猫猫猫猫。", 20, 80)
     assert not any(line[0] in "，。" for line in lines)
 
 
@@ -286,12 +285,12 @@ def test_the_cleaned_text_has_one_kind_of_blank_and_of_line_end() -> None:
     """Invisible characters are gone, accents are joined to their letters, and controls are
     boxes.
     """
-    assert lettering.cleaned(" a\t\u3000b \r\n\n c\u200d e\u0301\0 ") == "a b\nc \u00e9\uffff"
+    assert clean(" a\t\u3000b \r\n\n c\u200d e\u0301\0 ") == "a b\nc \u00e9\uffff"
 
 
-def test_a_huge_picture_takes_no_memory() -> None:
+def test_a_huge_image_takes_no_memory() -> None:
     """Its padding is the same bytes again and again, so that many clients can fetch it at once."""
-    parts = blank(64, padding=50_000_000)
+    parts = white_png(64, padding=50_000_000)
     assert sum(map(len, parts)) > 50_000_000
     assert sum(len(part) for part in {id(part): part for part in parts}.values()) < 200_000
     assert opened(b"".join(parts)).size == (64, 64)

@@ -11,7 +11,7 @@ from fake_server.endpoints.call import Call, Host
 from fake_server.http import error_pages
 from fake_server.http.responses import Answer, ProxyPage, RawHeaders
 from fake_server.http.scope import CONNECTION
-from fake_server.images import Picture, render
+from fake_server.images import ImageRecord, render
 from fake_server.runs.signing import BadTimestampError, SignatureRefusedError
 
 _CHUNK_BYTES = 4096
@@ -57,7 +57,7 @@ def check_signature(call: Call) -> None:
         raise errors("signature_refused") from None
 
 
-async def _png(host: Host, file_id: str, picture: Picture) -> bytes:
+async def _png(host: Host, file_id: str, picture: ImageRecord) -> bytes:
     """The picture's file, drawn when it is first fetched."""
     png = host.store.rendered.get(file_id)
     if png is None:

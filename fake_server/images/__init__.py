@@ -1,20 +1,26 @@
-"""Pictures to download: drawn from a small record, with nothing to install and nothing to look up.
+"""Generated images, drawn from a small record when they are downloaded.
 
-Pillow and the font are loaded by the first call of `render`, not by importing this package.
+Pillow and the font are loaded by the first call of ``render``, not by importing this package.
 """
 
-from fake_server.images.image import Picture
-
-__all__ = ["Picture", "render"]
+from dataclasses import dataclass
 
 
-def render(picture: Picture) -> bytes:
-    """The PNG file of `picture`: for an equal record the same pixels, in every process with the
-    same Pillow.
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """What an image is drawn from; equal records give equal bytes in every process."""
 
-    Any prompt and any size from 1x1 can be drawn; no picture is remembered; threads may call it at
-    the same time.
-    """
+    prompt: str
+    model: str
+    seed: int
+    width: int = 512
+    height: int = 512
+    steps: int = 20
+    negative_prompt: str = ""
+
+
+def render(record: ImageRecord) -> bytes:
+    """The PNG file of ``record``, for any prompt and any size from 1x1. Thread-safe; not cached."""
     from fake_server.images import drawing
 
-    return drawing.draw(picture)
+    return drawing.draw(record)

@@ -1,20 +1,21 @@
-"""The picture itself: a pattern, and on it a card with the prompt in large letters, the model, the
-seed and a mark.
+"""Draws an image: a pattern, and on it a card with the prompt in large letters, model and seed.
 
-Every pixel is an index into a palette of 14 colours: five from one tone of the pattern to the
-other, then the card, four steps from it to the ink and four to the accent. A mask of letters
-becomes indices by a table, so that smooth edges cost nothing.
+Every pixel is an index into a palette of 14 colours: five shades of the pattern, then the card,
+four steps from it to the ink and four to the accent.
 """
 
 import colorsys
-from dataclasses import dataclass
+import hashlib
+import io
+import json
 from itertools import islice
 from threading import Lock
 
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
-from fake_server.images import lettering, pattern, png
-from fake_server.images.image import Picture, fingerprint, parameters
+from fake_server.images import ImageRecord
+from fake_server.images.text import clean, font, line_width, shorten, wrap
 
 _SHADES = 5
 _CARD = _SHADES
@@ -22,149 +23,163 @@ _STEPS = 4
 _INK = [_CARD + round(value / 255 * _STEPS) for value in range(256)]
 _ACCENT = [index + _STEPS if index > _CARD else _CARD for index in _INK]
 
-_MARK = "FAKE PICTURE"
+_MARK = "FAKE IMAGE"
 _NO_PROMPT = "(empty prompt)"
-_SMALLEST_WITH_CARD = 48  # pixels a side; below, there is only the pattern
-_SMALLEST_WITH_CAPTION = 128
-_SMALLEST_LETTERS = 9
-_LEADING = 1.3  # from one baseline to the next, in font sizes
-_BASELINE = 1.0  # from the top of a line to its baseline, likewise
+_MIN_SIDE_WITH_CARD = 48  # pixels; a smaller image has only the pattern
+_MIN_SIDE_WITH_CAPTION = 128
+_MIN_FONT_SIZE = 9
+_LINE_HEIGHT = 1.3  # in font sizes
+_OVERSAMPLING = 3  # the pattern is drawn this much larger and reduced, for smooth edges
+_COMPRESS_LEVEL = 3  # a fifth larger than level 6, in less than half the time
 
-_lettering = Lock()  # FreeType's faces are not for several threads at once
+# Dify's Stable Diffusion tool asks for both by name, whatever the workflow says.
+_SAMPLER = "DPM++ SDE Karras"
+_CFG_SCALE = 7
+
+_freetype_lock = Lock()  # a FreeType face is not thread-safe
 
 _Rgb = tuple[float, ...]
 
 
-def draw(picture: Picture) -> bytes:
-    """The PNG file of `picture`."""
-    choices = fingerprint(picture)
-    canvas = pattern.draw((picture.width, picture.height), choices, _SHADES)
-    if min(canvas.size) >= _SMALLEST_WITH_CARD:
-        with _lettering:
-            _put_card(canvas, picture)
-    return png.encode(canvas, _palette(choices[5:]), parameters(picture))
+def draw(record: ImageRecord) -> bytes:
+    """The PNG file of ``record``."""
+    identity = (record.prompt, record.model, record.seed, record.steps, record.negative_prompt)
+    choices = hashlib.sha256(json.dumps(identity).encode("ascii")).digest()
+    canvas = _pattern((record.width, record.height), choices)
+    if min(canvas.size) >= _MIN_SIDE_WITH_CARD:
+        with _freetype_lock:
+            _draw_card(canvas, record)
+    canvas.putpalette(_palette(choices[7:]))
+    info = PngInfo()
+    info.add_text("parameters", _infotext(record))
+    file = io.BytesIO()
+    canvas.save(file, format="PNG", bits=4, compress_level=_COMPRESS_LEVEL, pnginfo=info)
+    return file.getvalue()
 
 
-def _palette(choices: bytes) -> bytes:
-    """Two tones of the pattern, neighbours or opposites on the colour wheel, and a card and letters
-    of their hue.
+def _infotext(record: ImageRecord) -> str:
+    """The ``parameters`` text of WebUI's ``create_infotext``: prompt, negative prompt, settings.
+
+    What Unicode or PNG does not allow becomes U+FFFD.
     """
+    model = record.model
+    quoted = any(mark in model for mark in ",\n:")  # WebUI's ``quote``
+    pairs = {
+        "Steps": record.steps,
+        "Sampler": _SAMPLER,
+        "CFG scale": _CFG_SCALE,
+        "Seed": record.seed,
+        "Size": f"{record.width}x{record.height}",
+        "Model hash": hashlib.sha256(model.encode("utf-8", "surrogatepass")).hexdigest()[:10],
+        "Model": json.dumps(model, ensure_ascii=False) if quoted else model,
+    }
+    negative = f"\nNegative prompt: {record.negative_prompt}" if record.negative_prompt else ""
+    settings = ", ".join(f"{key}: {value}" for key, value in pairs.items())
+    text = f"{record.prompt}{negative}\n{settings}".strip().replace("\0", "\ufffd")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _pattern(size: tuple[int, int], choices: bytes) -> Image.Image:
+    """An image of ``size`` in shades 0 to 4: a tile with concentric shapes, repeated."""
+    side = max(8, min(size) // (4 + choices[0] % 3) // 2 * 2)
+    large = side * _OVERSAMPLING
+    tile = Image.new("L", (large, large))
+    pen = ImageDraw.Draw(tile)
+    middle, corner = large // 2, large * (0.26 - choices[1] % 4 * 0.05)
+    circles = [(0, 0, corner), (0, large, corner), (large, 0, corner), (large, large, corner)]
+    sides, turn = (4, 4, 6, 8, 60, 60)[choices[2] % 6], choices[3] % 2 * 45
+    for x, y, radius in (*circles, (middle, middle, large * 0.6 - corner)):
+        for ring in range(1 + choices[4] % 4):
+            fill = 0 if ring % 2 else 255
+            pen.regular_polygon((x, y, radius * (1 - ring / 4)), sides, turn, fill=fill)
+    inverted = choices[5] % 2
+    shades = [
+        round((255 - value if inverted else value) / 255 * (_SHADES - 1)) for value in range(256)
+    ]
+    tile = tile.reduce(_OVERSAMPLING).point(shades)
+    whole = Image.new("P", size)
+    for x in range(0, size[0], side):
+        for y in range(0, size[1], side):
+            whole.paste(tile, (x, y))
+    return whole
+
+
+def _palette(choices: bytes) -> list[int]:
+    """Two tones for the pattern, a card and letters of the same hue."""
     hue = (choices[0] * 256 + choices[1]) / 65536
     other = hue + (0.08, -0.08, 0.14, -0.14, 0.45)[choices[2] % 5]
     deep, light = ((0.26, 0.40), (0.34, 0.62), (0.48, 0.66), (0.64, 0.80))[choices[3] % 4]
-    first, second = (
-        colorsys.hls_to_rgb(hue % 1, deep, 0.45),
-        colorsys.hls_to_rgb(other % 1, light, 0.50),
-    )
-    card, ink = colorsys.hls_to_rgb(hue % 1, 0.97, 0.5), colorsys.hls_to_rgb(hue % 1, 0.13, 0.3)
+    first = colorsys.hls_to_rgb(hue % 1, deep, 0.45)
+    second = colorsys.hls_to_rgb(other % 1, light, 0.50)
+    card = colorsys.hls_to_rgb(hue % 1, 0.97, 0.5)
+    ink = colorsys.hls_to_rgb(hue % 1, 0.13, 0.3)
     accent = colorsys.hls_to_rgb(other % 1, 0.36, 0.6)
     colours = [
         *_ramp(first, second, _SHADES - 1),
         *_ramp(card, ink, _STEPS),
         *_ramp(card, accent, _STEPS)[1:],
     ]
-    return bytes(round(255 * part) for colour in colours for part in colour)
+    return [round(255 * part) for colour in colours for part in colour]
 
 
 def _ramp(start: _Rgb, end: _Rgb, steps: int) -> list[_Rgb]:
-    """From `start` to `end` in so many steps, both included."""
     shares = (step / steps for step in range(steps + 1))
     return [tuple(p + (q - p) * share for p, q in zip(start, end, strict=True)) for share in shares]
 
 
-@dataclass(frozen=True, slots=True)
-class _Style:
-    """How a card may be set: all lengths in pixels, letters from the largest size to the
-    smallest.
-    """
-
-    margin: int
-    padding: int
-    tallest: int
-    sizes: range
-
-
-def _styles(width: int, height: int) -> tuple[_Style, _Style]:
-    """A roomy card that leaves the pattern in sight, and a tight one for what does not fit
-    there.
-    """
-    unit = min(width, height)
-    large, medium, small = (
-        max(_SMALLEST_LETTERS, round(unit * share)) for share in (0.12, 0.04, 0.022)
-    )
-    margin, narrow = round(unit * 0.055), max(2, round(unit * 0.025))
-    return (
-        _Style(margin, round(unit * 0.05), round(height * 0.66), range(large, medium - 1, -2)),
-        _Style(
-            narrow, max(2, round(unit * 0.03)), height - 2 * narrow, range(medium, small - 1, -1)
-        ),
-    )
-
-
-def _put_card(canvas: Image.Image, picture: Picture) -> None:
-    """Set the card on the canvas, as low as its margin allows."""
-    text = lettering.cleaned(picture.prompt) or _NO_PROMPT
-    for style in _styles(*canvas.size):
-        room = canvas.width - 2 * (style.margin + style.padding)
-        footer = _footer(picture, min(canvas.size), room)
-        foot = footer.height if footer else 0
-        size, lines, whole = _set(text, style, room, style.tallest - 2 * style.padding - foot)
-        if whole:
-            break
-    body = _letters(lines, size, room)
-    card = Image.new("L", (room + 2 * style.padding, body.height + foot + 2 * style.padding), _CARD)
-    card.paste(body, (style.padding, style.padding))
+def _draw_card(canvas: Image.Image, record: ImageRecord) -> None:
+    unit = min(canvas.size)
+    margin, padding = round(unit * 0.055), round(unit * 0.05)
+    width = canvas.width - 2 * (margin + padding)
+    footer = _footer(record, unit, width) if unit >= _MIN_SIDE_WITH_CAPTION else None
+    footer_height = footer.height if footer else 0
+    max_height = round(canvas.height * 0.8) - 2 * padding - footer_height
+    size, lines = _fit(clean(record.prompt) or _NO_PROMPT, unit, width, max_height)
+    body = _letters(lines, size, width, _INK)
+    card_size = (width + 2 * padding, body.height + footer_height + 2 * padding)
+    card = Image.new("L", card_size, _CARD)
+    card.paste(body, (padding, padding))
     if footer:
-        card.paste(footer, (style.padding, style.padding + body.height))
-    canvas.paste(card, (style.margin, canvas.height - style.margin - card.height))
+        card.paste(footer, (padding, padding + body.height))
+    canvas.paste(card, (margin, canvas.height - margin - card.height))
 
 
-def _set(text: str, style: _Style, width: int, height: int) -> tuple[int, list[str], bool]:
-    """The largest size at which `text` fits, its lines, and whether that is all of it."""
-    largest, smallest = style.sizes[0], style.sizes[-1]
-    length = lettering.width(text, largest) / largest
-    for size in style.sizes:
-        capacity = max(1, int(height / (size * _LEADING)))
-        if size > smallest and length * size > 1.1 * capacity * width:
-            continue  # hopeless, a tenth allowed for the rounding of widths
-        lines = list(islice(lettering.wrapped(text, size, width), capacity + 1))
+def _fit(text: str, unit: int, width: int, height: int) -> tuple[int, list[str]]:
+    """The largest font size at which ``text`` fits, and its lines; shortened if none is."""
+    largest, smallest = (max(_MIN_FONT_SIZE, round(unit * share)) for share in (0.12, 0.022))
+    relative_length = line_width(text, largest) / largest
+    for size in range(largest, smallest - 1, -1):
+        capacity = max(1, int(height / (size * _LINE_HEIGHT)))
+        if size > smallest and relative_length * size > 1.1 * capacity * width:
+            continue  # hopeless, with a tenth for the rounding of widths
+        lines = list(islice(wrap(text, size, width), capacity + 1))
         if len(lines) <= capacity:
-            return size, lines, True
-    last = lettering.shortened(lines[capacity - 1] + lines[capacity], size, width)
-    return size, [*lines[: capacity - 1], last], False
+            return size, lines
+    last = shorten(lines[capacity - 1] + lines[capacity], size, width)
+    return size, [*lines[: capacity - 1], last]
 
 
-def _letters(lines: list[str], size: int, width: int, table: list[int] = _INK) -> Image.Image:
+def _letters(lines: list[str], size: int, width: int, table: list[int]) -> Image.Image:
     """The lines one below the other, as indices into the palette."""
-    mask = Image.new("L", (width, round(len(lines) * size * _LEADING)))
+    mask = Image.new("L", (width, round(len(lines) * size * _LINE_HEIGHT)))
     pen = ImageDraw.Draw(mask)
     for number, line in enumerate(lines):
-        baseline = round((number * _LEADING + _BASELINE) * size)
-        pen.text((0, baseline), line, fill=255, font=lettering.font(size), anchor="ls")
+        baseline = round((number * _LINE_HEIGHT + 1) * size)
+        pen.text((0, baseline), line, fill=255, font=font(size), anchor="ls")
     return mask.point(table)
 
 
-def _footer(picture: Picture, unit: int, width: int) -> Image.Image | None:
-    """A rule, the caption and the mark: side by side where there is room for both, else one above
-    the other.
-    """
-    if unit < _SMALLEST_WITH_CAPTION:
-        return None
-    size = max(_SMALLEST_LETTERS, round(unit * 0.026))
-    mark = _letters([_MARK], size, round(lettering.width(_MARK, size)) + 1, _ACCENT)
-    seed = f" \u00b7 seed {picture.seed}"
-    name = lettering.cleaned(picture.model).replace("\n", " ")
-    beside = width - mark.width - size
-    below = lettering.width(name + seed, size) > beside
-    name = lettering.shortened(
-        name, size, (width if below else beside) - lettering.width(seed, size)
-    )
-    caption = _letters([name + seed], size, width if below else beside)
+def _footer(record: ImageRecord, unit: int, width: int) -> Image.Image:
+    """A rule, and below it model and seed on the left, the mark on the right."""
+    size = max(_MIN_FONT_SIZE, round(unit * 0.026))
+    mark = _letters([_MARK], size, round(line_width(_MARK, size)) + 1, _ACCENT)
+    seed = f" \u00b7 seed {record.seed}"
+    name = clean(record.model).replace("\n", " ")
+    name_width = width - mark.width - size - line_width(seed, size)
+    caption = _letters([shorten(name, size, name_width) + seed], size, width, _INK)
     gap = round(size * 0.8)
-    footer = Image.new(
-        "L", (width, 2 * gap + caption.height + (mark.height if below else 0)), _CARD
-    )
+    footer = Image.new("L", (width, 2 * gap + caption.height), _CARD)
     footer.paste(_CARD + _STEPS + 2, (0, gap, width, gap + max(1, size // 14)))
     footer.paste(caption, (0, 2 * gap))
-    footer.paste(mark, (0, 2 * gap + caption.height) if below else (width - mark.width, 2 * gap))
+    footer.paste(mark, (width - mark.width, 2 * gap))
     return footer

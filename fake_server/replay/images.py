@@ -11,7 +11,7 @@ from typing import Any
 
 from dify_wire.ids import UUID
 from dify_wire.recording.exchange import Recording
-from fake_server.images import Picture
+from fake_server.images import ImageRecord
 from fake_server.replay.outcome import frames_data
 
 _PATH = re.compile(rf"/files/tools/((?i:{UUID}))\.[^/]+")
@@ -37,7 +37,7 @@ def _is_whole_picture(recording: Recording) -> bool:
     )
 
 
-def placeholder(recording: Recording, file_id: str) -> Picture:
+def placeholder(recording: Recording, file_id: str) -> ImageRecord:
     """What stands in for a picture that was not recorded: drawn from the prompt of the node that
     made it.
     """
@@ -45,7 +45,7 @@ def placeholder(recording: Recording, file_id: str) -> Picture:
     texts = [value for value in inputs.values() if isinstance(value, str)]
     prompt = str(inputs.get("prompt") or next(iter(texts), ""))
     model = str(inputs.get("model") or inputs.get("model_name") or "")
-    return Picture(prompt, model, int(file_id.replace("-", "")[:8], 16))
+    return ImageRecord(prompt, model, int(file_id.replace("-", "")[:8], 16))
 
 
 def _inputs_of_node(stream: bytes, file_id: str) -> Mapping[str, Any]:

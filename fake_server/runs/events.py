@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fake_server.images import Picture
+from fake_server.images import ImageRecord
 
 Values = Mapping[str, Any]
 
@@ -21,7 +21,7 @@ class FileRef:
     """A picture made by a tool node."""
 
     file_id: str
-    picture: Picture
+    picture: ImageRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ SCHEMA = Path(__file__).parent.parent / "data" / "scenarios.schema.json"
 """The JSON Schema of files for ``--scenarios``: what ``load.schema`` says for the bundled spec."""
 
 _WIDTH = 80
-_SAID = re.compile(r"^(Complaint|Survive): ", re.MULTILINE)
+_SAID = re.compile(r"\b(Complaint|Survive):\s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fake_server.images import Picture
+from fake_server.images import ImageRecord
 from fake_server.runs.events import FileRef, Values
 from fake_server.runs.random_values import Draw
 from fake_server.workflow.template import VariablePool, fill_parameter
@@ -88,7 +88,7 @@ def draw_picture(inputs: Values, draw: Draw) -> Values:
             "text": "Failed to generate image\n",
             "files": [],
         }  # what a 422 of Stable Diffusion comes to
-    picture = Picture(
+    picture = ImageRecord(
         prompt=str(inputs["prompt"])[:_DRAWN_CHARACTERS],
         model=str(inputs.get("model") or "")[:_DRAWN_CHARACTERS],
         seed=draw.number(32),

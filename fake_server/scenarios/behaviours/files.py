@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -141,9 +143,33 @@ class _Huge:
     megabytes: int
 
     def spoil(self, png: Sequence[bytes]) -> Sequence[bytes]:
-        from fake_server.images.png import blank
+        return white_png(self.side, padding=self.megabytes * 1_000_000)
 
-        return blank(self.side, padding=self.megabytes * 1_000_000)
+
+def white_png(side: int, padding: int) -> tuple[bytes, ...]:
+    """A white square of ``side`` pixels at one bit each, with a chunk of ``padding`` zeros.
+
+    In parts: the padding repeats one small buffer, so that any number of megabytes costs no memory.
+    """
+    packer = zlib.compressobj()
+    row = b"\0" + b"\xff" * ((side + 7) // 8)
+    pixels = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
+    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
+    zeros = bytes(1 << 16)
+    parts = [b"\x89PNG\r\n\x1a\n", *_png_chunk(b"IHDR", [header])]
+    if padding:
+        parts += _png_chunk(
+            b"fkPd", [*[zeros] * (padding // len(zeros)), zeros[: padding % len(zeros)]]
+        )
+    return (*parts, *_png_chunk(b"IDAT", [pixels]), *_png_chunk(b"IEND", []))
+
+
+def _png_chunk(kind: bytes, data: Sequence[bytes]) -> list[bytes]:
+    checksum = zlib.crc32(kind)
+    for part in data:
+        checksum = zlib.crc32(part, checksum)
+    head = struct.pack(">I", sum(map(len, data))) + kind
+    return [head, *data, struct.pack(">I", checksum)]
 
 
 def _address(base: str) -> str:
