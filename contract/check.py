@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
-from typing import TYPE_CHECKING, Any, TypeVar
+from enum import Enum, IntEnum, StrEnum
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contract.target import Target
 
 Claim = Callable[["Target"], None]
-_Asks = TypeVar("_Asks", bound=Callable[..., Any])
 
 
 class Level(IntEnum):
@@ -25,29 +24,42 @@ class Level(IntEnum):
     VERSION = 3
 
 
-class Power(StrEnum):
-    """What a target can lend beyond its address and key."""
+class Capability(StrEnum):
+    """What a target offers a check beyond its address and key."""
 
     SECRET = "its SECRET_KEY (--secret-key)"  # noqa: S105  # a description
     CHAT_KEY = "the key of a chat app (--app KEY=chat)"
     UNPUBLISHED_KEY = "the key of an unpublished app (--app KEY=unpublished)"
     DISABLED_KEY = "the key of a disabled app (--app KEY=disabled)"
     DELETED_KEY = "the key of a deleted app (--app KEY=deleted)"
-    FINITE_SPEED = "a streaming run of 1.5 s or more on the wall"
+    FINITE_SPEED = "a streaming run that takes at least 1.5 s"
     ALL_MODELS = "runs for every model (--all-models)"
     FREE_RUNS = "runs that cost nothing (--free-runs)"
     CLOCK = "its clock (--admin-url)"
 
 
-class Turn(IntEnum):
-    """When a check is judged: refusals cost nothing on a true host, so that they come before a
-    budget is spent.
+class Evidence(Enum):
+    """Runs that checks share (``contract.evidence``); ``runs`` counts the images that one costs."""
 
-    What moves the host's clock comes last and one by one: it is another time for whatever else is
-    asked meanwhile.
+    SHARED_RUNS = "a blocking run and a stream", 2
+    STOPPED_RUN = "a run that is stopped", 1
+    RUN_WITHOUT_MODE = "a run of the third model without response_mode", 1
+    FOURTH_MODEL = "a run of the fourth model", 1
+    FIFTH_MODEL = "a run of the fifth model", 1
+
+    @property
+    def runs(self) -> int:
+        return self.value[1]
+
+
+class Phase(IntEnum):
+    """When a check runs. Errors cost a real host nothing, so they come before a budget is spent.
+
+    Checks that move the host's clock come last and one by one: it changes what every other request
+    gets meanwhile.
     """
 
-    REFUSALS = 1
+    ERRORS = 1
     RUNS = 2
     GENERATED_RUNS = 3
     EXCHANGES = 4
@@ -56,11 +68,11 @@ class Turn(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``judge`` raises a
-    ``Verdict``.
+    """One claim. ``source`` points into openapi.yaml, the facts or the document; ``run`` raises a
+    ``Verdict``; ``area`` is the module that it is written in.
 
     A ``slow`` check imports schemathesis and can be left out. Where a check that ``settles`` its
-    exchange fails, what else fails on that exchange follows from it; ``follows_from`` names other
+    exchange fails, other failures on that exchange follow from it; ``follows_from`` names other
     causes (``contract.consequences``).
     """
 
@@ -68,9 +80,11 @@ class Check:
     claim: str
     level: Level
     source: str
-    needs: tuple[Power, ...]
-    judge: Claim
-    turn: Turn = Turn.RUNS
+    needs: tuple[Capability, ...]
+    run: Claim
+    area: str = ""
+    uses: tuple[Evidence, ...] = ()
+    phase: Phase = Phase.RUNS
     slow: bool = False
     settles: bool = False
     follows_from: tuple[str, ...] = ()
@@ -80,11 +94,19 @@ CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order of their files."""
 
 
+def register(check: Check) -> None:
+    """Add ``check`` to ``CHECKS``."""
+    assert check.claim, f"{check.name} needs a sentence"
+    assert check.name not in CHECKS, f"{check.name} is there twice"
+    CHECKS[check.name] = check
+
+
 def check(
     level: Level,
     source: str,
-    *needs: Power,
-    turn: Turn = Turn.RUNS,
+    *needs: Capability,
+    uses: tuple[Evidence, ...] = (Evidence.SHARED_RUNS,),
+    phase: Phase = Phase.RUNS,
     slow: bool = False,
     settles: bool = False,
     follows_from: tuple[str, ...] = (),
@@ -93,33 +115,32 @@ def check(
     sentence.
     """
 
-    def register(judge: Claim) -> Claim:
-        name = judge.__name__
-        claim = inspect.getdoc(judge)
-        assert claim, f"{name} needs a sentence"
-        assert name not in CHECKS, f"{name} is there twice"
-        CHECKS[name] = Check(
-            name, claim, level, source, needs, judge, turn, slow, settles, follows_from
+    def decorate(run: Claim) -> Claim:
+        name, claim = run.__name__, inspect.getdoc(run) or ""
+        area = run.__module__.rpartition(".")[2]
+        register(
+            Check(
+                name,
+                claim,
+                level,
+                source,
+                needs,
+                run,
+                area,
+                uses,
+                phase,
+                slow,
+                settles,
+                follows_from,
+            )
         )
-        return judge
+        return run
 
-    return register
-
-
-def costs(runs: int) -> Callable[[_Asks], _Asks]:
-    """Mark what asks a host for ``runs`` pictures, so that they can be counted beforehand
-    (``contract.plan``).
-    """
-
-    def mark(asks: _Asks) -> _Asks:
-        asks.__dict__["runs"] = runs
-        return asks
-
-    return mark
+    return decorate
 
 
-def refusal_check(
-    level: Level, source: str, *needs: Power, **more: Any
+def free_check(
+    level: Level, source: str, *needs: Capability, slow: bool = False
 ) -> Callable[[Claim], Claim]:
-    """As ``check``, for what asks for nothing that a true host would run."""
-    return check(level, source, *needs, turn=Turn.REFUSALS, **more)
+    """As ``check``, for what starts no run on a real host."""
+    return check(level, source, *needs, uses=(), phase=Phase.ERRORS, slow=slow)

@@ -15,7 +15,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from contract.check import costs
 from contract.current_check import Helpers
 from contract.exchange import Chunk, Exchange, Request
 from contract.result import NotRun, Verdict
@@ -44,7 +43,6 @@ class Pair:
     stream: Stream
 
 
-@costs(2)
 def pair(target: Target) -> Pair:
     """Both shared runs, asked for at once. Raises ``NotRun`` where the budget forbids them."""
 
@@ -163,7 +161,6 @@ def stopped(target: Target) -> Stopped:
     return found
 
 
-@costs(1)
 def _stop_a_run(target: Target) -> Stopped:
     has_time = stream(target).exchange.seconds >= FINITE_SPEED_S
     calls: list[Future[_Calls]] = []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from contract.check import Check, Turn
+from contract.check import Check, Phase
 from contract.exchange import Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, judge
@@ -47,10 +47,10 @@ def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[Of
     for check in checks:
         host = _NamedTransport(recording.afresh(), names)
         target = Target(host, lent)
-        if check.turn is Turn.EXCHANGES:
+        if check.phase is Phase.EXCHANGES:
             target.exchanges += [exchange for _, exchange in recorded]
         result = _unrecorded(judge(check, target))
-        given = [name for name, _ in recorded] if check.turn is Turn.EXCHANGES else host.asked
+        given = [name for name, _ in recorded] if check.phase is Phase.EXCHANGES else host.asked
         results.append(OfflineResult(result, tuple(dict.fromkeys(given))))
     return results
 

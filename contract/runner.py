@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.check import Check, Level, Turn
+from contract.check import Check, Level, Phase
 from contract.current_check import ASKING
 from contract.exchange import Exchange
 from contract.result import ContractBroken, NotApplicable, NotRun
@@ -103,9 +103,9 @@ def run_checks(
 def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        for turn in Turn:
-            of_turn = [check for check in checks if check.turn is turn]
-            for together in [[check] for check in of_turn] if turn is Turn.CLOCK else [of_turn]:
+        for phase in Phase:
+            of_phase = [check for check in checks if check.phase is phase]
+            for together in [[check] for check in of_phase] if phase is Phase.CLOCK else [of_phase]:
                 waiting: list[Future[Result]] = [
                     pool.submit(judge, check, target) for check in together
                 ]
@@ -139,7 +139,7 @@ def _judged(check: Check, target: Target) -> Result:
     try:
         for power in check.needs:
             target.require(power)
-        check.judge(target)
+        check.run(target)
     except ContractBroken as broken:
         seconds = time.monotonic() - began
         level = broken.level or min(check.level, Level.HOST)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from contract.check import Power
+from contract.check import Capability
 from contract.current_check import ASIDE
 from contract.exchange import Exchange, Request
 from contract.result import NotApplicable, NotRun
@@ -73,10 +73,10 @@ class Lent:
 
 
 _APP_POWERS = {
-    Power.CHAT_KEY: AppKind.CHAT,
-    Power.UNPUBLISHED_KEY: AppKind.UNPUBLISHED,
-    Power.DISABLED_KEY: AppKind.DISABLED,
-    Power.DELETED_KEY: AppKind.DELETED,
+    Capability.CHAT_KEY: AppKind.CHAT,
+    Capability.UNPUBLISHED_KEY: AppKind.UNPUBLISHED,
+    Capability.DISABLED_KEY: AppKind.DISABLED,
+    Capability.DELETED_KEY: AppKind.DELETED,
 }
 
 
@@ -238,21 +238,21 @@ class Target:
     # Powers
     # ---------------------------------------------------------------------------------------------------------
 
-    def require(self, power: Power) -> None:
+    def require(self, power: Capability) -> None:
         """Raise ``NotApplicable`` where the target does not lend ``power``."""
         if not self._lends(power):
             raise NotApplicable(f"needs {power}")
 
-    def _lends(self, power: Power) -> bool:
+    def _lends(self, power: Capability) -> bool:
         if power in _APP_POWERS:
             return _APP_POWERS[power] in self.lent.app_keys
-        if power is Power.FINITE_SPEED:
+        if power is Capability.FINITE_SPEED:
             return self._is_slow()
         lent = {
-            Power.SECRET: self.lent.secret is not None,
-            Power.ALL_MODELS: self.lent.all_models,
-            Power.FREE_RUNS: self.lent.free_runs,
-            Power.CLOCK: self.lent.clock is not None,
+            Capability.SECRET: self.lent.secret is not None,
+            Capability.ALL_MODELS: self.lent.all_models,
+            Capability.FREE_RUNS: self.lent.free_runs,
+            Capability.CLOCK: self.lent.clock is not None,
         }
         return lent[power]
 
@@ -261,13 +261,13 @@ class Target:
 
         return stream(self).exchange.seconds >= FINITE_SPEED_S
 
-    def app_key(self, power: Power) -> str:
+    def app_key(self, power: Capability) -> str:
         """The key that ``power`` stands for."""
         return self.lent.app_keys[_APP_POWERS[power]]
 
     @property
     def clock(self) -> AdminClock:
-        """The host's clock, for checks that need ``Power.CLOCK``."""
+        """The host's clock, for checks that need ``Capability.CLOCK``."""
         assert self.lent.clock is not None
         return self.lent.clock
 

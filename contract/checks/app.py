@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from contract.check import Level, refusal_check
+from contract.check import Level, free_check
 from contract.error_body import (
     FILE_TYPE,
     NO_BEARER,
@@ -34,7 +34,7 @@ _SWITCHES = (
     "system_parameters",
 )
 
-_host_check = functools.partial(refusal_check, Level.HOST)
+_host_check = functools.partial(free_check, Level.HOST)
 
 
 def _get(target: Target, path: str) -> Exchange:
@@ -116,7 +116,7 @@ def form_is_a_list_of_named_fields(target: Target) -> None:
         expect_equal(field["type"], kind, "type", answer)
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs (document lines 29-31)")
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs (document lines 29-31)")
 def form_has_the_documented_inputs(target: Target) -> None:
     """The app has the two inputs of the document."""
     answer = parameters(target)
@@ -133,7 +133,7 @@ def form_has_the_documented_inputs(target: Target) -> None:
     )
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs (document line 30)")
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs (document line 30)")
 def form_requires_the_prompt(target: Target) -> None:
     """The app asks for a prompt, as text, and requires it."""
     answer = parameters(target)
@@ -142,7 +142,7 @@ def form_requires_the_prompt(target: Target) -> None:
     expect_equal(field.required, True, "required of prompt", answer)
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ModelName (document line 31)")
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ModelName (document line 31)")
 def form_offers_the_documented_models(target: Target) -> None:
     """Where the app has a list of models, every model of the document is in it."""
     offered = choice_field(target, "model_name").options
@@ -155,9 +155,7 @@ def form_offers_the_documented_models(target: Target) -> None:
     )
 
 
-@refusal_check(
-    Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 31)"
-)
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 31)")
 def form_leaves_the_model_open(target: Target) -> None:
     """The model need not be chosen."""
     expect_equal(
@@ -188,7 +186,7 @@ def info_tells_name_and_description(target: Target) -> None:
     expect("description" in told, "a description", told, answer)
 
 
-@refusal_check(Level.VERSION, "FACTS 7 and 9 (recorded: sib_info)")
+@free_check(Level.VERSION, "FACTS 7 and 9 (recorded: sib_info)")
 def info_tells_nothing_else(target: Target) -> None:
     """The app's information has no other members."""
     answer = _get(target, "/v1/info")
@@ -265,7 +263,7 @@ def upload_needs_the_key(target: Target) -> None:
     expect_refused(_upload(target, _USER_PART, with_key=False), NO_BEARER)
 
 
-@refusal_check(Level.VERSION, "FACTS 7 and 9.1 (recorded: upload_exe)")
+@free_check(Level.VERSION, "FACTS 7 and 9.1 (recorded: upload_exe)")
 def upload_of_a_program_is_415(target: Target) -> None:
     """A file whose name ends as no picture's or document's does is refused."""
     answer = _upload(target, _USER_PART, _EXE_PART)

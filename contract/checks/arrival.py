@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 
-from contract.check import Level, Power, check
+from contract.check import Capability, Level, check
 from contract.result import NotRun, expect
 from contract.target import Target
 from contract.trace import Story, as_object, seconds, shared_story
@@ -67,7 +67,9 @@ def pings_stand_where_they_are_due(target: Target) -> None:
             )
 
 
-@check(Level.HOST, "FACTS 5.4", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",))
+@check(
+    Level.HOST, "FACTS 5.4", Capability.FINITE_SPEED, follows_from=("first_frame_comes_at_once",)
+)
 def pings_arrive_when_they_are_due(target: Target) -> None:
     """Pings arrive in time, at 10 s of the run and each 10 s after, as the wall goes."""
     story = shared_story(target)
@@ -88,7 +90,7 @@ def _wall_over_elapsed(story: Story) -> float:
     return story.exchange.seconds / story.elapsed_s
 
 
-@check(Level.HOST, "document line 19; FACTS 5.3", Power.FINITE_SPEED)
+@check(Level.HOST, "document line 19; FACTS 5.3", Capability.FINITE_SPEED)
 def first_frame_comes_at_once(target: Target) -> None:
     """The first event arrives when the run begins, and not when it has ended."""
     story = shared_story(target)
@@ -100,7 +102,7 @@ def first_frame_comes_at_once(target: Target) -> None:
 @check(
     Level.HOST,
     "document line 19; FACTS 5.3 and 5.7",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
 )
 def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:

@@ -4,7 +4,7 @@ and 2).
 
 from __future__ import annotations
 
-from contract.check import Level, refusal_check
+from contract.check import Level, free_check
 from contract.error_body import (
     NO_BEARER,
     OTHER_SCHEME,
@@ -40,23 +40,19 @@ def _info_with(target: Target, authorization: str) -> Exchange:
     return target.send(Request("GET", "/v1/info", (("Authorization", authorization),)))
 
 
-@refusal_check(
-    Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)"
-)
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)")
 def run_without_a_key_is_refused(target: Target) -> None:
     """A run without an Authorization header is not carried out."""
     expect_some_refusal(_run_with(target, None))
 
 
-@refusal_check(
-    Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)"
-)
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)")
 def run_with_a_wrong_key_is_refused(target: Target) -> None:
     """A run with a key that the host never gave out is not carried out."""
     expect_some_refusal(_run_with(target, f"Bearer {UNKNOWN}"))
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_none)")
+@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_none)")
 def missing_authorization_is_401(target: Target) -> None:
     """Without an Authorization header the host says that it must be there and start with
     'Bearer'.
@@ -64,43 +60,43 @@ def missing_authorization_is_401(target: Target) -> None:
     expect_refused(_run_with(target, None), NO_BEARER)
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_empty)")
+@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_empty)")
 def empty_authorization_is_401(target: Target) -> None:
     """An empty Authorization header counts as none."""
     expect_refused(_run_with(target, ""), NO_BEARER)
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_bearer_only)")
+@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_bearer_only)")
 def bearer_without_key_is_401(target: Target) -> None:
     """The word Bearer without a key after it counts as no Authorization."""
     expect_refused(_run_with(target, "Bearer"), NO_BEARER)
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_raw_key)")
+@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_raw_key)")
 def key_without_bearer_is_401(target: Target) -> None:
     """The right key without the word Bearer before it counts as no Authorization."""
     expect_refused(_run_with(target, target.lent.api_key), NO_BEARER)
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_basic)")
+@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_basic)")
 def other_scheme_is_401(target: Target) -> None:
     """Another scheme than Bearer is named as the trouble."""
     expect_refused(_run_with(target, "Basic dXNlcjpwYXNz"), OTHER_SCHEME)
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_unknown)")
+@free_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_unknown)")
 def unknown_key_is_401(target: Target) -> None:
     """A key that no app has is an invalid access token."""
     expect_refused(_run_with(target, f"Bearer {UNKNOWN}"), UNKNOWN_KEY)
 
 
-@refusal_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_extra_word)")
+@free_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_extra_word)")
 def word_after_the_key_is_401(target: Target) -> None:
     """A word after the right key makes it an invalid access token."""
     expect_refused(_run_with(target, f"Bearer {target.lent.api_key} x"), UNKNOWN_KEY)
 
 
-@refusal_check(Level.HOST, "FACTS 3, order (recorded: auth_none_malformed)")
+@free_check(Level.HOST, "FACTS 3, order (recorded: auth_none_malformed)")
 def authorization_is_judged_before_the_body(target: Target) -> None:
     """Without a key a body that is no JSON at all is still a 401."""
     request = Request(
@@ -109,7 +105,7 @@ def authorization_is_judged_before_the_body(target: Target) -> None:
     expect_refused(target.send(request), NO_BEARER)
 
 
-@refusal_check(Level.HOST, "FACTS 3, order (recorded: auth_unknown_noct)")
+@free_check(Level.HOST, "FACTS 3, order (recorded: auth_unknown_noct)")
 def authorization_is_judged_before_the_content_type(target: Target) -> None:
     """With an unknown key a request without a Content-Type is still a 401."""
     run = target.run_request()
@@ -119,21 +115,21 @@ def authorization_is_judged_before_the_content_type(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 3, accepted variants")
+@free_check(Level.HOST, "FACTS 3, accepted variants")
 def bearer_in_lower_case_is_accepted(target: Target) -> None:
     """The case of the word bearer does not matter."""
     answer = _info_with(target, f"bearer {target.lent.api_key}")
     expect_equal(answer.status, 200, "status", answer)
 
 
-@refusal_check(Level.HOST, "FACTS 3, accepted variants (recorded: auth_twospaces)")
+@free_check(Level.HOST, "FACTS 3, accepted variants (recorded: auth_twospaces)")
 def two_spaces_before_the_key_are_accepted(target: Target) -> None:
     """How many spaces part Bearer from the key does not matter."""
     answer = _info_with(target, f"Bearer  {target.lent.api_key}")
     expect_equal(answer.status, 200, "status", answer)
 
 
-@refusal_check(Level.VERSION, "FACTS 1.1 and 9.2")
+@free_check(Level.VERSION, "FACTS 1.1 and 9.2")
 def refused_key_meets_no_challenge(target: Target) -> None:
     """A 401 carries no WWW-Authenticate header."""
     answer = _run_with(target, f"Bearer {UNKNOWN}")

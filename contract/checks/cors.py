@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contract import evidence
-from contract.check import Level, check, refusal_check
+from contract.check import Level, check, free_check
 from contract.exchange import Exchange, Request
 from contract.result import NotRun, expect, expect_equal
 from contract.target import RUN_PATH, Target
@@ -45,38 +45,38 @@ def _words(answer: Exchange, name: str) -> set[str]:
     return {word.strip() for word in (answer.header(name) or "").split(",") if word.strip()}
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: user_missing)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: user_missing)")
 def answer_without_origin_is_for_any(target: Target) -> None:
     """Without an Origin the answer, here an error, is for any."""
     _expect_header(_refused(target), "Access-Control-Allow-Origin", "*")
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
 def origin_is_echoed(target: Target) -> None:
     """The Origin of a request stands in the answer, here an error."""
     _expect_header(_refused(target, ORIGIN), "Access-Control-Allow-Origin", ORIGIN)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
 def echoed_origin_varies(target: Target) -> None:
     """Where the Origin is echoed, a cache is told that it varies."""
     answer = _refused(target, ORIGIN)
     expect("Origin" in _words(answer, "Vary"), "Vary: Origin", answer.header("Vary"), answer)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (captured on 0.6.4: cors_post_null)")
+@free_check(Level.HOST, "FACTS 1.8 (captured on 0.6.4: cors_post_null)")
 def origin_null_is_echoed(target: Target) -> None:
     """The Origin null, of a page from a file, is echoed as any other."""
     _expect_header(_refused(target, "null"), "Access-Control-Allow-Origin", "null")
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
 def credentials_are_not_allowed(target: Target) -> None:
     """A browser is not told that it may send cookies."""
     _expect_header(_refused(target, ORIGIN), "Access-Control-Allow-Credentials", None)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (captured on 0.6.4: cors_401)")
+@free_check(Level.HOST, "FACTS 1.8 (captured on 0.6.4: cors_401)")
 def refused_key_echoes_the_origin(target: Target) -> None:
     """A browser may read a 401 too."""
     body = target.run_request()
@@ -86,7 +86,7 @@ def refused_key_echoes_the_origin(target: Target) -> None:
     _expect_header(answer, "Access-Control-Allow-Origin", ORIGIN)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: file_origin_err)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: file_origin_err)")
 def refused_file_echoes_the_origin(target: Target) -> None:
     """Files are for browsers too: the Origin stands in the answer, here to a URL that is not
     signed.
@@ -104,7 +104,7 @@ def picture_is_for_any(target: Target) -> None:
     _expect_header(answer, "Access-Control-Allow-Origin", "*")
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
 def preflight_is_200_and_empty(target: Target) -> None:
     """A preflight needs no key, and is answered 200 with no body."""
     answer = _preflight(target, "authorization,content-type")
@@ -112,7 +112,7 @@ def preflight_is_200_and_empty(target: Target) -> None:
     expect_equal(answer.body, b"", "body", answer)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
 def preflight_allows_the_origin(target: Target) -> None:
     """A preflight allows the Origin that asks."""
     _expect_header(
@@ -120,7 +120,7 @@ def preflight_allows_the_origin(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
 def preflight_allows_the_six_methods(target: Target) -> None:
     """A preflight allows every method that any path of the API has."""
     answer = _preflight(target, "authorization,content-type")
@@ -129,7 +129,7 @@ def preflight_allows_the_six_methods(target: Target) -> None:
     expect(allowed == six, ", ".join(sorted(six)), ", ".join(sorted(allowed)), answer)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight)")
 def preflight_allows_key_and_json(target: Target) -> None:
     """A preflight allows the headers that a run needs, written as they were asked for."""
     answer = _preflight(target, "authorization,content-type")
@@ -142,7 +142,7 @@ def preflight_allows_key_and_json(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight_otherhdr)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: cors_preflight_otherhdr)")
 def preflight_allows_no_other_headers(target: Target) -> None:
     """Of the headers that are asked for, a preflight allows those that it knows."""
     answer = _preflight(target, "x-foo, x-app-code")
@@ -150,7 +150,7 @@ def preflight_allows_no_other_headers(target: Target) -> None:
     expect(allowed == {"x-app-code"}, "x-app-code", sorted(allowed), answer)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: get_unknown)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: get_unknown)")
 def unknown_path_tells_no_origin(target: Target) -> None:
     """A path that is none says nothing to a browser."""
     answer = target.send(target.get_request("/v1/nope"))
@@ -158,7 +158,7 @@ def unknown_path_tells_no_origin(target: Target) -> None:
     _expect_header(answer, "Access-Control-Allow-Origin", None)
 
 
-@refusal_check(Level.HOST, "FACTS 1.8 (recorded: method_GET)")
+@free_check(Level.HOST, "FACTS 1.8 (recorded: method_GET)")
 def refused_method_tells_no_origin(target: Target) -> None:
     """A refused method says nothing to a browser."""
     answer = target.send(target.get_request(RUN_PATH))

@@ -4,7 +4,7 @@ minutes.
 
 from __future__ import annotations
 
-from contract.check import Level, Power, Turn, check
+from contract.check import Capability, Level, Phase, check
 from contract.error_body import BAD_URL, expect_refused
 from contract.evidence import blocking_data, fetch_file, picture, picture_url
 from contract.exchange import Exchange
@@ -32,7 +32,7 @@ def _status(answer: Exchange) -> int | str:
     return answer.status or f"no answer: {answer.broken}"
 
 
-@check(Level.HOST, "FACTS 6.3 and 9.1", Power.CLOCK, turn=Turn.CLOCK)
+@check(Level.HOST, "FACTS 6.3 and 9.1", Capability.CLOCK, phase=Phase.CLOCK)
 def signed_urls_live_for_five_minutes(target: Target) -> None:
     """A run's URL serves 295 s after it was signed; 305 s after it is refused as a bad one is,
     though it was in use.
@@ -60,7 +60,7 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
     expect_refused(late, BAD_URL)
 
 
-@check(Level.HOST, "FACTS 6.3", Power.CLOCK, Power.SECRET, turn=Turn.CLOCK)
+@check(Level.HOST, "FACTS 6.3", Capability.CLOCK, Capability.SECRET, phase=Phase.CLOCK)
 def picture_outlives_its_urls(target: Target) -> None:
     """A month later a fresh signature serves the same picture: it is the URL that expires, not the
     file.

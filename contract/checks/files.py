@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 
-from contract.check import Level, Power, check
+from contract.check import Capability, Level, check
 from contract.error_body import (
     BAD_URL,
     FILE_TYPE,
@@ -515,7 +515,7 @@ def _host_now(target: Target) -> int:
     return int(then + time.time() - answer.sent_at)
 
 
-@check(Level.HOST, "FACTS 6.1", Power.SECRET)
+@check(Level.HOST, "FACTS 6.1", Capability.SECRET)
 def urls_are_signed_by_the_recipe(target: Target) -> None:
     """sign is the padded base64url HMAC-SHA256 of "file-preview|uuid|timestamp|nonce", keyed with
     the secret.
@@ -530,13 +530,13 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
     expect(url.sign == ours, "the sign that the lent secret makes", got, blocking(target))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET)
+@check(Level.HOST, "FACTS 6.3", Capability.SECRET)
 def url_of_last_year_is_403(target: Target) -> None:
     """A rightly signed URL of last year is refused."""
     expect_refused(_signed(target, timestamp=str(_host_now(target) - _YEAR_S)), BAD_URL)
 
 
-@check(Level.HOST, "FACTS 6.3 and 9.1", Power.SECRET)
+@check(Level.HOST, "FACTS 6.3 and 9.1", Capability.SECRET)
 def url_expires_after_300_seconds(target: Target) -> None:
     """A rightly signed URL of 301 s ago is refused; versions after 0.6 let a deployment choose
     another time.
@@ -550,26 +550,26 @@ def url_expires_after_300_seconds(target: Target) -> None:
     expect(answer.status == 403, "status 403", answer.status, answer, level=level)
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
+@check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def url_is_valid_for_290_seconds(target: Target) -> None:
     """A rightly signed URL of 290 s ago serves the picture."""
     _expect_served(target, _signed(target, timestamp=str(_host_now(target) - _VALID_S + 10)))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
+@check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def url_of_the_future_is_valid(target: Target) -> None:
     """A rightly signed URL of the next hour serves the picture."""
     _expect_served(target, _signed(target, timestamp=str(_host_now(target) + 3600)))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
+@check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def signed_text_as_timestamp_is_400(target: Target) -> None:
     """A rightly signed timestamp that is no number is refused in Python's words."""
     answer = _signed(target, timestamp="abc")
     expect_refused(answer, invalid("invalid literal for int() with base 10: 'abc'"))
 
 
-@check(Level.HOST, "FACTS 6.3", Power.SECRET, follows_from=_SIGNED)
+@check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def signed_unknown_file_is_415(target: Target) -> None:
     """A rightly signed URL of a file that is not there is refused as a file type (so the host
     says).

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract.check import Level, Power, Turn, check
+from contract.check import Capability, Level, Phase, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
 from contract.current_check import Helpers
 from contract.error_body import UNKNOWN_KEY, expect_refused
@@ -69,14 +69,14 @@ def _expect_conformance(
         raise ContractBroken(what, f"{asked}: {text}", exchange, why, level)
 
 
-@check(Level.HOST, "the overlay of the host's version: responses", turn=Turn.EXCHANGES)
+@check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
 def every_status_is_documented(target: Target) -> None:
     """No answer of this run has a status that spec and overlay do not document."""
     spec = _observed(target)
     _expect_conformance(target, spec, spec.wrong_status, "a documented status")
 
 
-@check(Level.HOST, "the overlay of the host's version: responses", turn=Turn.EXCHANGES)
+@check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
 def every_content_type_is_documented(target: Target) -> None:
     """No answer of this run has a content type that spec and overlay do not document with its
     status.
@@ -85,14 +85,14 @@ def every_content_type_is_documented(target: Target) -> None:
     _expect_conformance(target, spec, spec.wrong_content_type, "a documented content type")
 
 
-@check(Level.HOST, "the overlay of the host's version: schemas", turn=Turn.EXCHANGES)
+@check(Level.HOST, "the overlay of the host's version: schemas", phase=Phase.EXCHANGES, uses=())
 def every_body_is_as_its_schema(target: Target) -> None:
     """Every JSON body of this run is valid by the schema of its status."""
     spec = _observed(target)
     _expect_conformance(target, spec, spec.wrong_body, "a body that its schema allows")
 
 
-@check(Level.HOST, "the overlay of the host's version: StreamFrame", turn=Turn.EXCHANGES)
+@check(Level.HOST, "the overlay of the host's version: StreamFrame", phase=Phase.EXCHANGES, uses=())
 def every_frame_is_as_its_schema(target: Target) -> None:
     """Every frame of every stream of this run is valid by the schema of its event."""
     spec = _observed(target)
@@ -102,7 +102,8 @@ def every_frame_is_as_its_schema(target: Target) -> None:
 @check(
     Level.DOCUMENT,
     "openapi.yaml#/components/schemas/RunResponse (document lines 44-74)",
-    turn=Turn.EXCHANGES,
+    phase=Phase.EXCHANGES,
+    uses=(),
 )
 def every_picture_is_told_as_the_document_tells_it(target: Target) -> None:
     """The answer of every blocking run that succeeded has the document's members and types."""
@@ -306,8 +307,9 @@ def _may_pass(spec: Spec, body: bytes) -> bool:
 @check(
     Level.HOST,
     "openapi.yaml#/components/schemas/RunRequest and FACTS 3",
-    turn=Turn.REFUSALS,
+    phase=Phase.ERRORS,
     slow=True,
+    uses=(),
 )
 def generated_wrong_bodies_are_refused(target: Target) -> None:
     """No body that schemathesis makes against the schema is run; each is refused with an error of
@@ -348,7 +350,7 @@ def _statuses(body: bytes) -> tuple[int, ...]:
     return (400,) if value.get("user") in (USER, None, "", 0) else (400, 500)
 
 
-@check(Level.HOST, "FACTS 3, row 2", turn=Turn.REFUSALS, slow=True)
+@check(Level.HOST, "FACTS 3, row 2", phase=Phase.ERRORS, slow=True, uses=())
 def keys_like_the_right_one_are_refused(target: Target) -> None:
     """Keys that differ from the right one by a character, its case or its end are all unknown;
     asked for no picture.
@@ -378,7 +380,14 @@ def _edits(key: str) -> Any:
     )
 
 
-@check(Level.HOST, "overlay: RunRequest", Power.FREE_RUNS, turn=Turn.GENERATED_RUNS, slow=True)
+@check(
+    Level.HOST,
+    "overlay: RunRequest",
+    Capability.FREE_RUNS,
+    phase=Phase.GENERATED_RUNS,
+    slow=True,
+    uses=(),
+)
 def generated_right_bodies_are_accepted(target: Target) -> None:
     """Every body that schemathesis makes by the schema is run, as far as the budget goes."""
     bodies = _generated(_request_schema(target), "positive", target.lent.seed, RIGHT_BODIES)

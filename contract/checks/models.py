@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 
 from contract import evidence
-from contract.check import Level, Power, check, costs
+from contract.check import Capability, Evidence, Level, check
 from contract.exchange import Exchange
 from contract.result import expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, Target
@@ -50,7 +50,11 @@ def model_may_be_left_out(target: Target) -> None:
     _expect_accepted(evidence.stream(target).exchange, "text/event-stream")
 
 
-@_document_check(_MODELS, follows_from=("documents_own_request_is_answered_200",))
+@_document_check(
+    _MODELS,
+    follows_from=("documents_own_request_is_answered_200",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
+)
 def model_dosmix_is_accepted(target: Target) -> None:
     """The document's second model is carried out."""
     _expect_accepted(evidence.stopped(target).stream.exchange, "text/event-stream")
@@ -60,6 +64,7 @@ def model_dosmix_is_accepted(target: Target) -> None:
     Level.HOST,
     "FACTS 3, row 8 (recorded: mode_missing)",
     follows_from=("documents_own_request_is_answered_200",),
+    uses=(Evidence.RUN_WITHOUT_MODE,),
 )
 def mode_may_be_left_out(target: Target) -> None:
     """Without response_mode, which the document requires, the host answers as in blocking mode."""
@@ -70,7 +75,11 @@ def mode_may_be_left_out(target: Target) -> None:
     )
 
 
-@_document_check(_MODELS, follows_from=("documents_own_request_is_answered_200",))
+@_document_check(
+    _MODELS,
+    follows_from=("documents_own_request_is_answered_200",),
+    uses=(Evidence.RUN_WITHOUT_MODE,),
+)
 def model_ghostmix_is_accepted(target: Target) -> None:
     """The document's third model is carried out."""
     answer = _without_mode(target)
@@ -80,21 +89,28 @@ def model_ghostmix_is_accepted(target: Target) -> None:
     _expect_accepted(answer, "application/json")
 
 
-@_document_check(_MODELS, Power.ALL_MODELS, follows_from=("documents_own_request_is_answered_200",))
-@costs(1)
+@_document_check(
+    _MODELS,
+    Capability.ALL_MODELS,
+    follows_from=("documents_own_request_is_answered_200",),
+    uses=(Evidence.FOURTH_MODEL,),
+)
 def model_rundiffusion_is_accepted(target: Target) -> None:
     """The document's fourth model is carried out."""
     _expect_model_accepted(target, evidence.REMAINING_MODELS[0])
 
 
-@_document_check(_MODELS, Power.ALL_MODELS, follows_from=("documents_own_request_is_answered_200",))
-@costs(1)
+@_document_check(
+    _MODELS,
+    Capability.ALL_MODELS,
+    follows_from=("documents_own_request_is_answered_200",),
+    uses=(Evidence.FIFTH_MODEL,),
+)
 def model_v1_5_is_accepted(target: Target) -> None:
     """The document's fifth model, its default, is carried out when it is named."""
     _expect_model_accepted(target, evidence.REMAINING_MODELS[1])
 
 
-@costs(1)
 def _without_mode(target: Target) -> Exchange:
     """A run that names its model and leaves response_mode out; asked for once."""
     inputs = {"prompt": PROMPT, "model_name": evidence.MODE_LEFT_OUT_MODEL}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 
-from contract.check import Level, Power, refusal_check
+from contract.check import Capability, Level, free_check
 from contract.error_body import (
     HOST_FAILED,
     INTERNAL_ERROR,
@@ -44,8 +44,8 @@ _GBK = json.dumps(
 _NOT_ITERABLE = "'int' object is not iterable"
 _FILES_NUMBER = {"0.6.4": invalid_field("files", _NOT_ITERABLE), "0.15.3": INTERNAL_ERROR}
 
-_host_check = functools.partial(refusal_check, Level.HOST)
-_version_check = functools.partial(refusal_check, Level.VERSION)
+_host_check = functools.partial(free_check, Level.HOST)
+_version_check = functools.partial(free_check, Level.VERSION)
 
 
 def _body(target: Target, body: bytes, key: str | None = None) -> Exchange:
@@ -64,35 +64,31 @@ def _typed(target: Target, content_type: str | None, body: bytes | None = None) 
 # ----------------------------------------------------------------------------------
 
 
-@refusal_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 17, 24)")
+@free_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 17, 24)")
 def run_without_inputs_is_refused(target: Target) -> None:
     """``inputs`` is required."""
     expect_some_refusal(changed_run(target, inputs=LEFT_OUT))
 
 
-@refusal_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 21, 26)")
+@free_check(Level.DOCUMENT, f"{_REQUEST}/required (document lines 21, 26)")
 def run_without_a_user_is_refused(target: Target) -> None:
     """``user`` is required."""
     expect_some_refusal(changed_run(target, user=LEFT_OUT))
 
 
-@refusal_check(
-    Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 30)"
-)
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/Inputs/required (document line 30)")
 def run_without_a_prompt_is_refused(target: Target) -> None:
     """``prompt`` is required among the inputs."""
     expect_some_refusal(changed_run(target, inputs={}))
 
 
-@refusal_check(
-    Level.DOCUMENT, "openapi.yaml#/components/schemas/ResponseMode (document lines 18-20)"
-)
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ResponseMode (document lines 18-20)")
 def run_in_an_unknown_mode_is_refused(target: Target) -> None:
     """``response_mode`` is one of the document's two words."""
     expect_some_refusal(changed_run(target, response_mode="foo"))
 
 
-@refusal_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ModelName (document line 31)")
+@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ModelName (document line 31)")
 def run_with_an_unknown_model_is_refused(target: Target) -> None:
     """``model_name`` is one of the models that the document names."""
     choice_field(target, "model_name")
@@ -621,46 +617,54 @@ _GONE = {
 """How the versions refuse an app that is switched off, abnormal or gone (FACTS 9.1)."""
 
 
-@_host_check("FACTS 3, row 7 (recorded: chat_app_key)", Power.CHAT_KEY)
+@_host_check("FACTS 3, row 7 (recorded: chat_app_key)", Capability.CHAT_KEY)
 def key_of_a_chat_app_is_400(target: Target) -> None:
     """A chat app's key does not run workflows."""
-    expect_refused(target.send(target.run_request(target.app_key(Power.CHAT_KEY))), NOT_WORKFLOW)
-
-
-@_host_check("FACTS 3, order (recorded: order_chat_malformed)", Power.CHAT_KEY)
-def json_is_judged_before_the_kind_of_app(target: Target) -> None:
-    """With a chat app's key, JSON that breaks off is told before the kind of app."""
-    expect_refused(_body(target, b"{", target.app_key(Power.CHAT_KEY)), MALFORMED)
-
-
-@_host_check("FACTS 3, row 9 (recorded: unpublished)", Power.UNPUBLISHED_KEY)
-def unpublished_workflow_is_400(target: Target) -> None:
-    """A workflow that was never published does not run."""
     expect_refused(
-        target.send(target.run_request(target.app_key(Power.UNPUBLISHED_KEY))), UNPUBLISHED
+        target.send(target.run_request(target.app_key(Capability.CHAT_KEY))), NOT_WORKFLOW
     )
 
 
-@_host_check("FACTS 3, order (recorded: order_unpublished_prompt)", Power.UNPUBLISHED_KEY)
+@_host_check("FACTS 3, order (recorded: order_chat_malformed)", Capability.CHAT_KEY)
+def json_is_judged_before_the_kind_of_app(target: Target) -> None:
+    """With a chat app's key, JSON that breaks off is told before the kind of app."""
+    expect_refused(_body(target, b"{", target.app_key(Capability.CHAT_KEY)), MALFORMED)
+
+
+@_host_check("FACTS 3, row 9 (recorded: unpublished)", Capability.UNPUBLISHED_KEY)
+def unpublished_workflow_is_400(target: Target) -> None:
+    """A workflow that was never published does not run."""
+    expect_refused(
+        target.send(target.run_request(target.app_key(Capability.UNPUBLISHED_KEY))), UNPUBLISHED
+    )
+
+
+@_host_check("FACTS 3, order (recorded: order_unpublished_prompt)", Capability.UNPUBLISHED_KEY)
 def publishing_is_judged_before_the_prompt(target: Target) -> None:
     """With an unpublished app's key, that is told before a missing prompt."""
-    key = target.app_key(Power.UNPUBLISHED_KEY)
+    key = target.app_key(Capability.UNPUBLISHED_KEY)
     expect_refused(target.send(target.run_request(key, inputs={})), UNPUBLISHED)
 
 
-@_version_check("FACTS 3, row 3 and 9.1 (recorded: api_disabled)", Power.DISABLED_KEY)
+@_version_check("FACTS 3, row 3 and 9.1 (recorded: api_disabled)", Capability.DISABLED_KEY)
 def disabled_app_is_not_found(target: Target) -> None:
     """The key of an app whose API is switched off finds nothing."""
-    expect_refused_as(target.send(target.run_request(target.app_key(Power.DISABLED_KEY))), _GONE)
+    expect_refused_as(
+        target.send(target.run_request(target.app_key(Capability.DISABLED_KEY))), _GONE
+    )
 
 
-@_version_check("FACTS 3, row 3 and 9.1", Power.DELETED_KEY)
+@_version_check("FACTS 3, row 3 and 9.1", Capability.DELETED_KEY)
 def deleted_app_is_not_found(target: Target) -> None:
     """The key of an app that is gone finds nothing."""
-    expect_refused_as(target.send(target.run_request(target.app_key(Power.DELETED_KEY))), _GONE)
+    expect_refused_as(
+        target.send(target.run_request(target.app_key(Capability.DELETED_KEY))), _GONE
+    )
 
 
-@_version_check("FACTS 3, order and 9.1 (recorded: api_disabled_malformed)", Power.DISABLED_KEY)
+@_version_check(
+    "FACTS 3, order and 9.1 (recorded: api_disabled_malformed)", Capability.DISABLED_KEY
+)
 def app_is_judged_before_the_json(target: Target) -> None:
     """With a disabled app's key, JSON that breaks off is not even looked at."""
-    expect_refused_as(_body(target, b"{", target.app_key(Power.DISABLED_KEY)), _GONE)
+    expect_refused_as(_body(target, b"{", target.app_key(Capability.DISABLED_KEY)), _GONE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from contract.check import Level, refusal_check
+from contract.check import Level, free_check
 from contract.error_body import NO_METHOD, expect_refused
 from contract.exchange import Exchange, Request
 from contract.result import expect, expect_equal
@@ -46,31 +46,31 @@ def _greeting(target: Target) -> Exchange:
     return found
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: method_GET)")
+@free_check(Level.HOST, "FACTS 2 (recorded: method_GET)")
 def get_on_the_run_path_is_405(target: Target) -> None:
     """A run cannot be got."""
     _expect_no_method(target.send(target.get_request(RUN_PATH)), "POST", "OPTIONS")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: method_PUT)")
+@free_check(Level.HOST, "FACTS 2 (recorded: method_PUT)")
 def put_on_the_run_path_is_405(target: Target) -> None:
     """A run cannot be put."""
     _expect_no_method(target.send(target.get_request(RUN_PATH, method="PUT")), "POST", "OPTIONS")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: method_DELETE)")
+@free_check(Level.HOST, "FACTS 2 (recorded: method_DELETE)")
 def delete_on_the_run_path_is_405(target: Target) -> None:
     """A run cannot be deleted."""
     _expect_no_method(target.send(target.get_request(RUN_PATH, method="DELETE")), "POST", "OPTIONS")
 
 
-@refusal_check(Level.HOST, "FACTS 2")
+@free_check(Level.HOST, "FACTS 2")
 def patch_on_the_run_path_is_405(target: Target) -> None:
     """A run cannot be patched."""
     _expect_no_method(target.send(target.get_request(RUN_PATH, method="PATCH")), "POST", "OPTIONS")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: method_HEAD)")
+@free_check(Level.HOST, "FACTS 2 (recorded: method_HEAD)")
 def head_on_the_run_path_is_405_without_body(target: Target) -> None:
     """HEAD is refused as GET is, without the body."""
     answer = target.send(target.get_request(RUN_PATH, method="HEAD"))
@@ -79,7 +79,7 @@ def head_on_the_run_path_is_405_without_body(target: Target) -> None:
     _expect_allowed(answer, "POST", "OPTIONS")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: method_OPTIONS_noauth)")
+@free_check(Level.HOST, "FACTS 2 (recorded: method_OPTIONS_noauth)")
 def options_needs_no_key(target: Target) -> None:
     """OPTIONS on the run's path is answered without a key: 200, empty, with Allow."""
     answer = target.send(Request("OPTIONS", RUN_PATH))
@@ -88,7 +88,7 @@ def options_needs_no_key(target: Target) -> None:
     _expect_allowed(answer, "POST", "OPTIONS")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: path_trailing_slash)")
+@free_check(Level.HOST, "FACTS 2 (recorded: path_trailing_slash)")
 def run_path_with_a_slash_at_its_end_is_404(target: Target) -> None:
     """The run's path with a slash at its end is another path, and no redirect leads from it."""
     run = target.run_request()
@@ -99,19 +99,19 @@ def run_path_with_a_slash_at_its_end_is_404(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: get_unknown)")
+@free_check(Level.HOST, "FACTS 2 (recorded: get_unknown)")
 def unknown_path_is_an_html_404(target: Target) -> None:
     """A path that is none is answered with a page, not with JSON."""
     _expect_page(target.send(target.get_request("/v1/nope")), 404, "404 Not Found")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: get_unknown_noauth)")
+@free_check(Level.HOST, "FACTS 2 (recorded: get_unknown_noauth)")
 def unknown_path_needs_no_key(target: Target) -> None:
     """A path that is none is a 404 without a key too, not a 401."""
     _expect_page(target.send(Request("GET", "/v1/nope")), 404, "404 Not Found")
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: post_unknown)")
+@free_check(Level.HOST, "FACTS 2 (recorded: post_unknown)")
 def post_to_an_unknown_path_is_an_html_404(target: Target) -> None:
     """A run request to a path that is none is answered with the same page."""
     run = target.run_request()
@@ -120,7 +120,7 @@ def post_to_an_unknown_path_is_an_html_404(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: get_v1s)")
+@free_check(Level.HOST, "FACTS 2 (recorded: get_v1s)")
 def greeting_welcomes(target: Target) -> None:
     """The API's root says what it is."""
     answer = _greeting(target)
@@ -133,7 +133,7 @@ def greeting_welcomes(target: Target) -> None:
     expect_equal(answer.json_object().get("api_version"), "v1", "api_version", answer)
 
 
-@refusal_check(Level.HOST, "FACTS 1.1 and 2 (recorded: get_v1s)")
+@free_check(Level.HOST, "FACTS 1.1 and 2 (recorded: get_v1s)")
 def greeting_and_header_name_one_version(target: Target) -> None:
     """The version in the greeting is the one in the header X-Version."""
     answer = _greeting(target)
@@ -145,7 +145,7 @@ def greeting_and_header_name_one_version(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: post_v1s)")
+@free_check(Level.HOST, "FACTS 2 (recorded: post_v1s)")
 def post_to_the_greeting_is_405(target: Target) -> None:
     """The API's root can only be got."""
     run = target.run_request()
@@ -154,7 +154,7 @@ def post_to_the_greeting_is_405(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: get_v1)")
+@free_check(Level.HOST, "FACTS 2 (recorded: get_v1)")
 def root_without_slash_redirects_to_the_greeting(target: Target) -> None:
     """/v1 leads to /v1/ for good."""
     answer = target.send(target.get_request("/v1"))
@@ -168,7 +168,7 @@ def root_without_slash_redirects_to_the_greeting(target: Target) -> None:
     )
 
 
-@refusal_check(Level.HOST, "FACTS 2 (recorded: path_double_slash)")
+@free_check(Level.HOST, "FACTS 2 (recorded: path_double_slash)")
 def doubled_slash_redirects_to_the_run_path(target: Target) -> None:
     """The run's path with a doubled slash leads to the right one, and runs nothing."""
     run = target.run_request()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contract.check import Level, Power, Turn, check
+from contract.check import Capability, Evidence, Level, Phase, check
 from contract.evidence import STOPPED_MODEL, blocking, blocking_data, pair, stopped, told_stream
 from contract.exchange import Exchange
 from contract.form import form_field
@@ -39,7 +39,7 @@ def _end(exchange: Exchange) -> Mapping[str, Any]:
     return said[-1][1] if said else {}
 
 
-@check(Level.HOST, "FACTS 8", turn=Turn.EXCHANGES)
+@check(Level.HOST, "FACTS 8", phase=Phase.EXCHANGES)
 def each_run_has_ids_of_its_own(target: Target) -> None:
     """No two runs have the same task, run or file."""
     seen: set[str] = set()
@@ -54,7 +54,7 @@ def each_run_has_ids_of_its_own(target: Target) -> None:
         seen |= own
 
 
-@check(Level.HOST, "FACTS 4 and 8", turn=Turn.EXCHANGES)
+@check(Level.HOST, "FACTS 4 and 8", phase=Phase.EXCHANGES)
 def each_run_is_timed_for_itself(target: Target) -> None:
     """No two runs that succeeded took the same time to the last digit, for it is measured."""
     seen: dict[float, Exchange] = {}
@@ -81,7 +81,7 @@ def _first_and_later(target: Target) -> Iterator[tuple[Exchange, Mapping[str, An
         yield told.exchange, ends[-1]
 
 
-@check(Level.HOST, "FACTS 5.5")
+@check(Level.HOST, "FACTS 5.5", uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
 def user_has_one_id_in_all_runs(target: Target) -> None:
     """A user who comes again is the same end user: created_by has the same id in a later run."""
     (_, first), (exchange, later) = _first_and_later(target)
@@ -89,7 +89,7 @@ def user_has_one_id_in_all_runs(target: Target) -> None:
     expect_equal(ids[1], ids[0], "created_by.id of the same user in a later run", exchange)
 
 
-@check(Level.HOST, "FACTS 5.5")
+@check(Level.HOST, "FACTS 5.5", uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
 def sequence_number_grows_from_run_to_run(target: Target) -> None:
     """The runs of an app are counted: a later run has a greater sequence_number than one that was
     over before.
@@ -103,7 +103,7 @@ def sequence_number_grows_from_run_to_run(target: Target) -> None:
     expect(after > before, f"a sequence_number above {before}", after, exchange)
 
 
-@check(Level.HOST, "FACTS 8", Power.FINITE_SPEED, follows_from=("first_frame_comes_at_once",))
+@check(Level.HOST, "FACTS 8", Capability.FINITE_SPEED, follows_from=("first_frame_comes_at_once",))
 def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
     """Of two runs asked for at once each takes as long as it says, by the measure of the stream's
     own frames.
@@ -130,8 +130,9 @@ def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 7: 1 s poll (captured on 0.6.4: stop_during_block)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def run_does_not_outlive_its_stop(target: Target) -> None:
     """A run that was told to stop does not go on to its own end for more than a second of its own
@@ -154,7 +155,7 @@ def run_does_not_outlive_its_stop(target: Target) -> None:
     )
 
 
-@check(Level.HOST, "FACTS 5.5")
+@check(Level.HOST, "FACTS 5.5", uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
 def model_comes_back_as_it_was_asked_for(target: Target) -> None:
     """The stream of a run tells, at its start, the model that was asked for."""
     form_field(target, "model_name")

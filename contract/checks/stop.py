@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract import evidence
-from contract.check import Level, Power, check, refusal_check
+from contract.check import Capability, Evidence, Level, check, free_check
 from contract.error_body import (
     MALFORMED,
     NO_BEARER,
@@ -36,7 +36,7 @@ _WITH_USER_NUMBER = "68d1f4d5-65e9-434d-8fb5-f436f709d65f"
 POLL_S = 1.0
 SLACK_S = 2.0
 
-_host_check = functools.partial(refusal_check, Level.HOST)
+_host_check = functools.partial(free_check, Level.HOST)
 
 
 def _path(task_id: str) -> str:
@@ -176,10 +176,10 @@ def get_on_the_stop_path_is_405(target: Target) -> None:
     expect(allowed == {"POST", "OPTIONS"}, "Allow: POST, OPTIONS", answer.header("Allow"), answer)
 
 
-@_host_check("FACTS 7 (recorded: stop_chatkey)", Power.CHAT_KEY)
+@_host_check("FACTS 7 (recorded: stop_chatkey)", Capability.CHAT_KEY)
 def stop_with_a_chat_key_is_400(target: Target) -> None:
     """A chat app's key stops no workflow."""
-    key = target.app_key(Power.CHAT_KEY)
+    key = target.app_key(Capability.CHAT_KEY)
     answer = target.send(target.json_request("POST", _path(_WITH_CHAT_KEY), {"user": "a"}, key))
     expect_refused(answer, NOT_WORKFLOW)
 
@@ -192,6 +192,7 @@ def stop_with_a_chat_key_is_400(target: Target) -> None:
     Level.HOST,
     "FACTS 7 (recorded: stop_during_stream_call)",
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stop_of_a_run_succeeds(target: Target) -> None:
     """The call that stops a run says success."""
@@ -202,8 +203,9 @@ def stop_of_a_run_succeeds(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 7 (recorded: stop_during_stream)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stopped_run_ends_as_stopped(target: Target) -> None:
     """The run that was told to stop ends with workflow_finished and the status stopped."""
@@ -214,8 +216,9 @@ def stopped_run_ends_as_stopped(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 7: 1 s poll (captured on 0.6.4: stop_during_block)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stop_takes_effect_within_a_second(target: Target) -> None:
     """The host looks for a stop once a second, so that the stream ends soon after the call."""
@@ -234,8 +237,9 @@ def stop_takes_effect_within_a_second(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 4 (recorded: stop_during_stream)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stopped_run_has_no_outputs(target: Target) -> None:
     """A stopped run has no outputs and no files."""
@@ -248,8 +252,9 @@ def stopped_run_has_no_outputs(target: Target) -> None:
 @check(
     Level.VERSION,
     "FACTS 7 and 9.1 (recorded: stop_during_stream)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stopped_run_says_so_in_its_error(target: Target) -> None:
     """The error of a stopped run says that it was stopped."""
@@ -261,8 +266,9 @@ def stopped_run_says_so_in_its_error(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 4 (recorded: stop_during_stream)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stopped_run_counts_the_interrupted_node(target: Target) -> None:
     """The steps of a stopped run are the nodes that started, the interrupted one among them."""
@@ -274,8 +280,9 @@ def stopped_run_counts_the_interrupted_node(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 7 (captured on 0.6.4: stop_during_wronguser_call)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def stop_by_another_user_stops_nothing(target: Target) -> None:
     """A run goes on when another user than its own says stop, though that is told success."""
@@ -293,8 +300,9 @@ def stop_by_another_user_stops_nothing(target: Target) -> None:
 @check(
     Level.HOST,
     "FACTS 5.3 (recorded: stop_during_stream)",
-    Power.FINITE_SPEED,
+    Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def interrupted_node_never_finishes(target: Target) -> None:
     """The node that was running when the run was stopped has no node_finished."""

@@ -9,7 +9,6 @@ import click
 
 from contract.check import Check
 from contract.cli import session
-from contract.report.builder import area_of
 from contract.verified import verdicts
 
 
@@ -25,8 +24,8 @@ def list_(as_json: bool) -> None:
         return
     area = ""
     for check in checks.values():
-        if area_of(check) != area:
-            area = area_of(check)
+        if check.area != area:
+            area = check.area
             click.echo(f"\n{area}")
         click.echo(
             f"  {check.name}\n      {check.claim}\n      {check.level.name.lower()}: {check.source}"
@@ -36,7 +35,7 @@ def list_(as_json: bool) -> None:
 def _listed(check: Check) -> dict[str, Any]:
     return {
         "name": check.name,
-        "area": area_of(check),
+        "area": check.area,
         "claim": check.claim,
         "level": check.level.name.lower(),
         "source": check.source,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.check import Check, Level
+from contract.check import Level
 from contract.exchange import Chunk, Exchange, Request
 from contract.runner import Outcome, Result
 from contract.sse import split_frames
@@ -222,7 +222,7 @@ class Accountant:
         check = result.check
         return Row(
             name=check.name,
-            area=area_of(check),
+            area=check.area,
             claim=check.claim,
             level=(result.level or check.level).name.lower(),
             source=check.source,
@@ -325,11 +325,6 @@ def signed_parts(paths: Iterable[str]) -> set[str]:
     parameter.
     """
     return {part for path in paths for part in _SIGNED.findall(path)}
-
-
-def area_of(check: Check) -> str:
-    """The part of the contract that ``check`` judges: the module that it is written in."""
-    return check.judge.__module__.rpartition(".")[2]
 
 
 def level_names() -> list[str]:

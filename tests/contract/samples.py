@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from contract.check import Check, Level, Power
+from contract.check import Capability, Check, Level
 from contract.exchange import Exchange
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
@@ -54,8 +54,8 @@ def greeting(target: Target) -> Exchange:
     return found
 
 
-def check(judge: Callable[[Target], None], level: Level = Level.HOST, *needs: Power) -> Check:
-    return Check(judge.__name__, judge.__doc__ or "", level, "FACTS 0", needs, judge)
+def check(run: Callable[[Target], None], level: Level = Level.HOST, *needs: Capability) -> Check:
+    return Check(run.__name__, run.__doc__ or "", level, "FACTS 0", needs, run, "samples")
 
 
 def checks(*listed: Check) -> dict[str, Check]:
@@ -67,7 +67,7 @@ EVERY_END = checks(
     check(answer_is_200, Level.DOCUMENT),
     check(answer_is_json),
     check(host_is_of_today, Level.VERSION),
-    check(secret_is_good, Level.HOST, Power.SECRET),
+    check(secret_is_good, Level.HOST, Capability.SECRET),
     check(nothing_is_there_to_judge),
     check(check_stumbles),
 )

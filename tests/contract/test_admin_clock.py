@@ -19,7 +19,7 @@ import pytest
 
 import contract.checks
 from contract.admin import AdminClock, AdminError
-from contract.check import CHECKS, Check, Level, Power, Turn
+from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.cli import exit_code, session
 from contract.client import HttpTransport
 from contract.current_check import AT_ANOTHER_TIME
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.server
 
 assert contract.checks
 
-MOVING = [check for check in CHECKS.values() if Power.CLOCK in check.needs]
+MOVING = [check for check in CHECKS.values() if Capability.CLOCK in check.needs]
 SECRET = "sk-moved-by-nobody"
 TOKEN = "admin-token-0123456789"
 THEN = 1_714_564_800.0
@@ -256,25 +256,25 @@ def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
     met: list[int] = []
     never = threading.Event()
 
-    def judged(name: str, turn: Turn) -> Check:
+    def check(name: str, phase: Phase) -> Check:
         def claim(_: Target) -> None:
             order.append(name)
-            if turn is Turn.CLOCK:
+            if phase is Phase.CLOCK:
                 inside.append(name)
                 never.wait(0.02)  # time enough for another one to come in
                 met.append(len(inside))
                 inside.remove(name)
 
-        return Check(name, name, Level.HOST, "FACTS 0", (), claim, turn)
+        return Check(name, name, Level.HOST, "FACTS 0", (), claim, phase=phase)
 
     moving = [f"moves_{number}" for number in range(3)]
-    checks = [judged(name, Turn.CLOCK) for name in moving]
-    checks += [judged(turn.name, turn) for turn in Turn if turn is not Turn.CLOCK]
+    checks = [check(name, Phase.CLOCK) for name in moving]
+    checks += [check(phase.name, phase) for phase in Phase if phase is not Phase.CLOCK]
     results = run_checks(Target(HttpTransport("http://127.0.0.1:9"), Lent(KEY)), checks)
     assert {result.outcome for result in results} == {Outcome.PASSED}
-    assert order[len(Turn) - 1 :] == moving
+    assert order[len(Phase) - 1 :] == moving
     assert met == [1, 1, 1]
-    assert {check.turn for check in MOVING} == {Turn.CLOCK}
+    assert {check.phase for check in MOVING} == {Phase.CLOCK}
 
 
 # On a real fake

@@ -19,7 +19,7 @@ import pytest
 
 import contract.checks
 from contract import evidence
-from contract.check import CHECKS, Check, Level, Power, Turn
+from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.client import HttpTransport
 from contract.conformance import documented, observed
 from contract.exchange import Chunk, Exchange, Request
@@ -38,11 +38,7 @@ assert contract.checks
 RECORDING = ROOT / "recordings" / "dify-0.6.4"
 APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabled", "deleted")}
 AREAS = ("app", "auth", "cors", "generated", "models", "refusals", "routing", "stop")
-OURS = {
-    name: check
-    for name, check in CHECKS.items()
-    if check.judge.__module__.rpartition(".")[2] in AREAS
-}
+OURS = {name: check for name, check in CHECKS.items() if check.area in AREAS}
 QUICK = [check for check in OURS.values() if not check.slow]
 FAKE = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
 
@@ -88,7 +84,7 @@ def test_all_hold_at_instant_but_those_that_need_time(fake: RunningServer) -> No
     """
     results, _ = judged(fake, list(OURS.values()), all_models=True, free_runs=True, max_runs=None)
     assert set(told(results)) == {
-        name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs
+        name for name, check in OURS.items() if Capability.FINITE_SPEED in check.needs
     }
 
 
@@ -143,7 +139,7 @@ def recorded() -> Mapping[str, Exchange]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES]
+    "name", [name for name, check in OURS.items() if check.phase is Phase.EXCHANGES]
 )
 def test_recorded_exchanges_conform(name: str) -> None:
     """Every recorded exchange, of every app and every mishap, is as spec and overlay have it."""
@@ -790,7 +786,7 @@ class _Broken:
 
 def _judged(name: str, host: Transport, api_key: str) -> Result:
     target = Target(host, lent(api_key, all_models=True, free_runs=True, max_runs=None))
-    if OURS[name].turn is Turn.EXCHANGES:
+    if OURS[name].phase is Phase.EXCHANGES:
         evidence.pair(target)
         target.send(target.json_request("POST", RUN_PATH, {}))
     return judge(OURS[name], target)
@@ -935,7 +931,7 @@ def test_later_version_is_not_judged_by_an_older_overlay(
         files = _in_data(lambda data: data["outputs"]["files"][0].pop("__variant"))
         return header("X-Version", "0.15.3")(files(answer))
 
-    checks = [name for name, check in OURS.items() if check.turn is Turn.EXCHANGES]
+    checks = [name for name, check in OURS.items() if check.phase is Phase.EXCHANGES]
     results = [_judged(name, _Broken(true_host, newer), fake.api_key) for name in checks]
     assert not any(result.fails() for result in results)
     assert [result.is_version_difference for result in results] == [
@@ -1023,5 +1019,5 @@ def test_refusals_come_before_the_budget_is_spent(fake: RunningServer) -> None:
     """With a budget of one run every refusal is judged all the same."""
     results, target = judged(fake, QUICK, max_runs=1)
     assert target.accepted_runs == 1
-    refusals = [result for result in results if result.check.turn is Turn.REFUSALS]
+    refusals = [result for result in results if result.check.phase is Phase.ERRORS]
     assert told(refusals) == {}

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 import contract.checks
-from contract.check import CHECKS, Level, Power
+from contract.check import CHECKS, Capability, Level
 from contract.client import HttpTransport
 from contract.evidence import Pair
 from contract.exchange import Chunk, Exchange, Request
@@ -64,12 +64,8 @@ assert contract.checks
 
 RECORDING = ROOT / "recordings" / "dify-0.6.4"
 AREAS = ("answers", "framing", "events", "streamed_files", "arrival", "files", "pictures")
-OURS = {
-    name: check
-    for name, check in CHECKS.items()
-    if check.judge.__module__.rpartition(".")[2] in AREAS
-}
-NO_SPEED = {name for name, check in OURS.items() if Power.FINITE_SPEED in check.needs}
+OURS = {name: check for name, check in CHECKS.items() if check.area in AREAS}
+NO_SPEED = {name for name, check in OURS.items() if Capability.FINITE_SPEED in check.needs}
 OTHER_ID = str(uuid.UUID(int=0x2A))
 GOOD_FILE_HEARD = Break(hears=hears_good)
 
@@ -117,7 +113,7 @@ def test_what_is_changed_in_memory_is_whole_without_a_change(good: Good) -> None
 def test_without_the_secret_only_what_signs_is_left_out(good: Good) -> None:
     """A host that lends nothing is judged by all the rest."""
     target = Target(broken._BrokenHost(good, Break()), Lent(good.api_key))
-    left_out = {name for name, check in OURS.items() if Power.SECRET in check.needs}
+    left_out = {name for name, check in OURS.items() if Capability.SECRET in check.needs}
     assert (
         set(told(run_checks(target, list(OURS.values())))) - {"sign_in_the_other_alphabet_is_403"}
         == left_out
@@ -896,11 +892,7 @@ def _key(exchange: Exchange) -> str | None:
 def _judged(blocking: Exchange, stream: Exchange, *areas: str) -> list[Result]:
     target = Target(RecordedTransport([]), Lent("unused"))
     target.shared("pair", lambda: Pair(blocking, Stream.of(stream)))
-    return [
-        judge(check, target)
-        for check in OURS.values()
-        if check.judge.__module__.rpartition(".")[2] in areas
-    ]
+    return [judge(check, target) for check in OURS.values() if check.area in areas]
 
 
 def _broken(results: list[Result]) -> dict[str, str]:
@@ -970,9 +962,7 @@ def test_value_of_any_kind_makes_no_check_stumble(good: Good, value: Any) -> Non
     """Each field in turn holds something else: what a check does not foresee is a verdict all the
     same.
     """
-    quick = [
-        check for check in OURS.values() if check.judge.__module__.rpartition(".")[2] in AREAS[:5]
-    ]
+    quick = [check for check in OURS.values() if check.area in AREAS[:5]]
     for name in (
         "id",
         "status",

@@ -16,7 +16,7 @@ from threading import Event
 
 import pytest
 
-from contract.check import CHECKS, Check, Level, Turn
+from contract.check import CHECKS, Check, Level, Phase
 from contract.cli import exit_code, session
 from tests.contract import samples
 from tests.contract.hosts import CONTRACT_AS_IN_A_TERMINAL, answer, dify_at_first, host, saying
@@ -108,7 +108,7 @@ def test_fail_fast_leaves_the_rest(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stumbles = replace(
-        samples.check(samples.check_stumbles), turn=Turn.REFUSALS
+        samples.check(samples.check_stumbles), phase=Phase.ERRORS
     )  # before those of the next turn
     judge_by(monkeypatch, samples.checks(stumbles, *samples.HOLDING.values()))
     assert run(good_host, "--fail-fast") == 1

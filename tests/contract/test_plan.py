@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 import contract.checks
-from contract.check import CHECKS, Check, Level, Power, costs
+from contract.check import CHECKS, Capability, Check, Evidence
 from contract.client import HttpTransport
 from contract.exchange import Exchange, Request
-from contract.plan import UnknownCheckError, cost, select
+from contract.plan import UnknownCheckError, cost, renamed_checks, select
 from contract.runner import judge, run_checks
 from contract.target import Lent, Target
 from tests.contract import samples
@@ -62,25 +62,14 @@ def test_everything_costs_six_pictures_and_less_without_all_models() -> None:
     assert cost(CHECKS.values(), Lent(KEY, max_runs=2)) == 2
 
 
-@costs(3)
-def three(target: Target) -> None:
-    """Asks for three."""
-
-
-def through_another(target: Target) -> None:
-    """Reaches it by way of another function."""
-    [three(each) for each in (target,)]
-
-
-def finite(target: Target) -> None:
-    """Needs a power that only the shared stream shows."""
-
-
-def test_cost_is_what_is_reached_and_counted_once() -> None:
-    reached = [samples.check(three), samples.check(through_another)]
-    assert cost(reached[:1], Lent(KEY)) == cost(reached, Lent(KEY)) == 3
-    assert cost([samples.check(finite, Level.HOST, Power.FINITE_SPEED)], Lent(KEY)) == 2
-    assert cost([samples.check(three, Level.HOST, Power.ALL_MODELS)], Lent(KEY)) == 0
+def test_shared_run_is_counted_once_and_only_where_it_is_made() -> None:
+    plain = samples.check(samples.answer_is_200)
+    shared = replace(plain, uses=(Evidence.SHARED_RUNS,))
+    both = replace(plain, uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
+    all_models = replace(plain, uses=(Evidence.FIFTH_MODEL,), needs=(Capability.ALL_MODELS,))
+    assert [cost([one], Lent(KEY)) for one in (plain, shared, both, all_models)] == [0, 2, 3, 0]
+    assert cost([shared, both, shared], Lent(KEY)) == 3
+    assert cost([all_models], Lent(KEY, all_models=True)) == 1
 
 
 def names(checks: list[Check]) -> list[str]:
@@ -97,12 +86,20 @@ def test_names_and_globs_select() -> None:
     ]
 
 
+def test_old_name_selects_the_renamed_check() -> None:
+    assert set(renamed_checks().values()) <= CHECKS.keys()
+    assert not CHECKS.keys() & renamed_checks().keys()
+    for old, new in renamed_checks().items():
+        assert names(select(CHECKS, [old])) == [new]
+        assert new not in names(select(CHECKS, skip=[old]))
+
+
 @pytest.mark.parametrize(
-    ("pattern", "told"),
+    ("pattern", "hint"),
     [("answer_is_20", "did you mean 'answer_is_200'"), ("zzz*", "`contract list`")],
 )
-def test_unknown_name_is_refused(pattern: str, told: str) -> None:
-    with pytest.raises(UnknownCheckError, match=told):
+def test_unknown_name_is_refused(pattern: str, hint: str) -> None:
+    with pytest.raises(UnknownCheckError, match=hint):
         select(samples.EVERY_END, [pattern])
 
 

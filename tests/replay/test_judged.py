@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import contract.checks
-from contract.check import CHECKS, Power
+from contract.check import CHECKS, Capability
 from dify_wire.app_kind import OTHER_APP_KINDS
 from tests.serving import ROOT, RunningServer, running_server
 
@@ -25,7 +25,7 @@ _SECRET = "sk-of-the-judged-replay"  # public on purpose
 _OF_TIME = [
     part
     for name, check in CHECKS.items()
-    if Power.FINITE_SPEED in check.needs
+    if Capability.FINITE_SPEED in check.needs
     for part in ("--skip", name)
 ]
 _APPS = [part for kind in OTHER_APP_KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
