@@ -24,8 +24,9 @@ from contract.runner import Outcome, Result, run_checks
 from contract.target import Lent, Target
 from fake_server.settings import DEFAULT_API_KEY
 from tests.contract.test_reports import account
-from tests.mutants.breaking import Heard, Said, Wrap, answering
 from tests.mutants.edits import change
+from tests.mutants.middleware import Request as MutantRequest
+from tests.mutants.middleware import Response, Wrap, change_responses
 from tests.mutants.mutant import RHYTHM
 from tests.mutants.serving import APP_KEYS, SECRET, serving, untouched
 
@@ -193,30 +194,30 @@ def roots(results: Sequence[Result]) -> dict[str, int]:
     return {name: sum(result.follows == name for result in results) for name in causes}
 
 
-def told(status: int, code: str, message: str) -> Said:
+def told(status: int, code: str, message: str) -> Response:
     body = f'{{"code": "{code}", "message": "{message}", "status": {status}}}\n'
-    return Said(status, ((b"content-type", b"application/json"),), body.encode())
+    return Response(status, ((b"content-type", b"application/json"),), body.encode())
 
 
-def images_gone(heard: Heard, said: Said) -> Said:
-    gone = heard.is_file and said.status == 200 and heard.method != "OPTIONS"
-    return told(404, "not_found", "File not found") if gone else said
+def images_gone(request: MutantRequest, response: Response) -> Response:
+    gone = request.is_file and response.status == 200 and request.method != "OPTIONS"
+    return told(404, "not_found", "File not found") if gone else response
 
 
-def model_required(heard: Heard, said: Said) -> Said:
-    inputs = heard.fields.get("inputs")
+def model_required(request: MutantRequest, response: Response) -> Response:
+    inputs = request.fields.get("inputs")
     if (
-        heard.is_run
-        and said.status == 200
+        request.is_run
+        and response.status == 200
         and isinstance(inputs, dict)
         and "model_name" not in inputs
     ):
         return told(400, "invalid_param", "model_name is required in input form")
-    if heard.path == "/v1/parameters" and said.status == 200:
-        return said.with_json(
-            change("user_input_form.1.select.required", lambda _: True)(said.json)
+    if request.path == "/v1/parameters" and response.status == 200:
+        return response.with_json(
+            change("user_input_form.1.select.required", lambda _: True)(response.json)
         )
-    return said
+    return response
 
 
 @pytest.mark.server
@@ -226,14 +227,14 @@ def test_wrong_secret_is_one_failure_of_five() -> None:
 
 @pytest.mark.server
 def test_images_that_are_gone_are_one_failure() -> None:
-    found = roots(judged(answering(lambda: images_gone)))
+    found = roots(judged(change_responses(lambda: images_gone)))
     assert list(found) == ["url_serves_the_picture_without_a_key"]
     assert found["url_serves_the_picture_without_a_key"] > 20
 
 
 @pytest.mark.server
 def test_model_that_has_to_be_named_is_two_failures() -> None:
-    found = roots(judged(answering(lambda: model_required, streams=True)))
+    found = roots(judged(change_responses(lambda: model_required, streams=True)))
     assert list(found) == ["form_leaves_the_model_open", "streaming_run_is_answered_200"]
 
 
@@ -242,7 +243,7 @@ def test_proxy_that_buffers_is_named_with_its_times() -> None:
     """It holds each stream back until its end; whatever is measured by arrival follows from
     that.
     """
-    results = judged(answering(lambda: lambda _, said: said, streams=True), RHYTHM)
+    results = judged(change_responses(lambda: lambda _, response: response, streams=True), RHYTHM)
     found = roots(results)
     assert list(found) == ["first_frame_comes_at_once"]
     cause = next(result for result in results if result.check.name == "first_frame_comes_at_once")

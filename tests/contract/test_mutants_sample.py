@@ -15,8 +15,14 @@ from contract.check import CHECKS
 from contract.preflight import PREFLIGHT
 from tests.mutants import table
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.coverage import checks_without_a_mutant
-from tests.mutants.judging import Fate, failures_of, judge_mutant, own_checks
+from tests.mutants.edits import edit_json
+from tests.mutants.evaluate import (
+    Status,
+    checks_without_a_mutant,
+    failures_of,
+    quick_checks,
+    run_mutant,
+)
 from tests.mutants.mutant import Mutant
 from tests.mutants.serving import untouched
 
@@ -54,15 +60,15 @@ def test_killers_are_checks() -> None:
 def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause(
     mutant: Mutant,
 ) -> None:
-    assert judge_mutant(mutant).fate is Fate.KILLED
-    assert judge_mutant(replace(mutant, refused="")).fate is Fate.WRONG_REASON
-    assert judge_mutant(replace(mutant, refused="it sleeps")).fate is Fate.WRONG_REASON
+    assert run_mutant(mutant).status is Status.KILLED
+    assert run_mutant(replace(mutant, refused="")).status is Status.WRONG_REASON
+    assert run_mutant(replace(mutant, refused="it sleeps")).status is Status.WRONG_REASON
 
 
 @pytest.mark.server
 def test_mutant_that_should_not_have_been_judged_is_killed_for_the_wrong_reason() -> None:
     mutant = replace(MUTANTS["url_relative"], refused="no Dify is at this address")
-    assert judge_mutant(mutant).fate is Fate.WRONG_REASON
+    assert run_mutant(mutant).status is Status.WRONG_REASON
 
 
 def test_every_check_has_a_mutant() -> None:
@@ -76,15 +82,25 @@ def test_every_check_has_a_mutant() -> None:
 @pytest.mark.parametrize("mutant", _SAMPLE, ids=lambda mutant: mutant.name)
 def test_sampled_mutant_is_killed_for_the_right_reason(mutant: Mutant) -> None:
     """One of the checks that are to see it fails."""
-    judgement = judge_mutant(mutant)
-    assert judgement.fate is Fate.KILLED, judgement
+    result = run_mutant(mutant)
+    assert result.status is Status.KILLED, result
+
+
+@pytest.mark.server
+def test_mutant_that_crashes_is_not_killed() -> None:
+    """What its own code raises is no finding of the suite, whichever checks fail."""
+    wrap = edit_json(lambda request, _: request.is_run, lambda body: body["no such key"])
+    mutant = replace(MUTANTS["json_null_as_empty"], wrap=wrap, killers=("*",))
+    result = run_mutant(mutant)
+    assert result.status is Status.CRASHED
+    assert result.error == "KeyError: 'no such key'"
 
 
 @pytest.mark.server
 def test_untouched_host_passes() -> None:
     """What kills mutants lets the host live that nothing was done to."""
     host = Mutant("untouched", "untouched", "Nothing.", (), untouched)
-    assert [result.reason for result in failures_of(host, own_checks())] == []
+    assert [result.reason for result in failures_of(host, quick_checks())] == []
 
 
 def test_table_has_every_mutant() -> None:

@@ -9,16 +9,16 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from tests.mutants.breaking import (
-    Answering,
+from tests.mutants.middleware import (
     Frames,
-    Heard,
-    Said,
-    Telling,
+    Request,
+    Response,
+    ResponseChange,
+    StreamChange,
     Wrap,
-    answering,
-    hearing,
-    telling,
+    change_requests,
+    change_responses,
+    change_streams,
 )
 
 Edit = Callable[[Any], Any]
@@ -127,94 +127,100 @@ def _has(holder: Any, key: Any) -> bool:
 # ---------------------------------------------------------------------------------------------------------------
 
 
-def run_answers(edit: Edit) -> Wrap:
+def edit_run_json(edit: Edit) -> Wrap:
     """In the answer of each blocking run."""
-    return json_answers(lambda heard, said: heard.is_run and said.status == 200, edit)
+    return edit_json(lambda request, response: request.is_run and response.status == 200, edit)
 
 
-def run_bodies(change_body: Callable[[bytes], bytes]) -> Wrap:
+def edit_run_bodies(change_body: Callable[[bytes], bytes]) -> Wrap:
     """In the text of each blocking run's answer."""
 
-    def answer(heard: Heard, said: Said) -> Said:
+    def change_response(request: Request, response: Response) -> Response:
         return (
-            said.with_body(change_body(said.body)) if heard.is_run and said.status == 200 else said
+            response.with_body(change_body(response.body))
+            if request.is_run and response.status == 200
+            else response
         )
 
-    return changed_answers(answer)
+    return edit_responses(change_response)
 
 
-def json_answers(where: Callable[[Heard, Said], bool], edit: Edit) -> Wrap:
+def edit_json(where: Callable[[Request, Response], bool], edit: Edit) -> Wrap:
     """In the JSON of the whole answers that ``where`` picks."""
 
-    def answer(heard: Heard, said: Said) -> Said:
+    def change_response(request: Request, response: Response) -> Response:
         return (
-            said.with_json(edit(said.json))
-            if where(heard, said) and said.json is not None
-            else said
+            response.with_json(edit(response.json))
+            if where(request, response) and response.json is not None
+            else response
         )
 
-    return changed_answers(answer)
+    return edit_responses(change_response)
 
 
-def heard_instead(when: Callable[[Heard], bool], instead: Callable[[Heard], Heard]) -> Wrap:
+def replace_requests(
+    when: Callable[[Request], bool], instead: Callable[[Request], Request]
+) -> Wrap:
     """The host gets what ``instead`` makes of each request that ``when`` picks."""
-    return hearing(lambda: lambda request: instead(request) if when(request) else request)
+    return change_requests(lambda: lambda request: instead(request) if when(request) else request)
 
 
-def answered_instead(when: Callable[[Heard, Said], bool], instead: Callable[[Said], Said]) -> Wrap:
+def replace_responses(
+    when: Callable[[Request, Response], bool], instead: Callable[[Response], Response]
+) -> Wrap:
     """The client gets what ``instead`` makes of each whole response that ``when`` picks."""
-    return changed_answers(
+    return edit_responses(
         lambda request, response: instead(response) if when(request, response) else response
     )
 
 
-def changed_answers(answer: Answering) -> Wrap:
+def edit_responses(change_response: ResponseChange) -> Wrap:
     """A change of whole answers that remembers nothing."""
-    return answering(lambda: answer)
+    return change_responses(lambda: change_response)
 
 
-def told(events: str, edit: Edit) -> Wrap:
+def edit_events(events: str, edit: Edit) -> Wrap:
     """In each event of the given names (``*``: all), the edit's paths beginning at its envelope."""
     names = events.split()
 
-    def change_one(said: Event) -> Iterable[Event]:
-        return [edit(said) if names == ["*"] or said["event"] in names else said]
+    def change_one(event: Event) -> Iterable[Event]:
+        return [edit(event) if names == ["*"] or event["event"] in names else event]
 
-    return told_by(lambda: change_one)
+    return replace_events(lambda: change_one)
 
 
-def told_by(make: Callable[[], Callable[[Event], Iterable[Event]]]) -> Wrap:
+def replace_events(make: Callable[[], Callable[[Event], Iterable[Event]]]) -> Wrap:
     """Each event replaced by those that the change makes of it; made once for each stream. Pings
     pass.
     """
 
-    async def tell(frames: Frames) -> Frames:
+    async def change_frames(frames: Frames) -> Frames:
         change_one = make()
         async for frame in frames:
             for piece in _retold(frame, change_one):
                 yield piece
 
-    return telling(lambda: lambda _: tell)
+    return change_streams(lambda: lambda _: change_frames)
 
 
-def retold(tell: Telling) -> Wrap:
+def edit_frames(change_frames: StreamChange) -> Wrap:
     """The frames of each stream as ``tell`` makes them."""
-    return telling(lambda: lambda _: tell)
+    return change_streams(lambda: lambda _: change_frames)
 
 
 def event_of(frame: bytes) -> Event | None:
     """The event that a frame tells, None for a ping."""
     if not frame.startswith(b"data: {"):
         return None
-    said: Event = json.loads(frame[6:])
-    return said
+    response: Event = json.loads(frame[6:])
+    return response
 
 
-def frame_of(said: Event) -> bytes:
+def frame_of(event: Event) -> bytes:
     """The frame that tells an event, in the host's style."""
-    return b"data: " + json.dumps(said).encode() + b"\n\n"
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
 def _retold(frame: bytes, change_one: Callable[[Event], Iterable[Event]]) -> Sequence[bytes]:
-    said = event_of(frame)
-    return [frame] if said is None else [frame_of(one) for one in change_one(said)]
+    event = event_of(frame)
+    return [frame] if event is None else [frame_of(one) for one in change_one(event)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from tests.mutants.breaking import Wrap
+from tests.mutants.middleware import Wrap
 
 RHYTHM = 10.0
 """The speed for what instant streams cannot show: arrival and stopping. A run takes 1.9 s."""
@@ -36,7 +36,7 @@ class Mutant:
     strict: bool = False
     refused: str = ""
 
-    def may_be_killed_by(self, check_name: str) -> bool:
+    def is_killed_by(self, check_name: str) -> bool:
         return any(fnmatchcase(check_name, killer) for killer in self.killers)
 
 

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from dify_wire import spec
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Wrap
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.run import judge_all
+from tests.mutants.evaluate import run_mutants
+from tests.mutants.middleware import Wrap
 from tests.mutants.serving import serving, untouched
 from tests.mutants.table import NOT_RUN, PATH, Row, schemathesis_score, written
 from tests.mutants.table import rows as table_rows
@@ -84,10 +84,10 @@ def main() -> int:
     known = table_rows()
     seen = {name: known[name] for name in MUTANTS if keeps and _still_holds(name, known)}
     names = [name for name in MUTANTS if name not in seen]
-    alone = {} if keeps else {name: ", ".join(found) for name, found in judge_all_alone(names)}
-    for judged in judge_all(names):
-        old = known[judged.name][1] if judged.name in known else NOT_RUN
-        seen[judged.name] = (", ".join(judged.killers[:1]), alone.get(judged.name, old))
+    alone = {} if keeps else {name: ", ".join(found) for name, found in run_schemathesis_on(names)}
+    for results in run_mutants(names):
+        old = known[results.name][1] if results.name in known else NOT_RUN
+        seen[results.name] = (", ".join(results.killers[:1]), alone.get(results.name, old))
     rows = [Row(mutant.area, name, mutant.breaks, *seen[name]) for name, mutant in MUTANTS.items()]
     PATH.write_text(written(rows), encoding="utf-8")
     print(schemathesis_score())
@@ -96,16 +96,16 @@ def main() -> int:
 
 def _still_holds(name: str, known: Mapping[str, tuple[str, str]]) -> bool:
     """Whether the table has the mutant, and a check for it that the catalogue still names."""
-    return name in known and MUTANTS[name].may_be_killed_by(known[name][0])
+    return name in known and MUTANTS[name].is_killed_by(known[name][0])
 
 
-def judge_all_alone(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
+def run_schemathesis_on(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
     """What schemathesis finds wrong with each mutant, in order, as soon as it is there."""
     with tempfile.TemporaryDirectory() as folder:
         _prepare(Path(folder))
         with ProcessPoolExecutor(_PROCESSES, mp_context=get_context("spawn")) as pool:
             for name, found in zip(
-                names, pool.map(partial(_judge, folder=Path(folder)), names), strict=True
+                names, pool.map(partial(_schemathesis_on, folder=Path(folder)), names), strict=True
             ):
                 print(f"{name:<44} {', '.join(found) or 'nothing found'}", flush=True)
                 yield name, found
@@ -118,7 +118,7 @@ def _prepare(folder: Path) -> None:
     _run(untouched, folder, "untouched", "--baseline-update")
 
 
-def _judge(name: str, folder: Path) -> list[str]:
+def _schemathesis_on(name: str, folder: Path) -> list[str]:
     return _run(MUTANTS[name].wrap, folder, name, "--max-failures", "1")
 
 
@@ -144,8 +144,8 @@ def _run(wrap: Wrap, folder: Path, name: str, *options: str) -> list[str]:
             str(report),
         ]
         subprocess.run([*command, *places], cwd=folder, capture_output=True, check=False)
-    told = json.loads(report.read_text(encoding="utf-8"))
-    return [entry["title"] for entry in (*told["failures"], *told["errors"])]
+    edit_events = json.loads(report.read_text(encoding="utf-8"))
+    return [entry["title"] for entry in (*edit_events["failures"], *edit_events["errors"])]
 
 
 if __name__ == "__main__":

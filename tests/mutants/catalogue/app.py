@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Heard, Said, Wrap, hearing
 from tests.mutants.edits import (
     Edit,
-    answered_instead,
     change,
     drop,
-    heard_instead,
-    json_answers,
+    edit_json,
     put,
+    replace_requests,
+    replace_responses,
 )
+from tests.mutants.middleware import Request, Response, Wrap, change_requests
 from tests.mutants.mutant import Area
 
 AREA = Area("app endpoints")
@@ -25,8 +25,10 @@ AREA = Area("app endpoints")
 
 def _at(path: str, edit: Edit) -> Wrap:
     """What a GET of ``path`` tells, changed."""
-    return json_answers(
-        lambda heard, said: heard.method == "GET" and heard.path == path and said.status == 200,
+    return edit_json(
+        lambda request, response: (
+            request.method == "GET" and request.path == path and response.status == 200
+        ),
         edit,
     )
 
@@ -120,7 +122,7 @@ _of(
     "parameters_without_features",
     "The app tells nothing but its form.",
     "parameters_tell_form_and_switches",
-    lambda told: {"user_input_form": told["user_input_form"]},
+    lambda edit_events: {"user_input_form": edit_events["user_input_form"]},
 )
 _of(
     _PARAMETERS,
@@ -134,7 +136,7 @@ _of(
     "parameters_wrapped",
     "The app's parameters stand under data.",
     "parameters_tell_form_and_switches",
-    lambda told: {"data": told},
+    lambda edit_events: {"data": edit_events},
 )
 _of(
     "/v1/info",
@@ -174,16 +176,24 @@ _of(
 
 
 def _open(path: str) -> Wrap:
-    def change_one(heard: Heard) -> Heard:
-        asked = heard.path == path and heard.method == "GET"
-        return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}") if asked else heard
+    def change_one(request: Request) -> Request:
+        is_asked_x = request.path == path and request.method == "GET"
+        return (
+            request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
+            if is_asked_x
+            else request
+        )
 
-    return hearing(lambda: change_one)
+    return change_requests(lambda: change_one)
 
 
 def _missing(path: str) -> Wrap:
-    return hearing(
-        lambda: lambda heard: replace(heard, path="/v1/nothing") if heard.path == path else heard
+    return change_requests(
+        lambda: (
+            lambda request: (
+                replace(request, path="/v1/nothing") if request.path == path else request
+            )
+        )
     )
 
 
@@ -244,7 +254,7 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
         f"{_short}_can_be_posted",
         f"POST on {_path} is as good as GET.",
         f"post_to_{_short}_is_405",
-        heard_instead(
+        replace_requests(
             lambda request, path=_path: request.path == path and request.method == "POST",  # type: ignore[misc]  # bound at once
             lambda request: replace(request, method="GET", body=b""),
         ),
@@ -253,7 +263,7 @@ AREA.add(
     "app_json_compact",
     "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
     "what_the_app_tells_is_written_as_errors_are",
-    answered_instead(
+    replace_responses(
         lambda request, response: (
             request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200
         ),
@@ -270,7 +280,7 @@ _UPLOAD = "/v1/files/upload"
 _NO_FILE = {"code": "no_file_uploaded", "message": "Please upload your file.", "status": 400}
 
 
-def _is_form(request: Heard) -> bool:
+def _is_form(request: Request) -> bool:
     return (request.header("content-type") or "").startswith("multipart/form-data")
 
 
@@ -278,15 +288,15 @@ def _upload(
     name: str,
     breaks: str,
     killers: str,
-    picks: Callable[[Heard, Said], bool],
-    instead: Callable[[Said], Said],
+    picks: Callable[[Request, Response], bool],
+    instead: Callable[[Response], Response],
 ) -> None:
     """``instead`` of the refusals of uploads that ``picks`` chooses."""
     AREA.add(
         name,
         breaks,
         killers,
-        answered_instead(lambda *both: both[0].path == _UPLOAD and picks(*both), instead),
+        replace_responses(lambda *both: both[0].path == _UPLOAD and picks(*both), instead),
     )
 
 
@@ -315,7 +325,7 @@ AREA.add(
     "upload_without_key",
     "An upload needs no key.",
     "upload_needs_the_key",
-    heard_instead(
+    replace_requests(
         lambda request: request.path == _UPLOAD and request.header("authorization") is None,
         lambda request: request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}"),
     ),

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.mutants.breaking import Frames, Telling
-from tests.mutants.edits import event_of, retold
+from tests.mutants.edits import edit_frames, event_of
+from tests.mutants.middleware import Frames, StreamChange
 from tests.mutants.mutant import RHYTHM, Area
 
 AREA = Area("stream arrival")
 
 
-def _in_time(name: str, breaks: str, killers: str, tell: Telling) -> None:
+def _in_time(name: str, breaks: str, killers: str, change_frames: StreamChange) -> None:
     """The frames of each stream as ``tell`` makes them, seen only by a client that reads as the
     frames come.
     """
-    AREA.add(name, breaks, killers, retold(tell), speed=RHYTHM)
+    AREA.add(name, breaks, killers, edit_frames(change_frames), speed=RHYTHM)
 
 
 async def _held_back(frames: Frames) -> Frames:
@@ -94,8 +94,8 @@ async def _ping_early(frames: Frames) -> Frames:
         if event_of(frame) is None:
             continue
         yield frame
-        said = event_of(frame) or {}
-        if said.get("event") == "node_started" and said["data"]["node_type"] == "tool":
+        event = event_of(frame) or {}
+        if event.get("event") == "node_started" and event["data"]["node_type"] == "tool":
             yield b"event: ping\n\n"
 
 

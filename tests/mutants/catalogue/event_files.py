@@ -7,7 +7,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.mutants.edits import Edit, Event, both, change, of_node, other_uuid, put, told, told_by
+from tests.mutants.edits import (
+    Edit,
+    Event,
+    both,
+    change,
+    edit_events,
+    of_node,
+    other_uuid,
+    put,
+    replace_events,
+)
 from tests.mutants.mutant import Area
 
 AREA = Area("files in a stream")
@@ -17,14 +27,14 @@ _END = "workflow_finished"
 
 def _event(name: str, breaks: str, killers: str, events: str, edit: Edit) -> None:
     """An edit of each event of these names."""
-    AREA.add(name, breaks, killers, told(events, edit))
+    AREA.add(name, breaks, killers, edit_events(events, edit))
 
 
 _Change = Callable[[Event], Iterable[Event]]
 
 
 def _order(name: str, breaks: str, killers: str, make: Callable[[], _Change]) -> None:
-    AREA.add(name, breaks, killers, told_by(make))
+    AREA.add(name, breaks, killers, replace_events(make))
 
 
 _SIGN = "&sign=" + "A" * 43 + "="
@@ -51,7 +61,7 @@ def _same_signature() -> _Change:
         first.append(url)
         return first[0]
 
-    return lambda said: [_with_url(keep)(said)]
+    return lambda event: [_with_url(keep)(event)]
 
 
 _event(
@@ -101,14 +111,14 @@ _event(
     "File objects in streams have no __variant.",
     "streamed_files_have_the_hosts_fields",
     "*",
-    lambda said: _without_key(said, "__variant"),
+    lambda event: _without_key(event, "__variant"),
 )
 _event(
     "stream_file_related_id_lost",
     "File objects in streams have no related_id.",
     "streamed_files_have_the_hosts_fields streaming_run_has_a_picture",
     "*",
-    lambda said: _without_key(said, "related_id"),
+    lambda event: _without_key(event, "related_id"),
 )
 _order(
     "stream_urls_not_signed_anew",
@@ -151,8 +161,8 @@ def _other_file(value: Any) -> Any:
 
 def _at_the_end(edit: Edit) -> Edit:
     """An edit of what the end node and the run tell."""
-    return lambda said: (
-        edit(said) if said["event"] == _END or said["data"].get("node_type") == "end" else said
+    return lambda event: (
+        edit(event) if event["event"] == _END or event["data"].get("node_type") == "end" else event
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from tests.mutants.edits import Edit, Event, change, other_uuid, put, told, told_by
+from tests.mutants.edits import Edit, Event, change, edit_events, other_uuid, put, replace_events
 from tests.mutants.mutant import Area
 
 AREA = Area("ids in a stream")
@@ -15,25 +15,25 @@ AREA = Area("ids in a stream")
 
 def _event(name: str, breaks: str, killers: str, events: str, edit: Edit) -> None:
     """An edit of each event of these names."""
-    AREA.add(name, breaks, killers, told(events, edit))
+    AREA.add(name, breaks, killers, edit_events(events, edit))
 
 
 _Change = Callable[[Event], Iterable[Event]]
 
 
 def _order(name: str, breaks: str, killers: str, make: Callable[[], _Change]) -> None:
-    AREA.add(name, breaks, killers, told_by(make))
+    AREA.add(name, breaks, killers, replace_events(make))
 
 
 def _from_the_fourth(path: str, fn: Edit) -> Callable[[], _Change]:
     """``path`` changed from the fourth event on."""
 
     def make() -> _Change:
-        told_so_far: list[Event] = []
+        seen: list[Event] = []
 
-        def change_one(said: Event) -> Iterable[Event]:
-            told_so_far.append(said)
-            return [change(path, fn)(said) if len(told_so_far) > 3 else said]
+        def change_one(event: Event) -> Iterable[Event]:
+            seen.append(event)
+            return [change(path, fn)(event) if len(seen) > 3 else event]
 
         return change_one
 
@@ -161,7 +161,7 @@ _event(
     "Task and run of a stream have one id.",
     "streamed_task_and_run_have_ids_of_their_own",
     "*",
-    lambda said: {**said, "task_id": said["workflow_run_id"]},
+    lambda event: {**event, "task_id": event["workflow_run_id"]},
 )
 # The path through the graph
 # -------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ _event(
     "Each node is its own predecessor.",
     "nodes_name_their_predecessor",
     _NODES,
-    lambda said: change("data.predecessor_node_id", lambda _: said["data"]["node_id"])(said),
+    lambda event: change("data.predecessor_node_id", lambda _: event["data"]["node_id"])(event),
 )
 _event(
     "predecessor_unknown",
@@ -215,8 +215,8 @@ _event(
     "The first node is no start node.",
     "run_begins_at_its_start_node",
     _NODES,
-    lambda said: (
-        put("data.node_type", "code")(said) if said["data"]["node_type"] == "start" else said
+    lambda event: (
+        put("data.node_type", "code")(event) if event["data"]["node_type"] == "start" else event
     ),
 )
 _event(

@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tests.mutants.edits import Edit, Event, both, change, drop, of_node, put, told, told_by
+from tests.mutants.edits import (
+    Edit,
+    Event,
+    both,
+    change,
+    drop,
+    edit_events,
+    of_node,
+    put,
+    replace_events,
+)
 from tests.mutants.mutant import Area
 
 AREA = Area("values in a stream")
@@ -17,7 +27,7 @@ _END = "workflow_finished"
 
 def _event(name: str, breaks: str, killers: str, events: str, edit: Edit) -> None:
     """An edit of each event of these names."""
-    AREA.add(name, breaks, killers, told(events, edit))
+    AREA.add(name, breaks, killers, edit_events(events, edit))
 
 
 # What nodes and run say of themselves
@@ -82,11 +92,11 @@ _event(
     "workflow_started's inputs have no sys.files.",
     "inputs_tell_of_no_files",
     _START,
-    lambda said: {
-        **said,
+    lambda event: {
+        **event,
         "data": {
-            **said["data"],
-            "inputs": {k: v for k, v in said["data"]["inputs"].items() if k != "sys.files"},
+            **event["data"],
+            "inputs": {k: v for k, v in event["data"]["inputs"].items() if k != "sys.files"},
         },
     },
 )
@@ -298,13 +308,13 @@ _event(
 )
 
 
-def _a_day_early(said: Event) -> Event:
+def _a_day_early(event: Event) -> Event:
     early = {
-        name: said["data"][name] - 86400
+        name: event["data"][name] - 86400
         for name in ("created_at", "finished_at")
-        if name in said["data"]
+        if name in event["data"]
     }
-    return {**said, "data": {**said["data"], **early}}
+    return {**event, "data": {**event["data"], **early}}
 
 
 _event(
@@ -386,5 +396,5 @@ AREA.add(
     "failed_node_never_finishes",
     "A run fails in its last node, of which no node_finished tells.",
     "every_started_node_finishes",
-    told_by(_fails_in_its_last_node),
+    replace_events(_fails_in_its_last_node),
 )

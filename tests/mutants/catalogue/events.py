@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from tests.mutants.edits import Edit, Event, change, drop, put, rename, told, told_by
+from tests.mutants.edits import Edit, Event, change, drop, edit_events, put, rename, replace_events
 from tests.mutants.mutant import Area
 
 AREA = Area("stream events")
@@ -41,7 +41,7 @@ _WRONG_TYPE: dict[str, Edit] = {
 
 def _event(name: str, breaks: str, killers: str, events: str, edit: Edit) -> None:
     """An edit of each event of these names."""
-    AREA.add(name, breaks, killers, told(events, edit))
+    AREA.add(name, breaks, killers, edit_events(events, edit))
 
 
 for _name, _fields in _FIELDS.items():
@@ -102,14 +102,14 @@ _event(
     "Events have task_id before workflow_run_id.",
     "events_have_their_four_fields",
     "*",
-    lambda said: {**dict(reversed(said.items()))},
+    lambda response: {**dict(reversed(response.items()))},
 )
 _event(
     "event_flat",
     "The fields of data stand beside event.",
     "events_have_their_four_fields",
     "*",
-    lambda said: {**{k: v for k, v in said.items() if k != "data"}, **said["data"]},
+    lambda event: {**{k: v for k, v in event.items() if k != "data"}, **event["data"]},
 )
 _event(
     "event_type_for_event",
@@ -151,7 +151,11 @@ _event(
     "task_id and workflow_run_id are swapped.",
     "workflow_events_have_the_run_id",
     "*",
-    lambda said: {**said, "task_id": said["workflow_run_id"], "workflow_run_id": said["task_id"]},
+    lambda event: {
+        **event,
+        "task_id": event["workflow_run_id"],
+        "workflow_run_id": event["task_id"],
+    },
 )
 
 # Order and pairing
@@ -161,15 +165,15 @@ _Change = Callable[[Event], Iterable[Event]]
 
 
 def _order(name: str, breaks: str, killers: str, make: Callable[[], _Change]) -> None:
-    AREA.add(name, breaks, killers, told_by(make))
+    AREA.add(name, breaks, killers, replace_events(make))
 
 
 def _without(events: str, node_type: str = "") -> Callable[[], _Change]:
     """Without the events of that name, of one type of node where it is given."""
 
-    def change_one(said: Event) -> Iterable[Event]:
-        lost = said["event"] == events and node_type in ("", said["data"].get("node_type"))
-        return [] if lost else [said]
+    def change_one(event: Event) -> Iterable[Event]:
+        lost = event["event"] == events and node_type in ("", event["data"].get("node_type"))
+        return [] if lost else [event]
 
     return lambda: change_one
 
@@ -177,9 +181,12 @@ def _without(events: str, node_type: str = "") -> Callable[[], _Change]:
 def _times(count: int, events: str, node_type: str = "") -> Callable[[], _Change]:
     """The events of that name ``count`` times each."""
 
-    def change_one(said: Event) -> Iterable[Event]:
-        picked = events in ("*", said["event"]) and node_type in ("", said["data"].get("node_type"))
-        return [said] * (count if picked else 1)
+    def change_one(event: Event) -> Iterable[Event]:
+        picked = events in ("*", event["event"]) and node_type in (
+            "",
+            event["data"].get("node_type"),
+        )
+        return [event] * (count if picked else 1)
 
     return lambda: change_one
 
@@ -190,13 +197,13 @@ def _late(events: str, node_type: str, by: int) -> Callable[[], _Change]:
     def make() -> _Change:
         held: list[tuple[int, Event]] = []
 
-        def change_one(said: Event) -> Iterable[Event]:
-            if said["event"] == events and said["data"].get("node_type", "") == node_type:
-                held.append((by, said))
+        def change_one(event: Event) -> Iterable[Event]:
+            if event["event"] == events and event["data"].get("node_type", "") == node_type:
+                held.append((by, event))
                 return []
             due = [one for left, one in held if left == 1]
             held[:] = [(left - 1, one) for left, one in held if left > 1]
-            return [said, *due]
+            return [event, *due]
 
         return change_one
 
@@ -261,13 +268,13 @@ _order(
     "no_node_events",
     "Nodes are not told of at all.",
     "steps_are_the_nodes_started",
-    lambda: lambda said: [] if said["event"].startswith("node") else [said],
+    lambda: lambda event: [] if event["event"].startswith("node") else [event],
 )
 _order(
     "end_node_missing",
     "The end node is not told of.",
     "steps_are_the_nodes_started",
-    lambda: lambda said: [] if said["data"].get("node_type") == "end" else [said],
+    lambda: lambda event: [] if event["data"].get("node_type") == "end" else [event],
 )
 _order(
     "node_starts_after_its_end",
@@ -302,22 +309,22 @@ _order(
 
 
 def _with_progress() -> _Change:
-    def change_one(said: Event) -> Iterable[Event]:
+    def change_one(event: Event) -> Iterable[Event]:
         return (
-            [said, {**said, "event": "progress", "data": {"percent": 50}}]
-            if said["event"] == "node_started"
-            else [said]
+            [event, {**event, "event": "progress", "data": {"percent": 50}}]
+            if event["event"] == "node_started"
+            else [event]
         )
 
     return change_one
 
 
 def _error_at_the_end() -> _Change:
-    def change_one(said: Event) -> Iterable[Event]:
+    def change_one(event: Event) -> Iterable[Event]:
         return (
             [{"event": "error", "status": 500, "message": "no"}]
-            if said["event"] == "workflow_finished"
-            else [said]
+            if event["event"] == "workflow_finished"
+            else [event]
         )
 
     return change_one

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import parse_qsl, urlencode
 
-from tests.mutants.breaking import Heard, Hearing, Said, hearing
-from tests.mutants.edits import answered_instead, heard_instead
+from tests.mutants.edits import replace_requests, replace_responses
 from tests.mutants.file_urls import (
     BAD_SIGN,
     age_s,
@@ -20,6 +19,7 @@ from tests.mutants.file_urls import (
     signed,
     with_parameters,
 )
+from tests.mutants.middleware import Request, RequestChange, Response, change_requests
 from tests.mutants.mutant import Area
 
 AREA = Area("requests for files")
@@ -30,7 +30,7 @@ _BARE_ID = re.compile(
 _DAY_S = 86400
 
 
-def _refused(request: Heard) -> Heard:
+def _refused(request: Request) -> Request:
     return with_parameters(request, sign=BAD_SIGN)
 
 
@@ -38,15 +38,15 @@ def _request(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    instead: Callable[[Heard], Heard],
+    when: Callable[[Request], bool],
+    instead: Callable[[Request], Request],
 ) -> None:
     """A host that gets ``instead`` of a request for a file that ``when`` picks."""
     AREA.add(
         name,
         breaks,
         killers,
-        heard_instead(lambda request: request.is_file and when(request), instead),
+        replace_requests(lambda request: request.is_file and when(request), instead),
     )
 
 
@@ -54,17 +54,17 @@ def _response(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    instead: Callable[[Said], Said],
+    when: Callable[[Request], bool],
+    instead: Callable[[Response], Response],
     *,
     strict: bool = False,
 ) -> None:
     """``instead`` of the picture that a request which ``when`` picks would get."""
 
-    def picks(request: Heard, response: Said) -> bool:
+    def picks(request: Request, response: Response) -> bool:
         return request.is_file and response.status == 200 and when(request)
 
-    AREA.add(name, breaks, killers, answered_instead(picks, instead), strict=strict)
+    AREA.add(name, breaks, killers, replace_responses(picks, instead), strict=strict)
 
 
 # Parameters
@@ -125,10 +125,10 @@ _request(
 )
 
 
-def _one_nonce_a_file() -> Hearing:
+def _one_nonce_a_file() -> RequestChange:
     first: dict[str, str] = {}
 
-    def change(request: Heard) -> Heard:
+    def change(request: Request) -> Request:
         if not has_good_sign(request):
             return request
         nonce = parameters_of(request)["nonce"]
@@ -141,7 +141,7 @@ AREA.add(
     "file_served_by_one_url",
     "Of the URLs that were signed for a file only the first that is used works.",
     "every_url_of_a_stream_serves_one_picture",
-    hearing(_one_nonce_a_file),
+    change_requests(_one_nonce_a_file),
 )
 
 # Paths
@@ -165,7 +165,7 @@ AREA.add(
     "files_under_v1_too",
     "Files are served under /v1 too.",
     "files_are_not_under_v1",
-    heard_instead(
+    replace_requests(
         lambda request: request.path.startswith("/v1/files/tools/"),
         lambda request: replace(request, path=request.path.removeprefix("/v1")),
     ),
@@ -193,7 +193,7 @@ _response(
 # --------------------------------------------------------------------------------------------------------------
 
 
-def _part(response: Said) -> Said:
+def _part(response: Response) -> Response:
     span = f"bytes 0-99/{len(response.body)}"
     return (
         replace(response, status=206)
@@ -231,7 +231,7 @@ AREA.add(
     "missing_parameter_in_plain_text",
     "The JSON that names a missing parameter is called text/plain.",
     "every_content_type_is_documented",
-    answered_instead(
+    replace_responses(
         lambda request, response: request.is_file and b"in the query string" in response.body,
         lambda response: response.with_header("Content-Type", "text/plain"),
     ),

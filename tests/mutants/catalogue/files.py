@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from tests.mutants.edits import Edit, change, drop, put, rename, reverse, run_answers
+from tests.mutants.edits import Edit, change, drop, edit_run_json, put, rename, reverse
 from tests.mutants.mutant import Area
 
 AREA = Area("file object")
@@ -28,7 +28,7 @@ _FIELDS = {
 
 
 def _file(name: str, breaks: str, killers: str, edit: Edit) -> None:
-    AREA.add(name, breaks, killers, run_answers(edit))
+    AREA.add(name, breaks, killers, edit_run_json(edit))
 
 
 for _field, _killer in _FIELDS.items():

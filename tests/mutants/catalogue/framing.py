@@ -7,25 +7,33 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.mutants.breaking import CutOffError, Frames, Heard, Said, Telling, answering, chained
-from tests.mutants.edits import event_of, retold
+from tests.mutants.edits import edit_frames, event_of
+from tests.mutants.middleware import (
+    CutOffError,
+    Frames,
+    Request,
+    Response,
+    StreamChange,
+    chain,
+    change_responses,
+)
 from tests.mutants.mutant import Area
 
 AREA = Area("stream framing")
 
 
-def _frames(name: str, breaks: str, killers: str, tell: Telling) -> None:
-    AREA.add(name, breaks, killers, retold(tell))
+def _frames(name: str, breaks: str, killers: str, change_frames: StreamChange) -> None:
+    AREA.add(name, breaks, killers, edit_frames(change_frames))
 
 
-def _each(change: Callable[[bytes], bytes]) -> Telling:
+def _each(change: Callable[[bytes], bytes]) -> StreamChange:
     """Each frame, pings included, as ``change`` makes it."""
 
-    async def tell(frames: Frames) -> Frames:
+    async def change_frames(frames: Frames) -> Frames:
         async for frame in frames:
             yield change(frame)
 
-    return tell
+    return change_frames
 
 
 def _is_ping(frame: bytes) -> bool:
@@ -40,15 +48,15 @@ def _is_end(frame: bytes) -> bool:
 # ------------------------------------------------------------------------------------------------------------------
 
 
-def _first(count: int) -> Telling:
-    async def tell(frames: Frames) -> Frames:
-        told = 0
+def _first(count: int) -> StreamChange:
+    async def change_frames(frames: Frames) -> Frames:
+        edit_events = 0
         async for frame in frames:
-            if told < count:
+            if edit_events < count:
                 yield frame
-            told += 1
+            edit_events += 1
 
-    return tell
+    return change_frames
 
 
 async def _cut_in_the_end(frames: Frames) -> Frames:
@@ -62,11 +70,11 @@ async def _without_last_blank_line(frames: Frames) -> Frames:
 
 
 async def _closed_in_the_middle(frames: Frames) -> Frames:
-    told = 0
+    edit_events = 0
     async for frame in frames:
-        if told == 5:
+        if edit_events == 5:
             raise CutOffError
-        told += 1
+        edit_events += 1
         yield frame
 
 
@@ -123,7 +131,7 @@ AREA.add(
     "stream_stays_open",
     "The stream is not ended after workflow_finished.",
     "stream_is_not_broken_off stream_closes_after_its_last_event",
-    retold(_open_for_ever),
+    edit_frames(_open_for_ever),
     timeout_s=2.0,
 )
 
@@ -131,7 +139,7 @@ AREA.add(
     "stream_ends_late",
     "The stream stays open for some seconds after workflow_finished.",
     "stream_closes_after_its_last_event",
-    retold(_open_for_a_while),
+    edit_frames(_open_for_a_while),
 )
 
 # Re-framed
@@ -139,17 +147,17 @@ AREA.add(
 
 
 def _named(frame: bytes) -> bytes:
-    said = event_of(frame)
-    return frame if said is None else b"event: " + str(said["event"]).encode() + b"\n" + frame
+    event = event_of(frame)
+    return frame if event is None else b"event: " + str(event["event"]).encode() + b"\n" + frame
 
 
 def _indented(frame: bytes) -> bytes:
-    said = event_of(frame)
-    if said is None:
+    event = event_of(frame)
+    if event is None:
         return frame
     return (
         b"".join(
-            b"data: " + line.encode() + b"\n" for line in json.dumps(said, indent=1).split("\n")
+            b"data: " + line.encode() + b"\n" for line in json.dumps(event, indent=1).split("\n")
         )
         + b"\n"
     )
@@ -162,22 +170,22 @@ async def _numbered(frames: Frames) -> Frames:
         yield f"id: {number}\n".encode() + frame
 
 
-def _before(piece: bytes) -> Telling:
-    async def tell(frames: Frames) -> Frames:
+def _before(piece: bytes) -> StreamChange:
+    async def change_frames(frames: Frames) -> Frames:
         yield piece
         async for frame in frames:
             yield frame
 
-    return tell
+    return change_frames
 
 
-def _after(piece: bytes) -> Telling:
-    async def tell(frames: Frames) -> Frames:
+def _after(piece: bytes) -> StreamChange:
+    async def change_frames(frames: Frames) -> Frames:
         async for frame in frames:
             yield frame
         yield piece
 
-    return tell
+    return change_frames
 
 
 _frames(
@@ -283,20 +291,20 @@ _frames(
 
 
 def _unescaped(frame: bytes) -> bytes:
-    said = event_of(frame)
+    event = event_of(frame)
     return (
         frame
-        if said is None
-        else b"data: " + json.dumps(said, ensure_ascii=False).encode() + b"\n\n"
+        if event is None
+        else b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
     )
 
 
 def _compact(frame: bytes) -> bytes:
-    said = event_of(frame)
+    event = event_of(frame)
     return (
         frame
-        if said is None
-        else b"data: " + json.dumps(said, separators=(",", ":")).encode() + b"\n\n"
+        if event is None
+        else b"data: " + json.dumps(event, separators=(",", ":")).encode() + b"\n\n"
     )
 
 
@@ -309,43 +317,54 @@ _frames("stream_json_compact", "The JSON of a stream has no blanks.", _STYLE, _e
 
 
 def _head(
-    name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False
+    name: str,
+    breaks: str,
+    killers: str,
+    change: Callable[[Response], Response],
+    *,
+    strict: bool = False,
 ) -> None:
     """The stream held back to its end (at once, at this speed) and its head changed."""
 
-    def answer(heard: Heard, said: Said) -> Said:
+    def change_response(request: Request, response: Response) -> Response:
         return (
-            change(said)
-            if (said.header("content-type") or "").startswith("text/event-stream")
-            else said
+            change(response)
+            if (response.header("content-type") or "").startswith("text/event-stream")
+            else response
         )
 
-    AREA.add(name, breaks, killers, answering(lambda: answer, streams=True), strict=strict)
+    AREA.add(
+        name,
+        breaks,
+        killers,
+        change_responses(lambda: change_response, streams=True),
+        strict=strict,
+    )
 
 
-def _in_one(said: Said) -> Said:
-    last = event_of(said.body.split(b"\n\n")[-2] + b"\n\n") or {}
+def _in_one(response: Response) -> Response:
+    last = event_of(response.body.split(b"\n\n")[-2] + b"\n\n") or {}
     whole = {name: last[name] for name in ("task_id", "workflow_run_id", "data")}
-    return said.with_header("Content-Type", "application/json").with_json(whole)
+    return response.with_header("Content-Type", "application/json").with_json(whole)
 
 
 _head(
     "stream_as_text",
     "The stream says it is text/plain.",
     "stream_is_an_event_stream",
-    lambda said: said.with_header("Content-Type", "text/plain; charset=utf-8"),
+    lambda response: response.with_header("Content-Type", "text/plain; charset=utf-8"),
 )
 _head(
     "stream_as_json",
     "The stream says it is JSON.",
     "stream_is_an_event_stream",
-    lambda said: said.with_header("Content-Type", "application/json"),
+    lambda response: response.with_header("Content-Type", "application/json"),
 )
 _head(
     "stream_status_201",
     "The stream has status 201.",
     "streaming_run_is_answered_200",
-    lambda said: replace(said, status=201),
+    lambda response: replace(response, status=201),
 )
 _head(
     "stream_answered_in_one",
@@ -358,14 +377,14 @@ _head(
     "stream_cors_missing",
     "Streams may not be read by pages of other origins.",
     "answers_of_runs_are_for_any",
-    lambda said: said.without_header("Access-Control-Allow-Origin"),
+    lambda response: response.without_header("Access-Control-Allow-Origin"),
 )
 
 _head(
     "stream_tells_its_length",
     "The stream tells its length, and so has waited for its end.",
     "stream_tells_no_length",
-    lambda said: said.with_header("Content-Length", str(len(said.body))),
+    lambda response: response.with_header("Content-Length", str(len(response.body))),
     strict=True,
 )
 
@@ -373,7 +392,7 @@ _head(
 # ----------------------------------------------------------------------------------------------------------------
 
 
-def _pings(instead: bytes) -> Telling:
+def _pings(instead: bytes) -> StreamChange:
     """Each ping replaced."""
     return _each(lambda frame: instead if _is_ping(frame) else frame)
 
@@ -435,20 +454,24 @@ _frames(
 )
 
 
-def _of_0_6_3(_: Heard, said: Said) -> Said:
-    return said.with_header("X-Version", "0.6.3").with_body(said.body.replace(b"0.6.4", b"0.6.3"))
+def _of_0_6_3(_: Request, response: Response) -> Response:
+    return response.with_header("X-Version", "0.6.3").with_body(
+        response.body.replace(b"0.6.4", b"0.6.3")
+    )
 
 
 AREA.add(
     "ping_of_0_6_3",
     "Pings are as in 0.6.3, and the host says that it is one.",
     "pings_are_a_bare_event_name",
-    chained(retold(_pings(b"data: ping\n\n")), answering(lambda: _of_0_6_3, streams=True)),
+    chain(
+        edit_frames(_pings(b"data: ping\n\n")), change_responses(lambda: _of_0_6_3, streams=True)
+    ),
     strict=True,
 )
 _head(
     "stream_type_without_charset",
     "The content type of a stream has no charset.",
     "stream_content_type_names_utf_8",
-    lambda said: said.with_header("Content-Type", "text/event-stream"),
+    lambda response: response.with_header("Content-Type", "text/event-stream"),
 )

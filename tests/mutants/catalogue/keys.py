@@ -5,87 +5,90 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Heard, hearing
-from tests.mutants.edits import heard_instead
+from tests.mutants.edits import replace_requests
+from tests.mutants.middleware import Request, change_requests
 from tests.mutants.mutant import Area
 from tests.mutants.serving import APP_KEYS
 
 AREA = Area("keys")
 
 
-def _lenient(name: str, breaks: str, killers: str, when: Callable[[Heard], bool]) -> None:
+def _lenient(name: str, breaks: str, killers: str, when: Callable[[Request], bool]) -> None:
     """A host that takes the key of a run request that ``when`` picks for the right one."""
     AREA.add(
         name,
         breaks,
         killers,
-        heard_instead(lambda request: request.is_run and when(request), _with_key),
+        replace_requests(lambda request: request.is_run and when(request), _with_key),
     )
 
 
-def _key(heard: Heard) -> str:
-    return (heard.header("authorization") or "").partition(" ")[2].strip()
+def _key(request: Request) -> str:
+    return (request.header("authorization") or "").partition(" ")[2].strip()
 
 
-def _scheme(heard: Heard) -> str:
-    return (heard.header("authorization") or "").partition(" ")[0].lower()
+def _scheme(request: Request) -> str:
+    return (request.header("authorization") or "").partition(" ")[0].lower()
 
 
-def _with_key(heard: Heard) -> Heard:
-    return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
+def _with_key(request: Request) -> Request:
+    return request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
 
 
-def _is_unknown(heard: Heard) -> bool:
-    return _scheme(heard) == "bearer" and _key(heard) not in (DEFAULT_API_KEY, *APP_KEYS.values())
+def _is_unknown(request: Request) -> bool:
+    return _scheme(request) == "bearer" and _key(request) not in (
+        DEFAULT_API_KEY,
+        *APP_KEYS.values(),
+    )
 
 
 _lenient(
     "key_missing_accepted",
     "A run needs no key.",
     "run_without_a_key_is_refused",
-    lambda heard: heard.header("authorization") is None,
+    lambda request: request.header("authorization") is None,
 )
 _lenient(
     "authorization_empty_accepted",
     "An empty Authorization opens the app.",
     "empty_authorization_is_401",
-    lambda heard: heard.header("authorization") == "",
+    lambda request: request.header("authorization") == "",
 )
 _lenient(
     "key_empty_accepted",
     "An empty key opens the app.",
     "bearer_without_key_is_401",
-    lambda heard: _scheme(heard) == "bearer" and not _key(heard),
+    lambda request: _scheme(request) == "bearer" and not _key(request),
 )
 _lenient(
     "key_unknown_accepted",
     "Any key opens the app.",
     "run_with_a_wrong_key_is_refused",
-    lambda heard: bool(_key(heard)) and _is_unknown(heard),
+    lambda request: bool(_key(request)) and _is_unknown(request),
 )
 _lenient(
     "key_scheme_accepted",
     "Any scheme will do before the key.",
     "other_scheme_is_401",
-    lambda heard: _scheme(heard) not in ("", "bearer") and bool(_key(heard)),
+    lambda request: _scheme(request) not in ("", "bearer") and bool(_key(request)),
 )
 _lenient(
     "key_without_scheme_accepted",
     "A key without a scheme opens the app.",
     "key_without_bearer_is_401",
-    lambda heard: heard.header("authorization") == DEFAULT_API_KEY,
+    lambda request: request.header("authorization") == DEFAULT_API_KEY,
 )
 _lenient(
     "key_prefix_accepted",
     "Only the first characters of a key count.",
     "word_after_the_key_is_401 unknown_key_is_401",
-    lambda heard: _is_unknown(heard) and _key(heard).startswith(DEFAULT_API_KEY[:8]),
+    lambda request: _is_unknown(request) and _key(request).startswith(DEFAULT_API_KEY[:8]),
 )
 _lenient(
     "key_with_more_accepted",
     "What follows the key after a blank is not looked at.",
     "word_after_the_key_is_401",
-    lambda heard: _key(heard).startswith(f"{DEFAULT_API_KEY} "),
+    lambda request: _key(request).startswith(f"{DEFAULT_API_KEY} "),
 )
 _KEY_KILLERS = {
     "chat": "key_of_a_chat_app_is_400",
@@ -98,17 +101,17 @@ for _kind in APP_KEYS:
         f"key_of_{_kind}_app_accepted",
         f"The key of a {_kind} app runs the workflow.",
         _KEY_KILLERS[_kind],
-        lambda heard, kind=_kind: _key(heard) == APP_KEYS[kind],  # type: ignore[misc]
+        lambda request, kind=_kind: _key(request) == APP_KEYS[kind],  # type: ignore[misc]
     )
 
 
 def _any_key(name: str, breaks: str, is_taken: Callable[[str], bool]) -> None:
     """A key that ``is_taken`` is as good as the right one, wherever it is sent."""
 
-    def change(heard: Heard) -> Heard:
-        return _with_key(heard) if _is_unknown(heard) and is_taken(_key(heard)) else heard
+    def change(request: Request) -> Request:
+        return _with_key(request) if _is_unknown(request) and is_taken(_key(request)) else request
 
-    AREA.add(name, breaks, "keys_like_the_right_one_are_refused", hearing(lambda: change))
+    AREA.add(name, breaks, "keys_like_the_right_one_are_refused", change_requests(lambda: change))
 
 
 _any_key(

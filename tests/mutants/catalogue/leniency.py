@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.mutants.breaking import Heard, Said, Wrap, hearing
-from tests.mutants.edits import answered_instead
+from tests.mutants.edits import replace_responses
+from tests.mutants.middleware import Request, Response, Wrap, change_requests
 from tests.mutants.mutant import Area
 
 AREA = Area("leniency")
@@ -21,44 +21,44 @@ def _lenient(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    instead: Callable[[Heard], Heard],
+    when: Callable[[Request], bool],
+    instead: Callable[[Request], Request],
     *,
     strict: bool = False,
 ) -> None:
     """The host hears ``instead`` of a run request that ``when`` picks."""
 
-    def change(heard: Heard) -> Heard:
-        return instead(heard) if heard.is_run and when(heard) else heard
+    def change(request: Request) -> Request:
+        return instead(request) if request.is_run and when(request) else request
 
-    AREA.add(name, breaks, killers, hearing(lambda: change), strict=strict)
+    AREA.add(name, breaks, killers, change_requests(lambda: change), strict=strict)
 
 
 # The body
 # -------------------------------------------------------------------------------------------------------------
 
 
-def _field(heard: Heard, name: str) -> Any:
-    return heard.fields.get(name, _NOTHING)
+def _field(request: Request, name: str) -> Any:
+    return request.fields.get(name, _NOTHING)
 
 
-def _input(heard: Heard, name: str) -> Any:
-    inputs = _field(heard, "inputs")
+def _input(request: Request, name: str) -> Any:
+    inputs = _field(request, "inputs")
     return inputs.get(name, _NOTHING) if isinstance(inputs, dict) else inputs
 
 
-def _but(**changes: Any) -> Callable[[Heard], Heard]:
+def _but(**changes: Any) -> Callable[[Request], Request]:
     """The request with other fields."""
-    return lambda heard: heard.with_fields(**changes)
+    return lambda request: request.with_fields(**changes)
 
 
-def _but_input(**changes: Any) -> Callable[[Heard], Heard]:
+def _but_input(**changes: Any) -> Callable[[Request], Request]:
     """The request with other inputs."""
-    return lambda heard: heard.with_fields(inputs={**heard.fields["inputs"], **changes})
+    return lambda request: request.with_fields(inputs={**request.fields["inputs"], **changes})
 
 
-def _has_inputs(heard: Heard) -> bool:
-    return isinstance(_field(heard, "inputs"), dict)
+def _has_inputs(request: Request) -> bool:
+    return isinstance(_field(request, "inputs"), dict)
 
 
 _as_prompt = _but_input(prompt=_PROMPT)
@@ -67,14 +67,14 @@ _lenient(
     "prompt_missing_accepted",
     "A run needs no prompt.",
     "run_without_a_prompt_is_refused",
-    lambda heard: _has_inputs(heard) and _input(heard, "prompt") is _NOTHING,
+    lambda request: _has_inputs(request) and _input(request, "prompt") is _NOTHING,
     _as_prompt,
 )
 _lenient(
     "prompt_empty_accepted",
     "The prompt may be empty.",
     "empty_prompt_counts_as_missing",
-    lambda heard: _has_inputs(heard) and _input(heard, "prompt") == "",
+    lambda request: _has_inputs(request) and _input(request, "prompt") == "",
     _as_prompt,
     strict=True,
 )
@@ -82,31 +82,31 @@ _lenient(
     "prompt_null_accepted",
     "The prompt may be null.",
     "null_prompt_is_400",
-    lambda heard: _has_inputs(heard) and _input(heard, "prompt") is None,
+    lambda request: _has_inputs(request) and _input(request, "prompt") is None,
     _as_prompt,
 )
 _lenient(
     "prompt_number_accepted",
     "The prompt may be a number.",
     "number_as_prompt_is_no_string prompt_zero_counts_as_missing",
-    lambda heard: _has_inputs(heard) and isinstance(_input(heard, "prompt"), int),
+    lambda request: _has_inputs(request) and isinstance(_input(request, "prompt"), int),
     _as_prompt,
 )
 _lenient(
     "prompt_list_accepted",
     "The prompt may be a list.",
     "list_as_prompt_is_no_string empty_list_as_prompt_counts_as_missing",
-    lambda heard: _has_inputs(heard) and isinstance(_input(heard, "prompt"), list),
+    lambda request: _has_inputs(request) and isinstance(_input(request, "prompt"), list),
     _as_prompt,
 )
 _lenient(
     "prompt_not_string_accepted",
     "The prompt may be of any type.",
     "number_as_prompt_is_no_string list_as_prompt_is_no_string object_as_prompt_is_no_string",
-    lambda heard: (
-        _has_inputs(heard)
-        and not isinstance(_input(heard, "prompt"), str)
-        and _input(heard, "prompt") not in (_NOTHING, None)
+    lambda request: (
+        _has_inputs(request)
+        and not isinstance(_input(request, "prompt"), str)
+        and _input(request, "prompt") not in (_NOTHING, None)
     ),
     _as_prompt,
 )
@@ -114,10 +114,10 @@ _lenient(
     "prompt_too_long_accepted",
     "The prompt may be of any length.",
     "prompt_beyond_the_form_is_400",
-    lambda heard: (
-        _has_inputs(heard)
-        and isinstance(_input(heard, "prompt"), str)
-        and len(_input(heard, "prompt")) > 1000
+    lambda request: (
+        _has_inputs(request)
+        and isinstance(_input(request, "prompt"), str)
+        and len(_input(request, "prompt")) > 1000
     ),
     _as_prompt,
 )
@@ -125,63 +125,63 @@ _lenient(
     "inputs_missing_accepted",
     "A run needs no inputs.",
     "run_without_inputs_is_refused",
-    lambda heard: isinstance(heard.json, dict) and _field(heard, "inputs") is _NOTHING,
+    lambda request: isinstance(request.json, dict) and _field(request, "inputs") is _NOTHING,
     _but(inputs={"prompt": _PROMPT}),
 )
 _lenient(
     "inputs_null_accepted",
     "inputs may be null.",
     "null_inputs_is_400",
-    lambda heard: _field(heard, "inputs") is None,
+    lambda request: _field(request, "inputs") is None,
     _but(inputs={"prompt": _PROMPT}),
 )
 _lenient(
     "inputs_empty_accepted",
     "inputs may be empty.",
     "run_without_a_prompt_is_refused missing_prompt_is_400",
-    lambda heard: _field(heard, "inputs") == {},
+    lambda request: _field(request, "inputs") == {},
     _but(inputs={"prompt": _PROMPT}),
 )
 _lenient(
     "inputs_string_accepted",
     "inputs may be text.",
     "string_as_inputs_is_400",
-    lambda heard: isinstance(_field(heard, "inputs"), str),
+    lambda request: isinstance(_field(request, "inputs"), str),
     _but(inputs={"prompt": _PROMPT}),
 )
 _lenient(
     "inputs_number_accepted",
     "inputs may be a number.",
     "number_as_inputs_is_400",
-    lambda heard: isinstance(_field(heard, "inputs"), int),
+    lambda request: isinstance(_field(request, "inputs"), int),
     _but(inputs={"prompt": _PROMPT}),
 )
 _lenient(
     "user_missing_accepted",
     "A run needs no user.",
     "run_without_a_user_is_refused",
-    lambda heard: isinstance(heard.json, dict) and _field(heard, "user") is _NOTHING,
+    lambda request: isinstance(request.json, dict) and _field(request, "user") is _NOTHING,
     _but(user="anonymous"),
 )
 _lenient(
     "user_empty_accepted",
     "The user may be empty.",
     "empty_user_is_400",
-    lambda heard: _field(heard, "user") == "",
+    lambda request: _field(request, "user") == "",
     _but(user="anonymous"),
 )
 _lenient(
     "user_null_accepted",
     "The user may be null.",
     "null_user_is_400",
-    lambda heard: _field(heard, "user") is None,
+    lambda request: _field(request, "user") is None,
     _but(user="anonymous"),
 )
 _lenient(
     "user_long_accepted",
     "The user may be of any length.",
     "user_of_256_characters_is_500",
-    lambda heard: len(str(_field(heard, "user"))) > 255,
+    lambda request: len(str(_field(request, "user"))) > 255,
     _but(user="anonymous"),
 )
 
@@ -194,8 +194,8 @@ _MODELS = (
 )
 
 
-def _is_unknown_model(heard: Heard) -> bool:
-    model = _input(heard, "model_name") if _has_inputs(heard) else _NOTHING
+def _is_unknown_model(request: Request) -> bool:
+    model = _input(request, "model_name") if _has_inputs(request) else _NOTHING
     return isinstance(model, str) and bool(model) and model not in _MODELS
 
 
@@ -212,9 +212,9 @@ _lenient(
     "model_any_case_accepted",
     "A model's case does not matter.",
     "model_in_capitals_is_400",
-    lambda heard: (
-        _is_unknown_model(heard)
-        and _input(heard, "model_name").lower() in {model.lower() for model in _MODELS}
+    lambda request: (
+        _is_unknown_model(request)
+        and _input(request, "model_name").lower() in {model.lower() for model in _MODELS}
     ),
     _default_model,
 )
@@ -222,10 +222,10 @@ _lenient(
     "model_number_accepted",
     "The model may be a number.",
     "number_as_model_is_no_string",
-    lambda heard: (
-        _has_inputs(heard)
-        and isinstance(_input(heard, "model_name"), int)
-        and bool(_input(heard, "model_name"))
+    lambda request: (
+        _has_inputs(request)
+        and isinstance(_input(request, "model_name"), int)
+        and bool(_input(request, "model_name"))
     ),
     _default_model,
 )
@@ -233,9 +233,9 @@ _lenient(
     "mode_unknown_accepted",
     "An unknown response_mode is taken for blocking.",
     "run_in_an_unknown_mode_is_refused",
-    lambda heard: (
-        isinstance(_field(heard, "response_mode"), str)
-        and _field(heard, "response_mode") not in ("blocking", "streaming")
+    lambda request: (
+        isinstance(_field(request, "response_mode"), str)
+        and _field(request, "response_mode") not in ("blocking", "streaming")
     ),
     _but(response_mode="blocking"),
 )
@@ -243,102 +243,102 @@ _lenient(
     "mode_number_accepted",
     "response_mode may be 1 or 2, as the document's table can be read.",
     "number_1_as_mode_is_400",
-    lambda heard: _field(heard, "response_mode") in (1, 2),
+    lambda request: _field(request, "response_mode") in (1, 2),
     _but(response_mode="blocking"),
 )
 _lenient(
     "mode_numeral_accepted",
     'response_mode may be "1" or "2".',
     "string_2_as_mode_is_400",
-    lambda heard: _field(heard, "response_mode") in ("1", "2"),
+    lambda request: _field(request, "response_mode") in ("1", "2"),
     _but(response_mode="blocking"),
 )
 _lenient(
     "mode_null_accepted",
     "response_mode may be null.",
     "null_mode_is_400",
-    lambda heard: _field(heard, "response_mode") is None,
+    lambda request: _field(request, "response_mode") is None,
     _but(response_mode="blocking"),
 )
 _lenient(
     "mode_empty_accepted",
     "response_mode may be empty.",
     "empty_mode_is_400",
-    lambda heard: _field(heard, "response_mode") == "",
+    lambda request: _field(request, "response_mode") == "",
     _but(response_mode="blocking"),
 )
 _lenient(
     "mode_any_case_accepted",
     "A mode's case does not matter.",
     "mode_in_capitals_is_400",
-    lambda heard: (
-        _field(heard, "response_mode") in ("Blocking", "BLOCKING", "STREAMING", "Streaming")
+    lambda request: (
+        _field(request, "response_mode") in ("Blocking", "BLOCKING", "STREAMING", "Streaming")
     ),
-    lambda heard: heard.with_fields(response_mode=_field(heard, "response_mode").lower()),
+    lambda request: request.with_fields(response_mode=_field(request, "response_mode").lower()),
 )
 _lenient(
     "json_malformed_accepted",
     "A body that is no JSON is taken for a run.",
     "cut_json_is_400 json_in_single_quotes_is_400",
-    lambda heard: heard.json is None and heard.body.strip() not in (b"", b"null"),
-    lambda heard: heard.with_json(_RUN),
+    lambda request: request.json is None and request.body.strip() not in (b"", b"null"),
+    lambda request: request.with_json(_RUN),
 )
 _lenient(
     "json_malformed_as_empty",
     "A body that is no JSON is taken for {}.",
     "cut_json_is_400 json_in_single_quotes_is_400",
-    lambda heard: heard.json is None and heard.body.strip() != b"null",
-    lambda heard: heard.with_json({}),
+    lambda request: request.json is None and request.body.strip() != b"null",
+    lambda request: request.with_json({}),
 )
 _lenient(
     "json_empty_as_object",
     "An empty body is taken for {}.",
     "empty_body_is_400",
-    lambda heard: not heard.body,
-    lambda heard: heard.with_json({}),
+    lambda request: not request.body,
+    lambda request: request.with_json({}),
 )
 _lenient(
     "json_no_object_as_empty",
     "JSON that is no object is taken for {}.",
     "list_body_is_500 string_body_is_500 number_body_is_500",
-    lambda heard: not isinstance(heard.json, dict) and heard.json is not None,
-    lambda heard: heard.with_json({}),
+    lambda request: not isinstance(request.json, dict) and request.json is not None,
+    lambda request: request.with_json({}),
 )
 _lenient(
     "json_null_as_empty",
     "null is taken for {}.",
     "null_body_is_500",
-    lambda heard: heard.body.strip() == b"null",
-    lambda heard: heard.with_json({}),
+    lambda request: request.body.strip() == b"null",
+    lambda request: request.with_json({}),
 )
 _lenient(
     "json_in_gbk_accepted",
     "JSON may be in GBK.",
     "body_in_gbk_is_400",
-    lambda heard: heard.json is None and _in_gbk(heard) is not None,
-    lambda heard: replace(heard, body=_in_gbk(heard) or b"").with_header(
-        "content-length", str(len(_in_gbk(heard) or b""))
+    lambda request: request.json is None and _in_gbk(request) is not None,
+    lambda request: replace(request, body=_in_gbk(request) or b"").with_header(
+        "content-length", str(len(_in_gbk(request) or b""))
     ),
 )
 _lenient(
     "content_type_wrong_accepted",
     "JSON may call itself anything.",
     "json_called_*_is_415",
-    lambda heard: "json" not in (heard.header("content-type") or "json"),
-    lambda heard: heard.with_header("content-type", "application/json"),
+    lambda request: "json" not in (request.header("content-type") or "json"),
+    lambda request: request.with_header("content-type", "application/json"),
 )
 _lenient(
     "content_type_missing_accepted",
     "JSON need not say that it is JSON.",
     "body_without_content_type_is_415",
-    lambda heard: not heard.header("content-type"),
-    lambda heard: heard.with_header("content-type", "application/json"),
+    lambda request: not request.header("content-type"),
+    lambda request: request.with_header("content-type", "application/json"),
 )
 
 
-def _in_gbk(heard: Heard) -> bytes | None:
+def _in_gbk(request: Request) -> bytes | None:
     try:
-        return heard.body.decode("gbk").encode()
+        return request.body.decode("gbk").encode()
     except UnicodeDecodeError:
         return None
 
@@ -350,11 +350,11 @@ def _in_gbk(heard: Heard) -> bytes | None:
 def _as_event(reason: str) -> Wrap:
     """A streaming request that is refused for that reason gets 200 and an error event."""
 
-    def picks(request: Heard, response: Said) -> bool:
+    def picks(request: Request, response: Response) -> bool:
         is_stream = request.is_run and request.fields.get("response_mode") == "streaming"
         return is_stream and response.status >= 400 and reason in response.body.decode()
 
-    def event(response: Said) -> Said:
+    def event(response: Response) -> Response:
         body = b'data: {"event": "error", "status": 400, "message": "no"}\n\n'
         return (
             replace(response, status=200)
@@ -362,7 +362,7 @@ def _as_event(reason: str) -> Wrap:
             .with_body(body)
         )
 
-    return answered_instead(picks, event)
+    return replace_responses(picks, event)
 
 
 AREA.add(
@@ -381,7 +381,7 @@ _lenient(
     "mode_left_out_streams",
     "A run without response_mode is answered as a stream.",
     "mode_may_be_left_out",
-    lambda heard: bool(heard.fields) and "response_mode" not in heard.fields,
+    lambda request: bool(request.fields) and "response_mode" not in request.fields,
     _but(response_mode="streaming"),
 )
 
@@ -389,7 +389,7 @@ _lenient(
     "mode_object_accepted",
     "An object or a truth value as response_mode is taken for blocking.",
     "object_as_mode_is_400",
-    lambda heard: isinstance(_field(heard, "response_mode"), dict | bool),
+    lambda request: isinstance(_field(request, "response_mode"), dict | bool),
     _but(response_mode="blocking"),
 )
 _lenient(

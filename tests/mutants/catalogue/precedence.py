@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Heard
-from tests.mutants.edits import heard_instead
+from tests.mutants.edits import replace_requests
+from tests.mutants.middleware import Request
 from tests.mutants.mutant import Area
 from tests.mutants.serving import APP_KEYS
 
@@ -22,33 +22,33 @@ def _first(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    repaired: Callable[[Heard], Heard],
+    when: Callable[[Request], bool],
+    repaired: Callable[[Request], Request],
 ) -> None:
     """A host that gets ``repaired`` instead of a run request that ``when`` picks."""
-    wrap = heard_instead(lambda request: request.is_run and when(request), repaired)
+    wrap = replace_requests(lambda request: request.is_run and when(request), repaired)
     AREA.add(name, breaks, killers, wrap)
 
 
-def _with_key(request: Heard) -> Heard:
+def _with_key(request: Request) -> Request:
     return request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
 
 
-def _uses_key_of(kind: str) -> Callable[[Heard], bool]:
+def _uses_key_of(kind: str) -> Callable[[Request], bool]:
     return lambda request: request.header("authorization") == f"Bearer {APP_KEYS[kind]}"
 
 
-def _is_malformed(request: Heard) -> bool:
+def _is_malformed(request: Request) -> bool:
     return request.json is None and request.body not in (b"", b"null")
 
 
-def _has_wrong_mode(request: Heard) -> bool:
+def _has_wrong_mode(request: Request) -> bool:
     mode = request.fields.get("response_mode", "blocking")
     return isinstance(mode, str) and mode not in _MODES
 
 
-def _without(name: str) -> Callable[[Heard], Heard]:
-    def change(request: Heard) -> Heard:
+def _without(name: str) -> Callable[[Request], Request]:
+    def change(request: Request) -> Request:
         return request.with_json(
             {key: value for key, value in request.fields.items() if key != name}
         )

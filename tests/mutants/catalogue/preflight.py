@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.mutants.breaking import Heard, Said, answering
+from tests.mutants.middleware import Request, Response, change_responses
 from tests.mutants.mutant import Area
 
 AREA = Area("preflight")
@@ -13,14 +13,18 @@ _JSON = ((b"content-type", b"application/json"),)
 _PAGE = ((b"content-type", b"text/html"), (b"server", b"nginx/1.22.1"))
 
 
-def _refused(name: str, breaks: str, cause: str, said: Said) -> None:
+def _refused(name: str, breaks: str, cause: str, response: Response) -> None:
     """Every answer but those that move the clock is ``said``."""
 
-    def answer(heard: Heard, own: Said) -> Said:
-        return own if heard.path.startswith("/__admin") else said
+    def change_response(request: Request, own: Response) -> Response:
+        return own if request.path.startswith("/__admin") else response
 
     AREA.add(
-        name, breaks, "host_can_be_judged", answering(lambda: answer, streams=True), refused=cause
+        name,
+        breaks,
+        "host_can_be_judged",
+        change_responses(lambda: change_response, streams=True),
+        refused=cause,
     )
 
 
@@ -28,13 +32,13 @@ _refused(
     "proxy_without_a_host",
     "A proxy answers everything with 502.",
     "a proxy (nginx/1.22.1) answers, but not the host behind it: 502",
-    Said(502, _PAGE, b"<html><head><title>502 Bad Gateway</title></head></html>"),
+    Response(502, _PAGE, b"<html><head><title>502 Bad Gateway</title></head></html>"),
 )
 _refused(
     "rate_limited",
     "A proxy lets no request through its rate limit.",
     "the host takes no requests now: 503",
-    Said(
+    Response(
         503, _PAGE, b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
     ),
 )
@@ -42,13 +46,13 @@ _refused(
     "database_down",
     "The host fails over every request.",
     "the host fails: GET /v1/parameters was answered with 500 unknown",
-    Said(500, _JSON, b'{"message": "Internal Server Error", "code": "unknown"}\n'),
+    Response(500, _JSON, b'{"message": "Internal Server Error", "code": "unknown"}\n'),
 )
 _refused(
     "every_key_refused",
     "The host refuses every key.",
     "the host refuses the API key: 401 Access token is invalid",
-    Said(
+    Response(
         401,
         _JSON,
         b'{"code": "unauthorized", "message": "Access token is invalid", "status": 401}\n',
@@ -59,7 +63,7 @@ _refused(
     "Every request is redirected to https.",
     "is redirected to https://dify.example/v1/parameters (301); name --base-url https://dify.example",
     replace(
-        Said(301, _PAGE, b""),
+        Response(301, _PAGE, b""),
         headers=(*_PAGE, (b"location", b"https://dify.example/v1/parameters")),
     ),
 )
@@ -67,21 +71,21 @@ _refused(
     "another_site",
     "There is a web site and no Dify.",
     "no Dify is at this address: GET /v1/parameters was answered with 200 text/html “Welcome”",
-    Said(200, _PAGE, b"<!doctype html><title>Welcome</title>"),
+    Response(200, _PAGE, b"<!doctype html><title>Welcome</title>"),
 )
 
 
-def _chat(heard: Heard, said: Said) -> Said:
+def _chat(request: Request, response: Response) -> Response:
     body = (
         b'{"code": "not_workflow_app", "message": "Please check your app mode.", "status": 400}\n'
     )
-    return Said(400, _JSON, body) if heard.is_run else said
+    return Response(400, _JSON, body) if request.is_run else response
 
 
 AREA.add(
     "every_app_is_a_chat",
     "The key opens a chat app.",
     "host_can_be_judged",
-    answering(lambda: _chat, streams=True),
+    change_responses(lambda: _chat, streams=True),
     refused="the key opens an app of another kind, such as a chat: 400 not_workflow_app",
 )

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.mutants.breaking import Heard, Said
-from tests.mutants.edits import changed_answers
+from tests.mutants.edits import edit_responses
+from tests.mutants.middleware import Request, Response
 from tests.mutants.mutant import Area
 
 AREA = Area("refusals")
 
-_Change = Callable[[Said], Said]
+_Change = Callable[[Response], Response]
 
 
 def _where(text: str, change: _Change) -> Any:
@@ -20,30 +20,34 @@ def _where(text: str, change: _Change) -> Any:
     JSON.
     """
 
-    def answer(_: Heard, said: Said) -> Said:
-        refused = said.status >= 400 and isinstance(said.json, dict) and text in said.body.decode()
-        return change(said) if refused else said
+    def change_response(_: Request, response: Response) -> Response:
+        refused = (
+            response.status >= 400
+            and isinstance(response.json, dict)
+            and text in response.body.decode()
+        )
+        return change(response) if refused else response
 
-    return changed_answers(answer)
+    return edit_responses(change_response)
 
 
 def _status(status: int) -> _Change:
     """Another status, in the head and in the envelope."""
 
-    def change(said: Said) -> Said:
-        body = {**said.json, "status": status} if "status" in said.json else said.json
-        return Said(status, said.headers, said.body).with_json(body)
+    def change(response: Response) -> Response:
+        body = {**response.json, "status": status} if "status" in response.json else response.json
+        return Response(status, response.headers, response.body).with_json(body)
 
     return change
 
 
 def _fields(**changes: Any) -> _Change:
-    return lambda said: said.with_json({**said.json, **changes})
+    return lambda response: response.with_json({**response.json, **changes})
 
 
 def _without(name: str) -> _Change:
-    return lambda said: said.with_json(
-        {key: value for key, value in said.json.items() if key != name}
+    return lambda response: response.with_json(
+        {key: value for key, value in response.json.items() if key != name}
     )
 
 
@@ -125,9 +129,9 @@ def _each(name: str, breaks: str, killers: str, change: _Change, words: str = ""
     AREA.add(name, breaks, killers, _where(words, change))
 
 
-def _html(said: Said) -> Said:
-    body = f"<!doctype html>\n<title>{said.status}</title>\n".encode()
-    return said.with_header("Content-Type", "text/html; charset=utf-8").with_body(body)
+def _html(response: Response) -> Response:
+    body = f"<!doctype html>\n<title>{response.status}</title>\n".encode()
+    return response.with_header("Content-Type", "text/html; charset=utf-8").with_body(body)
 
 
 _each(
@@ -158,7 +162,7 @@ _each(
     "envelope_status_in_text",
     "The envelope's status is text.",
     "status_in_the_error_is_the_http_status",
-    lambda said: said.with_json({**said.json, "status": str(said.status)}),
+    lambda response: response.with_json({**response.json, "status": str(response.status)}),
 )
 _each(
     "envelope_status_wrong",
@@ -177,13 +181,13 @@ _each(
     "envelope_nested",
     "The envelope stands under error.",
     "error_tells_code_message_status_in_order",
-    lambda said: said.with_json({"error": said.json}),
+    lambda response: response.with_json({"error": response.json}),
 )
 _each(
     "envelope_code_a_number",
     "The envelope's code is the status.",
     "missing_user_is_400 missing_authorization_is_401",
-    lambda said: said.with_json({**said.json, "code": said.status}),
+    lambda response: response.with_json({**response.json, "code": response.status}),
 )
 _each(
     "envelope_message_null",
@@ -201,7 +205,7 @@ _each(
     "envelope_keys_reversed",
     "The envelope's keys are in reverse order.",
     "error_tells_code_message_status_in_order",
-    lambda said: said.with_json(dict(reversed(said.json.items()))),
+    lambda response: response.with_json(dict(reversed(response.json.items()))),
 )
 _each(
     "refusals_in_html", "Every refusal is an HTML page.", "errors_are_json_without_charset", _html
@@ -210,44 +214,46 @@ _each(
     "refusals_html_as_json",
     "Every refusal is a page that says it is JSON.",
     "error_tells_code_message_status_in_order",
-    lambda said: said.with_body(b"<p>no</p>"),
+    lambda response: response.with_body(b"<p>no</p>"),
 )
 _each(
     "refusals_as_text",
     "JSON refusals say they are text.",
     "errors_are_json_without_charset",
-    lambda said: said.with_header("Content-Type", "text/plain"),
+    lambda response: response.with_header("Content-Type", "text/plain"),
 )
 _each(
     "refusals_with_charset",
     "JSON refusals have a charset in their type.",
     "errors_are_json_without_charset",
-    lambda said: said.with_header("Content-Type", "application/json; charset=utf-8"),
+    lambda response: response.with_header("Content-Type", "application/json; charset=utf-8"),
 )
 _each(
     "refusals_without_newline",
     "JSON refusals end without the newline.",
     "errors_end_with_one_newline",
-    lambda said: said.with_body(said.body.rstrip(b"\n")),
+    lambda response: response.with_body(response.body.rstrip(b"\n")),
 )
 _each(
     "refusals_compact",
     "The JSON of refusals has no blanks.",
     "errors_are_written_with_blanks",
-    lambda said: said.with_body(json.dumps(said.json, separators=(",", ":")).encode() + b"\n"),
+    lambda response: response.with_body(
+        json.dumps(response.json, separators=(",", ":")).encode() + b"\n"
+    ),
 )
 _each(
     "refusals_empty",
     "Refusals have no body.",
     "error_tells_code_message_status_in_order",
-    lambda said: said.with_body(b""),
+    lambda response: response.with_body(b""),
 )
 _each(
     "refusals_as_problem",
     "Refusals are RFC 9457 problems.",
     "error_tells_code_message_status_in_order",
-    lambda said: said.with_json(
-        {"type": "about:blank", "title": said.json.get("message"), "status": said.status}
+    lambda response: response.with_json(
+        {"type": "about:blank", "title": response.json.get("message"), "status": response.status}
     ).with_header("Content-Type", "application/problem+json"),
 )
 _each(
@@ -266,12 +272,14 @@ _each(
     "refusals_unescaped",
     "Chinese in refusals is not escaped.",
     "errors_escape_chinese",
-    lambda said: said.with_body(json.dumps(said.json, ensure_ascii=False).encode() + b"\n"),
+    lambda response: response.with_body(
+        json.dumps(response.json, ensure_ascii=False).encode() + b"\n"
+    ),
 )
 _each(
     "host_failure_keys_reversed",
     "A failure of the host tells its code before its message, as other errors do.",
     "host_failure_tells_message_code_in_order",
-    lambda said: said.with_json(dict(reversed(said.json.items()))),
+    lambda response: response.with_json(dict(reversed(response.json.items()))),
     "Internal Server Error",
 )

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from tests.mutants.breaking import RUN_PATH, Heard, Said, hearing
-from tests.mutants.edits import changed_answers
+from tests.mutants.edits import edit_responses
+from tests.mutants.middleware import RUN_PATH, Request, Response, change_requests
 from tests.mutants.mutant import Area
 
 AREA = Area("routing and CORS")
@@ -15,71 +15,75 @@ AREA = Area("routing and CORS")
 _BODY = {"inputs": {"prompt": "a man"}, "response_mode": "blocking", "user": "anonymous"}
 
 
-def _heard(name: str, breaks: str, killers: str, change: Callable[[Heard], Heard]) -> None:
-    AREA.add(name, breaks, killers, hearing(lambda: change))
+def _request(name: str, breaks: str, killers: str, change: Callable[[Request], Request]) -> None:
+    AREA.add(name, breaks, killers, change_requests(lambda: change))
 
 
-def _said(
+def _response(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard, Said], bool],
-    change: Callable[[Said], Said],
+    when: Callable[[Request, Response], bool],
+    change: Callable[[Response], Response],
 ) -> None:
     AREA.add(
         name,
         breaks,
         killers,
-        changed_answers(lambda heard, said: change(said) if when(heard, said) else said),
+        edit_responses(
+            lambda request, response: change(response) if when(request, response) else response
+        ),
     )
 
 
-def _as_run(heard: Heard) -> Heard:
+def _as_run(request: Request) -> Request:
     """A request that runs the workflow, whatever was asked."""
     whole = (
-        heard
-        if isinstance(heard.json, dict)
-        else heard.with_json(_BODY).with_header("content-type", "application/json")
+        request
+        if isinstance(request.json, dict)
+        else request.with_json(_BODY).with_header("content-type", "application/json")
     )
     return replace(whole, method="POST", path=RUN_PATH)
 
 
 for _method in ("GET", "PUT", "DELETE", "PATCH"):
-    _heard(
+    _request(
         f"{_method.lower()}_runs",
         f"{_method} runs the workflow too.",
         f"{_method.lower()}_on_the_run_path_is_405",
-        lambda heard, method=_method: (
-            _as_run(heard) if heard.method == method and heard.path == RUN_PATH else heard
+        lambda request, method=_method: (
+            _as_run(request) if request.method == method and request.path == RUN_PATH else request
         ),  # type: ignore[misc]
     )
-_heard(
+_request(
     "trailing_slash_accepted",
     "The run's path may end in a slash.",
     "run_path_with_a_slash_at_its_end_is_404",
-    lambda heard: replace(heard, path=RUN_PATH) if heard.path == RUN_PATH + "/" else heard,
+    lambda request: replace(request, path=RUN_PATH) if request.path == RUN_PATH + "/" else request,
 )
-_heard(
+_request(
     "double_slash_accepted",
     "Two slashes in the path are as good as one.",
     "doubled_slash_redirects_to_the_run_path",
-    lambda heard: replace(heard, path=heard.path.replace("//", "/")),
+    lambda request: replace(request, path=request.path.replace("//", "/")),
 )
 
 
-def _other_method(_: Heard, said: Said) -> bool:
-    return said.status == 405
+def _other_method(_: Request, response: Response) -> bool:
+    return response.status == 405
 
 
-def _unknown_path(heard: Heard, said: Said) -> bool:
-    return said.status == 404 and (said.header("content-type") or "").startswith("text/html")
+def _unknown_path(request: Request, response: Response) -> bool:
+    return response.status == 404 and (response.header("content-type") or "").startswith(
+        "text/html"
+    )
 
 
-def _json(status: int, value: object) -> Callable[[Said], Said]:
-    def change(said: Said) -> Said:
+def _json(status: int, value: object) -> Callable[[Response], Response]:
+    def change(response: Response) -> Response:
         body = json.dumps(value).encode() + b"\n"
         return (
-            replace(said, status=status)
+            replace(response, status=status)
             .with_header("Content-Type", "application/json")
             .with_body(body)
         )
@@ -89,84 +93,84 @@ def _json(status: int, value: object) -> Callable[[Said], Said]:
 
 _NOT_FOUND = {"code": "not_found", "message": "Not Found", "status": 404}
 
-_said(
+_response(
     "other_method_without_allow",
     "A 405 has no Allow.",
     "get_on_the_run_path_is_405",
     _other_method,
-    lambda said: said.without_header("Allow"),
+    lambda response: response.without_header("Allow"),
 )
-_said(
+_response(
     "other_method_with_wrong_allow",
     "A 405's Allow lists GET.",
     "get_on_the_run_path_is_405",
     _other_method,
-    lambda said: said.with_header("Allow", "GET, HEAD, OPTIONS"),
+    lambda response: response.with_header("Allow", "GET, HEAD, OPTIONS"),
 )
-_said(
+_response(
     "other_method_with_empty_allow",
     "A 405's Allow is empty.",
     "get_on_the_run_path_is_405",
     _other_method,
-    lambda said: said.with_header("Allow", ""),
+    lambda response: response.with_header("Allow", ""),
 )
-_said(
+_response(
     "other_method_html",
     "A 405 is a page.",
     "get_on_the_run_path_is_405",
     _other_method,
-    lambda said: said.with_header("Content-Type", "text/html").with_body(b"<h1>405</h1>"),
+    lambda response: response.with_header("Content-Type", "text/html").with_body(b"<h1>405</h1>"),
 )
-_said(
+_response(
     "other_method_501",
     "Another method is not implemented.",
     "get_on_the_run_path_is_405",
     _other_method,
-    lambda said: replace(said, status=501),
+    lambda response: replace(response, status=501),
 )
-_said(
+_response(
     "unknown_path_json",
     "An unknown path is JSON.",
     "unknown_path_is_an_html_404",
     _unknown_path,
     _json(404, _NOT_FOUND),
 )
-_said(
+_response(
     "unknown_path_200",
     "An unknown path is a page with 200.",
     "unknown_path_is_an_html_404",
     _unknown_path,
-    lambda said: replace(said, status=200),
+    lambda response: replace(response, status=200),
 )
-_said(
+_response(
     "unknown_path_401",
     "An unknown path asks for a key.",
     "unknown_path_is_an_html_404 unknown_path_needs_no_key",
     _unknown_path,
     _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
 )
-_said(
+_response(
     "unknown_path_text",
     "An unknown path is plain text.",
     "unknown_path_is_an_html_404",
     _unknown_path,
-    lambda said: said.with_header("Content-Type", "text/plain; charset=utf-8").with_body(
+    lambda response: response.with_header("Content-Type", "text/plain; charset=utf-8").with_body(
         b"Not Found"
     ),
 )
-_said(
+_response(
     "unknown_path_redirected",
     "An unknown path leads to the front page.",
     "unknown_path_is_an_html_404",
     _unknown_path,
-    lambda said: replace(said, status=302).with_header("Location", "/"),
+    lambda response: replace(response, status=302).with_header("Location", "/"),
 )
-_said(
+_response(
     "trailing_slash_redirected",
     "A final slash too much is redirected.",
     "run_path_with_a_slash_at_its_end_is_404",
-    lambda heard, said: heard.path == RUN_PATH + "/",
-    lambda said: replace(said, status=308).with_header("Location", RUN_PATH),
+    lambda request, response: request.path == RUN_PATH + "/",
+    lambda response: replace(response, status=308).with_header("Location", RUN_PATH),
 )
 
 # CORS
@@ -175,192 +179,194 @@ _said(
 _ORIGIN = "Access-Control-Allow-Origin"
 
 
-def _any_answer(_: Heard, said: Said) -> bool:
-    return said.header(_ORIGIN) is not None
+def _any_answer(_: Request, response: Response) -> bool:
+    return response.header(_ORIGIN) is not None
 
 
-def _preflight(heard: Heard, _: Said) -> bool:
-    return heard.method == "OPTIONS"
+def _preflight(request: Request, _: Response) -> bool:
+    return request.method == "OPTIONS"
 
 
-_said(
+_response(
     "cors_missing",
     "No answer may be read by pages of other origins.",
     "answer_without_origin_is_for_any",
     _any_answer,
-    lambda said: said.without_header(_ORIGIN),
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "cors_wildcard_for_an_origin",
     "An origin is answered with *.",
     "origin_is_echoed",
-    lambda heard, said: heard.header("origin") is not None and _any_answer(heard, said),
-    lambda said: said.with_header(_ORIGIN, "*"),
+    lambda request, response: (
+        request.header("origin") is not None and _any_answer(request, response)
+    ),
+    lambda response: response.with_header(_ORIGIN, "*"),
 )
-_said(
+_response(
     "cors_own_origin",
     "Whatever origin asks, the host's own is allowed.",
     "origin_is_echoed",
     _any_answer,
-    lambda said: said.with_header(_ORIGIN, "http://localhost"),
+    lambda response: response.with_header(_ORIGIN, "http://localhost"),
 )
-_said(
+_response(
     "cors_null",
     "Whatever origin asks, null is allowed.",
     "origin_is_echoed",
     _any_answer,
-    lambda said: said.with_header(_ORIGIN, "null"),
+    lambda response: response.with_header(_ORIGIN, "null"),
 )
-_said(
+_response(
     "cors_without_vary",
     "An answer to an origin does not vary by it.",
     "echoed_origin_varies",
     _any_answer,
-    lambda said: said.without_header("Vary"),
+    lambda response: response.without_header("Vary"),
 )
-_said(
+_response(
     "cors_missing_on_refusals",
     "Refusals may not be read by pages of other origins.",
     "answer_without_origin_is_for_any origin_is_echoed",
-    lambda heard, said: said.status >= 400 and _any_answer(heard, said),
-    lambda said: said.without_header(_ORIGIN),
+    lambda request, response: response.status >= 400 and _any_answer(request, response),
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "cors_with_credentials",
     "Cookies are allowed to every origin.",
     "credentials_are_not_allowed",
     _any_answer,
-    lambda said: said.with_header("Access-Control-Allow-Credentials", "true"),
+    lambda response: response.with_header("Access-Control-Allow-Credentials", "true"),
 )
-_said(
+_response(
     "cors_missing_on_runs",
     "Successful blocking runs may not be read by pages of other origins.",
     "answers_of_runs_are_for_any",
-    lambda heard, said: heard.is_run and said.status == 200,
-    lambda said: said.without_header(_ORIGIN),
+    lambda request, response: request.is_run and response.status == 200,
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "preflight_without_methods",
     "A preflight is told no methods.",
     "preflight_allows_the_six_methods",
     _preflight,
-    lambda said: said.without_header("Access-Control-Allow-Methods"),
+    lambda response: response.without_header("Access-Control-Allow-Methods"),
 )
-_said(
+_response(
     "preflight_without_post",
     "A preflight is told GET only.",
     "preflight_allows_the_six_methods",
     _preflight,
-    lambda said: said.with_header("Access-Control-Allow-Methods", "GET"),
+    lambda response: response.with_header("Access-Control-Allow-Methods", "GET"),
 )
-_said(
+_response(
     "preflight_without_headers",
     "A preflight is told no headers.",
     "preflight_allows_key_and_json",
     _preflight,
-    lambda said: said.without_header("Access-Control-Allow-Headers"),
+    lambda response: response.without_header("Access-Control-Allow-Headers"),
 )
-_said(
+_response(
     "preflight_without_authorization",
     "A preflight is not told Authorization.",
     "preflight_allows_key_and_json",
     _preflight,
-    lambda said: said.with_header("Access-Control-Allow-Headers", "content-type"),
+    lambda response: response.with_header("Access-Control-Allow-Headers", "content-type"),
 )
-_said(
+_response(
     "preflight_without_origin",
     "A preflight is told no origin.",
     "preflight_allows_the_origin",
     _preflight,
-    lambda said: said.without_header(_ORIGIN),
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "preflight_405",
     "A preflight is another method like any.",
     "preflight_is_200_and_empty",
     _preflight,
-    lambda said: replace(said, status=405),
+    lambda response: replace(response, status=405),
 )
-_said(
+_response(
     "preflight_401",
     "A preflight needs a key.",
     "preflight_is_200_and_empty",
     _preflight,
-    lambda said: replace(said, status=401),
+    lambda response: replace(response, status=401),
 )
-_said(
+_response(
     "preflight_with_body",
     "A preflight is answered with JSON.",
     "preflight_is_200_and_empty",
     _preflight,
     _json(200, {"ok": True}),
 )
-_said(
+_response(
     "root_not_redirected",
     "/v1 is no path at all.",
     "root_without_slash_redirects_to_the_greeting",
-    lambda heard, said: heard.path == "/v1" and said.status == 308,
-    lambda said: replace(said, status=404).without_header("Location"),
+    lambda request, response: request.path == "/v1" and response.status == 308,
+    lambda response: replace(response, status=404).without_header("Location"),
 )
-_said(
+_response(
     "root_redirected_elsewhere",
     "/v1 leads to a page of documentation.",
     "root_without_slash_redirects_to_the_greeting",
-    lambda heard, said: heard.path == "/v1" and said.status == 308,
-    lambda said: said.with_header("Location", "/docs"),
+    lambda request, response: request.path == "/v1" and response.status == 308,
+    lambda response: response.with_header("Location", "/docs"),
 )
-_said(
+_response(
     "cors_null_not_echoed",
     "The Origin null is not echoed.",
     "origin_null_is_echoed",
-    lambda heard, said: heard.header("origin") == "null",
-    lambda said: said.without_header(_ORIGIN),
+    lambda request, response: request.header("origin") == "null",
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "cors_missing_on_401",
     "A 401 may not be read by pages of other origins.",
     "refused_key_echoes_the_origin",
-    lambda heard, said: said.status == 401 and heard.header("origin") is not None,
-    lambda said: said.without_header(_ORIGIN),
+    lambda request, response: response.status == 401 and request.header("origin") is not None,
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "cors_missing_on_refused_files",
     "The refusal of a file may not be read by pages of other origins.",
     "refused_file_echoes_the_origin",
-    lambda heard, said: heard.is_file and said.status >= 400,
-    lambda said: said.without_header(_ORIGIN),
+    lambda request, response: request.is_file and response.status >= 400,
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "cors_missing_on_pictures",
     "Pictures themselves may not be read by pages of other origins.",
     "picture_is_for_any",
-    lambda heard, said: heard.is_file and said.status == 200,
-    lambda said: said.without_header(_ORIGIN),
+    lambda request, response: request.is_file and response.status == 200,
+    lambda response: response.without_header(_ORIGIN),
 )
-_said(
+_response(
     "cors_on_unknown_paths",
     "A proxy adds CORS headers to unknown paths too.",
     "unknown_path_tells_no_origin",
     _unknown_path,
-    lambda said: said.with_header(_ORIGIN, "*"),
+    lambda response: response.with_header(_ORIGIN, "*"),
 )
-_said(
+_response(
     "cors_on_refused_methods",
     "A proxy adds CORS headers to refused methods too.",
     "refused_method_tells_no_origin",
     _other_method,
-    lambda said: said.with_header(_ORIGIN, "*"),
+    lambda response: response.with_header(_ORIGIN, "*"),
 )
-_said(
+_response(
     "other_origins_refused",
     "A filter in front of the host answers other origins with 403 where the host says 400.",
     "every_status_is_documented",
-    lambda heard, said: heard.header("origin") is not None and said.status == 400,
-    lambda said: replace(said, status=403),
+    lambda request, response: request.header("origin") is not None and response.status == 400,
+    lambda response: replace(response, status=403),
 )
 
 
-def _echo_headers(request: Heard, response: Said) -> Said:
+def _echo_headers(request: Request, response: Response) -> Response:
     wanted = request.header("access-control-request-headers")
     return (
         response if wanted is None else response.with_header("Access-Control-Allow-Headers", wanted)
@@ -371,50 +377,56 @@ AREA.add(
     "preflight_allows_any_header",
     "A preflight allows whatever headers it asks for.",
     "preflight_allows_no_other_headers",
-    changed_answers(_echo_headers),
+    edit_responses(_echo_headers),
 )
-_said(
+_response(
     "refused_key_challenged",
     "A proxy adds a challenge to a 401.",
     "refused_key_meets_no_challenge",
-    lambda heard, said: said.status == 401,
-    lambda said: said.with_header("WWW-Authenticate", 'Basic realm="Restricted"'),
+    lambda request, response: response.status == 401,
+    lambda response: response.with_header("WWW-Authenticate", 'Basic realm="Restricted"'),
 )
-_said(
+_response(
     "head_on_the_run_path_is_200",
     "A proxy answers HEAD on the run's path with 200.",
     "head_on_the_run_path_is_405_without_body",
-    lambda heard, said: heard.method == "HEAD" and heard.path == RUN_PATH,
-    lambda said: replace(said, status=200),
+    lambda request, response: request.method == "HEAD" and request.path == RUN_PATH,
+    lambda response: replace(response, status=200),
 )
-_said(
+_response(
     "options_without_origin_is_401",
     "OPTIONS that is no preflight needs a key.",
     "options_needs_no_key",
-    lambda heard, said: (
-        heard.method == "OPTIONS" and heard.path == RUN_PATH and heard.header("origin") is None
+    lambda request, response: (
+        request.method == "OPTIONS"
+        and request.path == RUN_PATH
+        and request.header("origin") is None
     ),
     _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
 )
-_said(
+_response(
     "unknown_path_without_key_is_401",
     "An unknown path asks for a key where there is none.",
     "unknown_path_needs_no_key",
-    lambda heard, said: _unknown_path(heard, said) and heard.header("authorization") is None,
+    lambda request, response: (
+        _unknown_path(request, response) and request.header("authorization") is None
+    ),
     _json(401, {"code": "unauthorized", "message": "no", "status": 401}),
 )
-_said(
+_response(
     "post_to_an_unknown_path_is_json",
     "POST to an unknown path is answered with JSON.",
     "post_to_an_unknown_path_is_an_html_404",
-    lambda heard, said: (
-        _unknown_path(heard, said) and heard.method == "POST" and heard.path != f"{RUN_PATH}/"
+    lambda request, response: (
+        _unknown_path(request, response)
+        and request.method == "POST"
+        and request.path != f"{RUN_PATH}/"
     ),
     _json(404, _NOT_FOUND),
 )
-_heard(
+_request(
     "greeting_can_be_posted",
     "POST on the API's root is as good as GET.",
     "post_to_the_greeting_is_405",
-    lambda heard: replace(heard, method="GET", body=b"") if heard.path == "/v1/" else heard,
+    lambda request: replace(request, method="GET", body=b"") if request.path == "/v1/" else request,
 )

@@ -12,58 +12,58 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.mutants.breaking import (
-    RUN_PATH,
-    Answering,
-    Frames,
-    Heard,
-    Said,
-    Telling,
-    Wrap,
-    answering,
-    telling,
-)
 from tests.mutants.edits import (
     Edit,
     Event,
     both,
     change,
     drop,
+    edit_events,
+    edit_run_json,
     event_of,
     frame_of,
     put,
-    run_answers,
-    told,
+)
+from tests.mutants.middleware import (
+    RUN_PATH,
+    Frames,
+    Request,
+    Response,
+    ResponseChange,
+    StreamChange,
+    Wrap,
+    change_responses,
+    change_streams,
 )
 from tests.mutants.mutant import RHYTHM, Area
 
 AREA = Area("runs")
 
 
-def _same_answer() -> Answering:
+def _same_answer() -> ResponseChange:
     """The first blocking answer for every run."""
     first: list[bytes] = []
 
-    def answer(heard: Heard, said: Said) -> Said:
-        if not (heard.is_run and said.status == 200):
-            return said
-        first.append(said.body)
-        return said.with_body(first[0])
+    def change_response(request: Request, response: Response) -> Response:
+        if not (request.is_run and response.status == 200):
+            return response
+        first.append(response.body)
+        return response.with_body(first[0])
 
-    return answer
+    return change_response
 
 
-def _same_stream() -> Callable[[Heard], Telling]:
+def _same_stream() -> Callable[[Request], StreamChange]:
     """The first stream for every run."""
     first: list[bytes] = []
 
-    async def tell(frames: Frames) -> Frames:
+    async def change_frames(frames: Frames) -> Frames:
         own = [frame async for frame in frames]
         first[:] = first or own
         for frame in first:
             yield frame
 
-    return lambda _: tell
+    return lambda _: change_frames
 
 
 _DOCUMENT_ANSWER = {
@@ -84,57 +84,57 @@ AREA.add(
     "answers_frozen",
     "Every blocking run gets the answer of the first.",
     "each_run_has_ids_of_its_own",
-    answering(_same_answer),
+    change_responses(_same_answer),
 )
 AREA.add(
     "streams_frozen",
     "Every streaming run gets the frames of the first.",
     "node_frames_lie_apart_by_their_elapsed_time",
-    telling(_same_stream),
+    change_streams(_same_stream),
     speed=RHYTHM,
 )
 AREA.add(
     "answer_of_the_document",
     "Every blocking run has the document's ids and times.",
     "run_finished_just_now",
-    run_answers(_puts(*_DOCUMENT_ANSWER)),
+    edit_run_json(_puts(*_DOCUMENT_ANSWER)),
 )
 AREA.add(
     "answer_times_of_the_document",
     "Every blocking run has the document's times.",
     "run_finished_just_now",
-    run_answers(_puts("data.elapsed_time", "data.created_at", "data.finished_at")),
+    edit_run_json(_puts("data.elapsed_time", "data.created_at", "data.finished_at")),
 )
 AREA.add(
     "task_ids_frozen",
     "Every blocking run has the same task_id.",
     "each_run_has_ids_of_its_own",
-    run_answers(_puts("task_id")),
+    edit_run_json(_puts("task_id")),
 )
 AREA.add(
     "run_ids_frozen",
     "Every blocking run has the same run id.",
     "each_run_has_ids_of_its_own",
-    run_answers(_puts("workflow_run_id", "data.id")),
+    edit_run_json(_puts("workflow_run_id", "data.id")),
 )
 AREA.add(
     "elapsed_frozen",
     "Every run of both kinds took the same time to the last digit.",
     "each_run_is_timed_for_itself",
-    run_answers(_puts("data.elapsed_time")),
+    edit_run_json(_puts("data.elapsed_time")),
 )
 
 AREA.add(
     "sequence_number_frozen",
     "Every run of the app has the same sequence_number.",
     "sequence_number_grows_from_run_to_run",
-    told("workflow_started workflow_finished", put("data.sequence_number", 7)),
+    edit_events("workflow_started workflow_finished", put("data.sequence_number", 7)),
 )
 AREA.add(
     "end_user_new_each_run",
     "A user is another end user in every run.",
     "user_has_one_id_in_all_runs",
-    told("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))),
+    edit_events("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))),
 )
 
 # Mixed
@@ -151,66 +151,68 @@ def _mixed(pick: str) -> Wrap:
 
         async def remember(frames: Frames) -> Frames:
             async for frame in frames:
-                said = event_of(frame)
-                if said is not None:
-                    last.append(said)
+                event = event_of(frame)
+                if event is not None:
+                    last.append(event)
                 yield frame
 
-        def answer(heard: Heard, said: Said) -> Said:
-            if not (heard.is_run and said.status == 200 and last):
-                return said
-            return said.with_json(_with_ids(said.json, last[-1], pick))
+        def change_response(request: Request, response: Response) -> Response:
+            if not (request.is_run and response.status == 200 and last):
+                return response
+            return response.with_json(_with_ids(response.json, last[-1], pick))
 
-        return answering(lambda: answer)(telling(lambda: lambda _: remember)(app))
+        return change_responses(lambda: change_response)(
+            change_streams(lambda: lambda _: remember)(app)
+        )
 
     return wrap
 
 
-def _with_ids(answer: Any, other: Event, pick: str) -> Any:
+def _with_ids(change_response: Any, other: Event, pick: str) -> Any:
     if pick == "run as task":
-        return put("task_id", other["workflow_run_id"])(answer)
+        return put("task_id", other["workflow_run_id"])(change_response)
     if pick == "task":
-        return put("task_id", other["task_id"])(answer)
+        return put("task_id", other["task_id"])(change_response)
     return both(
         put("workflow_run_id", other["workflow_run_id"]), put("data.id", other["workflow_run_id"])
-    )(answer)
+    )(change_response)
 
 
-def _foreign_event() -> Callable[[Heard], Telling]:
-    async def tell(frames: Frames) -> Frames:
-        told_so_far = 0
+def _foreign_event() -> Callable[[Request], StreamChange]:
+    async def change_frames(frames: Frames) -> Frames:
+        seen = 0
         async for frame in frames:
             yield frame
-            said = event_of(frame)
-            told_so_far += 1
-            if said is not None and told_so_far == 3:
+            event = event_of(frame)
+            seen += 1
+            if event is not None and seen == 3:
                 yield frame_of(
                     {
-                        **said,
-                        "task_id": said["task_id"][::-1],
-                        "workflow_run_id": said["workflow_run_id"][::-1],
+                        **event,
+                        "task_id": event["task_id"][::-1],
+                        "workflow_run_id": event["workflow_run_id"][::-1],
                     }
                 )
 
-    return lambda _: tell
+    return lambda _: change_frames
 
 
-def _inputs_of_the_last() -> Callable[[Heard], Telling]:
+def _inputs_of_the_last() -> Callable[[Request], StreamChange]:
     """Each stream tells the inputs of the run that was asked for last; here of one that nobody
     asked for.
     """
     edit = both(put("data.inputs.prompt", "a cat"), put("data.inputs.model_name", "dosmix_"))
 
-    async def tell(frames: Frames) -> Frames:
+    async def change_frames(frames: Frames) -> Frames:
         async for frame in frames:
-            said = event_of(frame)
+            event = event_of(frame)
             yield (
-                frame_of(edit(said))
-                if said is not None and said["event"] == "workflow_started"
+                frame_of(edit(event))
+                if event is not None and event["event"] == "workflow_started"
                 else frame
             )
 
-    return lambda _: tell
+    return lambda _: change_frames
 
 
 AREA.add(
@@ -231,24 +233,24 @@ AREA.add(
     "foreign_event",
     "An event of another run is in the stream.",
     "task_id_is_constant_in_a_stream",
-    telling(_foreign_event),
+    change_streams(_foreign_event),
 )
 AREA.add(
     "inputs_mixed",
     "A stream tells the inputs of another run.",
     "prompt_comes_back_character_for_character",
-    telling(_inputs_of_the_last),
+    change_streams(_inputs_of_the_last),
 )
 AREA.add(
     "workflow_ids_fresh",
     "Each stream has a workflow_id of its own.",
     "workflow_id_is_the_same_in_both_modes",
-    told(
+    edit_events(
         "*",
-        lambda said: (
-            put("data.workflow_id", said["workflow_run_id"])(said)
-            if "workflow_id" in said["data"]
-            else said
+        lambda event: (
+            put("data.workflow_id", event["workflow_run_id"])(event)
+            if "workflow_id" in event["data"]
+            else event
         ),
     ),
 )
@@ -263,7 +265,7 @@ def _one_at_a_time(refuse: bool) -> Wrap:
     def wrap(app: ASGIApp) -> ASGIApp:
         running = asyncio.Lock()
 
-        async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+        async def mutant_app(scope: Scope, receive: Receive, send: Send) -> None:
             if (scope["method"], scope["path"]) != ("POST", "/v1/workflows/run"):
                 await app(scope, receive, send)
             elif refuse and running.locked():
@@ -272,7 +274,7 @@ def _one_at_a_time(refuse: bool) -> Wrap:
                 async with running:
                     await app(scope, receive, send)
 
-        return broken
+        return mutant_app
 
     return wrap
 
@@ -302,7 +304,7 @@ _QUEUED_S = 4.0
 def _blocking_runs_queued(app: ASGIApp) -> ASGIApp:
     """Each blocking run is answered some seconds after it has ended."""
 
-    async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    async def mutant_app(scope: Scope, receive: Receive, send: Send) -> None:
         async def late(message: Message) -> None:
             if (
                 message["type"] == "http.response.start"
@@ -314,7 +316,7 @@ def _blocking_runs_queued(app: ASGIApp) -> ASGIApp:
 
         await app(scope, receive, late if scope["path"] == RUN_PATH else send)
 
-    return broken
+    return mutant_app
 
 
 def _is_stream(start: Message) -> bool:
@@ -344,13 +346,13 @@ AREA.add(
 )
 
 
-def _untitled_nodes_with_a_model() -> Callable[[Heard], Telling]:
+def _untitled_nodes_with_a_model() -> Callable[[Request], StreamChange]:
     """Nodes have no title in the streams of runs that name their model."""
 
     async def untitled(frames: Frames) -> Frames:
         async for frame in frames:
-            said = event_of(frame)
-            yield frame if said is None else frame_of(drop("data.title")(said))
+            event = event_of(frame)
+            yield frame if event is None else frame_of(drop("data.title")(event))
 
     async def unchanged(frames: Frames) -> Frames:
         async for frame in frames:
@@ -365,5 +367,5 @@ AREA.add(
     "nodes_untitled_with_a_model",
     "Nodes have no title in the streams of runs that name their model.",
     "every_frame_is_as_its_schema",
-    telling(_untitled_nodes_with_a_model),
+    change_streams(_untitled_nodes_with_a_model),
 )

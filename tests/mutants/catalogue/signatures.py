@@ -12,8 +12,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.mutants.breaking import Heard, Hearing, Said, Wrap, answering, chained, hearing
-from tests.mutants.edits import changed_answers
+from tests.mutants.edits import edit_responses
 from tests.mutants.file_urls import (
     BAD_SIGN,
     age_s,
@@ -23,6 +22,15 @@ from tests.mutants.file_urls import (
     parameters_of,
     signed,
     with_parameters,
+)
+from tests.mutants.middleware import (
+    Request,
+    RequestChange,
+    Response,
+    Wrap,
+    chain,
+    change_requests,
+    change_responses,
 )
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import small_png
@@ -39,30 +47,32 @@ def _file(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    instead: Callable[[Heard], Heard],
+    when: Callable[[Request], bool],
+    instead: Callable[[Request], Request],
 ) -> None:
     """The host hears ``instead`` of a request for a file that ``when`` picks."""
 
-    def change(heard: Heard) -> Heard:
-        return instead(heard) if heard.is_file and file_id(heard) and when(heard) else heard
+    def change(request: Request) -> Request:
+        return (
+            instead(request) if request.is_file and file_id(request) and when(request) else request
+        )
 
-    AREA.add(name, breaks, killers, hearing(lambda: change))
-
-
-def _has_all(heard: Heard) -> bool:
-    return set(parameters_of(heard)) >= {"timestamp", "nonce", "sign"}
+    AREA.add(name, breaks, killers, change_requests(lambda: change))
 
 
-def _lacks(parameter: str) -> Callable[[Heard], bool]:
-    return lambda heard: parameter not in parameters_of(heard)
+def _has_all(request: Request) -> bool:
+    return set(parameters_of(request)) >= {"timestamp", "nonce", "sign"}
 
 
-def _is_empty(parameter: str) -> Callable[[Heard], bool]:
-    return lambda heard: parameters_of(heard).get(parameter) == ""
+def _lacks(parameter: str) -> Callable[[Request], bool]:
+    return lambda request: parameter not in parameters_of(request)
 
 
-def _always(_: Heard) -> bool:
+def _is_empty(parameter: str) -> Callable[[Request], bool]:
+    return lambda request: parameters_of(request).get(parameter) == ""
+
+
+def _always(_: Request) -> bool:
     return True
 
 
@@ -75,42 +85,42 @@ _file(
     "Neither signature nor age nor presence is looked at.",
     "changed_sign_is_403",
     _always,
-    lambda heard: signed(heard, timestamp=now()),
+    lambda request: signed(request, timestamp=now()),
 )
 _file(
     "age_not_checked",
     "A URL never expires.",
     "url_expires_after_300_seconds",
     has_good_sign,
-    lambda heard: signed(heard, timestamp=now()) if age_s(heard) > 0 else heard,
+    lambda request: signed(request, timestamp=now()) if age_s(request) > 0 else request,
 )
 _file(
     "age_an_hour",
     "A URL lives for an hour.",
     "url_expires_after_300_seconds",
-    lambda heard: has_good_sign(heard) and 0 < age_s(heard) < 3600,
-    lambda heard: signed(heard, timestamp=now()),
+    lambda request: has_good_sign(request) and 0 < age_s(request) < 3600,
+    lambda request: signed(request, timestamp=now()),
 )
 _file(
     "age_30_s",
     "A URL lives for 30 s.",
     "url_is_valid_for_290_seconds",
-    lambda heard: has_good_sign(heard) and age_s(heard) > 30,
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: has_good_sign(request) and age_s(request) > 30,
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 _file(
     "age_in_milliseconds",
     "The age is taken for milliseconds: a URL lives as long as its second.",
     "url_is_valid_for_290_seconds",
-    lambda heard: has_good_sign(heard) and age_s(heard) > 1.5,
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: has_good_sign(request) and age_s(request) > 1.5,
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 _file(
     "future_refused",
     "A URL of the future is refused.",
     "url_of_the_future_is_valid",
-    lambda heard: has_good_sign(heard) and age_s(heard) < -5,
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: has_good_sign(request) and age_s(request) < -5,
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 for _parameter in ("timestamp", "nonce", "sign"):
     _file(
@@ -118,21 +128,21 @@ for _parameter in ("timestamp", "nonce", "sign"):
         f"A URL needs no {_parameter}.",
         f"missing_{_parameter}_is_400",
         _lacks(_parameter),
-        lambda heard: signed(heard, timestamp=parameters_of(heard).get("timestamp", now())),
+        lambda request: signed(request, timestamp=parameters_of(request).get("timestamp", now())),
     )
     _file(
         f"{_parameter}_missing_is_403",
         f"A URL without {_parameter} is refused like a bad one.",
         f"missing_{_parameter}_is_400",
         _lacks(_parameter),
-        lambda heard: with_parameters(heard, timestamp=now(), nonce="0" * 32, sign=BAD_SIGN),
+        lambda request: with_parameters(request, timestamp=now(), nonce="0" * 32, sign=BAD_SIGN),
     )
 _file(
     "query_missing_accepted",
     "A URL without a query is served.",
     "missing_parameters_are_told_in_their_order",
-    lambda heard: not heard.query,
-    lambda heard: signed(heard, timestamp=now()),
+    lambda request: not request.query,
+    lambda request: signed(request, timestamp=now()),
 )
 _file(
     "sign_empty_accepted",
@@ -145,46 +155,46 @@ _file(
     "sign_unpadded_accepted",
     "A signature needs no = at its end.",
     "unpadded_sign_is_403",
-    lambda heard: len(parameters_of(heard).get("sign", "")) == 43,
-    lambda heard: with_parameters(heard, sign=parameters_of(heard)["sign"] + "="),
+    lambda request: len(parameters_of(request).get("sign", "")) == 43,
+    lambda request: with_parameters(request, sign=parameters_of(request)["sign"] + "="),
 )
 _file(
     "file_id_in_capitals_refused",
     "A URL with the file's id in capitals is refused.",
     "file_id_may_be_in_upper_case",
-    lambda heard: heard.path != heard.path.lower(),
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: request.path != request.path.lower(),
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 _file(
     "extension_signed",
     "The extension is signed too.",
     "extension_is_not_signed",
-    lambda heard: not heard.path.endswith(".png"),
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: not request.path.endswith(".png"),
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 _file(
     "parameter_order_matters",
     "The order of the parameters is signed.",
     "order_of_parameters_is_free",
-    lambda heard: (
-        [name for name, _ in parse_qsl(heard.query)][:3] == ["nonce", "timestamp", "sign"]
-        or heard.query.startswith("sign")
+    lambda request: (
+        [name for name, _ in parse_qsl(request.query)][:3] == ["nonce", "timestamp", "sign"]
+        or request.query.startswith("sign")
     ),
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 _file(
     "extra_parameter_refused",
     "A URL with one parameter more is refused.",
     "other_parameters_are_ignored",
-    lambda heard: len(parameters_of(heard)) > 3,
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: len(parameters_of(request)) > 3,
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 _file(
     "get_with_key_refused",
     "A key in the request makes the URL bad.",
     "key_does_no_harm_to_a_url",
-    lambda heard: heard.header("authorization") is not None,
-    lambda heard: with_parameters(heard, sign=BAD_SIGN),
+    lambda request: request.header("authorization") is not None,
+    lambda request: with_parameters(request, sign=BAD_SIGN),
 )
 
 # What is seen when time passes
@@ -194,51 +204,53 @@ _OTHER_FILE = "/files/tools/00000000-0000-4000-8000-000000000000.png"
 _DAY_S = 86400
 
 
-def _is_dated(heard: Heard) -> bool:
+def _is_dated(request: Request) -> bool:
     """Whether the signature is right, and its timestamp a number."""
-    return has_good_sign(heard) and parameters_of(heard)["timestamp"].isdigit()
+    return has_good_sign(request) and parameters_of(request)["timestamp"].isdigit()
 
 
-def _signed_later(heard: Heard, seconds: int) -> Heard:
+def _signed_later(request: Request, seconds: int) -> Request:
     """As if it had been signed ``seconds`` later: it lives so much longer, by whatever clock."""
-    return signed(heard, timestamp=str(int(parameters_of(heard)["timestamp"]) + seconds))
+    return signed(request, timestamp=str(int(parameters_of(request)["timestamp"]) + seconds))
 
 
-def _lives_on_in_use() -> Hearing:
+def _lives_on_in_use() -> RequestChange:
     used: set[str] = set()
 
-    def change(heard: Heard) -> Heard:
-        if not (heard.is_file and _is_dated(heard)):
-            return heard
-        again = heard.query in used
-        used.add(heard.query)
-        return _signed_later(heard, _DAY_S) if again else heard
+    def change(request: Request) -> Request:
+        if not (request.is_file and _is_dated(request)):
+            return request
+        again = request.query in used
+        used.add(request.query)
+        return _signed_later(request, _DAY_S) if again else request
 
     return change
 
 
-def _file_is_forgotten() -> Hearing:
+def _file_is_forgotten() -> RequestChange:
     first: dict[str, int] = {}
 
-    def change(heard: Heard) -> Heard:
-        if not (heard.is_file and _is_dated(heard)):
-            return heard
-        at = int(parameters_of(heard)["timestamp"])
-        is_old = at > first.setdefault(file_id(heard), at) + _DAY_S
-        return signed(replace(heard, path=_OTHER_FILE)) if is_old else heard
+    def change(request: Request) -> Request:
+        if not (request.is_file and _is_dated(request)):
+            return request
+        at = int(parameters_of(request)["timestamp"])
+        is_old = at > first.setdefault(file_id(request), at) + _DAY_S
+        return signed(replace(request, path=_OTHER_FILE)) if is_old else request
 
     return change
 
 
-def _expired(name: str, breaks: str, change: Callable[[Said], Said]) -> None:
+def _expired(name: str, breaks: str, change: Callable[[Response], Response]) -> None:
     """The refusal of a URL that is too old, changed; of a bad one it stays as it is."""
 
-    def answer(heard: Heard, said: Said) -> Said:
+    def change_response(request: Request, response: Response) -> Response:
         return (
-            change(said) if heard.is_file and said.status == 403 and has_good_sign(heard) else said
+            change(response)
+            if request.is_file and response.status == 403 and has_good_sign(request)
+            else response
         )
 
-    AREA.add(name, breaks, "signed_urls_live_for_five_minutes", changed_answers(answer))
+    AREA.add(name, breaks, "signed_urls_live_for_five_minutes", edit_responses(change_response))
 
 
 _file(
@@ -246,46 +258,48 @@ _file(
     "A URL lives for an hour, by the host's own clock.",
     "signed_urls_live_for_five_minutes",
     _is_dated,
-    lambda heard: _signed_later(heard, 3600 - 300),
+    lambda request: _signed_later(request, 3600 - 300),
 )
 _file(
     "url_lives_a_minute",
     "A URL lives for 60 s, by the host's own clock.",
     "signed_urls_live_for_five_minutes",
     _is_dated,
-    lambda heard: _signed_later(heard, 60 - 300),
+    lambda request: _signed_later(request, 60 - 300),
 )
 AREA.add(
     "url_in_use_lives_on",
     "A URL that has been asked for lives on.",
     "signed_urls_live_for_five_minutes",
-    hearing(_lives_on_in_use),
+    change_requests(_lives_on_in_use),
 )
 _expired(
     "expired_says_so",
     "The refusal of an expired URL says that it has expired.",
-    lambda said: said.with_json(
-        {**said.json, "code": "expired", "message": "The URL has expired."}
+    lambda response: response.with_json(
+        {**response.json, "code": "expired", "message": "The URL has expired."}
     ),
 )
 _expired(
     "expired_is_html",
     "The refusal of an expired URL is a page.",
-    lambda said: said.with_body(b"<h1>403</h1>"),
+    lambda response: response.with_body(b"<h1>403</h1>"),
 )
-_expired("expired_is_410", "An expired URL is gone: 410.", lambda said: replace(said, status=410))
+_expired(
+    "expired_is_410", "An expired URL is gone: 410.", lambda response: replace(response, status=410)
+)
 AREA.add(
     "picture_expires_with_its_url",
     "A day after its first URL a picture is no longer there.",
     "picture_outlives_its_urls",
-    hearing(_file_is_forgotten),
+    change_requests(_file_is_forgotten),
 )
 
 # What a host that knows its own URLs can forget to look at
 # ------------------------------------------------------------
 
 
-def _known(change: Callable[[Heard, dict[str, tuple[str, str, str]]], Heard]) -> Wrap:
+def _known(change: Callable[[Request, dict[str, tuple[str, str, str]]], Request]) -> Wrap:
     """A host that looks a signature up among those it gave away: each with its file id, timestamp
     and nonce.
     """
@@ -302,43 +316,44 @@ def _known(change: Callable[[Heard, dict[str, tuple[str, str, str]]], Heard]) ->
 
             await app(scope, receive, learn)
 
-        def make() -> Hearing:
-            return lambda heard: (
-                change(heard, given) if heard.is_file and _has_all(heard) else heard
+        def make() -> RequestChange:
+            return lambda request: (
+                change(request, given) if request.is_file and _has_all(request) else request
             )
 
-        return hearing(make)(learning)
+        return change_requests(make)(learning)
 
     return wrap
 
 
-def _nonce_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = parameters_of(heard)["sign"]
-    return with_parameters(heard, nonce=given[sign][2]) if sign in given else heard
+def _nonce_ignored(request: Request, given: dict[str, tuple[str, str, str]]) -> Request:
+    sign = parameters_of(request)["sign"]
+    return with_parameters(request, nonce=given[sign][2]) if sign in given else request
 
 
-def _timestamp_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = parameters_of(heard)["sign"]
-    return with_parameters(heard, timestamp=given[sign][1]) if sign in given else heard
+def _timestamp_ignored(request: Request, given: dict[str, tuple[str, str, str]]) -> Request:
+    sign = parameters_of(request)["sign"]
+    return with_parameters(request, timestamp=given[sign][1]) if sign in given else request
 
 
-def _file_id_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = parameters_of(heard)["sign"]
-    return replace(heard, path=f"/files/tools/{given[sign][0]}.png") if sign in given else heard
+def _file_id_ignored(request: Request, given: dict[str, tuple[str, str, str]]) -> Request:
+    sign = parameters_of(request)["sign"]
+    return replace(request, path=f"/files/tools/{given[sign][0]}.png") if sign in given else request
 
 
-def _case_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = parameters_of(heard)["sign"]
+def _case_ignored(request: Request, given: dict[str, tuple[str, str, str]]) -> Request:
+    sign = parameters_of(request)["sign"]
     return next(
-        (with_parameters(heard, sign=known) for known in given if known.lower() == sign.lower()),
-        heard,
+        (with_parameters(request, sign=known) for known in given if known.lower() == sign.lower()),
+        request,
     )
 
 
-def _end_ignored(heard: Heard, given: dict[str, tuple[str, str, str]]) -> Heard:
-    sign = parameters_of(heard)["sign"]
+def _end_ignored(request: Request, given: dict[str, tuple[str, str, str]]) -> Request:
+    sign = parameters_of(request)["sign"]
     return next(
-        (with_parameters(heard, sign=known) for known in given if known[:32] == sign[:32]), heard
+        (with_parameters(request, sign=known) for known in given if known[:32] == sign[:32]),
+        request,
     )
 
 
@@ -395,14 +410,14 @@ def _recipe(name: str, breaks: str, killers: str, sign: _Recipe) -> None:
 
         return signing
 
-    def understood(heard: Heard) -> Heard:
-        query = parameters_of(heard)
-        if not (heard.is_file and file_id(heard) and _has_all(heard)):
-            return heard
-        good = query["sign"] == sign(file_id(heard), query["timestamp"], query["nonce"])
-        return signed(heard) if good else with_parameters(heard, sign=BAD_SIGN)
+    def understood(request: Request) -> Request:
+        query = parameters_of(request)
+        if not (request.is_file and file_id(request) and _has_all(request)):
+            return request
+        good = query["sign"] == sign(file_id(request), query["timestamp"], query["nonce"])
+        return signed(request) if good else with_parameters(request, sign=BAD_SIGN)
 
-    AREA.add(name, breaks, killers, chained(wrap, hearing(lambda: understood)))
+    AREA.add(name, breaks, killers, chain(wrap, change_requests(lambda: understood)))
 
 
 def _mac(key: str, message: str, digest: str = "sha256") -> str:
@@ -449,19 +464,19 @@ _recipe(
 
 
 def _refused(
-    name: str, breaks: str, killers: str, when: int, change: Callable[[Said], Said]
+    name: str, breaks: str, killers: str, when: int, change: Callable[[Response], Response]
 ) -> None:
     """Answers about files with the status ``when``, changed."""
 
-    def answer(heard: Heard, said: Said) -> Said:
-        return change(said) if heard.is_file and said.status == when else said
+    def change_response(request: Request, response: Response) -> Response:
+        return change(response) if request.is_file and response.status == when else response
 
-    AREA.add(name, breaks, killers, changed_answers(answer))
+    AREA.add(name, breaks, killers, edit_responses(change_response))
 
 
-def _picture(said: Said) -> Said:
+def _picture(response: Response) -> Response:
     return (
-        Said(200, said.headers, said.body)
+        Response(200, response.headers, response.body)
         .with_header("Content-Type", "image/png")
         .with_body(small_png())
     )
@@ -472,7 +487,7 @@ _refused(
     "An unknown file with a good signature is a 404.",
     "signed_unknown_file_is_415",
     415,
-    lambda said: replace(said, status=404),
+    lambda response: replace(response, status=404),
 )
 _refused(
     "unknown_file_is_served",
@@ -493,70 +508,75 @@ _refused(
     "A URL that is refused gets 400.",
     "changed_sign_is_403",
     403,
-    lambda said: replace(said, status=400),
+    lambda response: replace(response, status=400),
 )
 _refused(
     "tampered_is_a_redirect",
     "A URL that is refused is a redirect to a login.",
     "changed_sign_is_403",
     403,
-    lambda said: replace(said, status=302).with_header("Location", "/signin"),
+    lambda response: replace(response, status=302).with_header("Location", "/signin"),
 )
 _refused(
     "tampered_is_html",
     "A URL that is refused gets a page.",
     "changed_sign_is_403",
     403,
-    lambda said: said.with_header("Content-Type", "text/html").with_body(b"<h1>403</h1>"),
+    lambda response: response.with_header("Content-Type", "text/html").with_body(b"<h1>403</h1>"),
 )
 
 # How often, and by whom
 # -----------------------------------------------------------------------------------------------
 
 
-def _once() -> Callable[[Heard, Said], Said]:
+def _once() -> Callable[[Request, Response], Response]:
     seen: set[str] = set()
 
-    def answer(heard: Heard, said: Said) -> Said:
-        if not heard.is_file or said.status != 200 or heard.method != "GET":
-            return said
-        again = heard.query in seen
-        seen.add(heard.query)
+    def change_response(request: Request, response: Response) -> Response:
+        if not request.is_file or response.status != 200 or request.method != "GET":
+            return response
+        again = request.query in seen
+        seen.add(request.query)
         return (
-            Said(403, said.headers, b"").with_header("Content-Type", "application/json")
+            Response(403, response.headers, b"").with_header("Content-Type", "application/json")
             if again
-            else said
+            else response
         )
 
-    return answer
+    return change_response
 
 
-def _needs_key() -> Hearing:
-    return lambda heard: (
-        with_parameters(heard, sign=BAD_SIGN)
-        if heard.is_file and heard.header("authorization") is None
-        else heard
+def _needs_key() -> RequestChange:
+    return lambda request: (
+        with_parameters(request, sign=BAD_SIGN)
+        if request.is_file and request.header("authorization") is None
+        else request
     )
 
 
-def _as_get(heard: Heard) -> Heard:
+def _as_get(request: Request) -> Request:
     return (
-        replace(heard, method="GET")
-        if heard.is_file and heard.method in ("POST", "PUT", "DELETE")
-        else heard
+        replace(request, method="GET")
+        if request.is_file and request.method in ("POST", "PUT", "DELETE")
+        else request
     )
 
 
-AREA.add("url_works_once", "A URL works once.", "url_serves_the_same_bytes_again", answering(_once))
+AREA.add(
+    "url_works_once",
+    "A URL works once.",
+    "url_serves_the_same_bytes_again",
+    change_responses(_once),
+)
 AREA.add(
     "url_needs_key",
     "A URL works with a key only.",
     "url_serves_the_picture_without_a_key",
-    hearing(_needs_key),
+    change_requests(_needs_key),
 )
 AREA.add(
     "url_takes_post",
     "A picture can be posted to.",
     "file_url_is_read_only",
-    hearing(lambda: _as_get),
+    change_requests(lambda: _as_get),
 )

@@ -10,19 +10,19 @@ from starlette.types import ASGIApp
 
 from contract.target import USER
 from fake_server.settings import DEFAULT_API_KEY
-from tests.mutants.breaking import Frames, Heard, Hearing, Said, Wrap, hearing
 from tests.mutants.edits import (
     Edit,
     Event,
-    answered_instead,
-    changed_answers,
+    edit_events,
+    edit_frames,
+    edit_responses,
     event_of,
-    heard_instead,
     put,
-    retold,
-    told,
-    told_by,
+    replace_events,
+    replace_requests,
+    replace_responses,
 )
+from tests.mutants.middleware import Frames, Request, RequestChange, Response, Wrap, change_requests
 from tests.mutants.mutant import RHYTHM, Area
 from tests.mutants.serving import APP_KEYS
 
@@ -35,36 +35,38 @@ def _in_time(name: str, breaks: str, killers: str, wrap: Wrap) -> None:
     AREA.add(name, breaks, killers, wrap, speed=RHYTHM)
 
 
-def _is_stop(heard: Heard) -> bool:
-    return heard.method == "POST" and heard.path.startswith("/v1/workflows/tasks/")
+def _is_stop(request: Request) -> bool:
+    return request.method == "POST" and request.path.startswith("/v1/workflows/tasks/")
 
 
-def _said(change_one: Callable[[Said], Said]) -> Wrap:
+def _response(change_one: Callable[[Response], Response]) -> Wrap:
     """Each success of a stop, changed."""
-    return changed_answers(
-        lambda heard, said: change_one(said) if _is_stop(heard) and said.status == 200 else said
+    return edit_responses(
+        lambda request, response: (
+            change_one(response) if _is_stop(request) and response.status == 200 else response
+        )
     )
 
 
 def _stopped(edit: Edit) -> Wrap:
     """The end of a run that was stopped, changed."""
-    return told(
+    return edit_events(
         "workflow_finished",
-        lambda said: edit(said) if said["data"]["status"] == "stopped" else said,
+        lambda event: edit(event) if event["data"]["status"] == "stopped" else event,
     )
 
 
-def _any_user() -> Hearing:
+def _any_user() -> RequestChange:
     """The user of the run that was heard last is taken for the one who stops."""
     users: list[str] = [""]
 
-    def change_one(heard: Heard) -> Heard:
-        if heard.is_run and isinstance(heard.fields.get("user"), str):
-            users.append(heard.fields["user"])
+    def change_one(request: Request) -> Request:
+        if request.is_run and isinstance(request.fields.get("user"), str):
+            users.append(request.fields["user"])
         return (
-            heard.with_fields(user=users[-1])
-            if _is_stop(heard) and heard.fields.get("user")
-            else heard
+            request.with_fields(user=users[-1])
+            if _is_stop(request) and request.fields.get("user")
+            else request
         )
 
     return change_one
@@ -72,8 +74,8 @@ def _any_user() -> Hearing:
 
 async def _end_untold(frames: Frames) -> Frames:
     async for frame in frames:
-        said = event_of(frame)
-        if said is None or said["data"].get("status") != "stopped":
+        event = event_of(frame)
+        if event is None or event["data"].get("status") != "stopped":
             yield frame
 
 
@@ -81,12 +83,12 @@ def _node_finishes() -> Callable[[Event], Iterable[Event]]:
     """The node that was running finishes, though the run was stopped."""
     running: list[Event] = []
 
-    def change_one(said: Event) -> Iterable[Event]:
-        if said["event"] == "node_started":
-            running[:] = [said]
-        if said["event"] == "node_finished":
+    def change_one(event: Event) -> Iterable[Event]:
+        if event["event"] == "node_started":
+            running[:] = [event]
+        if event["event"] == "node_finished":
             running.clear()
-        if said["event"] == "workflow_finished" and running:
+        if event["event"] == "workflow_finished" and running:
             data = {
                 **running[0]["data"],
                 "status": "failed",
@@ -96,9 +98,9 @@ def _node_finishes() -> Callable[[Event], Iterable[Event]]:
             }
             return [
                 {**running[0], "event": "node_finished", "data": {**data, "outputs": None}},
-                said,
+                event,
             ]
-        return [said]
+        return [event]
 
     return change_one
 
@@ -107,7 +109,9 @@ _in_time(
     "stop_ignored",
     "A stop is answered and has no effect.",
     "run_does_not_outlive_its_stop",
-    hearing(lambda: lambda heard: replace(heard, path=_NO_TASK) if _is_stop(heard) else heard),
+    change_requests(
+        lambda: lambda request: replace(request, path=_NO_TASK) if _is_stop(request) else request
+    ),
 )
 _in_time(
     "stop_ends_as_succeeded",
@@ -125,7 +129,7 @@ _in_time(
     "stop_ends_untold",
     "The stream of a stopped run ends without workflow_finished.",
     "stopped_run_ends_as_stopped",
-    retold(_end_untold),
+    edit_frames(_end_untold),
 )
 _in_time(
     "stop_without_error",
@@ -149,57 +153,63 @@ _in_time(
     "stop_finishes_node",
     "The running node of a stopped run finishes.",
     "interrupted_node_never_finishes",
-    told_by(_node_finishes),
+    replace_events(_node_finishes),
 )
 _in_time(
     "stop_by_any_user",
     "Any user may stop a run.",
     "stop_by_another_user_stops_nothing",
-    hearing(_any_user),
+    change_requests(_any_user),
 )
 AREA.add(
     "stop_is_404",
     "A stop is not known.",
     "stop_of_*_succeeds",
-    _said(lambda said: replace(said, status=404)),
+    _response(lambda response: replace(response, status=404)),
 )
 AREA.add(
     "stop_is_204",
     "A stop is answered without a body.",
     "stop_of_*_succeeds",
-    _said(lambda said: replace(said, status=204).with_body(b"").without_header("Content-Length")),
+    _response(
+        lambda response: (
+            replace(response, status=204).with_body(b"").without_header("Content-Length")
+        )
+    ),
 )
 AREA.add(
     "stop_is_202",
     "A stop is answered with 202.",
     "stop_of_*_succeeds",
-    _said(lambda said: replace(said, status=202)),
+    _response(lambda response: replace(response, status=202)),
 )
 AREA.add(
     "stop_says_ok",
     "A stop's result is ok.",
     "stop_of_*_succeeds",
-    _said(lambda said: said.with_json({"result": "ok"})),
+    _response(lambda response: response.with_json({"result": "ok"})),
 )
 AREA.add(
     "stop_says_true",
     "A stop's result is true.",
     "stop_of_*_succeeds",
-    _said(lambda said: said.with_json({"result": True})),
+    _response(lambda response: response.with_json({"result": True})),
 )
 AREA.add(
     "stop_without_newline",
     "A stop's answer ends without the newline.",
     "stop_answer_is_written_as_errors_are",
-    _said(lambda said: said.with_body(said.body.rstrip())),
+    _response(lambda response: response.with_body(response.body.rstrip())),
 )
 AREA.add(
     "stop_unknown_is_404",
     "Stopping an unknown task is a 404.",
     "stop_of_an_unknown_task_succeeds",
-    changed_answers(
-        lambda heard, said: (
-            replace(said, status=404) if _is_stop(heard) and said.status == 200 else said
+    edit_responses(
+        lambda request, response: (
+            replace(response, status=404)
+            if _is_stop(request) and response.status == 200
+            else response
         )
     ),
 )
@@ -207,12 +217,14 @@ AREA.add(
     "stop_without_user",
     "A stop needs no user.",
     "stop_without_a_user_is_400",
-    hearing(
+    change_requests(
         lambda: (
-            lambda heard: (
-                heard.with_fields(user="anonymous")
-                if _is_stop(heard) and isinstance(heard.json, dict) and not heard.fields.get("user")
-                else heard
+            lambda request: (
+                request.with_fields(user="anonymous")
+                if _is_stop(request)
+                and isinstance(request.json, dict)
+                and not request.fields.get("user")
+                else request
             )
         )
     ),
@@ -221,12 +233,12 @@ AREA.add(
     "stop_without_key",
     "A stop needs no key.",
     "stop_needs_the_key",
-    hearing(
+    change_requests(
         lambda: (
-            lambda heard: (
-                _with_key(heard)
-                if _is_stop(heard) and heard.header("authorization") is None
-                else heard
+            lambda request: (
+                _with_key(request)
+                if _is_stop(request) and request.header("authorization") is None
+                else request
             )
         )
     ),
@@ -241,8 +253,8 @@ AREA.add(
 )
 
 
-def _with_key(heard: Heard) -> Heard:
-    return heard.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
+def _with_key(request: Request) -> Request:
+    return request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
 
 
 # How the call is read
@@ -256,15 +268,15 @@ def _call(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    instead: Callable[[Heard], Heard],
+    when: Callable[[Request], bool],
+    instead: Callable[[Request], Request],
 ) -> None:
     """The host gets ``instead`` of a stop call that ``when`` picks."""
     AREA.add(
         name,
         breaks,
         killers,
-        heard_instead(lambda request: _is_stop(request) and when(request), instead),
+        replace_requests(lambda request: _is_stop(request) and when(request), instead),
     )
 
 
@@ -272,7 +284,7 @@ AREA.add(
     "stop_by_another_user_is_403",
     "A stop by a user who has no run is refused with 403.",
     "stop_by_another_user_is_answered_the_same",
-    answered_instead(
+    replace_responses(
         lambda request, response: (
             _is_stop(request) and request.fields.get("user") not in _KNOWN_USERS
         ),
@@ -283,7 +295,7 @@ AREA.add(
     "stop_of_no_uuid_is_404",
     "A stop of a task whose id is no UUID is a 404.",
     "stop_of_a_task_without_uuid_succeeds",
-    answered_instead(
+    replace_responses(
         lambda request, response: request.path.endswith("/tasks/x/stop") and response.status == 200,
         lambda response: replace(response, status=404),
     ),
@@ -320,7 +332,7 @@ AREA.add(
     "stop_by_get",
     "A stop can be got.",
     "get_on_the_stop_path_is_405",
-    heard_instead(
+    replace_requests(
         lambda request: request.method == "GET" and request.path.startswith("/v1/workflows/tasks/"),
         lambda request: (
             replace(request, method="POST")
@@ -333,8 +345,8 @@ AREA.add(
 
 async def _end_held_back(frames: Frames) -> Frames:
     async for frame in frames:
-        said = event_of(frame)
-        if said is not None and said["data"].get("status") == "stopped":
+        event = event_of(frame)
+        if event is not None and event["data"].get("status") == "stopped":
             await asyncio.sleep(3.5)
         yield frame
 
@@ -343,7 +355,7 @@ _in_time(
     "stop_takes_effect_late",
     "A stopped run ends 3.5 s after its stop.",
     "stop_takes_effect_within_a_second",
-    retold(_end_held_back),
+    edit_frames(_end_held_back),
 )
 
 
@@ -356,14 +368,14 @@ def _running_task_refused(app: ASGIApp) -> ASGIApp:
             started.add((event_of(frame) or {}).get("task_id", ""))
             yield frame
 
-    def answer(request: Heard, response: Said) -> Said:
+    def change_response(request: Request, response: Response) -> Response:
         return (
             replace(response, status=409)
             if _is_stop(request) and request.path.split("/")[4] in started
             else response
         )
 
-    return changed_answers(answer)(retold(remember)(app))
+    return edit_responses(change_response)(edit_frames(remember)(app))
 
 
 AREA.add(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.mutants.breaking import Heard, hearing
-from tests.mutants.edits import heard_instead
+from tests.mutants.edits import replace_requests
+from tests.mutants.middleware import Request, change_requests
 from tests.mutants.mutant import Area
 
 AREA = Area("strictness")
@@ -14,22 +14,24 @@ AREA = Area("strictness")
 _INSTEAD = {"inputs": {}, "response_mode": "blocking", "user": "refused"}
 
 
-def _strict(name: str, breaks: str, killers: str, when: Callable[[Heard], bool]) -> None:
+def _strict(name: str, breaks: str, killers: str, when: Callable[[Request], bool]) -> None:
     """A run request that ``when`` picks is refused as if it had no prompt."""
     AREA.add(
         name,
         breaks,
         killers,
-        hearing(
+        change_requests(
             lambda: (
-                lambda heard: heard.with_json(_INSTEAD) if heard.is_run and when(heard) else heard
+                lambda request: (
+                    request.with_json(_INSTEAD) if request.is_run and when(request) else request
+                )
             )
         ),
     )
 
 
-def _inputs(heard: Heard) -> dict[str, Any]:
-    inputs = heard.fields.get("inputs")
+def _inputs(request: Request) -> dict[str, Any]:
+    inputs = request.fields.get("inputs")
     return inputs if isinstance(inputs, dict) else {}
 
 
@@ -43,8 +45,8 @@ _MODELS = {
 """The document's models, and the check that asks for each."""
 
 
-def _asks_for(model: str) -> Callable[[Heard], bool]:
-    return lambda heard: _inputs(heard).get("model_name") == model
+def _asks_for(model: str) -> Callable[[Request], bool]:
+    return lambda request: _inputs(request).get("model_name") == model
 
 
 for _number, (_model, _killer) in enumerate(_MODELS.items(), 1):
@@ -58,31 +60,31 @@ _strict(
     "model_left_out_refused",
     "A run without a model is refused.",
     "model_may_be_left_out",
-    lambda heard: bool(_inputs(heard)) and "model_name" not in _inputs(heard),
+    lambda request: bool(_inputs(request)) and "model_name" not in _inputs(request),
 )
 _strict(
     "mode_left_out_refused",
     "A run without response_mode is refused.",
     "mode_may_be_left_out",
-    lambda heard: bool(heard.fields) and "response_mode" not in heard.fields,
+    lambda request: bool(request.fields) and "response_mode" not in request.fields,
 )
 _strict(
     "chinese_refused",
     "A prompt in Chinese is refused.",
     "example_of_the_document_is_accepted",
-    lambda heard: any(mark > "\u3000" for mark in str(_inputs(heard).get("prompt"))),
+    lambda request: any(mark > "\u3000" for mark in str(_inputs(request).get("prompt"))),
 )
 _strict(
     "streaming_refused",
     "Streaming is refused.",
     "model_may_be_left_out",
-    lambda heard: heard.fields.get("response_mode") == "streaming",
+    lambda request: request.fields.get("response_mode") == "streaming",
 )
 _strict(
     "blocking_refused",
     "Blocking is refused.",
     "example_of_the_document_is_accepted",
-    lambda heard: heard.fields.get("response_mode") == "blocking",
+    lambda request: request.fields.get("response_mode") == "blocking",
 )
 _strict(
     "unknown_input_refused",
@@ -96,11 +98,13 @@ _strict(
 
 
 def _other_form(
-    name: str, breaks: str, killers: str, when: Callable[[Heard], bool], **header: str
+    name: str, breaks: str, killers: str, when: Callable[[Request], bool], **header: str
 ) -> None:
     """A request that ``when`` picks is refused, as if it had this header."""
     ((key, value),) = header.items()
-    refused = heard_instead(when, lambda request: request.with_header(key.replace("_", "-"), value))
+    refused = replace_requests(
+        when, lambda request: request.with_header(key.replace("_", "-"), value)
+    )
     AREA.add(name, breaks, killers, refused)
 
 

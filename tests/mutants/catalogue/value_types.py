@@ -6,8 +6,8 @@ import ast
 from collections.abc import Callable
 from typing import Any
 
-from tests.mutants.breaking import Heard
-from tests.mutants.edits import heard_instead
+from tests.mutants.edits import replace_requests
+from tests.mutants.middleware import Request
 from tests.mutants.mutant import Area
 
 AREA = Area("types of values")
@@ -20,31 +20,31 @@ def _accepted(
     name: str,
     breaks: str,
     killers: str,
-    when: Callable[[Heard], bool],
-    instead: Callable[[Heard], Heard],
+    when: Callable[[Request], bool],
+    instead: Callable[[Request], Request],
 ) -> None:
     """A host that gets ``instead`` of a run request that ``when`` picks."""
     AREA.add(
         name,
         breaks,
         killers,
-        heard_instead(lambda request: request.is_run and when(request), instead),
+        replace_requests(lambda request: request.is_run and when(request), instead),
     )
 
 
-def _but(**fields: Any) -> Callable[[Heard], Heard]:
+def _but(**fields: Any) -> Callable[[Request], Request]:
     return lambda request: request.with_fields(**fields)
 
 
-def _is(name: str, holds: Callable[[Any], bool]) -> Callable[[Heard], bool]:
+def _is(name: str, holds: Callable[[Any], bool]) -> Callable[[Request], bool]:
     """Whether the field is there and its value is one of those."""
     return lambda request: name in request.fields and holds(request.fields[name])
 
 
-def _input_is(name: str, holds: Callable[[Any], bool]) -> Callable[[Heard], bool]:
+def _input_is(name: str, holds: Callable[[Any], bool]) -> Callable[[Request], bool]:
     """Whether the input is there and its value is one of those."""
 
-    def found(request: Heard) -> bool:
+    def found(request: Request) -> bool:
         inputs = request.fields.get("inputs")
         return isinstance(inputs, dict) and name in inputs and holds(inputs[name])
 

@@ -8,19 +8,19 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.mutants.breaking import Heard, Said, cutting
 from tests.mutants.edits import (
     Edit,
     both,
     change,
-    changed_answers,
     drop,
+    edit_responses,
+    edit_run_bodies,
+    edit_run_json,
     put,
     rename,
     reverse,
-    run_answers,
-    run_bodies,
 )
+from tests.mutants.middleware import Request, Response, cut_off
 from tests.mutants.mutant import Area
 
 AREA = Area("blocking answer")
@@ -49,177 +49,177 @@ for _path, (_retyped, _killers) in _FIELDS.items():
         f"blocking_{_field}_dropped",
         f"The blocking answer has no {_path}.",
         "data_has_every_documented_field" if "." in _path else _NAMES,
-        run_answers(drop(_path)),
+        edit_run_json(drop(_path)),
     )
     AREA.add(
         f"blocking_{_field}_retyped",
         f"{_path} of the blocking answer is of another type.",
         _killers,
-        run_answers(change(_path, _retyped)),
+        edit_run_json(change(_path, _retyped)),
     )
     if _path != "data.error":
         AREA.add(
             f"blocking_{_field}_null",
             f"{_path} of the blocking answer is null.",
             _killers,
-            run_answers(put(_path, None)),
+            edit_run_json(put(_path, None)),
         )
 
 
-def _answer(name: str, breaks: str, killers: str, edit: Edit) -> None:
-    AREA.add(name, breaks, killers, run_answers(edit))
+def _response_(name: str, breaks: str, killers: str, edit: Edit) -> None:
+    AREA.add(name, breaks, killers, edit_run_json(edit))
 
 
 def _text(name: str, breaks: str, killers: str, change_body: Callable[[bytes], bytes]) -> None:
-    AREA.add(name, breaks, killers, run_bodies(change_body))
+    AREA.add(name, breaks, killers, edit_run_bodies(change_body))
 
 
-def _swapped(said: Any) -> Any:
-    data = said["data"]
+def _swapped(response: Any) -> Any:
+    data = response["data"]
     data["created_at"], data["finished_at"] = data["finished_at"], data["created_at"]
-    return said
+    return response
 
 
 def _upper(value: Any) -> Any:
     return value.upper()
 
 
-_answer(
+_response_(
     "blocking_task_id_camel_case",
     "task_id is called taskId.",
     "blocking_answer_names_task_run_and_data",
     rename("task_id", "taskId"),
 )
-_answer(
+_response_(
     "blocking_status_renamed",
     "data.status is called state.",
     "data_has_every_documented_field",
     rename("data.status", "state"),
 )
-_answer(
+_response_(
     "blocking_outputs_renamed",
     "data.outputs is called output.",
     "data_has_every_documented_field",
     rename("data.outputs", "output"),
 )
-_answer(
+_response_(
     "blocking_files_renamed",
     "outputs.files is called images.",
     "outputs_hold_a_picture",
     rename("data.outputs.files", "images"),
 )
-_answer(
+_response_(
     "blocking_status_success",
     "data.status is success, no word of the host.",
     "status_is_a_word_of_the_host",
     put("data.status", "success"),
 )
-_answer(
+_response_(
     "blocking_status_running",
     "data.status says that the run has not ended.",
     "status_is_a_word_of_the_host",
     put("data.status", "running"),
 )
-_answer(
+_response_(
     "blocking_id_is_another",
     "data.id is not workflow_run_id.",
     "data_id_is_the_run_id",
     change("data.id", lambda v: v[::-1]),
 )
-_answer(
+_response_(
     "blocking_ids_no_uuids", "task_id is no UUID.", "task_id_is_a_uuid", put("task_id", "task-1")
 )
-_answer(
+_response_(
     "blocking_run_id_no_uuid",
     "The run's id is a number in text.",
     "workflow_run_id_is_a_uuid",
     both(put("workflow_run_id", "4711"), put("data.id", "4711")),
 )
-_answer(
+_response_(
     "blocking_workflow_id_no_uuid",
     "workflow_id is a name.",
     "workflow_id_is_a_uuid",
     put("data.workflow_id", "text-to-image"),
 )
-_answer(
+_response_(
     "blocking_ids_upper_case",
     "The ids are UUIDs in upper case.",
     "task_id_is_a_uuid workflow_run_id_is_a_uuid",
     both(change("task_id", _upper), change("workflow_run_id", _upper), change("data.id", _upper)),
 )
-_answer(
+_response_(
     "blocking_task_id_is_run_id",
     "task_id and workflow_run_id are the same.",
     "task_and_run_have_ids_of_their_own",
-    lambda said: {**said, "task_id": said["workflow_run_id"]},
+    lambda event: {**event, "task_id": event["workflow_run_id"]},
 )
-_answer(
+_response_(
     "blocking_succeeded_without_outputs",
     "A run that succeeded has no outputs.",
     "outputs_hold_a_picture",
     put("data.outputs", None),
 )
-_answer(
+_response_(
     "blocking_succeeded_with_error",
     "A run that succeeded tells an error.",
     "error_is_null_exactly_when_succeeded",
     put("data.error", "CUDA out of memory"),
 )
-_answer(
+_response_(
     "blocking_failed_with_outputs",
     "A run that failed has outputs.",
     "outputs_are_null_unless_succeeded",
     put("data.status", "failed"),
 )
-_answer(
+_response_(
     "blocking_error_empty_text",
     "No error is empty text, and not null.",
     "error_is_null_exactly_when_succeeded",
     put("data.error", ""),
 )
-_answer(
+_response_(
     "blocking_elapsed_negative",
     "elapsed_time is negative.",
     "elapsed_time_is_a_duration",
     change("data.elapsed_time", lambda v: -v),
 )
-_answer(
+_response_(
     "blocking_elapsed_milliseconds",
     "elapsed_time is in milliseconds.",
     "times_of_the_run_agree",
     change("data.elapsed_time", lambda v: v * 1000),
 )
-_answer(
+_response_(
     "blocking_elapsed_zero",
     "elapsed_time is 0.0 whatever the run took.",
     "elapsed_time_is_a_duration times_of_the_run_agree",
     put("data.elapsed_time", 0.0),
 )
-_answer(
+_response_(
     "blocking_elapsed_whole",
     "elapsed_time is a whole number of seconds, without a point.",
     "elapsed_time_is_written_with_a_point",
     change("data.elapsed_time", lambda v: int(v) + 1),
 )
-_answer(
+_response_(
     "blocking_created_at_milliseconds",
     "created_at is in milliseconds.",
     "created_at_is_in_unix_seconds",
     change("data.created_at", lambda v: v * 1000),
 )
-_answer(
+_response_(
     "blocking_created_at_off",
     "created_at is an hour early.",
     "times_of_the_run_agree",
     change("data.created_at", lambda v: v - 3600),
 )
-_answer(
+_response_(
     "blocking_finished_at_off",
     "finished_at is 5 s late.",
     "times_of_the_run_agree",
     change("data.finished_at", lambda v: v + 5),
 )
-_answer(
+_response_(
     "blocking_both_times_off",
     "Both times are in local time, 8 h ahead.",
     "run_finished_just_now",
@@ -228,83 +228,83 @@ _answer(
         change("data.finished_at", lambda v: v + 28800),
     ),
 )
-_answer(
+_response_(
     "blocking_finished_before_created",
     "created_at and finished_at are swapped.",
     "times_of_the_run_agree",
     _swapped,
 )
-_answer(
+_response_(
     "blocking_tokens_negative",
     "total_tokens is negative.",
     "total_tokens_is_a_whole_number",
     put("data.total_tokens", -1),
 )
-_answer(
+_response_(
     "blocking_steps_zero",
     "A run that succeeded took no step.",
     "total_steps_is_a_whole_number",
     put("data.total_steps", 0),
 )
-_answer(
+_response_(
     "blocking_steps_negative",
     "total_steps is negative.",
     "total_steps_is_a_whole_number",
     put("data.total_steps", -5),
 )
-_answer(
+_response_(
     "blocking_extra_sequence_number",
     "The blocking answer has sequence_number, which only streams have.",
     "data_has_no_other_fields",
     put("data.sequence_number", 1),
 )
-_answer(
+_response_(
     "blocking_extra_created_by",
     "The blocking answer has created_by, which only streams have.",
     "data_has_no_other_fields",
     put("data.created_by", {"id": "x", "user": "y"}),
 )
-_answer(
+_response_(
     "blocking_extra_files",
     "The blocking answer has files beside outputs, as only streams have.",
     "data_has_no_other_fields",
     put("data.files", []),
 )
-_answer(
+_response_(
     "blocking_extra_at_top",
     "The blocking answer has a code at its top.",
     "blocking_answer_has_no_other_fields",
     put("code", 0),
 )
-_answer(
+_response_(
     "blocking_wrapped",
     "The blocking answer is wrapped in an envelope.",
     "blocking_answer_names_task_run_and_data",
-    lambda said: {"code": 0, "data": said},
+    lambda response: {"code": 0, "data": response},
 )
-_answer(
+_response_(
     "blocking_unwrapped",
     "The fields of data stand at the top.",
     "blocking_answer_names_task_run_and_data",
-    lambda said: {**{k: v for k, v in said.items() if k != "data"}, **said["data"]},
+    lambda event: {**{k: v for k, v in event.items() if k != "data"}, **event["data"]},
 )
-_answer(
+_response_(
     "blocking_keys_reversed",
     "The keys of the blocking answer are in reverse order.",
     "blocking_answer_has_no_other_fields",
     reverse(""),
 )
-_answer(
+_response_(
     "blocking_data_keys_reversed",
     "The keys of data are in reverse order.",
     "data_fields_come_in_the_hosts_order",
     reverse("data"),
 )
-_answer(
+_response_(
     "blocking_in_a_list",
     "The blocking answer is a list of one.",
     "blocking_answer_is_a_json_object",
-    lambda said: [said],
+    lambda response: [response],
 )
 
 
@@ -377,18 +377,18 @@ _text(
 
 
 def _run_head(**changes: Any) -> Any:
-    def answer(heard: Heard, said: Said) -> Said:
-        if not (heard.is_run and said.status == 200):
-            return said
+    def change_response(request: Request, response: Response) -> Response:
+        if not (request.is_run and response.status == 200):
+            return response
         if "status" in changes:
-            said = Said(changes["status"], said.headers, said.body)
+            response = Response(changes["status"], response.headers, response.body)
         return (
-            said.with_header("Content-Type", changes["content_type"])
+            response.with_header("Content-Type", changes["content_type"])
             if "content_type" in changes
-            else said
+            else response
         )
 
-    return changed_answers(answer)
+    return edit_responses(change_response)
 
 
 AREA.add(
@@ -425,14 +425,14 @@ AREA.add(
     "blocking_cut_off",
     "The connection is closed in the middle of the blocking answer.",
     "blocking_answer_comes_whole",
-    cutting(
-        lambda heard: (
-            heard.fields.get("response_mode") == "blocking"
-            and "model_name" in str(heard.fields.get("inputs"))
+    cut_off(
+        lambda request: (
+            request.fields.get("response_mode") == "blocking"
+            and "model_name" in str(request.fields.get("inputs"))
         )
     ),
 )
-_answer(
+_response_(
     "blocking_run_fails",
     "Every blocking run fails, and its response says so as the host does.",
     "documents_own_request_succeeds",
@@ -444,7 +444,7 @@ _answer(
 )
 
 
-def _two_shapes_of_files(request: Heard, response: Said) -> Said:
+def _two_shapes_of_files(request: Request, response: Response) -> Response:
     """outputs.files as one object where the run names another model than the shared one."""
     if (
         not request.is_run
@@ -459,5 +459,5 @@ AREA.add(
     "blocking_files_of_one_model_no_list",
     "With one of the models, outputs.files is one file and no list.",
     "every_picture_is_told_as_the_document_tells_it",
-    changed_answers(_two_shapes_of_files),
+    edit_responses(_two_shapes_of_files),
 )

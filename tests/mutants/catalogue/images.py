@@ -11,32 +11,44 @@ from itertools import count
 
 from starlette.types import ASGIApp
 
-from tests.mutants.breaking import Answering, Frames, Heard, Said, answering, cutting
-from tests.mutants.edits import retold
+from tests.mutants.edits import edit_frames
+from tests.mutants.middleware import (
+    Frames,
+    Request,
+    Response,
+    ResponseChange,
+    change_responses,
+    cut_off,
+)
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import converted, small_png, with_size_in_header, with_text
 
 AREA = Area("picture")
 
 
-def _served(heard: Heard, said: Said) -> bool:
-    return heard.is_file and heard.method == "GET" and said.status == 200
+def _served(request: Request, response: Response) -> bool:
+    return request.is_file and request.method == "GET" and response.status == 200
 
 
 def _body(name: str, breaks: str, killers: str, change: Callable[[bytes], bytes]) -> None:
     """Each picture as ``change`` makes it."""
-    _answer(name, breaks, killers, lambda said: said.with_body(change(said.body)))
+    _response_(name, breaks, killers, lambda response: response.with_body(change(response.body)))
 
 
-def _answer(
-    name: str, breaks: str, killers: str, change: Callable[[Said], Said], *, strict: bool = False
+def _response_(
+    name: str,
+    breaks: str,
+    killers: str,
+    change: Callable[[Response], Response],
+    *,
+    strict: bool = False,
 ) -> None:
     """Each answer with a picture as ``change`` makes it."""
 
-    def answer(heard: Heard, said: Said) -> Said:
-        return change(said) if _served(heard, said) else said
+    def change_response(request: Request, response: Response) -> Response:
+        return change(response) if _served(request, response) else response
 
-    AREA.add(name, breaks, killers, answering(lambda: answer), strict=strict)
+    AREA.add(name, breaks, killers, change_responses(lambda: change_response), strict=strict)
 
 
 _body(
@@ -127,70 +139,74 @@ _body(
     "picture_is_not_of_one_colour",
     lambda _: small_png((512, 512), "black"),
 )
-_answer(
+_response_(
     "picture_gzip_encoded",
     "The picture is sent gzipped to who asked for no encoding.",
     "picture_decodes",
-    lambda said: said.with_body(gzip.compress(said.body)).with_header("Content-Encoding", "gzip"),
+    lambda response: response.with_body(gzip.compress(response.body)).with_header(
+        "Content-Encoding", "gzip"
+    ),
 )
-_answer(
+_response_(
     "picture_as_octets",
     "The picture says it is application/octet-stream.",
     "picture_says_that_it_is_png",
-    lambda said: said.with_header("Content-Type", "application/octet-stream"),
+    lambda response: response.with_header("Content-Type", "application/octet-stream"),
 )
-_answer(
+_response_(
     "picture_as_jpeg",
     "The picture says it is a JPEG.",
     "picture_says_that_it_is_png",
-    lambda said: said.with_header("Content-Type", "image/jpeg"),
+    lambda response: response.with_header("Content-Type", "image/jpeg"),
 )
-_answer(
+_response_(
     "picture_as_html",
     "The picture says it is HTML.",
     "picture_says_that_it_is_png",
-    lambda said: said.with_header("Content-Type", "text/html"),
+    lambda response: response.with_header("Content-Type", "text/html"),
 )
-_answer(
+_response_(
     "picture_without_type",
     "The picture says no type.",
     "picture_says_that_it_is_png",
-    lambda said: said.without_header("Content-Type"),
+    lambda response: response.without_header("Content-Type"),
 )
-_answer(
+_response_(
     "picture_status_206",
     "The picture comes as a part.",
     "url_serves_the_picture_without_a_key",
-    lambda said: replace(said, status=206),
+    lambda response: replace(response, status=206),
 )
-_answer(
+_response_(
     "picture_redirected",
     "The picture is elsewhere.",
     "url_serves_the_picture_without_a_key",
-    lambda said: (
-        replace(said, status=302)
+    lambda response: (
+        replace(response, status=302)
         .with_header("Location", "/files/tools/elsewhere.png")
         .with_body(b"")
     ),
 )
 
 
-def _always_the_first() -> Answering:
+def _always_the_first() -> ResponseChange:
     first: list[bytes] = []
 
-    def answer(heard: Heard, said: Said) -> Said:
-        if not _served(heard, said):
-            return said
-        first.append(said.body)
-        return said.with_body(first[0])
+    def change_response(request: Request, response: Response) -> Response:
+        if not _served(request, response):
+            return response
+        first.append(response.body)
+        return response.with_body(first[0])
 
-    return answer
+    return change_response
 
 
-def _never_the_same() -> Answering:
+def _never_the_same() -> ResponseChange:
     number = count()
-    return lambda heard, said: (
-        said.with_body(with_text(said.body, str(next(number)))) if _served(heard, said) else said
+    return lambda request, response: (
+        response.with_body(with_text(response.body, str(next(number))))
+        if _served(request, response)
+        else response
     )
 
 
@@ -198,39 +214,39 @@ AREA.add(
     "picture_same_for_all_runs",
     "Every run has the same picture.",
     "each_run_has_a_picture_of_its_own",
-    answering(_always_the_first),
+    change_responses(_always_the_first),
 )
 AREA.add(
     "picture_new_each_time",
     "Each fetch of a picture brings other bytes.",
     "url_serves_the_same_bytes_again",
-    answering(_never_the_same),
+    change_responses(_never_the_same),
 )
 AREA.add(
     "picture_cut_off",
     "The connection is closed in the middle of the picture.",
     "picture_comes_whole",
-    cutting(lambda heard: heard.is_file and heard.method == "GET"),
+    cut_off(lambda request: request.is_file and request.method == "GET"),
 )
-_answer(
+_response_(
     "picture_may_be_cached",
     "The picture may be cached for a day.",
     "picture_has_no_caching_headers",
-    lambda said: said.with_header("Cache-Control", "max-age=86400"),
+    lambda response: response.with_header("Cache-Control", "max-age=86400"),
     strict=True,
 )
-_answer(
+_response_(
     "picture_tells_its_length",
     "The picture's length is told, as later versions do.",
     "picture_tells_no_length",
-    lambda said: said.with_header("Content-Length", str(len(said.body))),
+    lambda response: response.with_header("Content-Length", str(len(response.body))),
     strict=True,
 )
-_answer(
+_response_(
     "picture_type_with_parameter",
     "A proxy adds a charset to the picture's content type.",
     "picture_has_the_files_mime_type",
-    lambda said: said.with_header("Content-Type", "image/png; charset=binary"),
+    lambda response: response.with_header("Content-Type", "image/png; charset=binary"),
 )
 
 
@@ -243,11 +259,11 @@ def _streamed_pictures_cut(app: ASGIApp) -> ASGIApp:
             streamed.update(re.findall(r"/files/tools/[0-9a-f-]{36}\.png", frame.decode()))
             yield frame
 
-    def answer(request: Heard, response: Said) -> Said:
+    def change_response(request: Request, response: Response) -> Response:
         cut = request.path in streamed and response.status == 200
         return response.with_body(response.body[: len(response.body) // 2]) if cut else response
 
-    return answering(lambda: answer)(retold(remember)(app))
+    return change_responses(lambda: change_response)(edit_frames(remember)(app))
 
 
 AREA.add(
