@@ -69,7 +69,7 @@ class Phase(IntEnum):
 @dataclass(frozen=True, slots=True)
 class Check:
     """One claim. ``source`` points into openapi.yaml, the facts or the document; ``run`` raises a
-    ``Verdict``; ``area`` is the module that it is written in.
+    ``NotPassed``; ``area`` is the module that it is written in.
 
     A ``slow`` check imports schemathesis and can be left out. Where a check that ``settles`` its
     exchange fails, other failures on that exchange follow from it; ``follows_from`` names other

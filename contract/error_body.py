@@ -87,7 +87,7 @@ def no_choice(value: str) -> Refusal:
 
 
 def expect_refused(exchange: Exchange, expected: Refusal) -> None:
-    """Raise ``ContractBroken`` unless ``exchange`` is the refusal ``expected``, and nothing was run
+    """Raise ``Failed`` unless ``exchange`` is the refusal ``expected``, and nothing was run
     for it.
     """
     _expect_not_run(exchange)
@@ -102,7 +102,7 @@ def expect_refused(exchange: Exchange, expected: Refusal) -> None:
 
 
 def expect_some_refusal(exchange: Exchange) -> None:
-    """Raise ``ContractBroken`` unless the host says that the request is wrong, however it says
+    """Raise ``Failed`` unless the host says that the request is wrong, however it says
     so.
     """
     _expect_not_run(exchange)
@@ -119,7 +119,7 @@ def expect_refused_as(exchange: Exchange, of_versions: Mapping[str, Refusal]) ->
 
 
 def expect_error_style(exchange: Exchange) -> None:
-    """Raise ``ContractBroken`` unless it is JSON as Python's ``json`` writes it, and ends with a
+    """Raise ``Failed`` unless it is JSON as Python's ``json`` writes it, and ends with a
     newline.
     """
     try:

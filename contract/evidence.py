@@ -17,7 +17,7 @@ from typing import Any
 
 from contract.current_check import Helpers
 from contract.exchange import Chunk, Exchange, Request
-from contract.result import NotRun, Verdict
+from contract.result import NotPassed, NotRun
 from contract.signature import SignedUrl
 from contract.sse import split_frames
 from contract.target import FINITE_SPEED_S, LEFT_OUT, PROMPT, USER, Stream, Target, file_urls
@@ -146,7 +146,7 @@ class Stopped:
 
     stream: Stream
     call: Exchange | None
-    trouble: Verdict | None = None
+    trouble: NotPassed | None = None
     others_call: Exchange | None = None
     outlived_it: bool = False
 
@@ -184,7 +184,7 @@ def _stop_a_run(target: Target) -> Stopped:
             ended.set()
     try:
         others_call, outlived_it, call = calls[0].result() if calls else (None, False, None)
-    except Verdict as trouble:
+    except NotPassed as trouble:
         return Stopped(run, None, trouble)
     return Stopped(run, call, None, others_call, outlived_it)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.exchange import Exchange
-from contract.result import NotApplicable
+from contract.result import Skipped
 from contract.target import Target
 from dify_wire import spec
 
@@ -46,7 +46,7 @@ def parameters(target: Target) -> Exchange:
 def form_field(target: Target, variable: str) -> FormField:
     """The app's input ``variable``; as the document has it where the host tells no form.
 
-    Raises ``NotApplicable`` where the host tells a form without it.
+    Raises ``Skipped`` where the host tells a form without it.
     """
     form = parameters(target).json_object().get("user_input_form")
     if not isinstance(form, list):
@@ -54,16 +54,16 @@ def form_field(target: Target, variable: str) -> FormField:
     for kind, field in told_fields(form):
         if field.get("variable") == variable:
             return _field(kind, field)
-    raise NotApplicable(f"the app has no input {variable}")
+    raise Skipped(f"the app has no input {variable}")
 
 
 def choice_field(target: Target, variable: str) -> FormField:
-    """As ``form_field``; raises ``NotApplicable`` where the app takes any text (FACTS 3, row
+    """As ``form_field``; raises ``Skipped`` where the app takes any text (FACTS 3, row
     11).
     """
     field = form_field(target, variable)
     if field.kind != "select":
-        raise NotApplicable(f"the app takes any text as {variable}")
+        raise Skipped(f"the app takes any text as {variable}")
     return field
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from contract.check import Check, Phase
 from contract.exchange import Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
-from contract.runner import Outcome, Result, judge
-from contract.target import Lent, Target
+from contract.runner import Outcome, Result
+from contract.target import Capabilities, Target
 from dify_wire.app_kind import OTHER_APP_KINDS
 
 
@@ -25,15 +25,17 @@ class OfflineResult:
     exchanges: tuple[str, ...]
 
 
-def lent_by(keys: Mapping[str, str]) -> Lent:
+def capabilities_from(keys: Mapping[str, str]) -> Capabilities:
     """What a recording's keys lend: ``keys`` has them by the labels of their apps, the workflow
     app's as ``main``.
     """
     app_keys = {kind: keys[kind] for kind in OTHER_APP_KINDS if kind in keys}
-    return Lent(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
+    return Capabilities(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
 
 
-def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[OfflineResult]:
+def judge_recordings(
+    path: Path, capabilities: Capabilities, checks: Iterable[Check]
+) -> list[OfflineResult]:
     """Judge the folder of recordings at ``path``.
 
     Asking costs nothing here, so that each check has a host of its own and its evidence is known. A
@@ -46,7 +48,7 @@ def judge_recordings(path: Path, lent: Lent, checks: Iterable[Check]) -> list[Of
     results = []
     for check in checks:
         host = _NamedTransport(recording.afresh(), names)
-        target = Target(host, lent)
+        target = Target(host, capabilities)
         if check.phase is Phase.EXCHANGES:
             target.exchanges += [exchange for _, exchange in recorded]
         result = _unrecorded(judge(check, target))

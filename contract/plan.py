@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from contract.check import Capability, Check, Evidence
-from contract.target import Lent
+from contract.target import Capabilities
 from dify_wire.strict import closest
 
 _RENAMED = Path(__file__).with_name("renamed_checks.toml")
@@ -52,13 +52,13 @@ def _unknown(pattern: str, names: Iterable[str]) -> str:
     return f"no check is called {pattern!r}; {hint}"
 
 
-def cost(checks: Iterable[Check], lent: Lent) -> int:
+def cost(checks: Iterable[Check], capabilities: Capabilities) -> int:
     """How many images ``checks`` cost at most, each shared run counted once, generated runs left
     out.
     """
     uses: set[Evidence] = set()
     for check in checks:
-        if Capability.ALL_MODELS not in check.needs or lent.all_models:
+        if Capability.ALL_MODELS not in check.needs or capabilities.all_models:
             uses.update(check.uses)
     runs = sum(evidence.runs for evidence in uses)
-    return runs if lent.max_runs is None else min(runs, lent.max_runs)
+    return runs if capabilities.max_runs is None else min(runs, capabilities.max_runs)

@@ -61,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     if config.getoption("--contract-url") is None:
         return
-    _lent(config)
+    _capabilities(config)
     if config.getoption("dist", "no") not in ("no", "loadgroup") and not hasattr(
         config, "workerinput"
     ):
@@ -82,12 +82,12 @@ def pytest_collection_modifyitems(
     from contract.check import CHECKS
 
     assert contract.checks
-    host = _Host(url, _lent(config))
+    host = _Host(url, _capabilities(config))
     config.add_cleanup(host.close)
     items += [CheckItem.of(session, check, host) for check in CHECKS.values()]
 
 
-def _lent(config: pytest.Config) -> dict[str, Any]:
+def _capabilities(config: pytest.Config) -> dict[str, Any]:
     key = config.getoption("--contract-key") or os.environ.get("CONTRACT_API_KEY")
     if not key:
         raise pytest.UsageError(
@@ -101,19 +101,19 @@ def _lent(config: pytest.Config) -> dict[str, Any]:
                 f"--contract-app: expected KEY=KIND with a KIND of {', '.join(OTHER_APP_KINDS)}"
             )
         app_keys[kind] = app_key
-    lent = {
+    capabilities = {
         "secret": config.getoption("--contract-secret"),
         "files_url": config.getoption("--contract-files-url"),
     }
-    return {"api_key": key, "app_keys": app_keys, **lent}
+    return {"api_key": key, "app_keys": app_keys, **capabilities}
 
 
 class _Host:
     """The host under judgement: reached with the first check, and shared by all."""
 
-    def __init__(self, url: str, lent: Mapping[str, Any]) -> None:
+    def __init__(self, url: str, capabilities: Mapping[str, Any]) -> None:
         self._url = url
-        self._lent = lent
+        self._capabilities = capabilities
         self._target: Target | None = None
         self._transport: Any = None
         self._unreachable: str | None = None
@@ -140,32 +140,32 @@ class _Host:
         return with_causes([*causes, result])[-1]
 
     def _judged(self, check: Check, target: Target) -> Result:
-        from contract.runner import judge
+        from contract.runner import run_check
 
         if check.name not in self._results:
-            self._results[check.name] = judge(check, target)
+            self._results[check.name] = run_check(check, target)
         return self._results[check.name]
 
     def row(self, result: Result) -> Row:
         """The result as it is told: redacted and printable."""
-        from contract.report.builder import accountant
+        from contract.report.builder import report_builder
 
         assert self._target is not None
-        rows, _ = accountant(self._target).rows([result], strict_observed=False)
+        rows, _ = report_builder(self._target).rows([result], strict_observed=False)
         return rows[0]
 
     def _reach(self) -> Target:
         from contract.client import HttpTransport
         from contract.preflight import CouldNotRunError, preflight
-        from contract.report.builder import accountant
-        from contract.target import Lent, Target
+        from contract.report.builder import report_builder
+        from contract.target import Capabilities, Target
 
         self._transport = HttpTransport(self._url.rstrip("/").removesuffix("/v1"))
-        self._target = Target(self._transport, Lent(**self._lent))
+        self._target = Target(self._transport, Capabilities(**self._capabilities))
         try:
             preflight(self._target)
         except CouldNotRunError as error:
-            self._unreachable = accountant(self._target).text(str(error))
+            self._unreachable = report_builder(self._target).text(str(error))
         return self._target
 
 

@@ -36,10 +36,10 @@ def reach_clock(target: Target) -> None:
     """Ask the admin API that is lent, if one is, what time it is. Raises ``CouldNotRunError`` where
     it does not say.
     """
-    if target.lent.clock is None:
+    if target.capabilities.clock is None:
         return
     try:
-        target.lent.clock.now()
+        target.capabilities.clock.now()
     except NotRun as trouble:
         raise CouldNotRunError(trouble.reason) from None
 
@@ -61,7 +61,7 @@ def preflight(target: Target) -> None:
     _expect_a_workflow(told, refused)
     _expect_that_runs_begin(target)
     if not _is_wrong(told):
-        target.still_there = lambda: cause_of(target.ask_aside(told.request))
+        target.still_there = lambda: cause_of(target.send_aside(told.request))
 
 
 def cause_of(parameters: Exchange) -> str | None:

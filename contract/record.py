@@ -16,7 +16,7 @@ from typing import Protocol
 
 from contract.current_check import ASIDE, ASKING, AT_ANOTHER_TIME
 from contract.exchange import Exchange, Request
-from contract.target import Lent, Transport
+from contract.target import Capabilities, Transport
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.exchange import MAIN, Chunk, RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
@@ -48,9 +48,9 @@ class Kept:
     lost: list[str] = field(default_factory=list)
 
 
-def keys_of(lent: Lent) -> dict[str, str]:
+def keys_of(capabilities: Capabilities) -> dict[str, str]:
     """The label of each key that was lent; the workflow app's is ``main``."""
-    return {lent.api_key: MAIN} | {key: kind for kind, key in lent.app_keys.items()}
+    return {capabilities.api_key: MAIN} | {key: kind for kind, key in capabilities.app_keys.items()}
 
 
 def open_folder(folder: Path, append: bool) -> list[str]:
@@ -73,9 +73,13 @@ def open_folder(folder: Path, append: bool) -> list[str]:
     return [recording.name for recording in read_folder(folder)]
 
 
-def redactor(lent: Lent, rules: Sequence[Rule], keep_user: bool) -> RecordingRedactor:
-    """One that keeps to itself what ``lent`` holds."""
-    return RecordingRedactor(keys_of(lent), secrets=lent.secrets, rules=rules, keep_user=keep_user)
+def redactor(
+    capabilities: Capabilities, rules: Sequence[Rule], keep_user: bool
+) -> RecordingRedactor:
+    """One that keeps to itself what ``capabilities`` holds."""
+    return RecordingRedactor(
+        keys_of(capabilities), secrets=capabilities.secrets, rules=rules, keep_user=keep_user
+    )
 
 
 class Recorder:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from contract.exchange import Chunk, Exchange, Request
-from contract.result import NotApplicable
+from contract.result import Skipped
 from dify_wire.recording.exchange import RecordedRequest, Recording
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import EXACT_MATCHERS, Question
@@ -21,7 +21,7 @@ class RecordedTransport:
     """Answers a request with the recorded exchange that has the same method, path, key headers and
     body.
 
-    Raises ``NotApplicable`` for a request that was not recorded. JSON bodies are compared as JSON.
+    Raises ``Skipped`` for a request that was not recorded. JSON bodies are compared as JSON.
     Of several equal requests the n-th gets the n-th answer, the last one again and again.
     """
 
@@ -40,7 +40,7 @@ class RecordedTransport:
         try:
             answer = self._library.answer(_question(request))
         except NotRecordedError as missed:
-            raise NotApplicable(str(missed).partition("\n")[0]) from None
+            raise Skipped(str(missed).partition("\n")[0]) from None
         for chunk in answer.chunks if on_chunk else ():
             on_chunk(chunk.data)  # type: ignore[misc]  # the condition above is the proof
         return answer

@@ -15,7 +15,7 @@ from contract.check import Level
 from contract.exchange import Exchange
 
 
-class Verdict(Exception):
+class NotPassed(Exception):
     """Base of the three; ``reason`` is one line for a reader."""
 
     def __init__(self, reason: str, exchange: Exchange | None = None) -> None:
@@ -24,7 +24,7 @@ class Verdict(Exception):
         self.exchange = exchange
 
 
-class ContractBroken(Verdict, AssertionError):
+class Failed(NotPassed, AssertionError):
     """A promise that was not kept. ``expected`` and ``got`` are short and comparable at a glance.
 
     ``level`` is given where the host does as another recorded version. Without it the check's own
@@ -47,11 +47,11 @@ class ContractBroken(Verdict, AssertionError):
         self.level = level
 
 
-class NotApplicable(Verdict):
+class Skipped(NotPassed):
     """The check needs a power that the target does not lend."""
 
 
-class NotRun(Verdict):
+class NotRun(NotPassed):
     """The check found nothing to judge."""
 
 
@@ -64,27 +64,27 @@ def expect(
     *,
     level: Level | None = None,
 ) -> None:
-    """Raise ``ContractBroken`` unless ``holds``; ``level`` is given where it is not the check's
+    """Raise ``Failed`` unless ``holds``; ``level`` is given where it is not the check's
     own.
     """
     if not holds:
-        raise ContractBroken(expected, shortened(got), exchange, why, level)
+        raise Failed(expected, shortened(got), exchange, why, level)
 
 
 def expect_equal(
     got: object, expected: object, what: str, exchange: Exchange | None = None, why: str = ""
 ) -> None:
-    """Raise ``ContractBroken`` unless ``got`` equals ``expected`` in value and type; ``what`` names
+    """Raise ``Failed`` unless ``got`` equals ``expected`` in value and type; ``what`` names
     the thing.
     """
     if got != expected or type(got) is not type(expected):
-        raise ContractBroken(f"{what} {shortened(expected)}", shortened(got), exchange, why)
+        raise Failed(f"{what} {shortened(expected)}", shortened(got), exchange, why)
 
 
 def expect_version(
     got: object, of_versions: Mapping[str, object], what: str, exchange: Exchange | None = None
 ) -> None:
-    """Raise ``ContractBroken`` unless ``got`` is what the first of ``of_versions`` had.
+    """Raise ``Failed`` unless ``got`` is what the first of ``of_versions`` had.
 
     What another of them had is a difference between versions, and no more; what none had breaks the
     contract.
@@ -95,7 +95,7 @@ def expect_version(
     alike = [version for version, value in of_versions.items() if got == value]
     why = f"as {alike[0]} has it" if alike else "no recorded version has this"
     level = Level.VERSION if alike else None
-    raise ContractBroken(
+    raise Failed(
         f"{what} {shortened(expected)} as {reference} has it", shortened(got), exchange, why, level
     )
 

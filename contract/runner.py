@@ -13,7 +13,7 @@ from enum import StrEnum
 from contract.check import Check, Level, Phase
 from contract.current_check import ASKING
 from contract.exchange import Exchange
-from contract.result import ContractBroken, NotApplicable, NotRun
+from contract.result import Failed, NotRun, Skipped
 from contract.target import Target
 
 _AT_ONCE = 4
@@ -107,7 +107,7 @@ def _in_parallel(target: Target, checks: Sequence[Check]) -> Iterator[Result]:
             of_phase = [check for check in checks if check.phase is phase]
             for together in [[check] for check in of_phase] if phase is Phase.CLOCK else [of_phase]:
                 waiting: list[Future[Result]] = [
-                    pool.submit(judge, check, target) for check in together
+                    pool.submit(run_check, check, target) for check in together
                 ]
                 for future in as_completed(waiting):
                     yield future.result()
@@ -125,27 +125,27 @@ def _unless_the_host_had_gone(result: Result, target: Target) -> Result:
     return Result(result.check, Outcome.NOT_RUN, result.seconds, reason, exchange=result.exchange)
 
 
-def judge(check: Check, target: Target) -> Result:
+def run_check(check: Check, target: Target) -> Result:
     """One check's result; nothing it raises gets out."""
     before = ASKING.set(check.name)
     try:
-        return _judged(check, target)
+        return _evaluate(check, target)
     finally:
         ASKING.reset(before)
 
 
-def _judged(check: Check, target: Target) -> Result:
+def _evaluate(check: Check, target: Target) -> Result:
     began = time.monotonic()
     try:
-        for power in check.needs:
-            target.require(power)
+        for capability in check.needs:
+            target.require(capability)
         check.run(target)
-    except ContractBroken as broken:
+    except Failed as broken:
         seconds = time.monotonic() - began
         level = broken.level or min(check.level, Level.HOST)
         told = (broken.reason, broken.expected, broken.got, broken.why, broken.exchange, level)
         return Result(check, Outcome.FAILED, seconds, *told)
-    except NotApplicable as verdict:
+    except Skipped as verdict:
         return Result(check, Outcome.SKIPPED, time.monotonic() - began, verdict.reason)
     except NotRun as verdict:
         return Result(

@@ -56,14 +56,14 @@ def among(*values: str) -> Kind:
 
 
 def expect_kind(value: object, kind: Kind, what: str, exchange: Exchange | None = None) -> None:
-    """Raise ``ContractBroken`` unless ``value`` is of that kind."""
+    """Raise ``Failed`` unless ``value`` is of that kind."""
     expect(kind.accepts(value), f"{what}: {kind.words}", value, exchange)
 
 
 def expect_kinds(
     got: Mapping[str, Any], kinds: Mapping[str, Kind], where: str, exchange: Exchange
 ) -> None:
-    """Raise ``ContractBroken`` unless each field that is there is of its kind; what is missing is
+    """Raise ``Failed`` unless each field that is there is of its kind; what is missing is
     another's affair.
     """
     for name, kind in kinds.items():
@@ -90,7 +90,7 @@ def fields(names: str, added: str = "", dropped: str = "") -> Fields:
 def expect_fields(
     got: Mapping[str, Any], known: Fields, later: bool, what: str, exchange: Exchange
 ) -> None:
-    """Raise ``ContractBroken`` unless ``got`` has exactly the fields of ``known``, in their order.
+    """Raise ``Failed`` unless ``got`` has exactly the fields of ``known``, in their order.
 
     On a host that is ``later`` what later versions do is a version's difference.
     """

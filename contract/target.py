@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from contract.check import Capability
 from contract.current_check import ASIDE
 from contract.exchange import Exchange, Request
-from contract.result import NotApplicable, NotRun
+from contract.result import NotRun, Skipped
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
 from dify_wire.app_kind import AppKind
@@ -48,7 +48,7 @@ class Transport(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lent:
+class Capabilities:
     """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a
     key.
 
@@ -72,7 +72,7 @@ class Lent:
         return [secret for secret in (self.secret, token) if secret]
 
 
-_APP_POWERS = {
+_APP_KINDS = {
     Capability.CHAT_KEY: AppKind.CHAT,
     Capability.UNPUBLISHED_KEY: AppKind.UNPUBLISHED,
     Capability.DISABLED_KEY: AppKind.DISABLED,
@@ -88,9 +88,9 @@ class Target:
     that still works.
     """
 
-    def __init__(self, transport: Transport, lent: Lent) -> None:
+    def __init__(self, transport: Transport, capabilities: Capabilities) -> None:
         self._transport = transport
-        self.lent = lent
+        self.capabilities = capabilities
         self.exchanges: list[Exchange] = []
         self._changed = threading.Condition()
         self._shared: dict[str, Any] = {}
@@ -118,7 +118,7 @@ class Target:
         self._look_after(exchange)
         return exchange
 
-    def ask_aside(self, request: Request) -> Exchange:
+    def send_aside(self, request: Request) -> Exchange:
         """The answer to what no check asks: neither kept, nor recorded, nor counted."""
         token = ASIDE.set(True)
         try:
@@ -164,7 +164,7 @@ class Target:
         """Wait while the answers under way may spend the rest of the budget; raise ``NotRun`` where
         it is spent.
         """
-        limit = self.lent.max_runs
+        limit = self.capabilities.max_runs
         while limit is not None and self._accepted_runs + self._runs_under_way >= limit:
             if self._accepted_runs >= limit:
                 raise NotRun(f"the budget of {limit} accepted runs is spent (--max-runs)")
@@ -205,20 +205,22 @@ class Target:
     def raw_request(self, method: str, path: str, body: bytes, key: str | None = None) -> Request:
         """As ``json_request``, with a body of any bytes that says it is JSON."""
         headers = (
-            ("Authorization", f"Bearer {key or self.lent.api_key}"),
+            ("Authorization", f"Bearer {key or self.capabilities.api_key}"),
             ("Content-Type", "application/json"),
         )
         return Request(method, path, headers, body)
 
     def get_request(self, path: str, key: str | None = None, method: str = "GET") -> Request:
         """A request without a body, with a key."""
-        return Request(method, path, (("Authorization", f"Bearer {key or self.lent.api_key}"),))
+        return Request(
+            method, path, (("Authorization", f"Bearer {key or self.capabilities.api_key}"),)
+        )
 
     # Shared evidence
     # ------------------------------------------------------------------------------------------------
 
     def shared(self, name: str, fetch: Callable[[], Any]) -> Any:
-        """What ``fetch`` returned the first time under ``name``; a ``Verdict`` that it raised is
+        """What ``fetch`` returned the first time under ``name``; a ``NotPassed`` that it raised is
         raised again.
         """
         with self._changed:
@@ -238,38 +240,38 @@ class Target:
     # Powers
     # ---------------------------------------------------------------------------------------------------------
 
-    def require(self, power: Capability) -> None:
-        """Raise ``NotApplicable`` where the target does not lend ``power``."""
-        if not self._lends(power):
-            raise NotApplicable(f"needs {power}")
+    def require(self, capability: Capability) -> None:
+        """Raise ``Skipped`` where the target does not lend ``capability``."""
+        if not self._has(capability):
+            raise Skipped(f"needs {capability}")
 
-    def _lends(self, power: Capability) -> bool:
-        if power in _APP_POWERS:
-            return _APP_POWERS[power] in self.lent.app_keys
-        if power is Capability.FINITE_SPEED:
+    def _has(self, capability: Capability) -> bool:
+        if capability in _APP_KINDS:
+            return _APP_KINDS[capability] in self.capabilities.app_keys
+        if capability is Capability.FINITE_SPEED:
             return self._is_slow()
-        lent = {
-            Capability.SECRET: self.lent.secret is not None,
-            Capability.ALL_MODELS: self.lent.all_models,
-            Capability.FREE_RUNS: self.lent.free_runs,
-            Capability.CLOCK: self.lent.clock is not None,
+        capabilities = {
+            Capability.SECRET: self.capabilities.secret is not None,
+            Capability.ALL_MODELS: self.capabilities.all_models,
+            Capability.FREE_RUNS: self.capabilities.free_runs,
+            Capability.CLOCK: self.capabilities.clock is not None,
         }
-        return lent[power]
+        return capabilities[capability]
 
     def _is_slow(self) -> bool:
         from contract.evidence import stream
 
         return stream(self).exchange.seconds >= FINITE_SPEED_S
 
-    def app_key(self, power: Capability) -> str:
-        """The key that ``power`` stands for."""
-        return self.lent.app_keys[_APP_POWERS[power]]
+    def app_key(self, capability: Capability) -> str:
+        """The key that ``capability`` stands for."""
+        return self.capabilities.app_keys[_APP_KINDS[capability]]
 
     @property
     def clock(self) -> AdminClock:
         """The host's clock, for checks that need ``Capability.CLOCK``."""
-        assert self.lent.clock is not None
-        return self.lent.clock
+        assert self.capabilities.clock is not None
+        return self.capabilities.clock
 
 
 LEFT_OUT: Any = object()

@@ -10,7 +10,7 @@ from typing import Any
 from contract.check import Level
 from contract.evidence import told_stream
 from contract.exchange import Exchange
-from contract.result import NotApplicable, NotRun
+from contract.result import NotRun, Skipped
 from contract.sse import Frame
 from contract.target import Stream, Target
 
@@ -125,11 +125,11 @@ class Story:
         raise NotRun(f"the stream tells no {event}", self.exchange)
 
     def of_type(self, node_type: str) -> list[Node]:
-        """The succeeded nodes of that type. Raises ``NotApplicable`` where the graph ran none."""
+        """The succeeded nodes of that type. Raises ``Skipped`` where the graph ran none."""
         found = [one for one in self.nodes if one.outcome.get("node_type") == node_type]
         found = [one for one in found if one.outcome.get("status") == "succeeded"]
         if not found:
-            raise NotApplicable(f"the run went through no node of type {node_type}", self.exchange)
+            raise Skipped(f"the run went through no node of type {node_type}", self.exchange)
         return found
 
 

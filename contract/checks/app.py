@@ -64,7 +64,7 @@ def _parts(*parts: str) -> bytes:
 
 
 def _upload(target: Target, *parts: str, with_key: bool = True) -> Exchange:
-    key = (("Authorization", f"Bearer {target.lent.api_key}"),) if with_key else ()
+    key = (("Authorization", f"Bearer {target.capabilities.api_key}"),) if with_key else ()
     headers = (*key, ("Content-Type", "multipart/form-data; boundary=----ref"))
     return target.send(Request("POST", _UPLOAD, headers, _parts(*parts)))
 

@@ -75,7 +75,7 @@ def bearer_without_key_is_401(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_raw_key)")
 def key_without_bearer_is_401(target: Target) -> None:
     """The right key without the word Bearer before it counts as no Authorization."""
-    expect_refused(_run_with(target, target.lent.api_key), NO_BEARER)
+    expect_refused(_run_with(target, target.capabilities.api_key), NO_BEARER)
 
 
 @free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_basic)")
@@ -93,7 +93,7 @@ def unknown_key_is_401(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_extra_word)")
 def word_after_the_key_is_401(target: Target) -> None:
     """A word after the right key makes it an invalid access token."""
-    expect_refused(_run_with(target, f"Bearer {target.lent.api_key} x"), UNKNOWN_KEY)
+    expect_refused(_run_with(target, f"Bearer {target.capabilities.api_key} x"), UNKNOWN_KEY)
 
 
 @free_check(Level.HOST, "FACTS 3, order (recorded: auth_none_malformed)")
@@ -118,14 +118,14 @@ def authorization_is_judged_before_the_content_type(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 3, accepted variants")
 def bearer_in_lower_case_is_accepted(target: Target) -> None:
     """The case of the word bearer does not matter."""
-    answer = _info_with(target, f"bearer {target.lent.api_key}")
+    answer = _info_with(target, f"bearer {target.capabilities.api_key}")
     expect_equal(answer.status, 200, "status", answer)
 
 
 @free_check(Level.HOST, "FACTS 3, accepted variants (recorded: auth_twospaces)")
 def two_spaces_before_the_key_are_accepted(target: Target) -> None:
     """How many spaces part Bearer from the key does not matter."""
-    answer = _info_with(target, f"Bearer  {target.lent.api_key}")
+    answer = _info_with(target, f"Bearer  {target.capabilities.api_key}")
     expect_equal(answer.status, 200, "status", answer)
 
 

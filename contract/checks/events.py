@@ -15,7 +15,7 @@ from contract.checks.responses import expect_just_now, expect_times_agree
 from contract.checks.streamed_files import ids_of
 from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data, told_stream
 from contract.exchange import Exchange, loads
-from contract.result import NotApplicable, NotRun, expect, expect_equal
+from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import (
     COUNT,
     LIST,
@@ -194,7 +194,7 @@ def every_started_node_finishes(target: Target) -> None:
     """Each node that started finishes, once, unless the run was stopped."""
     story = shared_story(target)
     if story.end.get("status") == "stopped":
-        raise NotApplicable("the run was stopped", story.exchange)
+        raise Skipped("the run was stopped", story.exchange)
     started = [one.data.get("id") for one in story.told if one.event == "node_started"]
     finished = [one.data.get("id") for one in story.told if one.event == "node_finished"]
     expect_equal(
@@ -272,7 +272,7 @@ def sequence_number_is_counted_from_one(target: Target) -> None:
     """sequence_number is a whole number from 1, the same at the end as at the beginning."""
     story = shared_story(target)
     if story.is_later and "sequence_number" not in story.beginning:
-        raise NotApplicable("this version tells no sequence_number", story.exchange)
+        raise Skipped("this version tells no sequence_number", story.exchange)
     number = story.beginning.get("sequence_number")
     expect_kind(number, COUNT, "sequence_number", story.exchange)
     expect_equal(
@@ -469,7 +469,7 @@ def prompt_comes_back_character_for_character(target: Target) -> None:
     """workflow_started and the start node tell the Chinese prompt exactly as it was sent."""
     story = shared_story(target)
     if not story.nodes and not story.has_succeeded:
-        raise NotApplicable("the run failed before its start node", story.exchange)
+        raise Skipped("the run failed before its start node", story.exchange)
     told = [story.beginning.get("inputs")]
     told += [
         node.outcome.get(name) for node in _start_nodes(story) for name in ("inputs", "outputs")
@@ -539,7 +539,7 @@ def model_left_out_is_not_another_runs_model(target: Target) -> None:
     """
     story = shared_story(target)
     if as_object(_sent(story).get("inputs")).get("model_name"):
-        raise NotApplicable("this run was given a model", story.exchange)
+        raise Skipped("this run was given a model", story.exchange)
     model = as_object(story.beginning.get("inputs")).get("model_name")
     expect(model != DOCUMENT_MODEL, "no model, or the app's default", model, story.exchange)
 

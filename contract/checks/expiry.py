@@ -69,7 +69,7 @@ def picture_outlives_its_urls(target: Target) -> None:
     with target.clock.borrowed():
         target.clock.advance(_MONTH_S)
         now = int(target.clock.now())
-        answer = fetch_file(target, url.signed(str(target.lent.secret), timestamp=str(now)))
+        answer = fetch_file(target, url.signed(str(target.capabilities.secret), timestamp=str(now)))
     expect(answer.status == 200, "status 200 a month later", _status(answer), answer)
     same = answer.body == picture(target).body
     expect(same, f"the same {len(picture(target).body)} bytes", f"{len(answer.body)} bytes", answer)

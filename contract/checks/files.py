@@ -19,7 +19,7 @@ from contract.error_body import (
 )
 from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
 from contract.exchange import Exchange, Request
-from contract.result import NotApplicable, NotRun, expect, expect_equal, expect_version
+from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
 from contract.target import Target
@@ -113,7 +113,7 @@ def url_leads_to_the_host_itself(target: Target) -> None:
     """Every URL is relative, so that the base address completes it; absolute where --files-url says
     so.
     """
-    base = (target.lent.files_url or "").rstrip("/")
+    base = (target.capabilities.files_url or "").rstrip("/")
     expected = f"{base}/files/…" if base else "a relative URL, /files/…"
     why = (
         ""
@@ -318,7 +318,7 @@ def sign_in_the_other_alphabet_is_403(target: Target) -> None:
     """A sign in the alphabet with + and / is refused: only the one with - and _ is the host's."""
     url = next((url for url in _url_candidates(target) if set("-_") & set(url.sign)), None)
     if url is None:
-        raise NotApplicable("no signature of this host holds - or _", blocking(target))
+        raise Skipped("no signature of this host holds - or _", blocking(target))
     sign = url.sign.replace("-", "%2B").replace("_", "%2F")
     expect_refused(fetch_file(target, url.but(sign=sign)), BAD_URL)
 
@@ -326,7 +326,7 @@ def sign_in_the_other_alphabet_is_403(target: Target) -> None:
 def _url_candidates(target: Target) -> list[SignedUrl]:
     """URLs that the host would serve: its own, and where its secret is lent some of ours."""
     own = picture_url(target)
-    secret = target.lent.secret
+    secret = target.capabilities.secret
     return (
         [own]
         if secret is None
@@ -502,7 +502,7 @@ def _signed(target: Target, **parts: str) -> Exchange:
     """What the host says to the picture's URL with some parts changed and signed with its own
     secret.
     """
-    return fetch_file(target, picture_url(target).signed(str(target.lent.secret), **parts))
+    return fetch_file(target, picture_url(target).signed(str(target.capabilities.secret), **parts))
 
 
 def _host_now(target: Target) -> int:
@@ -521,7 +521,7 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
     the secret.
     """
     url = picture_url(target)
-    ours = url.signed(str(target.lent.secret)).sign
+    ours = url.signed(str(target.capabilities.secret)).sign
     got = (
         "another one of that form; is it another secret?"
         if len(url.sign) == len(ours)

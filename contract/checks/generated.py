@@ -21,7 +21,7 @@ from contract.current_check import Helpers
 from contract.error_body import UNKNOWN_KEY, expect_refused
 from contract.exchange import Exchange, Request
 from contract.form import form_field
-from contract.result import ContractBroken, NotApplicable, NotRun, expect
+from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
 from dify_wire.spec import HOST_VERSIONS
 
@@ -42,7 +42,7 @@ def _host_version(target: Target) -> str:
 def _observed(target: Target) -> Spec:
     version = _host_version(target)
     if version not in HOST_VERSIONS:
-        raise NotApplicable(f"the host says it is {version}, of which there is no overlay")
+        raise Skipped(f"the host says it is {version}, of which there is no overlay")
     return observed(version)
 
 
@@ -53,7 +53,7 @@ def _expect_conformance(
     what: str,
     level: Level | None = None,
 ) -> None:
-    """Raise ``ContractBroken`` for the first exchange with anything wrong; how many more there are
+    """Raise ``Failed`` for the first exchange with anything wrong; how many more there are
     is told too.
     """
     judged = [exchange for exchange in list(target.exchanges) if spec.documents(exchange)]
@@ -66,7 +66,7 @@ def _expect_conformance(
         exchange, text = found[0]
         asked = f"{exchange.request.method} {exchange.request.path.partition('?')[0]}"
         why = f"{len(found)} of {len(judged)} answers do not conform" if len(found) > 1 else ""
-        raise ContractBroken(what, f"{asked}: {text}", exchange, why, level)
+        raise Failed(what, f"{asked}: {text}", exchange, why, level)
 
 
 @check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
@@ -165,7 +165,7 @@ def _request_schema(target: Target) -> dict[str, Any]:
 def _options(target: Target) -> tuple[str, ...]:
     try:
         field = form_field(target, "model_name")
-    except NotApplicable:
+    except Skipped:
         return ()
     return field.options if field.kind == "select" else ()
 
@@ -271,7 +271,7 @@ def _wrong_bodies(target: Target) -> list[bytes]:
     schema = _request_schema(target)
     spec = observed(REFERENCE_VERSION)
     bodies: dict[bytes, None] = {}
-    for made in _generated(schema, "negative", target.lent.seed, WRONG_BODIES):
+    for made in _generated(schema, "negative", target.capabilities.seed, WRONG_BODIES):
         body = made if isinstance(made, bytes) else _as_json(made)
         if body is not None and not _may_pass(spec, body):
             bodies[body] = None
@@ -361,8 +361,8 @@ def keys_like_the_right_one_are_refused(target: Target) -> None:
 
 
 def _wrong_keys(target: Target) -> list[str]:
-    key = target.lent.api_key
-    made = _drawn(lambda: _edits(key), target.lent.seed, WRONG_KEYS)
+    key = target.capabilities.api_key
+    made = _drawn(lambda: _edits(key), target.capabilities.seed, WRONG_KEYS)
     return [edited for edited in dict.fromkeys(made) if edited and edited != key]
 
 
@@ -390,13 +390,13 @@ def _edits(key: str) -> Any:
 )
 def generated_right_bodies_are_accepted(target: Target) -> None:
     """Every body that schemathesis makes by the schema is run, as far as the budget goes."""
-    bodies = _generated(_request_schema(target), "positive", target.lent.seed, RIGHT_BODIES)
+    bodies = _generated(_request_schema(target), "positive", target.capabilities.seed, RIGHT_BODIES)
     with Helpers(len(bodies)) as pool:
         answers = [
             answer for answer in pool.map(lambda body: _accepted(target, body), bodies) if answer
         ]
     if not answers:
-        raise NotApplicable("the budget leaves no run for generated requests (--max-runs)")
+        raise Skipped("the budget leaves no run for generated requests (--max-runs)")
     for answer in answers:
         expect(
             is_accepted_run(answer), "status 200", f"status {answer.status}: {answer.text}", answer

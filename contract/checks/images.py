@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from contract.check import Level, check
 from contract.evidence import blocking_data, picture, stream_picture
 from contract.exchange import Exchange
-from contract.result import NotApplicable, NotRun, expect, expect_equal
+from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import files_within
 from contract.target import Target
 
@@ -149,7 +149,7 @@ def picture_ends_where_its_format_ends(target: Target) -> None:
     """A PNG ends with its last chunk: nothing is missing and nothing follows."""
     answer = _served(picture(target))
     if not answer.body.startswith(_PNG):
-        raise NotApplicable("the picture is no PNG", answer)
+        raise Skipped("the picture is no PNG", answer)
     expect(answer.body.endswith(_PNG_END), "the end of a PNG", answer.body[-16:], answer)
 
 

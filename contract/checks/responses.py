@@ -347,7 +347,7 @@ def times_of_the_run_agree(target: Target) -> None:
 def expect_times_agree(
     data: Mapping[str, Any], what: str, exchange: Exchange, level: Level
 ) -> None:
-    """Raise ``ContractBroken`` unless created_at, finished_at and elapsed_time fit; shared with the
+    """Raise ``Failed`` unless created_at, finished_at and elapsed_time fit; shared with the
     stream's checks.
 
     ``level`` is that of a host which cuts created_at where the reference rounds it.
@@ -369,7 +369,7 @@ def run_finished_just_now(target: Target) -> None:
 
 
 def expect_just_now(finished_at: object, exchange: Exchange) -> None:
-    """Raise ``ContractBroken`` unless the run ended when its answer did; shared with the stream's
+    """Raise ``Failed`` unless the run ended when its answer did; shared with the stream's
     checks.
     """
     if type(finished_at) is not int:

@@ -21,7 +21,7 @@ from contract.error_body import (
     expect_refused,
 )
 from contract.exchange import Exchange, Request
-from contract.result import NotApplicable, NotRun, expect, expect_equal, expect_version
+from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Target
 
 # Tasks that no host has; the recorded host was asked about each of them with just the request that
@@ -71,7 +71,7 @@ def _end(target: Target) -> tuple[Mapping[str, Any], Exchange]:
     last = stopped.stream.events("workflow_finished")
     expect(bool(last), "a workflow_finished", "none", run)
     if _end_after_call_s(stopped, call) < POLL_S and _ended_by_itself(stopped):
-        raise NotApplicable("the run ended by itself before the host looked for a stop")
+        raise Skipped("the run ended by itself before the host looked for a stop")
     return last[-1], run
 
 
@@ -291,7 +291,7 @@ def stop_by_another_user_stops_nothing(target: Target) -> None:
         raise NotRun("there was no time for another user's call", stopped.stream.exchange)
     _expect_success(stopped.others_call)
     if not stopped.outlived_it and _ended_by_itself(stopped):
-        raise NotApplicable("the run ended by itself before the host looked for a stop")
+        raise Skipped("the run ended by itself before the host looked for a stop")
     expect(
         stopped.outlived_it, "a run that goes on", "a run that was stopped", stopped.stream.exchange
     )

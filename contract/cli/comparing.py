@@ -31,12 +31,12 @@ def labelled_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) ->
     """
     keys = {}
     for app in apps:
-        lent, equals, label = app.rpartition("=")
-        if not (equals and lent and label):
+        api_key, equals, label = app.rpartition("=")
+        if not (equals and api_key and label):
             raise click.BadParameter(
                 "expected KEY=APP, the APP as the recordings name it: chat, unpublished, simple …"
             )
-        keys[label] = lent
+        keys[label] = api_key
     return keys
 
 

@@ -16,7 +16,7 @@ from contract.cli.options import (
     redaction_rules,
     warn_of_suspicions,
 )
-from contract.report.builder import Account, Status, counted
+from contract.report.builder import Report, Status, counted
 from contract.target import Target
 
 _LOST = 2
@@ -47,27 +47,31 @@ def record(context: click.Context, /, **options: Any) -> None:
     rules = redaction_rules(options["redact"])
     reports = session.Reports(options["junit"], options["json_"], options["html"])
     reports.try_out()
-    lent = session.lent_by(options)
+    capabilities = session.capabilities_from(options)
     names = open_folder(options["to"], options["append"])
-    with RecordingWriter(options["to"], redactor(lent, rules, options["keep_user"])) as writer:
+    with RecordingWriter(
+        options["to"], redactor(capabilities, rules, options["keep_user"])
+    ) as writer:
         _tell_leftovers(writer.leftovers)
         transport = HttpTransport(options["base_url"], options["timeout"])
         keeper = FolderKeeper(writer)
-        recorder = Recorder(transport, options["base_url"], keys_of(lent), names).into(keeper.keep)
+        recorder = Recorder(transport, options["base_url"], keys_of(capabilities), names).into(
+            keeper.keep
+        )
         try:
-            target = Target(recorder, lent)
-            account = session.judged(
-                session.Judging(options["base_url"], checks, target, options), reports
+            target = Target(recorder, capabilities)
+            report = session.judged(
+                session.Session(options["base_url"], checks, target, options), reports
             )
         finally:
-            session.give_back(lent)
+            session.give_back(capabilities)
             transport.close()
             keeper.finish()
             keeper.kept.without_answer = recorder.without_answer
             keeper.kept.at_another_time = recorder.at_another_time
-    _tell(options["to"], keeper.kept, account)
+    _tell(options["to"], keeper.kept, report)
     warn_of_suspicions(options["to"], writer)
-    context.exit(_LOST if keeper.kept.lost else account.exit_code)
+    context.exit(_LOST if keeper.kept.lost else report.exit_code)
 
 
 def _tell_leftovers(leftovers: Sequence[str]) -> None:
@@ -78,7 +82,7 @@ def _tell_leftovers(leftovers: Sequence[str]) -> None:
         )
 
 
-def _tell(folder: Path, kept: Any, account: Account) -> None:
+def _tell(folder: Path, kept: Any, report: Report) -> None:
     """What was recorded, and what was not, with the reason."""
     click.echo(
         f"recorded: {counted(kept.exchanges, 'exchange')} in {folder}, {counted(kept.pictures, 'image')} among them"
@@ -89,7 +93,7 @@ def _tell(folder: Path, kept: Any, account: Account) -> None:
         click.echo(
             f"left out: {counted(kept.at_another_time, 'request')} while the host's clock was moved"
         )
-    for reason, count in _left_out(account).items():
+    for reason, count in _left_out(report).items():
         click.echo(f"left out: what {counted(count, 'check')} would have asked: {reason}")
     for loss in kept.lost[:10]:
         click.echo(f"Error: {loss}", err=True)
@@ -100,9 +104,9 @@ def _tell(folder: Path, kept: Any, account: Account) -> None:
         )
 
 
-def _left_out(account: Account) -> dict[str, int]:
+def _left_out(report: Report) -> dict[str, int]:
     reasons: dict[str, int] = {}
-    for row in account.rows:
+    for row in report.rows:
         if row.status in (Status.NOT_RUN, Status.SKIPPED):
             reasons[row.reason] = reasons.get(row.reason, 0) + 1
     return reasons

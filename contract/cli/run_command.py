@@ -23,14 +23,14 @@ def run(context: click.Context, /, **options: Any) -> None:
     checks = session.selected(options["only"], options["skip"])
     reports = session.Reports(options["junit"], options["json_"], options["html"])
     reports.try_out()
-    lent = session.lent_by(options)
+    capabilities = session.capabilities_from(options)
     transport = HttpTransport(options["base_url"], options["timeout"])
     try:
-        target = Target(transport, lent)
-        account = session.judged(
-            session.Judging(options["base_url"], checks, target, options), reports
+        target = Target(transport, capabilities)
+        report = session.judged(
+            session.Session(options["base_url"], checks, target, options), reports
         )
     finally:
-        session.give_back(lent)
+        session.give_back(capabilities)
         transport.close()
-    context.exit(account.exit_code)
+    context.exit(report.exit_code)

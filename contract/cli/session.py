@@ -16,10 +16,10 @@ from contract.cli.options import budget
 from contract.consequences import with_causes
 from contract.plan import UnknownCheckError, cost, select
 from contract.preflight import PREFLIGHT, CouldNotRunError, preflight, reach_clock
-from contract.report.builder import Account, Accountant, accountant
+from contract.report.builder import Report, ReportBuilder, report_builder
 from contract.result import NotRun
 from contract.runner import Outcome, Result, run_checks
-from contract.target import Lent, Target
+from contract.target import Capabilities, Target
 
 if TYPE_CHECKING:
     from contract.admin import AdminClock
@@ -51,14 +51,14 @@ class Reports:
                     f"{path} cannot be written: {error.strerror or error}"
                 ) from None
 
-    def write(self, account: Account) -> list[str]:
+    def write(self, report: Report) -> list[str]:
         """Write them all; returns their names."""
         from contract.report.html import write_html
         from contract.report.json_report import write_json
         from contract.report.junit import write_junit
 
-        written = self.write_with(account, json=write_json, html=write_html)
-        return [*_written(account, self.junit, write_junit), *written]
+        written = self.write_with(report, json=write_json, html=write_html)
+        return [*_written(report, self.junit, write_junit), *written]
 
     def write_with(
         self,
@@ -99,12 +99,12 @@ def all_checks() -> Mapping[str, Check]:
     return CHECKS
 
 
-def lent_by(options: Mapping[str, Any]) -> Lent:
+def capabilities_from(options: Mapping[str, Any]) -> Capabilities:
     """What ``options`` lend. Raises ``click.UsageError`` for a token without an address that it is
     for.
     """
     clock = _clock(options["admin_url"], options["admin_token"])
-    return Lent(
+    return Capabilities(
         api_key=options["api_key"],
         secret=options["secret_key"],
         app_keys=options["app_keys"],
@@ -129,20 +129,20 @@ def _clock(url: str | None, token: str | None) -> AdminClock | None:
     return AdminClock(url, token)
 
 
-def give_back(lent: Lent) -> None:
+def give_back(capabilities: Capabilities) -> None:
     """Leave the host's clock as it was, whatever became of the run; where that fails, somebody has
     to know.
     """
-    if lent.clock is None:
+    if capabilities.clock is None:
         return
     try:
-        lent.clock.close()
+        capabilities.clock.close()
     except NotRun as trouble:
         click.echo(f"Error: {trouble.reason}", err=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class Session:
     """A run that is about to be: which checks, of which host, how."""
 
     base_url: str
@@ -152,28 +152,30 @@ class Judging:
 
     @property
     def planned(self) -> int:
-        return cost(self.checks, self.target.lent)
+        return cost(self.checks, self.target.capabilities)
 
     @property
-    def accountant(self) -> Accountant:
-        return accountant(self.target)
+    def report_builder(self) -> ReportBuilder:
+        return report_builder(self.target)
 
-    def account(
+    def report(
         self,
         results: Sequence[Result],
         began: datetime.datetime,
         seconds: float,
         cut: bool = False,
         cause: str = "",
-    ) -> Account:
+    ) -> Report:
         """What came of it; ``cause`` says why the host could not be judged at all, or not to the
         end.
         """
         strict = bool(self.options["strict_observed"])
-        rows, exchanges = self.accountant.rows(with_causes(results), strict)
-        return Account(
+        rows, exchanges = self.report_builder.rows(with_causes(results), strict)
+        return Report(
             host=self.base_url,
-            host_version=self.accountant.text(self.options["host_version"] or self._said_version()),
+            host_version=self.report_builder.text(
+                self.options["host_version"] or self._said_version()
+            ),
             began=began,
             seconds=seconds,
             planned=self.planned,
@@ -183,7 +185,7 @@ class Judging:
             interrupted=cut,
             rows=rows,
             exchanges=exchanges,
-            cause=self.accountant.text(cause),
+            cause=self.report_builder.text(cause),
         )
 
     def _said_version(self) -> str:
@@ -191,7 +193,7 @@ class Judging:
         return next((version for version in said if version), "")[:40]
 
 
-def judged(run: Judging, reports: Reports) -> Account:
+def judged(run: Session, reports: Reports) -> Report:
     """Say what it costs, ask the host, judge, and write every report.
 
     Raises ``click.ClickException`` for a host that cannot be judged; the reports are written then
@@ -200,7 +202,7 @@ def judged(run: Judging, reports: Reports) -> Account:
     from contract.report.terminal import TerminalReport
 
     terminal = TerminalReport()
-    terminal.begin(run.base_url, len(run.checks), run.planned, run.target.lent.free_runs)
+    terminal.begin(run.base_url, len(run.checks), run.planned, run.target.capabilities.free_runs)
     if run.options["confirm"] and not click.confirm("Start?"):
         raise click.ClickException("not started")
     began, clock, cut = datetime.datetime.now(datetime.UTC), time.monotonic(), False
@@ -208,24 +210,22 @@ def judged(run: Judging, reports: Reports) -> Account:
         results = _results(run, terminal)
     except CouldNotRunError as error:
         result = Result(PREFLIGHT, Outcome.ERROR, reason=str(error), exchange=error.exchange)
-        account = run.account([result], began, time.monotonic() - clock, cause=str(error))
+        report = run.report([result], began, time.monotonic() - clock, cause=str(error))
         if error.exchange is not None:  # whatever took a run for granted there was no Dify
-            account = replace(account, images=0)
-        terminal.wrote(reports.write(account))
-        raise click.ClickException(f"{run.base_url}: {account.cause}") from None
+            report = replace(report, images=0)
+        terminal.wrote(reports.write(report))
+        raise click.ClickException(f"{run.base_url}: {report.cause}") from None
     except KeyboardInterrupt as interrupt:
         cut = True
         results = getattr(interrupt, "results", None) or _none_judged(run.checks)
-    account = run.account(results, began, time.monotonic() - clock, cut, run.target.gone or "")
-    written = reports.write(
-        account
-    )  # first: a closed pipe must not lose what the host has paid for
-    terminal.end(account)
+    report = run.report(results, began, time.monotonic() - clock, cut, run.target.gone or "")
+    written = reports.write(report)  # first: a closed pipe must not lose what the host has paid for
+    terminal.end(report)
     terminal.wrote(written)
-    return account
+    return report
 
 
-def _results(run: Judging, terminal: TerminalReport) -> list[Result]:
+def _results(run: Session, terminal: TerminalReport) -> list[Result]:
     options = run.options
     preflight(run.target)
     reach_clock(run.target)

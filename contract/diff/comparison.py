@@ -20,7 +20,7 @@ from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
 from contract.report.builder import counted, printable
 from contract.runner import run_checks
-from contract.target import Lent, Target
+from contract.target import Capabilities, Target
 from dify_wire.recording.exchange import MAIN, Recording
 from dify_wire.redaction.text import TextRedactor
 
@@ -193,7 +193,7 @@ def _opened(host: Host) -> Host:
     """``host``, which takes our key. Raises ``CouldNotRunError``."""
     transport = HttpTransport(host.url, host.timeout_s)
     try:
-        preflight(Target(transport, Lent(host.keys[MAIN], max_runs=host.max_runs)))
+        preflight(Target(transport, Capabilities(host.keys[MAIN], max_runs=host.max_runs)))
     except CouldNotRunError as error:
         raise CouldNotRunError(f"{host.url}: {error}", error.exchange) from None
     finally:
@@ -205,11 +205,11 @@ def record(host: Host, checks: Sequence[Check]) -> list[Recording]:
     """What ``host`` answers to the requests of ``checks``; kept in memory, secrets and all."""
     recordings: list[Recording] = []
     others = {label: key for label, key in host.keys.items() if label != MAIN}
-    lent = Lent(host.keys[MAIN], host.secret, others, max_runs=host.max_runs)
+    capabilities = Capabilities(host.keys[MAIN], host.secret, others, max_runs=host.max_runs)
     transport = HttpTransport(host.url, host.timeout_s)
     try:
-        recorder = Recorder(transport, host.url, keys_of(lent)).into(recordings.append)
-        run_checks(Target(recorder, lent), checks)
+        recorder = Recorder(transport, host.url, keys_of(capabilities)).into(recordings.append)
+        run_checks(Target(recorder, capabilities), checks)
     finally:
         transport.close()
     return recordings

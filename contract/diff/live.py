@@ -23,7 +23,7 @@ from contract.evidence import task_id_in
 from contract.exchange import Exchange, Request
 from contract.preflight import cause_of
 from contract.result import NotRun
-from contract.target import Lent, Target, is_doubtful, may_run
+from contract.target import Capabilities, Target, is_doubtful, may_run
 from dify_wire.recording.exchange import MAIN, Recording
 
 _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
@@ -104,7 +104,7 @@ def _stops(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
 def _why_gone(host: Host) -> str | None:
     transport = HttpTransport(host.url, host.timeout_s)
     try:
-        request = Target(transport, Lent(host.keys[MAIN])).get_request("/v1/parameters")
+        request = Target(transport, Capabilities(host.keys[MAIN])).get_request("/v1/parameters")
         return cause_of(transport.send(request))
     finally:
         transport.close()
@@ -115,7 +115,9 @@ class _Again:
 
     def __init__(self, host: Host) -> None:
         self._transport = RawTransport(host.url, host.timeout_s)
-        self._target = Target(self._transport, Lent(host.keys[MAIN], max_runs=host.max_runs))
+        self._target = Target(
+            self._transport, Capabilities(host.keys[MAIN], max_runs=host.max_runs)
+        )
         self._target.still_there = lambda: _why_gone(host)
         self._translation = Translation(host.keys, host.secret)
 

@@ -90,7 +90,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Report:
     """A run of the suite. ``images`` is what it cost, ``planned`` what was said it would cost at
     most.
 
@@ -185,7 +185,7 @@ class Account:
         return Counter(row.status for row in self.rows if level in (None, row.level))[status]
 
 
-class Accountant:
+class ReportBuilder:
     """Writes accounts, keeping ``redactor``'s secrets out of them. ``seen`` tells where each check
     held before.
     """
@@ -312,12 +312,17 @@ class Accountant:
         return f"{dump}\n[binary, {len(body):,} bytes]"
 
 
-def accountant(target: Target) -> Accountant:
+def report_builder(target: Target) -> ReportBuilder:
     """One that keeps to itself what ``target`` lends, and the signatures it was asked with."""
-    lent = target.lent
+    capabilities = target.capabilities
     signed = signed_parts(exchange.request.path for exchange in target.exchanges)
-    secrets = [lent.api_key, *lent.secrets, *lent.app_keys.values(), *signed]
-    return Accountant(TextRedactor(secrets), verdicts())
+    secrets = [
+        capabilities.api_key,
+        *capabilities.secrets,
+        *capabilities.app_keys.values(),
+        *signed,
+    ]
+    return ReportBuilder(TextRedactor(secrets), verdicts())
 
 
 def signed_parts(paths: Iterable[str]) -> set[str]:

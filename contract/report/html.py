@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from contract.report.builder import Account, Row, Status, level_names
+from contract.report.builder import Report, Row, Status, level_names
 
 
 def template(name: str) -> Template:
@@ -24,28 +24,28 @@ def template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def html(account: Account) -> str:
+def html(report: Report) -> str:
     """The account as an HTML page. Everything in it is escaped, whoever wrote it."""
-    judged = [row for row in account.failures if row.status is not Status.NOT_RUN]
-    not_run = _by_reason(account.of(Status.NOT_RUN))
+    judged = [row for row in report.failures if row.status is not Status.NOT_RUN]
+    not_run = _by_reason(report.of(Status.NOT_RUN))
     return template("page.html").render(
-        account=account,
+        report=report,
         Status=Status,
         statuses=[
             status
             for status in reversed(Status)
-            if account.counted(status) or status is Status.PASSED
+            if report.counted(status) or status is Status.PASSED
         ],
         levels=level_names(),
         judged=judged,
         not_run=not_run,
-        first_shown=_first_shown([*judged, *_with_exchange(not_run), *account.of(Status.DIFFERS)]),
-        lacking=_by_reason(account.of(Status.SKIPPED)),
+        first_shown=_first_shown([*judged, *_with_exchange(not_run), *report.of(Status.DIFFERS)]),
+        lacking=_by_reason(report.of(Status.SKIPPED)),
     )
 
 
-def write_html(account: Account, path: Path) -> None:
-    path.write_text(html(account), encoding="utf-8")
+def write_html(report: Report, path: Path) -> None:
+    path.write_text(html(report), encoding="utf-8")
 
 
 def _first_shown(rows: Sequence[Row]) -> dict[int, str]:

@@ -6,43 +6,43 @@ import json
 from pathlib import Path
 from typing import Any
 
-from contract.report.builder import Account, Row, ShownExchange, Status, level_names
+from contract.report.builder import Report, Row, ShownExchange, Status, level_names
 
 FORMAT = 2
 
 
-def as_json(account: Account) -> dict[str, Any]:
+def as_json(report: Report) -> dict[str, Any]:
     """The account as JSON values; checks name the exchange behind them by its number."""
     return {
         "format": FORMAT,
-        "host": account.host,
-        "host_version": account.host_version,
-        "began": account.began.isoformat(timespec="seconds"),
-        "seconds": round(account.seconds, 3),
-        "holds": account.holds,
-        "exit_code": account.exit_code,
-        "cause": account.cause,
-        "strict_observed": account.strict_observed,
+        "host": report.host,
+        "host_version": report.host_version,
+        "began": report.began.isoformat(timespec="seconds"),
+        "seconds": round(report.seconds, 3),
+        "holds": report.holds,
+        "exit_code": report.exit_code,
+        "cause": report.cause,
+        "strict_observed": report.strict_observed,
         "pictures": {
-            "planned": account.planned,
-            "cost": account.images,
-            "unanswered": account.unanswered,
+            "planned": report.planned,
+            "cost": report.images,
+            "unanswered": report.unanswered,
         },
         "counts": {
             status.value: {
-                "all": account.counted(status),
-                **{level: account.counted(status, level) for level in level_names()},
+                "all": report.counted(status),
+                **{level: report.counted(status, level) for level in level_names()},
             }
             for status in Status
         },
-        "checks": [_check(row) for row in account.rows],
-        "exchanges": [_exchange(exchange) for exchange in account.exchanges],
+        "checks": [_check(row) for row in report.rows],
+        "exchanges": [_exchange(exchange) for exchange in report.exchanges],
     }
 
 
-def write_json(account: Account, path: Path) -> None:
+def write_json(report: Report, path: Path) -> None:
     path.write_text(
-        json.dumps(as_json(account), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
+        json.dumps(as_json(report), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
     )
 
 

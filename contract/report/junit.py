@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from contract.report.builder import Account, Row, Status
+from contract.report.builder import Report, Row, Status
 
 _TAGS = {
     Status.FAILED: "failure",
@@ -23,26 +23,25 @@ _TAGS = {
 }
 
 
-def junit(account: Account) -> str:
+def junit(report: Report) -> str:
     """The account as JUnit XML."""
     root = ET.Element(
-        "testsuites",
-        {"name": "contract", **_counts(account.rows), "time": f"{account.seconds:.3f}"},
+        "testsuites", {"name": "contract", **_counts(report.rows), "time": f"{report.seconds:.3f}"}
     )
-    for area, rows in account.areas.items():
+    for area, rows in report.areas.items():
         suite = ET.SubElement(
             root, "testsuite", {"name": area, **_counts(rows), "time": _seconds(rows)}
         )
-        suite.set("timestamp", account.began.isoformat(timespec="seconds"))
-        suite.set("hostname", account.host)
+        suite.set("timestamp", report.began.isoformat(timespec="seconds"))
+        suite.set("hostname", report.host)
         for row in rows:
-            _case(suite, row, account.consequences(row))
+            _case(suite, row, report.consequences(row))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def write_junit(account: Account, path: Path) -> None:
-    path.write_text(junit(account), encoding="utf-8")
+def write_junit(report: Report, path: Path) -> None:
+    path.write_text(junit(report), encoding="utf-8")
 
 
 def explanation(row: Row, consequences: Sequence[Row] = ()) -> str:

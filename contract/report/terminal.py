@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from contract.report.builder import Account, Row, ShownExchange, Status, counted, level_names
+from contract.report.builder import Report, Row, ShownExchange, Status, counted, level_names
 from contract.runner import Outcome, Result
 
 _MARKS = {
@@ -60,15 +60,15 @@ class TerminalReport:
         with Progress(*columns, console=self._console, transient=True, disable=not shown) as bar:
             yield _Listener(bar, checks)
 
-    def end(self, account: Account) -> None:
+    def end(self, report: Report) -> None:
         """The whole report."""
-        for area, rows in account.areas.items():
+        for area, rows in report.areas.items():
             self._say(f"\n{area}", "bold")
             for row in rows:
                 self._line(row)
-        self._explain("Failures", account.failures, account)
-        self._explain("Version differences", account.of(Status.DIFFERS), account)
-        self._summary(account)
+        self._explain("Failures", report.failures, report)
+        self._explain("Version differences", report.of(Status.DIFFERS), report)
+        self._summary(report)
 
     def wrote(self, paths: list[str]) -> None:
         for path in paths:
@@ -86,14 +86,14 @@ class TerminalReport:
             line.append(f"  {row.status} ({row.level})", style)
         self._console.print(line)
 
-    def _explain(self, heading: str, rows: list[Row], account: Account) -> None:
+    def _explain(self, heading: str, rows: list[Row], report: Report) -> None:
         if not rows:
             return
         self._say(f"\n{heading}", "bold")
         not_run = [row for row in rows if row.status is Status.NOT_RUN]
         for row in rows:
             if row.status is not Status.NOT_RUN:
-                self._failure(row, account.consequences(row))
+                self._failure(row, report.consequences(row))
         self._not_run(not_run)
 
     def _failure(self, row: Row, consequences: list[Row]) -> None:
@@ -153,25 +153,24 @@ class TerminalReport:
                 "\n".join(f"{_INDENT}{mark}{line}".rstrip() for line in text.split("\n")), "dim"
             )
 
-    def _summary(self, account: Account) -> None:
+    def _summary(self, report: Report) -> None:
         statuses = [
             status
             for status in Status
-            if account.counted(status) or status in (Status.PASSED, Status.FAILED)
+            if report.counted(status) or status in (Status.PASSED, Status.FAILED)
         ]
         self._say("")
         self._say(" " * 12 + "".join(f"{status.value:>16}" for status in statuses), "dim")
         for level in level_names():
-            counts = (account.counted(status, level) for status in statuses)
+            counts = (report.counted(status, level) for status in statuses)
             self._say(f"  {level:<10}" + "".join(f"{count or '-':>16}" for count in counts))
         self._say(
-            "  all       " + "".join(f"{account.counted(status):>16}" for status in statuses),
-            "bold",
+            "  all       " + "".join(f"{report.counted(status):>16}" for status in statuses), "bold"
         )
-        took = f"It took {account.seconds:.1f} s."
+        took = f"It took {report.seconds:.1f} s."
         self._say(
-            f"\n{account.headline} {account.cost}. {took}",
-            "bold green" if account.holds else "bold red",
+            f"\n{report.headline} {report.cost}. {took}",
+            "bold green" if report.holds else "bold red",
         )
 
     def _say(self, text: str, style: str = "") -> None:

@@ -19,7 +19,7 @@ from contract.client import HttpTransport
 from contract.evidence import Pair
 from contract.exchange import Chunk, Exchange, Request
 from contract.sse import split_frames
-from contract.target import Lent, Target, file_urls, may_run
+from contract.target import Capabilities, Target, file_urls, may_run
 
 SECRET = "the fake signs with this"
 SPEED = 10.0
@@ -47,7 +47,7 @@ class Good:
         return url.path
 
     def target(self, broken: Break) -> Target:
-        return Target(_BrokenHost(self, broken), Lent(self.api_key, SECRET))
+        return Target(_BrokenHost(self, broken), Capabilities(self.api_key, SECRET))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class _BrokenHost:
 def fetch_good(live: HttpTransport, api_key: str) -> Good:
     from contract.evidence import pair
 
-    found: Pair = pair(Target(live, Lent(api_key)))
+    found: Pair = pair(Target(live, Capabilities(api_key)))
     return Good(live, found.blocking, in_rhythm(found.stream.exchange), api_key)
 
 

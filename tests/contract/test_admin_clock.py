@@ -24,10 +24,10 @@ from contract.cli import exit_code, session
 from contract.client import HttpTransport
 from contract.current_check import AT_ANOTHER_TIME
 from contract.exchange import Request
-from contract.result import ContractBroken
+from contract.result import Failed
 from contract.runner import Outcome, Result, run_checks
 from contract.signature import parse_url
-from contract.target import RUN_PATH, Lent, Target
+from contract.target import RUN_PATH, Capabilities, Target
 from dify_wire.recording.folder import read_folder
 from tests.contract import broken
 from tests.contract.broken import Break, Good, is_file
@@ -140,13 +140,13 @@ def test_frozen_clock_is_put_back_where_it_stood() -> None:
 def fail_borrowed(clock: AdminClock) -> None:
     with clock.borrowed():
         clock.advance(300)
-        raise ContractBroken("403", "200")
+        raise Failed("403", "200")
 
 
 def test_clock_is_put_back_when_a_check_fails() -> None:
     script = Scripted(frozen=True)
     with clock_of(script) as clock:
-        with pytest.raises(ContractBroken):
+        with pytest.raises(Failed):
             fail_borrowed(clock)
         assert script.unix == THEN
         assert not AT_ANOTHER_TIME.get()
@@ -270,7 +270,7 @@ def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
     moving = [f"moves_{number}" for number in range(3)]
     checks = [check(name, Phase.CLOCK) for name in moving]
     checks += [check(phase.name, phase) for phase in Phase if phase is not Phase.CLOCK]
-    results = run_checks(Target(HttpTransport("http://127.0.0.1:9"), Lent(KEY)), checks)
+    results = run_checks(Target(HttpTransport("http://127.0.0.1:9"), Capabilities(KEY)), checks)
     assert {result.outcome for result in results} == {Outcome.PASSED}
     assert order[len(Phase) - 1 :] == moving
     assert met == [1, 1, 1]
@@ -309,7 +309,9 @@ def test_they_hold_and_leave_the_clock_as_it_was(move: dict[str, Any]) -> None:
                 Request("POST", "/__admin/clock", (("Content-Type", "application/json"),), body)
             )
         before, began = clock.now(), time.monotonic()
-        results = run_checks(Target(transport, Lent(server.api_key, SECRET, clock=clock)), MOVING)
+        results = run_checks(
+            Target(transport, Capabilities(server.api_key, SECRET, clock=clock)), MOVING
+        )
         passed_s = 0.0 if move else time.monotonic() - began
         assert clock.now() - before == pytest.approx(passed_s, abs=0.0 if move else 1.0)
         clock.close()
@@ -319,9 +321,9 @@ def test_they_hold_and_leave_the_clock_as_it_was(move: dict[str, Any]) -> None:
 
 def test_they_need_what_they_say(fake: RunningServer) -> None:
     transport, clock = HttpTransport(fake.url), AdminClock(fake.url, TOKEN)
-    without = told(run_checks(Target(transport, Lent(fake.api_key, SECRET)), MOVING))
+    without = told(run_checks(Target(transport, Capabilities(fake.api_key, SECRET)), MOVING))
     assert without == {check.name: "needs its clock (--admin-url)" for check in MOVING}
-    lacking_secret = run_checks(Target(transport, Lent(fake.api_key, clock=clock)), MOVING)
+    lacking_secret = run_checks(Target(transport, Capabilities(fake.api_key, clock=clock)), MOVING)
     assert set(told(lacking_secret)) == {"picture_outlives_its_urls"}
     clock.close()
     transport.close()
@@ -350,7 +352,7 @@ def test_another_lifetime_is_a_later_versions_to_choose(
     transport, clock = HttpTransport(fake.url), AdminClock(fake.url, TOKEN)
     good = broken.fetch_good(transport, fake.api_key)
     target = Target(
-        broken._BrokenHost(good, living(seconds)), Lent(fake.api_key, SECRET, clock=clock)
+        broken._BrokenHost(good, living(seconds)), Capabilities(fake.api_key, SECRET, clock=clock)
     )
     only = [CHECKS["signed_urls_live_for_five_minutes"]]
     [result] = run_checks(target, only)
@@ -363,7 +365,9 @@ def test_clock_that_stops_being_lent_is_not_run(fake: RunningServer) -> None:
     """The evidence is missing; that is no breach of the host's."""
     transport = HttpTransport(fake.url)
     with clock_of(saying(error("gone", "404 Not Found"))) as clock:
-        results = run_checks(Target(transport, Lent(fake.api_key, SECRET, clock=clock)), MOVING)
+        results = run_checks(
+            Target(transport, Capabilities(fake.api_key, SECRET, clock=clock)), MOVING
+        )
     transport.close()
     assert {result.outcome for result in results} == {Outcome.NOT_RUN}
     assert all("404 gone" in result.reason for result in results)
@@ -375,8 +379,8 @@ def test_clock_that_stops_being_lent_is_not_run(fake: RunningServer) -> None:
 
 def run(server: RunningServer, *arguments: str) -> int:
     only = [f"--only={check.name}" for check in MOVING]
-    lent = ["--api-key", server.api_key, "--secret-key", SECRET]
-    return exit_code(["run", "--base-url", server.url, *lent, *only, *arguments])
+    flags = ["--api-key", server.api_key, "--secret-key", SECRET]
+    return exit_code(["run", "--base-url", server.url, *flags, *only, *arguments])
 
 
 @pytest.mark.parametrize("path", ["", "/", "/__admin", "/__admin/"])
@@ -456,10 +460,10 @@ def test_admin_api_that_cannot_be_used_is_2_before_the_first_run(
         connection.sendall(answer(b"<p>none", "404 NOT FOUND", "text/html"))
 
     with host(dify_at_first(without_admin, times=3)) as url:
-        lent = ["--base-url", url, "--api-key", KEY]
-        assert exit_code(["run", *lent, "--admin-url", url]) == 2
-        assert exit_code(["run", *lent, "--admin-url", refused_address()]) == 2
-        assert exit_code(["run", *lent, "--admin-url", fake.url, "--admin-token", "another"]) == 2
+        flags = ["--base-url", url, "--api-key", KEY]
+        assert exit_code(["run", *flags, "--admin-url", url]) == 2
+        assert exit_code(["run", *flags, "--admin-url", refused_address()]) == 2
+        assert exit_code(["run", *flags, "--admin-url", fake.url, "--admin-token", "another"]) == 2
     none, nobody, wrong = capsys.readouterr().err.splitlines()
     assert "there is no admin API: GET /__admin/clock was answered with 404 and text/html" in none
     assert "no connection" in nobody
@@ -480,16 +484,16 @@ def test_admin_api_that_cannot_be_used_is_2_before_the_first_run(
 def test_clock_lifts_the_budget_unless_one_is_given(
     arguments: tuple[str, ...], limit: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lent: list[Lent] = []
+    capabilities: list[Capabilities] = []
 
-    def kept(options: Any) -> Lent:
-        lent.append(real(options))
-        return lent[0]
+    def kept(options: Any) -> Capabilities:
+        capabilities.append(real(options))
+        return capabilities[0]
 
-    real = session.lent_by
-    monkeypatch.setattr(session, "lent_by", kept)
+    real = session.capabilities_from
+    monkeypatch.setattr(session, "capabilities_from", kept)
     assert exit_code(["run", "--base-url", refused_address(), "--api-key", KEY, *arguments]) == 2
-    assert lent[0].max_runs == limit
+    assert capabilities[0].max_runs == limit
 
 
 def test_what_is_asked_at_another_time_is_not_recorded(
@@ -498,7 +502,7 @@ def test_what_is_asked_at_another_time_is_not_recorded(
     """A replay or a diff could not repeat it: a recording knows nothing of the clock."""
     folder = tmp_path / "recorded"
     only = [f"--only={check.name}" for check in MOVING]
-    lent = [
+    flags = [
         "--api-key",
         fake.api_key,
         "--secret-key",
@@ -508,7 +512,7 @@ def test_what_is_asked_at_another_time_is_not_recorded(
         "--admin-token",
         TOKEN,
     ]
-    assert exit_code(["record", "--base-url", fake.url, "--to", str(folder), *lent, *only]) == 0
+    assert exit_code(["record", "--base-url", fake.url, "--to", str(folder), *flags, *only]) == 0
     assert "left out: 3 requests while the host's clock was moved" in capsys.readouterr().out
     assert {recording.status for recording in read_folder(folder)} == {200, 400}
     assert TOKEN not in "".join(
@@ -524,7 +528,7 @@ def test_replay_lends_its_clock_too(
     """
     folder = tmp_path / "recorded"
     only = [f"--only={check.name}" for check in MOVING]
-    lent = ["--api-key", fake.api_key, "--secret-key", SECRET]
+    flags = ["--api-key", fake.api_key, "--secret-key", SECRET]
     assert (
         exit_code(
             [
@@ -533,7 +537,7 @@ def test_replay_lends_its_clock_too(
                 fake.url,
                 "--to",
                 str(folder),
-                *lent,
+                *flags,
                 "--only=url_*",
                 "--only=range_*",
             ]
@@ -543,6 +547,6 @@ def test_replay_lends_its_clock_too(
     with running_server(
         "--speed=instant", f"--secret-key={SECRET}", "--replay", str(folder)
     ) as replay:
-        lent = ["--api-key", replay.api_key, "--secret-key", SECRET, "--admin-url", replay.url]
-        assert exit_code(["run", "--base-url", replay.url, *lent, *only]) == 0
+        flags = ["--api-key", replay.api_key, "--secret-key", SECRET, "--admin-url", replay.url]
+        assert exit_code(["run", "--base-url", replay.url, *flags, *only]) == 0
     assert "skipped" not in capsys.readouterr().out

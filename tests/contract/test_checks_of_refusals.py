@@ -23,12 +23,12 @@ from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.client import HttpTransport
 from contract.conformance import documented, observed
 from contract.exchange import Chunk, Exchange, Request
-from contract.offline import judge_recordings, lent_by, load_keys
+from contract.offline import capabilities_from, judge_recordings, load_keys
 from contract.plan import cost
 from contract.recorded import load_exchanges
 from contract.result import NotRun
-from contract.runner import Outcome, Result, judge, run_checks
-from contract.target import PROMPT, RUN_PATH, USER, Lent, Target, Transport, may_run
+from contract.runner import Outcome, Result, run_check, run_checks
+from contract.target import PROMPT, RUN_PATH, USER, Capabilities, Target, Transport, may_run
 from tests.serving import ROOT, RunningServer, running_server
 
 pytestmark = pytest.mark.server
@@ -45,8 +45,8 @@ FAKE = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
 Change = Callable[[Exchange], Exchange]
 
 
-def lent(api_key: str, **powers: Any) -> Lent:
-    return Lent(api_key, "secret", APP_KEYS, **powers)
+def with_apps(api_key: str, **capabilities: Any) -> Capabilities:
+    return Capabilities(api_key, "secret", APP_KEYS, **capabilities)
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def fake() -> Iterator[RunningServer]:
 
 
 def judged(
-    server: RunningServer, checks: list[Check], **powers: Any
+    server: RunningServer, checks: list[Check], **capabilities: Any
 ) -> tuple[list[Result], Target]:
     transport = HttpTransport(server.url)
-    target = Target(transport, lent(server.api_key, **powers))
+    target = Target(transport, with_apps(server.api_key, **capabilities))
     results = run_checks(target, checks)
     transport.close()
     return results, target
@@ -103,7 +103,7 @@ def test_accepted_runs_are_as_few_as_said(fake: RunningServer, all_models: bool,
     before.
     """
     results, target = judged(fake, QUICK, all_models=all_models, max_runs=runs)
-    assert target.accepted_runs == runs == cost(QUICK, target.lent)
+    assert target.accepted_runs == runs == cost(QUICK, target.capabilities)
     assert not [result for result in results if result.outcome in (Outcome.FAILED, Outcome.NOT_RUN)]
 
 
@@ -126,7 +126,9 @@ def test_recorded_host_breaks_none() -> None:
     """
     results = [
         one.result
-        for one in judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), QUICK)
+        for one in judge_recordings(
+            RECORDING, capabilities_from(load_keys(RECORDING / "keys.json")), QUICK
+        )
     ]
     outcomes = Counter(result.outcome for result in results)
     assert set(outcomes) == {Outcome.PASSED, Outcome.SKIPPED}, told(results)
@@ -143,9 +145,9 @@ def recorded() -> Mapping[str, Exchange]:
 )
 def test_recorded_exchanges_conform(name: str) -> None:
     """Every recorded exchange, of every app and every mishap, is as spec and overlay have it."""
-    target = Target(_Unreachable(), lent("app-none"))
+    target = Target(_Unreachable(), with_apps("app-none"))
     target.exchanges += recorded().values()
-    assert judge(OURS[name], target).outcome is Outcome.PASSED
+    assert run_check(OURS[name], target).outcome is Outcome.PASSED
     assert sum(observed("0.6.4").documents(exchange) for exchange in target.exchanges) > 250
     assert sum(documented().documents(exchange) for exchange in target.exchanges) > 200
 
@@ -785,11 +787,11 @@ class _Broken:
 
 
 def _judged(name: str, host: Transport, api_key: str) -> Result:
-    target = Target(host, lent(api_key, all_models=True, free_runs=True, max_runs=None))
+    target = Target(host, capabilities(api_key, all_models=True, free_runs=True, max_runs=None))
     if OURS[name].phase is Phase.EXCHANGES:
         evidence.pair(target)
         target.send(target.json_request("POST", RUN_PATH, {}))
-    return judge(OURS[name], target)
+    return run_check(OURS[name], target)
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -1007,7 +1009,7 @@ def test_budget_holds_on_a_host_that_accepts_everything(
     was allowed.
     """
     target = Target(
-        _Broken(true_host, only(may_run, taken_for_a_run)), lent(fake.api_key, max_runs=limit)
+        _Broken(true_host, only(may_run, taken_for_a_run)), with_apps(fake.api_key, max_runs=limit)
     )
     results = run_checks(target, QUICK)
     assert target.accepted_runs == limit

@@ -24,8 +24,8 @@ from contract.client import HttpTransport
 from contract.evidence import Pair
 from contract.exchange import Chunk, Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
-from contract.runner import Outcome, Result, judge, run_checks
-from contract.target import Lent, Stream, Target, is_accepted_run, may_run
+from contract.runner import Outcome, Result, run_check, run_checks
+from contract.target import Capabilities, Stream, Target, is_accepted_run, may_run
 from tests.contract import broken
 from tests.contract.broken import (
     SECRET,
@@ -98,7 +98,7 @@ def test_all_hold_on_the_fake(speed: str, left_out: set[str]) -> None:
     """
     with running_server(f"--speed={speed}", f"--secret-key={SECRET}") as server:
         live = HttpTransport(server.url)
-        target = Target(live, Lent(server.api_key, SECRET))
+        target = Target(live, Capabilities(server.api_key, SECRET))
         results = run_checks(target, list(OURS.values()))
         live.close()
     assert set(told(results)) == left_out, told(results)
@@ -112,7 +112,7 @@ def test_what_is_changed_in_memory_is_whole_without_a_change(good: Good) -> None
 
 def test_without_the_secret_only_what_signs_is_left_out(good: Good) -> None:
     """A host that lends nothing is judged by all the rest."""
-    target = Target(broken._BrokenHost(good, Break()), Lent(good.api_key))
+    target = Target(broken._BrokenHost(good, Break()), Capabilities(good.api_key))
     left_out = {name for name, check in OURS.items() if Capability.SECRET in check.needs}
     assert (
         set(told(run_checks(target, list(OURS.values())))) - {"sign_in_the_other_alphabet_is_403"}
@@ -793,7 +793,7 @@ def test_check_fails_for_a_host_that_is_broken_in_its_way(
     good: Good, name: str, one: Break
 ) -> None:
     """The check says so, with what was expected and what came, and the run fails."""
-    result = judge(OURS[name], good.target(one))
+    result = run_check(OURS[name], good.target(one))
     assert result.outcome is Outcome.FAILED, result.reason
     assert result.fails()
     assert result.expected
@@ -805,7 +805,7 @@ def test_difference_between_versions_is_told_and_fails_nothing(
     good: Good, name: str, one: Break
 ) -> None:
     """A value of another recorded version is reported, and fails only on request."""
-    result = judge(OURS[name], good.target(one))
+    result = run_check(OURS[name], good.target(one))
     assert result.is_version_difference, result.reason
     assert not result.fails()
     assert result.fails(strict_observed=True)
@@ -862,10 +862,12 @@ def test_host_with_an_address_before_its_urls_passes(good: Good) -> None:
         return replace(one, chunks=tuple(chunks), _cache={})
 
     target = good.target(Break(absolute))
-    lent = replace(target.lent, files_url="https://dify.example/")
+    capabilities = replace(target.capabilities, files_url="https://dify.example/")
     assert (
         told(
-            run_checks(Target(broken._BrokenHost(good, Break(absolute)), lent), list(OURS.values()))
+            run_checks(
+                Target(broken._BrokenHost(good, Break(absolute)), capabilities), list(OURS.values())
+            )
         )
         == {}
     )
@@ -890,7 +892,7 @@ def _key(exchange: Exchange) -> str | None:
 
 
 def _judged(blocking: Exchange, stream: Exchange, *areas: str) -> list[Result]:
-    target = Target(RecordedTransport([]), Lent("unused"))
+    target = Target(RecordedTransport([]), Capabilities("unused"))
     target.shared("pair", lambda: Pair(blocking, Stream.of(stream)))
     return [judge(check, target) for check in OURS.values() if check.area in areas]
 

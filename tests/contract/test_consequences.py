@@ -15,15 +15,15 @@ from contract.cli.session import all_checks
 from contract.client import HttpTransport
 from contract.consequences import with_causes
 from contract.exchange import Exchange, Request
-from contract.report.builder import Account, Status
+from contract.report.builder import Report, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
 from contract.report.junit import junit
 from contract.report.terminal import TerminalReport
 from contract.runner import Outcome, Result, run_checks
-from contract.target import Lent, Target
+from contract.target import Capabilities, Target
 from fake_server.settings import DEFAULT_API_KEY
-from tests.contract.test_reports import account
+from tests.contract.test_reports import report
 from tests.mutants.edits import change
 from tests.mutants.middleware import Request as MutantRequest
 from tests.mutants.middleware import Response, Wrap, change_responses
@@ -118,17 +118,17 @@ def test_every_declared_cause_is_a_check() -> None:
 
 
 @pytest.fixture
-def nested() -> Account:
+def nested() -> Report:
     results = [
         failed("serves", PICTURE, settles=True),
         failed("head", OTHER, follows_from=("serves",)),
         not_run("decodes", PICTURE),
         Result(named("else"), Outcome.PASSED),
     ]
-    return account(with_causes(results))
+    return report(with_causes(results))
 
 
-def test_account_counts_causes(nested: Account) -> None:
+def test_account_counts_causes(nested: Report) -> None:
     assert [row.status for row in nested.rows] == [
         Status.FAILED,
         Status.FOLLOWS,
@@ -141,7 +141,7 @@ def test_account_counts_causes(nested: Account) -> None:
     assert (nested.exit_code, [row.name for row in nested.failures]) == (1, ["serves"])
 
 
-def test_terminal_lists_consequences_below_their_cause(nested: Account) -> None:
+def test_terminal_lists_consequences_below_their_cause(nested: Report) -> None:
     out = io.StringIO()
     TerminalReport(out).end(nested)
     told = out.getvalue()
@@ -150,7 +150,7 @@ def test_terminal_lists_consequences_below_their_cause(nested: Account) -> None:
     assert "follows  1 check not run: decodes" in told
 
 
-def test_junit_has_one_failure_that_tells_the_rest(nested: Account) -> None:
+def test_junit_has_one_failure_that_tells_the_rest(nested: Report) -> None:
     root = ET.fromstring(junit(nested))
     assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("1", "0", "2")
     assert "follows:  head: head is wrong" in (root.find(".//failure").text or "")  # type: ignore[union-attr]  # it is there
@@ -160,14 +160,14 @@ def test_junit_has_one_failure_that_tells_the_rest(nested: Account) -> None:
     ]
 
 
-def test_json_names_the_cause(nested: Account) -> None:
+def test_json_names_the_cause(nested: Report) -> None:
     told = as_json(nested)
     assert [check["follows_from"] for check in told["checks"]] == [None, "serves", "serves", None]
     assert [check["fails"] for check in told["checks"]] == [True, False, False, False]
     assert told["counts"]["follows"]["all"] == 2
 
 
-def test_page_nests_them(nested: Account) -> None:
+def test_page_nests_them(nested: Report) -> None:
     page = html(nested)
     assert page.count('<article class="finding') == 1
     assert "2 checks more follow from this" in page
@@ -177,12 +177,15 @@ def test_page_nests_them(nested: Account) -> None:
 # ----------------------------------------------------------------------------------------------------------------
 
 
-def judged(wrap: Wrap, speed: float | None = None, **lent: Any) -> list[Result]:
+def judged(wrap: Wrap, speed: float | None = None, **capabilities: Any) -> list[Result]:
     checks = [one for one in all_checks().values() if not one.slow]
     with serving(wrap, speed) as url:
         transport = HttpTransport(url)
         results = run_checks(
-            Target(transport, replace(Lent(DEFAULT_API_KEY, SECRET, APP_KEYS), **lent)), checks
+            Target(
+                transport, replace(Capabilities(DEFAULT_API_KEY, SECRET, APP_KEYS), **capabilities)
+            ),
+            checks,
         )
         transport.close()
     return with_causes(results)

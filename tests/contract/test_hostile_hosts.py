@@ -82,7 +82,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
+class Session:
     """Runs ``contract run`` and reads what it says."""
 
     folder: Path
@@ -115,8 +115,8 @@ class Judging:
         return int(Path(self._peak).read_text())
 
     def _arguments(self, url: str, *arguments: str) -> list[str]:
-        lent = ["--base-url", url, "--api-key", KEY, "--json", str(self.folder / "report.json")]
-        return ["run", *lent, "--timeout", str(TIMEOUT_S), *arguments]
+        flags = ["--base-url", url, "--api-key", KEY, "--json", str(self.folder / "report.json")]
+        return ["run", *flags, "--timeout", str(TIMEOUT_S), *arguments]
 
     def _report(self) -> dict[str, Any]:
         path = self.folder / "report.json"
@@ -125,8 +125,8 @@ class Judging:
 
 
 @pytest.fixture
-def judging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Judging:
-    return Judging(tmp_path, capsys)
+def judging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Session:
+    return Session(tmp_path, capsys)
 
 
 def flood(connection: socket.socket, head: bytes, piece: bytes) -> None:
@@ -203,7 +203,7 @@ FINDINGS = (
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_host_beyond_any_contract_is_a_finding(name: str, judging: Judging) -> None:
+def test_host_beyond_any_contract_is_a_finding(name: str, judging: Session) -> None:
     with host(dify_at_first(HOSTS[name])) as url:
         ended = judging.here(url, *QUICK)
     expect_findings(ended)
@@ -253,7 +253,7 @@ GONE: dict[str, tuple[Behaviour, str]] = {
 
 @pytest.mark.parametrize(("behave", "cause"), GONE.values(), ids=GONE)
 def test_host_that_goes_away_is_one_cause_and_no_failure(
-    behave: Behaviour, cause: str, judging: Judging
+    behave: Behaviour, cause: str, judging: Session
 ) -> None:
     """It worked at first; what it answers once it has gone says nothing of the contract. Nobody
     waits long for it.
@@ -294,7 +294,7 @@ FLOODS: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize(("head", "piece"), FLOODS.values(), ids=FLOODS)
-def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging: Judging) -> None:
+def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging: Session) -> None:
     """Answers without end, to every request: read up to a limit, told, and never in memory all at
     once.
     """
@@ -307,7 +307,7 @@ def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging:
     assert judging.peak_memory_bytes() < MEMORY_BYTES
 
 
-def test_host_that_goes_away_after_a_failure_fails(judging: Judging) -> None:
+def test_host_that_goes_away_after_a_failure_fails(judging: Session) -> None:
     """It answers ten requests and then is gone: what was judged stays judged, the rest is not
     run.
     """
@@ -327,7 +327,7 @@ def test_host_that_goes_away_after_a_failure_fails(judging: Judging) -> None:
     assert "3 requests in a row without an answer" in ended.report["cause"]
 
 
-def test_checks_that_generate_requests_meet_another_api(judging: Judging) -> None:
+def test_checks_that_generate_requests_meet_another_api(judging: Session) -> None:
     with host(dify_at_first(HOSTS["json of another kind"])) as url:
         ended = judging.apart(url)
     expect_findings(ended)

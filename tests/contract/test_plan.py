@@ -12,10 +12,10 @@ from contract.check import CHECKS, Capability, Check, Evidence
 from contract.client import HttpTransport
 from contract.exchange import Exchange, Request
 from contract.plan import UnknownCheckError, cost, renamed_checks, select
-from contract.runner import judge, run_checks
-from contract.target import Lent, Target
+from contract.runner import run_checks
+from contract.target import Capabilities, Target
 from tests.contract import samples
-from tests.contract.verdicts import APP_KEYS, SECRET, lend_everything
+from tests.contract.verdicts import APP_KEYS, SECRET, every_capability
 from tests.serving import RunningServer, running_server
 
 pytestmark = pytest.mark.server
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.server
 assert contract.checks
 
 KEY = "app-SampleKey0123456789abcde"
-BUDGETED = replace(lend_everything(KEY), free_runs=False)
+BUDGETED = replace(every_capability(KEY), free_runs=False)
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,13 @@ def fake() -> Iterator[RunningServer]:
 
 def test_no_check_alone_costs_more_than_was_said(fake: RunningServer) -> None:
     transport = HttpTransport(fake.url)
-    lent = replace(BUDGETED, api_key=fake.api_key)
+    capabilities = replace(BUDGETED, api_key=fake.api_key)
     beyond = {}
     for check in CHECKS.values():
         if not check.slow:
-            target = Target(transport, lent)
-            judge(check, target)
-            if target.accepted_runs > cost([check], lent):
+            target = Target(transport, capabilities)
+            run_check(check, target)
+            if target.accepted_runs > cost([check], capabilities):
                 beyond[check.name] = target.accepted_runs
     transport.close()
     assert beyond == {}
@@ -58,8 +58,8 @@ def test_budget_is_kept_to(limit: int, fake: RunningServer) -> None:
 
 def test_everything_costs_six_pictures_and_less_without_all_models() -> None:
     assert cost(CHECKS.values(), BUDGETED) == 6
-    assert cost(CHECKS.values(), Lent(KEY)) == 4
-    assert cost(CHECKS.values(), Lent(KEY, max_runs=2)) == 2
+    assert cost(CHECKS.values(), Capabilities(KEY)) == 4
+    assert cost(CHECKS.values(), Capabilities(KEY, max_runs=2)) == 2
 
 
 def test_shared_run_is_counted_once_and_only_where_it_is_made() -> None:
@@ -67,9 +67,14 @@ def test_shared_run_is_counted_once_and_only_where_it_is_made() -> None:
     shared = replace(plain, uses=(Evidence.SHARED_RUNS,))
     both = replace(plain, uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
     all_models = replace(plain, uses=(Evidence.FIFTH_MODEL,), needs=(Capability.ALL_MODELS,))
-    assert [cost([one], Lent(KEY)) for one in (plain, shared, both, all_models)] == [0, 2, 3, 0]
-    assert cost([shared, both, shared], Lent(KEY)) == 3
-    assert cost([all_models], Lent(KEY, all_models=True)) == 1
+    assert [cost([one], Capabilities(KEY)) for one in (plain, shared, both, all_models)] == [
+        0,
+        2,
+        3,
+        0,
+    ]
+    assert cost([shared, both, shared], Capabilities(KEY)) == 3
+    assert cost([all_models], Capabilities(KEY, all_models=True)) == 1
 
 
 def names(checks: list[Check]) -> list[str]:
@@ -111,7 +116,7 @@ def test_only_an_accepted_run_counts(status: int, counts: int) -> None:
     """A lenient host need not answer 200 to have run; what it refused or failed over cost
     nothing.
     """
-    target = Target(_Answering(status), Lent("k"))
+    target = Target(_Answering(status), Capabilities("k"))
     target.send(target.run_request())
     assert (target.accepted_runs, target.runs_without_answer) == (counts, 0)
 
@@ -119,7 +124,7 @@ def test_only_an_accepted_run_counts(status: int, counts: int) -> None:
 @pytest.mark.parametrize("status", [None, 504])
 def test_run_without_an_answer_is_told_apart(status: int | None) -> None:
     """Nobody knows what it cost: neither the host nor a proxy before it has said."""
-    target = Target(_Answering(status), Lent("k"))
+    target = Target(_Answering(status), Capabilities("k"))
     target.send(target.run_request())
     target.send(target.get_request("/v1/info"))
     assert (target.accepted_runs, target.runs_without_answer) == (0, 1)

@@ -69,8 +69,8 @@ def test_secret_and_app_keys_lend_powers(
     pytester: pytest.Pytester, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTRACT_API_KEY", KEY)
-    lent = ["--contract-secret", "s3cret", "--contract-app", "k=chat"]
-    run(pytester, "--contract-url", f"{page}/v1", *lent, "-k", "secret_is_good").assert_outcomes(
+    flags = ["--contract-secret", "s3cret", "--contract-app", "k=chat"]
+    run(pytester, "--contract-url", f"{page}/v1", *flags, "-k", "secret_is_good").assert_outcomes(
         passed=1, deselected=5
     )
 
@@ -79,9 +79,9 @@ def test_own_tests_run_beside_it_and_the_marker_tells_them_apart(
     pytester: pytest.Pytester, page: str
 ) -> None:
     pytester.makepyfile("def test_of_mine(): pass")
-    lent = ["--contract-url", page, "--contract-key", KEY, "--strict-markers"]
-    run(pytester, *lent, "-m", "not contract").assert_outcomes(passed=1, deselected=6)
-    run(pytester, *lent, "-m", "contract").assert_outcomes(
+    flags = ["--contract-url", page, "--contract-key", KEY, "--strict-markers"]
+    run(pytester, *flags, "-m", "not contract").assert_outcomes(passed=1, deselected=6)
+    run(pytester, *flags, "-m", "contract").assert_outcomes(
         passed=1, failed=3, skipped=1, xfailed=1, deselected=1
     )
 

@@ -16,7 +16,7 @@ import pytest
 from contract.cli import exit_code
 from contract.exchange import Chunk, Exchange, Request
 from contract.preflight import CouldNotRunError, preflight
-from contract.target import Lent, Target, may_run
+from contract.target import Capabilities, Target, may_run
 from tests.contract.hosts import FORM, REFUSED, Behaviour, answer, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.contract.verdicts import APP_KEYS
@@ -299,11 +299,13 @@ ONE_FAULT = {
 @pytest.mark.parametrize("answers", ONE_FAULT.values(), ids=ONE_FAULT)
 def test_host_with_one_fault_can_be_judged(answers: Callable[[Request], Exchange | None]) -> None:
     """The checks are there to say so."""
-    preflight(Target(_Host(answers), Lent(KEY)))
+    preflight(Target(_Host(answers), Capabilities(KEY)))
 
 
 def test_nothing_is_run_where_no_run_is_allowed() -> None:
-    target = Target(_Host(on_runs(200, {"task_id": "t", "data": {}})), Lent(KEY, max_runs=0))
+    target = Target(
+        _Host(on_runs(200, {"task_id": "t", "data": {}})), Capabilities(KEY, max_runs=0)
+    )
     preflight(target)
     assert target.accepted_runs == 0
     assert not any(may_run(exchange.request) for exchange in target.exchanges)
@@ -311,6 +313,6 @@ def test_nothing_is_run_where_no_run_is_allowed() -> None:
 
 def test_cause_has_the_exchange_that_shows_it() -> None:
     with pytest.raises(CouldNotRunError) as caught:
-        preflight(Target(_Host(lambda request: told(request, 502, {})), Lent(KEY)))
+        preflight(Target(_Host(lambda request: told(request, 502, {})), Capabilities(KEY)))
     assert caught.value.exchange is not None
     assert caught.value.exchange.status == 502

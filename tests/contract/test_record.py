@@ -63,8 +63,8 @@ def fake() -> Iterator[RunningServer]:
 
 def record(server: RunningServer, to: Path, *arguments: str) -> int:
     apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
-    lent = ["--api-key", server.api_key, "--secret-key", SECRET, *apps]
-    return exit_code(["record", "--base-url", server.url, "--to", str(to), *lent, *arguments])
+    flags = ["--api-key", server.api_key, "--secret-key", SECRET, *apps]
+    return exit_code(["record", "--base-url", server.url, "--to", str(to), *flags, *arguments])
 
 
 @pytest.fixture(scope="module")

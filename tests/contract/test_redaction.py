@@ -113,9 +113,9 @@ def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
     monkeypatch.setattr(session, "all_checks", lambda: checks)
     paths = {name: tmp_path / name for name in ("junit", "json", "html")}
     reports = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
-    lent = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]
+    capabilities = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]
     with host(dify_at_first(tell_everything)) as url:
-        assert exit_code(["run", "--base-url", url, *lent, *reports]) == 1
+        assert exit_code(["run", "--base-url", url, *capabilities, *reports]) == 1
     said = capsys.readouterr()
     written = {name: path.read_text() for name, path in paths.items()}
     for name, text in {**written, "out": said.out, "err": said.err}.items():

@@ -17,13 +17,13 @@ import pytest
 
 from contract.check import Check, Level
 from contract.exchange import Chunk, Exchange, Request
-from contract.report.builder import Account, Accountant, Status
+from contract.report.builder import Report, ReportBuilder, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
 from contract.report.junit import junit
 from contract.report.terminal import TerminalReport
-from contract.runner import Outcome, Result, judge
-from contract.target import Lent, Target
+from contract.runner import Outcome, Result, run_check
+from contract.target import Capabilities, Target
 from contract.verified import Seen
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
@@ -33,15 +33,15 @@ NASTY = '<script>alert(1)</script> [red]{{ 7 * 7 }}]]> \x1b[31m\u202e\ud83d & "q
 SEEN = {"answer_is_200": Seen("0.6.4", datetime.date(2026, 11, 22), "get_v1s")}
 
 
-def account(
+def report(
     results: list[Result],
     strict: bool = False,
     interrupted: bool = False,
     seen: Mapping[str, Seen] = SEEN,
-) -> Account:
-    rows, exchanges = Accountant(TextRedactor([KEY]), seen).rows(results, strict)
+) -> Report:
+    rows, exchanges = ReportBuilder(TextRedactor([KEY]), seen).rows(results, strict)
     began = datetime.datetime(2026, 11, 22, 18, 0, tzinfo=datetime.UTC)
-    return Account(
+    return Report(
         "http://127.0.0.1:6060", "0.6.4", began, 1.5, 4, 3, 0, strict, interrupted, rows, exchanges
     )
 
@@ -55,8 +55,8 @@ class _Host:
 
 
 def judged(exchange: Exchange, checks: Mapping[str, Check] = samples.EVERY_END) -> list[Result]:
-    target = Target(_Host(exchange), Lent(KEY))
-    return [judge(check, target) for check in checks.values()]
+    target = Target(_Host(exchange), Capabilities(KEY))
+    return [run_check(check, target) for check in checks.values()]
 
 
 def exchange(
@@ -68,8 +68,8 @@ def exchange(
 
 
 @pytest.fixture
-def every_end() -> Account:
-    return account(judged(exchange(NASTY.encode("utf-8", "surrogatepass"))))
+def every_end() -> Report:
+    return report(judged(exchange(NASTY.encode("utf-8", "surrogatepass"))))
 
 
 def broken(shown: Exchange) -> str:
@@ -77,14 +77,14 @@ def broken(shown: Exchange) -> str:
     result = Result(
         samples.check(samples.answer_is_200), Outcome.FAILED, 0.0, "r", "e", "g", "w", shown
     )
-    return account([result]).exchanges[0].answer
+    return report([result]).exchanges[0].answer
 
 
 # What is told
 # --------------------------------------------------------------------------------------------------------
 
 
-def test_account_knows_every_end(every_end: Account) -> None:
+def test_account_knows_every_end(every_end: Report) -> None:
     assert [row.status for row in every_end.rows] == [
         Status.FAILED,
         Status.FAILED,
@@ -101,21 +101,21 @@ def test_account_knows_every_end(every_end: Account) -> None:
 
 def test_all_passed_and_interrupted() -> None:
     good = judged(exchange(b"{}", "application/json", 200), samples.HOLDING)
-    assert (account(good).headline, account(good).exit_code) == ("The contract holds.", 0)
-    cut = account(good, interrupted=True)
+    assert (report(good).headline, report(good).exit_code) == ("The contract holds.", 0)
+    cut = report(good, interrupted=True)
     assert (cut.headline, cut.exit_code) == ("Interrupted: 2 of 2 checks were judged.", 130)
 
 
 def test_strict_observed_makes_a_difference_a_failure() -> None:
     results = judged(exchange(b"{}", "application/json", 200), samples.EVERY_END)[2:3]
-    assert account(results).exit_code == 0
-    assert [row.status for row in account(results, strict=True).rows] == [Status.FAILED]
+    assert report(results).exit_code == 0
+    assert [row.status for row in report(results, strict=True).rows] == [Status.FAILED]
 
 
 def test_level_is_that_of_the_breach() -> None:
     """A version's check whose value no version had breaks the host's contract."""
     check = samples.check(samples.host_is_of_today, Level.VERSION)
-    row = account([Result(check, Outcome.FAILED, level=Level.HOST)]).rows[0]
+    row = report([Result(check, Outcome.FAILED, level=Level.HOST)]).rows[0]
     assert (row.level, row.fails) == ("host", True)
 
 
@@ -161,13 +161,13 @@ def test_answer_that_never_came_is_told_with_its_reason() -> None:
 # ---------------------------------------------------------------------------------------------------------
 
 
-def terminal(told: Account) -> str:
+def terminal(told: Report) -> str:
     out = io.StringIO()
     TerminalReport(out).end(told)
     return out.getvalue()
 
 
-def test_terminal_has_a_line_for_each_check_and_explains_failures(every_end: Account) -> None:
+def test_terminal_has_a_line_for_each_check_and_explains_failures(every_end: Report) -> None:
     said = terminal(every_end)
     for row in every_end.rows:
         assert len(re.findall(rf"^  \S {row.name}\b", said, re.MULTILINE)) >= 1
@@ -182,7 +182,7 @@ def test_terminal_has_a_line_for_each_check_and_explains_failures(every_end: Acc
     assert "It cost 3 images. It took 1.5 s." in said
 
 
-def test_terminal_is_plain_and_harmless_off_a_terminal(every_end: Account) -> None:
+def test_terminal_is_plain_and_harmless_off_a_terminal(every_end: Report) -> None:
     """No colours, and what a host sent neither steers the terminal nor counts as markup."""
     said = terminal(every_end)
     assert "\x1b" not in said
@@ -194,7 +194,7 @@ def test_terminal_is_plain_and_harmless_off_a_terminal(every_end: Account) -> No
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colours_come_on_a_terminal_unless_unwanted(
-    variables: dict[str, str], coloured: bool, every_end: Account, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], coloured: bool, every_end: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM", "TTY_COMPATIBLE"):
         monkeypatch.delenv(name, raising=False)
@@ -210,7 +210,7 @@ def test_colours_come_on_a_terminal_unless_unwanted(
     assert bool(re.search(r"\x1b\[[0-9;]*3[0-9]", out.getvalue())) == coloured
 
 
-def test_junit_counts_and_explains(every_end: Account) -> None:
+def test_junit_counts_and_explains(every_end: Report) -> None:
     root = ET.fromstring(junit(every_end))
     suite = root[0]
     assert {
@@ -227,7 +227,7 @@ def test_junit_counts_and_explains(every_end: Account) -> None:
     assert "version difference" in (difference.get("message") or "")
 
 
-def test_json_has_everything(every_end: Account) -> None:
+def test_json_has_everything(every_end: Report) -> None:
     told = json.loads(json.dumps(as_json(every_end)))
     assert told["counts"]["failed"] == {"all": 2, "document": 1, "host": 1, "version": 0}
     assert [check["status"] for check in told["checks"]] == [
@@ -265,7 +265,7 @@ class _Page(HTMLParser):
         self.text += data
 
 
-def test_page_stands_alone_and_runs_nothing(every_end: Account) -> None:
+def test_page_stands_alone_and_runs_nothing(every_end: Report) -> None:
     page = html(every_end)
     read = _Page(page)
     assert read.tags & {"script", "link", "img", "iframe", "object", "form", "base"} == set()
@@ -275,7 +275,7 @@ def test_page_stands_alone_and_runs_nothing(every_end: Account) -> None:
     assert "<script>alert(1)</script> [red]{{ 7 * 7 }}]]>" in read.text
 
 
-def test_page_shows_every_failure_and_each_exchange_once(every_end: Account) -> None:
+def test_page_shows_every_failure_and_each_exchange_once(every_end: Report) -> None:
     page = html(every_end)
     read = _Page(page)
     assert len(set(read.ids)) == len(read.ids)
@@ -292,7 +292,7 @@ def test_page_shows_every_failure_and_each_exchange_once(every_end: Account) -> 
 
 
 def test_page_of_a_host_that_holds_has_no_failures() -> None:
-    read = _Page(html(account(judged(exchange(b"{}", "application/json", 200), samples.HOLDING))))
+    read = _Page(html(report(judged(exchange(b"{}", "application/json", 200), samples.HOLDING))))
     assert "The contract holds." in read.text
     assert "What failed" not in read.text
     assert "Every check" in read.text
@@ -305,7 +305,7 @@ def test_page_of_a_run_that_judged_nothing() -> None:
         replace(result, exchange=None)
         for result in judged(exchange(b"{}", "application/json", 200), checks)
     ]
-    told = account(results)
+    told = report(results)
     assert told.headline == "No check failed, but 1 of 1 were not run."
-    for page in (html(told), html(account(results, interrupted=True))):
+    for page in (html(told), html(report(results, interrupted=True))):
         assert "What was not run" in page

@@ -13,8 +13,8 @@ import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
 from contract.client import HttpTransport
 from contract.exchange import Chunk, Exchange, Request
-from contract.runner import Outcome, judge
-from contract.target import Lent, Target
+from contract.runner import Outcome, run_check
+from contract.target import Capabilities, Target
 from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.serving import SECRET, serving, untouched
 
@@ -52,7 +52,9 @@ def test_age_of_a_url_is_judged_right_though_pictures_come_slowly(name: str) -> 
     with serving(untouched) as url:
         transport = _SlowPictures(HttpTransport(url))
         try:
-            result = judge(CHECKS[name], Target(transport, Lent(DEFAULT_API_KEY, SECRET)))
+            result = run_check(
+                CHECKS[name], Target(transport, Capabilities(DEFAULT_API_KEY, SECRET))
+            )
         finally:
             transport.close()
     assert result.outcome is Outcome.PASSED, result

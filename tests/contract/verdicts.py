@@ -17,10 +17,10 @@ import contract.checks
 from contract.admin import AdminClock
 from contract.check import CHECKS, Check
 from contract.client import HttpTransport
-from contract.offline import OfflineResult, judge_recordings, lent_by, load_keys
+from contract.offline import OfflineResult, capabilities_from, judge_recordings, load_keys
 from contract.recorded import load_exchanges
 from contract.runner import Outcome, run_checks
-from contract.target import Lent, Target
+from contract.target import Capabilities, Target
 from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Seen, verdicts
 from tests.serving import ROOT, running_server
 
@@ -38,11 +38,13 @@ _HEAD = """\
 
 def offline() -> list[OfflineResult]:
     """Every check, judged by the recorded host."""
-    return judge_recordings(RECORDING, lent_by(load_keys(RECORDING / "keys.json")), CHECKS.values())
+    return judge_recordings(
+        RECORDING, capabilities_from(load_keys(RECORDING / "keys.json")), CHECKS.values()
+    )
 
 
-def lend_everything(api_key: str, clock: AdminClock | None = None) -> Lent:
-    return Lent(
+def every_capability(api_key: str, clock: AdminClock | None = None) -> Capabilities:
+    return Capabilities(
         api_key, SECRET, APP_KEYS, all_models=True, free_runs=True, max_runs=None, clock=clock
     )
 
@@ -58,7 +60,7 @@ def on_the_fake(checks: Iterable[Check]) -> set[str]:
     with running_server(*fake_options()) as server:
         transport, clock = HttpTransport(server.url), AdminClock(server.url)
         results = run_checks(
-            Target(transport, lend_everything(server.api_key, clock)), list(checks)
+            Target(transport, every_capability(server.api_key, clock)), list(checks)
         )
         clock.close()
         transport.close()

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from contract.admin import AdminClock
 from contract.client import HttpTransport
-from contract.target import Lent, Target
+from contract.target import Capabilities, Target
 from fake_server.app import create_app
 from fake_server.server.thread import ServerThread
 from fake_server.settings import DEFAULT_API_KEY, Settings
@@ -57,7 +57,7 @@ def _warm_up() -> None:
     come late.
     """
     with serving(untouched) as url, contextlib.closing(HttpTransport(url)) as transport:
-        target = Target(transport, Lent(DEFAULT_API_KEY))
+        target = Target(transport, Capabilities(DEFAULT_API_KEY))
         target.send(target.run_request(response_mode="streaming"))
 
 
@@ -70,7 +70,7 @@ def serving_target(mutant: Mutant) -> Iterator[Target]:
         contextlib.closing(HttpTransport(url, mutant.timeout_s)) as transport,
         contextlib.closing(AdminClock(url)) as clock,
     ):
-        offered = Lent(
+        offered = Capabilities(
             DEFAULT_API_KEY, SECRET, APP_KEYS, all_models=True, free_runs=True, clock=clock
         )
         yield Target(transport, offered)

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from contract.exchange import Chunk as SeenChunk
 from contract.exchange import Exchange, Request
-from contract.report.builder import Accountant
+from contract.report.builder import ReportBuilder
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
@@ -256,7 +256,7 @@ def test_no_planted_secret_is_in_journal_log_or_report(
         redactor.text(text),
         json.dumps(redactor.value({"url": url, "all": [text], "sign": secrets["signature"]})),
         redactor.header("X-Echo", text),
-        Accountant(redactor).text(f"{answer.text} {answer.request.path}"),
+        ReportBuilder(redactor).text(f"{answer.text} {answer.request.path}"),
     ]
     assert {kind for kind in _OPEN for one in shown if shows(one.encode(), secrets[kind])} == set()
 
