@@ -51,7 +51,7 @@ def judge_recordings(
         target = Target(host, capabilities)
         if check.phase is Phase.EXCHANGES:
             target.exchanges += [exchange for _, exchange in recorded]
-        result = _unrecorded(judge(check, target))
+        result = _unrecorded(run_check(check, target))
         given = [name for name, _ in recorded] if check.phase is Phase.EXCHANGES else host.asked
         results.append(OfflineResult(result, tuple(dict.fromkeys(given))))
     return results

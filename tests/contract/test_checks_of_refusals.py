@@ -787,7 +787,7 @@ class _Broken:
 
 
 def _judged(name: str, host: Transport, api_key: str) -> Result:
-    target = Target(host, capabilities(api_key, all_models=True, free_runs=True, max_runs=None))
+    target = Target(host, with_apps(api_key, all_models=True, free_runs=True, max_runs=None))
     if OURS[name].phase is Phase.EXCHANGES:
         evidence.pair(target)
         target.send(target.json_request("POST", RUN_PATH, {}))
