@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.check import Check, Phase
 from contract.exchange import Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
-from contract.runner import Outcome, Result
+from contract.runner import Outcome, Result, run_check
 from contract.target import Capabilities, Target
 from dify_wire.app_kind import OTHER_APP_KINDS
 
