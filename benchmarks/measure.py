@@ -71,17 +71,17 @@ def served(*command: str) -> Iterator[Loaded]:
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith("FAKE_SERVER_")
     }
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            [*command, str(port)], cwd=ROOT, env=kept, stdout=said, stderr=said
+            [*command, str(port)], cwd=ROOT, env=kept, stdout=output, stderr=output
         )
         try:
             deadline = time.monotonic() + _PATIENCE_S
             while not _listens(port):
                 if process.poll() is not None or time.monotonic() > deadline:
-                    said.seek(0)
+                    output.seek(0)
                     raise SystemExit(
-                        f"{' '.join(command)} does not listen:\n{said.read().decode()}"
+                        f"{' '.join(command)} does not listen:\n{output.read().decode()}"
                     )
                 time.sleep(0.01)
             yield Loaded(f"http://127.0.0.1:{port}", port, process.pid)
@@ -176,7 +176,8 @@ def _lua(body: bytes) -> str:
     escaped = "".join(f"\\{byte:03d}" for byte in body)
     return (
         f'wrk.method = "POST"\nwrk.body = "{escaped}"\n'
-        f'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Authorization"] = "Bearer {API_KEY}"\n'
+        'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Authorization"] = '
+        f'"Bearer {API_KEY}"\n'
     )
 
 

@@ -1,7 +1,7 @@
 """How much later the first frame of a stream comes through the recorder: ``python -m
 benchmarks.recorder [STREAMS]``.
 
-Streams of the fake at speed ``instant``, asked directly and through the recorder in turn, over
+Streams of the fake at speed ``instant``, requested directly and through the recorder in turn, over
 connections that are kept: by one client, which shows what the recorder adds, and by ten that never
 rest, which shows what a full machine makes of it.
 """

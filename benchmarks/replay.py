@@ -68,7 +68,10 @@ def _stretched() -> Recording:
 
 def _request(recording: Recording, api_key: str) -> bytes:
     body = json.dumps(json.loads(recording.request.body)).encode()
-    head = f"POST {recording.request.target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {api_key}\r\n"
+    head = (
+        f"POST {recording.request.target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: "
+        f"Bearer {api_key}\r\n"
+    )
     return (
         f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         + body

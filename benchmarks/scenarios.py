@@ -21,7 +21,7 @@ _RUNS = 20
 _ROUNDS = 400
 _RULES = 30
 
-_UNASKED = "that without the question for scenarios"
+_BASELINE = "that without the question for scenarios"
 """The app as it would be if there were no scenarios: what asks for them always says no."""
 
 
@@ -35,7 +35,7 @@ def figures() -> list[Figure]:
         def batch(app: FakeServer) -> Load:
             return runner.run(_batch(app))
 
-        def unasked() -> Load:
+        def baseline() -> Load:
             with mock.patch("fake_server.app.is_spared", _always):
                 return batch(app)
 
@@ -43,15 +43,17 @@ def figures() -> list[Figure]:
             batch(one)  # imports what the first run needs
         return [
             cpu_figure(
-                "a run without rules", *compared(lambda: batch(app), unasked, _ROUNDS), _UNASKED
+                "a run without rules", *compared(lambda: batch(app), baseline, _ROUNDS), _BASELINE
             ),
             cpu_figure(
-                "the noise: the same beside itself", *compared(unasked, unasked, _ROUNDS), "itself"
+                "the noise: the same beside itself",
+                *compared(baseline, baseline, _ROUNDS),
+                "itself",
             ),
             cpu_figure(
                 f"a run with {_RULES} rules of which none matches",
-                *compared(lambda: batch(ruled), unasked, _ROUNDS),
-                _UNASKED,
+                *compared(lambda: batch(ruled), baseline, _ROUNDS),
+                _BASELINE,
             ),
         ]
 

@@ -24,7 +24,11 @@ _SLICE_S = 1.0
 _FLOOR = """
 import sys, uvicorn
 BODY = b"x" * int(sys.argv[1])
-HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", sys.argv[1].encode())]}
+HEAD = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-length", sys.argv[1].encode())],
+}
 
 async def app(scope, receive, send):
     await receive()
