@@ -30,17 +30,9 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in found:
-<<<<<<< HEAD
             parser.error(unknown("benchmark", name, found))
-    results = {name: _measured(name, found[name]) for name in asked.names or found}
-    if asked.json:
-=======
-            close = difflib.get_close_matches(name, found, n=1)
-            hint = f" (did you mean {close[0]!r}?)" if close else ""
-            parser.error(f"{name!r} is no benchmark{hint}; there are: {', '.join(found)}")
     results = {name: _measured(name, found[name]) for name in arguments.names or found}
     if arguments.json:
->>>>>>> ea0717a (Architecture page in plain English, with a glossary)
         shown = {
             name: [dataclasses.asdict(figure) for figure in figures]
             for name, figures in results.items()
