@@ -16,7 +16,7 @@ from typing import Any
 from contract.exchange import Exchange, loads
 from contract.sse import Frame
 from contract.target import Stream
-from dify_wire import spec
+from dify_wire import profile, spec
 
 REFERENCE_VERSION = "0.6.4"
 
@@ -30,9 +30,9 @@ def documented() -> Spec:
 @functools.cache
 def observed(host_version: str) -> Spec:
     """What a host of ``host_version`` was seen to do; the version has to be among
-    ``dify_wire.spec.HOST_VERSIONS``.
+    ``dify_wire.profile.HOST_VERSIONS``.
     """
-    return Spec(spec.load(spec.bundled("openapi.yaml"), spec.overlay_paths(host_version)))
+    return Spec(spec.load(spec.bundled("openapi.yaml"), profile.overlay_paths(host_version)))
 
 
 class Spec:

@@ -20,13 +20,12 @@ from dify_wire.spec_error import SpecError, file_errors
 from dify_wire.yaml_file import load_yaml
 
 __all__ = [
-    "HOST_VERSIONS",
     "SpecError",
     "bundled",
     "check",
     "load",
     "load_yaml",
-    "overlay_paths",
+    "read_overlay",
     "resolved",
     "to_openapi_31",
 ]
@@ -59,52 +58,7 @@ def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[s
     return value
 
 
-def _known_versions() -> tuple[str, ...]:
-    try:
-        names = [path.name for path in bundled("overlays").iterdir()]
-    except (SpecError, OSError):
-        return ()
-    versions = [name[5:-5] for name in names if name.startswith("dify-") and name.endswith(".yaml")]
-    return tuple(
-        sorted(
-            versions, key=lambda version: [int(part) for part in version.split(".")], reverse=True
-        )
-    )
-
-
-HOST_VERSIONS: tuple[str, ...] = _known_versions()
-"""The host versions that have an overlay here, newest first."""
-
-
-def overlay_paths(host_version: str) -> list[Path]:
-    """The bundled overlays that make the spec a host of ``host_version``, in the order in which
-    they apply.
-
-    An overlay whose root says ``x-after`` applies after the one that it names.
-    """
-    if host_version not in HOST_VERSIONS:
-        known = ", ".join(HOST_VERSIONS) or "none"
-        raise SpecError(
-            _overlay_folder(),
-            "the host version",
-            f"{host_version!r} is unknown; use one of: {known}",
-        )
-    paths = [bundled(f"overlays/dify-{host_version}.yaml")]
-    while (after := _overlay(paths[0]).get("x-after")) is not None:
-        path = paths[0].parent / str(after)
-        if path in paths:
-            raise SpecError(
-                path, "x-after", "these overlays each come after the other; take one x-after out"
-            )
-        paths.insert(0, path)
-    return paths
-
-
-def _overlay_folder() -> Path:
-    return bundled("overlays") if HOST_VERSIONS else _HERE
-
-
-def _overlay(path: Path) -> dict[str, Any]:
+def read_overlay(path: Path) -> dict[str, Any]:
     """The overlay at ``path``, read once per state of the file; not to be changed."""
     try:
         state = path.stat()
@@ -135,7 +89,7 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
     last = spec
     for path in overlays:
         try:
-            apply_overlay(document, _overlay(path))
+            apply_overlay(document, read_overlay(path))
         except OverlayError as error:
             raise SpecError(path, error.place, f"{error.message} (applied to {spec})") from None
         last = path

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dify_wire.spec import SpecError, bundled, load, overlay_paths, resolved
+from dify_wire.profile import overlay_paths
+from dify_wire.spec import SpecError, bundled, load, resolved
 from dify_wire.spec_error import file_errors
 from fake_server.http.errors import ErrorTemplate, HostErrors
 

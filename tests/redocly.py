@@ -16,7 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from dify_wire.spec import HOST_VERSIONS, bundled, load, overlay_paths
+from dify_wire.profile import HOST_VERSIONS, overlay_paths
+from dify_wire.spec import bundled, load
 from tests.serving import ROOT
 
 VERSION = "2.77.0"

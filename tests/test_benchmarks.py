@@ -85,7 +85,7 @@ def test_unknown_benchmark_is_refused_with_the_nearest(
         benchmarks.main()
     assert ended.value.code == 2
     assert (
-        "'stream' is not a known benchmark (did you mean 'streams'?); there are: "
+        "'stream' is not a known benchmark (did you mean 'streams'?); known: "
         in capsys.readouterr().err
     )
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dify_wire.spec import HOST_VERSIONS, SpecError, bundled, load, overlay_paths
+from dify_wire.profile import HOST_VERSIONS, overlay_paths
+from dify_wire.spec import SpecError, bundled, load
 from fake_server.app import create_app
 from fake_server.endpoints import HANDLERS
 from fake_server.http.errors import ErrorTemplate, HostErrors

@@ -13,9 +13,10 @@ import pytest
 
 from contract.drift.history import read_history
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
+from dify_wire.profile import overlay_paths
 from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
-from dify_wire.spec import SpecError, bundled, check, load, overlay_paths
+from dify_wire.spec import SpecError, bundled, check, load
 from dify_wire.spec_error import file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.apps import load_apps

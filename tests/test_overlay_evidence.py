@@ -15,9 +15,10 @@ from urllib.parse import quote
 import jsonschema_rs
 import pytest
 
+from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.recording.exchange import Recording
 from dify_wire.recording.folder import read_folder
-from dify_wire.spec import HOST_VERSIONS, load, load_yaml, overlay_paths
+from dify_wire.spec import load, load_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 EXCHANGES: dict[str, Recording] = {

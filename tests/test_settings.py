@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dify_wire.app_kind import AppKind
-from dify_wire.spec import HOST_VERSIONS
+from dify_wire.profile import HOST_VERSIONS
 from fake_server.apps import load_apps
 from fake_server.settings import _KINDS, DEFAULT_API_KEY, Settings, SettingsError, parse_speed
 from fake_server.spec import HostSpec

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from dify_wire import profile
 from dify_wire import spec as wire_spec
 from dify_wire.overlay import copied
-from dify_wire.spec import HOST_VERSIONS, SpecError, bundled, check, load, load_yaml, overlay_paths
+from dify_wire.profile import HOST_VERSIONS, overlay_paths
+from dify_wire.spec import SpecError, bundled, check, load, load_yaml
 
 GOOD = "openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}\n"
 
@@ -343,7 +345,8 @@ def test_an_older_version_is_the_newer_one_with_its_differences() -> None:
 def test_an_unknown_version_lists_the_known_ones() -> None:
     """A typing error is mended from the message."""
     with pytest.raises(
-        SpecError, match=r"'0\.6\.5' is unknown; use one of: 0\.6\.4, 0\.6\.3"
+        SpecError,
+        match=r"'0\.6\.5' is unknown \(did you mean '0\.6\.4'\?\); use one of: 0\.6\.4, 0\.6\.3",
     ) as caught:
         overlay_paths("0.6.5")
     said(caught.value)
@@ -355,8 +358,8 @@ def test_overlays_that_wait_for_each_other_are_refused(
     """A circle of x-after is an error, not a loop."""
     for name, after in (("dify-1.0.yaml", "dify-2.0.yaml"), ("dify-2.0.yaml", "dify-1.0.yaml")):
         (tmp_path / name).write_text(f"overlay: 1.0.0\nx-after: {after}\n", "utf-8")
-    monkeypatch.setattr(wire_spec, "HOST_VERSIONS", ("1.0",))
-    monkeypatch.setattr(wire_spec, "bundled", lambda name: tmp_path / Path(name).name)
+    monkeypatch.setattr(profile, "HOST_VERSIONS", ("1.0",))
+    monkeypatch.setattr(profile, "bundled", lambda name: tmp_path / Path(name).name)
     with pytest.raises(SpecError, match="each come after the other"):
         overlay_paths("1.0")
 

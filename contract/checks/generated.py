@@ -23,7 +23,7 @@ from contract.exchange import Exchange, Request
 from contract.form import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
-from dify_wire.spec import HOST_VERSIONS
+from dify_wire.profile import HOST_VERSIONS
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dify_wire.spec import bundled, load, overlay_paths
+from dify_wire.profile import overlay_paths
+from dify_wire.spec import bundled, load
 from tests.fuzz.judge import Judge, Problem, Secrets
 from tests.fuzz.message import render
 from tests.fuzz.schema_cases import examples
