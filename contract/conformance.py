@@ -17,6 +17,7 @@ from contract.exchange import Exchange, loads
 from contract.sse import Frame
 from contract.target import Stream
 from dify_wire import profile, spec
+from dify_wire.schemas import Schemas
 
 REFERENCE_VERSION = "0.6.4"
 
@@ -43,7 +44,7 @@ class Spec:
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
         self._paths = [(_pattern(path), item) for path, item in document["paths"].items()]
-        self._validators: dict[str, Any] = {}
+        self._schemas = Schemas(document)
 
     def documents(self, exchange: Exchange) -> bool:
         """Whether the spec has the operation, so that an answer to it can be judged."""
@@ -90,7 +91,7 @@ class Spec:
     def wrong_value(self, schema: Mapping[str, Any], value: Any) -> Iterator[str]:
         """What is wrong with ``value`` by a schema of this document."""
         schema = self._chosen(schema, value)
-        for error in self._validator(schema).iter_errors(value):
+        for error in self._schemas.errors(schema, value):
             place = "/".join(str(step) for step in error.instance_path)
             yield f"{place or 'the whole'}: {error.message}"
 
@@ -124,15 +125,6 @@ class Spec:
             named = choice["mapping"].get(str(value.get(choice["propertyName"])))
             return {"$ref": named} if named else whole
         return schema
-
-    def _validator(self, schema: Mapping[str, Any]) -> Any:
-        import jsonschema_rs
-
-        key = repr(schema)
-        if key not in self._validators:
-            rooted = {**schema, "components": self.document.get("components", {})}
-            self._validators[key] = jsonschema_rs.Draft202012Validator(rooted)
-        return self._validators[key]
 
     def _operation(self, exchange: Exchange) -> Mapping[str, Any] | None:
         path = exchange.request.path.partition("?")[0]

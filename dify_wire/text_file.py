@@ -1,11 +1,10 @@
-"""A file that a user names, read as text within bounds.
-
-Whatever is wrong with it is a ``SpecError``: nothing here waits for a pipe or reads a device for
-ever.
+"""Text files: one that a user names is read within bounds, one of ours is written whole or not at
+all.
 """
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -18,7 +17,8 @@ FILE_BYTES = 16 << 20
 def read_text(path: Path, kind: str) -> str:
     """The text of the UTF-8 file at ``path``, a byte order mark at its start left out.
 
-    ``kind`` names what is expected, such as ``YAML``. Raises ``SpecError`` where it cannot be read.
+    ``kind`` names what is expected, such as ``YAML``. Raises ``SpecError`` where it cannot be read;
+    a pipe or a device is never waited for.
     """
     try:
         if stat.S_ISFIFO(Path(path).stat().st_mode):
@@ -37,3 +37,13 @@ def read_text(path: Path, kind: str) -> str:
     except UnicodeDecodeError as error:
         message = "this is not UTF-8 text; save the file as UTF-8"
         raise SpecError(path, f"byte {error.start}", message) from None
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write ``content`` as UTF-8 so that nobody ever reads half of it. Raises ``OSError``."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        partial.write_text(content, "utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

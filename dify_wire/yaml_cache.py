@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from dify_wire.text_file import write_text
+
 _OURS = Path(__file__).parent.parent
 
 
@@ -60,12 +62,6 @@ def _digest(text: str, parser: Path) -> str | None:
 
 
 def _keep(entry: Path, content: str) -> None:
-    """Whole or not at all: somebody else may read or write the entry at the same time."""
-    half = entry.with_name(f"{entry.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            half.write_text(content, "utf-8")
-            half.replace(entry)
-        finally:
-            half.unlink(missing_ok=True)
+        write_text(entry, content)

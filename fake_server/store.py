@@ -6,43 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
+from fake_server.bounded import BoundedDict
 from fake_server.images import ImageRecord
 from fake_server.runs.playback import Playback
 from fake_server.scenarios.effects import Blob
 
-K = TypeVar("K")
-V = TypeVar("V")
-
 _PICTURES = 20_000
 _UPLOADS = 10_000
 _RENDERED = 64
-
-
-class Bounded(Generic[K, V]):
-    """A mapping that forgets its oldest entry when it is full."""
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._entries: OrderedDict[K, V] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def put(self, key: K, value: V) -> None:
-        self._entries[key] = value
-        if len(self._entries) > self._capacity:
-            self._entries.popitem(last=False)
-
-    def get(self, key: K) -> V | None:
-        return self._entries.get(key)
-
-    def clear(self) -> None:
-        self._entries.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +59,9 @@ class Store:
     """The state of one server, in memory."""
 
     def __init__(self) -> None:
-        self.pictures: Bounded[str, KeptPicture] = Bounded(_PICTURES)
-        self.rendered: Bounded[str, bytes] = Bounded(_RENDERED)
-        self.uploads: Bounded[str, Upload] = Bounded(_UPLOADS)
+        self.pictures: BoundedDict[str, KeptPicture] = BoundedDict(_PICTURES)
+        self.rendered: BoundedDict[str, bytes] = BoundedDict(_RENDERED)
+        self.uploads: BoundedDict[str, Upload] = BoundedDict(_UPLOADS)
         self._tasks: dict[str, RunningTask] = {}
         self._kept: set[asyncio.Task[None]] = set()
         self._ending = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 
+from fake_server.bounded import BoundedDict
 from fake_server.clock import Clock
 from fake_server.runs.events import WorkflowFinished
 from fake_server.runs.playback import Playback
-from fake_server.store import Bounded, RunningTask, Store
+from fake_server.store import RunningTask, Store
 
 
 def task() -> RunningTask:
@@ -16,9 +17,9 @@ def task() -> RunningTask:
 
 
 def test_the_oldest_entry_is_forgotten_first() -> None:
-    kept: Bounded[str, int] = Bounded(2)
+    kept: BoundedDict[str, int] = BoundedDict(2)
     for number, name in enumerate("abc"):
-        kept.put(name, number)
+        kept[name] = number
     assert [kept.get(name) for name in "abc"] == [None, 1, 2]
     assert len(kept) == 2
 

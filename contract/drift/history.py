@@ -17,7 +17,7 @@ from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
 from contract.report.diff_json import FORMAT, as_json
 from dify_wire.spec_error import SpecError, reason
-from dify_wire.text_file import read_text
+from dify_wire.text_file import read_text, write_text
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 
@@ -138,14 +138,9 @@ def keep(comparison: Comparison, folder: Path, today: datetime.date) -> Path:
     ``HistoryError``.
     """
     path = folder / f"{today}.json"
-    partial = folder / f".partial-{os.getpid()}"
     try:
-        partial.write_text(
-            json.dumps(as_json(comparison), ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-        partial.replace(path)
+        write_text(path, json.dumps(as_json(comparison), ensure_ascii=False, indent=1) + "\n")
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise _refused(path, error) from None
     return path
 

@@ -62,7 +62,7 @@ async def _png(host: Host, file_id: str, picture: ImageRecord) -> bytes:
     png = host.store.rendered.get(file_id)
     if png is None:
         png = await asyncio.to_thread(render, picture)
-        host.store.rendered.put(file_id, png)
+        host.store.rendered[file_id] = png
     return png
 
 

@@ -41,7 +41,7 @@ async def upload_file(call: Call) -> Answer:
     upload = Upload(
         draw.uuid(), app.app_id, call.host.end_user_id(app, user), name, extension, mime_type
     )
-    call.host.store.uploads.put(upload.file_id, upload)
+    call.host.store.uploads[upload.file_id] = upload
     shown = {
         "id": upload.file_id,
         "name": name,

@@ -176,9 +176,8 @@ class _Run:
         for _, event in timeline:
             if isinstance(event, NodeFinished):
                 for ref in _pictures(event.outputs):
-                    self._host.store.pictures.put(
-                        ref.file_id, KeptPicture(ref.picture, self._effects.blobs)
-                    )
+                    kept = KeptPicture(ref.picture, self._effects.blobs)
+                    self._host.store.pictures[ref.file_id] = kept
 
 
 async def _nobody_leaves() -> Message:

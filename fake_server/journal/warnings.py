@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
+from dify_wire.schemas import Schemas
 from dify_wire.spec import resolved
 from fake_server.apps import App
 from fake_server.journal.entry import Entry
@@ -32,7 +33,6 @@ class Judge:
         self._load = document
         self._apps = apps
         self._described = described
-        self._validators: dict[str, Any] = {}
 
     def warnings(self, entry: Entry, body: Any) -> list[str]:
         """A sentence for each thing in the request that the document forbids, where the host let it
@@ -51,6 +51,10 @@ class Judge:
         document = self._load()
         assert isinstance(document, Mapping)
         return document
+
+    @cached_property
+    def _schemas(self) -> Schemas:
+        return Schemas(self._document)
 
     @cached_property
     def _operations(self) -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -91,7 +95,7 @@ class Judge:
         self, entry: Entry, body: Mapping[str, Any], schema: Mapping[str, Any]
     ) -> Iterator[str]:
         app = self._app(entry)
-        for error in self._validator(schema).iter_errors(body):
+        for error in self._schemas.errors(schema, body):
             steps = [str(step) for step in error.instance_path]
             if app is None or steps[:1] != ["inputs"] or error.schema_path[-1] == "type":
                 pointer = "#/" + "/".join(_escaped(str(step)) for step in error.schema_path)
@@ -135,15 +139,6 @@ class Judge:
 
     def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         return resolved(self._document, value)
-
-    def _validator(self, schema: Mapping[str, Any]) -> Any:
-        import jsonschema_rs
-
-        key = repr(schema)
-        if key not in self._validators:
-            rooted = {**schema, "components": self._document.get("components", {})}
-            self._validators[key] = jsonschema_rs.Draft202012Validator(rooted)
-        return self._validators[key]
 
 
 def _unknown(what: str, sent: Mapping[str, Any], known: Sequence[str], has: str) -> Iterator[str]:

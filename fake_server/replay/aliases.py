@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dify_wire.ids import UUID
 from dify_wire.recording.exchange import RecordedRequest
-from fake_server.store import Bounded
+from fake_server.bounded import BoundedDict
 
 _UUID = re.compile(UUID.encode(), re.IGNORECASE)
 _MOST = 100_000
@@ -18,12 +18,12 @@ class Aliases:
     """The recorded id behind each one that was made up for a repeated replay."""
 
     def __init__(self) -> None:
-        self._recorded: Bounded[str, str] = Bounded(_MOST)
+        self._recorded: BoundedDict[str, str] = BoundedDict(_MOST)
 
     def add(self, ids: Mapping[str, str]) -> None:
         """Remember ``ids``, fresh ones by the recorded."""
         for recorded, fresh in ids.items():
-            self._recorded.put(fresh, recorded)
+            self._recorded[fresh] = recorded
 
     def recorded(self, file_or_task_id: str) -> str:
         """The recorded id; an id that was never told is its own."""

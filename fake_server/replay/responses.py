@@ -13,6 +13,7 @@ from starlette.types import Message
 
 from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
 from dify_wire.redaction.users import user_of
+from fake_server.bounded import BoundedDict
 from fake_server.endpoints.call import Call
 from fake_server.replay.aliases import Aliases
 from fake_server.replay.heads import own_headers
@@ -22,7 +23,7 @@ from fake_server.replay.playing import Playing, ReplayedAnswer
 from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
 from fake_server.replay.stopping import stopped_answer, stopped_stream
 from fake_server.runs.random_values import Draw
-from fake_server.store import Bounded, KeptPicture
+from fake_server.store import KeptPicture
 
 _MOST_TASKS = 20_000
 
@@ -50,7 +51,7 @@ class Answers:
         self._times: Counter[int] = Counter()
         self._playing: set[Playing] = set()
         self._runs: dict[str, _Run] = {}
-        self._tasks: Bounded[str, bool] = Bounded(_MOST_TASKS)
+        self._tasks: BoundedDict[str, bool] = BoundedDict(_MOST_TASKS)
         self._ending = False
 
     def told(self, recording: Recording, caller: Caller, call: Call) -> ReplayedAnswer:
@@ -124,7 +125,7 @@ class Answers:
         for file_id in file_ids(recording.body):
             if file_id not in self._with_picture:
                 picture = placeholder(recording, file_id)
-                call.host.store.pictures.put(ids.get(file_id, file_id), KeptPicture(picture))
+                call.host.store.pictures[ids.get(file_id, file_id)] = KeptPicture(picture)
 
     @contextlib.contextmanager
     def _known(self, playing: Playing, run: _Run | None) -> Iterator[None]:
@@ -132,7 +133,7 @@ class Answers:
         if self._ending:
             playing.end()
         if run is not None:
-            self._tasks.put(run.task_id, True)
+            self._tasks[run.task_id] = True
             self._runs[run.task_id] = run
         try:
             yield

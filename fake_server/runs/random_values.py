@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import OrderedDict
+
+from fake_server.bounded import BoundedDict
 
 _REMEMBERED_REQUESTS = 100_000
 
@@ -45,7 +46,7 @@ class DrawSource:
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
         self._fresh = Draw(random.Random())
-        self._times_asked: OrderedDict[bytes, int] = OrderedDict()
+        self._times_asked: BoundedDict[bytes, int] = BoundedDict(_REMEMBERED_REQUESTS)
 
     def reset(self, seed: int | None) -> None:
         """Begin again, with ``seed``."""
@@ -61,8 +62,6 @@ class DrawSource:
         digest = hashlib.sha256(f"{self._seed}|{request}".encode("utf-8", "surrogatepass")).digest()
         times = self._times_asked.pop(digest, 0) + 1
         self._times_asked[digest] = times
-        if len(self._times_asked) > _REMEMBERED_REQUESTS:
-            self._times_asked.popitem(last=False)
         return Draw(random.Random(digest + times.to_bytes(8, "big")))
 
 

@@ -9,10 +9,11 @@ after so many requests, and makes room for a later one.
 from __future__ import annotations
 
 import random
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from fake_server.bounded import BoundedDict
 from fake_server.scenarios.conditions import Asked
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.scenarios.errors import ScenarioError
@@ -67,7 +68,7 @@ class RuleBook:
         self._fixed: tuple[Rule, ...] = tuple(self._made(rules, "file"))
         self._added: tuple[Rule, ...] = ()
         self._index = RuleIndex(self._fixed)
-        self._of_headers: OrderedDict[bytes, list[Rule]] = OrderedDict()
+        self._of_headers: BoundedDict[bytes, list[Rule]] = BoundedDict(_REMEMBERED_HEADERS)
         check_together(self._fixed)
         self._reseed(seed)
 
@@ -143,8 +144,6 @@ class RuleBook:
             ]
             check_together(known)
             self._of_headers[header] = known
-            if len(self._of_headers) > _REMEMBERED_HEADERS:
-                self._of_headers.popitem(last=False)
         return known
 
     def _made(self, said: Iterable[object], source: str) -> list[Rule]:

@@ -15,6 +15,7 @@ import click
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.redaction.text import TextRedactor
+from dify_wire.text_file import write_text
 from fake_server.clock import Clock
 from fake_server.http.error_pages import HEAD_TOO_LARGE
 from fake_server.http.observer import Observer
@@ -30,7 +31,6 @@ from fake_server.recorder.writing_queue import WritingProcess, WritingQueue
 from fake_server.server.logs import set_up_logging
 from fake_server.server.parser import Head
 from fake_server.server.protocols import CommonProtocol
-from fake_server.server.run import write_whole
 from fake_server.server.server import ToolServer, address, bind, tool_config
 from fake_server.settings import SettingsError
 
@@ -140,10 +140,8 @@ def _announce(settings: RecorderSettings, url: str) -> None:
         f"Recording {settings.upstream} into {settings.to}. Send requests to {url}; Ctrl-C ends it."
     )
     if settings.ready_file:
-        write_whole(
-            settings.ready_file,
-            json.dumps({"url": url, "upstream": settings.upstream, "pid": os.getpid()}),
-        )
+        ready = json.dumps({"url": url, "upstream": settings.upstream, "pid": os.getpid()})
+        write_text(settings.ready_file, ready + "\n")
 
 
 def _tell_leftovers(leftovers: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from dify_wire.text_file import write_text
 from fake_server.app import create_app
 from fake_server.server.log_lines import LineWriter
 from fake_server.server.logs import set_up_logging
@@ -48,14 +49,7 @@ def serve_forever(settings: Settings) -> None:
 
 
 def _write_ready_file(path: Path, url: str, api_key: str) -> None:
-    write_whole(path, json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()}))
-
-
-def write_whole(path: Path, content: str) -> None:
-    """Whole or not at all: a reader that waits for the file never sees half of it."""
-    half = path.with_name(f"{path.name}.{os.getpid()}")
-    half.write_text(content + "\n")
-    half.replace(path)
+    write_text(path, json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()}) + "\n")
 
 
 def _banner(settings: Settings, spec: HostSpec, url: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+from fake_server.bounded import BoundedDict
 from fake_server.clock import Clock
 from fake_server.runs.events import WorkflowFinished
 from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import DrawSource
-from fake_server.store import Bounded, RunningTask, Store
+from fake_server.store import RunningTask, Store
 from tests.admin.calling import host, run
 
 
@@ -53,8 +54,8 @@ def test_a_store_counts_from_the_start_again() -> None:
 
 
 def test_nothing_of_a_cleared_mapping_is_left() -> None:
-    kept: Bounded[str, int] = Bounded(2)
-    kept.put("a", 1)
+    kept: BoundedDict[str, int] = BoundedDict(2)
+    kept["a"] = 1
     kept.clear()
     assert (kept.get("a"), len(kept)) == (None, 0)
 
