@@ -87,7 +87,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
 def _surroundings(spec: HostSpec, apps: Mapping[str, App]) -> Surroundings:
     """What rules can speak of here."""
     workflows = [app.workflow for app in apps.values() if app.workflow is not None]
-    nodes = [node for workflow in workflows for node in (workflow.nodes or {}).values()]
+    nodes = [node for workflow in workflows for node in workflow.nodes.values()]
     names = frozenset(name for node in nodes for name in (node.node_id, node.title, node.type))
     return Surroundings(tuple(operation.operation_id for operation in spec.operations), names)
 

@@ -11,8 +11,8 @@ from dify_wire.app_kind import AppKind
 from fake_server.runs.random_values import uuid4_for
 from fake_server.settings import SettingsError
 from fake_server.spec import InputRule
-from fake_server.workflow.graph import Workflow
-from fake_server.workflow.load import default_workflow_path, load_workflow
+from fake_server.workflow.loader import default_workflow_path, load_workflow
+from fake_server.workflow.model import Workflow
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import settings
 
 from fake_server.spec import HostSpec, load_host
-from fake_server.workflow.graph import Workflow
-from fake_server.workflow.load import default_workflow_path, load_workflow
+from fake_server.workflow.loader import default_workflow_path, load_workflow
+from fake_server.workflow.model import Workflow
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.load_profile("here")

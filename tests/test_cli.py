@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from fake_server.app import create_app
 from fake_server.cli import _warn_of_unknown_variables, cli, main
 from fake_server.settings import DEFAULT_API_KEY, Settings
-from fake_server.workflow.load import default_workflow_path
+from fake_server.workflow.loader import default_workflow_path
 
 FILE_ID = "8faea5f8-b5c9-498a-b557-a39c474f0e59"
 RECORDED_APP = Path(__file__).parent.parent / "recordings" / "apps" / "simple.yml"

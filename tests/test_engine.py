@@ -23,7 +23,7 @@ from fake_server.runs.events import (
 )
 from fake_server.runs.random_values import DrawSource
 from fake_server.spec import HostSpec, Limits, PingRule
-from fake_server.workflow.graph import Behaviour, Node, Workflow
+from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
 PING = PingRule(b"event: ping\n\n", 10.2, 10.02)
 LIMITS = Limits(1, 1, 1, 1, 1, 1, 300, 600.7, 30, 255)
@@ -46,7 +46,7 @@ def node(
         kind,
         node_id.upper(),
         {**_DATA.get(kind, {}), **(data or {})},
-        Behaviour(seconds, 0, **said),
+        NodeBehaviour(seconds, 0, **said),
     )
 
 
@@ -525,7 +525,7 @@ def test_a_branch_without_an_edge_ends_the_run() -> None:
 
 def test_a_run_stays_within_the_spread_of_its_nodes() -> None:
     """Durations differ from run to run, by no more than the file allows."""
-    spread = replace(node("n", "code"), behaviour=Behaviour(10.0, 0.2))
+    spread = replace(node("n", "code"), behaviour=NodeBehaviour(10.0, 0.2))
     seconds = set()
     for seed in range(50):
         finished = of_type(planned(chain(node("start", "start"), spread), seed=seed), NodeFinished)[

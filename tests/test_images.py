@@ -202,7 +202,8 @@ def test_the_chunk_has_the_form_of_webui() -> None:
     assert parameters(record) == (
         "a cat\nNegative prompt: dog\n"
         "Steps: 30, Sampler: DPM++ SDE Karras, CFG scale: 7, Seed: 7, Size: 64x80, "
-        f"Model hash: {hashlib.sha256(b'v1-5-pruned-emaonly').hexdigest()[:10]}, Model: v1-5-pruned-emaonly"
+        f"Model hash: {hashlib.sha256(b'v1-5-pruned-emaonly').hexdigest()[:10]}, "
+        "Model: v1-5-pruned-emaonly"
     )
 
 

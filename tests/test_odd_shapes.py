@@ -28,8 +28,7 @@ from fake_server.scenarios.load import rule_book
 from fake_server.scenarios.rules import Surroundings
 from fake_server.settings import SettingsError
 from fake_server.spec import PingRule, compile_host, load_host
-from fake_server.workflow.load import default_workflow_path, load_workflow
-from fake_server.workflow.part import WorkflowError
+from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow
 
 RUN = "/v1/workflows/run"
 AROUND = Surroundings(("runWorkflow",), frozenset())

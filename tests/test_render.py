@@ -18,8 +18,8 @@ from fake_server.runs.events import NodeFinished, NodeStarted, Ping, WorkflowFin
 from fake_server.runs.random_values import DrawSource
 from fake_server.runs.render import Renderer, RunFacts, json_bytes
 from fake_server.spec import HostSpec
-from fake_server.workflow.graph import Workflow
-from fake_server.workflow.load import load_workflow
+from fake_server.workflow.loader import load_workflow
+from fake_server.workflow.model import Workflow
 
 RECORDED_APPS = Path(__file__).parent.parent / "recordings" / "apps"
 FACTS = RunFacts(

@@ -24,7 +24,7 @@ from fake_server.http.errors import HostError
 from fake_server.runs.events import InputFile
 from fake_server.runs.request import RunRequest, json_object, run_request, user_text
 from fake_server.spec import HostSpec
-from fake_server.workflow.graph import StartVariable, Workflow
+from fake_server.workflow.model import StartVariable, Workflow
 
 KEY = "app-key"
 JSON_TYPE = "application/json"

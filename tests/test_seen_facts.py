@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fake_server import create_app
 from fake_server.settings import DEFAULT_API_KEY, Settings
-from fake_server.workflow.template import VariablePool, fill_parameter, fill_prompt, prompt_values
+from fake_server.workflow.expressions import fill_parameter, fill_prompt, prompt_values
 from tests.asgi import AsgiAnswer, call, json_headers
 from tests.serving import ROOT
 
@@ -314,7 +314,7 @@ def test_a_text_without_a_reference_is_filled_with_itself(text: str) -> None:
     """
     if "{{" not in text and "<|" not in text:
         assert fill_prompt(text, {}) == text
-        assert fill_parameter(text, VariablePool()) == text
+        assert fill_parameter(text, {}) == text
     once = fill_prompt(text, {})
     assert len(once) <= len(text)
     assert once == text or re.search(r"\{\{[A-Za-z_#]|<\|", text)
@@ -328,7 +328,7 @@ def test_a_reference_to_no_value_fails_at_the_model(tmp_path: Path) -> None:
     )
     assert (node["error"], node["process_data"]) == ("Variable #sys.query# not found", None)
     with pytest.raises(ValueError, match=r"^Variable #a\.b\.c# not found$"):
-        prompt_values(["x", "{{#a.b.c#}}"], VariablePool())
+        prompt_values(["x", "{{#a.b.c#}}"], {})
 
 
 OPTIONAL = {

@@ -19,7 +19,7 @@ from fake_server.runs.events import Event, NodeFinished, NodeStarted, Ping, Work
 from fake_server.runs.playback import STOP_POLL_S, Playback
 from fake_server.runs.random_values import DrawSource
 from fake_server.spec import HostSpec
-from fake_server.workflow.load import load_workflow
+from fake_server.workflow.loader import load_workflow
 from tests.compared import differences, without_deployment
 from tests.recorded import APPS, KEYS, SECRET_KEY, exchanges
 from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, running_server

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dify_wire.app_kind import AppKind
 from fake_server.endpoints.call import Call
 from fake_server.http.responses import Answer, json_answer
-from fake_server.workflow.load import default_features
+from fake_server.workflow.loader import default_features
 from fake_server.workflow.nodes import tool_icon
 
 _MEGABYTE = 1 << 20
@@ -27,7 +27,7 @@ async def get_info(call: Call) -> Answer:
 async def get_meta(call: Call) -> Answer:
     """``GET /v1/meta``: the icon of each tool that the workflow uses."""
     workflow = call.app().workflow
-    nodes = (workflow.nodes or {}).values() if workflow else ()
+    nodes = workflow.nodes.values() if workflow else ()
     tools = [node for node in nodes if node.type == "tool"]
     return json_answer({"tool_icons": {node.data["tool_name"]: tool_icon(node) for node in tools}})
 
@@ -36,7 +36,7 @@ async def get_parameters(call: Call) -> Answer:
     """``GET /v1/parameters``: the app's features with its start variables in their old form."""
     app = call.app()
     if app.workflow is not None:
-        form = [{variable.type: variable.shown} for variable in app.workflow.variables]
+        form = [{variable.type: variable.entry} for variable in app.workflow.variables]
         features = {**app.workflow.features, "user_input_form": form}
     elif app.kind is AppKind.CHAT:
         features = dict(default_features("chat"))

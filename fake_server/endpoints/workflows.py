@@ -36,7 +36,7 @@ from fake_server.scenarios.effects import (
     changed,
 )
 from fake_server.store import KeptPicture, RunningTask
-from fake_server.workflow.graph import Workflow
+from fake_server.workflow.model import Workflow
 
 if TYPE_CHECKING:
     from fake_server.http.event_stream import HostEventStream
@@ -49,7 +49,7 @@ async def run_workflow(call: Call) -> Answer | ProxyPage | HostEventStream:
     app = call.app()
     body = await call.json()
     request = run_request(body, app, InputFiles(call.host, app, call.effects).check, call.host.spec)
-    if request.workflow.nodes is None:
+    if not request.workflow.complete:
         return gunicorn.BROKEN
     if call.effects.answer and (answer := answered_instead(call)) is not None:
         return answer

@@ -29,9 +29,9 @@ from fake_server.runs.events import (
 )
 from fake_server.runs.random_values import Draw
 from fake_server.spec import Limits, PingRule
-from fake_server.workflow.graph import Node, Workflow
-from fake_server.workflow.nodes import NODE_TYPES, NodeCall, NodeOutcome, run_node, tool_icon
-from fake_server.workflow.template import VariablePool
+from fake_server.workflow.expressions import Pool
+from fake_server.workflow.model import Node, Workflow
+from fake_server.workflow.nodes import NODE_KINDS, NodeCall, NodeOutcome, run_node, tool_icon
 
 GAP_S = 0.008
 """From one frame to the next where nothing takes time, as recorded [C: stream_simple]."""
@@ -103,8 +103,7 @@ class _Walk:
         self._inputs = inputs
         self._draw = draw
         self._limits = limits
-        self._pool = VariablePool()
-        self._pool.add("sys", {"files": inputs.get("sys.files")})
+        self._pool: Pool = {"sys": {"files": inputs.get("sys.files")}}
         self._now_s = 0.0
         self._steps = 0
         self._tokens = 0
@@ -130,15 +129,15 @@ class _Walk:
             if outcome.error is not None:
                 self._end("failed", None, f"Node {node.title} run failed: {outcome.error}")
                 return
-            following = self._workflow.after(node.node_id, outcome.handle)
+            following = self._workflow.edges.get((node.node_id, outcome.handle))
             if node.type == "end" or following is None:
                 self._end("succeeded", outcome.outputs, None)
                 return
-            previous, node = node.node_id, (self._workflow.nodes or {})[following]
+            previous, node = node.node_id, self._workflow.nodes[following]
 
     def _refusal(self, node: Node) -> str | None:
         """Why the engine of the host does not start ``node`` (FACTS 4.1 and 5.9)."""
-        if node.type not in NODE_TYPES:
+        if node.type not in NODE_KINDS:
             return f"invalid node type value {node.type}"
         if self._steps >= self._limits.run_steps:
             return f"Max steps {self._limits.run_steps} reached."
@@ -163,7 +162,7 @@ class _Walk:
         )
         self._tell_after(outcome.seconds, _finished(started, outcome))
         self._tokens += outcome.total_tokens
-        self._pool.add(node.node_id, outcome.outputs or {})
+        self._pool[node.node_id] = outcome.outputs or {}
         return outcome
 
     def _end(self, status: str, outputs: Values | None, error: str | None) -> None:

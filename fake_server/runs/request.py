@@ -23,7 +23,7 @@ from fake_server.apps import App
 from fake_server.http.errors import HostErrors
 from fake_server.runs.events import InputFile
 from fake_server.spec import HostSpec
-from fake_server.workflow.graph import StartVariable, Workflow
+from fake_server.workflow.model import StartVariable, Workflow
 
 STREAMING = "streaming"
 _NESTING_LIMIT = 950
@@ -137,7 +137,7 @@ def run_request(
         variable.name: _cleaned(variable, inputs.get(variable.name), errors)
         for variable in app.workflow.variables
     }
-    if app.workflow.nodes is None and mode != STREAMING:
+    if not app.workflow.complete and mode != STREAMING:
         raise errors("graph_incomplete")
     return RunRequest(app.workflow, {**cleaned, "sys.files": sys_files}, user, mode == STREAMING)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fake_server.http.responses import Answer, ProxyPage
     from fake_server.runs.engine import Timeline
     from fake_server.spec import PingRule
-    from fake_server.workflow.graph import Workflow
+    from fake_server.workflow.model import Workflow
 
 T = TypeVar("T")
 

@@ -1,8 +1,7 @@
-"""What each kind of node does with the values at hand: its inputs, outputs and metadata as the host
-reports them.
+"""The kinds of nodes: how each is checked in a file, and what it does with the values at hand.
 
-Shapes and key orders: FACTS 5.5, [C: stream_ok_no_model, stream_llmonly,
-fail_llm_mode_500_main_stream].
+Inputs, outputs and metadata have the host's shapes and key orders: FACTS 5.5 and 12,
+[C: stream_ok_no_model, stream_llmonly, fail_llm_mode_500_main_stream].
 """
 
 from __future__ import annotations
@@ -13,24 +12,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fake_server.runs.events import Values
+from dify_wire.strict import Field
+from fake_server.images import ImageRecord
+from fake_server.runs.events import FileRef, Values
 from fake_server.runs.random_values import Draw
-from fake_server.workflow.conditions import OPERATORS
-from fake_server.workflow.graph import Node, StartVariable
-from fake_server.workflow.template import VariablePool, fill_answer, fill_prompt, prompt_values
-from fake_server.workflow.tool import NO_RUNTIME, draw_picture, tool_inputs, tool_parameters
-
-_FREE = "0.0000000"
-_TOKEN_BYTES = 4
-_NO_PROMPT = "No prompt found in the LLM configuration. Please ensure a prompt is properly configured before proceeding."
-_GPT2_PIECE = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[^\W_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
-"""What GPT-2's tokenizer takes in one piece, letters and digits not told apart."""
-
-_CALL_ERROR = "["
-"""A model's client begins with the provider in brackets when the call failed, and by then there was
-a prompt to show [C: fail_llm_mode_500_main_stream]; what fails before the call names none and shows
-none [C: g_badmodel_stream].
-"""
+from fake_server.workflow.expressions import (
+    OPERATORS,
+    Pool,
+    fill_fake,
+    fill_parameter,
+    fill_prompt,
+    prompt_values,
+    read,
+)
+from fake_server.workflow.model import Node, StartVariable
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,68 +44,104 @@ class NodeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class NodeCall:
-    """What a node has to work with. ``inputs`` are the cleaned start variables of the run,
-    ``sys.files`` last.
-    """
+    """What a node works with. ``inputs`` are the start variables of the run, ``sys.files`` last."""
 
     node: Node
     variables: Sequence[StartVariable]
     inputs: Values
-    pool: VariablePool
+    pool: Pool
     draw: Draw
     seconds: float
 
 
 def run_node(call: NodeCall) -> NodeOutcome:
-    """Run one node. Never raises for a value: what the host would have choked on is a failed
-    outcome.
-    """
-    if call.node.behaviour.error is not None and call.node.type not in ("llm", "tool"):
-        return NodeOutcome(call.seconds, error=call.node.behaviour.error)
-    return _RUNNERS.get(call.node.type, _canned)(call)
+    """Run one node. A value that the host cannot handle is a failed outcome, never an exception."""
+    kind, error = NODE_KINDS[call.node.type], call.node.behaviour.error
+    if error is not None and not kind.reports_more_than_error:
+        return NodeOutcome(call.seconds, error=error)
+    return kind.run(call)
 
 
-def _start(call: NodeCall) -> NodeOutcome:
-    """The host cleans the variables again here, as the request left them: NUL may have left none
-    (FACTS 12.8).
-    """
+def check_selector(field: Field) -> None:
+    """Fail unless ``field`` is a path of a node and one of its outputs."""
+    if len(field.texts()) < 2:
+        field.fail("a selector names a node and one of its outputs: [node id, output]")
+
+
+def _check_nothing(data: Field) -> None:
+    """A kind whose data the fake does not read."""
+
+
+# start
+
+
+def _run_start(call: NodeCall) -> NodeOutcome:
+    """The host cleans the variables again here: NUL may have left nothing of one (FACTS 12.8)."""
+    inputs = dict(call.inputs)
     try:
-        values = {
-            variable.name: _cleaned(variable, call.inputs[variable.name])
-            for variable in call.variables
-        }
+        for variable in call.variables:
+            inputs[variable.name] = _cleaned(variable, inputs[variable.name])
     except ValueError as error:
         return NodeOutcome(call.seconds, error=str(error))
-    inputs = {**call.inputs, **values}
     return NodeOutcome(call.seconds, inputs=inputs, outputs=inputs)
 
 
 def _cleaned(variable: StartVariable, value: str) -> str:
-    """Raises ``ValueError`` with the host's text: also a default is judged here, and only here."""
+    """Raises ``ValueError`` with the host's text; a default is returned unchecked."""
+    name, limit = variable.name, variable.max_length
     if not value:
         if variable.required:
-            raise ValueError(f"Input form variable {variable.name} is required")
+            raise ValueError(f"Input form variable {name} is required")
         return variable.default or ""
     if variable.options is not None:
         if value not in variable.options:
             options = list(variable.options)
-            raise ValueError(
-                f"{variable.name} in input form must be one of the following: {options}"
-            )
-    elif variable.max_length is not None and len(value) > variable.max_length:
-        raise ValueError(
-            f"{variable.name} in input form must be less than {variable.max_length} characters"
-        )
+            raise ValueError(f"{name} in input form must be one of the following: {options}")
+    elif limit is not None and len(value) > limit:
+        raise ValueError(f"{name} in input form must be less than {limit} characters")
     return value
 
 
-def _llm(call: NodeCall) -> NodeOutcome:
+# llm
+
+_FREE = "0.0000000"
+_TOKEN_BYTES = 4
+_NO_PROMPT = (
+    "No prompt found in the LLM configuration. "
+    "Please ensure a prompt is properly configured before proceeding."
+)
+_GPT2_PIECE = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[^\W_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
+"""A unit of GPT-2's tokenizer, letters and digits not told apart."""
+
+_CALL_ERROR = "["
+"""An error of the call itself begins with the provider in brackets, and by then there is a prompt
+to report [C: fail_llm_mode_500_main_stream]; an error before the call names no provider and reports
+no prompt [C: g_badmodel_stream].
+"""
+
+
+def _check_llm(data: Field) -> None:
+    data["model"]["mode"].choice(("chat", "completion"))
+    prompts = list(data["prompt_template"].entries())
+    if not prompts:
+        data["prompt_template"].fail("a model needs at least one prompt; add one: {role, text}")
+    for prompt in prompts:
+        prompt["role"].text()
+        prompt["text"].text()
+    if context := data.get("context"):
+        if enabled := context.get("enabled"):
+            enabled.boolean()
+        if selector := context.get("variable_selector"):
+            selector.texts()
+
+
+def _run_llm(call: NodeCall) -> NodeOutcome:
     behaviour, data = call.node.behaviour, call.node.data
     if behaviour.error is not None and not behaviour.error.startswith(_CALL_ERROR):
         return NodeOutcome(call.seconds, error=behaviour.error)
     inputs: dict[str, Any] = {}
     try:
-        values = prompt_values((part["text"] for part in data["prompt_template"]), call.pool)
+        values = prompt_values((prompt["text"] for prompt in data["prompt_template"]), call.pool)
         values["#context#"] = context = _context(data.get("context") or {}, call.pool)
         if context:
             inputs["#context#"] = context
@@ -118,69 +149,66 @@ def _llm(call: NodeCall) -> NodeOutcome:
     except ValueError as error:
         return NodeOutcome(call.seconds, inputs, error=str(error))
     process_data = {"model_mode": data["model"]["mode"], "prompts": prompts}
-    reply = (
-        prompts[-1]["text"] if behaviour.reply is None else fill_answer(behaviour.reply, call.pool)
-    )
-    failed = behaviour.error or _uncountable(prompts[0]["text"]) or _uncountable(reply)
-    if failed is not None:
-        return NodeOutcome(call.seconds, inputs, process_data, error=failed)
-    prompt_tokens = _tokens(call, behaviour.prompt_tokens, *(prompt["text"] for prompt in prompts))
-    completion_tokens = _tokens(call, behaviour.completion_tokens, reply)
-    total = prompt_tokens + completion_tokens
+    reply = prompts[-1]["text"]
+    if behaviour.reply is not None:
+        reply = fill_fake(behaviour.reply, call.pool)
+    failure = behaviour.error or _token_error(prompts[0]["text"]) or _token_error(reply)
+    if failure is not None:
+        return NodeOutcome(call.seconds, inputs, process_data, error=failure)
+    texts = [prompt["text"] for prompt in prompts]
+    prompt_tokens = _tokens(call, behaviour.prompt_tokens, texts)
+    completion_tokens = _tokens(call, behaviour.completion_tokens, [reply])
+    usage = _usage(prompt_tokens, completion_tokens, call.seconds)
+    total = usage["total_tokens"]
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
         process_data=process_data,
-        outputs={"text": reply, "usage": _usage(prompt_tokens, completion_tokens, call.seconds)},
+        outputs={"text": reply, "usage": usage},
         execution_metadata={"total_tokens": total, "total_price": _FREE, "currency": "USD"},
         total_tokens=total,
     )
 
 
-def _context(data: Mapping[str, Any], pool: VariablePool) -> str:
-    """The text of a model's context, or of its entries; none where it is switched off or names
-    nothing.
-    """
-    selector = tuple(data.get("variable_selector") or ()) if data.get("enabled") else ()
-    value = pool.get(selector) if selector else None
+def _context(context: Mapping[str, Any], pool: Pool) -> str:
+    """The text of a model's context, or of its entries; empty where it is off or names nothing."""
+    selector = tuple(context.get("variable_selector") or ()) if context.get("enabled") else ()
+    value = read(pool, selector) if selector else None
     if not value or isinstance(value, str):
         return value or ""
-    entries = value if isinstance(value, list) else []
     lines = []
-    for entry in entries:
-        if not isinstance(entry, str | Mapping) or (
-            isinstance(entry, Mapping) and "content" not in entry
-        ):
+    for entry in value if isinstance(value, list) else []:
+        line = entry.get("content", entry) if isinstance(entry, Mapping) else entry
+        if line is entry and not isinstance(entry, str):
             raise ValueError(f"Invalid context structure: {entry}")
-        lines.append(entry if isinstance(entry, str) else entry["content"])
+        lines.append(line)
     return "\n".join(lines).strip()
 
 
 def _prompts(
     template: Sequence[Mapping[str, str]], values: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    filled = [
-        {"role": part["role"], "text": fill_prompt(part["text"], values), "files": []}
+    prompts: list[dict[str, Any]] = [
+        {"role": part["role"], "text": text, "files": []}
         for part in template
+        if (text := fill_prompt(part["text"], values))
     ]
-    prompts = [prompt for prompt in filled if prompt["text"]]
     if not prompts:
         raise ValueError(_NO_PROMPT)
     return prompts
 
 
-def _tokens(call: NodeCall, count: int | None, *texts: str) -> int:
-    """The tokens of ``texts``: about ``count`` where the file says so, else one for four bytes of
-    UTF-8.
-    """
+def _tokens(call: NodeCall, count: int | None, texts: Sequence[str]) -> int:
+    """About ``count`` where the file gives it, else one token for four bytes of UTF-8."""
     if count is not None:
         return round(call.draw.around(count, call.node.behaviour.spread))
-    return sum(
-        math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES) for text in texts
-    )
+    total = 0
+    for text in texts:
+        total += math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES)
+    return total
 
 
-def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Values:
+def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> dict[str, Any]:
     return {
         "prompt_tokens": prompt_tokens,
         "prompt_unit_price": "0",
@@ -197,9 +225,12 @@ def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> Valu
     }
 
 
-def _uncountable(text: str) -> str | None:
-    """The error of a model's client that counts the tokens of a lone surrogate: GPT-2's tokenizer
-    encodes piece by piece, so the position counts from the start of its piece (FACTS 12.10)."""
+def _token_error(text: str) -> str | None:
+    """The error of a model's client that counts the tokens of a lone surrogate.
+
+    GPT-2's tokenizer encodes piece by piece, so positions count from the start of a piece
+    (FACTS 12.10).
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -211,125 +242,231 @@ def _uncountable(text: str) -> str | None:
     return None
 
 
-def _if_else(call: NodeCall) -> NodeOutcome:
-    conditions = [_condition(condition, call.pool) for condition in call.node.data["conditions"]]
+# if-else
+
+
+def _check_if_else(data: Field) -> None:
+    if operator := data.get("logical_operator"):
+        operator.choice(("and", "or"), "logical operator")
+    for condition in data["conditions"].entries():
+        condition["comparison_operator"].choice(OPERATORS, "comparison")
+        if value := condition.get("value"):
+            value.text()
+        check_selector(condition["variable_selector"])
+
+
+def _run_if_else(call: NodeCall) -> NodeOutcome:
+    conditions = [
+        {
+            "actual_value": read(call.pool, tuple(condition["variable_selector"])),
+            "expected_value": condition.get("value"),
+            "comparison_operator": condition["comparison_operator"],
+        }
+        for condition in call.node.data["conditions"]
+    ]
     inputs = {"conditions": conditions}
-    results: list[bool] = []
+    results: list[dict[str, Any]] = []
+    process_data = {"condition_results": results}
     try:
         for condition in conditions:
             compare = OPERATORS[condition["comparison_operator"]]
-            results.append(compare(condition["actual_value"], condition["expected_value"]))
+            holds = compare(condition["actual_value"], condition["expected_value"])
+            results.append({**condition, "result": holds})
     except (ValueError, TypeError) as error:
-        return NodeOutcome(
-            call.seconds, inputs, _condition_results(conditions, results), error=str(error)
-        )
-    result = (
-        all(results) if call.node.data.get("logical_operator", "and") == "and" else any(results)
-    )
-    return NodeOutcome(
-        call.seconds,
-        inputs,
-        _condition_results(conditions, results),
-        outputs={"result": result},
-        handle="true" if result else "false",
-    )
+        return NodeOutcome(call.seconds, inputs, process_data, error=str(error))
+    passed = [condition["result"] for condition in results]
+    is_and = call.node.data.get("logical_operator", "and") == "and"
+    result = all(passed) if is_and else any(passed)
+    handle = "true" if result else "false"
+    return NodeOutcome(call.seconds, inputs, process_data, {"result": result}, handle=handle)
 
 
-def _condition(condition: Mapping[str, Any], pool: VariablePool) -> dict[str, Any]:
+# tool
+
+MAX_IMAGE_NUMBER = 4096
+"""The most pixels a side, and steps, of an image."""
+
+_NO_RUNTIME = "Failed to get tool runtime"
+"""The start of an error that leaves the tool without its settings [C: g_badtool_stream]."""
+
+_IMAGE_NUMBERS = {"steps": 10, "width": 1024, "height": 1024}
+"""The numeric settings with the defaults of the Stable Diffusion tool."""
+
+_STABLE_DIFFUSION = ("builtin", "stablediffusion", "stable_diffusion")
+_IMAGE_DEFAULTS: Mapping[str, Any] = {
+    "lora": "",
+    **_IMAGE_NUMBERS,
+    "negative_prompt": "bad art, ugly, deformed, watermark, duplicated, discontinuous lines",
+}
+_IMAGE_STRINGS = ("prompt", "model", "lora", "negative_prompt")
+_RECORD_CHARACTERS = 6000
+"""The part of a text that an image can show; no more of it is stored."""
+
+
+def _check_tool(data: Field) -> None:
+    for key in ("provider_id", "provider_type", "tool_name"):
+        data[key].text()
+    if settings := data.get("tool_configurations"):
+        for name, setting in settings.items():
+            if name in _IMAGE_NUMBERS and setting.value:
+                _check_image_number(setting)
+    if parameters := data.get("tool_parameters"):
+        for name in parameters.mapping():
+            parameter = parameters[name]
+            kind = parameter["type"].choice(("mixed", "variable", "constant"), "type")
+            if kind == "variable":
+                check_selector(parameter["value"])
+            elif kind == "mixed":
+                parameter["value"].text()
+
+
+def _check_image_number(field: Field) -> None:
+    """A number, or a string of digits; empty ones are the tool's default (FACTS 12.6)."""
+    text = field.value if isinstance(field.value, str) else ""
+    if text.isascii() and text.isdigit():
+        field = Field(int(text), field.path, error=field.error)
+    field.whole(1, MAX_IMAGE_NUMBER)
+
+
+def is_stable_diffusion(data: Mapping[str, Any]) -> bool:
+    """Whether a tool node is the one whose settings and images the fake knows."""
+    names = (data.get("provider_type"), data.get("provider_id"), data.get("tool_name"))
+    return names == _STABLE_DIFFUSION
+
+
+def complete_settings(data: Mapping[str, Any], models: Sequence[str]) -> Mapping[str, Any]:
+    """The settings of a tool as the host completes them, in the tool's order.
+
+    The first of ``models`` is the default model. Settings that Stable Diffusion does not know are
+    dropped; those of any other tool stay as they are.
+    """
+    stored = data.get("tool_configurations") or {}
+    if not is_stable_diffusion(data):
+        return stored
+    defaults = {"model": models[0] if models else "", **_IMAGE_DEFAULTS}
+    settings = {name: stored.get(name) or default for name, default in defaults.items()}
     return {
-        "actual_value": pool.get(tuple(condition["variable_selector"])),
-        "expected_value": condition.get("value"),
-        "comparison_operator": condition["comparison_operator"],
+        name: int(value) if name in _IMAGE_NUMBERS else str(value)
+        for name, value in settings.items()
     }
 
 
-def _condition_results(conditions: list[dict[str, Any]], results: list[bool]) -> Values:
-    return {
-        "condition_results": [
-            {**condition, "result": result}
-            for condition, result in zip(conditions, results, strict=False)
-        ]
-    }
-
-
-def _tool(call: NodeCall) -> NodeOutcome:
-    data, error = call.node.data, call.node.behaviour.error
+def _run_tool(call: NodeCall) -> NodeOutcome:
+    data, behaviour, error = call.node.data, call.node.behaviour, call.node.behaviour.error
+    parameters: dict[str, Any] = {}
     try:
-        parameters = tool_parameters(data, call.pool)
-    except ValueError as wrong:
-        return NodeOutcome(call.seconds, error=str(wrong))
-    if error is not None and error.startswith(NO_RUNTIME):
+        for name, parameter in (data.get("tool_parameters") or {}).items():
+            value = parameter.get("value")
+            if parameter["type"] == "variable":
+                value = read(call.pool, tuple(value))
+            elif parameter["type"] == "mixed":
+                value = fill_parameter(value, call.pool)
+            parameters[name] = value
+    except ValueError as not_filled:
+        return NodeOutcome(call.seconds, error=str(not_filled))
+    if error is not None and error.startswith(_NO_RUNTIME):
         return NodeOutcome(call.seconds, parameters, error=error)
-    inputs = tool_inputs(data, parameters)
+    # a setting wins over a parameter of its name, and stands in its place
+    inputs = {**parameters, **(data.get("tool_configurations") or {})}
+    if is_stable_diffusion(data):
+        for name in _IMAGE_STRINGS:
+            if name in inputs:
+                inputs[name] = str(inputs[name])
     if error is not None:
         return NodeOutcome(call.seconds, inputs, error=error)
-    drawn = {
-        **inputs,
-        "model": parameters.get("model") or inputs.get("model"),
-    }  # a picture tells what was asked for
-    has_outputs = call.node.behaviour.outputs is not None
+    if behaviour.outputs is not None:
+        outputs: Values = _fixed_outputs(call)
+    else:
+        # the image is labelled with the model that was asked for
+        model = parameters.get("model") or inputs.get("model")
+        outputs = _image_outputs({**inputs, "model": model}, call.draw)
+    tool = {"provider_type": data["provider_type"], "provider_id": data["provider_id"]}
     return NodeOutcome(
-        call.seconds,
-        inputs=inputs,
-        outputs=_canned_outputs(call) if has_outputs else draw_picture(drawn, call.draw),
-        execution_metadata={
-            "tool_info": {
-                "provider_type": data["provider_type"],
-                "provider_id": data["provider_id"],
-            }
-        },
+        call.seconds, inputs, outputs=outputs, execution_metadata={"tool_info": tool}
     )
 
 
-def _end(call: NodeCall) -> NodeOutcome:
-    chosen = {
-        output["variable"]: call.pool.get(tuple(output["value_selector"]))
-        for output in call.node.data.get("outputs") or ()
-    }
-    return NodeOutcome(call.seconds, inputs=chosen or None, outputs=chosen or None)
+def _image_outputs(inputs: Values, draw: Draw) -> Values:
+    """The outputs of Stable Diffusion for ``inputs``."""
+    if not inputs.get("prompt"):
+        return {"text": "Please input prompt\n", "files": []}
+    numbers: dict[str, int] = {}
+    try:
+        for name, default in _IMAGE_NUMBERS.items():
+            numbers[name] = int(inputs.get(name) or default)
+        if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
+            raise ValueError
+    except (ValueError, TypeError, OverflowError):  # Stable Diffusion answers 422
+        return {"text": "Failed to generate image\n", "files": []}
+    record = ImageRecord(
+        prompt=str(inputs["prompt"])[:_RECORD_CHARACTERS],
+        model=str(inputs.get("model") or "")[:_RECORD_CHARACTERS],
+        seed=draw.number(32),
+        negative_prompt=str(inputs.get("negative_prompt") or "")[:_RECORD_CHARACTERS],
+        **numbers,
+    )
+    return {"text": "", "files": [FileRef(draw.uuid(), record)]}
 
 
-def _canned(call: NodeCall) -> NodeOutcome:
-    """A node that only something real could run: it answers what its file says it answers."""
-    return NodeOutcome(call.seconds, outputs=_canned_outputs(call) or None)
+def tool_icon(node: Node) -> str:
+    """The path of the icon of a tool node's provider in the console."""
+    kind, provider = node.data["provider_type"], node.data["provider_id"]
+    return f"/console/api/workspaces/current/tool-provider/{kind}/{provider}/icon"
 
 
-def _canned_outputs(call: NodeCall) -> Values:
+# end, and the kinds that the fake does not run
+
+
+def _check_end(data: Field) -> None:
+    if outputs := data.get("outputs"):
+        for output in outputs.entries():
+            output["variable"].text()
+            check_selector(output["value_selector"])
+
+
+def _run_end(call: NodeCall) -> NodeOutcome:
+    values: dict[str, Any] = {}
+    for output in call.node.data.get("outputs") or ():
+        values[output["variable"]] = read(call.pool, tuple(output["value_selector"]))
+    return NodeOutcome(call.seconds, inputs=values or None, outputs=values or None)
+
+
+def _run_fixed(call: NodeCall) -> NodeOutcome:
+    """A node that only something real could run: its outputs stand in the file."""
+    return NodeOutcome(call.seconds, outputs=_fixed_outputs(call) or None)
+
+
+def _fixed_outputs(call: NodeCall) -> Values:
     return {
-        name: _filled(value, call.pool)
+        name: fill_fake(value, call.pool) if isinstance(value, str) else value
         for name, value in (call.node.behaviour.outputs or {}).items()
     }
 
 
-def _filled(value: Any, pool: VariablePool) -> Any:
-    return fill_answer(value, pool) if isinstance(value, str) else value
+@dataclass(frozen=True, slots=True)
+class NodeKind:
+    """A type of nodes: ``check`` fails for data that ``run`` cannot use; ``seconds`` is the usual
+    duration. A kind that ``reports_more_than_error`` also runs for ``x-fake.error``.
+    """
+
+    run: Callable[[NodeCall], NodeOutcome] = _run_fixed
+    check: Callable[[Field], None] = _check_nothing
+    seconds: float = 0.05
+    reports_more_than_error: bool = False
 
 
-_RUNNERS: dict[str, Callable[[NodeCall], NodeOutcome]] = {
-    "start": _start,
-    "llm": _llm,
-    "if-else": _if_else,
-    "tool": _tool,
-    "end": _end,
+NODE_KINDS: Mapping[str, NodeKind] = {
+    "start": NodeKind(_run_start, seconds=0.004),
+    "llm": NodeKind(_run_llm, _check_llm, seconds=3.2, reports_more_than_error=True),
+    "if-else": NodeKind(_run_if_else, _check_if_else, seconds=0.003),
+    "tool": NodeKind(_run_tool, _check_tool, seconds=15.3, reports_more_than_error=True),
+    "end": NodeKind(_run_end, _check_end, seconds=0.004),
+    "answer": NodeKind(),
+    "knowledge-retrieval": NodeKind(),
+    "code": NodeKind(),
+    "template-transform": NodeKind(),
+    "question-classifier": NodeKind(),
+    "http-request": NodeKind(),
+    "variable-assigner": NodeKind(),
 }
-RUN_BY_THE_FAKE = frozenset(_RUNNERS)
-
-NODE_TYPES = frozenset(
-    {
-        *RUN_BY_THE_FAKE,
-        "answer",
-        "knowledge-retrieval",
-        "code",
-        "template-transform",
-        "question-classifier",
-        "http-request",
-        "variable-assigner",
-    }
-)
 """The node types of Dify 0.6.4."""
-
-
-def tool_icon(node: Node) -> str:
-    """Where the console keeps the icon of a tool node's provider."""
-    kind, provider = node.data["provider_type"], node.data["provider_id"]
-    return f"/console/api/workspaces/current/tool-provider/{kind}/{provider}/icon"

@@ -11,8 +11,8 @@ from typing import Any
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects, RealWait
 from fake_server.scenarios.parameters import Seconds
-from fake_server.workflow.graph import Behaviour as Fate
-from fake_server.workflow.graph import Node, Workflow
+from fake_server.workflow.model import Node, Workflow
+from fake_server.workflow.model import NodeBehaviour as Fate
 
 NO_PICTURE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
 """What the tool makes of a picture server that gave it none [C:
@@ -100,7 +100,7 @@ def with_fate(node: str | None, change: Callable[[Fate], Fate]) -> Callable[[Wor
 def _with_nodes(node: str | None, change: Callable[[Node], Node]) -> Callable[[Workflow], Workflow]:
     def apply(workflow: Workflow) -> Workflow:
         changed = {one.node_id: change(one) for one in meant(workflow, node)}
-        return replace(workflow, nodes={**(workflow.nodes or {}), **changed})
+        return replace(workflow, nodes={**workflow.nodes, **changed})
 
     return apply
 
@@ -109,7 +109,7 @@ def meant(workflow: Workflow, node: str | None) -> list[Node]:
     """The nodes of that id, title or type; without one, those of the type that takes the
     longest.
     """
-    nodes = list((workflow.nodes or {}).values())
+    nodes = list(workflow.nodes.values())
     if node is None and nodes:
         node = max(nodes, key=lambda one: one.behaviour.seconds).type
     return [one for one in nodes if node in (one.node_id, one.title, one.type)]

@@ -15,7 +15,7 @@ from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.behaviours.nodes import with_fate
 from fake_server.scenarios.effects import Effects, Gateway
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
-from fake_server.workflow.graph import Behaviour as Fate
+from fake_server.workflow.model import NodeBehaviour as Fate
 
 if TYPE_CHECKING:
     from fake_server.endpoints.call import Call

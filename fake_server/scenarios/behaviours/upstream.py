@@ -14,7 +14,7 @@ from fake_server.http.responses import Answer, ProxyPage, refusal
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.behaviours.nodes import LLM_500, NO_MODEL, NO_PICTURE, with_fate
 from fake_server.scenarios.effects import Effects
-from fake_server.workflow.graph import Behaviour as Fate
+from fake_server.workflow.model import NodeBehaviour as Fate
 
 if TYPE_CHECKING:
     from fake_server.endpoints.call import Call
