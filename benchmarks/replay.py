@@ -21,7 +21,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.measure import Figure, table
-from dify_wire.recording.exchange import Chunk, Recording
+from dify_wire.exchange import Chunk, Recording
 from tests.replay.folders import changed, folder, recorded
 from tests.serving import running_server
 

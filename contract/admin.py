@@ -15,8 +15,8 @@ from typing import Any, TypeGuard
 
 from contract.client import HttpTransport
 from contract.current_check import AT_ANOTHER_TIME
-from contract.exchange import Exchange, Request
 from contract.result import NotRun
+from dify_wire.exchange import Exchange, Request
 
 CLOCK_PATH = "/__admin/clock"
 _TIMEOUT_S = 10.0
@@ -144,9 +144,9 @@ def _is_time(value: Any) -> TypeGuard[float]:
 def _complaint(exchange: Exchange, with_token: bool) -> str:
     """What is wrong with an answer that tells no time, and what to do."""
     if not exchange.connected:
-        return f"no connection: {exchange.broken}"
+        return f"no connection: {exchange.failure}"
     if exchange.status is None:
-        return f"{exchange.broken}"
+        return f"{exchange.failure}"
     error = exchange.json_object().get("error")
     said = error.get("message") if isinstance(error, dict) else None
     if not isinstance(said, str):

@@ -19,8 +19,8 @@ from urllib.parse import quote, urlsplit
 
 import httpcore
 
-from contract.exchange import Chunk, Exchange, Request
 from contract.target import DEFAULT_TIMEOUT_S
+from dify_wire.exchange import Chunk, Exchange, Request
 
 BODY_LIMIT_BYTES = 32 << 20
 TEXT_LIMIT_BYTES = 4 << 20
@@ -64,7 +64,7 @@ class HttpTransport:
         self._pool.close()
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        """Send ``request``; whatever goes wrong on the way is told by ``Exchange.broken``, never
+        """Send ``request``; whatever goes wrong on the way is told by ``Exchange.failure``, never
         raised.
         """
         self._network.set_deadline(time.monotonic() + self._timeout_s)
@@ -84,10 +84,10 @@ class HttpTransport:
             (name, value.encode("utf-8", "surrogateescape").decode("latin-1"))
             for name, value in pairs
         )
-        return Request(request.method, _quoted(request.path), headers, request.body)
+        return Request(request.method, _quoted(request.target), headers, request.body)
 
     def _prepared(self, request: Request) -> httpcore.Request:
-        target = _quoted(self._base.path + request.path)
+        target = _quoted(self._base.path + request.target)
         url = httpcore.URL(
             scheme=self._base.scheme,
             host=self._base.hostname or "",
@@ -153,34 +153,35 @@ class _Sending:
 
     def exchange(self, prepared: Callable[[], httpcore.Request]) -> Exchange:
         sent_at = time.time()
-        broken: str | None = None
+        error: str | None = None
         timed_out = connected = True
         try:
-            broken = self._receive(prepared())
+            error = self._receive(prepared())
             timed_out = False
-        except _TIMEOUTS as error:
-            connected = not isinstance(error, _NO_CONNECTION)
-            broken = (
+        except _TIMEOUTS as raised:
+            connected = not isinstance(raised, _NO_CONNECTION)
+            error = (
                 self._not_ended() if connected else f"no connection within {self._timeout_s:g} s"
             )
         except (
             Exception
-        ) as error:  # httpcore, h11, ssl and the codecs: nothing that a host does gets out of here
-            timed_out, connected = False, not isinstance(error, _NO_CONNECTION)
-            broken = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        ) as raised:  # httpcore, h11, ssl and the codecs: nothing that a host does gets out of here
+            timed_out, connected = False, not isinstance(raised, _NO_CONNECTION)
+            error = f"{type(raised).__name__}: {raised}" if str(raised) else type(raised).__name__
+        stopped_reading = timed_out or self._too_long
         seconds = time.monotonic() - self._began
         return Exchange(
             request=self._request,
             status=self._status,
             headers=self._headers,
             chunks=tuple(self._chunks),
-            broken=broken,
+            ended="client_left" if stopped_reading else "cut" if error else "complete",
+            error=error,
             sent_at=sent_at,
             seconds=seconds,
             timed_out=timed_out,
             connected=connected,
             reason=self._reason,
-            given_up=timed_out or self._too_long,
         )
 
     def _not_ended(self) -> str:

@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from contract.exchange import Exchange, loads
 from contract.sse import Frame
 from contract.target import Stream
 from dify_wire import profile, spec
+from dify_wire.exchange import Exchange, loads
 from dify_wire.schemas import Schemas
 
 REFERENCE_VERSION = "0.6.4"
@@ -51,7 +51,7 @@ class Spec:
         return (
             self._operation(exchange) is not None
             and exchange.status is not None
-            and exchange.broken is None
+            and exchange.failure is None
         )
 
     def wrong_status(self, exchange: Exchange) -> Iterator[str]:
@@ -127,7 +127,7 @@ class Spec:
         return schema
 
     def _operation(self, exchange: Exchange) -> Mapping[str, Any] | None:
-        path = exchange.request.path.partition("?")[0]
+        path = exchange.request.path
         for pattern, item in self._paths:
             if pattern.fullmatch(path):
                 operation: Mapping[str, Any] | None = item.get(exchange.request.method.lower())

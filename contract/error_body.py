@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.exchange import Exchange
 from contract.result import expect, expect_equal, expect_version, shortened
 from contract.target import is_accepted_run
+from dify_wire.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,5 +140,5 @@ def _expect_not_run(exchange: Exchange) -> None:
 
 def _status(exchange: Exchange) -> str:
     return (
-        f"no answer: {exchange.broken}" if exchange.status is None else f"status {exchange.status}"
+        f"no answer: {exchange.failure}" if exchange.status is None else f"status {exchange.status}"
     )

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.current_check import Helpers
-from contract.exchange import Chunk, Exchange, Request
 from contract.result import NotPassed, NotRun
 from contract.signature import SignedUrl
 from contract.sse import split_frames
 from contract.target import FINITE_SPEED_S, LEFT_OUT, PROMPT, USER, Stream, Target, file_urls
+from dify_wire.exchange import Chunk, Exchange, Request
 
 DOCUMENT_MODEL = "chilloutmix_NiPrunedFp32Fix"
 STOPPED_MODEL = "dosmix_"

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.exchange import Exchange
 from contract.result import Skipped
 from contract.target import Target
 from dify_wire import spec
+from dify_wire.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)

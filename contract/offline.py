@@ -1,6 +1,4 @@
-"""Recorded exchanges judged without a network: what a host once answered is held against the same
-checks.
-"""
+"""Checks run against recorded exchanges, without a network."""
 
 from __future__ import annotations
 
@@ -10,58 +8,49 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.check import Check, Phase
-from contract.exchange import Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, run_check
 from contract.target import Capabilities, Target
 from dify_wire.app_kind import OTHER_APP_KINDS
+from dify_wire.exchange import MAIN, Exchange, Recording, Request
 
 
 @dataclass(frozen=True, slots=True)
 class OfflineResult:
-    """A check's result, and the names of the recorded exchanges that it was judged by."""
+    """A check's result, and the names of the recorded exchanges behind it."""
 
     result: Result
     exchanges: tuple[str, ...]
 
 
 def capabilities_from(keys: Mapping[str, str]) -> Capabilities:
-    """What a recording's keys lend: ``keys`` has them by the labels of their apps, the workflow
-    app's as ``main``.
-    """
+    """The capabilities of a recording whose ``keys`` are these, by the labels of their apps."""
     app_keys = {kind: keys[kind] for kind in OTHER_APP_KINDS if kind in keys}
-    return Capabilities(keys["main"], app_keys=app_keys, all_models=True, max_runs=None)
+    return Capabilities(keys[MAIN], app_keys=app_keys, all_models=True, max_runs=None)
 
 
 def judge_recordings(
     path: Path, capabilities: Capabilities, checks: Iterable[Check]
 ) -> list[OfflineResult]:
-    """Judge the folder of recordings at ``path``.
+    """Run ``checks`` against the folder of recordings at ``path``.
 
-    Asking costs nothing here, so that each check has a host of its own and its evidence is known. A
-    check that asks for what was not recorded is not applicable; one that judges the exchanges there
-    are gets them all.
+    Each check has a host of its own, so that its evidence is known. A check is skipped if it sends
+    a request that was not recorded; one that reads all exchanges gets them all.
     """
-    recorded = load_exchanges(path)
-    names = {id(exchange): name for name, exchange in recorded}
-    recording = RecordedTransport(exchange for _, exchange in recorded)
+    recordings = load_exchanges(path)
+    recorded = RecordedTransport(recordings)
     results = []
     for check in checks:
-        host = _NamedTransport(recording.afresh(), names)
+        host = _NotedTransport(recorded.rewound())
         target = Target(host, capabilities)
         if check.phase is Phase.EXCHANGES:
-            target.exchanges += [exchange for _, exchange in recorded]
-        result = _unrecorded(run_check(check, target))
-        given = [name for name, _ in recorded] if check.phase is Phase.EXCHANGES else host.asked
-        results.append(OfflineResult(result, tuple(dict.fromkeys(given))))
+            target.exchanges += recordings
+        result = run_check(check, target)
+        if result.outcome is Outcome.NOT_RUN:  # a recording has no budget and is never down
+            result = replace(result, outcome=Outcome.SKIPPED)
+        names = [one.name for one in recordings] if check.phase is Phase.EXCHANGES else host.names
+        results.append(OfflineResult(result, tuple(dict.fromkeys(names))))
     return results
-
-
-def _unrecorded(result: Result) -> Result:
-    """Nothing to judge means here that nothing was recorded: a recording has no budget and does not
-    fall silent.
-    """
-    return replace(result, outcome=Outcome.SKIPPED) if result.outcome is Outcome.NOT_RUN else result
 
 
 def load_keys(path: Path) -> Mapping[str, str]:
@@ -70,15 +59,15 @@ def load_keys(path: Path) -> Mapping[str, str]:
     return keys
 
 
-class _NamedTransport:
-    """Recorded exchanges, and the names of those that were asked for."""
+class _NotedTransport:
+    """Recorded exchanges, and the names of those that were used."""
 
-    def __init__(self, recorded: RecordedTransport, names: Mapping[int, str]) -> None:
+    def __init__(self, recorded: RecordedTransport) -> None:
         self._recorded = recorded
-        self._names = names
-        self.asked: list[str] = []
+        self.names: list[str] = []
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        answer = self._recorded.send(request, on_chunk)
-        self.asked.append(self._names[id(answer)])
-        return answer
+        exchange = self._recorded.send(request, on_chunk)
+        if isinstance(exchange, Recording):
+            self.names.append(exchange.name)
+        return exchange

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from contract.check import Check, Level
 from contract.evidence import changed_run, pair, stop_request
-from contract.exchange import Exchange
 from contract.form import parameters
 from contract.result import NotRun
 from contract.target import LEFT_OUT, Target, is_accepted_run
+from dify_wire.exchange import Exchange
 
 _TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _PARAMETERS = frozenset({"user_input_form", "opening_statement"})
@@ -144,16 +144,18 @@ def _tells_a_run(answer: Exchange) -> bool:
 
 def _cause(answer: Exchange) -> str:
     """What is wrong with ``answer``, and what to do."""
-    asked = f"{answer.request.method} {answer.request.path}"
+    asked = f"{answer.request.method} {answer.request.target}"
     if not answer.connected:
         return (
-            f"no connection: {answer.broken}; start the host, or name its address with --base-url"
+            f"no connection: {answer.failure}; start the host, or name its address with --base-url"
         )
     words = _quoted(answer)
     told = f"no Dify is at this address: {asked} was answered with {words}; correct --base-url"
     match answer.status:
         case None:
-            told = f"{asked} was not answered: {answer.broken}; is an HTTP server there, and awake?"
+            told = (
+                f"{asked} was not answered: {answer.failure}; is an HTTP server there, and awake?"
+            )
         case 502 | 504:
             told = f"a proxy{_server(answer)} answers, but not the host behind it: {words}; start that host"
         case 429 | 503:
@@ -190,7 +192,7 @@ def _redirect(asked: str, answer: Exchange) -> str:
         parts = urlsplit(location)
     except ValueError:
         parts = urlsplit("")
-    path = answer.request.path.partition("?")[0]
+    path = answer.request.path
     base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path).rstrip('/')}"
     fix = (
         f"name --base-url {base}"

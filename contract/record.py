@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from contract.current_check import ASIDE, ASKING, AT_ANOTHER_TIME
-from contract.exchange import Exchange, Request
 from contract.target import Capabilities, Transport
+from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import MAIN, Chunk, RecordedRequest, Recording
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import Rule
@@ -136,17 +135,16 @@ class Recorder:
         return Recording(
             name=self._name(ASKING.get() or PREFLIGHT_NAME),
             app=self._app(exchange.request),
-            note="",
-            recorded_at=exchange.sent_at,
+            sent_at=exchange.sent_at,
             host=self._host,
             host_version=self._host_version,
-            request=RecordedRequest(sent.method, sent.path, sent.headers, sent.body),
+            request=sent,
             status=exchange.status,
             reason=exchange.reason,
             headers=exchange.headers,
-            chunks=tuple(Chunk(chunk.at_s, chunk.data) for chunk in exchange.chunks),
+            chunks=exchange.chunks,
             seconds=exchange.seconds,
-            ended=_ended(exchange),
+            ended=exchange.ended,
         )
 
     def _name(self, asking: str) -> str:
@@ -159,16 +157,8 @@ class Recorder:
                 return name
 
     def _app(self, request: Request) -> str | None:
-        said = next(
-            (value for name, value in request.headers if name.lower() == "authorization"), ""
-        )
-        return self._keys.get(said.partition(" ")[2].strip())
-
-
-def _ended(exchange: Exchange) -> str:
-    if exchange.broken is None:
-        return "complete"
-    return "client_left" if exchange.given_up else "cut"
+        credentials = request.header("authorization", "").partition(" ")[2]
+        return self._keys.get(credentials.strip())
 
 
 class FolderKeeper:
@@ -199,4 +189,4 @@ class FolderKeeper:
             self.kept.lost.append(f"{recording.name} could not be written ({reason})")
         else:
             self.kept.exchanges += 1
-            self.kept.pictures += recording.header("content-type").startswith("image/")
+            self.kept.pictures += recording.media_type.startswith("image/")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from contract.check import Level
-from contract.exchange import Exchange
+from dify_wire.exchange import Exchange
 
 
 class NotPassed(Exception):

@@ -12,9 +12,9 @@ from enum import StrEnum
 
 from contract.check import Check, Level, Phase
 from contract.current_check import ASKING
-from contract.exchange import Exchange
 from contract.result import Failed, NotRun, Skipped
 from contract.target import Target
+from dify_wire.exchange import Exchange
 
 _AT_ONCE = 4
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from contract.check import Level
 from contract.evidence import is_uuid
-from contract.exchange import Exchange
 from contract.result import expect
+from dify_wire.exchange import Exchange
 
 
 @dataclass(frozen=True, slots=True)

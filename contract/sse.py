@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.exchange import Chunk, loads
+from dify_wire.exchange import Chunk, loads
 
 
 @dataclass(frozen=True, slots=True)

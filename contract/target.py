@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from contract.check import Capability
 from contract.current_check import ASIDE
-from contract.exchange import Exchange, Request
 from contract.result import NotRun, Skipped
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
 from dify_wire.app_kind import AppKind
+from dify_wire.exchange import Exchange, Request
 
 if TYPE_CHECKING:
     from contract.admin import AdminClock
@@ -135,7 +135,7 @@ class Target:
             self._doubtful.append(exchange)
             if self._silent_in_a_row >= SILENT_AFTER:
                 reason = f"the host left {SILENT_AFTER} requests in a row without an answer and is not asked again"
-                self.gone = self.gone or f"{reason} ({exchange.broken})"
+                self.gone = self.gone or f"{reason} ({exchange.failure})"
             if self.gone or self.still_there is None or len(self._doubtful) % SILENT_AFTER:
                 return
         cause = self.still_there()
@@ -280,9 +280,7 @@ LEFT_OUT: Any = object()
 
 def may_run(request: Request) -> bool:
     """Whether a host, however lenient, could take ``request`` for a run."""
-    return request.method == "POST" and request.path.partition("?")[0].rstrip("/").endswith(
-        "/workflows/run"
-    )
+    return request.method == "POST" and request.path.rstrip("/").endswith("/workflows/run")
 
 
 def is_accepted_run(exchange: Exchange) -> bool:

@@ -9,10 +9,10 @@ from typing import Any
 
 from contract.check import Level
 from contract.evidence import told_stream
-from contract.exchange import Exchange
 from contract.result import NotRun, Skipped
 from contract.sse import Frame
 from contract.target import Stream, Target
+from dify_wire.exchange import Exchange
 
 LATER_NODE_FIELDS = frozenset(
     {

@@ -23,7 +23,7 @@ from urllib.parse import unquote, unquote_plus
 import yaml
 
 from dify_wire.app_kind import OTHER_APP_KINDS
-from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.exchange import Recording, Request
 from dify_wire.recording.folder import read_folder
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
@@ -85,7 +85,7 @@ def _exchange(recording: Recording, file_known: bool) -> Exchange:
     return Exchange(
         name=recording.name,
         app=recording.app,
-        sent_at=recording.recorded_at,
+        sent_at=recording.sent_at,
         request=_whole(recording.name, recording.request),
         file_known=file_known,
         status=recording.status,
@@ -139,7 +139,7 @@ _ENDS = {
 }
 
 
-def _whole(name: str, request: RecordedRequest) -> bytes:
+def _whole(name: str, request: Request) -> bytes:
     """The request as it was sent: the byte at the cut goes on for as long as its length and the end
     leave room.
     """

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_wire.recording.exchange import RecordedRequest
-from dify_wire.recording.matching import FORM_FIELDS, MATCHERS, Question
+from dify_wire.exchange import Request
+from dify_wire.recording.matching import FORM_FIELDS, MATCHERS, RequestKey
 from fake_server.clock import Clock
 from fake_server.endpoints.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
 from fake_server.http.errors import HostError
@@ -95,8 +95,8 @@ def test_a_replay_compares_a_form_of_many_fields_as_it_is() -> None:
 
     def compared(fields: int) -> object:
         body = b"&".join([b"b=1&a=2", *[b"a=b"] * (fields - 2)])
-        request = RecordedRequest("POST", "/v1/x", (("Content-Type", _URL_ENCODED),), body, "1.1")
-        return body_part(Question(request))
+        request = Request("POST", "/v1/x", (("Content-Type", _URL_ENCODED),), body, "1.1")
+        return body_part(RequestKey(request))
 
     assert isinstance(compared(FORM_FIELDS), tuple)
     assert isinstance(compared(FORM_FIELDS + 1), bytes)

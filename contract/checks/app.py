@@ -13,10 +13,10 @@ from contract.error_body import (
     expect_error_style,
     expect_refused,
 )
-from contract.exchange import Exchange, Request
 from contract.form import choice_field, documented_models, form_field, parameters, told_fields
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
+from dify_wire.exchange import Exchange, Request
 
 _UPLOAD = "/v1/files/upload"
 _SWITCHES = (

@@ -12,9 +12,9 @@ from contract.error_body import (
     expect_refused,
     expect_some_refusal,
 )
-from contract.exchange import Exchange, Request
 from contract.result import expect_equal, expect_version
 from contract.target import Target
+from dify_wire.exchange import Exchange, Request
 
 UNKNOWN = "app-000000000000000000000000"
 """A key of the host's form that no app has."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contract import evidence
 from contract.check import Level, check, free_check
-from contract.exchange import Exchange, Request
 from contract.result import NotRun, expect, expect_equal
 from contract.target import RUN_PATH, Target
+from dify_wire.exchange import Exchange, Request
 
 ORIGIN = "https://shop.example"
 UNSIGNED = (

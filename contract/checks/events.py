@@ -14,7 +14,6 @@ from contract.check import Level, check
 from contract.checks.responses import expect_just_now, expect_times_agree
 from contract.checks.streamed_files import ids_of
 from contract.evidence import DOCUMENT_MODEL, blocking, blocking_data, told_stream
-from contract.exchange import Exchange, loads
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import (
     COUNT,
@@ -37,6 +36,7 @@ from contract.shape import (
 )
 from contract.target import USER, Target
 from contract.trace import Node, Story, Told, as_object, seconds, shared_story
+from dify_wire.exchange import Exchange, loads
 
 TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     "nothing told": {"workflow_started": "between nodes"},

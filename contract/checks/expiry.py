@@ -7,11 +7,11 @@ from __future__ import annotations
 from contract.check import Capability, Level, Phase, check
 from contract.error_body import BAD_URL, expect_refused
 from contract.evidence import blocking_data, fetch_file, picture, picture_url
-from contract.exchange import Exchange
 from contract.result import NotRun, expect
 from contract.shape import has_files_of_0_6
 from contract.signature import SignedUrl
 from contract.target import Target
+from dify_wire.exchange import Exchange
 
 _STILL_GOOD_S = 295
 _EXPIRED_S = 305
@@ -29,7 +29,7 @@ def _good_url(target: Target) -> SignedUrl:
 
 
 def _status(answer: Exchange) -> int | str:
-    return answer.status or f"no answer: {answer.broken}"
+    return answer.status or f"no answer: {answer.failure}"
 
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Capability.CLOCK, phase=Phase.CLOCK)

@@ -18,12 +18,12 @@ from contract.error_body import (
     invalid,
 )
 from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
-from contract.exchange import Exchange, Request
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import shared_story
+from dify_wire.exchange import Exchange, Request
 
 _VALID_S = 300
 _YEAR_S = 365 * 86400
@@ -67,7 +67,7 @@ def _expect_served(target: Target, answer: Exchange) -> None:
     if first.status != 200:
         raise NotRun("the picture's own URL does not serve it", first)
     expect(
-        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.failure}", answer
     )
     same = answer.body == first.body
     expect(same, f"the same {len(first.body)} bytes", f"{len(answer.body)} bytes", answer)
@@ -164,7 +164,7 @@ def url_serves_the_picture_without_a_key(target: Target) -> None:
     """
     answer = picture(target)
     expect(
-        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.failure}", answer
     )
     expect(len(answer.body) > 0, "a body", "no byte", answer)
 
@@ -198,7 +198,7 @@ def every_url_of_a_stream_serves_one_picture(target: Target) -> None:
         expect(
             answer.status == 200,
             "status 200",
-            answer.status or f"no answer: {answer.broken}",
+            answer.status or f"no answer: {answer.failure}",
             answer,
         )
         expect(

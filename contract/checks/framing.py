@@ -38,7 +38,7 @@ def streaming_run_is_answered_200(target: Target) -> None:
     """A streaming run without a model is answered with status 200."""
     answer = stream(target).exchange
     expect(
-        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.failure}", answer
     )
 
 
@@ -71,7 +71,7 @@ def stream_tells_no_length(target: Target) -> None:
 def stream_is_not_broken_off(target: Target) -> None:
     """The body of a stream ends as HTTP says it should."""
     answer = stream(target).exchange
-    expect(answer.broken is None, "an orderly end", answer.broken, answer)
+    expect(answer.failure is None, "an orderly end", answer.failure, answer)
 
 
 @check(Level.DOCUMENT, "document line 19", settles=True)

@@ -19,10 +19,10 @@ from contract.check import Capability, Level, Phase, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
 from contract.current_check import Helpers
 from contract.error_body import UNKNOWN_KEY, expect_refused
-from contract.exchange import Exchange, Request
 from contract.form import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
+from dify_wire.exchange import Exchange, Request
 from dify_wire.profile import HOST_VERSIONS
 
 WRONG_BODIES = 40
@@ -64,7 +64,7 @@ def _expect_conformance(
     ]
     if found:
         exchange, text = found[0]
-        asked = f"{exchange.request.method} {exchange.request.path.partition('?')[0]}"
+        asked = f"{exchange.request.method} {exchange.request.path}"
         why = f"{len(found)} of {len(judged)} answers do not conform" if len(found) > 1 else ""
         raise Failed(what, f"{asked}: {text}", exchange, why, level)
 

@@ -12,10 +12,10 @@ from PIL import Image, UnidentifiedImageError
 
 from contract.check import Level, check
 from contract.evidence import blocking_data, picture, stream_picture
-from contract.exchange import Exchange
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import files_within
 from contract.target import Target
+from dify_wire.exchange import Exchange
 
 _LEAST_SIDE = 64
 _MOST_PIXELS = 50_000_000
@@ -115,7 +115,7 @@ def picture_has_the_files_mime_type(target: Target) -> None:
 def picture_comes_whole(target: Target) -> None:
     """The body of the picture is not broken off."""
     answer = picture(target)
-    expect(answer.broken is None, "a whole picture", answer.broken, answer)
+    expect(answer.failure is None, "a whole picture", answer.failure, answer)
 
 
 @check(Level.DOCUMENT, "document line 75")

@@ -11,9 +11,9 @@ import functools
 
 from contract import evidence
 from contract.check import Capability, Evidence, Level, check
-from contract.exchange import Exchange
 from contract.result import expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, Target
+from dify_wire.exchange import Exchange
 
 _MODELS = "openapi.yaml#/components/schemas/ModelName (document line 31)"
 

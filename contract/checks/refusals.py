@@ -32,10 +32,10 @@ from contract.error_body import (
     required,
 )
 from contract.evidence import changed_run
-from contract.exchange import Exchange, Request
 from contract.form import choice_field, form_field
 from contract.result import Skipped, expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, RUN_PATH, USER, Target
+from dify_wire.exchange import Exchange, Request
 
 _REQUEST = "openapi.yaml#/components/schemas/RunRequest"
 _GBK = json.dumps(

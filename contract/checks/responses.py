@@ -10,7 +10,6 @@ from typing import Any
 
 from contract.check import Level, check
 from contract.evidence import blocking, blocking_data
-from contract.exchange import Exchange
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import (
     COUNT,
@@ -27,6 +26,7 @@ from contract.shape import (
     or_null,
 )
 from contract.target import Target
+from dify_wire.exchange import Exchange
 
 _ANSWER_FIELDS = ["task_id", "workflow_run_id", "data"]
 _DATA_FIELDS = [
@@ -96,7 +96,7 @@ def documents_own_request_is_answered_200(target: Target) -> None:
     """The document's own curl, with the target's key, is answered with status 200."""
     answer = blocking(target)
     expect(
-        answer.status == 200, "status 200", answer.status or f"no answer: {answer.broken}", answer
+        answer.status == 200, "status 200", answer.status or f"no answer: {answer.failure}", answer
     )
 
 
@@ -104,7 +104,7 @@ def documents_own_request_is_answered_200(target: Target) -> None:
 def blocking_answer_comes_whole(target: Target) -> None:
     """The blocking answer is not broken off before its end."""
     answer = blocking(target)
-    expect(answer.broken is None, "a whole answer", answer.broken, answer)
+    expect(answer.failure is None, "a whole answer", answer.failure, answer)
 
 
 @check(

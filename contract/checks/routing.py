@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from contract.check import Level, free_check
 from contract.error_body import NO_METHOD, expect_refused
-from contract.exchange import Exchange, Request
 from contract.result import expect, expect_equal
 from contract.target import RUN_PATH, Target, is_accepted_run
+from dify_wire.exchange import Exchange, Request
 
 _GREETING = "/v1/"
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from contract.check import Capability, Evidence, Level, Phase, check
 from contract.evidence import STOPPED_MODEL, blocking, blocking_data, pair, stopped, told_stream
-from contract.exchange import Exchange
 from contract.form import form_field
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import files_within
 from contract.target import Stream, Target, is_accepted_run
 from contract.trace import as_object, shared_story
+from dify_wire.exchange import Exchange
 
 _SLOWER = 1.3
 _SLACK_S = 1.0

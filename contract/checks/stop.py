@@ -20,9 +20,9 @@ from contract.error_body import (
     expect_error_style,
     expect_refused,
 )
-from contract.exchange import Exchange, Request
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Target
+from dify_wire.exchange import Exchange, Request
 
 # Tasks that no host has; the recorded host was asked about each of them with just the request that
 # is sent here.

@@ -114,7 +114,7 @@ def side(where: str, options: Mapping[str, Any], name: str) -> Side:
 def host(url: str, options: Mapping[str, Any], name: str) -> Host:
     """The host at ``url``; ``name`` is that of its options: ``_a``, ``_b`` or empty."""
     from contract.diff.sides import Host
-    from dify_wire.recording.exchange import MAIN
+    from dify_wire.exchange import MAIN
 
     api_key = options[f"api_key{name}"]
     if api_key is None:

@@ -21,7 +21,7 @@ from contract.record import Recorder, keys_of
 from contract.report.builder import counted, printable
 from contract.runner import run_checks
 from contract.target import Capabilities, Target
-from dify_wire.recording.exchange import MAIN, Recording
+from dify_wire.exchange import MAIN, Recording
 from dify_wire.redaction.text import TextRedactor
 
 Side: TypeAlias = Host | Folder

@@ -15,16 +15,15 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 from contract.client import HttpTransport
-from contract.diff.raw import RawRequest, RawTransport
+from contract.diff.raw import RawTransport
 from contract.diff.responses import Answer
 from contract.diff.sides import Compared, Host, NotCompared, Pair, answer_of
 from contract.diff.translation import NotComparableError, Translation
 from contract.evidence import task_id_in
-from contract.exchange import Exchange, Request
 from contract.preflight import cause_of
 from contract.result import NotRun
 from contract.target import Capabilities, Target, is_doubtful, may_run
-from dify_wire.recording.exchange import MAIN, Recording
+from dify_wire.exchange import MAIN, Exchange, Recording, Request
 
 _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
 _WAS_STOPPED = b'"status": "stopped"'
@@ -95,7 +94,7 @@ def _stops(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
             call
             for call, task_id in calls
             if task_id.encode() in run.body
-            and run.recorded_at <= call.recorded_at <= run.recorded_at + run.seconds
+            and run.sent_at <= call.sent_at <= run.sent_at + run.seconds
         ]
         for run in streams
     }
@@ -165,7 +164,7 @@ class _Again:
         request = replace(
             translated, target=self._transport.prefixed(translated.target), headers=headers
         )
-        return self._target.send(RawRequest.of(request), on_chunk)
+        return self._target.send(request, on_chunk)
 
     def _pair(self, recording: Recording, exchange: Exchange) -> Pair:
         ours = answer_of(recording)
@@ -234,7 +233,7 @@ class _Stopping:
 
     def _over(self, stop: Recording) -> bool:
         """Wait until ``stop`` is due; whether the run is over then."""
-        at_s = stop.recorded_at - self._run.recorded_at
+        at_s = stop.sent_at - self._run.sent_at
         before = [chunk for chunk in self._run.chunks if chunk.at_s <= at_s]
         events = sum(chunk.data.count(_EVENT) for chunk in before)
         rest_s = at_s - before[-1].at_s if before else 0.0

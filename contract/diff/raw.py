@@ -7,26 +7,13 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from contract.client import BODY_LIMIT_BYTES
-from contract.exchange import Chunk, Exchange, Request
-from dify_wire.recording.exchange import RecordedRequest
+from dify_wire.exchange import Chunk, Exchange, Request
 
 _READ_BYTES = 1 << 16
 _CONNECT_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class RawRequest(Request):
-    """A request with the bytes that are to be sent for it."""
-
-    raw: bytes = b""
-
-    @classmethod
-    def of(cls, request: RecordedRequest) -> RawRequest:
-        return cls(request.method, request.target, request.headers, request.body, request.raw())
 
 
 class RawTransport:
@@ -48,10 +35,9 @@ class RawTransport:
         return self._base.path + target if target.startswith("/") else target
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        """Send a ``RawRequest``; whatever goes wrong on the way is told by ``Exchange.broken``,
+        """Send ``request``; whatever goes wrong on the way is told by ``Exchange.failure``,
         never raised.
         """
-        assert isinstance(request, RawRequest)
         return _Sending(request, time.monotonic() + self._timeout_s, on_chunk).exchange(
             self._connected
         )
@@ -70,7 +56,7 @@ class _Sending:
     """One request on its way."""
 
     def __init__(
-        self, request: RawRequest, deadline: float, on_chunk: Callable[[bytes], None] | None
+        self, request: Request, deadline: float, on_chunk: Callable[[bytes], None] | None
     ) -> None:
         self._request = request
         self._deadline = deadline
@@ -80,34 +66,34 @@ class _Sending:
         self._response: http.client.HTTPResponse | None = None
 
     def exchange(self, connect: Callable[[float], socket.socket]) -> Exchange:
-        sent_at, broken, timed_out, connected = time.time(), None, False, False
+        sent_at, error, timed_out, connected = time.time(), None, False, False
         try:
             with connect(self._left_s()) as connection:
                 connected = True
                 self._began = time.monotonic()
                 self._receive(connection)
         except TimeoutError:
-            timed_out, broken = True, "no whole answer in time"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            broken = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            timed_out, error = True, "no whole answer in time"
+        except (OSError, http.client.HTTPException, ValueError) as raised:
+            error = f"{type(raised).__name__}: {raised}" if str(raised) else type(raised).__name__
         response = self._response
         return Exchange(
             request=self._request,
             status=response.status if response else None,
             headers=tuple(response.headers.raw_items()) if response else (),
             chunks=tuple(self._chunks),
-            broken=broken,
+            ended="client_left" if timed_out else "cut" if error else "complete",
+            error=error,
             sent_at=sent_at,
             seconds=time.monotonic() - self._began,
             timed_out=timed_out,
             connected=connected,
             reason=response.reason if response else "",
-            given_up=timed_out,
         )
 
     def _receive(self, connection: socket.socket) -> None:
         connection.settimeout(self._left_s())
-        connection.sendall(self._request.raw)
+        connection.sendall(self._request.raw())
         response = http.client.HTTPResponse(connection, method=self._request.method)
         try:
             response.begin()

@@ -10,8 +10,8 @@ from urllib.parse import unquote
 from contract.diff.sides import Compared, NotCompared, Pair, answer_of
 from contract.diff.translation import Translation
 from contract.diff.volatile import told
-from dify_wire.recording.exchange import RecordedRequest, Recording
-from dify_wire.recording.matching import MATCHERS, Matcher, Question
+from dify_wire.exchange import Recording, Request
+from dify_wire.recording.matching import MATCHERS, Matcher, RequestKey
 from dify_wire.redaction.pseudonyms import KEY, USER
 
 _USER = re.compile(USER.pattern.encode())
@@ -30,7 +30,7 @@ def recorded_twice(a: Sequence[Recording], b: Sequence[Recording]) -> Compared:
         ).append(recording)
     names = frozenset(recording.name for recording in a)
     for recording in sorted(
-        a, key=lambda one: one.recorded_at
+        a, key=lambda one: one.sent_at
     ):  # a run is asked for before the calls that name it
         same = waiting.get(
             _identity(matchers, _question(translation.request(recording), recording.app))
@@ -48,13 +48,13 @@ def recorded_twice(a: Sequence[Recording], b: Sequence[Recording]) -> Compared:
             yield NotCompared(recording.label, "only the second has recorded it")
 
 
-def _identity(matchers: Sequence[Matcher], question: Question) -> Hashable:
+def _identity(matchers: Sequence[Matcher], question: RequestKey) -> Hashable:
     return tuple(matcher.part(question) for matcher in matchers)
 
 
-def _question(request: RecordedRequest, app: str | None) -> Question:
+def _question(request: Request, app: str | None) -> RequestKey:
     """A request whose user is anybody, also where its body is none that can be read."""
-    return Question(replace(request, body=_USER.sub(b"user", request.body)), app)
+    return RequestKey(replace(request, body=_USER.sub(b"user", request.body)), app)
 
 
 class _Renaming(Translation):
@@ -94,18 +94,18 @@ def _matchers(known: frozenset[str]) -> tuple[Matcher, ...]:
     ids.
     """
 
-    def target(question: Question) -> Hashable:
+    def target(question: RequestKey) -> Hashable:
         found = told(_ODD.sub("<another>", unquote(question.request.target)), {})
         return found.text, tuple(value if value in known else kind for kind, value in found.values)
 
-    def authorization(question: Question) -> Hashable:
+    def authorization(question: RequestKey) -> Hashable:
         value = KEY.sub(
             lambda match: "*" if match[1].startswith("unknown-") else match[0], _header(question)
         )
         return value if question.app is None else value.partition(" ")[0]
 
-    def origin(question: Question) -> Hashable:
-        return tuple(question.request.header(name) for name in _ASKED)
+    def origin(question: RequestKey) -> Hashable:
+        return tuple(question.request.header(name, "") for name in _ASKED)
 
     kept = tuple(matcher for matcher in MATCHERS if matcher.name not in ("path", "query"))
     return (
@@ -133,5 +133,5 @@ _ASKED = (
 )
 
 
-def _header(question: Question) -> str:
-    return question.request.header("authorization")
+def _header(question: RequestKey) -> str:
+    return question.request.header("authorization", "")

@@ -13,7 +13,7 @@ from contract.diff import image, stream, style, timing, tree
 from contract.diff.difference import ABSENT, Difference
 from contract.diff.tree import Both, Found
 from contract.diff.volatile import told
-from contract.exchange import Exchange, loads
+from dify_wire.exchange import Exchange, loads
 
 _FREE = frozenset(
     {
@@ -71,8 +71,8 @@ def _found(a: Answer, b: Answer, factor: float) -> Iterator[Found]:
     if ours.status != theirs.status:
         yield "status", _place(ours), _status(ours), _status(theirs)
         return
-    if (ours.broken is None) != (theirs.broken is None):
-        yield "end", "answer", ours.broken or "whole", theirs.broken or "whole"
+    if (ours.failure is None) != (theirs.failure is None):
+        yield "end", "answer", ours.failure or "whole", theirs.failure or "whole"
         return
     both = Both(_own(a), _own(b))
     yield from _headers(ours, theirs, both)
@@ -82,14 +82,12 @@ def _found(a: Answer, b: Answer, factor: float) -> Iterator[Found]:
 
 
 def _place(exchange: Exchange) -> str:
-    return (
-        f"{exchange.request.method} {_NAMED.sub('<id>', exchange.request.path.partition('?')[0])}"
-    )
+    return f"{exchange.request.method} {_NAMED.sub('<id>', exchange.request.path)}"
 
 
 def _status(exchange: Exchange) -> str:
     if exchange.status is None:
-        return exchange.broken or "no answer"
+        return exchange.failure or "no answer"
     code = exchange.json_object().get("code")
     return f"{exchange.status} {code}" if isinstance(code, str) else str(exchange.status)
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.diff.responses import Answer
-from contract.recorded import exchange_of
 from contract.target import DEFAULT_TIMEOUT_S
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 from dify_wire.redaction.users import user_of
 
 
@@ -66,6 +65,4 @@ class Folder:
 
 def answer_of(recording: Recording) -> Answer:
     """The answer of ``recording``, to be compared."""
-    return Answer(
-        exchange_of(recording), user_of(recording.request) or "", recording.shortened is None
-    )
+    return Answer(recording, user_of(recording.request) or "", recording.shortened is None)

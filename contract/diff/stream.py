@@ -13,7 +13,7 @@ from typing import Any
 from contract.diff import style, tree
 from contract.diff.difference import ABSENT
 from contract.diff.tree import Both, Found
-from contract.exchange import loads
+from dify_wire.exchange import loads
 
 EVENT_STREAM = "text/event-stream"
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from contract.diff.tree import Found
-from contract.exchange import Exchange
+from dify_wire.exchange import Exchange
 
 DEFAULT_FACTOR = 3.0
 _LEAST_S = 0.5

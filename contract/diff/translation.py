@@ -16,10 +16,9 @@ from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from contract.diff.volatile import told
-from contract.exchange import Exchange
 from contract.signature import SignedUrl, parse_url
+from dify_wire.exchange import Exchange, Recording, Request, announced
 from dify_wire.ids import UUID
-from dify_wire.recording.exchange import RecordedRequest, Recording, announced
 from dify_wire.redaction.pseudonyms import KEY
 
 _UUID = re.compile(UUID, re.IGNORECASE)
@@ -87,7 +86,7 @@ class Translation:
         """Take one name, of which no whole answer has told yet."""
         self._ids.setdefault(ours, theirs)
 
-    def request(self, recording: Recording) -> RecordedRequest:
+    def request(self, recording: Recording) -> Request:
         """The request of ``recording`` for the other host. Raises ``NotComparableError``."""
         request = recording.request
         if request.shortened is not None:
@@ -191,7 +190,7 @@ class Translation:
         if self._told_at is None or not (value.isascii() and value.isdigit()):
             return value
         ours, theirs = self._told_at  # how far each host's clock is ahead of ours
-        return str(int(value) + round(self._now() + theirs - recording.recorded_at - ours))
+        return str(int(value) + round(self._now() + theirs - recording.sent_at - ours))
 
     def _expect_no_other_age(
         self,
@@ -211,7 +210,7 @@ class Translation:
         ):
             return
         ours, theirs = self._told_at
-        then = recording.recorded_at + ours - int(known[0].timestamp)
+        then = recording.sent_at + ours - int(known[0].timestamp)
         now = self._now() + theirs - int(known[1].timestamp)
         if (then > _VALID_S) != (now > _VALID_S):
             ages = (

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contract.check import Level
-from contract.exchange import Chunk, Exchange, Request
 from contract.runner import Outcome, Result
 from contract.sse import split_frames
 from contract.target import Target
 from contract.verified import Seen, verdicts
+from dify_wire.exchange import Chunk, Exchange, Request
 from dify_wire.redaction.text import TextRedactor
 
 EVENT_STREAM = "text/event-stream"
@@ -240,13 +240,13 @@ class ReportBuilder:
         )
 
     def _exchange(self, number: int, exchange: Exchange) -> ShownExchange:
-        target = self.text(exchange.request.path)
-        came = exchange.broken or "no answer" if exchange.status is None else str(exchange.status)
+        target = self.text(exchange.request.target)
+        came = exchange.failure or "no answer" if exchange.status is None else str(exchange.status)
         title = f"{self.text(exchange.request.method)} {_cut(target, 120)} → {self.text(came)}"
         return ShownExchange(number, title, self._request(exchange.request), self._answer(exchange))
 
     def _request(self, request: Request) -> str:
-        head = [f"{request.method} {request.path}", *self._headers(request.headers)]
+        head = [f"{request.method} {request.target}", *self._headers(request.headers)]
         return (
             _cut(self.text(head[0]), TEXT_LIMIT)
             + _lines(head[1:])
@@ -255,9 +255,9 @@ class ReportBuilder:
 
     def _answer(self, exchange: Exchange) -> str:
         if exchange.status is None:
-            return f"{self.text(exchange.broken or 'no answer')}, after {exchange.seconds:.3f} s"
+            return f"{self.text(exchange.failure or 'no answer')}, after {exchange.seconds:.3f} s"
         told = f"{exchange.status}, {len(exchange.body):,} bytes in {exchange.seconds:.3f} s"
-        broken = f"\n\n[{self.text(exchange.broken)}]" if exchange.broken else ""
+        broken = f"\n\n[{self.text(exchange.failure)}]" if exchange.failure else ""
         return (
             told
             + _lines(self._headers(exchange.headers))
@@ -315,7 +315,7 @@ class ReportBuilder:
 def report_builder(target: Target) -> ReportBuilder:
     """One that keeps to itself what ``target`` lends, and the signatures it was asked with."""
     capabilities = target.capabilities
-    signed = signed_parts(exchange.request.path for exchange in target.exchanges)
+    signed = signed_parts(exchange.request.target for exchange in target.exchanges)
     secrets = [
         capabilities.api_key,
         *capabilities.secrets,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator
 
+from dify_wire.exchange import Chunk, Headers
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import Chunk, Headers
 
 MOST_DECODED_BYTES = 128 << 20
 """The longest decoded body, in bytes."""

@@ -17,18 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from dify_wire.exchange import ENDS, Chunk, Recording, Request, Shortened, announced
 from dify_wire.recording.bodies import ADVICE, SideFile, read_body
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import (
-    ENDS,
-    FORMAT,
-    STATUSES,
-    Chunk,
-    RecordedRequest,
-    Recording,
-    Shortened,
-    announced,
-)
 from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
 
 Keep = Callable[[Iterable[bytes], str], SideFile]
@@ -42,6 +33,12 @@ class Streamed:
     chunks: Iterable[Chunk]
     size: int
 
+
+FORMAT = 1
+"""The version of the format. A reader rejects a newer one."""
+
+STATUSES = (200, 599)
+"""The lowest and the highest status of a response."""
 
 _LONGEST_TEXT = 256 << 10
 _MOST_CHUNKS = 5_000
@@ -104,7 +101,7 @@ def document(
         "name": recording.name,
         "app": recording.app,
         "note": recording.note,
-        "recorded_at": recording.recorded_at,
+        "recorded_at": recording.sent_at,
         "host": recording.host,
         "host_version": recording.host_version,
         "redacted": tuple(recording.redacted),
@@ -113,7 +110,7 @@ def document(
     }
 
 
-def _request(request: RecordedRequest, keep: Keep, stream: Streamed | None) -> dict[str, Any]:
+def _request(request: Request, keep: Keep, stream: Streamed | None) -> dict[str, Any]:
     said: dict[str, Any] = {
         "method": request.method,
         "target": request.target,
@@ -125,7 +122,7 @@ def _request(request: RecordedRequest, keep: Keep, stream: Streamed | None) -> d
     text = None if stream is not None else _text(request.body, whole=True)
     if text is None:
         pieces = [request.body] if stream is None else (chunk.data for chunk in stream.chunks)
-        said["body"] = _side_file(keep(pieces, request.header("content-type")))
+        said["body"] = _side_file(keep(pieces, request.header("content-type", "")))
     else:
         said["body"] = text
     if stream is not None:
@@ -134,7 +131,7 @@ def _request(request: RecordedRequest, keep: Keep, stream: Streamed | None) -> d
 
 
 def _answer(recording: Recording, keep: Keep, stream: Streamed | None) -> dict[str, Any]:
-    content_type = recording.header("content-type")
+    content_type = recording.header("content-type", "")
     headers = recording.headers
     body = _chunks(recording.chunks) if stream is None else None
     if body is None:
@@ -222,7 +219,7 @@ def recording(path: Path, said: object) -> Recording:
         name=top.text("name"),
         app=top.text_or_null("app"),
         note=top.text("note"),
-        recorded_at=top.seconds("recorded_at", LAST_MOMENT_S),
+        sent_at=top.seconds("recorded_at", LAST_MOMENT_S),
         host=top.text("host"),
         host_version=top.text("host_version"),
         redacted=top.texts("redacted"),
@@ -259,7 +256,7 @@ def _check_format(path: Path, said: object) -> None:
         )
 
 
-def _read_request(request: Fields) -> RecordedRequest:
+def _read_request(request: Fields) -> Request:
     body = _read_body(request)
     sizes = request.wholes("chunk_sizes") if "chunk_sizes" in request else ()
     if sizes and sum(sizes) != len(body):
@@ -267,7 +264,7 @@ def _read_request(request: Fields) -> RecordedRequest:
             "chunk_sizes",
             f"they add up to {sum(sizes)}, and the body has {len(body)} bytes; {ADVICE}",
         )
-    return RecordedRequest(
+    return Request(
         method=request.text("method"),
         target=request.text("target"),
         headers=request.pairs("headers"),
@@ -303,9 +300,11 @@ def complaint(made: Recording) -> tuple[str, str] | None:
 
 def _length_complaint(made: Recording) -> tuple[str, str] | None:
     """What the host announced has to be there, else somebody has lost a part of it since."""
-    length = made.header("content-length")
+    length = made.header("content-length", "")
     bodiless = (
-        made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
+        made.request.method == "HEAD"
+        or made.status in NO_BODY
+        or made.header("transfer-encoding", "")
     )
     if made.ended != "complete" or made.shortened or bodiless or not _LENGTH.fullmatch(length):
         return None

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from dify_wire.exchange import Chunk, Headers, Recording, slug
 from dify_wire.printable import printable
 from dify_wire.recording.bodies import (
     FOLDER,
@@ -31,7 +32,6 @@ from dify_wire.recording.bodies import (
 )
 from dify_wire.recording.document import Streamed, document, recording
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import Chunk, Headers, Recording, slug
 from dify_wire.recording.searchable import Searchable, searchable
 from dify_wire.recording.spool import PARTIAL, Spool
 from dify_wire.redaction.suspicion import Suspicion, suspicions

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dify_wire.recording.exchange import Chunk
+from dify_wire.exchange import Chunk
 
 _FRAME = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
 _DATA = re.compile(rb"^data(?::|$)", re.MULTILINE)

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import parse_qsl
 
-from dify_wire.recording.exchange import Headers, Recording, Shortened
+from dify_wire.exchange import Headers, Recording, Shortened
 
 _NOT_KEPT = -1  # HAR's word for a size that nobody knows
 
@@ -39,7 +39,7 @@ def _version() -> str:
 
 
 def _entry(recording: Recording) -> dict[str, Any]:
-    began = datetime.datetime.fromtimestamp(recording.recorded_at, datetime.UTC)
+    began = datetime.datetime.fromtimestamp(recording.sent_at, datetime.UTC)
     wait_s = min((chunk.at_s for chunk in recording.chunks), default=recording.seconds)
     wait_ms, receive_ms = wait_s * 1000, max(0.0, recording.seconds - wait_s) * 1000
     return {
@@ -59,7 +59,7 @@ def _ours(recording: Recording) -> dict[str, Any]:
         "name": recording.name,
         "app": recording.app,
         "note": recording.note,
-        "recorded_at": recording.recorded_at,
+        "recorded_at": recording.sent_at,
         "host": recording.host,
         "host_version": recording.host_version,
         "target": request.target,
@@ -91,7 +91,11 @@ def _request_said(recording: Recording) -> dict[str, Any]:
     }
     if request.body:
         text, encoded = _text(request.body)
-        said["postData"] = {"mimeType": request.header("content-type"), "params": [], "text": text}
+        said["postData"] = {
+            "mimeType": request.header("content-type", ""),
+            "params": [],
+            "text": text,
+        }
         said["postData"] |= {"_encoding": "base64"} if encoded else {}
     return said
 
@@ -99,7 +103,7 @@ def _request_said(recording: Recording) -> dict[str, Any]:
 def _response_said(recording: Recording) -> dict[str, Any]:
     text, encoded = _text(recording.body)
     size = len(recording.body)
-    content = {"size": size, "mimeType": recording.header("content-type"), "text": text}
+    content = {"size": size, "mimeType": recording.header("content-type", ""), "text": text}
     return {
         "status": recording.status,
         "statusText": recording.reason,
@@ -107,7 +111,7 @@ def _response_said(recording: Recording) -> dict[str, Any]:
         "cookies": _cookies(recording.headers, "set-cookie"),
         "headers": _pairs(recording.headers),
         "content": content | ({"encoding": "base64"} if encoded else {}),
-        "redirectURL": recording.header("location"),
+        "redirectURL": recording.header("location", ""),
         "headersSize": _NOT_KEPT,
         "bodySize": size,
         "_chunks": [[chunk.at_s, len(chunk.data)] for chunk in recording.chunks],

@@ -19,18 +19,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlencode, urlsplit
 
+from dify_wire.exchange import ENDS, Chunk, Headers, Recording, Request, Shortened, announced
 from dify_wire.recording.decoding import coding, without_coding
 from dify_wire.recording.document import complaint
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import (
-    ENDS,
-    Chunk,
-    Headers,
-    RecordedRequest,
-    Recording,
-    Shortened,
-    announced,
-)
 from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S
 from dify_wire.recording.har_archive import AttachmentError, HarArchive
 from dify_wire.recording.har_events import event_chunks
@@ -162,7 +154,7 @@ class _Entry:
             name=self._own("name", str, ""),
             app=self._own("app", str, None),
             note=self._own("note", str, self._note),
-            recorded_at=float(self._own("recorded_at", (int, float), self._began())),
+            sent_at=float(self._own("recorded_at", (int, float), self._began())),
             host=self._own("host", str, self._host()),
             host_version=self._own("host_version", str, _header(headers, "x-version")),
             request=request,
@@ -177,7 +169,7 @@ class _Entry:
         )
         if made.app is not None and not (made.app.isascii() and made.app.isprintable()):
             self._refuse("_recording.app", f"{_shown(made.app)} is no label of an app; correct it")
-        if not (0 <= made.recorded_at <= LAST_MOMENT_S and 0 <= made.seconds <= LONGEST_S):
+        if not (0 <= made.sent_at <= LAST_MOMENT_S and 0 <= made.seconds <= LONGEST_S):
             self._refuse("_recording", "a time is negative, or later than any calendar; correct it")
         if made.ended not in ENDS:
             self._refuse(
@@ -190,7 +182,7 @@ class _Entry:
             self._refuse(wrong[0].replace("answer.", "response."), wrong[1])
         return made
 
-    def _read_request(self) -> RecordedRequest:
+    def _read_request(self) -> Request:
         body, shortened = self._request_body()
         said = (
             self._value(self._request, "request.httpVersion", str, "HTTP/1.1")
@@ -208,7 +200,7 @@ class _Entry:
                 "_recording.chunk_sizes",
                 f"these are no sizes of chunks of {len(body)} bytes; export it again",
             )
-        return RecordedRequest(
+        return Request(
             method=self._value(self._request, "request.method", str),
             target=self._own("target", str, target),
             headers=headers,

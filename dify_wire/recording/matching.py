@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
+from dify_wire.exchange import Request
 from dify_wire.printable import printable
-from dify_wire.recording.exchange import RecordedRequest
 from dify_wire.redaction.fields import parts
 from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
 
@@ -41,10 +41,10 @@ _SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RequestKey:
     """A request, and the label of the app whose key it carries."""
 
-    request: RecordedRequest
+    request: Request
     app: str | None = None
 
 
@@ -67,7 +67,7 @@ class Difference:
 class Part(Protocol):
     """Reads the part of a request that a matcher compares."""
 
-    def __call__(self, question: Question, /) -> Hashable: ...
+    def __call__(self, key: RequestKey, /) -> Hashable: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Matcher:
     name: str
     part: Part
 
-    def differences(self, recorded: Question, asked: Question) -> list[Difference]:
+    def differences(self, recorded: RequestKey, asked: RequestKey) -> list[Difference]:
         """Nothing where the parts are equal; of JSON bodies the fields that differ, at most
         five.
         """
@@ -94,7 +94,7 @@ class Matcher:
             return found[:_MOST_DIFFERENCES]
         return [Difference(self.name, "", _told(ours), _told(theirs))]
 
-    def fits(self, recorded: Question, asked: Question) -> bool:
+    def fits(self, recorded: RequestKey, asked: RequestKey) -> bool:
         """Whether the parts are equal, or would be with something in place of what redaction has
         taken out.
         """
@@ -115,33 +115,33 @@ class _Json:
     text: str
 
 
-def _method(question: Question) -> Hashable:
-    return question.request.method
+def _method(key: RequestKey) -> Hashable:
+    return key.request.method
 
 
-def _path(question: Question) -> Hashable:
-    return _without_pseudonyms(unquote(question.request.path))
+def _path(key: RequestKey) -> Hashable:
+    return _without_pseudonyms(unquote(key.request.path))
 
 
-def _query(question: Question) -> Hashable:
+def _query(key: RequestKey) -> Hashable:
     """Without what signs a URL, in any order."""
-    pairs = parse_qsl(question.request.query, keep_blank_values=True)
+    pairs = parse_qsl(key.request.query, keep_blank_values=True)
     return tuple(
         sorted((name, _settled(name, value)) for name, value in pairs if name not in _SIGNATURE)
     )
 
 
-def _target(question: Question) -> Hashable:
-    return question.request.target
+def _target(key: RequestKey) -> Hashable:
+    return key.request.target
 
 
-def _app(question: Question) -> Hashable:
-    return question.app
+def _app(key: RequestKey) -> Hashable:
+    return key.app
 
 
-def _content_type(question: Question) -> Hashable:
+def _content_type(key: RequestKey) -> Hashable:
     """Without a form's boundary, which every client makes up."""
-    media_type, *parameters = question.request.header("content-type").split(";")
+    media_type, *parameters = key.request.header("content-type", "").split(";")
     kept = (
         part.strip().lower()
         for part in parameters
@@ -150,10 +150,10 @@ def _content_type(question: Question) -> Hashable:
     return "; ".join([media_type.strip().lower(), *kept])
 
 
-def _body(question: Question) -> Hashable:
+def _body(key: RequestKey) -> Hashable:
     """JSON as a value, forms as fields, everything else byte for byte."""
-    request = question.request
-    media_type = request.header("content-type").partition(";")[0].strip().lower()
+    request = key.request
+    media_type = request.header("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/x-www-form-urlencoded":
         return _form(request.body)
     if media_type == "multipart/form-data":
@@ -164,13 +164,13 @@ def _body(question: Question) -> Hashable:
     return said
 
 
-def _exact_body(question: Question) -> Hashable:
+def _exact_body(key: RequestKey) -> Hashable:
     """JSON as a value with everything that is in it, everything else byte for byte."""
-    return _json(question.request.body, lambda _, value: value)
+    return _json(key.request.body, lambda _, value: value)
 
 
 def _header(name: str) -> Part:
-    return lambda question: question.request.header(name)
+    return lambda key: key.request.header(name, "")
 
 
 def _form(body: bytes) -> Hashable:
@@ -184,13 +184,13 @@ def _form(body: bytes) -> Hashable:
     return tuple(sorted((name, _settled(name, value)) for name, value in pairs))
 
 
-def _multipart(request: RecordedRequest) -> Hashable:
+def _multipart(request: Request) -> Hashable:
     body = request.body
     for part in reversed(list(parts(body))):
         if part.name in VOLATILE and is_a_name(part.text):
             body = body[: part.start] + _ANY.encode() + body[part.end :]
     body = _USER_BYTES.sub(_ANY.encode(), body)
-    boundary = _BOUNDARY.search(request.header("content-type"))
+    boundary = _BOUNDARY.search(request.header("content-type", ""))
     return body.replace(b"--" + boundary[1].encode("latin-1"), b"--boundary") if boundary else body
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from dify_wire.exchange import Chunk, Headers, Recording, Shortened, announced
 from dify_wire.recording.decoding import UndecodableError, coding, decoded, without_coding
-from dify_wire.recording.exchange import Chunk, Headers, Recording, Shortened, announced
 from dify_wire.recording.spool import Spool
 
 DECODED = "encoding"

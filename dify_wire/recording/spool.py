@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from dify_wire.recording.exchange import Chunk
+from dify_wire.exchange import Chunk
 
 PARTIAL = ".partial-"
 """How the names of unfinished files begin. A recorder that was killed leaves them; nothing ever

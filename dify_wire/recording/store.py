@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from dify_wire.exchange import Recording
 from dify_wire.printable import printable
-from dify_wire.recording.exchange import Recording
-from dify_wire.recording.matching import MATCHERS, Difference, Matcher, Question, short
+from dify_wire.recording.matching import MATCHERS, Difference, Matcher, RequestKey, short
 from dify_wire.redaction.exchange import DECODED, RULES, RecordingRedactor
 from dify_wire.redaction.pseudonyms import GONE
 from dify_wire.redaction.rules import KINDS, RuleError, parse_rule
@@ -31,7 +31,7 @@ class NearMiss(Generic[T_co]):
     """A recorded answer that is not the one asked for, and why not."""
 
     answer: T_co
-    recorded: Question
+    recorded: RequestKey
     differences: tuple[Difference, ...]
 
     def __str__(self) -> str:
@@ -45,14 +45,14 @@ class NotRecordedError(LookupError):
     come close.
     """
 
-    def __init__(self, question: Question, given: int, nearest: Sequence[NearMiss[object]]) -> None:
-        self.question = question
+    def __init__(self, key: RequestKey, given: int, nearest: Sequence[NearMiss[object]]) -> None:
+        self.key = key
         self.given = given
         self.nearest = tuple(nearest)
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        asked = f"{printable(self.question.request.method)} {short(self.question.request.path)}"
+        asked = f"{printable(self.key.request.method)} {short(self.key.request.path)}"
         if self.given:
             return f"{asked}: all {self.given} recorded answers were given"
         return "\n  nearest: ".join(
@@ -60,7 +60,7 @@ class NotRecordedError(LookupError):
         )
 
 
-class Library(Generic[T]):
+class RecordingStore(Generic[T]):
     """Recorded answers by their requests: of several same requests the n-th gets the n-th answer.
 
     ``after_last`` says what comes then (``AFTER_LAST``), ``gappy`` are recorded requests out of
@@ -69,51 +69,49 @@ class Library(Generic[T]):
 
     def __init__(
         self,
-        entries: Iterable[tuple[Question, T]],
+        entries: Iterable[tuple[RequestKey, T]],
         matchers: Sequence[Matcher] = MATCHERS,
         after_last: str = "repeat",
-        ready: Callable[[Question], Question] = lambda question: question,
-        gappy: Sequence[Question] = (),
+        ready: Callable[[RequestKey], RequestKey] = lambda key: key,
+        gappy: Sequence[RequestKey] = (),
     ) -> None:
         self._matchers = tuple(matchers)
         self._after_last = after_last
         self._ready = ready
         self._gappy = gappy
-        self._entries = [
-            (question, self._identity(question), answer) for question, answer in entries
-        ]
+        self._entries = [(key, self._identity(key), answer) for key, answer in entries]
         self._answers: dict[Hashable, list[T]] = {}
         for _, identity, answer in self._entries:
             self._answers.setdefault(identity, []).append(answer)
         self._turns: dict[Hashable, int] = {}
         self._lock = threading.Lock()
 
-    def answer(self, question: Question) -> T:
-        """The next answer to ``question``. Raises ``NotRecordedError``."""
-        question = self._ready(question)
-        identity = self._known(question)
+    def next(self, key: RequestKey) -> T:
+        """The next answer to ``key``. Raises ``NotRecordedError``."""
+        key = self._ready(key)
+        identity = self._known(key)
         answers = self._answers.get(identity)
         if answers is None:
-            raise NotRecordedError(question, 0, self._nearest(question, identity))
+            raise NotRecordedError(key, 0, self._nearest(key, identity))
         with self._lock:
             turn = self._turns.get(identity, 0)
             self._turns[identity] = turn + 1
         if turn >= len(answers) and self._after_last == "miss":
-            raise NotRecordedError(question, len(answers), ())
+            raise NotRecordedError(key, len(answers), ())
         return answers[min(turn, len(answers) - 1)]
 
-    def knows(self, question: Question) -> bool:
-        """Whether an answer to ``question`` was recorded, given already or not."""
-        return self._known(self._ready(question)) in self._answers
+    def knows(self, key: RequestKey) -> bool:
+        """Whether an answer to ``key`` was recorded, given already or not."""
+        return self._known(self._ready(key)) in self._answers
 
-    def nearest(self, question: Question) -> list[NearMiss[T]]:
-        """The recordings that come closest to ``question``, the closest first."""
-        return self._nearest(question, self._identity(question))
+    def nearest(self, key: RequestKey) -> list[NearMiss[T]]:
+        """The recordings that come closest to ``key``, the closest first."""
+        return self._nearest(key, self._identity(key))
 
-    def _nearest(self, question: Question, asked: tuple[Hashable, ...]) -> list[NearMiss[T]]:
+    def _nearest(self, key: RequestKey, asked: tuple[Hashable, ...]) -> list[NearMiss[T]]:
         misses = []
         for recorded, identity, answer in self._entries:
-            sizes = len(recorded.request.body), len(question.request.body)
+            sizes = len(recorded.request.body), len(key.request.body)
             parts = zip(self._matchers, identity, asked, strict=True)
             found = (
                 one
@@ -123,13 +121,15 @@ class Library(Generic[T]):
             misses.append(NearMiss(answer, recorded, tuple(found)))
         return sorted(misses, key=_distance)[:_MOST_NEAREST]
 
-    def afresh(self) -> Library[T]:
+    def rewound(self) -> RecordingStore[T]:
         """The same recordings, of which nothing has been asked yet."""
-        again: Library[T] = Library((), self._matchers, self._after_last, self._ready, self._gappy)
+        again: RecordingStore[T] = RecordingStore(
+            (), self._matchers, self._after_last, self._ready, self._gappy
+        )
         again._entries, again._answers = self._entries, self._answers
         return again
 
-    def _known(self, asked: Question) -> tuple[Hashable, ...]:
+    def _known(self, asked: RequestKey) -> tuple[Hashable, ...]:
         """The identity of the recorded request that ``asked`` is; its own where there is none.
 
         A rule may have taken out of a request what only its response gave away, which nobody knows
@@ -145,21 +145,25 @@ class Library(Generic[T]):
         )
         return next(map(self._identity, fitting), identity)
 
-    def _identity(self, question: Question) -> tuple[Hashable, ...]:
-        return tuple(matcher.part(question) for matcher in self._matchers)
+    def _identity(self, key: RequestKey) -> tuple[Hashable, ...]:
+        return tuple(matcher.part(key) for matcher in self._matchers)
 
 
-def library(
+def recording_store(
     recordings: Sequence[Recording],
     after_last: str = "repeat",
     keys: Mapping[str, str] | None = None,
-) -> Library[Recording]:
+) -> RecordingStore[Recording]:
     """A library for a replay. What the recorder took out of requests by a team's rules is taken out
     of the asked ones too, and ``keys``, each with its app's label, are read as the recordings write
     them."""
-    entries = [(Question(recording.request, recording.app), recording) for recording in recordings]
-    gappy = [question for question, recording in entries if _has_gaps(recording)]
-    return Library(entries, MATCHERS, after_last, _redacted_as(recordings, keys or {}), gappy)
+    entries = [
+        (RequestKey(recording.request, recording.app), recording) for recording in recordings
+    ]
+    gappy = [key for key, recording in entries if _has_gaps(recording)]
+    return RecordingStore(
+        entries, MATCHERS, after_last, _redacted_as(recordings, keys or {}), gappy
+    )
 
 
 def _has_gaps(recording: Recording) -> bool:
@@ -170,10 +174,10 @@ def _has_gaps(recording: Recording) -> bool:
 
 def _redacted_as(
     recordings: Iterable[Recording], keys: Mapping[str, str]
-) -> Callable[[Question], Question]:
+) -> Callable[[RequestKey], RequestKey]:
     names = dict.fromkeys(name for recording in recordings for name in recording.redacted)
     if not names:
-        return lambda question: question
+        return lambda key: key
     rules = []
     for name in names:
         try:
@@ -181,9 +185,7 @@ def _redacted_as(
         except RuleError:
             continue  # a rule of a later version: what it took out will be shown as a difference
     redactor = RecordingRedactor(keys, rules=rules)
-    return lambda question: replace(
-        question, request=redactor.request(question.request, question.app)
-    )
+    return lambda key: replace(key, request=redactor.request(key.request, key.app))
 
 
 def _differences(

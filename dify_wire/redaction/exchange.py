@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+from dify_wire.exchange import Chunk, Headers, Recording, Request, announced
 from dify_wire.recording.decoding import UndecodableError, coding, decoded, without_coding
-from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording, announced
 from dify_wire.redaction.edits import Edits
 from dify_wire.redaction.headers import (
     COOKIES,
@@ -67,11 +67,11 @@ class RecordingRedactor:
         """The redaction of ``exchange``, from whose head and bodies its own secrets are learned."""
         return ExchangeRedaction(self._search.fresh(exchange.app), self.rules, exchange)
 
-    def request(self, request: RecordedRequest, app: str | None) -> RecordedRequest:
+    def request(self, request: Request, app: str | None) -> Request:
         """``request`` as it would be recorded; with a body above ``MOST_ASKED_BYTES``, as it is."""
         if len(request.body) > MOST_ASKED_BYTES:
             return request
-        exchange = Recording("", app, "", 0, "", "", _decoded(request), 0, "", (), (), 0)
+        exchange = Recording(request=_decoded(request), status=0, name="", host="", app=app)
         return self.redaction(exchange).head(exchange).request
 
 
@@ -190,7 +190,7 @@ class ExchangeRedaction:
         self._applied.add("keys")
         return scheme + self._search.key(key)
 
-    def _redacted_request(self, request: RecordedRequest) -> RecordedRequest:
+    def _redacted_request(self, request: Request) -> Request:
         edits = self._search.edits(self._body)
         self._applied |= edits.rules()
         body = edits.apply(request.body)
@@ -258,7 +258,7 @@ def _wire(text: str) -> bytes:
     return text.encode("latin-1", "replace")
 
 
-def _decoded(request: RecordedRequest) -> RecordedRequest:
+def _decoded(request: Request) -> Request:
     """``request`` without a content coding, as the recorder would have written it."""
     codings = coding(request.headers)
     if not (codings and request.body):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from dify_wire.recording.exchange import Headers, RecordedRequest, Recording
+from dify_wire.exchange import Headers, Recording, Request
 from dify_wire.redaction.fields import documents, parts
 from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, credentials, without_cookies
 from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
@@ -118,7 +118,7 @@ def _headers(part: str, headers: Headers) -> Iterator[Suspicion]:
             yield Suspicion(f"{part} header {name}", like, _rule("header", name))
 
 
-def _request_fields(request: RecordedRequest) -> Iterator[tuple[str, str, object]]:
+def _request_fields(request: Request) -> Iterator[tuple[str, str, object]]:
     for name, value in _form(request.query):
         yield f"query {name}", name, value
     yield from _body_fields(request.headers, request.body)

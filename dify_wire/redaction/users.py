@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from urllib.parse import parse_qsl
 
-from dify_wire.recording.exchange import RecordedRequest
+from dify_wire.exchange import Request
 from dify_wire.redaction.fields import parts
 
 _MOST_FIELDS = 1000
 
 
-def user_of(request: RecordedRequest) -> str | None:
+def user_of(request: Request) -> str | None:
     """The user that ``request`` names, as the host keeps it: as text, whatever it was. None where
     it names none.
     """
@@ -19,8 +19,8 @@ def user_of(request: RecordedRequest) -> str | None:
     return str(user) if user else None
 
 
-def _in_body(request: RecordedRequest) -> object:
-    media_type = request.header("content-type").partition(";")[0].strip().lower()
+def _in_body(request: Request) -> object:
+    media_type = request.header("content-type", "").partition(";")[0].strip().lower()
     if media_type == "multipart/form-data":
         return next((part.text for part in parts(request.body) if part.name == "user"), None)
     if media_type == "application/x-www-form-urlencoded":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 
-from dify_wire.recording.exchange import MAIN, Recording
+from dify_wire.exchange import MAIN, Recording
 
 _REFUSED = 401
 _JUDGED_BEFORE_THE_KEY = 405
@@ -29,7 +29,7 @@ class KeyLabels:
         """The label of the exchange's key; None where the host knew no such key, or has not looked
         at it yet.
         """
-        key = exchange.request.header("authorization").strip().partition(" ")[2].strip()
+        key = exchange.request.header("authorization", "").strip().partition(" ")[2].strip()
         if not key or exchange.status == _REFUSED:
             return None
         if key not in self._labels and _accepted(exchange):
@@ -54,5 +54,5 @@ def _accepted(exchange: Recording) -> bool:
         and exchange.request.method != "OPTIONS"
         and exchange.status < 500
         and exchange.status != _JUDGED_BEFORE_THE_KEY
-        and exchange.header("content-type").startswith(_ANSWERS)
+        and exchange.header("content-type", "").startswith(_ANSWERS)
     )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from dify_wire.recording.exchange import Headers, RecordedRequest, Recording
+from dify_wire.exchange import Headers, Recording, Request
 from fake_server.recorder.upstream import Answer, RawHeaders, UpstreamRequest
 from fake_server.recorder.writing import ANSWER, REQUEST, BodyChunk, End
 from fake_server.recorder.writing_queue import ROOM_WAIT_S, WritingQueue
@@ -62,12 +62,10 @@ class OpenExchange:
             name="",  # the file is called after the request, once that is redacted
             app=None,
             note=self._note,
-            recorded_at=request.asked_at,
+            sent_at=request.asked_at,
             host=self._host,
             host_version="",
-            request=RecordedRequest(
-                request.method, _text(request.target), _texts(request.headers), b""
-            ),
+            request=Request(request.method, _text(request.target), _texts(request.headers), b""),
             status=answer.status,
             reason=answer.reason,
             headers=_texts(answer.headers),

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter
 from dify_wire.recording.spool import Spool
 from dify_wire.redaction.exchange import RecordingRedactor

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from dify_wire.exchange import Request
 from dify_wire.ids import UUID
-from dify_wire.recording.exchange import RecordedRequest
 from fake_server.bounded import BoundedDict
 
 _UUID = re.compile(UUID.encode(), re.IGNORECASE)
@@ -29,7 +29,7 @@ class Aliases:
         """The recorded id; an id that was never told is its own."""
         return self._recorded.get(file_or_task_id.lower()) or file_or_task_id
 
-    def resolved(self, request: RecordedRequest) -> tuple[RecordedRequest, Mapping[str, str]]:
+    def resolved(self, request: Request) -> tuple[Request, Mapping[str, str]]:
         """``request`` as it would have been asked of the recorded host, and what its ids are called
         here.
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 from fake_server.http.responses import RawHeaders
 
 _OF_THE_CONNECTION = frozenset({"server", "date", "connection", "keep-alive", "transfer-encoding"})

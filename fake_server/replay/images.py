@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dify_wire.exchange import Recording
 from dify_wire.ids import UUID
-from dify_wire.recording.exchange import Recording
 from fake_server.images import ImageRecord
 from fake_server.replay.outcome import frames_data
 

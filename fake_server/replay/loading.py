@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dify_wire.app_kind import AppKind
-from dify_wire.recording.exchange import MAIN, Recording
+from dify_wire.exchange import MAIN, Recording
 from dify_wire.recording.folder import read_folder
 from fake_server.settings import Settings
 
@@ -55,7 +55,7 @@ def is_judged_live(recording: Recording) -> bool:
 
     Such a request may be the same as a good one but for its headers, and must not answer that.
     """
-    is_page = recording.header("content-type").lower() == "text/html"
+    is_page = recording.header("content-type", "").lower() == "text/html"
     return recording.status == 401 or (is_page and recording.status in _REFUSALS_OF_PROXIES)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 from dify_wire.recording.store import NearMiss, NotRecordedError
 from fake_server.http.responses import JSON, Answer
 from fake_server.timestamps import iso
@@ -27,7 +27,7 @@ def miss_answer(miss: NotRecordedError) -> Answer:
 
 
 def _message(miss: NotRecordedError) -> str:
-    request = miss.question.request
+    request = miss.key.request
     asked = f"{request.method} {request.path}"
     if miss.given:
         mend = "use --after-last repeat to get the last one again"
@@ -40,7 +40,7 @@ def _near(near: NearMiss[Any]) -> dict[str, Any]:
     recording: Recording = near.answer
     return {
         "recording": recording.label,
-        "recorded_at": iso(recording.recorded_at),
+        "recorded_at": iso(recording.sent_at),
         "request": f"{recording.request.method} {recording.request.path}",
         "app": recording.app,
         "differences": [

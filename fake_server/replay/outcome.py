@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 
 _CREATED = re.compile(rb'"created_at"\s*:\s*(\d{9,11})(?!\d)')
 
@@ -34,7 +34,7 @@ class Outcome:
 
 
 def is_stream(recording: Recording) -> bool:
-    return recording.header("content-type").lower().startswith("text/event-stream")
+    return recording.header("content-type", "").lower().startswith("text/event-stream")
 
 
 def outcome(body: bytes, stream: bool) -> Outcome | None:
@@ -102,6 +102,6 @@ def _host_time(recording: Recording) -> float:
     """The unix time of the request on the host's clock, which the recorder's need not be."""
     first_s = recording.chunks[0].at_s if recording.chunks else recording.seconds
     try:
-        return parsedate_to_datetime(recording.header("date")).timestamp() - first_s
+        return parsedate_to_datetime(recording.header("date", "")).timestamp() - first_s
     except ValueError:
-        return recording.recorded_at
+        return recording.sent_at

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, aclosing
 
 from starlette.types import Message, Receive, Scope, Send
 
-from dify_wire.recording.exchange import Chunk
+from dify_wire.exchange import Chunk
 from fake_server.clock import Clock
 from fake_server.http.connection import break_off
 from fake_server.waiting import Wait

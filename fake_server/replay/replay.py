@@ -12,9 +12,9 @@ from dataclasses import replace
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dify_wire.recording.exchange import RecordedRequest, Recording
-from dify_wire.recording.matching import Question
-from dify_wire.recording.store import NotRecordedError, library
+from dify_wire.exchange import Recording, Request
+from dify_wire.recording.matching import RequestKey
+from dify_wire.recording.store import NotRecordedError, recording_store
 from fake_server.endpoints.call import Call, Handler
 from fake_server.endpoints.files import check_signature
 from fake_server.http.request_body import whole
@@ -68,8 +68,8 @@ class Replay:
         self._misses_are_faked = settings.on_miss == "fake"
         self._labels = app_labels(settings)
         after_last = settings.after_last or "repeat"
-        self._labelled = library(loaded.labelled, after_last, self._labels)
-        self._others = library(loaded.others, after_last, self._labels)
+        self._labelled = recording_store(loaded.labelled, after_last, self._labels)
+        self._others = recording_store(loaded.others, after_last, self._labels)
         self._as_kept = shortened_bodies(loaded.labelled)
         self._pictures = recorded_pictures(loaded.whole)
         self._forwards = forwards
@@ -110,7 +110,7 @@ class Replay:
         if task_id:
             self._answers.stop(task_id, caller)
         try:
-            recording = await self._found(Question(caller.request, caller.label))
+            recording = await self._found(RequestKey(caller.request, caller.label))
         except NotRecordedError as miss:
             if task_id and self._answers.has_told(task_id):
                 return await handler(
@@ -144,7 +144,7 @@ class Replay:
         )
         return self._labels.get(authorization[1].strip()) if len(authorization) == 2 else None
 
-    async def _found(self, question: Question) -> Recording:
+    async def _found(self, question: RequestKey) -> Recording:
         """As ``_next``; a long body is read, and what comes close to a miss is found, while streams
         go on.
         """
@@ -152,25 +152,25 @@ class Replay:
             return await run_in_threadpool(self._next, question)
         return self._next(question)
 
-    def _knows(self, question: Question) -> bool:
+    def _knows(self, question: RequestKey) -> bool:
         return self._labelled.knows(question) or self._others.knows(replace(question, app=None))
 
-    def _next(self, question: Question) -> Recording:
+    def _next(self, question: RequestKey) -> Recording:
         """The recording whose turn it is. Raises ``NotRecordedError``."""
         of_any_app = replace(question, app=None)
         if self._others.knows(of_any_app):
-            return self._others.answer(of_any_app)
-        return self._labelled.answer(question)
+            return self._others.next(of_any_app)
+        return self._labelled.next(question)
 
 
-def _as_recorded(scope: Scope, body: bytes) -> RecordedRequest:
+def _as_recorded(scope: Scope, body: bytes) -> Request:
     """The request in the form of the recordings."""
     query = scope["query_string"].decode("latin-1")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
     headers = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
     )
-    return RecordedRequest(
+    return Request(
         scope["method"], f"{path}?{query}" if query else path, headers, body, scope["http_version"]
     )
 

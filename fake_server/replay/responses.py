@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from starlette.types import Message
 
-from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.redaction.users import user_of
 from fake_server.bounded import BoundedDict
 from fake_server.endpoints.call import Call
@@ -36,7 +36,7 @@ class Caller:
     """
 
     label: str | None
-    request: RecordedRequest
+    request: Request
     called: Mapping[str, str]
 
 
@@ -56,7 +56,7 @@ class Answers:
 
     def told(self, recording: Recording, caller: Caller, call: Call) -> ReplayedAnswer:
         """``recording`` as the answer to ``call``."""
-        draw = call.host.draws.for_request(f"replay|{recording.name}|{recording.recorded_at}")
+        draw = call.host.draws.for_request(f"replay|{recording.name}|{recording.sent_at}")
         ids = {**self._ids(recording, draw), **caller.called}
         chunks = retold(recording.chunks, _changes(recording, caller, ids, draw, call))
         self._keep_placeholders(recording, ids, call)

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+from dify_wire.exchange import Chunk, Request
 from dify_wire.ids import UUID
-from dify_wire.recording.exchange import Chunk, RecordedRequest
 from dify_wire.redaction.edits import Edit, Edits
 from dify_wire.redaction.pseudonyms import USER
 from fake_server.runs.signing import FileSigners
@@ -52,7 +52,7 @@ class Changes:
     own_origin: str
 
 
-def own_ids(body: bytes, request: RecordedRequest) -> list[str]:
+def own_ids(body: bytes, request: Request) -> list[str]:
     """The ids that were made for this answer, in their order: those of run, task, nodes and files.
 
     What the request names itself (a file that was uploaded before) is somebody else's.

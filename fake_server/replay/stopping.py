@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dify_wire.recording.exchange import Chunk
+from dify_wire.exchange import Chunk
 from fake_server.replay.outcome import Outcome, frames_data, outcome
 from fake_server.runs.engine import STOPPED
 

@@ -17,9 +17,9 @@ from PIL import Image
 
 from contract.client import HttpTransport
 from contract.evidence import Pair
-from contract.exchange import Chunk, Exchange, Request
 from contract.sse import split_frames
 from contract.target import Capabilities, Target, file_urls, may_run
+from dify_wire.exchange import Chunk, Exchange, Request
 
 SECRET = "the fake signs with this"
 SPEED = 10.0
@@ -112,7 +112,7 @@ def on_stream(change: Callable[[Exchange], Exchange]) -> Break:
 
 
 def with_body(exchange: Exchange, body: bytes) -> Exchange:
-    return replace(exchange, chunks=(Chunk(exchange.seconds, body),) if body else (), _cache={})
+    return replace(exchange, chunks=(Chunk(exchange.seconds, body),) if body else ())
 
 
 def with_header(exchange: Exchange, name: str, value: str | None) -> Exchange:
@@ -131,7 +131,7 @@ def status(code: int | None) -> Callable[[Exchange], Exchange]:
 def cut_off(exchange: Exchange) -> Exchange:
     """Broken off in the middle."""
     half = with_body(exchange, exchange.body[: len(exchange.body) // 2])
-    return replace(half, broken="RemoteProtocolError: peer closed connection")
+    return replace(half, ended="cut", error="RemoteProtocolError: peer closed connection")
 
 
 def body(change: Callable[[bytes], bytes]) -> Callable[[Exchange], Exchange]:
@@ -175,7 +175,7 @@ def with_items(exchange: Exchange, items: list[Item]) -> Exchange:
         )
         for at_s, item in items
     ]
-    return replace(exchange, chunks=tuple(chunks), _cache={})
+    return replace(exchange, chunks=tuple(chunks))
 
 
 def frames(change: Callable[[list[Item]], Any]) -> Break:
@@ -216,7 +216,7 @@ def done(_: object) -> None:
 
 
 def is_file(request: Request) -> bool:
-    return "/files/tools/" in request.path
+    return "/files/tools/" in request.target
 
 
 def on_files(change: Callable[[Exchange], Exchange]) -> Break:
@@ -231,13 +231,13 @@ def hears_good(good: Good, request: Request) -> Request:
 def only_the_url_itself(request: Request) -> bool:
     """Whether a request is the plain one for a URL as it was signed."""
     plain = (
-        request.path.startswith("/files/tools/")
-        and request.path.endswith("=")
+        request.target.startswith("/files/tools/")
+        and request.target.endswith("=")
         and not request.headers
     )
-    names = [pair.partition("=")[0] for pair in request.path.partition("?")[2].split("&")]
-    lower = request.path.partition("?")[0].islower()
-    return plain and lower and names == ["timestamp", "nonce", "sign"] and ".png?" in request.path
+    names = [pair.partition("=")[0] for pair in request.target.partition("?")[2].split("&")]
+    lower = request.target.islower()
+    return plain and lower and names == ["timestamp", "nonce", "sign"] and ".png?" in request.target
 
 
 def strict_files() -> Break:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from contract.exchange import Chunk, Exchange, Request
 from contract.target import may_run
+from dify_wire.exchange import Chunk, Exchange, Request
 from tests.contract.broken import (
     Break,
     Item,
@@ -76,7 +76,7 @@ def _file_answer(exchange: Exchange, newest: bool) -> Exchange:
 
 def _stream(exchange: Exchange, newest: bool) -> Exchange:
     items = [later for item in items_of(exchange) for later in _later_items(item, newest)]
-    return replace(exchange, chunks=tuple(_chunk(item, newest) for item in items), _cache={})
+    return replace(exchange, chunks=tuple(_chunk(item, newest) for item in items))
 
 
 def _chunk(item: Item, newest: bool) -> Chunk:

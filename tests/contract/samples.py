@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from contract.check import Capability, Check, Level
-from contract.exchange import Exchange
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
+from dify_wire.exchange import Exchange
 
 KEY = "app-SampleKey0123456789abcde"
 

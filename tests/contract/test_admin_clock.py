@@ -23,11 +23,11 @@ from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.cli import exit_code, session
 from contract.client import HttpTransport
 from contract.current_check import AT_ANOTHER_TIME
-from contract.exchange import Request
 from contract.result import Failed
 from contract.runner import Outcome, Result, run_checks
 from contract.signature import parse_url
 from contract.target import RUN_PATH, Capabilities, Target
+from dify_wire.exchange import Request
 from dify_wire.recording.folder import read_folder
 from tests.contract import broken
 from tests.contract.broken import Break, Good, is_file
@@ -334,11 +334,11 @@ def living(seconds: int) -> Break:
     later = as_version("0.15.3")
 
     def hears(_: Good, request: Request) -> Request:
-        url = parse_url(request.path) if is_file(request) else None
+        url = parse_url(request.target) if is_file(request) else None
         if url is None:
             return request
         return replace(
-            request, path=url.signed(SECRET, timestamp=str(int(url.timestamp) + seconds)).path
+            request, target=url.signed(SECRET, timestamp=str(int(url.timestamp) + seconds)).path
         )
 
     return Break(later.answers, hears)

@@ -22,13 +22,13 @@ from contract import evidence
 from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.client import HttpTransport
 from contract.conformance import documented, observed
-from contract.exchange import Chunk, Exchange, Request
 from contract.offline import capabilities_from, judge_recordings, load_keys
 from contract.plan import cost
 from contract.recorded import load_exchanges
 from contract.result import NotRun
 from contract.runner import Outcome, Result, run_check, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Capabilities, Target, Transport, may_run
+from dify_wire.exchange import Chunk, Exchange, Request
 from tests.serving import ROOT, RunningServer, running_server
 
 pytestmark = pytest.mark.server
@@ -137,7 +137,7 @@ def test_recorded_host_breaks_none() -> None:
 
 @cache
 def recorded() -> Mapping[str, Exchange]:
-    return dict(load_exchanges(RECORDING))
+    return {one.name: one for one in load_exchanges(RECORDING)}
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def status(code: int) -> Change:
 def header(name: str, value: str | None) -> Change:
     def change(answer: Exchange) -> Exchange:
         kept = tuple(pair for pair in answer.headers if pair[0].lower() != name.lower())
-        return replace(answer, headers=kept if value is None else (*kept, (name, value)), _cache={})
+        return replace(answer, headers=kept if value is None else (*kept, (name, value)))
 
     return change
 
 
 def body(content: bytes) -> Change:
-    return lambda answer: replace(answer, chunks=(Chunk(answer.seconds, content),), _cache={})
+    return lambda answer: replace(answer, chunks=(Chunk(answer.seconds, content),))
 
 
 def edited(edit: Callable[[Any], Any]) -> Change:
@@ -251,7 +251,7 @@ def no_newline(answer: Exchange) -> Exchange:
 
 
 def unanswered(answer: Exchange) -> Exchange:
-    return replace(answer, status=None, headers=(), chunks=(), broken="ReadTimeout", _cache={})
+    return replace(answer, status=None, headers=(), chunks=(), ended="cut", error="ReadTimeout")
 
 
 def disordered(told: Any) -> Any:
@@ -768,11 +768,7 @@ class _AskedOnce:
             self._answers[request] = self._host.send(request)
         answer = self._answers[request]
         # As long as a run of some time takes, so that what needs such a host is judged.
-        return (
-            replace(answer, seconds=2.0, _cache={})
-            if answer.media_type == "text/event-stream"
-            else answer
-        )
+        return replace(answer, seconds=2.0) if answer.media_type == "text/event-stream" else answer
 
 
 @dataclass

@@ -22,10 +22,10 @@ import contract.checks
 from contract.check import CHECKS, Capability, Level
 from contract.client import HttpTransport
 from contract.evidence import Pair
-from contract.exchange import Chunk, Exchange, Request
 from contract.recorded import RecordedTransport, load_exchanges
 from contract.runner import Outcome, Result, run_check, run_checks
 from contract.target import Capabilities, Stream, Target, is_accepted_run, may_run
+from dify_wire.exchange import Chunk, Exchange, Request
 from tests.contract import broken
 from tests.contract.broken import (
     SECRET,
@@ -176,7 +176,7 @@ def first_frame(change: Callable[[bytes], bytes]) -> Break:
 
     def changed(exchange: Exchange) -> Exchange:
         first, *rest = exchange.chunks
-        return replace(exchange, chunks=(Chunk(first.at_s, change(first.data)), *rest), _cache={})
+        return replace(exchange, chunks=(Chunk(first.at_s, change(first.data)), *rest))
 
     return on_stream(changed)
 
@@ -188,9 +188,7 @@ def without_pings(items: list[Item]) -> list[Item]:
 def buffered(exchange: Exchange) -> Exchange:
     """A proxy keeps all frames until the end."""
     return replace(
-        exchange,
-        chunks=tuple(Chunk(exchange.seconds, chunk.data) for chunk in exchange.chunks),
-        _cache={},
+        exchange, chunks=tuple(Chunk(exchange.seconds, chunk.data) for chunk in exchange.chunks)
     )
 
 
@@ -242,18 +240,18 @@ def refuses_keys(request: Request, one: Exchange) -> Exchange:
 
 def hears_twice(good: Good, request: Request) -> Request:
     """A host to which the last of two parameters counts."""
-    path, _, query = request.path.partition("?")
+    path, _, query = request.target.partition("?")
     pairs = dict(pair.split("=", 1) for pair in query.split("&") if "=" in pair)
     if not is_file(request) or not pairs:
         return request
     return replace(
-        request, path=f"{path}?{'&'.join(f'{name}={value}' for name, value in pairs.items())}"
+        request, target=f"{path}?{'&'.join(f'{name}={value}' for name, value in pairs.items())}"
     )
 
 
 def hears_signed(good: Good, request: Request) -> Request:
     """A host that takes any signature of anything, and still expects all three parameters."""
-    has_all = all(f"{name}=" in request.path for name in ("timestamp", "nonce", "sign"))
+    has_all = all(f"{name}=" in request.target for name in ("timestamp", "nonce", "sign"))
     return hears_good(good, request) if has_all else request
 
 
@@ -319,7 +317,7 @@ def timestamps_within(seconds: int) -> Break:
     """A host to which a URL is good for some seconds before and after its time."""
 
     def refuses(request: Request, one: Exchange) -> Exchange:
-        at = re.search(r"timestamp=(\d+)", request.path) if is_file(request) else None
+        at = re.search(r"timestamp=(\d+)", request.target) if is_file(request) else None
         return replace(one, status=403) if at and abs(int(at[1]) - time.time()) > seconds else one
 
     return Break(refuses)
@@ -400,7 +398,7 @@ BROKEN: dict[str, list[Break]] = {
     "streaming_run_is_answered_200": [on_stream(status(500)), on_stream(status(None))],
     "stream_is_an_event_stream": [on_stream(header("content-type", "application/json"))],
     "stream_content_type_names_utf_8": [on_stream(header("content-type", "text/event-stream"))],
-    "stream_is_not_broken_off": [on_stream(lambda one: replace(one, broken="ReadTimeout"))],
+    "stream_is_not_broken_off": [on_stream(lambda one: replace(one, ended="cut", error="ReadTimeout"))],
     "stream_tells_events": [on_stream(body(lambda _: b"")), on_stream(body(lambda _: b"event: ping\n\n"))],
     "stream_ends_with_a_whole_frame": [raw_stream(lambda raw: raw[:-1]), raw_stream(lambda raw: raw + b"data: ")],
     "stream_ends_with_its_last_event": [
@@ -859,7 +857,7 @@ def test_host_with_an_address_before_its_urls_passes(good: Good) -> None:
             Chunk(chunk.at_s, chunk.data.replace(text, b'"url": "https://dify.example/files'))
             for chunk in one.chunks
         ]
-        return replace(one, chunks=tuple(chunks), _cache={})
+        return replace(one, chunks=tuple(chunks))
 
     target = good.target(Break(absolute))
     capabilities = replace(target.capabilities, files_url="https://dify.example/")
@@ -876,9 +874,7 @@ def test_host_with_an_address_before_its_urls_passes(good: Good) -> None:
 
 @cache
 def recorded_runs() -> dict[str, Exchange]:
-    return {
-        name: one for name, one in load_exchanges(RECORDING) if is_accepted_run(one) and one.body
-    }
+    return {one.name: one for one in load_exchanges(RECORDING) if is_accepted_run(one) and one.body}
 
 
 def _is_stream(exchange: Exchange) -> bool:

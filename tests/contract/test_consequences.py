@@ -14,7 +14,6 @@ from contract.check import CHECKS, Check, Level
 from contract.cli.session import all_checks
 from contract.client import HttpTransport
 from contract.consequences import with_causes
-from contract.exchange import Exchange, Request
 from contract.report.builder import Report, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
@@ -22,6 +21,7 @@ from contract.report.junit import junit
 from contract.report.terminal import TerminalReport
 from contract.runner import Outcome, Result, run_checks
 from contract.target import Capabilities, Target
+from dify_wire.exchange import Exchange, Request
 from fake_server.settings import DEFAULT_API_KEY
 from tests.contract.test_reports import report
 from tests.mutants.edits import change

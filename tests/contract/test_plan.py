@@ -10,10 +10,10 @@ import pytest
 import contract.checks
 from contract.check import CHECKS, Capability, Check, Evidence
 from contract.client import HttpTransport
-from contract.exchange import Exchange, Request
 from contract.plan import UnknownCheckError, cost, renamed_checks, select
 from contract.runner import run_check, run_checks
 from contract.target import Capabilities, Target
+from dify_wire.exchange import Exchange, Request
 from tests.contract import samples
 from tests.contract.verdicts import APP_KEYS, SECRET, every_capability
 from tests.serving import RunningServer, running_server

@@ -14,9 +14,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from contract.cli import exit_code
-from contract.exchange import Chunk, Exchange, Request
 from contract.preflight import CouldNotRunError, preflight
 from contract.target import Capabilities, Target, may_run
+from dify_wire.exchange import Chunk, Exchange, Request
 from tests.contract.hosts import FORM, REFUSED, Behaviour, answer, host, refused_address, saying
 from tests.contract.samples import KEY
 from tests.contract.verdicts import APP_KEYS

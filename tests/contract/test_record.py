@@ -22,7 +22,7 @@ from contract.diff.recorded import recorded_twice
 from contract.diff.sides import NotCompared
 from contract.record import FolderKeeper
 from contract.target import RUN_PATH
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from tests.contract.hosts import (
     CONTRACT_AS_IN_A_TERMINAL,

@@ -16,7 +16,6 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from contract.check import Check, Level
-from contract.exchange import Chunk, Exchange, Request
 from contract.report.builder import Report, ReportBuilder, Status
 from contract.report.html import html
 from contract.report.json_report import as_json
@@ -25,6 +24,7 @@ from contract.report.terminal import TerminalReport
 from contract.runner import Outcome, Result, run_check
 from contract.target import Capabilities, Target
 from contract.verified import Seen
+from dify_wire.exchange import Chunk, Exchange, Request
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
 from tests.contract.samples import KEY
@@ -153,7 +153,7 @@ def test_stream_is_told_with_its_times() -> None:
 
 
 def test_answer_that_never_came_is_told_with_its_reason() -> None:
-    told = broken(exchange(b"", status=None, broken="no answer after 5 s", seconds=5.0))
+    told = broken(exchange(b"", status=None, ended="cut", error="no answer after 5 s", seconds=5.0))
     assert told == "no answer after 5 s, after 5.000 s"
 
 

@@ -12,9 +12,9 @@ import pytest
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
 from contract.client import HttpTransport
-from contract.exchange import Chunk, Exchange, Request
 from contract.runner import Outcome, run_check
 from contract.target import Capabilities, Target
+from dify_wire.exchange import Chunk, Exchange, Request
 from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.serving import SECRET, serving, untouched
 

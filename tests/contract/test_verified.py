@@ -24,7 +24,7 @@ def test_every_check_has_a_verdict_and_every_verdict_a_check() -> None:
 
 
 def test_verdicts_name_exchanges_that_are_recorded() -> None:
-    recorded = dict(load_exchanges(writing.RECORDING))
+    recorded = {one.name: one for one in load_exchanges(writing.RECORDING)}
     for name, seen in verdicts().items():
         assert seen.host_version == writing.VERSION
         assert isinstance(seen.day, datetime.date)

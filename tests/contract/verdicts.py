@@ -75,7 +75,7 @@ def seen_offline(result: OfflineResult, sent_at: Mapping[str, float]) -> Seen:
 
 def seen() -> dict[str, Seen]:
     """The verdict on every check that holds somewhere."""
-    sent_at = {name: exchange.sent_at for name, exchange in load_exchanges(RECORDING)}
+    sent_at = {exchange.name: exchange.sent_at for exchange in load_exchanges(RECORDING)}
     found = {
         one.result.check.name: seen_offline(one, sent_at)
         for one in offline()

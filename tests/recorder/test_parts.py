@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.exchange import Recording, Request
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.recording.spool import Spool
 from dify_wire.redaction.exchange import RecordingRedactor
@@ -43,19 +43,17 @@ HEAD = Recording(
     name="",
     app=None,
     note="",
-    recorded_at=1.0,
+    sent_at=1.0,
     host="h",
     host_version="",
-    request=RecordedRequest("GET", "/x", (), b""),
+    request=Request("GET", "/x", (), b""),
     status=200,
     reason="OK",
     headers=(("Content-Type", "text/plain"),),
     chunks=(),
     seconds=1.0,
 )
-PICTURE_REQUEST = RecordedRequest(
-    "GET", f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c", (), b""
-)
+PICTURE_REQUEST = Request("GET", f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c", (), b"")
 
 
 # Labels
@@ -66,7 +64,7 @@ def asked_with(
     authorization: str, status: int = 200, method: str = "POST", path: str = RUN, kind: str = JSON
 ) -> Recording:
     """An exchange with that header, and its answer."""
-    request = RecordedRequest(method, path, (("AUTHORIZATION", authorization),), b"")
+    request = Request(method, path, (("AUTHORIZATION", authorization),), b"")
     return replace(HEAD, request=request, status=status, headers=(("Content-Type", kind),))
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Recording
 from dify_wire.recording.folder import read_folder
 from tests.serving import Connection, RawAnswer, _environment, _wait_for, raw_exchange
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from dify_wire.recording.exchange import Chunk, Headers, RecordedRequest, Recording
+from dify_wire.exchange import Chunk, Headers, Recording, Request
 
 KEY = "app-SampleKey0123456789abcde"
 HOST = "http://127.0.0.1:6060"
@@ -17,7 +17,7 @@ STREAM: Headers = (
 JSON: Headers = (("Content-Type", "application/json"),)
 
 
-def request(body: Any = None, target: str = "/v1/workflows/run", **said: Any) -> RecordedRequest:
+def request(body: Any = None, target: str = "/v1/workflows/run", **said: Any) -> Request:
     """A run's request, or another one; ``body`` is JSON unless it is bytes."""
     data = (
         body
@@ -30,7 +30,7 @@ def request(body: Any = None, target: str = "/v1/workflows/run", **said: Any) ->
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(data))),
     )
-    return replace(RecordedRequest("POST", target, headers, data), **said)
+    return replace(Request("POST", target, headers, data), **said)
 
 
 def recording(*chunks: bytes, headers: Headers = STREAM, **said: Any) -> Recording:
@@ -40,7 +40,7 @@ def recording(*chunks: bytes, headers: Headers = STREAM, **said: Any) -> Recordi
         name="sample",
         app="main",
         note="",
-        recorded_at=1_713_938_972.25,
+        sent_at=1_713_938_972.25,
         host=HOST,
         host_version="0.6.4",
         request=request(),

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dify_wire.exchange import Chunk, Recording, Shortened
 from dify_wire.recording import decoding, spool
 from dify_wire.recording.decoding import (
     FREE_BYTES,
@@ -25,7 +26,6 @@ from dify_wire.recording.decoding import (
     coding,
     decoded,
 )
-from dify_wire.recording.exchange import Chunk, Recording, Shortened
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from tests.recording.samples import JSON, KEY, recording, request

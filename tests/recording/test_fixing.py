@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from contract.cli import exit_code
+from dify_wire.exchange import Recording
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import Recording
 from dify_wire.recording.fixing import fix_folder
 from dify_wire.recording.folder import RecordingWriter, read_folder, read_recording
 from tests.recording.samples import JSON, recording, request

@@ -21,9 +21,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dify_wire.recording.folder as folder_module
+from dify_wire.exchange import ENDS, Chunk, Recording, Shortened
 from dify_wire.printable import printable
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import ENDS, Chunk, Recording, Shortened
 from dify_wire.recording.folder import (
     RecordingWriter,
     is_recordings_folder,

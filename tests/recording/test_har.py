@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from contract.cli import exit_code
+from dify_wire.exchange import Chunk, Recording, Shortened
 from dify_wire.recording import har_archive
 from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.exchange import Chunk, Recording, Shortened
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.recording.har_export import to_har
 from dify_wire.recording.har_import import Imported, read_har
@@ -136,7 +136,7 @@ def test_a_browser_s_exchange_is_read(tmp_path: Path) -> None:
     it.
     """
     found = one(tmp_path)
-    assert (found.host, found.host_version, found.recorded_at) == (
+    assert (found.host, found.host_version, found.sent_at) == (
         "https://dify.example",
         "0.6.4",
         1_713_938_972.25,
@@ -224,7 +224,7 @@ def test_a_header_that_was_decoded_as_utf_8_is_its_bytes_again(tmp_path: Path) -
     found = one(
         tmp_path, response__headers=[{"name": "content-disposition", "value": 'filename="猫"'}]
     )
-    assert found.header("content-disposition").encode("latin-1").decode() == 'filename="猫"'
+    assert found.header("content-disposition", "").encode("latin-1").decode() == 'filename="猫"'
 
 
 def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.exchange import Recording, Request
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.matching import EXACT_MATCHERS, FORM_FIELDS, MATCHERS, Matcher, Question
-from dify_wire.recording.store import Library, NotRecordedError, library
+from dify_wire.recording.matching import EXACT_MATCHERS, FORM_FIELDS, MATCHERS, Matcher, RequestKey
+from dify_wire.recording.store import NotRecordedError, RecordingStore, recording_store
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import parse_rule
 from tests.recording.samples import KEY, recording, request
@@ -22,7 +22,7 @@ PLAIN = request(BODY)
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 
 
-def multipart(boundary: str, user: str, file: bytes) -> RecordedRequest:
+def multipart(boundary: str, user: str, file: bytes) -> Request:
     parts = [
         b'Content-Disposition: form-data; name="user"\r\n\r\n' + user.encode(),
         b'name="file"\r\n\r\n' + file,
@@ -96,27 +96,29 @@ OTHER = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_changes_from_run_to_run_makes_no_other_request(name: str) -> None:
-    recorded, asked = map(Question, SAME[name])
+    recorded, asked = map(RequestKey, SAME[name])
     assert [
         difference for matcher in MATCHERS for difference in matcher.differences(recorded, asked)
     ] == []
-    assert Library([(recorded, name)]).answer(asked) == name
+    assert RecordingStore([(recorded, name)]).next(asked) == name
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_everything_else_does_and_its_matcher_says_so(name: str) -> None:
     recorded, asked, matcher = OTHER[name]
     found = [
-        one for each in MATCHERS for one in each.differences(Question(recorded), Question(asked))
+        one
+        for each in MATCHERS
+        for one in each.differences(RequestKey(recorded), RequestKey(asked))
     ]
     assert {difference.matcher for difference in found} == {matcher}
     with pytest.raises(NotRecordedError):
-        Library([(Question(recorded), name)]).answer(Question(asked))
+        RecordingStore([(RequestKey(recorded), name)]).next(RequestKey(asked))
 
 
 def test_another_app_s_key_is_another_request() -> None:
     with pytest.raises(NotRecordedError, match='app: recorded "main", asked "chat"'):
-        library([recording(request=PLAIN)]).answer(Question(PLAIN, "chat"))
+        recording_store([recording(request=PLAIN)]).next(RequestKey(PLAIN, "chat"))
 
 
 @pytest.mark.parametrize(
@@ -129,19 +131,19 @@ def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: s
         if name == "target"
         else replace(PLAIN, headers=((name, value), *PLAIN.headers))
     )
-    exact = Library([(Question(PLAIN), "it")], EXACT_MATCHERS)
-    assert exact.answer(Question(PLAIN)) == "it"
+    exact = RecordingStore([(RequestKey(PLAIN), "it")], EXACT_MATCHERS)
+    assert exact.next(RequestKey(PLAIN)) == "it"
     for other in (asked, request(BODY | {"user": "bob"})):
         with pytest.raises(NotRecordedError):
-            exact.answer(Question(other))
+            exact.next(RequestKey(other))
 
 
 # Turns
 # --------------------------------------------------------------------------------------------------------------
 
 
-def answers(found: Library[Recording], times: int, asked: RecordedRequest = PLAIN) -> list[str]:
-    return [found.answer(Question(asked, "main")).name for _ in range(times)]
+def answers(found: RecordingStore[Recording], times: int, asked: Request = PLAIN) -> list[str]:
+    return [found.next(RequestKey(asked, "main")).name for _ in range(times)]
 
 
 def in_turn() -> list[Recording]:
@@ -154,11 +156,11 @@ def in_turn() -> list[Recording]:
 
 
 def test_the_nth_same_request_gets_the_nth_answer_and_the_last_one_again() -> None:
-    assert answers(library(in_turn()), 4) == ["a", "b", "b", "b"]
+    assert answers(recording_store(in_turn()), 4) == ["a", "b", "b", "b"]
 
 
 def test_after_the_last_answer_there_may_be_none() -> None:
-    found = library(in_turn(), "miss")
+    found = recording_store(in_turn(), "miss")
     assert answers(found, 2) == ["a", "b"]
     with pytest.raises(NotRecordedError, match="all 2 recorded answers were given") as missed:
         answers(found, 1)
@@ -166,9 +168,9 @@ def test_after_the_last_answer_there_may_be_none() -> None:
 
 
 def test_afresh_nothing_was_asked_yet() -> None:
-    found = library(in_turn())
+    found = recording_store(in_turn())
     assert answers(found, 2) == ["a", "b"]
-    assert answers(found.afresh(), 2) == ["a", "b"]
+    assert answers(found.rewound(), 2) == ["a", "b"]
     assert answers(found, 1) == ["b"]
 
 
@@ -184,7 +186,7 @@ def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> Non
         recording(name="put", request=replace(PLAIN, method="PUT")),
     ]
     with pytest.raises(NotRecordedError) as missed:
-        library(recorded).answer(Question(PLAIN, "main"))
+        recording_store(recorded).next(RequestKey(PLAIN, "main"))
     assert [miss.answer.name for miss in missed.value.nearest] == ["nearer", "near", "put"]  # type: ignore[attr-defined]
     lines = str(missed.value).splitlines()
     assert lines[0] == "POST /v1/workflows/run with this body was not recorded"
@@ -201,22 +203,24 @@ def test_of_a_long_body_a_miss_tells_the_size_alone() -> None:
     """To compare it with every recorded one would take seconds."""
     long = request(BODY | {"inputs": {"prompt": "a" * 100_000}})
     difference = (
-        library([recording(request=PLAIN)]).nearest(Question(long, "main"))[0].differences[-1]
+        recording_store([recording(request=PLAIN)])
+        .nearest(RequestKey(long, "main"))[0]
+        .differences[-1]
     )
     assert (difference.matcher, difference.asked) == ("body", f"{len(long.body)} bytes")
 
 
 def test_a_library_knows_what_was_recorded_without_giving_an_answer() -> None:
-    found = library(in_turn(), "miss")
-    assert found.knows(Question(PLAIN, "main"))
-    assert not found.knows(Question(request({}), "main"))
-    assert answers(found, 1) == answers(library(in_turn(), "miss"), 1)
+    found = recording_store(in_turn(), "miss")
+    assert found.knows(RequestKey(PLAIN, "main"))
+    assert not found.knows(RequestKey(request({}), "main"))
+    assert answers(found, 1) == answers(recording_store(in_turn(), "miss"), 1)
 
 
 def test_long_values_are_shown_short() -> None:
     with pytest.raises(NotRecordedError) as missed:
-        library([recording(request=request({"p": "x" * 5000}))]).answer(
-            Question(request({"p": "y" * 5000}), "main")
+        recording_store([recording(request=request({"p": "x" * 5000}))]).next(
+            RequestKey(request({"p": "y" * 5000}), "main")
         )
     assert len(str(missed.value)) < 500
 
@@ -244,7 +248,7 @@ def test_recordings_that_only_repeat_their_request_line_are_told_apart(tmp_path:
     with pytest.raises(
         NotRecordedError, match=r"nearest: 0001-POST-v1-workflows-run \(blocking, 200\) \(POST"
     ):
-        library(recordings).answer(Question(request(BODY | {"inputs": {}}), "main"))
+        recording_store(recordings).next(RequestKey(request(BODY | {"inputs": {}}), "main"))
 
 
 def test_message_shows_letters_and_no_control_characters() -> None:
@@ -252,7 +256,7 @@ def test_message_shows_letters_and_no_control_characters() -> None:
     recorded = recording(name="a\x1b[2J", request=request({"prompt": "一个胸有成竹"}))
     asked = request({"prompt": "\x1b[2J\r\n18:00 forged\x9b\x7f\u2028"}, target="/v1/workflows/run")
     with pytest.raises(NotRecordedError) as missed:
-        library([recorded]).answer(Question(asked, "main"))
+        recording_store([recorded]).next(RequestKey(asked, "main"))
     first, second = str(missed.value).split("\n")
     assert '"一个胸有成竹"' in second
     assert second.isprintable()
@@ -260,7 +264,9 @@ def test_message_shows_letters_and_no_control_characters() -> None:
     for body in (b"\x1b]0;owned\x07\r\nforged", b'{"a": "\x1b"}'):
         message = str(
             NotRecordedError(
-                Question(request(body)), 0, library([recorded]).nearest(Question(request(body)))
+                RequestKey(request(body)),
+                0,
+                recording_store([recorded]).nearest(RequestKey(request(body))),
             )
         )
         assert all(line.isprintable() for line in message.split("\n"))
@@ -270,27 +276,27 @@ def test_message_shows_letters_and_no_control_characters() -> None:
 def test_form_is_compared_by_its_fields_up_to_a_bound(count: int) -> None:
     """Beyond it byte by byte; the caller's user may be any in both."""
     fields = ["user=alice", *(f"a={number}" for number in range(count - 1))]
-    found = Library([(Question(request("&".join(fields).encode(), headers=FORM)), "it")])
+    found = RecordingStore([(RequestKey(request("&".join(fields).encode(), headers=FORM)), "it")])
     other_user = "&".join(["user=bob", *fields[1:]]).encode()
-    assert found.answer(Question(request(other_user, headers=FORM))) == "it"
-    reordered = Question(request("&".join(reversed(fields)).encode(), headers=FORM))
+    assert found.next(RequestKey(request(other_user, headers=FORM))) == "it"
+    reordered = RequestKey(request("&".join(reversed(fields)).encode(), headers=FORM))
     assert found.knows(reordered) is (count == FORM_FIELDS)
 
 
 def test_parts_of_a_recording_are_read_once() -> None:
     """However many requests miss."""
-    read: list[Question] = []
+    read: list[RequestKey] = []
 
-    def part(question: Question) -> str:
+    def part(question: RequestKey) -> str:
         read.append(question)
         return question.request.target
 
-    recorded = [(Question(request(target=f"/{number}")), number) for number in range(50)]
-    found = Library(recorded, [Matcher("target", part)])
-    asked = Question(request(target="/x"))
+    recorded = [(RequestKey(request(target=f"/{number}")), number) for number in range(50)]
+    found = RecordingStore(recorded, [Matcher("target", part)])
+    asked = RequestKey(request(target="/x"))
     for _ in range(3):
         with pytest.raises(NotRecordedError):
-            found.answer(asked)
+            found.next(asked)
     assert len(read) == 50 + 3
 
 
@@ -306,22 +312,25 @@ def test_a_request_is_redacted_as_the_recorded_one_was(body: dict[str, Any]) -> 
     rules = [parse_rule("field:email"), parse_rule("text:order-[0-9]+")]
     exchange = recording(request=request(body))
     written = RecordingRedactor({KEY: "main"}, rules=rules).redaction(exchange).head(exchange)
-    assert library([written], keys={KEY: "main"}).answer(Question(request(body), "main")) == written
+    assert (
+        recording_store([written], keys={KEY: "main"}).next(RequestKey(request(body), "main"))
+        == written
+    )
 
 
 @pytest.mark.parametrize("asked_by", ["alice-wonder", "bob-builder"])
 def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(asked_by: str) -> None:
-    def asking(user: str) -> RecordedRequest:
+    def asking(user: str) -> Request:
         return request({"inputs": {"prompt": f"{user}, a portrait"}, "user": user})
 
     exchange = recording(request=asking("alice-wonder"))
     written = RecordingRedactor({KEY: "main"}).redaction(exchange).head(exchange)
     assert b"alice" not in written.request.body
-    found = library([written], keys={KEY: "main"})
-    assert found.answer(Question(asking(asked_by), "main")) == written
+    found = recording_store([written], keys={KEY: "main"})
+    assert found.next(RequestKey(asking(asked_by), "main")) == written
     with pytest.raises(NotRecordedError):
-        found.answer(
-            Question(request({"inputs": {"prompt": "a portrait"}, "user": asked_by}), "main")
+        found.next(
+            RequestKey(request({"inputs": {"prompt": "a portrait"}, "user": asked_by}), "main")
         )
 
 
@@ -330,14 +339,14 @@ def test_what_only_the_response_gave_away_may_be_anything_in_a_request() -> None
     exchange = recording(b'{"text": "a quiet reply"}', request=request(body))
     written = RecordingRedactor(rules=[parse_rule("field:text")]).redaction(exchange).head(exchange)
     assert b"say: redacted, now" in written.request.body
-    found = library([written])
-    assert found.knows(Question(request(body), "main"))
-    assert found.answer(Question(request(body), "main")) == written
+    found = recording_store([written])
+    assert found.knows(RequestKey(request(body), "main"))
+    assert found.next(RequestKey(request(body), "main")) == written
     with pytest.raises(NotRecordedError):
-        found.answer(Question(request(body | {"inputs": {"prompt": "say: a quiet reply"}}), "main"))
+        found.next(RequestKey(request(body | {"inputs": {"prompt": "say: a quiet reply"}}), "main"))
 
 
 def test_what_a_later_version_s_rule_took_out_is_shown_as_a_difference() -> None:
     written = recording(request=request({"a": "redacted"}), redacted=("keys", "cloud:a"))
     with pytest.raises(NotRecordedError, match='body /a: recorded "redacted", asked "x"'):
-        library([written]).answer(Question(request({"a": "x"}), "main"))
+        recording_store([written]).next(RequestKey(request({"a": "x"}), "main"))

@@ -20,10 +20,9 @@ from urllib.parse import quote, unquote_to_bytes
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from contract.exchange import Chunk as SeenChunk
-from contract.exchange import Exchange, Request
 from contract.report.builder import ReportBuilder
-from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.exchange import Chunk, Exchange, Recording, Request
+from dify_wire.exchange import Chunk as SeenChunk
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import parse_rule
@@ -178,10 +177,10 @@ def giving_away(secrets: dict[str, str], planted: list[bytes], cuts: list[int]) 
         name="",
         app="main",
         note=ascii_echo,
-        recorded_at=1.0,
+        sent_at=1.0,
         host="http://127.0.0.1",
         host_version="",
-        request=RecordedRequest("POST", target, headers, body),
+        request=Request("POST", target, headers, body),
         status=200,
         reason=ascii_echo,
         headers=(

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, read_folder, read_recording
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.pseudonyms import KEY as KEY_PSEUDONYM
@@ -72,7 +72,7 @@ def telling(body: bytes = b"") -> Recording:
         ("Content-Type", "application/json"),
     )
     said = json.dumps({"inputs": {"email": EMAIL}, "user": USER}).encode()
-    asked = RecordedRequest("POST", f"/v1/x?next={quote(URL)}", headers, said)
+    asked = Request("POST", f"/v1/x?next={quote(URL)}", headers, said)
     return recording(body, headers=STREAM, request=asked)
 
 
@@ -230,7 +230,7 @@ def test_keys_that_nobody_told_of_are_told_apart() -> None:
     asked = request(headers=(("Authorization", f"Bearer {UNTOLD}"),))
     found = redacted(recording(b"app-AnotherOneThatIsNotTold1", app=None, request=asked))
     first, second = KEY_PSEUDONYM.findall(
-        found.request.header("Authorization") + found.body.decode()
+        found.request.header("Authorization", "") + found.body.decode()
     )
     assert first != second
     assert (
@@ -410,7 +410,7 @@ def test_sizes_of_a_request_in_chunks_follow() -> None:
 
 def test_what_is_no_secret_stays() -> None:
     plain = b'data: {"event": "x", "id": "1f0e3dad-9990-4f5a-8b0b-1b0b1b0b1b0b", "t": "design=modern app-short"}\n\n'
-    asked = RecordedRequest("GET", "/v1/parameters", (("Host", "h"), ("X-Env", "PRODUCTION")), b"")
+    asked = Request("GET", "/v1/parameters", (("Host", "h"), ("X-Env", "PRODUCTION")), b"")
     exchange = recording(plain, request=asked)
     assert redacted(exchange) == exchange
 
@@ -453,7 +453,7 @@ TAKEN_OUT = [
 @pytest.mark.parametrize(("rule", "body", "written"), TAKEN_OUT)
 def test_a_rule_takes_out_what_it_names(rule: str, body: str, written: str) -> None:
     taking = RecordingRedactor(rules=[parse_rule(rule)])
-    exchange = recording(body.encode(), request=RecordedRequest("GET", "/", (), b""))
+    exchange = recording(body.encode(), request=Request("GET", "/", (), b""))
     found = taking.redaction(exchange).head(exchange)
     assert found.body.decode() == written
     assert found.redacted == ((rule,) if written != body else ())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from contract.cli import exit_code
-from dify_wire.recording.exchange import RecordedRequest, Recording
+from dify_wire.exchange import Recording, Request
 from dify_wire.recording.folder import RecordingWriter
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import parse_rule
@@ -20,7 +20,7 @@ from tests.recording.samples import JSON, recording, request
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
-PLAIN = RecordedRequest("GET", "/v1/meta", (("Host", "127.0.0.1"),), b"")
+PLAIN = Request("GET", "/v1/meta", (("Host", "127.0.0.1"),), b"")
 
 
 def asking(body: Any, **said: Any) -> Recording:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from tests.recorded import HOST, KEYS, SECRET_KEY
@@ -67,7 +67,7 @@ def picture_of(file_id: str, png: bytes = PNG) -> Recording:
     pieces = (png[:third], png[third : 2 * third], png[2 * third :])
     chunks = tuple(Chunk(0.01 * number, piece) for number, piece in enumerate(pieces, 1))
     target = f"/files/tools/{file_id}.png?timestamp=1795330030&nonce={'0' * 32}&sign={'A' * 43}="
-    request = RecordedRequest("GET", target, (("Host", "dify.example"),), b"")
+    request = Request("GET", target, (("Host", "dify.example"),), b"")
     return changed(
         "stream_ok", name="", app=None, request=request, headers=PICTURE_HEADERS, chunks=chunks
     )

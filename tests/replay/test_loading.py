@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dify_wire.exchange import Shortened
 from dify_wire.recording import store
-from dify_wire.recording.exchange import Shortened
 from fake_server.cli import serve
 from fake_server.replay.images import placeholder, recorded_pictures
 from fake_server.replay.loading import app_labels, is_judged_live, load_recordings, shortened_bodies

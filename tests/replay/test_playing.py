@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from starlette.types import Message
 
-from dify_wire.recording.exchange import Chunk
+from dify_wire.exchange import Chunk
 from fake_server.clock import Clock
 from fake_server.replay.outcome import Outcome, outcome
 from fake_server.replay.playing import Playing, ReplayedAnswer

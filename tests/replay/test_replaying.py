@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from dify_wire.recording.exchange import Chunk, Recording
+from dify_wire.exchange import Chunk, Recording
 from dify_wire.recording.folder import read_folder
 from fake_server.replay.images import placeholder
 from tests.compared import normal
@@ -208,7 +208,7 @@ def _with_length(name: str, body: bytes) -> tuple[tuple[str, str], ...]:
 def _upload() -> bytes:
     """The recorded upload, by another user and with another boundary."""
     request = recorded()["upload_ok"].request
-    boundary = request.header("content-type").partition("boundary=")[2]
+    boundary = request.header("content-type", "").partition("boundary=")[2]
     body = request.body.replace(boundary.encode(), b"another-boundary").replace(
         b"alg123", b"somebody else"
     )

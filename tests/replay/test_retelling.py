@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dify_wire.recording.exchange import Chunk, RecordedRequest, Recording
+from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.redaction.users import user_of
 from fake_server.replay.outcome import is_stream, outcome, shift_s
 from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
@@ -97,9 +97,7 @@ def test_ids_of_run_task_nodes_and_files_are_its_own(name: str) -> None:
 def test_a_file_that_was_sent_along_keeps_its_id() -> None:
     """It is the upload's: the client knows it from there."""
     file_id = "0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11"
-    request = RecordedRequest(
-        "POST", "/v1/workflows/run", (), f'{{"files": ["{file_id}"]}}'.encode()
-    )
+    request = Request("POST", "/v1/workflows/run", (), f'{{"files": ["{file_id}"]}}'.encode())
     assert own_ids(f'{{"related_id": "{file_id}"}}'.encode(), request) == []
     assert own_ids(f'{{"related_id": "{file_id}"}}'.encode(), changed("stream_ok").request) == [
         file_id
@@ -237,7 +235,7 @@ def test_the_host_s_clock_need_not_be_the_recorder_s() -> None:
     recording = recorded()["upload_ok"]
     created = int(re.findall(rb'"created_at": (\d+)', recording.body)[0])
     for skew_s in (0, -100_000, 100_000):
-        shift = shift_s(changed("upload_ok", recorded_at=recording.recorded_at + skew_s), NOW, None)
+        shift = shift_s(changed("upload_ok", sent_at=recording.sent_at + skew_s), NOW, None)
         assert abs(created + shift - NOW) < 2
 
 
@@ -275,5 +273,5 @@ _PART = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\nme\r\n--x--'
 def test_the_user_is_found_where_the_host_looks_for_it(
     content_type: str, target: str, body: bytes, user: str | None
 ) -> None:
-    request = RecordedRequest("POST", target, (("Content-Type", content_type),), body)
+    request = Request("POST", target, (("Content-Type", content_type),), body)
     assert user_of(request) == user

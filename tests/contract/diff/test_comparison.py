@@ -22,10 +22,8 @@ from contract.diff.comparison import Comparison, How, compare, names_of, record
 from contract.diff.difference import Difference, grouped
 from contract.diff.sides import Folder, Host
 from contract.diff.translation import NotComparableError, Translation
-from contract.exchange import Chunk, Exchange
-from contract.recorded import exchange_of
 from contract.target import file_urls
-from dify_wire.recording.exchange import Recording
+from dify_wire.exchange import Chunk, Exchange, Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from fake_server.settings import DEFAULT_API_KEY
@@ -376,9 +374,7 @@ def blocking_run(recordings: list[Recording]) -> Exchange:
     their order.
     """
     found = (
-        exchange_of(one)
-        for one in recordings
-        if one.request.target == "/v1/workflows/run" and one.status == 200
+        one for one in recordings if one.request.target == "/v1/workflows/run" and one.status == 200
     )
     return next(one for one in found if one.media_type == "application/json")
 
@@ -396,9 +392,9 @@ def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(
         f"timestamp={url.timestamp}", f"timestamp={ours_told + later_s + ahead_s}"
     )
     chunk = Chunk(0.0, text.encode())
-    theirs = replace(ours, sent_at=ours.sent_at + later_s, chunks=(chunk,), _cache={})
+    theirs = replace(ours, sent_at=ours.sent_at + later_s, chunks=(chunk,))
     translation = Translation(
-        {"main": "k"}, SECRET, now=lambda: signed.recorded_at + later_s + slower_s
+        {"main": "k"}, SECRET, now=lambda: signed.sent_at + later_s + slower_s
     )
     translation.learn(ours, theirs)
     stamp = int(translation.request(signed).target.partition("timestamp=")[2][:10])

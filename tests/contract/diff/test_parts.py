@@ -14,7 +14,7 @@ import pytest
 from contract.diff import responses
 from contract.diff.difference import Difference, RuleError, grouped, parse_ignored, without
 from contract.diff.responses import Answer
-from contract.exchange import Chunk, Exchange, Request
+from dify_wire.exchange import Chunk, Exchange, Request
 
 URL = "/files/tools/{id}.png?timestamp=1795329866&nonce={nonce}&sign={sign}="
 IDS = [f"{digit * 8}-1111-4111-8111-{digit * 12}" for digit in "abcdef"]
@@ -243,7 +243,9 @@ def test_another_status_is_one_difference_with_its_code() -> None:
 
 
 def test_broken_answer_is_a_difference() -> None:
-    assert found(said({}), exchange(b"{", broken="cut")) == [("end", "answer", "whole", "cut")]
+    assert found(said({}), exchange(b"{", ended="cut", error="cut")) == [
+        ("end", "answer", "whole", "cut")
+    ]
 
 
 def test_times_are_told_beyond_a_factor() -> None:
