@@ -63,7 +63,7 @@ pytestmark = pytest.mark.server
 assert contract.checks
 
 RECORDING = ROOT / "recordings" / "dify-0.6.4"
-AREAS = ("answers", "framing", "events", "streamed_files", "arrival", "files", "pictures")
+AREAS = ("responses", "framing", "events", "streamed_files", "arrival", "files", "images")
 OURS = {name: check for name, check in CHECKS.items() if check.area in AREAS}
 NO_SPEED = {name for name, check in OURS.items() if Capability.FINITE_SPEED in check.needs}
 OTHER_ID = str(uuid.UUID(int=0x2A))
@@ -918,7 +918,7 @@ def _has_picture(exchange: Exchange) -> bool:
 def test_recorded_blocking_run_raises_no_false_alarm(name: str) -> None:
     """Whatever the real host answered holds; a run without a picture fails for that alone."""
     run = recorded_runs()[name]
-    found = _broken(_judged(run, recorded_runs()["stream_ok_no_model"], "answers"))
+    found = _broken(_judged(run, recorded_runs()["stream_ok_no_model"], "responses"))
     allowed = (
         set() if _has_picture(run) else {"documents_own_request_succeeds", "outputs_hold_a_picture"}
     )
