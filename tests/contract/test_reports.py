@@ -140,7 +140,12 @@ def test_stream_is_told_with_its_times() -> None:
     chunks = (Chunk(0.1, b"event: ping\n"), Chunk(0.2, b'\ndata: {"event": "x"}\n\ndata: {'))
     told = broken(
         Exchange(
-            Request("POST", "/"), 200, (("Content-Type", "text/event-stream"),), chunks, "cut", "cut off"
+            Request("POST", "/"),
+            200,
+            (("Content-Type", "text/event-stream"),),
+            chunks,
+            "cut",
+            "cut off",
         )
     )
     assert told.splitlines()[3:] == [
