@@ -33,7 +33,7 @@ def figures(streams: int = STREAMS) -> list[Figure]:
         direct = (fake.host, fake.port)
         authorization = f"Authorization: Bearer {fake.api_key}\r\n"
         request = post("/v1/workflows/run", run_body(), authorization)
-        with running_recorder(fake.url, Path(folder) / "to", "--no-fetch-pictures") as recorder:
+        with running_recorder(fake.url, Path(folder) / "to", "--no-fetch-images") as recorder:
             _first_frames_ms([direct, recorder.address], request, 20)
             found = _figures(
                 "one client", *_first_frames_ms([direct, recorder.address], request, streams)

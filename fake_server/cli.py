@@ -8,41 +8,32 @@ lost, 2 for anything that has to be put right first.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import click
 
 from dify_wire.command import CommandError, exit_code, with_debug
 from dify_wire.spec_error import SpecError, file_errors, reason
-from fake_server.settings import (
-    AFTER_LAST,
-    DEFAULT_API_KEY,
-    DEFAULT_PORT,
-    DEFAULT_SECRET_KEY,
-    INSTANT,
-    ON_MISS,
-    Settings,
-    SettingsError,
-    checked_secret_key,
-    parse_speed,
-)
+from dify_wire.strict import did_you_mean, unknown
+from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
+from fake_server.settings import Settings, SettingsError, check_secret_key, read_settings
 
 _PREFIX = "FAKE_SERVER_"
 _FILE = click.Path(path_type=Path)
-_NUMBERS: Mapping[str, tuple[type, ...]] = {"port": (int,), "seed": (int,), "speed": (int, float)}
-"""The settings that may be numbers in TOML."""
-
+_SETTINGS = {one.name: one for one in dataclasses.fields(Settings)}
 _FILE_URL = re.compile(
     r"(?:https?://[^/]+)?/files/tools/([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})\.[^/]+"
 )
-_Command = Callable[..., Any]
+_Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def main() -> None:
@@ -56,6 +47,10 @@ def main() -> None:
     sys.exit(exit_code(run, "fake-server"))
 
 
+# Where settings come from
+# ------------------------------------------------------------------------------------------
+
+
 def _warn_of_unknown_variables() -> None:
     """A misspelt variable would otherwise be a setting that silently is not set."""
     known = {
@@ -66,10 +61,9 @@ def _warn_of_unknown_variables() -> None:
     }
     for name in sorted(os.environ):
         if name.startswith(_PREFIX) and name not in known:
-            from dify_wire.strict import did_you_mean
-
-            hint = did_you_mean(name, known)
-            click.echo(f"Warning: {name} is not a known setting{hint}", err=True)
+            click.echo(
+                f"Warning: {name} is not a known setting{did_you_mean(name, known)}", err=True
+            )
 
 
 def _read_dotenv(path: Path) -> None:
@@ -78,175 +72,122 @@ def _read_dotenv(path: Path) -> None:
         if not path.is_file():
             return
     except OSError as error:
-        _fail(f"{path}: cannot be looked for: {reason(error)}; start in a folder that can be read")
+        raise CommandError(
+            f"{path}: cannot be looked for: {reason(error)}; start in a folder that can be read"
+        ) from None
     import io
 
     from dotenv import dotenv_values
 
     from dify_wire.text_file import read_text
 
-    try:
-        values = dotenv_values(stream=io.StringIO(read_text(path, ".env")), interpolate=False)
-    except SpecError as error:
-        _fail(str(error))
+    values = dotenv_values(stream=io.StringIO(read_text(path, ".env")), interpolate=False)
     for name, value in values.items():
         if name.startswith(_PREFIX) and value is not None:
             if "\0" in value:
-                _fail(f"{path}: {name}: the value has a NUL character in it; take it out")
+                raise CommandError(f"{path}: {name}: remove the NUL character from the value")
             os.environ.setdefault(name, value)
 
 
-def _option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
-    """An option that the environment can set too, as ``FAKE_SERVER_<NAME>``."""
-    variable = _PREFIX + names[0].removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=variable, show_envvar=True, **attributes)
-
-
-def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Take the settings of a TOML file as defaults, refusing keys that are no setting."""
-    if path is None:
-        return None
-    try:
-        context.default_map = _config(path, context.command.params)
-    except SpecError as error:
-        raise click.BadParameter(str(error)) from None
-    return path
+def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Take the settings of a TOML file as defaults, refusing keys that are not a setting."""
+    if path is not None:
+        try:
+            context.default_map = _config(path, context.command.params)
+        except SpecError as error:
+            raise click.BadParameter(str(error)) from None
 
 
 def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
-    """The settings in the TOML file at ``path`` by the names of their ``parameters``. Raises
-    ``SpecError``.
+    """The settings in the TOML file at ``path`` by the names of their ``parameters``.
+
+    Raises ``SpecError``.
     """
     import tomllib
 
-    from dify_wire.strict import did_you_mean
     from dify_wire.text_file import read_text
 
     try:
-        said = tomllib.loads(read_text(path, "TOML"), parse_float=float)
+        table = tomllib.loads(read_text(path, "TOML"), parse_float=float)
     except RecursionError:
-        raise SpecError(
-            path, "the file", "cannot be read as TOML: it is nested too deep; flatten it"
-        ) from None
+        raise SpecError(path, "the file", "cannot be read as TOML: it is nested too deep") from None
     except ValueError as error:  # also of a number of too many digits, which tomllib hands on
         raise SpecError(path, "the file", f"cannot be read as TOML: {error}; correct it") from None
-    options = {parameter.opts[0].removeprefix("--"): parameter for parameter in parameters}
-    known = {flag: option for flag, option in options.items() if flag not in ("config", "debug")}
+    options = {one.opts[0].removeprefix("--"): one for one in parameters if one.name in _SETTINGS}
     defaults = {}
-    for key, value in said.items():
+    for key, value in table.items():
         flag = key.replace("_", "-")
-        if flag not in known:
-            message = f"{key!r} is not a known setting{did_you_mean(flag, known)}; known: {', '.join(sorted(known))}"
-            raise SpecError(path, "the file", message)
+        if flag not in options:
+            raise SpecError(path, "the file", unknown("setting", key, sorted(options)))
         with file_errors(path, "a file of settings"):  # a number of more digits than Python writes
-            defaults[str(known[flag].name)] = _as_default(path, known[flag], key, value)
+            defaults[str(options[flag].name)] = _toml_default(path, options[flag], key, value)
     return defaults
 
 
-def _as_default(path: Path, option: click.Parameter, key: str, value: Any) -> Any:
+def _toml_default(path: Path, option: click.Parameter, key: str, value: Any) -> Any:
     """A value of TOML as the option takes it; click by itself would bend some values into others.
 
     Raises ``SpecError``.
     """
     if option.name == "apps" and isinstance(value, dict):
-        value = [f"{app_key}={what}" for app_key, what in value.items()]
+        value = [f"{app_key}={app}" for app_key, app in value.items()]
     if option.name == "clock" and hasattr(value, "isoformat"):
-        value = value.isoformat()  # TOML has moments of its own
+        value = value.isoformat()
     entries = value if option.multiple and isinstance(value, list) else [value]
-    numbers = _NUMBERS.get(key, ())
+    types: tuple[type, ...] = {"port": (int,), "seed": (int,), "speed": (int, float)}.get(key, ())
     for entry in entries:
-        if isinstance(entry, bool) or not isinstance(entry, (str, *numbers)):
-            needed = (
-                "a text"
-                if not numbers
-                else "a whole number"
-                if float not in numbers
-                else "a number or a text"
-            )
+        if isinstance(entry, bool) or not isinstance(entry, (str, *types)):
+            needed = {0: "a string", 1: "a whole number", 2: "a number or a string"}[len(types)]
             raise SpecError(path, key, f"{key} cannot be {entry}; {needed} is needed")
     return entries if option.multiple else value
+
+
+def _setting(name: str, text: str = "") -> _Decorator:
+    """The option of a field of ``Settings``, which the environment can set too."""
+    one = _SETTINGS[name]
+    attributes = dict(one.metadata)
+    flag = attributes.pop("flag", "--" + name.replace("_", "-"))
+    kind: Any = _FILE if "Path" in str(one.type) else int if "int" in str(one.type) else str
+    if choices := attributes.pop("choices", ()):
+        kind = click.Choice(choices)
+    return click.option(
+        flag,
+        name,
+        type=kind,
+        default=f"{one.default:g}" if isinstance(one.default, float) else one.default,
+        multiple=isinstance(one.default, tuple),
+        envvar=_PREFIX + flag.removeprefix("--").replace("-", "_").upper(),
+        show_envvar=True,
+        **{"show_default": True, **attributes, **({"help": text} if text else {})},
+    )
+
+
+def _all_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    for name in reversed(_SETTINGS):
+        command = _setting(name)(command)
+    return command
+
+
+@contextlib.contextmanager
+def _named_by_flag() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise CommandError(f"--{error.setting.replace('_', '-')}: {error.message}") from None
+
+
+# Commands
+# ------------------------------------------------------------------------------------------
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fake-dify")
 def cli() -> None:
-    """A fake of a Dify workflow host that makes pictures: same answers, same bytes, no GPU."""
+    """A fake of a Dify host that generates images: same responses, same bytes, no GPU."""
 
 
 @cli.command()
-@_option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@_option(
-    "--port",
-    type=int,
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Port to listen on; 0 takes any free one.",
-)
-@_option(
-    "--speed",
-    default="10",
-    show_default=True,
-    help=f"1 is the host's own rhythm, 10 ten times as fast, {INSTANT!r} does not wait.",
-)
-@_option("--seed", type=int, help="Makes ids, durations and pictures reproducible.")
-@_option(
-    "--clock",
-    metavar="ISO",
-    help="The clock starts frozen at this moment, in UTC unless it has an offset.",
-)
-@_option(
-    "--api-key",
-    "api_keys",
-    multiple=True,
-    help=f"A key of the default app; repeatable.  [default: {DEFAULT_API_KEY}]",
-)
-@_option(
-    "--app",
-    "apps",
-    multiple=True,
-    metavar="KEY=KIND|FILE",
-    help="Another key and what it opens: workflow, chat, unpublished, disabled, deleted, or an app file; repeatable.",
-)
-@_option(
-    "--secret-key", default=DEFAULT_SECRET_KEY, help="Signs URLs, as SECRET_KEY does on the host."
-)
-@_option("--admin-token", help="Opens the admin API, /__admin/, from elsewhere than this machine.")
-@_option(
-    "--files-url", default="", help="Put before the URLs of pictures, which are relative otherwise."
-)
-@_option("--spec", type=_FILE, help="Another openapi.yaml.")
-@_option(
-    "--overlay",
-    "overlays",
-    type=_FILE,
-    multiple=True,
-    help="Applied after the one of the host version; repeatable.",
-)
-@_option("--workflow", type=_FILE, help="The app file of the default app.")
-@_option("--host-version", default="0.6.4", show_default=True, help="The Dify version to be.")
-@_option("--scenarios", type=_FILE, help="A YAML file of rules for what shall go wrong.")
-@_option("--replay", type=_FILE, metavar="DIR", help="Answer from the recordings in this folder.")
-@_option(
-    "--on-miss",
-    type=click.Choice(ON_MISS),
-    help="What a request gets that was not recorded; forward and record ask --upstream.  [default: error]",
-)
-@_option(
-    "--after-last",
-    type=click.Choice(AFTER_LAST),
-    help="What a request gets when all its recorded answers were given.  [default: repeat]",
-)
-@_option("--upstream", metavar="URL", help="The host that is asked for what was not recorded.")
-@_option("--log-format", type=click.Choice(["human", "json"]), default="human", show_default=True)
-@_option(
-    "--ready-file",
-    type=_FILE,
-    help='Gets {"url", "api_key", "pid"} as JSON once the server listens.',
-)
-@_option(
-    "--ssl-certfile", type=_FILE, help="Certificate; with --ssl-keyfile the server speaks TLS."
-)
-@_option("--ssl-keyfile", type=_FILE, help="Private key of the certificate.")
+@_all_settings
 @click.option(
     "--config",
     type=_FILE,
@@ -257,30 +198,13 @@ def cli() -> None:
     callback=_read_config,
     help="A TOML file with any of these settings.",
 )
-def serve(speed: str, api_keys: tuple[str, ...], apps: tuple[str, ...], **rest: Any) -> None:
+@_named_by_flag()
+def serve(**values: Any) -> None:
     """Serve the fake until Ctrl-C or SIGTERM."""
-    gc.disable()  # all that a start makes stays; looking through it again and again is a tenth of the start
+    gc.disable()  # what a start makes stays; collecting it again and again is a tenth of the start
     from fake_server.server.run import serve_forever
 
-    try:
-        settings = Settings(
-            speed=parse_speed(speed),
-            api_keys=api_keys or (DEFAULT_API_KEY,),
-            apps=tuple(_key_and_app(app) for app in apps),
-            **rest,
-        )
-        serve_forever(settings)
-    except SettingsError as error:
-        _fail_for(error)
-    except SpecError as error:
-        _fail(str(error))
-
-
-def _key_and_app(text: str) -> tuple[str, str]:
-    key, equals, what = text.partition("=")
-    if not (key and equals and what):
-        raise SettingsError("app", f"{text!r} is not KEY=KIND or KEY=FILE")
-    return key, what
+    serve_forever(read_settings(values))
 
 
 @cli.command()
@@ -296,7 +220,7 @@ def _key_and_app(text: str) -> tuple[str, str]:
 @click.option(
     "--port",
     type=int,
-    default=6061,
+    default=DEFAULT_PORT,
     show_default=True,
     help="Port to listen on; 0 takes any free one.",
 )
@@ -312,43 +236,42 @@ def _key_and_app(text: str) -> tuple[str, str]:
     "rules",
     multiple=True,
     metavar="RULE",
-    help="What must not be kept besides keys, signatures and cookies: header:NAME, field:NAME, text:REGEX; repeatable.",
+    help="What must not be kept besides keys, signatures and cookies: "
+    "header:NAME, field:NAME, text:REGEX; repeatable.",
 )
-@click.option("--keep-user", is_flag=True, help="Keep users as they are, in place of a pseudonym.")
+@click.option("--keep-user", is_flag=True, help="Keep users as they are, without a pseudonym.")
 @click.option(
     "--timeout",
     "timeout_s",
     type=float,
-    default=300.0,
+    default=DEFAULT_TIMEOUT_S,
     show_default=True,
     metavar="S",
-    help="Seconds for the first byte of an answer; the rest may take any time.",
+    help="Seconds for the first byte of a response; the rest may take any time.",
 )
 @click.option(
-    "--fetch-pictures/--no-fetch-pictures",
+    "--fetch-images/--no-fetch-images",
     default=True,
     show_default=True,
-    help="Fetch the picture behind each signed URL before it expires.",
+    help="Fetch the image behind each signed URL before it expires.",
 )
+@click.option("--fetch-pictures/--no-fetch-pictures", default=None, hidden=True)
 @click.option(
     "--ready-file", type=_FILE, help='Gets {"url", "upstream", "pid"} as JSON once it listens.'
 )
-def record(key_labels: tuple[str, ...], **rest: Any) -> None:
-    """Stand between a client and a host, pass everything on, and keep it as recordings, without its
-    secrets.
+@_named_by_flag()
+def record(key_labels: tuple[str, ...], fetch_pictures: bool | None, **values: Any) -> None:
+    """Proxy a client's requests to a host and keep them as recordings, without their secrets.
 
-    Ctrl-C or SIGTERM ends it; exit code 1 says that something could not be kept.
+    Ctrl-C or SIGTERM ends it; exit code 1 means that something could not be kept.
     """
     from fake_server.recorder.settings import RecorderSettings
     from fake_server.server.record import record_forever
 
-    try:
-        settings = RecorderSettings(
-            key_labels=tuple(_key_and_label(text) for text in key_labels), **rest
-        )
-        click.get_current_context().exit(record_forever(settings))
-    except SettingsError as error:
-        _fail_for(error)
+    if fetch_pictures is not None:  # an earlier spelling
+        values["fetch_images"] = fetch_pictures
+    settings = RecorderSettings(key_labels=tuple(map(_key_and_label, key_labels)), **values)
+    click.get_current_context().exit(record_forever(settings))
 
 
 def _key_and_label(text: str) -> tuple[str, str]:
@@ -360,8 +283,9 @@ def _key_and_label(text: str) -> tuple[str, str]:
 
 @cli.command()
 @click.argument("path")
-@_option("--secret-key", default=DEFAULT_SECRET_KEY, help="The SECRET_KEY to sign with.")
+@_setting("secret_key", "The SECRET_KEY to sign with.")
 @click.option("--timestamp", type=int, help="Unix seconds to sign for.  [default: now]")
+@_named_by_flag()
 def sign(path: str, secret_key: str, timestamp: int | None) -> None:
     """Sign PATH, such as /files/tools/<uuid>.png, and print it with its query."""
     import secrets
@@ -369,24 +293,22 @@ def sign(path: str, secret_key: str, timestamp: int | None) -> None:
 
     from fake_server.runs.signing import FileSigner
 
-    file_id, shown = _file_id(path)
-    signer = FileSigner(_checked(secret_key), 0)
+    file_id, unsigned = _file_id(path)
+    check_secret_key(secret_key)
     at = int(time.time()) if timestamp is None else timestamp
-    click.echo(f"{shown}?{signer.query(file_id, at, secrets.token_hex(16))}")
+    query = FileSigner(secret_key, 0).query(file_id, at, secrets.token_hex(16))
+    click.echo(f"{unsigned}?{query}")
 
 
 @cli.command()
 @click.argument("url")
-@_option("--secret-key", default=DEFAULT_SECRET_KEY, help="The SECRET_KEY that signed it.")
-@_option(
-    "--host-version",
-    default="0.6.4",
-    show_default=True,
-    help="The Dify version, which decides how long a URL lives.",
-)
+@_setting("secret_key", "The SECRET_KEY that signed it.")
+@_setting("host_version", "The Dify version, which decides how long a URL lives.")
+@_named_by_flag()
 def verify(url: str, secret_key: str, host_version: str) -> None:
-    """Say whether a host with that secret key serves URL now: exit 0 if it does, 1 with the reason
-    if not.
+    """Check whether a host with that secret key serves URL now.
+
+    Exit code 0 means that it does, 1 that it does not, with the reason.
     """
     import time
 
@@ -397,13 +319,13 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     query = dict(reversed(parse_qsl(urlsplit(url).query, keep_blank_values=True)))
     missing = [name for name in ("timestamp", "nonce", "sign") if name not in query]
     if missing:
-        _fail(f"the URL has no {' and no '.join(missing)}; give the whole URL, in quotes")
+        raise CommandError(
+            f"the URL has no {' and no '.join(missing)}; give the whole URL, in quotes"
+        )
+    check_secret_key(secret_key)
+    signer = FileSigner(secret_key, load_host(host_version).limits.url_lifetime_s)
     try:
-        lifetime_s = load_host(host_version).limits.url_lifetime_s
-        signer = FileSigner(_checked(secret_key), lifetime_s)
         signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], time.time())
-    except SpecError as error:
-        _fail(str(error))
     except SignatureRefusedError as refused:
         click.echo(f"refused: {refused}")
         click.get_current_context().exit(1)
@@ -417,7 +339,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     "--schema", is_flag=True, help="Print the JSON Schema of files for --scenarios, for editors."
 )
 def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
-    """List what can go wrong on demand, or tell all about the scenario NAME."""
+    """List what can go wrong on demand, or describe the scenario NAME."""
     import json
 
     from fake_server.scenarios import ScenarioError, about
@@ -429,40 +351,24 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     try:
         chosen = None if name is None else find(name)
     except ScenarioError as error:
-        _fail(str(error))
+        raise CommandError(str(error)) from None
     if as_json:
-        said = (
-            [about.as_json(one) for one in catalogue().values()]
-            if chosen is None
-            else about.as_json(chosen)
-        )
-        click.echo(json.dumps(said, indent=2, ensure_ascii=False))
+        every = [about.as_json(one) for one in catalogue().values()]
+        described = every if chosen is None else about.as_json(chosen)
+        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
         click.echo(about.listing() if chosen is None else about.page(chosen))
 
 
 def _file_id(url: str) -> tuple[str, str]:
     """The id of the file that ``url`` names, and the URL without its query."""
-    shown = url.partition("#")[0].partition("?")[0]
-    match = _FILE_URL.fullmatch(shown)
+    path = url.partition("#")[0].partition("?")[0]
+    match = _FILE_URL.fullmatch(path)
     if match is None:
-        _fail(f"{url!r} names no file; it has to look like /files/tools/<uuid>.png")
-    return match[1].lower(), shown
-
-
-def _checked(secret_key: str) -> str:
-    try:
-        return checked_secret_key(secret_key)
-    except SettingsError as error:
-        _fail_for(error)
-
-
-def _fail_for(error: SettingsError) -> NoReturn:
-    _fail(f"--{error.setting.replace('_', '-')}: {str(error).partition(': ')[2]}")
-
-
-def _fail(message: str) -> NoReturn:
-    raise CommandError(message)
+        raise CommandError(
+            f"{url!r} is not the URL of a file; it has to look like /files/tools/<uuid>.png"
+        )
+    return match[1].lower(), path
 
 
 with_debug(cli)

@@ -1,11 +1,21 @@
-"""The deployment: everything that is a choice of whoever runs the fake, checked once."""
+# ruff: noqa: RUF009
+"""The deployment: everything that is a choice of whoever runs the fake, checked once.
+
+Each field of ``Settings`` is a flag of ``fake-server serve`` too; its default and its help stand
+here.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import date
 from pathlib import Path
+from typing import Any
+
+from dify_wire.app_kind import AppKind
 
 DEFAULT_API_KEY = "app-FakeHostKey0123456789abc"
 """The key that works when none is given; of the host's form, and no secret of anybody's."""
@@ -21,9 +31,11 @@ ON_MISS = ("error", "fake", "forward", "record")
 """What a replay does with a request that was not recorded."""
 
 AFTER_LAST = ("repeat", "miss")
-"""What a replay does when all recorded answers to a request were given."""
+"""What a replay does when all recorded responses to a request were given."""
 
-_KEY_FORM = re.compile(r"[\x21-\x7e]+")
+LOG_FORMATS = ("human", "json")
+
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 
 
 class SettingsError(ValueError):
@@ -32,171 +44,221 @@ class SettingsError(ValueError):
     def __init__(self, setting: str, message: str) -> None:
         super().__init__(f"{setting}: {message}")
         self.setting = setting
+        self.message = message
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "host": (str,),
-    "port": (int,),
-    "speed": (float, int, type(None)),
-    "seed": (int, type(None)),
-    "clock": (str, type(None)),
-    "api_keys": (tuple,),
-    "apps": (tuple,),
-    "secret_key": (str,),
-    "admin_token": (str, type(None)),
-    "files_url": (str,),
-    "spec": (Path, type(None)),
-    "overlays": (tuple,),
-    "workflow": (Path, type(None)),
-    "host_version": (str,),
-    "replay": (Path, type(None)),
-    "on_miss": (str, type(None)),
-    "after_last": (str, type(None)),
-    "upstream": (str, type(None)),
-    "log_format": (str,),
-    "scenarios": (Path, type(None)),
-    "ready_file": (Path, type(None)),
-    "ssl_certfile": (Path, type(None)),
-    "ssl_keyfile": (Path, type(None)),
-}
-
-
-def _described(kinds: tuple[type, ...]) -> str:
-    return " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+def _setting(default: Any, text: str, **option: Any) -> Any:
+    """A field with what ``click.option`` is given; ``flag`` where it is not the field's name."""
+    return field(default=default, metadata={"help": text, **option})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """How a fake is set up. Raises ``SettingsError`` for a value that cannot be used.
 
-    ``speed`` divides the waiting and nothing else: 1 is the host's own rhythm, None ("instant")
-    waits for nothing. ``clock`` is a moment in ISO 8601, UTC unless it has an offset, at which the
-    server's clock starts frozen. ``admin_token`` opens the admin API from elsewhere than this
-    machine; without one it stays shut there. ``apps`` are further keys with what they open:
-    workflow, chat, unpublished, disabled, deleted, or an app file. ``replay`` is a folder of
-    recordings to answer from. ``on_miss`` (None: error) says what a request gets that is not among
-    them, ``after_last`` (None: repeat) what it gets when every recorded answer to it was given;
-    ``upstream`` is the host that misses are forwarded to.
+    ``speed`` divides the waiting and nothing else; None is ``instant``. ``apps`` are pairs of a key
+    and a kind or an app file. ``on_miss`` None means error, ``after_last`` None repeat.
     """
 
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    speed: float | None = DEFAULT_SPEED
-    seed: int | None = None
-    clock: str | None = None
-    api_keys: tuple[str, ...] = (DEFAULT_API_KEY,)
-    apps: tuple[tuple[str, str], ...] = ()
-    secret_key: str = DEFAULT_SECRET_KEY
-    admin_token: str | None = None
-    files_url: str = ""
-    spec: Path | None = None
-    overlays: tuple[Path, ...] = ()
-    workflow: Path | None = None
-    host_version: str = "0.6.4"
-    replay: Path | None = None
-    on_miss: str | None = None
-    after_last: str | None = None
-    upstream: str | None = None
-    log_format: str = "human"
-    scenarios: Path | None = None
-    ready_file: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
+    host: str = _setting("127.0.0.1", "Address to listen on.")
+    port: int = _setting(DEFAULT_PORT, "Port to listen on; 0 takes any free one.")
+    speed: float | None = _setting(
+        DEFAULT_SPEED,
+        f"1 is the host's own rhythm, 10 is ten times as fast, {INSTANT!r} does not wait.",
+    )
+    seed: int | None = _setting(None, "Makes ids, durations and images reproducible.")
+    clock: str | None = _setting(
+        None, "The clock starts frozen at this time, in UTC unless it has an offset.", metavar="ISO"
+    )
+    api_keys: tuple[str, ...] = _setting(
+        (DEFAULT_API_KEY,), "A key of the default app; repeatable.", flag="--api-key"
+    )
+    apps: tuple[tuple[str, str], ...] = _setting(
+        (),
+        f"Another key and what it opens: {', '.join(AppKind)}, or an app file; repeatable.",
+        flag="--app",
+        metavar="KEY=KIND|FILE",
+    )
+    secret_key: str = _setting(
+        DEFAULT_SECRET_KEY, "Signs URLs, as SECRET_KEY does on the host.", show_default=False
+    )
+    admin_token: str | None = _setting(
+        None, "Opens the admin API, /__admin/, to other machines than this one."
+    )
+    files_url: str = _setting(
+        "", "Prefix of the URLs of images, which are relative otherwise.", show_default=False
+    )
+    spec: Path | None = _setting(None, "Another openapi.yaml.")
+    overlays: tuple[Path, ...] = _setting(
+        (), "Applied after the overlay of the host version; repeatable.", flag="--overlay"
+    )
+    workflow: Path | None = _setting(None, "The app file of the default app.")
+    host_version: str = _setting("0.6.4", "The Dify version to fake.")
+    scenarios: Path | None = _setting(None, "A YAML file of rules: which requests go wrong, how.")
+    replay: Path | None = _setting(
+        None, "Respond from the recordings in this folder.", metavar="DIR"
+    )
+    on_miss: str | None = _setting(
+        None,
+        "What a request gets that was not recorded; forward and record send it to --upstream.",
+        choices=ON_MISS,
+        show_default=ON_MISS[0],
+    )
+    after_last: str | None = _setting(
+        None,
+        "What a request gets when all its recorded responses were given.",
+        choices=AFTER_LAST,
+        show_default=AFTER_LAST[0],
+    )
+    upstream: str | None = _setting(
+        None, "The host that gets requests that were not recorded.", metavar="URL"
+    )
+    log_format: str = _setting("human", "Form of the log on stderr.", choices=LOG_FORMATS)
+    ready_file: Path | None = _setting(
+        None, 'Gets {"url", "api_key", "pid"} as JSON once the server listens.'
+    )
+    ssl_certfile: Path | None = _setting(
+        None, "Certificate; with --ssl-keyfile the server speaks TLS."
+    )
+    ssl_keyfile: Path | None = _setting(None, "Private key of the certificate.")
 
     def __post_init__(self) -> None:
-        for name, kinds in _KINDS.items():
-            if isinstance(getattr(self, name), bool) or not isinstance(getattr(self, name), kinds):
-                raise SettingsError(
-                    name, f"{getattr(self, name)!r} will not do; {_described(kinds)} is needed"
-                )
-        for key in (*self.api_keys, *(key for key, _ in self.apps)):
-            if not _KEY_FORM.fullmatch(key):
-                raise SettingsError(
-                    "api_key",
-                    f"{key!r} cannot be sent in a header; use printable ASCII without spaces",
-                )
-        if not self.api_keys:
-            raise SettingsError("api_key", "at least one key is needed")
-        if len(set(self.api_keys)) != len(self.api_keys):
-            raise SettingsError("api_key", "the same key is given twice")
-        if not self.host:
-            raise SettingsError(
-                "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"
-            )
-        if not 0 <= self.port <= 65535:
-            raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
+        for setting, problem in self._problems():
+            raise SettingsError(setting, problem)
+
+    def _problems(self) -> Iterator[tuple[str, str]]:
+        yield from self._wrong_types()
+        yield from listener_problems(self.host, self.port, self.ready_file)
+        yield from self._bad_keys()
         if self.speed is not None and not 0 < self.speed < float("inf"):
-            raise SettingsError(
-                "speed", f"{self.speed} is no speed; use a number above 0, or {INSTANT!r}"
-            )
-        self._check_clock()
-        checked_secret_key(self.secret_key)
-        if self.admin_token is not None and not _KEY_FORM.fullmatch(self.admin_token):
-            raise SettingsError(
-                "admin_token",
-                "it cannot be sent in a header; use printable ASCII without spaces, or leave it out",
-            )
+            yield "speed", _bad_speed(self.speed)
+        if self.clock is not None:
+            from fake_server.timestamps import unix_seconds
+
+            try:
+                unix_seconds(self.clock)
+            except ValueError as error:
+                yield "clock", str(error)
         if self.files_url and not re.match(r"https?://[^/\s]+", self.files_url):
-            raise SettingsError(
+            yield (
                 "files_url",
-                f"{self.files_url!r} is no http(s) address; leave it empty for relative URLs",
+                f"{self.files_url!r} is not an http(s) address; leave it empty for relative URLs",
             )
-        if self.log_format not in ("human", "json"):
-            raise SettingsError("log_format", f"{self.log_format!r} is neither human nor json")
-        self._check_replay()
-        self._check_ready_file()
-        self._check_tls()
-
-    def _check_clock(self) -> None:
-        if self.clock is None:
-            return
-        from fake_server.timestamps import unix_seconds
-
-        try:
-            unix_seconds(self.clock)
-        except ValueError as error:
-            raise SettingsError("clock", str(error)) from None
-
-    def _check_replay(self) -> None:
-        for name, choices in (("on_miss", ON_MISS), ("after_last", AFTER_LAST)):
-            value = getattr(self, name)
+        for name in ("log_format", "on_miss", "after_last"):
+            value, choices = getattr(self, name), CHOICES[name]
             if value is not None and value not in choices:
-                raise SettingsError(name, f"{value!r} is none of {', '.join(choices)}")
-            if value is not None and self.replay is None:
-                raise SettingsError(
-                    name,
-                    "it says how to replay, and nothing is replayed; name a folder with --replay",
-                )
+                yield name, f"{value!r} is not one of {', '.join(choices)}"
+        yield from self._bad_replay()
+        yield from self._bad_tls()
+
+    def _wrong_types(self) -> Iterator[tuple[str, str]]:
+        for name, types in _TYPES.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, types):
+                names = ["None" if one is type(None) else one.__name__ for one in types]
+                yield name, f"{value!r} is invalid; {' or '.join(names)} is needed"
+
+    def _bad_keys(self) -> Iterator[tuple[str, str]]:
+        for key in (*self.api_keys, *(key for key, _ in self.apps)):
+            if not _HEADER_VALUE.fullmatch(key):
+                yield "api_key", f"{key!r} {_NOT_IN_HEADER}"
+        if not self.api_keys:
+            yield "api_key", "at least one key is needed"
+        if len(set(self.api_keys)) != len(self.api_keys):
+            yield "api_key", "the same key is given twice"
+        check_secret_key(self.secret_key)
+        if self.admin_token is not None and not _HEADER_VALUE.fullmatch(self.admin_token):
+            yield "admin_token", f"it {_NOT_IN_HEADER}, or leave it out"
+
+    def _bad_replay(self) -> Iterator[tuple[str, str]]:
+        for name in ("on_miss", "after_last"):
+            if getattr(self, name) is not None and self.replay is None:
+                yield name, "it applies to a replay; name a folder of recordings with --replay"
         forwards = self.on_miss in ("forward", "record")
         if forwards and self.upstream is None:
-            raise SettingsError(
-                "on_miss", f"{self.on_miss} needs a host to ask; name it with --upstream"
-            )
+            yield "on_miss", f"{self.on_miss} needs a host; name it with --upstream"
         if self.upstream is not None and not forwards:
-            raise SettingsError(
-                "upstream", "nothing is forwarded to it; add --on-miss forward or record"
-            )
+            yield "upstream", "nothing is forwarded to it; add --on-miss forward or record"
 
-    def _check_ready_file(self) -> None:
-        path = self.ready_file
-        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise SettingsError(
-                "ready_file", f"{path} cannot be written; name a file in a folder that is writable"
-            )
-
-    def _check_tls(self) -> None:
+    def _bad_tls(self) -> Iterator[tuple[str, str]]:
         if bool(self.ssl_certfile) != bool(self.ssl_keyfile):
-            raise SettingsError(
+            yield (
                 "ssl_certfile",
                 "TLS needs both --ssl-certfile and --ssl-keyfile; give the other one too",
             )
-        for name, path in (("ssl_certfile", self.ssl_certfile), ("ssl_keyfile", self.ssl_keyfile)):
+        for name in ("ssl_certfile", "ssl_keyfile"):
+            path = getattr(self, name)
             if path is not None and not path.is_file():
-                raise SettingsError(name, f"{path} is not a file that can be read")
+                yield name, f"{path} is not a file that can be read"
 
     @property
     def scheme(self) -> str:
         return "https" if self.ssl_certfile else "http"
+
+
+_NOT_IN_HEADER = "cannot be sent in a header; use printable ASCII without spaces"
+CHOICES: Mapping[str, Sequence[str]] = {
+    one.name: one.metadata["choices"] for one in fields(Settings) if "choices" in one.metadata
+}
+_NAMED_TYPES: Mapping[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (float, int), "Path": (Path,), "None": (type(None),),
+}  # fmt: skip
+_TYPES = {
+    one.name: (tuple,)
+    if str(one.type).startswith("tuple")
+    else tuple(part for name in str(one.type).split(" | ") for part in _NAMED_TYPES[name])
+    for one in fields(Settings)
+}
+
+
+def listener_problems(host: str, port: int, ready_file: Path | None) -> Iterator[tuple[str, str]]:
+    """What is wrong with where a server is to listen and to say so: settings and messages."""
+    if not host:
+        yield "host", "an empty address would listen everywhere; if you want that, use 0.0.0.0"
+    if not 0 <= port <= 65535:
+        yield "port", f"{port} is not a valid port; use 0 (any free one) to 65535"
+    if ready_file and (ready_file.is_dir() or not os.access(ready_file.parent, os.W_OK)):
+        yield (
+            "ready_file",
+            f"{ready_file} cannot be written; name a file in a folder that is writable",
+        )
+
+
+def read_settings(values: Mapping[str, Any]) -> Settings:
+    """``Settings`` from values as a command line, an environment or a test writes them.
+
+    Raises ``SettingsError``.
+    """
+    return Settings(**{name: _read(name, value) for name, value in values.items()})
+
+
+def _read(name: str, value: Any) -> Any:
+    if name == "speed" and isinstance(value, str):
+        return parse_speed(value)
+    if name == "apps" and isinstance(value, Mapping):
+        return tuple((key, str(app)) for key, app in value.items())
+    if name == "clock" and isinstance(value, date):
+        return value.isoformat()
+    if _TYPES[name] == (tuple,):
+        entries = [value] if isinstance(value, str | Path) else value
+        if not isinstance(entries, list | tuple) or not all(
+            isinstance(entry, str | Path) for entry in entries
+        ):
+            raise SettingsError(
+                name, f"{value!r} is invalid; a string or a list of strings is needed"
+            )
+        texts = map(str, entries)
+        if name == "apps":
+            return tuple(map(_key_and_app, texts))
+        return tuple(map(Path, texts)) if name == "overlays" else tuple(texts)
+    return Path(value) if Path in _TYPES[name] and isinstance(value, str) else value
+
+
+def _key_and_app(text: str) -> tuple[str, str]:
+    key, _, app = text.partition("=")
+    if not (key and app):
+        raise SettingsError("app", f"{text!r} is not KEY=KIND or KEY=FILE")
+    return key, app
 
 
 def parse_speed(text: str) -> float | None:
@@ -206,13 +268,15 @@ def parse_speed(text: str) -> float | None:
     try:
         return float(text)
     except ValueError:
-        raise SettingsError(
-            "speed", f"{text!r} is no speed; use a number above 0, or {INSTANT!r}"
-        ) from None
+        raise SettingsError("speed", _bad_speed(repr(text))) from None
 
 
-def checked_secret_key(key: str) -> str:
-    """``key`` if it can sign; raises ``SettingsError``."""
+def _bad_speed(speed: object) -> str:
+    return f"{speed} is not a valid speed; use a number above 0, or {INSTANT!r}"
+
+
+def check_secret_key(key: str) -> None:
+    """Raise ``SettingsError`` where ``key`` cannot sign."""
     if not key:
         raise SettingsError(
             "secret_key", "an empty key signs nothing; leave it out to use the default"
@@ -221,4 +285,3 @@ def checked_secret_key(key: str) -> str:
         key.encode()
     except UnicodeEncodeError:
         raise SettingsError("secret_key", "it is not UTF-8 text; use another key") from None
-    return key

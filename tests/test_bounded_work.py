@@ -19,8 +19,7 @@ from fake_server.clock import Clock
 from fake_server.endpoints.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
 from fake_server.http.errors import HostError
 from fake_server.journal import Entry, Journal
-from fake_server.journal.matching import read_match
-from fake_server.journal.searching import await_matching
+from fake_server.journal.matching import await_matching, read_match
 from fake_server.runs.request import json_object
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.spec import HostSpec

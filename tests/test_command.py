@@ -79,7 +79,7 @@ def test_every_command_takes_debug() -> None:
 def test_debug_is_not_a_setting(tmp_path: Path) -> None:
     config = tmp_path / "settings.toml"
     config.write_text("debug = true")
-    with pytest.raises(click.BadParameter, match="'debug' is no setting"):
+    with pytest.raises(click.BadParameter, match="'debug' is not a known setting"):
         cli.main(["serve", "--config", str(config)], standalone_mode=False)
 
 

@@ -16,30 +16,34 @@ from hypothesis import strategies as st
 from dify_wire.app_kind import AppKind
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.apps import load_apps
-from fake_server.settings import _KINDS, DEFAULT_API_KEY, Settings, SettingsError, parse_speed
+from fake_server.settings import DEFAULT_API_KEY, Settings, SettingsError, parse_speed
 from fake_server.spec import HostSpec
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
-    ({"port": "6060"}, "port", "'6060' will not do; int is needed"),
-    ({"speed": "instant"}, "speed", "'instant' will not do; float or int or None is needed"),
-    ({"api_keys": "app-one"}, "api_keys", "'app-one' will not do; tuple is needed"),
-    (
-        {"ready_file": "ready.json"},
-        "ready_file",
-        "'ready.json' will not do; Path or None is needed",
-    ),
-    ({"seed": True}, "seed", "True will not do; int or None is needed"),
+    ({"port": "6060"}, "port", "'6060' is invalid; int is needed"),
+    ({"speed": "instant"}, "speed", "'instant' is invalid; float or int or None is needed"),
+    ({"api_keys": "app-one"}, "api_keys", "'app-one' is invalid; tuple is needed"),
+    ({"ready_file": "ready.json"}, "ready_file", "'ready.json' is invalid; Path or None is needed"),
+    ({"seed": True}, "seed", "True is invalid; int or None is needed"),
     (
         {"host": ""},
         "host",
-        "an empty address would listen everywhere; say 0.0.0.0 if that is meant",
+        "an empty address would listen everywhere; if you want that, use 0.0.0.0",
     ),
-    ({"port": -1}, "port", "-1 is no port; use 0 (any free one) to 65535"),
-    ({"port": 65536}, "port", "65536 is no port; use 0 (any free one) to 65535"),
-    ({"speed": 0.0}, "speed", "0.0 is no speed; use a number above 0, or 'instant'"),
-    ({"speed": -1.0}, "speed", "-1.0 is no speed; use a number above 0, or 'instant'"),
-    ({"speed": float("nan")}, "speed", "nan is no speed; use a number above 0, or 'instant'"),
-    ({"speed": float("inf")}, "speed", "inf is no speed; use a number above 0, or 'instant'"),
+    ({"port": -1}, "port", "-1 is not a valid port; use 0 (any free one) to 65535"),
+    ({"port": 65536}, "port", "65536 is not a valid port; use 0 (any free one) to 65535"),
+    ({"speed": 0.0}, "speed", "0.0 is not a valid speed; use a number above 0, or 'instant'"),
+    ({"speed": -1.0}, "speed", "-1.0 is not a valid speed; use a number above 0, or 'instant'"),
+    (
+        {"speed": float("nan")},
+        "speed",
+        "nan is not a valid speed; use a number above 0, or 'instant'",
+    ),
+    (
+        {"speed": float("inf")},
+        "speed",
+        "inf is not a valid speed; use a number above 0, or 'instant'",
+    ),
     ({"api_keys": ()}, "api_key", "at least one key is needed"),
     (
         {"api_keys": ("",)},
@@ -67,22 +71,22 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "api_key",
         "'a b' cannot be sent in a header; use printable ASCII without spaces",
     ),
-    ({"on_miss": "guess"}, "on_miss", "'guess' is none of error, fake, forward, record"),
-    ({"after_last": "end"}, "after_last", "'end' is none of repeat, miss"),
+    ({"on_miss": "guess"}, "on_miss", "'guess' is not one of error, fake, forward, record"),
+    ({"after_last": "end"}, "after_last", "'end' is not one of repeat, miss"),
     (
         {"on_miss": "error"},
         "on_miss",
-        "it says how to replay, and nothing is replayed; name a folder with --replay",
+        "it applies to a replay; name a folder of recordings with --replay",
     ),
     (
         {"after_last": "miss"},
         "after_last",
-        "it says how to replay, and nothing is replayed; name a folder with --replay",
+        "it applies to a replay; name a folder of recordings with --replay",
     ),
     (
         {"replay": Path("r"), "on_miss": "forward"},
         "on_miss",
-        "forward needs a host to ask; name it with --upstream",
+        "forward needs a host; name it with --upstream",
     ),
     (
         {"replay": Path("r"), "on_miss": "fake", "upstream": "http://h"},
@@ -103,14 +107,14 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
     (
         {"files_url": "host:6060"},
         "files_url",
-        "'host:6060' is no http(s) address; leave it empty for relative URLs",
+        "'host:6060' is not an http(s) address; leave it empty for relative URLs",
     ),
     (
         {"files_url": "http:///x"},
         "files_url",
-        "'http:///x' is no http(s) address; leave it empty for relative URLs",
+        "'http:///x' is not an http(s) address; leave it empty for relative URLs",
     ),
-    ({"log_format": "xml"}, "log_format", "'xml' is neither human nor json"),
+    ({"log_format": "xml"}, "log_format", "'xml' is not one of human, json"),
     (
         {"ssl_certfile": Path("c.pem")},
         "ssl_certfile",
@@ -244,7 +248,3 @@ def test_an_app_that_cannot_be_had_is_refused(
     with pytest.raises(SettingsError) as caught:
         load_apps(["a"], others, None, host_spec.inputs)
     assert str(caught.value) == message
-
-
-def test_every_setting_has_its_kinds() -> None:
-    assert set(_KINDS) == {field.name for field in dataclasses.fields(Settings)}

@@ -1,7 +1,9 @@
-"""What every admin call is given, and what it gives back."""
+"""What an admin call reads, checked key by key, and what it gives back."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,27 +11,86 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dify_wire.strict import TOP_LEVEL, Field
 from fake_server.endpoints import Host
-from fake_server.journal.reading import Reading
+from fake_server.journal.reading import JournalReader
+
+BODY_BYTES = 1 << 20
+"""A larger body of an admin call is refused with 413."""
+
+
+class AdminError(Exception):
+    """An error response; ``place`` is the path to what is wrong in the body or query.
+
+    ``fields`` stand beside the error in the response.
+    """
+
+    def __init__(self, status: int, message: str, place: str | None = None, **fields: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.place = place
+        self.fields = fields
 
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The server that is steered, and its journal's reader."""
+    """The server that is controlled, and its journal's reader."""
 
     host: Host
-    reading: Reading
+    reading: JournalReader
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An answer in JSON."""
+class Reply:
+    """A response in JSON; ``redacted`` where that is done already, since a journal takes long."""
 
     value: Any
     status: int = 200
     redacted: bool = False
-    """Whether that has been done: of a whole journal it takes its time."""
 
 
-AdminCall = Callable[[Admin, Request], Awaitable[Said | Response]]
-"""Answers a call. Raises ``RefusedError``."""
+AdminCall = Callable[[Admin, Request], Awaitable[Reply | Response]]
+"""Responds to a request. Raises ``AdminError``."""
+
+
+def bad_request(place: str, message: str) -> AdminError:
+    return AdminError(400, message, "body" if place == TOP_LEVEL else place)
+
+
+def field_of(value: Any, path: str = "") -> Field:
+    """``value`` to be read; whatever is wrong with it is a bad request."""
+    return Field(value, path, error=bad_request)
+
+
+def query_of(request: Request, *known: str) -> Field:
+    """The query parameters, none that is not ``known``."""
+    return field_of(dict(request.query_params)).only(*known)
+
+
+async def body_of(request: Request, *known: str) -> Field:
+    """The JSON object of the body, with no key that is not ``known``."""
+    return field_of(await json_of(request)).only(*known)
+
+
+async def json_of(request: Request) -> Any:
+    """The JSON of the body; an empty object where there is none. Raises ``AdminError``."""
+    body, size = bytearray(), 0
+    async for chunk in request.stream():  # to its end: a client that still sends reads no error
+        size += len(chunk)
+        if size <= BODY_BYTES:
+            body += chunk
+    if size > BODY_BYTES:
+        raise AdminError(413, f"the body has {size} bytes; the limit is {BODY_BYTES}")
+    try:
+        return json.loads(body, parse_int=_whole_number) if body else {}
+    except RecursionError:
+        raise bad_request("body", "it is nested too deep") from None
+    except ValueError as error:
+        raise bad_request("body", f"it is not valid JSON: {error}") from None
+
+
+def _whole_number(text: str) -> float:
+    """Infinity where the number is larger than any float, as for ``1e999``."""
+    value = float(text)
+    return int(text) if math.isfinite(value) else value

@@ -17,10 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fake_server.admin.call import Admin
-from fake_server.admin.server import project_version
+from fake_server.admin.state import project_version
 from fake_server.endpoints import Host
-
-_PREFIX = "fake_dify"
 
 
 async def metrics(admin: Admin, request: Request) -> Response:
@@ -38,56 +36,36 @@ class _HostCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         counters, store, journal = self._host.counters, self._host.store, self._host.journal
-        version = self._host.settings.host_version
-        yield InfoMetricFamily(
-            f"{_PREFIX}_build",
-            "What is running.",
-            {"version": project_version(), "host_version": version},
-        )
-        yield from self._requests()
-        runs = CounterMetricFamily(f"{_PREFIX}_runs", "Runs that ended.", labels=["mode", "status"])
-        for (mode, status), count in sorted(store.runs_ended.items()):
-            runs.add_metric([mode, status], count)
-        yield runs
-        matched = CounterMetricFamily(
-            f"{_PREFIX}_scenarios_matched", "Requests a scenario befell.", labels=["name"]
-        )
-        for name, count in sorted(counters.scenarios.items()):
-            matched.add_metric([name], count)
-        yield matched
-        yield GaugeMetricFamily(
-            f"{_PREFIX}_runs_running", "Runs that are being played.", store.runs_running
-        )
-        yield GaugeMetricFamily(
-            f"{_PREFIX}_streams_open", "Streams that are being sent.", counters.streams_open
-        )
-        yield GaugeMetricFamily(
-            f"{_PREFIX}_requests_running", "Requests on their way.", counters.running
-        )
-        lost = counters.log_lines_lost()
-        yield CounterMetricFamily(
-            f"{_PREFIX}_log_lines_lost", "Lines of the log that nobody read in time.", lost
-        )
-        yield GaugeMetricFamily(
-            f"{_PREFIX}_journal_entries", "Entries of the journal.", len(journal)
-        )
-        yield GaugeMetricFamily(
-            f"{_PREFIX}_journal_bytes", "What they hold, roughly.", journal.bytes
-        )
-
-    def _requests(self) -> Iterator[Metric]:
-        counters = self._host.counters
-        requests = CounterMetricFamily(
-            f"{_PREFIX}_requests", "Requests answered.", labels=["operation", "status"]
+        build = {"version": project_version(), "host_version": self._host.settings.host_version}
+        yield InfoMetricFamily("fake_dify_build", "What is running.", build)
+        requests = _counter("requests", "Requests answered.", "operation", "status")
+        seconds = SummaryMetricFamily(
+            "fake_dify_request_seconds", "Real time of requests.", labels=["operation"]
         )
         counts: dict[str, int] = {}
         for (operation, status), count in sorted(counters.requests.items()):
             requests.add_metric([operation, str(status)], count)
             counts[operation] = counts.get(operation, 0) + count
-        yield requests
-        seconds = SummaryMetricFamily(
-            f"{_PREFIX}_request_seconds", "Real time of requests.", labels=["operation"]
-        )
         for operation, count in counts.items():
             seconds.add_metric([operation], count, counters.seconds[operation])
-        yield seconds
+        runs = _counter("runs", "Runs that ended.", "mode", "status")
+        for labels, count in sorted(store.runs_ended.items()):
+            runs.add_metric(labels, count)
+        matched = _counter("scenarios_matched", "Requests that a scenario acted on.", "name")
+        for name, count in sorted(counters.scenarios.items()):
+            matched.add_metric([name], count)
+        lost = _counter("log_lines_lost", "Lines of the log that were not read in time.")
+        lost.add_metric([], counters.log_lines_lost())
+        yield from (requests, seconds, runs, matched, lost)
+        for name, text, value in (
+            ("runs_running", "Runs in progress.", store.runs_running),
+            ("streams_open", "Streams that are being sent.", counters.streams_open),
+            ("requests_running", "Requests in progress.", counters.running),
+            ("journal_entries", "Entries of the journal.", len(journal)),
+            ("journal_bytes", "Size of these entries, roughly.", journal.bytes),
+        ):
+            yield GaugeMetricFamily(f"fake_dify_{name}", text, value)
+
+
+def _counter(name: str, text: str, *labels: str) -> CounterMetricFamily:
+    return CounterMetricFamily(f"fake_dify_{name}", text, labels=labels)

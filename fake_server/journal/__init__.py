@@ -1,13 +1,12 @@
-"""What was received and answered: kept raw while requests are served, read and judged when somebody
-asks.
+"""What was received and sent: stored raw while requests are served, decoded and checked when it is
+read.
 
-entry      one request and its answer as they came, and how far they have got
-ring       the newest of them, bounded in number and bytes; wakes whoever waits for one
-reading    entries as JSON: redacted, decoded, timed
-redact     no key, signature or nonce leaves the journal
-warnings   what the host let pass and the document forbids
-matching   which entries a description fits, and what tells the nearest from it
-searching  counting and awaiting entries that match
+entry     one request and its response as they came, and their state
+ring      the newest of them, bounded in number and bytes; wakes whoever waits for one
+counters  totals that the metrics show
+reading   entries as JSON: redacted, decoded, timed
+warnings  what the host accepts and the document forbids
+matching  which entries fit a description; waiting for them; the nearest one
 """
 
 from fake_server.journal.entry import Entry

@@ -1,37 +1,38 @@
-"""Which entries a description fits, and what tells one from it, field by field.
+"""Finding entries by a description, counting and awaiting them, and the nearest where none fits.
 
 A description is JSON: ``method``, ``path`` (``*`` stands for anything), ``operation``, ``user``,
 ``prompt``, ``model``, ``mode``, ``status``, ``header`` (name to value, null for "absent") and
-``json`` (a part of the body). What it leaves out is not asked.
+``json`` (a part of the body). What it leaves out may be anything.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import difflib
+import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from dify_wire.strict import did_you_mean
+from dify_wire.strict import Field
 from fake_server.journal.entry import Entry
-from fake_server.journal.reading import json_of, user_of
+from fake_server.journal.reading import body_field, json_of, user_of
+from fake_server.journal.ring import Journal
 
 MISSING = "(missing)"
 """Shown for what is not there."""
 
-
-class MatchError(ValueError):
-    """A description that cannot be used; ``place`` is the way to what is wrong in it."""
-
-    def __init__(self, place: str, message: str) -> None:
-        super().__init__(f"{place}: {message}")
-        self.place = place
-        self.message = message
+_COMPARED_CHARACTERS = 200
+"""The similarity of two strings is that of their beginnings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A field in which an entry is not as it was described."""
+    """A field in which an entry does not fit its description."""
 
     field: str
     wanted: Any
@@ -42,119 +43,192 @@ class Difference:
 class Match:
     """A checked description."""
 
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
 
     def differences(self, entry: Entry) -> list[Difference]:
-        """What of ``entry`` does not fit; empty where it matches."""
+        """Empty where ``entry`` matches."""
         return [
-            one
-            for field, wanted in self.said.items()
-            for one in FIELDS[field].differences(field, wanted, entry)
+            difference
+            for name, wanted in self.fields.items()
+            for difference in _differences(name, wanted, entry)
         ]
 
 
-def read_match(said: object) -> Match:
-    """The description that ``said`` is. Raises ``MatchError``."""
-    if not isinstance(said, dict):
-        raise MatchError(
-            "match", f'an object is needed, such as {{"path": "/v1/workflows/run"}}, not {said!r}'
-        )
-    for field, wanted in said.items():
-        if field not in FIELDS:
-            raise MatchError(
-                f"match.{field}",
-                f"this is no field of a match{did_you_mean(field, FIELDS)}; there are: {', '.join(FIELDS)}",
-            )
-        if isinstance(wanted, bool) or not isinstance(wanted, FIELDS[field].kinds):
-            raise MatchError(f"match.{field}", f"{FIELDS[field].needed} is needed, not {wanted!r}")
-    for name, value in said.get("header", {}).items():
-        if value is not None and not isinstance(value, str):
-            raise MatchError(
-                f"match.header.{name}", f"a text is needed, or null for absent, not {value!r}"
-            )
-    return Match(said)
+def _input(entry: Entry, name: str) -> Any:
+    inputs = body_field(entry, "inputs")
+    return inputs.get(name) if isinstance(inputs, dict) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One field of a description: the values it takes, and how they are compared with an entry."""
-
-    kinds: tuple[type, ...]
-    needed: str
-    differences: Callable[[str, Any, Entry], Iterator[Difference]]
-
-
-def _compared(
-    value: Callable[[Entry], Any], same: Callable[[Any, Any], bool] | None = None
-) -> _Field:
-    def differences(field: str, wanted: Any, entry: Entry) -> Iterator[Difference]:
-        got = value(entry)
-        if not (same(wanted, got) if same else _equal(wanted, got)):
-            yield Difference(field, wanted, MISSING if got is None else got)
-
-    return _Field((str,), "a text", differences)
+_VALUES: Mapping[str, Callable[[Entry], Any]] = {
+    "method": lambda entry: entry.scope["method"],
+    "path": lambda entry: entry.scope["path"],
+    "operation": lambda entry: entry.operation,
+    "user": user_of,
+    "prompt": lambda entry: _input(entry, "prompt"),
+    "model": lambda entry: _input(entry, "model_name"),
+    "mode": lambda entry: body_field(entry, "response_mode"),
+    "status": lambda entry: entry.status,
+}
+FIELDS = (*_VALUES, "header", "json")
 
 
-def _input(name: str) -> Callable[[Entry], Any]:
-    def value(entry: Entry) -> Any:
-        inputs = _body_field(entry, "inputs")
-        return inputs.get(name) if isinstance(inputs, dict) else None
-
-    return value
+def _value_error(path: str, message: str) -> ValueError:
+    return ValueError(f"{path}: {message}")
 
 
-def _body_field(entry: Entry, name: str) -> Any:
-    body = json_of(entry)
-    return body.get(name) if isinstance(body, dict) else None
+def read_match(fields: Any, error: Callable[[str, str], Exception] = _value_error) -> Match:
+    """A checked description; ``error`` is raised with path and message."""
+    match = Field(fields, "match", error=error).only(*FIELDS)
+    for name, value in match.items():
+        if name == "status":
+            value.whole()
+        elif name == "header":
+            for header in value.mapping():
+                if value.value[header] is not None:
+                    value[header].text(expected="a string, or null for absent")
+        elif name != "json":
+            value.text()
+    return Match(match.mapping())
 
 
-def _headers_differ(
-    field: str, wanted: Mapping[str, str | None], entry: Entry
-) -> Iterator[Difference]:
-    for name, value in wanted.items():
-        key = name.lower().encode("latin-1", "replace")
-        sent = [one.decode("latin-1") for known, one in entry.scope["headers"] if known == key]
-        if (value is None and sent) or (value is not None and value not in sent):
-            yield Difference(f"{field}.{name}", value, ", ".join(sent) if sent else MISSING)
+def _differences(name: str, wanted: Any, entry: Entry) -> Iterator[Difference]:
+    if name == "json":
+        yield from _part_differences(name, wanted, json_of(entry))
+    elif name == "header":
+        for header, value in wanted.items():
+            key = header.lower().encode("latin-1", "replace")
+            sent = [one.decode("latin-1") for known, one in entry.scope["headers"] if known == key]
+            if (value is None and sent) or (value is not None and value not in sent):
+                yield Difference(f"header.{header}", value, ", ".join(sent) if sent else MISSING)
+    else:
+        got = _VALUES[name](entry)
+        if name == "method":
+            fits = wanted.upper() == got
+        elif name == "path":
+            fits = fnmatchcase(got, wanted.replace("[", "[[]"))
+        else:
+            fits = _equal(wanted, got)
+        if not fits:
+            yield Difference(name, wanted, MISSING if got is None else got)
 
 
-def _json_differs(field: str, wanted: Any, entry: Entry) -> Iterator[Difference]:
-    yield from _part_differs(field, wanted, json_of(entry))
-
-
-def _part_differs(field: str, wanted: Any, got: Any) -> Iterator[Difference]:
+def _part_differences(name: str, wanted: Any, got: Any) -> Iterator[Difference]:
     """An object fits if each of its wanted names does; anything else has to be equal."""
     if not isinstance(wanted, dict) or not isinstance(got, dict):
         if not _equal(wanted, got):
-            yield Difference(field, wanted, got)
+            yield Difference(name, wanted, got)
         return
-    for name, value in wanted.items():
-        if name in got:
-            yield from _part_differs(f"{field}.{name}", value, got[name])
+    for key, value in wanted.items():
+        if key in got:
+            yield from _part_differences(f"{name}.{key}", value, got[key])
         else:
-            yield Difference(f"{field}.{name}", value, MISSING)
+            yield Difference(f"{name}.{key}", value, MISSING)
 
 
 def _equal(wanted: Any, got: Any) -> bool:
-    """Equal as JSON has it: true is not 1."""
+    """Equal as in JSON: true is not 1."""
     return bool(wanted == got) and isinstance(wanted, bool) == isinstance(got, bool)
 
 
-def _fits(pattern: str, path: str) -> bool:
-    return fnmatchcase(path, pattern.replace("[", "[[]"))
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The entry that differs the least, and where."""
+
+    entry: Entry
+    differences: list[Difference]
 
 
-FIELDS: dict[str, _Field] = {
-    "method": _compared(
-        lambda entry: entry.scope["method"], lambda wanted, got: wanted.upper() == got
-    ),
-    "path": _compared(lambda entry: entry.scope["path"], _fits),
-    "operation": _compared(lambda entry: entry.operation),
-    "user": _compared(user_of),
-    "prompt": _compared(_input("prompt")),
-    "model": _compared(_input("model_name")),
-    "mode": _compared(lambda entry: _body_field(entry, "response_mode")),
-    "status": _Field((int,), "a number", _compared(lambda entry: entry.status).differences),
-    "header": _Field((dict,), "an object of names and values", _headers_differ),
-    "json": _Field((dict, list, str, int, float), "JSON", _json_differs),
-}
+def matching(journal: Journal, match: Match, since: int = 0) -> list[Entry]:
+    """The complete requests above ``since`` that match, oldest first."""
+    return [
+        entry for entry in journal.entries(since) if entry.heard and not match.differences(entry)
+    ]
+
+
+def nearest_entry(journal: Journal, match: Match, since: int = 0) -> Nearest | None:
+    """The entry above ``since`` that differs the least without matching, the newest of several."""
+    best: Nearest | None = None
+    for entry in reversed(journal.entries(since)):
+        differences = match.differences(entry)
+        if differences and (best is None or _distance(differences) < _distance(best.differences)):
+            best = Nearest(entry, differences)
+    return best
+
+
+def _distance(differences: list[Difference]) -> float:
+    """A missing field counts 2, another value 1, a similar string less."""
+    distance = 0.0
+    for one in differences:
+        distance += 2.0 if one.got is MISSING else 1.0
+        if one.got is not MISSING and isinstance(one.wanted, str) and isinstance(one.got, str):
+            wanted, got = one.wanted[:_COMPARED_CHARACTERS], one.got[:_COMPARED_CHARACTERS]
+            distance -= 0.9 * difflib.SequenceMatcher(None, wanted, got).ratio()
+    return distance
+
+
+class _Search:
+    """The entries above ``since`` that match; only entries that change are compared again.
+
+    ``wake`` is called in the server's thread when there is something new.
+    """
+
+    def __init__(
+        self, journal: Journal, match: Match, since: int, wake: Callable[[], None]
+    ) -> None:
+        self._journal, self._match, self._since, self._wake = journal, match, since, wake
+        self._found: dict[int, Entry] = {}
+        self._changed: deque[Entry] = deque()
+
+    def __enter__(self) -> _Search:
+        self._journal.watch(self, self._note)
+        self._changed.extend(self._journal.entries(self._since))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.unwatch(self)
+
+    def _note(self, entry: Entry | None) -> None:
+        if entry is not None:
+            self._changed.append(entry)
+        self._wake()
+
+    def found(self) -> list[Entry]:
+        """What matches now, oldest first."""
+        while self._changed:
+            entry = self._changed.popleft()
+            if entry.heard and entry.number > self._since and not self._match.differences(entry):
+                self._found[entry.number] = entry
+            else:
+                self._found.pop(entry.number, None)
+        return [entry for _, entry in sorted(self._found.items()) if not entry.forgotten]
+
+
+async def await_matching(
+    journal: Journal, match: Match, count: int, since: int, timeout_s: float
+) -> list[Entry]:
+    """Wait in the server's own loop until ``count`` entries match, at most ``timeout_s`` of real
+    time.
+
+    Returns those that match then, be they fewer. Ends early when the server does.
+    """
+    changed = asyncio.Event()
+    with _Search(journal, match, since, changed.set) as search, contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while len(search.found()) < count and not journal.closed:
+                changed.clear()
+                await changed.wait()
+    return search.found()
+
+
+def wait_matching(
+    journal: Journal, match: Match, count: int, since: int, timeout_s: float
+) -> list[Entry]:
+    """The same from a thread that is not the server's."""
+    changed = threading.Event()
+    deadline = time.monotonic() + timeout_s
+    with _Search(journal, match, since, changed.set) as search:
+        while len(search.found()) < count and not journal.closed:
+            if not changed.wait(max(deadline - time.monotonic(), 0)):
+                break
+            changed.clear()
+    return search.found()

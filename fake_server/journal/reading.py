@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec import bundled, load_yaml
 from fake_server.journal.entry import Entry
-from fake_server.journal.warnings import Judge
+from fake_server.journal.warnings import DocumentChecker, header_of
 
 if TYPE_CHECKING:
     from fake_server.endpoints import Host
@@ -20,18 +20,17 @@ if TYPE_CHECKING:
     from fake_server.settings import Settings
 
 _DEEPEST = 500
-"""JSON nested deeper is shown as text alone: no reader of the journal would get through it."""
+"""JSON nested deeper is shown as text alone: readers of the journal might fail on it."""
 
 
-class Reading:
-    """Shows entries without secrets, with what ``judge`` warns of."""
+class JournalReader:
+    """Entries as JSON, without secrets, with the warnings of ``checker``."""
 
-    def __init__(self, redactor: TextRedactor, judge: Judge) -> None:
+    def __init__(self, redactor: TextRedactor, checker: DocumentChecker) -> None:
         self.redactor = redactor
-        self._judge = judge
+        self._checker = checker
 
-    def shown(self, entry: Entry) -> dict[str, Any]:
-        """Everything that the journal says of an exchange."""
+    def to_json(self, entry: Entry) -> dict[str, Any]:
         scope = entry.scope
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         return {
@@ -45,8 +44,8 @@ class Reading:
             "headers": self._headers(scope["headers"]),
             **self._body(b"".join(entry.body), max(entry.body_bytes, _content_length(entry))),
             "json": self.redactor.value(json_of(entry)),
-            "state": state(entry),
-            "answer": None if entry.status is None else self._answer(entry),
+            "state": state_of(entry),
+            "answer": None if entry.status is None else self._response(entry),
             "first_byte_ms": _ms(entry, entry.first_byte),
             "ended_ms": _ms(entry, entry.ended),
             "scenarios": list(entry.scenarios),
@@ -55,73 +54,60 @@ class Reading:
         }
 
     def warnings(self, entry: Entry) -> list[str]:
-        """What the host let pass and the document forbids, a sentence each."""
-        return [
-            self.redactor.text(warning) for warning in self._judge.warnings(entry, json_of(entry))
-        ]
+        """What the host accepted and the document forbids, a sentence each."""
+        found = self._checker.warnings(entry, json_of(entry))
+        return [self.redactor.text(warning) for warning in found]
 
     def differences(self, differences: Iterable[Difference]) -> list[dict[str, Any]]:
-        """What tells an entry from a description."""
         return [
             {
                 "field": one.field,
-                "wanted": self._said(one.field, one.wanted),
-                "got": self._said(one.field, one.got),
+                "wanted": self._redacted(one.field, one.wanted),
+                "got": self._redacted(one.field, one.got),
             }
             for one in differences
         ]
 
-    def _said(self, field: str, value: Any) -> Any:
+    def _redacted(self, field: str, value: Any) -> Any:
         header = field.removeprefix("header.")
-        return (
-            self.redactor.header(header, value)
-            if header != field and value
-            else self.redactor.value(value)
-        )
+        if header != field and value:
+            return self.redactor.header(header, value)
+        return self.redactor.value(value)
 
-    def _answer(self, entry: Entry) -> dict[str, Any]:
-        said = {
+    def _response(self, entry: Entry) -> dict[str, Any]:
+        response = {
             "status": entry.status,
             "headers": self._headers(entry.headers),
             "bytes": entry.sent_bytes,
         }
         if entry.digest is not None:
-            return {**said, "sha256": entry.digest}
+            return {**response, "sha256": entry.digest}
         chunks = list(entry.chunks)
         body = b"".join(data for _, data in chunks)
-        if entry.is_stream:
-            return {
-                **said,
-                "frames": self._frames(entry, chunks),
-                "truncated": entry.sent_bytes > len(body),
-            }
-        return {**said, **self._body(body, entry.sent_bytes)}
+        if not entry.is_stream:
+            return {**response, **self._body(body, entry.sent_bytes)}
+        frames = self._frames(entry, chunks)
+        return {**response, "frames": frames, "truncated": entry.sent_bytes > len(body)}
 
     def _headers(self, pairs: Iterable[tuple[bytes, bytes]]) -> list[list[str]]:
-        """As pairs, for a header may be there twice."""
-        shown = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
-        return [[name, self.redactor.header(name, value)] for name, value in shown]
+        """As pairs, since a header may occur twice."""
+        decoded = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs)
+        return [[name, self.redactor.header(name, value)] for name, value in decoded]
 
-    def _body(self, data: bytes, whole: int) -> dict[str, Any]:
-        """A body as text, or in base64 where it is none; ``truncated`` where less of it is kept
-        than there was.
-        """
-        truncated = whole > len(data)
+    def _body(self, data: bytes, size: int) -> dict[str, Any]:
+        """A body as text, or in base64 where it is none; ``data`` is what is stored of ``size``."""
+        truncated = size > len(data)
         try:
             text = (data[: _whole_characters(data)] if truncated else data).decode()
         except UnicodeDecodeError:
-            kept = self.redactor.data(data)
-            return {
-                "body": base64.b64encode(kept).decode(),
-                "encoding": "base64",
-                "truncated": truncated,
-            }
+            body = base64.b64encode(self.redactor.data(data)).decode()
+            return {"body": body, "encoding": "base64", "truncated": truncated}
         text = self.redactor.text(text)
-        shown = self.redactor.without_cut_secret(text) if truncated else text
-        return {"body": shown, "encoding": "text", "truncated": truncated}
+        body = self.redactor.without_cut_secret(text) if truncated else text
+        return {"body": body, "encoding": "text", "truncated": truncated}
 
     def _frames(self, entry: Entry, chunks: list[tuple[float, bytes]]) -> list[dict[str, Any]]:
-        """The frames of a stream, each with the moment at which its last byte was sent."""
+        """The frames of a stream, each with the time at which its last byte was sent."""
         frames: list[dict[str, Any]] = []
         pending = b""
         for at, data in chunks:
@@ -142,16 +128,16 @@ def redactor_of(settings: Settings) -> TextRedactor:
     return TextRedactor([*keys, settings.secret_key, settings.admin_token or ""])
 
 
-def reading_of(host: Host) -> Reading:
-    """How the journal of ``host`` is read: by its document, without its keys."""
+def journal_reader(host: Host) -> JournalReader:
     settings = host.settings
     document = settings.spec or bundled("openapi.yaml")
-    judge = Judge(lambda: load_yaml(document), host.apps, host.apps[settings.api_keys[0]])
-    return Reading(redactor_of(settings), judge)
+    default = host.apps[settings.api_keys[0]]
+    checker = DocumentChecker(lambda: load_yaml(document), host.apps, default)
+    return JournalReader(redactor_of(settings), checker)
 
 
-def state(entry: Entry) -> str:
-    """How far an exchange has got: running, complete, client left, broken."""
+def state_of(entry: Entry) -> str:
+    """running, complete, client left or broken."""
     if entry.ended is None:
         return "running"
     if entry.broken or not (entry.told or entry.left):
@@ -160,7 +146,7 @@ def state(entry: Entry) -> str:
 
 
 def json_of(entry: Entry) -> Any:
-    """The request's body as JSON; None where it is none, or not wholly kept."""
+    """The request's body as JSON; None where it is none, or not stored as a whole."""
     data = b"".join(entry.body)
     if (
         not data
@@ -174,24 +160,29 @@ def json_of(entry: Entry) -> Any:
         return None
 
 
+def body_field(entry: Entry, name: str) -> Any:
+    """A value of the request's JSON object; None where there is none."""
+    body = json_of(entry)
+    return body.get(name) if isinstance(body, dict) else None
+
+
 def user_of(entry: Entry) -> Any:
-    """The user that the request speaks for, in its JSON or its query."""
+    """The user in the request's JSON or its query."""
     body = json_of(entry)
     if isinstance(body, dict) and "user" in body:
         return body["user"]
-    return dict(
-        parse_qsl(entry.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    ).get("user")
+    query = entry.scope["query_string"].decode("latin-1")
+    return dict(parse_qsl(query, keep_blank_values=True)).get("user")
 
 
 def _content_length(entry: Entry) -> int:
-    """What the request says of its body, which may never have been read."""
-    said = next((value for name, value in entry.scope["headers"] if name == b"content-length"), b"")
-    return int(said) if said.isdigit() else 0
+    """The announced size of the request's body, which may never have been read."""
+    length = header_of(entry, b"content-length")
+    return int(length) if length.isdigit() else 0
 
 
 def _finite(text: str) -> float | str:
-    """What JSON cannot say again stays a text, as NaN does."""
+    """What JSON cannot write stays a string, as NaN does."""
     number = float(text)
     return number if math.isfinite(number) else text
 
@@ -201,7 +192,7 @@ def _ms(entry: Entry, at: float | None) -> float | None:
 
 
 def _whole_characters(data: bytes) -> int:
-    """How many bytes of UTF-8 are whole characters, where the last may have been cut."""
+    """The length of ``data`` without a last character of UTF-8 that is cut."""
     for back in range(1, min(4, len(data)) + 1):
         byte = data[-back]
         if byte & 0xC0 != 0x80:

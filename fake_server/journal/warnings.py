@@ -1,8 +1,7 @@
-"""What the host let pass and the document forbids, by the document's own schemas without the
-overlay of any host.
+"""Warnings: what the host accepts and the document forbids, by the document's own schemas without
+the overlay of any host.
 
-The document speaks of the default app: of another app only its own start variables say which inputs
-there are. An operation that the document does not have is none that it forbids.
+The document describes the default app; of another app, its own start variables define the inputs.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ _LONGEST = 200
 _REFUSED = 400
 
 
-class Judge:
-    """Judges requests by ``document`` (an OpenAPI document, loaded when the first is judged).
+class DocumentChecker:
+    """Checks requests against an OpenAPI document, which is loaded when the first is checked.
 
     ``apps`` are all apps by key, ``described`` is the one that the document describes.
     """
@@ -35,9 +34,7 @@ class Judge:
         self._described = described
 
     def warnings(self, entry: Entry, body: Any) -> list[str]:
-        """A sentence for each thing in the request that the document forbids, where the host let it
-        pass.
-        """
+        """A sentence for each thing in an accepted request that the document forbids."""
         if entry.status is None or entry.status >= _REFUSED or entry.operation is None:
             return []
         found = self._operations.get(entry.operation)
@@ -73,7 +70,7 @@ class Judge:
         for name in dict(sent):
             if name not in documented:
                 has = f"has {', '.join(documented)}" if documented else "has none"
-                yield f"the query parameter {_short(name)} is sent; the document {has} ({place}/parameters)"
+                yield f"the query parameter {_cut(name)!r} is sent; the document {has} ({place}/parameters)"
 
     def _body(
         self, entry: Entry, body: Any, place: str, operation: Mapping[str, Any]
@@ -81,10 +78,11 @@ class Judge:
         content = self._resolved(operation.get("requestBody", {})).get("content", {})
         if not content:
             return
-        sent = _content_type(entry)
+        content_type = header_of(entry, b"content-type").decode("latin-1")
+        sent = content_type.partition(";")[0].strip().lower()
         if sent not in content:
             yield (
-                f"the content type is {_short(sent)}; the document has {', '.join(content)} "
+                f"the content type is {_cut(sent)!r}; the document has {', '.join(content)} "
                 f"({place}/requestBody/content)"
             )
         schema = content.get("application/json", {}).get("schema")
@@ -124,11 +122,9 @@ class Judge:
             )
 
     def _app(self, entry: Entry) -> App | None:
-        """The app that the request's key opens, where the document does not speak of it."""
-        said = next(
-            (value for name, value in entry.scope["headers"] if name == b"authorization"), b""
-        )
-        key = said.decode("latin-1").strip(" \t").partition(" ")[2].strip()
+        """The app that the request's key opens, unless it is the described one."""
+        authorization = header_of(entry, b"authorization").decode("latin-1")
+        key = authorization.strip(" \t").partition(" ")[2].strip()
         app = self._apps.get(key)
         return None if app is self._described else app
 
@@ -144,20 +140,16 @@ class Judge:
 def _unknown(what: str, sent: Mapping[str, Any], known: Sequence[str], has: str) -> Iterator[str]:
     for name in sent:
         if name not in known:
-            yield f"{what} {_short(name)} is sent; {has}"
+            yield f"{what} {_cut(name)!r} is sent; {has}"
 
 
-def _content_type(entry: Entry) -> str:
-    said = next((value for name, value in entry.scope["headers"] if name == b"content-type"), b"")
-    return said.decode("latin-1").partition(";")[0].strip().lower()
+def header_of(entry: Entry, name: bytes) -> bytes:
+    """The first header of that name in a request, empty where there is none."""
+    return next((value for key, value in entry.scope["headers"] if key == name), b"")
 
 
 def _escaped(step: str) -> str:
     return step.replace("~", "~0").replace("/", "~1")
-
-
-def _short(text: str) -> str:
-    return repr(_cut(text))
 
 
 def _cut(text: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from fake_server.settings import SettingsError
+from fake_server.settings import SettingsError, listener_problems
 
 DEFAULT_TIMEOUT_S = 300.0
 """Longer than any run that the host lets live (FACTS 5: it ends them at 200 s), so that the client
@@ -38,17 +37,13 @@ class RecorderSettings:
     rules: tuple[str, ...] = ()
     keep_user: bool = False
     timeout_s: float = DEFAULT_TIMEOUT_S
-    fetch_pictures: bool = True
+    fetch_images: bool = True
     ready_file: Path | None = None
 
     def __post_init__(self) -> None:
         _check_upstream(self.upstream)
-        if not self.host:
-            raise SettingsError(
-                "host", "an empty address would listen everywhere; say 0.0.0.0 if that is meant"
-            )
-        if not 0 <= self.port <= 65535:
-            raise SettingsError("port", f"{self.port} is no port; use 0 (any free one) to 65535")
+        for setting, problem in listener_problems(self.host, self.port, self.ready_file):
+            raise SettingsError(setting, problem)
         if not (self.timeout_s > 0 and math.isfinite(self.timeout_s)):
             raise SettingsError(
                 "timeout", f"{self.timeout_s:g} is no time to wait; use seconds above 0"
@@ -58,11 +53,6 @@ class RecorderSettings:
                 raise SettingsError(
                     "api_key_label", f"{label!r} is no label; use letters, digits, dots and dashes"
                 )
-        path = self.ready_file
-        if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
-            raise SettingsError(
-                "ready_file", f"{path} cannot be written; name a file in a folder that is writable"
-            )
 
 
 def _check_upstream(url: str) -> None:

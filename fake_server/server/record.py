@@ -77,7 +77,7 @@ def _is_incomplete(written: Written, proxy: RecordingProxy) -> bool:
 def _proxy(settings: RecorderSettings, queue: WritingQueue) -> RecordingProxy:
     upstream = Upstream(settings.upstream, settings.timeout_s)
     return RecordingProxy(
-        upstream, queue, partial(Pictures, upstream, queue) if settings.fetch_pictures else None
+        upstream, queue, partial(Pictures, upstream, queue) if settings.fetch_images else None
     )
 
 

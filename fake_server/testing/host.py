@@ -4,28 +4,121 @@ process.
 
 from __future__ import annotations
 
+import threading
 import warnings
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
 from anyio import to_thread
 
+from dify_wire.strict import unknown
 from fake_server.app import create_app
+from fake_server.clock import Clock
+from fake_server.journal.matching import Match, matching, nearest_entry, read_match, wait_matching
+from fake_server.journal.reading import journal_reader
 from fake_server.scenarios import ScenarioError
 from fake_server.server.thread import ServerThread
-from fake_server.settings import Settings
+from fake_server.settings import Settings, SettingsError, read_settings
 from fake_server.testing import ScenarioWarning
-from fake_server.testing.clock import FakeClock
-from fake_server.testing.options import host_settings
-from fake_server.testing.requests import FakeRequest, Received
+from fake_server.testing.requests import FakeRequest, shortened
 from fake_server.testing.scenario import Scenario
 from fake_server.testing.typed import HostOptions, RequestMatch, TypedScenarios, When
+from fake_server.timestamps import Moment, iso, unix_seconds
+
+ALIASES = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
+"""Names of options that are not those of the setting."""
+
+OPTIONS = tuple(
+    one.name
+    for one in fields(Settings)
+    if one.name not in ("host", "port", "log_format", "ready_file")
+)
+"""The settings of a host in a test, which listens on any free port of this machine."""
+
+_LONGEST_WAIT_S = 86_400
+
+
+class FakeClock:
+    """The clock of a host: URLs expire by it, and runs at a finite speed wait for it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        state = "frozen" if self.frozen else "running"
+        return f"<FakeClock {state} at {iso(self.now())}>"
+
+    @property
+    def frozen(self) -> bool:
+        return self._clock.frozen
+
+    def now(self) -> float:
+        """Unix seconds."""
+        return self._clock.now()
+
+    def freeze(self, at: Moment | None = None) -> None:
+        """Stop at ``at`` or at the present time."""
+        self._clock.freeze(None if at is None else unix_seconds(at))
+
+    def set(self, at: Moment) -> None:
+        """Show ``at``; runs that wait are not released by it."""
+        self._clock.set(unix_seconds(at))
+
+    def advance(self, seconds: float | timedelta) -> None:
+        """Move on by ``seconds`` and release what waits for that time.
+
+        Raises ``ValueError`` if negative or too far, ``TypeError`` for what is neither a number nor
+        a ``timedelta``.
+        """
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(
+                f"advance takes seconds as a number or a timedelta, not {seconds!r}; "
+                "5 minutes are 300"
+            )
+        try:
+            self._clock.advance(seconds)
+        except OverflowError:
+            raise ValueError("the years of a clock are 1970 to 9998; that is too far") from None
+
+    def resume(self) -> None:
+        """Run on from the time shown."""
+        self._clock.resume()
+
+    def wait_until_blocked(self, count: int = 1, timeout_s: float = 5.0) -> None:
+        """Return once ``count`` responses wait for this clock, so that an ``advance`` releases all.
+
+        ``timeout_s`` is real time; raises ``TimeoutError`` after it.
+        """
+        enough = threading.Event()
+
+        def check() -> None:
+            if self._clock.waiting >= count:
+                enough.set()
+
+        self._clock.on_wait = check
+        try:
+            check()
+            if not enough.wait(timeout_s):
+                raise TimeoutError(
+                    f"{self._clock.waiting} of {count} responses wait for the clock after "
+                    f"{timeout_s:g} s; a host that is instant never waits: give it a speed"
+                )
+        finally:
+            self._clock.on_wait = None
+
+    wait_for_waiting = wait_until_blocked
+    """An earlier name."""
 
 
 class FakeHost(TypedScenarios):
-    """A fake that a test starts, talks to over HTTP and looks into; a context manager.
+    """A fake that a test starts, sends requests to over HTTP and inspects; a context manager.
 
-    It waits for nothing unless ``speed`` says so. ``app`` is the app file of the default app; any
+    It waits for nothing unless ``speed`` is given. ``app`` is the app file of the default app; any
     other setting of the server may follow by its name. Raises ``SettingsError`` or
     ``dify_wire.spec.SpecError`` for what cannot be used. Everything here may be called from any
     thread but the server's own; what needs the server raises ``RuntimeError`` where that does not
@@ -34,14 +127,15 @@ class FakeHost(TypedScenarios):
 
     def __init__(self, *, seed: int = 1, **settings: Unpack[HostOptions]) -> None:
         self._seed = seed
-        self._settings: Settings = host_settings({**settings, "seed": seed})
+        self._settings = host_settings({**settings, "seed": seed})
         self._app = create_app(self._settings)
         self._thread = ServerThread(self._app, self._settings)
         self.url = self._thread.url
         """Where it listens, without a slash at the end."""
         self.api_key = self._settings.api_keys[0]
         """A key of the default app."""
-        self._received = Received(self._app.host)
+        self._journal = self._app.host.journal
+        self._reading = journal_reader(self._app.host)
         self._scenarios: list[Scenario] = []
         self.clock = FakeClock(self._app.host.clock)
 
@@ -77,20 +171,18 @@ class FakeHost(TypedScenarios):
 
     @property
     def requests(self) -> list[FakeRequest]:
-        """What it received since the last reset, oldest first."""
-        return self._received.all()
+        """The requests received since the last reset, oldest first."""
+        return [FakeRequest(entry, self._reading) for entry in self._journal.entries()]
 
     def _order(
         self, name: str, times: int | None, when: When | None, with_: dict[str, Any]
     ) -> Scenario:
         __tracebackhide__ = True
-        said = {"name": name, "with": with_, "when": dict(when or {}), "times": times}
+        rule = {"name": name, "with": with_, "when": dict(when or {}), "times": times}
         try:
-            scenario = Scenario(self._thread.call, self._app.host.scenarios, said)
-        except ScenarioError as error:
-            raise ScenarioError(
-                error.message, error.place
-            ) from None  # the test's mistake, without our inner frames
+            scenario = Scenario(self._thread.call, self._app.host.scenarios, rule)
+        except ScenarioError as error:  # the test's mistake, without our inner frames
+            raise ScenarioError(error.message, error.place) from None
         self._scenarios.append(scenario)
         if self._settings.speed is None:
             for note in scenario.unwaited:
@@ -99,29 +191,46 @@ class FakeHost(TypedScenarios):
 
     @property
     def unused_scenarios(self) -> list[Scenario]:
-        """Those ordered by ``scenario`` since the last reset that acted on no request, taken back
-        or not.
+        """Those added by ``scenario`` since the last reset that acted on no request, removed or
+        not.
         """
         return [scenario for scenario in self._scenarios if scenario.unused]
 
     def wait_for_request(
         self, *, count: int = 1, timeout_s: float = 5.0, **match: Unpack[RequestMatch]
     ) -> FakeRequest:
-        """The first request that matches (the ``count``-th), as soon as the host has heard it.
+        """The first request that matches (the ``count``-th), as soon as it is received.
 
         ``match`` may have method, path, operation, user, prompt, model, mode, status, header and
         json (a part of the body). Raises ``AssertionError`` with the nearest request after
         ``timeout_s`` of real time.
         """
         __tracebackhide__ = True
-        return self._received.wait_for(dict(match), count, timeout_s)
+        return self._wait_for(dict(match), count, timeout_s)
 
     async def async_wait_for_request(
         self, *, count: int = 1, timeout_s: float = 5.0, **match: Unpack[RequestMatch]
     ) -> FakeRequest:
         """The same without holding up the event loop that the test's own client may need."""
         __tracebackhide__ = True
-        return await to_thread.run_sync(self._received.wait_for, dict(match), count, timeout_s)
+        return await to_thread.run_sync(self._wait_for, dict(match), count, timeout_s)
+
+    def _wait_for(self, fields: dict[str, Any], count: int, timeout_s: float) -> FakeRequest:
+        __tracebackhide__ = True
+        _check_count("count", count, 1)
+        if (
+            isinstance(timeout_s, bool)
+            or not isinstance(timeout_s, int | float)
+            or not 0 <= timeout_s <= _LONGEST_WAIT_S
+        ):
+            raise ValueError(
+                f"timeout_s has to be a number, 0 to {_LONGEST_WAIT_S}, not {shortened(timeout_s)}"
+            )
+        match = read_match(fields)
+        found = wait_matching(self._journal, match, count, 0, timeout_s)
+        if len(found) < count:
+            raise self._unmatched(match, len(found), f"{count} expected within {timeout_s:g} s")
+        return FakeRequest(found[count - 1], self._reading)
 
     def verify(
         self,
@@ -135,15 +244,43 @@ class FakeHost(TypedScenarios):
         number above 0.
 
         Raises ``AssertionError`` with the nearest request where there are others, ``ValueError``
-        for odd numbers.
+        for counts that contradict each other.
         """
         __tracebackhide__ = True
+        least, most = at_least, at_most
         if count is not None:
-            if at_least is not None or at_most is not None:
+            if least is not None or most is not None:
                 raise ValueError("count is exact; give it, or at_least and at_most")
-            return self._received.verify(dict(match), count, count)
-        least = at_least if at_least is not None else 0 if at_most is not None else 1
-        return self._received.verify(dict(match), least, at_most)
+            least = most = count
+        elif least is None:
+            least = 1 if most is None else 0
+        _check_count("the count", least, 0)
+        if most is not None:
+            _check_count("the count", most, least)
+        checked = read_match(dict(match))
+        found = matching(self._journal, checked)
+        if len(found) < least or (most is not None and len(found) > most):
+            expected = f"at least {least}" if most is None else f"{least} to {most}"
+            if least == most:
+                expected = f"exactly {least}"
+            raise self._unmatched(checked, len(found), f"{expected} expected")
+        return [FakeRequest(entry, self._reading) for entry in found]
+
+    def _unmatched(self, match: Match, found: int, expected: str) -> AssertionError:
+        """What was expected, and the request that differs the least; without secrets, since it goes
+        into reports.
+        """
+        fields = ", ".join(f"{name}={value!r}" for name, value in match.fields.items())
+        count = f"{found} of {len(self._journal)} received requests"
+        lines = [f"{count} match {fields or 'anything'}; {expected}"]
+        near = nearest_entry(self._journal, match)
+        if near is not None:
+            lines.append(f"nearest: {FakeRequest(near.entry, self._reading)!r}")
+            lines += [
+                f"    {one.field}: expected {one.wanted!r}, got {one.got!r}"
+                for one in near.differences
+            ]
+        return AssertionError(self._reading.redactor.text("\n".join(lines)))
 
 
 class FakeHostFactory(Protocol):
@@ -152,3 +289,28 @@ class FakeHostFactory(Protocol):
     """
 
     def __call__(self, *, seed: int = 1, **settings: Unpack[HostOptions]) -> FakeHost: ...
+
+
+def host_settings(options: Mapping[str, Any]) -> Settings:
+    """The settings of a host on any free port, instant unless ``options`` has a speed.
+
+    Raises ``SettingsError``.
+    """
+    settings: dict[str, Any] = {"speed": None}
+    given: dict[str, str] = {}
+    for name, value in options.items():
+        setting = ALIASES.get(name, name)
+        if setting not in OPTIONS:
+            raise SettingsError(name, unknown("setting", name, sorted({*OPTIONS, *ALIASES})))
+        if setting in given:
+            raise SettingsError(name, f"this is the same setting as {given[setting]}; remove one")
+        given[setting] = name
+        settings[setting] = value
+    return read_settings({**settings, "port": 0})
+
+
+def _check_count(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(
+            f"{name} has to be a whole number, {least} or more, not {shortened(value)}"
+        )

@@ -1,4 +1,4 @@
-"""A scenario that a test has brought upon its host."""
+"""A scenario that a test has added to its host."""
 
 from __future__ import annotations
 
@@ -18,26 +18,21 @@ class Call(Protocol):
 
 
 class Scenario:
-    """Acts from the moment it is made until it is taken back; as a context manager, until the end
-    of the block.
-    """
+    """Acts until it is removed; as a context manager, until the end of the block."""
 
-    def __init__(self, call: Call, book: RuleBook, said: dict[str, Any]) -> None:
+    def __init__(self, call: Call, book: RuleBook, rule: dict[str, Any]) -> None:
         self._call = call
         self._book = book
-        self._rule = call(lambda: book.add(said))[0]
+        self._rule = call(lambda: book.add(rule))[0]
 
     def __repr__(self) -> str:
         return f"<Scenario {self}>"
 
     def __str__(self) -> str:
-        said = {"with": self._rule.parameters, "when": self._rule.when, "times": self._rule.times}
-        return " ".join(
-            [
-                self._rule.behaviour.name,
-                *(f"{key}={value!r}" for key, value in said.items() if value),
-            ]
-        )
+        rule = self._rule
+        parts = {"with": rule.parameters, "when": rule.when, "times": rule.times}
+        words = [f"{key}={value!r}" for key, value in parts.items() if value]
+        return " ".join([rule.behaviour.name, *words])
 
     @property
     def unwaited(self) -> tuple[str, ...]:
@@ -51,11 +46,11 @@ class Scenario:
 
     @property
     def matched(self) -> int:
-        """How many requests it has befallen."""
+        """How many requests it has acted on."""
         return self._rule.matched
 
     def remove(self) -> None:
-        """Take it back; once is enough."""
+        """Remove it; calling this again does nothing."""
         self._call(lambda: self._book.remove(self._rule.rule_id))
 
     def __enter__(self) -> Scenario:

@@ -39,11 +39,11 @@ class HostOptions(TypedDict, total=False):
     overlays: str | Path | Sequence[str | Path]
     workflow: str | Path | None
     host_version: str
+    scenarios: str | Path | None
     replay: str | Path | None
     on_miss: str | None
     after_last: str | None
     upstream: str | None
-    scenarios: str | Path | None
     ssl_certfile: str | Path | None
     ssl_keyfile: str | Path | None
     app: str | Path | None
@@ -433,9 +433,8 @@ class TypedScenarios:
     ) -> Scenario:
         """Bring the scenario ``name`` upon the requests that come now, with its parameters.
 
-        ``times`` is how many requests it acts on, ``when`` which ones. It stays until it is taken
-        back, by ``remove``, by the end of a ``with`` block or by a reset. Raises ``ScenarioError``
-        and changes nothing for what it is not.
+        ``times`` is how many requests it acts on, ``when`` which ones. It stays until it is taken back, by ``remove``,
+        by the end of a ``with`` block or by a reset. Raises ``ScenarioError`` and changes nothing for what it is not.
         """
         __tracebackhide__ = True
         return self._order(name, times, when, with_)

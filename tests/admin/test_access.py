@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fake_server.admin.access import is_loopback
+from fake_server.admin.api import is_loopback
 from tests.admin.calling import LOCAL, admin, host
 from tests.serving import RawAnswer, RunningServer, raw_exchange, running_server
 
@@ -53,7 +53,7 @@ def test_a_loopback_name_is_one_that_cannot_be_anything_else(name: str, local: b
         (
             {"host": "0.0.0.0", "admin_token": TOKEN},
             LOCAL,
-            "loopback address alone; send that token as X-Admin-Token",
+            "not only loopback; send the admin token as X-Admin-Token",
         ),
         (
             {"host": "0.0.0.0", "admin_token": TOKEN},
@@ -73,11 +73,11 @@ def test_a_loopback_name_is_one_that_cannot_be_anything_else(name: str, local: b
             "not the one of --admin-token",
         ),
         ({}, {**LOCAL, "X-Admin-Token": TOKEN}, "the server has none"),
-        ({}, {"Host": "fake.example:6060"}, "(fake.example:6060) is no loopback name"),
+        ({}, {"Host": "fake.example:6060"}, "(fake.example:6060) is not a loopback name"),
         (
             {},
             [("Host", "localhost"), ("Host", "fake.example")],
-            "(localhost, fake.example) is no loopback name",
+            "(localhost, fake.example) is not a loopback name",
         ),
         (
             {"admin_token": TOKEN},
@@ -139,7 +139,7 @@ def test_a_rebound_name_is_refused_on_the_wire(server: RunningServer) -> None:
     name = f"evil.example:{server.port}"
     refused = sent(server, f"Host: {name}", f"Origin: http://{name}", "Sec-Fetch-Site: same-origin")
     assert refused.status == 403
-    assert b"is no loopback name" in refused.body
+    assert b"is not a loopback name" in refused.body
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_page_of_another_origin_is_refused_on_the_wire(server: RunningServer, 
 def test_a_request_without_a_host_is_refused_on_the_wire(server: RunningServer) -> None:
     refused = raw_exchange(server.host, server.port, b"GET /__admin/health HTTP/1.0\r\n\r\n")
     assert refused.status == 403
-    assert b"(missing) is no loopback name" in refused.body
+    assert b"(missing) is not a loopback name" in refused.body
 
 
 def test_the_rest_of_the_server_has_no_admin_paths(server: RunningServer) -> None:

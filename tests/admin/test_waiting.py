@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from fake_server.app import FakeServer
-from fake_server.journal.matching import MISSING, read_match
-from fake_server.journal.searching import await_matching, matching, nearest, wait_matching
+from fake_server.journal.matching import (
+    MISSING,
+    await_matching,
+    matching,
+    nearest_entry,
+    read_match,
+    wait_matching,
+)
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import LOCAL, RUN, admin, check_described, host, requests_of, run
 from tests.asgi import AsgiAnswer, call, client, exchange, json_headers, run_body, scope
@@ -103,7 +109,7 @@ def test_verify_says_how_the_nearest_request_differs(app: FakeServer) -> None:
     missed = verified(app, {"path": RUN, "user": "zk-1", "prompt": "a cap", "json": {"files": []}})
     assert missed.status == 409
     said = missed.json()
-    assert said["error"]["message"] == "no requests matched; wanted: at least 1"
+    assert said["error"]["message"] == "no requests matched; expected: at least 1"
     assert said["nearest"]["id"] == 1
     assert said["differences"] == [
         {"field": "prompt", "wanted": "a cap", "got": "a cat"},
@@ -113,7 +119,7 @@ def test_verify_says_how_the_nearest_request_differs(app: FakeServer) -> None:
 
 def test_too_many_have_no_nearest(app: FakeServer) -> None:
     said = verified(app, {"method": "POST"}, {"at_most": 1}).json()
-    assert said["error"]["message"] == "2 requests matched; wanted: 0 to 1"
+    assert said["error"]["message"] == "2 requests matched; expected: 0 to 1"
     assert (said["nearest"], said["differences"]) == (None, [])
 
 
@@ -148,7 +154,7 @@ def test_wait_gives_up_in_real_time_and_says_what_was_nearest() -> None:
     missed = admin(app, "POST", "/requests/wait", {"match": {"prompt": "a dog"}, "timeout_s": 0.01})
     assert missed.status == 408
     said = missed.json()
-    assert said["error"]["message"] == "no requests matched within 0.01 s; 1 were waited for"
+    assert said["error"]["message"] == "no requests matched within 0.01 s; expected: 1"
     assert said["differences"] == [{"field": "prompt", "wanted": "a dog", "got": "a cat"}]
 
 
@@ -235,7 +241,7 @@ def test_waiting_for_nothing_ends_at_once() -> None:
     match = read_match({})
     assert wait_matching(journal, match, 1, 0, 0.0) == []
     assert asyncio.run(await_matching(journal, match, 1, 0, 0.0)) == []
-    assert nearest(journal, match) is None
+    assert nearest_entry(journal, match) is None
 
 
 def test_wait_over_a_socket_answers_within_a_moment_of_the_request() -> None:

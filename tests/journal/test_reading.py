@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from dify_wire.redaction.text import TextRedactor
 from fake_server.journal import Entry, Journal
-from fake_server.journal.reading import reading_of, state
+from fake_server.journal.reading import journal_reader, state_of
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import LOCAL, admin, host, requests_of, run
 from tests.asgi import call, client, json_headers, run_body, scope
@@ -64,7 +64,7 @@ def test_frames_have_the_moment_at_which_they_were_whole() -> None:
         (0.0035, b"\ndata: 3\n\ndata"),
         (0.004, b": 4"),
     ]
-    shown = reading_of(host().host).shown(entry)["answer"]["frames"]
+    shown = journal_reader(host().host).to_json(entry)["answer"]["frames"]
     assert shown == [
         {"ms": 1.0, "frame": "data: 1"},
         {"ms": 3.5, "frame": "data: 2"},
@@ -186,7 +186,7 @@ def test_a_body_that_has_not_come_is_not_waited_for() -> None:
 
         await app(scope("POST", "/v1/workflows/run", headers), receive, send)
         assert sent_messages[0]["status"] == 401
-        return reading_of(app.host).shown(app.host.journal.entries()[0])
+        return journal_reader(app.host).to_json(app.host.journal.entries()[0])
 
     shown = asyncio.run(asyncio.wait_for(exchange_with_late_body(), 10))
     assert (shown["body"], shown["truncated"]) == ("", True)
@@ -214,13 +214,13 @@ def test_a_run_that_is_still_being_answered_is_there_as_running() -> None:
         answering = asyncio.create_task(app(asked, client(run_body(mode="streaming")), send))
         await heard.wait()
         [entry] = app.host.journal.entries()
-        shown = reading_of(app.host).shown(entry)
+        shown = journal_reader(app.host).to_json(entry)
         assert (shown["state"], shown["ended_ms"]) == ("running", None)
         assert shown["answer"]["status"] == 200
         assert app.host.counters.streams_open == app.host.store.runs_running == 1
         app.host.clock.advance(60)
         await answering
-        assert state(entry) == "complete"
+        assert state_of(entry) == "complete"
         assert app.host.counters.streams_open == app.host.store.runs_running == 0
 
     asyncio.run(exchange())
@@ -240,7 +240,7 @@ def test_a_client_that_leaves_is_shown_as_such() -> None:
         return entry
 
     entry = asyncio.run(exchange())
-    assert (state(entry), entry.status, entry.shown_status) == ("client left", None, 499)
+    assert (state_of(entry), entry.status, entry.shown_status) == ("client left", None, 499)
 
 
 def ended(ring: Journal, *events: str) -> Entry:
@@ -268,7 +268,7 @@ def ended(ring: Journal, *events: str) -> Entry:
     ],
 )
 def test_how_an_answer_ended(events: list[str], how: str) -> None:
-    assert state(ended(journal(), *events)) == how
+    assert state_of(ended(journal(), *events)) == how
 
 
 def test_an_answer_that_a_scenario_breaks_off_is_broken_not_left() -> None:
@@ -276,7 +276,7 @@ def test_an_answer_that_a_scenario_breaks_off_is_broken_not_left() -> None:
     entry.scope["broken_off"] = True
     entry.received({"type": "http.disconnect"})
     entry.ends(broken=False)
-    assert state(entry) == "broken"
+    assert state_of(entry) == "broken"
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.journal.ring.ENTRIES",
         "fake_server.journal.ring.BYTES",
         "fake_server.journal.entry.KEPT_BYTES",
-        "fake_server.admin.fields.BODY_BYTES",
-        "fake_server.admin.received.LONGEST_WAIT_S",
+        "fake_server.admin.call.BODY_BYTES",
+        "fake_server.admin.journal.LONGEST_WAIT_S",
     ),
     "Recorder, recordings and replay": (
         "dify_wire.recording.matching.FORM_FIELDS",

@@ -168,7 +168,7 @@ def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
 def test_nothing_is_fetched_where_that_is_not_wanted(tmp_path: Path) -> None:
     with (
         scripted(_host) as upstream,
-        running_recorder(upstream.url, tmp_path / "to", "--no-fetch-pictures") as recorder,
+        running_recorder(upstream.url, tmp_path / "to", "--no-fetch-images") as recorder,
     ):
         recorder.exchange(post("/run", b"{}"))
         assert recorder.end() == 0

@@ -14,7 +14,7 @@ from fake_server.scenarios.behaviour import Behaviour, catalogue
 from fake_server.scenarios.conditions import NAMES
 from fake_server.scenarios.parameters import Parameter
 from fake_server.settings import Settings
-from fake_server.testing.options import NOT_OURS, SHORT
+from fake_server.testing.host import ALIASES, OPTIONS
 from tests.serving import ROOT
 
 TYPED = ROOT / "fake_server" / "testing" / "typed.py"
@@ -118,11 +118,11 @@ def typed_module() -> str:
 def _host_options() -> dict[str, str]:
     options = {}
     for field in fields(Settings):
-        if field.name not in NOT_OURS | {"seed"}:
+        if field.name in OPTIONS and field.name != "seed":
             kind = str(field.type).removesuffix(" | None")
             none = " | None" if str(field.type).endswith(" | None") else ""
             options[field.name] = _SPECIAL.get(field.name) or _OPTIONS[kind] + none
-    return options | {short: options[setting] for short, setting in SHORT.items()}
+    return options | {short: options[setting] for short, setting in ALIASES.items()}
 
 
 def _typed_dict(name: str, about: str, types: dict[str, str]) -> str:

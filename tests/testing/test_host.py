@@ -82,7 +82,7 @@ def test_real_seconds_are_waited_for_at_any_speed(fake: FakeHost, mode: str) -> 
     fake.scenario("slow", real_seconds=2)
     with ThreadPoolExecutor(1) as pool:
         response = pool.submit(sent, fake, run(fake, response_mode=mode))
-        fake.clock.wait_for_waiting()
+        fake.clock.wait_until_blocked()
         fake.clock.advance(1.9)
         assert fake.requests[0].state == "running"
         fake.clock.advance(0.1)
@@ -234,7 +234,7 @@ def test_ten_minutes_pass_in_no_time_for_a_stream(timed: FakeHost) -> None:
         connection.send(run(timed, response_mode="streaming"))
         frames = connection.frames()
         assert b"workflow_started" in next(frames)[1]
-        timed.clock.wait_for_waiting()
+        timed.clock.wait_until_blocked()
         timed.clock.advance(601)
         rest = [frame for _, frame in frames]
     assert b'"status": "stopped"' in rest[-1]
@@ -246,14 +246,14 @@ def test_ten_minutes_pass_in_no_time_for_a_blocking_call(timed: FakeHost) -> Non
     timed.clock.freeze()
     with timed.scenario("slow", seconds=590), ThreadPoolExecutor(1) as pool:
         data = pool.submit(finished, timed)
-        timed.clock.wait_for_waiting()
+        timed.clock.wait_until_blocked()
         timed.clock.advance(600)
         assert 590 < data.result(timeout=5)["elapsed_time"] < 600
 
 
 def test_waiting_for_a_run_that_never_waits_says_why_not(fake: FakeHost) -> None:
-    with pytest.raises(TimeoutError, match=r"0 of 2 answers wait .* give it a speed"):
-        fake.clock.wait_for_waiting(2, timeout_s=0.01)
+    with pytest.raises(TimeoutError, match=r"0 of 2 responses wait .* give it a speed"):
+        fake.clock.wait_until_blocked(2, timeout_s=0.01)
 
 
 def test_wait_for_request_returns_when_it_is_heard(timed: FakeHost) -> None:
@@ -360,7 +360,7 @@ def test_whatever_an_answer_waits_for_the_host_stops_at_once(
         fake.scenario(name, **parameters)  # type: ignore[call-overload]  # names from a table
         connection = stack.enter_context(connected(fake))
         connection.send(run(fake, response_mode=mode))
-        fake.clock.wait_for_waiting()
+        fake.clock.wait_until_blocked()
         began = time.monotonic()
         fake.stop()
         stack.pop_all()
@@ -436,7 +436,7 @@ def test_settings_are_those_of_the_server() -> None:
         fake.api_key = "app-chat"
         assert json.loads(sent(fake, run(fake)).body)["code"] == "not_workflow_app"
     with pytest.raises(
-        SettingsError, match=r"^sped: there is no such setting; did you mean 'speed'\?$"
+        SettingsError, match=r"^sped: 'sped' is not a known setting \(did you mean 'speed'\?\)"
     ):
         FakeHost(sped=1)  # type: ignore[call-arg]  # the mistake that is looked for
     with pytest.raises(SettingsError, match="no_such"):

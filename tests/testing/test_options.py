@@ -1,4 +1,4 @@
-"""What a test says of its host becomes the settings of a server, or one clear line."""
+"""The options of a ``FakeHost`` become the settings of a server, or one clear line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from fake_server.settings import Settings, SettingsError
-from fake_server.testing.options import host_settings
+from fake_server.testing.host import host_settings
 
 
 @pytest.mark.parametrize(
-    ("said", "settings"),
+    ("options", "settings"),
     [
         ({}, {"speed": None}),
         ({"speed": "instant"}, {"speed": None}),
@@ -36,32 +36,32 @@ from fake_server.testing.options import host_settings
         ),
     ],
 )
-def test_settings_as_tests_write_them(said: dict[str, Any], settings: dict[str, Any]) -> None:
-    assert host_settings(said) == Settings(port=0, **settings)
+def test_settings_as_tests_write_them(options: dict[str, Any], settings: dict[str, Any]) -> None:
+    assert host_settings(options) == Settings(port=0, **settings)
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("options", "message"),
     [
-        ({"ap": "x"}, "ap: there is no such setting; did you mean 'app'?"),
-        ({"log_format": "json"}, "log_format: there is no such setting"),
-        ({"speed": "fast"}, "speed: 'fast' is no speed; use a number above 0, or 'instant'"),
-        ({"app": 5}, "workflow: 5 will not do; Path or None is needed"),
+        ({"ap": "x"}, "ap: 'ap' is not a known setting (did you mean 'app'?)"),
+        ({"log_format": "json"}, "log_format: 'log_format' is not a known setting"),
+        (
+            {"speed": "fast"},
+            "speed: 'fast' is not a valid speed; use a number above 0, or 'instant'",
+        ),
+        ({"app": 5}, "workflow: 5 is invalid; Path or None is needed"),
         (
             {"app": "a.yml", "workflow": "b.yml"},
-            "workflow: this and workflow say the same; leave one out",
+            "workflow: this is the same setting as app; remove one",
         ),
         ({"clock": "soon"}, "clock: 'soon' is no moment"),
-        ({"clock": 5}, "clock: 5 will not do"),
-        (
-            {"apps": ["app-c"]},
-            "apps: ['app-c'] will not do; a mapping of keys to what they open is needed",
-        ),
-        ({"api_key": 5}, "api_keys: 5 will not do; a text or a list of texts is needed"),
-        ({"overlay": [5]}, "overlays: [5] will not do; a text or a list of texts is needed"),
+        ({"clock": 5}, "clock: 5 is invalid"),
+        ({"apps": ["app-c"]}, "app: 'app-c' is not KEY=KIND or KEY=FILE"),
+        ({"api_key": 5}, "api_keys: 5 is invalid; a string or a list of strings is needed"),
+        ({"overlay": [5]}, "overlays: [5] is invalid; a string or a list of strings is needed"),
     ],
 )
-def test_mistakes_are_told(said: dict[str, Any], told: str) -> None:
+def test_mistakes_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as mistake:
-        host_settings(said)
-    assert str(mistake.value).startswith(told)
+        host_settings(options)
+    assert str(mistake.value).startswith(message)

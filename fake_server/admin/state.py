@@ -1,0 +1,142 @@
+"""The server's state: health, settings, scenarios, clock, reset."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+
+from dify_wire.redaction.pseudonyms import REDACTED
+from fake_server.admin.call import Admin, AdminError, Reply, body_of, json_of, query_of
+from fake_server.clock import Clock
+from fake_server.reset import reset as reset_host
+from fake_server.scenarios import ScenarioError
+from fake_server.scenarios.errors import shown_place
+from fake_server.settings import INSTANT
+from fake_server.timestamps import LATEST, iso, unix_seconds
+
+_MOVES = ("freeze", "set", "advance_s", "resume")
+
+
+async def health(admin: Admin, request: Request) -> Reply:
+    """Whether the server is well, and what it is."""
+    host = admin.host
+    return Reply(
+        {
+            "status": "ending" if host.journal.closed else "ok",
+            "version": project_version(),
+            "host_version": host.settings.host_version,
+            "uptime_s": round(host.counters.uptime_s, 3),
+            "clock": _clock_as_json(host.clock),
+            "runs_running": host.store.runs_running,
+        }
+    )
+
+
+def project_version() -> str:
+    """The version that is installed; "unknown" for files that are not."""
+    try:
+        return importlib.metadata.version("fake-dify")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+async def settings(admin: Admin, request: Request) -> Reply:
+    """The settings in effect, without keys and secrets."""
+    fields = {
+        name: _plain(value) for name, value in dataclasses.asdict(admin.host.settings).items()
+    }
+    fields["speed"] = INSTANT if fields["speed"] is None else fields["speed"]
+    fields["api_keys"] = [REDACTED] * len(fields["api_keys"])
+    fields["apps"] = [[REDACTED, app] for _, app in fields["apps"]]
+    fields["secret_key"] = REDACTED
+    fields["admin_token"] = REDACTED if fields["admin_token"] else None
+    return Reply(fields)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+async def description(admin: Admin, request: Request) -> Response:
+    """The OpenAPI description of the admin API."""
+    text = await run_in_threadpool((Path(__file__).parent / "admin.yaml").read_bytes)
+    return Response(text, media_type="application/yaml")
+
+
+async def scenarios(admin: Admin, request: Request) -> Reply:
+    """Every rule, and how often it matched."""
+    return Reply({"scenarios": admin.host.scenarios.shown()})
+
+
+async def add_scenarios(admin: Admin, request: Request) -> Reply:
+    """Add one rule or a list of them, all or none."""
+    rules = await json_of(request)
+    try:
+        added = admin.host.scenarios.add(rules)
+    except ScenarioError as error:
+        raise AdminError(400, error.message, shown_place(error.place) or None) from None
+    return Reply({"scenarios": [rule.shown for rule in added]}, 201)
+
+
+async def remove_scenarios(admin: Admin, request: Request) -> Reply:
+    """Remove the rule of an id, or all that were added while the server ran."""
+    query = query_of(request, "id")
+    rules = admin.host.scenarios
+    before = len(rules.shown())
+    if "id" not in query:
+        rules.clear()
+    elif not rules.remove(query["id"].text()):
+        raise AdminError(404, f"no rule that was added has the id {query['id'].value!r}", "id")
+    return Reply({"removed": before - len(rules.shown())})
+
+
+async def clock(admin: Admin, request: Request) -> Reply:
+    """The time of the fake."""
+    return Reply(_clock_as_json(admin.host.clock))
+
+
+async def move_clock(admin: Admin, request: Request) -> Reply:
+    """Freeze, set, advance or resume: one of them."""
+    clock = admin.host.clock
+    body = await body_of(request, *_MOVES)
+    if len(body.mapping()) != 1:
+        body.fail(f"exactly one of these keys is needed: {', '.join(_MOVES)}")
+    [(move, value)] = body.items()
+    try:
+        if move == "set":
+            clock.set(value.number(0, LATEST))
+        elif move == "advance_s":
+            clock.advance(value.number(0, LATEST))
+        elif move == "freeze" and isinstance(value.value, str):
+            clock.freeze(unix_seconds(value.value))
+        elif value.value is not True:
+            time = ", or a time such as 2024-05-01T12:00:00Z; resume ends it"
+            value.fail(f"true is needed{time if move == 'freeze' else ''}")
+        elif move == "freeze":
+            clock.freeze()
+        else:
+            clock.resume()
+    except ValueError as error:  # not a time, or later than the latest
+        value.fail(str(error))
+    return Reply(_clock_as_json(clock))
+
+
+def _clock_as_json(clock: Clock) -> dict[str, Any]:
+    now = clock.now()
+    return {"unix": now, "iso": iso(now), "frozen": clock.frozen}
+
+
+async def reset(admin: Admin, request: Request) -> Reply:
+    """Be as at the start."""
+    seed = (await body_of(request, "seed")).get("seed")
+    new = admin.host.settings.seed if seed is None else seed.whole()
+    reset_host(admin.host, new)
+    return Reply({"reset": True, "seed": new})
