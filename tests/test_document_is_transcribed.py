@@ -15,6 +15,7 @@ import pytest
 
 from dify_wire.overlay import copied
 from dify_wire.spec import load
+from tests.each import each
 
 ROOT = Path(__file__).resolve().parent.parent
 LINES = (ROOT / "docs/host-document.txt").read_text("utf-8").splitlines()
@@ -189,7 +190,7 @@ def test_every_line_of_the_document_is_transcribed() -> None:
     assert problems(SPEC) == []
 
 
-@pytest.mark.parametrize("number", [n for n, text in enumerate(LINES, 1) if text.strip()])
+@each("number", [n for n, text in enumerate(LINES, 1) if text.strip()])
 def test_a_lost_line_is_noticed(number: int) -> None:
     """A spec that no longer points to a line fails, whichever line it is."""
     spec = copied(SPEC)

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
+from tests.each import each
 from tests.fuzz.campaign import merged_document
 from tests.fuzz.expectation import nginx_path
 from tests.fuzz.judge import Judge, Secrets
@@ -68,7 +69,7 @@ def _rules(name: str, change: Callable[[RawAnswer], RawAnswer] = lambda answer: 
     return {problem.rule for problem in problems}
 
 
-@pytest.mark.parametrize("name", _JUDGED)
+@each("name", _JUDGED)
 def test_what_the_host_answered_is_allowed(name: str) -> None:
     """Every exchange that was recorded through the proxy, but for those that no fuzzed server can
     give.
@@ -312,7 +313,7 @@ breaks.
 """
 
 
-@pytest.mark.parametrize("wrong", CHANGES)
+@each("wrong", CHANGES)
 def test_an_answer_that_differs_from_the_host_is_refused(wrong: str) -> None:
     """Each change breaks the rules that it should, and no others."""
     name, change, rules = CHANGES[wrong]

@@ -19,6 +19,7 @@ from dify_wire.exchange import Recording
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.recording.folder import read_folder
 from dify_wire.spec import load, load_yaml
+from tests.each import each
 
 ROOT = Path(__file__).resolve().parent.parent
 EXCHANGES: dict[str, Recording] = {
@@ -84,9 +85,7 @@ def assert_valid(place: str, value: Any) -> None:
 # Claims
 
 
-@pytest.mark.parametrize(
-    ("name", "action"), [pytest.param(*entry, id=entry[0]) for entry in overlays()]
-)
+@each(("name", "action"), [pytest.param(*entry, id=entry[0]) for entry in overlays()])
 def test_every_action_names_its_evidence(name: str, action: dict[str, Any]) -> None:
     """A deviation is proven by recorded exchanges or by facts that were seen, or says where it was
     read.
@@ -95,7 +94,7 @@ def test_every_action_names_its_evidence(name: str, action: dict[str, Any]) -> N
     assert set(action.get("x-evidence", ())) <= EXCHANGES.keys() | FACTS
 
 
-@pytest.mark.parametrize("name", ERRORS)
+@each("name", ERRORS)
 def test_every_error_is_what_the_host_answered(name: str) -> None:
     """Status, key order, style and words of each recorded refusal are the template's, its
     placeholders being free.
@@ -165,7 +164,7 @@ def schema_place(path: str, method: str, status: int, kind: str) -> str:
 # Answers
 
 
-@pytest.mark.parametrize("name", EXCHANGES)
+@each("name", EXCHANGES)
 def test_every_recorded_answer_is_described(name: str) -> None:
     """Each exchange has an operation that describes its status, its content type and its body.
 
@@ -281,7 +280,7 @@ def run_requests() -> Iterator[Any]:
         yield pytest.param(name, body, id=name)
 
 
-@pytest.mark.parametrize(("name", "body"), list(run_requests()))
+@each(("name", "body"), list(run_requests()))
 def test_the_schema_accepts_what_the_host_accepts(name: str, body: Any) -> None:
     """And refuses what it refuses, but for reasons outside the body's schema, named above."""
     accepted = EXCHANGES[name].status == 200 or name in REFUSED_OTHERWISE

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from tests.compared import differences, without_deployment
+from tests.each import each
 from tests.recorded import (
     KEYS,
     SECRET_KEY,
@@ -77,7 +78,7 @@ def _found(pattern: str, text: str) -> set[str]:
     return set(re.findall(pattern, text))
 
 
-@pytest.mark.parametrize("name", _COMPARED)
+@each("name", _COMPARED)
 def test_the_answer_is_the_recorded_one(target: Target, name: str) -> None:
     """The same bytes in, the same bytes out, but for what differs from run to run."""
     exchange = exchanges()[name]
@@ -85,7 +86,7 @@ def test_the_answer_is_the_recorded_one(target: Target, name: str) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("name", _OF_MAIN)
+@each("name", _OF_MAIN)
 def test_the_default_app_answers_as_the_recorded_one(target: Target, name: str) -> None:
     """The app that the fake brings along differs from the recorded one only in what its graph
     decides.
@@ -153,9 +154,7 @@ def _as_recorded(name: str) -> RawAnswer:
     return RawAnswer(line, exchange.status, list(exchange.headers), exchange.body, [])
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, exchange in exchanges().items() if exchange.body is not None]
-)
+@each("name", [name for name, exchange in exchanges().items() if exchange.body is not None])
 def test_a_recorded_answer_is_equal_to_itself(name: str) -> None:
     """All relations that the comparison demands hold in the recordings themselves."""
     assert differences(exchanges()[name], _as_recorded(name)) == []

@@ -25,6 +25,7 @@ from fake_server.runs.events import InputFile
 from fake_server.runs.request import RunRequest, json_object, run_request, user_text
 from fake_server.spec import HostSpec
 from fake_server.workflow.model import StartVariable, Workflow
+from tests.each import each
 
 KEY = "app-key"
 JSON_TYPE = "application/json"
@@ -681,9 +682,7 @@ def test_one_error_alone_is_found(good_attempt: Attempt, host_spec: HostSpec, wr
     assert found(wrong.spoil(good_attempt), host_spec) == wrong.error
 
 
-@pytest.mark.parametrize(
-    ("first", "second"), PAIRS, ids=lambda wrong: f"{wrong.step} {wrong.error}"
-)
+@each(("first", "second"), PAIRS, ids=lambda wrong: f"{wrong.step} {wrong.error}")
 def test_of_two_errors_the_host_finds_the_earlier(
     good_attempt: Attempt, host_spec: HostSpec, first: Wrong, second: Wrong
 ) -> None:

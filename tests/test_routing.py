@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fake_server.http.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
 from fake_server.spec import HostSpec, Operation
+from tests.each import each
 
 RUN = "/v1/workflows/run"
 FILE_ID = "8faea5f8-b5c9-498a-b557-a39c474f0e59"
@@ -61,7 +62,7 @@ def test_a_known_path_and_method_are_an_operation(
     assert (routed.operation.operation_id, routed.parameters) == (operation, parameters)
 
 
-@pytest.mark.parametrize(
+@each(
     "path",
     [
         f"{RUN}/",
@@ -90,7 +91,7 @@ def test_a_known_path_and_method_are_an_operation(
         "",
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@each("method", ["GET", "POST", "OPTIONS"])
 def test_any_other_path_is_unknown(router: Router, method: str, path: str) -> None:
     """FACTS 2: whatever the method, and a superfluous final slash is no redirect."""
     assert router.route(method, path) == Unknown()

@@ -21,6 +21,7 @@ from fake_server.runs.signing import (
     FileSigner,
     SignatureRefusedError,
 )
+from tests.each import each
 from tests.recorded import SECRET_KEY, exchanges
 
 LIFETIME_S = 300
@@ -59,7 +60,7 @@ def test_there_are_recorded_urls() -> None:
     assert len(recorded_urls()) > 90
 
 
-@pytest.mark.parametrize("url", recorded_urls(), ids=lambda url: url[13:21])
+@each("url", recorded_urls(), ids=lambda url: url[13:21])
 def test_a_recorded_url_is_good(url: str) -> None:
     """FACTS 6.1: what the host signed with its key verifies here with the same key, and signs to
     the same.
@@ -75,7 +76,7 @@ RECORDED_URL = recorded_urls()[0]
 SIGNED_PARTS = re.finditer(r"(?<=/files/tools/)[^.]+|(?<==)[^&]+", RECORDED_URL)
 
 
-@pytest.mark.parametrize("index", [index for part in SIGNED_PARTS for index in range(*part.span())])
+@each("index", [index for part in SIGNED_PARTS for index in range(*part.span())])
 def test_any_changed_character_of_what_is_signed_is_refused(index: int) -> None:
     """Change, drop or double one character of id, timestamp, nonce or signature: the extension
     alone is not signed.

@@ -29,6 +29,7 @@ from contract.result import NotRun
 from contract.runner import Outcome, Result, run_check, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Capabilities, Target, Transport, may_run
 from dify_wire.exchange import Chunk, Exchange, Request
+from tests.each import each
 from tests.serving import ROOT, RunningServer, running_server
 
 pytestmark = pytest.mark.server
@@ -790,16 +791,14 @@ def _judged(name: str, host: Transport, api_key: str) -> Result:
     return run_check(OURS[name], target)
 
 
-@pytest.mark.parametrize("name", OURS)
+@each("name", OURS)
 def test_true_host_is_not_accused(name: str, true_host: Transport, fake: RunningServer) -> None:
     """The host that is broken below keeps every promise before it is broken."""
     result = _judged(name, true_host, fake.api_key)
     assert (result.outcome, result.reason) == (Outcome.PASSED, "")
 
 
-@pytest.mark.parametrize(
-    ("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways]
-)
+@each(("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways])
 def test_broken_host_is_caught(
     name: str, way: str, true_host: Transport, fake: RunningServer
 ) -> None:

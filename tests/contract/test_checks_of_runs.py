@@ -56,6 +56,7 @@ from tests.contract.broken import (
     with_items,
 )
 from tests.contract.later import as_version
+from tests.each import each
 from tests.serving import ROOT, running_server
 
 pytestmark = pytest.mark.server
@@ -786,7 +787,7 @@ def cases(table: Mapping[str, list[Break]]) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize(("name", "one"), cases(BROKEN))
+@each(("name", "one"), cases(BROKEN))
 def test_check_fails_for_a_host_that_is_broken_in_its_way(
     good: Good, name: str, one: Break
 ) -> None:
@@ -912,9 +913,7 @@ def _has_picture(exchange: Exchange) -> bool:
     return bool(outputs and outputs.get("files"))
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, one in recorded_runs().items() if not _is_stream(one)]
-)
+@each("name", [name for name, one in recorded_runs().items() if not _is_stream(one)])
 def test_recorded_blocking_run_raises_no_false_alarm(name: str) -> None:
     """Whatever the real host answered holds; a run without a picture fails for that alone."""
     run = recorded_runs()[name]

@@ -19,6 +19,7 @@ from fake_server.replay.outcome import Outcome, outcome
 from fake_server.replay.playing import Playing, ReplayedAnswer
 from fake_server.replay.stopping import stopped_answer, stopped_stream
 from tests.compared import time_contradictions
+from tests.each import each
 from tests.replay.folders import recorded
 
 CHUNKS = (Chunk(0.25, b"a"), Chunk(1.0, b"b"), Chunk(1.0, b"c"), Chunk(4.0, b"d"))
@@ -140,7 +141,7 @@ def _end(body: bytes, stream: bool) -> Outcome:
     return end
 
 
-@pytest.mark.parametrize("size", range(0, len(STREAM.body), 97))
+@each("size", range(0, len(STREAM.body), 97))
 def test_wherever_a_stream_is_stopped_its_frames_are_whole(size: int) -> None:
     """However it is cut: the frame that has begun is told to its end, and then the one that says
     stopped.

@@ -12,6 +12,7 @@ import pytest
 
 from dify_wire.app_kind import AppKind
 from tests.compared import differences
+from tests.each import each
 from tests.recorded import APPS, HOST, KEYS, SECRET_KEY, Exchange, exchanges, outages, ready
 from tests.serving import RawAnswer, RunningServer, raw_exchange, running_server
 
@@ -53,9 +54,7 @@ def _asked(server: RunningServer, exchange: Exchange) -> RawAnswer:
     return raw_exchange(server.host, server.port, request)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in exchanges() if name not in (*_LIVE, _BROKEN_OFF)]
-)
+@each("name", [name for name in exchanges() if name not in (*_LIVE, _BROKEN_OFF)])
 def test_the_recorded_answer_comes_back(answers: Mapping[str, RawAnswer], name: str) -> None:
     """Status, headers and body to the byte, but for what is signed, timed and named anew; outages
     among them.

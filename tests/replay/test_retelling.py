@@ -14,6 +14,7 @@ from fake_server.replay.outcome import is_stream, outcome, shift_s
 from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
 from fake_server.runs.signing import FileSigners
 from tests.compared import normal, time_contradictions
+from tests.each import each
 from tests.recorded import SECRET_KEY
 from tests.replay.folders import changed, recorded, with_text
 
@@ -50,7 +51,7 @@ def _joined(chunks: tuple[Chunk, ...]) -> bytes:
     return b"".join(chunk.data for chunk in chunks)
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each("name", TEXTS)
 def test_without_a_change_every_byte_stays(name: str) -> None:
     """Its own secret and nonces give back the very recording: signatures are made as the host made
     them.
@@ -59,7 +60,7 @@ def test_without_a_change_every_byte_stays(name: str) -> None:
     assert retold(recording.chunks, _changes(_nonces(recording))) == recording.chunks
 
 
-@pytest.mark.parametrize("name", TEXTS)
+@each("name", TEXTS)
 def test_only_what_is_volatile_changes(name: str) -> None:
     """Later, with other ids and nonces, the text around them is byte-equal, and chunks are cut in
     the same places.
@@ -104,7 +105,7 @@ def test_a_file_that_was_sent_along_keeps_its_id() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", WITH_FILES)
+@each("name", WITH_FILES)
 def test_urls_are_signed_for_their_new_time(name: str) -> None:
     """As often with the same nonce as the host used one, and good under the secret of the
     server.
@@ -211,8 +212,8 @@ def test_a_url_that_is_cut_by_a_border_is_signed_all_the_same() -> None:
 # --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("speed", [1.0, 10.0, None])
-@pytest.mark.parametrize("name", RUNS)
+@each("speed", [1.0, 10.0, None])
+@each("name", RUNS)
 def test_a_run_ends_when_its_replay_ends(name: str, speed: float | None) -> None:
     """Nothing of it lies more than half a second ahead of that, and all relations among its times
     are kept.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from tests.each import each
 from tests.scenarios.bench import Bench, Client, Seen, event_name
 from tests.scenarios.shown import missing
 
@@ -906,7 +907,7 @@ def a_users_picture_is_taken(seen: Seen) -> None:
 # --------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("one", CASES, ids=str)
+@each("one", CASES, ids=str)
 def test_the_bytes_are(instant: Bench, frozen: Bench, one: Case) -> None:
     """What a client sees of a scenario is what its behaviour promises; and nothing of it stays
     behind.
