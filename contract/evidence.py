@@ -7,7 +7,6 @@ nothing extra.
 
 from __future__ import annotations
 
-import json
 import threading
 import uuid
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from contract.current_check import Helpers
 from contract.result import NotPassed, NotRun
 from contract.signature import SignedUrl
 from contract.sse import split_frames
-from contract.target import FINITE_SPEED_S, LEFT_OUT, PROMPT, USER, Stream, Target, file_urls
+from contract.target import FINITE_SPEED_S, PROMPT, USER, Stream, Target, file_urls
 from dify_wire.exchange import Chunk, Exchange, Request
 
 DOCUMENT_MODEL = "chilloutmix_NiPrunedFp32Fix"
@@ -58,15 +57,15 @@ def pair(target: Target) -> Pair:
     return found
 
 
-def changed_run(target: Target, **changes: Any) -> Exchange:
-    """The answer to a run with these changes; the same request is sent once."""
-    told = json.dumps(
-        {name: "LEFT_OUT" if value is LEFT_OUT else value for name, value in changes.items()}
-    )
-    found: Exchange = target.shared(
-        f"run with {told}", lambda: target.send(target.run_request(**changes))
-    )
+def send_once(target: Target, request: Request) -> Exchange:
+    """The response to ``request``, which is sent only the first time."""
+    found: Exchange = target.shared(str(request), lambda: target.send(request))
     return found
+
+
+def changed_run(target: Target, **changes: Any) -> Exchange:
+    """The response to a run with these changes, which is sent only once."""
+    return send_once(target, target.run_request(**changes))
 
 
 def blocking(target: Target) -> Exchange:

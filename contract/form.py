@@ -1,8 +1,7 @@
-"""The app's own input form (``GET /v1/parameters``): what a deployment decides for itself is asked,
-not guessed.
+"""The app's own input form (``GET /v1/parameters``): what a deployment decides for itself is read
+from the host.
 
-Whether the model is chosen from a list, and how long a prompt may be, is the app's own affair
-(FACTS 11).
+Whether the model is chosen from a list, and how long a prompt may be, differs by app (FACTS 11).
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.evidence import send_once
 from contract.result import Skipped
 from contract.target import Target
 from dify_wire import spec
@@ -36,56 +36,42 @@ def documented_models() -> tuple[str, ...]:
 
 
 def parameters(target: Target) -> Exchange:
-    """What the host says about its app, asked once."""
-    found: Exchange = target.shared(
-        "parameters", lambda: target.send(target.get_request("/v1/parameters"))
-    )
-    return found
+    return send_once(target, target.get_request("/v1/parameters"))
 
 
 def form_field(target: Target, variable: str) -> FormField:
-    """The app's input ``variable``; as the document has it where the host tells no form.
+    """The app's input ``variable``; as the document has it where the host sends no form.
 
-    Raises ``Skipped`` where the host tells a form without it.
+    Raises ``Skipped`` where the host sends a form without it.
     """
     form = parameters(target).json_object().get("user_input_form")
     if not isinstance(form, list):
-        return _documented(variable)
-    for kind, field in told_fields(form):
+        if variable == "model_name":
+            return FormField("select", options=documented_models())
+        return FormField("paragraph", required=True)
+    for kind, field in form_fields(form):
         if field.get("variable") == variable:
-            return _field(kind, field)
+            max_length, options = field.get("max_length"), field.get("options")
+            return FormField(
+                kind,
+                field.get("required") is True,
+                max_length if isinstance(max_length, int) else None,
+                tuple(map(str, options)) if isinstance(options, list) else (),
+            )
     raise Skipped(f"the app has no input {variable}")
 
 
 def choice_field(target: Target, variable: str) -> FormField:
-    """As ``form_field``; raises ``Skipped`` where the app takes any text (FACTS 3, row
-    11).
-    """
+    """As ``form_field``; raises ``Skipped`` where the app takes any text (FACTS 3, row 11)."""
     field = form_field(target, variable)
     if field.kind != "select":
         raise Skipped(f"the app takes any text as {variable}")
     return field
 
 
-def told_fields(form: list[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The kind of each entry of ``user_input_form``, and what is told of it."""
+def form_fields(form: list[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The kind of each entry of ``user_input_form``, and the field's properties."""
     for entry in form:
         for kind, field in entry.items() if isinstance(entry, dict) else ():
             if isinstance(field, dict):
                 yield kind, field
-
-
-def _field(kind: str, field: Mapping[str, Any]) -> FormField:
-    max_length, options = field.get("max_length"), field.get("options")
-    return FormField(
-        kind,
-        field.get("required") is True,
-        max_length if isinstance(max_length, int) else None,
-        tuple(str(option) for option in options) if isinstance(options, list) else (),
-    )
-
-
-def _documented(variable: str) -> FormField:
-    if variable == "model_name":
-        return FormField("select", options=documented_models())
-    return FormField("paragraph", required=True)

@@ -1,138 +1,97 @@
-"""Authorization: what the host lets in, and that it judges the key before all else (FACTS 3, rows 1
+"""Authorization: what the host lets in, and that it checks the key before all else (FACTS 3, rows 1
 and 2).
 """
 
 from __future__ import annotations
 
 from contract.check import Level, free_check
-from contract.error_body import (
-    NO_BEARER,
-    OTHER_SCHEME,
-    UNKNOWN_KEY,
-    expect_refused,
-    expect_some_refusal,
-)
-from contract.result import expect_equal, expect_version
-from contract.target import Target
-from dify_wire.exchange import Exchange, Request
+from contract.errors import CLIENT_ERRORS, error
+from contract.evidence import send_once
+from contract.request_checks import MakeRequest, Row, add_rows, request
+from contract.result import by_version, expect_equal, expect_version
+from contract.target import RUN_PATH, Target
+from dify_wire.exchange import Request
 
 UNKNOWN = "app-000000000000000000000000"
 """A key of the host's form that no app has."""
 
-
-def _run_with(target: Target, authorization: str | None) -> Exchange:
-    """A whole run request whose Authorization is another, or none; asked once."""
-    run = target.run_request()
-    headers = tuple((name, value) for name, value in run.headers if name != "Authorization")
-    if authorization is not None:
-        headers += (("Authorization", authorization),)
-    request = Request(run.method, run.path, headers, run.body)
-    found: Exchange = target.shared(
-        f"run with Authorization {authorization}", lambda: target.send(request)
-    )
-    return found
+_BEARER = "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)"
+_NO_BEARER, _UNKNOWN_KEY = error("auth_header_missing"), error("token_unknown")
 
 
-def _info_with(target: Target, authorization: str) -> Exchange:
-    """The app's name, asked for under an unusual Authorization: being let in costs no picture
-    here.
-    """
-    return target.send(Request("GET", "/v1/info", (("Authorization", authorization),)))
+def _run_with(authorization: str | None) -> MakeRequest:
+    """A whole run with this Authorization, or none; ``KEY`` in it stands for the target's key."""
+
+    def make(target: Target) -> Request:
+        run = target.run_request()
+        headers = tuple(pair for pair in run.headers if pair[0] != "Authorization")
+        if authorization is not None:
+            value = authorization.replace("KEY", target.capabilities.api_key)
+            headers += (("Authorization", value),)
+        return Request(run.method, run.path, headers, run.body)
+
+    return make
 
 
-@free_check(Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)")
-def run_without_a_key_is_refused(target: Target) -> None:
-    """A run without an Authorization header is not carried out."""
-    expect_some_refusal(_run_with(target, None))
+def _info_with(authorization: str) -> MakeRequest:
+    """The app's name under an unusual Authorization: here it costs nothing to be let in."""
+
+    def make(target: Target) -> Request:
+        value = authorization.replace("KEY", target.capabilities.api_key)
+        return Request("GET", "/v1/info", (("Authorization", value),))
+
+    return make
 
 
-@free_check(Level.DOCUMENT, "openapi.yaml#/components/securitySchemes/bearer (document lines 9-10)")
-def run_with_a_wrong_key_is_refused(target: Target) -> None:
-    """A run with a key that the host never gave out is not carried out."""
-    expect_some_refusal(_run_with(target, f"Bearer {UNKNOWN}"))
+def _run_without_type(target: Target) -> Request:
+    body = target.run_request().body
+    return Request("POST", RUN_PATH, (("Authorization", "Bearer nope"),), body)
 
 
-@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_none)")
-def missing_authorization_is_401(target: Target) -> None:
-    """Without an Authorization header the host says that it must be there and start with
-    'Bearer'.
-    """
-    expect_refused(_run_with(target, None), NO_BEARER)
-
-
-@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_empty)")
-def empty_authorization_is_401(target: Target) -> None:
-    """An empty Authorization header counts as none."""
-    expect_refused(_run_with(target, ""), NO_BEARER)
-
-
-@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_bearer_only)")
-def bearer_without_key_is_401(target: Target) -> None:
-    """The word Bearer without a key after it counts as no Authorization."""
-    expect_refused(_run_with(target, "Bearer"), NO_BEARER)
-
-
-@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_raw_key)")
-def key_without_bearer_is_401(target: Target) -> None:
-    """The right key without the word Bearer before it counts as no Authorization."""
-    expect_refused(_run_with(target, target.capabilities.api_key), NO_BEARER)
-
-
-@free_check(Level.HOST, "FACTS 3, row 1 (recorded: auth_basic)")
-def other_scheme_is_401(target: Target) -> None:
-    """Another scheme than Bearer is named as the trouble."""
-    expect_refused(_run_with(target, "Basic dXNlcjpwYXNz"), OTHER_SCHEME)
-
-
-@free_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_unknown)")
-def unknown_key_is_401(target: Target) -> None:
-    """A key that no app has is an invalid access token."""
-    expect_refused(_run_with(target, f"Bearer {UNKNOWN}"), UNKNOWN_KEY)
-
-
-@free_check(Level.HOST, "FACTS 3, row 2 (recorded: auth_extra_word)")
-def word_after_the_key_is_401(target: Target) -> None:
-    """A word after the right key makes it an invalid access token."""
-    expect_refused(_run_with(target, f"Bearer {target.capabilities.api_key} x"), UNKNOWN_KEY)
-
-
-@free_check(Level.HOST, "FACTS 3, order (recorded: auth_none_malformed)")
-def authorization_is_judged_before_the_body(target: Target) -> None:
-    """Without a key a body that is no JSON at all is still a 401."""
-    request = Request(
-        "POST", target.run_request().path, (("Content-Type", "application/json"),), b"{"
-    )
-    expect_refused(target.send(request), NO_BEARER)
-
-
-@free_check(Level.HOST, "FACTS 3, order (recorded: auth_unknown_noct)")
-def authorization_is_judged_before_the_content_type(target: Target) -> None:
-    """With an unknown key a request without a Content-Type is still a 401."""
-    run = target.run_request()
-    expect_refused(
-        target.send(Request("POST", run.path, (("Authorization", "Bearer nope"),), run.body)),
-        UNKNOWN_KEY,
-    )
-
-
-@free_check(Level.HOST, "FACTS 3, accepted variants")
-def bearer_in_lower_case_is_accepted(target: Target) -> None:
-    """The case of the word bearer does not matter."""
-    answer = _info_with(target, f"bearer {target.capabilities.api_key}")
-    expect_equal(answer.status, 200, "status", answer)
-
-
-@free_check(Level.HOST, "FACTS 3, accepted variants (recorded: auth_twospaces)")
-def two_spaces_before_the_key_are_accepted(target: Target) -> None:
-    """How many spaces part Bearer from the key does not matter."""
-    answer = _info_with(target, f"Bearer  {target.capabilities.api_key}")
-    expect_equal(answer.status, 200, "status", answer)
+# fmt: off
+add_rows(__name__, [
+    Row("run_without_a_key_is_refused", "A run without an Authorization header is not carried out.",
+        _BEARER, _run_with(None), status=CLIENT_ERRORS, level=Level.DOCUMENT),
+    Row("run_with_a_wrong_key_is_refused",
+        "A run with a key that the host never gave out is not carried out.",
+        _BEARER, _run_with(f"Bearer {UNKNOWN}"), status=CLIENT_ERRORS, level=Level.DOCUMENT),
+    Row("missing_authorization_is_401",
+        "Without an Authorization header the host says that it must start with 'Bearer'.",
+        "FACTS 3, row 1 (recorded: auth_none)", _run_with(None), _NO_BEARER),
+    Row("empty_authorization_is_401", "An empty Authorization header counts as none.",
+        "FACTS 3, row 1 (recorded: auth_empty)", _run_with(""), _NO_BEARER),
+    Row("bearer_without_key_is_401", "The word Bearer without a key counts as no Authorization.",
+        "FACTS 3, row 1 (recorded: auth_bearer_only)", _run_with("Bearer"), _NO_BEARER),
+    Row("key_without_bearer_is_401", "The right key without Bearer counts as no Authorization.",
+        "FACTS 3, row 1 (recorded: auth_raw_key)", _run_with("KEY"), _NO_BEARER),
+    Row("other_scheme_is_401", "Another scheme than Bearer has an error of its own.",
+        "FACTS 3, row 1 (recorded: auth_basic)",
+        _run_with("Basic dXNlcjpwYXNz"), error("auth_scheme_wrong")),
+    Row("unknown_key_is_401", "A key that no app has is an invalid access token.",
+        "FACTS 3, row 2 (recorded: auth_unknown)", _run_with(f"Bearer {UNKNOWN}"), _UNKNOWN_KEY),
+    Row("word_after_the_key_is_401", "A word after the right key makes it an invalid access token.",
+        "FACTS 3, row 2 (recorded: auth_extra_word)", _run_with("Bearer KEY x"), _UNKNOWN_KEY),
+    Row("authorization_is_checked_before_the_body",
+        "Without a key a body that is not JSON at all is still a 401.",
+        "FACTS 3, order (recorded: auth_none_malformed)",
+        request("POST", RUN_PATH, (("Content-Type", "application/json"),), b"{"), _NO_BEARER),
+    Row("authorization_is_checked_before_the_content_type",
+        "With an unknown key a request without a Content-Type is still a 401.",
+        "FACTS 3, order (recorded: auth_unknown_noct)", _run_without_type, _UNKNOWN_KEY),
+    Row("bearer_in_lower_case_is_accepted", "The case of the word bearer does not matter.",
+        "FACTS 3, accepted variants", _info_with("bearer KEY"), status=200),
+    Row("two_spaces_before_the_key_are_accepted",
+        "The number of spaces between Bearer and the key does not matter.",
+        "FACTS 3, accepted variants (recorded: auth_twospaces)",
+        _info_with("Bearer  KEY"), status=200),
+])
+# fmt: on
 
 
 @free_check(Level.VERSION, "FACTS 1.1 and 9.2")
-def refused_key_meets_no_challenge(target: Target) -> None:
+def wrong_key_gets_no_challenge(target: Target) -> None:
     """A 401 carries no WWW-Authenticate header."""
-    answer = _run_with(target, f"Bearer {UNKNOWN}")
-    expect_equal(answer.status, 401, "status", answer)
-    challenges = {"0.6.4": None, "1.10.1": 'Bearer realm="api"'}
-    expect_version(answer.header("WWW-Authenticate"), challenges, "WWW-Authenticate", answer)
+    response = send_once(target, _run_with(f"Bearer {UNKNOWN}")(target))
+    expect_equal(response.status, 401, "status", response)
+    challenges = by_version(lambda profile: profile.facts["www_authenticate"])
+    expect_version(response.header("WWW-Authenticate"), challenges, "WWW-Authenticate", response)

@@ -5,13 +5,15 @@ minutes.
 from __future__ import annotations
 
 from contract.check import Capability, Level, Phase, check
-from contract.error_body import BAD_URL, expect_refused
+from contract.errors import error, expect_error
 from contract.evidence import blocking_data, fetch_file, picture, picture_url
 from contract.result import NotRun, expect
 from contract.shape import has_files_of_0_6
 from contract.signature import SignedUrl
 from contract.target import Target
 from dify_wire.exchange import Exchange
+
+_BAD_URL = error("signature_refused")
 
 _STILL_GOOD_S = 295
 _EXPIRED_S = 305
@@ -57,7 +59,7 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
     same = early.body == picture(target).body
     expect(same, f"the same {len(picture(target).body)} bytes", f"{len(early.body)} bytes", early)
     expect(late.status == 403, f"status 403 after {_EXPIRED_S} s", _status(late), late, level=level)
-    expect_refused(late, BAD_URL)
+    expect_error(late, _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.CLOCK, Capability.SECRET, phase=Phase.CLOCK)

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 
 from contract.check import Capability, Level, check
-from contract.error_body import (
-    BAD_URL,
-    FILE_TYPE,
-    NO_METHOD,
-    Refusal,
-    expect_refused,
-    expect_refused_as,
-    invalid,
-)
+from contract.errors import Error, error, expect_error
 from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
@@ -24,6 +16,10 @@ from contract.signature import SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import shared_story
 from dify_wire.exchange import Exchange, Request
+
+_BAD_URL = error("signature_refused")
+_FILE_TYPE = error("file_unknown")
+_NO_METHOD = error("method_not_allowed")
 
 _VALID_S = 300
 _YEAR_S = 365 * 86400
@@ -233,7 +229,7 @@ def first_of_two_parameters_counts(target: Target) -> None:
     url = picture_url(target)
     bad, whole = f"sign={_other_digit(url.sign)}", _query(url, "timestamp", "nonce", "sign")
     _expect_served(target, _ask(target, url, f"{whole}&{bad}"))
-    expect_refused(_ask(target, url, f"{bad}&{whole}"), BAD_URL)
+    expect_error(_ask(target, url, f"{bad}&{whole}"), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
@@ -292,25 +288,25 @@ def as_attachment_is_ignored(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3")
 def changed_sign_is_403(target: Target) -> None:
     """A sign with one character changed is refused."""
-    expect_refused(_tampered(target, sign=_other_digit(picture_url(target).sign)), BAD_URL)
+    expect_error(_tampered(target, sign=_other_digit(picture_url(target).sign)), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1 and 6.3")
 def sign_in_another_case_is_403(target: Target) -> None:
     """Upper and lower case make a difference in sign."""
-    expect_refused(_tampered(target, sign=picture_url(target).sign.swapcase()), BAD_URL)
+    expect_error(_tampered(target, sign=picture_url(target).sign.swapcase()), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def empty_sign_is_403(target: Target) -> None:
     """An empty sign is refused."""
-    expect_refused(_tampered(target, sign=""), BAD_URL)
+    expect_error(_tampered(target, sign=""), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
 def unpadded_sign_is_403(target: Target) -> None:
     """A sign without its = is refused."""
-    expect_refused(_tampered(target, sign=picture_url(target).sign.rstrip("=")), BAD_URL)
+    expect_error(_tampered(target, sign=picture_url(target).sign.rstrip("=")), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
@@ -320,7 +316,7 @@ def sign_in_the_other_alphabet_is_403(target: Target) -> None:
     if url is None:
         raise Skipped("no signature of this host holds - or _", blocking(target))
     sign = url.sign.replace("-", "%2B").replace("_", "%2F")
-    expect_refused(fetch_file(target, url.but(sign=sign)), BAD_URL)
+    expect_error(fetch_file(target, url.but(sign=sign)), _BAD_URL)
 
 
 def _url_candidates(target: Target) -> list[SignedUrl]:
@@ -337,26 +333,26 @@ def _url_candidates(target: Target) -> list[SignedUrl]:
 @check(Level.HOST, "FACTS 6.3")
 def changed_nonce_is_403(target: Target) -> None:
     """A changed nonce is refused."""
-    expect_refused(_tampered(target, nonce=_other_digit(picture_url(target).nonce)), BAD_URL)
+    expect_error(_tampered(target, nonce=_other_digit(picture_url(target).nonce)), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def empty_nonce_is_403(target: Target) -> None:
     """An empty nonce is refused."""
-    expect_refused(_tampered(target, nonce=""), BAD_URL)
+    expect_error(_tampered(target, nonce=""), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def changed_timestamp_is_403(target: Target) -> None:
     """A changed timestamp is refused, so that nobody can make a URL last."""
     later = str(int(picture_url(target).timestamp) + 1)
-    expect_refused(_tampered(target, timestamp=later), BAD_URL)
+    expect_error(_tampered(target, timestamp=later), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
 def unsigned_text_as_timestamp_is_403(target: Target) -> None:
     """A timestamp that is no number is refused for its signature, which is looked at first."""
-    expect_refused(_tampered(target, timestamp="abc"), BAD_URL)
+    expect_error(_tampered(target, timestamp="abc"), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
@@ -364,50 +360,45 @@ def sign_of_another_file_is_403(target: Target) -> None:
     """A signature is good for its own file only: another id is refused, whether there is such a
     file or not.
     """
-    expect_refused(_tampered(target, file_id=str(uuid.uuid4())), BAD_URL)
+    expect_error(_tampered(target, file_id=str(uuid.uuid4())), _BAD_URL)
     story = shared_story(target)
     file = next((file for one in story.told for file in files_within(one.data)), {})
     url = parse_url(str(file.get("url")))
     if url is not None and url.file_id != picture_url(target).file_id:
-        expect_refused(_tampered(target, file_id=url.file_id), BAD_URL)
+        expect_error(_tampered(target, file_id=url.file_id), _BAD_URL)
 
 
-def _missing(name: str) -> Mapping[str, Refusal]:
-    body = {
-        "code": "invalid_param",
-        "message": "Missing required parameter in the query string",
-        "params": name,
-    }
-    return {"0.6.4": Refusal(400, body), "1.10.1": Refusal(400, {**body, "status": 400})}
+def _missing(name: str) -> Error:
+    return error("query_parameter_missing", field=name)
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_timestamp_is_400(target: Target) -> None:
     """A URL without timestamp is refused by that parameter's name."""
     url = picture_url(target)
-    expect_refused_as(_ask(target, url, _query(url, "nonce", "sign")), _missing("timestamp"))
+    expect_error(_ask(target, url, _query(url, "nonce", "sign")), _missing("timestamp"))
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_nonce_is_400(target: Target) -> None:
     """A URL without nonce is refused by that parameter's name."""
     url = picture_url(target)
-    expect_refused_as(_ask(target, url, _query(url, "timestamp", "sign")), _missing("nonce"))
+    expect_error(_ask(target, url, _query(url, "timestamp", "sign")), _missing("nonce"))
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_sign_is_400(target: Target) -> None:
     """A URL without sign is refused by that parameter's name."""
     url = picture_url(target)
-    expect_refused_as(_ask(target, url, _query(url, "timestamp", "nonce")), _missing("sign"))
+    expect_error(_ask(target, url, _query(url, "timestamp", "nonce")), _missing("sign"))
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_parameters_are_told_in_their_order(target: Target) -> None:
     """Of several missing parameters the first of timestamp, nonce, sign is named."""
     url = picture_url(target)
-    expect_refused_as(_ask(target, url, ""), _missing("timestamp"))
-    expect_refused_as(_ask(target, url, _query(url, "timestamp")), _missing("nonce"))
+    expect_error(_ask(target, url, ""), _missing("timestamp"))
+    expect_error(_ask(target, url, _query(url, "timestamp")), _missing("nonce"))
 
 
 @check(Level.HOST, "FACTS 6.3")
@@ -443,7 +434,7 @@ def file_url_is_read_only(target: Target) -> None:
     """POST, PUT and DELETE are 405, and Allow names what is possible."""
     for method in ("POST", "PUT", "DELETE"):
         answer = fetch_file(target, picture_url(target), method)
-        expect_refused(answer, NO_METHOD)
+        expect_error(answer, _NO_METHOD)
         expect_equal(_allowed(answer), _METHODS, "Allow", answer)
 
 
@@ -533,7 +524,7 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET)
 def url_of_last_year_is_403(target: Target) -> None:
     """A rightly signed URL of last year is refused."""
-    expect_refused(_signed(target, timestamp=str(_host_now(target) - _YEAR_S)), BAD_URL)
+    expect_error(_signed(target, timestamp=str(_host_now(target) - _YEAR_S)), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Capability.SECRET)
@@ -566,7 +557,9 @@ def url_of_the_future_is_valid(target: Target) -> None:
 def signed_text_as_timestamp_is_400(target: Target) -> None:
     """A rightly signed timestamp that is no number is refused in Python's words."""
     answer = _signed(target, timestamp="abc")
-    expect_refused(answer, invalid("invalid literal for int() with base 10: 'abc'"))
+    expect_error(
+        answer, error("value_error", message="invalid literal for int() with base 10: 'abc'")
+    )
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
@@ -574,4 +567,4 @@ def signed_unknown_file_is_415(target: Target) -> None:
     """A rightly signed URL of a file that is not there is refused as a file type (so the host
     says).
     """
-    expect_refused(_signed(target, file_id=str(uuid.uuid4())), FILE_TYPE)
+    expect_error(_signed(target, file_id=str(uuid.uuid4())), _FILE_TYPE)

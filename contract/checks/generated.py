@@ -18,12 +18,14 @@ from typing import Any
 from contract.check import Capability, Level, Phase, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
 from contract.current_check import Helpers
-from contract.error_body import UNKNOWN_KEY, expect_refused
+from contract.errors import error, expect_error
 from contract.form import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
 from dify_wire.exchange import Exchange, Request
 from dify_wire.profile import HOST_VERSIONS
+
+_UNKNOWN_KEY = error("token_unknown")
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12
@@ -357,7 +359,7 @@ def keys_like_the_right_one_are_refused(target: Target) -> None:
     """
     for key in _wrong_keys(target):
         answer = target.send(Request("GET", "/v1/info", (("Authorization", f"Bearer {key}"),)))
-        expect_refused(answer, UNKNOWN_KEY)
+        expect_error(answer, _UNKNOWN_KEY)
 
 
 def _wrong_keys(target: Target) -> list[str]:

@@ -10,19 +10,17 @@ from typing import Any
 
 from contract import evidence
 from contract.check import Capability, Evidence, Level, check, free_check
-from contract.error_body import (
-    MALFORMED,
-    NO_BEARER,
-    NO_METHOD,
-    NO_USER,
-    NOT_JSON,
-    NOT_WORKFLOW,
-    expect_error_style,
-    expect_refused,
-)
+from contract.errors import error, expect_error, expect_error_style
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Target
 from dify_wire.exchange import Exchange, Request
+
+_MALFORMED = error("json_malformed")
+_NO_BEARER = error("auth_header_missing")
+_NO_METHOD = error("method_not_allowed")
+_NO_USER = error("user_missing")
+_NOT_JSON = error("content_type_not_json")
+_NOT_WORKFLOW = error("not_workflow_app")
 
 # Tasks that no host has; the recorded host was asked about each of them with just the request that
 # is sent here.
@@ -143,19 +141,19 @@ def json_of_a_vendor_is_read(target: Target) -> None:
 @_host_check("FACTS 7 (recorded: stop_missing_user)")
 def stop_without_a_user_is_400(target: Target) -> None:
     """The stop call needs the user."""
-    expect_refused(target.send(target.json_request("POST", _path(_WITHOUT_USER), {})), NO_USER)
+    expect_error(target.send(target.json_request("POST", _path(_WITHOUT_USER), {})), _NO_USER)
 
 
 @_host_check("FACTS 7 (recorded: stop_nobody)")
 def stop_without_a_body_is_400(target: Target) -> None:
     """The stop call needs a body."""
-    expect_refused(target.send(target.raw_request("POST", _path(_WITHOUT_BODY), b"")), MALFORMED)
+    expect_error(target.send(target.raw_request("POST", _path(_WITHOUT_BODY), b"")), _MALFORMED)
 
 
 @_host_check("FACTS 7 (recorded: stop_noct)")
 def stop_without_a_content_type_is_415(target: Target) -> None:
     """The stop call needs to be called JSON."""
-    expect_refused(target.send(target.get_request(_path("x"), method="POST")), NOT_JSON)
+    expect_error(target.send(target.get_request(_path("x"), method="POST")), _NOT_JSON)
 
 
 @_host_check("FACTS 7 (recorded: stop_noauth)")
@@ -164,14 +162,14 @@ def stop_needs_the_key(target: Target) -> None:
     request = Request(
         "POST", _path(_WITHOUT_KEY), (("Content-Type", "application/json"),), b'{"user": "a"}'
     )
-    expect_refused(target.send(request), NO_BEARER)
+    expect_error(target.send(request), _NO_BEARER)
 
 
 @_host_check("FACTS 7")
 def get_on_the_stop_path_is_405(target: Target) -> None:
     """A stop cannot be got."""
     answer = target.send(target.get_request(_path(_UNKNOWN)))
-    expect_refused(answer, NO_METHOD)
+    expect_error(answer, _NO_METHOD)
     allowed = {word.strip() for word in (answer.header("Allow") or "").split(",")}
     expect(allowed == {"POST", "OPTIONS"}, "Allow: POST, OPTIONS", answer.header("Allow"), answer)
 
@@ -181,7 +179,7 @@ def stop_with_a_chat_key_is_400(target: Target) -> None:
     """A chat app's key stops no workflow."""
     key = target.app_key(Capability.CHAT_KEY)
     answer = target.send(target.json_request("POST", _path(_WITH_CHAT_KEY), {"user": "a"}, key))
-    expect_refused(answer, NOT_WORKFLOW)
+    expect_error(answer, _NOT_WORKFLOW)
 
 
 # What becomes of the run

@@ -65,7 +65,7 @@ _of(
     _PARAMETERS,
     "parameters_without_form",
     "The app tells no form.",
-    "parameters_tell_form_and_switches",
+    "parameters_have_form_and_switches",
     drop("user_input_form"),
 )
 _of(
@@ -121,56 +121,56 @@ _of(
     _PARAMETERS,
     "parameters_without_features",
     "The app tells nothing but its form.",
-    "parameters_tell_form_and_switches",
+    "parameters_have_form_and_switches",
     lambda edit_events: {"user_input_form": edit_events["user_input_form"]},
 )
 _of(
     _PARAMETERS,
     "parameters_without_file_upload",
     "The app does not tell whether it takes files.",
-    "parameters_tell_form_and_switches",
+    "parameters_have_form_and_switches",
     drop("file_upload"),
 )
 _of(
     _PARAMETERS,
     "parameters_wrapped",
     "The app's parameters stand under data.",
-    "parameters_tell_form_and_switches",
+    "parameters_have_form_and_switches",
     lambda edit_events: {"data": edit_events},
 )
 _of(
     "/v1/info",
     "info_without_name",
     "The app has no name.",
-    "info_tells_name_and_description",
+    "info_has_name_and_description",
     drop("name"),
 )
 _of(
     "/v1/info",
     "info_without_description",
     "The app has no description.",
-    "info_tells_name_and_description",
+    "info_has_name_and_description",
     drop("description"),
 )
 _of(
     "/v1/info",
     "info_name_a_number",
     "The app's name is a number.",
-    "info_tells_name_and_description",
+    "info_has_name_and_description",
     put("name", 1),
 )
 _of(
     "/v1/meta",
     "meta_without_icons",
     "The app tells no tool_icons.",
-    "meta_tells_the_icons_of_the_tools",
+    "meta_has_the_icons_of_the_tools",
     drop("tool_icons"),
 )
 _of(
     "/v1/meta",
     "meta_icons_a_list",
     "tool_icons is a list.",
-    "meta_tells_the_icons_of_the_tools",
+    "meta_has_the_icons_of_the_tools",
     change("tool_icons", list),
 )
 
@@ -205,26 +205,26 @@ _NEEDS_KEY = {
 for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
     _short = _path.rpartition("/")[2]
     AREA.add(f"{_short}_without_key", f"{_path} needs no key.", _NEEDS_KEY[_short], _open(_path))
-    AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_tell*", _missing(_path))
+    AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_ha*", _missing(_path))
 _of(
     "/v1/",
     "greeting_without_version",
     "The greeting tells no version.",
-    "greeting_*",
+    "root_*",
     drop("server_version"),
 )
 _of(
     "/v1/",
     "greeting_of_v2",
     "The greeting names the API v2.",
-    "greeting_welcomes",
+    "root_names_the_api",
     put("api_version", "v2"),
 )
 _of(
     "/v1/",
     "greeting_of_another_version",
     "The greeting names another version than the header X-Version.",
-    "greeting_and_header_name_one_version",
+    "root_and_header_name_one_version",
     put("server_version", "0.6.5"),
 )
 _of(
@@ -245,7 +245,7 @@ _of(
     "/v1/info",
     "info_with_mode",
     "The app's info has its mode.",
-    "info_tells_nothing_else",
+    "info_has_no_other_members",
     put("mode", "workflow"),
 )
 for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
@@ -262,7 +262,7 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
 AREA.add(
     "app_json_compact",
     "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
-    "what_the_app_tells_is_written_as_errors_are",
+    "app_info_is_written_as_errors_are",
     replace_responses(
         lambda request, response: (
             request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200

@@ -88,21 +88,21 @@ _lenient(
 _lenient(
     "prompt_number_accepted",
     "The prompt may be a number.",
-    "number_as_prompt_is_no_string prompt_zero_counts_as_missing",
+    "number_as_prompt_is_not_a_string prompt_zero_counts_as_missing",
     lambda request: _has_inputs(request) and isinstance(_input(request, "prompt"), int),
     _as_prompt,
 )
 _lenient(
     "prompt_list_accepted",
     "The prompt may be a list.",
-    "list_as_prompt_is_no_string empty_list_as_prompt_counts_as_missing",
+    "list_as_prompt_is_not_a_string empty_list_as_prompt_counts_as_missing",
     lambda request: _has_inputs(request) and isinstance(_input(request, "prompt"), list),
     _as_prompt,
 )
 _lenient(
     "prompt_not_string_accepted",
     "The prompt may be of any type.",
-    "number_as_prompt_is_no_string list_as_prompt_is_no_string object_as_prompt_is_no_string",
+    "number_as_prompt_is_not_a_string list_as_prompt_is_not_a_string object_as_prompt_is_not_a_string",
     lambda request: (
         _has_inputs(request)
         and not isinstance(_input(request, "prompt"), str)
@@ -221,7 +221,7 @@ _lenient(
 _lenient(
     "model_number_accepted",
     "The model may be a number.",
-    "number_as_model_is_no_string",
+    "number_as_model_is_not_a_string",
     lambda request: (
         _has_inputs(request)
         and isinstance(_input(request, "model_name"), int)

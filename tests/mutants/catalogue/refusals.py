@@ -56,7 +56,11 @@ REFUSALS: Mapping[str, tuple[str, int, str]] = {
     "wrong_scheme": ("Authorization scheme must be", 403, "other_scheme_is_401"),
     "unknown_key": ("Access token is invalid", 403, "unknown_key_is_401"),
     "prompt_missing": ("prompt is required in input form", 422, "missing_prompt_is_400"),
-    "prompt_not_string": ("prompt in input form must be a string", 422, "*_as_prompt_is_no_string"),
+    "prompt_not_string": (
+        "prompt in input form must be a string",
+        422,
+        "*_as_prompt_is_not_a_string",
+    ),
     "unknown_model": (
         "must be one of the following",
         422,
@@ -137,25 +141,25 @@ def _html(response: Response) -> Response:
 _each(
     "envelope_without_code",
     "No refusal has a code.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     _without("code"),
 )
 _each(
     "envelope_without_message",
     "No refusal has a message.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     _without("message"),
 )
 _each(
     "envelope_without_status",
     "No refusal has a status in its envelope.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     _without("status"),
 )
 _each(
     "envelope_without_params",
     "No refusal names the field it means.",
-    "field_error_tells_code_message_params_in_order",
+    "field_error_has_code_message_params_in_order",
     _without("params"),
 )
 _each(
@@ -180,7 +184,7 @@ _each(
 _each(
     "envelope_nested",
     "The envelope stands under error.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     lambda response: response.with_json({"error": response.json}),
 )
 _each(
@@ -198,13 +202,13 @@ _each(
 _each(
     "envelope_extra_field",
     "The envelope has a trace id.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     _fields(trace_id="4711"),
 )
 _each(
     "envelope_keys_reversed",
     "The envelope's keys are in reverse order.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     lambda response: response.with_json(dict(reversed(response.json.items()))),
 )
 _each(
@@ -213,7 +217,7 @@ _each(
 _each(
     "refusals_html_as_json",
     "Every refusal is a page that says it is JSON.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     lambda response: response.with_body(b"<p>no</p>"),
 )
 _each(
@@ -237,7 +241,7 @@ _each(
 _each(
     "refusals_compact",
     "The JSON of refusals has no blanks.",
-    "errors_are_written_with_blanks",
+    "errors_are_written_with_spaces",
     lambda response: response.with_body(
         json.dumps(response.json, separators=(",", ":")).encode() + b"\n"
     ),
@@ -245,13 +249,13 @@ _each(
 _each(
     "refusals_empty",
     "Refusals have no body.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     lambda response: response.with_body(b""),
 )
 _each(
     "refusals_as_problem",
     "Refusals are RFC 9457 problems.",
-    "error_tells_code_message_status_in_order",
+    "error_has_code_message_status_in_order",
     lambda response: response.with_json(
         {"type": "about:blank", "title": response.json.get("message"), "status": response.status}
     ).with_header("Content-Type", "application/problem+json"),
@@ -279,7 +283,7 @@ _each(
 _each(
     "host_failure_keys_reversed",
     "A failure of the host tells its code before its message, as other errors do.",
-    "host_failure_tells_message_code_in_order",
+    "host_failure_has_message_code_in_order",
     lambda response: response.with_json(dict(reversed(response.json.items()))),
     "Internal Server Error",
 )

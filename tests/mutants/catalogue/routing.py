@@ -190,7 +190,7 @@ def _preflight(request: Request, _: Response) -> bool:
 _response(
     "cors_missing",
     "No answer may be read by pages of other origins.",
-    "answer_without_origin_is_for_any",
+    "response_without_origin_allows_any",
     _any_answer,
     lambda response: response.without_header(_ORIGIN),
 )
@@ -227,7 +227,7 @@ _response(
 _response(
     "cors_missing_on_refusals",
     "Refusals may not be read by pages of other origins.",
-    "answer_without_origin_is_for_any origin_is_echoed",
+    "response_without_origin_allows_any origin_is_echoed",
     lambda request, response: response.status >= 400 and _any_answer(request, response),
     lambda response: response.without_header(_ORIGIN),
 )
@@ -304,14 +304,14 @@ _response(
 _response(
     "root_not_redirected",
     "/v1 is no path at all.",
-    "root_without_slash_redirects_to_the_greeting",
+    "root_without_slash_redirects",
     lambda request, response: request.path == "/v1" and response.status == 308,
     lambda response: replace(response, status=404).without_header("Location"),
 )
 _response(
     "root_redirected_elsewhere",
     "/v1 leads to a page of documentation.",
-    "root_without_slash_redirects_to_the_greeting",
+    "root_without_slash_redirects",
     lambda request, response: request.path == "/v1" and response.status == 308,
     lambda response: response.with_header("Location", "/docs"),
 )
@@ -339,21 +339,21 @@ _response(
 _response(
     "cors_missing_on_pictures",
     "Pictures themselves may not be read by pages of other origins.",
-    "picture_is_for_any",
+    "image_allows_any_origin",
     lambda request, response: request.is_file and response.status == 200,
     lambda response: response.without_header(_ORIGIN),
 )
 _response(
     "cors_on_unknown_paths",
     "A proxy adds CORS headers to unknown paths too.",
-    "unknown_path_tells_no_origin",
+    "unknown_path_allows_no_origin",
     _unknown_path,
     lambda response: response.with_header(_ORIGIN, "*"),
 )
 _response(
     "cors_on_refused_methods",
     "A proxy adds CORS headers to refused methods too.",
-    "refused_method_tells_no_origin",
+    "refused_method_allows_no_origin",
     _other_method,
     lambda response: response.with_header(_ORIGIN, "*"),
 )
@@ -382,7 +382,7 @@ AREA.add(
 _response(
     "refused_key_challenged",
     "A proxy adds a challenge to a 401.",
-    "refused_key_meets_no_challenge",
+    "wrong_key_gets_no_challenge",
     lambda request, response: response.status == 401,
     lambda response: response.with_header("WWW-Authenticate", 'Basic realm="Restricted"'),
 )
@@ -427,6 +427,6 @@ _response(
 _request(
     "greeting_can_be_posted",
     "POST on the API's root is as good as GET.",
-    "post_to_the_greeting_is_405",
+    "post_to_the_root_is_405",
     lambda request: replace(request, method="GET", body=b"") if request.path == "/v1/" else request,
 )

@@ -145,10 +145,20 @@ for _name, _words, _killer, _holds in (
         "empty_list_as_prompt_counts_as_missing",
         lambda value: value == [],
     ),
-    ("whole_number", "a number", "number_as_prompt_is_no_string", lambda value: value == 123),
-    ("true", "true", "boolean_as_prompt_is_no_string", lambda value: value is True),
-    ("list_of_text", "a list of text", "list_as_prompt_is_no_string", lambda value: value == ["a"]),
-    ("object", "an object", "object_as_prompt_is_no_string", lambda value: isinstance(value, dict)),
+    ("whole_number", "a number", "number_as_prompt_is_not_a_string", lambda value: value == 123),
+    ("true", "true", "boolean_as_prompt_is_not_a_string", lambda value: value is True),
+    (
+        "list_of_text",
+        "a list of text",
+        "list_as_prompt_is_not_a_string",
+        lambda value: value == ["a"],
+    ),
+    (
+        "object",
+        "an object",
+        "object_as_prompt_is_not_a_string",
+        lambda value: isinstance(value, dict),
+    ),
 ):
     _accepted(
         f"prompt_{_name}_accepted",

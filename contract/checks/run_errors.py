@@ -1,0 +1,388 @@
+"""Runs that the host refuses: every row of FACTS 3, one wrong thing at a time, and which of two
+wrong things is reported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from contract.check import Capability, Level, free_check
+from contract.errors import (
+    CLIENT_ERRORS,
+    Error,
+    error,
+    expect_error,
+    expect_error_order,
+    expect_error_style,
+)
+from contract.evidence import changed_run
+from contract.form import choice_field, form_field
+from contract.request_checks import MakeRequest, Row, add_rows, run, run_body
+from contract.result import Skipped, expect, expect_equal
+from contract.target import LEFT_OUT, PROMPT, USER, Target
+from dify_wire.exchange import Request
+
+_SCHEMAS = "openapi.yaml#/components/schemas"
+_GBK = json.dumps(
+    {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER}, ensure_ascii=False
+)
+_UNKNOWN_MODEL = {"prompt": PROMPT, "model_name": "nope"}
+
+
+def _run_as(content_type: str | None, body: bytes | None = None) -> MakeRequest:
+    """A run under another Content-Type, or none."""
+
+    def make(target: Target) -> Request:
+        run = target.run_request()
+        headers = run.headers[:1] + ((("Content-Type", content_type),) if content_type else ())
+        return Request(run.method, run.path, headers, run.body if body is None else body)
+
+    return make
+
+
+def _run_with_choice(**changes: Any) -> MakeRequest:
+    """A run that only an app with a list of models refuses; skipped on others."""
+
+    def make(target: Target) -> Request:
+        choice_field(target, "model_name")
+        return target.run_request(**changes)
+
+    return make
+
+
+def _model_in_capitals(target: Target) -> Request:
+    name = choice_field(target, "model_name").options[0].swapcase()
+    return target.run_request(inputs={"prompt": PROMPT, "model_name": name})
+
+
+def _max_length(target: Target) -> int:
+    limit = form_field(target, "prompt").max_length
+    if not limit:
+        raise Skipped("the app sets its prompt no greatest length")
+    return limit
+
+
+def _prompt_too_long(target: Target) -> Request:
+    prompt = "猫" * (_max_length(target) + 1)
+    return target.run_request(inputs={"model_name": "nope", "prompt": prompt})
+
+
+def _kind(variable: str) -> Callable[[Target], str]:
+    return lambda target: form_field(target, variable).kind
+
+
+def _bad_inputs(reason: str) -> Error:
+    return error("parameter_invalid", field="inputs", reason=reason)
+
+
+def _bad_mode(value: str) -> Error:
+    return error("choice_invalid", field="response_mode", value=value)
+
+
+_NO_JSON_TYPE = error("content_type_not_json")
+_MALFORMED = error("json_malformed")
+_HOST_FAILS = error("internal_error")
+_NO_USER = error("user_missing")
+_NO_INPUTS = error("parameter_missing", field="inputs")
+_BAD_FILES = error("parameter_invalid", field="files", reason="'int' object is not iterable")
+_NO_PROMPT = error("input_required", variable="prompt")
+_FALSY_PROMPT = error("falsy_input_error", variable="prompt", type=_kind("prompt"))
+_PROMPT_TYPE = error("input_not_string", variable="prompt", type=_kind("prompt"))
+_MODEL_TYPE = error("input_not_string", variable="model_name", type=_kind("model_name"))
+_NO_SUCH_MODEL = error(
+    "input_not_in_options",
+    variable="model_name",
+    options=lambda target: list(choice_field(target, "model_name").options),
+)
+_EMPTY_PROMPT = error("empty_input_error", or_else=_NO_SUCH_MODEL, variable="prompt")
+_CHAT, _UNPUBLISHED = Capability.CHAT_KEY, Capability.UNPUBLISHED_KEY
+_DISABLED, _DELETED = Capability.DISABLED_KEY, Capability.DELETED_KEY
+_NO_APP = error("app_errors")
+_DOCUMENT, _VERSION = Level.DOCUMENT, Level.VERSION
+
+# fmt: off
+add_rows(__name__, [
+    # what the document says is required
+    Row("run_without_inputs_is_refused", "``inputs`` is required.",
+        f"{_SCHEMAS}/RunRequest/required (document lines 17, 24)",
+        run(inputs=LEFT_OUT), status=CLIENT_ERRORS, level=_DOCUMENT),
+    Row("run_without_a_user_is_refused", "``user`` is required.",
+        f"{_SCHEMAS}/RunRequest/required (document lines 21, 26)",
+        run(user=LEFT_OUT), status=CLIENT_ERRORS, level=_DOCUMENT),
+    Row("run_without_a_prompt_is_refused", "``prompt`` is required among the inputs.",
+        f"{_SCHEMAS}/Inputs/required (document line 30)",
+        run(inputs={}), status=CLIENT_ERRORS, level=_DOCUMENT),
+    Row("run_in_an_unknown_mode_is_refused", "``response_mode`` is one of the document's two words.",
+        f"{_SCHEMAS}/ResponseMode (document lines 18-20)",
+        run(response_mode="foo"), status=CLIENT_ERRORS, level=_DOCUMENT),
+    Row("run_with_an_unknown_model_is_refused",
+        "``model_name`` is one of the models that the document names.",
+        f"{_SCHEMAS}/ModelName (document line 31)",
+        _run_with_choice(inputs=_UNKNOWN_MODEL), status=CLIENT_ERRORS, level=_DOCUMENT),
+
+    # the content type and the JSON
+    Row("form_body_is_415", "A form is not JSON.", "FACTS 3, row 4 (recorded: ct_form)",
+        _run_as("application/x-www-form-urlencoded",
+                b"inputs=%7B%7D&response_mode=blocking&user=u"), _NO_JSON_TYPE),
+    Row("json_called_plain_text_is_415", "JSON that is called plain text is not read.",
+        "FACTS 3, row 4 (recorded: ct_text)", _run_as("text/plain"), _NO_JSON_TYPE),
+    Row("json_called_bytes_is_415", "JSON that is called a stream of bytes is not read.",
+        "FACTS 3, row 4 (recorded: ct_octet)", _run_as("application/octet-stream"), _NO_JSON_TYPE),
+    Row("body_without_content_type_is_415", "JSON without a Content-Type is not read.",
+        "FACTS 3, row 4 (recorded: ct_json_empty_ct)", _run_as(None), _NO_JSON_TYPE),
+    Row("cut_json_is_400", "JSON that breaks off is refused.",
+        "FACTS 3, row 4 (recorded: body_malformed)",
+        run_body(b'{"inputs": {"prompt": "x"'), _MALFORMED),
+    Row("json_in_single_quotes_is_400", "JSON in single quotes is refused.",
+        "FACTS 3, row 4 (recorded: body_singlequote)", run_body(b"{'inputs':{}}"), _MALFORMED),
+    Row("empty_body_is_400", "An empty body is refused.",
+        "FACTS 3, row 4 (recorded: body_empty)", run_body(b""), _MALFORMED),
+    Row("body_in_bad_utf8_is_400", "Bytes that are not UTF-8 are refused.",
+        "FACTS 3, row 4 (recorded: body_badutf8)",
+        run_body(b'{"inputs":{"prompt":"\xff\xfe"},"response_mode":"blocking","user":"u"}'),
+        _MALFORMED),
+    Row("body_in_gbk_is_400", "Chinese in GBK is refused.",
+        "FACTS 3, row 4 (recorded: body_gbk)", run_body(_GBK.encode("gbk")), _MALFORMED),
+    Row("null_body_is_500", "The host fails over JSON null.",
+        "FACTS 3, row 4 (recorded: body_null)", run_body(b"null"), _HOST_FAILS),
+    Row("list_body_is_500", "The host fails over a JSON list.",
+        "FACTS 3, row 4 (recorded: body_list)", run_body(b"[]"), _HOST_FAILS),
+    Row("string_body_is_500", "The host fails over a JSON string.",
+        "FACTS 3, row 4 (recorded: body_string)", run_body(b'"abc"'), _HOST_FAILS),
+    Row("number_body_is_500", "The host fails over a JSON number.",
+        "FACTS 3, row 4 (recorded: body_number)", run_body(b"5"), _HOST_FAILS),
+
+    # the user
+    Row("missing_user_is_400", "Without a user the host says that it must be provided.",
+        "FACTS 3, row 5 (recorded: user_missing)", run(user=LEFT_OUT), _NO_USER),
+    Row("empty_user_is_400", "An empty user counts as none.",
+        "FACTS 3, row 5 (recorded: user_empty)", run(user=""), _NO_USER),
+    Row("null_user_is_400", "A null user counts as none.", "FACTS 3, row 5",
+        run(user=None), _NO_USER),
+    Row("user_zero_is_400", "The number 0 counts as no user.",
+        "FACTS 3, row 5 (recorded: user_zero)", run(user=0), _NO_USER),
+    Row("empty_list_as_user_is_400", "An empty list counts as no user.",
+        "FACTS 3, row 5 (recorded: user_emptylist)", run(user=[]), _NO_USER),
+    Row("user_of_256_characters_is_500", "The host fails over a user too long for its database.",
+        "FACTS 3, row 6 (recorded: user_long256)", run(user="u" * 256), _HOST_FAILS),
+    Row("nul_in_the_user_is_400", "The database's error about a NUL character gets through.",
+        "FACTS 3, row 6", run(user="alg\x00123"), error("user_nul")),
+
+    # the inputs
+    Row("missing_inputs_is_400", "Without inputs the host names them as the missing parameter.",
+        "FACTS 3, row 8 (recorded: block_inputs_missing)", run(inputs=LEFT_OUT), _NO_INPUTS),
+    Row("null_inputs_is_400", "Inputs must not be null.",
+        "FACTS 3, row 8 (recorded: block_inputs_null)",
+        run(inputs=None), error("parameter_null", field="inputs")),
+    Row("number_as_inputs_is_400", "A number as inputs gets the error text of Python's dict().",
+        "FACTS 3, row 8 (recorded: block_inputs_number)",
+        run(inputs=5), _bad_inputs("'int' object is not iterable")),
+    Row("boolean_as_inputs_is_400", "A boolean as inputs gets the error text of Python's dict().",
+        "FACTS 3, row 8 (recorded: block_inputs_true)",
+        run(inputs=True), _bad_inputs("'bool' object is not iterable")),
+    Row("string_as_inputs_is_400", "A string as inputs gets the error text of Python's dict().",
+        "FACTS 3, row 8 (recorded: block_inputs_string)", run(inputs="abc"),
+        _bad_inputs("dictionary update sequence element #0 has length 1; 2 is required")),
+    Row("empty_list_as_inputs_lacks_the_prompt",
+        "An empty list counts as empty inputs, so the prompt is missing.",
+        "FACTS 3, row 8 (recorded: block_inputs_list)", run(inputs=[]), _NO_PROMPT),
+    Row("pairs_as_inputs_lack_the_prompt",
+        "Two-letter strings are pairs of name and value, as Python's dict() takes them.",
+        "FACTS 3, row 8 (recorded: block_inputs_listofstr)", run(inputs=["ab"]), _NO_PROMPT),
+
+    # response_mode and files
+    Row("unknown_mode_is_400", "Another word than the two is not a valid choice.",
+        "FACTS 3, row 8 (recorded: mode_invalid)", run(response_mode="foo"), _bad_mode("foo")),
+    Row("null_mode_is_400", "Null is not a valid choice, though the field may be left out.",
+        "FACTS 3, row 8 (recorded: mode_null)", run(response_mode=None), _bad_mode("None")),
+    Row("empty_mode_is_400", "An empty mode is not a valid choice.",
+        "FACTS 3, row 8 (recorded: mode_empty)", run(response_mode=""), _bad_mode("")),
+    Row("mode_in_capitals_is_400", "The two words are case sensitive.",
+        "FACTS 3, row 8 (recorded: mode_upper)",
+        run(response_mode="BLOCKING"), _bad_mode("BLOCKING")),
+    Row("number_1_as_mode_is_400",
+        "The number 1 is refused, though the document's table says \"1:streaming\".",
+        "FACTS 10: the document's table numbers the modes (document line 25)",
+        run(response_mode=1), _bad_mode("1")),
+    Row("string_2_as_mode_is_400",
+        "The string \"2\" is refused, though the document's table says \"2:blocking\".",
+        "FACTS 10: the document's table numbers the modes (document line 25)",
+        run(response_mode="2"), _bad_mode("2")),
+    Row("list_of_modes_is_400", "A list of modes is refused, written as Python writes it.",
+        "FACTS 3, row 8 (recorded: mode_listmix)",
+        run(response_mode=["blocking", "streaming"]), _bad_mode("['blocking', 'streaming']")),
+    Row("object_as_mode_is_400", "An object as mode is refused, written as Python writes it.",
+        "FACTS 3, row 8",
+        run(response_mode={"mode": "blocking"}), _bad_mode("{'mode': 'blocking'}")),
+    Row("boolean_as_mode_is_400", "A boolean as mode is refused, written as Python writes it.",
+        "FACTS 3, row 8 (recorded: mode_true)", run(response_mode=True), _bad_mode("True")),
+    # with an unknown model, so that a host which accepts the files runs nothing
+    Row("number_as_files_is_refused", "A number is not a list of files.",
+        "FACTS 3, row 8 and 9.1 (recorded: files_disabled_number)",
+        _run_with_choice(inputs=_UNKNOWN_MODEL, files=3), _BAD_FILES),
+
+    # the prompt
+    Row("missing_prompt_is_400", "Without a prompt the host says that the form requires it.",
+        "FACTS 3, row 11 (recorded: block_prompt_missing)", run(inputs={}), _NO_PROMPT),
+    Row("null_prompt_is_400", "A null prompt counts as missing.", "FACTS 3, row 11",
+        run(inputs={"prompt": None}), _NO_PROMPT),
+    # with an unknown model, so that a version which accepts an empty prompt runs nothing
+    Row("empty_prompt_counts_as_missing", "An empty prompt counts as missing.",
+        "FACTS 3, row 11 and 9.1", run(inputs={"prompt": "", "model_name": "nope"}),
+        _EMPTY_PROMPT, level=_VERSION),
+    Row("prompt_zero_counts_as_missing", "The number 0 counts as no prompt.",
+        "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_zero)",
+        run(inputs={"prompt": 0}), _FALSY_PROMPT, level=_VERSION),
+    Row("prompt_false_counts_as_missing", "False counts as no prompt.",
+        "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_false)",
+        run(inputs={"prompt": False}), _FALSY_PROMPT, level=_VERSION),
+    Row("empty_list_as_prompt_counts_as_missing", "An empty list counts as no prompt.",
+        "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_emptylist)",
+        run(inputs={"prompt": []}), _FALSY_PROMPT, level=_VERSION),
+    Row("number_as_prompt_is_not_a_string", "A number is not a prompt.",
+        "FACTS 3, row 11 and 9.1 (recorded: block_prompt_number)",
+        run(inputs={"prompt": 123}), _PROMPT_TYPE, level=_VERSION),
+    Row("boolean_as_prompt_is_not_a_string", "A boolean is not a prompt.",
+        "FACTS 3, row 11 and 9.1 (recorded: block_prompt_true)",
+        run(inputs={"prompt": True}), _PROMPT_TYPE, level=_VERSION),
+    Row("list_as_prompt_is_not_a_string", "A list is not a prompt.",
+        "FACTS 3, row 11 and 9.1 (recorded: block_prompt_list)",
+        run(inputs={"prompt": ["a"]}), _PROMPT_TYPE, level=_VERSION),
+    Row("object_as_prompt_is_not_a_string", "An object is not a prompt.",
+        "FACTS 3, row 11 and 9.1 (recorded: block_prompt_dict)",
+        run(inputs={"prompt": {"a": 1}}), _PROMPT_TYPE, level=_VERSION),
+    Row("prompt_beyond_the_form_is_400",
+        "A prompt one character longer than the form allows is refused; Chinese counts too.",
+        "FACTS 3, row 11 (recorded: block_prompt_len1001, block_model_bad_prompt_long)",
+        _prompt_too_long, error("input_too_long", variable="prompt", max_length=_max_length)),
+
+    # the model
+    Row("unknown_model_is_400_and_names_the_models",
+        "An unknown model is refused with the list of those that the app has, in Python's style.",
+        "FACTS 3, row 11 (recorded: block_unknown_model)",
+        run(inputs=_UNKNOWN_MODEL), _NO_SUCH_MODEL),
+    Row("model_in_capitals_is_400", "A model's name is case sensitive.",
+        "FACTS 3, row 11: case sensitive", _model_in_capitals, _NO_SUCH_MODEL),
+    Row("number_as_model_is_not_a_string", "A number is not a model.", "FACTS 3, row 11 and 9.1",
+        run(inputs={"prompt": PROMPT, "model_name": 123}), _MODEL_TYPE, level=_VERSION),
+
+    # which of two errors is reported
+    Row("user_is_checked_before_the_fields",
+        "A missing user is reported before missing inputs and a wrong mode.",
+        "FACTS 3, order (recorded: order_user_inputs)",
+        run(inputs=LEFT_OUT, response_mode="foo", user=LEFT_OUT), _NO_USER),
+    Row("inputs_are_checked_before_the_mode", "Missing inputs are reported before a wrong mode.",
+        "FACTS 3, order (recorded: order_inputs_and_mode)",
+        run(inputs=LEFT_OUT, response_mode="foo"), _NO_INPUTS),
+    Row("files_are_checked_before_the_mode", "Wrong files are reported before a wrong mode.",
+        "FACTS 3, order and 9.1 (recorded: order_files_and_mode)",
+        run(response_mode="foo", files=5), _BAD_FILES),
+    Row("mode_is_checked_before_the_prompt", "A wrong mode is reported before a missing prompt.",
+        "FACTS 3, order", run(inputs={}, response_mode="foo"), _bad_mode("foo")),
+    Row("prompt_is_checked_before_the_model",
+        "A missing prompt is reported before an unknown model: the form's order counts.",
+        "FACTS 3, order (recorded: block_two_errors)",
+        _run_with_choice(inputs={"model_name": "nope"}), _NO_PROMPT),
+
+    # streams
+    Row("refused_stream_is_plain_json", "A streaming request that is refused gets the same JSON.",
+        "FACTS 3: identical for streaming (recorded: stream_unknown_model)",
+        run(inputs={"prompt": PROMPT, "model_name": "x"}, response_mode="streaming"),
+        _NO_SUCH_MODEL),
+    Row("refused_stream_without_prompt_is_plain_json",
+        "A streaming request without a prompt gets the same JSON as a blocking one.",
+        "FACTS 3: identical for streaming",
+        run(inputs={}, response_mode="streaming"), _NO_PROMPT),
+
+    # other apps
+    Row("key_of_a_chat_app_is_400", "A chat app's key does not run workflows.",
+        "FACTS 3, row 7 (recorded: chat_app_key)",
+        run(_CHAT), error("not_workflow_app"), needs=(_CHAT,)),
+    Row("json_is_checked_before_the_kind_of_app",
+        "With a chat app's key, JSON that breaks off is reported before the kind of app.",
+        "FACTS 3, order (recorded: order_chat_malformed)",
+        run_body(b"{", _CHAT), _MALFORMED, needs=(_CHAT,)),
+    Row("unpublished_workflow_is_400", "A workflow that was never published does not run.",
+        "FACTS 3, row 9 (recorded: unpublished)",
+        run(_UNPUBLISHED), error("workflow_unpublished"), needs=(_UNPUBLISHED,)),
+    Row("publishing_is_checked_before_the_prompt",
+        "With an unpublished app's key, that is reported before a missing prompt.",
+        "FACTS 3, order (recorded: order_unpublished_prompt)",
+        run(_UNPUBLISHED, inputs={}), error("workflow_unpublished"), needs=(_UNPUBLISHED,)),
+    Row("disabled_app_is_not_found", "The key of an app whose API is switched off finds nothing.",
+        "FACTS 3, row 3 and 9.1 (recorded: api_disabled)",
+        run(_DISABLED), _NO_APP, needs=(_DISABLED,), level=_VERSION),
+    Row("deleted_app_is_not_found", "The key of a deleted app finds nothing.",
+        "FACTS 3, row 3 and 9.1", run(_DELETED), _NO_APP, needs=(_DELETED,), level=_VERSION),
+    Row("app_is_checked_before_the_json",
+        "With a disabled app's key, JSON that breaks off is not even read.",
+        "FACTS 3, order and 9.1 (recorded: api_disabled_malformed)",
+        run_body(b"{", _DISABLED), _NO_APP, needs=(_DISABLED,), level=_VERSION),
+])
+# fmt: on
+
+
+# How errors are written
+# -------------------------------------------------------------------------------------------------
+
+
+@free_check(Level.HOST, "FACTS 3: two error shapes (recorded: user_missing)")
+def error_has_code_message_status_in_order(target: Target) -> None:
+    """Most errors are a JSON object of code, message, status, in this order."""
+    expect_error_order(changed_run(target, user=LEFT_OUT), _NO_USER)
+
+
+@free_check(Level.HOST, "FACTS 3: two error shapes (recorded: mode_invalid)")
+def field_error_has_code_message_params_in_order(target: Target) -> None:
+    """A refused field's error is code, message, params, in this order, and has no status."""
+    expect_error_order(changed_run(target, response_mode="foo"), _bad_mode("foo"))
+
+
+@free_check(Level.HOST, "FACTS 3, row 4: note the order (recorded: user_long256)")
+def host_failure_has_message_code_in_order(target: Target) -> None:
+    """The host's own failure is message, code, in this order, and has no status."""
+    expect_error_order(changed_run(target, user="u" * 256), _HOST_FAILS)
+
+
+@free_check(Level.HOST, "FACTS 3 (recorded: user_missing, block_prompt_missing)")
+def status_in_the_error_is_the_http_status(target: Target) -> None:
+    """Where an error has a status, it is the response's own."""
+    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, inputs={})):
+        got = response.json_object().get("status")
+        expect_equal(got, response.status, "status in the body", response)
+
+
+@free_check(Level.HOST, "FACTS 1.3 (recorded: user_missing, mode_invalid)")
+def errors_are_json_without_charset(target: Target) -> None:
+    """The Content-Type of an error is application/json and nothing more."""
+    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
+        expect_equal(response.header("Content-Type"), "application/json", "Content-Type", response)
+
+
+@free_check(Level.HOST, "FACTS 1.7 (recorded: user_missing, mode_invalid)")
+def errors_end_with_one_newline(target: Target) -> None:
+    """The JSON of an error is one line and ends with a newline, which Content-Length counts."""
+    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
+        expected = "a closing brace and one newline at the end"
+        expect(response.body.endswith(b"}\n"), expected, response.body[-20:], response)
+        expect_equal(response.body.count(b"\n"), 1, "number of newlines", response)
+        length = response.header("Content-Length")
+        expect_equal(length, str(len(response.body)), "Content-Length", response)
+
+
+@free_check(Level.HOST, "FACTS 1.7 (recorded: user_missing, mode_invalid)")
+def errors_are_written_with_spaces(target: Target) -> None:
+    """The JSON of an error has a space after each colon and comma, and no other."""
+    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
+        expect_error_style(response)
+
+
+@free_check(Level.HOST, "FACTS 1.7 (captured on 0.6.4: mode_chinese)")
+def errors_escape_chinese(target: Target) -> None:
+    r"""Chinese in an error is written as ``\uXXXX``, in lower-case hexadecimal."""
+    response = changed_run(target, response_mode="流式")
+    expect_error(response, _bad_mode("流式"))
+    expected = rb"\u6d41\u5f0f"
+    expect(expected in response.body, f"{expected.decode()} in the body", response.text, response)

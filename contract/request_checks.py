@@ -1,0 +1,123 @@
+"""Checks of a single request as rows of a table: what is sent, and what the response must be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from contract.check import Capability, Check, Level, Phase, register
+from contract.errors import Error, expect_error, expect_status
+from contract.evidence import send_once
+from contract.result import expect, expect_equal
+from contract.target import RUN_PATH, Target
+from dify_wire.exchange import Exchange, Request
+
+Headers = tuple[tuple[str, str], ...]
+MakeRequest = Callable[[Target], Request]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A check of one request, which no real host runs. What is left out is not compared.
+
+    ``headers`` are exact values, None for one that must be missing; ``lists`` are headers whose
+    words may come in any order. ``title`` is that of an HTML page, ``location`` the path of a
+    redirect.
+    """
+
+    name: str
+    claim: str
+    source: str
+    request: MakeRequest
+    error: Error | None = None
+    status: int | range | None = None
+    headers: Mapping[str, str | None] = field(default_factory=dict)
+    lists: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+    title: str = ""
+    location: str = ""
+    level: Level = Level.HOST
+    needs: tuple[Capability, ...] = ()
+
+    def run(self, target: Target) -> None:
+        """Send the request, and raise ``Failed`` unless the response is as the row says."""
+        error = self.error and self.error.filled(target)
+        response = send_once(target, self.request(target))
+        if error is not None:
+            expect_error(response, error)
+        if self.status is not None:
+            expect_status(response, self.status)
+        for name, value in self.headers.items():
+            expect_equal(response.header(name), value, name, response)
+        for name, words in self.lists.items():
+            expect_words(response, name, words)
+        if self.body is not None:
+            expect_equal(response.body, self.body, "body", response)
+        if self.title:
+            expect_equal(response.media_type, "text/html", "content type", response)
+            title = f"<title>{self.title}</title>"
+            expect(title in response.text, f"a page with {title}", response.text, response)
+        if self.location:
+            location = response.header("Location")
+            path = urlsplit(location or "").path
+            expected = f"a Location with the path {self.location}"
+            expect(path == self.location, expected, location, response)
+
+
+ROWS: dict[str, Row] = {}
+"""Every row by its name."""
+
+
+def add_rows(module: str, rows: Iterable[Row]) -> None:
+    """Register ``rows`` as checks of the area that ``module`` is."""
+    area = module.rpartition(".")[2]
+    for row in rows:
+        ROWS[row.name] = row
+        register(
+            Check(
+                row.name, row.claim, row.level, row.source, row.needs, row.run, area,
+                phase=Phase.ERRORS,
+            )
+        )  # fmt: skip
+
+
+def expect_words(response: Exchange, name: str, words: str) -> None:
+    """Raise ``Failed`` unless the header ``name`` is a list of just these words, in any order."""
+    got = {word.strip() for word in (response.header(name) or "").split(",") if word.strip()}
+    wanted = words.split()
+    expect(got == set(wanted), f"{name}: {', '.join(wanted)}", response.header(name), response)
+
+
+# Requests
+# -------------------------------------------------------------------------------------------------
+
+
+def run(app: Capability | None = None, **changes: Any) -> MakeRequest:
+    """A run; ``changes`` replace fields of its body, with the key of another ``app``."""
+    return lambda target: target.run_request(app and target.app_key(app), **changes)
+
+
+def run_body(body: bytes, app: Capability | None = None) -> MakeRequest:
+    """A run whose body is any bytes, said to be JSON."""
+    return lambda target: target.raw_request("POST", RUN_PATH, body, app and target.app_key(app))
+
+
+def request(method: str, path: str, headers: Headers = (), body: bytes = b"") -> MakeRequest:
+    """A request without a key."""
+    return lambda _: Request(method, path, headers, body)
+
+
+def with_key(method: str, path: str) -> MakeRequest:
+    """A request without a body, with the target's key."""
+    return lambda target: target.get_request(path, method=method)
+
+
+def run_to(path: str) -> MakeRequest:
+    """A run sent to another path."""
+
+    def make(target: Target) -> Request:
+        return Request("POST", path, target.run_request().headers, target.run_request().body)
+
+    return make
