@@ -1,9 +1,9 @@
-"""What every test may ask for: the spec of the newest recorded host, compiled once, and the default
-app.
-"""
+"""Fixtures of all tests: the spec of the newest recorded host, the default app, the built wheel."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,16 @@ def host_spec() -> HostSpec:
 def default_workflow(host_spec: HostSpec) -> Workflow:
     """The workflow of the document's app."""
     return load_workflow(default_workflow_path(), host_spec.inputs)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's wheel, as users install it."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, *["-m", "hatchling", "build", "--target", "wheel", "--directory"]]
+    root = Path(__file__).parent.parent
+    subprocess.run([*command, str(folder)], cwd=root, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

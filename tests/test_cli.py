@@ -127,6 +127,11 @@ VALUES: dict[str, tuple[str, list[str], list[Any]]] = {
         ["0.6.3", "0.6.4", "0.6.3", "0.6.4"],
         ["0.6.4", "0.6.3", "0.6.4", "0.6.3", "0.6.4"],
     ),
+    "clock": (
+        "clock",
+        [f"2024-05-0{day}" for day in "1234"],
+        [None, *(f"2024-05-0{day}" for day in "1234")],
+    ),
     "log-format": (
         "log_format",
         ["json", "human", "json", "human"],
@@ -166,6 +171,7 @@ def test_toml_takes_its_own_kinds_of_values(run: Run, tmp_path: Path) -> None:
             port = 7070
             speed = 2.5
             seed = 5
+            clock = 2024-05-01T12:00:00Z
             api_key = ["a", "b"]
             workflow = "mine.yml"
             [app]
@@ -175,6 +181,7 @@ def test_toml_takes_its_own_kinds_of_values(run: Run, tmp_path: Path) -> None:
     )
     assert ended.served is not None, ended.err
     assert (ended.served.port, ended.served.speed, ended.served.seed) == (7070, 2.5, 5)
+    assert ended.served.clock == "2024-05-01T12:00:00+00:00"
     assert (ended.served.api_keys, ended.served.workflow) == (("a", "b"), Path("mine.yml"))
     assert ended.served.apps == (("c", "chat"), ("d", "other.yml"))
 
@@ -338,9 +345,25 @@ def test_a_bad_variable_is_one_clear_line(run: Run, name: str, value: str, says:
     assert_refused(run("serve", dotenv=f"FAKE_SERVER_{name}={value}\n"), says)
 
 
-def test_a_dotenv_that_is_no_text_is_one_clear_line(run: Run) -> None:
-    """It is named, as any other file that cannot be read."""
-    assert_refused(run("serve", dotenv=b"FAKE_SERVER_PORT=\xff\n"), ".env", "UTF-8")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"FAKE_SERVER_PORT=\xff\n", "UTF-8"), (b"FAKE_SERVER_HOST=a\0b", "NUL")],
+    ids=["not UTF-8", "a NUL"],
+)
+def test_a_dotenv_that_cannot_be_used_is_one_clear_line(
+    run: Run, content: bytes, message: str
+) -> None:
+    assert_refused(run("serve", dotenv=content), ".env", message)
+
+
+def test_values_of_dotenv_are_taken_as_written(run: Run) -> None:
+    ended = run("serve", dotenv="A=1\nFAKE_SERVER_LOG_FORMAT=${A}${A}")
+    assert_refused(ended, "'${A}${A}'")
+
+
+@pytest.mark.parametrize("time", ["noon", "2024-13-01", "1914-05-01"])
+def test_an_invalid_clock_is_one_clear_line(run: Run, time: str) -> None:
+    assert_refused(run("serve", "--clock", time), "--clock", "2024-05-01T12:00:00Z")
 
 
 # What it says of itself

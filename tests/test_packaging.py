@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ROOT
-
 pytestmark = pytest.mark.server
 
 NEEDED = [
@@ -31,23 +29,6 @@ NEEDED = [
     "dify_wire/recording/recording.schema.json",
 ]
 FONT_LIMIT_BYTES = 4 << 20
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dist")
-    command = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        str(folder),
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return next(folder.glob("*.whl"))
 
 
 def test_wheel_holds_all_that_the_fake_reads(wheel: Path) -> None:

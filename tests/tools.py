@@ -1,4 +1,4 @@
-"""Programs that some tests need and a machine may lack."""
+"""Programs and options for tests that start other programs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ STRICT = "STRICT_TOOLS"
 """Set in CI, where everything is installed: a missing program then fails the test instead of
 skipping it.
 """
+
+QUICK = tuple(
+    part
+    for name in ("cacheprovider", "randomly", "schemathesis", "hypothesispytest", "xdist")
+    for part in ("-p", f"no:{name}")
+)
+"""Options of a pytest run within a test: no plugin that only costs time there."""
 
 
 def needed(program: str) -> str:

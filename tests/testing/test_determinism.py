@@ -12,12 +12,12 @@ import pytest
 
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.testing import FakeHost
-from tests.serving import RunningServer, running_server
+from tests.serving import running_server
 from tests.testing.requests import message
 
 pytestmark = pytest.mark.server
 
-FROZEN = (
+FROZEN = [
     "--seed",
     "7",
     "--clock",
@@ -26,18 +26,18 @@ FROZEN = (
     "instant",
     "--app",
     "app-chat=chat",
-)
+]
 
 
 def whole(host: str, port: int, raw: bytes) -> bytes:
-    """Every byte that the server says to ``raw`` until it closes the connection."""
+    """Every byte of the response to ``raw`` until the server closes the connection."""
     with socket.create_connection((host, port), timeout=5) as connection:
         connection.sendall(raw.replace(b"\r\nHost:", b"\r\nConnection: close\r\nHost:", 1))
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def requests() -> list[bytes]:
-    """All but the picture's, whose URL is in an answer."""
+    """All but the image's, whose URL is in a response."""
     run = {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "u"}
     bodies = [
         run,
@@ -67,39 +67,26 @@ def requests() -> list[bytes]:
 
 
 def conversation(host: str, port: int) -> list[bytes]:
-    """The answers to a dozen requests and, with the URL in the first, to one for its picture."""
-    answers = [whole(host, port, raw) for raw in requests()]
-    url = re.search(rb'"url": "(/files/[^"]+)"', answers[0])
+    """The responses to a dozen requests and, with the URL in the first, to one for its image."""
+    responses = [whole(host, port, raw) for raw in requests()]
+    url = re.search(rb'"url": "(/files/[^"]+)"', responses[0])
     assert url is not None
-    return [*answers, whole(host, port, message("GET", url[1].decode(), DEFAULT_API_KEY))]
+    return [*responses, whole(host, port, message("GET", url[1].decode(), DEFAULT_API_KEY))]
 
 
-def answers_of(server: RunningServer) -> list[bytes]:
-    return conversation(server.host, server.port)
-
-
-def test_two_processes_say_the_same_to_the_byte() -> None:
-    """Headers, dates, ids, signatures and pictures."""
-    with running_server(*FROZEN) as one, running_server(*FROZEN) as other:
-        first, second = answers_of(one), answers_of(other)
-    assert first == second
-    statuses = [int(answer.split(b" ", 2)[1]) for answer in first]
+def test_two_processes_and_a_thread_respond_the_same_to_the_byte() -> None:
+    """Headers, dates, ids, signatures and images; and the thread once more after a reset."""
+    with running_server(*FROZEN) as server, running_server(*FROZEN) as other:
+        first = conversation(server.host, server.port)
+        assert conversation(other.host, other.port) == first
+    statuses = [int(response.split(b" ", 2)[1]) for response in first]
     assert statuses == [200, 200, 200, 400, 400, 401, 400, 201, 200, 404, 200, 400, 200]
-    assert all(b"wed, 01 may 2024 12:00:00 gmt" in answer.lower() for answer in first)
+    assert all(b"wed, 01 may 2024 12:00:00 gmt" in response.lower() for response in first)
     assert b"\x89PNG" in first[-1]
     assert first[0] != first[1]
-
-
-def fake_like_it() -> FakeHost:
-    return FakeHost(seed=7, clock="2024-05-01T12:00:00Z", apps={"app-chat": "chat"})
-
-
-def test_a_thread_of_a_test_says_what_a_process_says() -> None:
-    """And says it again after a reset."""
-    with running_server(*FROZEN) as server, fake_like_it() as fake:
+    with FakeHost(seed=7, clock="2024-05-01T12:00:00Z", apps={"app-chat": "chat"}) as fake:
         port = int(fake.url.rpartition(":")[2])
-        expected = answers_of(server)
-        assert conversation("127.0.0.1", port) == expected
+        assert conversation("127.0.0.1", port) == first
         fake.clock.advance(1000)
         fake.reset()
-        assert conversation("127.0.0.1", port) == expected
+        assert conversation("127.0.0.1", port) == first

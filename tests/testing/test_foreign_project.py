@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import ROOT
+from tests.tools import QUICK
 
 pytestmark = pytest.mark.server
 
@@ -20,7 +20,11 @@ OWN_TEST = """
 import importlib
 
 def test_own_package_is_the_projects_own():
-    assert importlib.import_module("PACKAGE").OWN
+    for name in PACKAGES:
+        assert importlib.import_module(name).OWN
+
+def test_contract_plugin_is_not_loaded(pytestconfig):
+    assert not pytestconfig.pluginmanager.hasplugin("contract.plugin")
 """
 TEST_WITH_HOST = """
 import urllib.request
@@ -29,32 +33,21 @@ def test_host(fake_host):
     with urllib.request.urlopen(fake_host.url + "/", timeout=5) as response:
         assert response.status == 200
 """
-COMMANDS = {"contract": ["list"], "fake_server": ["scenarios"]}
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the wheel is installed."""
-    folder = tmp_path_factory.mktemp("dist")
-    command = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        str(folder),
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    zipfile.ZipFile(next(folder.glob("*.whl"))).extractall(folder / "site")
-    return folder / "site"
+    folder = tmp_path_factory.mktemp("site")
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
 
 
-def project(folder: Path, package: str, tests: str) -> Path:
-    (folder / package).mkdir()
-    (folder / package / "__init__.py").write_text("OWN = True\n")
-    (folder / "test_project.py").write_text(tests.replace("PACKAGE", package))
+def project(folder: Path, tests: str, *packages: str) -> Path:
+    for package in packages:
+        (folder / package).mkdir()
+        (folder / package / "__init__.py").write_text("OWN = True\n")
+    (folder / "test_project.py").write_text(f"PACKAGES = {packages!r}\n{tests}")
     return folder
 
 
@@ -72,52 +65,37 @@ def run(folder: Path, site: Path, *command: str) -> subprocess.CompletedProcess[
     )
 
 
-SLOW_PLUGINS = ("cacheprovider", "randomly", "schemathesis", "hypothesispytest", "xdist")
-PYTEST = (
-    "-m",
-    "pytest",
-    "-q",
-    "-W",
-    "error",
-    *(part for name in SLOW_PLUGINS for part in ("-p", f"no:{name}")),
-)
+PYTEST = ("-m", "pytest", "-q", "-W", "error", *QUICK)
 
 
-@pytest.mark.parametrize("package", ["contract", "wire"])
-def test_fixture_works_beside_own_package(package: str, site: Path, tmp_path: Path) -> None:
-    ended = run(project(tmp_path, package, OWN_TEST + TEST_WITH_HOST), site, *PYTEST)
-    assert "2 passed" in ended.stdout, ended.stdout + ended.stderr
+def test_fixture_works_beside_own_packages(site: Path, tmp_path: Path) -> None:
+    ended = run(project(tmp_path, OWN_TEST + TEST_WITH_HOST, "contract", "wire"), site, *PYTEST)
+    assert "3 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("package", ["fake_server", "dify_wire"])
 def test_fixture_that_is_hidden_says_by_what(package: str, site: Path, tmp_path: Path) -> None:
-    ended = run(project(tmp_path, package, OWN_TEST + TEST_WITH_HOST), site, *PYTEST)
-    assert "1 passed, 1 error" in ended.stdout, ended.stdout + ended.stderr
+    ended = run(project(tmp_path, OWN_TEST + TEST_WITH_HOST, package), site, *PYTEST)
+    assert "2 passed, 1 error" in ended.stdout, ended.stdout + ended.stderr
     assert (
         f"{tmp_path / package} hides the package {package} of fake-dify; rename it" in ended.stdout
     )
     assert "Traceback" not in ended.stdout
 
 
-@pytest.mark.parametrize("package", ["contract", "fake_server", "dify_wire"])
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_work_beside_own_package(
-    command: str, package: str, site: Path, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("command", ["contract", "fake_server"])
+def test_commands_work_beside_own_packages(command: str, site: Path, tmp_path: Path) -> None:
+    folder = project(tmp_path, OWN_TEST, "contract", "fake_server", "dify_wire")
     start = (
-        f"import sys; sys.path.remove(''); from fake_dify.commands import {command} as main; main()"
+        f"import sys; sys.path.remove(''); from fake_dify.commands import {command}; {command}()"
     )
-    ended = run(project(tmp_path, package, OWN_TEST), site, "-c", start, *COMMANDS[command])
+    argument = {"contract": "list", "fake_server": "scenarios"}[command]
+    ended = run(folder, site, "-c", start, argument)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout
 
 
-def test_contract_plugin_is_loaded_where_it_is_named_alone(site: Path, tmp_path: Path) -> None:
-    (tmp_path / "test_own.py").write_text("def test_own(): pass\n")
-    assert "--contract-url" not in run(tmp_path, site, *PYTEST, "--help").stdout
-    assert (
-        "--contract-url" in run(tmp_path, site, *PYTEST, "-p", "contract.plugin", "--help").stdout
-    )
+def test_contract_plugin_is_loaded_where_it_is_named(site: Path, tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["contract.plugin"]\n')
     assert "--contract-url" in run(tmp_path, site, *PYTEST, "--help").stdout
 
@@ -125,7 +103,7 @@ def test_contract_plugin_is_loaded_where_it_is_named_alone(site: Path, tmp_path:
 def test_distribution_can_be_imported_by_its_name(site: Path, tmp_path: Path) -> None:
     program = (
         "import fake_dify, fake_server.testing as t; assert fake_dify.FakeHost is t.FakeHost; "
+        "assert all(getattr(fake_dify, n) for n in fake_dify.__all__); print(fake_dify)"
     )
-    program += "import fake_server; assert all(getattr(fake_dify, n) for n in fake_dify.__all__); print(fake_dify)"
     ended = run(tmp_path, site, "-c", program)
     assert str(site) in ended.stdout, ended.stderr

@@ -11,6 +11,7 @@ import yaml
 
 import fake_server.testing.host
 from tests.serving import ROOT
+from tests.tools import QUICK
 
 pytestmark = pytest.mark.server
 
@@ -46,12 +47,11 @@ def _own_session(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(pytester: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
-    """Run ``tests`` in this process, strictly: any warning is an error, and so is any marker that
-    is not known.
+    """Run ``tests`` in this process, strictly: any warning is an error, and so is any unknown
+    marker.
     """
     pytester.makepyfile(CLIENT + tests)
-    strict = ("-W", "error", "--strict-markers", "-p", "no:cacheprovider")
-    return pytester.runpytest_inprocess(*strict, *arguments)
+    return pytester.runpytest_inprocess("-W", "error", "--strict-markers", *QUICK, *arguments)
 
 
 def test_a_test_has_a_host_of_its_own(pytester: pytest.Pytester) -> None:
@@ -87,58 +87,41 @@ class TestUnittest(unittest.TestCase):
         assert run(self.fake)[0] == 200
         assert len(self.fake.requests) == 1
 """,
-        "-p",
-        "no:randomly",
     ).assert_outcomes(passed=4)
 
 
 SPOILING = """
 seen = []
 
-@pytest.mark.parametrize("n", range(6))
+@pytest.mark.parametrize("n", range(4))
 def test_leaves_a_mess(fake_host, n):
-    assert run(fake_host)[0] == 200
+    fake_host.clock.freeze(1_700_000_000)
+    status, text = run(fake_host)
+    assert status == 200
+    with open("ANSWERS", "a") as file:
+        print(json.dumps([n, text]), file=file)
     assert len(fake_host.requests) == 1
-    assert not fake_host.clock.frozen
     fake_host.scenario("http_error", status=500)
-    fake_host.clock.freeze(0)
     seen.append(fake_host.url)
     assert len(set(seen)) == 1
 """
 
 
-@pytest.mark.parametrize("order", [("-p", "no:xdist"), ("-n", "2")])
-def test_nothing_is_left_of_a_test(order: tuple[str, ...], pytester: pytest.Pytester) -> None:
-    """Scenarios, clock and requests are taken back, on one server a worker, in any order."""
-    run(
-        pytester, SPOILING, *order, "-W", "ignore::fake_server.testing.UnusedScenarioWarning"
-    ).assert_outcomes(passed=6)
-
-
-SEEDED = """
-import pathlib
-
-@pytest.mark.parametrize("n", range(3))
-def test_runs(fake_host, n):
-    fake_host.clock.freeze(1_700_000_000)
-    with open("ANSWERS", "a") as file:
-        print(json.dumps([n, run(fake_host)]), file=file)
-"""
-
-
-def test_the_seed_is_the_tests_own(pytester: pytest.Pytester) -> None:
-    """The same for a test in whatever order and worker it runs, and another one for another
-    test.
-    """
-    told = []
-    for number, order in enumerate([("-p", "no:randomly"), ("-n", "2")]):
-        name = f"answers{number}"
-        run(pytester, SEEDED.replace("ANSWERS", str(pytester.path / name)), *order).assert_outcomes(
-            passed=3
-        )
-        told.append(sorted((pytester.path / name).read_text().splitlines()))
-    assert told[0] == told[1]
-    assert len(set(told[0])) == 3
+def test_nothing_is_left_of_a_test_and_its_seed_is_its_own(pytester: pytest.Pytester) -> None:
+    """On one server a worker, in any order and worker: clock, requests, scenarios and seed."""
+    bodies = []
+    for workers in ((), ("-p", "xdist", "-n", "2")):
+        written = pytester.path / f"bodies{len(workers)}"
+        run(
+            pytester,
+            SPOILING.replace("ANSWERS", str(written)),
+            *workers,
+            "-W",
+            "ignore::fake_server.testing.UnusedScenarioWarning",
+        ).assert_outcomes(passed=4)
+        bodies.append(sorted(written.read_text().splitlines()))
+    assert bodies[0] == bodies[1]
+    assert len(set(bodies[0])) == 4
 
 
 def test_marker_gives_settings_and_the_nearest_wins(pytester: pytest.Pytester) -> None:
@@ -165,14 +148,12 @@ def test_as_the_module(fake_host):
         fake_host.clock.freeze()
         loop = asyncio.new_event_loop()
         answer = loop.run_in_executor(None, run, fake_host)
-        fake_host.clock.wait_for_waiting()
+        fake_host.clock.wait_until_blocked()
         fake_host.clock.advance(61)
         assert loop.run_until_complete(answer)[0] == 200
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 """,
-        "-p",
-        "no:randomly",
     ).assert_outcomes(passed=3)
 
 
@@ -223,8 +204,6 @@ def test_passes(fake_host):
 def test_fails_without_the_host():
     assert False
 """,
-        "-p",
-        "no:randomly",
     )
     ended.assert_outcomes(passed=1, failed=3)
     ended.stdout.fnmatch_lines(
@@ -269,14 +248,7 @@ def test_fails(fake_host):
 
 def test_scenario_that_never_acted_is_reported(pytester: pytest.Pytester) -> None:
     """As a warning where the test passed, with its requests where it failed."""
-    ended = run(
-        pytester,
-        UNUSED,
-        "-p",
-        "no:randomly",
-        "-W",
-        "default::fake_server.testing.UnusedScenarioWarning",
-    )
+    ended = run(pytester, UNUSED, "-W", "default::fake_server.testing.UnusedScenarioWarning")
     ended.assert_outcomes(passed=2, failed=1, warnings=1)
     ended.stdout.fnmatch_lines(
         [
@@ -308,16 +280,16 @@ def test_mistake(fake_host_factory):
 
 
 def test_factory_starts_hosts_for_the_session(pytester: pytest.Pytester) -> None:
-    ended = run(pytester, FACTORY, "-p", "no:randomly")
+    ended = run(pytester, FACTORY)
     ended.assert_outcomes(passed=2, failed=1)
     ended.stdout.fnmatch_lines(["*fake_host_factory: sped: 'sped' is not a known setting*"])
 
 
 def test_it_is_in_the_help(pytester: pytest.Pytester) -> None:
-    pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(
+    pytester.runpytest_inprocess("--markers", *QUICK).stdout.fnmatch_lines(
         ["@pytest.mark.fake_host(*settings*"]
     )
-    pytester.runpytest_inprocess("--fixtures", "-q").stdout.fnmatch_lines(
+    pytester.runpytest_inprocess("--fixtures", "-q", *QUICK).stdout.fnmatch_lines(
         ["fake_host -- *", "*A fake Dify host, fresh*"]
     )
 
