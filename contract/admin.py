@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from contract.client import HttpTransport
-from contract.current_check import AT_ANOTHER_TIME
+from contract.current_check import CLOCK_MOVED
 from contract.result import NotRun
 from dify_wire.exchange import Exchange, Request
 
@@ -72,16 +72,16 @@ class AdminClock:
         touched it.
 
         What is asked meanwhile is asked at a time that no recording could tell
-        (``AT_ANOTHER_TIME``).
+        (``CLOCK_MOVED``).
         """
         before = self._shown()
         with self._lock:
             self._before = before
-        token = AT_ANOTHER_TIME.set(True)
+        token = CLOCK_MOVED.set(True)
         try:
             yield
         finally:
-            AT_ANOTHER_TIME.reset(token)
+            CLOCK_MOVED.reset(token)
             self.put_back()
 
     def put_back(self) -> None:

@@ -1,4 +1,4 @@
-"""Which check asks, and when: a recording is named after it, whichever thread sends its request."""
+"""Which check sends a request, and when: a recording is named after it, whichever thread sends."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-ASKING: ContextVar[str] = ContextVar("asking", default="")
-"""The name of the check that is being judged; empty before the first."""
+CURRENT_CHECK: ContextVar[str] = ContextVar("current_check", default="")
+"""The name of the check that runs; empty before the first."""
 
-AT_ANOTHER_TIME: ContextVar[bool] = ContextVar("at_another_time", default=False)
-"""Whether the host's clock has been moved: no recording of what it says then could be repeated."""
+CLOCK_MOVED: ContextVar[bool] = ContextVar("clock_moved", default=False)
+"""Whether the host's clock is moved: a recording of what it sends then could not be repeated."""
 
-ASIDE: ContextVar[bool] = ContextVar("aside", default=False)
-"""Whether the request only looks whether the host is still there: that is no part of what the
-checks ask.
-"""
+SIDE_REQUEST: ContextVar[bool] = ContextVar("side_request", default=False)
+"""Whether the request only probes that the host still responds, and so belongs to no check."""
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
 
-class Helpers(ThreadPoolExecutor):
-    """Threads that ask on behalf of the check that started them."""
+class ContextPool(ThreadPoolExecutor):
+    """A thread pool whose threads keep the context of whoever submits."""
 
     def submit(
         self,

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from contract.current_check import Helpers
+from contract.current_check import ContextPool
 from contract.result import NotPassed, NotRun
 from contract.signature import SignedUrl
 from contract.sse import split_frames
@@ -48,7 +48,7 @@ def pair(target: Target) -> Pair:
     def fetch() -> Pair:
         blocking = target.run_request(inputs={"prompt": PROMPT, "model_name": DOCUMENT_MODEL})
         streaming = target.run_request(response_mode="streaming")
-        with Helpers(2) as pool:
+        with ContextPool(2) as pool:
             asked = [pool.submit(target.send, request) for request in (blocking, streaming)]
             answered = [one.result() for one in asked]
         return Pair(answered[0], Stream.of(answered[1]))
@@ -89,7 +89,7 @@ def stream(target: Target) -> Stream:
 def told_stream(target: Target) -> Stream:
     """The streaming run. Raises ``NotRun`` where it tells no event at all."""
     told = stream(target)
-    if not told.said:
+    if not told.data_frames:
         raise NotRun("there is no stream to judge", told.exchange)
     return told
 
@@ -176,7 +176,7 @@ def _stop_a_run(target: Target) -> Stopped:
 
     inputs = {"prompt": PROMPT, "model_name": STOPPED_MODEL}
     request = target.run_request(inputs=inputs, response_mode="streaming")
-    with Helpers(1) as pool:
+    with ContextPool(1) as pool:
         try:
             run = Stream.of(target.send(request, on_chunk))
         finally:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from contract.current_check import ASIDE, ASKING, AT_ANOTHER_TIME
+from contract.current_check import CLOCK_MOVED, CURRENT_CHECK, SIDE_REQUEST
 from contract.target import Capabilities, Transport
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.errors import RecordingError
@@ -107,15 +107,15 @@ class Recorder:
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
         exchange = self._sender.send(request, on_chunk)
-        if ASIDE.get():
+        if SIDE_REQUEST.get():
             return exchange
         with self._lock:
             if exchange.status is None:
                 self.without_answer += 1
-            elif AT_ANOTHER_TIME.get():
+            elif CLOCK_MOVED.get():
                 self.at_another_time += 1
             else:
-                self._hand_over(self._recording(exchange), bool(ASKING.get()))
+                self._hand_over(self._recording(exchange), bool(CURRENT_CHECK.get()))
         return exchange
 
     def _hand_over(self, recording: Recording, of_a_check: bool) -> None:
@@ -133,7 +133,7 @@ class Recorder:
         sent = self._sender.as_sent(exchange.request)
         self._host_version = exchange.header("x-version") or self._host_version
         return Recording(
-            name=self._name(ASKING.get() or PREFLIGHT_NAME),
+            name=self._name(CURRENT_CHECK.get() or PREFLIGHT_NAME),
             app=self._app(exchange.request),
             sent_at=exchange.sent_at,
             host=self._host,

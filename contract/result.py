@@ -1,8 +1,8 @@
 """How a check can end other than well.
 
 Verdict
-    ContractBroken   the host does not keep the promise: expected, got, why, and the exchange that
-    shows it NotApplicable    the target lacks a power that the check needs; counted apart, never a
+    Failed   the host does not keep the promise: expected, got, why, and the exchange that
+    shows it Skipped    the target lacks a power that the check needs; counted apart, never a
     pass NotRun           nothing to judge: the budget is spent, the host has gone silent, shared
     evidence is missing
 """

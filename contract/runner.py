@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from contract.check import Check, Level, Phase
-from contract.current_check import ASKING
+from contract.current_check import CURRENT_CHECK
 from contract.result import Failed, NotRun, Skipped
 from contract.target import Target
 from dify_wire.exchange import Exchange
@@ -127,11 +127,11 @@ def _unless_the_host_had_gone(result: Result, target: Target) -> Result:
 
 def run_check(check: Check, target: Target) -> Result:
     """One check's result; nothing it raises gets out."""
-    before = ASKING.set(check.name)
+    before = CURRENT_CHECK.set(check.name)
     try:
         return _evaluate(check, target)
     finally:
-        ASKING.reset(before)
+        CURRENT_CHECK.reset(before)
 
 
 def _evaluate(check: Check, target: Target) -> Result:

@@ -1,5 +1,4 @@
-"""Server-Sent Events as they arrive: frames of raw bytes with their times, and what a strict parser
-makes of them.
+"""Server-Sent Events as they arrive: frames of raw bytes with their times, parsed strictly.
 
 Own code on purpose: published readers drop frames without data, split on other line ends or emit
 half a frame, and a check must see exactly what was sent.
@@ -23,12 +22,12 @@ class Frame:
 
     @property
     def is_ping(self) -> bool:
-        """A sign of life in one of the two recorded forms (FACTS 5.4)."""
+        """Whether it is a ping in one of the two recorded forms (FACTS 5.4)."""
         return self.raw in (b"event: ping", b"data: ping")
 
     @property
     def data(self) -> Mapping[str, Any] | None:
-        """The JSON object of a data frame; None where the frame is none."""
+        """The JSON object of a data frame, else None."""
         if not self.raw.startswith(b"data: "):
             return None
         try:
@@ -39,13 +38,13 @@ class Frame:
 
     @property
     def event(self) -> str | None:
-        """The name of the event that a data frame tells."""
+        """The event name in a data frame."""
         return None if self.data is None else self.data.get("event")
 
 
 def split_frames(chunks: Iterable[Chunk]) -> tuple[list[Frame], bytes]:
-    """The frames of a stream, and the bytes after the last blank line (a well-ended stream leaves
-    none).
+    """The frames of a stream, and the bytes after the last blank line (empty in a complete
+    stream).
     """
     frames: list[Frame] = []
     pending = b""

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from contract.check import Capability
-from contract.current_check import ASIDE
+from contract.current_check import SIDE_REQUEST
 from contract.result import NotRun, Skipped
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
@@ -120,11 +120,11 @@ class Target:
 
     def send_aside(self, request: Request) -> Exchange:
         """The answer to what no check asks: neither kept, nor recorded, nor counted."""
-        token = ASIDE.set(True)
+        token = SIDE_REQUEST.set(True)
         try:
             return self._transport.send(request)
         finally:
-            ASIDE.reset(token)
+            SIDE_REQUEST.reset(token)
 
     def _look_after(self, exchange: Exchange) -> None:
         """Note an answer that makes one doubt the host, and find out after a few in a row."""
@@ -322,16 +322,16 @@ class Stream:
         return cls(exchange, tuple(frames), tail)
 
     @property
-    def said(self) -> list[tuple[Frame, Mapping[str, Any]]]:
+    def data_frames(self) -> list[tuple[Frame, Mapping[str, Any]]]:
         """The data frames with their JSON, pings left out."""
         return [(frame, frame.data) for frame in self.frames if frame.data is not None]
 
     def events(self, name: str) -> list[Mapping[str, Any]]:
         """The ``data`` of each event of that name."""
         return [
-            said["data"]
-            for _, said in self.said
-            if said.get("event") == name and isinstance(said.get("data"), dict)
+            envelope["data"]
+            for _, envelope in self.data_frames
+            if envelope.get("event") == name and isinstance(envelope.get("data"), dict)
         ]
 
 

@@ -1,39 +1,34 @@
-"""A stream read as the story of one run: what was told when, and node by node."""
+"""A stream as the trace of one run: its events with their times, and its nodes."""
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract.check import Level
+from contract.check import Claim, Level, check
 from contract.evidence import told_stream
-from contract.result import NotRun, Skipped
+from contract.result import NotRun, Skipped, expect, expect_equal
+from contract.shape import Kind, expect_kind
 from contract.sse import Frame
 from contract.target import Stream, Target
 from dify_wire.exchange import Exchange
 
-LATER_NODE_FIELDS = frozenset(
-    {
-        *(
-            "parallel_id",
-            "parallel_start_node_id",
-            "parent_parallel_id",
-            "parent_parallel_start_node_id",
-        ),
-        *("parallel_run_id", "iteration_id", "loop_id", "agent_strategy"),
-        *("inputs_truncated", "process_data_truncated", "outputs_truncated"),
-    }
-)
-"""What node frames have since the versions after 0.6 (FACTS 9.1, 9.2)."""
+LATER_NODE_FIELDS = {
+    "parallel_id", "parallel_start_node_id", "parent_parallel_id", "parent_parallel_start_node_id",
+    "parallel_run_id", "iteration_id", "loop_id", "agent_strategy",
+    "inputs_truncated", "process_data_truncated", "outputs_truncated",
+}  # fmt: skip
+"""Fields of node frames that only versions after 0.6 have (FACTS 9.1, 9.2)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One event: ``data`` is empty where the frame has no object there."""
+class Event:
+    """One event; ``data`` is empty where the frame has no object there."""
 
-    event: str
+    name: str
     data: Mapping[str, Any]
     envelope: Mapping[str, Any]
     at_s: float
@@ -41,29 +36,33 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One executed node; ``finished`` is None where no event with its execution id said so."""
+    """One executed node; ``finished`` is None without a node_finished of its execution id."""
 
-    started: Told
-    finished: Told | None
+    started: Event
+    finished: Event | None
 
     @property
-    def outcome(self) -> Mapping[str, Any]:
+    def result(self) -> Mapping[str, Any]:
         """``data`` of its node_finished, empty without one."""
         return self.finished.data if self.finished else {}
 
     @property
     def elapsed_s(self) -> float:
-        return seconds(self.outcome.get("elapsed_time"))
+        return seconds(self.result.get("elapsed_time"))
+
+    def object(self, name: str) -> Mapping[str, Any]:
+        """The object ``name`` of its result, empty where it is not one."""
+        return as_object(self.result.get(name))
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class RunTrace:
     """The events of a stream in their order, pings left out, and its nodes in the order of their
     start.
     """
 
     stream: Stream
-    told: tuple[Told, ...]
+    events: tuple[Event, ...]
     nodes: tuple[Node, ...]
 
     @property
@@ -76,27 +75,34 @@ class Story:
 
     @property
     def is_later(self) -> bool:
-        """Whether the host is of a version after 0.6: its node frames say so."""
-        return any(
-            LATER_NODE_FIELDS & one.data.keys()
-            for one in self.told
-            if one.event.startswith("node_")
-        )
+        """Whether the host is a version after 0.6, by the fields of its node frames."""
+        nodes = (event for event in self.events if event.name.startswith("node_"))
+        return any(LATER_NODE_FIELDS & event.data.keys() for event in nodes)
 
     @property
     def level(self) -> Level:
-        """On whose authority a promise stands that is known of 0.6 only."""
+        """The authority of a promise that is known of 0.6 only."""
         return Level.VERSION if self.is_later else Level.HOST
 
+    def named(self, name: str) -> list[Event]:
+        return [event for event in self.events if event.name == name]
+
+    def data_of(self, name: str) -> list[Mapping[str, Any]]:
+        """``data`` of each event of that name. Raises ``NotRun`` without one."""
+        found = [event.data for event in self.named(name)]
+        if not found:
+            raise NotRun(f"the stream has no {name}", self.exchange)
+        return found
+
     @property
-    def beginning(self) -> Mapping[str, Any]:
+    def start(self) -> Mapping[str, Any]:
         """``data`` of workflow_started. Raises ``NotRun`` without one."""
-        return self._first("workflow_started").data
+        return self.data_of("workflow_started")[0]
 
     @property
     def end(self) -> Mapping[str, Any]:
         """``data`` of workflow_finished. Raises ``NotRun`` without one."""
-        return self._first("workflow_finished").data
+        return self.data_of("workflow_finished")[0]
 
     @property
     def has_succeeded(self) -> bool:
@@ -107,63 +113,85 @@ class Story:
         return seconds(self.end.get("elapsed_time"))
 
     @property
-    def buffered(self) -> str:
-        """Why it looks as if something between holds the stream back, with the times; empty where
-        it does not.
+    def buffering(self) -> str:
+        """A sentence with times where something between seems to hold the stream back, else
+        empty.
         """
-        first_s, last_s = self.told[0].at_s, self.told[-1].at_s
+        first_s, last_s = self.events[0].at_s, self.events[-1].at_s
         if first_s < self.exchange.seconds / 2 or last_s - first_s >= self.elapsed_s / 2:
             return ""
-        came = f"{len(self.told)} events of a run of {self.elapsed_s:.1f} s came within {last_s - first_s:.2f} s"
-        fix = "switch that off in the proxy (nginx: proxy_buffering off)"
-        return f"something buffers the stream: {came}, {first_s:.1f} s after the request; {fix}"
-
-    def _first(self, event: str) -> Told:
-        for one in self.told:
-            if one.event == event:
-                return one
-        raise NotRun(f"the stream tells no {event}", self.exchange)
+        return (
+            f"something buffers the stream: {len(self.events)} events of a run of "
+            f"{self.elapsed_s:.1f} s came within {last_s - first_s:.2f} s, {first_s:.1f} s after the "
+            "request; switch that off in the proxy (nginx: proxy_buffering off)"
+        )
 
     def of_type(self, node_type: str) -> list[Node]:
         """The succeeded nodes of that type. Raises ``Skipped`` where the graph ran none."""
-        found = [one for one in self.nodes if one.outcome.get("node_type") == node_type]
-        found = [one for one in found if one.outcome.get("status") == "succeeded"]
+        found = [node for node in self.nodes if node.result.get("node_type") == node_type]
+        found = [node for node in found if node.result.get("status") == "succeeded"]
         if not found:
             raise Skipped(f"the run went through no node of type {node_type}", self.exchange)
         return found
 
+    # Shorter forms of the functions in contract.result and contract.shape, on this exchange
+    # ------------------------------------------------------------------------------------------
 
-def shared_story(target: Target) -> Story:
-    """The shared stream as the story of its run. Raises ``NotRun`` where it tells no event."""
-    return story_of(told_stream(target))
+    def expect(
+        self, holds: bool, expected: str, got: object, *, level: Level | None = None
+    ) -> None:
+        expect(holds, expected, got, self.exchange, level=level)
+
+    def expect_equal(self, got: object, expected: object, what: str, why: str = "") -> None:
+        expect_equal(got, expected, what, self.exchange, why)
+
+    def expect_kind(self, value: object, kind: Kind, what: str) -> None:
+        expect_kind(value, kind, what, self.exchange)
+
+
+def trace_of(stream: Stream) -> RunTrace:
+    events = tuple(
+        Event(str(envelope.get("event")), as_object(envelope.get("data")), envelope, frame.at_s)
+        for frame, envelope in stream.data_frames
+    )
+    finished = [event for event in events if event.name == "node_finished"]
+    nodes = (
+        Node(event, _finish_of(event, finished)) for event in events if event.name == "node_started"
+    )
+    return RunTrace(stream, events, tuple(nodes))
+
+
+def _finish_of(started: Event, finished: Sequence[Event]) -> Event | None:
+    return next((one for one in finished if one.data.get("id") == started.data.get("id")), None)
+
+
+def shared_trace(target: Target) -> RunTrace:
+    """The trace of the shared stream. Raises ``NotRun`` where it has no event."""
+    trace: RunTrace = target.shared("trace", lambda: trace_of(told_stream(target)))
+    return trace
+
+
+def trace_check(
+    level: Level, source: str, **options: Any
+) -> Callable[[Callable[[RunTrace], None]], Claim]:
+    """As ``check``, for a claim about the shared stream alone: a function of its ``RunTrace``."""
+
+    def decorate(claim: Callable[[RunTrace], None]) -> Claim:
+        @functools.wraps(claim)
+        def run(target: Target) -> None:
+            claim(shared_trace(target))
+
+        return check(level, source, **options)(run)
+
+    return decorate
 
 
 def seconds(value: object) -> float:
-    """A duration as a number, 0 where it is none: what it should be is judged elsewhere."""
-    is_number = (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    )
-    return float(value) if is_number else 0.0  # type: ignore[arg-type]  # the condition above is the proof
+    """A duration as a number, 0 where it is none: another check says what it must be."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else 0.0  # type: ignore[arg-type]
 
 
 def as_object(value: Any) -> Mapping[str, Any]:
-    """``value`` where it is an object, an empty one where it is none."""
+    """``value`` where it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
-
-
-def story_of(stream: Stream) -> Story:
-    told = tuple(_told(frame, said) for frame, said in stream.said)
-    finished = [one for one in told if one.event == "node_finished"]
-    nodes = tuple(
-        Node(one, _finish_of(one, finished)) for one in told if one.event == "node_started"
-    )
-    return Story(stream, told, nodes)
-
-
-def _told(frame: Frame, said: Mapping[str, Any]) -> Told:
-    data = said.get("data")
-    return Told(str(said.get("event")), data if isinstance(data, dict) else {}, said, frame.at_s)
-
-
-def _finish_of(started: Told, finished: Sequence[Told]) -> Told | None:
-    return next((one for one in finished if one.data.get("id") == started.data.get("id")), None)

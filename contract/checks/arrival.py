@@ -9,7 +9,7 @@ import math
 from contract.check import Capability, Level, check
 from contract.result import NotRun, expect
 from contract.target import Target
-from contract.trace import Story, as_object, seconds, shared_story
+from contract.trace import RunTrace, as_object, seconds, shared_trace
 
 _PING_EVERY_S, _PING_LATE_S = 10.0, 1.5
 """A ping is due when the listening has crossed 10 s, and each 10 s after (FACTS 5.4); the host
@@ -26,18 +26,18 @@ _TOGETHER_S = 0.02
 @check(Level.HOST, "FACTS 5.4")
 def pings_are_as_many_as_are_due(target: Target) -> None:
     """A ping for each 10 s that the run's own elapsed_time has crossed, and none more."""
-    story = shared_story(target)
-    least, most = _pings_due(story, story.elapsed_s, story.elapsed_s)
-    expected = f"{least} to {most} pings in {story.elapsed_s:.1f} s"
-    expect(least <= len(story.pings) <= most, expected, f"{len(story.pings)} pings", story.exchange)
+    trace = shared_trace(target)
+    least, most = _pings_due(trace, trace.elapsed_s, trace.elapsed_s)
+    expected = f"{least} to {most} pings in {trace.elapsed_s:.1f} s"
+    expect(least <= len(trace.pings) <= most, expected, f"{len(trace.pings)} pings", trace.exchange)
 
 
-def _pings_due(story: Story, from_s: float, to_s: float) -> tuple[int, int]:
+def _pings_due(trace: RunTrace, from_s: float, to_s: float) -> tuple[int, int]:
     """The least and the most pings that a host has sent some time between two moments of the run.
 
     The most counts from where the host began to listen, which is before the first frame arrived.
     """
-    early_s = _LISTENS_EARLIER_S + min(story.told[0].at_s, 2.0)
+    early_s = _LISTENS_EARLIER_S + min(trace.events[0].at_s, 2.0)
     return max(0, math.floor((from_s - _PING_LATE_S) / _PING_EVERY_S)), math.floor(
         (to_s + early_s) / _PING_EVERY_S
     )
@@ -48,22 +48,22 @@ def pings_stand_where_they_are_due(target: Target) -> None:
     """Before each event stand the pings that were due by then, going by the nodes' elapsed
     times.
     """
-    story = shared_story(target)
-    total_s, told_s, pings = story.elapsed_s, sum(node.elapsed_s for node in story.nodes), 0
+    trace = shared_trace(target)
+    total_s, told_s, pings = trace.elapsed_s, sum(node.elapsed_s for node in trace.nodes), 0
     idle_s, passed_s = max(total_s - told_s, 0.0), 0.0
-    for frame in story.stream.frames:
+    for frame in trace.stream.frames:
         pings += frame.is_ping
         if frame.event == "node_finished" and frame.data is not None:
             passed_s += seconds(as_object(frame.data.get("data")).get("elapsed_time"))
         if frame.data is not None and frame.event != "workflow_finished":
-            least, most = _pings_due(story, passed_s, passed_s + idle_s)
+            least, most = _pings_due(trace, passed_s, passed_s + idle_s)
             expected = f"{least} to {most} pings before {frame.event} at {passed_s:.1f} s"
             expect(
                 least <= pings <= most,
                 expected,
                 f"{pings} pings",
-                story.exchange,
-                level=story.level,
+                trace.exchange,
+                level=trace.level,
             )
 
 
@@ -72,31 +72,31 @@ def pings_stand_where_they_are_due(target: Target) -> None:
 )
 def pings_arrive_when_they_are_due(target: Target) -> None:
     """Pings arrive in time, at 10 s of the run and each 10 s after, as the wall goes."""
-    story = shared_story(target)
-    scale = _wall_over_elapsed(story)
-    first_s = story.told[0].at_s
-    for count, ping in enumerate(story.pings, start=1):
+    trace = shared_trace(target)
+    scale = _wall_over_elapsed(trace)
+    first_s = trace.events[0].at_s
+    for count, ping in enumerate(trace.pings, start=1):
         due_s = count * _PING_EVERY_S * scale
         early_s, late_s = _LISTENS_EARLIER_S * scale + 0.2, _PING_LATE_S * scale + 0.5
         expected = f"ping {count} at {due_s:.2f} s of the wall"
         in_time = due_s - early_s <= ping.at_s <= first_s + due_s + late_s
-        expect(in_time, expected, f"{ping.at_s:.2f} s", story.exchange)
+        expect(in_time, expected, f"{ping.at_s:.2f} s", trace.exchange)
 
 
-def _wall_over_elapsed(story: Story) -> float:
+def _wall_over_elapsed(trace: RunTrace) -> float:
     """How fast the run's own seconds pass. Raises ``NotRun`` where it tells none."""
-    if not story.elapsed_s:
-        raise NotRun("the run tells no elapsed_time", story.exchange)
-    return story.exchange.seconds / story.elapsed_s
+    if not trace.elapsed_s:
+        raise NotRun("the run tells no elapsed_time", trace.exchange)
+    return trace.exchange.seconds / trace.elapsed_s
 
 
 @check(Level.HOST, "document line 19; FACTS 5.3", Capability.FINITE_SPEED)
 def first_frame_comes_at_once(target: Target) -> None:
     """The first event arrives when the run begins, and not when it has ended."""
-    story = shared_story(target)
-    first_s, whole_s = story.told[0].at_s, story.exchange.seconds
+    trace = shared_trace(target)
+    first_s, whole_s = trace.events[0].at_s, trace.exchange.seconds
     expected = f"the first event before half of {whole_s:.1f} s"
-    expect(first_s < whole_s / 2, expected, f"{first_s:.1f} s", story.exchange, story.buffered)
+    expect(first_s < whole_s / 2, expected, f"{first_s:.1f} s", trace.exchange, trace.buffering)
 
 
 @check(
@@ -109,13 +109,13 @@ def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
     """The two frames of a node arrive as far apart as it took, scaled by the run's time on the
     wall.
     """
-    story = shared_story(target)
-    whole_s = story.exchange.seconds
-    for node in story.nodes:
-        due_s = node.elapsed_s * whole_s / (story.elapsed_s or math.inf)
+    trace = shared_trace(target)
+    whole_s = trace.exchange.seconds
+    for node in trace.nodes:
+        due_s = node.elapsed_s * whole_s / (trace.elapsed_s or math.inf)
         if node.finished and due_s >= _TOLD_APART_S:
             apart_s = node.finished.at_s - node.started.at_s
-            expected = f"frames of {node.outcome.get('node_type')} about {due_s:.2f} s apart"
+            expected = f"frames of {node.result.get('node_type')} about {due_s:.2f} s apart"
             why = (
                 "they came together: something buffers the stream" if apart_s < _TOGETHER_S else ""
             )
@@ -123,6 +123,6 @@ def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
                 due_s / 2 <= apart_s <= due_s * 1.5 + 0.5,
                 expected,
                 f"{apart_s:.2f} s",
-                story.exchange,
+                trace.exchange,
                 why,
             )

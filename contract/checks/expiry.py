@@ -63,7 +63,7 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.CLOCK, Capability.SECRET, phase=Phase.CLOCK)
-def picture_outlives_its_urls(target: Target) -> None:
+def image_outlives_its_urls(target: Target) -> None:
     """A month later a fresh signature serves the same picture: it is the URL that expires, not the
     file.
     """

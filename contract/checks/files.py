@@ -14,7 +14,7 @@ from contract.result import NotRun, Skipped, expect, expect_equal, expect_versio
 from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
 from contract.target import Target
-from contract.trace import shared_story
+from contract.trace import shared_trace
 from dify_wire.exchange import Exchange, Request
 
 _BAD_URL = error("signature_refused")
@@ -32,7 +32,7 @@ _CACHING = (
     "Content-Disposition",
     "Expires",
 )
-_SERVED = ("url_serves_the_picture_without_a_key",)
+_SERVED = ("url_serves_the_image_without_a_key",)
 _SIGNED = ("urls_are_signed_by_the_recipe", *_SERVED)
 _ENDED_BEFORE_S = 2
 """The URL is signed when its End node finishes, the run a moment later: a second may have passed,
@@ -126,11 +126,11 @@ def _urls_of_both_runs(target: Target) -> Iterator[tuple[object, Exchange]]:
     """Each URL and the exchange that it stands in. Raises ``NotRun`` where a run has none."""
     urls = [file.get("url") for file in files_within(blocking_data(target).get("outputs"))]
     yield from ((url, blocking(target)) for url in urls)
-    story = shared_story(target)
-    streamed = [file.get("url") for one in story.told for file in files_within(one.data)]
-    yield from ((url, story.exchange) for url in streamed)
+    trace = shared_trace(target)
+    streamed = [file.get("url") for one in trace.events for file in files_within(one.data)]
+    yield from ((url, trace.exchange) for url in streamed)
     if not (urls and streamed):
-        raise NotRun("a run has no file to judge", story.exchange if urls else blocking(target))
+        raise NotRun("a run has no file to judge", trace.exchange if urls else blocking(target))
 
 
 @check(Level.HOST, "FACTS 4")
@@ -154,7 +154,7 @@ def url_is_signed_when_the_run_ends(target: Target) -> None:
     settles=True,
     follows_from=("url_has_the_documents_form",),
 )
-def url_serves_the_picture_without_a_key(target: Target) -> None:
+def url_serves_the_image_without_a_key(target: Target) -> None:
     """The URL joined to the host's address is answered with 200 and a body, without any
     authorization.
     """
@@ -179,15 +179,15 @@ def key_does_no_harm_to_a_url(target: Target) -> None:
 
 
 @check(Level.HOST, "FACTS 5.6", follows_from=_SERVED)
-def every_url_of_a_stream_serves_one_picture(target: Target) -> None:
+def every_url_of_a_stream_serves_one_image(target: Target) -> None:
     """However often a stream signs a file, each of its URLs works, and serves the same bytes."""
-    story = shared_story(target)
-    files = [file for one in story.told for file in files_within(one.data)]
+    trace = shared_trace(target)
+    files = [file for one in trace.events for file in files_within(one.data)]
     urls = {
         url: file.get("related_id") for file in files if (url := parse_url(str(file.get("url"))))
     }
     if not urls:
-        raise NotRun("the stream has no signed URL to judge", story.exchange)
+        raise NotRun("the stream has no signed URL to judge", trace.exchange)
     bodies: dict[object, bytes] = {}
     for url, file_id in urls.items():
         answer = fetch_file(target, url)
@@ -361,8 +361,8 @@ def sign_of_another_file_is_403(target: Target) -> None:
     file or not.
     """
     expect_error(_tampered(target, file_id=str(uuid.uuid4())), _BAD_URL)
-    story = shared_story(target)
-    file = next((file for one in story.told for file in files_within(one.data)), {})
+    trace = shared_trace(target)
+    file = next((file for one in trace.events for file in files_within(one.data)), {})
     url = parse_url(str(file.get("url")))
     if url is not None and url.file_id != picture_url(target).file_id:
         expect_error(_tampered(target, file_id=url.file_id), _BAD_URL)
@@ -394,7 +394,7 @@ def missing_sign_is_400(target: Target) -> None:
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
-def missing_parameters_are_told_in_their_order(target: Target) -> None:
+def missing_parameters_are_named_in_their_order(target: Target) -> None:
     """Of several missing parameters the first of timestamp, nonce, sign is named."""
     url = picture_url(target)
     expect_error(_ask(target, url, ""), _missing("timestamp"))
@@ -467,7 +467,7 @@ def options_of_a_url_name_its_methods(target: Target) -> None:
 
 
 @check(Level.VERSION, "FACTS 6.2 and 9.1")
-def picture_tells_no_length(target: Target) -> None:
+def image_has_no_length(target: Target) -> None:
     """A picture has no Content-Length; later versions tell it, and then it is true."""
     answer = picture(target)
     said = answer.header("content-length")
@@ -475,7 +475,7 @@ def picture_tells_no_length(target: Target) -> None:
 
 
 @check(Level.VERSION, "FACTS 6.2")
-def picture_has_no_caching_headers(target: Target) -> None:
+def image_has_no_caching_headers(target: Target) -> None:
     """A picture comes without ETag, Last-Modified, Cache-Control, Accept-Ranges and
     Content-Disposition.
     """

@@ -11,7 +11,7 @@ from contract.check import Level, check
 from contract.evidence import stream, told_stream
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Stream, Target
-from contract.trace import story_of
+from contract.trace import trace_of
 
 _CLOSES_WITHIN_S = 3.0
 
@@ -34,7 +34,7 @@ def _framed(target: Target) -> Stream:
     settles=True,
     follows_from=("documents_own_request_is_answered_200",),
 )
-def streaming_run_is_answered_200(target: Target) -> None:
+def streaming_run_is_200(target: Target) -> None:
     """A streaming run without a model is answered with status 200."""
     answer = stream(target).exchange
     expect(
@@ -59,7 +59,7 @@ def stream_content_type_names_utf_8(target: Target) -> None:
 
 
 @check(Level.VERSION, "FACTS 1.4")
-def stream_tells_no_length(target: Target) -> None:
+def stream_has_no_length(target: Target) -> None:
     """A stream has no Content-Length: nobody knows it when the first frame is sent."""
     answer = _framed(target).exchange
     length = answer.header("content-length")
@@ -75,10 +75,15 @@ def stream_is_not_broken_off(target: Target) -> None:
 
 
 @check(Level.DOCUMENT, "document line 19", settles=True)
-def stream_tells_events(target: Target) -> None:
+def stream_has_events(target: Target) -> None:
     """A stream tells events, as one line of data with a JSON object each."""
     found = stream(target)
-    expect(bool(found.said), "events", found.exchange.text[:200] or "an empty body", found.exchange)
+    expect(
+        bool(found.data_frames),
+        "events",
+        found.exchange.text[:200] or "an empty body",
+        found.exchange,
+    )
 
 
 @check(Level.HOST, "FACTS 5.1")
@@ -106,7 +111,7 @@ def stream_ends_with_its_last_event(target: Target) -> None:
 def stream_closes_after_its_last_event(target: Target) -> None:
     """The body ends right after workflow_finished; it is not held open."""
     found = told_stream(target)
-    open_s = found.exchange.seconds - found.said[-1][0].at_s
+    open_s = found.exchange.seconds - found.data_frames[-1][0].at_s
     expect(
         open_s < _CLOSES_WITHIN_S,
         f"an end within {_CLOSES_WITHIN_S:g} s",
@@ -181,8 +186,8 @@ def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
     r"""The JSON of each event is the host's to the byte: ", " and ": " between, non-ASCII as
     \uXXXX."""
     found = told_stream(target)
-    is_later = story_of(found).is_later
-    for frame, said in found.said:
+    is_later = trace_of(found).is_later
+    for frame, said in found.data_frames:
         text = frame.raw[6:].decode("utf-8", "replace")
         known = {"0.6.4": json.dumps(said)}
         if is_later and _exponents(text) == _compact(said):

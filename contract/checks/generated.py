@@ -17,7 +17,7 @@ from typing import Any
 
 from contract.check import Capability, Level, Phase, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
-from contract.current_check import Helpers
+from contract.current_check import ContextPool
 from contract.errors import error, expect_error
 from contract.form import form_field
 from contract.result import Failed, NotRun, Skipped, expect
@@ -107,7 +107,7 @@ def every_frame_is_as_its_schema(target: Target) -> None:
     phase=Phase.EXCHANGES,
     uses=(),
 )
-def every_picture_is_told_as_the_document_tells_it(target: Target) -> None:
+def every_run_is_described_as_in_the_document(target: Target) -> None:
     """The answer of every blocking run that succeeded has the document's members and types."""
     spec = documented()
     # The document is of 2024-04; of a version that came later its members are no promise (FACTS 9).
@@ -393,7 +393,7 @@ def _edits(key: str) -> Any:
 def generated_right_bodies_are_accepted(target: Target) -> None:
     """Every body that schemathesis makes by the schema is run, as far as the budget goes."""
     bodies = _generated(_request_schema(target), "positive", target.capabilities.seed, RIGHT_BODIES)
-    with Helpers(len(bodies)) as pool:
+    with ContextPool(len(bodies)) as pool:
         answers = [
             answer for answer in pool.map(lambda body: _accepted(target, body), bodies) if answer
         ]

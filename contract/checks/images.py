@@ -97,14 +97,14 @@ def _area(width: int, height: int) -> bool:
     Level.DOCUMENT,
     "document line 63; openapi.yaml#/paths/~1files~1tools~1{file_id}.{extension}/get/responses/200",
 )
-def picture_says_that_it_is_png(target: Target) -> None:
+def image_content_type_is_png(target: Target) -> None:
     """The picture's content type is image/png."""
     answer = _served(picture(target))
     expect_equal(answer.media_type, "image/png", "media type", answer)
 
 
 @check(Level.HOST, "FACTS 6.2")
-def picture_has_the_files_mime_type(target: Target) -> None:
+def image_has_the_files_mime_type(target: Target) -> None:
     """The picture's content type is the mime_type of its file object, with nothing added."""
     answer = _served(picture(target))
     file = next(files_within(blocking_data(target).get("outputs")), {})
@@ -112,32 +112,30 @@ def picture_has_the_files_mime_type(target: Target) -> None:
 
 
 @check(Level.HOST, "FACTS 6.2")
-def picture_comes_whole(target: Target) -> None:
+def image_comes_whole(target: Target) -> None:
     """The body of the picture is not broken off."""
     answer = picture(target)
     expect(answer.failure is None, "a whole picture", answer.failure, answer)
 
 
 @check(Level.DOCUMENT, "document line 75")
-def picture_decodes(target: Target) -> None:
+def image_decodes(target: Target) -> None:
     """The bytes behind the URL are a picture, to its last pixel."""
     found = _decoded(target, "picture", picture)
     expect(not found.fault, "a picture", found.fault, picture(target))
 
 
 @check(
-    Level.DOCUMENT,
-    "document lines 19 and 75",
-    follows_from=("url_serves_the_picture_without_a_key",),
+    Level.DOCUMENT, "document lines 19 and 75", follows_from=("url_serves_the_image_without_a_key",)
 )
-def picture_of_a_stream_decodes(target: Target) -> None:
+def image_of_a_stream_decodes(target: Target) -> None:
     """The bytes behind the stream's URL are a picture, to its last pixel."""
     found = _decoded(target, "stream picture", stream_picture)
     expect(not found.fault, "a picture", found.fault, stream_picture(target))
 
 
 @check(Level.DOCUMENT, "document lines 62-63")
-def picture_is_what_its_content_type_says(target: Target) -> None:
+def image_is_what_its_content_type_says(target: Target) -> None:
     """The bytes are of the format that the content type names."""
     answer = _served(picture(target))
     found = _pixels(target)
@@ -145,7 +143,7 @@ def picture_is_what_its_content_type_says(target: Target) -> None:
 
 
 @check(Level.HOST, "FACTS 6.2")
-def picture_ends_where_its_format_ends(target: Target) -> None:
+def image_ends_where_its_format_ends(target: Target) -> None:
     """A PNG ends with its last chunk: nothing is missing and nothing follows."""
     answer = _served(picture(target))
     if not answer.body.startswith(_PNG):
@@ -154,7 +152,7 @@ def picture_ends_where_its_format_ends(target: Target) -> None:
 
 
 @check(Level.DOCUMENT, "document line 7")
-def picture_is_large_enough_to_be_seen(target: Target) -> None:
+def image_is_large_enough_to_be_seen(target: Target) -> None:
     """A picture is at least 64 pixels wide and high, not a placeholder of one."""
     found = _pixels(target)
     size = f"{found.width} x {found.height}"
@@ -163,13 +161,13 @@ def picture_is_large_enough_to_be_seen(target: Target) -> None:
 
 
 @check(Level.DOCUMENT, "document line 7")
-def picture_is_not_of_one_colour(target: Target) -> None:
+def image_is_not_of_one_colour(target: Target) -> None:
     """A picture made from a prompt shows something: not all of its pixels are alike."""
     expect(_pixels(target).colours_differ, "pixels that differ", "one colour", picture(target))
 
 
-@check(Level.DOCUMENT, "document line 7", follows_from=("url_serves_the_picture_without_a_key",))
-def each_run_has_a_picture_of_its_own(target: Target) -> None:
+@check(Level.DOCUMENT, "document line 7", follows_from=("url_serves_the_image_without_a_key",))
+def each_run_has_an_image_of_its_own(target: Target) -> None:
     """Two runs with different models have pictures with different pixels."""
     first, second = _pixels(target), _pixels(target, "stream picture", stream_picture)
     expect(

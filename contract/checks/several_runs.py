@@ -13,7 +13,7 @@ from contract.form import form_field
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import files_within
 from contract.target import Stream, Target, is_accepted_run
-from contract.trace import as_object, shared_story
+from contract.trace import as_object, shared_trace
 from dify_wire.exchange import Exchange
 
 _SLOWER = 1.3
@@ -35,7 +35,7 @@ def _runs(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
 
 
 def _end(exchange: Exchange) -> Mapping[str, Any]:
-    said = Stream.of(exchange).said
+    said = Stream.of(exchange).data_frames
     return said[-1][1] if said else {}
 
 
@@ -96,7 +96,7 @@ def sequence_number_grows_from_run_to_run(target: Target) -> None:
     """
     (_, first), (exchange, later) = _first_and_later(target)
     before, after = first.get("sequence_number"), later.get("sequence_number")
-    if before is None and shared_story(target).is_later:
+    if before is None and shared_trace(target).is_later:
         raise Skipped("this version tells no sequence_number", exchange)
     if not (isinstance(before, int) and isinstance(after, int)):
         raise NotRun("the streams tell no sequence_number to be compared", exchange)
@@ -109,7 +109,7 @@ def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
     own frames.
     """
     stream, answer = told_stream(target), blocking(target)
-    if shared_story(target).buffered:
+    if shared_trace(target).buffering:
         raise NotRun("the stream is held back, so that its frames measure nothing", stream.exchange)
     streamed_s = _elapsed_s((stream.events("workflow_finished") or [{}])[-1], stream.exchange)
     wall_per_s = (stream.frames[-1].at_s - stream.frames[0].at_s) / streamed_s
@@ -156,7 +156,7 @@ def run_does_not_outlive_its_stop(target: Target) -> None:
 
 
 @check(Level.HOST, "FACTS 5.5", uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
-def model_comes_back_as_it_was_asked_for(target: Target) -> None:
+def model_comes_back_as_it_was_sent(target: Target) -> None:
     """The stream of a run tells, at its start, the model that was asked for."""
     form_field(target, "model_name")
     found = stopped(target).stream
@@ -169,7 +169,7 @@ def model_comes_back_as_it_was_asked_for(target: Target) -> None:
 
 
 @check(Level.HOST, "FACTS 1.8 (recorded: block_ok_doc_example, stream_ok_no_model)")
-def answers_of_runs_are_for_any(target: Target) -> None:
+def responses_of_runs_are_for_any(target: Target) -> None:
     """Where no Origin asks, the answer of a run is for any, in both modes."""
     both = pair(target)
     for exchange in (both.blocking, both.stream.exchange):

@@ -103,7 +103,7 @@ def stop_of_a_task_without_uuid_succeeds(target: Target) -> None:
 
 
 @_host_check("FACTS 7 (captured on 0.6.4: stop_during_wronguser_call)")
-def stop_by_another_user_is_answered_the_same(target: Target) -> None:
+def stop_by_another_user_gets_the_same_response(target: Target) -> None:
     """Whoever asks, the answer is success; that it stops only the user's own run is not told."""
     _expect_success(target.send(evidence.stop_request(target, _UNKNOWN, evidence.OTHER_USER)))
 
@@ -115,7 +115,7 @@ def stop_takes_a_number_as_user(target: Target) -> None:
 
 
 @_host_check("FACTS 1.7 (recorded: stop_unknown)")
-def stop_answer_is_written_as_errors_are(target: Target) -> None:
+def stop_response_is_written_as_errors_are(target: Target) -> None:
     """The JSON of the stop call's answer is one line with blanks, and ends with a newline."""
     expect_error_style(target.send(evidence.stop_request(target, _UNKNOWN)))
 

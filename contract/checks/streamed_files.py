@@ -13,7 +13,7 @@ from contract.result import NotRun, expect, expect_equal
 from contract.shape import expect_fields, fields, files_within
 from contract.signature import SignedUrl, parse_url
 from contract.target import Target
-from contract.trace import Story, as_object, shared_story
+from contract.trace import RunTrace, as_object, shared_trace
 
 _FILE_FIELDS = fields(
     "__variant tenant_id type transfer_method url related_id filename extension mime_type",
@@ -23,34 +23,34 @@ _FILE_FIELDS = fields(
 
 
 @check(Level.DOCUMENT, "document lines 53-65; FACTS 5.5")
-def streaming_run_has_a_picture(target: Target) -> None:
+def streaming_run_has_an_image(target: Target) -> None:
     """outputs.files of workflow_finished has one file object, as the blocking answer's."""
-    story = shared_story(target)
-    if not story.has_succeeded:
-        raise NotRun("the streaming run did not succeed", story.exchange)
-    files = as_object(story.end.get("outputs")).get("files")
+    trace = shared_trace(target)
+    if not trace.has_succeeded:
+        raise NotRun("the streaming run did not succeed", trace.exchange)
+    files = as_object(trace.end.get("outputs")).get("files")
     expect(
         len(list(files_within(files))) == 1,
         "one file object in outputs.files",
         files,
-        story.exchange,
+        trace.exchange,
     )
 
 
 @check(Level.HOST, "FACTS 5.5 and 5.6")
 def files_are_those_of_the_outputs(target: Target) -> None:
     """files of a frame are the file objects within its outputs, in their order."""
-    story = shared_story(target)
-    for data in _with_files(story):
+    trace = shared_trace(target)
+    for data in _with_files(trace):
         got, expected = (
             list(files_within(data.get("files"))),
             list(files_within(data.get("outputs"))),
         )
-        expect_equal(ids_of(got), ids_of(expected), "files", story.exchange)
+        expect_equal(ids_of(got), ids_of(expected), "files", trace.exchange)
 
 
-def _with_files(story: Story) -> Iterator[Mapping[str, Any]]:
-    yield from (one.data for one in story.told if "files" in one.data and "outputs" in one.data)
+def _with_files(trace: RunTrace) -> Iterator[Mapping[str, Any]]:
+    yield from (one.data for one in trace.events if "files" in one.data and "outputs" in one.data)
 
 
 def ids_of(found: list[Mapping[str, Any]]) -> list[Any]:
@@ -61,28 +61,28 @@ def ids_of(found: list[Mapping[str, Any]]) -> list[Any]:
 @check(Level.HOST, "FACTS 5.6")
 def files_repeat_the_outputs_byte_for_byte(target: Target) -> None:
     """files of a frame have the signatures of its outputs: they are one serialisation."""
-    story = shared_story(target)
-    for data in _with_files(story):
+    trace = shared_trace(target)
+    for data in _with_files(trace):
         got, expected = (
             list(files_within(data.get("files"))),
             list(files_within(data.get("outputs"))),
         )
-        expect(got == expected, f"files {expected}", got, story.exchange, level=story.level)
+        expect(got == expected, f"files {expected}", got, trace.exchange, level=trace.level)
 
 
 @check(Level.HOST, "FACTS 5.6")
 def end_repeats_the_run_byte_for_byte(target: Target) -> None:
     """outputs and files of the end node are those of workflow_finished, signatures too."""
-    story = shared_story(target)
-    last = story.of_type("end")[-1].outcome
+    trace = shared_trace(target)
+    last = trace.of_type("end")[-1].result
     for name in ("outputs", "files"):
-        got = story.end.get(name)
+        got = trace.end.get(name)
         expect(
             got == last.get(name),
             f"{name} {last.get(name)}",
             got,
-            story.exchange,
-            level=story.level,
+            trace.exchange,
+            level=trace.level,
         )
 
 
@@ -91,20 +91,20 @@ def each_serialisation_signs_anew(target: Target) -> None:
     """The same file has another nonce and signature in the tool's frame, in the end's inputs and in
     its outputs.
     """
-    story = shared_story(target)
-    signed = [_urls(node.outcome.get("outputs")) for node in story.of_type("tool")]
+    trace = shared_trace(target)
+    signed = [_urls(node.result.get("outputs")) for node in trace.of_type("tool")]
     signed += [
-        _urls(node.outcome.get(name))
-        for node in story.of_type("end")
+        _urls(node.result.get(name))
+        for node in trace.of_type("end")
         for name in ("inputs", "outputs")
     ]
     found = [url for urls in signed for url in urls]
     if not found:
-        raise NotRun("the run has no file", story.exchange)
+        raise NotRun("the run has no file", trace.exchange)
     nonces, signs = {url.nonce for url in found}, {url.sign for url in found}
     fresh = len(nonces) == len(signs) == len(found)
     got = f"{len(nonces)} nonces and {len(signs)} signatures"
-    expect(fresh, f"{len(found)} nonces and signatures", got, story.exchange, level=story.level)
+    expect(fresh, f"{len(found)} nonces and signatures", got, trace.exchange, level=trace.level)
 
 
 def _urls(value: Any) -> list[SignedUrl]:
@@ -116,14 +116,14 @@ def _urls(value: Any) -> list[SignedUrl]:
 @check(Level.HOST, "FACTS 5.6")
 def end_takes_its_file_from_the_tool(target: Target) -> None:
     """The file of the run is one that a tool's node made."""
-    story = shared_story(target)
+    trace = shared_trace(target)
     made = [
         identity
-        for node in story.of_type("tool")
-        for identity in ids_of(list(files_within(node.outcome)))
+        for node in trace.of_type("tool")
+        for identity in ids_of(list(files_within(node.result)))
     ]
-    for identity in ids_of(list(files_within(story.end.get("outputs")))):
-        expect(identity in made, f"one of {made}", identity, story.exchange)
+    for identity in ids_of(list(files_within(trace.end.get("outputs")))):
+        expect(identity in made, f"one of {made}", identity, trace.exchange)
 
 
 @check(Level.HOST, "FACTS 5.5 and 9.1")
@@ -131,28 +131,28 @@ def streamed_files_have_the_hosts_fields(target: Target) -> None:
     """Every file object of a stream has the fields of the host, in its order, as the blocking
     answer's.
     """
-    story = shared_story(target)
-    found = [file for one in story.told for file in files_within(one.data)]
+    trace = shared_trace(target)
+    found = [file for one in trace.events for file in files_within(one.data)]
     if not found:
-        raise NotRun("the stream has no file", story.exchange)
+        raise NotRun("the stream has no file", trace.exchange)
     for file in found:
-        expect_fields(file, _FILE_FIELDS, story.is_later, "a file", story.exchange)
+        expect_fields(file, _FILE_FIELDS, trace.is_later, "a file", trace.exchange)
 
 
 @check(Level.HOST, "FACTS 4 and 5.6")
 def streamed_urls_have_the_documents_form(target: Target) -> None:
     """Every URL of a stream is signed, and has the form of the document's."""
-    story = shared_story(target)
-    found = [file.get("url") for one in story.told for file in files_within(one.data)]
+    trace = shared_trace(target)
+    found = [file.get("url") for one in trace.events for file in files_within(one.data)]
     if not found:
-        raise NotRun("the stream has no file", story.exchange)
+        raise NotRun("the stream has no file", trace.exchange)
     for url in found:
         signed = isinstance(url, str) and parse_url(url) is not None
         expect(
             signed,
             "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…",
             url,
-            story.exchange,
+            trace.exchange,
         )
 
 
@@ -161,11 +161,11 @@ def both_modes_describe_a_file_alike(target: Target) -> None:
     """The file of the stream and of the blocking answer have the same fields and the same tenant,
     type and form.
     """
-    story = shared_story(target)
-    here = next(files_within(story.end.get("outputs")), None)
+    trace = shared_trace(target)
+    here = next(files_within(trace.end.get("outputs")), None)
     there = next(files_within(blocking_data(target).get("outputs")), None)
     if here is None or there is None:
-        raise NotRun("there are no two files to compare", story.exchange)
-    expect_equal(list(here), list(there), "fields of the streamed file", story.exchange)
+        raise NotRun("there are no two files to compare", trace.exchange)
+    expect_equal(list(here), list(there), "fields of the streamed file", trace.exchange)
     for name in ("tenant_id", "type", "transfer_method"):
-        expect_equal(here.get(name), there.get(name), name, story.exchange)
+        expect_equal(here.get(name), there.get(name), name, trace.exchange)

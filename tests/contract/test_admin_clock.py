@@ -22,7 +22,7 @@ from contract.admin import AdminClock, AdminError
 from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.cli import exit_code, session
 from contract.client import HttpTransport
-from contract.current_check import AT_ANOTHER_TIME
+from contract.current_check import CLOCK_MOVED
 from contract.result import Failed
 from contract.runner import Outcome, Result, run_checks
 from contract.signature import parse_url
@@ -149,7 +149,7 @@ def test_clock_is_put_back_when_a_check_fails() -> None:
         with pytest.raises(Failed):
             fail_borrowed(clock)
         assert script.unix == THEN
-        assert not AT_ANOTHER_TIME.get()
+        assert not CLOCK_MOVED.get()
 
 
 def borrow_for_good(clock: AdminClock, script: Scripted) -> None:
@@ -324,7 +324,7 @@ def test_they_need_what_they_say(fake: RunningServer) -> None:
     without = told(run_checks(Target(transport, Capabilities(fake.api_key, SECRET)), MOVING))
     assert without == {check.name: "needs its clock (--admin-url)" for check in MOVING}
     lacking_secret = run_checks(Target(transport, Capabilities(fake.api_key, clock=clock)), MOVING)
-    assert set(told(lacking_secret)) == {"picture_outlives_its_urls"}
+    assert set(told(lacking_secret)) == {"image_outlives_its_urls"}
     clock.close()
     transport.close()
 

@@ -465,8 +465,8 @@ BROKEN: dict[str, Mapping[str, Change]] = {
     # stop
     "stop_of_an_unknown_task_succeeds": TWO_HUNDRED,
     "stop_of_a_task_without_uuid_succeeds": TWO_HUNDRED,
-    "stop_by_another_user_is_answered_the_same": TWO_HUNDRED,
-    "stop_answer_is_written_as_errors_are": {"wide": WIDE, "no newline": no_newline},
+    "stop_by_another_user_gets_the_same_response": TWO_HUNDRED,
+    "stop_response_is_written_as_errors_are": {"wide": WIDE, "no newline": no_newline},
     "stop_takes_a_number_as_user": TWO_HUNDRED,
     "json_with_charset_is_read": {**TWO_HUNDRED, "not read": status(415)},
     "json_of_a_vendor_is_read": {**TWO_HUNDRED, "not read": status(415)},
@@ -535,7 +535,7 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "an unknown event": only(may_run, text('"node_started"', '"node_begun"')),
         "no JSON": only(may_run, text("data: {", "data: {{")),
     },
-    "every_picture_is_told_as_the_document_tells_it": {
+    "every_run_is_described_as_in_the_document": {
         "no steps": _in_data(lambda data: data.pop("total_steps")),
         "no status": _in_data(lambda data: data.pop("status")),
         "a file without url": _in_data(lambda data: data["outputs"]["files"][0].pop("url")),

@@ -64,7 +64,11 @@ pytestmark = pytest.mark.server
 assert contract.checks
 
 RECORDING = ROOT / "recordings" / "dify-0.6.4"
-AREAS = ("responses", "framing", "events", "streamed_files", "arrival", "files", "images")
+STREAM_AREAS = (
+    *("framing", "event_order", "event_fields", "event_values"),
+    *("streamed_files", "arrival"),
+)
+AREAS = ("responses", *STREAM_AREAS, "files", "images")
 OURS = {name: check for name, check in CHECKS.items() if check.area in AREAS}
 NO_SPEED = {name for name, check in OURS.items() if Capability.FINITE_SPEED in check.needs}
 OTHER_ID = str(uuid.UUID(int=0x2A))
@@ -396,11 +400,11 @@ BROKEN: dict[str, list[Break]] = {
     "filename_is_image": [file(filename=f"{'a' * 32}.png"), file(filename=None)],
     "file_fields_are_of_their_kinds": [file(filename=1), file(size=0)],
     # the stream as bytes
-    "streaming_run_is_answered_200": [on_stream(status(500)), on_stream(status(None))],
+    "streaming_run_is_200": [on_stream(status(500)), on_stream(status(None))],
     "stream_is_an_event_stream": [on_stream(header("content-type", "application/json"))],
     "stream_content_type_names_utf_8": [on_stream(header("content-type", "text/event-stream"))],
     "stream_is_not_broken_off": [on_stream(lambda one: replace(one, ended="cut", error="ReadTimeout"))],
-    "stream_tells_events": [on_stream(body(lambda _: b"")), on_stream(body(lambda _: b"event: ping\n\n"))],
+    "stream_has_events": [on_stream(body(lambda _: b"")), on_stream(body(lambda _: b"event: ping\n\n"))],
     "stream_ends_with_a_whole_frame": [raw_stream(lambda raw: raw[:-1]), raw_stream(lambda raw: raw + b"data: ")],
     "stream_ends_with_its_last_event": [
         raw_stream(lambda raw: raw + b"data: [DONE]\n\n"),
@@ -549,7 +553,7 @@ BROKEN: dict[str, list[Break]] = {
         events("workflow_started", lambda one: one["inputs"].update(prompt="??????????")),
         events("node_finished", lambda one: one["outputs"].update(prompt="一个胸有成竹的男人 "), "start"),
     ],
-    "inputs_tell_of_no_files": [
+    "inputs_name_no_files": [
         events("workflow_started", lambda one: one["inputs"].pop("sys.files")),
         events("workflow_started", lambda one: one["inputs"].update({"sys.user_id": OTHER_ID})),
     ],
@@ -596,7 +600,7 @@ BROKEN: dict[str, list[Break]] = {
     ],
     "streamed_run_finished_just_now": [event("workflow_finished", finished_at=1713938972)],
     # nodes of each type
-    "language_model_tells_text_and_usage": [
+    "language_model_reports_text_and_usage": [
         events("node_finished", lambda one: one["outputs"].update(text=None), "llm"),
         events("node_finished", lambda one: one["outputs"].pop("usage"), "llm"),
         event("node_finished", "llm", process_data=None),
@@ -606,11 +610,11 @@ BROKEN: dict[str, list[Break]] = {
         events("node_finished", lambda one: one["execution_metadata"].update(total_tokens=1), "llm"),
         events("node_finished", lambda one: one["outputs"]["usage"].update(total_tokens="71"), "llm"),
     ],
-    "condition_tells_its_result": [
+    "condition_reports_its_result": [
         event("node_finished", "if-else", outputs={"result": "true"}),
         event("node_finished", "if-else", process_data=None),
     ],
-    "picture_tool_tells_text_and_files": [
+    "image_tool_reports_text_and_files": [
         events("node_finished", lambda one: one["outputs"].update(text=None), "tool"),
         events("node_finished", lambda one: one["outputs"].update(json=[]), "tool"),
         event("node_finished", "tool", execution_metadata=None),
@@ -620,7 +624,7 @@ BROKEN: dict[str, list[Break]] = {
         events("node_finished", lambda one: one["outputs"].update(text=""), "end"),
     ],
     # files in the stream
-    "streaming_run_has_a_picture": [event("workflow_finished", outputs={"files": []})],
+    "streaming_run_has_an_image": [event("workflow_finished", outputs={"files": []})],
     "files_are_those_of_the_outputs": [event("node_finished", "tool", files=[]), event("workflow_finished", files=[])],
     "files_repeat_the_outputs_byte_for_byte": [
         events("node_finished", lambda one: one["files"][0].update(url=one["files"][0]["url"] + "x"), "tool"),
@@ -668,14 +672,14 @@ BROKEN: dict[str, list[Break]] = {
         answer(lambda one: edit_url(one, lambda url: url.replace("timestamp=1", "timestamp=2"))),
         answer(lambda one: later(one["data"], -10)),
     ],
-    "url_serves_the_picture_without_a_key": [
+    "url_serves_the_image_without_a_key": [
         on_files(status(401)),
         on_files(status(None)),
         on_files(body(lambda _: b"")),
     ],
     "url_serves_the_same_bytes_again": [fresh_bytes()],
     "key_does_no_harm_to_a_url": [Break(refuses_keys)],
-    "every_url_of_a_stream_serves_one_picture": [FORBIDDEN, fresh_bytes()],
+    "every_url_of_a_stream_serves_one_image": [FORBIDDEN, fresh_bytes()],
     "order_of_parameters_is_free": [strict_files()],
     "other_parameters_are_ignored": [strict_files()],
     "first_of_two_parameters_counts": [strict_files(), Break(hears=hears_twice), GOOD_FILE_HEARD],
@@ -703,7 +707,7 @@ BROKEN: dict[str, list[Break]] = {
     "missing_timestamp_is_400": [GOOD_FILE_HEARD, REFUSED_IN_HTML],
     "missing_nonce_is_400": [GOOD_FILE_HEARD, on_files(status(403))],
     "missing_sign_is_400": [GOOD_FILE_HEARD, on_files(status(403))],
-    "missing_parameters_are_told_in_their_order": [
+    "missing_parameters_are_named_in_their_order": [
         GOOD_FILE_HEARD,
         on_files(body(lambda text: text.replace(b'"timestamp"', b'"sign"'))),
     ],
@@ -725,7 +729,7 @@ BROKEN: dict[str, list[Break]] = {
         on_methods(status(405), "OPTIONS"),
         on_methods(lambda one: with_body(one, b"{}"), "OPTIONS"),
     ],
-    "picture_tells_no_length": [on_files(header("content-length", "1"))],
+    "image_has_no_length": [on_files(header("content-length", "1"))],
     # with the secret
     "urls_are_signed_by_the_recipe": [
         answer(lambda one: edit_url(one, lambda url: url[:-44] + ("B" if url[-44] == "A" else "A") + url[-43:])),
@@ -737,27 +741,27 @@ BROKEN: dict[str, list[Break]] = {
     "signed_text_as_timestamp_is_400": [Break(hears=hears_signed), on_files(status(403))],
     "signed_unknown_file_is_415": [Break(hears=hears_signed), on_files(status(404))],
     # the picture
-    "picture_says_that_it_is_png": [on_files(header("content-type", "application/octet-stream"))],
-    "picture_has_the_files_mime_type": [on_files(header("content-type", "image/png; charset=utf-8"))],
-    "picture_comes_whole": [on_files(cut_off)],
-    "picture_decodes": [
+    "image_content_type_is_png": [on_files(header("content-type", "application/octet-stream"))],
+    "image_has_the_files_mime_type": [on_files(header("content-type", "image/png; charset=utf-8"))],
+    "image_comes_whole": [on_files(cut_off)],
+    "image_decodes": [
         picture(lambda raw: raw[: len(raw) // 2]),
         picture(lambda _: b"<html>no picture</html>"),
         picture(lambda raw: raw[:200] + b"\0\0\0\0" + raw[204:]),
         picture(lambda raw: raw[:16] + b"\x00\xff\xff\xff\x00\xff\xff\xff" + raw[24:]),
         picture(lambda raw: raw[:20]),
     ],
-    "picture_of_a_stream_decodes": [picture(lambda raw: raw[: len(raw) // 2])],
-    "picture_is_what_its_content_type_says": [picture(lambda _: drawn(64, 64, "JPEG"))],
-    "picture_ends_where_its_format_ends": [picture(lambda raw: raw + b"\n"), picture(lambda raw: raw[:-12])],
-    "picture_is_large_enough_to_be_seen": [picture(lambda _: drawn(1, 1)), picture(lambda _: drawn(512, 8))],
-    "picture_is_not_of_one_colour": [picture(lambda _: drawn(512, 512, colour="white"))],
-    "each_run_has_a_picture_of_its_own": [Break(hears=same_picture_for_all)],
+    "image_of_a_stream_decodes": [picture(lambda raw: raw[: len(raw) // 2])],
+    "image_is_what_its_content_type_says": [picture(lambda _: drawn(64, 64, "JPEG"))],
+    "image_ends_where_its_format_ends": [picture(lambda raw: raw + b"\n"), picture(lambda raw: raw[:-12])],
+    "image_is_large_enough_to_be_seen": [picture(lambda _: drawn(1, 1)), picture(lambda _: drawn(512, 8))],
+    "image_is_not_of_one_colour": [picture(lambda _: drawn(512, 512, colour="white"))],
+    "each_run_has_an_image_of_its_own": [Break(hears=same_picture_for_all)],
 }  # fmt: skip
 """For each check hosts that break its promise, at the document's or the host's level."""
 
 DIFFERS: dict[str, list[Break]] = {
-    "stream_tells_no_length": [on_stream(header("content-length", "10308"))],
+    "stream_has_no_length": [on_stream(header("content-length", "10308"))],
     "pings_are_a_bare_event_name": [
         frames(
             lambda items: [
@@ -768,7 +772,7 @@ DIFFERS: dict[str, list[Break]] = {
     "as_attachment_is_ignored": [
         on_files(header("content-disposition", "attachment; filename=a.png"))
     ],
-    "picture_has_no_caching_headers": [
+    "image_has_no_caching_headers": [
         on_files(header("etag", '"1"')),
         on_files(header("cache-control", "no-store")),
     ],
@@ -842,7 +846,7 @@ def test_later_host_of_the_same_line_keeps_what_every_host_keeps(good: Good) -> 
     """
     results = run_checks(good.target(as_version("0.6.9")), list(OURS.values()))
     differing = {result.check.name for result in results if result.is_version_difference}
-    assert (set(told(results)), differing) == ({"inputs_tell_of_no_files"},) * 2
+    assert (set(told(results)), differing) == ({"inputs_name_no_files"},) * 2
 
 
 def test_host_with_an_address_before_its_urls_passes(good: Good) -> None:
@@ -934,9 +938,9 @@ def test_recorded_stream_raises_no_false_alarm(name: str) -> None:
     blocking = next(
         one for one in recorded_runs().values() if not _is_stream(one) and _key(one) == _key(run)
     )
-    found = _broken(_judged(blocking, run, "framing", "events", "streamed_files", "arrival"))
+    found = _broken(_judged(blocking, run, *STREAM_AREAS))
     allowed = (
-        set() if _has_picture(run) else {"streaming_run_succeeds", "streaming_run_has_a_picture"}
+        set() if _has_picture(run) else {"streaming_run_succeeds", "streaming_run_has_an_image"}
     )
     assert found.keys() <= allowed, found
 

@@ -231,14 +231,14 @@ def test_wrong_secret_is_one_failure_of_five() -> None:
 @pytest.mark.server
 def test_images_that_are_gone_are_one_failure() -> None:
     found = roots(judged(change_responses(lambda: images_gone)))
-    assert list(found) == ["url_serves_the_picture_without_a_key"]
-    assert found["url_serves_the_picture_without_a_key"] > 20
+    assert list(found) == ["url_serves_the_image_without_a_key"]
+    assert found["url_serves_the_image_without_a_key"] > 20
 
 
 @pytest.mark.server
 def test_model_that_has_to_be_named_is_two_failures() -> None:
     found = roots(judged(change_responses(lambda: model_required, streams=True)))
-    assert list(found) == ["form_leaves_the_model_open", "streaming_run_is_answered_200"]
+    assert list(found) == ["form_leaves_the_model_open", "streaming_run_is_200"]
 
 
 @pytest.mark.server

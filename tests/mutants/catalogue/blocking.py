@@ -458,6 +458,6 @@ def _two_shapes_of_files(request: Request, response: Response) -> Response:
 AREA.add(
     "blocking_files_of_one_model_no_list",
     "With one of the models, outputs.files is one file and no list.",
-    "every_picture_is_told_as_the_document_tells_it",
+    "every_run_is_described_as_in_the_document",
     edit_responses(_two_shapes_of_files),
 )

@@ -116,7 +116,7 @@ _event(
 _event(
     "stream_file_related_id_lost",
     "File objects in streams have no related_id.",
-    "streamed_files_have_the_hosts_fields streaming_run_has_a_picture",
+    "streamed_files_have_the_hosts_fields streaming_run_has_an_image",
     "*",
     lambda event: _without_key(event, "related_id"),
 )

@@ -83,14 +83,14 @@ _event(
 _event(
     "inputs_model_lost",
     "No run tells the model that it was asked for.",
-    "model_comes_back_as_it_was_asked_for",
+    "model_comes_back_as_it_was_sent",
     _START,
     put("data.inputs.model_name", ""),
 )
 _event(
     "inputs_without_sys_files",
     "workflow_started's inputs have no sys.files.",
-    "inputs_tell_of_no_files",
+    "inputs_name_no_files",
     _START,
     lambda event: {
         **event,
@@ -166,7 +166,7 @@ _event(
 _event(
     "stream_succeeded_without_outputs",
     "The run succeeds without outputs.",
-    "streaming_run_has_a_picture",
+    "streaming_run_has_an_image",
     _END,
     both(put("data.outputs", None), put("data.files", [])),
 )
@@ -344,21 +344,21 @@ _event(
 _node(
     "model_without_prompts",
     "A language model's node does not tell its prompts.",
-    "language_model_tells_text_and_usage",
+    "language_model_reports_text_and_usage",
     "llm",
     drop("data.process_data.prompts"),
 )
 _node(
     "condition_result_in_text",
     "The result of an if-else node is text.",
-    "condition_tells_its_result",
+    "condition_reports_its_result",
     "if-else",
     change("data.outputs.result", lambda result: str(result).lower()),
 )
 _node(
     "tool_unnamed",
     "A tool's node does not tell which tool it is.",
-    "picture_tool_tells_text_and_files",
+    "image_tool_reports_text_and_files",
     "tool",
     drop("data.execution_metadata.tool_info"),
 )

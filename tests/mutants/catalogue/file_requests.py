@@ -140,7 +140,7 @@ def _one_nonce_a_file() -> RequestChange:
 AREA.add(
     "file_served_by_one_url",
     "Of the URLs that were signed for a file only the first that is used works.",
-    "every_url_of_a_stream_serves_one_picture",
+    "every_url_of_a_stream_serves_one_image",
     change_requests(_one_nonce_a_file),
 )
 

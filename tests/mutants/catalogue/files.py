@@ -212,7 +212,7 @@ _url(
 _url(
     "url_with_bad_signature",
     "The URL's signature is not good.",
-    "url_serves_the_picture_without_a_key urls_are_signed_by_the_recipe",
+    "url_serves_the_image_without_a_key urls_are_signed_by_the_recipe",
     r"sign=.{4}",
     "sign=AAAA",
 )

@@ -90,7 +90,7 @@ async def _open_for_a_while(frames: Frames) -> Frames:
     await asyncio.sleep(3.5)
 
 
-_frames("stream_empty", "The stream ends before its first frame.", "stream_tells_events", _first(0))
+_frames("stream_empty", "The stream ends before its first frame.", "stream_has_events", _first(0))
 _frames(
     "stream_cut_after_1",
     "The stream ends after the first frame.",
@@ -249,13 +249,13 @@ _frames(
 _frames(
     "stream_as_json_lines",
     "The stream is JSON Lines, without data:.",
-    "stream_tells_events",
+    "stream_has_events",
     _each(lambda frame: frame.removeprefix(b"data: ").replace(b"\n\n", b"\n")),
 )
 _frames(
     "stream_single_newlines",
     "One newline, and no blank line, follows each frame.",
-    "stream_tells_events frames_are_one_line_each",
+    "stream_has_events frames_are_one_line_each",
     _each(lambda frame: frame[:-1]),
 )
 _frames(
@@ -363,7 +363,7 @@ _head(
 _head(
     "stream_status_201",
     "The stream has status 201.",
-    "streaming_run_is_answered_200",
+    "streaming_run_is_200",
     lambda response: replace(response, status=201),
 )
 _head(
@@ -376,14 +376,14 @@ _head(
 _head(
     "stream_cors_missing",
     "Streams may not be read by pages of other origins.",
-    "answers_of_runs_are_for_any",
+    "responses_of_runs_are_for_any",
     lambda response: response.without_header("Access-Control-Allow-Origin"),
 )
 
 _head(
     "stream_tells_its_length",
     "The stream tells its length, and so has waited for its end.",
-    "stream_tells_no_length",
+    "stream_has_no_length",
     lambda response: response.with_header("Content-Length", str(len(response.body))),
     strict=True,
 )

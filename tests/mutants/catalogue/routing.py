@@ -241,7 +241,7 @@ _response(
 _response(
     "cors_missing_on_runs",
     "Successful blocking runs may not be read by pages of other origins.",
-    "answers_of_runs_are_for_any",
+    "responses_of_runs_are_for_any",
     lambda request, response: request.is_run and response.status == 200,
     lambda response: response.without_header(_ORIGIN),
 )

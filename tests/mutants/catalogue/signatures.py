@@ -140,7 +140,7 @@ for _parameter in ("timestamp", "nonce", "sign"):
 _file(
     "query_missing_accepted",
     "A URL without a query is served.",
-    "missing_parameters_are_told_in_their_order",
+    "missing_parameters_are_named_in_their_order",
     lambda request: not request.query,
     lambda request: signed(request, timestamp=now()),
 )
@@ -291,7 +291,7 @@ _expired(
 AREA.add(
     "picture_expires_with_its_url",
     "A day after its first URL a picture is no longer there.",
-    "picture_outlives_its_urls",
+    "image_outlives_its_urls",
     change_requests(_file_is_forgotten),
 )
 
@@ -571,7 +571,7 @@ AREA.add(
 AREA.add(
     "url_needs_key",
     "A URL works with a key only.",
-    "url_serves_the_picture_without_a_key",
+    "url_serves_the_image_without_a_key",
     change_requests(_needs_key),
 )
 AREA.add(

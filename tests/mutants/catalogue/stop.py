@@ -198,7 +198,7 @@ AREA.add(
 AREA.add(
     "stop_without_newline",
     "A stop's answer ends without the newline.",
-    "stop_answer_is_written_as_errors_are",
+    "stop_response_is_written_as_errors_are",
     _response(lambda response: response.with_body(response.body.rstrip())),
 )
 AREA.add(
@@ -283,7 +283,7 @@ def _call(
 AREA.add(
     "stop_by_another_user_is_403",
     "A stop by a user who has no run is refused with 403.",
-    "stop_by_another_user_is_answered_the_same",
+    "stop_by_another_user_gets_the_same_response",
     replace_responses(
         lambda request, response: (
             _is_stop(request) and request.fields.get("user") not in _KNOWN_USERS

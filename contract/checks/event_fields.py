@@ -1,0 +1,143 @@
+"""The fields of a stream's events and the kinds of their values: one table of each."""
+
+from __future__ import annotations
+
+from contract.check import Level
+from contract.shape import (
+    COUNT,
+    LIST,
+    NULL,
+    OBJECT,
+    SECONDS,
+    TEXT,
+    UNIX_S,
+    UUID,
+    WHOLE,
+    WORDS,
+    among,
+    expect_fields,
+    expect_kinds,
+    fields,
+    or_null,
+)
+from contract.trace import RunTrace, trace_check
+
+_LATER_OF_NODES = (
+    "parallel_id parallel_start_node_id parent_parallel_id parent_parallel_start_node_id "
+    "iteration_id loop_id inputs_truncated "
+)
+
+FIELDS = {
+    "workflow_started": fields(
+        "id workflow_id sequence_number inputs created_at", dropped="sequence_number"
+    ),
+    "node_started": fields(
+        "id node_id node_type title index predecessor_node_id inputs created_at extras",
+        added=_LATER_OF_NODES + "parallel_run_id agent_strategy",
+    ),
+    "node_finished": fields(
+        "id node_id node_type title index predecessor_node_id inputs process_data outputs status "
+        "error elapsed_time execution_metadata created_at finished_at files",
+        added=_LATER_OF_NODES + "process_data_truncated outputs_truncated",
+    ),
+    "workflow_finished": fields(
+        "id workflow_id sequence_number status outputs error elapsed_time total_tokens "
+        "total_steps created_by created_at finished_at files",
+        added="exceptions_count",
+        dropped="sequence_number",
+    ),
+}
+
+KINDS = {
+    "workflow_started": {
+        "id": UUID,
+        "workflow_id": UUID,
+        "sequence_number": COUNT,
+        "inputs": OBJECT,
+        "created_at": UNIX_S,
+    },
+    "node_started": {
+        "id": UUID,
+        "node_id": WORDS,
+        "node_type": WORDS,
+        "title": TEXT,
+        "index": COUNT,
+        "predecessor_node_id": or_null(WORDS),
+        "inputs": NULL,
+        "created_at": UNIX_S,
+        "extras": OBJECT,
+    },
+    "node_finished": {
+        "inputs": or_null(OBJECT),
+        "process_data": or_null(OBJECT),
+        "outputs": or_null(OBJECT),
+        "status": among("succeeded", "failed"),
+        "error": or_null(TEXT),
+        "elapsed_time": SECONDS,
+        "execution_metadata": or_null(OBJECT),
+        "created_at": UNIX_S,
+        "finished_at": UNIX_S,
+        "files": LIST,
+    },
+    "workflow_finished": {
+        "id": UUID,
+        "workflow_id": UUID,
+        "status": among("succeeded", "failed", "stopped"),
+        "outputs": or_null(OBJECT),
+        "error": or_null(TEXT),
+        "elapsed_time": SECONDS,
+        "total_tokens": WHOLE,
+        "total_steps": WHOLE,
+        "created_by": OBJECT,
+        "created_at": UNIX_S,
+        "finished_at": UNIX_S,
+        "files": LIST,
+        "exceptions_count": WHOLE,
+    },
+}
+
+
+def _fields_check(event: str) -> None:
+    def claim(trace: RunTrace) -> None:
+        for data in trace.data_of(event):
+            expect_fields(data, FIELDS[event], trace.is_later, event, trace.exchange)
+
+    claim.__name__ = f"{event}_has_the_hosts_fields"
+    claim.__doc__ = f"data of {event} has the host's fields in its order, and no other."
+    trace_check(Level.HOST, "FACTS 5.5, 9.1 and 9.2")(claim)
+
+
+def _kinds_check(event: str) -> None:
+    def claim(trace: RunTrace) -> None:
+        for data in trace.data_of(event):
+            expect_kinds(data, KINDS[event], event, trace.exchange)
+
+    claim.__name__ = f"{event}_is_of_the_hosts_kinds"
+    claim.__doc__ = f"The values of {event} are of the host's kinds."
+    trace_check(Level.HOST, "FACTS 5.5")(claim)
+
+
+for _event in FIELDS:
+    _fields_check(_event)
+for _event in KINDS:
+    _kinds_check(_event)
+
+
+@trace_check(Level.HOST, "FACTS 5.5")
+def extras_hold_at_most_an_icon(trace: RunTrace) -> None:
+    """extras is empty but for a tool's icon, which is a string and stands in each tool's."""
+    for data in trace.data_of("node_started"):
+        names = ["icon"] if data.get("node_type") == "tool" else []
+        extras = data.get("extras")
+        is_known = isinstance(extras, dict) and list(extras) == names
+        trace.expect(is_known, f"extras with {names}", extras)
+        icons = dict(extras or {}).values()
+        trace.expect(all(isinstance(icon, str) for icon in icons), "a string", extras)
+
+
+@trace_check(Level.HOST, "FACTS 5.5")
+def elapsed_times_of_a_stream_are_written_with_a_point(trace: RunTrace) -> None:
+    """elapsed_time of the run and of its nodes is a float, never a whole number."""
+    for event in (*trace.named("node_finished"), *trace.named("workflow_finished")):
+        elapsed = event.data.get("elapsed_time")
+        trace.expect(isinstance(elapsed, float), "a float as elapsed_time", repr(elapsed))
