@@ -41,6 +41,10 @@ class SpecError(Exception):
         return _on_one_line(f"{self.path}: {place}: {message}")
 
 
+class RecordingError(SpecError):
+    """A recording, or a folder of them, that cannot be read or written."""
+
+
 @contextmanager
 def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> Iterator[None]:
     """Turn what code that reads the file at ``path`` does not foresee into an ``error`` that says

@@ -14,10 +14,8 @@ import pytest
 from contract.drift.history import read_history
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
 from dify_wire.profile import overlay_paths
-from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
 from dify_wire.spec import SpecError, bundled, check, load
-from dify_wire.spec_error import file_errors
+from dify_wire.spec_error import RecordingError, file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.apps import load_apps
 from fake_server.http.errors import ErrorTemplate, HostErrors
@@ -340,17 +338,6 @@ def test_rules_that_take_too_many_comparisons_are_refused(tmp_path: Path) -> Non
     with pytest.raises(SpecError, match="too many rules to compare") as caught:
         book(448)
     readable(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("value", "most"), [(LAST_MOMENT_S, LAST_MOMENT_S), (LONGEST_S, LONGEST_S)]
-)
-def test_times_of_recordings_are_bounded(value: float, most: float) -> None:
-    """The last moment of a calendar is one, and whatever is later is none."""
-    assert Fields(Path("r"), "", {"at": value}, ["at"]).seconds("at", most) == value
-    for beyond in (value + 1, 1e300, float("inf"), float("nan"), 10**400):
-        with pytest.raises(RecordingError, match="no number of seconds"):
-            Fields(Path("r"), "", {"at": beyond}, ["at"]).seconds("at", most)
 
 
 NIGHT = '{"format": 1, "differences": [{"kind": "k", "place": "p", "a": "1", "b": "2", "forms": 1, "requests": %s}]}'

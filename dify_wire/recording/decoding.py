@@ -1,29 +1,30 @@
-"""Decodes compressed bodies piece by piece: in a compressed body no secret can be found.
+"""Decodes compressed bodies, so that secrets can be found in them.
 
-A decoded body is bounded in size and in its ratio to the compressed one, and never held in memory
-as a whole.
+Bodies are decoded piece by piece, bounded in size and in their ratio to the compressed body. One
+that cannot be decoded is left out of the recording.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from dify_wire.exchange import Chunk, Headers
-from dify_wire.recording.errors import RecordingError
+from dify_wire.exchange import Chunk, Headers, Recording, Shortened, announced
+from dify_wire.recording.bodies import Spool
+from dify_wire.spec_error import RecordingError
+
+DECODED = "encoding"
+"""The rule named in ``redacted`` where a body was decoded."""
 
 MOST_DECODED_BYTES = 128 << 20
 """The longest decoded body, in bytes."""
 
 MOST_RATIO = 100
-"""How many times longer than the compressed body a decoded one may be, once it exceeds
-``FREE_BYTES``.
-"""
+"""How many times longer than the compressed body a decoded one of over ``FREE_BYTES`` may be."""
 
 FREE_BYTES = 16 << 20
-"""Decoded bytes to which ``MOST_RATIO`` does not apply: short texts of one character compress by
-1,000.
-"""
+"""Decoded bytes below which ``MOST_RATIO`` does not apply: repetitive text compresses by 1,000."""
 
 MOST_MEMBERS = 10_000
 """Members of one gzip body (RFC 1952, 2.2). Each costs time, however short it is."""
@@ -45,15 +46,10 @@ class UndecodableError(RecordingError):
 
 
 def coding(headers: Headers) -> str:
-    """The content codings that ``headers`` announce, separated by commas; empty where there is
-    none.
-    """
-    values = ",".join(
-        value for name, value in headers if name.lower() == "content-encoding"
-    ).lower()
-    return ", ".join(
-        name for name in map(str.strip, values.split(",")) if name not in ("", "identity")
-    )
+    """The content codings of ``headers``, separated by commas; empty if there are none."""
+    values = ",".join(value for name, value in headers if name.lower() == "content-encoding")
+    names = map(str.strip, values.lower().split(","))
+    return ", ".join(name for name in names if name not in ("", "identity"))
 
 
 def without_coding(headers: Headers) -> Headers:
@@ -64,8 +60,7 @@ def decoded(chunks: Iterable[Chunk], codings: str, whole: bool = False) -> Itera
     """``chunks`` without ``codings``; what is decoded from a chunk has the chunk's time.
 
     ``whole`` says that the compressed body has its end. Raises ``UndecodableError`` for an unknown
-    coding, a body that is not what its header announces, one without an end, and one that exceeds
-    the bounds.
+    coding, a body of another coding or without an end, and one that exceeds the bounds.
     """
     names = codings.split(", ")
     if len(names) > MOST_CODINGS:
@@ -102,7 +97,6 @@ class _Inflater:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing is missing."""
         return not self._in or (self._stream is not None and self._stream.eof)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
@@ -117,9 +111,9 @@ class _Inflater:
             data = self._head = self._head + data
             if len(data) < 2:
                 return
-            self._stream = zlib.decompressobj(
-                zlib.MAX_WBITS if _has_zlib_head(data) else -zlib.MAX_WBITS
-            )
+            # Some hosts leave out the wrapper that RFC 9110 asks for (RFC 1950, 2.2).
+            wrapped = data[0] & 15 == _ZLIB_METHOD and (data[0] << 8 | data[1]) % 31 == 0
+            self._stream = zlib.decompressobj(zlib.MAX_WBITS if wrapped else -zlib.MAX_WBITS)
         piece = b""
         while data or len(piece) == _PIECE_BYTES:
             if self._stream.eof and not (data := self._next_member(data)):
@@ -153,8 +147,86 @@ class _Inflater:
             raise UndecodableError(f"decoded it is more than {MOST_RATIO} times as long")
 
 
-def _has_zlib_head(data: bytes) -> bool:
-    """Whether deflate data has the wrapper that RFC 9110 asks for and some hosts leave out (RFC
-    1950, 2.2).
+@dataclass(frozen=True, slots=True)
+class Searchable:
+    """An exchange whose bodies can be searched; ``left_out`` names each missing body with why."""
+
+    exchange: Recording
+    response: Spool | None
+    request: Spool | None
+    left_out: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Body:
+    """A body as it arrived: in ``spool``, or in ``chunks`` where that is None."""
+
+    headers: Headers
+    spool: Spool | None
+    chunks: Sequence[Chunk]
+    is_whole: bool
+    left_out: str = ""
+    is_decoded: bool = False
+
+    @property
+    def size(self) -> int:
+        return self.spool.size if self.spool else sum(len(chunk.data) for chunk in self.chunks)
+
+    def decode(self, new_spool: Callable[[], Spool]) -> None:
+        """Decode the body into a new spool, or say why it is ``left_out``."""
+        codings = coding(self.headers)
+        if self.left_out or not (codings and self.size):
+            return
+        spool, chunks = new_spool(), self.spool.chunks() if self.spool else self.chunks
+        try:
+            for chunk in decoded(chunks, codings, self.is_whole):
+                spool.add(chunk.at_s, chunk.data)
+        except UndecodableError as error:
+            self.left_out = error.message
+            return
+        self.left_out = spool.exceeded
+        if not self.left_out:
+            self.headers = announced(without_coding(self.headers), self.size, spool.size)
+            self.spool, self.is_decoded = spool, True
+
+
+def searchable(
+    exchange: Recording,
+    response: Spool | None,
+    request: Spool | None,
+    new_spool: Callable[[], Spool] | None,
+) -> Searchable:
+    """``exchange`` with decoded bodies; ``response`` and ``request`` hold bodies that were spooled.
+
+    A body that exceeded the bounds of its spool, or cannot be decoded, is left out. The caller
+    discards the spools that ``new_spool`` made; without it bodies are not decoded.
     """
-    return data[0] & 15 == _ZLIB_METHOD and (data[0] << 8 | data[1]) % 31 == 0
+    sent = exchange.request
+    chunks = [Chunk(0.0, sent.body)] if sent.body else []
+    is_whole = exchange.ended == "complete" and exchange.shortened is None
+    ours = _Body(sent.headers, request, chunks, sent.shortened is None)
+    theirs = _Body(exchange.headers, response, exchange.chunks, is_whole)
+    for body in (ours, theirs):
+        body.left_out = body.spool.exceeded if body.spool else ""
+        if new_spool:
+            body.decode(new_spool)
+    left_out = []
+    if ours.left_out:
+        left_out.append(f"the request's body, because {ours.left_out}")
+        cut = Shortened(ours.size)
+        sent, request = replace(sent, body=b"", chunk_sizes=(), shortened=cut), None
+    elif ours.is_decoded:
+        sent, request = replace(sent, headers=ours.headers, chunk_sizes=()), ours.spool
+    exchange = replace(exchange, request=sent)
+    if theirs.left_out:
+        left_out.append(f"the response's body, because {theirs.left_out}")
+        exchange, response = replace(exchange, chunks=(), shortened=Shortened(theirs.size)), None
+    elif theirs.is_decoded:
+        exchange, response = replace(exchange, headers=theirs.headers), theirs.spool
+    if ours.is_decoded or theirs.is_decoded:
+        redacted = tuple(dict.fromkeys((*exchange.redacted, DECODED)))
+        exchange = replace(exchange, redacted=redacted)
+    if left_out:
+        notes = [exchange.note, *(f"Left out: {why}." for why in left_out)]
+        exchange = replace(exchange, note=" ".join(filter(None, notes)))
+    return Searchable(exchange, response, request, tuple(left_out))

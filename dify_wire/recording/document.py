@@ -1,7 +1,7 @@
-"""One exchange as the document that its file holds, and back.
+"""One exchange as the document in its file, and back.
 
-Text stands in the document as it came, chunk by chunk. What is no text, or too long to be read by
-anybody, is a side file, and the document says which part of it came when.
+Text is kept in the document as it arrived, chunk by chunk. What is not text, or too long to read,
+is a side file, and the document lists which part of it arrived when.
 """
 
 from __future__ import annotations
@@ -11,28 +11,17 @@ import binascii
 import codecs
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dify_wire.exchange import ENDS, Chunk, Recording, Request, Shortened, announced
+from dify_wire.exchange import ENDS, Chunk, Headers, Recording, Request, Shortened, announced
 from dify_wire.recording.bodies import ADVICE, SideFile, read_body
-from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S, Fields
-
-Keep = Callable[[Iterable[bytes], str], SideFile]
-"""Writes a side file of these pieces, for a content type."""
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed:
-    """A body that is too long for the memory; before redaction it had ``size`` bytes."""
-
-    chunks: Iterable[Chunk]
-    size: int
-
+from dify_wire.spec_error import RecordingError
+from dify_wire.strict import Field
 
 FORMAT = 1
 """The version of the format. A reader rejects a newer one."""
@@ -40,62 +29,52 @@ FORMAT = 1
 STATUSES = (200, 599)
 """The lowest and the highest status of a response."""
 
+LONGEST_S = 1e9
+"""The longest duration in a recording, some 30 years."""
+
+LATEST_S = 253_402_300_799.0
+"""The latest time of a recording, the last second of the year 9999."""
+
+NO_BODY = (204, 304)
+"""Statuses of responses without a body, whatever their headers announce."""
+
 _LONGEST_TEXT = 256 << 10
 _MOST_CHUNKS = 5_000
 _INLINE_BYTES = 64
-_TOP = (
-    "format",
-    "name",
-    "app",
-    "note",
-    "recorded_at",
-    "host",
-    "host_version",
-    "redacted",
-    "request",
-    "answer",
-)
+_TOP = ("format", "name", "app", "note", "recorded_at", "host", "host_version", "redacted")
 _REQUEST = ("method", "target", "http_version", "headers", "chunk_sizes", "body", "shortened_from")
-_ANSWER = (
-    "status",
-    "reason",
-    "headers",
-    "chunks",
-    "body",
-    "arrivals",
-    "shortened_from",
-    "seconds",
-    "ended",
+_RESPONSE = (
+    *("status", "reason", "headers", "chunks", "body", "arrivals"),
+    *("shortened_from", "seconds", "ended"),
 )
-_CHUNK = ("at_s", "text", "base64")
-_SIDE_FILE = ("file", "bytes")
-_SHORTENED = ("bytes", "sha256")
 _ARRIVAL = re.compile(r"([0-9.e+-]{1,32}) ([0-9]{1,15})")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _HTTP_VERSIONS = ("1.0", "1.1", "2", "3")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-NO_BODY = (204, 304)
-"""Statuses of answers that have no body, whatever their headers announce."""
+
+WriteBody = Callable[[Iterable[bytes], str], SideFile]
+"""Writes a side file of these pieces, for a content type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A body that is too long for memory; before redaction it had ``size`` bytes."""
+
+    chunks: Iterable[Chunk]
+    size: int
 
 
 # Writing
-# ------------------------------------------------------------------------------------------------------------
 
 
 def document(
     recording: Recording,
-    keep: Keep,
+    write_body: WriteBody,
     request_stream: Streamed | None = None,
-    answer_stream: Streamed | None = None,
+    response_stream: Streamed | None = None,
 ) -> dict[str, Any]:
-    """``recording`` as plain data; what cannot stand in a document goes to ``keep``.
-
-    Bodies too long for the memory are given as streams, in place of what the recording itself
-    holds.
-    """
-    answer = _answer(recording, keep, answer_stream)
-    request = _request(recording.request, keep, request_stream)
+    """``recording`` as plain data. Streams stand in for bodies that are too long for memory."""
+    response = _response(recording, write_body, response_stream)
     return {
         "format": FORMAT,
         "name": recording.name,
@@ -105,39 +84,46 @@ def document(
         "host": recording.host,
         "host_version": recording.host_version,
         "redacted": tuple(recording.redacted),
-        "request": request,
-        "answer": answer,
+        "request": _request(recording.request, write_body, request_stream),
+        "answer": response,
     }
 
 
-def _request(request: Request, keep: Keep, stream: Streamed | None) -> dict[str, Any]:
-    said: dict[str, Any] = {
+def _request(request: Request, write_body: WriteBody, stream: Streamed | None) -> dict[str, Any]:
+    body: Any = None if stream else _text(request.body, whole=True)
+    headers = request.headers
+    if body is None:
+        pieces = (chunk.data for chunk in stream.chunks) if stream else iter([request.body])
+        side_file = write_body(pieces, request.header("content-type", ""))
+        headers = _fitted(headers, stream, side_file)
+        body = {"file": side_file.name, "bytes": side_file.size}
+    return {
         "method": request.method,
         "target": request.target,
         "http_version": request.http_version,
-        "headers": list(request.headers),
+        "headers": list(headers),
+        **({"chunk_sizes": request.chunk_sizes} if request.chunk_sizes else {}),
+        "body": body,
+        **_shortened_from(request.shortened),
     }
-    if request.chunk_sizes:
-        said["chunk_sizes"] = tuple(request.chunk_sizes)
-    text = None if stream is not None else _text(request.body, whole=True)
-    if text is None:
-        pieces = [request.body] if stream is None else (chunk.data for chunk in stream.chunks)
-        said["body"] = _side_file(keep(pieces, request.header("content-type", "")))
-    else:
-        said["body"] = text
-    if stream is not None:
-        said["headers"] = list(announced(request.headers, stream.size, said["body"]["bytes"]))
-    return said | _shortened_from(request.shortened)
 
 
-def _answer(recording: Recording, keep: Keep, stream: Streamed | None) -> dict[str, Any]:
-    content_type = recording.header("content-type", "")
-    headers = recording.headers
-    body = _chunks(recording.chunks) if stream is None else None
+def _response(
+    recording: Recording, write_body: WriteBody, stream: Streamed | None
+) -> dict[str, Any]:
+    headers, body = recording.headers, None if stream else _inline_chunks(recording.chunks)
     if body is None:
-        body = _kept(recording.chunks if stream is None else stream.chunks, keep, content_type)
-    if stream is not None:
-        headers = announced(headers, stream.size, body["body"]["bytes"])
+        arrivals: list[str] = []
+
+        def pieces() -> Iterator[bytes]:
+            for chunk in stream.chunks if stream else recording.chunks:
+                arrivals.append(f"{chunk.at_s!r} {len(chunk.data)}\n")
+                yield chunk.data
+
+        side_file = write_body(pieces(), recording.header("content-type", ""))
+        headers = _fitted(headers, stream, side_file)
+        name_and_size = {"file": side_file.name, "bytes": side_file.size}
+        body = {"body": name_and_size, "arrivals": "".join(arrivals)}
     return {
         "status": recording.status,
         "reason": recording.reason,
@@ -149,8 +135,12 @@ def _answer(recording: Recording, keep: Keep, stream: Streamed | None) -> dict[s
     }
 
 
-def _chunks(chunks: Sequence[Chunk]) -> dict[str, Any] | None:
-    """The chunks where they can stand in the document; None where they cannot."""
+def _fitted(headers: Headers, stream: Streamed | None, side_file: SideFile) -> Headers:
+    return announced(headers, stream.size, side_file.size) if stream else headers
+
+
+def _inline_chunks(chunks: Sequence[Chunk]) -> dict[str, Any] | None:
+    """The chunks as a part of the document; None if they need a side file."""
     if len(chunks) > _MOST_CHUNKS:
         return None
     body = b"".join(chunk.data for chunk in chunks)
@@ -165,9 +155,7 @@ def _inline(data: bytes) -> dict[str, str]:
 
 
 def _text(data: bytes, whole: bool) -> str | None:
-    """``data`` as text where it is one that somebody may read; unless ``whole``, its last character
-    may be cut.
-    """
+    """``data`` if it is readable text; unless ``whole``, its last character may be cut."""
     if len(data) > _LONGEST_TEXT or b"\x00" in data:
         return None
     try:
@@ -176,214 +164,198 @@ def _text(data: bytes, whole: bool) -> str | None:
         return None
 
 
-def _kept(chunks: Iterable[Chunk], keep: Keep, content_type: str) -> dict[str, Any]:
-    arrivals: list[str] = []
-
-    def pieces() -> Iterator[bytes]:
-        for chunk in chunks:
-            arrivals.append(f"{chunk.at_s!r} {len(chunk.data)}\n")
-            yield chunk.data
-
-    file = keep(pieces(), content_type)
-    return {"body": _side_file(file), "arrivals": "".join(arrivals)}
-
-
-def _side_file(file: SideFile) -> dict[str, Any]:
-    return {"file": file.name, "bytes": file.size}
-
-
 def _shortened_from(shortened: Shortened | None) -> dict[str, Any]:
-    return (
-        {}
-        if shortened is None
-        else {"shortened_from": {"bytes": shortened.size, "sha256": shortened.sha256}}
-    )
+    if shortened is None:
+        return {}
+    return {"shortened_from": {"bytes": shortened.size, "sha256": shortened.sha256}}
 
 
 # Reading
-# ------------------------------------------------------------------------------------------------------------
 
 
-def recording(path: Path, said: object) -> Recording:
-    """The exchange of the document ``said``, which was read from the file at ``path``; side files
-    lie beside it.
+def recording(path: Path, data: object) -> Recording:
+    """The exchange in the document ``data`` of the file at ``path``; its side files are read.
 
-    Raises ``RecordingError`` with the place of what is not known, missing, contradictory or from a
-    newer version.
+    Raises ``RecordingError`` with the place of what is unknown, missing, contradictory or newer.
     """
-    _check_format(path, said)
-    top = Fields(path, "", said, _TOP)
-    answer = top.fields("answer", _ANSWER)
-    shortened = _shortened(answer)
+
+    def error(place: str, message: str) -> RecordingError:
+        return RecordingError(path, place, message)
+
+    top = Field(data, error=error)
+    _check_format(top)
+    top.only(*_TOP, "request", "answer")
+    response = top["answer"].only(*_RESPONSE)
     made = Recording(
-        name=top.text("name"),
-        app=top.text_or_null("app"),
-        note=top.text("note"),
-        sent_at=top.seconds("recorded_at", LAST_MOMENT_S),
-        host=top.text("host"),
-        host_version=top.text("host_version"),
-        redacted=top.texts("redacted"),
-        request=_read_request(top.fields("request", _REQUEST)),
-        status=answer.whole("status"),
-        reason=answer.text("reason"),
-        headers=answer.pairs("headers"),
-        chunks=_read_chunks(answer),
-        seconds=answer.seconds("seconds"),
-        ended=answer.choice("ended", ENDS),
-        shortened=shortened,
+        name=top["name"].text(),
+        app=_text_or_null(top["app"]),
+        note=top["note"].text(),
+        sent_at=float(top["recorded_at"].number(0, LATEST_S)),
+        host=top["host"].text(),
+        host_version=top["host_version"].text(),
+        redacted=top["redacted"].texts(),
+        request=_read_request(path, top["request"].only(*_REQUEST)),
+        status=response["status"].whole(),
+        reason=response["reason"].text(),
+        headers=_pairs(response["headers"]),
+        chunks=_read_chunks(path, response),
+        seconds=float(response["seconds"].number(0, LONGEST_S)),
+        ended=response["ended"].choice(ENDS, "end of a response"),
+        shortened=_shortened(response),
     )
-    wrong = complaint(made)
-    if wrong:
-        raise RecordingError(path, *wrong)
+    problem = problem_of(made)
+    if problem:
+        raise error(*problem)
     return made
 
 
-def _check_format(path: Path, said: object) -> None:
-    version = said.get("format") if isinstance(said, Mapping) else None
+def _check_format(top: Field) -> None:
+    version = top.mapping().get("format")
     if version is None:
-        raise RecordingError(
-            path,
-            "format",
-            "it is missing, so this is no recording; move the file to another folder",
-        )
-    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
-        raise RecordingError(
-            path, "format", f"{version!r} is no version of the format; this program writes {FORMAT}"
-        )
-    if version > FORMAT:
-        raise RecordingError(
-            path, "format", f"{version} is newer than {FORMAT}, the newest known; update fake-dify"
-        )
+        message = "it is missing, so this is no recording; move the file to another folder"
+    elif isinstance(version, bool) or not isinstance(version, int) or version < 1:
+        message = f"{version!r} is not a version of the format; this program writes {FORMAT}"
+    elif version > FORMAT:
+        message = f"{version} is newer than {FORMAT}, the newest known; update fake-dify"
+    else:
+        return
+    raise top.error("format", message)
 
 
-def _read_request(request: Fields) -> Request:
-    body = _read_body(request)
-    sizes = request.wholes("chunk_sizes") if "chunk_sizes" in request else ()
-    if sizes and sum(sizes) != len(body):
-        request.refuse(
-            "chunk_sizes",
-            f"they add up to {sum(sizes)}, and the body has {len(body)} bytes; {ADVICE}",
-        )
+def _read_request(path: Path, request: Field) -> Request:
+    body = request["body"]
+    data = body.text().encode() if isinstance(body.value, str) else _side_body(path, body)
+    sizes: tuple[int, ...] = ()
+    if "chunk_sizes" in request:
+        sizes = tuple(size.whole(1) for size in request["chunk_sizes"].entries())
+        if sizes and sum(sizes) != len(data):
+            request["chunk_sizes"].fail(
+                f"they add up to {sum(sizes)}, and the body has {len(data)} bytes; {ADVICE}"
+            )
     return Request(
-        method=request.text("method"),
-        target=request.text("target"),
-        headers=request.pairs("headers"),
-        body=body,
-        http_version=request.choice("http_version", _HTTP_VERSIONS),
+        method=request["method"].text(),
+        target=request["target"].text(),
+        headers=_pairs(request["headers"]),
+        body=data,
+        http_version=request["http_version"].choice(_HTTP_VERSIONS, "version of HTTP"),
         chunk_sizes=sizes,
         shortened=_shortened(request),
     )
 
 
-def complaint(made: Recording) -> tuple[str, str] | None:
-    """What cannot have stood on any wire: its place in a document, what is wrong and what to do;
-    None for nothing.
-    """
-    request, (least, most) = made.request, STATUSES
+def _side_body(path: Path, side: Field) -> bytes:
+    name = side.only("file", "bytes")["file"]
+    return read_body(path, name.path, name.text(), side["bytes"].whole(0))
+
+
+def _read_chunks(path: Path, response: Field) -> tuple[Chunk, ...]:
+    _either(response, "chunks", "body")
+    if "chunks" in response:
+        if "arrivals" in response:
+            response["arrivals"].fail("they belong to a body in a side file; take them out")
+        times = response["chunks"]
+        chunks = tuple(map(_read_chunk, times.entries()))
+    else:
+        times = response["arrivals"]
+        chunks = tuple(_cut(times, _side_body(path, response["body"])))
+    if any(later.at_s < earlier.at_s for earlier, later in pairwise(chunks)):
+        times.fail("a time is before the one above it; correct it")
+    return chunks
+
+
+def _read_chunk(chunk: Field) -> Chunk:
+    at_s = float(chunk.only("at_s", "text", "base64")["at_s"].number(0, LONGEST_S))
+    _either(chunk, "text", "base64")
+    if "text" in chunk:
+        return Chunk(at_s, chunk["text"].text().encode())
+    return Chunk(at_s, read_base64(chunk["base64"]))
+
+
+def read_base64(field: Field) -> bytes:
+    try:
+        return base64.b64decode(field.text(), validate=True)
+    except (binascii.Error, ValueError):
+        field.fail("this is not base64; the file is damaged; make it again, or take it out")
+
+
+def _cut(arrivals: Field, data: bytes) -> Iterator[Chunk]:
+    """``data`` cut into chunks by the lines of ``arrivals``."""
+    start = 0
+    for number, line in enumerate(arrivals.text().splitlines(), 1):
+        matched, at_s = _ARRIVAL.fullmatch(line), math.nan
+        if matched:
+            with suppress(ValueError):
+                at_s = float(matched[1])
+        if matched is None or not 0 <= at_s <= LONGEST_S:
+            arrivals.fail(f"line {number}, {line!r}, is not SECONDS BYTES; correct it")
+        yield Chunk(at_s, data[start : start + int(matched[2])])
+        start += int(matched[2])
+    if start != len(data):
+        arrivals.fail(f"their bytes add up to {start}, and the body has {len(data)}; {ADVICE}")
+
+
+def _either(owner: Field, one: str, other: str) -> None:
+    if (one in owner) == (other in owner):
+        owner.fail(f"either {one} or {other} is needed; leave one of them out")
+
+
+def _pairs(headers: Field) -> Headers:
+    pairs = []
+    for pair in headers.entries():
+        if not (isinstance(pair.value, list) and len(pair.value) == 2):
+            pair.fail("expected a pair; write [NAME, VALUE] with both in quotes")
+        name, value = pair.texts()
+        pairs.append((name, value))
+    return tuple(pairs)
+
+
+def _text_or_null(field: Field) -> str | None:
+    return None if field.value is None else field.text()
+
+
+def _shortened(owner: Field) -> Shortened | None:
+    return read_shortened(owner["shortened_from"]) if "shortened_from" in owner else None
+
+
+def read_shortened(field: Field) -> Shortened:
+    digest = field.only("bytes", "sha256")["sha256"]
+    if digest.value is not None:
+        digest.text(r"[0-9a-f]{64}", "the 64 hexadecimal digits of a SHA-256")
+    return Shortened(field["bytes"].whole(0), digest.value)
+
+
+def problem_of(made: Recording) -> tuple[str, str] | None:
+    """What is impossible in HTTP: its place in a document and a message; None if all is well."""
+    request, (lowest, highest) = made.request, STATUSES
     if not _METHOD.fullmatch(request.method):
-        return "request.method", f"{request.method!r} is no method; write a word such as GET"
-    if not request.target or min(request.target) <= " " or max(request.target) > "\xff":
         return (
-            "request.target",
-            "it is empty, or has a blank or no byte in it; write it as it stood on the wire",
+            "request.method",
+            f"{request.method!r} is not a valid method; write a word such as GET",
         )
-    if not least <= made.status <= most:
-        return "answer.status", f"{made.status} is no status from {least} to {most}; correct it"
+    if not request.target or min(request.target) <= " " or max(request.target) > "\xff":
+        message = "it is empty, or holds a space or no byte; write it as it was on the wire"
+        return "request.target", message
+    if not lowest <= made.status <= highest:
+        return "answer.status", f"{made.status} is not a status from {lowest} to {highest}"
     for part, headers in (("request", request.headers), ("answer", made.headers)):
         for index, (name, value) in enumerate(headers):
             whole = name + value
             if not name or any(character in whole for character in "\r\n\0") or max(whole) > "\xff":
-                wrong = "no header can be this, for its name is empty or a character has no place; correct it"
-                return f"{part}.headers[{index}]", wrong
-    return _length_complaint(made)
+                message = "this is not a valid header: its name is empty, or a character not allowed; correct it"
+                return f"{part}.headers[{index}]", message
+    return _length_problem(made)
 
 
-def _length_complaint(made: Recording) -> tuple[str, str] | None:
-    """What the host announced has to be there, else somebody has lost a part of it since."""
+def _length_problem(made: Recording) -> tuple[str, str] | None:
+    """A body that is shorter or longer than announced has lost a part since."""
     length = made.header("content-length", "")
     bodiless = (
-        made.request.method == "HEAD"
-        or made.status in NO_BODY
-        or made.header("transfer-encoding", "")
+        made.request.method == "HEAD" or made.status in NO_BODY or made.header("transfer-encoding")
     )
     if made.ended != "complete" or made.shortened or bodiless or not _LENGTH.fullmatch(length):
         return None
     size = len(made.body)
     if int(length) == size:
         return None
-    wrong = f"Content-Length is {length}, and {size} bytes are there; {ADVICE}, or leave Content-Length out"
-    return "answer.headers", wrong
-
-
-def _read_body(request: Fields) -> bytes:
-    if isinstance(request.value("body"), str):
-        return request.text("body").encode()
-    side = request.fields("body", _SIDE_FILE)
-    return read_body(side.path, side.place("file"), side.text("file"), side.whole("bytes"))
-
-
-def _read_chunks(answer: Fields) -> tuple[Chunk, ...]:
-    if ("chunks" in answer) == ("body" in answer):
-        answer.refuse(
-            "chunks", "either this or body with arrivals is needed; leave one of them out"
-        )
-    if "chunks" in answer:
-        if "arrivals" in answer:
-            answer.refuse("arrivals", "they belong to a body in a side file; take them out")
-        chunks = tuple(map(_read_chunk, answer.each("chunks", _CHUNK)))
-    else:
-        side = answer.fields("body", _SIDE_FILE)
-        data = read_body(side.path, side.place("file"), side.text("file"), side.whole("bytes"))
-        chunks = tuple(_cut(answer, data))
-    if any(later.at_s < earlier.at_s for earlier, later in pairwise(chunks)):
-        answer.refuse(
-            "chunks" if "chunks" in answer else "arrivals",
-            "a time is before the one above it; correct it",
-        )
-    return chunks
-
-
-def _read_chunk(chunk: Fields) -> Chunk:
-    at_s = chunk.seconds("at_s")
-    if ("text" in chunk) == ("base64" in chunk):
-        chunk.refuse("text", "either this or base64 is needed; leave one of them out")
-    if "text" in chunk:
-        return Chunk(at_s, chunk.text("text").encode())
-    try:
-        return Chunk(at_s, base64.b64decode(chunk.text("base64"), validate=True))
-    except (binascii.Error, ValueError):
-        chunk.refuse(
-            "base64", "this is no base64; the file is damaged; record it again, or take it out"
-        )
-
-
-def _cut(answer: Fields, data: bytes) -> Iterator[Chunk]:
-    start = 0
-    for number, line in enumerate(answer.text("arrivals").splitlines(), 1):
-        matched = _ARRIVAL.fullmatch(line)
-        at_s = _float(matched[1]) if matched else math.nan
-        if matched is None or not 0 <= at_s <= LONGEST_S:
-            answer.refuse("arrivals", f"line {number}, {line!r}, is not SECONDS BYTES; correct it")
-        yield Chunk(at_s, data[start : start + int(matched[2])])
-        start += int(matched[2])
-    if start != len(data):
-        answer.refuse(
-            "arrivals", f"their bytes add up to {start}, and the body has {len(data)}; {ADVICE}"
-        )
-
-
-def _float(said: str) -> float:
-    try:
-        return float(said)
-    except ValueError:
-        return math.nan
-
-
-def _shortened(fields: Fields) -> Shortened | None:
-    if "shortened_from" not in fields:
-        return None
-    said = fields.fields("shortened_from", _SHORTENED)
-    digest = said.text_or_null("sha256")
-    if digest is not None and not _SHA256.fullmatch(digest):
-        said.refuse("sha256", f"{digest!r} is no SHA-256; write its 64 hexadecimal digits")
-    return Shortened(said.whole("bytes"), digest)
+    message = f"Content-Length is {length}, and {size} bytes are there; {ADVICE}, or leave Content-Length out"
+    return "answer.headers", message

@@ -1,8 +1,7 @@
-"""Makes recordings that were edited by hand consistent again: lengths, sizes of chunks, digests of
-side files.
+"""Makes recordings that were edited by hand consistent: lengths, sizes of chunks, digests.
 
-What was edited stays as it is; what only counts it follows. Nothing is written unless the whole
-recording can be read afterwards.
+What was edited stays; what counts it follows. Nothing is written unless the whole recording can be
+read afterwards.
 """
 
 from __future__ import annotations
@@ -10,48 +9,40 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dify_wire.recording.bodies import FOLDER, check_bodies_folder, keep_side_file
+from dify_wire.recording.bodies import FOLDER, check_bodies_folder, copy_body
 from dify_wire.recording.document import NO_BODY, recording
-from dify_wire.recording.errors import RecordingError
 from dify_wire.recording.folder import RecordingWriter, load_document, recording_files
-from dify_wire.spec_error import SpecError
+from dify_wire.spec_error import RecordingError, SpecError
 
 _READ_BYTES = 1 << 20
 _LENGTH = re.compile(r"[0-9]{1,15}")
 
 
-Write = Callable[[Path, dict[str, Any]], None]
-
-
 @dataclass(slots=True)
 class Fixed:
-    """What was fixed, or would be: for each file its changes. ``failed`` are recordings that cannot
-    be fixed.
-    """
+    """What was or would be fixed, by file; ``failed`` are recordings that cannot be fixed."""
 
     changes: dict[Path, list[str]] = field(default_factory=dict)
     failed: list[SpecError] = field(default_factory=list)
 
 
 def fix_folder(folder: Path, check: bool = False) -> Fixed:
-    """Fix the recordings in ``folder``; with ``check`` say what would be done, and write nothing.
+    """Fix the recordings in ``folder``; with ``check`` nothing is written.
 
-    Raises ``RecordingError`` where the folder cannot be read or written, ``OSError`` where the disk
-    refuses.
+    Raises ``RecordingError`` if the folder cannot be read or written, ``OSError`` from the disk.
     """
     check_bodies_folder(folder)
     files = recording_files(folder)
     if not files:
-        raise RecordingError(
-            folder, "the folder", "there is no recording in it; name a folder that holds some"
-        )
+        message = "there is no recording in it; name a folder that holds some"
+        raise RecordingError(folder, "the folder", message)
     side_files = _SideFiles(folder)
     if check:
         return _fix_all(files, side_files, None)
@@ -62,56 +53,54 @@ def fix_folder(folder: Path, check: bool = False) -> Fixed:
     return fixed
 
 
-def _fix_all(files: Sequence[Path], side_files: _SideFiles, write: Write | None) -> Fixed:
+def _fix_all(
+    files: Iterable[Path],
+    side_files: _SideFiles,
+    write: Callable[[Path, dict[str, Any]], None] | None,
+) -> Fixed:
     fixed = Fixed()
     for path in files:
         try:
-            changes = _fix(path, side_files, write)
+            fix = _fix(path, side_files)
+            if write is None and fix.renamed:
+                pass  # the side file does not have its new name yet, so it cannot be read
+            else:
+                for old in fix.renamed:
+                    side_files.copy(old)
+                recording(path, fix.data)
+            if write is not None and fix.changes:
+                write(path, _as_written(fix.data))
         except SpecError as error:
             fixed.failed.append(error)
         else:
-            if changes:
-                fixed.changes[path] = changes
+            if fix.changes:
+                fixed.changes[path] = fix.changes
     return fixed
 
 
-def _fix(path: Path, side_files: _SideFiles, write: Write | None) -> list[str]:
-    """Fix the recording at ``path``, and say what has changed. Raises ``SpecError`` where it cannot
-    be fixed.
-    """
-    said = load_document(path)
-    fix = _Fix(deepcopy(said), side_files)
+def _fix(path: Path, side_files: _SideFiles) -> _Fix:
+    data = load_document(path)
+    fix = _Fix(deepcopy(data), side_files)
     try:
         fix.request()
-        fix.answer()
+        fix.response()
     except (KeyError, TypeError, ValueError, AttributeError):
-        recording(path, said)  # which names what is wrong
+        recording(path, data)  # which names what is wrong
         raise
-    if write is not None:
-        for old in fix.renamed:
-            side_files.keep(old)
-    if (
-        write is not None or not fix.renamed
-    ):  # a file that has not got its new name yet cannot be read
-        recording(path, fix.said)
-    if write is not None and fix.changes:
-        write(path, _in_our_form(fix.said))
-    return fix.changes
+    return fix
 
 
 class _Fix:
-    """The document ``said`` of one recording, being fixed; ``renamed`` are side files that need
-    another name.
-    """
+    """The document of one recording being fixed; ``renamed`` are side files with a new name."""
 
-    def __init__(self, said: dict[str, Any], side_files: _SideFiles) -> None:
-        self.said = said
+    def __init__(self, data: dict[str, Any], side_files: _SideFiles) -> None:
+        self.data = data
         self.changes: list[str] = []
         self.renamed: list[str] = []
         self._side_files = side_files
 
     def request(self) -> None:
-        request = self.said["request"]
+        request = self.data["request"]
         size = self._body_size("request.body", request["body"])
         if "chunk_sizes" in request and sum(request["chunk_sizes"]) != size:
             request["chunk_sizes"] = list(_refitted(request["chunk_sizes"], size))
@@ -119,24 +108,25 @@ class _Fix:
         if "shortened_from" not in request:
             self._fix_length("request", request["headers"], size)
 
-    def answer(self) -> None:
-        answer = self.said["answer"]
-        if "chunks" in answer:
-            size = sum(map(_chunk_size, answer["chunks"]))
+    def response(self) -> None:
+        response = self.data["answer"]
+        if "chunks" in response:
+            size = sum(map(_chunk_size, response["chunks"]))
         else:
-            size = self._body_size("answer.body", answer["body"])
-            self._fix_arrivals(answer, size)
-        whole = answer["ended"] == "complete" and "shortened_from" not in answer
-        if whole and self.said["request"]["method"] != "HEAD" and answer["status"] not in NO_BODY:
-            self._fix_length("answer", answer["headers"], size)
+            size = self._body_size("answer.body", response["body"])
+            self._fix_arrivals(response, size)
+        whole = response["ended"] == "complete" and "shortened_from" not in response
+        method, status = self.data["request"]["method"], response["status"]
+        if whole and method != "HEAD" and status not in NO_BODY:
+            self._fix_length("answer", response["headers"], size)
 
     def _body_size(self, place: str, body: Any) -> int:
         if isinstance(body, str):
             return len(body.encode())
-        right = self._side_files.right(body["file"])
-        if right is None:
+        current = self._side_files.current(body["file"])
+        if current is None:
             return int(body["bytes"])  # and the reader says what is wrong with the file
-        name, size = right
+        name, size = current
         if name != body["file"]:
             self.renamed.append(body["file"])
             self.changes.append(f"{place}.file: {name}")
@@ -145,16 +135,14 @@ class _Fix:
         body.update(file=name, bytes=size)
         return size
 
-    def _fix_arrivals(self, answer: dict[str, Any], size: int) -> None:
-        lines = [line.split() for line in answer["arrivals"].splitlines()]
+    def _fix_arrivals(self, response: dict[str, Any], size: int) -> None:
+        lines = [line.split() for line in response["arrivals"].splitlines()]
         sizes = [int(number) for _, number in lines]
         if sum(sizes) == size:
             return
         times = [at_s for at_s, _ in lines] or ["0.0"]
-        refitted = _refitted(sizes or [0], size)
-        answer["arrivals"] = "".join(
-            f"{at_s} {number}\n" for at_s, number in zip(times, refitted, strict=False)
-        )
+        pairs = zip(times, _refitted(sizes or [0], size), strict=False)
+        response["arrivals"] = "".join(f"{at_s} {number}\n" for at_s, number in pairs)
         self.changes.append(f"answer.arrivals: they add up to {size}")
 
     def _fix_length(self, part: str, headers: list[list[str]], size: int) -> None:
@@ -168,9 +156,7 @@ class _Fix:
 
 
 def _refitted(sizes: Iterable[int], total: int) -> Iterator[int]:
-    """``sizes`` that add up to ``total``: all stay but those at the end, which lose or take what is
-    different.
-    """
+    """``sizes`` changed at the end so that they add up to ``total``."""
     left, last = total, 0
     for size in sizes:
         if last:
@@ -189,52 +175,49 @@ def _chunk_size(chunk: dict[str, str]) -> int:
     return len(base64.b64decode(chunk["base64"], validate=True))
 
 
-def _in_our_form(said: dict[str, Any]) -> dict[str, Any]:
+def _as_written(data: dict[str, Any]) -> dict[str, Any]:
     """With pairs and lists on one line each, as a recorder writes them."""
-    for part in (said["request"], said["answer"]):
+    for part in (data["request"], data["answer"]):
         part["headers"] = [tuple(pair) for pair in part["headers"]]
-    if "chunk_sizes" in said["request"]:
-        said["request"]["chunk_sizes"] = tuple(said["request"]["chunk_sizes"])
-    return {**said, "redacted": tuple(said["redacted"])}
+    if "chunk_sizes" in data["request"]:
+        data["request"]["chunk_sizes"] = tuple(data["request"]["chunk_sizes"])
+    return {**data, "redacted": tuple(data["redacted"])}
 
 
 class _SideFiles:
-    """The side files of a folder, and those of them whose content is no longer what their name
-    says.
-    """
+    """The side files of a folder with the names that fit their content."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._right: dict[str, tuple[str, int] | None] = {}
+        self._current: dict[str, tuple[str, int] | None] = {}
 
-    def right(self, name: object) -> tuple[str, int] | None:
-        """Name and size that fit the content of the file ``name``; None where there is no such
-        file.
-        """
+    def current(self, name: object) -> tuple[str, int] | None:
+        """Name and size that fit the content of the file ``name``; None if there is no file."""
         if not isinstance(name, str) or Path(name).parent != Path(FOLDER):
             return None
-        if name not in self._right:
-            self._right[name] = self._look(self._folder / name)
-        return self._right[name]
+        if name not in self._current:
+            path = self._folder / name
+            is_file = path.is_file() and not path.is_symlink()
+            self._current[name] = _name_and_size(path) if is_file else None
+        return self._current[name]
 
-    def keep(self, name: str) -> None:
-        """Have the file ``name`` under its right name too."""
-        right = self.right(name)
-        if right is not None and right[0] != name:
-            keep_side_file(self._folder, name, right[0])
+    def copy(self, name: str) -> None:
+        """Copy the file ``name`` to its current name."""
+        current = self.current(name)
+        if current is not None and current[0] != name:
+            copy_body(self._folder, name, current[0])
 
     def remove_old_names(self) -> None:
-        for name, right in self._right.items():
-            if right is not None and right[0] != name:
+        for name, current in self._current.items():
+            if current is not None and current[0] != name:
                 with suppress(OSError):
                     (self._folder / name).unlink()
 
-    def _look(self, path: Path) -> tuple[str, int] | None:
-        if path.is_symlink() or not path.is_file():
-            return None
-        digest, size = hashlib.sha256(), 0
-        with path.open("rb") as file:
-            while piece := file.read(_READ_BYTES):
-                digest.update(piece)
-                size += len(piece)
-        return f"{FOLDER}/{digest.hexdigest()}{path.suffix}", size
+
+def _name_and_size(path: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(_READ_BYTES):
+            digest.update(piece)
+            size += len(piece)
+    return f"{FOLDER}/{digest.hexdigest()}{path.suffix}", size

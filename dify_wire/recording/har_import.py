@@ -1,56 +1,59 @@
-"""HTTP Archives (HAR 1.2) as recordings: our own (``har_export``), and those of browsers, proxies
-and test runners.
+"""HTTP Archives (HAR 1.2) as recordings: our own, and those of browsers, proxies and test runners.
 
-Entries are taken one by one. What is no exchange, or is damaged, is left out with its place and the
-reason; an exchange whose body the archive does not have is taken as one of which the body was not
-kept.
+Chrome keeps the events of a stream with their times (``_eventSourceMessages``). Entries are read one
+by one: what is not an exchange, or damaged, is left out with its place and the reason.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import datetime
+import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from dify_wire.exchange import ENDS, Chunk, Headers, Recording, Request, Shortened, announced
+from dify_wire.exchange import (
+    ENDS,
+    Chunk,
+    Headers,
+    Recording,
+    Request,
+    Shortened,
+    announced,
+    header_of,
+)
 from dify_wire.recording.decoding import coding, without_coding
-from dify_wire.recording.document import complaint
-from dify_wire.recording.errors import RecordingError
-from dify_wire.recording.fields import LAST_MOMENT_S, LONGEST_S
-from dify_wire.recording.har_archive import AttachmentError, HarArchive
-from dify_wire.recording.har_events import event_chunks
+from dify_wire.recording.document import (
+    LATEST_S,
+    LONGEST_S,
+    NO_BODY,
+    problem_of,
+    read_base64,
+    read_shortened,
+)
+from dify_wire.recording.har_file import Archive, AttachmentError
+from dify_wire.spec_error import RecordingError
+from dify_wire.strict import Field
 
-_HTTP_VERSIONS = {
-    "1.0": "1.0",
-    "1.1": "1.1",
-    "2": "2",
-    "2.0": "2",
-    "h2": "2",
-    "3": "3",
-    "3.0": "3",
-    "h3": "3",
-}
-_NEEDED = object()
+_HTTP_VERSIONS = {"1.0": "1.0", "2": "2", "2.0": "2", "h2": "2", "3": "3", "3.0": "3", "h3": "3"}
 _OTHER_SCHEME = re.compile("(?!https?:)[a-z][a-z+-]*:", re.IGNORECASE)
 _FORM = "application/x-www-form-urlencoded"
-_BODILESS = (204, 304)
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_ENCODABLE = re.compile(r"[^\ud800-\udfff]*")
 _TOO_LARGE = 1e15
 _GZIP_MAGIC = b"\x1f\x8b"
+_FRAME = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
+_DATA = re.compile(rb"^data(?::|$)", re.MULTILINE)
+_MILLISECONDS = 1e11
+"""A unix time beyond it is in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What is not taken from an archive: where it stands, and why. ``entry`` is its number in the
-    archive.
-    """
+    """What is not taken from an archive: the number of its entry, its place, and why."""
 
     entry: int
     place: str
@@ -62,9 +65,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an archive holds: its exchanges with the number of their entries, and what is left out
-    of it.
-    """
+    """The exchanges of an archive with the numbers of their entries, and what is left out."""
 
     recordings: tuple[Recording, ...]
     left_out: tuple[LeftOut, ...]
@@ -72,157 +73,149 @@ class Imported:
 
 
 def read_har(path: Path) -> Imported:
-    """The exchanges of the archive at ``path``, which may be a zip. Raises ``RecordingError`` where
-    it is none.
-    """
-    archive = HarArchive(Path(path))
+    """The exchanges of the archive at ``path``. Raises ``RecordingError`` if it is not one."""
+    archive = Archive(Path(path))
     recordings: dict[int, Recording] = {}
     left_out: list[LeftOut] = []
-    for number, said in enumerate(archive.entries):
+    for number, data in enumerate(archive.entries()):
         place = f"log.entries[{number}]"
-        why_not = _no_exchange(said)
-        if why_not:
-            left_out.append(LeftOut(number, place, why_not))
+        problem = _why_no_exchange(data)
+        if problem:
+            left_out.append(LeftOut(number, place, problem))
             continue
         try:
-            entry = _Entry(archive, place, said)
+            entry = _Entry(archive, Field(data, place, error=archive.error))
             recordings[number] = entry.recording()
-            left_out += [
-                LeftOut(number, f"{place}.{part}", why) for part, why in entry.missing.items()
-            ]
+            left_out += [LeftOut(number, part, why) for part, why in entry.missing.items()]
         except RecordingError as error:
             left_out.append(LeftOut(number, error.place, error.message))
-        except (
-            ValueError,
-            TypeError,
-            OverflowError,
-        ) as error:  # whatever it holds, the others can be taken
+        except (ValueError, TypeError, OverflowError) as error:  # the others can still be read
             left_out.append(LeftOut(number, place, f"it cannot be read ({error})"))
     return Imported(tuple(recordings.values()), tuple(left_out), tuple(recordings))
 
 
-def _no_exchange(said: Any) -> str | None:
-    """Why an entry holds no exchange; None where it does."""
-    if not isinstance(said, dict):
-        return "it is no object"
-    response, request = said.get("response"), said.get("request")
+def _why_no_exchange(entry: Any) -> str | None:
+    """Why an entry holds no exchange; None if it does."""
+    if not isinstance(entry, dict):
+        return "it is not an object"
+    response, request = entry.get("response"), entry.get("request")
     if not isinstance(response, dict):
         return "it has no response"
     status = response.get("status")
     if status is None or (isinstance(status, int) and status <= 0):
-        return f"the request got no answer ({_failure(said) or 'blocked or given up'})"
+        return f"the request got no response ({_failure(entry) or 'blocked or given up'})"
     if status == 101:
         return "the connection became another protocol's"
     url = request.get("url") if isinstance(request, dict) else None
-    if isinstance(url, str) and "_recording" not in said and _OTHER_SCHEME.match(url):
-        return f"nothing was asked of a host ({url.partition(':')[0]}:)"
+    if isinstance(url, str) and "_recording" not in entry and _OTHER_SCHEME.match(url):
+        return f"nothing was sent to a host ({url.partition(':')[0]}:)"
     return None
 
 
-def _failure(said: Mapping[str, Any]) -> str:
-    """How the connection failed, in the words of a browser; empty where it did not."""
-    owners = [owner for owner in (said.get("response"), said) if isinstance(owner, dict)]
+def _failure(entry: dict[str, Any]) -> str:
+    """How the connection failed, in the words of a browser; empty if it did not."""
+    owners = [owner for owner in (entry.get("response"), entry) if isinstance(owner, dict)]
     texts = [owner.get(name) for owner in owners for name in ("_failureText", "_error")]
     return next((text for text in texts if isinstance(text, str) and text), "")
 
 
-class _Entry:
-    """One entry of an archive, read field by field; unknown fields are other programs' business.
+# An entry
 
-    ``missing`` says of each body that the archive does not have why.
+
+class _Entry:
+    """One entry of an archive; unknown fields belong to other programs.
+
+    ``missing`` says of each body that the archive does not have why, by its place.
     """
 
-    def __init__(self, archive: HarArchive, place: str, said: Mapping[str, Any]) -> None:
+    def __init__(self, archive: Archive, entry: Field) -> None:
         self._archive = archive
-        self._place = place
-        self._said = said
-        self._request = self._mapping(self._said.get("request"), "request")
-        self._response = self._mapping(self._said.get("response"), "response")
-        self._ours = self._mapping(self._said.get("_recording") or {}, "_recording")
-        self._note = ""
+        self._entry = entry
+        self._request = entry["request"]
+        self._response = entry["response"]
+        self._ours = entry.get("_recording")
         self.missing: dict[str, str] = {}
 
     def recording(self) -> Recording:
         request = self._read_request()
-        status = self._value(self._response, "response.status", int)
-        headers = self._headers(self._response, "response")
-        chunks, shortened, seconds = self._answer(headers, status)
-        failed = _failure(self._said)
+        status = self._response["status"].whole(-_TOO_LARGE, _TOO_LARGE)
+        headers = _headers(self._response["headers"])
+        seconds = self._seconds()
+        body, shortened = self._response_body(headers, status)
+        chunks, note = self._chunks(body, seconds, shortened)
+        failed = _failure(self._entry.value)
         if failed and not chunks:
-            self._refuse("response", f"the connection failed ({failed}), and there is no body")
+            self._response.fail(f"the connection failed ({failed}), and there is no body")
+        began, own_shortened = self._own("recorded_at"), self._own("shortened_from")
+        app, redacted, ended = self._own("app"), self._own("redacted"), self._own("ended")
+        status_text = self._response.get("statusText")
         made = Recording(
-            name=self._own("name", str, ""),
-            app=self._own("app", str, None),
-            note=self._own("note", str, self._note),
-            sent_at=float(self._own("recorded_at", (int, float), self._began())),
-            host=self._own("host", str, self._host()),
-            host_version=self._own("host_version", str, _header(headers, "x-version")),
+            name=self._own_text("name", ""),
+            app=app.text(r"[ -~]*", "a label of an app") if app else None,
+            note=self._own_text("note", note),
+            sent_at=float(began.number(0, LATEST_S)) if began else self._began(),
+            host=self._own_text("host", self._host()),
+            host_version=self._own_text("host_version", header_of(headers, "x-version") or ""),
             request=request,
             status=status,
-            reason=_on_the_wire(self._value(self._response, "response.statusText", str, "") or ""),
+            reason=_on_the_wire(_text(status_text)) if status_text else "",
             headers=headers,
             chunks=chunks,
             seconds=seconds,
-            ended=self._own("ended", str, "cut" if failed else "complete"),
-            redacted=self._own_list("redacted", str),
-            shortened=shortened,
+            ended=ended.choice(ENDS, "end of a response")
+            if ended
+            else ("cut" if failed else "complete"),
+            redacted=redacted.texts() if redacted else (),
+            shortened=shortened or (read_shortened(own_shortened) if own_shortened else None),
         )
-        if made.app is not None and not (made.app.isascii() and made.app.isprintable()):
-            self._refuse("_recording.app", f"{_shown(made.app)} is no label of an app; correct it")
-        if not (0 <= made.sent_at <= LAST_MOMENT_S and 0 <= made.seconds <= LONGEST_S):
-            self._refuse("_recording", "a time is negative, or later than any calendar; correct it")
-        if made.ended not in ENDS:
-            self._refuse(
-                "_recording.ended", f"{made.ended!r} is not known; write one of {', '.join(ENDS)}"
-            )
         if not self._ours:
             made = _as_decoded(made)
-        wrong = complaint(made)
-        if wrong:
-            self._refuse(wrong[0].replace("answer.", "response."), wrong[1])
+        problem = problem_of(made)
+        if problem:
+            place = problem[0].replace("answer.", "response.")
+            raise self._entry.error(f"{self._entry.path}.{place}", problem[1])
         return made
+
+    def _own(self, name: str) -> Field | None:
+        return self._ours.get(name) if self._ours else None
+
+    def _own_text(self, name: str, default: str) -> str:
+        field = self._own(name)
+        return _text(field) if field else default
 
     def _read_request(self) -> Request:
         body, shortened = self._request_body()
-        said = (
-            self._value(self._request, "request.httpVersion", str, "HTTP/1.1")
-            .lower()
-            .removeprefix("http/")
-        )
+        version = self._request.get("httpVersion")
+        number = version.text().lower().removeprefix("http/") if version else ""
         parts = urlsplit(self._url())
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        headers = self._headers(self._request, "request")
-        if not _header(headers, "host") and not self._ours:
+        headers = _headers(self._request["headers"])
+        if not header_of(headers, "host") and not self._ours:
             headers = (("Host", parts.netloc), *headers)
-        sizes = self._own_list("chunk_sizes", int)
-        if sizes and (min(sizes) < 1 or sum(sizes) != len(body)):
-            self._refuse(
-                "_recording.chunk_sizes",
-                f"these are no sizes of chunks of {len(body)} bytes; export it again",
-            )
+        own_sizes, own_shortened = self._own("chunk_sizes"), self._own("request_shortened_from")
+        sizes = tuple(one.whole(1) for one in own_sizes.entries()) if own_sizes else ()
+        if own_sizes and sizes and sum(sizes) != len(body):
+            own_sizes.fail(f"these are not sizes of chunks of {len(body)} bytes; export it again")
         return Request(
-            method=self._value(self._request, "request.method", str),
-            target=self._own("target", str, target),
+            method=_text(self._request["method"]),
+            target=self._own_text("target", target),
             headers=headers,
             body=body,
-            http_version=_HTTP_VERSIONS.get(said, "1.1"),
+            http_version=_HTTP_VERSIONS.get(number, "1.1"),
             chunk_sizes=sizes,
-            shortened=self._shortened("request_shortened_from") or shortened,
+            shortened=read_shortened(own_shortened) if own_shortened else shortened,
         )
 
     def _request_body(self) -> tuple[bytes, Shortened | None]:
-        said = self._mapping(self._request.get("postData") or {}, "request.postData")
-        text, params, size = (
-            said.get("text"),
-            said.get("params"),
-            _size(self._request.get("bodySize")),
-        )
-        if isinstance(text, str) and (text or not params):
-            if text or size <= 0 or "_recording" in self._said:
-                return self._bytes(text, said.get("_encoding"), "request.postData.text"), None
-        elif "_file" in said:
-            return self._attached(said["_file"], "request.postData", size)
-        elif params and str(said.get("mimeType", "")).partition(";")[0].strip().lower() == _FORM:
+        post_data = self._request.get("postData")
+        data = post_data.mapping() if post_data else {}
+        text, params, size = data.get("text"), data.get("params"), self._size(self._request)
+        if post_data and isinstance(text, str) and (text or not params):
+            if text or size <= 0 or self._ours:
+                return _bytes(post_data["text"], data.get("_encoding")), None
+        elif post_data and "_file" in data:
+            return self._attached(post_data, size)
+        elif params and str(data.get("mimeType", "")).partition(";")[0].strip().lower() == _FORM:
             pairs = [
                 (str(pair.get("name", "")), str(pair.get("value", "")))
                 for pair in params
@@ -231,233 +224,190 @@ class _Entry:
             return urlencode(pairs, errors="surrogatepass").encode(), None
         if size <= 0 and not params:
             return b"", None
-        self._miss("request.postData", "the archive does not have the request's body")
+        place = f"{self._request.path}.postData"
+        return self._miss(place, "the archive does not have the request's body", size)
+
+    def _response_body(self, headers: Headers, status: int) -> tuple[bytes, Shortened | None]:
+        content = self._response.get("content")
+        data = content.mapping() if content else {}
+        text, announced_size = data.get("text"), _content_length(headers)
+        size = max(_whole(data.get("size")), self._size(self._response), announced_size)
+        is_head = self._request.mapping().get("method") == "HEAD"
+        bodiless = is_head or status in NO_BODY or self._ours is not None
+        if content and "_file" in data:
+            return self._attached(content, size)
+        if content and isinstance(text, str) and (text or size <= 0 or bodiless):
+            return _bytes(content["text"], data.get("encoding")), None
+        if self._messages or size == 0 or bodiless:
+            return b"", None
+        place = f"{self._response.path}.content"
+        return self._miss(place, "the archive does not have the response's body", size)
+
+    @property
+    def _messages(self) -> list[dict[str, Any]]:
+        messages = self._entry.mapping().get("_eventSourceMessages")
+        return (
+            [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+        )
+
+    def _chunks(
+        self, body: bytes, seconds: float, lost: Shortened | None
+    ) -> tuple[tuple[Chunk, ...], str]:
+        """The body with its times, and a note on it."""
+        if self._messages and not lost and not self._ours:
+            made = "The body is made of the events in the archive, which does not have the bytes."
+            chunks = _event_chunks(body, self._messages, self._began(), seconds)
+            return tuple(chunks), "" if body else made
+        arrivals = self._response.get("_chunks")
+        if arrivals is None:
+            return ((Chunk(seconds, body),) if body else ()), ""
+        pairs = [tuple(pair.entries()) for pair in arrivals.entries()]
+        if not all(len(pair) == 2 for pair in pairs):
+            arrivals.fail("expected pairs [SECONDS, BYTES]; export it again")
+        times = [float(at_s.number(0, _TOO_LARGE)) for at_s, _ in pairs]
+        sizes = [size.whole(0, _TOO_LARGE) for _, size in pairs]
+        if sum(sizes) != len(body) or any(later < earlier for earlier, later in pairwise(times)):
+            arrivals.fail(f"these are not [SECONDS, BYTES] of {len(body)} bytes; export it again")
+        ends = [0, *accumulate(sizes)]
+        parts = zip(times, ends, ends[1:], strict=False)
+        return tuple(Chunk(at_s, body[start:end]) for at_s, start, end in parts), ""
+
+    def _attached(self, owner: Field, size: int) -> tuple[bytes, Shortened | None]:
+        try:
+            return self._archive.attached(owner.mapping()["_file"]), None
+        except AttachmentError as error:
+            return self._miss(owner.path, str(error), size)
+
+    def _miss(self, place: str, why: str, size: int) -> tuple[bytes, Shortened]:
+        self.missing[place] = f"{why}; the exchange is taken without it"
         return b"", Shortened(max(size, 0))
 
-    def _answer(
-        self, headers: Headers, status: int
-    ) -> tuple[tuple[Chunk, ...], Shortened | None, float]:
-        seconds = self._own("seconds", (int, float), None)
-        if seconds is None:
-            seconds = max(0.0, float(self._value(self._said, "time", (int, float), 0))) / 1000
-        content = self._mapping(self._response.get("content") or {}, "response.content")
-        shortened = self._shortened("shortened_from")
-        text, messages = content.get("text"), self._said.get("_eventSourceMessages")
-        size = max(
-            _size(content.get("size")), _size(self._response.get("bodySize")), _length(headers)
-        )
-        bodiless = (
-            self._request.get("method") == "HEAD"
-            or status in _BODILESS
-            or "_recording" in self._said
-        )
-        if "_file" in content:
-            body, lost = self._attached(content["_file"], "response.content", size)
-        elif isinstance(text, str) and (text or size <= 0 or bodiless):
-            body, lost = self._bytes(text, content.get("encoding"), "response.content.text"), None
-        elif messages or size == 0 or bodiless:
-            body, lost = b"", None
-        else:
-            self._miss("response.content", "the archive does not have the response's body")
-            body, lost = b"", Shortened(max(size, 0))
-        if messages and not lost and not self._ours:
-            self._note = (
-                ""
-                if body
-                else "The body is made of the events in the archive, which does not have the bytes."
-            )
-            return (
-                tuple(event_chunks(body, messages, self._began(), float(seconds))),
-                shortened,
-                float(seconds),
-            )
-        return tuple(self._chunks(body, float(seconds))), lost or shortened, float(seconds)
+    def _size(self, owner: Field) -> int:
+        return _whole(owner.mapping().get("bodySize"))
 
-    def _attached(self, name: object, place: str, size: int) -> tuple[bytes, Shortened | None]:
-        try:
-            return self._archive.attached(name), None
-        except AttachmentError as error:
-            self._miss(place, str(error))
-            return b"", Shortened(max(size, 0))
-
-    def _miss(self, place: str, why: str) -> None:
-        self.missing[place] = f"{why}; the exchange is taken without it"
-
-    def _chunks(self, body: bytes, seconds: float) -> Iterator[Chunk]:
-        said = self._response.get("_chunks")
-        if said is None:
-            yield from [Chunk(seconds, body)] if body else []
-            return
-        fits = (
-            isinstance(said, list)
-            and all(map(_is_arrival, said))
-            and sum(size for _, size in said) == len(body)
-        )
-        if not fits or any(later < earlier for (earlier, _), (later, _) in pairwise(said)):
-            self._refuse(
-                "response._chunks",
-                f"these are not [SECONDS, BYTES] of {len(body)} bytes; export it again",
-            )
-        ends = list(accumulate(size for _, size in said))
-        for (at_s, size), end in zip(said, ends, strict=True):
-            yield Chunk(float(at_s), body[end - size : end])
-
-    def _bytes(self, text: str, encoding: object, place: str) -> bytes:
-        if encoding != "base64":
-            return text.encode("utf-8", "surrogatepass")
-        try:
-            return base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            self._refuse(place, "this is no base64; the archive is damaged; export it again")
-
-    def _shortened(self, name: str) -> Shortened | None:
-        said = self._ours.get(name)
-        if said is None:
-            return None
-        fields = self._mapping(said, f"_recording.{name}")
-        size = self._value(fields, f"_recording.{name}.bytes", int)
-        digest = self._value(fields, f"_recording.{name}.sha256", str, None)
-        if size < 0 or (digest is not None and not _SHA256.fullmatch(digest)):
-            self._refuse(f"_recording.{name}", "this is no size with a SHA-256; export it again")
-        return Shortened(size, digest)
-
-    def _headers(self, owner: Mapping[str, Any], name: str) -> Headers:
-        """The headers, without the pseudo headers of HTTP/2, which say again what the request line
-        says.
-        """
-        pairs = []
-        for index, pair in enumerate(self._value(owner, f"{name}.headers", list)):
-            said = self._mapping(pair, f"{name}.headers[{index}]")
-            key = self._value(said, f"{name}.headers[{index}].name", str)
-            values = self._value(said, f"{name}.headers[{index}].value", (str, list, int, float))
-            for value in (
-                values if isinstance(values, list) else [values]
-            ):  # some programs join them in a list
-                if not isinstance(value, str | int | float) or isinstance(value, bool):
-                    self._refuse(
-                        f"{name}.headers[{index}].value",
-                        "a header's value has to be a text; correct it",
-                    )
-                if not key.startswith(":"):  # browsers join the headers of a name by line ends
-                    pairs += [(key, _on_the_wire(part)) for part in str(value).split("\n")]
-        return tuple(pairs)
+    def _seconds(self) -> float:
+        own, time = self._own("seconds"), self._entry.get("time")
+        if own:
+            return float(own.number(0, LONGEST_S))
+        return max(0.0, time.number(-_TOO_LARGE, LONGEST_S * 1000) / 1000) if time else 0.0
 
     def _url(self) -> str:
-        url: str = self._value(self._request, "request.url", str)
+        url = self._request["url"]
         try:
-            urlsplit(url)
+            urlsplit(_text(url))
         except ValueError as error:
-            self._refuse("request.url", f"this is no URL ({error}); correct it")
-        return url
+            url.fail(f"this is not a valid URL ({error}); correct it")
+        return _text(url)
 
     def _host(self) -> str:
         parts = urlsplit(self._url())
         return f"{parts.scheme}://{parts.netloc}"
 
     def _began(self) -> float:
-        said = self._value(self._said, "startedDateTime", str)
+        started = self._entry["startedDateTime"]
         try:
-            return max(0.0, datetime.datetime.fromisoformat(said).timestamp())
+            began = datetime.datetime.fromisoformat(started.text()).timestamp()
         except (ValueError, OverflowError):
-            self._refuse(
-                "startedDateTime",
-                f"{said!r} is no time such as 2024-04-24T06:09:32.000Z; correct it",
-            )
-
-    def _own(self, name: str, kind: Any, default: Any) -> Any:
-        if self._ours.get(name) is None:
-            return default
-        return self._value(self._ours, f"_recording.{name}", kind)
-
-    def _own_list(self, name: str, kind: type) -> tuple[Any, ...]:
-        values = self._own(name, list, [])
-        if not all(isinstance(value, kind) and not isinstance(value, bool) for value in values):
-            self._refuse(
-                f"_recording.{name}", "it holds something else than it should; export it again"
-            )
-        return tuple(values)
-
-    def _value(
-        self, owner: Mapping[str, Any], place: str, kind: Any, default: Any = _NEEDED
-    ) -> Any:
-        """The field of ``owner`` that the last word of ``place`` names; without a default it is
-        needed.
-        """
-        value = owner.get(place.rpartition(".")[2], default)
-        if value is _NEEDED:
-            self._refuse(place, "it is missing, and HAR requires it")
-        if value is None and default is not _NEEDED:
-            return default
-        if value is not default and (not isinstance(value, kind) or isinstance(value, bool)):
-            self._refuse(place, f"{_shown(value)} is not what HAR allows here; correct it")
-        if isinstance(value, int | float) and not abs(value) < _TOO_LARGE:
-            self._refuse(place, f"{_shown(value)} is no number that can be meant; correct it")
-        if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-            self._refuse(place, f"{_shown(value)} holds half of a surrogate pair; correct it")
-        return value
-
-    def _mapping(self, said: object, place: str) -> Mapping[str, Any]:
-        if not isinstance(said, dict):
-            self._refuse(place, "an object is needed here; the archive is damaged; export it again")
-        return said
-
-    def _refuse(self, place: str, message: str) -> NoReturn:
-        raise RecordingError(self._archive.path, f"{self._place}.{place}".rstrip("."), message)
+            began = math.inf
+        if began > LATEST_S:
+            expected = "is not a time such as 2024-04-24T06:09:32.000Z; correct it"
+            started.fail(f"{started.value!r} {expected}")
+        return max(0.0, began)
 
 
-def _is_arrival(said: object) -> bool:
-    return (
-        isinstance(said, list)
-        and len(said) == 2
-        and all(isinstance(one, int | float) and not isinstance(one, bool) for one in said)
-        and isinstance(said[1], int)
-        and min(said) >= 0
-        and max(said) < _TOO_LARGE
-    )
+def _text(field: Field) -> str:
+    return field.text(_ENCODABLE, "a string without halves of surrogate pairs")
+
+
+def _bytes(text: Field, encoding: object) -> bytes:
+    if encoding == "base64":
+        return read_base64(text)
+    return text.text().encode("utf-8", "surrogatepass")
+
+
+def _headers(headers: Field) -> Headers:
+    """The headers without the pseudo headers of HTTP/2, which repeat the request line."""
+    pairs = []
+    for header in headers.entries():
+        key, value = _text(header["name"]), header["value"]
+        for one in value.entries() if isinstance(value.value, list) else [value]:
+            number = isinstance(one.value, int | float) and not isinstance(one.value, bool)
+            text = str(one.value) if number else _text(one)
+            if not key.startswith(":"):  # browsers join the headers of a name by line ends
+                pairs += [(key, _on_the_wire(part)) for part in text.split("\n")]
+    return tuple(pairs)
 
 
 def _on_the_wire(value: str) -> str:
-    """A header's value as its bytes are told in a recording; some programs decode them as UTF-8."""
-    return (
-        value.encode("utf-8", "replace").decode("latin-1")
-        if any(letter > "\xff" for letter in value)
-        else value
-    )
+    """A header's value byte for byte; some programs decode it as UTF-8."""
+    is_decoded = any(letter > "\xff" for letter in value)
+    return value.encode("utf-8", "replace").decode("latin-1") if is_decoded else value
 
 
 def _as_decoded(made: Recording) -> Recording:
-    """Browsers and proxies keep a body decoded beside the headers of the encoded one; here headers
-    follow the body.
-    """
-    asked = made.request
-    if asked.body:
-        made = replace(
-            made, request=replace(asked, headers=_for_decoded(asked.headers, asked.body))
-        )
+    """With headers that fit the bodies: browsers and proxies keep bodies decoded, headers as sent."""
+    request = made.request
+    if request.body:
+        headers = _for_decoded(request.headers, request.body)
+        made = replace(made, request=replace(request, headers=headers))
     return replace(made, headers=_for_decoded(made.headers, made.body)) if made.chunks else made
 
 
 def _for_decoded(headers: Headers, body: bytes) -> Headers:
     if coding(headers) and body.startswith(_GZIP_MAGIC):
         return headers
-    length = _length(headers)
+    length = _content_length(headers)
     headers = without_coding(headers) if coding(headers) else headers
     return announced(headers, length, len(body)) if length >= 0 else headers
 
 
-def _size(said: object) -> int:
-    """A size as HAR tells it; -1 where it is not known."""
-    return said if isinstance(said, int) and not isinstance(said, bool) else -1
+def _whole(value: object) -> int:
+    """A size in an archive; -1 if it is not known."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
 
 
-def _length(headers: Headers) -> int:
-    length = _header(headers, "content-length").strip()
+def _content_length(headers: Headers) -> int:
+    length = (header_of(headers, "content-length") or "").strip()
     return int(length) if length.isascii() and length.isdecimal() and len(length) < 16 else -1
 
 
-def _shown(value: object) -> str:
-    return f"{value!a:.60}"
+# The events of a stream
 
 
-def _header(headers: Sequence[tuple[str, str]], name: str) -> str:
-    return next((value for key, value in headers if key.lower() == name), "")
+def _event_chunks(
+    body: bytes, events: Sequence[dict[str, Any]], began: float, seconds: float
+) -> Iterator[Chunk]:
+    """``body``, each frame at the time of its event; without a body, frames made of the events."""
+    times = list(_times(events, began, seconds))
+    if not body:
+        for at_s, event in zip(times, events, strict=True):
+            yield Chunk(at_s, _frame(event))
+        return
+    frames = [frame for frame in _FRAME.findall(body) if frame]
+    has_event = [bool(_DATA.search(frame)) for frame in frames]
+    if sum(has_event) != len(events):
+        yield Chunk(seconds, body)
+        return
+    left, at_s = iter(times), 0.0
+    for frame, is_event in zip(frames, has_event, strict=True):
+        at_s = next(left) if is_event else at_s
+        yield Chunk(at_s, frame)
+
+
+def _times(events: Sequence[dict[str, Any]], began: float, seconds: float) -> Iterator[float]:
+    """Seconds after the request, never decreasing."""
+    latest = 0.0
+    for event in events:
+        time = event.get("time")
+        if isinstance(time, int | float) and not isinstance(time, bool):
+            at_s = (time / 1000 if time > _MILLISECONDS else time) - began
+            latest = max(latest, min(at_s, seconds))  # a NaN changes nothing
+        yield round(latest, 6)
+
+
+def _frame(event: dict[str, Any]) -> bytes:
+    name, identity, data = (event.get(field) for field in ("eventName", "eventId", "data"))
+    lines = [f"event: {name}"] if name and name != "message" else []
+    lines += [f"id: {identity}"] if identity else []
+    lines += [f"data: {line}" for line in str("" if data is None else data).split("\n")]
+    return "\n".join([*lines, "", ""]).encode("utf-8", "surrogatepass")

@@ -2,7 +2,7 @@
 
 Rules by name: ``keys`` (API keys, other told secrets), ``signatures`` (signatures and nonces of
 URLs), ``cookies``, ``user``, and whatever a team adds (``dify_wire.redaction.rules``). Bodies come
-decoded (``dify_wire.recording.searchable``). A body is searched as a whole, so that a border
+decoded (``dify_wire.recording.decoding``). A body is searched as a whole, so that a border
 between chunks hides nothing.
 """
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dify_wire.exchange import Recording
+from dify_wire.recording.bodies import Spool
 from dify_wire.recording.folder import RecordingWriter
-from dify_wire.recording.spool import Spool
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import RuleError, parse_rule
 from dify_wire.redaction.suspicion import warning

@@ -47,7 +47,7 @@ AnyAnswer = Answer | ProxyPage | ASGIApp
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
     """The replay of ``settings``; None where nothing is replayed.
 
-    Raises ``dify_wire.recording.errors.RecordingError`` for a folder that cannot be used,
+    Raises ``dify_wire.spec_error.RecordingError`` for a folder that cannot be used,
     ``SettingsError`` where misses cannot be treated as the settings say.
     """
     if settings.replay is None:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from dify_wire.exchange import Recording, Request
+from dify_wire.recording.bodies import Spool
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.spool import Spool
 from dify_wire.redaction.exchange import RecordingRedactor
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.open_exchange import OpenExchange

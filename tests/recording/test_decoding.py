@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dify_wire.exchange import Chunk, Recording, Shortened
-from dify_wire.recording import decoding, spool
+from dify_wire.recording import bodies, decoding
 from dify_wire.recording.decoding import (
     FREE_BYTES,
     MOST_CODINGS,
@@ -237,7 +237,7 @@ def test_body_of_an_answer_that_broke_off_is_decoded_as_far_as_it_came(tmp_path:
 def test_body_beyond_a_bound_of_its_spool_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, bound: int
 ) -> None:
-    monkeypatch.setattr(spool, name, bound)
+    monkeypatch.setattr(bodies, name, bound)
     for over in (0, 1):
         folder, left_out = tmp_path / str(over), list[str]()
         with RecordingWriter(folder, left_out=left_out.append) as writer:

@@ -23,14 +23,14 @@ from hypothesis import strategies as st
 import dify_wire.recording.folder as folder_module
 from dify_wire.exchange import ENDS, Chunk, Recording, Shortened
 from dify_wire.printable import printable
-from dify_wire.recording.errors import RecordingError
+from dify_wire.recording.bodies import IN_MEMORY, PARTIAL
 from dify_wire.recording.folder import (
     RecordingWriter,
     is_recordings_folder,
     read_folder,
     read_recording,
 )
-from dify_wire.recording.spool import IN_MEMORY, PARTIAL
+from dify_wire.spec_error import RecordingError
 from dify_wire.yaml_file import dump_yaml, load_yaml
 from tests.recording.samples import JSON, STREAM, recording, request
 from tests.serving import ROOT
@@ -208,30 +208,30 @@ def _with(place: str, value: Any) -> Callable[[dict[str, Any]], None]:
 
 DAMAGES: dict[str, tuple[Recording, Callable[[dict[str, Any]], object], str, str]] = {
     "newer": (_STREAM, _with("format", 2), "format", "update fake-dify"),
-    "no version": (_STREAM, _with("format", "x"), "format", "no version"),
+    "no version": (_STREAM, _with("format", "x"), "format", "not a version"),
     "foreign": (_STREAM, _with("format", None), "format", "no recording"),
     "unknown field": (_STREAM, _with("requst", {}), "requst", "did you mean 'request'"),
     "unknown field inside": (_STREAM, _with("answer.stauts", 1), "answer.stauts", "did you mean 'status'"),
     "a field is missing": (_STREAM, _without("seconds"), "answer.seconds", "missing"),
-    "a number for a text": (_STREAM, _with("name", 5), "name", "quotes"),
+    "a number for a text": (_STREAM, _with("name", 5), "name", "a string"),
     "a status of no answer": (_STREAM, _with("answer.status", 103), "answer.status", "from 200 to 599"),
     "a status that is none": (_STREAM, _with("answer.status", 600), "answer.status", "from 200 to 599"),
     "a text for a number": (_STREAM, _with("answer.status", "200"), "answer.status", "whole number"),
-    "a negative time": (_STREAM, _with("answer.seconds", -1), "answer.seconds", "seconds"),
-    "no finite time": (_STREAM, _with("recorded_at", float("inf")), "recorded_at", "seconds"),
+    "a negative time": (_STREAM, _with("answer.seconds", -1), "answer.seconds", "a number from 0"),
+    "no finite time": (_STREAM, _with("recorded_at", float("inf")), "recorded_at", "a number from 0"),
     "a time before the last": (_STREAM, _with("answer.chunks.1", {"at_s": 0, "text": ""}), "answer.chunks", "before"),
     "an unknown end": (_STREAM, _with("answer.ended", "complet"), "answer.ended", "complete"),
     "a header that is no pair": (_STREAM, _with("answer.headers", [["A"]]), "answer.headers[0]", "pair"),
-    "a header with a line end": (_STREAM, _with("answer.headers", [["A", "b\nc"]]), "answer.headers[0]", "no header"),
+    "a header with a line end": (_STREAM, _with("answer.headers", [["A", "b\nc"]]), "answer.headers[0]", "not a valid header"),
     "a target with a blank": (_STREAM, _with("request.target", "/a b"), "request.target", "on the wire"),
     "a method that is none": (_STREAM, _with("request.method", "G T"), "request.method", "GET"),
-    "both forms of a body": (_STREAM, _with("answer.body", {"file": _SIDE, "bytes": 1}), "answer.chunks", "either"),
-    "no body at all": (_STREAM, _without("chunks"), "answer.chunks", "either"),
-    "a chunk without data": (_STREAM, _with("answer.chunks", [{"at_s": 1}]), "answer.chunks[0].text", "either"),
+    "both forms of a body": (_STREAM, _with("answer.body", {"file": _SIDE, "bytes": 1}), "answer", "either"),
+    "no body at all": (_STREAM, _without("chunks"), "answer", "either"),
+    "a chunk without data": (_STREAM, _with("answer.chunks", [{"at_s": 1}]), "answer.chunks[0]", "either"),
     "no base64": (_STREAM, _with("answer.chunks", [{"at_s": 1, "base64": "?"}]), "answer.chunks[0].base64", "damaged"),
     "no mapping": (_STREAM, _with("answer", []), "answer", "mapping"),
-    "a side file elsewhere": (_PICTURE, _with("answer.body.file", "../x.png"), "answer.body.file", "no name of a side"),
-    "a rooted side file": (_PICTURE, _with("answer.body.file", "/etc/passwd"), "answer.body.file", "no name of a side"),
+    "a side file elsewhere": (_PICTURE, _with("answer.body.file", "../x.png"), "answer.body.file", "not a valid name"),
+    "a rooted side file": (_PICTURE, _with("answer.body.file", "/etc/passwd"), "answer.body.file", "not a valid name"),
     "a missing side file": (_PICTURE, _with("answer.body.file", _SIDE), "answer.body.file", "put it back"),
     "a side file of another size": (_PICTURE, _with("answer.body.bytes", 1), "answer.body.file", "not what was"),
     "arrivals that do not add up": (_PICTURE, _with("answer.arrivals", "0.1 500\n"), "answer.arrivals", "add up to"),
@@ -361,7 +361,7 @@ def test_what_is_no_recording_is_named_and_passed_over(
     (tmp_path / name).write_text("services: {}")
     assert len(read_folder(tmp_path)) == 1
     assert caplog.messages == [
-        f"{tmp_path}: passed over, for they are no recordings: {printable(name)}"
+        f"{tmp_path}: skipped, not recordings: {printable(name)}"
     ]
     assert is_recordings_folder(tmp_path)
     write(tmp_path, _STREAM)
@@ -394,7 +394,7 @@ def test_a_folder_of_other_things_takes_no_recordings(tmp_path: Path) -> None:
     """What an operating system puts into every folder is none of them."""
     (tmp_path / "thesis.doc").write_text("")
     assert not is_recordings_folder(tmp_path)
-    with pytest.raises(RecordingError, match=r"no recordings are in it, but thesis\.doc"):
+    with pytest.raises(RecordingError, match=r"it holds no recordings, but thesis\.doc"):
         RecordingWriter(tmp_path)
     (tmp_path / "thesis.doc").rename(tmp_path / "Thumbs.db")
     write(tmp_path, _STREAM)

@@ -15,11 +15,11 @@ import pytest
 
 from contract.cli import exit_code
 from dify_wire.exchange import Chunk, Recording, Shortened
-from dify_wire.recording import har_archive
-from dify_wire.recording.errors import RecordingError
+from dify_wire.recording import har_file
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.recording.har_export import to_har
 from dify_wire.recording.har_import import Imported, read_har
+from dify_wire.spec_error import RecordingError
 from tests.recording.samples import KEY, recording, request
 from tests.recording.test_folder import EXCHANGES
 from tests.serving import ROOT
@@ -239,9 +239,9 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
     )
     assert len(found.recordings) == 1
     assert tuple(map(str, found.left_out)) == (
-        "log.entries[0]: the request got no answer (net::ERR_ABORTED)",
+        "log.entries[0]: the request got no response (net::ERR_ABORTED)",
         "log.entries[2]: the connection became another protocol's",
-        "log.entries[3]: nothing was asked of a host (data:)",
+        "log.entries[3]: nothing was sent to a host (data:)",
     )
 
 
@@ -262,24 +262,24 @@ def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
         ({"startedDateTime": "yesterday"}, "startedDateTime"),
         ({"response__content": {"text": "?", "encoding": "base64"}}, "response.content.text"),
         ({"response___chunks": [[0.1, 5]]}, "response._chunks"),
-        ({"response___chunks": [[0.1, "11"]]}, "response._chunks"),
-        ({"response__headers": [{"name": "a", "value": [{}]}]}, "response.headers[0].value"),
+        ({"response___chunks": [[0.1, "11"]]}, "response._chunks[0][1]"),
+        ({"response__headers": [{"name": "a", "value": [{}]}]}, "response.headers[0].value[0]"),
         ({"request__method": "\ud800"}, "request.method"),
         ({"request__url": "https://h/\udfff"}, "request.url"),
         ({"startedDateTime": "9999-12-31T23:59:59-23:00", "time": 10**400}, "time"),
         ({"time": float("nan")}, "time"),
         ({"_recording": {"ended": "soon"}}, "_recording.ended"),
-        ({"_recording": {"recorded_at": -1}}, "_recording"),
+        ({"_recording": {"recorded_at": -1}}, "_recording.recorded_at"),
         ({"_recording": {"app": "\0"}}, "_recording.app"),
         (
             {"_recording": {"app": "main"}, "response__headers": pairs(("Content-Length", "5"))},
             "response.headers",
         ),
-        ({"_recording": {"redacted": [1]}}, "_recording.redacted"),
+        ({"_recording": {"redacted": [1]}}, "_recording.redacted[0]"),
         ({"_recording": {"chunk_sizes": [1]}}, "_recording.chunk_sizes"),
         (
             {"_recording": {"shortened_from": {"bytes": 1, "sha256": "x"}}},
-            "_recording.shortened_from",
+            "_recording.shortened_from.sha256",
         ),
         ({"response___chunks": [[2, 5], [1, 6]]}, "response._chunks"),
     ],
@@ -306,10 +306,10 @@ def test_what_is_no_entry_is_left_out(tmp_path: Path, entry: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"response__status": -1}, "no answer (blocked or given up)"),
+        ({"response__status": -1}, "no response (blocked or given up)"),
         (
             {"response__status": -1, "response___failureText": "net::ERR_ABORTED"},
-            "no answer (net::ERR_ABORTED)",
+            "no response (net::ERR_ABORTED)",
         ),
         (
             {"response___failureText": "net::ERR_ABORTED", "response__content": {"size": -1}},
@@ -403,7 +403,7 @@ def test_attached_body_that_cannot_be_read_is_named(tmp_path: Path, name: object
 
 
 def test_attached_body_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(har_archive, "MOST_BODY_BYTES", 3)
+    monkeypatch.setattr(har_file, "MOST_BODY_BYTES", 3)
     for text, lost in (("abc", 0), ("abcd", 1)):
         (tmp_path / "a").write_text(text)
         found = imported(
@@ -415,9 +415,9 @@ def test_attached_body_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_archive_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = json.dumps({"log": {"entries": []}})
     (tmp_path / "x.har").write_text(text)
-    monkeypatch.setattr(har_archive, "MOST_ARCHIVE_BYTES", len(text))
+    monkeypatch.setattr(har_file, "MOST_ARCHIVE_BYTES", len(text))
     assert read_har(tmp_path / "x.har") == Imported((), ())
-    monkeypatch.setattr(har_archive, "MOST_ARCHIVE_BYTES", len(text) - 1)
+    monkeypatch.setattr(har_file, "MOST_ARCHIVE_BYTES", len(text) - 1)
     with pytest.raises(RecordingError, match="it has more than"):
         read_har(tmp_path / "x.har")
 
@@ -500,7 +500,7 @@ def test_the_command_tells_what_it_left_out(
     imported(tmp_path / "x.har", browsers_entry(response__status=0), browsers_entry())
     assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 0
     said = capsys.readouterr()
-    assert "left out: log.entries[0]: the request got no answer" in said.err
+    assert "left out: log.entries[0]: the request got no response" in said.err
     assert said.out == f"1 exchanges in {tmp_path / 'to'}, 1 left out\n"
 
 
@@ -524,7 +524,7 @@ def test_the_command_says_as_json_what_it_left_out(
     )
     said = json.loads(capsys.readouterr().out)
     assert (said["exchanges"], [one["entry"] for one in said["left_out"]]) == (1, [0, 1])
-    assert said["left_out"][0]["reason"] == "the request got no answer (blocked or given up)"
+    assert said["left_out"][0]["reason"] == "the request got no response (blocked or given up)"
     assert "without the request's body" in said["left_out"][1]["reason"]
 
 

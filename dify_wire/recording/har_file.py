@@ -1,0 +1,120 @@
+"""The file of an HTTP Archive: JSON, or a zip that holds it, with bodies in files beside it.
+
+Playwright writes such bodies (``content: "attach"``); ``_file`` names the file of each.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from dify_wire.recording.bodies import MOST_BODY_BYTES
+from dify_wire.spec_error import RecordingError, reason
+
+MOST_ARCHIVE_BYTES = 256 << 20
+"""The longest archive that is read, in bytes of its JSON."""
+
+_LONGEST_NUMBER = 300
+_ZIP_ERRORS = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+
+
+class AttachmentError(Exception):
+    """A body in a file of its own cannot be read; the text says why."""
+
+
+class Archive:
+    """The file of an archive and those beside it. Raises ``RecordingError``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._in_zip = self._name_in_zip()
+
+    def error(self, place: str, message: str) -> RecordingError:
+        return RecordingError(self.path, place, message)
+
+    def entries(self) -> list[Any]:
+        try:
+            data = json.loads(self._text(), parse_int=_integer)
+        except RecursionError:
+            raise self._not_json("it is nested too deeply") from None
+        except _ZIP_ERRORS as error:
+            message = f"it cannot be read ({_reason(error)}); give the path of a HAR file"
+            raise self.error("the file", message) from None
+        except ValueError as error:
+            raise self._not_json(str(error)) from None
+        log = data.get("log") if isinstance(data, dict) else None
+        entries = log.get("entries") if isinstance(log, dict) else None
+        if not isinstance(entries, list):
+            message = "there is no such list, so this is no HAR; give the path of one"
+            raise self.error("log.entries", message)
+        return entries
+
+    def attached(self, name: object) -> bytes:
+        """The body in the file ``name`` beside the archive. Raises ``AttachmentError``."""
+        is_name = isinstance(name, str) and name not in ("", ".", "..")
+        if not isinstance(name, str) or not is_name or any(one in name for one in "/\\\0"):
+            raise AttachmentError(f"its file {name!r} is not a file name beside the archive")
+        try:
+            data = self._file_beside(name)
+        except KeyError:
+            raise AttachmentError(f"its file {name} is not in the archive") from None
+        except _ZIP_ERRORS as error:
+            raise AttachmentError(f"its file {name} cannot be read ({_reason(error)})") from None
+        if len(data) > MOST_BODY_BYTES:
+            raise AttachmentError(f"its file {name} has more than {MOST_BODY_BYTES >> 20} MiB")
+        return data
+
+    def _file_beside(self, name: str) -> bytes:
+        if self._in_zip:
+            return self._from_zip(str(PurePosixPath(self._in_zip).with_name(name)), MOST_BODY_BYTES)
+        path = self.path.parent / name
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise AttachmentError(f"its file {name} is a link or no file")
+        with path.open("rb") as file:
+            return file.read(MOST_BODY_BYTES + 1)
+
+    def _from_zip(self, name: str, most: int) -> bytes:
+        with zipfile.ZipFile(self.path) as archive, archive.open(name) as file:
+            return file.read(most + 1)
+
+    def _text(self) -> str:
+        if self._in_zip:
+            data = self._from_zip(self._in_zip, MOST_ARCHIVE_BYTES)
+        else:
+            with self.path.open("rb") as file:
+                data = file.read(MOST_ARCHIVE_BYTES + 1)
+        if len(data) > MOST_ARCHIVE_BYTES:
+            size = MOST_ARCHIVE_BYTES >> 20
+            message = f"it has more than {size} MiB; export fewer requests, or attach the bodies"
+            raise self.error("the file", message)
+        return data.decode("utf-8-sig")
+
+    def _not_json(self, why: str) -> RecordingError:
+        return self.error("the file", f"this is not JSON ({why}); export the archive again")
+
+    def _name_in_zip(self) -> str:
+        """The name of the archive inside a zip; empty if ``path`` is not a zip."""
+        try:
+            if not self.path.is_file() or not zipfile.is_zipfile(self.path):
+                return ""
+            with zipfile.ZipFile(self.path) as archive:
+                names = [name for name in archive.namelist() if name.lower().endswith(".har")]
+        except _ZIP_ERRORS:
+            return ""
+        if len(names) == 1:
+            return names[0]
+        message = f"this zip holds {len(names)} files that end in .har, and one is needed; give the path of a HAR file"
+        raise self.error("the file", message)
+
+
+def _integer(digits: str) -> int | float:
+    """Beyond any use it is infinite, which its own field rejects, and not the whole file."""
+    return int(digits) if len(digits) <= _LONGEST_NUMBER else math.inf
+
+
+def _reason(error: BaseException) -> str:
+    return reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
