@@ -44,7 +44,7 @@ def test_folder_with_other_things_is_refused_and_left_alone(tmp_path: Path) -> N
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "thesis.doc").write_text("a year of work")
     line = refused(tmp_path, "--upstream", "http://127.0.0.1:9", "--to", "to")
-    assert line.startswith("Error: --to: to: the folder: no recordings are in it, but thesis.doc")
+    assert line.startswith("Error: --to: to: the folder: it holds no recordings, but thesis.doc")
     assert [path.name for path in (tmp_path / "to").iterdir()] == ["thesis.doc"]
 
 

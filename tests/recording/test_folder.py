@@ -360,9 +360,7 @@ def test_what_is_no_recording_is_named_and_passed_over(
     write(tmp_path, _STREAM)
     (tmp_path / name).write_text("services: {}")
     assert len(read_folder(tmp_path)) == 1
-    assert caplog.messages == [
-        f"{tmp_path}: skipped, not recordings: {printable(name)}"
-    ]
+    assert caplog.messages == [f"{tmp_path}: skipped, not recordings: {printable(name)}"]
     assert is_recordings_folder(tmp_path)
     write(tmp_path, _STREAM)
     assert len(read_folder(tmp_path)) == 2
