@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dify_wire.contradictions import check
+from dify_wire.document_check import check
 from dify_wire.overlay import OverlayError, apply_overlay, copied
 from dify_wire.spec_error import SpecError, file_errors
 from dify_wire.yaml_file import load_yaml

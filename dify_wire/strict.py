@@ -42,7 +42,7 @@ class Field:
     # mappings
 
     def mapping(self) -> dict[str, Any]:
-        return self._expect(isinstance(self.value, dict), "a mapping of names to values")
+        return self.expect(isinstance(self.value, dict), "a mapping of names to values")
 
     def only(self, *known: str) -> Field:
         """Fail for the first key that is not ``known``; returns the field itself."""
@@ -80,7 +80,7 @@ class Field:
 
     def entries(self) -> Iterator[Field]:
         """The entries of a list."""
-        self._expect(isinstance(self.value, list), "a list")
+        self.expect(isinstance(self.value, list), "a list")
         for index, value in enumerate(self.value):
             yield Field(value, f"{self.path}[{index}]", error=self.error)
 
@@ -95,7 +95,7 @@ class Field:
         matches = isinstance(self.value, str) and (
             not pattern or re.fullmatch(pattern, self.value) is not None
         )
-        return self._expect(matches, expected)
+        return self.expect(matches, expected)
 
     def choice(self, known: Collection[str], what: str = "value") -> str:
         """One of the strings in ``known``."""
@@ -104,7 +104,7 @@ class Field:
         return self.value
 
     def boolean(self) -> bool:
-        return self._expect(isinstance(self.value, bool), "true or false")
+        return self.expect(isinstance(self.value, bool), "true or false")
 
     def whole(self, least: float = -math.inf, most: float = math.inf) -> int:
         """A number without a fraction (1.0 is none), from ``least`` to ``most``."""
@@ -117,10 +117,10 @@ class Field:
     def _number(self, kind: Any, name: str, least: float, most: float) -> Any:
         value = self.value
         fits = isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
-        return self._expect(fits, f"{name}{bounds(least, most)}")
+        return self.expect(fits, f"{name}{bounds(least, most)}")
 
-    def _expect(self, fits: bool, expected: str) -> Any:
-        """The value if it ``fits``."""
+    def expect(self, fits: bool, expected: str) -> Any:
+        """The value if it ``fits``; else the error says what was ``expected``."""
         if not fits:
             self.fail(f"expected {expected}, not {shown(self.value)}")
         return self.value

@@ -85,7 +85,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "dify_wire.yaml_file.NESTING",
         "dify_wire.yaml_file.VALUES",
         "dify_wire.overlay.VISITS",
-        "dify_wire.contradictions.DEEPEST",
+        "dify_wire.document_check.DEEPEST",
         "dify_wire.recording.document.LONGEST_S",
         "dify_wire.recording.document.LATEST_S",
         "fake_server.scenarios.rules.COMPARISONS",
