@@ -15,52 +15,40 @@ from itertools import chain
 
 from dify_wire.redaction.edits import Edit, Edits
 from dify_wire.redaction.fields import FieldReader, Value, at_pointer, parts
-from dify_wire.redaction.headers import SECRET_HEADERS, credential_parts, credentials
+from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, credential_parts, credentials
 from dify_wire.redaction.needles import Hit, Needles, Secret
-from dify_wire.redaction.pseudonyms import KEY, Names, is_a_name
+from dify_wire.redaction.pseudonyms import KEY, Marks, is_a_name
 from dify_wire.redaction.rules import Rule
 from dify_wire.redaction.views import View, as_utf8, unescaped, views
 
 FINDABLE = 6
-"""What is shorter is taken out where it is named; looked for everywhere it would hit what is no
-secret.
-"""
+"""A shorter secret is replaced where its field names it, and not looked for: it is also a word."""
+
+LEAST_CUT = 4
+"""So many bytes of a secret that was cut short for a reader are enough to know it."""
 
 _LEAST_KEY = 16
 """A shorter value of a field for keys, such as "string" in a document, is also a word."""
 
-LEAST_CUT = 4
-"""Of a secret that was cut short for a reader, so many bytes have to be there to know it."""
-
 _LEAST_TOKEN = 16
 _ELLIPSIS = re.compile("…".encode())
 _SIGNATURES = ("sign", "nonce")
-_NUMBER = "1"
-"""In place of a user that is a number: not 0, which the host takes for no user."""
-_KEY_FIELDS = frozenset(
-    {
-        "api_key",
-        "apikey",
-        "secret_key",
-        "access_token",
-        "refresh_token",
-        "client_secret",
-        *SECRET_HEADERS,
-    }
-) - {"cookie", "set-cookie"}
+_USER_NUMBER = "1"
+"""In place of a user that is a number: 0 would be no user to the host."""
+_KEY_FIELDS = SECRET_HEADERS.difference(COOKIES).union(
+    ("api_key", "apikey", "secret_key", "access_token", "refresh_token", "client_secret")
+)
 _DIFY_KEY = re.compile(rb"(?<![A-Za-z0-9_])app-[A-Za-z0-9]{24}(?![A-Za-z0-9])", re.IGNORECASE)
 _TOKEN = re.compile(
     rb"(?:[A-Za-z0-9_\-+/=~.]|%(?:25)*[0-9A-Fa-f]{2}|\\+(?:/|(?:u00|x)[0-9A-Fa-f]{2}))*"
 )
 _PADDING = re.compile(rb"(?:=|%(?:25){0,8}3[dD]|\\{1,16}(?:u00|x)3[dD]){0,2}$")
 _LONGEST_PADDING = 64
-_PADS = (b"=", b"d", b"D")
 
 
 @dataclass(slots=True)
 class Reading:
-    """A part that has been read: all views of it, and what is to be replaced because of the field
-    that it stands in.
+    """A part that was read: its views, and the edits of fields whose names say what they hold.
 
     ``recoded`` is the same part in UTF-8, where it may be text in another ``coding``.
     """
@@ -73,10 +61,10 @@ class Reading:
 
 
 class Search:
-    """Looks for the ``keys``, which have labels, and for what is learned since."""
+    """Looks for ``keys``, which have labels, and for what it learns; ``names`` replaces it."""
 
     def __init__(
-        self, names: Names, keys: Mapping[str, str], rules: Sequence[Rule], keep_user: bool
+        self, names: Marks, keys: Mapping[str, str], rules: Sequence[Rule], keep_user: bool
     ) -> None:
         self._names = names
         self._keys = keys
@@ -87,26 +75,21 @@ class Search:
         self._named: dict[str, list[Rule]] = {}
         for rule in rules:
             if rule.kind == "field":
-                self._named.setdefault(rule.pointer[-1] if rule.pointer else rule.what, []).append(
-                    rule
-                )
-        self._fields = FieldReader(
-            [*_KEY_FIELDS, *(() if keep_user else ("user",))], _SIGNATURES, self._named
-        )
+                name = rule.pointer[-1] if rule.pointer else rule.what
+                self._named.setdefault(name, []).append(rule)
+        names_of_secrets = [*_KEY_FIELDS, *(() if keep_user else ("user",))]
+        self._fields = FieldReader(names_of_secrets, _SIGNATURES, self._named)
         for key, label in keys.items():
             self.learn(key, names.key(key, label), "keys", least=1)
 
     def fresh(self, app: str | None = None) -> Search:
-        """One that knows what this one knows, and learns without telling it; ``app`` is the label
-        of other keys.
-        """
+        """A copy that learns for itself; ``app`` is the label of keys that it does not know."""
         made = copy(self)
         made.app = app
         made.needles = (*self.needles, Needles())
         return made
 
-    # What is looked for
-    # ---------------------------------------------------------------------------------------------
+    # Learning
 
     def learn(self, secret: str, replacement: str, rule: str, least: int = FINDABLE) -> None:
         """Look for ``secret`` everywhere from now on, if it has at least ``least`` characters."""
@@ -114,13 +97,11 @@ class Search:
             self.needles[-1].add(Secret(secret, replacement.encode(), rule, word=rule == "user"))
 
     def key(self, key: str) -> str:
-        """What is written in place of an API key."""
-        if KEY.fullmatch(key):  # a recording that is redacted again
-            return key
-        return self._names.key(key, self._keys.get(key, self.app))
+        """What replaces an API key; of a recording that is redacted again, the pseudonym stays."""
+        return key if KEY.fullmatch(key) else self._names.key(key, self._keys.get(key, self.app))
 
     def learn_credentials(self, value: str, least: int = FINDABLE) -> str:
-        """Look for the secret of an ``Authorization`` or the like; what is written in place of
+        """Look for the secret of an ``Authorization`` or the like; returns what replaces
         ``value``.
         """
         scheme, key = credentials(value)
@@ -131,8 +112,8 @@ class Search:
         return scheme + self.key(key) if key else value
 
     def read(self, data: bytes, opaque: bool = False) -> Reading:
-        """Learn what ``data`` gives away; of what is ``opaque``, and read by no person, nothing is
-        learned.
+        """Learn what ``data`` gives away. ``opaque`` data is not for people to read: only keys are
+        learned from it.
         """
         reading = self._read(data, opaque)
         plain, reading.coding = as_utf8(data)
@@ -142,78 +123,64 @@ class Search:
 
     def _read(self, data: bytes, opaque: bool) -> Reading:
         reading = Reading(data, list(views(data)))
-        for view in reading.views if not opaque else ():
-            reading.edits += self._rule_edits(view)
-        pointed = {
-            rule: at_pointer(data, rule.pointer)
-            for rule in self._rules
-            if rule.pointer and not opaque
-        }
-        for view in reading.views if not opaque else ():
-            for value in self._values(view):
-                rule = next(
-                    (
-                        rule
-                        for rule in self._named.get(value.name, ())
-                        if _fits(value, pointed.get(rule))
-                    ),
-                    None,
-                )
-                reading.edits += (
-                    self._named_edit(view, value, rule) if rule else self._field_edit(view, value)
-                )
+        if not opaque:
+            for view in reading.views:
+                reading.edits += self._rule_edits(view)
+            pointed = {rule: at_pointer(data, rule.pointer) for rule in self._rules if rule.pointer}
+            for view in reading.views:
+                for value in self._values(view):
+                    reading.edits += self._field_edits(view, value, pointed)
         for view in reading.views:
             for match in _DIFY_KEY.finditer(view.data):
                 key = match[0].decode()
                 self.learn(key, self.key(key), "keys")
         return reading
 
+    def _rule_edits(self, view: View) -> Iterator[Edit]:
+        for rule in self._rules:
+            for match in re.finditer(rule.what.encode(), view.data) if rule.kind == "text" else ():
+                if match[0] and view.is_new(*match.span()):
+                    yield from _edit(view, *match.span(), self._names.gone, rule.name)
+
     def _values(self, view: View) -> Iterator[Value]:
         yield from self._fields.values(view)
         if view.parent is None and b"isposition" in view.lowered:
-            for part in parts(view.data):
-                if part.name in self._named or part.name in _KEY_FIELDS or part.name == "user":
-                    yield part
+            wanted = {*self._named, *_KEY_FIELDS, "user"}
+            yield from (part for part in parts(view.data) if part.name in wanted)
 
-    def _named_edit(self, view: View, value: Value, rule: Rule) -> list[Edit]:
-        """What replaces the value of a field that ``rule`` names; learns it."""
-        if value.is_text:
-            self.learn(value.text, self._names.gone, rule.name)
-        return _edit(
-            view, value.start, value.end, self._names.gone if value.is_text else "0", rule.name
-        )
-
-    def _field_edit(self, view: View, value: Value) -> list[Edit]:
-        """What replaces ``value`` where its field holds a secret; learns it."""
+    def _field_edits(
+        self, view: View, value: Value, pointed: Mapping[Rule, set[str]]
+    ) -> list[Edit]:
+        """What replaces ``value`` where a rule or the field's own name says so; learns it."""
+        for rule in self._named.get(value.name, ()):
+            if _fits(value, pointed.get(rule)):
+                if value.is_text:
+                    self.learn(value.text, self._names.gone, rule.name)
+                written = self._names.gone if value.is_text else "0"
+                return _edit(view, value.start, value.end, written, rule.name)
         name = value.name.lower()
-        if not value.is_text:
-            if name != "user" or self._keep_user or len(value.text) < FINDABLE:
-                return []
-            self.learn(value.text, _NUMBER, "user")
-            return _edit(view, value.start, value.end, _NUMBER, "user")
-        if name in _SIGNATURES:
-            return self._signature(view, value)
-        if name in _KEY_FIELDS:
+        if name in _SIGNATURES and value.is_text:
+            return self._signature_edits(view, value)
+        if name in _KEY_FIELDS and value.is_text:
             written = self.learn_credentials(value.text, _LEAST_KEY)
             return _edit(view, value.start, value.end, written, "keys")
-        if name == "user" and not self._keep_user and is_a_name(value.text):
-            written = self._names.user(value.text)
-            self.learn(value.text, written, "user")
-            return _edit(view, value.start, value.end, written, "user")
-        return []
+        if name != "user" or self._keep_user:
+            return []
+        if not is_a_name(value.text) or not (value.is_text or len(value.text) >= FINDABLE):
+            return []
+        written = self._names.user(value.text) if value.is_text else _USER_NUMBER
+        self.learn(value.text, written, "user")
+        return _edit(view, value.start, value.end, written, "user")
 
-    def _signature(self, view: View, value: Value) -> list[Edit]:
+    def _signature_edits(self, view: View, value: Value) -> list[Edit]:
         """What replaces a signature or a nonce, up to its padding; learns it."""
         data = view.data[value.start : value.end]
         token = _TOKEN.match(data)
         if token is not None and token.end() >= _LEAST_TOKEN:
             data = token[0]
-        padding = (
-            _PADDING.search(data, max(0, len(data) - _LONGEST_PADDING))
-            if data[-1:] in _PADS
-            else None
-        )
-        data = data[: padding.start()] if padding else data
+        if data.endswith((b"=", b"d", b"D")):
+            padding = _PADDING.search(data, max(0, len(data) - _LONGEST_PADDING))
+            data = data[: padding.start()] if padding else data
         bare = unescaped(data).decode("utf-8", "surrogateescape")
         written = self._names.token(bare)
         if len(bare) >= _LEAST_TOKEN:
@@ -221,22 +188,13 @@ class Search:
         end = value.start + len(data) if self._names.keeps_padding else value.end
         return _edit(view, value.start, end, written, "signatures")
 
-    def _rule_edits(self, view: View) -> Iterator[Edit]:
-        for rule in self._rules:
-            if rule.kind == "text":
-                for match in re.finditer(rule.what.encode(), view.data):
-                    if match[0] and view.is_new(*match.span()):
-                        yield from _edit(view, *match.span(), self._names.gone, rule.name)
-
-    # Where it stands
-    # ------------------------------------------------------------------------------------------------
+    # Replacing
 
     def edits(
         self, reading: Reading, opaque: bool = False, ended: bool = False, ellipses: bool = False
     ) -> Edits:
-        """All edits of what was read.
-
-        A secret may have been cut short where the data has ``ended``, and before ``ellipses``.
+        """All edits of what was read. A secret may have been cut short where the data has
+        ``ended``, and before ``ellipses``.
         """
         made = self._edits(reading, opaque, ellipses)
         if ended and (cut := self.cut(reading.data, len(reading.data), FINDABLE)):
@@ -244,27 +202,21 @@ class Search:
         if reading.recoded is not None:
             plain = self.edits(reading.recoded, opaque, ended, ellipses)
             recoded = plain.recoded(reading.recoded.data, reading.coding)
-            made = [
-                edit for edit in made if recoded.cut_at(edit.start) and recoded.cut_at(edit.end)
-            ]
-            made += (
-                recoded  # those of a view whose characters begin a byte off would cut a character
-            )
+            # those of a view whose characters begin a byte off would cut a character
+            made = [one for one in made if recoded.cut_at(one.start) and recoded.cut_at(one.end)]
+            made += recoded
         return Edits(edit for edit in made if edit.data != reading.data[edit.start : edit.end])
 
     def _edits(self, reading: Reading, opaque: bool, ellipses: bool) -> list[Edit]:
         made = list(reading.edits)
         for view in reading.views:
-            for start, end, secret in self._hits(view):
+            hits = [*chain.from_iterable(needles.find(view) for needles in self.needles)]
+            for match in _ELLIPSIS.finditer(view.data) if ellipses else ():
+                hits += [hit] if (hit := self.cut(view.data, match.start(), LEAST_CUT)) else []
+            for start, end, secret in hits:
                 if not (opaque and secret.word):
                     made += _edit(view, start, end, secret.replacement, secret.rule)
-            for match in _ELLIPSIS.finditer(view.data) if ellipses else ():
-                if cut := self.cut(view.data, match.start(), LEAST_CUT):
-                    made += _edit(view, cut.start, cut.end, cut.secret.replacement, cut.secret.rule)
         return made
-
-    def _hits(self, view: View) -> Iterator[Hit]:
-        return chain.from_iterable(needles.find(view) for needles in self.needles)
 
     def cut(self, data: bytes, end: int, least: int) -> Hit | None:
         """The longest beginning of a secret, of at least ``least`` bytes, that stands before
@@ -275,7 +227,7 @@ class Search:
 
 
 def _fits(value: Value, pointed: set[str] | None) -> bool:
-    """Whether a rule without a pointer names the value, or the one whose pointer leads to these."""
+    """Whether a rule means ``value``: any without a pointer, else those that it ``pointed`` to."""
     if pointed is None:
         return True
     try:
@@ -286,10 +238,7 @@ def _fits(value: Value, pointed: set[str] | None) -> bool:
 
 def _edit(view: View, start: int, end: int, replacement: str | bytes, rule: str) -> list[Edit]:
     """The edit of the original, if there is one."""
-    data = (
-        replacement.encode("utf-8", "surrogateescape")
-        if isinstance(replacement, str)
-        else replacement
-    )
-    lifted = view.lift(start, end, data) if end > start else None
+    if isinstance(replacement, str):
+        replacement = replacement.encode("utf-8", "surrogateescape")
+    lifted = view.lift(start, end, replacement) if end > start else None
     return [] if lifted is None else [Edit(*lifted, rule)]
