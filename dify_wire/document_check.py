@@ -13,7 +13,7 @@ from dify_wire.spec_error import SpecError
 from dify_wire.strict import Field
 
 DEEPEST = 300
-"""The most levels of a merged document."""
+"""The most levels of a merged document; one of more is refused."""
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 _DATA = frozenset(("example", "examples", "default", "const", "enum", "value"))  # no rules

@@ -1,16 +1,16 @@
 """Takes the secrets out of an exchange before it is written.
 
-Rules by name: ``keys`` (API keys, other told secrets), ``signatures`` (signatures and nonces of
-URLs), ``cookies``, ``user``, and whatever a team adds (``dify_wire.redaction.rules``). Bodies come
-decoded (``dify_wire.recording.decoding``). A body is searched as a whole, so that a border
-between chunks hides nothing.
+Rules by name: ``keys`` (API keys and other secrets that are known), ``signatures`` (signatures and
+nonces of URLs), ``cookies``, ``user``, and whatever a team adds (``dify_wire.redaction.rules``).
+Bodies come decoded (``dify_wire.recording.decoding``), and are searched as a whole, so that a
+border between chunks hides nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from dify_wire.exchange import Chunk, Headers, Recording, Request, announced
 from dify_wire.recording.decoding import UndecodableError, coding, decoded, without_coding
@@ -33,9 +33,7 @@ DECODED = "encoding"
 """Named beside the rules where a body was decoded, so that it could be searched."""
 
 MOST_ASKED_BYTES = 256 << 10
-"""A longer body that is asked of a replay is compared as it is: the server would stand still for
-its search.
-"""
+"""A replay compares a longer body as it is: the server would stand still for its search."""
 
 _WINDOW = 1 << 20
 _OVERLAP = 64 << 10
@@ -64,7 +62,7 @@ class RecordingRedactor:
             self._search.learn(secret, GONE, "keys", least=1)
 
     def redaction(self, exchange: Recording) -> ExchangeRedaction:
-        """The redaction of ``exchange``, from whose head and bodies its own secrets are learned."""
+        """The redaction of ``exchange``, which learns its secrets from its head and bodies."""
         return ExchangeRedaction(self._search.fresh(exchange.app), self.rules, exchange)
 
     def request(self, request: Request, app: str | None) -> Request:
@@ -82,21 +80,19 @@ class ExchangeRedaction:
         self._search = search
         self._rules = rules
         self._applied = set(exchange.redacted)
-        self._order = list(
-            dict.fromkeys([*RULES, DECODED, *(rule.name for rule in rules), *exchange.redacted])
-        )
+        self._order = [*RULES, DECODED, *(rule.name for rule in rules), *exchange.redacted]
         self._opaque = _is_opaque(exchange.headers)
         for name, value in (*exchange.request.headers, *exchange.headers):
             self._learn_header(name.lower(), value)
-            self._search.read(_wire(value))
+            search.read(_wire(value))
         self._target = search.read(_wire(exchange.request.target))
         self._body = search.read(exchange.request.body, _is_opaque(exchange.request.headers))
-        self._answer = search.read(exchange.body, self._opaque)
+        self._response_body = search.read(exchange.body, self._opaque)
 
     def learn(self, chunks: Iterable[Chunk], headers: Headers) -> None:
         """Learn what a body with these ``headers`` gives away that is too long for the memory."""
         for window, _ in _windows(chunks):
-            self._search.read(b"".join(chunk.data for chunk in window), _is_opaque(headers))
+            self._search.read(_joined(window), _is_opaque(headers))
 
     def applied(self) -> tuple[str, ...]:
         """The names of the rules that changed something so far."""
@@ -104,17 +100,16 @@ class ExchangeRedaction:
 
     def head(self, exchange: Recording) -> Recording:
         """``exchange`` without secrets, with the bodies that it holds."""
-        edits = self._search.edits(self._answer, self._opaque, ended=True)
+        edits = self._search.edits(self._response_body, self._opaque, ended=True)
         chunks = self._replaced(exchange.chunks, edits)
+        headers = self._headers(exchange.headers)
         return replace(
             exchange,
             note=self._text(exchange.note),
             host=self._text(exchange.host),
-            request=self._redacted_request(exchange.request),
+            request=self._request(exchange.request),
             reason=self._text(exchange.reason),
-            headers=announced(
-                self._redacted_headers(exchange.headers), _size(exchange.chunks), _size(chunks)
-            ),
+            headers=announced(headers, _size(exchange.chunks), _size(chunks)),
             chunks=tuple(chunks),
             redacted=self.applied(),
         )
@@ -126,19 +121,13 @@ class ExchangeRedaction:
         opaque = _is_opaque(headers)
         waiting: list[Chunk] = []
         for window, last in _windows(chunks, waiting):
-            reading = self._search.read(b"".join(chunk.data for chunk in window), opaque)
-            edits = self._search.edits(reading, opaque, ended=last)
+            edits = self._search.edits(
+                self._search.read(_joined(window), opaque), opaque, ended=last
+            )
             ends = list(accumulate(len(chunk.data) for chunk in window))
             most = ends[-1] if last else ends[-1] - _OVERLAP
-            count = next(
-                (
-                    n
-                    for n in range(len(ends), 0, -1)
-                    if ends[n - 1] <= most and edits.cut_at(ends[n - 1])
-                ),
-                0,
-            )
-            if count:
+            whole = (n for n, end in enumerate(ends, 1) if end <= most and edits.cut_at(end))
+            if count := max(whole, default=0):
                 yield from self._replaced(window[:count], edits.up_to(ends[count - 1]))
             waiting[:] = window[count:]
 
@@ -151,15 +140,8 @@ class ExchangeRedaction:
         for rule in self._header_rules(name):
             self._search.learn(value, GONE, rule.name)
 
-    def _header_rules(self, name: str) -> Iterator[Rule]:
-        return (
-            rule
-            for rule in self._rules
-            if rule.kind == "header" and rule.what.lower() == name.lower()
-        )
-
-    # The parts without secrets
-    # --------------------------------------------------------------------------------------
+    def _header_rules(self, name: str) -> list[Rule]:
+        return [one for one in self._rules if one.kind == "header" and one.what.lower() == name]
 
     def _redacted(self, reading: Reading) -> bytes:
         edits = self._search.edits(reading)
@@ -170,92 +152,86 @@ class ExchangeRedaction:
         data = text.encode("utf-8", "surrogateescape")
         return self._redacted(self._search.read(data)).decode("utf-8", "surrogateescape")
 
-    def _redacted_headers(self, headers: Headers) -> Headers:
+    def _headers(self, headers: Headers) -> Headers:
         return tuple((name, self._header(name.lower(), value)) for name, value in headers)
 
     def _header(self, name: str, value: str) -> str:
-        rule = next(self._header_rules(name), None)
-        if rule is not None and value:
-            self._applied.add(rule.name)
-            return GONE
-        if name in COOKIES:
-            written = without_cookies(name, value, GONE)
-            self._applied |= {"cookies"} if written != value else set()
-            return written
-        if name not in SECRET_HEADERS:
+        rules = self._header_rules(name)
+        if rules and value:
+            written, rule = GONE, rules[0].name
+        elif name in COOKIES:
+            written, rule = without_cookies(name, value, GONE), "cookies"
+        elif name in SECRET_HEADERS:
+            scheme, key = credentials(value)
+            written, rule = scheme + self._search.key(key) if key else value, "keys"
+            self._applied |= {rule} if key else set()
+        else:
             return self._redacted(self._search.read(_wire(value))).decode("latin-1")
-        scheme, key = credentials(value)
-        if not key:
-            return value
-        self._applied.add("keys")
-        return scheme + self._search.key(key)
+        self._applied |= {rule} if written != value or rules else set()
+        return written
 
-    def _redacted_request(self, request: Request) -> Request:
+    def _request(self, request: Request) -> Request:
         edits = self._search.edits(self._body)
         self._applied |= edits.rules()
         body = edits.apply(request.body)
         borders = edits.moved(list(accumulate(request.chunk_sizes)))
+        sizes = (end - start for start, end in pairwise([0, *borders]))
+        headers = self._headers(request.headers)
         return replace(
             request,
             target=self._redacted(self._target).decode("latin-1"),
-            headers=announced(
-                self._redacted_headers(request.headers), len(request.body), len(body)
-            ),
+            headers=announced(headers, len(request.body), len(body)),
             body=body,
-            chunk_sizes=tuple(
-                end - start
-                for start, end in zip([0, *borders], borders, strict=False)
-                if end > start
-            ),
+            chunk_sizes=tuple(size for size in sizes if size),
         )
 
     def _replaced(self, chunks: Sequence[Chunk], edits: Edits) -> list[Chunk]:
         """``chunks`` after ``edits``, each with what its bytes became."""
         self._applied |= edits.rules()
-        data = edits.apply(b"".join(chunk.data for chunk in chunks))
+        data = edits.apply(_joined(chunks))
         borders = edits.moved(list(accumulate(len(chunk.data) for chunk in chunks)))
-        pieces = zip(chunks, [0, *borders], borders, strict=False)
-        return [Chunk(chunk.at_s, data[start:to]) for chunk, start, to in pieces if to > start]
+        pieces = zip(chunks, pairwise([0, *borders]), strict=True)
+        return [Chunk(chunk.at_s, data[start:end]) for chunk, (start, end) in pieces if end > start]
 
 
 def _windows(
     chunks: Iterable[Chunk], waiting: list[Chunk] | None = None
 ) -> Iterator[tuple[list[Chunk], bool]]:
-    """``chunks`` in parts that overlap, and whether a part is the last. A reader that has
-    ``waiting`` says there what of a part is to come again."""
-    keep = waiting is None
+    """``chunks`` in parts that overlap, and whether a part is the last. After each part the reader
+    leaves in its ``waiting`` what has to come again; without one, the overlap does.
+    """
+    overlap = waiting is None
     waiting = [] if waiting is None else waiting
-    size = 0
-    due = _WINDOW
+    size, due = 0, _WINDOW
     for chunk in chunks:
         waiting.append(chunk)
         size += len(chunk.data)
         if size >= due:
             yield list(waiting), False
-            if keep:
-                _shorten(waiting)
             size = _size(waiting)
+            while overlap and len(waiting) > 1 and size - len(waiting[0].data) >= _OVERLAP:
+                size -= len(waiting.pop(0).data)
             due = max(_WINDOW, 2 * size)
     if waiting:
         yield list(waiting), True
 
 
-def _shorten(chunks: list[Chunk]) -> None:
-    """Leave as many of the last chunks as hold what a secret on a border may need."""
-    size = _size(chunks)
-    while len(chunks) > 1 and size - len(chunks[0].data) >= _OVERLAP:
-        size -= len(chunks.pop(0).data)
-
-
 def _is_opaque(headers: Headers) -> bool:
-    return any(
-        name.lower() == "content-type" and value.strip().lower().startswith(_OPAQUE)
-        for name, value in headers
-    )
+    """Whether no person reads the body: what looks like a secret in it is chance."""
+    types = (value.strip().lower() for name, value in headers if name.lower() == "content-type")
+    return any(media_type.startswith(_OPAQUE) for media_type in types)
 
 
 def _wire(text: str) -> bytes:
     return text.encode("latin-1", "replace")
+
+
+def _joined(chunks: Iterable[Chunk]) -> bytes:
+    return b"".join(chunk.data for chunk in chunks)
+
+
+def _size(chunks: Iterable[Chunk]) -> int:
+    return sum(len(chunk.data) for chunk in chunks)
 
 
 def _decoded(request: Request) -> Request:
@@ -264,14 +240,8 @@ def _decoded(request: Request) -> Request:
     if not (codings and request.body):
         return request
     try:
-        body = b"".join(
-            chunk.data for chunk in decoded([Chunk(0, request.body)], codings, whole=True)
-        )
+        body = _joined(decoded([Chunk(0, request.body)], codings, whole=True))
     except UndecodableError:
         return request
     headers = announced(without_coding(request.headers), len(request.body), len(body))
     return replace(request, headers=headers, body=body, chunk_sizes=())
-
-
-def _size(chunks: Iterable[Chunk]) -> int:
-    return sum(len(chunk.data) for chunk in chunks)
