@@ -17,7 +17,6 @@ __all__ = ["FakeHost", "Settings", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, then and not before."""
     if name == "FakeHost":
         from fake_server.testing import FakeHost
 

@@ -4,7 +4,7 @@ test.
 One server for each session, worker and set of settings; ``@pytest.mark.fake_host(speed=10,
 app="cats.yml")`` names settings. Its seed comes from the test's id, so that neither order nor
 neighbours change what a test sees. pytest imports this at every start: what the fixture needs is
-imported when it is asked for.
+imported when a test uses it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ import pytest
 
 if TYPE_CHECKING:
     from fake_server.testing.host import FakeHost, FakeHostFactory
-    from fake_server.testing.requests import FakeRequest
 
     _Hosts = dict[tuple[tuple[str, str], ...], FakeHost]
 
@@ -29,7 +28,7 @@ _MARKER = (
     "fake_host(**settings): settings of the test's fake host, such as speed=10 or app='cats.yml'"
 )
 _SECTION = "fake host: requests"
-_MOST_TOLD = 30
+_MOST_SHOWN = 30
 _in_use: pytest.StashKey[FakeHost] = pytest.StashKey()
 _passed: pytest.StashKey[bool] = pytest.StashKey()
 
@@ -53,9 +52,19 @@ def fake_host(request: pytest.FixtureRequest, _fake_hosts: _Hosts) -> Iterator[F
     """A fake Dify host, fresh for this test: ``.url``, ``.api_key``, ``.requests``,
     ``.scenario()``, ``.clock``.
     """
-    said = _said(request.node)
-    seed = said.pop("seed", zlib.crc32(request.node.nodeid.encode()))
-    host = _host(said, _fake_hosts)
+    settings: dict[str, Any] = {}
+    for marker in reversed(list(request.node.iter_markers("fake_host"))):  # the nearest wins
+        if marker.args:
+            pytest.fail(
+                f"@pytest.mark.fake_host{marker.args}: settings have names, as in speed=10",
+                pytrace=False,
+            )
+        settings |= marker.kwargs
+    seed = settings.pop("seed", zlib.crc32(request.node.nodeid.encode()))
+    key = tuple(sorted((name, repr(value)) for name, value in settings.items()))
+    if key not in _fake_hosts:
+        _fake_hosts[key] = _started(settings, "@pytest.mark.fake_host")
+    host = _fake_hosts[key]
     host.reset(seed)
     request.node.stash[_in_use] = host
     yield host
@@ -65,10 +74,8 @@ def fake_host(request: pytest.FixtureRequest, _fake_hosts: _Hosts) -> Iterator[F
     if unused:
         from fake_server.testing import UnusedScenarioWarning
 
-        names = "; ".join(map(str, unused))
-        warnings.warn(
-            f"ordered and never acted on a request: {names}", UnusedScenarioWarning, stacklevel=1
-        )
+        message = f"scenarios that never acted on a request: {'; '.join(map(str, unused))}"
+        warnings.warn(message, UnusedScenarioWarning, stacklevel=1)
 
 
 @pytest.fixture(scope="session")
@@ -89,26 +96,6 @@ def fake_host_factory() -> Iterator[FakeHostFactory]:
         yield start
 
 
-def _said(item: pytest.Item) -> dict[str, Any]:
-    """What the markers of the test, its class and its module say; the nearest wins."""
-    said: dict[str, Any] = {}
-    for marker in reversed(list(item.iter_markers("fake_host"))):
-        if marker.args:
-            pytest.fail(
-                f"@pytest.mark.fake_host{marker.args}: settings have names, as in speed=10",
-                pytrace=False,
-            )
-        said |= marker.kwargs
-    return said
-
-
-def _host(said: dict[str, Any], hosts: _Hosts) -> FakeHost:
-    key = tuple(sorted((name, repr(value)) for name, value in said.items()))
-    if key not in hosts:
-        hosts[key] = _started(said, "@pytest.mark.fake_host")
-    return hosts[key]
-
-
 def _started(options: Mapping[str, Any], place: str) -> FakeHost:
     try:
         from dify_wire.spec import SpecError
@@ -119,14 +106,12 @@ def _started(options: Mapping[str, Any], place: str) -> FakeHost:
     try:
         return FakeHost(**options).start()
     except (SettingsError, SpecError) as error:
-        mistake = str(error)
-    pytest.fail(f"{place}: {mistake}", pytrace=False)
+        message = f"{place}: {error}"
+    pytest.fail(message, pytrace=False)
 
 
 def _hidden(error: ImportError) -> str:
-    """Why our own packages cannot be imported: usually because the project has a package of the
-    same name.
-    """
+    """Why our packages cannot be imported: usually the project has one of the same name."""
     ours = Path(__file__).parent.parent
     for name in ("fake_server", "dify_wire"):
         found = getattr(sys.modules.get(name), "__file__", None)
@@ -134,7 +119,7 @@ def _hidden(error: ImportError) -> str:
             return (
                 f"fake_host: {Path(found).parent} hides the package {name} of fake-dify; rename it"
             )
-    return f"fake_host: fake-dify is not wholly installed: {error}"
+    return f"fake_host: fake-dify is not completely installed: {error}"
 
 
 @pytest.hookimpl(wrapper=True)
@@ -147,13 +132,10 @@ def pytest_runtest_makereport(
     if report.when == "call":
         item.stash[_passed] = report.passed
     if report.failed and host is not None:
+        requests = host.requests
+        lines = [str(request) for request in requests[-_MOST_SHOWN:]]
+        if len(requests) > _MOST_SHOWN:
+            lines.insert(0, f"({len(requests) - _MOST_SHOWN} before these)")
         unused = [f"never acted: scenario {scenario}" for scenario in host.unused_scenarios]
-        report.sections.append((_SECTION, "\n".join([_told(host.requests), *unused])))
+        report.sections.append((_SECTION, "\n".join([*(lines or ["none"]), *unused])))
     return report
-
-
-def _told(requests: list[FakeRequest]) -> str:
-    """The newest requests, a line each."""
-    before = len(requests) - _MOST_TOLD
-    lines = [f"({before} before these)"] if before > 0 else []
-    return "\n".join([*lines, *map(str, requests[-_MOST_TOLD:])]) or "none"

@@ -1,4 +1,4 @@
-"""A fake of a self-hosted Dify workflow app that makes pictures: the same wire, none of the GPU.
+"""A fake of a self-hosted Dify workflow app that generates images: the same wire, no GPU.
 
 ``create_app(Settings(...))`` gives the fake as an ASGI app; ``fake-server serve`` runs it.
 """
@@ -15,9 +15,7 @@ __all__ = ["Settings", "SettingsError", "create_app"]
 
 
 def __getattr__(name: str) -> Any:
-    """Each is imported when it is asked for: neither the command line's own errors nor pytest pay
-    for the server.
-    """
+    """Lazy: neither the command line's own errors nor pytest pay for the server."""
     if name == "create_app":
         from fake_server.app import create_app
 

@@ -1,4 +1,4 @@
-"""A server as it was at its start, without starting it again."""
+"""Reset a server to its state at the start."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from fake_server.waiting import end_waits
 
 
 def reset(host: Host, seed: int | None = None) -> None:
-    """Put back clock, scenarios, state, journal and draws, these with ``seed`` (None: the settings'
-    own).
+    """Reset clock, scenarios, state, journal and random values, these with ``seed`` (None: the
+    settings' own).
 
-    Runs that are being played are ended, and so is whatever else waits for the clock. Counters go
-    on: what reads them takes falling ones for a new process.
+    Runs in progress end, and so does whatever else waits for the clock. Counters go on: what reads
+    them takes falling ones for a new process.
     """
     seed = host.settings.seed if seed is None else seed
     host.store.reset()

@@ -144,7 +144,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),
         ("jsonschema_rs", ["dify_wire.schemas"]),
-        ("prometheus_client", ["fake_server.admin.metrics"]),
+        ("prometheus_client", ["fake_server.admin.state"]),
     ],
 )
 def test_a_library_is_known_in_one_place(library: str, known_to: list[str]) -> None:

@@ -1,15 +1,148 @@
 """The API of the fake itself, under ``/__admin/``: nothing of it is the host's. ``admin.yaml``
 describes it.
 
-    api      the table of paths, access, errors, redaction
     call     what a call reads, checked, and what it gives back
     journal  received requests: listed, cleared, awaited, verified
-    state    health, settings, scenarios, clock, reset
-    metrics  the counters as Prometheus reads them
+    state    health, settings, metrics, scenarios, clock, reset
 
-Imported with the first call: a fake without admin calls does not pay for it.
+Here are the table of calls and what all of them share: access, errors, redaction. The package is
+imported with the first call, so a fake without admin calls does not pay for it.
+
+The API is open to this machine, or to whoever knows the token, and never to a web page of another
+origin. A page in a browser on this machine can send requests to loopback addresses too, under its
+own name's address as well (DNS rebinding): so the ``Host`` header has to name this machine, and a
+page's origin has to be this server's own. The responses carry no CORS headers.
 """
 
-from fake_server.admin.api import admin_app
+from __future__ import annotations
 
-__all__ = ["admin_app"]
+import hmac
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from dify_wire.strict import unknown
+from fake_server.admin import journal, state
+from fake_server.admin.call import Admin, AdminCall, AdminError
+from fake_server.endpoints import Host
+from fake_server.journal.reading import journal_reader
+from fake_server.settings import Settings
+
+ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
+    "/__admin/health": {"GET": state.health},
+    "/__admin/metrics": {"GET": state.metrics},
+    "/__admin/settings": {"GET": state.settings},
+    "/__admin/openapi.yaml": {"GET": state.description},
+    "/__admin/scenarios": {
+        "GET": state.scenarios,
+        "POST": state.add_scenarios,
+        "DELETE": state.remove_scenarios,
+    },
+    "/__admin/requests": {"GET": journal.requests, "DELETE": journal.forget_requests},
+    "/__admin/requests/wait": {"POST": journal.wait},
+    "/__admin/requests/verify": {"POST": journal.verify},
+    "/__admin/clock": {"GET": state.clock, "POST": state.move_clock},
+    "/__admin/reset": {"POST": state.reset},
+}
+
+
+def admin_app(host: Host) -> ASGIApp:
+    """The admin API of ``host`` as an ASGI app."""
+    admin = Admin(host, journal_reader(host))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await _respond(admin, Request(scope, receive))
+        except ClientDisconnect:
+            return
+        await response(scope, receive, send)
+
+    return app
+
+
+async def _respond(admin: Admin, request: Request) -> Response:
+    headers: dict[str, str] = {}
+    try:
+        check_access(request, admin.host.settings)
+        path, method = request.scope["path"], request.method
+        if path not in ROUTES:
+            raise AdminError(404, unknown("admin path", path, ROUTES))
+        call = ROUTES[path].get("GET" if method == "HEAD" else method)
+        if call is None:
+            headers["Allow"] = ", ".join(sorted(ROUTES[path]))
+            raise AdminError(405, f"{method} is not allowed here; use {headers['Allow']}")
+        reply = await call(admin, request)
+    except AdminError as error:
+        place = {} if error.place is None else {"place": error.place}
+        value = {"error": {"message": error.message, **place}, **error.fields}
+        return _json(admin.reading.redactor.value(value), error.status, headers)
+    if isinstance(reply, Response):
+        return reply
+    value = reply.value if reply.redacted else admin.reading.redactor.value(reply.value)
+    return _json(value, reply.status, headers)
+
+
+def _json(value: Any, status: int, headers: Mapping[str, str]) -> Response:
+    # backslashreplace: a lone surrogate becomes JSON's own escape
+    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return Response(body + b"\n", status, headers, "application/json")
+
+
+def check_access(request: Request, settings: Settings) -> None:
+    """Raise ``AdminError`` (403) where ``request`` may not call the admin API."""
+    _check_origin(request)
+    tokens = request.headers.getlist("x-admin-token")
+    if tokens:
+        _check_token(tokens, settings.admin_token)
+        return
+    hosts = request.headers.getlist("host")
+    hint = "send the admin token as X-Admin-Token"
+    if not settings.admin_token:
+        hint = "start the server with --admin-token and send that token as X-Admin-Token"
+    if not is_loopback(settings.host):
+        raise AdminError(403, f"the server listens on {settings.host}, not only loopback; {hint}")
+    if len(hosts) != 1 or not is_loopback(re.sub(r":\d*\Z", "", hosts[0])):
+        raise AdminError(
+            403,
+            f"the Host header ({', '.join(hosts) or 'missing'}) is not a loopback name; "
+            f"use localhost or 127.0.0.1, or {hint}",
+        )
+
+
+def is_loopback(name: str) -> bool:
+    """Whether ``name`` (an address or a host's name, without a port) can only mean this machine."""
+    name = name.lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_origin(request: Request) -> None:
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}".lower()
+    site = request.headers.get("sec-fetch-site", "none")
+    found = [] if site in ("same-origin", "none") else [f"Sec-Fetch-Site: {site}"]
+    origins = request.headers.getlist("origin")
+    found += [f"Origin: {one}; ours: {own}" for one in origins if one.lower() != own]
+    if found:
+        raise AdminError(403, f"a web page of another origin may not call this ({found[0]})")
+
+
+def _check_token(tokens: list[str], expected: str | None) -> None:
+    if expected is None:
+        raise AdminError(
+            403,
+            "an X-Admin-Token is sent, but the server has none; "
+            "leave it out, or start with --admin-token",
+        )
+    token = tokens[0].encode("latin-1")
+    if len(tokens) != 1 or not hmac.compare_digest(token, expected.encode("ascii")):
+        raise AdminError(403, "the X-Admin-Token is not the one of --admin-token")

@@ -6,7 +6,7 @@ The document describes the default app; of another app, its own start variables 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
@@ -37,10 +37,9 @@ class DocumentChecker:
         """A sentence for each thing in an accepted request that the document forbids."""
         if entry.status is None or entry.status >= _REFUSED or entry.operation is None:
             return []
-        found = self._operations.get(entry.operation)
-        if found is None:
+        if entry.operation not in self._operations:
             return []
-        place, operation = found
+        place, operation = self._operations[entry.operation]
         return [*self._query(entry, place, operation), *self._body(entry, body, place, operation)]
 
     @cached_property
@@ -65,82 +64,58 @@ class DocumentChecker:
 
     def _query(self, entry: Entry, place: str, operation: Mapping[str, Any]) -> Iterator[str]:
         parameters = map(self._resolved, operation.get("parameters", ()))
-        documented = [one["name"] for one in parameters if one["in"] == "query"]
+        known = [one["name"] for one in parameters if one["in"] == "query"]
         sent = parse_qsl(entry.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        for name in dict(sent):
-            if name not in documented:
-                has = f"has {', '.join(documented)}" if documented else "has none"
-                yield f"the query parameter {_cut(name)!r} is sent; the document {has} ({place}/parameters)"
+        has = f"the document has {', '.join(known) or 'none'} ({place}/parameters)"
+        yield from _unknown("query parameter", dict(sent), known, has)
 
     def _body(
         self, entry: Entry, body: Any, place: str, operation: Mapping[str, Any]
     ) -> Iterator[str]:
         content = self._resolved(operation.get("requestBody", {})).get("content", {})
-        if not content:
-            return
         content_type = header_of(entry, b"content-type").decode("latin-1")
         sent = content_type.partition(";")[0].strip().lower()
-        if sent not in content:
+        if content and sent not in content:
             yield (
                 f"the content type is {_cut(sent)!r}; the document has {', '.join(content)} "
                 f"({place}/requestBody/content)"
             )
         schema = content.get("application/json", {}).get("schema")
-        if schema is not None and isinstance(body, dict):
-            yield from self._object(entry, body, schema)
-
-    def _object(
-        self, entry: Entry, body: Mapping[str, Any], schema: Mapping[str, Any]
-    ) -> Iterator[str]:
-        app = self._app(entry)
+        if schema is None or not isinstance(body, dict):
+            return
+        authorization = header_of(entry, b"authorization").decode("latin-1")
+        app = self._apps.get(authorization.strip(" \t").partition(" ")[2].strip(), self._described)
         for error in self._schemas.errors(schema, body):
             steps = [str(step) for step in error.instance_path]
-            if app is None or steps[:1] != ["inputs"] or error.schema_path[-1] == "type":
+            of_described = app is self._described or steps[:1] != ["inputs"]
+            if of_described or error.schema_path[-1] == "type":
                 pointer = "#/" + "/".join(_escaped(str(step)) for step in error.schema_path)
-                yield f"{'.'.join(steps) or 'the body'}: {_cut(error.message)} (the document: {pointer})"
-        known, pointer = self._properties(schema)
-        yield from _unknown(
-            "the key", body, known, f"the document has {', '.join(known)} ({pointer})"
-        )
-        yield from self._unknown_inputs(app, body.get("inputs"), schema)
-
-    def _unknown_inputs(
-        self, app: App | None, inputs: Any, schema: Mapping[str, Any]
-    ) -> Iterator[str]:
-        if not isinstance(inputs, dict):
-            return
-        if app is None:
-            holder = self._resolved(schema).get("properties", {}).get("inputs", {})
-            known, pointer = self._properties(holder)
-            yield from _unknown(
-                "the input", inputs, known, f"the document has {', '.join(known)} ({pointer})"
-            )
-        elif app.workflow is not None:
+                where = ".".join(steps) or "the body"
+                yield f"{where}: {_cut(error.message)} (the document: {pointer})"
+        yield from _unknown("key", body, *self._properties(schema))
+        inputs = body.get("inputs")
+        if isinstance(inputs, dict) and app is self._described:
+            of_inputs = self._resolved(schema).get("properties", {}).get("inputs", {})
+            yield from _unknown("input", inputs, *self._properties(of_inputs))
+        elif isinstance(inputs, dict) and app.workflow is not None:
             known = [variable.name for variable in app.workflow.variables]
-            yield from _unknown(
-                "the input", inputs, known, f"the app {app.name!r} has {', '.join(known) or 'none'}"
-            )
-
-    def _app(self, entry: Entry) -> App | None:
-        """The app that the request's key opens, unless it is the described one."""
-        authorization = header_of(entry, b"authorization").decode("latin-1")
-        key = authorization.strip(" \t").partition(" ")[2].strip()
-        app = self._apps.get(key)
-        return None if app is self._described else app
+            has = f"the app {app.name!r} has {', '.join(known) or 'none'}"
+            yield from _unknown("input", inputs, known, has)
 
     def _properties(self, schema: Mapping[str, Any]) -> tuple[list[str], str]:
-        """The names that a schema lists, and where it does."""
+        """The names that a schema lists, and a clause that says so."""
+        known = list(self._resolved(schema).get("properties", {}))
         pointer = schema.get("$ref", "#")
-        return list(self._resolved(schema).get("properties", {})), f"{pointer}/properties"
+        return known, f"the document has {', '.join(known)} ({pointer}/properties)"
 
     def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         return resolved(self._document, value)
 
 
-def _unknown(what: str, sent: Mapping[str, Any], known: Sequence[str], has: str) -> Iterator[str]:
+def _unknown(what: str, sent: Iterable[str], known: Sequence[str], has: str) -> Iterator[str]:
     for name in sent:
         if name not in known:
-            yield f"{what} {_cut(name)!r} is sent; {has}"
+            yield f"the {what} {_cut(name)!r} is sent; {has}"
 
 
 def header_of(entry: Entry, name: bytes) -> bytes:

@@ -13,19 +13,15 @@ __all__ = ["FakeHost", "FakeHostFactory", "ScenarioWarning", "UnusedScenarioWarn
 
 
 class ScenarioWarning(UserWarning):
-    """A scenario does not do what it seems to be ordered for, such as to wait on a host that is
-    instant.
-    """
+    """A scenario does not do what it seems to do, such as to wait on a host that is instant."""
 
 
 class UnusedScenarioWarning(UserWarning):
-    """A test passed, and a scenario that it had ordered never acted on a request."""
+    """A test passed, and a scenario that it had added never acted on a request."""
 
 
 def __getattr__(name: str) -> Any:
-    """What needs the server is imported when it is asked for: pytest may import this package at its
-    start.
-    """
+    """Lazy, since pytest may import this package at its start."""
     if name in ("FakeHost", "FakeHostFactory"):
         from fake_server.testing import host
 

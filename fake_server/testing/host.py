@@ -4,11 +4,9 @@ process.
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol, Unpack
 
@@ -16,17 +14,14 @@ from anyio import to_thread
 
 from dify_wire.strict import unknown
 from fake_server.app import create_app
-from fake_server.clock import Clock
 from fake_server.journal.matching import Match, matching, nearest_entry, read_match, wait_matching
 from fake_server.journal.reading import journal_reader
 from fake_server.scenarios import ScenarioError
 from fake_server.server.thread import ServerThread
 from fake_server.settings import Settings, SettingsError, read_settings
 from fake_server.testing import ScenarioWarning
-from fake_server.testing.requests import FakeRequest, shortened
-from fake_server.testing.scenario import Scenario
+from fake_server.testing.handles import FakeClock, FakeRequest, Scenario, shortened
 from fake_server.testing.typed import HostOptions, RequestMatch, TypedScenarios, When
-from fake_server.timestamps import Moment, iso, unix_seconds
 
 ALIASES = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
 """Names of options that are not those of the setting."""
@@ -39,80 +34,6 @@ OPTIONS = tuple(
 """The settings of a host in a test, which listens on any free port of this machine."""
 
 _LONGEST_WAIT_S = 86_400
-
-
-class FakeClock:
-    """The clock of a host: URLs expire by it, and runs at a finite speed wait for it."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def __repr__(self) -> str:
-        state = "frozen" if self.frozen else "running"
-        return f"<FakeClock {state} at {iso(self.now())}>"
-
-    @property
-    def frozen(self) -> bool:
-        return self._clock.frozen
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._clock.now()
-
-    def freeze(self, at: Moment | None = None) -> None:
-        """Stop at ``at`` or at the present time."""
-        self._clock.freeze(None if at is None else unix_seconds(at))
-
-    def set(self, at: Moment) -> None:
-        """Show ``at``; runs that wait are not released by it."""
-        self._clock.set(unix_seconds(at))
-
-    def advance(self, seconds: float | timedelta) -> None:
-        """Move on by ``seconds`` and release what waits for that time.
-
-        Raises ``ValueError`` if negative or too far, ``TypeError`` for what is neither a number nor
-        a ``timedelta``.
-        """
-        if isinstance(seconds, timedelta):
-            seconds = seconds.total_seconds()
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise TypeError(
-                f"advance takes seconds as a number or a timedelta, not {seconds!r}; "
-                "5 minutes are 300"
-            )
-        try:
-            self._clock.advance(seconds)
-        except OverflowError:
-            raise ValueError("the years of a clock are 1970 to 9998; that is too far") from None
-
-    def resume(self) -> None:
-        """Run on from the time shown."""
-        self._clock.resume()
-
-    def wait_until_blocked(self, count: int = 1, timeout_s: float = 5.0) -> None:
-        """Return once ``count`` responses wait for this clock, so that an ``advance`` releases all.
-
-        ``timeout_s`` is real time; raises ``TimeoutError`` after it.
-        """
-        enough = threading.Event()
-
-        def check() -> None:
-            if self._clock.waiting >= count:
-                enough.set()
-
-        self._clock.on_wait = check
-        try:
-            check()
-            if not enough.wait(timeout_s):
-                raise TimeoutError(
-                    f"{self._clock.waiting} of {count} responses wait for the clock after "
-                    f"{timeout_s:g} s; a host that is instant never waits: give it a speed"
-                )
-        finally:
-            self._clock.on_wait = None
-
-    wait_for_waiting = wait_until_blocked
-    """An earlier name."""
 
 
 class FakeHost(TypedScenarios):

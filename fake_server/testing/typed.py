@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, TypedDict, overload
 
-from fake_server.testing.scenario import Scenario
+from fake_server.testing.handles import Scenario
 
 
 class Contains(TypedDict):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from fake_server.admin.api import ROUTES
+from fake_server.admin import ROUTES
 from fake_server.clock import Clock
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.admin.calling import LOCAL, admin, description, host, requests_of, run

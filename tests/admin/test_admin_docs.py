@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from fake_server.admin.api import ROUTES
+from fake_server.admin import ROUTES
 from fake_server.journal.entry import KEPT_BYTES
 from fake_server.journal.ring import BYTES, ENTRIES
 from tests.admin.calling import admin, host, run
