@@ -1,9 +1,7 @@
-"""What makes two requests the same: small matchers with names, and what differs where one does not
-fit.
+"""What makes two requests the same: matchers with names, and what differs if one does not fit.
 
-A matcher reads one part of a request in a form that can be compared; what changes from run to run
-(signatures, nonces, the caller's user, a form's boundary) is made the same first. Two requests are
-the same where all parts are equal.
+A matcher reads one part of a request in a form that can be compared. What changes from run to run
+(signatures, nonces, the caller's user, a form's boundary) is made the same first.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import json
 import re
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 
 from dify_wire.exchange import Request
@@ -21,7 +18,10 @@ from dify_wire.redaction.fields import parts
 from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
 
 VOLATILE = frozenset({"user"})
-"""Fields of a body or a query whose text is another one for every caller."""
+"""Fields of a body or a query whose text differs for every caller."""
+
+FORM_FIELDS = 1_000
+"""A form with more fields than these is compared byte for byte."""
 
 _SIGNATURE = frozenset({"timestamp", "nonce", "sign"})
 _ANY = "*"
@@ -32,9 +32,6 @@ _USER_BYTES = re.compile(USER.pattern.encode())
 _TIMESTAMP = re.compile(r"(timestamp=)\d+(?=&)")
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)', re.IGNORECASE)
 _USER_FIELD = re.compile(rb'("user"\s*:\s*")(?:[^"\\]|\\.)+')
-FORM_FIELDS = 1_000
-"""A form with more fields than these is compared byte for byte."""
-
 _USER_PAIR = re.compile(rb"(&user=)[^&]+")
 _MOST_DIFFERENCES = 5
 _SHOWN = 80
@@ -50,9 +47,7 @@ class RequestKey:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One part in which two requests differ: the matcher's name, where in the part, and both values
-    as text.
-    """
+    """Where two requests differ: the matcher's name, the place in the part, and both values."""
 
     matcher: str
     field: str
@@ -64,48 +59,35 @@ class Difference:
         return f"{where}: recorded {short(self.recorded)}, asked {short(self.asked)}"
 
 
-class Part(Protocol):
-    """Reads the part of a request that a matcher compares."""
-
-    def __call__(self, key: RequestKey, /) -> Hashable: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """Compares one part of two requests."""
+    """Compares the ``part`` of two requests that it reads."""
 
     name: str
-    part: Part
+    part: Callable[[RequestKey], Hashable]
 
     def differences(self, recorded: RequestKey, asked: RequestKey) -> list[Difference]:
-        """Nothing where the parts are equal; of JSON bodies the fields that differ, at most
-        five.
-        """
+        """What differs between the parts; of JSON bodies at most five fields."""
         return self.differences_of(self.part(recorded), self.part(asked))
 
-    def differences_of(self, ours: Hashable, theirs: Hashable) -> list[Difference]:
+    def differences_of(self, recorded: Hashable, asked: Hashable) -> list[Difference]:
         """As ``differences``, for parts that have been read."""
-        if ours == theirs:
+        if recorded == asked:
             return []
-        if isinstance(ours, _Json) and isinstance(theirs, _Json):
-            found = list(
-                _json_differences(self.name, json.loads(ours.text), json.loads(theirs.text))
-            )
-            return found[:_MOST_DIFFERENCES]
-        return [Difference(self.name, "", _told(ours), _told(theirs))]
+        if isinstance(recorded, _Json) and isinstance(asked, _Json):
+            found = _json_differences(self.name, recorded.value(), asked.value())
+            return list(found)[:_MOST_DIFFERENCES]
+        return [Difference(self.name, "", _as_text(recorded), _as_text(asked))]
 
     def fits(self, recorded: RequestKey, asked: RequestKey) -> bool:
-        """Whether the parts are equal, or would be with something in place of what redaction has
-        taken out.
-        """
+        """Whether the parts are equal if anything may replace what redaction has taken out."""
         ours, theirs = self.part(recorded), self.part(asked)
         if isinstance(ours, _Json) and isinstance(theirs, _Json):
-            return ours == theirs or _fits(json.loads(ours.text), json.loads(theirs.text))
+            return ours == theirs or _fits(ours.value(), theirs.value())
         return _fits(ours, theirs)
 
 
 # The parts
-# ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,40 +96,24 @@ class _Json:
 
     text: str
 
-
-def _method(key: RequestKey) -> Hashable:
-    return key.request.method
-
-
-def _path(key: RequestKey) -> Hashable:
-    return _without_pseudonyms(unquote(key.request.path))
+    def value(self) -> object:
+        return json.loads(self.text)
 
 
 def _query(key: RequestKey) -> Hashable:
     """Without what signs a URL, in any order."""
     pairs = parse_qsl(key.request.query, keep_blank_values=True)
-    return tuple(
-        sorted((name, _settled(name, value)) for name, value in pairs if name not in _SIGNATURE)
-    )
+    return _fields((name, value) for name, value in pairs if name not in _SIGNATURE)
 
 
-def _target(key: RequestKey) -> Hashable:
-    return key.request.target
-
-
-def _app(key: RequestKey) -> Hashable:
-    return key.app
+def _fields(pairs: Iterator[tuple[str, str]]) -> Hashable:
+    return tuple(sorted((name, _stable(name, value)) for name, value in pairs))
 
 
 def _content_type(key: RequestKey) -> Hashable:
     """Without a form's boundary, which every client makes up."""
-    media_type, *parameters = key.request.header("content-type", "").split(";")
-    kept = (
-        part.strip().lower()
-        for part in parameters
-        if not part.strip().lower().startswith("boundary")
-    )
-    return "; ".join([media_type.strip().lower(), *kept])
+    values = [part.strip().lower() for part in key.request.header("content-type", "").split(";")]
+    return "; ".join([values[0], *(one for one in values[1:] if not one.startswith("boundary"))])
 
 
 def _body(key: RequestKey) -> Hashable:
@@ -158,10 +124,10 @@ def _body(key: RequestKey) -> Hashable:
         return _form(request.body)
     if media_type == "multipart/form-data":
         return _multipart(request)
-    said = _json(request.body, _settled)
-    if isinstance(said, bytes):
-        return _USER_BYTES.sub(_ANY.encode(), _USER_FIELD.sub(rb"\1" + _ANY.encode(), said))
-    return said
+    body = _json(request.body, _stable)
+    if isinstance(body, bytes):
+        return _USER_BYTES.sub(_ANY.encode(), _USER_FIELD.sub(rb"\1" + _ANY.encode(), body))
+    return body
 
 
 def _exact_body(key: RequestKey) -> Hashable:
@@ -169,19 +135,16 @@ def _exact_body(key: RequestKey) -> Hashable:
     return _json(key.request.body, lambda _, value: value)
 
 
-def _header(name: str) -> Part:
+def _header(name: str) -> Callable[[RequestKey], Hashable]:
     return lambda key: key.request.header(name, "")
 
 
 def _form(body: bytes) -> Hashable:
-    """The fields; a form of too many is compared byte for byte."""
     try:
-        pairs = parse_qsl(
-            body.decode("latin-1"), keep_blank_values=True, max_num_fields=FORM_FIELDS
-        )
+        text = body.decode("latin-1")
+        return _fields(iter(parse_qsl(text, keep_blank_values=True, max_num_fields=FORM_FIELDS)))
     except ValueError:
         return _USER_PAIR.sub(rb"\1" + _ANY.encode(), b"&" + body)
-    return tuple(sorted((name, _settled(name, value)) for name, value in pairs))
 
 
 def _multipart(request: Request) -> Hashable:
@@ -194,32 +157,29 @@ def _multipart(request: Request) -> Hashable:
     return body.replace(b"--" + boundary[1].encode("latin-1"), b"--boundary") if boundary else body
 
 
-def _json(body: bytes, settled: Callable[[str, str], str]) -> Hashable:
+def _json(body: bytes, stable: Callable[[str, str], str]) -> Hashable:
+    def settle(value: object, name: str) -> object:
+        if isinstance(value, dict):
+            return {key: settle(one, key) for key, one in value.items()}
+        if isinstance(value, list):
+            return [settle(one, name) for one in value]
+        return stable(name, value) if isinstance(value, str) else value
+
     try:
-        value = json.loads(body, object_pairs_hook=_without_twins)
-        return _Json(
-            json.dumps(_with_settled(value, "", settled), sort_keys=True, ensure_ascii=False)
-        )
+        value = settle(json.loads(body, object_pairs_hook=_with_unique_names), "")
+        return _Json(json.dumps(value, sort_keys=True, ensure_ascii=False))
     except (ValueError, RecursionError):
         return body
 
 
-def _without_twins(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object that says a name twice is not the same as one that says it once."""
+def _with_unique_names(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object with a name twice is not the same as one that has it once."""
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError("a name is there twice")
     return dict(pairs)
 
 
-def _with_settled(value: object, name: str, settled: Callable[[str, str], str]) -> object:
-    if isinstance(value, dict):
-        return {key: _with_settled(one, key, settled) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_with_settled(one, name, settled) for one in value]
-    return settled(name, value) if isinstance(value, str) else value
-
-
-def _settled(name: str, value: str) -> str:
+def _stable(name: str, value: str) -> str:
     """A field's text without what changes from run to run."""
     if name in VOLATILE and is_a_name(value):
         return _ANY
@@ -228,44 +188,35 @@ def _settled(name: str, value: str) -> str:
 
 
 def _without_pseudonyms(text: str) -> str:
-    """``text`` with a star for what every recorder writes otherwise: users wherever they stand, and
-    unknown keys.
-    """
+    """``text`` without what every recorder names differently: users and unknown keys."""
     text = KEY.sub(lambda match: match[0] if not match[1].startswith("unknown-") else _ANY, text)
     return USER.sub(_ANY, text)
 
 
-MATCHERS = tuple(
-    Matcher(name, part)
-    for name, part in (
-        ("method", _method),
-        ("path", _path),
-        ("query", _query),
-        ("app", _app),
-        ("content type", _content_type),
-        ("body", _body),
-    )
+MATCHERS = (
+    Matcher("method", lambda key: key.request.method),
+    Matcher("path", lambda key: _without_pseudonyms(unquote(key.request.path))),
+    Matcher("query", _query),
+    Matcher("app", lambda key: key.app),
+    Matcher("content type", _content_type),
+    Matcher("body", _body),
 )
-"""For a replay: what a host's answer depends on once key, origin and signature have been judged."""
+"""For a replay: what a response depends on once key, origin and signature have been checked."""
 
-_JUDGED_HEADERS = (
-    "authorization",
-    "content-type",
-    "origin",
-    "access-control-request-method",
-    "access-control-request-headers",
-)
 EXACT_MATCHERS = (
-    Matcher("method", _method),
-    Matcher("target", _target),
-    *(Matcher(name, _header(name)) for name in _JUDGED_HEADERS),
+    Matcher("method", lambda key: key.request.method),
+    Matcher("target", lambda key: key.request.target),
+    Matcher("authorization", _header("authorization")),
+    Matcher("content-type", _header("content-type")),
+    Matcher("origin", _header("origin")),
+    Matcher("access-control-request-method", _header("access-control-request-method")),
+    Matcher("access-control-request-headers", _header("access-control-request-headers")),
     Matcher("body", _exact_body),
 )
-"""For judging a recording: the same request as it was sent, key and signature included."""
+"""For running checks on a recording: the same request as it was sent, key and signature included."""
 
 
 # What differs
-# -------------------------------------------------------------------------------------------------------
 
 
 def _json_differences(
@@ -273,14 +224,13 @@ def _json_differences(
 ) -> Iterator[Difference]:
     if isinstance(recorded, dict) and isinstance(asked, dict):
         for name in dict.fromkeys([*recorded, *asked]):
-            yield from _json_differences(
-                matcher, recorded.get(name, _GONE), asked.get(name, _GONE), f"{place}/{name}"
-            )
+            ours, theirs = recorded.get(name, _ABSENT), asked.get(name, _ABSENT)
+            yield from _json_differences(matcher, ours, theirs, f"{place}/{name}")
     elif isinstance(recorded, list) and isinstance(asked, list) and len(recorded) == len(asked):
-        for index, (one, other) in enumerate(zip(recorded, asked, strict=True)):
-            yield from _json_differences(matcher, one, other, f"{place}/{index}")
-    elif _told(recorded) != _told(asked):
-        yield Difference(matcher, place, _told(recorded), _told(asked))
+        for index, (ours, theirs) in enumerate(zip(recorded, asked, strict=True)):
+            yield from _json_differences(matcher, ours, theirs, f"{place}/{index}")
+    elif _as_text(recorded) != _as_text(asked):
+        yield Difference(matcher, place, _as_text(recorded), _as_text(asked))
 
 
 def _fits(recorded: object, asked: object) -> bool:
@@ -304,11 +254,11 @@ def _fits(recorded: object, asked: object) -> bool:
     return bool(others) and asked.startswith(first) and asked.endswith(others[-1])
 
 
-_GONE = object()
+_ABSENT = object()
 
 
-def _told(value: object) -> str:
-    if value is _GONE:
+def _as_text(value: object) -> str:
+    if value is _ABSENT:
         return "nothing"
     if isinstance(value, _Json):
         return value.text
@@ -320,5 +270,5 @@ def _told(value: object) -> str:
 
 
 def short(text: str) -> str:
-    """``text`` as far as a message shows it, on one line."""
+    """``text`` in a message: shortened, and on one line."""
     return printable(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import accumulate, pairwise
 
 from dify_wire.exchange import Chunk, Headers, Recording, Request, announced
-from dify_wire.recording.decoding import UndecodableError, coding, decoded, without_coding
+from dify_wire.recording.decoding import DECODED, UndecodableError, coding, decoded, without_coding
 from dify_wire.redaction.edits import Edits
 from dify_wire.redaction.headers import (
     COOKIES,
@@ -28,9 +28,6 @@ from dify_wire.redaction.search import Reading, Search
 
 RULES = ("keys", "signatures", "cookies", "user")
 """The rules that always hold; ``user`` unless it is to be kept."""
-
-DECODED = "encoding"
-"""Named beside the rules where a body was decoded, so that it could be searched."""
 
 MOST_ASKED_BYTES = 256 << 10
 """A replay compares a longer body as it is: the server would stand still for its search."""

@@ -37,7 +37,7 @@ def _message(miss: NotRecordedError) -> str:
 
 
 def _near(near: NearMiss[Any]) -> dict[str, Any]:
-    recording: Recording = near.answer
+    recording: Recording = near.value
     return {
         "recording": recording.label,
         "recorded_at": iso(recording.sent_at),

@@ -162,7 +162,7 @@ def test_the_nth_same_request_gets_the_nth_answer_and_the_last_one_again() -> No
 def test_after_the_last_answer_there_may_be_none() -> None:
     found = recording_store(in_turn(), "miss")
     assert answers(found, 2) == ["a", "b"]
-    with pytest.raises(NotRecordedError, match="all 2 recorded answers were given") as missed:
+    with pytest.raises(NotRecordedError, match="all 2 recorded responses were returned") as missed:
         answers(found, 1)
     assert (missed.value.given, missed.value.nearest) == (2, ())
 
@@ -187,7 +187,7 @@ def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> Non
     ]
     with pytest.raises(NotRecordedError) as missed:
         recording_store(recorded).next(RequestKey(PLAIN, "main"))
-    assert [miss.answer.name for miss in missed.value.nearest] == ["nearer", "near", "put"]  # type: ignore[attr-defined]
+    assert [miss.value.name for miss in missed.value.nearest] == ["nearer", "near", "put"]  # type: ignore[attr-defined]
     lines = str(missed.value).splitlines()
     assert lines[0] == "POST /v1/workflows/run with this body was not recorded"
     assert lines[1].strip() == (
