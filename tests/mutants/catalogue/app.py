@@ -290,6 +290,7 @@ def _upload(
     killers: str,
     picks: Callable[[Request, Response], bool],
     instead: Callable[[Response], Response],
+    strict: bool = False,
 ) -> None:
     """``instead`` of the refusals of uploads that ``picks`` chooses."""
     AREA.add(
@@ -297,6 +298,7 @@ def _upload(
         breaks,
         killers,
         replace_responses(lambda *both: both[0].path == _UPLOAD and picks(*both), instead),
+        strict=strict,
     )
 
 
@@ -306,6 +308,7 @@ _upload(
     "upload_without_a_file_is_400",
     lambda request, response: _is_form(request) and response.status == 400,
     lambda response: response.with_json(_NO_FILE),
+    strict=True,
 )
 _upload(
     "upload_of_json_is_a_415",
