@@ -78,49 +78,43 @@ def _file(target: Target) -> Mapping[str, Any]:
 # -------------------------------------------------------------------------------------------------
 
 
-def _field_check(
-    level: Level,
-    name: str,
-    claim: str,
-    source: str,
-    read: Callable[[Target], Mapping[str, Any]],
-    field: str,
-    kind: Kind,
-) -> None:
-    """Register the check that ``field`` of what ``read`` returns is of ``kind``."""
+_Field = tuple[Callable[[Target], Mapping[str, Any]], str, Kind]
+
+
+def _field_check(level: Level, name: str, claim: str, source: str, field: _Field) -> None:
+    """Register the check that a field of an object is of one kind."""
+    read, key, kind = field
 
     def run(target: Target) -> None:
-        expect_kind(read(target).get(field), kind, field, blocking(target))
+        expect_kind(read(target).get(key), kind, key, blocking(target))
 
-    register(
-        Check(name, claim, level, source, (), run, "responses", uses=(Evidence.SHARED_RUNS,))
-    )
+    register(Check(name, claim, level, source, (), run, "responses", uses=(Evidence.SHARED_RUNS,)))
 
 
 # fmt: off
 _field_check(Level.HOST, "task_id_is_a_uuid", "task_id is a lower-case uuid.",
-             "FACTS 4", _response, "task_id", UUID)
+             "FACTS 4", (_response, "task_id", UUID))
 _field_check(Level.HOST, "workflow_run_id_is_a_uuid", "workflow_run_id is a lower-case uuid.",
-             "FACTS 4", _response, "workflow_run_id", UUID)
+             "FACTS 4", (_response, "workflow_run_id", UUID))
 _field_check(Level.HOST, "status_is_succeeded_failed_or_stopped",
              "status is succeeded, failed or stopped.",
-             "FACTS 4", blocking_data, "status", among("succeeded", "failed", "stopped"))
+             "FACTS 4", (blocking_data, "status", among("succeeded", "failed", "stopped")))
 _field_check(Level.DOCUMENT, "total_tokens_is_a_whole_number",
              "total_tokens is a whole number, 0 for a graph without a language model.",
-             "document line 69; FACTS 4", blocking_data, "total_tokens", WHOLE)
+             "document line 69; FACTS 4", (blocking_data, "total_tokens", WHOLE))
 _field_check(Level.DOCUMENT, "created_at_is_in_unix_seconds",
              "created_at is a whole number of seconds since 1970.",
-             "document line 71; FACTS 4", blocking_data, "created_at", UNIX_S)
+             "document line 71; FACTS 4", (blocking_data, "created_at", UNIX_S))
 _field_check(Level.DOCUMENT, "finished_at_is_in_unix_seconds",
              "finished_at is a whole number of seconds since 1970.",
-             "document line 72; FACTS 4", blocking_data, "finished_at", UNIX_S)
+             "document line 72; FACTS 4", (blocking_data, "finished_at", UNIX_S))
 _field_check(Level.HOST, "tenant_id_is_a_uuid", "tenant_id is a lower-case uuid.",
-             "document line 56; FACTS 4", _file, "tenant_id", UUID)
+             "document line 56; FACTS 4", (_file, "tenant_id", UUID))
 _field_check(Level.DOCUMENT, "file_type_is_image", "The file's type is image.",
-             "document line 57; FACTS 4", _file, "type", among("image"))
+             "document line 57; FACTS 4", (_file, "type", among("image")))
 _field_check(Level.DOCUMENT, "transfer_method_is_tool_file",
              "The file's transfer_method is tool_file.",
-             "document line 58; FACTS 4", _file, "transfer_method", among("tool_file"))
+             "document line 58; FACTS 4", (_file, "transfer_method", among("tool_file")))
 # fmt: on
 
 

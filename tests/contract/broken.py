@@ -236,7 +236,7 @@ def only_the_url_itself(request: Request) -> bool:
         and not request.headers
     )
     names = [pair.partition("=")[0] for pair in request.target.partition("?")[2].split("&")]
-    lower = request.target.islower()
+    lower = request.path.islower()
     return plain and lower and names == ["timestamp", "nonce", "sign"] and ".png?" in request.target
 
 

@@ -70,7 +70,10 @@ def _file_answer(exchange: Exchange, newest: bool) -> Exchange:
     if exchange.media_type == "image/png" and exchange.body:
         return with_header(exchange, "content-length", str(len(exchange.body)))
     if newest and exchange.status == 400 and "params" in exchange.json_object():
-        return with_body(exchange, json.dumps({**exchange.json(), "status": 400}).encode())
+        error = exchange.json()
+        newer = {error["params"]: error["message"]}
+        text = {"errors": newer, "message": "Input payload validation failed"}
+        return with_body(exchange, json.dumps(text).encode())
     return exchange
 
 

@@ -152,7 +152,7 @@ def test_damaged_night_is_refused_by_name(text: str, tmp_path: Path) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recordings")
     with serving(untouched) as url:
-        only = ["--only", "documents_own_request_is_answered_200", "--only", "*_is_405"]
+        only = ["--only", "documents_own_request_gets_200", "--only", "*_is_405"]
         assert (
             exit_code(
                 [

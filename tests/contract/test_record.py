@@ -40,7 +40,7 @@ pytestmark = pytest.mark.server
 
 FEW = (
     "--only",
-    "documents_own_request_is_answered_200",
+    "documents_own_request_gets_200",
     "--only",
     "*_is_405",
     "--only",

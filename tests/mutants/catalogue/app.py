@@ -290,6 +290,7 @@ def _upload(
     killers: str,
     picks: Callable[[Request, Response], bool],
     instead: Callable[[Response], Response],
+    *,
     strict: bool = False,
 ) -> None:
     """``instead`` of the refusals of uploads that ``picks`` chooses."""

@@ -25,15 +25,15 @@ from tests.mutants.mutant import Area
 
 AREA = Area("blocking answer")
 
-_NAMES = "blocking_answer_names_task_run_and_data"
+_NAMES = "blocking_response_has_task_run_and_data"
 _FIELDS: dict[str, tuple[Edit, str]] = {
     "task_id": (lambda _: 17, "task_id_is_a_uuid"),
     "workflow_run_id": (lambda value: {"id": value}, "workflow_run_id_is_a_uuid"),
     "data": (lambda value: [value], _NAMES),
     "data.id": (lambda _: 17, "data_id_is_the_run_id"),
     "data.workflow_id": (lambda _: 17, "workflow_id_is_a_uuid"),
-    "data.status": (lambda _: True, "status_is_a_word_of_the_host"),
-    "data.outputs": (json.dumps, "outputs_are_null_unless_succeeded outputs_hold_a_picture"),
+    "data.status": (lambda _: True, "status_is_succeeded_failed_or_stopped"),
+    "data.outputs": (json.dumps, "outputs_are_null_unless_succeeded outputs_have_an_image"),
     "data.error": (lambda _: {"message": ""}, "error_is_null_exactly_when_succeeded"),
     "data.elapsed_time": (str, "elapsed_time_is_a_duration"),
     "data.total_tokens": (str, "total_tokens_is_a_whole_number"),
@@ -87,7 +87,7 @@ def _upper(value: Any) -> Any:
 _response_(
     "blocking_task_id_camel_case",
     "task_id is called taskId.",
-    "blocking_answer_names_task_run_and_data",
+    "blocking_response_has_task_run_and_data",
     rename("task_id", "taskId"),
 )
 _response_(
@@ -105,19 +105,19 @@ _response_(
 _response_(
     "blocking_files_renamed",
     "outputs.files is called images.",
-    "outputs_hold_a_picture",
+    "outputs_have_an_image",
     rename("data.outputs.files", "images"),
 )
 _response_(
     "blocking_status_success",
     "data.status is success, no word of the host.",
-    "status_is_a_word_of_the_host",
+    "status_is_succeeded_failed_or_stopped",
     put("data.status", "success"),
 )
 _response_(
     "blocking_status_running",
     "data.status says that the run has not ended.",
-    "status_is_a_word_of_the_host",
+    "status_is_succeeded_failed_or_stopped",
     put("data.status", "running"),
 )
 _response_(
@@ -156,7 +156,7 @@ _response_(
 _response_(
     "blocking_succeeded_without_outputs",
     "A run that succeeded has no outputs.",
-    "outputs_hold_a_picture",
+    "outputs_have_an_image",
     put("data.outputs", None),
 )
 _response_(
@@ -198,7 +198,7 @@ _response_(
 _response_(
     "blocking_elapsed_whole",
     "elapsed_time is a whole number of seconds, without a point.",
-    "elapsed_time_is_written_with_a_point",
+    "elapsed_time_is_a_float",
     change("data.elapsed_time", lambda v: int(v) + 1),
 )
 _response_(
@@ -273,25 +273,25 @@ _response_(
 _response_(
     "blocking_extra_at_top",
     "The blocking answer has a code at its top.",
-    "blocking_answer_has_no_other_fields",
+    "blocking_response_has_no_other_fields",
     put("code", 0),
 )
 _response_(
     "blocking_wrapped",
     "The blocking answer is wrapped in an envelope.",
-    "blocking_answer_names_task_run_and_data",
+    "blocking_response_has_task_run_and_data",
     lambda response: {"code": 0, "data": response},
 )
 _response_(
     "blocking_unwrapped",
     "The fields of data stand at the top.",
-    "blocking_answer_names_task_run_and_data",
+    "blocking_response_has_task_run_and_data",
     lambda event: {**{k: v for k, v in event.items() if k != "data"}, **event["data"]},
 )
 _response_(
     "blocking_keys_reversed",
     "The keys of the blocking answer are in reverse order.",
-    "blocking_answer_has_no_other_fields",
+    "blocking_response_has_no_other_fields",
     reverse(""),
 )
 _response_(
@@ -303,7 +303,7 @@ _response_(
 _response_(
     "blocking_in_a_list",
     "The blocking answer is a list of one.",
-    "blocking_answer_is_a_json_object",
+    "blocking_response_is_a_json_object",
     lambda response: [response],
 )
 
@@ -347,13 +347,13 @@ _text(
 _text(
     "blocking_json_cut",
     "The blocking answer ends in the middle of its JSON.",
-    "blocking_answer_is_a_json_object",
+    "blocking_response_is_a_json_object",
     lambda body: body[:-40],
 )
 _text(
     "blocking_json_twice",
     "The blocking answer is there twice.",
-    "blocking_answer_is_a_json_object",
+    "blocking_response_is_a_json_object",
     lambda body: body + body,
 )
 _text(
@@ -365,13 +365,13 @@ _text(
 _text(
     "blocking_empty",
     "The blocking answer is empty.",
-    "blocking_answer_is_a_json_object",
+    "blocking_response_is_a_json_object",
     lambda _: b"",
 )
 _text(
     "blocking_html",
     "The blocking answer is a page that says it is JSON.",
-    "blocking_answer_is_a_json_object",
+    "blocking_response_is_a_json_object",
     lambda _: b"<!doctype html><p>done",
 )
 
@@ -394,13 +394,13 @@ def _run_head(**changes: Any) -> Any:
 AREA.add(
     "blocking_status_201",
     "An accepted run is answered with 201.",
-    "documents_own_request_is_answered_200",
+    "documents_own_request_gets_200",
     _run_head(status=201),
 )
 AREA.add(
     "blocking_status_202",
     "An accepted run is answered with 202.",
-    "documents_own_request_is_answered_200",
+    "documents_own_request_gets_200",
     _run_head(status=202),
 )
 AREA.add(
@@ -424,7 +424,7 @@ AREA.add(
 AREA.add(
     "blocking_cut_off",
     "The connection is closed in the middle of the blocking answer.",
-    "blocking_answer_comes_whole",
+    "blocking_response_is_complete",
     cut_off(
         lambda request: (
             request.fields.get("response_mode") == "blocking"

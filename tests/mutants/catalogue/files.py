@@ -126,26 +126,26 @@ _file(
 _file(
     "file_bare_url",
     "The file object is only its URL.",
-    "outputs_hold_a_picture",
+    "outputs_have_an_image",
     change(_FILE, lambda file: file["url"]),
 )
 _file(
     "files_an_object",
     "files is one object and no list.",
-    "outputs_hold_a_picture",
+    "outputs_have_an_image",
     change("data.outputs.files", lambda files: files[0]),
 )
 _file(
     "files_two",
     "There are two files where the host makes one.",
-    "run_makes_one_picture",
+    "run_makes_one_image",
     change("data.outputs.files", lambda files: files * 2),
 )
-_file("files_null", "files is null.", "outputs_hold_a_picture", put("data.outputs.files", None))
+_file("files_null", "files is null.", "outputs_have_an_image", put("data.outputs.files", None))
 _file(
     "files_in_text",
     "files is JSON in text.",
-    "outputs_hold_a_picture",
+    "outputs_have_an_image",
     change("data.outputs.files", str),
 )
 

@@ -130,7 +130,7 @@ for _name in (
 
 
 def _each(
-    name: str, breaks: str, killers: str, change: _Change, words: str = "", strict: bool = False
+    name: str, breaks: str, killers: str, change: _Change, words: str = "", *, strict: bool = False
 ) -> None:
     AREA.add(name, breaks, killers, _where(words, change), strict=strict)
 

@@ -333,7 +333,7 @@ AREA.add(
 AREA.add(
     "second_run_refused",
     "A second run at once is refused with 429.",
-    "streaming_run_is_200 documents_own_request_is_answered_200",
+    "streaming_run_is_200 documents_own_request_gets_200",
     _one_at_a_time(refuse=True),
     speed=RHYTHM,
 )
