@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.recorded import APPS, KEYS, exchanges
-from tests.serving import Connection, running_server
+from tests.serving import Connection, server_process
 
 RECORDED = "slow_stream_35s"
 _APP = "simple"
@@ -61,7 +61,7 @@ def arrivals(speed: float, *flags: str) -> list[Arrival]:
         app.write_text(_slow_app(), encoding="utf-8")
         served = ("--speed", str(speed), "--app", f"{KEYS[_APP]}={app}", *flags)
         with (
-            running_server(*served) as server,
+            server_process(*served) as server,
             Connection(server.host, server.port, _PATIENCE_S) as connection,
         ):
             connection.send(recorded.request)

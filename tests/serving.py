@@ -1,4 +1,4 @@
-"""A real server as a subprocess, and exchanges with it byte for byte over a socket.
+"""A real server, in a thread or in a process of its own, and exchanges with it byte for byte over a socket.
 
 No HTTP client stands between: a client would tidy what is sent and hide what comes back, and both
 are what is tested.
@@ -22,6 +22,11 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from fake_server.app import create_app
+from fake_server.cli import serve
+from fake_server.server.thread import ServerThread
+from fake_server.settings import read_settings
+
 ROOT = Path(__file__).parent.parent
 
 _START_S = 20.0
@@ -30,12 +35,10 @@ _END_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that listens. ``log`` is the file with everything it has printed."""
+    """A server that listens."""
 
     url: str
     api_key: str
-    pid: int
-    log: Path
 
     @property
     def host(self) -> str:
@@ -46,8 +49,32 @@ class RunningServer:
         return urlsplit(self.url).port or 0
 
 
+@dataclass(frozen=True, slots=True)
+class ServerProcess(RunningServer):
+    """A server in a process of its own. ``log`` is the file with everything it has printed."""
+
+    pid: int
+    log: Path
+
+
 @contextlib.contextmanager
 def running_server(*args: str) -> Iterator[RunningServer]:
+    """What ``fake-server serve`` with ``args`` serves, on a free port, in a thread of this process:
+    ten times as quick to start as a process.
+    """
+    context = serve.make_context("serve", ["--port", "0", *args])
+    with context:
+        settings = read_settings(context.params)
+    thread = ServerThread(create_app(settings), settings)
+    thread.start()
+    try:
+        yield RunningServer(thread.url, settings.api_keys[0])
+    finally:
+        thread.stop()
+
+
+@contextlib.contextmanager
+def server_process(*args: str) -> Iterator[ServerProcess]:
     """``fake-server serve`` with ``args`` on a free port, ended by SIGTERM; fails if the server
     does not end well.
     """
@@ -69,8 +96,8 @@ def running_server(*args: str) -> Iterator[RunningServer]:
                 command, cwd=folder, env=_environment(), stdout=out, stderr=out
             )
         try:
-            said = _wait_for(ready, process, log)
-            yield RunningServer(said["url"], said["api_key"], said["pid"], log)
+            ready_file = _wait_for(ready, process, log)
+            yield ServerProcess(ready_file["url"], ready_file["api_key"], ready_file["pid"], log)
         except BaseException:
             process.kill()
             process.wait()
@@ -100,8 +127,8 @@ def _wait_for(ready: Path, process: subprocess.Popen[bytes], log: Path) -> dict[
         if process.poll() is not None or time.monotonic() > deadline:
             raise AssertionError(f"the server did not start:\n{log.read_text()}")
         time.sleep(0.005)
-    said: dict[str, Any] = json.loads(ready.read_text())
-    return said
+    content: dict[str, Any] = json.loads(ready.read_text())
+    return content
 
 
 @dataclass(frozen=True, slots=True)

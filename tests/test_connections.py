@@ -20,7 +20,7 @@ import pytest
 from fake_server.server.protocols import LINGER_IDLE_S
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.testing import FakeHost
-from tests.serving import Connection, RunningServer, raw_exchange, running_server
+from tests.serving import Connection, ServerProcess, raw_exchange, server_process
 
 pytestmark = pytest.mark.server
 
@@ -31,8 +31,8 @@ _MOST_SENT = 48 << 20
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with running_server("--speed", "instant") as running:
+def server() -> Iterator[ServerProcess]:
+    with server_process("--speed", "instant") as running:
         yield running
 
 
@@ -60,7 +60,7 @@ def server() -> Iterator[RunningServer]:
     ],
 )
 def test_a_line_without_an_end_is_refused_and_its_sender_cut_off(
-    server: RunningServer, start: bytes, status: int
+    server: ServerProcess, start: bytes, status: int
 ) -> None:
     piece = _PIECE.upper()
     with socket.create_connection((server.host, server.port), timeout=20) as client:
@@ -86,7 +86,7 @@ def test_a_line_without_an_end_is_refused_and_its_sender_cut_off(
     ],
 )
 def test_an_early_refusal_of_a_large_body_is_read(
-    server: RunningServer, path: str, key: str, status: int, size: int
+    server: ServerProcess, path: str, key: str, status: int, size: int
 ) -> None:
     """urllib sends ``Connection: close`` and reads when it has sent all."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
@@ -99,7 +99,7 @@ def test_an_early_refusal_of_a_large_body_is_read(
 
 
 def test_a_client_that_stays_after_a_refusal_is_not_waited_for_for_long(
-    server: RunningServer,
+    server: ServerProcess,
 ) -> None:
     """nginx's own 5 s without a byte: then the server's side of the connection is gone, and a byte
     more is an error.
@@ -155,7 +155,7 @@ def test_an_unwanted_body_is_read_for_so_long_and_no_longer(
     assert 0.5 <= time.monotonic() - began < 6
 
 
-def test_requests_that_come_together_are_answered_in_order(server: RunningServer) -> None:
+def test_requests_that_come_together_are_answered_in_order(server: ServerProcess) -> None:
     """Whatever follows a request on its connection waits for it."""
     bad = b"GET /v1/%d HTTP/1.1\r\nHost: h\r\n\r\n"
     with Connection(server.host, server.port, timeout=20) as connection:
@@ -164,7 +164,7 @@ def test_requests_that_come_together_are_answered_in_order(server: RunningServer
     assert statuses == [200, 404] * 2000
 
 
-def _picture_target(server: RunningServer) -> str:
+def _picture_target(server: ServerProcess) -> str:
     body = json.dumps(
         {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "u"}
     ).encode()
@@ -179,7 +179,7 @@ def _picture_target(server: RunningServer) -> str:
 
 def test_downloads_that_nobody_reads_do_not_hold_up_the_end() -> None:
     """They are broken off, and nothing is said about it."""
-    with running_server("--speed", "instant") as server, contextlib.ExitStack() as clients:
+    with server_process("--speed", "instant") as server, contextlib.ExitStack() as clients:
         get = f"GET {_picture_target(server)} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
         for _ in range(5):
             client = clients.enter_context(socket.socket())
@@ -226,7 +226,7 @@ def test_requests_that_wait_behind_another_do_not_hold_up_the_end() -> None:
         {"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}
     ).encode()
     with (
-        running_server("--speed", "0.1") as server,
+        server_process("--speed", "0.1") as server,
         Connection(server.host, server.port) as connection,
     ):
         head = (
@@ -251,7 +251,7 @@ def _runs(pid: int) -> bool:
         return False
 
 
-def _is_listening(server: RunningServer) -> bool:
+def _is_listening(server: ServerProcess) -> bool:
     with (
         contextlib.suppress(OSError),
         socket.create_connection((server.host, server.port), timeout=1),
@@ -264,7 +264,7 @@ def _is_listening(server: RunningServer) -> bool:
 @pytest.mark.parametrize("scenario", ["connection_reset", "connection_reset; at_byte=10"])
 def test_a_reset_after_the_client_has_left_is_quiet(mode: str, scenario: str) -> None:
     body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": mode, "user": "u"}).encode()
-    with running_server("--speed", "1") as server:
+    with server_process("--speed", "1") as server:
         head = (
             f"POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {server.api_key}\r\n"
             f"X-Fake-Scenario: {scenario}\r\n"

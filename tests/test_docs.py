@@ -17,7 +17,7 @@ from fake_server.cli import cli as fake_server_cli
 from fake_server.cli import serve
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.workflow.loader import load_workflow
-from tests.serving import ROOT, running_server
+from tests.serving import ROOT, server_process
 from tests.tools import needed
 
 pytestmark = pytest.mark.server
@@ -41,7 +41,7 @@ def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
     """The very commands, but for the port; what they print has the keys that the README shows."""
     commands = block(README, "<!-- quickstart -->", "sh")
     assert f"Bearer {DEFAULT_API_KEY}" in commands
-    with running_server("--speed", "instant") as server:
+    with server_process("--speed", "instant") as server:
         commands = commands.replace("http://127.0.0.1:6060", server.url)
         needed("curl")
         ended = subprocess.run(

@@ -18,13 +18,13 @@ import pytest
 
 from dify_wire.recording.folder import RecordingWriter
 from tests.recording.samples import recording
-from tests.serving import Connection, RunningServer, raw_exchange, running_server
+from tests.serving import Connection, ServerProcess, raw_exchange, server_process
 from tests.tools import needed
 
 pytestmark = pytest.mark.server
 
 
-def run_request(server: RunningServer, mode: str) -> bytes:
+def run_request(server: ServerProcess, mode: str) -> bytes:
     body = json.dumps({"inputs": {"prompt": "一只猫"}, "response_mode": mode, "user": "u"}).encode()
     head = (
         f"POST /v1/workflows/run HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer {server.api_key}\r\n"
@@ -33,7 +33,7 @@ def run_request(server: RunningServer, mode: str) -> bytes:
     return head.encode() + body
 
 
-def log_with(server: RunningServer, requests: int) -> str:
+def log_with(server: ServerProcess, requests: int) -> str:
     """The log once it tells of ``requests``: a line is written when the answer has gone."""
     deadline = time.monotonic() + 5
     while (text := server.log.read_text()).count(
@@ -51,11 +51,11 @@ def start(*args: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("sig", [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_open_streams_and_exits_with_0(sig: signal.Signals) -> None:
-    """running_server fails unless the exit code is 0; the stream ends whole frames, without a
+    """server_process fails unless the exit code is 0; the stream ends whole frames, without a
     terminal event.
     """
     with (
-        running_server("--speed", "0.1") as server,
+        server_process("--speed", "0.1") as server,
         Connection(server.host, server.port) as connection,
     ):
         connection.send(run_request(server, "streaming"))
@@ -70,7 +70,7 @@ def test_signal_ends_open_streams_and_exits_with_0(sig: signal.Signals) -> None:
 
 def test_signal_answers_a_waiting_blocking_call_as_a_host_that_goes_away() -> None:
     with (
-        running_server("--speed", "0.1") as server,
+        server_process("--speed", "0.1") as server,
         Connection(server.host, server.port) as connection,
     ):
         connection.send(run_request(server, "blocking"))
@@ -82,7 +82,7 @@ def test_signal_answers_a_waiting_blocking_call_as_a_host_that_goes_away() -> No
 def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
     """Nobody waits for the rest of it, and nobody finds a traceback in the log."""
     with (
-        running_server("--speed", "instant") as server,
+        server_process("--speed", "instant") as server,
         Connection(server.host, server.port) as connection,
     ):
         connection.send(run_request(server, "streaming")[:-5])
@@ -100,7 +100,7 @@ def test_request_whose_body_is_on_its_way_does_not_hold_up_the_end() -> None:
 )
 def test_connections_made_together_with_the_signal_do_not_hold_up_the_end(sent: bytes) -> None:
     """The server sees both at once, because it was stopped meanwhile."""
-    with running_server("--speed", "instant") as server, contextlib.ExitStack() as stack:
+    with server_process("--speed", "instant") as server, contextlib.ExitStack() as stack:
         os.kill(server.pid, signal.SIGSTOP)
         for _ in range(50):
             connection = stack.enter_context(socket.create_connection((server.host, server.port)))
@@ -146,7 +146,7 @@ def test_unwritable_ready_file_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_json_log_has_one_line_a_request_and_no_secret() -> None:
-    with running_server("--speed", "instant", "--log-format", "json") as server:
+    with server_process("--speed", "instant", "--log-format", "json") as server:
         answer = raw_exchange(server.host, server.port, run_request(server, "blocking"))
         url = json.loads(answer.body)["data"]["outputs"]["files"][0]["url"]
         raw_exchange(server.host, server.port, f"GET {url} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
@@ -166,7 +166,7 @@ def test_json_log_has_one_line_a_request_and_no_secret() -> None:
 
 
 def test_banner_shows_address_key_and_the_documents_request() -> None:
-    with running_server("--speed", "instant") as server:
+    with server_process("--speed", "instant") as server:
         shown = server.log.read_text()
     assert server.url in shown
     assert f"Authorization: Bearer {server.api_key}" in shown
@@ -176,7 +176,7 @@ def test_banner_shows_address_key_and_the_documents_request() -> None:
 def test_banner_of_a_replay_shows_no_request_that_was_not_recorded(tmp_path: Path) -> None:
     with RecordingWriter(tmp_path) as writer:
         writer.write(recording(b"data: {}\n\n"))
-    with running_server("--replay", str(tmp_path)) as server:
+    with server_process("--replay", str(tmp_path)) as server:
         shown = server.log.read_text()
     assert f"Answers from the recordings in {tmp_path}; what was not recorded: error." in shown
     assert "curl" not in shown
@@ -196,7 +196,7 @@ def test_tls_with_certificate_files(tmp_path: Path) -> None:
         str(certificate),
     ]
     subprocess.run([*command, *files], check=True, capture_output=True)
-    with running_server("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)) as server:
+    with server_process("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)) as server:
         assert server.url.startswith("https://")
         trust = ssl.create_default_context(cafile=str(certificate))
         connection = http.client.HTTPSConnection(server.host, server.port, context=trust, timeout=5)

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from tests.contract.verdicts import APP_KEYS, SECRET, fake_options
-from tests.serving import running_server
+from tests.serving import server_process
 
 
 def judge(arguments: list[str]) -> tuple[int, list[str]]:
@@ -19,7 +19,7 @@ def judge(arguments: list[str]) -> tuple[int, list[str]]:
     all the same.
     """
     apps = [f"--app={key}={kind}" for kind, key in APP_KEYS.items()]
-    with tempfile.TemporaryDirectory() as folder, running_server(*fake_options()) as server:
+    with tempfile.TemporaryDirectory() as folder, server_process(*fake_options()) as server:
         report = Path(folder) / "report.json"
         command = [
             sys.executable,

@@ -15,7 +15,7 @@ from contract.cli.diff_command import diff
 from contract.cli.drift_command import drift
 from contract.cli.record_command import record
 from contract.cli.run_command import run
-from tests.serving import ROOT, running_server
+from tests.serving import ROOT, server_process
 
 pytestmark = pytest.mark.server
 
@@ -43,7 +43,7 @@ def block(after: str, language: str) -> str:
 def test_first_command_holds_on_the_fake(capsys: pytest.CaptureFixture[str]) -> None:
     program, *arguments = shlex.split(block("# Does a host", "sh"))
     assert program == "contract"
-    with running_server("--speed", "instant") as server:
+    with server_process("--speed", "instant") as server:
         arguments = [
             server.url if argument.startswith("http:") else argument for argument in arguments
         ]

@@ -19,7 +19,7 @@ from tests.fuzz.schema_cases import examples
 from tests.fuzz.session import Example, Finding, Session
 from tests.fuzz.strategies import FAR_FUTURE, HOST, KINDS, RUN, World, large, signed
 from tests.fuzz.watch import Log, Memory, log_of
-from tests.serving import ROOT, RunningServer, running_server
+from tests.serving import ROOT, ServerProcess, server_process
 
 REQUESTS = 10_000
 SEED = 20240424
@@ -121,13 +121,13 @@ def merged_document() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def fuzzed_server(seed: int) -> Iterator[tuple[RunningServer, Mapping[str, tuple[str, str]]]]:
+def fuzzed_server(seed: int) -> Iterator[tuple[ServerProcess, Mapping[str, tuple[str, str]]]]:
     """A server with every kind of app, and by name of the app (its key, its kind)."""
     apps = {name: (f"app-Fuzzer-{name}", name) for name in _KINDS_OF_APP}
     for path in sorted((ROOT / "recordings" / "apps").glob("*.yml")):
         apps[path.stem] = (f"app-Fuzzer-{path.stem}", str(path))
     flags = [flag for key, what in apps.values() for flag in ("--app", f"{key}={what}")]
-    with running_server(
+    with server_process(
         *("--speed", "instant", "--seed", str(seed), "--log-format", "json"),
         *("--api-key", DEFAULT_KEY, "--secret-key", SECRET_KEY, *flags),
     ) as server:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.serving import RunningServer
+from tests.serving import ServerProcess
 
 _FIELDS = {
     "time",
@@ -72,7 +72,7 @@ class Log:
         return ""
 
 
-def log_of(server: RunningServer) -> Log:
+def log_of(server: ServerProcess) -> Log:
     """What ``server`` writes from now on."""
     return Log(server.log, server.log.stat().st_size)
 

@@ -15,7 +15,7 @@ import pytest
 import contract.checks
 from contract.check import CHECKS, Capability
 from dify_wire.app_kind import OTHER_APP_KINDS
-from tests.serving import ROOT, RunningServer, running_server
+from tests.serving import ROOT, ServerProcess, server_process
 
 pytestmark = pytest.mark.server
 
@@ -31,7 +31,7 @@ _OF_TIME = [
 _APPS = [part for kind in OTHER_APP_KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
 
 
-def _judged(command: str, server: RunningServer, *more: str) -> Sequence[str]:
+def _judged(command: str, server: ServerProcess, *more: str) -> Sequence[str]:
     """How many checks were broken, not applicable and held, as the last line of the table says."""
     flags = [
         "--base-url",
@@ -67,9 +67,9 @@ def test_the_contract_holds_on_the_replay_as_on_the_host(tmp_path: Path) -> None
     still.
     """
     folder = tmp_path / "recorded"
-    with running_server("--speed", "10", "--secret-key", _SECRET, *_APPS) as host:
+    with server_process("--speed", "10", "--secret-key", _SECRET, *_APPS) as host:
         recorded = _judged("record", host, "--to", str(folder))
-    with running_server(
+    with server_process(
         "--replay", str(folder), "--speed", "1", "--secret-key", _SECRET, *_APPS
     ) as replay:
         assert _judged("run", replay) == recorded

@@ -9,7 +9,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,15 @@ from fake_server.replay.images import placeholder
 from tests.compared import normal
 from tests.recorder.upstreams import Asked, running_recorder, scripted, wait_until
 from tests.replay.folders import PNG, changed, folder, picture_of, recorded, with_body, with_text
-from tests.serving import Connection, RawAnswer, RunningServer, raw_exchange, running_server
+from tests.serving import (
+    Connection,
+    RawAnswer,
+    RunningServer,
+    ServerProcess,
+    raw_exchange,
+    running_server,
+    server_process,
+)
 
 pytestmark = pytest.mark.server
 
@@ -38,11 +46,23 @@ def replaying(
     path: Path, *recordings: Recording, flags: tuple[str, ...] = ()
 ) -> Iterator[RunningServer]:
     """A server that replays ``recordings``, without waiting unless ``flags`` say otherwise."""
-    speed = () if "--speed" in flags else ("--speed", "instant")
-    with running_server(
-        "--replay", str(folder(path, *recordings)), *_FLAGS, *speed, *flags
-    ) as server:
+    serve = server_process if "--upstream" in flags else running_server
+    with serve(*_replay_flags(path, recordings, flags)) as server:
         yield server
+
+
+@contextlib.contextmanager
+def replaying_process(path: Path, *recordings: Recording) -> Iterator[ServerProcess]:
+    """The same in a process of its own, which has a log."""
+    with server_process(*_replay_flags(path, recordings)) as server:
+        yield server
+
+
+def _replay_flags(
+    path: Path, recordings: Sequence[Recording], flags: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    speed = () if "--speed" in flags else ("--speed", "instant")
+    return ("--replay", str(folder(path, *recordings)), *_FLAGS, *speed, *flags)
 
 
 def request_of(
@@ -233,7 +253,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_upload_leaves_nothing_behind(
     files = sorted(path.rglob("*"))
     with scripted(script) as upstream:
         flags = ("--on-miss", "record", "--upstream", upstream.url, "--after-last", "miss", *_FLAGS)
-        with running_server("--replay", str(path), "--speed", "instant", *flags) as server:
+        with server_process("--replay", str(path), "--speed", "instant", *flags) as server:
             with Connection(server.host, server.port) as connection:
                 connection.send(_upload()[:-1])
             wait_until(lambda: "POST /v1/files/upload" in server.log.read_text())
@@ -305,7 +325,7 @@ def test_a_blocking_answer_takes_its_time_and_has_its_length(tmp_path: Path) -> 
 def test_an_answer_that_broke_off_breaks_off(tmp_path: Path, ended: str, name: str) -> None:
     """Without the end of its body; the server serves on."""
     half = changed(name, chunks=_spread(name, 0.0, 0.1).chunks[:1], ended=ended)
-    with replaying(tmp_path, half, recorded()["sib_info"]) as server:
+    with replaying_process(tmp_path, half, recorded()["sib_info"]) as server:
         with pytest.raises(EOFError):
             asked(server, request_of(name))
         assert asked(server, got("/v1/info")).status == 200
@@ -551,7 +571,7 @@ def test_a_miss_says_that_the_replay_speaks_and_what_came_close(tmp_path: Path) 
 
 def test_a_miss_writes_nothing_into_the_log_but_text(tmp_path: Path) -> None:
     forged = b"\x1b[2J\x1b]0;owned\x07\r\n18:00:00 POST /v1/workflows/run 200 forged\x9b"
-    with replaying(tmp_path, recorded()[STREAM]) as server:
+    with replaying_process(tmp_path, recorded()[STREAM]) as server:
         assert asked(server, posted("/v1/workflows/run", forged)).status == 501
         log = server.log.read_text()
     assert all(line.isprintable() for line in log.splitlines())

@@ -12,7 +12,7 @@ import pytest
 
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.testing import FakeHost
-from tests.serving import running_server
+from tests.serving import server_process
 from tests.testing.requests import message
 
 pytestmark = pytest.mark.server
@@ -76,7 +76,7 @@ def conversation(host: str, port: int) -> list[bytes]:
 
 def test_two_processes_and_a_thread_respond_the_same_to_the_byte() -> None:
     """Headers, dates, ids, signatures and images; and the thread once more after a reset."""
-    with running_server(*FROZEN) as server, running_server(*FROZEN) as other:
+    with server_process(*FROZEN) as server, server_process(*FROZEN) as other:
         first = conversation(server.host, server.port)
         assert conversation(other.host, other.port) == first
     statuses = [int(response.split(b" ", 2)[1]) for response in first]
