@@ -15,7 +15,7 @@ from unittest import mock
 from benchmarks.measure import API_KEY, Figure, Load, compared, cpu_figure, run_body
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
-from fake_server.endpoints import Call
+from fake_server.http.request import Request
 
 _RUNS = 20
 _ROUNDS = 400
@@ -58,7 +58,7 @@ def figures() -> list[Figure]:
         ]
 
 
-def _always(call: Call) -> bool:
+def _always(request: Request) -> bool:
     return True
 
 

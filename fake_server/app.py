@@ -1,5 +1,5 @@
-"""Builds the fake: settings in, one ASGI app out. All construction happens here, and whatever is
-wrong shows here.
+"""Builds the fake: settings in, one ASGI app out. All construction happens here, so whatever is
+wrong with the settings shows here.
 """
 
 from __future__ import annotations
@@ -10,40 +10,38 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dify_wire.spec import SpecError, bundled
 from fake_server.apps import App, load_apps
 from fake_server.clock import Clock
-from fake_server.endpoints import HANDLERS, Call, Handler, Host, refuse
-from fake_server.endpoints.scenario_effects import befall, is_spared
-from fake_server.http import error_pages, gunicorn
+from fake_server.endpoints import handlers
+from fake_server.host_state import HostState
+from fake_server.http import error_pages
+from fake_server.http.access_log import AccessLog, BodyTooLargeError
 from fake_server.http.errors import HostError
-from fake_server.http.faults import BrokenOffError, TroubledSend
-from fake_server.http.nginx import BodyTooLargeError, Front, page_headers
-from fake_server.http.observer import Observer
-from fake_server.http.request_body import ClientLeftError
+from fake_server.http.faults import BrokenOffError, FaultySend
+from fake_server.http.nginx import APP_CRASHED, Nginx
+from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import (
     HTML,
-    Answer,
+    JSON,
+    SCENARIO_HEADER,
     HostHeaders,
-    ProxyPage,
-    RawHeaders,
-    refusal,
-    send_whole,
+    Response,
+    json_bytes,
 )
-from fake_server.http.routing import Breaking, Match, OtherMethod, Redirect, Router, Unknown
-from fake_server.http.scope import OPERATION
-from fake_server.journal import Journal
-from fake_server.journal.counters import Counters
+from fake_server.http.routing import NoMatch, Router
+from fake_server.journal.exchanges import Counters, Journal
 from fake_server.journal.reading import redactor_of
-from fake_server.reset import reset
-from fake_server.runs.random_values import DrawSource
+from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
+from fake_server.scenarios import ScenarioError
+from fake_server.scenarios.behaviour import RUN
+from fake_server.scenarios.conditions import asked_of
 from fake_server.scenarios.load import rule_book
 from fake_server.scenarios.rules import Surroundings
 from fake_server.settings import Settings
-from fake_server.spec import HostSpec, Operation, load_host
+from fake_server.spec import HostSpec, load_host
 from fake_server.store import Store
 from fake_server.timestamps import unix_seconds
 from fake_server.waiting import end_waits
@@ -67,21 +65,20 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         starts_at=None if settings.clock is None else unix_seconds(settings.clock)
     )
     apps = load_apps(settings.api_keys, settings.apps, settings.workflow, spec.inputs)
-    host = Host(
+    host = HostState(
         settings=settings,
         spec=spec,
         apps=apps,
         clock=clock,
-        draws=DrawSource(settings.seed),
+        random=RandomSource(settings.seed),
         signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
         store=Store(),
         headers=HostHeaders(spec),
         scenarios=rule_book(settings.scenarios, _surroundings(spec, apps), settings.seed),
         journal=Journal(clock),
         counters=Counters(),
-        replay=_replay(settings, spec),
     )
-    return FakeServer(host, _handlers(settings, spec))
+    return FakeServer(host)
 
 
 def _surroundings(spec: HostSpec, apps: Mapping[str, App]) -> Surroundings:
@@ -92,54 +89,34 @@ def _surroundings(spec: HostSpec, apps: Mapping[str, App]) -> Surroundings:
     return Surroundings(tuple(operation.operation_id for operation in spec.operations), names)
 
 
-def _replay(settings: Settings, spec: HostSpec) -> Replay | None:
-    if settings.replay is None:
-        return None
-    from fake_server.replay import load_replay
-
-    return load_replay(settings, spec)
-
-
-def _handlers(settings: Settings, spec: HostSpec) -> Mapping[str, Handler]:
-    """The handler of each operation of the spec; an operation that nothing here can answer is a
-    mistake in the spec.
-    """
-    return {
-        operation.operation_id: _handler(operation, settings, spec) for operation in spec.operations
-    }
-
-
-def _handler(operation: Operation, settings: Settings, spec: HostSpec) -> Handler:
-    if operation.operation_id in HANDLERS:
-        return HANDLERS[operation.operation_id]
-    if operation.refusal is not None and operation.refusal in spec.errors.names:
-        return refuse
-    raise SpecError(
-        settings.spec or bundled("openapi.yaml"),
-        f"paths.{operation.path}.{operation.method.lower()}",
-        f"the fake cannot answer {operation.operation_id!r}; take the operation out, or let it refuse with x-refusal",
-    )
-
-
 class FakeServer:
-    """The whole server as an ASGI app: admin API; observer, proxy, routing, operation."""
+    """The whole server as an ASGI app: nginx, routing, scenarios, endpoints; and the admin API."""
 
-    def __init__(self, host: Host, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, host: HostState) -> None:
         self.host = host
-        self._handlers = handlers
+        self._log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
+        self._nginx = Nginx(host.spec)
         self._router = Router(host.spec.operations)
-        front = Front(self._dispatch, host.spec)
-        self._app: ASGIApp = Observer(
-            front, host.journal, host.counters, redactor_of(host.settings)
-        )
+        self._handlers = handlers(host.spec, host.settings.spec)
+        self._replay: Replay | None = None
+        if host.settings.replay is not None:
+            from fake_server.replay import load_replay
+
+            self._replay = load_replay(host.settings, host.spec)
         self._admin: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
+        elif scope["type"] == "http" and f"{scope['path']}/".startswith(ADMIN_PREFIX):
+            if self._admin is None:
+                from fake_server.admin import admin_app
+
+                self._admin = admin_app(self.host)
+            await self._admin(scope, receive, send)
         elif scope["type"] == "http":
-            app = self._admin_app() if f"{scope['path']}/".startswith(ADMIN_PREFIX) else self._app
-            await app(scope, receive, send)
+            with Request(self.host, self._log, scope, receive, send) as request:
+                await self._respond(request)
 
     def end_runs(self) -> None:
         """End every run that is being played, and any that still begins: the server is going
@@ -148,139 +125,131 @@ class FakeServer:
         self.host.store.end_tasks()
         end_waits(self.host.clock)
         self.host.journal.close()
-        if self.host.replay:
-            self.host.replay.end()
+        if self._replay:
+            self._replay.end()
 
     def close(self) -> None:
-        """Have everything written that is still to be written: the server is down."""
-        if self.host.replay:
-            self.host.replay.close()
+        """Write what is still to be written: the server is down."""
+        if self._replay:
+            self._replay.close()
 
     def reset(self, seed: int | None = None) -> None:
-        """Be as at the start, with ``seed`` (None: the settings' own): clock, scenarios, state,
-        journal, draws.
-
-        Runs that are being played are ended. From any thread, while no request is on its way.
+        """Be as at the start, with ``seed`` (None: the settings' own). From any thread, while no
+        request is on its way.
         """
-        reset(self.host, seed)
+        self.host.reset(seed)
 
-    def _admin_app(self) -> ASGIApp:
-        if self._admin is None:
-            from fake_server.admin import admin_app
-
-            self._admin = admin_app(self.host)
-        return self._admin
-
-    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _joined(scope["headers"])
-        match self._router.route(scope["method"], scope["path"]):
-            case Match(operation, parameters):
-                scope[OPERATION] = operation.operation_id
-                call = Call(self.host, operation, parameters, scope, receive, headers)
-                answer = await self._operate(call)
-                if call.effects.pieces:
-                    await self._send_troubled(answer, call, send)
-                    return
-            case OtherMethod(allow):
-                answer = self._other_method(scope["method"], allow, headers)
-            case Redirect(path):
-                answer = _redirect(path, scope["query_string"], headers)
-            case Breaking():
-                await self._send(gunicorn.BROKEN, headers, scope, receive, send)
-                return
-            case Unknown():
-                answer = Answer(404, HTML, error_pages.NOT_FOUND, shared=False)
-        await self._send(answer, headers, scope, receive, send)
-
-    async def _send(
-        self,
-        answer: Answer | ProxyPage | ASGIApp,
-        headers: Mapping[bytes, bytes],
-        *asgi: *tuple[Scope, Receive, Send],
-    ) -> None:
-        send = asgi[-1]
-        if isinstance(answer, ProxyPage):
-            await send_whole(send, answer.status, page_headers(answer), answer.body, answer.reason)
-        elif isinstance(answer, Answer):
-            await send_whole(send, answer.status, self._complete(answer, headers), answer.body)
-        else:
-            await answer(*asgi)
-
-    async def _send_troubled(
-        self, answer: Answer | ProxyPage | ASGIApp, call: Call, send: Send
-    ) -> None:
-        makers = [make() for make in call.effects.pieces]
-        host = self.host
-        troubled = TroubledSend(
-            makers, (call.scope, call.receive, send), host.clock, host.settings.speed
-        )
-        with contextlib.suppress(BrokenOffError):
-            await self._send(answer, call.request_headers, call.scope, call.receive, troubled)
-
-    def _complete(self, answer: Answer, request_headers: Mapping[bytes, bytes]) -> RawHeaders:
-        length = str(len(answer.body)).encode()
-        own = [(b"Content-Type", answer.content_type), (b"Content-Length", length), *answer.headers]
-        return self.host.headers.complete(own, request_headers, answer.shared, answer.granted)
-
-    async def _operate(self, call: Call) -> Answer | ProxyPage | ASGIApp:
+    async def _respond(self, request: Request) -> None:
+        scope, send = request.scope, request.send
         try:
-            if not is_spared(call) and (answer := await befall(call)) is not None:
-                return answer
-            handler = self._handlers[call.operation.operation_id]
-            return await (
-                self.host.replay.answer(call, handler) if self.host.replay else handler(call)
-            )
+            response = self._nginx.response(scope) or await self.app_response(request)
+            if request.effects.pieces:
+                makers = [make() for make in request.effects.pieces]
+                with contextlib.suppress(BrokenOffError):
+                    await response(scope, request.receive, FaultySend(makers, request))
+            else:
+                await response(scope, request.receive, send)
+        except ClientLeftError:
+            return
+        except BodyTooLargeError:
+            await self._nginx.page(413, close=True)(scope, request.receive, send)
+
+    async def app_response(self, request: Request) -> ASGIApp:
+        """The response of the app behind nginx and gunicorn."""
+        match = self._router.route(request.scope["method"], request.scope["path"])
+        if isinstance(match, NoMatch):
+            return _response_without_operation(match, request)
+        request.operation, request.parameters = match.operation, match.parameters
+        request.entry.operation = operation_id = match.operation.operation_id
+        handler = self._handlers[operation_id]
+        try:
+            response = None
+            if not self.host.scenarios.empty or SCENARIO_HEADER in request.headers:
+                response = await _apply_scenarios(request)
+            if response is None and self._replay:
+                response = await self._replay.response(request)
+            return response or await handler(request)
         except HostError as error:
-            return refusal(error)
+            return request.error_response(error)
         except (BodyTooLargeError, ClientLeftError):
-            raise  # the proxy's to answer, or nobody's
-        except (
-            ValueError
-        ) as error:  # the host's own rule: what Python cannot convert is the request's fault
-            return refusal(self.host.spec.errors("value_error", message=error))
+            raise
+        except ValueError as error:  # the host blames the request for what Python cannot convert
+            return request.error_response(request.spec.errors("value_error", message=error))
         except Exception:
-            log.exception("%s failed; this is a mistake in the fake", call.operation.operation_id)
-            return refusal(self.host.spec.errors("internal_error"))
-
-    def _other_method(self, method: str, allow: str, headers: Mapping[bytes, bytes]) -> Answer:
-        allowed = (b"Allow", allow.encode())
-        if method == "OPTIONS":
-            return Answer(200, HTML, b"", (allowed,), granted=self.host.headers.preflight(headers))
-        error = self.host.spec.errors("method_not_allowed")
-        return Answer(
-            error.status, b"application/json", refusal(error).body, (allowed,), shared=False
-        )
+            log.exception("%s failed; this is a mistake in the fake", operation_id)
+            return request.error_response(request.spec.errors("internal_error"))
 
 
-def _joined(pairs: RawHeaders) -> dict[bytes, bytes]:
-    """The headers as gunicorn hands them on: lines of one name joined with a comma, but the last
-    Content-Type alone.
+async def _apply_scenarios(request: Request) -> ASGIApp | None:
+    """Give ``request`` the effects of its scenarios; the response where one of them answers before
+    the host looks at the request.
     """
-    headers: dict[bytes, bytes] = {}
-    for name, value in pairs:
-        known = None if name == b"content-type" else headers.get(name)
-        headers[name] = value if known is None else b"%b,%b" % (known, value)
-    return headers
+    host, operation = request.host, request.operation.operation_id
+    body = {}
+    if operation == RUN and not host.scenarios.empty:
+        with contextlib.suppress(HostError):  # which the host raises itself, in its own order
+            request.app()
+            body = await request.json()
+    try:
+        match = host.scenarios.match(
+            asked_of(operation, request.headers, body), request.headers.get(SCENARIO_HEADER)
+        )
+    except ScenarioError as error:
+        # Not as a Dify host would say it: nobody must take a misspelt scenario for its refusal.
+        message = f"This is the fake speaking, not Dify. Its header X-Fake-Scenario cannot be used: {error}"
+        return request.json_response(
+            {"code": "fake_scenario_invalid", "message": message, "status": 400}, 400
+        )
+    if match is None:
+        return None
+    effects = request.effects = match.effects
+    request.entry.scenarios = match.names
+    if host.settings.speed is None and effects.unwaited:
+        request.entry.notes = effects.unwaited
+    for respond in effects.front if operation == RUN else (*effects.front, *effects.answer):
+        response = respond(request)
+        if response is not None:
+            return response
+    return None
 
 
-def _redirect(path: str, query: bytes, headers: Mapping[bytes, bytes]) -> Answer:
-    """To the same host without its port: the proxy does not pass the port on (FACTS 2)."""
-    host = headers.get(b"host", b"_").decode("latin-1").lower()
+def _response_without_operation(match: NoMatch, request: Request) -> Response:
+    """The response to a request whose path and method no operation has."""
+    host = request.host
+    if match.crash:
+        return APP_CRASHED
+    if match.allow is None:
+        status, content_type, body, own = 404, HTML, error_pages.NOT_FOUND, []
+        if match.redirect is not None:
+            location = _location(match.redirect, request)
+            status, body = 308, error_pages.redirect(location)
+            own = [(b"Location", location.encode("latin-1"))]
+    elif request.scope["method"] == "OPTIONS":
+        granted = host.headers.preflight(request.headers)
+        own = [(b"Content-Type", HTML), (b"Content-Length", b"0"), (b"Allow", match.allow.encode())]
+        return Response(200, host.headers.complete(own, request.headers, granted), b"")
+    else:
+        error = host.spec.errors("method_not_allowed")
+        status, content_type, body = error.status, JSON, json_bytes(dict(error.body))
+        own = [(b"Allow", match.allow.encode())]
+    length = str(len(body)).encode()
+    own = [(b"Content-Type", content_type), (b"Content-Length", length), *own]
+    return Response(status, own + host.headers.always, body)  # without CORS
+
+
+def _location(path: str, request: Request) -> str:
+    """``path`` at the same host without its port, which the proxy does not pass on (FACTS 2)."""
+    host = request.headers.get(b"host", b"_").decode("latin-1").lower()
     name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    shown = quote(path, safe="!$&'()*+,/:;=@")
-    location = f"http://{name}{shown}" + (f"?{query.decode('latin-1')}" if query else "")
-    return Answer(
-        308,
-        HTML,
-        error_pages.redirect(location),
-        ((b"Location", location.encode("latin-1")),),
-        shared=False,
-    )
+    query = request.scope["query_string"].decode("latin-1")
+    quoted = quote(path, safe="!$&'()*+,/:;=@")
+    location = f"http://{name}{quoted}"
+    return f"{location}?{query}" if query else location
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
-        message: Message = await receive()
+        message = await receive()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return

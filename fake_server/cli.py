@@ -312,7 +312,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     """
     import time
 
-    from fake_server.runs.signing import FileSigner, SignatureRefusedError
+    from fake_server.runs.signing import FileSigner, SignatureError
     from fake_server.spec import load_host
 
     file_id, _ = _file_id(url)
@@ -326,7 +326,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
     signer = FileSigner(secret_key, load_host(host_version).limits.url_lifetime_s)
     try:
         signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], time.time())
-    except SignatureRefusedError as refused:
+    except SignatureError as refused:
         click.echo(f"refused: {refused}")
         click.get_current_context().exit(1)
     click.echo("good")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ class Limits:
     user_characters: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HostSpec:
     """Everything that the fake knows of the host which is not deployment."""
 
@@ -105,10 +106,10 @@ class HostSpec:
     proxy_server: str
     errors: HostErrors
 
-    def path(self, operation_id: str, **parameters: str) -> str:
-        """The path of an operation with its ``parameters`` filled in."""
-        template = next(one.path for one in self.operations if one.operation_id == operation_id)
-        return PATH_PARAMETER.sub(lambda name: parameters[name[1]], template)
+    @cached_property
+    def paths(self) -> Mapping[str, str]:
+        """The path of each operation by its id, with ``{parameters}``."""
+        return {one.operation_id: one.path for one in self.operations}
 
 
 def load_host(

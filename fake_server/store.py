@@ -1,4 +1,4 @@
-"""Everything that outlives a request: pictures, uploads, running tasks, counters. All of it
+"""Everything that outlives a request: images, uploads, running tasks, counters. All of it
 bounded.
 """
 
@@ -15,7 +15,7 @@ from fake_server.images import ImageRecord
 from fake_server.runs.playback import Playback
 from fake_server.scenarios.effects import Blob
 
-_PICTURES = 20_000
+_IMAGES = 20_000
 _UPLOADS = 10_000
 _RENDERED = 64
 
@@ -29,17 +29,12 @@ class RunningTask:
     playback: Playback
     streaming: bool = False
 
-    @property
-    def outcome(self) -> str:
-        """How the run ended: its status, or ``abandoned`` where the server gave it up."""
-        return "abandoned" if self.playback.abandoned else self.playback.status
-
 
 @dataclass(frozen=True, slots=True)
-class KeptPicture:
-    """What a picture is drawn from when it is fetched, and what becomes of its bytes then."""
+class StoredImage:
+    """What an image is drawn from when it is fetched, and the faults of its bytes."""
 
-    picture: ImageRecord
+    record: ImageRecord
     blobs: tuple[Blob, ...] = ()
 
 
@@ -59,11 +54,11 @@ class Store:
     """The state of one server, in memory."""
 
     def __init__(self) -> None:
-        self.pictures: BoundedDict[str, KeptPicture] = BoundedDict(_PICTURES)
+        self.images: BoundedDict[str, StoredImage] = BoundedDict(_IMAGES)
         self.rendered: BoundedDict[str, bytes] = BoundedDict(_RENDERED)
         self.uploads: BoundedDict[str, Upload] = BoundedDict(_UPLOADS)
         self._tasks: dict[str, RunningTask] = {}
-        self._kept: set[asyncio.Task[None]] = set()
+        self.background: set[asyncio.Task[None]] = set()
         self._ending = False
         self._runs: Counter[str] = Counter()
         self.runs_ended: Counter[tuple[str, str]] = Counter()
@@ -82,24 +77,24 @@ class Store:
         try:
             yield
         finally:
-            if (
-                self._tasks.get(task_id) is task
-            ):  # after a reset its id may already be another run's
+            if self._tasks.get(task_id) is task:  # not another run's, after a reset
                 del self._tasks[task_id]
-            self.runs_ended["streaming" if task.streaming else "blocking", task.outcome] += 1
+            self.runs_ended[
+                "streaming" if task.streaming else "blocking", task.playback.outcome
+            ] += 1
 
     def running_of(self, app_id: str) -> int:
         """How many runs of an app are being played."""
         return sum(task.app_id == app_id for task in self._tasks.values())
 
-    def keep(self, task: asyncio.Task[None]) -> None:
+    def keep_alive(self, task: asyncio.Task[None]) -> None:
         """Keep ``task`` until it is done: a loop alone would let it be collected."""
-        self._kept.add(task)
-        task.add_done_callback(self._kept.discard)
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
 
     @property
     def runs_running(self) -> int:
-        """How many runs are being played."""
+        """How many runs are being played, of all apps."""
         return len(self._tasks)
 
     def end_tasks(self) -> None:
@@ -110,7 +105,7 @@ class Store:
     def reset(self) -> None:
         """Forget everything, and stop playing every task."""
         self._abandon_all()
-        self.pictures.clear()
+        self.images.clear()
         self.rendered.clear()
         self.uploads.clear()
         self._runs.clear()

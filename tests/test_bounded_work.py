@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from dify_wire.exchange import Request
 from dify_wire.recording.matching import FORM_FIELDS, MATCHERS, RequestKey
 from fake_server.clock import Clock
-from fake_server.endpoints.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
 from fake_server.http.errors import HostError
+from fake_server.http.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import await_matching, read_match
 from fake_server.runs.request import json_object
@@ -231,9 +231,9 @@ def test_a_waiter_looks_at_what_changes_and_not_at_the_ring(
         looked.clear()
         for _ in range(10):
             entry = journal.begin(scope("POST", "/v1/workflows/run"))
-            entry.received({"type": "http.request", "body": b"", "more_body": False})
+            entry.request_chunk({"type": "http.request", "body": b"", "more_body": False})
             await asyncio.sleep(0)
-            entry.ends(broken=False)
+            entry.end(crashed=False)
             await asyncio.sleep(0)
         journal.close()
         assert await waiting == []
@@ -250,7 +250,7 @@ def test_a_waiter_forgets_what_the_journal_forgets() -> None:
         waiting = asyncio.ensure_future(await_matching(journal, read_match({}), 3, 0, 60.0))
         await asyncio.sleep(0)
         for _ in range(4):
-            journal.begin(scope("GET", "/v1/")).ends(broken=False)
+            journal.begin(scope("GET", "/v1/")).end(crashed=False)
             await asyncio.sleep(0)
         journal.close()
         return [entry.number for entry in await waiting]

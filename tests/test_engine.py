@@ -21,7 +21,7 @@ from fake_server.runs.events import (
     WorkflowFinished,
     WorkflowStarted,
 )
-from fake_server.runs.random_values import DrawSource
+from fake_server.runs.random_values import RandomSource
 from fake_server.spec import HostSpec, Limits, PingRule
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
@@ -88,7 +88,7 @@ def planned(
     graph: Workflow, prompt: str = "a cat", limits: Limits = LIMITS, seed: int = 1
 ) -> Timeline:
     return with_pings(
-        plan(graph, {**INPUTS, "prompt": prompt}, DrawSource(seed).for_request("t"), limits), PING
+        plan(graph, {**INPUTS, "prompt": prompt}, RandomSource(seed).for_request("t"), limits), PING
     )
 
 
@@ -215,7 +215,7 @@ def test_the_default_app_has_the_numbers_of_the_document(
     ends = []
     for seed in range(200):
         inputs = {"prompt": "a cat", "model_name": model, "sys.files": []}
-        draw = DrawSource(seed).for_request("t")
+        draw = RandomSource(seed).for_request("t")
         ends.append(
             end_of(
                 with_pings(plan(default_workflow, inputs, draw, host_spec.limits), host_spec.ping)
@@ -229,14 +229,14 @@ def test_the_default_app_has_the_numbers_of_the_document(
         assert end.outputs is not None
         (ref,) = end.outputs["files"]
         assert isinstance(ref, FileRef)
-        assert (ref.picture.prompt, ref.picture.model) == ("a cat", model or "v1-5-pruned-emaonly")
+        assert (ref.record.prompt, ref.record.model) == ("a cat", model or "v1-5-pruned-emaonly")
 
 
 def test_the_default_app_runs_five_kinds_of_nodes_in_order(
     default_workflow: Workflow, host_spec: HostSpec
 ) -> None:
     """Start, LLM, if-else, tool, end; each names the one before it."""
-    draw = DrawSource(1).for_request("t")
+    draw = RandomSource(1).for_request("t")
     started = of_type(
         with_pings(plan(default_workflow, INPUTS, draw, host_spec.limits), host_spec.ping),
         NodeStarted,
@@ -445,7 +445,7 @@ def test_a_tool_takes_any_value_from_a_run(side: str, value: object) -> None:
     )
     outputs = tool_outputs(timeline)
     if outputs["files"]:
-        picture = outputs["files"][0].picture
+        picture = outputs["files"][0].record
         assert 1 <= picture.width <= 4096
         assert 1 <= picture.height <= 4096
         assert 1 <= picture.steps <= 4096
@@ -460,7 +460,7 @@ def test_a_size_may_come_as_text(value: object) -> None:
     timeline = planned(
         chain(node("start", "start"), node("tool", "tool", data={"tool_parameters": parameters}))
     )
-    assert tool_outputs(timeline)["files"][0].picture.width == 640
+    assert tool_outputs(timeline)["files"][0].record.width == 640
 
 
 def test_a_graph_without_an_end_gives_the_outputs_of_its_last_node() -> None:

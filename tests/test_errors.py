@@ -15,7 +15,7 @@ import pytest
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.spec import SpecError, bundled, load
 from fake_server.app import create_app
-from fake_server.endpoints import HANDLERS
+from fake_server.endpoints import ENDPOINTS
 from fake_server.http.errors import ErrorTemplate, HostErrors
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
@@ -97,8 +97,8 @@ def test_every_operation_can_be_answered(version: str) -> None:
     """By a handler of its own or by its refusal; and no handler is without an operation."""
     said = list(operations(merged(version)))
     for operation in said:
-        assert operation["operationId"] in HANDLERS or "x-refusal" in operation
-    assert HANDLERS.keys() <= {operation["operationId"] for operation in said}
+        assert operation["operationId"] in ENDPOINTS or "x-refusal" in operation
+    assert ENDPOINTS.keys() <= {operation["operationId"] for operation in said}
     create_app(Settings(host_version=version))
 
 
@@ -112,7 +112,7 @@ def test_an_operation_that_nothing_can_answer_is_a_mistake_in_the_spec(tmp_path:
     )
     with pytest.raises(
         SpecError,
-        match=r"paths\./v1/more\.get: the fake cannot answer 'getMore'; take the operation out",
+        match=r"paths\./v1/more\.get: the fake cannot answer 'getMore'; remove the operation",
     ):
         create_app(Settings(overlays=(overlay,)))
 

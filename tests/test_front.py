@@ -10,11 +10,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 
 from fake_server.app import FakeServer, create_app
-from fake_server.http.nginx import Front, location_path
-from fake_server.http.request_body import whole
+from fake_server.http.nginx import location_path
+from fake_server.http.request import Request
+from fake_server.http.responses import Response
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.spec import HostSpec
 from tests.asgi import AsgiAnswer, call, client, exchange, json_headers, run_body, scope
@@ -29,29 +30,28 @@ REASONS = {
 }
 
 
-class Behind:
-    """The app behind the proxy: reads the whole body and says how much it was."""
+class Behind(FakeServer):
+    """A server whose app reads the whole body and answers with its size."""
 
-    def __init__(self) -> None:
-        self.requests = 0
+    requests = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, spec: HostSpec) -> None:
+        super().__init__(replace(create_app(Settings(speed=None)).host, spec=spec))
+
+    async def app_response(self, request: Request) -> Response:
         self.requests += 1
-        body = await whole(receive)
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": str(len(body)).encode()})
+        size = str(len(await request.body())).encode()
+        return Response(200, [], size)
 
 
 @pytest.fixture
-def behind() -> Behind:
-    return Behind()
+def behind(host_spec: HostSpec) -> Behind:
+    return Behind(replace(host_spec, limits=replace(host_spec.limits, request_body_bytes=LIMIT)))
 
 
 @pytest.fixture
-def front(behind: Behind, host_spec: HostSpec) -> Front:
-    return Front(
-        behind, replace(host_spec, limits=replace(host_spec.limits, request_body_bytes=LIMIT))
-    )
+def front(behind: Behind) -> FakeServer:
+    return behind
 
 
 def assert_page(answer: AsgiAnswer, status: int, close: bool = False) -> None:
@@ -69,7 +69,7 @@ def assert_page(answer: AsgiAnswer, status: int, close: bool = False) -> None:
 @pytest.mark.parametrize(
     "path", ["/v1", "/v1/", RUN, "/v1foo", "//v1/x", "/files/x", "/api/x", "/console/api/x"]
 )
-def test_the_apps_prefixes_are_passed_on(front: Front, behind: Behind, path: str) -> None:
+def test_the_apps_prefixes_are_passed_on(front: FakeServer, behind: Behind, path: str) -> None:
     """FACTS 2: by prefix, so that /v1foo reaches the app too [C: get_v1foo]."""
     assert call(front, "POST", path, body=b"x" * 5).body == b"5"
     assert behind.requests == 1
@@ -80,14 +80,14 @@ def test_the_apps_prefixes_are_passed_on(front: Front, behind: Behind, path: str
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_other_paths_belong_to_a_web_interface_that_is_not_there(
-    front: Front, behind: Behind, method: str, path: str
+    front: FakeServer, behind: Behind, method: str, path: str
 ) -> None:
     """FACTS 2: 502 [C: get_v2, get_favicon]."""
     assert_page(call(front, method, path), 502)
     assert behind.requests == 0
 
 
-def test_the_front_page_says_what_this_is(front: Front) -> None:
+def test_the_front_page_says_what_this_is(front: FakeServer) -> None:
     """Where the real host has its web interface the fake says that it is one; to a POST there is
     nothing.
     """
@@ -101,7 +101,7 @@ def test_the_front_page_says_what_this_is(front: Front) -> None:
 
 @pytest.mark.parametrize("method", ["TRACE", "CONNECT"])
 @pytest.mark.parametrize("path", [RUN, "/", "/v2"])
-def test_trace_is_refused_everywhere(front: Front, method: str, path: str) -> None:
+def test_trace_is_refused_everywhere(front: FakeServer, method: str, path: str) -> None:
     """FACTS 2: [C: method_TRACE]; and the connection is closed."""
     assert_page(call(front, method, path), 405, close=True)
 
@@ -109,7 +109,7 @@ def test_trace_is_refused_everywhere(front: Front, method: str, path: str) -> No
 @pytest.mark.parametrize(
     "name", ["Authorization", "Host", "Content-Length", "If-None-Match", "Transfer-Encoding"]
 )
-def test_some_headers_come_once_only(front: Front, behind: Behind, name: str) -> None:
+def test_some_headers_come_once_only(front: FakeServer, behind: Behind, name: str) -> None:
     """[C: auth_two_headers]: 400 and the connection is closed, whatever the two say."""
     assert_page(
         call(front, "POST", RUN, [(name, "1"), ("X-Other", "x"), (name.lower(), "1")]),
@@ -119,7 +119,7 @@ def test_some_headers_come_once_only(front: Front, behind: Behind, name: str) ->
     assert behind.requests == 0
 
 
-def test_other_headers_may_come_twice(front: Front) -> None:
+def test_other_headers_may_come_twice(front: FakeServer) -> None:
     """Two cookies or two Accepts are nobody's business."""
     assert (
         call(
@@ -129,7 +129,7 @@ def test_other_headers_may_come_twice(front: Front) -> None:
     )
 
 
-def test_http_1_1_needs_a_host(front: Front) -> None:
+def test_http_1_1_needs_a_host(front: FakeServer) -> None:
     """[C: no_host]; HTTP/1.0 does without."""
     for version, host in (("1.1", False), ("1.0", True)):
         request = scope("POST", RUN, http_version="1.0")
@@ -149,7 +149,7 @@ def test_http_1_1_needs_a_host(front: Front) -> None:
 @pytest.mark.parametrize("declared", [True, False], ids=["Content-Length", "chunked"])
 @pytest.mark.parametrize("pieces", [1, 7])
 def test_a_body_is_taken_up_to_the_limit(
-    front: Front, size: int, passes: bool, declared: bool, pieces: int
+    front: FakeServer, size: int, passes: bool, declared: bool, pieces: int
 ) -> None:
     """[C: body_14M, body_16M]: of exactly that size it reaches the app, of one byte more it gets
     413 and a close.
@@ -165,14 +165,14 @@ def test_a_body_is_taken_up_to_the_limit(
 
 
 def test_a_body_that_says_it_is_too_large_never_reaches_the_app(
-    front: Front, behind: Behind
+    front: FakeServer, behind: Behind
 ) -> None:
     """The length in the header is enough to refuse it."""
     assert_page(call(front, "POST", RUN, {"Content-Length": str(LIMIT + 1)}), 413, close=True)
     assert behind.requests == 0
 
 
-def test_a_client_that_leaves_while_it_is_refused_is_let_go(front: Front) -> None:
+def test_a_client_that_leaves_while_it_is_refused_is_let_go(front: FakeServer) -> None:
     """Nobody waits for the rest of its body."""
     body = client([b"x" * LIMIT, b"x"], leaves=True)
     assert_page(
@@ -184,7 +184,7 @@ def test_a_client_that_leaves_while_it_is_refused_is_let_go(front: Front) -> Non
 
 def test_a_chunked_body_without_end_is_never_held_in_memory(host_spec: HostSpec) -> None:
     """64 MB in pieces against a limit of 15 MB: more than the limit is at no time in memory."""
-    front, piece, pieces = Front(Behind(), host_spec), 1 << 18, 256
+    front, piece, pieces = Behind(host_spec), 1 << 18, 256
 
     def body() -> Iterator[bytes]:
         for number in range(pieces):
@@ -245,7 +245,7 @@ def test_a_location_has_neither_dots_nor_doubled_slashes(path: str) -> None:
 
 
 def test_a_path_that_climbs_out_of_a_prefix_does_not_reach_the_app(
-    front: Front, behind: Behind
+    front: FakeServer, behind: Behind
 ) -> None:
     """The prefix counts after the dots are resolved, the app sees the path as it was sent."""
     assert_page(call(front, "GET", "/v1/../v2"), 502)

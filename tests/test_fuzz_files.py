@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import pytest
 
-from fake_server.endpoints import HANDLERS
+from fake_server.endpoints import ENDPOINTS
 from tests.fuzz import files
 from tests.fuzz.file_mutations import mutated
 from tests.fuzz.files import Outcome, outcome_of, problems, run_command, seeds, write_case
@@ -106,7 +106,7 @@ def test_crash_of_a_server_that_is_made_of_a_file_is_found(
     async def broken(call: object) -> NoReturn:
         raise KeyError("planted")
 
-    monkeypatch.setitem(HANDLERS, "getMeta", broken)
+    monkeypatch.setitem(ENDPOINTS, "getMeta", broken)
     seed = seeds()["app"][-1]
     path = tmp_path / seed.name
     path.write_text(seed.text, "utf-8")

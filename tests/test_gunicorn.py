@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fake_server.http.gunicorn import HEADER_LINE_BYTES, HEADER_LINES, REQUEST_LINE_BYTES
+from fake_server.http.nginx import HEADER_LINE_BYTES, HEADER_LINES, REQUEST_LINE_BYTES
 from tests.admin.calling import host
 from tests.asgi import AsgiAnswer, call
 

@@ -166,7 +166,7 @@ def test_the_pure_parts_stay_pure(module: str) -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["fake_server.runs.request", "fake_server.apps", "fake_server.http.auth", "fake_server.spec"],
+    ["fake_server.runs.request", "fake_server.apps", "fake_server.http.errors", "fake_server.spec"],
 )
 def test_the_checks_of_a_request_know_no_web_either(module: str) -> None:
     """They take bytes and values, and run in a test without a server."""
@@ -188,7 +188,10 @@ def test_behaviours_do_not_act_themselves() -> None:
         ("fake_server.admin", ["fake_server.app"]),
         ("fake_server.testing", []),
         ("fake_server.server", ["fake_server.cli", "fake_server.testing.host"]),
-        ("fake_server.http.observer", ["fake_server.app", "fake_server.server.record"]),
+        (
+            "fake_server.http.access_log",
+            ["fake_server.app", "fake_server.http.request", "fake_server.server.record"],
+        ),
     ],
 )
 def test_what_stands_around_the_host_is_unknown_to_it(package: str, known_to: list[str]) -> None:
@@ -202,7 +205,7 @@ def test_only_the_clock_asks_for_the_time() -> None:
     allowed = [
         "fake_server.clock",
         "fake_server.timestamps",
-        "fake_server.journal.counters",
+        "fake_server.journal.exchanges",
         "fake_server.journal",
         "fake_server.cli",
         "fake_server.recorder.upstream",

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from fake_server.runs.engine import Timeline, cut, plan, with_pings
 from fake_server.runs.events import NodeFinished, NodeStarted, Ping, WorkflowFinished
-from fake_server.runs.random_values import DrawSource
-from fake_server.runs.render import Renderer, RunFacts, json_bytes
+from fake_server.runs.random_values import RandomSource
+from fake_server.runs.render import Renderer, RunFacts
 from fake_server.spec import HostSpec
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import Workflow
@@ -54,7 +54,7 @@ def planned(host_spec: HostSpec, default_workflow: Workflow) -> Planned:
     def plan_run(app: str | None = None, prompt: str = "一只猫 😀", seed: int = 1) -> Timeline:
         workflow = default_workflow if app is None else load_workflow(RECORDED_APPS / f"{app}.yml")
         inputs = {"prompt": prompt, "model_name": "dosmix_", "sys.files": []}
-        draw = DrawSource(seed).for_request("t")
+        draw = RandomSource(seed).for_request("t")
         return with_pings(plan(workflow, inputs, draw, host_spec.limits), host_spec.ping)
 
     return plan_run
@@ -385,11 +385,12 @@ def test_any_value_is_one_line_of_ascii(value: Any) -> None:
     """Whatever a user sends and gets back, a frame stays one line: lone surrogates and line
     separators are escaped.
     """
-    text = json_bytes(value)
+    end = WorkflowFinished("succeeded", {"value": value}, None, 1.0, 0, 1)
+    text = renderer().blocking(end)
     assert text.isascii()
     assert b"\n" not in text
     assert b"\r" not in text
-    assert json.loads(text) == value
+    assert json.loads(text)["data"]["outputs"]["value"] == value
 
 
 # Pictures

@@ -17,7 +17,7 @@ from fake_server.clock import Clock
 from fake_server.runs.engine import Timeline, plan, with_pings
 from fake_server.runs.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished
 from fake_server.runs.playback import STOP_POLL_S, Playback
-from fake_server.runs.random_values import DrawSource
+from fake_server.runs.random_values import RandomSource
 from fake_server.spec import HostSpec
 from fake_server.workflow.loader import load_workflow
 from tests.compared import differences, without_deployment
@@ -141,7 +141,7 @@ def test_nobody_else_can_stop_a_run(server: RunningServer) -> None:
 def _timeline(host_spec: HostSpec, app: Path) -> Timeline:
     workflow = load_workflow(app)
     inputs = {"prompt": "LSLEEP=290 SLEEP=119 long", "model_name": "", "sys.files": []}
-    draw = DrawSource(1).for_request("a run")
+    draw = RandomSource(1).for_request("a run")
     return with_pings(plan(workflow, inputs, draw, host_spec.limits), host_spec.ping)
 
 

@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dify_wire.strict import unknown
 from fake_server.admin import journal, state
 from fake_server.admin.call import Admin, AdminCall, AdminError
-from fake_server.endpoints import Host
+from fake_server.host_state import HostState
 from fake_server.journal.reading import journal_reader
 from fake_server.settings import Settings
 
@@ -52,7 +52,7 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
 }
 
 
-def admin_app(host: Host) -> ASGIApp:
+def admin_app(host: HostState) -> ASGIApp:
     """The admin API of ``host`` as an ASGI app."""
     admin = Admin(host, journal_reader(host))
 

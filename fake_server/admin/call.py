@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dify_wire.strict import TOP_LEVEL, Field
-from fake_server.endpoints import Host
+from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 
 BODY_BYTES = 1 << 20
@@ -37,7 +37,7 @@ class AdminError(Exception):
 class Admin:
     """The server that is controlled, and its journal's reader."""
 
-    host: Host
+    host: HostState
     reading: JournalReader
 
 

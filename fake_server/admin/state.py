@@ -24,8 +24,7 @@ from starlette.responses import Response
 from dify_wire.redaction.pseudonyms import REDACTED
 from fake_server.admin.call import Admin, AdminError, Reply, body_of, json_of, query_of
 from fake_server.clock import Clock
-from fake_server.endpoints import Host
-from fake_server.reset import reset as reset_host
+from fake_server.host_state import HostState
 from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.errors import shown_place
 from fake_server.settings import INSTANT
@@ -67,7 +66,7 @@ async def metrics(admin: Admin, request: Request) -> Response:
 class _HostCollector(Collector):
     """Makes metrics of what ``host`` has counted; nothing is counted twice."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: HostState) -> None:
         self._host = host
 
     def collect(self) -> Iterator[Metric]:
@@ -199,5 +198,5 @@ async def reset(admin: Admin, request: Request) -> Reply:
     """Be as at the start."""
     seed = (await body_of(request, "seed")).get("seed")
     new = admin.host.settings.seed if seed is None else seed.whole()
-    reset_host(admin.host, new)
+    admin.host.reset(new)
     return Reply({"reset": True, "seed": new})

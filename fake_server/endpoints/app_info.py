@@ -1,67 +1,74 @@
-"""The small operations beside the run: what the app says of itself (FACTS 7)."""
+"""The small operations beside the run: information on the app, and features that no app has (FACTS
+7).
+"""
 
 from __future__ import annotations
 
 from dify_wire.app_kind import AppKind
-from fake_server.endpoints.call import Call
-from fake_server.http.responses import Answer, json_answer
+from fake_server.http.request import Request
+from fake_server.http.responses import Response
+from fake_server.runs.request import authorised_app
 from fake_server.workflow.loader import default_features
 from fake_server.workflow.nodes import tool_icon
 
 _MEGABYTE = 1 << 20
 
 
-async def get_index(call: Call) -> Answer:
+async def get_index(request: Request) -> Response:
     """``GET /v1/``: a welcome, without a key."""
-    return json_answer(
-        {"welcome": "Dify OpenAPI", "api_version": "v1", "server_version": call.host.spec.version}
+    return request.json_response(
+        {"welcome": "Dify OpenAPI", "api_version": "v1", "server_version": request.spec.version}
     )
 
 
-async def get_info(call: Call) -> Answer:
+async def get_info(request: Request) -> Response:
     """``GET /v1/info``: the app's name and description."""
-    app = call.app()
-    return json_answer({"name": app.name, "description": app.description})
+    app = request.app()
+    return request.json_response({"name": app.name, "description": app.description})
 
 
-async def get_meta(call: Call) -> Answer:
+async def get_meta(request: Request) -> Response:
     """``GET /v1/meta``: the icon of each tool that the workflow uses."""
-    workflow = call.app().workflow
+    workflow = request.app().workflow
     nodes = workflow.nodes.values() if workflow else ()
     tools = [node for node in nodes if node.type == "tool"]
-    return json_answer({"tool_icons": {node.data["tool_name"]: tool_icon(node) for node in tools}})
+    return request.json_response(
+        {"tool_icons": {node.data["tool_name"]: tool_icon(node) for node in tools}}
+    )
 
 
-async def get_parameters(call: Call) -> Answer:
+async def get_parameters(request: Request) -> Response:
     """``GET /v1/parameters``: the app's features with its start variables in their old form."""
-    app = call.app()
+    app = request.app()
     if app.workflow is not None:
         form = [{variable.type: variable.entry} for variable in app.workflow.variables]
         features = {**app.workflow.features, "user_input_form": form}
     elif app.kind is AppKind.CHAT:
         features = dict(default_features("chat"))
     else:
-        raise call.host.spec.errors("app_unavailable")
-    limit = call.host.spec.limits.upload_image_bytes // _MEGABYTE
-    return json_answer({**features, "system_parameters": {"image_file_size_limit": str(limit)}})
+        raise request.spec.errors("app_unavailable")
+    limit = request.spec.limits.upload_image_bytes // _MEGABYTE
+    return request.json_response(
+        {**features, "system_parameters": {"image_file_size_limit": str(limit)}}
+    )
 
 
-async def audio_to_text(call: Call) -> Answer:
+async def audio_to_text(request: Request) -> Response:
     """``POST /v1/audio-to-text``: no app here has it switched on."""
-    call.app()
-    await call.user()
-    form = await call.form()
-    raise call.host.spec.errors(
+    request.app()
+    await request.user()
+    form = await request.form()
+    raise request.spec.errors(
         "speech_to_text_disabled" if "file" in form.files else "upload_without_file"
     )
 
 
-async def text_to_audio(call: Call) -> Answer:
+async def text_to_audio(request: Request) -> Response:
     """``POST /v1/text-to-audio``: no app here has it switched on."""
-    call.app()
-    body = await call.json()
-    await call.user()
-    errors = call.host.spec.errors
+    request.app()
+    body = await request.json()
+    await request.user()
+    errors = request.spec.errors
     if "text" not in body:
         raise errors("parameter_missing", field="text")
     for field in ("text", "streaming"):
@@ -70,21 +77,32 @@ async def text_to_audio(call: Call) -> Answer:
     raise errors("tts_disabled")
 
 
-async def stop_chat_message(call: Call) -> Answer:
+async def stop_chat_message(request: Request) -> Response:
     """``POST /v1/chat-messages/{task_id}/stop``: a success for a chat app, whatever the task."""
-    app = call.app()
-    await call.user()
+    app = request.app()
+    await request.user()
     if app.kind is not AppKind.CHAT:
-        raise call.host.spec.errors("not_chat_app")
-    return json_answer({"result": "success"})
+        raise request.spec.errors("not_chat_app")
+    return request.json_response({"result": "success"})
 
 
-async def send_feedback(call: Call) -> Answer:
+async def send_feedback(request: Request) -> Response:
     """``POST /v1/messages/{message_id}/feedbacks``: no app here has a message."""
-    call.app()
-    body = await call.json()
-    await call.user()
+    request.app()
+    body = await request.json()
+    await request.user()
     rating = body.get("rating")
     if rating is not None and str(rating) not in ("like", "dislike"):
-        raise call.host.spec.errors("choice_invalid", field="rating", value=rating)
-    raise call.host.spec.errors("message_absent")
+        raise request.spec.errors("choice_invalid", field="rating", value=rating)
+    raise request.spec.errors("message_absent")
+
+
+async def refuse(request: Request) -> Response:
+    """An operation that refuses every app: the spec names the error (``x-refusal``)."""
+    refusal = request.operation.refusal
+    assert refusal is not None
+    if refusal == "token_unknown":  # no key of ours is known
+        authorised_app(request.headers.get(b"authorization"), {}, request.spec.errors)
+    request.app()
+    await request.user()
+    raise request.spec.errors(refusal)

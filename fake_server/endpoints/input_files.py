@@ -10,93 +10,85 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_server.apps import App
-from fake_server.endpoints.call import Host
+from fake_server.host_state import HostState
 from fake_server.http.errors import HostErrors
+from fake_server.http.request import Request
 from fake_server.runs.events import InputFile
+from fake_server.runs.random_values import end_user_id
 from fake_server.runs.request import check_storable
 from fake_server.scenarios import Effects
 
 _IMAGE = "image"
 _REMOTE = "remote_url"
 _LOCAL = "local_file"
-_ID_NOT_TEXT = (
+_ID_NOT_STRING = (
     "1 validation error for FileVar\nrelated_id\n  str type expected (type=type_error.str)"
 )
 _DATABASE_UUID = re.compile(r"(?i)(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})")
-"""What PostgreSQL takes for a UUID."""
+"""What PostgreSQL accepts as a UUID."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
 _METHODS = (_REMOTE, _LOCAL, "tool_file")
 
 
-class InputFiles:
-    """Checks the files that a user of an app sends along, and what ``effects`` do to those at an
-    address.
+def input_files(
+    request: Request, app: App, user: str, files: Sequence[Any], image: Mapping[str, Any]
+) -> list[InputFile]:
+    """The files that a user of ``app`` sends along, as ``sys.files`` of the run. Raises
+    ``HostError`` for the first that is wrong.
     """
-
-    def __init__(self, host: Host, app: App, effects: Effects) -> None:
-        self._host = host
-        self._app = app
-        self._effects = effects
-
-    def check(self, user: str, files: Sequence[Any], image: Mapping[str, Any]) -> list[InputFile]:
-        """``sys.files`` of the run. Raises ``HostError`` for the first file that is wrong."""
-        errors = self._host.spec.errors
-        for file in files:
-            _check_form(file, errors)
-        for file in files:
-            if file["transfer_method"] == _LOCAL and isinstance(
-                file["upload_file_id"], list | dict
-            ):
-                raise errors("value_error", message=_ID_NOT_TEXT)
-        limit = image["number_limits"]
-        if len(files) > limit:
-            raise errors("files_too_many", limit=limit)
-        end_user_id = self._host.end_user_id(self._app, user)
-        return [self._transformed(file, end_user_id, image) for file in files]
-
-    def _transformed(
-        self, file: Mapping[str, Any], end_user_id: str, image: Mapping[str, Any]
-    ) -> InputFile:
+    errors = request.spec.errors
+    for file in files:
+        _check_form(file, errors)
+    for file in files:
+        if file["transfer_method"] == _LOCAL and isinstance(file["upload_file_id"], list | dict):
+            raise errors("value_error", message=_ID_NOT_STRING)
+    limit = image["number_limits"]
+    if len(files) > limit:
+        raise errors("files_too_many", limit=limit)
+    found = []
+    for file in files:
         method = file["transfer_method"]
         if method not in image["transfer_methods"]:
-            raise self._host.spec.errors("file_method_refused", method=method)
-        return self._remote(file["url"]) if method == _REMOTE else self._local(file, end_user_id)
+            raise errors("file_method_refused", method=method)
+        if method == _REMOTE:
+            found.append(_remote(file["url"], request.effects, errors))
+        else:
+            found.append(_local(file, request.host, app, end_user_id(app.app_id, user)))
+    return found
 
-    def _remote(self, address: str) -> InputFile:
-        """The host asks for the URL. A fake sends no request anywhere: it goes by what the URL says
-        of itself.
-        """
-        errors = self._host.spec.errors
-        if reason := _unusable(address):
-            raise errors("file_remote_unchecked", reason=reason)
-        for refuse in self._effects.remote_file:
-            raise refuse(address, errors)
-        if _only_reachable_from_here(urlsplit(address).hostname or "localhost"):
-            raise errors("file_remote_absent")
-        return InputFile(_REMOTE, url=address)
 
-    def _local(self, file: Mapping[str, Any], end_user_id: str) -> InputFile:
-        errors = self._host.spec.errors
-        file_id = str(file["upload_file_id"])
-        check_storable(file_id, errors)
-        if not _DATABASE_UUID.fullmatch(file_id):
-            raise errors("internal_server_error")
-        upload = self._host.store.uploads.get(str(uuid.UUID(file_id)))
-        known = upload and (upload.app_id, upload.end_user_id) == (self._app.app_id, end_user_id)
-        if (
-            not upload
-            or not known
-            or upload.extension.lower() not in self._host.spec.image_extensions
-        ):
-            raise errors("file_upload_invalid")
-        return InputFile(
-            _LOCAL,
-            file_id=upload.file_id,
-            filename=upload.name,
-            extension=f".{upload.extension}",
-            mime_type=upload.mime_type,
-        )
+def _remote(address: str, effects: Effects, errors: HostErrors) -> InputFile:
+    """The host requests the URL. The fake sends no request anywhere: it goes by the URL alone."""
+    if reason := _unusable(address):
+        raise errors("file_remote_unchecked", reason=reason)
+    for refuse in effects.remote_file:
+        raise refuse(address, errors)
+    if _only_reachable_from_here(urlsplit(address).hostname or "localhost"):
+        raise errors("file_remote_absent")
+    return InputFile(_REMOTE, url=address)
+
+
+def _local(file: Mapping[str, Any], host: HostState, app: App, owner: str) -> InputFile:
+    errors = host.spec.errors
+    file_id = str(file["upload_file_id"])
+    check_storable(file_id, errors)
+    if not _DATABASE_UUID.fullmatch(file_id):
+        raise errors("internal_server_error")
+    upload = host.store.uploads.get(str(uuid.UUID(file_id)))
+    if (
+        not upload
+        or (upload.app_id, upload.end_user_id) != (app.app_id, owner)
+        or upload.extension.lower() not in host.spec.image_extensions
+    ):
+        raise errors("file_upload_invalid")
+    return InputFile(
+        _LOCAL,
+        file_id=upload.file_id,
+        filename=upload.name,
+        extension=f".{upload.extension}",
+        mime_type=upload.mime_type,
+    )
 
 
 def _check_form(file: Any, errors: HostErrors) -> None:

@@ -1,57 +1,50 @@
-"""``POST /v1/files/upload``: checked and counted as the host does it, the content itself thrown
-away (FACTS 7).
+"""``POST /v1/files/upload``: checked and counted as the host does it; the content is discarded
+(FACTS 7).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from fake_server.endpoints.call import Call
 from fake_server.http.errors import HostErrors
-from fake_server.http.responses import Answer, json_answer
+from fake_server.http.form import FilePart, Form
+from fake_server.http.request import Request
+from fake_server.http.responses import Response
+from fake_server.runs.random_values import end_user_id
 from fake_server.runs.request import check_storable, user_text
 from fake_server.spec import HostSpec
 from fake_server.store import Upload
-
-if TYPE_CHECKING:
-    from fake_server.endpoints.form import FilePart, Form
 
 _ANONYMOUS = "DEFAULT-USER"
 _COLUMN_CHARACTERS = 255
 """Longer texts than this do not fit into the columns of the host's table of files (FACTS 12.14)."""
 
 
-async def upload_file(call: Call) -> Answer:
+async def upload_file(request: Request) -> Response:
     """Refuse or accept the part named ``file``; of two parts with that name the first counts."""
-    app = call.app()
-    spec = call.host.spec
-    form = await call.form()
-    user = user_text(form.fields.get("user"), call.operation.user_required, spec) or _ANONYMOUS
+    app = request.app()
+    spec, host = request.spec, request.host
+    form = await request.form()
+    user = user_text(form.fields.get("user"), request.operation.user_required, spec) or _ANONYMOUS
     file = _only_file(form, spec.errors)
     name, mime_type = file.filename, _mime_type(file)
-    extension = name.split(".")[
-        -1
-    ]  # all of it after the last dot, or the whole name [C: upload_noext]
+    extension = name.split(".")[-1]  # the whole name where it has no dot [C: upload_noext]
     size = _checked_size(file, extension, spec)
     for text in (name, mime_type):
         check_storable(text, spec.errors)
         if len(text) > _COLUMN_CHARACTERS:
             raise spec.errors("internal_error")
-    draw = call.host.draws.for_request(f"upload|{app.app_id}|{user}|{name}|{size}")
-    upload = Upload(
-        draw.uuid(), app.app_id, call.host.end_user_id(app, user), name, extension, mime_type
-    )
-    call.host.store.uploads[upload.file_id] = upload
-    shown = {
-        "id": upload.file_id,
+    file_id = host.random.for_request("upload", app.app_id, user, name, size).uuid()
+    owner = end_user_id(app.app_id, user)
+    host.store.uploads[file_id] = Upload(file_id, app.app_id, owner, name, extension, mime_type)
+    uploaded = {
+        "id": file_id,
         "name": name,
         "size": size,
         "extension": extension,
         "mime_type": mime_type,
-        "created_by": upload.end_user_id,
-        "created_at": int(call.host.clock.now()),
+        "created_by": owner,
+        "created_at": int(host.clock.now()),
     }
-    return json_answer(shown, 201)
+    return request.json_response(uploaded, 201)
 
 
 def _only_file(form: Form, errors: HostErrors) -> FilePart:

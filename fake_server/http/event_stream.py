@@ -1,6 +1,4 @@
-"""A stream on the wire: sse-starlette's response, made to send the host's bytes and nothing of its
-own.
-"""
+"""A stream on the wire: sse-starlette's response, made to send the host's bytes only."""
 
 from __future__ import annotations
 
@@ -13,13 +11,12 @@ from starlette.types import Receive, Scope, Send
 from fake_server.http.responses import RawHeaders
 
 
-class HostEventStream(EventSourceResponse):
-    """An SSE answer whose chunks are the host's own frames.
+class EventStream(EventSourceResponse):
+    """A stream whose chunks are the host's own frames.
 
-    Differs from its base in what a client sees: LF and not CRLF, no Cache-Control, Connection or
-    X-Accel-Buffering, no ping of its own (pings are events of the timeline). And in what runs: the
-    base needs four tasks a stream; here the frames come from one iterator which itself notices when
-    the client leaves or the server stops.
+    A client sees LF and not CRLF, no Cache-Control, Connection or X-Accel-Buffering, and no pings
+    but those of the timeline. The base class runs four tasks for each stream; here one iterator
+    sends the frames and notices when the client leaves or the server stops.
     """
 
     def __init__(self, frames: AsyncGenerator[bytes], headers: RawHeaders) -> None:
@@ -28,9 +25,7 @@ class HostEventStream(EventSourceResponse):
         self._frames = frames
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        )
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         async with aclosing(self._frames) as frames:
             async for chunk in frames:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -1,118 +1,101 @@
-"""What nginx does before the app sees a request, and what it answers by itself (FACTS 2, [C:
-auth_two_headers]).
+"""What nginx and gunicorn do before the app gets a request, and the responses that they give
+themselves (FACTS 2, [C: auth_two_headers]).
 
-An ASGI wrapper: TRACE, a missing or doubled header and a body beyond the limit are refused here;
-paths outside the app's prefixes belong to the web container, which is not there, except for ``/``.
+Paths outside the app's prefixes belong to the web container, which is not there, except for ``/``.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from functools import lru_cache
+from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from fake_server.http import error_pages, gunicorn
-from fake_server.http.request_body import ClientLeftError
-from fake_server.http.responses import ProxyPage, RawHeaders, send_whole
+from fake_server.http import error_pages
+from fake_server.http.responses import RawHeaders, Response, proxy_page
 from fake_server.spec import HostSpec
 
 _SINGLE = frozenset(
-    {
-        b"authorization",
-        b"host",
-        b"content-length",
-        b"content-range",
-        b"transfer-encoding",
-        b"expect",
-        b"if-modified-since",
-        b"if-unmodified-since",
-        b"if-match",
-        b"if-none-match",
-        b"if-range",
-    }
+    b"authorization host content-length content-range transfer-encoding expect if-modified-since"
+    b" if-unmodified-since if-match if-none-match if-range".split()
 )
-"""Headers that nginx takes only once."""
+"""Headers that nginx accepts only once."""
 
 _METHOD = re.compile("[A-Z_-]+")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})|%00")
 
+REQUEST_LINE_BYTES = 4094
+"""gunicorn refuses a longer request line, without its line end, with 400."""
 
-class BodyTooLargeError(Exception):
-    """A chunked body grew beyond the proxy's limit while it was read."""
+HEADER_LINES = 100
+"""gunicorn refuses more header lines than these, as the proxy sends them on, with 431."""
+
+HEADER_LINE_BYTES = 8190
+"""gunicorn refuses a longer header line, with its line end, with 431."""
+
+_METHOD_CHARACTERS = range(3, 21)
+
+_NOT_FORWARDED = frozenset(
+    b"host connection content-length transfer-encoding te keep-alive expect upgrade"
+    b" x-forwarded-for".split()
+)
+"""Headers of the client that the proxy replaces or leaves out."""
+
+_ADDED = 2
+"""``Host`` and ``X-Forwarded-For`` are on every request that reaches the app."""
 
 
-class Front:
-    """The proxy in front of ``app``."""
+class Nginx:
+    """The proxy in front of the app."""
 
-    def __init__(self, app: ASGIApp, spec: HostSpec) -> None:
-        self._app = app
+    def __init__(self, spec: HostSpec) -> None:
         self._limit = spec.limits.request_body_bytes
         self._server = spec.proxy_server
         routes = [f"{one.method} {one.path}" for one in spec.operations if one.refusal is None]
         self._front_page = error_pages.front(spec.version, routes)
         self._prefixes = tuple(prefix.encode() for prefix in spec.app_prefixes)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        page = self._refusal(scope)
-        if page is None:
-            await self._pass_on(scope, receive, send)
-        else:
-            await self._send(page, send)
+    def page(self, status: int, close: bool = False) -> Response:
+        """nginx's own page."""
+        return proxy_page(status, error_pages.nginx(status, self._server), close=close)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = _CountedBody(receive, self._limit)
-        try:
-            await self._app(scope, body.receive, send)
-        except ClientLeftError:
-            return  # it left before it had said everything
-        except BodyTooLargeError:
-            await self._send(self._page(413, close=True), send)
-
-    def _refusal(self, scope: Scope) -> ProxyPage | None:
-        headers: RawHeaders = scope["headers"]
+    def response(self, scope: Scope) -> Response | None:
+        """The response that the app has no part in; None where it gets the request."""
+        method, headers = scope["method"], scope["headers"]
         raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
         path = location_path(raw_path)
-        if path is None or self._malformed(scope, headers):
-            return self._page(400, close=True)
-        if scope["method"] in ("TRACE", "CONNECT"):
-            return self._page(405, close=True)
-        if _content_length(headers) > self._limit:
-            return self._page(413, close=True)
+        seen: set[bytes] = set()
+        length = longest_header = 0
+        malformed = path is None or not _METHOD.fullmatch(method)
+        for name, value in headers:
+            longest_header = max(longest_header, len(name) + len(value))
+            if name == b"host":
+                malformed = malformed or not _is_host(value)
+            elif name == b"content-length":
+                length = int(value) if value.isdigit() else 0
+            if name in seen and name in _SINGLE:
+                malformed = True
+            seen.add(name)
+        if malformed or (scope["http_version"] == "1.1" and b"host" not in seen):
+            return self.page(400, close=True)
+        if method in ("TRACE", "CONNECT"):
+            return self.page(405, close=True)
+        if length > self._limit:
+            return self.page(413, close=True)
+        assert path is not None
         if path.startswith(self._prefixes):
-            return gunicorn.refusal(scope, raw_path)
-        if path == b"/" and scope["method"] in ("GET", "HEAD"):
-            return ProxyPage(200, self._front_page)
-        return self._page(502)
-
-    @staticmethod
-    def _malformed(scope: Scope, headers: RawHeaders) -> bool:
-        names = [name for name, _ in headers]
-        if scope["http_version"] == "1.1" and b"host" not in names:
-            return True
-        hosts = [value for name, value in headers if name == b"host"]
-        if not _METHOD.fullmatch(scope["method"]) or not all(map(_is_host, hosts)):
-            return True
-        return len(names) != len(set(names)) and any(names.count(name) > 1 for name in _SINGLE)
-
-    def _page(self, status: int, close: bool = False) -> ProxyPage:
-        return ProxyPage(status, error_pages.nginx(status, self._server), close)
-
-    @staticmethod
-    async def _send(page: ProxyPage, send: Send) -> None:
-        await send_whole(send, page.status, page_headers(page), page.body, page.reason)
+            return _gunicorn_refusal(scope, raw_path, longest_header)
+        if path == b"/" and method in ("GET", "HEAD"):
+            return proxy_page(200, self._front_page)
+        return self.page(502)
 
 
-def page_headers(page: ProxyPage) -> RawHeaders:
-    """The few headers of an answer that the app had no part in."""
-    length = str(len(page.body)).encode()
-    headers = [(b"Content-Type", page.content_type), (b"Content-Length", length), *page.headers]
-    return [*headers, (b"Connection", b"close")] if page.close else headers
-
-
+@lru_cache(maxsize=256)
 def location_path(path: bytes) -> bytes | None:
-    """The path by which nginx chooses who answers: decoded, slashes merged, dots resolved.
+    """The path by which nginx chooses a location: decoded, slashes merged, dots resolved.
 
     None where nginx refuses it: no slash at its start, a broken escape, an encoded NUL, dots that
     lead above the root.
@@ -122,22 +105,22 @@ def location_path(path: bytes) -> bytes | None:
     path = unquote_to_bytes(path)
     if b"//" not in path and b"/." not in path:
         return path
-    kept: list[bytes] = []
+    resolved: list[bytes] = []
     segments = path.split(b"/")[1:]
     for segment in segments:
         if segment == b"..":
-            if not kept:
+            if not resolved:
                 return None
-            kept.pop()
+            resolved.pop()
         elif segment not in (b"", b"."):
-            kept.append(segment)
-    end = b"/" if kept and segments[-1] in (b"", b".", b"..") else b""
-    return b"/" + b"/".join(kept) + end
+            resolved.append(segment)
+    end = b"/" if resolved and segments[-1] in (b"", b".", b"..") else b""
+    return b"/" + b"/".join(resolved) + end
 
 
 @lru_cache(maxsize=64)
 def _is_host(host: bytes) -> bool:
-    """Whether nginx takes the value of a Host header: a name that is not empty, without slashes,
+    """Whether nginx accepts the value of a Host header: a name that is not empty, without slashes,
     controls or "..".
     """
     name = host if host.endswith(b"]") else re.sub(rb":[^:]*\Z", b"", host)
@@ -146,22 +129,47 @@ def _is_host(host: bytes) -> bool:
     )
 
 
-def _content_length(headers: RawHeaders) -> int:
-    for name, value in headers:
-        if name == b"content-length":
-            return int(value) if value.isdigit() else 0
-    return 0
+def gunicorn_page(status: HTTPStatus, message: str = "") -> Response:
+    """gunicorn's page for a request that it refuses, or, without ``message``, that the app crashes
+    on.
+    """
+    reason = status.phrase
+    body = (
+        f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    <h1><p>{reason}</p></h1>\n"
+        f"    {html.escape(message)}\n  </body>\n</html>\n"
+    )
+    return proxy_page(status, body.encode())
 
 
-class _CountedBody:
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self._receive = receive
-        self._left = limit
+APP_CRASHED = gunicorn_page(HTTPStatus.INTERNAL_SERVER_ERROR)
+"""The app crashed outside its own handling of errors [C: g_nonodes_stream]."""
 
-    async def receive(self) -> Message:
-        message = await self._receive()
-        if message["type"] == "http.request":
-            self._left -= len(message.get("body", b""))
-            if self._left < 0:
-                raise BodyTooLargeError
-        return message
+
+def _gunicorn_refusal(scope: Scope, path: bytes, longest_header: int) -> Response | None:
+    """The page for a request that gunicorn 22 refuses (``gunicorn/http/message.py``); ``path`` is
+    as it came.
+    """
+    method, query = scope["method"], scope["query_string"]
+    line_bytes = len(f"{method}  HTTP/1.1") + len(path) + (1 + len(query) if query else 0)
+    if line_bytes > REQUEST_LINE_BYTES:
+        message = f"Request Line is too large ({line_bytes} > {REQUEST_LINE_BYTES})"
+        return gunicorn_page(HTTPStatus.BAD_REQUEST, message)
+    if len(method) not in _METHOD_CHARACTERS:
+        message = f"Invalid Method 'Invalid HTTP method: {method!r}'"
+        return gunicorn_page(HTTPStatus.BAD_REQUEST, message)
+    if longest_header + len(b": \r\n") > HEADER_LINE_BYTES:
+        message = "limit request headers fields size"
+    elif len(scope["headers"]) + _ADDED > HEADER_LINES < _forwarded_lines(scope["headers"]):
+        message = "limit request headers fields"
+    else:
+        return None
+    return gunicorn_page(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"Error parsing headers: '{message}'"
+    )
+
+
+def _forwarded_lines(headers: RawHeaders) -> int:
+    """How many header lines the proxy sends to the app; a chunked body gets a length."""
+    names = [name for name, _ in headers]
+    with_body = b"content-length" in names or b"transfer-encoding" in names
+    return _ADDED + with_body + sum(name not in _NOT_FORWARDED for name in names)

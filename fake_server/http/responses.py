@@ -1,76 +1,72 @@
-"""Answers as values, and the headers that the host puts around them (FACTS 1.1 and 1.8)."""
+"""Responses as ASGI apps, and the headers that the host puts around its own (FACTS 1.1 and 1.8)."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from starlette.types import Message, Send
+from starlette.types import Receive, Scope, Send
 
-from fake_server.http import error_pages
-from fake_server.http.errors import HostError
-from fake_server.runs.render import json_bytes
+from fake_server.http.error_pages import nginx_reason
 from fake_server.spec import HostSpec
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 SCENARIO_HEADER = b"x-fake-scenario"
-"""What a request asks to befall it. No page sends it to a real host; one that asks the fake shall
-be able to.
-"""
+"""Names scenarios for one request. CORS allows it, since no page sends it to a real host."""
+
+TRANSPORT = "fake_server.transport"
+"""The ASGI extension by which our own server gives the transport of a request's connection."""
 
 HTML = b"text/html; charset=utf-8"
 JSON = b"application/json"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer of the app.
+class Response:
+    """A whole response: its exact head and body. ``reason`` None is spelled as the app does it."""
 
-    ``shared`` says whether pages of other origins may read it (CORS), ``granted`` what a preflight
-    is told beyond that.
+    status: int
+    headers: RawHeaders
+    body: bytes
+    reason: bytes | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status, "headers": self.headers}
+        if self.reason:
+            start["reason"] = self.reason
+        await send(start)
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def proxy_page(
+    status: int,
+    body: bytes,
+    content_type: bytes = b"text/html",
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    close: bool = False,
+) -> Response:
+    """A response of nginx, gunicorn or another proxy: it has none of the app's headers."""
+    length = str(len(body)).encode()
+    own = [(b"Content-Type", content_type), (b"Content-Length", length), *headers]
+    if close:
+        own.append((b"Connection", b"close"))
+    return Response(status, own, body, nginx_reason(status).encode())
+
+
+def json_bytes(value: object) -> bytes:
+    """The body of a JSON response of any operation but a run: it ends with a newline (FACTS
+    1.7).
     """
-
-    status: int
-    content_type: bytes
-    body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    shared: bool = True
-    granted: tuple[tuple[bytes, bytes], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyPage:
-    """An answer of nginx, gunicorn or another proxy: it carries none of the app's headers."""
-
-    status: int
-    body: bytes
-    close: bool = False
-    content_type: bytes = b"text/html"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    @property
-    def reason(self) -> bytes:
-        """The words beside the status, as nginx spells them."""
-        return error_pages.nginx_reason(self.status).encode()
-
-
-def json_answer(value: object, status: int = 200) -> Answer:
-    """A JSON answer of any operation but a run: it ends with a newline (FACTS 1.7)."""
-    return Answer(status, JSON, json_bytes(value) + b"\n")
-
-
-def refusal(error: HostError) -> Answer:
-    return json_answer(dict(error.body), error.status)
+    return json.dumps(value).encode("ascii") + b"\n"
 
 
 class HostHeaders:
-    """Completes the headers of an answer: what the app adds to each, and what CORS adds to those
-    that are shared.
-    """
+    """Completes the headers of a response: what the app adds to each, and CORS."""
 
     def __init__(self, spec: HostSpec) -> None:
-        self._always = [
+        self.always = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in spec.headers
         ]
         self._cors_methods = ", ".join(spec.cors_methods).encode()
@@ -82,46 +78,29 @@ class HostHeaders:
         self,
         own: Iterable[tuple[bytes, bytes]],
         request: Mapping[bytes, bytes],
-        shared: bool,
         granted: Iterable[tuple[bytes, bytes]] = (),
     ) -> RawHeaders:
         """``own`` headers, then those of CORS for the ``request`` headers (names in lower case),
         then the app's.
         """
-        return [*own, *(self._cors(request, granted) if shared else ()), *self._always]
+        headers = [*own, (b"Access-Control-Allow-Origin", request.get(b"origin") or b"*")]
+        if request.get(b"access-control-request-private-network") == b"true":
+            headers.append((b"Access-Control-Allow-Private-Network", b"true"))
+        headers += granted
+        if request.get(b"origin"):
+            headers.append((b"Vary", b"Origin"))
+        return headers + self.always
 
-    def preflight(self, request: Mapping[bytes, bytes]) -> tuple[tuple[bytes, bytes], ...]:
-        """What CORS adds to an OPTIONS answer that a page asked for [C:
+    def preflight(self, request: Mapping[bytes, bytes]) -> RawHeaders:
+        """What CORS adds to the response to an OPTIONS request of a page [C:
         cors_preflight_otherhdr].
         """
         method = request.get(b"access-control-request-method", b"").upper()
-        if (
-            not method or method not in self._cors_methods
-        ):  # Flask-CORS looks for it in the joined text, so "P" will do
-            return ()
-        asked = (
+        if not method or method not in self._cors_methods:
+            return []  # Flask-CORS looks for it in the joined text, so "P" is enough
+        requested = [
             name.strip() for name in request.get(b"access-control-request-headers", b"").split(b",")
-        )
-        granted = b", ".join(
-            sorted(name for name in asked if name.lower() in self._allowed_headers)
-        )
-        headers = ((b"Access-Control-Allow-Headers", granted),) if granted else ()
-        return (*headers, (b"Access-Control-Allow-Methods", self._cors_methods))
-
-    @staticmethod
-    def _cors(request: Mapping[bytes, bytes], granted: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-        origin = request.get(b"origin")
-        if request.get(b"access-control-request-private-network") == b"true":
-            granted = [(b"Access-Control-Allow-Private-Network", b"true"), *granted]
-        if not origin:
-            return [(b"Access-Control-Allow-Origin", b"*"), *granted]
-        return [(b"Access-Control-Allow-Origin", origin), *granted, (b"Vary", b"Origin")]
-
-
-async def send_whole(
-    send: Send, status: int, headers: RawHeaders, body: bytes, reason: bytes | None = None
-) -> None:
-    """Send an answer whose length is known; ``reason`` None is spelled as the app does it."""
-    start: Message = {"type": "http.response.start", "status": status, "headers": headers}
-    await send({**start, "reason": reason} if reason else start)
-    await send({"type": "http.response.body", "body": body})
+        ]
+        granted = sorted(name for name in requested if name.lower() in self._allowed_headers)
+        headers = [(b"Access-Control-Allow-Headers", b", ".join(granted))] if granted else []
+        return [*headers, (b"Access-Control-Allow-Methods", self._cors_methods)]

@@ -9,55 +9,39 @@ simply unknown.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from fake_server.spec import PATH_PARAMETER, Operation
 
 _UUID = r"[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}"
 _ANY_SEGMENT = r"[^/]+"
 _LISTED = ("POST", "OPTIONS", "GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE")
+_CACHED_ROUTES = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The operation of a request and the values that its path gives."""
+    """The operation of a request and the parameters of its path."""
 
     operation: Operation
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class OtherMethod:
-    """The path is known, the method is not; OPTIONS is answered from this, anything else
-    refused.
+class NoMatch:
+    """No operation has this path and method; without any attribute, no route has the path.
+
+    ``allow``: the methods of a known path; OPTIONS is answered from it, any other method refused.
+    ``redirect``: the known path of which this is another spelling.
+    ``crash``: the path is known in another spelling, but not for this method. flask-restful asks
+    for the route of a method that the path has, to find out whose error it is, and is redirected.
     """
 
-    allow: str
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """The path is known in another spelling."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """No route has this path."""
-
-
-@dataclass(frozen=True, slots=True)
-class Breaking:
-    """The path is known in another spelling, and not for this method.
-
-    flask-restful asks for the route of a method that the path has, to find out whose error it is,
-    and is redirected.
-    """
-
-
-Routed = Match | OtherMethod | Redirect | Unknown | Breaking
+    allow: str | None = None
+    redirect: str | None = None
+    crash: bool = False
 
 
 @dataclass(slots=True)
@@ -86,29 +70,28 @@ class Router:
             route.operations[operation.method] = operation
         self._fixed = {path: route for path, route in routes.items() if "{" not in path}
         self._patterns = [route for path, route in routes.items() if "{" in path]
+        self.route = lru_cache(_CACHED_ROUTES)(self._route)
 
-    def route(self, method: str, path: str) -> Routed:
+    def _route(self, method: str, path: str) -> Match | NoMatch:
         """What ``method`` on ``path`` (decoded) means."""
         path = "/" + path.lstrip("/")
         found = self._find(path)
         if found is not None and method in found[0].methods:
-            return _matched(method, *found)
+            route, parameters = found
+            if method == "OPTIONS":
+                return NoMatch(allow=route.allow)
+            return Match(route.operations["GET" if method == "HEAD" else method], parameters)
         with_slash = self._find(path + "/")
         if with_slash is not None and method in with_slash[0].methods:
-            return Redirect(path + "/")
+            return NoMatch(redirect=path + "/")
         if found is not None:
-            return OtherMethod(found[0].allow)
-        return self._merged(method, path)
-
-    def _merged(self, method: str, path: str) -> Routed:
-        """Each pair of slashes made one, once over, as Werkzeug does it: three in a row stay
-        unknown.
-        """
+            return NoMatch(allow=found[0].allow)
+        # Werkzeug makes each pair of slashes one, once over: three in a row stay unknown.
         merged = path.replace("//", "/")
         found = self._find(merged) if merged != path else None
         if found is None:
-            return Unknown()
-        return Redirect(merged) if method in found[0].methods else Breaking()
+            return NoMatch()
+        return NoMatch(redirect=merged) if method in found[0].methods else NoMatch(crash=True)
 
     def _find(self, path: str) -> tuple[_Route, dict[str, str]] | None:
         if (route := self._fixed.get(path)) is not None:
@@ -117,14 +100,6 @@ class Router:
             if (match := route.pattern.fullmatch(path)) is not None:
                 return route, dict(zip(route.names, match.groups(), strict=True))
         return None
-
-
-def _matched(method: str, route: _Route, parameters: dict[str, str]) -> Routed:
-    if method == "OPTIONS":
-        return OtherMethod(route.allow)
-    operation = route.operations.get("GET" if method == "HEAD" else method)
-    assert operation is not None
-    return Match(operation, parameters)
 
 
 def _compiled(operation: Operation) -> tuple[re.Pattern[str], Sequence[str]]:

@@ -19,9 +19,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from dify_wire.strict import Field
-from fake_server.journal.entry import Entry
+from fake_server.journal.exchanges import Entry, Journal
 from fake_server.journal.reading import body_field, json_of, user_of
-from fake_server.journal.ring import Journal
 
 MISSING = "(missing)"
 """Shown for what is not there."""
@@ -141,7 +140,9 @@ class Nearest:
 def matching(journal: Journal, match: Match, since: int = 0) -> list[Entry]:
     """The complete requests above ``since`` that match, oldest first."""
     return [
-        entry for entry in journal.entries(since) if entry.heard and not match.differences(entry)
+        entry
+        for entry in journal.entries(since)
+        if entry.request_complete and not match.differences(entry)
     ]
 
 
@@ -196,11 +197,15 @@ class _Search:
         """What matches now, oldest first."""
         while self._changed:
             entry = self._changed.popleft()
-            if entry.heard and entry.number > self._since and not self._match.differences(entry):
+            if (
+                entry.request_complete
+                and entry.number > self._since
+                and not self._match.differences(entry)
+            ):
                 self._found[entry.number] = entry
             else:
                 self._found.pop(entry.number, None)
-        return [entry for _, entry in sorted(self._found.items()) if not entry.forgotten]
+        return [entry for _, entry in sorted(self._found.items()) if not entry.discarded]
 
 
 async def await_matching(

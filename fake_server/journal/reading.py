@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl
 
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec import bundled, load_yaml
-from fake_server.journal.entry import Entry
+from fake_server.journal.exchanges import Entry
 from fake_server.journal.warnings import DocumentChecker, header_of
 
 if TYPE_CHECKING:
-    from fake_server.endpoints import Host
+    from fake_server.host_state import HostState
     from fake_server.journal.matching import Difference
     from fake_server.settings import Settings
 
@@ -128,7 +128,7 @@ def redactor_of(settings: Settings) -> TextRedactor:
     return TextRedactor([*keys, settings.secret_key, settings.admin_token or ""])
 
 
-def journal_reader(host: Host) -> JournalReader:
+def journal_reader(host: HostState) -> JournalReader:
     settings = host.settings
     document = settings.spec or bundled("openapi.yaml")
     default = host.apps[settings.api_keys[0]]
@@ -140,9 +140,9 @@ def state_of(entry: Entry) -> str:
     """running, complete, client left or broken."""
     if entry.ended is None:
         return "running"
-    if entry.broken or not (entry.told or entry.left):
+    if entry.broken_off or not (entry.response_complete or entry.client_left):
         return "broken"
-    return "client left" if entry.left else "complete"
+    return "client left" if entry.client_left else "complete"
 
 
 def json_of(entry: Entry) -> Any:

@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from dify_wire.schemas import Schemas
 from dify_wire.spec import resolved
 from fake_server.apps import App
-from fake_server.journal.entry import Entry
+from fake_server.journal.exchanges import Entry
 
 _LONGEST = 200
 _REFUSED = 400

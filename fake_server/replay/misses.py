@@ -7,7 +7,8 @@ from typing import Any
 
 from dify_wire.exchange import Recording
 from dify_wire.recording.store import NearMiss, NotRecordedError
-from fake_server.http.responses import JSON, Answer
+from fake_server.http.request import Request
+from fake_server.http.responses import JSON, Response
 from fake_server.timestamps import iso
 
 _SHOWN = 200
@@ -16,14 +17,14 @@ STATUS = 501
 """No host of this API answers with it, so that no client takes a miss for an answer of the host."""
 
 
-def miss_answer(miss: NotRecordedError) -> Answer:
+def miss_response(miss: NotRecordedError, request: Request) -> Response:
     """JSON with the nearest recordings and, for each matcher, what differed."""
     nearest = [_near(near) for near in miss.nearest]
     said = {"code": "replay_miss", "message": _message(miss), "status": STATUS, "nearest": nearest}
     body = json.dumps(said, ensure_ascii=False).encode(
         "utf-8", "backslashreplace"
     )  # for a person, unlike the host's
-    return Answer(STATUS, JSON, body + b"\n")
+    return request.response(STATUS, JSON, body + b"\n")
 
 
 def _message(miss: NotRecordedError) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing
 
 from starlette.types import Message, Receive, Scope, Send
 
 from dify_wire.exchange import Chunk
 from fake_server.clock import Clock
-from fake_server.http.connection import break_off
 from fake_server.waiting import Wait
 
 _STOP_POLL_S = 1.0
@@ -114,7 +113,9 @@ class ReplayedAnswer:
         playing: Playing,
         is_whole: bool,
         known: AbstractContextManager[None],
+        break_off: Callable[[], Awaitable[None]],
     ) -> None:
+        self._break_off = break_off
         self._head = head
         self._playing = playing
         self._is_whole = is_whole
@@ -126,7 +127,7 @@ class ReplayedAnswer:
         if is_over and self._is_whole:
             await send({"type": "http.response.body", "body": b""})
         elif is_over or self._playing.abandoned:
-            await break_off(scope, receive)
+            await self._break_off()
 
     async def _play(self, receive: Receive, send: Send) -> bool:
         """Send what was recorded, the head with the first of it; whether its end was reached."""

@@ -10,15 +10,14 @@ import logging
 from dataclasses import replace
 
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Scope
 
-from dify_wire.exchange import Recording, Request
+from dify_wire.exchange import Recording
+from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.matching import RequestKey
 from dify_wire.recording.store import NotRecordedError, recording_store
-from fake_server.endpoints.call import Call, Handler
 from fake_server.endpoints.files import check_signature
-from fake_server.http.request_body import whole
-from fake_server.http.responses import Answer, ProxyPage
+from fake_server.http.request import Request
 from fake_server.replay.aliases import Aliases
 from fake_server.replay.forwarding import Forwarding, forwarding
 from fake_server.replay.images import recorded_pictures
@@ -28,7 +27,7 @@ from fake_server.replay.loading import (
     load_recordings,
     shortened_bodies,
 )
-from fake_server.replay.misses import miss_answer
+from fake_server.replay.misses import miss_response
 from fake_server.replay.responses import Answers, Caller
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
@@ -40,8 +39,6 @@ _LIVE = ("getImagePreview",)
 _LIVE_REFUSAL = "token_unknown"
 
 _LONG_BODY = 64 << 10
-
-AnyAnswer = Answer | ProxyPage | ASGIApp
 
 
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
@@ -87,61 +84,46 @@ class Replay:
         if self._forwards:
             self._forwards.close()
 
-    async def answer(self, call: Call, handler: Handler) -> AnyAnswer:
-        """The answer to ``call``, whose ``handler`` would be the fake's own. Raises
-        ``HostError``.
+    async def response(self, request: Request) -> ASGIApp | None:
+        """The response to ``request``; None where the fake's own endpoint is to give it.
+        Raises ``HostError``.
         """
-        operation = call.operation
+        operation = request.operation
         if operation.operation_id == "getToolFile":
-            return await self._picture(call, handler)
+            return self._image(request)
         if operation.operation_id in _LIVE or operation.refusal == _LIVE_REFUSAL:
-            return await handler(call)
+            return None
         if operation.operation_id != _WITHOUT_KEY:
-            call.app()
-        body = await whole(call.receive)
-        request, called = self._aliases.resolved(_as_recorded(call.scope, self._as_kept(body)))
-        caller = Caller(self._label(call), request, called)
-        return await self._recorded(
-            caller, replace(call, receive=_once_more(body, call.receive)), handler
-        )
-
-    async def _recorded(self, caller: Caller, call: Call, handler: Handler) -> AnyAnswer:
-        task_id = call.parameters.get("task_id")
+            request.app()
+        body = await request.body()
+        as_recorded = _as_recorded(request.scope, self._as_kept(body))
+        caller = Caller(self._label(request), *self._aliases.resolved(as_recorded))
+        task_id = request.parameters.get("task_id")
         if task_id:
             self._answers.stop(task_id, caller)
         try:
             recording = await self._found(RequestKey(caller.request, caller.label))
         except NotRecordedError as miss:
             if task_id and self._answers.has_told(task_id):
-                return await handler(
-                    call
-                )  # a run that is told here can be stopped, whether that was recorded or not
-            return await self._missed(miss, call, handler)
-        return self._answers.told(recording, caller, call)
+                return None  # a run of this replay can always be stopped
+            log.warning("replay: %s", miss)
+            if self._forwards:
+                request.unread(body)
+                return self._forwards
+            return None if self._misses_are_faked else miss_response(miss, request)
+        return self._answers.told(recording, caller, request)
 
-    async def _picture(self, call: Call, handler: Handler) -> AnyAnswer:
-        file_id = call.parameters["file_id"].lower()
+    def _image(self, request: Request) -> ASGIApp | None:
+        file_id = request.parameters["file_id"].lower()
         recording = self._pictures.get(self._aliases.recorded(file_id))
         if recording is not None:
-            check_signature(call)
-            return self._answers.picture(recording, call)
-        if self._forwards and call.host.store.pictures.get(file_id) is None:
-            return self._forwards
-        return await handler(call)
+            check_signature(request)
+            return self._answers.picture(recording, request)
+        return None if file_id in request.host.store.images else self._forwards
 
-    async def _missed(self, miss: NotRecordedError, call: Call, handler: Handler) -> AnyAnswer:
-        log.warning("replay: %s", miss)
-        if self._misses_are_faked:
-            return await handler(call)
-        if self._forwards:
-            return _with(call.receive, self._forwards)
-        return miss_answer(miss)
-
-    def _label(self, call: Call) -> str | None:
+    def _label(self, request: Request) -> str | None:
         """What recordings call the app of the request's key, which has been judged before."""
-        authorization = (
-            call.request_headers.get(b"authorization", b"").decode("latin-1").split(None, 1)
-        )
+        authorization = request.headers.get(b"authorization", b"").decode("latin-1").split(None, 1)
         return self._labels.get(authorization[1].strip()) if len(authorization) == 2 else None
 
     async def _found(self, question: RequestKey) -> Recording:
@@ -163,34 +145,13 @@ class Replay:
         return self._labelled.next(question)
 
 
-def _as_recorded(scope: Scope, body: bytes) -> Request:
+def _as_recorded(scope: Scope, body: bytes) -> RecordedRequest:
     """The request in the form of the recordings."""
     query = scope["query_string"].decode("latin-1")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
     headers = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
     )
-    return Request(
+    return RecordedRequest(
         scope["method"], f"{path}?{query}" if query else path, headers, body, scope["http_version"]
     )
-
-
-def _once_more(body: bytes, receive: Receive) -> Receive:
-    """A ``receive`` that gives a body which has been read already, and then goes on with what still
-    comes.
-    """
-    pending = [body]
-
-    async def receive_again() -> Message:
-        if pending:
-            return {"type": "http.request", "body": pending.pop(), "more_body": False}
-        return await receive()
-
-    return receive_again
-
-
-def _with(receive: Receive, app: ASGIApp) -> ASGIApp:
-    async def asked_again(scope: Scope, _: Receive, send: Send) -> None:
-        await app(scope, receive, send)
-
-    return asked_again

@@ -14,7 +14,7 @@ from starlette.types import Message
 from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.redaction.users import user_of
 from fake_server.bounded import BoundedDict
-from fake_server.endpoints.call import Call
+from fake_server.http.request import Request as LiveRequest
 from fake_server.replay.aliases import Aliases
 from fake_server.replay.heads import own_headers
 from fake_server.replay.images import placeholder
@@ -22,8 +22,8 @@ from fake_server.replay.outcome import Outcome, is_stream, outcome, shift_s
 from fake_server.replay.playing import Playing, ReplayedAnswer
 from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
 from fake_server.replay.stopping import stopped_answer, stopped_stream
-from fake_server.runs.random_values import Draw
-from fake_server.store import KeptPicture
+from fake_server.runs.random_values import RandomValues
+from fake_server.store import StoredImage
 
 _MOST_TASKS = 20_000
 
@@ -54,9 +54,9 @@ class Answers:
         self._tasks: BoundedDict[str, bool] = BoundedDict(_MOST_TASKS)
         self._ending = False
 
-    def told(self, recording: Recording, caller: Caller, call: Call) -> ReplayedAnswer:
+    def told(self, recording: Recording, caller: Caller, call: LiveRequest) -> ReplayedAnswer:
         """``recording`` as the answer to ``call``."""
-        draw = call.host.draws.for_request(f"replay|{recording.name}|{recording.sent_at}")
+        draw = call.host.random.for_request("replay", recording.name, recording.sent_at)
         ids = {**self._ids(recording, draw), **caller.called}
         chunks = retold(recording.chunks, _changes(recording, caller, ids, draw, call))
         self._keep_placeholders(recording, ids, call)
@@ -64,7 +64,7 @@ class Answers:
         run = _run(recording, caller, playing, chunks)
         return self._answer(recording, call, playing, lambda: playing.size, run)
 
-    def picture(self, recording: Recording, call: Call) -> ReplayedAnswer:
+    def picture(self, recording: Recording, call: LiveRequest) -> ReplayedAnswer:
         """A recorded picture, to the byte."""
         chunks = recording.chunks if call.scope["method"] != "HEAD" else ()
         playing = Playing(
@@ -91,12 +91,12 @@ class Answers:
     def _answer(
         self,
         recording: Recording,
-        call: Call,
+        call: LiveRequest,
         playing: Playing,
         size: Callable[[], int],
         run: _Run | None,
     ) -> ReplayedAnswer:
-        completed = call.host.headers.complete([], call.request_headers, shared=True)
+        completed = call.complete_headers()
 
         def head() -> Message:
             start = {
@@ -110,9 +110,9 @@ class Answers:
             }
 
         is_whole = recording.ended == "complete"
-        return ReplayedAnswer(head, playing, is_whole, self._known(playing, run))
+        return ReplayedAnswer(head, playing, is_whole, self._known(playing, run), call.break_off)
 
-    def _ids(self, recording: Recording, draw: Draw) -> dict[str, str]:
+    def _ids(self, recording: Recording, draw: RandomValues) -> dict[str, str]:
         """Fresh ids, unless it is told for the first time: two clients never share a task."""
         self._times[id(recording)] += 1
         if self._times[id(recording)] == 1:
@@ -121,11 +121,13 @@ class Answers:
         self._aliases.add(fresh)
         return fresh
 
-    def _keep_placeholders(self, recording: Recording, ids: Mapping[str, str], call: Call) -> None:
+    def _keep_placeholders(
+        self, recording: Recording, ids: Mapping[str, str], call: LiveRequest
+    ) -> None:
         for file_id in file_ids(recording.body):
             if file_id not in self._with_picture:
                 picture = placeholder(recording, file_id)
-                call.host.store.pictures[ids.get(file_id, file_id)] = KeptPicture(picture)
+                call.host.store.images[ids.get(file_id, file_id)] = StoredImage(picture)
 
     @contextlib.contextmanager
     def _known(self, playing: Playing, run: _Run | None) -> Iterator[None]:
@@ -183,11 +185,15 @@ def _run(
 
 
 def _changes(
-    recording: Recording, caller: Caller, ids: Mapping[str, str], draw: Draw, call: Call
+    recording: Recording,
+    caller: Caller,
+    ids: Mapping[str, str],
+    draw: RandomValues,
+    call: LiveRequest,
 ) -> Changes:
     host = call.host
     recorded_user, user = user_of(recording.request), user_of(caller.request)
-    asked_host = call.request_headers.get(b"host", b"").decode("latin-1")
+    asked_host = call.headers.get(b"host", b"").decode("latin-1")
     return Changes(
         shift_s=shift_s(recording, host.clock.now(), host.settings.speed),
         ids=ids,

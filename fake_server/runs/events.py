@@ -1,8 +1,8 @@
-"""What happens in a workflow run, as values: what the engine plans and what both renderers tell.
+"""What happens in a workflow run, as values: what the engine plans and the renderers render.
 
-Times are seconds of the run's own timeline, 0 being the moment the run starts. A picture stands in
-outputs as a ``FileRef``, an uploaded one in inputs as an ``InputFile``; only a renderer turns them
-into the host's file object, signing the URL at that moment.
+Times are seconds of the run's own timeline, 0 being the start of the run. An image is a ``FileRef`` in
+outputs, an uploaded one an ``InputFile`` in inputs; only a renderer turns them into the host's file
+object, signing the URL then.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """A picture made by a tool node."""
+    """An image made by a tool node."""
 
     file_id: str
-    picture: ImageRecord
+    record: ImageRecord
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A picture that a user sent along; ``url`` is None where the host signs one for it. What is
-    not known is None.
+    """An image that a user sent along; ``url`` is None where the host signs one for it, and so is
+    whatever is not known.
     """
 
     transfer_method: str
@@ -57,7 +57,7 @@ class NodeStarted:
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished:
-    """A node that ended, in success or failure; ``None`` is the host's null for "there is none"."""
+    """A node that ended, in success or failure; ``None`` is the host's null."""
 
     started: NodeStarted
     finished_s: float
@@ -81,7 +81,7 @@ class WorkflowFinished:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Sign of life of a stream; a blocking answer has none."""
+    """Sign of life of a stream; a blocking response has none."""
 
 
 Event = WorkflowStarted | NodeStarted | NodeFinished | WorkflowFinished | Ping

@@ -15,6 +15,11 @@ from fake_server.runs.events import Event, Ping, WorkflowFinished
 from fake_server.spec import PingRule
 from fake_server.waiting import Wait
 
+STOP_POLL_S = 1.0
+"""The host checks once a second, counted from the start of the run, whether it is to stop (FACTS
+7).
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -48,8 +53,11 @@ class Pace:
 
     def clock_s(self, at_s: float) -> float:
         """The seconds of the clock from the start to second ``at_s`` of the timeline."""
-        from_s, reached_s, speed = next(part for part in reversed(self._parts) if part[0] <= at_s)
-        return reached_s + (at_s - from_s) / speed
+        index = len(self._parts) - 1
+        while self._parts[index][0] > at_s:
+            index -= 1
+        from_s, reached_s, speed = self._parts[index]
+        return reached_s + (at_s - from_s) / speed if math.isfinite(at_s) else math.inf
 
     def timeline_s(self, clock_s: float, ends_s: float) -> float:
         """Where a timeline that ends at ``ends_s`` is, ``clock_s`` seconds of the clock after the
@@ -63,19 +71,19 @@ class Pace:
         return 0.0
 
 
-STOP_POLL_S = 1.0
-"""The host looks once a second, counted from the start of the run, whether it was told to stop
-(FACTS 7).
-"""
+def next_stop_s(elapsed_s: float, speed: float | None) -> float:
+    """When a run stops that is told to stop at ``elapsed_s``: at the host's next check, at most a
+    second of the clock from now.
+    """
+    poll_s = math.floor(elapsed_s / STOP_POLL_S + 1) * STOP_POLL_S
+    return min(poll_s, elapsed_s + (speed or 1) * STOP_POLL_S)
 
 
 class Playback:
-    """One run being played at ``speed`` (None: without waiting); ``abandoned`` when the server has
-    given it up.
+    """One run being played at ``speed`` (None: without waiting).
 
-    ``due`` are the clock's ticks at which what has been told last was due.
-    With ``endless`` the timeline is not the end of it: nothing else follows but pings by that rule,
-    none where it is played without waiting, until the client leaves or the run is stopped.
+    With ``endless`` nothing follows the timeline but pings by that rule, until the client leaves or
+    the run is stopped; none where it is played without waiting.
     """
 
     def __init__(
@@ -89,111 +97,106 @@ class Playback:
         self._timeline = timeline
         self._clock = clock
         self._speed = speed
-        self._pace = Pace(speed, stretches)
+        self.pace = Pace(speed, stretches)
         self._endless = endless
         self._started = self.due = clock.ticks()
-        self._wait = Wait(clock)
+        """``due``: the clock's ticks at which the last event was due."""
+        self._wait: Wait | None = None
+        self.abandoned = False
+        """Whether the server has given the run up."""
 
     @property
-    def abandoned(self) -> bool:
-        return self._wait.over
-
-    @property
-    def status(self) -> str:
-        """The status with which the run ends; ``unfinished`` where its end is never told."""
-        ends = (
-            event.status
-            for _, event in reversed(self._timeline)
-            if isinstance(event, WorkflowFinished)
-        )
-        return next(ends, "unfinished")
+    def outcome(self) -> str:
+        """How the run ended or will end: its status; ``abandoned``; ``unfinished`` where its
+        timeline has no end.
+        """
+        if self.abandoned:
+            return "abandoned"
+        for _, event in reversed(self._timeline):
+            if isinstance(event, WorkflowFinished):
+                return event.status
+        return "unfinished"
 
     @property
     def elapsed_s(self) -> float:
         """Where the run is now, in seconds of its timeline."""
-        return self._pace.timeline_s(self._clock.ticks() - self._started, self._timeline[-1][0])
+        return self.pace.timeline_s(self._clock.ticks() - self._started, self._timeline[-1][0])
 
     def stop(self) -> None:
-        """End the run as stopped at the host's next look, at most a second from now; a run that
-        ends before does so.
-        """
-        poll_s = math.floor(self.elapsed_s / STOP_POLL_S + 1) * STOP_POLL_S
-        at_s = min(poll_s, self.elapsed_s + (self._speed or 1) * STOP_POLL_S)
+        """End the run as stopped at the host's next check; a run that ends before does so."""
+        at_s = next_stop_s(self.elapsed_s, self._speed)
         if at_s < self._timeline[-1][0] or self._endless is not None:
             self._timeline = cut(self._timeline, at_s)
             self._endless = None
-            self._wait.wake()
+            if self._wait is not None:
+                self._wait.wake()
 
     def abandon(self) -> None:
         """Stop playing at once: the server is going down."""
-        self._wait.end()
+        self.abandoned = True
+        if self._wait is not None:
+            self._wait.end()
 
     async def events(self, receive: Receive) -> AsyncGenerator[list[Event]]:
-        """The events as they fall due, those that need no waiting together; ends early when nobody
-        listens any more.
+        """The events as they fall due, those that need no waiting together; ends early when the
+        client has left.
         """
-        told = beyond = 0
-        while told < len(self._timeline) or self._endless is not None:
-            due_s = partial(self._due_s, told, beyond)
-            if not await self._until(due_s, receive):
+        emitted = pings = 0
+        while emitted < len(self._timeline) or self._endless is not None:
+            if not await self._until(partial(self._due_s, emitted, pings), receive):
                 return
-            if told == len(self._timeline):
+            if emitted == len(self._timeline):
                 yield [Ping()]
-                beyond += 1
+                pings += 1
                 continue
-            due = told + 1
-            while (
-                self._speed is None and due < len(self._timeline) and self._is_due_with(told, due)
-            ):
-                due += 1
-            yield [event for _, event in self._timeline[told:due]]
-            told = due
-
-    def _is_due_with(self, told: int, later: int) -> bool:
-        """Whether two events of the timeline are due at the same moment of the clock."""
-        return self._moment(self._timeline[later][0]) <= self._moment(self._timeline[told][0])
+            following = emitted + 1
+            if self._speed is None:
+                due = self.pace.clock_s(self._timeline[emitted][0])
+                while (
+                    following < len(self._timeline)
+                    and self.pace.clock_s(self._timeline[following][0]) <= due
+                ):
+                    following += 1
+            yield [event for _, event in self._timeline[emitted:following]]
+            emitted = following
 
     async def end(self, receive: Receive) -> WorkflowFinished | None:
-        """Wait for the end of the run and return it; None when nobody listens any more."""
-        if not await self._until(
-            lambda: self._due_s(-1) if self._endless is None else math.inf, receive
-        ):
+        """Wait for the end of the run and return it; None when the client has left."""
+        if not await self._until(partial(self._due_s, None), receive):
             return None
         end = self._timeline[-1][1]
         assert isinstance(end, WorkflowFinished)
         return end
 
     async def reaches(self, at_s: float, receive: Receive) -> bool:
-        """Wait until the run has gone on for ``at_s`` seconds; False when nobody listens any
-        more.
-        """
+        """Wait until the run has gone on for ``at_s`` seconds; False when the client has left."""
         return await self._until(lambda: at_s, receive)
 
-    def _due_s(self, told: int, beyond: int = 0) -> float:
-        """When the event that follows ``told`` ones is due; behind the timeline come pings,
-        ``beyond`` of them told.
+    def _due_s(self, emitted: int | None, pings: int = 0) -> float:
+        """When the event after ``emitted`` ones is due (None: the end), or the ping after ``pings``
+        behind the timeline.
         """
-        if told < len(self._timeline):
-            return self._timeline[told][0]
-        if self._endless is None or self._speed is None:
+        if emitted is None and self._endless is None:
+            return self._timeline[-1][0]
+        if emitted is not None and emitted < len(self._timeline):
+            return self._timeline[emitted][0]
+        if emitted is None or self._endless is None or self._speed is None:
             return math.inf
         first_s, every_s = self._endless.first_s, self._endless.every_s
-        told_before = (
-            max(0, math.ceil((self._timeline[-1][0] - first_s) / every_s))
-            if math.isfinite(first_s)
-            else 0
-        )
-        return first_s + every_s * (told_before + beyond)
+        before = 0
+        if math.isfinite(first_s):
+            before = max(0, math.ceil((self._timeline[-1][0] - first_s) / every_s))
+        return first_s + every_s * (before + pings)
 
     async def _until(self, due_s: Callable[[], float], receive: Receive) -> bool:
-        """Wait for a second of the timeline, which may change meanwhile; False: nobody listens."""
-        if self._speed is None and self._moment(due_s()) <= self._started:
+        """Wait for a second of the timeline, which may change meanwhile; False when the client has
+        left or the run is abandoned.
+        """
+        if (self._speed is None and self.pace.clock_s(due_s()) <= 0) or self.abandoned:
             return not self.abandoned
-        if not await self._wait.until(lambda: self._moment(due_s()), receive):
+        self._wait = self._wait or Wait(self._clock)
+        if not await self._wait.until(lambda: self._started + self.pace.clock_s(due_s()), receive):
+            self.abandoned = self._wait.over
             return False
-        self.due = self._moment(due_s())
+        self.due = self._started + self.pace.clock_s(due_s())
         return True
-
-    def _moment(self, due_s: float) -> float:
-        """The clock's ticks at a second of the timeline."""
-        return self._started + self._pace.clock_s(due_s) if math.isfinite(due_s) else math.inf

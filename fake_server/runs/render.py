@@ -1,9 +1,8 @@
-"""The two tellings of one timeline: a blocking answer in one JSON object, a stream in frames of
-bytes.
+"""The two renderings of one timeline: one JSON object, or the frames of a stream.
 
 Wire text is the host's to the byte: key order, ``", "`` and ``": "``, non-ASCII as ``\\uXXXX``
-(FACTS 1.7, 4, 5). A picture becomes a file object at the moment it is serialised, and its URL is
-signed anew each time (FACTS 5.6).
+(FACTS 1.7, 4, 5). An image becomes a file object when it is rendered, and its URL is signed anew
+each time (FACTS 5.6).
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from fake_server.runs.events import (
     NodeFinished,
     NodeStarted,
     Ping,
-    Values,
     WorkflowFinished,
     WorkflowStarted,
 )
@@ -30,9 +28,7 @@ _FILE_VARIANT = "FileVar"
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What both tellings say of the run as a whole. ``started_at`` is the unix time of the
-    timeline's second 0.
-    """
+    """The run as a whole. ``started_at`` is the unix time of the timeline's second 0."""
 
     task_id: str
     workflow_run_id: str
@@ -53,18 +49,12 @@ class FileUrls(Protocol):
 
 
 Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Changes what is about to be told, as JSON data."""
-
-
-def json_bytes(value: Any) -> bytes:
-    """JSON in the host's style, ASCII only."""
-    return json.dumps(value).encode("ascii")
+"""Changes what is about to be rendered, as JSON data."""
 
 
 class Renderer:
-    """Renders the events of one run; ``urls`` are asked at the moment when a file is told.
-
-    ``changes`` are applied to what each event, or the whole answer, is about to say.
+    """Renders the events of one run; ``changes`` are applied to each event, or to the whole
+    response.
     """
 
     def __init__(
@@ -74,58 +64,55 @@ class Renderer:
         self._ping_frame = ping_frame
         self._urls = urls
         self._changes = changes
-        self._last_outputs: tuple[Values | None, Any] = (None, None)
+        self._last_outputs: tuple[Any, Any] = (None, None)
 
     def blocking(self, end: WorkflowFinished) -> bytes:
-        """The whole answer of a blocking call, without a newline at its end."""
+        """The whole response of a blocking run, without a newline at its end."""
         facts = self._facts
-        said = {
-            "task_id": facts.task_id,
-            "workflow_run_id": facts.workflow_run_id,
-            "data": {
-                "id": facts.workflow_run_id,
-                "workflow_id": facts.workflow_id,
-                "status": end.status,
-                "outputs": self._wire(end.outputs),
-                "error": end.error,
-                "elapsed_time": end.elapsed_s,
-                "total_tokens": end.total_tokens,
-                "total_steps": end.total_steps,
-                "created_at": self._created_at(0.0),
-                "finished_at": self._finished_at(end.elapsed_s),
-            },
-        }
-        return self._json(said)
+        return self._json(
+            {
+                "task_id": facts.task_id,
+                "workflow_run_id": facts.workflow_run_id,
+                "data": {
+                    "id": facts.workflow_run_id,
+                    "workflow_id": facts.workflow_id,
+                    "status": end.status,
+                    "outputs": self._wire(end.outputs),
+                    "error": end.error,
+                    "elapsed_time": end.elapsed_s,
+                    "total_tokens": end.total_tokens,
+                    "total_steps": end.total_steps,
+                    "created_at": self._created_at(0.0),
+                    "finished_at": int(facts.started_at + end.elapsed_s),
+                },
+            }
+        )
 
     def frame(self, event: Event) -> bytes:
         """One frame of a stream, blank line included."""
-        if isinstance(event, Ping):
-            return self._ping_frame
-        name, data = self._told(event)
-        said = {
+        match event:
+            case Ping():
+                return self._ping_frame
+            case WorkflowStarted():
+                name, data = "workflow_started", self._workflow_started(event)
+            case NodeStarted():
+                name, data = "node_started", self._node_started(event)
+            case NodeFinished():
+                name, data = "node_finished", self._node_finished(event)
+            case WorkflowFinished():
+                name, data = "workflow_finished", self._workflow_finished(event)
+        message = {
             "event": name,
             "workflow_run_id": self._facts.workflow_run_id,
             "task_id": self._facts.task_id,
             "data": data,
         }
-        return b"data: " + self._json(said) + b"\n\n"
+        return b"data: " + self._json(message) + b"\n\n"
 
-    def _json(self, said: Mapping[str, Any]) -> bytes:
+    def _json(self, message: Mapping[str, Any]) -> bytes:
         for change in self._changes:
-            said = change(said)
-        return json_bytes(said)
-
-    def _told(self, event: Event) -> tuple[str, Mapping[str, Any]]:
-        match event:
-            case WorkflowStarted():
-                return "workflow_started", self._workflow_started(event)
-            case NodeStarted():
-                return "node_started", self._node_started(event)
-            case NodeFinished():
-                return "node_finished", self._node_finished(event)
-            case WorkflowFinished():
-                return "workflow_finished", self._workflow_finished(event)
-        raise TypeError(f"no frame tells {event!r}")
+            message = change(message)
+        return json.dumps(message).encode("ascii")
 
     def _workflow_started(self, event: WorkflowStarted) -> Mapping[str, Any]:
         return {
@@ -157,13 +144,13 @@ class Renderer:
             "elapsed_time": event.finished_s - event.started.started_s,
             "execution_metadata": event.execution_metadata,
             "created_at": self._created_at(event.started.started_s),
-            "finished_at": self._finished_at(event.finished_s),
+            "finished_at": int(self._facts.started_at + event.finished_s),
             "files": _files(outputs),
         }
 
     def _workflow_finished(self, event: WorkflowFinished) -> Mapping[str, Any]:
-        known, told = self._last_outputs
-        outputs = told if event.outputs is known else self._wire(event.outputs)
+        known, rendered = self._last_outputs
+        outputs = rendered if event.outputs is known else self._wire(event.outputs)
         return {
             "id": self._facts.workflow_run_id,
             "workflow_id": self._facts.workflow_id,
@@ -176,7 +163,7 @@ class Renderer:
             "total_steps": event.total_steps,
             "created_by": {"id": self._facts.end_user_id, "user": self._facts.user},
             "created_at": self._created_at(0.0),
-            "finished_at": self._finished_at(event.elapsed_s),
+            "finished_at": int(self._facts.started_at + event.elapsed_s),
             "files": _files(outputs),
         }
 
@@ -186,31 +173,20 @@ class Renderer:
         """
         return int(self._facts.started_at + offset_s + 0.5)
 
-    def _finished_at(self, offset_s: float) -> int:
-        return int(self._facts.started_at + offset_s)
-
     def _wire(self, value: Any) -> Any:
-        """``value`` with its pictures as file objects."""
-        match value:
-            case FileRef():
-                return self._made(value)
-            case InputFile():
-                return self._sent(value)
-            case Mapping():
-                return {key: self._wire(entry) for key, entry in value.items()}
-            case list():
-                return [self._wire(entry) for entry in value]
+        """``value`` with its images as file objects."""
+        if isinstance(value, FileRef):
+            url = self._urls.tool_file(value.file_id)
+            return self._file("tool_file", url, value.file_id, "image", ".png", "image/png")
+        if isinstance(value, InputFile):
+            url = self._urls.uploaded_image(value.file_id) if value.file_id else value.url
+            known = (value.filename, value.extension, value.mime_type)
+            return self._file(value.transfer_method, url, value.file_id, *known)
+        if isinstance(value, list):
+            return list(map(self._wire, value))
+        if isinstance(value, Mapping):
+            return dict(zip(value, map(self._wire, value.values()), strict=True))
         return value
-
-    def _made(self, ref: FileRef) -> Mapping[str, Any]:
-        url = self._urls.tool_file(ref.file_id)
-        return self._file("tool_file", url, ref.file_id, "image", ".png", "image/png")
-
-    def _sent(self, file: InputFile) -> Mapping[str, Any]:
-        url = self._urls.uploaded_image(file.file_id) if file.file_id else file.url
-        return self._file(
-            file.transfer_method, url, file.file_id, file.filename, file.extension, file.mime_type
-        )
 
     def _file(
         self, method: str, url: str | None, related_id: str | None, *known: str | None

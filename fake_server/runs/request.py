@@ -1,12 +1,11 @@
-"""From the body of ``POST /v1/workflows/run`` to a checked, frozen ``RunRequest``, in the host's
-order (FACTS 3).
+"""The checks of a request in the host's order (FACTS 3), up to a frozen ``RunRequest``.
 
-    JSON -> user -> (end user is written) -> app mode -> inputs, files, response_mode -> published
+    key -> app -> JSON -> user -> (end user is written) -> app mode -> inputs, files, response_mode -> published
     -> files -> variables
 
-The first thing that is wrong wins, and the words are the host's. Where the host shows the text of a
-Python exception, the same conversion is made here and its exception shown: that is the rule behind
-every recorded text of that kind.
+The first error wins, and its text is the host's. Where the host shows the text of a Python
+exception, the same conversion is made here and its exception shown: that is the rule behind every
+recorded text of that kind.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, TypeVar
 
 from dify_wire.app_kind import AppKind
 from fake_server.apps import App
@@ -25,11 +24,19 @@ from fake_server.runs.events import InputFile
 from fake_server.spec import HostSpec
 from fake_server.workflow.model import StartVariable, Workflow
 
+T = TypeVar("T")
+
 STREAMING = "streaming"
+
 _NESTING_LIMIT = 950
-"""Levels of JSON that the host's parser bears: Python's recursion limit less its own stack [C:
+"""Levels of JSON that the host's parser accepts: Python's recursion limit less its own stack [C:
 deep_json].
 """
+
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+
+FileCheck = Callable[[str, Sequence[Any], Mapping[str, Any]], list[InputFile]]
+"""Turns a user's ``files`` into ``sys.files``, given the image part of the app's upload feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,56 +51,63 @@ class RunRequest:
     streaming: bool
 
 
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
-
-FileCheck = Callable[[str, Sequence[Any], Mapping[str, Any]], list[InputFile]]
-"""Turns a user's ``files`` into ``sys.files``, given the image part of the app's upload feature."""
+def authorised_app(header: bytes | None, apps: Mapping[str, App], errors: HostErrors) -> App:
+    """The app whose key the ``Authorization`` header carries; ``HostError`` 401, or 404 where it is
+    not served (FACTS 3, steps 1 to 3).
+    """
+    text = (header or b"").decode("latin-1").lstrip(" \t").rstrip(" ")  # as nginx leaves it
+    if " " not in text:
+        raise errors("auth_header_missing")
+    scheme, key = text.split(None, 1)
+    if scheme.lower() != "bearer":
+        raise errors("auth_scheme_wrong")
+    app = apps.get(key)
+    if app is None:
+        raise errors("token_unknown")
+    if not app.reachable:
+        raise errors("app_not_found")
+    return app
 
 
 def json_object(body: bytes, content_type: str, errors: HostErrors) -> dict[str, Any]:
     """The JSON object of a body. Raises ``HostError``: 415 for another type, 400 for no JSON, 500
-    for no object.
+    for another value.
     """
-    if not _is_json(content_type):
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
         raise errors("content_type_not_json")
     try:
         text = body.decode(json.detect_encoding(body), "surrogatepass")
         value = json.loads(text)
     except json.JSONDecodeError as error:
-        raise errors(
-            "internal_error" if _nested_too_deep(error.doc[: error.pos]) else "json_malformed"
-        ) from None
+        nested = _nested_too_deep(error.doc[: error.pos])
+        raise errors("internal_error" if nested else "json_malformed") from None
     except ValueError:
         raise errors("json_malformed") from None
     except RecursionError:
         raise errors("internal_error") from None
-    if not isinstance(value, dict) or _nested_too_deep(text):
+    if not isinstance(value, dict):
+        raise errors("internal_error")
+    if text.count("[") + text.count("{") >= _NESTING_LIMIT and _nested_too_deep(text):
         raise errors("internal_error")
     return value
 
 
-def _is_json(content_type: str) -> bool:
-    media_type = content_type.partition(";")[0].strip().lower()
-    return media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
-
-
 def _nested_too_deep(text: str) -> bool:
-    """Whether JSON (or its beginning) is nested beyond what the host's parser bears, whatever this
-    Python bears.
+    """Whether JSON (or its beginning) is nested deeper than the host's parser accepts, whatever
+    this Python accepts.
     """
     if text.count("[") + text.count("{") < _NESTING_LIMIT:
         return False
-    outside = "".join(
-        text.replace("\\\\", "").replace('\\"', "").split('"')[::2]
-    )  # what is in no string
-    brackets = re.sub(r"[^\[\]{}]+", "", outside)
+    outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    brackets = re.sub(r"[^\[\]{}]+", "", outside_strings)
     return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) >= _NESTING_LIMIT
 
 
 def user_text(value: Any, required: bool, spec: HostSpec) -> str | None:
-    """The user as the host keeps it; None where none is given and none is required. Raises
+    """The user as the host stores it; None where none is given and none is required. Raises
     ``HostError``.
     """
     if not value:
@@ -126,50 +140,40 @@ def run_request(
     assert user is not None
     if app.kind is AppKind.CHAT:
         raise errors("not_workflow_app")
-    inputs = _inputs(body, errors)
-    files = _files(body, errors)
-    mode = _response_mode(body, spec)
-    if app.workflow is None:
-        raise errors("workflow_unpublished")
-    image = app.workflow.image_upload
-    sys_files = check_files(user, files or [], image) if image else []
-    cleaned = {
-        variable.name: _cleaned(variable, inputs.get(variable.name), errors)
-        for variable in app.workflow.variables
-    }
-    if not app.workflow.complete and mode != STREAMING:
-        raise errors("graph_incomplete")
-    return RunRequest(app.workflow, {**cleaned, "sys.files": sys_files}, user, mode == STREAMING)
-
-
-def _inputs(body: Mapping[str, Any], errors: HostErrors) -> dict[Any, Any]:
     if "inputs" not in body:
         raise errors("parameter_missing", field="inputs")
     if body["inputs"] is None:
         raise errors("parameter_null", field="inputs")
+    inputs: dict[Any, Any] = _converted(body, "inputs", dict, errors)
+    files: list[Any] = []
+    if body.get("files") is not None:
+        files = _converted(body, "files", list, errors)
+    mode = body.get("response_mode")  # where it is left out, the run is blocking [C: mode_missing]
+    if "response_mode" in body:
+        mode = mode if mode is None else str(mode)
+        if mode not in spec.response_modes:
+            raise errors("choice_invalid", field="response_mode", value=mode)
+    workflow = app.workflow
+    if workflow is None:
+        raise errors("workflow_unpublished")
+    image = workflow.image_upload
+    sys_files = check_files(user, files, image) if image else []
+    cleaned: dict[str, Any] = {}
+    for variable in workflow.variables:
+        cleaned[variable.name] = _cleaned(variable, inputs.get(variable.name), errors)
+    if not workflow.complete and mode != STREAMING:
+        raise errors("graph_incomplete")
+    cleaned["sys.files"] = sys_files
+    return RunRequest(workflow, cleaned, user, mode == STREAMING)
+
+
+def _converted(
+    body: Mapping[str, Any], field: str, kind: Callable[[Any], T], errors: HostErrors
+) -> T:
     try:
-        return dict(body["inputs"])
+        return kind(body[field])
     except (TypeError, ValueError) as error:
-        raise errors("parameter_invalid", field="inputs", reason=error) from None
-
-
-def _files(body: Mapping[str, Any], errors: HostErrors) -> list[Any] | None:
-    if body.get("files") is None:
-        return None
-    try:
-        return list(body["files"])
-    except TypeError as error:
-        raise errors("parameter_invalid", field="files", reason=error) from None
-
-
-def _response_mode(body: Mapping[str, Any], spec: HostSpec) -> str | None:
-    """The mode, None where it is left out: that is answered like blocking [C: mode_missing]."""
-    if "response_mode" not in body:
-        return None
-    mode = body["response_mode"] if body["response_mode"] is None else str(body["response_mode"])
-    if mode not in spec.response_modes:
-        raise spec.errors("choice_invalid", field="response_mode", value=mode)
-    return mode
+        raise errors("parameter_invalid", field=field, reason=error) from None
 
 
 def _cleaned(variable: StartVariable, value: Any, errors: HostErrors) -> str:

@@ -1,9 +1,9 @@
-"""Signed URLs of pictures, by the host's own recipe (FACTS 6.1), so that either side accepts the
+"""Signed URLs of files, by the host's own recipe (FACTS 6.1), so that either side accepts the
 other's.
 
-    SignatureRefusedError
+    SignatureError
         BadSignatureError    the signature does not belong to this file, time and nonce
-        BadTimestampError    signed, but the timestamp is no integer
+        BadTimestampError    signed, but the timestamp is not an integer
         ExpiredError         signed, but older than the lifetime
 
 The order of the checks is the host's: signature, then the form of the timestamp, then its age.
@@ -18,19 +18,19 @@ import hashlib
 import hmac
 
 
-class SignatureRefusedError(Exception):
+class SignatureError(Exception):
     """Why a URL is refused, in one line."""
 
 
-class BadSignatureError(SignatureRefusedError):
+class BadSignatureError(SignatureError):
     """The signature does not belong to this file, timestamp and nonce under this key."""
 
 
-class BadTimestampError(SignatureRefusedError):
+class BadTimestampError(SignatureError):
     """The signature is right, but the timestamp that it signs is not an integer."""
 
 
-class ExpiredError(SignatureRefusedError):
+class ExpiredError(SignatureError):
     """The signature is right, but ``age_s`` is beyond the lifetime."""
 
     def __init__(self, age_s: float, lifetime_s: float) -> None:
@@ -65,9 +65,7 @@ class FileSigner:
         )
 
     def verify(self, file_id: str, timestamp: str, nonce: str, sign: str, now: float) -> None:
-        """Return if the URL is good at ``now`` (unix seconds); raise the refusal that says why it
-        is not.
-        """
+        """Return if the URL is valid at ``now`` (unix seconds); raise ``SignatureError`` if not."""
         expected = self.sign(file_id, timestamp, nonce)
         if not hmac.compare_digest(expected.encode(), sign.encode("utf-8", "surrogatepass")):
             raise BadSignatureError(

@@ -15,17 +15,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from fake_server.endpoints.call import Call
-    from fake_server.http.errors import HostError, HostErrors
-    from fake_server.http.responses import Answer, ProxyPage
-    from fake_server.runs.engine import Timeline
-    from fake_server.spec import PingRule
-    from fake_server.workflow.model import Workflow
+from fake_server.apps import App
+from fake_server.http.errors import HostError, HostErrors
+from fake_server.http.responses import Response
+from fake_server.runs.engine import Timeline
+from fake_server.spec import HostSpec, PingRule
+from fake_server.workflow.model import Workflow
 
 T = TypeVar("T")
+
+
+class InterceptedRequest(Protocol):
+    """What a behaviour that responds in the host's place knows of the request."""
+
+    @property
+    def spec(self) -> HostSpec: ...
+
+    @property
+    def operation_id(self) -> str: ...
+
+    def app(self) -> App: ...
+
+    def running_runs(self) -> int: ...
+
+    def response(
+        self, status: int, content_type: bytes, body: bytes, *own: tuple[bytes, bytes]
+    ) -> Response: ...
+
+    def json_response(
+        self, value: object, status: int = 200, *own: tuple[bytes, bytes]
+    ) -> Response: ...
+
+    def error_response(self, error: HostError) -> Response: ...
+
+
+Responder = Callable[[InterceptedRequest], Response | None]
+"""Responds in the host's place; None leaves the request to the host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +130,9 @@ class Effects:
     earlier ones left.
     """
 
-    front: tuple[Callable[[Call], Answer | ProxyPage | None], ...] = ()
+    front: tuple[Responder, ...] = ()
     remote_file: tuple[Callable[[str, HostErrors], HostError], ...] = ()
-    answer: tuple[Callable[[Call], Answer | ProxyPage | None], ...] = ()
+    answer: tuple[Responder, ...] = ()
     workflow: tuple[Callable[[Workflow], Workflow], ...] = ()
     story: tuple[Callable[[Timeline], Timeline], ...] = ()
     ping: tuple[Callable[[PingRule], PingRule], ...] = ()

@@ -21,8 +21,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from fake_server.http import error_pages
-from fake_server.http.responses import ProxyPage
-from fake_server.http.scope import CONNECTION
+from fake_server.http.responses import TRANSPORT, Response, proxy_page
 from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
 from fake_server.server.response_head import RawHeaders, plain_head, proxy_head
 
@@ -69,7 +68,6 @@ class CommonProtocol(asyncio.Protocol):
         self.server_state = server_state
         self.exchange: Exchange | None = None
         """What is under way; None between two requests."""
-        self._state = app_state
         self._keep_alive_s = config.timeout_keep_alive
         self._parser = RequestParser(self.limits)
         self._receiving = False
@@ -93,8 +91,8 @@ class CommonProtocol(asyncio.Protocol):
             "client": get_remote_addr(transport),
             "scheme": "https" if is_ssl(transport) else "http",
             "root_path": "",
+            "extensions": {TRANSPORT: transport},
         }
-        self._state = {**self._state, CONNECTION: transport}
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
@@ -181,7 +179,6 @@ class CommonProtocol(asyncio.Protocol):
             "raw_path": path,
             "query_string": query,
             "headers": head.headers,
-            "state": self._state.copy(),
         }
         self.complete_scope(scope, head)
         self._receiving = head.with_body
@@ -208,14 +205,11 @@ class CommonProtocol(asyncio.Protocol):
             exchange.client_left()
         if exchange is None or not exchange.started:
             page = self.refusal(status)
-            headers = [
-                (b"Content-Type", page.content_type),
-                (b"Content-Length", b"%d" % len(page.body)),
-            ]
-            self.transport.write(self.head(page.status, page.reason, headers, b"close") + page.body)
+            head = self.head(page.status, page.reason, page.headers, b"close")
+            self.transport.write(head + page.body)
         self._close()
 
-    def refusal(self, status: int) -> ProxyPage:
+    def refusal(self, status: int) -> Response:
         """What is said to a request that cannot be read; ``status`` is nginx's."""
         raise NotImplementedError
 
@@ -468,11 +462,11 @@ class Protocol(CommonProtocol):
         self._proxy_server = spec.proxy_server
         super().__init__(config, server_state, app_state, _loop)
 
-    def refusal(self, status: int) -> ProxyPage:
+    def refusal(self, status: int) -> Response:
         """The proxy's page."""
         if status == error_pages.HEAD_TOO_LARGE:
-            return ProxyPage(400, error_pages.head_too_large(self._proxy_server))
-        return ProxyPage(status, error_pages.nginx(status, self._proxy_server))
+            return proxy_page(400, error_pages.head_too_large(self._proxy_server))
+        return proxy_page(status, error_pages.nginx(status, self._proxy_server))
 
     def head(
         self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes

@@ -17,11 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.text_file import write_text
 from fake_server.clock import Clock
+from fake_server.http.access_log import AccessLog, ObservedExchange
 from fake_server.http.error_pages import HEAD_TOO_LARGE
-from fake_server.http.observer import Observer
-from fake_server.http.responses import ProxyPage
-from fake_server.journal import Journal
-from fake_server.journal.counters import Counters
+from fake_server.http.responses import Response, proxy_page
+from fake_server.journal.exchanges import Counters, Journal
 from fake_server.recorder.images import Pictures
 from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
@@ -91,15 +90,15 @@ _UNREADABLE = {
 
 
 class _Protocol(CommonProtocol):
-    """Tells the app what a request looked like on the wire: its names in their case, its target as
-    it came.
+    """Gives the app a request as it was on the wire: its names in their case, its target as it
+    came.
     """
 
-    def refusal(self, status: int) -> ProxyPage:
+    def refusal(self, status: int) -> Response:
         message = f"fake-server record: {_UNREADABLE[status]}"
         status = 400 if status == HEAD_TOO_LARGE else status
         said = {"code": "bad_request", "message": message, "status": status}
-        return ProxyPage(status, json.dumps(said).encode(), content_type=b"application/json")
+        return proxy_page(status, json.dumps(said).encode(), b"application/json")
 
     def complete_scope(self, scope: Scope, head: Head) -> None:
         headers = [(name, value) for name, (_, value) in zip(head.names, head.headers, strict=True)]
@@ -115,10 +114,14 @@ def _server(
 
 def _logged(proxy: RecordingProxy, redactor: TextRedactor) -> ASGIApp:
     """The proxy with a line in the log for each request."""
-    observer = Observer(proxy, Journal(Clock(), entries=_REMEMBERED), Counters(), redactor)
+    log = AccessLog(Journal(Clock(), entries=_REMEMBERED), Counters(), redactor)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await (observer if scope["type"] == "http" else proxy)(scope, receive, send)
+        if scope["type"] != "http":
+            await proxy(scope, receive, send)
+            return
+        with ObservedExchange(log, scope, receive, send) as exchange:
+            await proxy(scope, exchange.receive, exchange.send)
 
     return app
 

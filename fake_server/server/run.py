@@ -74,7 +74,7 @@ def _document_curl(settings: Settings, spec: HostSpec, url: str) -> str:
     body = json.dumps(spec.example, ensure_ascii=False, indent=2)
     insecure = "-k " if settings.ssl_certfile else ""
     return (
-        f"curl {insecure}-X POST '{url}{spec.path('runWorkflow')}' \\\n"
+        f"curl {insecure}-X POST '{url}{spec.paths['runWorkflow']}' \\\n"
         f"  --header 'Authorization: Bearer {settings.api_keys[0]}' \\\n"
         "  --header 'Content-Type: application/json' \\\n"
         f"  --data-raw {shlex.quote(body)}"

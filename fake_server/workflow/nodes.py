@@ -15,7 +15,7 @@ from typing import Any
 from dify_wire.strict import Field
 from fake_server.images import ImageRecord
 from fake_server.runs.events import FileRef, Values
-from fake_server.runs.random_values import Draw
+from fake_server.runs.random_values import RandomValues
 from fake_server.workflow.expressions import (
     OPERATORS,
     Pool,
@@ -50,7 +50,7 @@ class NodeCall:
     variables: Sequence[StartVariable]
     inputs: Values
     pool: Pool
-    draw: Draw
+    draw: RandomValues
     seconds: float
 
 
@@ -201,7 +201,7 @@ def _prompts(
 def _tokens(call: NodeCall, count: int | None, texts: Sequence[str]) -> int:
     """About ``count`` where the file gives it, else one token for four bytes of UTF-8."""
     if count is not None:
-        return round(call.draw.around(count, call.node.behaviour.spread))
+        return round(call.draw.vary(count, call.node.behaviour.spread))
     total = 0
     for text in texts:
         total += math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES)
@@ -386,7 +386,7 @@ def _run_tool(call: NodeCall) -> NodeOutcome:
     )
 
 
-def _image_outputs(inputs: Values, draw: Draw) -> Values:
+def _image_outputs(inputs: Values, draw: RandomValues) -> Values:
     """The outputs of Stable Diffusion for ``inputs``."""
     if not inputs.get("prompt"):
         return {"text": "Please input prompt\n", "files": []}
@@ -401,7 +401,7 @@ def _image_outputs(inputs: Values, draw: Draw) -> Values:
     record = ImageRecord(
         prompt=str(inputs["prompt"])[:_RECORD_CHARACTERS],
         model=str(inputs.get("model") or "")[:_RECORD_CHARACTERS],
-        seed=draw.number(32),
+        seed=draw.getrandbits(32),
         negative_prompt=str(inputs.get("negative_prompt") or "")[:_RECORD_CHARACTERS],
         **numbers,
     )

@@ -8,7 +8,7 @@ from fake_server.bounded import BoundedDict
 from fake_server.clock import Clock
 from fake_server.runs.events import WorkflowFinished
 from fake_server.runs.playback import Playback
-from fake_server.runs.random_values import DrawSource
+from fake_server.runs.random_values import RandomSource
 from fake_server.store import RunningTask, Store
 from tests.admin.calling import host, run
 
@@ -61,7 +61,7 @@ def test_nothing_of_a_cleared_mapping_is_left() -> None:
 
 
 def test_draws_begin_again() -> None:
-    draws = DrawSource(1)
+    draws = RandomSource(1)
     first = draws.for_request("x").uuid()
     assert draws.for_request("x").uuid() != first
     draws.reset(1)

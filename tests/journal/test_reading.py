@@ -57,7 +57,7 @@ def test_frames_have_the_moment_at_which_they_were_whole() -> None:
     ring = journal()
     entry = ring.begin(scope("POST", "/"))
     entry.began = 0.0
-    entry.starts(started(b"text/event-stream"))
+    entry.response_head(started(b"text/event-stream"))
     entry.chunks = [
         (0.001, b"data: 1\n\nda"),
         (0.002, b"ta: 2\n"),
@@ -245,14 +245,14 @@ def test_a_client_that_leaves_is_shown_as_such() -> None:
 
 def ended(ring: Journal, *events: str) -> Entry:
     entry = ring.begin(scope("POST", "/"))
-    entry.received(received(b"{}"))
-    entry.starts(started())
+    entry.request_chunk(received(b"{}"))
+    entry.response_head(started())
     for event in events:
         if event == "leaves":
-            entry.received({"type": "http.disconnect"})
+            entry.request_chunk({"type": "http.disconnect"})
         else:
-            entry.tells(sent(b"x", more=event == "part"))
-    entry.ends(broken="breaks" in events)
+            entry.response_chunk(sent(b"x", more=event == "part"))
+    entry.end(crashed="breaks" in events)
     return entry
 
 
@@ -273,9 +273,9 @@ def test_how_an_answer_ended(events: list[str], how: str) -> None:
 
 def test_an_answer_that_a_scenario_breaks_off_is_broken_not_left() -> None:
     entry = journal().begin(scope("POST", "/"))
-    entry.scope["broken_off"] = True
-    entry.received({"type": "http.disconnect"})
-    entry.ends(broken=False)
+    entry.broken_off = True
+    entry.request_chunk({"type": "http.disconnect"})
+    entry.end(crashed=False)
     assert state_of(entry) == "broken"
 
 

@@ -8,8 +8,7 @@ from starlette.types import Message
 
 from fake_server.clock import Clock
 from fake_server.journal import Entry, Journal
-from fake_server.journal.entry import KEPT_BYTES
-from fake_server.journal.ring import BYTES, ENTRIES
+from fake_server.journal.exchanges import BYTES, ENTRIES, KEPT_BYTES
 from tests.admin.calling import host, requests_of, run
 from tests.asgi import scope
 
@@ -20,7 +19,7 @@ def journal(entries: int = ENTRIES, size: int = BYTES) -> Journal:
 
 def begun(ring: Journal, body: bytes = b"") -> Entry:
     entry = ring.begin(scope("POST", "/v1/workflows/run"))
-    entry.received(received(body))
+    entry.request_chunk(received(body))
     return entry
 
 
@@ -49,8 +48,8 @@ def test_large_bodies_make_room_by_their_bytes() -> None:
     ring = journal()
     for _ in range(1_000):
         entry = begun(ring, b"x" * KEPT_BYTES)
-        entry.starts(started())
-        entry.tells(sent(b"y" * KEPT_BYTES))
+        entry.response_head(started())
+        entry.response_chunk(sent(b"y" * KEPT_BYTES))
         assert ring.bytes <= BYTES
         assert ring.bytes == sum(one.size for one in ring.entries())
     assert len(ring) == BYTES // entry.size
@@ -59,10 +58,10 @@ def test_large_bodies_make_room_by_their_bytes() -> None:
 def test_a_body_in_tiny_pieces_weighs_more_than_its_bytes() -> None:
     ring = journal(size=100_000)
     entry = begun(ring)
-    entry.starts(started(b"text/event-stream"))
+    entry.response_head(started(b"text/event-stream"))
     for _ in range(1_000):
-        entry.tells(sent(b"x", more=True))
-    assert entry.forgotten
+        entry.response_chunk(sent(b"x", more=True))
+    assert entry.discarded
     assert ring.bytes == 0
 
 
@@ -76,10 +75,10 @@ def test_large_headers_count_too() -> None:
 def test_of_a_body_only_its_beginning_is_kept_and_all_of_it_counted() -> None:
     entry = journal().begin(scope("POST", "/"))
     for _ in range(3):
-        entry.received(received(b"x" * 40_000, more=True))
-    entry.starts(started())
+        entry.request_chunk(received(b"x" * 40_000, more=True))
+    entry.response_head(started())
     for _ in range(3):
-        entry.tells(sent(b"y" * 40_000, more=True))
+        entry.response_chunk(sent(b"y" * 40_000, more=True))
     assert (sum(map(len, entry.body)), entry.body_bytes) == (KEPT_BYTES, 120_000)
     assert (sum(len(data) for _, data in entry.chunks), entry.sent_bytes) == (KEPT_BYTES, 120_000)
 
@@ -90,11 +89,11 @@ def test_a_stream_that_has_made_room_keeps_no_more() -> None:
     """
     ring = journal(entries=1)
     stream = begun(ring)
-    stream.starts(started(b"text/event-stream; charset=utf-8"))
+    stream.response_head(started(b"text/event-stream; charset=utf-8"))
     begun(ring)
     kept = ring.bytes
-    stream.tells(sent(b"data: {}\n\n", more=True))
-    assert (stream.forgotten, stream.chunks, ring.bytes) == (True, [], kept)
+    stream.response_chunk(sent(b"data: {}\n\n", more=True))
+    assert (stream.discarded, stream.chunks, ring.bytes) == (True, [], kept)
     assert stream.sent_bytes == 10
 
 
@@ -102,9 +101,9 @@ def test_clearing_forgets_what_is_still_being_answered() -> None:
     ring = journal()
     entry = begun(ring)
     ring.clear()
-    entry.starts(started())
-    entry.tells(sent(b"{}"))
-    entry.ends(broken=False)
+    entry.response_head(started())
+    entry.response_chunk(sent(b"{}"))
+    entry.end(crashed=False)
     assert (ring.entries(), ring.bytes) == ([], 0)
     assert begun(ring).number == 2
 
@@ -130,10 +129,10 @@ def test_watchers_are_told_until_they_stop_watching() -> None:
 
 def test_an_ended_entry_does_not_hold_on_to_its_connection() -> None:
     asked = scope("GET", "/")
-    asked["state"] = {"connection": object()}
+    asked["extensions"] = {"transport": object()}
     entry = journal().begin(asked)
-    entry.ends(broken=False)
-    assert "state" not in entry.scope
+    entry.end(crashed=False)
+    assert "extensions" not in entry.scope
 
 
 def test_a_server_under_load_keeps_a_bounded_journal() -> None:

@@ -38,10 +38,10 @@ HOST: Mapping[str, str] = {
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "The app server of the host": (
-        "fake_server.http.gunicorn.REQUEST_LINE_BYTES",
-        "fake_server.http.gunicorn.HEADER_LINES",
-        "fake_server.http.gunicorn.HEADER_LINE_BYTES",
-        "fake_server.endpoints.form.FORM_PARTS",
+        "fake_server.http.nginx.REQUEST_LINE_BYTES",
+        "fake_server.http.nginx.HEADER_LINES",
+        "fake_server.http.nginx.HEADER_LINE_BYTES",
+        "fake_server.http.form.FORM_PARTS",
     ),
     "The server": (
         "fake_server.server.protocols.LINGER_S",
@@ -53,13 +53,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.server.server.GRACE_S",
         "fake_server.server.server.UNREAD_S",
         "fake_server.server.log_lines.WAITING_BYTES",
-        "fake_server.endpoints.form.FORM_BYTES",
+        "fake_server.http.form.FORM_BYTES",
         "fake_server.timestamps.LATEST",
     ),
     "Journal and admin API": (
-        "fake_server.journal.ring.ENTRIES",
-        "fake_server.journal.ring.BYTES",
-        "fake_server.journal.entry.KEPT_BYTES",
+        "fake_server.journal.exchanges.ENTRIES",
+        "fake_server.journal.exchanges.BYTES",
+        "fake_server.journal.exchanges.KEPT_BYTES",
         "fake_server.admin.call.BODY_BYTES",
         "fake_server.admin.journal.LONGEST_WAIT_S",
     ),

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from contract.admin import AdminClock
 from contract.client import HttpTransport
 from contract.target import Capabilities, Target
-from fake_server.app import create_app
+from fake_server.app import ADMIN_PREFIX, FakeServer, create_app
+from fake_server.host_state import HostState
 from fake_server.server.thread import ServerThread
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.mutants.middleware import Wrap, crashes_kept
@@ -20,6 +21,21 @@ from tests.mutants.mutant import Mutant
 
 SECRET = "sk-mutants"
 APP_KEYS = {kind: f"app-{kind}" for kind in ("chat", "unpublished", "disabled", "deleted")}
+
+
+class _MutantServer(FakeServer):
+    """The fake, changed by ``wrap`` but for its admin API."""
+
+    def __init__(self, host: HostState, wrap: Wrap) -> None:
+        super().__init__(host)
+        self._mutant = wrap(super().__call__)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or f"{scope['path']}/".startswith(ADMIN_PREFIX):
+            await super().__call__(scope, receive, send)
+            return
+        with crashes_kept():
+            await self._mutant(scope, receive, send)
 
 
 def untouched(app: ASGIApp) -> ASGIApp:
@@ -35,15 +51,7 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
     logging.getLogger("uvicorn.error").setLevel(
         logging.CRITICAL + 1
     )  # a mutant's errors are no news
-    app = create_app(settings)
-    mutant_app = wrap(app._app)
-
-    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
-        with crashes_kept():
-            await mutant_app(scope, receive, send)
-
-    app._app = guarded
-    thread = ServerThread(app, settings)
+    thread = ServerThread(_MutantServer(create_app(settings).host, wrap), settings)
     thread.start()
     try:
         yield thread.url

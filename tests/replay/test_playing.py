@@ -25,6 +25,10 @@ from tests.replay.folders import recorded
 CHUNKS = (Chunk(0.25, b"a"), Chunk(1.0, b"b"), Chunk(1.0, b"c"), Chunk(4.0, b"d"))
 
 
+async def _break_off() -> None:
+    raise ConnectionResetError("the response breaks off here")
+
+
 class Listener:
     """A client of an answer that begins at 100 on a frozen clock."""
 
@@ -35,7 +39,9 @@ class Listener:
         self.messages: list[Message] = []
         self.left = asyncio.Event()
         start: Message = {"type": "http.response.start", "status": 200, "headers": []}
-        answer = ReplayedAnswer(lambda: start, self.playing, is_whole, contextlib.nullcontext())
+        answer = ReplayedAnswer(
+            lambda: start, self.playing, is_whole, contextlib.nullcontext(), _break_off
+        )
         self.task = asyncio.create_task(answer({}, self._receive, self._send))
 
     @property

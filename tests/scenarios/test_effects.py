@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from fake_server.app import FakeServer, create_app
-from fake_server.http.faults import _rest, _through
+from fake_server.http.faults import rest_of_makers, through_makers
 from fake_server.scenarios.behaviour import Behaviour, catalogue
 from fake_server.scenarios.effects import Break, Pause, Piece, PieceMaker
 from fake_server.settings import Settings
@@ -63,8 +63,8 @@ _keeping: st.SearchStrategy[PieceMaker] = st.one_of(
 
 def _pieces(makers: list[PieceMaker], chunks: Iterable[bytes]) -> list[Piece]:
     """All that becomes of ``chunks``."""
-    fed = itertools.chain.from_iterable(_through(makers, chunk) for chunk in chunks)
-    return [*fed, *_rest(makers)]
+    fed = itertools.chain.from_iterable(through_makers(makers, chunk) for chunk in chunks)
+    return [*fed, *rest_of_makers(makers)]
 
 
 def _bytes(pieces: Iterable[Piece]) -> bytes:
@@ -212,7 +212,7 @@ def _played(app: FakeServer, scenario: str, mode: str, key: str) -> list[Message
                 ConnectionResetError
             ):  # where a socket would have been broken off
                 await app(request, client(run_body("a cat", mode), leaves=True), send)
-            left = list(app.host.store._kept)
+            left = list(app.host.store.background)
             for _ in range(9):
                 await asyncio.sleep(0)
             app.reset()  # ends what a gateway has left

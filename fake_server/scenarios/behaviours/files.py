@@ -6,16 +6,13 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
-from fake_server.http.responses import Answer, refusal
+from fake_server.http.responses import Response
 from fake_server.scenarios.behaviour import PICTURE, Scope, behaviour
-from fake_server.scenarios.effects import Effects, UrlSigning
+from fake_server.scenarios.effects import Effects, InterceptedRequest, UrlSigning
 from fake_server.scenarios.errors import ScenarioError
 from fake_server.scenarios.parameters import Bounds, Seconds
-
-if TYPE_CHECKING:
-    from fake_server.endpoints.call import Call
 
 
 @behaviour(excludes="url")
@@ -178,7 +175,7 @@ def _address(base: str) -> str:
     return base
 
 
-def _refuse_picture(call: Call) -> Answer | None:
-    if call.operation.operation_id != PICTURE:
+def _refuse_picture(request: InterceptedRequest) -> Response | None:
+    if request.operation_id != PICTURE:
         return None
-    return refusal(call.host.spec.errors("signature_refused"))
+    return request.error_response(request.spec.errors("signature_refused"))

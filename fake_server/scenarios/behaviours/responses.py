@@ -7,18 +7,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from fake_server.http import error_pages
-from fake_server.http.responses import HTML, JSON, Answer, ProxyPage, json_answer
+from fake_server.http.responses import HTML, JSON, Response, proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.behaviours.nodes import with_fate
-from fake_server.scenarios.effects import Effects, Gateway
+from fake_server.scenarios.effects import Effects, Gateway, InterceptedRequest
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
 from fake_server.workflow.model import NodeBehaviour as Fate
-
-if TYPE_CHECKING:
-    from fake_server.endpoints.call import Call
 
 _WITHOUT_BODY = (204, 205, 304)
 """Statuses whose answers have no body, whatever is said (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
@@ -43,17 +40,17 @@ def http_error(
     at the status first, then at the content type, and only then parse.
     """
 
-    def answer(call: Call) -> Answer | ProxyPage:
+    def respond(request: InterceptedRequest) -> Response:
         if body == "empty" or status in _WITHOUT_BODY:
-            return Answer(status, HTML, b"")
+            return request.response(status, HTML, b"")
         if body == "html":
-            return ProxyPage(status, error_pages.nginx(status, call.host.spec.proxy_server))
-        envelope = _envelope(call, status, code, message)
+            return proxy_page(status, error_pages.nginx(status, request.spec.proxy_server))
+        envelope = _envelope(request, status, code, message)
         if body == "malformed":
-            return Answer(status, JSON, json.dumps(envelope).encode()[:-7])
-        return json_answer(envelope, status)
+            return request.response(status, JSON, json.dumps(envelope).encode()[:-7])
+        return request.json_response(envelope, status)
 
-    return Effects(answer=(answer,))
+    return Effects(answer=(respond,))
 
 
 @behaviour(excludes="answer", without_cors={})
@@ -87,17 +84,12 @@ def rate_limited(
     Complaint: the client retries at once and is locked out for longer.
     Survive: wait as long as Retry-After says; without it, longer each time.
     """
-    retry = ((b"Retry-After", str(retry_after_s).encode()),)
+    retry = (b"Retry-After", str(retry_after_s).encode())
     if form == "cloudflare":
-        page = ProxyPage(
-            429,
-            error_pages.CLOUDFLARE_1015,
-            content_type=b"text/html; charset=UTF-8",
-            headers=retry,
-        )
-        return Effects(front=(lambda call: page,))
+        page = proxy_page(429, error_pages.CLOUDFLARE_1015, b"text/html; charset=UTF-8", [retry])
+        return Effects(front=(lambda request: page,))
     said = {"code": "rate_limit_error", "message": "Rate Limit Error", "status": 429}
-    return Effects(answer=(lambda call: replace(json_answer(said, 429), headers=retry),))
+    return Effects(answer=(lambda request: request.json_response(said, 429, retry),))
 
 
 @behaviour(excludes="answer")
@@ -109,24 +101,28 @@ def concurrency_limit(limit: Count | None = None) -> Effects:
     Survive: queue in the client, and take this 429 as "later" (FACTS 9.2 has its text).
     """
 
-    def answer(call: Call) -> Answer | None:
-        app = call.app()
-        if limit is not None and call.host.store.running_of(app.app_id) < limit:
+    def respond(request: InterceptedRequest) -> Response | None:
+        app = request.app()
+        if limit is not None and request.running_runs() < limit:
             return None
         message = (
             "Too many requests. Please try again later. The current maximum concurrent requests allowed for "
             f"{app.app_id} is {limit or 1}."
         )
-        return json_answer({"code": "too_many_requests", "message": message, "status": 429}, 429)
+        return request.json_response(
+            {"code": "too_many_requests", "message": message, "status": 429}, 429
+        )
 
-    return Effects(answer=(answer,))
+    return Effects(answer=(respond,))
 
 
-def _envelope(call: Call, status: int, code: str | None, message: str | None) -> dict[str, Any]:
+def _envelope(
+    request: InterceptedRequest, status: int, code: str | None, message: str | None
+) -> dict[str, Any]:
     """The host's own JSON for ``status`` where it has one, the same form for any other."""
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown Error"
     usual = "_".join(phrase.lower().replace("-", " ").replace("'", "").split())
-    own = call.host.spec.errors.by_code(code or usual, status)
+    own = request.spec.errors.by_code(code or usual, status)
     said = (
         {"code": code or usual, "message": phrase, "status": status} if own is None else dict(own)
     )

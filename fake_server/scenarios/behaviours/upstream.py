@@ -4,21 +4,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 from urllib.parse import SplitResult, urlsplit
 
 from fake_server.http import error_pages
-from fake_server.http.responses import Answer, ProxyPage, refusal
+from fake_server.http.errors import HostError, HostErrors
+from fake_server.http.responses import Response, proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.behaviours.nodes import LLM_500, NO_MODEL, NO_PICTURE, with_fate
-from fake_server.scenarios.effects import Effects
+from fake_server.scenarios.effects import Effects, InterceptedRequest, Responder
 from fake_server.workflow.model import NodeBehaviour as Fate
-
-if TYPE_CHECKING:
-    from fake_server.endpoints.call import Call
-    from fake_server.http.errors import HostError, HostErrors
 
 _TOOL_WAITS_S = 120.2
 """How long the tool waits for a picture before it gives up [C: slow_block_130s]."""
@@ -158,9 +154,9 @@ def _failing(node: str, error: str) -> Effects:
     return Effects(workflow=(with_fate(node, lambda fate: replace(fate, error=error)),))
 
 
-def _bad_gateway(call: Call) -> ProxyPage:
-    return ProxyPage(502, error_pages.nginx(502, call.host.spec.proxy_server))
+def _bad_gateway(request: InterceptedRequest) -> Response:
+    return proxy_page(502, error_pages.nginx(502, request.spec.proxy_server))
 
 
-def _refused(name: str) -> Callable[[Call], Answer]:
-    return lambda call: refusal(call.host.spec.errors(name))
+def _refused(name: str) -> Responder:
+    return lambda request: request.error_response(request.spec.errors(name))

@@ -13,21 +13,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.runs.random_values import Draw, DrawSource, uuid4_for, uuid4_text
+from fake_server.runs.random_values import RandomSource, RandomValues, uuid4_for, uuid4_text
 
 REQUESTS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=12)
 
 
-def drawn(draw: Draw) -> tuple[str, str, float, int]:
+def drawn(draw: RandomValues) -> tuple[str, str, float, int]:
     """One of everything."""
-    return draw.uuid(), draw.nonce(), draw.around(10, 0.1), draw.number(32)
+    return draw.uuid(), draw.nonce(), draw.vary(10, 0.1), draw.getrandbits(32)
 
 
 def values(
     seed: int | None, requests: list[str]
 ) -> dict[tuple[str, int], tuple[str, str, float, int]]:
     """What each request and how-many-th got."""
-    source = DrawSource(seed)
+    source = RandomSource(seed)
     times: dict[str, int] = {}
     found = {}
     for request in requests:
@@ -48,7 +48,7 @@ def test_with_a_seed_only_the_request_and_its_number_count(
 
 def test_a_draw_that_goes_on_disturbs_no_other() -> None:
     """How much one run draws does not change what the next one gets."""
-    one, other = DrawSource(1), DrawSource(1)
+    one, other = RandomSource(1), RandomSource(1)
     busy = one.for_request("a")
     for _ in range(100):
         busy.nonce()
@@ -73,7 +73,7 @@ def test_without_a_seed_every_run_is_new() -> None:
 
 def test_seeded_values_are_the_same_in_every_process() -> None:
     """They hang on no hash that Python salts."""
-    code = "from fake_server.runs.random_values import DrawSource as D; print(D(7).for_request('猫').uuid())"
+    code = "from fake_server.runs.random_values import RandomSource as D; print(D(7).for_request('猫').uuid())"
     told = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -83,7 +83,7 @@ def test_seeded_values_are_the_same_in_every_process() -> None:
         ).stdout
         for salt in ("1", "2")
     }
-    assert told == {f"{DrawSource(7).for_request('猫').uuid()}\n".encode()}
+    assert told == {f"{RandomSource(7).for_request('猫').uuid()}\n".encode()}
 
 
 @given(st.integers(0, 2**128 - 1))
@@ -107,18 +107,17 @@ def test_a_name_always_has_the_same_uuid(names: list[str], others: list[str]) ->
 @pytest.mark.parametrize("spread", [0.0, 0.1, 1.0])
 def test_around_stays_within_the_spread(spread: float) -> None:
     """And uses it: both ends are come near to."""
-    draw = DrawSource(1).for_request("a")
-    found = [draw.around(10, spread) for _ in range(500)]
+    draw = RandomSource(1).for_request("a")
+    found = [draw.vary(10, spread) for _ in range(500)]
     assert 10 * (1 - spread) <= min(found) <= 10 * (1 - spread * 0.95)
     assert 10 * (1 + spread * 0.95) <= max(found) <= 10 * (1 + spread)
 
 
-def test_what_was_asked_long_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_requests_drops_the_oldest() -> None:
     """The memory of requests is bounded: what comes back after being forgotten counts from one
     again.
     """
-    monkeypatch.setattr("fake_server.runs.random_values._REMEMBERED_REQUESTS", 2)
-    source = DrawSource(1)
+    source = RandomSource(1, remembered=2)
     first = source.for_request("a").uuid()
     source.for_request("b")
     second = source.for_request("a").uuid()  # asked again, so b is the oldest now
@@ -131,7 +130,7 @@ def test_what_was_asked_long_ago_is_forgotten_first(monkeypatch: pytest.MonkeyPa
 
 def test_a_nonce_is_sixteen_bytes_in_hexadecimal() -> None:
     """With its leading zeros."""
-    draw = DrawSource(1).for_request("a")
+    draw = RandomSource(1).for_request("a")
     for _ in range(300):
         nonce = draw.nonce()
         assert len(nonce) == 32

@@ -1,0 +1,50 @@
+"""What the requests of one server share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fake_server.apps import App
+from fake_server.clock import Clock
+from fake_server.http.responses import HostHeaders
+from fake_server.journal.exchanges import Counters, Journal
+from fake_server.runs.random_values import RandomSource
+from fake_server.runs.signing import FileSigners
+from fake_server.scenarios import RuleBook
+from fake_server.settings import Settings
+from fake_server.spec import HostSpec
+from fake_server.store import Store
+from fake_server.waiting import end_waits
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """Configuration and state of one fake host."""
+
+    settings: Settings
+    spec: HostSpec
+    apps: Mapping[str, App]
+    clock: Clock
+    random: RandomSource
+    signers: FileSigners
+    store: Store
+    headers: HostHeaders
+    scenarios: RuleBook
+    journal: Journal
+    counters: Counters
+
+    def reset(self, seed: int | None = None) -> None:
+        """Put back clock, scenarios, state, journal and random values, these with ``seed`` (None:
+        the settings' own).
+
+        Runs that are being played are ended, and so is whatever else waits for the clock. Counters
+        go on: what reads them takes falling ones for a new process.
+        """
+        seed = self.settings.seed if seed is None else seed
+        self.store.reset()
+        end_waits(self.clock)
+        self.clock.reset()
+        self.random.reset(seed)
+        self.scenarios.reset(seed)
+        self.journal.clear()

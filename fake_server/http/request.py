@@ -1,0 +1,195 @@
+"""One request on its way through the app, checked in the host's order (FACTS 3)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fake_server.apps import App
+from fake_server.host_state import HostState
+from fake_server.http.access_log import AccessLog, ObservedExchange
+from fake_server.http.errors import HostError
+from fake_server.http.form import Form, FormTooLargeError, read_form
+from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
+from fake_server.runs.request import authorised_app, json_object, user_text
+from fake_server.scenarios import NO_EFFECTS, Effects
+from fake_server.spec import Operation
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class ClientLeftError(Exception):
+    """The client left before it had sent everything, or before it got a response."""
+
+
+class Request(ObservedExchange):
+    """A request of the host's API; ``operation`` and ``parameters`` are set once it is routed."""
+
+    operation: Operation
+    parameters: Mapping[str, str] = {}
+    effects: Effects = NO_EFFECTS
+    due: float | None = None
+    """The clock's ticks at which what is sent now is due; None: when it is sent."""
+    _body: bytes | None = None
+    _json: dict[str, Any] | None = None
+    _form: Form | None = None
+
+    def __init__(
+        self, host: HostState, log: AccessLog, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        super().__init__(log, scope, receive, send, host.spec.limits.request_body_bytes)
+        self.host = host
+        self.spec = host.spec
+        self.headers: dict[bytes, bytes] = {}
+        """As gunicorn joins them: lines of one name with a comma, the last Content-Type alone."""
+        headers = self.headers
+        for name, value in scope["headers"]:
+            joined = name in headers and name != b"content-type"
+            headers[name] = headers[name] + b"," + value if joined else value
+
+    # What was sent
+    # ------------------------------------------------------------------------------------------
+
+    def app(self) -> App:
+        """The app behind the request's key. Raises ``HostError``."""
+        return authorised_app(self.headers.get(b"authorization"), self.host.apps, self.spec.errors)
+
+    @property
+    def operation_id(self) -> str:
+        return self.operation.operation_id
+
+    def running_runs(self) -> int:
+        """How many runs of the request's app are being played."""
+        return self.host.store.running_of(self.app().app_id)
+
+    @property
+    def origin(self) -> str:
+        """The address to which the client sent the request: scheme, and Host header or the socket's
+        own address.
+        """
+        name, port = self.scope.get("server") or ("127.0.0.1", self.host.settings.port)
+        authority = self.headers.get(b"host", b"").decode("latin-1") or f"{name}:{port}"
+        return f"{self.scope.get('scheme', 'http')}://{authority}"
+
+    def query(self) -> dict[str, str]:
+        """The parameters of the query; of a name that is given twice the first counts (FACTS
+        6.2).
+        """
+        pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        return dict(reversed(pairs))
+
+    async def chunks(self) -> AsyncGenerator[bytes]:
+        """The body as it comes. Raises ``ClientLeftError`` and ``BodyTooLargeError``."""
+        if self._body is not None:
+            yield self._body
+            return
+        more = True
+        while more:
+            message = await self.receive()
+            if message["type"] != "http.request":
+                raise ClientLeftError
+            more = message.get("more_body", False)
+            yield message.get("body", b"")
+
+    async def body(self) -> bytes:
+        """The whole body, read once. Raises ``ClientLeftError`` and ``BodyTooLargeError``."""
+        if self._body is None:
+            body = bytearray()
+            async for chunk in self.chunks():
+                body += chunk
+            self._body = bytes(body)
+        return self._body
+
+    async def json(self) -> dict[str, Any]:
+        """The request's JSON object. Raises ``HostError``."""
+        if self._json is None:
+            content_type = self.headers.get(b"content-type", b"").decode("latin-1")
+            self._json = json_object(await self.body(), content_type, self.spec.errors)
+        return self._json
+
+    async def form(self) -> Form:
+        """The request's form; an empty one where its body is none. Raises ``HostError``."""
+        if self._form is None:
+            content_type = self.headers.get(b"content-type", b"").decode("latin-1")
+            try:
+                self._form = await read_form(self.chunks(), content_type)
+            except FormTooLargeError:
+                raise self.spec.errors("form_too_large") from None
+        return self._form
+
+    async def user(self) -> str | None:
+        """The user, from where the operation's entry in the spec says. Raises ``HostError``."""
+        value: object = None
+        match self.operation.user_in:
+            case "json":
+                value = (await self.json()).get("user")
+            case "query":
+                value = self.query().get("user")
+            case "form":
+                value = (await self.form()).fields.get("user")
+        return user_text(value, self.operation.user_required, self.spec)
+
+    # How it is answered
+    # ------------------------------------------------------------------------------------------
+
+    def complete_headers(self, *own: tuple[bytes, bytes]) -> RawHeaders:
+        """``own`` headers with those that the app and CORS add."""
+        return self.host.headers.complete(own, self.headers)
+
+    def response(
+        self, status: int, content_type: bytes, body: bytes, *own: tuple[bytes, bytes]
+    ) -> Response:
+        """A whole response of the app."""
+        length = str(len(body)).encode()
+        headers = ((b"Content-Type", content_type), (b"Content-Length", length), *own)
+        return Response(status, self.host.headers.complete(headers, self.headers), body)
+
+    def json_response(
+        self, value: object, status: int = 200, *own: tuple[bytes, bytes]
+    ) -> Response:
+        """A JSON response of any operation but a run."""
+        return self.response(status, JSON, json_bytes(value), *own)
+
+    def error_response(self, error: HostError) -> Response:
+        return self.json_response(dict(error.body), error.status)
+
+    @property
+    def connection_closes(self) -> bool:
+        """Whether the client's connection is known to be closing."""
+        transport = self.scope.get("extensions", {}).get(TRANSPORT)
+        return transport is not None and transport.is_closing()
+
+    async def disconnected(self) -> None:
+        """Wait until the client has left."""
+        while (await self.receive())["type"] != "http.disconnect":
+            pass  # of a body that nobody reads
+
+    async def break_off(self, reset: bool = False) -> None:
+        """Close the connection in the middle of the response, or reset it; return when the client
+        is gone.
+
+        Raises ``ConnectionResetError`` in process, where there is no connection.
+        """
+        transport = self.scope.get("extensions", {}).get(TRANSPORT)
+        if transport is None:
+            raise ConnectionResetError("the response breaks off here")
+        self.entry.broken_off = True
+        if transport.is_closing():
+            pass  # the client has left before
+        elif reset:
+            transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE
+            )
+            transport.abort()
+        else:
+            transport.close()
+        await self.disconnected()
+
+
+Handler = Callable[[Request], Awaitable[ASGIApp]]
+"""Responds to a request of one operation. Raises ``HostError`` to refuse it."""

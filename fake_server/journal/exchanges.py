@@ -1,0 +1,273 @@
+"""The newest exchanges of a server, bounded in number and in bytes, and counts of all of them.
+
+Exchanges are kept as they came: nothing is decoded or redacted until it is read. The server adds
+entries in its own thread; any other may read or discard them, as tests do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any
+
+from starlette.types import Message, Scope
+
+from fake_server.clock import Clock
+
+ENTRIES = 1_000
+"""With more requests the oldest are discarded."""
+
+BYTES = 16 << 20
+"""What entries hold in all, roughly; beyond it the oldest are discarded."""
+
+KEPT_BYTES = 1 << 16
+"""So much of the body of a request and of a response is kept and matched; the rest is counted."""
+
+CLIENT_LEFT = 499
+"""nginx's own number for a client that left before it got a response."""
+
+_HEAD_BYTES = 2048
+"""The size of an entry without its bodies and headers, roughly."""
+
+_PIECE_BYTES = 128
+"""The size of a piece of a body beside its bytes: a stream may come in many."""
+
+_SMALL_BYTES = 4096
+"""The journal counts what an entry keeps when it ends, and at once when it is more than this."""
+
+
+class Entry:
+    """What is known of one exchange so far. Times are readings of ``time.perf_counter``;
+    ``received_at`` is unix.
+    """
+
+    operation: str | None = None
+    """The operation of the spec that the request found."""
+    scenarios: tuple[str, ...] = ()
+    """The names of the scenarios that apply to the request."""
+    notes: tuple[str, ...] = ()
+    """What scenarios did otherwise than their author may expect, a sentence each."""
+    body_bytes = 0
+    request_complete = False
+    """Whether the host has what it needs of the request: its whole body, or enough to respond."""
+    status: int | None = None
+    headers: Sequence[tuple[bytes, bytes]] = ()
+    is_stream = False
+    sent_bytes = 0
+    first_byte: float | None = None
+    response_complete = False
+    ended: float | None = None
+    client_left = False
+    broken_off = False
+    """Whether the server ended the response before its end."""
+    discarded = False
+    """Whether the journal no longer has the entry."""
+    _hash: Any = None
+    _new_bytes = 0
+
+    def __init__(self, journal: Journal, number: int, received_at: float, scope: Scope) -> None:
+        self._journal = journal
+        self.number = number
+        self.received_at = received_at
+        self.scope = scope
+        self.body: list[bytes] = []
+        self.chunks: list[tuple[float, bytes]] = []
+        self.size = _HEAD_BYTES + sum(map(len, chain.from_iterable(scope["headers"])))
+        self.began = time.perf_counter()
+
+    def request_chunk(self, message: Message) -> None:
+        """Note what the client sent, or that it left."""
+        if message["type"] != "http.request":
+            self.client_left = self.client_left or not self.response_complete
+            return
+        data = message.get("body")
+        if data:
+            if self.body_bytes < KEPT_BYTES and not self.discarded:
+                self.body.append(data[: KEPT_BYTES - self.body_bytes])
+                self._new_bytes += len(self.body[-1]) + _PIECE_BYTES
+                if self._new_bytes > _SMALL_BYTES:
+                    self._count_new_bytes()
+            self.body_bytes += len(data)
+        if not message.get("more_body"):
+            self.request_complete = True
+            self._journal.changed(self)
+
+    def response_head(self, message: Message) -> None:
+        """Note the head of the response."""
+        self.status = message["status"]
+        self.headers = message["headers"]
+        for name, value in self.headers:
+            if name == b"Content-Type":
+                self.is_stream = value.startswith(b"text/event-stream")
+                if value.startswith(b"image/"):
+                    self._hash = hashlib.sha256()
+        self.request_complete = True
+        self._journal.changed(self)
+
+    def response_chunk(self, message: Message) -> None:
+        """Note a part of the response's body."""
+        self.response_complete = not message.get("more_body")
+        data = message.get("body")
+        if not data:
+            return
+        now = time.perf_counter()
+        if self.first_byte is None:
+            self.first_byte = now
+        if self._hash is not None:
+            self._hash.update(data)
+        elif self.sent_bytes < KEPT_BYTES and not self.discarded:
+            kept = data[: KEPT_BYTES - self.sent_bytes]
+            self.chunks.append((now, kept))
+            self._new_bytes += len(kept) + _PIECE_BYTES
+            if self._new_bytes > _SMALL_BYTES:
+                self._count_new_bytes()
+        self.sent_bytes += len(data)
+
+    def end(self, crashed: bool) -> None:
+        """The exchange is over; ``crashed`` where the server failed."""
+        self.ended = time.perf_counter()
+        self.broken_off = self.broken_off or crashed
+        self.scope.pop("extensions", None)  # they hold on to the connection
+        self.request_complete = True
+        self._count_new_bytes()
+        self._journal.changed(self)
+
+    def _count_new_bytes(self) -> None:
+        size, self._new_bytes = self._new_bytes, 0
+        self._journal.grown(self, size)
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of an image's bytes so far; None where the response is no image."""
+        return None if self._hash is None else str(self._hash.hexdigest())
+
+    @property
+    def shown_status(self) -> int:
+        """The status that was sent, or nginx's number for none."""
+        return CLIENT_LEFT if self.status is None else self.status
+
+
+class Journal:
+    """A ring: the oldest entry is discarded. ``clock`` says when a request was received."""
+
+    def __init__(self, clock: Clock, entries: int = ENTRIES, size: int = BYTES) -> None:
+        self._clock = clock
+        self._entries: deque[Entry] = deque()
+        self._most_entries = entries
+        self._most_bytes = size
+        self._lock = threading.Lock()
+        self._watchers: dict[object, Callable[[Entry | None], None]] = {}
+        self.bytes = 0
+        """What the entries hold, roughly."""
+        self.last_number = 0
+        """The number of the newest entry; numbers count from 1 and are never given twice."""
+        self.forgotten = 0
+        """How many entries had to make room since the journal was last cleared."""
+        self.closed = False
+        """Whether the server is going down: there is nothing more to wait for."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def begin(self, scope: Scope) -> Entry:
+        """Note that a request has come; its entry is told the rest as it happens."""
+        with self._lock:
+            self.last_number += 1
+            entry = Entry(self, self.last_number, self._clock.now(), scope)
+            self._entries.append(entry)
+            self.bytes += entry.size
+            if len(self._entries) > self._most_entries or self.bytes > self._most_bytes:
+                self._make_room()
+        return entry
+
+    def entries(self, since: int = 0) -> list[Entry]:
+        """The entries with a number above ``since``, oldest first."""
+        with self._lock:
+            return [entry for entry in self._entries if entry.number > since]
+
+    def clear(self) -> None:
+        """Forget all entries; requests that are still being answered do not come back."""
+        with self._lock:
+            for entry in self._entries:
+                entry.discarded = True
+            self._entries.clear()
+            self.bytes = self.forgotten = 0
+
+    def grown(self, entry: Entry, size: int) -> None:
+        """``entry`` keeps ``size`` more bytes."""
+        with self._lock:
+            if entry.discarded:
+                return
+            entry.size += size
+            self.bytes += size
+            if self.bytes > self._most_bytes:
+                self._make_room()
+
+    def _make_room(self) -> None:
+        while self._entries and (
+            len(self._entries) > self._most_entries or self.bytes > self._most_bytes
+        ):
+            oldest = self._entries.popleft()
+            oldest.discarded = True
+            self.bytes -= oldest.size
+            self.forgotten += 1
+
+    def watch(self, watcher: object, callback: Callable[[Entry | None], None]) -> None:
+        """Call ``callback`` with each entry that says more, in the server's thread, until
+        ``unwatch(watcher)``.
+
+        It is called with None when the journal closes.
+        """
+        self._watchers[watcher] = callback
+
+    def unwatch(self, watcher: object) -> None:
+        self._watchers.pop(watcher, None)
+
+    def changed(self, entry: Entry | None) -> None:
+        """Tell whoever watches that ``entry`` says more than before; None: that the journal is
+        closed.
+        """
+        for callback in list(self._watchers.values()):
+            callback(entry)
+
+    def close(self) -> None:
+        """Nothing more will come: whoever waits is told."""
+        self.closed = True
+        self.changed(None)
+
+
+class Counters:
+    """Counts since the server began, which a reset does not turn back."""
+
+    def __init__(self) -> None:
+        self.requests: defaultdict[tuple[str, int], int] = defaultdict(int)
+        """By operation ("" where none was found) and status."""
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        """Of real time, by operation."""
+        self.scenarios: Counter[str] = Counter()
+        """Requests that a scenario applied to, by its name."""
+        self.log_lines_lost: Callable[[], int] = int
+        """How many lines of the log nobody has read in time."""
+        self.began = time.monotonic()
+        self.running = 0
+        self.streams_open = 0
+
+    @property
+    def uptime_s(self) -> float:
+        """Real seconds since the server was made."""
+        return time.monotonic() - self.began
+
+    def count(self, entry: Entry) -> None:
+        """Count an exchange that is over."""
+        self.running -= 1
+        self.streams_open -= entry.is_stream
+        operation = entry.operation or ""
+        self.requests[operation, entry.shown_status] += 1
+        assert entry.ended is not None
+        self.seconds[operation] += entry.ended - entry.began
+        if entry.scenarios:
+            self.scenarios.update(entry.scenarios)
