@@ -64,6 +64,10 @@ class _WithHeaders:
         value = header_of(self.headers, name)
         return default if value is None else value
 
+    @property
+    def media_type(self) -> str:
+        return self.header("content-type", "").partition(";")[0].strip().lower()
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
@@ -158,10 +162,6 @@ class Exchange(_WithHeaders):
     @property
     def text(self) -> str:
         return self.body.decode("utf-8", "replace")
-
-    @property
-    def media_type(self) -> str:
-        return self.header("content-type", "").partition(";")[0].strip().lower()
 
     def json(self) -> Any:
         """The body as JSON. Raises ``ValueError`` where it is not."""

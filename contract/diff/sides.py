@@ -9,7 +9,7 @@ from pathlib import Path
 from contract.diff.responses import Answer
 from contract.target import DEFAULT_TIMEOUT_S
 from dify_wire.exchange import Recording
-from dify_wire.redaction.users import user_of
+from dify_wire.redaction.fields import user_of
 
 
 @dataclass(frozen=True, slots=True)

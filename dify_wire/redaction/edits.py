@@ -1,6 +1,4 @@
-"""Replacing parts of a body that is cut into chunks, so that every border stays where it was among
-the bytes around.
-"""
+"""Replaces parts of a body that comes in chunks; the borders stay between the same bytes."""
 
 from __future__ import annotations
 
@@ -20,8 +18,8 @@ class Edit:
 
 
 class Edits:
-    """The edits of one body. Of those that overlap the one that was added first holds, and all that
-    they cover goes.
+    """The edits of one body. Of those that overlap the first one added counts, for all that they
+    cover.
     """
 
     def __init__(self, edits: Iterable[Edit] = ()) -> None:
@@ -30,10 +28,8 @@ class Edits:
 
     def add(self, edits: Iterable[Edit]) -> None:
         """Add ``edits``, which come after those that are there already."""
-        ranked = [
-            *((edit, 0) for edit in self._made),
-            *((edit, rank) for rank, edit in enumerate(edits, 1)),
-        ]
+        ranked = [(edit, 0) for edit in self._made]
+        ranked += [(edit, rank) for rank, edit in enumerate(edits, 1)]
         ranked.sort(key=lambda one: (one[0].start, one[1]))
         merged: list[tuple[Edit, int]] = []
         for edit, rank in ranked:
@@ -61,9 +57,7 @@ class Edits:
         return b"".join([*parts, data[at:]])
 
     def moved(self, borders: Sequence[int]) -> list[int]:
-        """Where ``borders``, in rising order, are after the edits. One inside a replaced part stays
-        inside of it.
-        """
+        """Where ``borders``, in rising order, are after the edits."""
         moved, grown, index = [], 0, 0
         for border in borders:
             while index < len(self._made) and self._made[index].end <= border:
@@ -93,9 +87,8 @@ class Edits:
             start = at + _size(data[read : edit.start], coding)
             at = start + _size(data[edit.start : edit.end], coding)
             read = edit.end
-            made.append(
-                Edit(start, at, edit.data.decode("utf-8", "replace").encode(coding), edit.rule)
-            )
+            written = edit.data.decode("utf-8", "replace").encode(coding)
+            made.append(Edit(start, at, written, edit.rule))
         return Edits(made)
 
 

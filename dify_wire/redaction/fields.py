@@ -6,15 +6,17 @@ Nothing is parsed whole: a body may be cut, broken, or JSON inside of a JSON str
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus
 
 from dify_wire.content_disposition import parse_options
+from dify_wire.exchange import Request, loads
 from dify_wire.redaction.views import View, levels
 
 _STRINGS = {
@@ -33,6 +35,7 @@ _DISPOSITION = re.compile(
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _BOUNDARY = re.compile(rb"(?:\r\n|\n|\r)--")
 _LONGEST_PART_HEAD = 4096
+_MOST_FIELDS = 1000
 _FRAME = re.compile(rb"^data: ?(.*)$", re.MULTILINE)
 
 
@@ -48,20 +51,16 @@ class Value:
 
 
 class FieldReader:
-    """Finds the fields with these ``names``.
-
-    Parameters of a URL that are called as ``anywhere`` says are found after any sign, and all texts
-    and numbers within the fields that are called as ``deep`` says.
+    """Finds the fields with these ``names``; those named in ``anywhere`` also as parameters after
+    any character; of those named in ``deep`` all strings and numbers inside.
     """
 
     def __init__(
         self, names: Iterable[str], anywhere: Iterable[str] = (), deep: Iterable[str] = ()
     ) -> None:
         self._deep = frozenset(deep)
-        known = {*names, *anywhere, *self._deep}
-        alternatives = b"|".join(
-            re.escape(name.encode("utf-8", "surrogateescape")) for name in known
-        )
+        known = [name.encode("utf-8", "surrogateescape") for name in {*names, *anywhere, *deep}]
+        alternatives = b"|".join(map(re.escape, known))
         loose = b"|".join(map(re.escape, map(str.encode, anywhere)))
         starts = rb"(?<![A-Za-z])(?=(?:%b)=)|" % loose if loose else b""
         self._quoted = re.compile(rb"([\"'])(%b)\1\s{0,99}:\s{0,99}" % alternatives, re.IGNORECASE)
@@ -70,7 +69,7 @@ class FieldReader:
         )
 
     def values(self, view: View) -> Iterator[Value]:
-        """What stands in the fields that no view before this one shows."""
+        """The values of the fields that no view before this one shows."""
         yield from self._json(view)
         for match in self._parameter.finditer(view.data):
             if view.is_new(max(0, match.start() - 1), match.start(2)):
@@ -81,7 +80,7 @@ class FieldReader:
         for match in self._quoted.finditer(data):
             at = match.end()
             if match.start() < read_to or not view.is_new(match.start(), at + 1):
-                continue  # else it was found inside of an object before
+                continue  # it was found before
             string = _STRINGS.get(data[at : at + 1])
             if string is not None:
                 found = string.match(data, at)
@@ -112,10 +111,31 @@ def parts(data: bytes) -> Iterator[Value]:
             yield Value(options["name"], blank.end(), at, True, _decoded(data[blank.end() : at]))
 
 
+def form_fields(text: str) -> list[tuple[str, str]]:
+    """The fields of a query or a form; none where there are more than any form has."""
+    try:
+        return parse_qsl(text, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        return []
+
+
+def user_of(request: Request) -> str | None:
+    """The user that ``request`` names, as a string like the host keeps it, if it names one."""
+    user: object = None
+    if request.media_type == "multipart/form-data":
+        user = next((part.text for part in parts(request.body) if part.name == "user"), None)
+    elif request.media_type == "application/x-www-form-urlencoded":
+        user = dict(form_fields(request.body.decode("latin-1"))).get("user")
+    else:
+        with contextlib.suppress(ValueError):
+            body = loads(request.body)
+            user = body.get("user") if isinstance(body, dict) else None
+    user = user or dict(form_fields(request.query)).get("user")
+    return str(user) if user else None
+
+
 def at_pointer(data: bytes, pointer: tuple[str, ...]) -> set[str]:
-    """The texts and numbers, as JSON, at ``pointer`` of the documents in ``data``: all of it, or a
-    stream's frames.
-    """
+    """The strings and numbers, as JSON, at ``pointer`` of the documents in ``data``."""
     found = set()
     for document in documents(data):
         found |= {json.dumps(value) for value in _leaves(_at(document, pointer))}
@@ -123,9 +143,7 @@ def at_pointer(data: bytes, pointer: tuple[str, ...]) -> set[str]:
 
 
 def _inside(data: bytes, at: int, name: str) -> tuple[list[Value], int]:
-    """The texts and numbers of the object or list that begins at ``at``, and its end; names of
-    fields are none.
-    """
+    """The strings and numbers of the object or list that begins at ``at``, and its end."""
     found, depth = [], 0
     for match in _LEAF.finditer(data, at):
         letter = match[0][:1]
@@ -155,13 +173,8 @@ def _at(document: Any, pointer: tuple[str, ...]) -> Any:
     for step in pointer:
         if isinstance(document, dict):
             document = document.get(step)
-        elif (
-            isinstance(document, list)
-            and step.isdecimal()
-            and len(step) < 10
-            and int(step) < len(document)
-        ):
-            document = document[int(step)]
+        elif isinstance(document, list) and step.isdecimal() and len(step) < 10:
+            document = next(iter(document[int(step) :]), None)
         else:
             return None
     return document

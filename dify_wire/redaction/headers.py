@@ -1,4 +1,4 @@
-"""Headers that carry nothing but a secret, and what of them may be shown."""
+"""Headers that are secrets, and what of them may be shown."""
 
 from __future__ import annotations
 
@@ -9,31 +9,19 @@ from collections.abc import Iterator
 
 COOKIES = ("cookie", "set-cookie")
 SECRET_HEADERS = frozenset(
-    {
-        *COOKIES,
-        "api-key",
-        "authorization",
-        "proxy-authorization",
-        "x-access-token",
-        "x-admin-token",
-        "x-api-key",
-        "x-auth-token",
-    }
+    (
+        *(*COOKIES, "authorization", "proxy-authorization", "api-key", "x-api-key"),
+        *("x-access-token", "x-admin-token", "x-auth-token"),
+    )
 )
 """In lower case."""
 
 _SCHEME = re.compile(r"\s*(?:Basic|Bearer|Token)\s+(?=\S)", re.IGNORECASE)
 _ONLY_SCHEME = re.compile(r"\s*(?:Basic|Bearer|Token|)\s*", re.IGNORECASE)
-_LEAST_COOKIE = 8
-"""A shorter part of a cookie, such as "dark" or "modern", is also a word."""
+_LEAST_COOKIE = 8  # a shorter part of a cookie, such as "dark" or "modern", is also a word
+_LEAST_PART = 16  # a shorter part of a secret, such as "username", is also a word
 
-_LEAST_PART = 16
-"""A shorter part of a secret, such as "username", is also a word."""
-
-_HOST_COOKIES = frozenset(
-    {"session", "remember_token", "access_token", "refresh_token", "csrf_token"}
-)
-"""What Dify calls its cookies."""
+_HOST_COOKIES = ("session", "remember_token", "access_token", "refresh_token", "csrf_token")
 
 _DAY = r"[A-Z][a-z]{2}, [0-9]{2}[ -][A-Z][a-z]{2}[ -][0-9]{4}"
 _ATTRIBUTE = re.compile(
@@ -41,12 +29,12 @@ _ATTRIBUTE = re.compile(
     r"|Partitioned|SameSite=(?:Strict|Lax|None))",
     re.IGNORECASE,
 )
-"""The attributes of a cookie that say nothing of anybody; any other goes."""
+"""The attributes of a cookie that say nothing of anybody."""
 
 
 def credentials(value: str) -> tuple[str, str]:
-    """The scheme of a header such as ``Authorization``, with the blanks after it, and the secret;
-    each may be empty.
+    """The scheme of a header such as ``Authorization``, with the spaces after it, and the
+    secret.
     """
     if _ONLY_SCHEME.fullmatch(value):
         return "", ""
@@ -55,9 +43,7 @@ def credentials(value: str) -> tuple[str, str]:
 
 
 def credential_parts(value: str) -> Iterator[str]:
-    """What a host may give back of an ``Authorization`` or the like besides the whole of its
-    secret.
-    """
+    """What a host may repeat of an ``Authorization`` or the like, besides its whole secret."""
     scheme, secret = credentials(value)
     if scheme.strip().lower() == "basic":
         with contextlib.suppress(ValueError):
@@ -68,20 +54,19 @@ def credential_parts(value: str) -> Iterator[str]:
 
 
 def without_cookies(name: str, value: str, gone: str) -> str:
-    """The header ``name`` with ``gone`` in place of all that it holds.
-
-    Of Set-Cookie stay a name that is Dify's own and attributes that say nothing of anybody.
+    """The header ``name`` with ``gone`` in place of its secrets: of Set-Cookie, Dify's own names
+    and harmless attributes stay.
     """
     if not value.strip():
         return value
     if name == "cookie":
         return gone
     pair, *attributes = value.split(";")
-    said, equals, secret = pair.partition("=")
-    if said not in _HOST_COOKIES:
+    cookie, equals, secret = pair.partition("=")
+    if cookie not in _HOST_COOKIES:
         pair = gone
     elif secret.strip():
-        pair = f"{said}{equals}{gone}"
+        pair = f"{cookie}{equals}{gone}"
     kept = [
         one if not one.strip() or _ATTRIBUTE.fullmatch(one) else f" {gone}" for one in attributes
     ]

@@ -19,8 +19,9 @@ class RuleError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """``header:NAME`` empties headers, ``field:NAME`` or ``field:/a/pointer`` fields of bodies and
-    queries, and ``text:REGEX`` takes out what a regular expression finds."""
+    """``header:NAME`` empties headers; ``field:NAME`` and ``field:/a/pointer`` fields of bodies and
+    queries; ``text:REGEX`` takes out what a regular expression finds.
+    """
 
     kind: str
     what: str
@@ -32,9 +33,7 @@ class Rule:
 
     @property
     def pointer(self) -> tuple[str, ...]:
-        """The steps of a JSON pointer; empty for a plain name, which is meant wherever it
-        stands.
-        """
+        """The steps of a JSON pointer; empty for a plain name, which counts everywhere."""
         if self.kind != "field" or not self.what.startswith("/"):
             return ()
         return tuple(
@@ -49,19 +48,17 @@ def parse_rule(text: str) -> Rule:
         near = closest(kind, KINDS)
         hint = f"; did you mean {near}:{what or '...'}?" if near else ""
         raise RuleError(
-            f"{text!r} is no rule: write header:NAME, field:NAME, field:/a/json/pointer or text:REGEX{hint}"
+            f"{text!r} is not a valid rule: write header:NAME, field:NAME, field:/a/json/pointer "
+            f"or text:REGEX{hint}"
         )
     if not what:
         raise RuleError(f"{text!r} does not say which {kind}; write it after the colon")
     if kind == "header" and not _TOKEN.fullmatch(what):
-        raise RuleError(f"{what!r} is no name of a header; write one such as X-Tenant")
+        raise RuleError(f"{what!r} is not a header name; write one such as X-Tenant")
     if kind == "text":
         _check_expression(what)
-    if (
-        kind == "field"
-        and what.startswith("/")
-        and (what.endswith("/") or what.rpartition("/")[2].isdecimal())
-    ):
+    last = what.rpartition("/")[2]
+    if kind == "field" and what.startswith("/") and (not last or last.isdecimal()):
         raise RuleError(
             f"{what!r} has to end with the name of a field; name the field that holds the list"
         )
@@ -72,7 +69,9 @@ def _check_expression(expression: str) -> None:
     try:
         found = re.compile(expression.encode()).search(b"")
     except re.error as error:
-        raise RuleError(f"{expression!r} is no regular expression ({error}); correct it") from None
+        raise RuleError(
+            f"{expression!r} is not a valid regular expression ({error}); correct it"
+        ) from None
     if found:
         raise RuleError(
             f"{expression!r} finds text of no length, so everywhere; make it find at least one character"

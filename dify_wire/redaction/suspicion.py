@@ -1,21 +1,21 @@
 """What in a redacted recording still looks personal or secret, and the option that takes it out.
 
-A field is judged by its name and its text, a header by its name, the host by its address. Nothing
-is taken out here: whether it is somebody's, its owner knows.
+Fields are judged by their names and texts, headers by their names, the host by its address. Nothing
+is taken out here: only its owner knows whether it is somebody's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
-from dify_wire.exchange import Headers, Recording, Request
-from dify_wire.redaction.fields import documents, parts
+from dify_wire.exchange import Headers, Recording, Request, loads
+from dify_wire.redaction.fields import documents, form_fields, parts
 from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, credentials, without_cookies
 from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
 
@@ -45,14 +45,11 @@ _PUBLIC_NAMES = re.compile(
     r"(?:.*\.)?(?:localhost|example|example\.(?:com|net|org)|test|invalid)", re.IGNORECASE
 )
 _PSEUDONYM = re.compile(rf"{KEY.pattern}|{USER.pattern}|^{GONE}$")
-_MOST_FIELDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Something that looks ``like`` a mail address, a secret and so on, at ``place``; ``option``
-    takes it out.
-    """
+    """What looks ``like`` a secret, a mail address … at ``place``; ``option`` takes it out."""
 
     place: str
     like: str
@@ -65,41 +62,35 @@ class Suspicion:
 def suspicions(exchange: Recording) -> Iterator[Suspicion]:
     """What looks personal or secret in ``exchange``."""
     yield from _host(exchange.host)
-    for part, headers in (("request", exchange.request.headers), ("answer", exchange.headers)):
+    for part, headers in (("request", exchange.request.headers), ("response", exchange.headers)):
         yield from _headers(part, headers)
+    query = form_fields(exchange.request.query)
     fields = [
-        ("request", _request_fields(exchange.request)),
-        ("answer", _body_fields(exchange.headers, exchange.body)),
+        *(("request", f"query {name}", name, value) for name, value in query),
+        *(("request", *field) for field in _body_fields(exchange.request)),
+        *(("response", *field) for field in _body_fields(exchange)),
     ]
-    for part, found in fields:
-        for where, name, value in found:
-            yield from _field(f"{part} {where}", name, value)
+    for part, where, name, value in fields:
+        yield from _field(f"{part} {where}", name, value)
 
 
 def warning(folder: object, found: Mapping[str, Suspicion]) -> str:
     """One sentence on all that looks so in ``folder``; empty where nothing does."""
-    if not found:
-        return ""
-    return f"{folder}: what looks personal or secret is in it as it was: {'; '.join(map(str, found.values()))}"
+    what = "; ".join(map(str, found.values()))
+    return f"{folder}: what looks personal or secret is in it as it was: {what}" if what else ""
 
 
 def _host(url: str) -> Iterator[Suspicion]:
-    name = _host_name(url)
-    if name:
-        yield Suspicion("host", f"an address of your own ({name})", _rule("text", re.escape(name)))
-
-
-def _host_name(url: str) -> str:
-    """The host of ``url``, where it is anybody's own."""
-    try:
+    """The host of ``url``, unless it is the machine itself or a name that means nobody."""
+    name = ""
+    with contextlib.suppress(ValueError):
         name = urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
     try:
-        return "" if ipaddress.ip_address(name).is_loopback else name
+        harmless = ipaddress.ip_address(name).is_loopback
     except ValueError:
-        known = not name or GONE in name or _PUBLIC_NAMES.fullmatch(name)
-        return "" if known else name
+        harmless = not name or GONE in name or bool(_PUBLIC_NAMES.fullmatch(name))
+    if not harmless:
+        yield Suspicion("host", f"an address of your own ({name})", _rule("text", re.escape(name)))
 
 
 def _headers(part: str, headers: Headers) -> Iterator[Suspicion]:
@@ -118,25 +109,17 @@ def _headers(part: str, headers: Headers) -> Iterator[Suspicion]:
             yield Suspicion(f"{part} header {name}", like, _rule("header", name))
 
 
-def _request_fields(request: Request) -> Iterator[tuple[str, str, object]]:
-    for name, value in _form(request.query):
-        yield f"query {name}", name, value
-    yield from _body_fields(request.headers, request.body)
-
-
-def _body_fields(headers: Headers, body: bytes) -> Iterator[tuple[str, str, object]]:
-    """The fields of a body: their places, names and values; a body without fields is one value
-    without a name.
+def _body_fields(exchange: Request | Recording) -> Iterator[tuple[str, str, object]]:
+    """The places, names and values of a body's fields; one without fields is a value without a
+    name.
     """
-    media_type = next((value for name, value in headers if name.lower() == "content-type"), "")
-    media_type = media_type.partition(";")[0].strip().lower()
+    body, media_type = exchange.body, exchange.media_type
     if media_type == "multipart/form-data":
-        for part in parts(body):
-            yield f"form {part.name}", part.name, part.text
+        yield from ((f"form {part.name}", part.name, part.text) for part in parts(body))
         return
     if media_type == "application/x-www-form-urlencoded":
-        for name, value in _form(body.decode("latin-1")):
-            yield f"form {name}", name, value
+        fields = form_fields(body.decode("latin-1"))
+        yield from ((f"form {name}", name, value) for name, value in fields)
         return
     found = list(documents(body))
     for document in found:
@@ -146,27 +129,17 @@ def _body_fields(headers: Headers, body: bytes) -> Iterator[tuple[str, str, obje
 
 
 def _leaves(value: Any, place: str, name: str) -> Iterator[tuple[str, str, object]]:
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            value = loads(value)
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _leaves(inner, f"{place}/{key}", key)
     elif isinstance(value, list):
         for inner in value:
             yield from _leaves(inner, place, name)
-    elif (
-        isinstance(value, str)
-        and value.lstrip().startswith("{")
-        and (inner := _nested(value)) is not None
-    ):
-        yield from _leaves(inner, place, name)
     elif isinstance(value, str | int | float) and not isinstance(value, bool):
         yield place, name, value
-
-
-def _nested(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _field(place: str, name: str, value: object) -> Iterator[Suspicion]:
@@ -194,13 +167,6 @@ def _text(place: str, name: str, text: str) -> Iterator[Suspicion]:
             yield Suspicion(
                 place, like, _rule("field", name) if whole else _rule("text", pattern.pattern)
             )
-
-
-def _form(text: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(text, max_num_fields=_MOST_FIELDS)
-    except ValueError:
-        return []
 
 
 def _rule(kind: str, what: str) -> str:

@@ -1,7 +1,7 @@
 """Takes secrets out of a text that is shown: a log, the journal, a report, a comparison.
 
-It knows the secrets of the settings, and finds what a text gives away by itself: signatures and
-nonces, fields for keys, whatever has the form of an app's key.
+It knows the secrets of the settings, and finds by itself signatures, nonces, fields for keys, and
+whatever has the form of an app's key.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ _REMEMBERED = 512
 _LONGEST_REMEMBERED = 256
 
 _SIGNED_URL = re.compile(
-    rf"(/files/(?:tools/)?{UUID}[./a-z-]{{0,20}}\?timestamp=[0-9]{{1,12}}&nonce=)[0-9a-f]{{32}}&sign=[A-Za-z0-9_-]{{43}}="
+    rf"(/files/(?:tools/)?{UUID}[./a-z-]{{0,20}}\?timestamp=[0-9]{{1,12}}&nonce=)"
+    r"[0-9a-f]{32}&sign=[A-Za-z0-9_-]{43}="
 )
-"""What a log shows most often, with nothing else in it, is redacted in a fraction of the time."""
+"""What a log shows most often: it is redacted in a fraction of the time."""
 
 
 class TextRedactor:
@@ -46,16 +47,13 @@ class TextRedactor:
 
     def text(self, text: str) -> str:
         """``text`` without secrets."""
-        if (plain := _SIGNED_URL.fullmatch(text)) and not any(
-            secret in plain[1] for secret in self._lowered
-        ):
+        plain = _SIGNED_URL.fullmatch(text)
+        if plain and not any(secret in plain[1] for secret in self._lowered):
             return f"{plain[1]}{REDACTED}&sign={REDACTED}"
         return self._short(text) if len(text) <= _LONGEST_REMEMBERED else self._redacted(text)
 
     def header(self, name: str, value: str) -> str:
-        """A header's value without secrets; of one that carries nothing else, only the scheme is
-        left.
-        """
+        """A header's value without secrets; of one that is a secret only the scheme is left."""
         name = name.lower()
         if any(rule.kind == "header" and rule.what.lower() == name for rule in self._rules):
             return REDACTED if value else value
@@ -90,9 +88,9 @@ class TextRedactor:
         """``text`` that was cut short, without the beginning of a secret at its end."""
         data = encoded(text)
         cut = self._search.cut(data, len(data), LEAST_CUT)
-        return (
-            text if cut is None else data[: cut.start].decode("utf-8", "surrogateescape") + REDACTED
-        )
+        if cut is None:
+            return text
+        return data[: cut.start].decode("utf-8", "surrogateescape") + REDACTED
 
     def _redacted(self, text: str) -> str:
         data = encoded(text)

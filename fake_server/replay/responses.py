@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from starlette.types import Message
 
 from dify_wire.exchange import Chunk, Recording, Request
-from dify_wire.redaction.users import user_of
+from dify_wire.redaction.fields import user_of
 from fake_server.bounded import BoundedDict
 from fake_server.http.request import Request as LiveRequest
 from fake_server.replay.aliases import Aliases

@@ -473,10 +473,10 @@ def test_a_long_text_is_found_again_in_every_form_that_is_written_as_a_whole(for
     ("rule", "words"),
     [
         ("feild:email", "did you mean field:email"),
-        ("email", "is no rule"),
+        ("email", "is not a valid rule"),
         ("field:", "does not say which field"),
-        ("header:X Y", "no name of a header"),
-        ("text:[", "no regular expression"),
+        ("header:X Y", "is not a header name"),
+        ("text:[", "is not a valid regular expression"),
         ("text:x*", "everywhere"),
         ("field:/list/0", "end with the name of a field"),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dify_wire.exchange import Chunk, Recording, Request
-from dify_wire.redaction.users import user_of
+from dify_wire.redaction.fields import user_of
 from fake_server.replay.outcome import is_stream, outcome, shift_s
 from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
 from fake_server.runs.signing import FileSigners
