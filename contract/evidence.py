@@ -1,8 +1,8 @@
-"""The evidence that checks share: a blocking run, a streaming run, a stopped run, and the picture
+"""The evidence that checks share: a blocking run, a streaming run, a stopped run, and the image
 behind a URL.
 
-The two runs are asked for at the same time, which also shows that runs do not mix, and costs
-nothing extra.
+The two runs are sent at the same time: that also shows that runs do not mix, and costs nothing
+extra.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REMAINING_MODELS = ("rundiffusionFX_v10", "v1-5-pruned-emaonly")
 OTHER_USER = "somebody else"
 
 _NAMED_WITHIN_BYTES = 64 << 10
-_LOOKED_FOR_STOP_S = 1.2
+STOP_NOTICED_S = 1.2
 """A host looks for a stop once a second (FACTS 7)."""
 
 
@@ -42,18 +42,17 @@ class Pair:
     stream: Stream
 
 
-def pair(target: Target) -> Pair:
-    """Both shared runs, asked for at once. Raises ``NotRun`` where the budget forbids them."""
+def shared_runs(target: Target) -> Pair:
+    """Both shared runs, sent at once. Raises ``NotRun`` where the budget forbids them."""
 
     def fetch() -> Pair:
         blocking = target.run_request(inputs={"prompt": PROMPT, "model_name": DOCUMENT_MODEL})
         streaming = target.run_request(response_mode="streaming")
         with ContextPool(2) as pool:
-            asked = [pool.submit(target.send, request) for request in (blocking, streaming)]
-            answered = [one.result() for one in asked]
-        return Pair(answered[0], Stream.of(answered[1]))
+            sent = [pool.submit(target.send, request) for request in (blocking, streaming)]
+            return Pair(sent[0].result(), Stream.of(sent[1].result()))
 
-    found: Pair = target.shared("pair", fetch)
+    found: Pair = target.shared("shared runs", fetch)
     return found
 
 
@@ -69,68 +68,60 @@ def changed_run(target: Target, **changes: Any) -> Exchange:
 
 
 def blocking(target: Target) -> Exchange:
-    """The blocking run, however it was answered."""
-    return pair(target).blocking
+    """The blocking run, whatever its response."""
+    return shared_runs(target).blocking
 
 
 def blocking_data(target: Target) -> Mapping[str, Any]:
-    """``data`` of the blocking answer. Raises ``NotRun`` where there is none to judge."""
+    """``data`` of the blocking response. Raises ``NotRun`` where there is none."""
     data = blocking(target).json_object().get("data")
     if not isinstance(data, dict):
-        raise NotRun("there is no blocking answer to judge", blocking(target))
+        raise NotRun("there is no blocking response to check", blocking(target))
     return data
 
 
 def stream(target: Target) -> Stream:
-    """The streaming run, however it was answered."""
-    return pair(target).stream
+    """The streaming run, whatever its response."""
+    return shared_runs(target).stream
 
 
-def told_stream(target: Target) -> Stream:
-    """The streaming run. Raises ``NotRun`` where it tells no event at all."""
-    told = stream(target)
-    if not told.data_frames:
-        raise NotRun("there is no stream to judge", told.exchange)
-    return told
+def stream_with_events(target: Target) -> Stream:
+    """The streaming run. Raises ``NotRun`` where it has no event at all."""
+    found = stream(target)
+    if not found.data_frames:
+        raise NotRun("there is no stream to check", found.exchange)
+    return found
 
 
-def picture_url(target: Target) -> SignedUrl:
-    """The URL of the blocking run's picture. Raises ``NotRun`` where it has none of the host's
-    form.
-    """
+def image_url(target: Target) -> SignedUrl:
+    """The URL of the blocking run's image. Raises ``NotRun`` where none has the host's form."""
     urls = file_urls(blocking_data(target).get("outputs"))
     if not urls or urls[0] is None:
-        raise NotRun("there is no signed URL to judge", blocking(target))
+        raise NotRun("there is no signed URL to check", blocking(target))
     return urls[0]
 
 
-def stream_picture_url(target: Target) -> SignedUrl:
-    """The URL of the streaming run's picture. Raises ``NotRun`` where it has none of the host's
-    form.
-    """
-    for finished in told_stream(target).events("workflow_finished"):
+def stream_image_url(target: Target) -> SignedUrl:
+    """The URL of the streaming run's image. Raises ``NotRun`` where none has the host's form."""
+    for finished in stream_with_events(target).events("workflow_finished"):
         urls = file_urls(finished.get("outputs"))
         if urls and urls[0] is not None:
             return urls[0]
-    raise NotRun("the stream ends with no signed URL to judge", stream(target).exchange)
+    raise NotRun("the stream ends with no signed URL to check", stream(target).exchange)
 
 
-def picture(target: Target) -> Exchange:
-    """The picture of the blocking run, fetched once without a key."""
-    found: Exchange = target.shared("picture", lambda: fetch_file(target, picture_url(target)))
-    return found
+def image(target: Target) -> Exchange:
+    """The image of the blocking run, fetched once without a key."""
+    return send_once(target, Request("GET", image_url(target).path))
 
 
-def stream_picture(target: Target) -> Exchange:
-    """The picture of the streaming run."""
-    found: Exchange = target.shared(
-        "stream picture", lambda: fetch_file(target, stream_picture_url(target))
-    )
-    return found
+def stream_image(target: Target) -> Exchange:
+    """The image of the streaming run."""
+    return send_once(target, Request("GET", stream_image_url(target).path))
 
 
 def fetch_file(target: Target, url: SignedUrl, method: str = "GET") -> Exchange:
-    """Ask the host for ``url``, without a key."""
+    """Fetch ``url`` anew, without a key."""
     return target.send(Request(method, url.path))
 
 
@@ -138,29 +129,27 @@ def fetch_file(target: Target, url: SignedUrl, method: str = "GET") -> Exchange:
 class Stopped:
     """A streaming run, and the call that stopped it while it ran.
 
-    ``call`` is None where no frame named the task, or where it could not be made: ``trouble`` says
-    why. Before it, where there was time, ``others_call`` was made by another user; ``outlived_it``
+    ``call`` is None where no frame named the task, or where it could not be made: ``error`` says
+    why. Before it, where there was time, another user made ``other_users_call``; ``survived_it``
     says that the run still went on when the host must have looked for a stop.
     """
 
     stream: Stream
     call: Exchange | None
-    trouble: NotPassed | None = None
-    others_call: Exchange | None = None
-    outlived_it: bool = False
+    error: NotPassed | None = None
+    other_users_call: Exchange | None = None
+    survived_it: bool = False
 
 
 def stopped(target: Target) -> Stopped:
-    """A run that is told to stop when its first frame has named its task; it counts as its model
-    accepted.
-
-    Where runs take their time, another user tries it first.
+    """A run that is stopped when its first frame has named its task; where runs take their time,
+    another user tries it first.
     """
-    found: Stopped = target.shared("stopped run", lambda: _stop_a_run(target))
+    found: Stopped = target.shared("stopped run", lambda: _stop_run(target))
     return found
 
 
-def _stop_a_run(target: Target) -> Stopped:
+def _stop_run(target: Target) -> Stopped:
     has_time = stream(target).exchange.seconds >= FINITE_SPEED_S
     calls: list[Future[_Calls]] = []
     seen = bytearray()
@@ -182,21 +171,21 @@ def _stop_a_run(target: Target) -> Stopped:
         finally:
             ended.set()
     try:
-        others_call, outlived_it, call = calls[0].result() if calls else (None, False, None)
-    except NotPassed as trouble:
-        return Stopped(run, None, trouble)
-    return Stopped(run, call, None, others_call, outlived_it)
+        other_users_call, survived_it, call = calls[0].result() if calls else (None, False, None)
+    except NotPassed as error:
+        return Stopped(run, None, error)
+    return Stopped(run, call, None, other_users_call, survived_it)
 
 
 _Calls = tuple[Exchange | None, bool, Exchange]
 
 
 def _call_stop(target: Target, task_id: str, has_time: bool, ended: threading.Event) -> _Calls:
-    others_call, outlived_it = None, False
+    other_users_call, survived_it = None, False
     if has_time:
-        others_call = target.send(stop_request(target, task_id, OTHER_USER))
-        outlived_it = not ended.wait(_LOOKED_FOR_STOP_S)
-    return others_call, outlived_it, target.send(stop_request(target, task_id))
+        other_users_call = target.send(stop_request(target, task_id, OTHER_USER))
+        survived_it = not ended.wait(STOP_NOTICED_S)
+    return other_users_call, survived_it, target.send(stop_request(target, task_id))
 
 
 def stop_request(target: Target, task_id: str, user: str = USER) -> Request:

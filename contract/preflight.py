@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from contract.check import Check, Level
-from contract.evidence import changed_run, pair, stop_request
+from contract.evidence import changed_run, shared_runs, stop_request
 from contract.form import parameters
 from contract.result import NotRun
 from contract.target import LEFT_OUT, Target, is_accepted_run
@@ -109,7 +109,7 @@ def _expect_that_runs_begin(target: Target) -> None:
     if stop.status is None or stop.status < 500 or stop.status == 501:
         return
     try:
-        both = pair(target)
+        both = shared_runs(target)
     except NotRun:
         return
     if all((one.status or 0) >= 500 for one in (both.blocking, both.stream.exchange)):

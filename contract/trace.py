@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.check import Claim, Level, check
-from contract.evidence import told_stream
+from contract.evidence import stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import Kind, expect_kind
 from contract.sse import Frame
@@ -167,7 +167,7 @@ def _finish_of(started: Event, finished: Sequence[Event]) -> Event | None:
 
 def shared_trace(target: Target) -> RunTrace:
     """The trace of the shared stream. Raises ``NotRun`` where it has no event."""
-    trace: RunTrace = target.shared("trace", lambda: trace_of(told_stream(target)))
+    trace: RunTrace = target.shared("trace", lambda: trace_of(stream_with_events(target)))
     return trace
 
 

@@ -99,7 +99,7 @@ def echoed_origin_varies(target: Target) -> None:
 @check(Level.HOST, "FACTS 1.8 (recorded: file_ok)")
 def image_allows_any_origin(target: Target) -> None:
     """Without an Origin an image allows any."""
-    response = evidence.picture(target)
+    response = evidence.image(target)
     if response.status != 200:
         raise NotRun("there is no image to check", response)
     expect_equal(response.header(_ALLOW_ORIGIN), "*", _ALLOW_ORIGIN, response)

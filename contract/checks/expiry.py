@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from contract.check import Capability, Level, Phase, check
 from contract.errors import error, expect_error
-from contract.evidence import blocking_data, fetch_file, picture, picture_url
+from contract.evidence import blocking_data, fetch_file, image, image_url
 from contract.result import NotRun, expect
 from contract.shape import has_files_of_0_6
 from contract.signature import SignedUrl
@@ -24,9 +24,9 @@ _MONTH_S = 30 * 86400
 
 def _good_url(target: Target) -> SignedUrl:
     """The blocking run's URL. Raises ``NotRun`` where it was not even good when it was new."""
-    url = picture_url(target)
-    if picture(target).status != 200:
-        raise NotRun("the picture's own URL does not serve it", picture(target))
+    url = image_url(target)
+    if image(target).status != 200:
+        raise NotRun("the picture's own URL does not serve it", image(target))
     return url
 
 
@@ -56,8 +56,8 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
         early,
         level=level,
     )
-    same = early.body == picture(target).body
-    expect(same, f"the same {len(picture(target).body)} bytes", f"{len(early.body)} bytes", early)
+    same = early.body == image(target).body
+    expect(same, f"the same {len(image(target).body)} bytes", f"{len(early.body)} bytes", early)
     expect(late.status == 403, f"status 403 after {_EXPIRED_S} s", _status(late), late, level=level)
     expect_error(late, _BAD_URL)
 
@@ -73,5 +73,5 @@ def image_outlives_its_urls(target: Target) -> None:
         now = int(target.clock.now())
         answer = fetch_file(target, url.signed(str(target.capabilities.secret), timestamp=str(now)))
     expect(answer.status == 200, "status 200 a month later", _status(answer), answer)
-    same = answer.body == picture(target).body
-    expect(same, f"the same {len(picture(target).body)} bytes", f"{len(answer.body)} bytes", answer)
+    same = answer.body == image(target).body
+    expect(same, f"the same {len(image(target).body)} bytes", f"{len(answer.body)} bytes", answer)

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from contract.check import Capability, Level, check
 from contract.errors import Error, error, expect_error
-from contract.evidence import blocking, blocking_data, fetch_file, picture, picture_url
+from contract.evidence import blocking, blocking_data, fetch_file, image, image_url
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
@@ -59,7 +59,7 @@ def _query(url: SignedUrl, *names: str) -> str:
 
 def _expect_served(target: Target, answer: Exchange) -> None:
     """The picture, all of it, as at the first time."""
-    first = picture(target)
+    first = image(target)
     if first.status != 200:
         raise NotRun("the picture's own URL does not serve it", first)
     expect(
@@ -73,7 +73,7 @@ def _tampered(target: Target, **parts: str) -> Exchange:
     """What the host says to the picture's URL with some parts changed and the signature left as it
     was.
     """
-    return fetch_file(target, picture_url(target).but(**parts))
+    return fetch_file(target, image_url(target).but(**parts))
 
 
 def _other_digit(text: str) -> str:
@@ -137,7 +137,7 @@ def _urls_of_both_runs(target: Target) -> Iterator[tuple[object, Exchange]]:
 def url_is_signed_when_the_run_ends(target: Target) -> None:
     """timestamp in the URL is finished_at, or the second before it."""
     finished_at = blocking_data(target).get("finished_at")
-    timestamp = int(picture_url(target).timestamp)
+    timestamp = int(image_url(target).timestamp)
     if type(finished_at) is not int:
         raise NotRun("the run tells no time of its end", blocking(target))
     in_time = 0 <= finished_at - timestamp <= _ENDED_BEFORE_S
@@ -158,7 +158,7 @@ def url_serves_the_image_without_a_key(target: Target) -> None:
     """The URL joined to the host's address is answered with 200 and a body, without any
     authorization.
     """
-    answer = picture(target)
+    answer = image(target)
     expect(
         answer.status == 200, "status 200", answer.status or f"no answer: {answer.failure}", answer
     )
@@ -168,13 +168,13 @@ def url_serves_the_image_without_a_key(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.2")
 def url_serves_the_same_bytes_again(target: Target) -> None:
     """A URL is not used up: asked again it serves the same bytes."""
-    _expect_served(target, fetch_file(target, picture_url(target)))
+    _expect_served(target, fetch_file(target, image_url(target)))
 
 
 @check(Level.HOST, "FACTS 6.2")
 def key_does_no_harm_to_a_url(target: Target) -> None:
     """The URL serves the same with the app's key in the request."""
-    request = target.get_request(picture_url(target).path)
+    request = target.get_request(image_url(target).path)
     _expect_served(target, target.send(request))
 
 
@@ -208,14 +208,14 @@ def every_url_of_a_stream_serves_one_image(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.2")
 def order_of_parameters_is_free(target: Target) -> None:
     """timestamp, nonce and sign may come in any order."""
-    url = picture_url(target)
+    url = image_url(target)
     _expect_served(target, _ask(target, url, _query(url, "sign", "nonce", "timestamp")))
 
 
 @check(Level.HOST, "FACTS 6.2")
 def other_parameters_are_ignored(target: Target) -> None:
     """A parameter that the host does not know changes nothing."""
-    url = picture_url(target)
+    url = image_url(target)
     _expect_served(
         target, _ask(target, url, f"width=1&{_query(url, 'timestamp', 'nonce', 'sign')}&v=2")
     )
@@ -226,7 +226,7 @@ def first_of_two_parameters_counts(target: Target) -> None:
     """Of a parameter given twice the first counts: a good sign before a bad one serves, after it it
     does not.
     """
-    url = picture_url(target)
+    url = image_url(target)
     bad, whole = f"sign={_other_digit(url.sign)}", _query(url, "timestamp", "nonce", "sign")
     _expect_served(target, _ask(target, url, f"{whole}&{bad}"))
     expect_error(_ask(target, url, f"{bad}&{whole}"), _BAD_URL)
@@ -235,14 +235,14 @@ def first_of_two_parameters_counts(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.1")
 def sign_may_be_percent_encoded(target: Target) -> None:
     """The = at the end of sign may be sent as %3D."""
-    url = picture_url(target)
+    url = image_url(target)
     _expect_served(target, fetch_file(target, url.but(sign=url.sign.replace("=", "%3D"))))
 
 
 @check(Level.HOST, "FACTS 6.2")
 def file_id_may_be_in_upper_case(target: Target) -> None:
     """The id in the URL may be written in upper case."""
-    url = picture_url(target)
+    url = image_url(target)
     _expect_served(target, fetch_file(target, url.but(file_id=url.file_id.upper())))
 
 
@@ -250,22 +250,22 @@ def file_id_may_be_in_upper_case(target: Target) -> None:
 def extension_is_not_signed(target: Target) -> None:
     """Any extension serves the same bytes with the stored content type."""
     for extension in ("jpg", "tar.gz"):
-        answer = _ask(target, picture_url(target), extension=extension)
+        answer = _ask(target, image_url(target), extension=extension)
         _expect_served(target, answer)
-        expect_equal(answer.media_type, picture(target).media_type, "media type", answer)
+        expect_equal(answer.media_type, image(target).media_type, "media type", answer)
 
 
 @check(Level.HOST, "FACTS 6.2")
 def range_is_ignored(target: Target) -> None:
     """A Range header is answered with the whole picture."""
-    request = Request("GET", picture_url(target).path).with_header("Range", "bytes=0-99")
+    request = Request("GET", image_url(target).path).with_header("Range", "bytes=0-99")
     _expect_served(target, target.send(request))
 
 
 @check(Level.HOST, "FACTS 6.2")
 def conditions_are_ignored(target: Target) -> None:
     """If-None-Match and If-Modified-Since are answered with the whole picture."""
-    request = Request("GET", picture_url(target).path).with_header("If-None-Match", "*")
+    request = Request("GET", image_url(target).path).with_header("If-None-Match", "*")
     future = "Fri, 01 Jan 2100 00:00:00 GMT"
     _expect_served(target, target.send(request.with_header("If-Modified-Since", future)))
 
@@ -273,7 +273,7 @@ def conditions_are_ignored(target: Target) -> None:
 @check(Level.VERSION, "FACTS 6.2 and 9.1")
 def as_attachment_is_ignored(target: Target) -> None:
     """as_attachment changes nothing; later versions answer it with a Content-Disposition."""
-    url = picture_url(target)
+    url = image_url(target)
     answer = _ask(target, url, f"{_query(url, 'timestamp', 'nonce', 'sign')}&as_attachment=true")
     _expect_served(target, answer)
     said = answer.header("Content-Disposition")
@@ -288,13 +288,13 @@ def as_attachment_is_ignored(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3")
 def changed_sign_is_403(target: Target) -> None:
     """A sign with one character changed is refused."""
-    expect_error(_tampered(target, sign=_other_digit(picture_url(target).sign)), _BAD_URL)
+    expect_error(_tampered(target, sign=_other_digit(image_url(target).sign)), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1 and 6.3")
 def sign_in_another_case_is_403(target: Target) -> None:
     """Upper and lower case make a difference in sign."""
-    expect_error(_tampered(target, sign=picture_url(target).sign.swapcase()), _BAD_URL)
+    expect_error(_tampered(target, sign=image_url(target).sign.swapcase()), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
@@ -306,7 +306,7 @@ def empty_sign_is_403(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.1")
 def unpadded_sign_is_403(target: Target) -> None:
     """A sign without its = is refused."""
-    expect_error(_tampered(target, sign=picture_url(target).sign.rstrip("=")), _BAD_URL)
+    expect_error(_tampered(target, sign=image_url(target).sign.rstrip("=")), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.1")
@@ -321,7 +321,7 @@ def sign_in_the_other_alphabet_is_403(target: Target) -> None:
 
 def _url_candidates(target: Target) -> list[SignedUrl]:
     """URLs that the host would serve: its own, and where its secret is lent some of ours."""
-    own = picture_url(target)
+    own = image_url(target)
     secret = target.capabilities.secret
     return (
         [own]
@@ -333,7 +333,7 @@ def _url_candidates(target: Target) -> list[SignedUrl]:
 @check(Level.HOST, "FACTS 6.3")
 def changed_nonce_is_403(target: Target) -> None:
     """A changed nonce is refused."""
-    expect_error(_tampered(target, nonce=_other_digit(picture_url(target).nonce)), _BAD_URL)
+    expect_error(_tampered(target, nonce=_other_digit(image_url(target).nonce)), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3")
@@ -345,7 +345,7 @@ def empty_nonce_is_403(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3")
 def changed_timestamp_is_403(target: Target) -> None:
     """A changed timestamp is refused, so that nobody can make a URL last."""
-    later = str(int(picture_url(target).timestamp) + 1)
+    later = str(int(image_url(target).timestamp) + 1)
     expect_error(_tampered(target, timestamp=later), _BAD_URL)
 
 
@@ -364,7 +364,7 @@ def sign_of_another_file_is_403(target: Target) -> None:
     trace = shared_trace(target)
     file = next((file for one in trace.events for file in files_within(one.data)), {})
     url = parse_url(str(file.get("url")))
-    if url is not None and url.file_id != picture_url(target).file_id:
+    if url is not None and url.file_id != image_url(target).file_id:
         expect_error(_tampered(target, file_id=url.file_id), _BAD_URL)
 
 
@@ -375,28 +375,28 @@ def _missing(name: str) -> Error:
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_timestamp_is_400(target: Target) -> None:
     """A URL without timestamp is refused by that parameter's name."""
-    url = picture_url(target)
+    url = image_url(target)
     expect_error(_ask(target, url, _query(url, "nonce", "sign")), _missing("timestamp"))
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_nonce_is_400(target: Target) -> None:
     """A URL without nonce is refused by that parameter's name."""
-    url = picture_url(target)
+    url = image_url(target)
     expect_error(_ask(target, url, _query(url, "timestamp", "sign")), _missing("nonce"))
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_sign_is_400(target: Target) -> None:
     """A URL without sign is refused by that parameter's name."""
-    url = picture_url(target)
+    url = image_url(target)
     expect_error(_ask(target, url, _query(url, "timestamp", "nonce")), _missing("sign"))
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_parameters_are_named_in_their_order(target: Target) -> None:
     """Of several missing parameters the first of timestamp, nonce, sign is named."""
-    url = picture_url(target)
+    url = image_url(target)
     expect_error(_ask(target, url, ""), _missing("timestamp"))
     expect_error(_ask(target, url, _query(url, "timestamp")), _missing("nonce"))
 
@@ -404,7 +404,7 @@ def missing_parameters_are_named_in_their_order(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3")
 def file_id_that_is_no_uuid_is_404(target: Target) -> None:
     """A path whose id is no uuid, or one without its dashes, leads nowhere."""
-    url = picture_url(target)
+    url = image_url(target)
     for file_id in ("notauuid", url.file_id.replace("-", "")):
         answer = fetch_file(target, url.but(file_id=file_id))
         expect_equal(answer.status, 404, "status", answer)
@@ -413,7 +413,7 @@ def file_id_that_is_no_uuid_is_404(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3")
 def file_without_extension_is_404(target: Target) -> None:
     """A path without an extension leads nowhere."""
-    url = picture_url(target)
+    url = image_url(target)
     answer = target.send(Request("GET", url.path.replace(f".{url.extension}?", "?")))
     expect_equal(answer.status, 404, "status", answer)
 
@@ -421,7 +421,7 @@ def file_without_extension_is_404(target: Target) -> None:
 @check(Level.HOST, "FACTS 2")
 def files_are_not_under_v1(target: Target) -> None:
     """The URL is no part of the API: under /v1 it leads nowhere."""
-    answer = target.send(Request("GET", f"/v1{picture_url(target).path}"))
+    answer = target.send(Request("GET", f"/v1{image_url(target).path}"))
     expect_equal(answer.status, 404, "status", answer)
 
 
@@ -433,7 +433,7 @@ def files_are_not_under_v1(target: Target) -> None:
 def file_url_is_read_only(target: Target) -> None:
     """POST, PUT and DELETE are 405, and Allow names what is possible."""
     for method in ("POST", "PUT", "DELETE"):
-        answer = fetch_file(target, picture_url(target), method)
+        answer = fetch_file(target, image_url(target), method)
         expect_error(answer, _NO_METHOD)
         expect_equal(_allowed(answer), _METHODS, "Allow", answer)
 
@@ -448,11 +448,11 @@ def head_of_a_url_is_its_get_without_a_body(target: Target) -> None:
     """HEAD has the status and content type of GET, and no body; it looks at the signature as GET
     does.
     """
-    answer = fetch_file(target, picture_url(target), "HEAD")
+    answer = fetch_file(target, image_url(target), "HEAD")
     expect_equal(answer.status, 200, "status", answer)
-    expect_equal(answer.media_type, picture(target).media_type, "media type", answer)
+    expect_equal(answer.media_type, image(target).media_type, "media type", answer)
     expect_equal(answer.body, b"", "body", answer)
-    url = picture_url(target)
+    url = image_url(target)
     refused = fetch_file(target, url.but(sign=_other_digit(url.sign)), "HEAD")
     expect_equal(refused.status, 403, "status with a changed sign", refused)
 
@@ -460,7 +460,7 @@ def head_of_a_url_is_its_get_without_a_body(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.2")
 def options_of_a_url_name_its_methods(target: Target) -> None:
     """OPTIONS is answered with 200, an empty body and Allow."""
-    answer = fetch_file(target, picture_url(target), "OPTIONS")
+    answer = fetch_file(target, image_url(target), "OPTIONS")
     expect_equal(answer.status, 200, "status", answer)
     expect_equal(answer.body, b"", "body", answer)
     expect_equal(_allowed(answer), _METHODS, "Allow", answer)
@@ -469,7 +469,7 @@ def options_of_a_url_name_its_methods(target: Target) -> None:
 @check(Level.VERSION, "FACTS 6.2 and 9.1")
 def image_has_no_length(target: Target) -> None:
     """A picture has no Content-Length; later versions tell it, and then it is true."""
-    answer = picture(target)
+    answer = image(target)
     said = answer.header("content-length")
     expect_version(said, {"0.6.4": None, "0.15.3": str(len(answer.body))}, "Content-Length", answer)
 
@@ -479,7 +479,7 @@ def image_has_no_caching_headers(target: Target) -> None:
     """A picture comes without ETag, Last-Modified, Cache-Control, Accept-Ranges and
     Content-Disposition.
     """
-    answer = picture(target)
+    answer = image(target)
     said = {name: answer.header(name) for name in _CACHING if answer.header(name) is not None}
     why = "something between may have added them"
     expect(not said, "no caching headers", said, answer, why, level=Level.VERSION)
@@ -493,12 +493,12 @@ def _signed(target: Target, **parts: str) -> Exchange:
     """What the host says to the picture's URL with some parts changed and signed with its own
     secret.
     """
-    return fetch_file(target, picture_url(target).signed(str(target.capabilities.secret), **parts))
+    return fetch_file(target, image_url(target).signed(str(target.capabilities.secret), **parts))
 
 
 def _host_now(target: Target) -> int:
     """The host's clock, by the Date of the picture's answer; ours where it has none."""
-    answer = picture(target)
+    answer = image(target)
     try:
         then = parsedate_to_datetime(answer.header("date") or "").timestamp()
     except ValueError:
@@ -511,7 +511,7 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
     """sign is the padded base64url HMAC-SHA256 of "file-preview|uuid|timestamp|nonce", keyed with
     the secret.
     """
-    url = picture_url(target)
+    url = image_url(target)
     ours = url.signed(str(target.capabilities.secret)).sign
     got = (
         "another one of that form; is it another secret?"
@@ -532,7 +532,7 @@ def url_expires_after_300_seconds(target: Target) -> None:
     """A rightly signed URL of 301 s ago is refused; versions after 0.6 let a deployment choose
     another time.
     """
-    chunks = picture(target).chunks
+    chunks = image(target).chunks
     late_s = (
         int(chunks[0].at_s) if chunks else 0
     )  # the Date that tells the host's clock may be so much younger

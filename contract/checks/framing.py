@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.check import Level, check
-from contract.evidence import stream, told_stream
+from contract.evidence import stream, stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Stream, Target
 from contract.trace import trace_of
@@ -110,7 +110,7 @@ def stream_ends_with_its_last_event(target: Target) -> None:
 @check(Level.HOST, "FACTS 5.1")
 def stream_closes_after_its_last_event(target: Target) -> None:
     """The body ends right after workflow_finished; it is not held open."""
-    found = told_stream(target)
+    found = stream_with_events(target)
     open_s = found.exchange.seconds - found.data_frames[-1][0].at_s
     expect(
         open_s < _CLOSES_WITHIN_S,
@@ -185,7 +185,7 @@ def data_lines_hold_json_objects(target: Target) -> None:
 def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
     r"""The JSON of each event is the host's to the byte: ", " and ": " between, non-ASCII as
     \uXXXX."""
-    found = told_stream(target)
+    found = stream_with_events(target)
     is_later = trace_of(found).is_later
     for frame, said in found.data_frames:
         text = frame.raw[6:].decode("utf-8", "replace")
@@ -207,7 +207,7 @@ def _exponents(text: str) -> str:
 @check(Level.VERSION, "FACTS 5.4")
 def pings_are_a_bare_event_name(target: Target) -> None:
     """A ping is the line "event: ping" alone; up to 0.6.3 it was "data: ping"."""
-    found = told_stream(target)
+    found = stream_with_events(target)
     pings = [frame.raw for frame in found.frames if frame.data is None or frame.event == "ping"]
     if not pings:
         raise Skipped("the run ended before a ping was due", found.exchange)

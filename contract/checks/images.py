@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from PIL import Image, UnidentifiedImageError
 
 from contract.check import Level, check
-from contract.evidence import blocking_data, picture, stream_picture
+from contract.evidence import blocking_data, image, stream_image
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import files_within
 from contract.target import Target
@@ -52,7 +52,7 @@ def _decoded(target: Target, name: str, fetched: Callable[[Target], Exchange]) -
 
 
 def _pixels(
-    target: Target, name: str = "picture", fetched: Callable[[Target], Exchange] = picture
+    target: Target, name: str = "image", fetched: Callable[[Target], Exchange] = image
 ) -> _Decoded:
     """As ``_decoded``. Raises ``NotRun`` where it has no pixels."""
     found = _decoded(target, name, fetched)
@@ -99,14 +99,14 @@ def _area(width: int, height: int) -> bool:
 )
 def image_content_type_is_png(target: Target) -> None:
     """The picture's content type is image/png."""
-    answer = _served(picture(target))
+    answer = _served(image(target))
     expect_equal(answer.media_type, "image/png", "media type", answer)
 
 
 @check(Level.HOST, "FACTS 6.2")
 def image_has_the_files_mime_type(target: Target) -> None:
     """The picture's content type is the mime_type of its file object, with nothing added."""
-    answer = _served(picture(target))
+    answer = _served(image(target))
     file = next(files_within(blocking_data(target).get("outputs")), {})
     expect_equal(answer.header("content-type"), file.get("mime_type"), "content type", answer)
 
@@ -114,15 +114,15 @@ def image_has_the_files_mime_type(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.2")
 def image_comes_whole(target: Target) -> None:
     """The body of the picture is not broken off."""
-    answer = picture(target)
+    answer = image(target)
     expect(answer.failure is None, "a whole picture", answer.failure, answer)
 
 
 @check(Level.DOCUMENT, "document line 75")
 def image_decodes(target: Target) -> None:
     """The bytes behind the URL are a picture, to its last pixel."""
-    found = _decoded(target, "picture", picture)
-    expect(not found.fault, "a picture", found.fault, picture(target))
+    found = _decoded(target, "image", image)
+    expect(not found.fault, "a picture", found.fault, image(target))
 
 
 @check(
@@ -130,14 +130,14 @@ def image_decodes(target: Target) -> None:
 )
 def image_of_a_stream_decodes(target: Target) -> None:
     """The bytes behind the stream's URL are a picture, to its last pixel."""
-    found = _decoded(target, "stream picture", stream_picture)
-    expect(not found.fault, "a picture", found.fault, stream_picture(target))
+    found = _decoded(target, "stream picture", stream_image)
+    expect(not found.fault, "a picture", found.fault, stream_image(target))
 
 
 @check(Level.DOCUMENT, "document lines 62-63")
 def image_is_what_its_content_type_says(target: Target) -> None:
     """The bytes are of the format that the content type names."""
-    answer = _served(picture(target))
+    answer = _served(image(target))
     found = _pixels(target)
     expect_equal(found.format, _FORMATS.get(answer.media_type, answer.media_type), "format", answer)
 
@@ -145,7 +145,7 @@ def image_is_what_its_content_type_says(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.2")
 def image_ends_where_its_format_ends(target: Target) -> None:
     """A PNG ends with its last chunk: nothing is missing and nothing follows."""
-    answer = _served(picture(target))
+    answer = _served(image(target))
     if not answer.body.startswith(_PNG):
         raise Skipped("the picture is no PNG", answer)
     expect(answer.body.endswith(_PNG_END), "the end of a PNG", answer.body[-16:], answer)
@@ -157,22 +157,22 @@ def image_is_large_enough_to_be_seen(target: Target) -> None:
     found = _pixels(target)
     size = f"{found.width} x {found.height}"
     large = min(found.width, found.height) >= _LEAST_SIDE
-    expect(large, f"at least {_LEAST_SIDE} x {_LEAST_SIDE} pixels", size, picture(target))
+    expect(large, f"at least {_LEAST_SIDE} x {_LEAST_SIDE} pixels", size, image(target))
 
 
 @check(Level.DOCUMENT, "document line 7")
 def image_is_not_of_one_colour(target: Target) -> None:
     """A picture made from a prompt shows something: not all of its pixels are alike."""
-    expect(_pixels(target).colours_differ, "pixels that differ", "one colour", picture(target))
+    expect(_pixels(target).colours_differ, "pixels that differ", "one colour", image(target))
 
 
 @check(Level.DOCUMENT, "document line 7", follows_from=("url_serves_the_image_without_a_key",))
 def each_run_has_an_image_of_its_own(target: Target) -> None:
     """Two runs with different models have pictures with different pixels."""
-    first, second = _pixels(target), _pixels(target, "stream picture", stream_picture)
+    first, second = _pixels(target), _pixels(target, "stream picture", stream_image)
     expect(
         first.digest != second.digest,
         "different pixels",
         "the same picture for both runs",
-        stream_picture(target),
+        stream_image(target),
     )

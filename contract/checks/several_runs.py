@@ -8,7 +8,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contract.check import Capability, Evidence, Level, Phase, check
-from contract.evidence import STOPPED_MODEL, blocking, blocking_data, pair, stopped, told_stream
+from contract.evidence import (
+    STOPPED_MODEL,
+    blocking,
+    blocking_data,
+    shared_runs,
+    stopped,
+    stream_with_events,
+)
 from contract.form import form_field
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import files_within
@@ -24,7 +31,7 @@ _STOP_SLACK_S = 0.2
 
 def _runs(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:
     """Every run so far, the shared ones among them, with what it told at its end."""
-    both = pair(target)
+    both = shared_runs(target)
     shared = [both.blocking, both.stream.exchange]
     for exchange in {
         id(one): one for one in [*shared, *target.exchanges] if is_accepted_run(one)
@@ -74,7 +81,7 @@ def _first_and_later(target: Target) -> Iterator[tuple[Exchange, Mapping[str, An
     """How the shared stream ended, and one of the same user that was asked for when that was
     over.
     """
-    for told in (told_stream(target), stopped(target).stream):
+    for told in (stream_with_events(target), stopped(target).stream):
         ends = told.events("workflow_finished")
         if not ends:
             raise NotRun("a stream tells no end to be compared with another's", told.exchange)
@@ -108,7 +115,7 @@ def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
     """Of two runs asked for at once each takes as long as it says, by the measure of the stream's
     own frames.
     """
-    stream, answer = told_stream(target), blocking(target)
+    stream, answer = stream_with_events(target), blocking(target)
     if shared_trace(target).buffering:
         raise NotRun("the stream is held back, so that its frames measure nothing", stream.exchange)
     streamed_s = _elapsed_s((stream.events("workflow_finished") or [{}])[-1], stream.exchange)
@@ -141,7 +148,7 @@ def run_does_not_outlive_its_stop(target: Target) -> None:
     found = stopped(target)
     run, call = found.stream.exchange, found.call
     if call is None:
-        raise found.trouble or NotRun("no frame of the stream named the task to stop", run)
+        raise found.error or NotRun("no frame of the stream named the task to stop", run)
     end = (found.stream.events("workflow_finished") or [{}])[-1]
     wall_per_s = run.seconds / _elapsed_s(end, run)
     went_on_s = (run.sent_at + run.seconds - call.sent_at - call.seconds) / wall_per_s
@@ -171,7 +178,7 @@ def model_comes_back_as_it_was_sent(target: Target) -> None:
 @check(Level.HOST, "FACTS 1.8 (recorded: block_ok_doc_example, stream_ok_no_model)")
 def responses_of_runs_are_for_any(target: Target) -> None:
     """Where no Origin asks, the answer of a run is for any, in both modes."""
-    both = pair(target)
+    both = shared_runs(target)
     for exchange in (both.blocking, both.stream.exchange):
         expect_equal(
             exchange.header("Access-Control-Allow-Origin"),

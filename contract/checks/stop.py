@@ -51,7 +51,7 @@ def _stopped(target: Target) -> tuple[evidence.Stopped, Exchange]:
     """The stopped run and the call that stopped it, where the run went on long enough for it."""
     stopped = evidence.stopped(target)
     if stopped.call is None:
-        raise stopped.trouble or NotRun(
+        raise stopped.error or NotRun(
             "no frame of the stream named the task to stop", stopped.stream.exchange
         )
     return stopped, stopped.call
@@ -285,13 +285,13 @@ def stopped_run_counts_the_interrupted_node(target: Target) -> None:
 def stop_by_another_user_stops_nothing(target: Target) -> None:
     """A run goes on when another user than its own says stop, though that is told success."""
     stopped, _ = _stopped(target)
-    if stopped.others_call is None:
+    if stopped.other_users_call is None:
         raise NotRun("there was no time for another user's call", stopped.stream.exchange)
-    _expect_success(stopped.others_call)
-    if not stopped.outlived_it and _ended_by_itself(stopped):
+    _expect_success(stopped.other_users_call)
+    if not stopped.survived_it and _ended_by_itself(stopped):
         raise Skipped("the run ended by itself before the host looked for a stop")
     expect(
-        stopped.outlived_it, "a run that goes on", "a run that was stopped", stopped.stream.exchange
+        stopped.survived_it, "a run that goes on", "a run that was stopped", stopped.stream.exchange
     )
 
 

@@ -29,7 +29,7 @@ _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
 _WAS_STOPPED = b'"status": "stopped"'
 _EVENT = b'{"event": '
 _NAMED_WITHIN_BYTES = 64 << 10
-_LOOKED_FOR_STOP_S = 1.2
+STOP_NOTICED_S = 1.2
 """A host looks for a stop once a second (FACTS 7)."""
 
 
@@ -177,7 +177,7 @@ def _ended_before_it_was_stopped(run: Exchange, called: Sequence[Pair | NotCompa
     calls = [one.b.exchange for one in called if isinstance(one, Pair)]
     if not calls or _WAS_STOPPED in run.body:
         return False
-    return run.sent_at + run.seconds - min(call.sent_at for call in calls) < _LOOKED_FOR_STOP_S
+    return run.sent_at + run.seconds - min(call.sent_at for call in calls) < STOP_NOTICED_S
 
 
 _TOO_LATE = "the run was over before it could be stopped"

@@ -75,9 +75,9 @@ class _BrokenHost:
 
 
 def fetch_good(live: HttpTransport, api_key: str) -> Good:
-    from contract.evidence import pair
+    from contract.evidence import shared_runs
 
-    found: Pair = pair(Target(live, Capabilities(api_key)))
+    found: Pair = shared_runs(Target(live, Capabilities(api_key)))
     return Good(live, found.blocking, in_rhythm(found.stream.exchange), api_key)
 
 

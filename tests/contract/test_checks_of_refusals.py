@@ -606,7 +606,7 @@ TO_BE_STOPPED = json.dumps(
 def true_host(fake: RunningServer) -> Iterator[_AskedOnce]:
     transport = HttpTransport(fake.url)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evidence, "_LOOKED_FOR_STOP_S", 0.05)  # the recorded run is stopped at once
+        patch.setattr(evidence, "STOP_NOTICED_S", 0.05)  # the recorded run is stopped at once
         yield _AskedOnce(transport)
     transport.close()
 
@@ -660,7 +660,7 @@ class _Broken:
 def _judged(name: str, host: Transport, api_key: str) -> Result:
     target = Target(host, with_apps(api_key, all_models=True, free_runs=True, max_runs=None))
     if OURS[name].phase is Phase.EXCHANGES:
-        evidence.pair(target)
+        evidence.shared_runs(target)
         target.send(target.json_request("POST", RUN_PATH, {}))
     return run_check(OURS[name], target)
 

@@ -900,7 +900,7 @@ def _key(exchange: Exchange) -> str | None:
 
 def _judged(blocking: Exchange, stream: Exchange, *areas: str) -> list[Result]:
     target = Target(RecordedTransport([]), Capabilities("unused"))
-    target.shared("pair", lambda: Pair(blocking, Stream.of(stream)))
+    target.shared("shared runs", lambda: Pair(blocking, Stream.of(stream)))
     return [run_check(check, target) for check in OURS.values() if check.area in areas]
 
 
