@@ -131,5 +131,5 @@ class Clock:
 
 def _checked(at: float) -> float:
     if not 0 <= at <= LATEST:  # also of NaN
-        raise ValueError(f"a clock shows moments of the years 1970 to 9998, not {at} unix seconds")
+        raise ValueError(f"the years of a clock are 1970 to 9998, not {at} unix seconds")
     return at

@@ -77,10 +77,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
             pytest.raises(SystemExit) as caught,
         ):
             main()
-        said = capsys.readouterr()
+        output = capsys.readouterr()
         code = caught.value.code
         assert code is None or isinstance(code, int)
-        return Ended(code or 0, said.out, said.err, served[0] if served else None)
+        return Ended(code or 0, output.out, output.err, served[0] if served else None)
 
     return run_command
 
@@ -189,11 +189,11 @@ def test_toml_takes_its_own_kinds_of_values(run: Run, tmp_path: Path) -> None:
 def test_the_config_file_may_be_named_by_the_environment(run: Run, tmp_path: Path) -> None:
     """Or by .env, as any setting."""
     (tmp_path / "c.toml").write_text("port = 7070\n")
-    for said in (
+    for source in (
         {"env": {"FAKE_SERVER_CONFIG": "c.toml"}},
         {"dotenv": "FAKE_SERVER_CONFIG=c.toml\n"},
     ):
-        ended = run("serve", **said)
+        ended = run("serve", **source)
         assert ended.served is not None, ended.err
         assert ended.served.port == 7070
 

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
 __all__ = ["FakeHost", "FakeHostFactory", "ScenarioWarning", "UnusedScenarioWarning"]
 
 
+ALIASES = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
+"""Options of a host that have another name than their setting."""
+
+NO_OPTIONS = ("host", "port", "log_format", "ready_file")
+"""Settings that are no options: a host in a test listens on any free port of this machine."""
+
+
 class ScenarioWarning(UserWarning):
     """A scenario does not do what it seems to do, such as to wait on a host that is instant."""
 

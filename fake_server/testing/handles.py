@@ -14,7 +14,7 @@ from fake_server.clock import Clock
 from fake_server.journal import Entry
 from fake_server.journal.reading import JournalReader, body_field, json_of, state_of, user_of
 from fake_server.scenarios import RuleBook
-from fake_server.timestamps import Moment, iso, unix_seconds
+from fake_server.timestamps import Timestamp, iso, unix_seconds
 
 T = TypeVar("T")
 
@@ -37,11 +37,11 @@ class FakeClock:
         """Unix seconds."""
         return self._clock.now()
 
-    def freeze(self, at: Moment | None = None) -> None:
+    def freeze(self, at: Timestamp | None = None) -> None:
         """Stop at ``at`` or at the present time."""
         self._clock.freeze(None if at is None else unix_seconds(at))
 
-    def set(self, at: Moment) -> None:
+    def set(self, at: Timestamp) -> None:
         """Show ``at``; runs that wait are not released by it."""
         self._clock.set(unix_seconds(at))
 

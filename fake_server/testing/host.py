@@ -19,19 +19,9 @@ from fake_server.journal.reading import journal_reader
 from fake_server.scenarios import ScenarioError
 from fake_server.server.thread import ServerThread
 from fake_server.settings import Settings, SettingsError, read_settings
-from fake_server.testing import ScenarioWarning
+from fake_server.testing import ALIASES, NO_OPTIONS, ScenarioWarning
 from fake_server.testing.handles import FakeClock, FakeRequest, Scenario, shortened
 from fake_server.testing.typed import HostOptions, RequestMatch, TypedScenarios, When
-
-ALIASES = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
-"""Names of options that are not those of the setting."""
-
-OPTIONS = tuple(
-    one.name
-    for one in fields(Settings)
-    if one.name not in ("host", "port", "log_format", "ready_file")
-)
-"""The settings of a host in a test, which listens on any free port of this machine."""
 
 _LONGEST_WAIT_S = 86_400
 
@@ -95,7 +85,7 @@ class FakeHost(TypedScenarios):
         """The requests received since the last reset, oldest first."""
         return [FakeRequest(entry, self._reading) for entry in self._journal.entries()]
 
-    def _order(
+    def _add_scenario(
         self, name: str, times: int | None, when: When | None, with_: dict[str, Any]
     ) -> Scenario:
         __tracebackhide__ = True
@@ -217,12 +207,13 @@ def host_settings(options: Mapping[str, Any]) -> Settings:
 
     Raises ``SettingsError``.
     """
+    known = {one.name for one in fields(Settings)}.difference(NO_OPTIONS)
     settings: dict[str, Any] = {"speed": None}
     given: dict[str, str] = {}
     for name, value in options.items():
         setting = ALIASES.get(name, name)
-        if setting not in OPTIONS:
-            raise SettingsError(name, unknown("setting", name, sorted({*OPTIONS, *ALIASES})))
+        if setting not in known:
+            raise SettingsError(name, unknown("setting", name, sorted({*known, *ALIASES})))
         if setting in given:
             raise SettingsError(name, f"this is the same setting as {given[setting]}; remove one")
         given[setting] = name

@@ -11,13 +11,13 @@ from fake_server.testing.handles import Scenario
 
 
 class Contains(TypedDict):
-    """A text that contains another."""
+    """A string that contains another."""
 
     contains: str
 
 
 class Matches(TypedDict):
-    """A text that a regular expression finds something in."""
+    """A string that a regular expression is found in."""
 
     matches: str
 
@@ -81,365 +81,152 @@ class RequestMatch(TypedDict, total=False):
 
 
 class TypedScenarios:
-    """What a host offers to order scenarios."""
+    """The method ``scenario`` of a host, typed by scenario."""
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["slow"],
-        /,
-        *,
-        node: str = ...,
-        seconds: float = ...,
-        real_seconds: float = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["slow"], /, *, node: str = ..., seconds: float = ...,
+                 real_seconds: float = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["node_failed"],
-        /,
-        *,
-        node: str = ...,
-        error: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["node_failed"], /, *, node: str = ..., error: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["tool_failed_silently"],
-        /,
-        *,
-        text: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["tool_failed_silently"], /, *, text: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["http_error"],
-        /,
-        *,
-        status: int = ...,
-        body: Literal["envelope", "html", "empty", "malformed"] = ...,
-        code: str = ...,
-        message: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["http_error"], /, *, status: int = ...,
+                 body: Literal["envelope", "html", "empty", "malformed"] = ..., code: str = ...,
+                 message: str = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["gateway_timeout"],
-        /,
-        *,
-        after_s: float = ...,
-        status: Literal["504", "524"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["gateway_timeout"], /, *, after_s: float = ...,
+                 status: Literal["504", "524"] = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["rate_limited"],
-        /,
-        *,
-        retry_after_s: int = ...,
-        form: Literal["host", "cloudflare"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["rate_limited"], /, *, retry_after_s: int = ...,
+                 form: Literal["host", "cloudflare"] = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["concurrency_limit"],
-        /,
-        *,
-        limit: int = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["concurrency_limit"], /, *, limit: int = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal[
-            "no_terminal_event",
-            "double_terminal_event",
-            "endless_stream",
-            "no_ping",
-            "null_url",
-            "unsigned_url",
-            "missing_blob",
-            "run_limit_600s",
-            "buffered_stream",
-        ],
-        /,
-        *,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["no_terminal_event", "double_terminal_event",
+                 "endless_stream", "no_ping", "null_url", "unsigned_url", "missing_blob",
+                 "run_limit_600s", "buffered_stream"], /, *, times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["reordered_events", "connection_reset"],
-        /,
-        *,
-        after: int = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["reordered_events", "connection_reset"], /, *,
+                 after: int = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["ping_storm"],
-        /,
-        *,
-        every_s: float = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["ping_storm"], /, *, every_s: float = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["data_ping"],
-        /,
-        *,
-        frame: str = ...,
-        every_s: float = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["data_ping"], /, *, frame: str = ..., every_s: float = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["extra_fields"],
-        /,
-        *,
-        name: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["extra_fields"], /, *, name: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["absolute_url", "wrong_host"],
-        /,
-        *,
-        base: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["absolute_url", "wrong_host"], /, *, base: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["expired_url"],
-        /,
-        *,
-        age_s: float = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["expired_url"], /, *, age_s: float = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["corrupt_png"],
-        /,
-        *,
-        how: Literal["truncated", "flipped", "html"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["corrupt_png"], /, *, how: Literal["truncated", "flipped",
+                 "html"] = ..., times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["huge_png"],
-        /,
-        *,
-        side: int = ...,
-        megabytes: int = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["huge_png"], /, *, side: int = ..., megabytes: int = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["run_failed"],
-        /,
-        *,
-        error: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["run_failed"], /, *, error: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["stopped"],
-        /,
-        *,
-        after_s: float = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["stopped"], /, *, after_s: float = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["unknown_status"],
-        /,
-        *,
-        status: str = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["unknown_status"], /, *, status: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["coalesced_frames"],
-        /,
-        *,
-        count: int = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["coalesced_frames"], /, *, count: int = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["split_frames"],
-        /,
-        *,
-        where: Literal["byte", "escape", "utf8"] = ...,
-        every: int = ...,
-        pause_s: float = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["split_frames"], /, *, where: Literal["byte", "escape",
+                 "utf8"] = ..., every: int = ..., pause_s: float = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["cut_stream"],
-        /,
-        *,
-        after: int = ...,
-        mid_frame: bool = ...,
-        at_byte: int = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["cut_stream"], /, *, after: int = ...,
+                 mid_frame: bool = ..., at_byte: int = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["slow_body"],
-        /,
-        *,
-        bytes_per_second: int = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["slow_body"], /, *, bytes_per_second: int = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["malformed_event"],
-        /,
-        *,
-        after: int = ...,
-        how: Literal["truncated", "not_json", "no_data", "invalid_utf8"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["malformed_event"], /, *, after: int = ...,
+                 how: Literal["truncated", "not_json", "no_data", "invalid_utf8"] = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["upstream_down"],
-        /,
-        *,
-        service: Literal["sd", "llm", "redis", "postgres", "api"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["upstream_down"], /, *, service: Literal["sd", "llm",
+                 "redis", "postgres", "api"] = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["sd_failed"],
-        /,
-        *,
-        how: Literal[
-            "500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"
-        ] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["sd_failed"], /, *, how: Literal["500", "404", "badjson",
+                 "noimages", "emptyimages", "badbase64", "close", "timeout"] = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["sd_options_failed"],
-        /,
-        *,
-        how: Literal["500", "close"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["sd_options_failed"], /, *, how: Literal["500",
+                 "close"] = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["llm_failed"],
-        /,
-        *,
-        how: Literal["500", "close", "empty"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["llm_failed"], /, *, how: Literal["500", "close",
+                 "empty"] = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
     @overload
-    def scenario(
-        self,
-        scenario: Literal["remote_file_unreachable"],
-        /,
-        *,
-        how: Literal["refused", "unknown_host", "timeout", "absent"] = ...,
-        times: int | None = None,
-        when: When | None = None,
-    ) -> Scenario: ...
+    def scenario(self, scenario: Literal["remote_file_unreachable"], /, *, how: Literal["refused",
+                 "unknown_host", "timeout", "absent"] = ..., times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
 
-    def scenario(
-        self, name: str, /, *, times: int | None = None, when: When | None = None, **with_: Any
-    ) -> Scenario:
-        """Bring the scenario ``name`` upon the requests that come now, with its parameters.
 
-        ``times`` is how many requests it acts on, ``when`` which ones. It stays until it is taken back, by ``remove``,
-        by the end of a ``with`` block or by a reset. Raises ``ScenarioError`` and changes nothing for what it is not.
+    def scenario(self, name: str, /, *, times: int | None = None, when: When | None = None,
+                 **with_: Any) -> Scenario:
+        """Let the scenario ``name`` act on requests from now on, with its parameters.
+
+        ``times`` is how many requests it acts on, ``when`` which ones. It stays until ``remove``,
+        the end of a ``with`` block or a reset. Raises ``ScenarioError`` and changes nothing where
+        it is invalid.
         """
         __tracebackhide__ = True
-        return self._order(name, times, when, with_)
+        return self._add_scenario(name, times, when, with_)
 
-    def _order(
-        self, name: str, times: int | None, when: When | None, with_: dict[str, Any]
-    ) -> Scenario:
+    def _add_scenario(self, name: str, times: int | None, when: When | None,
+                      with_: dict[str, Any]) -> Scenario:
         raise NotImplementedError

@@ -24,8 +24,8 @@ RUN = "/v1/workflows/run"
 def description() -> dict[str, Any]:
     """``admin.yaml``."""
     path = Path(fake_server.admin.__file__).parent / "admin.yaml"
-    said: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
-    return said
+    document: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return document
 
 
 def host(**settings: Any) -> FakeServer:
@@ -49,15 +49,17 @@ def check_described(method: str, path: str, answer: AsgiAnswer) -> None:
     responses = (operation or {}).get(
         "responses", {"default": {"$ref": "#/components/responses/Refused"}}
     )
-    said = responses.get(str(answer.status), responses.get("default"))
-    if "$ref" in said:
-        said = description()["components"]["responses"][said["$ref"].rpartition("/")[2]]
+    response = responses.get(str(answer.status), responses.get("default"))
+    if "$ref" in response:
+        response = description()["components"]["responses"][response["$ref"].rpartition("/")[2]]
     if "default" in responses and str(answer.status) not in responses:
         assert answer.status >= 400, f"{answer.status} is not described"
     kind = (answer.header("Content-Type") or "").partition(";")[0]
-    assert kind in said["content"], f"{kind} is not described for {method} {path} {answer.status}"
+    assert kind in response["content"], (
+        f"{kind} is not described for {method} {path} {answer.status}"
+    )
     if kind == "application/json":
-        schema = {**said["content"][kind]["schema"], "components": description()["components"]}
+        schema = {**response["content"][kind]["schema"], "components": description()["components"]}
         jsonschema_rs.Draft202012Validator(schema).validate(answer.json())
 
 
@@ -69,7 +71,7 @@ def run(app: FakeServer, body: bytes | None = None, query: str = "", **headers: 
         app,
         "POST",
         RUN + query,
-        {**usual, **{name.replace("_", "-"): said for name, said in headers.items()}},
+        {**usual, **{name.replace("_", "-"): value for name, value in headers.items()}},
         sent,
     )
 

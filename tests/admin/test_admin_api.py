@@ -32,9 +32,9 @@ def test_description_is_served() -> None:
 
 
 def test_health_says_what_is_running() -> None:
-    said = admin(host(clock="2024-05-01T12:00:00Z"), "GET", "/health").json()
-    assert (said["status"], said["host_version"], said["runs_running"]) == ("ok", "0.6.4", 0)
-    assert said["clock"] == {"unix": AT, "iso": "2024-05-01T12:00:00+00:00", "frozen": True}
+    body = admin(host(clock="2024-05-01T12:00:00Z"), "GET", "/health").json()
+    assert (body["status"], body["host_version"], body["runs_running"]) == ("ok", "0.6.4", 0)
+    assert body["clock"] == {"unix": AT, "iso": "2024-05-01T12:00:00+00:00", "frozen": True}
 
 
 def test_health_says_when_the_server_goes_down() -> None:
@@ -45,11 +45,11 @@ def test_health_says_when_the_server_goes_down() -> None:
 
 def test_settings_are_shown_without_secrets() -> None:
     app = host(apps=(("app-chat", "chat"),), admin_token="opensesame", files_url="http://files")
-    said = admin(app, "GET", "/settings").json()
-    assert set(said) == set(Settings.__dataclass_fields__)
-    assert (said["api_keys"], said["apps"]) == (["[redacted]"], [["[redacted]", "chat"]])
-    assert (said["secret_key"], said["admin_token"]) == ("[redacted]", "[redacted]")
-    assert (said["speed"], said["files_url"]) == ("instant", "http://files")
+    body = admin(app, "GET", "/settings").json()
+    assert set(body) == set(Settings.__dataclass_fields__)
+    assert (body["api_keys"], body["apps"]) == (["[redacted]"], [["[redacted]", "chat"]])
+    assert (body["secret_key"], body["admin_token"]) == ("[redacted]", "[redacted]")
+    assert (body["speed"], body["files_url"]) == ("instant", "http://files")
 
 
 def test_metrics_count_what_was_asked() -> None:
@@ -79,8 +79,8 @@ def test_metrics_count_what_was_asked() -> None:
 
 def test_rules_are_added_shown_and_taken_away() -> None:
     app = host()
-    said = [{"name": "node_failed", "when": {"user": "zk-1"}}, {"name": "slow", "times": 2}]
-    added = admin(app, "POST", "/scenarios", said)
+    rules = [{"name": "node_failed", "when": {"user": "zk-1"}}, {"name": "slow", "times": 2}]
+    added = admin(app, "POST", "/scenarios", rules)
     assert added.status == 201
     rules = added.json()["scenarios"]
     assert [(rule["name"], rule["times"], rule["source"]) for rule in rules] == [
@@ -126,7 +126,7 @@ def test_clock_is_frozen_moved_and_let_go() -> None:
         ({"freeze": True, "set": 1}, "body", "exactly one"),
         ({"frezze": True}, "frezze", "did you mean 'freeze'?"),
         ({"freeze": False}, "freeze", "resume ends it"),
-        ({"freeze": "noon"}, "freeze", "'noon' is no moment"),
+        ({"freeze": "noon"}, "freeze", "'noon' is not a valid time"),
         ({"set": "now"}, "set", "expected a number from 0 to 253370764799, not 'now'"),
         ({"set": -1}, "set", "expected a number from 0 to 253370764799, not -1"),
         ({"advance_s": -1}, "advance_s", "expected a number from 0 to 253370764799, not -1"),
@@ -315,8 +315,8 @@ def test_no_answer_of_the_admin_api_holds_a_key_or_a_signature() -> None:
         ("POST", "/scenarios", {"name": "slow", "when": {"user": chat_key}}),
         ("GET", "/scenarios", None),
     ]
-    for method, path, said in calls:
-        text = admin(app, method, path, said).body.decode()
+    for method, path, sent in calls:
+        text = admin(app, method, path, sent).body.decode()
         for form in (text, repr(json.loads(text)) if text.startswith("{") else text):
             assert [word for word in (*keys, *signed.values()) if word in form] == [], (
                 method,

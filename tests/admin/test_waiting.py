@@ -27,20 +27,18 @@ pytestmark = pytest.mark.server
 
 
 def verified(app: FakeServer, match: dict[str, Any], count: Any = None) -> AsgiAnswer:
-    said = {"match": match} if count is None else {"match": match, "count": count}
-    return admin(app, "POST", "/requests/verify", said)
+    body = {"match": match} if count is None else {"match": match, "count": count}
+    return admin(app, "POST", "/requests/verify", body)
 
 
 @pytest.fixture(scope="module")
 def app() -> FakeServer:
     """A host that has received two runs and an info."""
-    asked = host()
-    run(asked, run_body("a cat", user="zk-1", model_name="dosmix_"))
-    run(asked, run_body("a dog", "streaming", user="zk-2"), Authorization="Bearer app-none")
-    call(
-        asked, "GET", "/v1/info?user=zk-3", {**LOCAL, "Authorization": f"Bearer {DEFAULT_API_KEY}"}
-    )
-    return asked
+    app = host()
+    run(app, run_body("a cat", user="zk-1", model_name="dosmix_"))
+    run(app, run_body("a dog", "streaming", user="zk-2"), Authorization="Bearer app-none")
+    call(app, "GET", "/v1/info?user=zk-3", {**LOCAL, "Authorization": f"Bearer {DEFAULT_API_KEY}"})
+    return app
 
 
 @pytest.mark.parametrize(
@@ -108,37 +106,37 @@ def test_verify_says_how_the_nearest_request_differs(app: FakeServer) -> None:
     """Nearest is the one with the fewest and smallest differences, not the newest."""
     missed = verified(app, {"path": RUN, "user": "zk-1", "prompt": "a cap", "json": {"files": []}})
     assert missed.status == 409
-    said = missed.json()
-    assert said["error"]["message"] == "no requests matched; expected: at least 1"
-    assert said["nearest"]["id"] == 1
-    assert said["differences"] == [
+    body = missed.json()
+    assert body["error"]["message"] == "no requests matched; expected: at least 1"
+    assert body["nearest"]["id"] == 1
+    assert body["differences"] == [
         {"field": "prompt", "wanted": "a cap", "got": "a cat"},
         {"field": "json.files", "wanted": [], "got": MISSING},
     ]
 
 
 def test_too_many_have_no_nearest(app: FakeServer) -> None:
-    said = verified(app, {"method": "POST"}, {"at_most": 1}).json()
-    assert said["error"]["message"] == "2 requests matched; expected: 0 to 1"
-    assert (said["nearest"], said["differences"]) == (None, [])
+    body = verified(app, {"method": "POST"}, {"at_most": 1}).json()
+    assert body["error"]["message"] == "2 requests matched; expected: 0 to 1"
+    assert (body["nearest"], body["differences"]) == (None, [])
 
 
 def test_verify_since_an_entry_does_not_look_at_earlier_ones(app: FakeServer) -> None:
-    said = {"match": {"user": "zk-1"}, "since": 1}
-    missed = admin(app, "POST", "/requests/verify", said)
+    body = {"match": {"user": "zk-1"}, "since": 1}
+    missed = admin(app, "POST", "/requests/verify", body)
     assert (missed.status, missed.json()["nearest"]["id"] > 1) == (409, True)
 
 
 def test_without_any_request_there_is_no_nearest() -> None:
-    said = verified(host(), {"user": "zk-1"}).json()
-    assert (said["matched"], said["nearest"]) == (0, None)
+    body = verified(host(), {"user": "zk-1"}).json()
+    assert (body["matched"], body["nearest"]) == (0, None)
 
 
-def test_a_header_that_carries_a_key_is_not_told_in_the_difference(app: FakeServer) -> None:
-    said = verified(
+def test_a_header_that_carries_a_key_is_not_in_the_difference(app: FakeServer) -> None:
+    body = verified(
         app, {"path": RUN, "header": {"authorization": "Bearer other"}, "prompt": "a dog"}
     ).json()
-    assert said["differences"] == [
+    assert body["differences"] == [
         {"field": "header.authorization", "wanted": "Bearer [redacted]", "got": "Bearer [redacted]"}
     ]
 
@@ -153,9 +151,9 @@ def test_wait_gives_up_in_real_time_and_says_what_was_nearest() -> None:
     run(app, run_body("a cat"))
     missed = admin(app, "POST", "/requests/wait", {"match": {"prompt": "a dog"}, "timeout_s": 0.01})
     assert missed.status == 408
-    said = missed.json()
-    assert said["error"]["message"] == "no requests matched within 0.01 s; expected: 1"
-    assert said["differences"] == [{"field": "prompt", "wanted": "a dog", "got": "a cat"}]
+    body = missed.json()
+    assert body["error"]["message"] == "no requests matched within 0.01 s; expected: 1"
+    assert body["differences"] == [{"field": "prompt", "wanted": "a dog", "got": "a cat"}]
 
 
 def test_wait_wakes_with_the_request_and_not_by_looking_again() -> None:
@@ -165,9 +163,9 @@ def test_wait_wakes_with_the_request_and_not_by_looking_again() -> None:
 
     async def together() -> None:
         app = host(speed=1.0, clock="2024-05-01T12:00:00Z")
-        asked = scope("POST", "/__admin/requests/wait", LOCAL)
-        said = json.dumps({"match": {"prompt": "a dog"}, "timeout_s": 60}).encode()
-        waiting = asyncio.create_task(exchange(app, asked, client(said)))
+        wait = scope("POST", "/__admin/requests/wait", LOCAL)
+        body = json.dumps({"match": {"prompt": "a dog"}, "timeout_s": 60}).encode()
+        waiting = asyncio.create_task(exchange(app, wait, client(body)))
         headers = json_headers(DEFAULT_API_KEY)
         running = [
             asyncio.create_task(
@@ -189,8 +187,8 @@ def test_wait_wakes_with_the_request_and_not_by_looking_again() -> None:
 def test_wait_ends_when_the_server_does() -> None:
     async def ending() -> AsgiAnswer:
         app = host()
-        asked = scope("POST", "/__admin/requests/wait", LOCAL)
-        waiting = asyncio.create_task(exchange(app, asked, client(b'{"timeout_s": 60}')))
+        wait = scope("POST", "/__admin/requests/wait", LOCAL)
+        waiting = asyncio.create_task(exchange(app, wait, client(b'{"timeout_s": 60}')))
         asyncio.get_running_loop().call_soon(
             lambda: asyncio.get_running_loop().call_soon(app.end_runs)
         )
@@ -203,8 +201,8 @@ def test_wait_ends_when_the_server_does() -> None:
 def test_wait_ends_when_its_caller_leaves() -> None:
     async def leaving() -> FakeServer:
         app = host()
-        asked = scope("POST", "/__admin/requests/wait", LOCAL)
-        await exchange(app, asked, client(b'{"timeout_s": 60}', leaves=True))
+        wait = scope("POST", "/__admin/requests/wait", LOCAL)
+        await exchange(app, wait, client(b'{"timeout_s": 60}', leaves=True))
         return app
 
     asyncio.run(asyncio.wait_for(leaving(), 10))
@@ -218,11 +216,11 @@ def test_waiting_from_another_thread_wakes_too(monkeypatch: pytest.MonkeyPatch) 
     journal = app.host.journal
     watch = journal.watch
 
-    def watch_and_tell(*said: Any) -> None:
-        watch(*said)
+    def watch_and_note(*arguments: Any) -> None:
+        watch(*arguments)
         watched.set()
 
-    monkeypatch.setattr(journal, "watch", watch_and_tell)
+    monkeypatch.setattr(journal, "watch", watch_and_note)
 
     def wait() -> None:
         found.extend(entry.number for entry in wait_matching(journal, match, 1, 0, 10.0))
@@ -244,20 +242,20 @@ def test_waiting_for_nothing_ends_at_once() -> None:
     assert nearest_entry(journal, match) is None
 
 
-def test_wait_over_a_socket_answers_within_a_moment_of_the_request() -> None:
+def test_wait_over_a_socket_answers_at_once_after_the_request() -> None:
     """The answer is there as soon as the run was received, which itself takes 18 s at this
     speed.
     """
     with running_server("--speed", "1") as server:
-        said = json.dumps({"match": {"prompt": "a dog"}, "timeout_s": 30}).encode()
+        wanted = json.dumps({"match": {"prompt": "a dog"}, "timeout_s": 30}).encode()
         head = f"POST %s HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
         with (
             Connection(server.host, server.port) as waiter,
             Connection(server.host, server.port) as runner,
         ):
             raw = (head % "/__admin/requests/wait").encode() + b"Content-Length: %d\r\n\r\n%b" % (
-                len(said),
-                said,
+                len(wanted),
+                wanted,
             )
             waiter.send(raw)
             body = run_body("a dog")
@@ -276,12 +274,12 @@ def test_the_journal_goes_on_after_the_runs_are_reset() -> None:
 
     async def resetting() -> None:
         app = host(speed=1.0, clock="2024-05-01T12:00:00Z")
-        heard = asyncio.Event()
-        app.host.clock.on_wait = heard.set
+        waited = asyncio.Event()
+        app.host.clock.on_wait = waited.set
         running = asyncio.create_task(
             exchange(app, scope("POST", RUN, json_headers(DEFAULT_API_KEY)), client(run_body()))
         )
-        await heard.wait()
+        await waited.wait()
         app.reset()
         assert (await running).status == 502
         assert app.host.journal.entries() == []

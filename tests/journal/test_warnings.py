@@ -150,7 +150,7 @@ def test_a_long_value_is_cut_in_the_warning() -> None:
     assert len(warning) < 400
 
 
-def test_another_spec_is_judged_by_without_its_overlays(tmp_path: Path) -> None:
+def test_another_spec_is_used_without_its_overlays(tmp_path: Path) -> None:
     """A user's own document replaces the vendor's."""
     document = yaml.safe_load(bundled("openapi.yaml").read_text("utf-8"))
     document["components"]["schemas"]["User"]["pattern"] = "^zk-"

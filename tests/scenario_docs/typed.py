@@ -4,8 +4,8 @@ match fields.
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import re
+import textwrap
 from collections import defaultdict
 from dataclasses import fields
 
@@ -14,7 +14,7 @@ from fake_server.scenarios.behaviour import Behaviour, catalogue
 from fake_server.scenarios.conditions import NAMES
 from fake_server.scenarios.parameters import Parameter
 from fake_server.settings import Settings
-from fake_server.testing.host import ALIASES, OPTIONS
+from fake_server.testing import ALIASES, NO_OPTIONS
 from tests.serving import ROOT
 
 TYPED = ROOT / "fake_server" / "testing" / "typed.py"
@@ -32,13 +32,13 @@ from fake_server.testing.handles import Scenario
 
 
 class Contains(TypedDict):
-    """A text that contains another."""
+    """A string that contains another."""
 
     contains: str
 
 
 class Matches(TypedDict):
-    """A text that a regular expression finds something in."""
+    """A string that a regular expression is found in."""
 
     matches: str
 
@@ -47,18 +47,23 @@ Text = str | Contains | Matches
 '''
 
 _TAIL = '''
-    def scenario(self, name: str, /, *, times: int | None = None, when: When | None = None, **with_: Any) -> Scenario:
-        """Bring the scenario ``name`` upon the requests that come now, with its parameters.
+    def scenario(self, name: str, /, *, times: int | None = None, when: When | None = None,
+                 **with_: Any) -> Scenario:
+        """Let the scenario ``name`` act on requests from now on, with its parameters.
 
-        ``times`` is how many requests it acts on, ``when`` which ones. It stays until it is taken back, by ``remove``,
-        by the end of a ``with`` block or by a reset. Raises ``ScenarioError`` and changes nothing for what it is not.
+        ``times`` is how many requests it acts on, ``when`` which ones. It stays until ``remove``,
+        the end of a ``with`` block or a reset. Raises ``ScenarioError`` and changes nothing where
+        it is invalid.
         """
         __tracebackhide__ = True
-        return self._order(name, times, when, with_)
+        return self._add_scenario(name, times, when, with_)
 
-    def _order(self, name: str, times: int | None, when: When | None, with_: dict[str, Any]) -> Scenario:
+    def _add_scenario(self, name: str, times: int | None, when: When | None,
+                      with_: dict[str, Any]) -> Scenario:
         raise NotImplementedError
 '''
+
+_METHOD, _REST = " " * 4, " " * 17
 
 _OPTIONS = {
     "str": "str",
@@ -100,25 +105,17 @@ def typed_module() -> str:
             "A description of requests.",
             {name: _MATCHES.get(name, "str") for name in FIELDS},
         ),
-        'class TypedScenarios:\n    """What a host offers to order scenarios."""\n',
+        '\nclass TypedScenarios:\n    """The method ``scenario`` of a host, typed by scenario."""\n',
         *map(_overload, _by_parameters()),
         _TAIL,
     ]
-    command = ["ruff", "format", "--stdin-filename", str(TYPED), "-"]
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        input="\n".join(parts),
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-    ).stdout
+    return "\n".join(parts)
 
 
 def _host_options() -> dict[str, str]:
     options = {}
     for field in fields(Settings):
-        if field.name in OPTIONS and field.name != "seed":
+        if field.name not in (*NO_OPTIONS, "seed"):
             kind = str(field.type).removesuffix(" | None")
             none = " | None" if str(field.type).endswith(" | None") else ""
             options[field.name] = _SPECIAL.get(field.name) or _OPTIONS[kind] + none
@@ -127,7 +124,7 @@ def _host_options() -> dict[str, str]:
 
 def _typed_dict(name: str, about: str, types: dict[str, str]) -> str:
     lines = [f"class {name}(TypedDict, total=False):", f'    """{about}"""\n']
-    return "\n".join([*lines, *(f"    {key}: {kind}" for key, kind in types.items())]) + "\n"
+    return "\n".join(["", *lines, *(f"    {key}: {kind}" for key, kind in types.items()), ""])
 
 
 def _by_parameters() -> list[list[Behaviour]]:
@@ -140,7 +137,10 @@ def _by_parameters() -> list[list[Behaviour]]:
 def _overload(behaviours: list[Behaviour]) -> str:
     names = _literal([one.name for one in behaviours])
     takes = f"{_parameters(behaviours[0])}times: int | None = None, when: When | None = None"
-    return f"    @overload\n    def scenario(self, scenario: {names}, /, *, {takes}) -> Scenario: ...\n"
+    method = f"def scenario(self, scenario: {names}, /, *, {takes}) -> Scenario: ..."
+    unbroken = re.sub(r"(?<!,) ", "~", method).replace("def~", "def ")  # breaks after commas only
+    lines = textwrap.fill(unbroken, 100, initial_indent=_METHOD, subsequent_indent=_REST)
+    return f"    @overload\n{lines.replace('~', ' ')}\n"
 
 
 def _parameters(behaviour: Behaviour) -> str:

@@ -10,9 +10,9 @@ from fake_server.testing import FakeHost
 from tests.serving import Connection, RawAnswer
 
 
-def run(fake: FakeHost, **said: Any) -> bytes:
-    """A blocking run, as bytes; ``said`` replaces parts of its body."""
-    body = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u", **said}
+def run(fake: FakeHost, **fields: Any) -> bytes:
+    """A blocking run, as bytes; ``fields`` replaces parts of its body."""
+    body = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u", **fields}
     return message("POST", "/v1/workflows/run", fake.api_key, json.dumps(body).encode())
 
 
@@ -34,9 +34,9 @@ def sent(fake: FakeHost, raw: bytes) -> RawAnswer:
         return connection.exchange(raw)
 
 
-def finished(fake: FakeHost, **said: Any) -> dict[str, Any]:
+def finished(fake: FakeHost, **fields: Any) -> dict[str, Any]:
     """The ``data`` of a blocking run that succeeds over HTTP."""
-    answer = sent(fake, run(fake, **said))
+    answer = sent(fake, run(fake, **fields))
     assert answer.status == 200
     data: dict[str, Any] = json.loads(answer.body)["data"]
     return data

@@ -129,7 +129,7 @@ def test_the_clock_says_what_it_takes(fake: FakeHost) -> None:
             fake.clock.advance(wrong)  # type: ignore[arg-type]  # the mistake that is looked for
     with pytest.raises(ValueError, match="too far"):
         fake.clock.advance(10**400)
-    with pytest.raises(ValueError, match="is no moment"):
+    with pytest.raises(ValueError, match="is not a valid time"):
         fake.clock.set(None)  # type: ignore[arg-type]  # the mistake that is looked for
 
 
@@ -141,7 +141,7 @@ def test_a_request_shows_itself_in_a_line_without_its_key(fake: FakeHost) -> Non
     assert "warning: user: 7 is not of type" in str(fake.requests[1])
 
 
-def test_refused_requests_are_told_too(fake: FakeHost) -> None:
+def test_refused_requests_are_there_too(fake: FakeHost) -> None:
     sent(fake, message("POST", "/v1/workflows/run", fake.api_key, b"[1]"))
     sent(fake, message("GET", "/v1/nothing?a=b", fake.api_key))
     refused, unknown = fake.requests
@@ -203,7 +203,7 @@ def test_url_expires_by_the_clock(fake: FakeHost) -> None:
     assert sent(fake, message("GET", url, "")).status == 403
 
 
-def test_clock_takes_moments_as_tests_write_them(fake: FakeHost) -> None:
+def test_clock_takes_times_as_tests_write_them(fake: FakeHost) -> None:
     fake.clock.freeze("2024-05-01T14:00:00+02:00")
     assert fake.clock.now() == 1714564800
     assert "frozen at 2024-05-01T12:00:00+00:00" in repr(fake.clock)
@@ -212,7 +212,7 @@ def test_clock_takes_moments_as_tests_write_them(fake: FakeHost) -> None:
     fake.clock.resume()
     assert not fake.clock.frozen
     assert 1000 <= fake.clock.now() < 1060
-    with pytest.raises(ValueError, match="is no moment"):
+    with pytest.raises(ValueError, match="is not a valid time"):
         fake.clock.freeze("noon")
 
 
@@ -256,7 +256,7 @@ def test_waiting_for_a_run_that_never_waits_says_why_not(fake: FakeHost) -> None
         fake.clock.wait_until_blocked(2, timeout_s=0.01)
 
 
-def test_wait_for_request_returns_when_it_is_heard(timed: FakeHost) -> None:
+def test_wait_for_request_returns_when_it_is_received(timed: FakeHost) -> None:
     """While its answer is still under way."""
     timed.clock.freeze()
     with connected(timed) as connection:
@@ -288,13 +288,13 @@ def test_verify_counts(fake: FakeHost) -> None:
     assert len(fake.verify(path="/v1/*", at_least=3)) == 3
     assert fake.verify(user="c", count=0) == []
     assert fake.verify(user="c", at_most=1) == []
-    for wrong, told in (
+    for wrong, expected in (
         ({"count": 1}, "exactly 1"),
         ({"at_least": 3}, "at least 3"),
         ({"at_most": 1}, "0 to 1"),
     ):
         with pytest.raises(
-            AssertionError, match=f"2 of 3 received requests match user='a'; {told} expected"
+            AssertionError, match=f"2 of 3 received requests match user='a'; {expected} expected"
         ):
             fake.verify(user="a", **wrong)  # type: ignore[arg-type]  # numbers of any name
 

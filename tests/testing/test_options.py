@@ -54,7 +54,7 @@ def test_settings_as_tests_write_them(options: dict[str, Any], settings: dict[st
             {"app": "a.yml", "workflow": "b.yml"},
             "workflow: this is the same setting as app; remove one",
         ),
-        ({"clock": "soon"}, "clock: 'soon' is no moment"),
+        ({"clock": "soon"}, "clock: 'soon' is not a valid time"),
         ({"clock": 5}, "clock: 5 is invalid"),
         ({"apps": ["app-c"]}, "app: 'app-c' is not KEY=KIND or KEY=FILE"),
         ({"api_key": 5}, "api_keys: 5 is invalid; a string or a list of strings is needed"),

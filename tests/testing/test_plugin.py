@@ -22,9 +22,9 @@ import asyncio, http.client, json, unittest
 import pytest
 from urllib.parse import urlsplit
 
-def run(fake, **said):
+def run(fake, **fields):
     connection = http.client.HTTPConnection(urlsplit(fake.url).netloc, timeout=5)
-    body = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u", **said}
+    body = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u", **fields}
     headers = {"Authorization": f"Bearer {fake.api_key}", "Content-Type": "application/json"}
     connection.request("POST", "/v1/workflows/run", json.dumps(body), headers)
     answer = connection.getresponse()
@@ -158,7 +158,7 @@ def test_as_the_module(fake_host):
 
 
 @pytest.mark.parametrize(
-    ("marker", "told"),
+    ("marker", "message"),
     [
         (
             "sped=1",
@@ -177,11 +177,11 @@ def test_as_the_module(fake_host):
     ],
 )
 def test_marker_with_a_mistake_is_an_error_in_one_line(
-    marker: str, told: str, pytester: pytest.Pytester
+    marker: str, message: str, pytester: pytest.Pytester
 ) -> None:
     ended = run(pytester, f"@pytest.mark.fake_host({marker})\ndef test_it(fake_host): pass\n")
     ended.assert_outcomes(errors=1)
-    ended.stdout.fnmatch_lines([f"*{told.replace('[', '[[]')}"])
+    ended.stdout.fnmatch_lines([f"*{message.replace('[', '[[]')}"])
     ended.stdout.no_fnmatch_line("*Traceback*")
 
 

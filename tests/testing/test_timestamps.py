@@ -1,4 +1,4 @@
-"""Moments as people write them."""
+"""Times as people write them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from fake_server.timestamps import Moment, iso, unix_seconds
+from fake_server.timestamps import Timestamp, iso, unix_seconds
 
 NOON = 1714564800.0
 
@@ -23,15 +23,15 @@ NOON = 1714564800.0
         datetime(2024, 5, 1, 14, tzinfo=timezone(timedelta(hours=2))),
     ],
 )
-def test_one_moment_in_many_ways(at: Moment) -> None:
+def test_one_time_in_many_ways(at: Timestamp) -> None:
     assert unix_seconds(at) == NOON
 
 
 @pytest.mark.parametrize(
     "at", ["", "noon", "2024-13-01", "0001-01-01", -1.0, 1e12, float("nan"), datetime.min]
 )
-def test_what_is_no_moment(at: Moment) -> None:
-    with pytest.raises(ValueError, match=r"is no moment .*; write it as 2024-05-01T12:00:00Z$"):
+def test_invalid_times(at: Timestamp) -> None:
+    with pytest.raises(ValueError, match=r"is not .*; write it as 2024-05-01T12:00:00Z$"):
         unix_seconds(at)
 
 
