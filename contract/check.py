@@ -101,6 +101,21 @@ def register(check: Check) -> None:
     CHECKS[check.name] = check
 
 
+def add_check(
+    name: str,
+    claim: str,
+    level: Level,
+    source: str,
+    run: Claim,
+    *,
+    uses: tuple[Evidence, ...] = (Evidence.SHARED_RUNS,),
+    phase: Phase = Phase.RUNS,
+) -> None:
+    """Register a check that a row of a table makes; its area is the module of ``run``."""
+    area = run.__module__.rpartition(".")[2]
+    register(Check(name, claim, level, source, (), run, area, uses, phase))
+
+
 def check(
     level: Level,
     source: str,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from contract.check import Claim, Level, check
 from contract.evidence import stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal
-from contract.shape import Kind, expect_kind
+from contract.shape import Kind, expect_kind, files_within
 from contract.sse import Frame
 from contract.target import Stream, Target
 from dify_wire.exchange import Exchange
@@ -133,6 +133,10 @@ class RunTrace:
         if not found:
             raise Skipped(f"the run went through no node of type {node_type}", self.exchange)
         return found
+
+    def files(self) -> Iterator[Mapping[str, Any]]:
+        """The file objects in all events."""
+        return (file for event in self.events for file in files_within(event.data))
 
     # Shorter forms of the functions in contract.result and contract.shape, on this exchange
     # ------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contract.check import Level, check
 from contract.checks.streamed_files import ids_of
 from contract.evidence import blocking, blocking_data
-from contract.result import NotRun, Skipped, expect
-from contract.shape import COUNT, OBJECT, UUID, files_within
+from contract.result import NotRun, Skipped
+from contract.shape import COUNT, OBJECT, UUID
 from contract.target import Target
 from contract.trace import Event, RunTrace, shared_trace, trace_check
 
@@ -28,7 +28,8 @@ ANYWHERE = frozenset({"text_replace"})
 
 LATER_ANYWHERE = {
     "text_chunk", "node_retry", "agent_log", "tts_message", "tts_message_end",
-    "iteration_started", "iteration_next", "iteration_completed", "loop_started", "loop_next", "loop_completed",
+    "iteration_started", "iteration_next", "iteration_completed",
+    "loop_started", "loop_next", "loop_completed",
     "parallel_branch_started", "parallel_branch_finished",
 }  # fmt: skip
 """The same of versions after 0.6 (FACTS 9)."""
@@ -243,10 +244,8 @@ def runs_at_once_have_ids_of_their_own(target: Target) -> None:
     for name in ("task_id", "workflow_run_id"):
         got = trace.events[0].envelope.get(name)
         trace.expect(got != other.get(name), f"a {name} of its own", got)
-    streamed = {
-        str(one) for event in trace.events for one in ids_of(list(files_within(event.data)))
-    }
-    common = streamed.intersection(map(str, ids_of(list(files_within(other)))))
+    streamed = {str(file_id) for event in trace.events for file_id in ids_of(event.data)}
+    common = streamed.intersection(map(str, ids_of(other)))
     trace.expect(not common, "files of its own", sorted(common))
 
 
@@ -259,4 +258,4 @@ def each_frame_belongs_to_its_run(target: Target) -> None:
     foreign = {str(other.get(name)) for name in names}
     for event in trace.events[1:]:
         ids = [*(event.envelope.get(name) for name in names), event.data.get("id")]
-        expect(not foreign.intersection(map(str, ids)), "ids of this run", ids, trace.exchange)
+        trace.expect(not foreign.intersection(map(str, ids)), "ids of this run", ids)

@@ -1,5 +1,5 @@
-"""The file objects within a stream: where they stand, how they are signed, and that they are the
-blocking answer's.
+"""The file objects within a stream: where they stand, how they are signed, and that they are like
+those of the blocking response.
 """
 
 from __future__ import annotations
@@ -9,163 +9,128 @@ from typing import Any
 
 from contract.check import Level, check
 from contract.evidence import blocking_data
-from contract.result import NotRun, expect, expect_equal
+from contract.result import NotRun
 from contract.shape import expect_fields, fields, files_within
 from contract.signature import SignedUrl, parse_url
 from contract.target import Target
-from contract.trace import RunTrace, as_object, shared_trace
+from contract.trace import RunTrace, as_object, shared_trace, trace_check
 
 _FILE_FIELDS = fields(
     "__variant tenant_id type transfer_method url related_id filename extension mime_type",
     added="dify_model_identity id remote_url size",
     dropped="__variant",
 )
+_URL_FORM = "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…"
 
 
-@check(Level.DOCUMENT, "document lines 53-65; FACTS 5.5")
-def streaming_run_has_an_image(target: Target) -> None:
-    """outputs.files of workflow_finished has one file object, as the blocking answer's."""
-    trace = shared_trace(target)
+def ids_of(value: Any) -> list[Any]:
+    """The ids of the file objects within ``value``."""
+    return [file.get("related_id") for file in files_within(value)]
+
+
+def _with_files(trace: RunTrace) -> Iterator[tuple[Any, Any]]:
+    """``files`` and ``outputs`` of each frame that has both."""
+    for event in trace.events:
+        if "files" in event.data and "outputs" in event.data:
+            yield event.data["files"], event.data["outputs"]
+
+
+def _files(trace: RunTrace) -> list[Mapping[str, Any]]:
+    files = list(trace.files())
+    if not files:
+        raise NotRun("the stream has no file", trace.exchange)
+    return files
+
+
+@trace_check(Level.DOCUMENT, "document lines 53-65; FACTS 5.5")
+def streaming_run_has_an_image(trace: RunTrace) -> None:
+    """outputs.files of workflow_finished has one file object, as the blocking response's."""
     if not trace.has_succeeded:
         raise NotRun("the streaming run did not succeed", trace.exchange)
     files = as_object(trace.end.get("outputs")).get("files")
-    expect(
-        len(list(files_within(files))) == 1,
-        "one file object in outputs.files",
-        files,
-        trace.exchange,
-    )
+    trace.expect(len(list(files_within(files))) == 1, "one file object in outputs.files", files)
 
 
-@check(Level.HOST, "FACTS 5.5 and 5.6")
-def files_are_those_of_the_outputs(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.5 and 5.6")
+def files_are_those_of_the_outputs(trace: RunTrace) -> None:
     """files of a frame are the file objects within its outputs, in their order."""
-    trace = shared_trace(target)
-    for data in _with_files(trace):
-        got, expected = (
-            list(files_within(data.get("files"))),
-            list(files_within(data.get("outputs"))),
-        )
-        expect_equal(ids_of(got), ids_of(expected), "files", trace.exchange)
+    for files, outputs in _with_files(trace):
+        trace.expect_equal(ids_of(files), ids_of(outputs), "files")
 
 
-def _with_files(trace: RunTrace) -> Iterator[Mapping[str, Any]]:
-    yield from (one.data for one in trace.events if "files" in one.data and "outputs" in one.data)
-
-
-def ids_of(found: list[Mapping[str, Any]]) -> list[Any]:
-    """The ids of file objects."""
-    return [file.get("related_id") for file in found]
-
-
-@check(Level.HOST, "FACTS 5.6")
-def files_repeat_the_outputs_byte_for_byte(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.6")
+def files_repeat_the_outputs_byte_for_byte(trace: RunTrace) -> None:
     """files of a frame have the signatures of its outputs: they are one serialisation."""
-    trace = shared_trace(target)
-    for data in _with_files(trace):
-        got, expected = (
-            list(files_within(data.get("files"))),
-            list(files_within(data.get("outputs"))),
-        )
-        expect(got == expected, f"files {expected}", got, trace.exchange, level=trace.level)
+    for files, outputs in _with_files(trace):
+        got, expected = list(files_within(files)), list(files_within(outputs))
+        trace.expect(got == expected, f"files {expected}", got, level=trace.level)
 
 
-@check(Level.HOST, "FACTS 5.6")
-def end_repeats_the_run_byte_for_byte(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.6")
+def end_repeats_the_run_byte_for_byte(trace: RunTrace) -> None:
     """outputs and files of the end node are those of workflow_finished, signatures too."""
-    trace = shared_trace(target)
     last = trace.of_type("end")[-1].result
     for name in ("outputs", "files"):
-        got = trace.end.get(name)
-        expect(
-            got == last.get(name),
-            f"{name} {last.get(name)}",
-            got,
-            trace.exchange,
-            level=trace.level,
-        )
+        got, expected = trace.end.get(name), last.get(name)
+        trace.expect(got == expected, f"{name} {expected}", got, level=trace.level)
 
 
-@check(Level.HOST, "FACTS 5.6")
-def each_serialisation_signs_anew(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.6")
+def each_serialisation_signs_anew(trace: RunTrace) -> None:
     """The same file has another nonce and signature in the tool's frame, in the end's inputs and in
     its outputs.
     """
-    trace = shared_trace(target)
-    signed = [_urls(node.result.get("outputs")) for node in trace.of_type("tool")]
-    signed += [
-        _urls(node.result.get(name))
-        for node in trace.of_type("end")
-        for name in ("inputs", "outputs")
-    ]
-    found = [url for urls in signed for url in urls]
+    found = [url for node in trace.of_type("tool") for url in _urls(node.result.get("outputs"))]
+    for node in trace.of_type("end"):
+        found += [*_urls(node.result.get("inputs")), *_urls(node.result.get("outputs"))]
     if not found:
         raise NotRun("the run has no file", trace.exchange)
     nonces, signs = {url.nonce for url in found}, {url.sign for url in found}
     fresh = len(nonces) == len(signs) == len(found)
     got = f"{len(nonces)} nonces and {len(signs)} signatures"
-    expect(fresh, f"{len(found)} nonces and signatures", got, trace.exchange, level=trace.level)
+    trace.expect(fresh, f"{len(found)} nonces and signatures", got, level=trace.level)
 
 
 def _urls(value: Any) -> list[SignedUrl]:
-    return [
-        url for file in files_within(value) if (url := parse_url(str(file.get("url")))) is not None
-    ]
+    urls = (parse_url(str(file.get("url"))) for file in files_within(value))
+    return [url for url in urls if url is not None]
 
 
-@check(Level.HOST, "FACTS 5.6")
-def end_takes_its_file_from_the_tool(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.6")
+def end_takes_its_file_from_the_tool(trace: RunTrace) -> None:
     """The file of the run is one that a tool's node made."""
-    trace = shared_trace(target)
-    made = [
-        identity
-        for node in trace.of_type("tool")
-        for identity in ids_of(list(files_within(node.result)))
-    ]
-    for identity in ids_of(list(files_within(trace.end.get("outputs")))):
-        expect(identity in made, f"one of {made}", identity, trace.exchange)
+    made = [file_id for node in trace.of_type("tool") for file_id in ids_of(node.result)]
+    for file_id in ids_of(trace.end.get("outputs")):
+        trace.expect(file_id in made, f"one of {made}", file_id)
 
 
-@check(Level.HOST, "FACTS 5.5 and 9.1")
-def streamed_files_have_the_hosts_fields(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.5 and 9.1")
+def streamed_files_have_the_hosts_fields(trace: RunTrace) -> None:
     """Every file object of a stream has the fields of the host, in its order, as the blocking
-    answer's.
+    response's.
     """
-    trace = shared_trace(target)
-    found = [file for one in trace.events for file in files_within(one.data)]
-    if not found:
-        raise NotRun("the stream has no file", trace.exchange)
-    for file in found:
+    for file in _files(trace):
         expect_fields(file, _FILE_FIELDS, trace.is_later, "a file", trace.exchange)
 
 
-@check(Level.HOST, "FACTS 4 and 5.6")
-def streamed_urls_have_the_documents_form(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 4 and 5.6")
+def streamed_urls_have_the_documents_form(trace: RunTrace) -> None:
     """Every URL of a stream is signed, and has the form of the document's."""
-    trace = shared_trace(target)
-    found = [file.get("url") for one in trace.events for file in files_within(one.data)]
-    if not found:
-        raise NotRun("the stream has no file", trace.exchange)
-    for url in found:
-        signed = isinstance(url, str) and parse_url(url) is not None
-        expect(
-            signed,
-            "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…",
-            url,
-            trace.exchange,
-        )
+    for file in _files(trace):
+        url = file.get("url")
+        trace.expect(isinstance(url, str) and parse_url(url) is not None, _URL_FORM, url)
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")
 def both_modes_describe_a_file_alike(target: Target) -> None:
-    """The file of the stream and of the blocking answer have the same fields and the same tenant,
+    """The file of the stream and of the blocking response have the same fields and the same tenant,
     type and form.
     """
     trace = shared_trace(target)
-    here = next(files_within(trace.end.get("outputs")), None)
-    there = next(files_within(blocking_data(target).get("outputs")), None)
-    if here is None or there is None:
+    streamed = next(files_within(trace.end.get("outputs")), None)
+    blocking = next(files_within(blocking_data(target).get("outputs")), None)
+    if streamed is None or blocking is None:
         raise NotRun("there are no two files to compare", trace.exchange)
-    expect_equal(list(here), list(there), "fields of the streamed file", trace.exchange)
+    trace.expect_equal(list(streamed), list(blocking), "fields of the streamed file")
     for name in ("tenant_id", "type", "transfer_method"):
-        expect_equal(here.get(name), there.get(name), name, trace.exchange)
+        trace.expect_equal(streamed.get(name), blocking.get(name), name)

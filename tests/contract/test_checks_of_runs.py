@@ -68,7 +68,7 @@ STREAM_AREAS = (
     *("framing", "event_order", "event_fields", "event_values"),
     *("streamed_files", "arrival"),
 )
-AREAS = ("responses", *STREAM_AREAS, "files", "images")
+AREAS = ("responses", *STREAM_AREAS, "files", "file_errors", "images")
 OURS = {name: check for name, check in CHECKS.items() if check.area in AREAS}
 NO_SPEED = {name for name, check in OURS.items() if Capability.FINITE_SPEED in check.needs}
 OTHER_ID = str(uuid.UUID(int=0x2A))
