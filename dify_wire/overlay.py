@@ -2,35 +2,30 @@
 
 The rules, from https://spec.openapis.org/overlay/v1.0.0.html, "Action Object":
 
-1. A target is an RFC 9535 JSONPath. Supported here: names (dotted, or quoted in brackets), indexes,
-  wildcards,
-   descendants (``..``), and filters that compare or ask for members of ``@``, joined by ``&&``.
-   Anything else is refused, never ignored. (The libraries for all of it take 100 ms and more to
-   import.)
+1. A target is an RFC 9535 JSONPath. Supported: names (dotted, or quoted in brackets), indexes,
+   wildcards, descendants (``..``), and filters that compare or ask for members of ``@``, joined by
+   ``&&``. Anything else is an error. (The libraries for all of it take 100 ms to import.)
 2. Targets are objects and arrays; a primitive cannot be a target.
-3. ``update`` on an object merges recursively: new properties are added, primitives replaced,
-  objects merged, arrays
-   within it concatenated (1.1 spells out the last point). On an array it is one entry to append.
+3. ``update`` on an object merges recursively: properties are added, primitives replaced, objects
+   merged, arrays within it concatenated. On an array it is one entry to append.
 4. ``remove: true`` wins over ``update``.
 
-Stricter than the standard, numbered to be referred to:
+Stricter than the standard:
 
-S1. A target that matches nothing is an error: a change that silently misses would make the fake
-lie. S2. Values of different kinds (object, array, primitive) do not merge: remove the old one
-first. S3. A JSONPath has at most 1,000 characters; an overlay looks at no more than ``VISITS``
-nodes with all its targets, and
-    the document that it makes has no more values than a file may have.
+S1. A target that matches nothing is an error: the change would silently not be made.
+S2. Values of different kinds (object, array, primitive) do not merge: remove the old one first.
+S3. Paths, the nodes that targets look at, and the size of the document are bounded.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from dify_wire.yaml_file import VALUES
 
-__all__ = ["VISITS", "Match", "OverlayError", "apply_overlay", "copied", "select"]
+__all__ = ["VISITS", "OverlayError", "Selected", "apply_overlay", "copied", "select"]
 
 VISITS = 200_000
 """The most nodes that the targets of one overlay look at; one that needs more is refused."""
@@ -39,9 +34,7 @@ _LONGEST_PATH = 1_000
 
 
 class OverlayError(ValueError):
-    """An overlay that cannot be applied. ``place`` is inside the overlay; the message says what to
-    mend.
-    """
+    """An overlay that cannot be applied; ``place`` is inside the overlay."""
 
     def __init__(self, place: str, message: str) -> None:
         super().__init__(f"{place}: {message}")
@@ -49,7 +42,7 @@ class OverlayError(ValueError):
         self.message = message
 
 
-class Match(NamedTuple):
+class Selected(NamedTuple):
     """One node that a JSONPath selects: ``container[key]``; the root has no container."""
 
     container: dict[str, Any] | list[Any] | None
@@ -63,30 +56,34 @@ def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:
 
     Raises ``OverlayError``; the document may then be half changed.
     """
+    version, actions = overlay.get("overlay"), overlay.get("actions")
+    if not isinstance(version, str) or not re.fullmatch(r"1\.0\.\d+", version):
+        message = f"this is not an OpenAPI Overlay 1.0 ({version!r}); begin it with overlay: 1.0.0"
+        raise OverlayError("overlay", message)
+    if not isinstance(actions, list) or not actions:
+        raise OverlayError("actions", "an overlay needs a list of at least one action; add one")
     visits, values = [VISITS], size(document)
-    for index, action in enumerate(_actions(overlay)):
+    for index, action in enumerate(actions):
         place = f"actions[{index}]"
         target = action.get("target") if isinstance(action, Mapping) else None
         if not isinstance(target, str):
-            raise OverlayError(
-                place, "an action is a mapping with a target, a JSONPath in quotes; add it"
-            )
+            message = "an action is a mapping with a target, a JSONPath in quotes; add it"
+            raise OverlayError(place, message)
         place = f"{place} (target {target})"
         try:
-            matches = select(document, target, visits)
+            found = select(document, target, visits)
+            if not found:  # S1
+                raise ValueError(
+                    "the target matches nothing; correct the path or take the action out"
+                )
+            values += size(action.get("update")) * len(found)
+            if values > VALUES:
+                raise ValueError(
+                    f"the document grows to more than {VALUES} values; change fewer places"
+                )
+            _act(action, found)
         except ValueError as error:
             raise OverlayError(place, str(error)) from None
-        if not matches:  # S1
-            raise OverlayError(
-                place, "the target matches nothing; correct the path or take the action out"
-            )
-        values += size(action.get("update")) * len(matches)
-        if values > VALUES:
-            raise OverlayError(
-                place, f"the document grows to more than {VALUES} values; change fewer places"
-            )
-        try:
-            _act(action, matches, place)
         except RecursionError:
             raise OverlayError(place, "the document is nested too deep; flatten it") from None
 
@@ -97,67 +94,49 @@ def size(value: Any) -> int:
     while pending:
         one = pending.pop()
         count += 1
-        if isinstance(one, dict | list):
-            pending += one.values() if isinstance(one, dict) else one
+        pending += [child for _, child in _children(one)]
     return count
 
 
-def _actions(overlay: Mapping[str, Any]) -> list[Any]:
-    version = overlay.get("overlay")
-    if not isinstance(version, str) or not re.fullmatch(r"1\.0\.\d+", version):
-        raise OverlayError(
-            "overlay",
-            f"this is not an OpenAPI Overlay 1.0 ({version!r}); begin it with overlay: 1.0.0",
-        )
-    actions = overlay.get("actions")
-    if not isinstance(actions, list) or not actions:
-        raise OverlayError("actions", "an overlay needs a list of at least one action; add one")
-    return actions
+def copied(value: Any) -> Any:
+    """A deep copy of JSON data, much quicker than ``copy.deepcopy``."""
+    if isinstance(value, Mapping):
+        return {key: copied(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [copied(child) for child in value]
+    return value
 
 
-def _act(action: Mapping[str, Any], matches: list[Match], place: str) -> None:
-    for match in matches:
-        if not isinstance(match.value, dict | list):
-            raise OverlayError(
-                place, "Overlay 1.0 cannot target a primitive value; target what holds it"
-            )
+def _act(action: Mapping[str, Any], found: list[Selected]) -> None:
+    if any(not isinstance(one.value, dict | list) for one in found):
+        raise ValueError("Overlay 1.0 cannot target a primitive value; target what holds it")
     if action.get("remove") is True:
-        _remove(matches, place)
-    elif "update" in action:
-        for match in matches:
-            _update(match.value, action["update"], place)
-    else:
-        raise OverlayError(place, "an action needs update, or remove: true; add one")
+        for one in reversed(found):  # from the back, so that indexes before it stay true
+            if one.container is None:
+                raise ValueError("the whole document cannot be removed; target a part of it")
+            del one.container[one.key]
+    elif "update" not in action:
+        raise ValueError("an action needs update, or remove: true; add one")
+    for one in found if action.get("remove") is not True else ():
+        if isinstance(one.value, list):
+            one.value.append(copied(action["update"]))
+        elif isinstance(action["update"], Mapping):
+            _merge(one.value, action["update"])
+        else:
+            raise ValueError("the update of an object must be an object; write its properties")
 
 
-def _remove(matches: list[Match], place: str) -> None:
-    for match in reversed(matches):  # from the back, so that earlier indexes of a list stay true
-        if match.container is None:
-            raise OverlayError(place, "the whole document cannot be removed; target a part of it")
-        del match.container[match.key]
-
-
-def _update(node: Any, value: Any, place: str) -> None:
-    if isinstance(node, list):
-        node.append(copied(value))
-    elif isinstance(value, Mapping):
-        _merge(node, value, place)
-    else:
-        raise OverlayError(place, "the update of an object must be an object; write its properties")
-
-
-def _merge(node: dict[str, Any], update: Mapping[str, Any], place: str) -> None:
+def _merge(node: dict[str, Any], update: Mapping[str, Any]) -> None:
     for key, new in update.items():
         old = node.get(key)
         if key not in node:
             node[key] = copied(new)
         elif _kind(old) != _kind(new):  # S2
-            raise OverlayError(
-                f"{place}, {key}",
-                f"{_kind(new)} cannot be merged into {_kind(old)}; remove it first",
+            raise ValueError(
+                f"{key}: {_kind(new)} cannot be merged into {_kind(old)}; remove it first"
             )
         elif isinstance(new, Mapping):
-            _merge(node[key], new, place)
+            _merge(node[key], new)
         elif isinstance(new, list):
             node[key].extend(copied(new))
         else:
@@ -170,20 +149,10 @@ def _kind(value: Any) -> str:
     return "an array" if isinstance(value, list) else "a primitive"
 
 
-def copied(value: Any) -> Any:
-    """A deep copy of JSON data, much quicker than ``copy.deepcopy``."""
-    if isinstance(value, Mapping):
-        return {key: copied(child) for key, child in value.items()}
-    if isinstance(value, list):
-        return [copied(child) for child in value]
-    return value
-
-
 # JSONPath, the subset of rule 1
 # -------------------------------------------------------------------------------------
 
-_Step = Callable[[Any], Iterator[Match]]
-
+_Step = Callable[[Any], Iterable[Selected]]
 _NAME = r"[^\W\d]\w*"  # no dash: RFC 9535 wants ['x-host']
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _SEGMENT = (
@@ -199,11 +168,11 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _MISSING = object()
 
 
-def select(document: Any, path: str, visits: list[int] | None = None) -> list[Match]:
+def select(document: Any, path: str, visits: list[int] | None = None) -> list[Selected]:
     """The nodes of ``document`` that JSONPath ``path`` selects, in document order.
 
     ``visits`` holds how many nodes may still be looked at, and is counted down. Raises
-    ``ValueError`` for what is no path, or leads to more than that.
+    ``ValueError`` for what is not a path of the subset, or leads to more than that.
     """
     visits = [VISITS] if visits is None else visits
     if len(path) > _LONGEST_PATH:
@@ -212,22 +181,22 @@ def select(document: Any, path: str, visits: list[int] | None = None) -> list[Ma
         raise ValueError(
             f"a JSONPath begins with $, not {path[:20]!r}; write $ and the names from the root"
         )
-    matches = [Match(None, "$", document)]
+    found = [Selected(None, "$", document)]
     for step in _steps(path):
-        matches = list(_taken(step, matches, visits))
-    return matches
+        found = list(_taken(step, found, visits))
+    return found
 
 
-def _taken(step: _Step, matches: list[Match], visits: list[int]) -> Iterator[Match]:
-    for match in matches:
-        visits[0] -= len(match.value) if isinstance(match.value, dict | list) else 1
-        for found in step(match.value):
+def _taken(step: _Step, found: list[Selected], visits: list[int]) -> Iterator[Selected]:
+    for one in found:
+        visits[0] -= len(one.value) if isinstance(one.value, dict | list) else 1
+        for selected in step(one.value):
             visits[0] -= 1
             if visits[0] < 0:
                 raise ValueError(
                     f"targets that look at more than {VISITS} nodes take too long; write the names out"
                 )
-            yield found
+            yield selected
 
 
 def _steps(path: str) -> Iterator[_Step]:
@@ -236,9 +205,7 @@ def _steps(path: str) -> Iterator[_Step]:
         if path.startswith("..", at):
             yield _descend
             at += 2 if path.startswith("[", at + 2) else 1
-        segment = re.compile(_SEGMENT).match(
-            path, at
-        )  # compiled at the first use, not at import; re keeps it
+        segment = re.compile(_SEGMENT).match(path, at)  # at the first use, not at import
         if segment is None:
             raise ValueError(
                 f"{path[at:]!r} is not understood; use .name, ['na-me'], [0], [*] and [?@.name=='x']"
@@ -247,57 +214,38 @@ def _steps(path: str) -> Iterator[_Step]:
         at = segment.end()
 
 
-def _step(segment: re.Match[str]) -> _Step:
-    said = segment.groupdict()
-    if said["name"] is not None:
-        return _child(said["name"])
-    if said["quoted"] is not None:
-        return _child(_unquoted(said["quoted"]))
-    if said["index"] is not None:
-        return _item(int(said["index"]))
-    if said["filter"] is not None:
-        return _filtered(_condition(said["filter"]))
-    return _filtered(lambda value: True)
-
-
-def _descend(value: Any) -> Iterator[Match]:
-    """The node itself and all below it, parents first. The following step takes from each of
-    them.
-    """
+def _descend(value: Any) -> Iterator[Selected]:
+    """The node itself and all below it, parents first; the next step takes from each of them."""
     pending = [value]
     while pending:
         value = pending.pop()
-        yield Match(None, "..", value)
-        if isinstance(value, dict | list):
-            pending += reversed(value.values() if isinstance(value, dict) else value)
+        yield Selected(None, "..", value)
+        pending += [child for _, child in reversed(_children(value))]
 
 
-def _child(name: str) -> _Step:
-    def step(value: Any) -> Iterator[Match]:
-        if isinstance(value, dict) and name in value:
-            yield Match(value, name, value[name])
-
-    return step
+def _children(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    return list(enumerate(value)) if isinstance(value, list) else []
 
 
-def _item(index: int) -> _Step:
-    def step(value: Any) -> Iterator[Match]:
-        if isinstance(value, list) and -len(value) <= index < len(value):
-            yield Match(value, index % len(value), value[index])
+def _step(segment: re.Match[str]) -> _Step:
+    name, index = segment["name"], segment["index"]
+    if segment["quoted"] is not None:
+        name = _unquoted(segment["quoted"])
+    condition = _condition(segment["filter"]) if segment["filter"] is not None else None
 
-    return step
-
-
-def _filtered(condition: Callable[[Any], bool]) -> _Step:
-    def step(value: Any) -> Iterator[Match]:
-        if isinstance(value, dict):
-            yield from (
-                Match(value, key, child) for key, child in value.items() if condition(child)
-            )
-        elif isinstance(value, list):
-            yield from (
-                Match(value, index, child) for index, child in enumerate(value) if condition(child)
-            )
+    def step(value: Any) -> Iterator[Selected]:
+        if name is not None:
+            if isinstance(value, dict) and name in value:
+                yield Selected(value, name, value[name])
+        elif index is not None:
+            if isinstance(value, list) and -len(value) <= int(index) < len(value):
+                yield Selected(value, int(index) % len(value), value[int(index)])
+        else:
+            for key, child in _children(value):
+                if condition is None or condition(child):
+                    yield Selected(value, key, child)
 
     return step
 
@@ -326,7 +274,13 @@ def _test(found: re.Match[str]) -> Callable[[Any], bool]:
     if found["operator"] is None:
         return lambda value: _member(value, names) is not _MISSING
     literal, equal = _literal(found["literal"]), found["operator"] == "=="
-    return lambda value: _same(_member(value, names), literal) is equal
+
+    def test(value: Any) -> bool:
+        member = _member(value, names)  # JSON equality: true is not 1
+        same = isinstance(member, bool) == isinstance(literal, bool) and bool(member == literal)
+        return same is equal
+
+    return test
 
 
 def _member(value: Any, names: list[str]) -> Any:
@@ -335,11 +289,6 @@ def _member(value: Any, names: list[str]) -> Any:
             return _MISSING
         value = value[name]
     return value
-
-
-def _same(value: Any, literal: Any) -> bool:
-    """JSON equality: ``true`` is not 1."""
-    return isinstance(value, bool) == isinstance(literal, bool) and bool(value == literal)
 
 
 def _literal(text: str) -> str | float | bool | None:

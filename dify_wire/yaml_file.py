@@ -1,16 +1,18 @@
 """YAML and JSON files as JSON data, strictly: no key twice, no dates, no objects, mistakes with
 their line.
 
-Values are counted before anchors and merge keys unfold them, so that no file takes more memory than
-its size explains. JSON is read by its own rules; where it breaks them, the file is read as YAML,
-which names the place. What is written is for people to read: text with line ends as a block,
-everything else on one line, however long. PyYAML is imported when a file is parsed or written.
+No file takes more memory than its size explains: values are counted as anchors unfold them. JSON is
+read by its own rules; where it breaks them, the file is read as YAML, which names the place. PyYAML
+is imported when a file is parsed or written.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -19,8 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from dify_wire.spec_error import SpecError
-from dify_wire.text_file import read_text
-from dify_wire.yaml_cache import cached
+from dify_wire.text_file import read_text, write_text
 
 NESTING = 200
 """The deepest level of a YAML or JSON file."""
@@ -28,6 +29,8 @@ NESTING = 200
 VALUES = 200_000
 """The most values of a YAML or JSON file, anchors and merge keys unfolded."""
 
+_CODE = Path(__file__)
+_OURS = _CODE.parent.parent
 _LARGE = 1 << 18
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPED_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -38,14 +41,37 @@ _LONGEST_SCALAR = 10_000
 
 def load_yaml(path: Path) -> object:
     """The mapping in the YAML or JSON file at ``path``, as JSON data: every key a string, nothing
-    shared.
-
-    A whole number beyond any float is infinite. Raises ``SpecError`` with the line for a file that
-    cannot be read, is not UTF-8, not YAML, not a mapping, has a key twice, or goes beyond
-    ``NESTING`` or ``VALUES``.
+    shared. A whole number beyond any float is infinite. Raises ``SpecError`` with the line.
     """
     text = read_text(path, "YAML")
-    return cached(path, text, Path(__file__), lambda: _parsed(path, text))
+    return _cached(path, text) if path.is_relative_to(_OURS) else _parsed(path, text)
+
+
+def _cached(path: Path, text: str) -> object:
+    """``text``, the content of the project's own file at ``path``, parsed; kept as JSON in the
+    user's cache, because parsing takes longer than a start may.
+
+    An entry is used only if it was made of the same bytes by the same code. Where the cache cannot
+    be read or written, the file is parsed.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        folder = (home if home.is_absolute() else Path.home() / ".cache") / "fake-dify"
+        code = _CODE.read_bytes()
+    except (OSError, RuntimeError):  # a program without its sources, or a process of nobody
+        return _parsed(path, text)
+    made_of = b"%b\0%b\0%b" % (sys.version.encode(), code, text.encode())
+    digest = hashlib.sha256(made_of).hexdigest()
+    entry = folder / ("-".join(path.relative_to(_OURS).parts) + ".json")
+    with contextlib.suppress(OSError, ValueError):
+        found, _, value = entry.read_text("utf-8").partition("\n")
+        if found == digest:
+            return json.loads(value)
+    parsed = _parsed(path, text)
+    with contextlib.suppress(OSError):
+        entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_text(entry, f"{digest}\n{json.dumps(parsed)}")
+    return parsed
 
 
 def _parsed(path: Path, text: str) -> object:

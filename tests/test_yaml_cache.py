@@ -1,39 +1,32 @@
-"""The project's own YAML files are parsed once: an entry is taken for the very same bytes and code,
-or not at all.
+"""The project's own YAML files are parsed once: a cache entry is used for the very same bytes and
+code, or not at all.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-import dify_wire.yaml_cache
-from dify_wire.yaml_cache import cached
+import dify_wire.yaml_file
+from dify_wire.yaml_file import load_yaml
 
-TEXT = "a: 1\n"
-
-
-class Parsing:
-    """Counts how often it is asked."""
-
-    def __init__(self) -> None:
-        self.times = 0
-
-    def __call__(self) -> Any:
-        self.times += 1
-        return {"b": [1.5, None, "é", {}], "a": self.times}
+TEXT = "b: [1.5, null, é, {}]\na: 1\n"
+VALUE = {"b": [1.5, None, "é", {}], "a": 1}
+CACHED = {"from": "the cache"}
 
 
 @pytest.fixture
-def parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the code is that parses, in a project of its own with a cache of its own."""
-    monkeypatch.setattr(dify_wire.yaml_cache, "_OURS", tmp_path / "project")
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of a project with code of its own and a cache of its own."""
+    project = tmp_path / "project"
+    (project / "data").mkdir(parents=True)
+    (project / "code.py").write_text("code")
+    monkeypatch.setattr(dify_wire.yaml_file, "_OURS", project)
+    monkeypatch.setattr(dify_wire.yaml_file, "_CODE", project / "code.py")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = tmp_path / "project" / "parser.py"
-    path.parent.mkdir()
-    path.write_text("code")
+    path = project / "data" / "a.yaml"
+    path.write_text(TEXT, "utf-8")
     return path
 
 
@@ -41,68 +34,71 @@ def entries(tmp_path: Path) -> list[Path]:
     return sorted((tmp_path / "cache" / "fake-dify").glob("*"))
 
 
-def test_a_file_is_parsed_once(parser: Path, tmp_path: Path) -> None:
-    parsing = Parsing()
-    made = [cached(parser.parent / "data" / "a.yaml", TEXT, parser, parsing) for _ in range(3)]
-    assert made == [{"b": [1.5, None, "é", {}], "a": 1}] * 3
-    assert [list(one) for one in made] == [["b", "a"]] * 3
-    assert made[1] is not made[2]
-    assert [entry.name for entry in entries(tmp_path)] == ["data-a.yaml.json"]
-    assert entries(tmp_path)[0].parent.stat().st_mode & 0o077 == 0
+def digest(entry: Path) -> str:
+    return entry.read_text("utf-8").partition("\n")[0]
 
 
-def test_other_bytes_or_other_code_are_parsed_again(parser: Path, tmp_path: Path) -> None:
-    parsing, path = Parsing(), parser.parent / "a.yaml"
-    cached(path, TEXT, parser, parsing)
-    assert cached(path, TEXT + " ", parser, parsing)["a"] == 2
-    parser.write_text("other code")
-    assert cached(path, TEXT + " ", parser, parsing)["a"] == 3
-    assert len(entries(tmp_path)) == 1
+def mark(entry: Path) -> None:
+    """Make the entry tell that it was used."""
+    entry.write_text(f'{digest(entry)}\n{{"from": "the cache"}}', "utf-8")
+
+
+def test_file_is_parsed_once(path: Path, tmp_path: Path) -> None:
+    assert [load_yaml(path), load_yaml(path)] == [VALUE, VALUE]
+    (entry,) = entries(tmp_path)
+    assert entry.name == "data-a.yaml.json"
+    assert entry.parent.stat().st_mode & 0o077 == 0
+    mark(entry)
+    assert load_yaml(path) == CACHED
+
+
+def test_other_bytes_or_other_code_are_parsed_again(path: Path, tmp_path: Path) -> None:
+    load_yaml(path)
+    (entry,) = entries(tmp_path)
+    mark(entry)
+    path.write_text(TEXT + " ", "utf-8")
+    assert load_yaml(path) == VALUE
+    mark(entry)
+    (path.parent.parent / "code.py").write_text("other code")
+    assert load_yaml(path) == VALUE
+    assert entries(tmp_path) == [entry]
 
 
 @pytest.mark.parametrize(
     "content", ["", "nonsense", "{digest}\n", "{digest}\n{{", "0000\n{{}}", "\udc80"]
 )
-def test_a_spoilt_entry_is_not_taken(content: str, parser: Path, tmp_path: Path) -> None:
-    parsing, path = Parsing(), parser.parent / "a.yaml"
-    cached(path, TEXT, parser, parsing)
-    entry = entries(tmp_path)[0]
-    digest = entry.read_text().partition("\n")[0]
-    entry.write_bytes(content.format(digest=digest).encode("utf-8", "surrogateescape"))
-    assert cached(path, TEXT, parser, parsing)["a"] == 2
-    assert cached(path, TEXT, parser, parsing)["a"] == 2
+def test_damaged_entry_is_not_used(content: str, path: Path, tmp_path: Path) -> None:
+    load_yaml(path)
+    (entry,) = entries(tmp_path)
+    text = content.format(digest=digest(entry))
+    entry.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert load_yaml(path) == VALUE
+    mark(entry)
+    assert load_yaml(path) == CACHED
 
 
-def test_files_of_users_are_never_kept(parser: Path, tmp_path: Path) -> None:
-    parsing = Parsing()
-    for _ in range(2):
-        cached(tmp_path / "mine.yaml", TEXT, parser, parsing)
-    assert parsing.times == 2
+def test_files_of_users_are_never_kept(path: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.yaml"
+    own.write_text(TEXT, "utf-8")
+    assert load_yaml(own) == VALUE
     assert entries(tmp_path) == []
 
 
-def test_without_the_code_files_are_parsed(parser: Path, tmp_path: Path) -> None:
-    parsing = Parsing()
-    parser.unlink()
-    for _ in range(2):
-        cached(parser.parent / "a.yaml", TEXT, parser, parsing)
-    assert (parsing.times, entries(tmp_path)) == (2, [])
+def test_without_the_code_files_are_parsed(path: Path, tmp_path: Path) -> None:
+    (path.parent.parent / "code.py").unlink()
+    assert load_yaml(path) == VALUE
+    assert entries(tmp_path) == []
 
 
-def test_an_entry_that_cannot_be_kept_leaves_nothing_behind(parser: Path, tmp_path: Path) -> None:
-    parsing = Parsing()
-    (tmp_path / "cache" / "fake-dify" / "a.yaml.json" / "taken").mkdir(parents=True)
-    for _ in range(2):
-        cached(parser.parent / "a.yaml", TEXT, parser, parsing)
-    assert (parsing.times, [entry.name for entry in entries(tmp_path)]) == (2, ["a.yaml.json"])
+def test_entry_that_cannot_be_written_leaves_nothing_behind(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache" / "fake-dify" / "data-a.yaml.json" / "taken").mkdir(parents=True)
+    assert load_yaml(path) == VALUE
+    assert [entry.name for entry in entries(tmp_path)] == ["data-a.yaml.json"]
 
 
 def test_without_a_cache_files_are_parsed(
-    parser: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    parsing = Parsing()
-    for _ in range(2):
-        cached(parser.parent / "a.yaml", TEXT, parser, parsing)
-    assert parsing.times == 2
+    assert load_yaml(path) == VALUE
