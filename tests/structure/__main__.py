@@ -15,7 +15,8 @@ def main(arguments: list[str]) -> None:
         print(json.dumps({one.name: one.value for one in figures.all_figures()}, indent=2))
         return
     for one in figures.all_figures():
-        print(f"{one.name:58} {one.value:>7,}")
+        limit = "" if one.limit is None else f"at most {one.limit:,}"
+        print(f"{one.name:52} {one.value:>7,}  {limit}")
         if "--list" in arguments:
             print(*(f"    {row}" for row in one.rows), sep="\n")
 

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.structure.graph import largest_knot, longest_chain
@@ -15,13 +15,31 @@ from tests.structure.source import (
     ROOT,
     Module,
     imports,
+    long_lines,
     modules,
     old_words,
+    private_attributes,
     small_private_functions,
 )
 
 SMALL = 4
 """A private function of so many lines with one caller says little that its body does not."""
+
+
+LIMITS = {
+    "modules that one other imports": 72,
+    "private functions, one caller, at most 4 lines": 110,
+    "longest import chain": 24,
+    "largest import cycle, for types and lazy imports": 12,
+    "identifiers with old words, product": 140,
+    "identifiers with old words, tests": 340,
+    "lines over 100 columns": 470,
+    "private attributes that tests use": 15,
+    "POST /v1/workflows/run, functions": 150,
+    "POST /v1/workflows/run, files": 26,
+    "POST /v1/workflows/run, file changes": 112,
+}
+"""The most that each figure may be; totals of lines and modules have no limit."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +49,10 @@ class Figure:
     name: str
     value: int
     rows: tuple[str, ...] = ()
+
+    @property
+    def limit(self) -> int | None:
+        return LIMITS.get(self.name)
 
 
 def all_figures() -> Iterator[Figure]:
@@ -42,29 +64,39 @@ def all_figures() -> Iterator[Figure]:
 def source_figures() -> Iterator[Figure]:
     """What can be read off the source."""
     product = modules(*PRODUCT)
-    graph = _graph(product, lazy=False, typing=False)
-    importers = Counter(
-        name for targets in _graph(product, lazy=True, typing=True).values() for name in targets
-    )
-    once = [
-        name
-        for name in product
-        if importers[name] == 1 and not name.endswith(("__init__", "__main__"))
-    ]
-    small = [row for module in product.values() for row in small_private_functions(module, SMALL)]
-    chain, knot = longest_chain(graph), largest_knot(_graph(product, lazy=True, typing=True))
-    old = [
-        row
-        for module in modules(*PRODUCT, "tests", "benchmarks").values()
-        for row in old_words(module)
-    ]
+    tests = modules("tests", "benchmarks")
+    every_import = _graph(product, lazy=True, typing=True)
+    importers = Counter(name for targets in every_import.values() for name in targets)
     yield Figure("product code, lines", sum(one.text.count("\n") for one in product.values()))
     yield Figure("product code, modules", len(product))
-    yield Figure("modules that one other imports", len(once), tuple(once))
-    yield Figure(f"private functions, one caller, at most {SMALL} lines", len(small), tuple(small))
-    yield Figure("longest import chain", len(chain), tuple(chain))
-    yield Figure("largest import cycle, for types and lazy imports", len(knot), tuple(knot))
-    yield Figure("identifiers with words of the old vocabulary", len(old), tuple(old))
+    yield _counted(
+        "modules that one other imports",
+        (
+            name
+            for name in product
+            if importers[name] == 1 and not name.endswith(("__init__", "__main__"))
+        ),
+    )
+    yield _counted(
+        f"private functions, one caller, at most {SMALL} lines",
+        (row for one in product.values() for row in small_private_functions(one, SMALL)),
+    )
+    chain = longest_chain(_graph(product, lazy=False, typing=False))
+    yield _counted("longest import chain", chain)
+    yield _counted("largest import cycle, for types and lazy imports", largest_knot(every_import))
+    for name, group in (("product", product), ("tests", tests)):
+        yield _counted(
+            f"identifiers with old words, {name}",
+            (row for one in group.values() for row in old_words(one)),
+        )
+    yield _counted(
+        "lines over 100 columns",
+        (row for one in {**product, **tests}.values() for row in long_lines(one)),
+    )
+    yield _counted(
+        "private attributes that tests use",
+        (row for one in tests.values() for row in private_attributes(one)),
+    )
 
 
 def trace_figures() -> Iterator[Figure]:
@@ -73,6 +105,11 @@ def trace_figures() -> Iterator[Figure]:
     traced = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     for name, value in json.loads(traced.stdout).items():
         yield Figure(f"POST /v1/workflows/run, {name}", value)
+
+
+def _counted(name: str, rows: Iterable[str]) -> Figure:
+    found = tuple(rows)
+    return Figure(name, len(found), found)
 
 
 def _graph(known: dict[str, Module], *, lazy: bool, typing: bool) -> dict[str, set[str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ("dify_wire", "fake_server", "contract")
+LONGEST_LINE = 100
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 OLD_WORDS = frozenset(
@@ -141,3 +142,19 @@ def old_words(module: Module) -> Iterator[str]:
 def words(identifier: str) -> list[str]:
     """The words of an identifier in snake_case or CamelCase, in lower case."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", identifier).lower().split("_")
+
+
+def long_lines(module: Module) -> Iterator[str]:
+    """Lines of more than 100 columns, as ruff counts them for E501."""
+    for number, line in enumerate(module.text.splitlines(), 1):
+        if len(line) > LONGEST_LINE and "noqa: E501" not in line:
+            yield f"{module.path.relative_to(ROOT)}:{number}"
+
+
+def private_attributes(module: Module) -> Iterator[str]:
+    """Accesses to a private attribute of something else than ``self`` or ``cls``."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Attribute) and re.match(r"_[^_]", node.attr):
+            owner = getattr(node.value, "id", "")
+            if owner not in ("self", "cls"):
+                yield f"{module.path.relative_to(ROOT)}:{node.lineno} {node.attr}"

@@ -5,13 +5,22 @@ functions.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from tests.structure.figures import source_figures
+from tests.structure.figures import Figure, source_figures, trace_figures
 from tests.structure.graph import largest_knot, longest_chain
-from tests.structure.source import ROOT, Module, old_words, small_private_functions, words
+from tests.structure.source import (
+    ROOT,
+    Module,
+    long_lines,
+    old_words,
+    private_attributes,
+    small_private_functions,
+    words,
+)
 
 
 def _module(text: str) -> Module:
@@ -48,5 +57,32 @@ def test_small_functions_of_one_caller_are_found() -> None:
     assert list(small_private_functions(_module(text), 4)) == ["made.py:1 _once"]
 
 
-def test_every_figure_of_the_source_is_a_number() -> None:
-    assert all(figure.value > 0 for figure in source_figures())
+def test_long_lines_and_private_attributes_are_found() -> None:
+    assert list(long_lines(_module("x = 1\n" + "#" * 101))) == ["made.py:2"]
+    text = "self._own\nother._private\nother.__class__\nother.public"
+    assert list(private_attributes(_module(text))) == ["made.py:2 _private"]
+
+
+def _exceeded(figures: Iterable[Figure]) -> list[str]:
+    return [
+        f"{one.name}: {one.value}, at most {one.limit}"
+        for one in figures
+        if one.limit is not None and one.value > one.limit
+    ]
+
+
+def test_source_is_within_the_limits() -> None:
+    """``python -m tests.structure --list`` prints the places."""
+    figures = list(source_figures())
+    assert _exceeded(figures) == []
+    assert {one.name for one in figures if one.limit is None} == {
+        "product code, lines",
+        "product code, modules",
+    }
+
+
+@pytest.mark.server
+def test_one_run_is_within_the_limits() -> None:
+    figures = list(trace_figures())
+    assert all(one.limit is not None for one in figures)
+    assert _exceeded(figures) == []
