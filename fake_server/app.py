@@ -35,11 +35,10 @@ from fake_server.journal.exchanges import Counters, Journal
 from fake_server.journal.reading import redactor_of
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
-from fake_server.scenarios import ScenarioError
+from fake_server.scenarios import RuleContext, ScenarioError
 from fake_server.scenarios.behaviour import RUN
-from fake_server.scenarios.conditions import asked_of
-from fake_server.scenarios.load import rule_book
-from fake_server.scenarios.rules import Surroundings
+from fake_server.scenarios.conditions import facts_of
+from fake_server.scenarios.rule_file import load_rule_book
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec, load_host
 from fake_server.store import Store
@@ -74,19 +73,19 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
         store=Store(),
         headers=HostHeaders(spec),
-        scenarios=rule_book(settings.scenarios, _surroundings(spec, apps), settings.seed),
+        scenarios=load_rule_book(settings.scenarios, _rule_context(spec, apps), settings.seed),
         journal=Journal(clock),
         counters=Counters(),
     )
     return FakeServer(host)
 
 
-def _surroundings(spec: HostSpec, apps: Mapping[str, App]) -> Surroundings:
-    """What rules can speak of here."""
+def _rule_context(spec: HostSpec, apps: Mapping[str, App]) -> RuleContext:
+    """What rules can name here."""
     workflows = [app.workflow for app in apps.values() if app.workflow is not None]
     nodes = [node for workflow in workflows for node in workflow.nodes.values()]
     names = frozenset(name for node in nodes for name in (node.node_id, node.title, node.type))
-    return Surroundings(tuple(operation.operation_id for operation in spec.operations), names)
+    return RuleContext(tuple(operation.operation_id for operation in spec.operations), names)
 
 
 class FakeServer:
@@ -143,10 +142,10 @@ class FakeServer:
         scope, send = request.scope, request.send
         try:
             response = self._nginx.response(scope) or await self.app_response(request)
-            if request.effects.pieces:
-                makers = [make() for make in request.effects.pieces]
+            if request.effects.body_filters:
+                filters = [make() for make in request.effects.body_filters]
                 with contextlib.suppress(BrokenOffError):
-                    await response(scope, request.receive, FaultySend(makers, request))
+                    await response(scope, request.receive, FaultySend(filters, request))
             else:
                 await response(scope, request.receive, send)
         except ClientLeftError:
@@ -181,7 +180,7 @@ class FakeServer:
 
 
 async def _apply_scenarios(request: Request) -> ASGIApp | None:
-    """Give ``request`` the effects of its scenarios; the response where one of them answers before
+    """Give ``request`` the effects of its scenarios; the response where one of them responds before
     the host looks at the request.
     """
     host, operation = request.host, request.operation.operation_id
@@ -192,7 +191,7 @@ async def _apply_scenarios(request: Request) -> ASGIApp | None:
             body = await request.json()
     try:
         match = host.scenarios.match(
-            asked_of(operation, request.headers, body), request.headers.get(SCENARIO_HEADER)
+            facts_of(operation, request.headers, body), request.headers.get(SCENARIO_HEADER)
         )
     except ScenarioError as error:
         # Not as a Dify host would say it: nobody must take a misspelt scenario for its refusal.
@@ -204,9 +203,12 @@ async def _apply_scenarios(request: Request) -> ASGIApp | None:
         return None
     effects = request.effects = match.effects
     request.entry.scenarios = match.names
-    if host.settings.speed is None and effects.unwaited:
-        request.entry.notes = effects.unwaited
-    for respond in effects.front if operation == RUN else (*effects.front, *effects.answer):
+    if host.settings.speed is None and effects.instant_notes:
+        request.entry.notes = effects.instant_notes
+    responders = effects.early_responses
+    if operation != RUN:
+        responders += effects.responses
+    for respond in responders:
         response = respond(request)
         if response is not None:
             return response

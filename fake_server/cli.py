@@ -342,22 +342,23 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     """List what can go wrong on demand, or describe the scenario NAME."""
     import json
 
-    from fake_server.scenarios import ScenarioError, about
-    from fake_server.scenarios.behaviour import catalogue, find
+    from fake_server.scenarios import ScenarioError, describe
+    from fake_server.scenarios.behaviours import BEHAVIOURS, find
+    from fake_server.scenarios.rule_file import SCHEMA
 
     if schema:
-        click.echo(about.SCHEMA.read_text("utf-8"), nl=False)
+        click.echo(SCHEMA.read_text("utf-8"), nl=False)
         return
     try:
         chosen = None if name is None else find(name)
     except ScenarioError as error:
         raise CommandError(str(error)) from None
     if as_json:
-        every = [about.as_json(one) for one in catalogue().values()]
-        described = every if chosen is None else about.as_json(chosen)
+        every = [describe.to_json(one) for one in BEHAVIOURS.values()]
+        described = every if chosen is None else describe.to_json(chosen)
         click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
-        click.echo(about.listing() if chosen is None else about.page(chosen))
+        click.echo(describe.listing() if chosen is None else describe.page(chosen))
 
 
 def _file_id(url: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fake_server.bounded import BoundedDict
 from fake_server.images import ImageRecord
 from fake_server.runs.playback import Playback
-from fake_server.scenarios.effects import Blob
+from fake_server.scenarios.effects import ImageFault
 
 _IMAGES = 20_000
 _UPLOADS = 10_000
@@ -35,7 +35,7 @@ class StoredImage:
     """What an image is drawn from when it is fetched, and the faults of its bytes."""
 
     record: ImageRecord
-    blobs: tuple[Blob, ...] = ()
+    faults: tuple[ImageFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,15 +21,14 @@ from fake_server.apps import load_apps
 from fake_server.http.errors import ErrorTemplate, HostErrors
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
-from fake_server.scenarios.errors import ScenarioError
-from fake_server.scenarios.load import rule_book
-from fake_server.scenarios.rules import Surroundings
+from fake_server.scenarios import RuleContext, ScenarioError
+from fake_server.scenarios.rule_file import load_rule_book
 from fake_server.settings import SettingsError
 from fake_server.spec import PingRule, compile_host, load_host
 from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow
 
 RUN = "/v1/workflows/run"
-AROUND = Surroundings(("runWorkflow",), frozenset())
+CONTEXT = RuleContext(("runWorkflow",), frozenset())
 
 
 def readable(error: SpecError) -> str:
@@ -323,23 +322,6 @@ def _json(value: Any) -> str:
 # ----------------------------------------------------------------------------------------
 
 
-def test_rules_that_take_too_many_comparisons_are_refused(tmp_path: Path) -> None:
-    """Rules without an exact text are compared in pairs: 447 of them can be, 448 cannot."""
-
-    def book(number: int) -> None:
-        rules = [
-            {"name": "slow", "when": {"prompt": {"contains": f"<{n}>"}}} for n in range(number)
-        ]
-        path = tmp_path / f"{number}.json"
-        path.write_text(_json({"scenarios": rules}), "utf-8")
-        rule_book(path, AROUND, 1)
-
-    book(447)
-    with pytest.raises(SpecError, match="too many rules to compare") as caught:
-        book(448)
-    readable(caught.value)
-
-
 NIGHT = '{"format": 1, "differences": [{"kind": "k", "place": "p", "a": "1", "b": "2", "forms": 1, "requests": %s}]}'
 
 
@@ -436,5 +418,5 @@ def test_scenario_errors_are_not_swallowed(tmp_path: Path) -> None:
     path = tmp_path / "s.yml"
     path.write_text("scenarios: [{name: no_such}]")
     with pytest.raises(SpecError, match=r"scenarios\[0\]\.name"):
-        rule_book(path, AROUND, 1)
+        load_rule_book(path, CONTEXT, 1)
     assert issubclass(ScenarioError, ValueError)

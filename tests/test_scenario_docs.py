@@ -20,9 +20,11 @@ import yaml
 from click.testing import CliRunner
 
 from fake_server.cli import cli
-from fake_server.scenarios.about import SCHEMA, about
-from fake_server.scenarios.behaviour import Behaviour, catalogue
+from fake_server.scenarios.behaviour import Behaviour
+from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.conditions import NAMES
+from fake_server.scenarios.describe import description
+from fake_server.scenarios.rule_file import SCHEMA
 from fake_server.testing import FakeHost
 from tests.scenario_docs.__main__ import PAGE
 from tests.scenario_docs.capture import Capture, captured
@@ -53,7 +55,7 @@ def test_schema_is_what_the_code_takes() -> None:
 
 
 def test_every_behaviour_has_an_example_of_itself() -> None:
-    assert set(EXAMPLES) == set(catalogue())
+    assert set(EXAMPLES) == set(BEHAVIOURS)
     for name, example in EXAMPLES.items():
         assert name in re.split(r"[;,] ?", example.header)
 
@@ -71,16 +73,16 @@ def test_no_secret_is_in_the_captures() -> None:
     assert set(re.findall(r"(?:sign|nonce)=(.)", captures)) == {"…"}
 
 
-@pytest.mark.parametrize("behaviour", catalogue().values(), ids=lambda behaviour: behaviour.name)
+@pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=lambda behaviour: behaviour.name)
 def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
     """And speaks of every parameter, unless its choices or its name say enough by standing in the
     table.
     """
-    said = about(behaviour)
-    assert said.headline
-    assert said.does
-    assert said.complaint.endswith((".", '"'))
-    assert said.survive.endswith(".")
+    text = description(behaviour)
+    assert text.headline
+    assert text.does
+    assert text.complaint.endswith((".", '"'))
+    assert text.survive.endswith(".")
 
 
 # The examples of the introduction
@@ -141,7 +143,7 @@ def _answers() -> list[tuple[str, Mapping[str, str]]]:
     """Each behaviour as it is, and with each value of each parameter that has choices."""
     return [
         (one.name, said)
-        for one in catalogue().values()
+        for one in BEHAVIOURS.values()
         for said in [
             {},
             *({name: value} for name, par in one.parameters.items() for value in par.choices or ()),
@@ -161,7 +163,7 @@ def test_pages_are_warned_of_just_the_responses_without_cors_headers() -> None:
             )
             scenario = "; ".join([name, *(f"{key}={value}" for key, value in said.items())])
             has_cors = _response(fake, path, scenario)[0]
-            declared = catalogue()[name].without_cors
+            declared = BEHAVIOURS[name].without_cors
             without = declared is not None and declared.items() <= said.items()
             if has_cors is not None and has_cors == without:
                 wrong.append(scenario)
@@ -222,25 +224,25 @@ def invoke(*args: str) -> tuple[int, str, str]:
 def test_command_lists_all_in_80_columns() -> None:
     code, out, _ = invoke()
     assert code == 0
-    assert re.findall(r"^  (\w+)  ", out, re.MULTILINE) == list(catalogue())
+    assert re.findall(r"^  (\w+)  ", out, re.MULTILINE) == list(BEHAVIOURS)
     assert max(map(len, out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", catalogue())
+@pytest.mark.parametrize("name", BEHAVIOURS)
 def test_command_tells_all_about_one(name: str) -> None:
     code, out, _ = invoke(name)
-    behaviour = catalogue()[name]
+    behaviour = BEHAVIOURS[name]
     assert code == 0
     assert out.startswith(f"{name}\n")
     assert [line for line in out.splitlines() if len(line) > 80 and not line.startswith("  ")] == []
     assert set(re.findall(r"^  (\w+): ", out, re.MULTILINE)) == set(behaviour.parameters)
-    for part in ("Complaint: ", "Survive: ", f"Acts on {behaviour.scope.in_words}."):
+    for part in ("Complaint: ", "Survive: ", f"Acts on {behaviour.scope.value}."):
         assert part in out
 
 
 def test_command_speaks_json_for_scripts() -> None:
     everything = json.loads(invoke("--json")[1])
-    assert [one["name"] for one in everything] == list(catalogue())
+    assert [one["name"] for one in everything] == list(BEHAVIOURS)
     slow = json.loads(invoke("slow", "--json")[1])
     assert slow == next(one for one in everything if one["name"] == "slow")
     assert slow["with"]["seconds"] == {"type": "number", "minimum": 0, "maximum": 1e9}
@@ -253,4 +255,4 @@ def test_command_prints_the_schema() -> None:
 def test_command_says_the_nearest_name() -> None:
     code, out, err = invoke("slwo")
     assert (code, out) == (2, "")
-    assert err.startswith("Error: 'slwo' is no scenario (did you mean 'slow'?); there are: ")
+    assert err.startswith("Error: 'slwo' is not a known scenario (did you mean 'slow'?); known: ")

@@ -26,7 +26,6 @@ from fake_server.admin.call import Admin, AdminError, Reply, body_of, json_of, q
 from fake_server.clock import Clock
 from fake_server.host_state import HostState
 from fake_server.scenarios import ScenarioError
-from fake_server.scenarios.errors import shown_place
 from fake_server.settings import INSTANT
 from fake_server.timestamps import LATEST, iso, unix_seconds
 
@@ -133,7 +132,7 @@ async def description(admin: Admin, request: Request) -> Response:
 
 async def scenarios(admin: Admin, request: Request) -> Reply:
     """Every rule, and how often it matched."""
-    return Reply({"scenarios": admin.host.scenarios.shown()})
+    return Reply({"scenarios": admin.host.scenarios.to_json()})
 
 
 async def add_scenarios(admin: Admin, request: Request) -> Reply:
@@ -142,20 +141,20 @@ async def add_scenarios(admin: Admin, request: Request) -> Reply:
     try:
         added = admin.host.scenarios.add(rules)
     except ScenarioError as error:
-        raise AdminError(400, error.message, shown_place(error.place) or None) from None
-    return Reply({"scenarios": [rule.shown for rule in added]}, 201)
+        raise AdminError(400, error.message, error.path or None) from None
+    return Reply({"scenarios": [rule.to_json() for rule in added]}, 201)
 
 
 async def remove_scenarios(admin: Admin, request: Request) -> Reply:
     """Remove the rule of an id, or all that were added while the server ran."""
     query = query_of(request, "id")
     rules = admin.host.scenarios
-    before = len(rules.shown())
+    before = len(rules.to_json())
     if "id" not in query:
         rules.clear()
     elif not rules.remove(query["id"].text()):
         raise AdminError(404, f"no rule that was added has the id {query['id'].value!r}", "id")
-    return Reply({"removed": before - len(rules.shown())})
+    return Reply({"removed": before - len(rules.to_json())})
 
 
 async def clock(admin: Admin, request: Request) -> Reply:

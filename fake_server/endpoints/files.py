@@ -28,8 +28,8 @@ async def get_tool_file(request: Request) -> ASGIApp:
     png: Sequence[bytes] = ()
     if request.scope["method"] != "HEAD":
         png = (await _png(request.host, file_id, stored.record),)
-    for blob in (*stored.blobs, *request.effects.blobs):
-        spoiled = await asyncio.to_thread(blob.spoil, png)
+    for fault in (*stored.faults, *request.effects.image_faults):
+        spoiled = await asyncio.to_thread(fault, png)
         if spoiled is None:  # FACTS 6.3
             return proxy_page(502, error_pages.nginx(502, request.spec.proxy_server))
         png = spoiled

@@ -25,8 +25,8 @@ from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
 from fake_server.runs.render import Renderer, RunFacts
 from fake_server.runs.request import RunRequest, run_request
 from fake_server.runs.signing import FileSigner
-from fake_server.scenarios.behaviours.nodes import meant
-from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlSigning
+from fake_server.scenarios.behaviours.runs import selected_nodes
+from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.spec import HostSpec, PingRule
 from fake_server.store import RunningTask, StoredImage
 
@@ -40,7 +40,7 @@ async def run_workflow(request: Request) -> ASGIApp:
     accepted = run_request(await request.json(), app, check_files, request.spec)
     if not accepted.workflow.complete:
         return APP_CRASHED
-    for respond in effects.answer:
+    for respond in effects.responses:
         response = respond(request)
         if response is not None:
             return response
@@ -97,19 +97,19 @@ def prepare(
     for change_workflow in effects.workflow:
         workflow = change_workflow(workflow)
     timeline = plan(workflow, request.inputs, random, spec.limits)
-    for change_timeline in effects.story:
+    for change_timeline in effects.timeline:
         timeline = change_timeline(timeline)
     stretches: Sequence[Stretch] = ()
     if effects.real_waits:
         takes_s = {
             node.node_id: wait.seconds
             for wait in effects.real_waits
-            for node in meant(workflow, wait.node)
+            for node in selected_nodes(workflow, wait.node)
         }
         stretches = _stretches(takes_s, timeline)
     if request.streaming and not effects.gateway:
         timeline = with_pings(timeline, ping)
-        for change_timeline in effects.events:
+        for change_timeline in effects.stream:
             timeline = change_timeline(timeline)
     images: list[FileRef] = []
     for _, event in timeline:
@@ -126,7 +126,7 @@ def start(plan: RunPlan, request: Request) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for."""
     host, effects = request.host, plan.effects
     for ref in plan.images:
-        host.store.images[ref.file_id] = StoredImage(ref.record, effects.blobs)
+        host.store.images[ref.file_id] = StoredImage(ref.record, effects.image_faults)
     speed = host.settings.speed
     endless = plan.ping if effects.endless else None
     playback = Playback(plan.timeline, host.clock, speed, endless, plan.stretches)
@@ -145,7 +145,7 @@ def start(plan: RunPlan, request: Request) -> Run:
     )
     origin = request.origin if effects.url else ""
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
-    return Run(plan, request, playback, Renderer(facts, plan.ping.frame, urls, effects.told))
+    return Run(plan, request, playback, Renderer(facts, plan.ping.frame, urls, effects.payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Run:
                 async for events in due:
                     self.request.due = self.playback.due
                     frames = [self.renderer.frame(event) for event in events]
-                    for chunk in frames if self.plan.effects.pieces else (b"".join(frames),):
+                    for chunk in frames if self.plan.effects.body_filters else (b"".join(frames),):
                         yield chunk
 
     async def gateway_page(self, gateway: Gateway) -> Response:
@@ -225,7 +225,7 @@ class SignedUrls:
         host: HostState,
         random: RandomValues,
         ends_at: float,
-        changes: Sequence[UrlSigning] = (),
+        changes: Sequence[UrlChange] = (),
         origin: str = "",
     ) -> None:
         self._host = host
@@ -252,7 +252,7 @@ class SignedUrls:
         query = signer.query(file_id, int(at), self._random.nonce())
         url: str | None = f"{base}{path.replace('{file_id}', file_id)}?{query}"
         for change in self._changes:
-            url = None if url is None else change.change(url)
+            url = None if url is None else change.rewrite(url)
         return url
 
 

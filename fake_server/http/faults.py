@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from starlette.types import Message
 
 from fake_server.http.request import Request
-from fake_server.scenarios.effects import Break, Pause, Piece, PieceMaker
+from fake_server.scenarios.effects import BodyFilter, Break, Pause, Segment
 from fake_server.waiting import Wait
 
 
@@ -16,15 +16,15 @@ class BrokenOffError(Exception):
 
 
 class FaultySend:
-    """Sends the body of a response in the pieces that ``makers`` make of it; the head goes with the
+    """Sends the body of a response in the segments that ``filters`` make of it; the head goes with the
     first of them.
 
     Pauses are counted from the time at which the bytes before them were due, not from when they
     were sent: moving the clock on releases all of them together.
     """
 
-    def __init__(self, makers: Sequence[PieceMaker], request: Request) -> None:
-        self._makers = makers
+    def __init__(self, filters: Sequence[BodyFilter], request: Request) -> None:
+        self._filters = filters
         self._request = request
         self._wait = Wait(request.host.clock)
         self._due = request.host.clock.ticks()
@@ -39,36 +39,38 @@ class FaultySend:
             return
         self._due = max(self._due, self._request.due or self._due)
         body, more = message.get("body"), message.get("more_body")
-        pieces = through_makers(self._makers, body) if body else iter(())
+        segments = through_filters(self._filters, body) if body else iter(())
         if more:
-            await self._send_pieces(pieces)
+            await self._send_segments(segments)
             return
-        await self._send_pieces(self._measured([*pieces, *rest_of_makers(self._makers)]))
+        await self._send_segments(self._measured([*segments, *rest_of_filters(self._filters)]))
         await self._send_body(b"", more=False)
 
-    def _measured(self, pieces: list[Piece]) -> list[Piece]:
-        """The last ``pieces``; where they are all there are, the head gets their length instead of
+    def _measured(self, segments: list[Segment]) -> list[Segment]:
+        """The last ``segments``; where they are all there are, the head gets their length instead of
         the body's own.
         """
-        if self._head is not None and not any(isinstance(piece, Break) for piece in pieces):
-            length = str(sum(len(piece) for piece in pieces if isinstance(piece, bytes))).encode()
+        if self._head is not None and not any(isinstance(segment, Break) for segment in segments):
+            length = str(
+                sum(len(segment) for segment in segments if isinstance(segment, bytes))
+            ).encode()
             headers = [
                 (name, length if name == b"Content-Length" else value)
                 for name, value in self._head["headers"]
             ]
             self._head = {**self._head, "headers": headers}
-        return pieces
+        return segments
 
-    async def _send_pieces(self, pieces: Iterable[Piece]) -> None:
-        for piece in pieces:
-            match piece:
+    async def _send_segments(self, segments: Iterable[Segment]) -> None:
+        for segment in segments:
+            match segment:
                 case Pause(seconds):
                     await self._pause(seconds)
                 case Break(reset):
                     await self._request.break_off(reset)
                     raise BrokenOffError
                 case _:
-                    await self._send_body(piece, more=True)
+                    await self._send_body(segment, more=True)
 
     async def _send_body(self, data: bytes, more: bool) -> None:
         if self._head is not None:
@@ -87,27 +89,27 @@ class FaultySend:
             raise BrokenOffError
 
 
-def through_makers(makers: Sequence[PieceMaker], chunk: bytes) -> Iterator[Piece]:
-    """What the makers, one after the other, make of ``chunk``."""
-    if not makers:
+def through_filters(filters: Sequence[BodyFilter], chunk: bytes) -> Iterator[Segment]:
+    """What the filters, one after the other, make of ``chunk``."""
+    if not filters:
         yield chunk
         return
-    for piece in makers[0].feed(chunk):
-        if isinstance(piece, bytes):
-            yield from through_makers(makers[1:], piece)
+    for segment in filters[0].feed(chunk):
+        if isinstance(segment, bytes):
+            yield from through_filters(filters[1:], segment)
             continue
-        if isinstance(piece, Break):
-            yield from rest_of_makers(makers[1:])  # what they hold back goes before the end
-        yield piece
+        if isinstance(segment, Break):
+            yield from rest_of_filters(filters[1:])  # what they hold back goes before the end
+        yield segment
 
 
-def rest_of_makers(makers: Sequence[PieceMaker]) -> Iterator[Piece]:
-    """What the makers still hold when the response is over."""
-    for number, maker in enumerate(makers, start=1):
-        for piece in maker.end():
-            if isinstance(piece, bytes):
-                yield from through_makers(makers[number:], piece)
+def rest_of_filters(filters: Sequence[BodyFilter]) -> Iterator[Segment]:
+    """What the filters still hold when the response is over."""
+    for number, one in enumerate(filters, start=1):
+        for segment in one.end():
+            if isinstance(segment, bytes):
+                yield from through_filters(filters[number:], segment)
                 continue
-            if isinstance(piece, Break):
-                yield from rest_of_makers(makers[number:])
-            yield piece
+            if isinstance(segment, Break):
+                yield from rest_of_filters(filters[number:])
+            yield segment

@@ -1,21 +1,13 @@
 """What the behaviours of one request do to it, by the stage at which they do it.
 
-The stages in their order: ``front`` (an answer before the host looks at the request),
-``remote_file`` (what the host says of the address of a user's file), ``answer`` (one instead of the
-host's, once it has accepted the request), ``workflow`` (how nodes fare), ``story`` (the timeline
-before pings), ``ping``, ``events`` (the timeline of a stream, pings included), then what is told:
-``url``, ``told``; then the bytes: ``frames`` (which count events) and ``chunks`` (which cut, join
-and hold them back). ``gateway``, ``endless`` and ``blobs`` are said beside them, as are
-``real_waits`` (which no speed shortens) and ``unwaited`` (what to note where an instant host waits
-for nothing). Everything here is pure; what waits, sends or breaks a connection is the server's
-part.
+Everything here is pure; waiting, sending and breaking a connection are the server's part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol
 
 from fake_server.apps import App
 from fake_server.http.errors import HostError, HostErrors
@@ -24,7 +16,39 @@ from fake_server.runs.engine import Timeline
 from fake_server.spec import HostSpec, PingRule
 from fake_server.workflow.model import Workflow
 
-T = TypeVar("T")
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing is sent for ``seconds`` of the timeline."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The connection ends here: with a reset, or closed as if the sender had died."""
+
+    reset: bool
+
+
+Segment = bytes | Pause | Break
+"""A part of a body on its way: a chunk, a wait, the end of the connection."""
+
+
+class BodyFilter:
+    """Turns the chunks of one response into segments."""
+
+    def feed(self, chunk: bytes) -> Iterable[Segment]:
+        """The segments for one more chunk: a frame of a stream, or a part of another body."""
+        raise NotImplementedError
+
+    def end(self) -> Iterable[Segment]:
+        """The segments that are left when the response is over."""
+        return ()
+
+
+ImageFault = Callable[[Sequence[bytes]], Sequence[bytes] | None]
+"""Changes the bytes of an image, which are in parts; None where the file is gone."""
 
 
 class InterceptedRequest(Protocol):
@@ -56,45 +80,10 @@ Responder = Callable[[InterceptedRequest], Response | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
-    """Nothing is sent for ``seconds`` of the timeline."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """The connection ends here: with a reset, or closed as if the sender had died."""
-
-    reset: bool
-
-
-Piece = bytes | Pause | Break
-"""What becomes of bytes on their way: a chunk of their own, a wait, the end of the connection."""
-
-
-class PieceMaker(Protocol):
-    """Turns the chunks of one answer into pieces."""
-
-    def feed(self, chunk: bytes) -> Iterable[Piece]:
-        """What goes out for one more chunk: a whole frame of a stream, or a part of any other
-        body.
-        """
-
-    def end(self) -> Iterable[Piece]:
-        """What still goes out when the answer is over."""
-
-
-class Blob(Protocol):
-    """What becomes of a picture's bytes, which come and go in parts; None where they are gone."""
-
-    def spoil(self, png: Sequence[bytes]) -> Sequence[bytes] | None: ...
-
-
-@dataclass(frozen=True, slots=True)
 class Gateway:
-    """A proxy that gives up after ``after_s`` seconds of the run and answers ``page`` (of the
-    proxy's name) itself.
+    """A proxy that gives up after ``after_s`` seconds of the run and responds itself.
+
+    ``page`` makes its body from the name of the proxy.
     """
 
     after_s: float
@@ -103,22 +92,20 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
-class UrlSigning:
-    """How the URL of a picture is changed: signed ``age_s`` seconds ago, made absolute, then put
-    through ``change``.
+class UrlChange:
+    """How the URL of an image is changed: signed earlier, made absolute, then rewritten.
 
-    ``base`` gives the address that stands before the path; it gets the one by which the client
-    reaches the host.
+    ``base`` makes the address before the path from the one by which the client reaches the host.
     """
 
     age_s: float = 0.0
     base: Callable[[str], str] | None = None
-    change: Callable[[str], str | None] = lambda url: url
+    rewrite: Callable[[str], str | None] = lambda url: url
 
 
 @dataclass(frozen=True, slots=True)
 class RealWait:
-    """The nodes that ``node`` means take ``seconds`` of the clock, whatever the speed."""
+    """The nodes that ``node`` selects take ``seconds`` of the clock, at any speed."""
 
     node: str | None
     seconds: float
@@ -126,49 +113,44 @@ class RealWait:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effects:
-    """What is done to one request. Of several behaviours at one stage, later ones act on what
-    earlier ones left.
+    """What is done to one request, in the order of the stages.
+
+    Of several behaviours at one stage, later ones act on the result of earlier ones.
     """
 
-    front: tuple[Responder, ...] = ()
+    early_responses: tuple[Responder, ...] = ()
+    """Instead of the host, which never sees the request."""
     remote_file: tuple[Callable[[str, HostErrors], HostError], ...] = ()
-    answer: tuple[Responder, ...] = ()
+    """The host's error for the address of a user's file."""
+    responses: tuple[Responder, ...] = ()
+    """Instead of the host's response, once it has accepted the request."""
     workflow: tuple[Callable[[Workflow], Workflow], ...] = ()
-    story: tuple[Callable[[Timeline], Timeline], ...] = ()
+    timeline: tuple[Callable[[Timeline], Timeline], ...] = ()
+    """Before pings are added."""
     ping: tuple[Callable[[PingRule], PingRule], ...] = ()
-    events: tuple[Callable[[Timeline], Timeline], ...] = ()
-    url: tuple[UrlSigning, ...] = ()
-    told: tuple[Callable[[Mapping[str, Any]], Mapping[str, Any]], ...] = ()
-    frames: tuple[Callable[[], PieceMaker], ...] = ()
-    chunks: tuple[Callable[[], PieceMaker], ...] = ()
-    blobs: tuple[Blob, ...] = ()
+    stream: tuple[Callable[[Timeline], Timeline], ...] = ()
+    """The timeline of a stream, with pings."""
+    url: tuple[UrlChange, ...] = ()
+    payload: tuple[Callable[[Mapping[str, Any]], Mapping[str, Any]], ...] = ()
+    """The JSON of a response or an event."""
+    frame_filters: tuple[Callable[[], BodyFilter], ...] = ()
+    """Those that count events; they act before ``chunk_filters``, which cut and join them."""
+    chunk_filters: tuple[Callable[[], BodyFilter], ...] = ()
+    image_faults: tuple[ImageFault, ...] = ()
     real_waits: tuple[RealWait, ...] = ()
-    unwaited: tuple[str, ...] = ()
+    instant_notes: tuple[str, ...] = ()
+    """Notes for whoever ordered the behaviour on a host that waits for nothing."""
     gateway: tuple[Gateway, ...] = ()
     endless: bool = False
+    body_filters: tuple[Callable[[], BodyFilter], ...] = field(init=False)
 
-    @property
-    def pieces(self) -> tuple[Callable[[], PieceMaker], ...]:
-        """The makers through which the bytes of the answer go, one after the other."""
-        return (*self.frames, *self.chunks)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body_filters", (*self.frame_filters, *self.chunk_filters))
 
     def __add__(self, other: Effects) -> Effects:
-        return Effects(
-            **{
-                field.name: getattr(self, field.name) + getattr(other, field.name)
-                for field in _STAGES
-            }
-        )
+        return Effects(**{name: getattr(self, name) + getattr(other, name) for name in _STAGES})
 
 
-def changed(value: T, changes: Iterable[Callable[[T], T]]) -> T:
-    """``value`` after all ``changes`` of a stage, in their order."""
-    for change in changes:
-        value = change(value)
-    return value
-
-
-_STAGES = fields(Effects)
+_STAGES = [one.name for one in fields(Effects) if one.init]
 
 NO_EFFECTS = Effects()
-"""Of a request that no rule matches."""

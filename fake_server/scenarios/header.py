@@ -1,6 +1,4 @@
-"""``X-Fake-Scenario: name; key=value; key="quoted, value", name2``: what shall befall the request
-that carries it.
-"""
+"""``X-Fake-Scenario: name; key=value; key="quoted, value", name2``: rules for one request."""
 
 from __future__ import annotations
 
@@ -8,23 +6,23 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from fake_server.scenarios.behaviour import find
+from fake_server.scenarios.behaviours import find
 from fake_server.scenarios.conditions import IN_HEADERS
-from fake_server.scenarios.errors import ScenarioError
+from fake_server.scenarios.parameters import ScenarioError
 
 _TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,;="]*))\s*')
-_LONGEST = 2_000
+_MAX_LENGTH = 2_000
 
 
 def read_header(value: bytes) -> list[dict[str, Any]]:
-    """The rules that the header says, as a file would say them. Raises ``ScenarioError``.
+    """The rules in the header, as a file would write them. Raises ``ScenarioError``.
 
     Beside the parameters of a behaviour a scenario takes ``times``, ``call``, ``probability`` and
     ``seed``, which count the requests that carry the same header.
     """
-    if len(value) > _LONGEST:
+    if len(value) > _MAX_LENGTH:
         raise ScenarioError(
-            f"the header is longer than {_LONGEST} characters; use --scenarios for so much"
+            f"the header is longer than {_MAX_LENGTH} characters; use --scenarios for so much"
         )
     return [_rule(name, pairs) for name, pairs in _scenarios(value.decode("utf-8", "replace"))]
 
@@ -34,29 +32,29 @@ def _rule(name: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
     rule: dict[str, Any] = {"name": name}
     for key, text in pairs:
         if key in behaviour.parameters or key not in IN_HEADERS:
-            place, value = rule.setdefault("with", {}), behaviour.read_text(key, text)
+            part, value = rule.setdefault("with", {}), behaviour.read_text(key, text)
         else:
-            place = rule if key == "times" else rule.setdefault("when", {})
+            part = rule if key == "times" else rule.setdefault("when", {})
             value = IN_HEADERS[key].read_text(text)
-        if key in place:
-            raise ScenarioError(f"{name}: {key} is said twice; say it once")
-        place[key] = value
+        if key in part:
+            raise ScenarioError(f"{name}: {key} is given twice; give it once")
+        part[key] = value
     return rule
 
 
 def _scenarios(text: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Each scenario's name and its pairs, as written."""
+    """The name of each scenario and its pairs, as written."""
     position = 0
     while True:
         name, position = _word(text, position)
         if not name:
-            raise ScenarioError(f"a name of a scenario is missing {_near(text, position)}")
+            raise ScenarioError(f"the name of a scenario is missing {_at(text, position)}")
         pairs = []
         while text[position : position + 1] == ";":
             key, position = _word(text, position + 1)
             if text[position : position + 1] != "=":
                 raise ScenarioError(
-                    f"a parameter is written key=value; there is no = {_near(text, position)}"
+                    f"a parameter is written key=value; there is no = {_at(text, position)}"
                 )
             value, position = _word(text, position + 1)
             pairs.append((key, value))
@@ -65,18 +63,18 @@ def _scenarios(text: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             return
         if text[position] != ",":
             raise ScenarioError(
-                f"a comma, a semicolon or the end is expected {_near(text, position)}"
+                f"a comma, a semicolon or the end is expected {_at(text, position)}"
             )
         position += 1
 
 
 def _word(text: str, position: int) -> tuple[str, int]:
     match = _TOKEN.match(text, position)
-    assert match is not None  # it matches nothing at all, too
+    assert match is not None  # it matches the empty string, too
     quoted, plain = match.groups()
     word = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain.strip()
     return word, match.end()
 
 
-def _near(text: str, position: int) -> str:
+def _at(text: str, position: int) -> str:
     return f"at character {position + 1} of {text!r}"

@@ -1,36 +1,33 @@
-"""A rule: which requests a behaviour befalls, and how often; read from what a file, a header or a
-call says of it.
+"""Rules, and the rule book of a server.
+
+Of the rules that a request satisfies, those of its own header come first, then those that were
+added while the server runs, then those of its file. Each lets its behaviour act, unless one that it
+cannot act beside has acted already. A rule with ``times`` is used up after so many requests, and
+makes room for a later one.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from fake_server.scenarios.behaviour import RUN, Behaviour, find
-from fake_server.scenarios.conditions import TIMES, Asked, Conditions, read_conditions
-from fake_server.scenarios.effects import Effects
-from fake_server.scenarios.errors import ScenarioError, unknown
+from dify_wire.strict import Field, unknown
+from fake_server.scenarios.behaviour import RUN, Behaviour
+from fake_server.scenarios.behaviours import find
+from fake_server.scenarios.conditions import TIMES, Conditions, RequestFacts, read_conditions
+from fake_server.scenarios.effects import NO_EFFECTS, Effects
+from fake_server.scenarios.header import read_header
+from fake_server.scenarios.parameters import ScenarioError, rule_field
 
-_KEYS = ("name", "with", "when", "times")
-
-COMPARISONS = 100_000
-"""The most pairs of rules that are compared for contradictions; rules that take more are
-refused.
-"""
-
-_MOST_TIMES = 1 << 53
-"""More often than this no rule ever matches: a greater number is read as this one, which JSON can
-show.
-"""
+_MAX_HEADERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What rules may speak of: the operations of the spec, and the nodes of all apps by id, title
-    and type.
+class RuleContext:
+    """What rules may name: the operations of the spec, and the nodes of all apps by id, title and
+    type.
     """
 
     operations: tuple[str, ...]
@@ -39,32 +36,30 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Rule:
-    """One rule and how often it was satisfied (``seen``) and brought its behaviour
-    (``matched``).
+    """One rule, how many requests satisfied its conditions (``seen``) and how often it acted.
+
+    ``path`` is its place in what was read.
     """
 
     rule_id: str
     source: str
+    path: str
     behaviour: Behaviour
     parameters: Mapping[str, Any]
     when: Mapping[str, Any]
     conditions: Conditions
     times: int | None
     effects: Effects
+    exclusion: str
     seen: int = 0
     matched: int = 0
-    exclusion: str = field(init=False)
-    """The word that no two behaviours of one request may share."""
 
-    def __post_init__(self) -> None:
-        self.exclusion = self.behaviour.exclusion(self.parameters)
-
-    def takes(self, asked: Asked, taken: Collection[str], seed: int) -> bool:
-        """Whether this request is one for the rule; counts it."""
-        if not self.conditions.hold(asked) or not self.behaviour.acts_on(asked.operation):
+    def takes(self, facts: RequestFacts, excluded: Collection[str], seed: int) -> bool:
+        """Whether the rule acts on this request; counts it."""
+        if not self.conditions.hold(facts) or not self.behaviour.acts_on(facts.operation):
             return False
         self.seen += 1
-        if self.exclusion in taken or not self._is_due(seed):
+        if self.exclusion in excluded or not self._is_due(seed):
             return False
         self.matched += 1
         return True
@@ -78,132 +73,197 @@ class Rule:
         if conditions.probability is None:
             return True
         chosen = seed if conditions.seed is None else conditions.seed
-        return (
-            random.Random(f"{chosen}|{self.rule_id}|{self.seen}").random() < conditions.probability
-        )
+        chance = random.Random(f"{chosen}|{self.rule_id}|{self.seen}").random()
+        return chance < conditions.probability
 
-    @property
-    def takes_all(self) -> bool:
-        """Whether no request that satisfies the conditions is left to a later rule."""
-        return self.times is None and self.conditions.always
-
-    @property
-    def shown(self) -> dict[str, object]:
-        """The rule as JSON, as it was said."""
-        said = {"name": self.behaviour.name, "with": dict(self.parameters), "when": dict(self.when)}
+    def to_json(self) -> dict[str, object]:
         return {
             "id": self.rule_id,
-            **said,
+            "name": self.behaviour.name,
+            "with": dict(self.parameters),
+            "when": dict(self.when),
             "times": self.times,
             "source": self.source,
             "matched": self.matched,
         }
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.seen = self.matched = 0
 
 
-def rule_of(said: object, rule_id: str, source: str, around: Surroundings) -> Rule:
-    """The rule that ``said`` describes. Raises ``ScenarioError``."""
-    if not isinstance(said, Mapping):
-        raise ScenarioError(f"a mapping with a name is needed, not {said!r}")
-    for key in said:
-        if key not in _KEYS:
-            raise ScenarioError(unknown("key of a rule", str(key), _KEYS), (str(key),))
-    name = said.get("name")
-    if not isinstance(name, str):
-        missing = ScenarioError("the name of a scenario is missing; add it")
-        raise (
-            missing if name is None else ScenarioError(f"a text is needed, not {name!r}", ("name",))
-        )
+def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> Rule:
+    """The rule in ``field``. Raises ``ScenarioError``."""
+    field.only("name", "with", "when", "times")
+    behaviour = _behaviour(field["name"])
+    given = field.get("with") or rule_field({}, field.path)
+    parameters = behaviour.read(given)
+    node = parameters.get("node")
+    if node is not None and node not in context.nodes:
+        given["node"].fail(unknown("node (id, title or type)", node, sorted(context.nodes)))
+    when = field.get("when") or rule_field({}, field.path)
+    conditions = _conditions(behaviour, when, source, context.operations)
     try:
-        behaviour = find(name)
+        effects = behaviour.make(**parameters)
     except ScenarioError as error:
-        raise error.within("name") from None
-    parameters = _within("with", lambda: behaviour.read(_mapping(said.get("with"))))
-    _within("with", lambda: _check_nodes(behaviour, parameters, around.nodes))
-    when = _mapping(said.get("when"), "when")
-    conditions = _within("when", lambda: _conditions(behaviour, when, source, around.operations))
-    times = None if said.get("times") is None else min(TIMES.read(said["times"]), _MOST_TIMES)
-    effects = _within("with", lambda: behaviour.make(**parameters))
-    return Rule(rule_id, source, behaviour, parameters, when, conditions, times, effects)
+        given[error.path].fail(error.message)
+    return Rule(
+        rule_id,
+        source,
+        field.path,
+        behaviour,
+        parameters,
+        when.mapping(),
+        conditions,
+        TIMES.read(field["times"]) if field.get("times") else None,
+        effects,
+        behaviour.exclusion(parameters),
+    )
+
+
+def _behaviour(name: Field) -> Behaviour:
+    try:
+        return find(name.text())
+    except ScenarioError as error:
+        raise ScenarioError(error.message, name.path) from None
 
 
 def _conditions(
-    behaviour: Behaviour, when: Mapping[str, object], source: str, operations: tuple[str, ...]
+    behaviour: Behaviour, when: Field, source: str, operations: tuple[str, ...]
 ) -> Conditions:
-    """Rules speak of runs unless they say otherwise; a header speaks of the request that carries
-    it.
-    """
-    usual = {} if source == "header" else {"operation": RUN}
-    conditions = read_conditions({**usual, **when}, operations)
+    """A rule matches runs unless it names an operation; a header, the request that carries it."""
+    default = {} if source == "header" else {"operation": RUN}
+    conditions = read_conditions(rule_field({**default, **when.mapping()}, when.path), operations)
     if conditions.operation is not None and not behaviour.acts_on(conditions.operation):
         known = ", ".join(operation for operation in operations if behaviour.acts_on(operation))
-        message = f"{behaviour.name} cannot act on {conditions.operation}; it acts on: {known}"
-        raise ScenarioError(message, ("operation",))
+        when["operation"].fail(
+            f"{behaviour.name} cannot act on {conditions.operation}; it acts on: {known}"
+        )
     return conditions
 
 
-def _check_nodes(
-    behaviour: Behaviour, parameters: Mapping[str, Any], nodes: frozenset[str]
-) -> None:
-    node = parameters.get("node")
-    if "node" in behaviour.parameters and node is not None and node not in nodes:
-        raise ScenarioError(
-            unknown("node of any app (id, title or type)", node, sorted(nodes)), ("node",)
-        )
+def check_contradictions(rules: Iterable[Rule]) -> None:
+    """Raise ``ScenarioError`` for a rule that can never act beside an earlier one.
 
-
-def _mapping(said: object, *place: str) -> Mapping[str, Any]:
-    if said is None:
-        return {}
-    if not isinstance(said, dict):
-        raise ScenarioError(f"a mapping is needed, not {said!r}", place)
-    return said
-
-
-def _within(key: str, read: Any) -> Any:
-    try:
-        return read()
-    except ScenarioError as error:
-        raise error.within(key) from None
-
-
-def check_together(rules: Sequence[Rule], checked: int = 0) -> None:
-    """Raise ``ScenarioError`` where one of ``rules`` can never come to act because an earlier one
-    always does.
-
-    The first ``checked`` have been found to go together before; places in the error are counted
-    behind them. Rules that take more than ``COMPARISONS`` of two are refused.
+    Found are those with the same conditions, and those after a rule without conditions.
     """
-    ruling: dict[tuple[str, tuple[str, str] | None], list[int]] = {}
-    comparisons = 0
-    for index, later in enumerate(rules):
-        exact = later.conditions.exact
-        for text in (None, *exact) if index >= checked else ():
-            earlier = ruling.get((later.exclusion, text), ())
-            comparisons += len(earlier)
-            if comparisons > COMPARISONS:
+    always: dict[tuple[str, Conditions], tuple[int, Rule]] = {}
+    for number, rule in enumerate(rules, start=1):
+        same = rule.conditions.uncounted
+        for conditions in (same, Conditions(operation=same.operation), Conditions()):
+            if (rule.exclusion, conditions) in always:
+                earlier = always[rule.exclusion, conditions]
                 raise ScenarioError(
-                    "there are too many rules to compare; give them exact texts", (index - checked,)
+                    f"{_named(*earlier)} and {_named(number, rule)} contradict each other: the "
+                    "first always acts where the second could; take one out, or give the first "
+                    "times or other conditions",
+                    rule.path,
                 )
-            _check_against(earlier, index, rules, checked)
-        if later.takes_all:
-            ruling.setdefault((later.exclusion, exact[0] if exact else None), []).append(index)
+        if rule.times is None and rule.conditions == same:
+            always.setdefault((rule.exclusion, same), (number, rule))
 
 
-def _check_against(earlier: Sequence[int], index: int, rules: Sequence[Rule], checked: int) -> None:
-    for number in earlier:
-        if rules[number].conditions.cover(rules[index].conditions):
-            raise ScenarioError(
-                f"{_named(rules, number)} and {_named(rules, index)} contradict each other: the first always acts "
-                "where the second could, and both cannot; take one out, or give the first times or other conditions",
-                (index - checked,),
-                (number - checked,) if number >= checked else (),
-            )
+def _named(number: int, rule: Rule) -> str:
+    return f"{rule.behaviour.name} (rule {number if rule.source == 'header' else rule.rule_id})"
 
 
-def _named(rules: Sequence[Rule], index: int) -> str:
-    """By its id where it has one that can be seen, else by its place."""
-    rule = rules[index]
-    return f"{rule.behaviour.name} (rule {index + 1 if rule.source == 'header' else rule.rule_id})"
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What acts on one request: the names of the scenarios, and their effects together."""
+
+    names: tuple[str, ...]
+    effects: Effects
+
+
+class RuleBook:
+    """The rules of one server. They are replaced as a whole: a request sees all of a change or
+    nothing. ``rules`` are those of its file.
+    """
+
+    def __init__(self, context: RuleContext, seed: int | None, rules: Field | None = None) -> None:
+        self._context = context
+        self._number = 0
+        self._fixed: tuple[Rule, ...] = ()
+        if rules is not None:
+            self._fixed = tuple(self._read(field, "file") for field in rules.entries())
+        check_contradictions(self._fixed)
+        self._added: tuple[Rule, ...] = ()
+        self._by_header: dict[bytes, list[Rule]] = {}
+        self._seed = _seed(seed)
+        self.empty = not self._fixed
+
+    def add(self, rules: object) -> list[Rule]:
+        """Add one rule or a list of them, all or none. Raises ``ScenarioError``."""
+        field, number = rule_field(rules), self._number
+        try:
+            entries = field.entries() if isinstance(rules, list) else (field,)
+            added = [self._read(entry, "admin") for entry in entries]
+            check_contradictions((*self._added, *added))
+        except ScenarioError:
+            self._number = number
+            raise
+        self._replace_added((*self._added, *added))
+        return added
+
+    def remove(self, rule_id: str) -> bool:
+        """Take one added rule away; False where there is none of that id."""
+        left = tuple(rule for rule in self._added if rule.rule_id != rule_id)
+        found = len(left) < len(self._added)
+        self._replace_added(left)
+        return found
+
+    def clear(self) -> None:
+        """Take every added rule away; those of the file stay."""
+        self._replace_added(())
+
+    def reset(self, seed: int | None) -> None:
+        """Restore the start: the rules of the file, nothing counted, and ``seed``."""
+        self.clear()
+        self._by_header.clear()
+        self._number = len(self._fixed)
+        for rule in self._fixed:
+            rule.reset()
+        self._seed = _seed(seed)
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Every rule, in the order in which they act."""
+        return [rule.to_json() for rule in (*self._added, *self._fixed)]
+
+    def match(self, facts: RequestFacts, header: bytes | None) -> Match | None:
+        """What acts on this request; None where nothing does.
+
+        Raises ``ScenarioError`` for its ``header``.
+        """
+        names: list[str] = []
+        excluded: set[str] = set()
+        effects = NO_EFFECTS
+        for rule in (*(self._header_rules(header) if header else ()), *self._added, *self._fixed):
+            if rule.takes(facts, excluded, self._seed):
+                names.append(rule.behaviour.name)
+                excluded.add(rule.exclusion)
+                effects += rule.effects
+        return Match(tuple(names), effects) if names else None
+
+    def _header_rules(self, header: bytes) -> list[Rule]:
+        known = self._by_header.get(header)
+        if known is None:
+            known = [
+                read_rule(rule_field(rule), f"{header!r}|{index}", "header", self._context)
+                for index, rule in enumerate(read_header(header))
+            ]
+            check_contradictions(known)
+            self._by_header[header] = known
+            if len(self._by_header) > _MAX_HEADERS:
+                del self._by_header[next(iter(self._by_header))]
+        return known
+
+    def _replace_added(self, rules: tuple[Rule, ...]) -> None:
+        self._added = rules
+        self.empty = not (rules or self._fixed)
+
+    def _read(self, field: Field, source: str) -> Rule:
+        self._number += 1
+        return read_rule(field, str(self._number), source, self._context)
+
+
+def _seed(seed: int | None) -> int:
+    return random.SystemRandom().getrandbits(64) if seed is None else seed

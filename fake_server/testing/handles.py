@@ -235,9 +235,9 @@ class Scenario:
         return " ".join([rule.behaviour.name, *words])
 
     @property
-    def unwaited(self) -> tuple[str, ...]:
+    def instant_notes(self) -> tuple[str, ...]:
         """What it does not wait for where the host is instant, a sentence each."""
-        return self._rule.effects.unwaited
+        return self._rule.effects.instant_notes
 
     @property
     def unused(self) -> bool:

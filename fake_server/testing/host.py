@@ -93,10 +93,10 @@ class FakeHost(TypedScenarios):
         try:
             scenario = Scenario(self._thread.call, self._app.host.scenarios, rule)
         except ScenarioError as error:  # the test's mistake, without our inner frames
-            raise ScenarioError(error.message, error.place) from None
+            raise ScenarioError(error.message, error.path) from None
         self._scenarios.append(scenario)
         if self._settings.speed is None:
-            for note in scenario.unwaited:
+            for note in scenario.instant_notes:
                 warnings.warn(note, ScenarioWarning, stacklevel=3)
         return scenario
 

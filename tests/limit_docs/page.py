@@ -88,7 +88,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "dify_wire.document_check.DEEPEST",
         "dify_wire.recording.document.LONGEST_S",
         "dify_wire.recording.document.LATEST_S",
-        "fake_server.scenarios.rules.COMPARISONS",
         "fake_server.runs.engine.MOST_PINGS",
     ),
 }

@@ -73,8 +73,8 @@ class Exchanges:
         ]
         return await self._exchange(_head(head, scenario) + body, leaves_s)
 
-    async def picture(self, scenario: str) -> Capture:
-        """The download of a run's picture with ``scenario`` in its header."""
+    async def image(self, scenario: str) -> Capture:
+        """The download of a run's image with ``scenario`` in its header."""
         answer = await self.run(None, "blocking")
         said = json.loads(b"".join(data for _, data in answer.pieces).partition(b"\r\n\r\n")[2])
         url = said["data"]["outputs"]["files"][0]["url"]

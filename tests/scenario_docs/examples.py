@@ -1,6 +1,4 @@
-"""One example of each behaviour: what the header says, what is asked, and what in the answer is to
-be looked at.
-"""
+"""One example of each behaviour: a header, a request, and what matters in the response."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from tests.scenario_docs.capture import Capture, Exchanges
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """``asks`` is "streaming", "blocking", "file" or "picture"; what the patterns of ``shows``
+    """``request`` is "streaming", "blocking", "file" or "image"; what the patterns of ``shows``
     match is not left out.
 
     The client leaves after ``leaves_s`` seconds; the ``first`` and ``last`` chunks are always
@@ -20,7 +18,7 @@ class Example:
     """
 
     header: str
-    asks: str = "streaming"
+    request: str = "streaming"
     shows: tuple[str, ...] = ()
     leaves_s: float = 1e6
     first: int = 4
@@ -28,9 +26,9 @@ class Example:
 
     async def capture(self, exchanges: Exchanges) -> Capture:
         """The exchange itself."""
-        if self.asks == "picture":
-            return await exchanges.picture(self.header)
-        return await exchanges.run(self.header, self.asks, self.leaves_s)
+        if self.request == "image":
+            return await exchanges.image(self.header)
+        return await exchanges.run(self.header, self.request, self.leaves_s)
 
 
 _STATUS = r'"status": "[^"]*"'
@@ -56,11 +54,11 @@ EXAMPLES: Mapping[str, Example] = {
     "null_url": Example("null_url", "blocking", (_URL,)),
     "absolute_url": Example("absolute_url; base=http://127.0.0.1:6060", "blocking", (_URL,)),
     "wrong_host": Example("wrong_host", "blocking", (_URL,)),
-    "expired_url": Example("expired_url", "picture", (r'"message": "[^"]*"',)),
+    "expired_url": Example("expired_url", "image", (r'"message": "[^"]*"',)),
     "unsigned_url": Example("unsigned_url", "blocking", (_URL,)),
-    "missing_blob": Example("missing_blob", "picture", (r"502 Bad Gateway",)),
-    "corrupt_png": Example("corrupt_png; how=html", "picture"),
-    "huge_png": Example("huge_png; side=30000", "picture"),
+    "missing_blob": Example("missing_blob", "image", (r"502 Bad Gateway",)),
+    "corrupt_png": Example("corrupt_png; how=html", "image"),
+    "huge_png": Example("huge_png; side=30000", "image"),
     # answers
     "http_error": Example("http_error; status=503; body=html", "blocking", (r"<h1>[^<]*",)),
     "gateway_timeout": Example("gateway_timeout", "streaming", (r"<h1>[^<]*",)),

@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from fake_server.scenarios.about import about, groups, shown_default, takes
-from fake_server.scenarios.behaviour import Behaviour, catalogue
-from fake_server.scenarios.load import schema
+from fake_server.scenarios.behaviour import Behaviour
+from fake_server.scenarios.behaviours import BEHAVIOURS
+from fake_server.scenarios.describe import cors_note, default, description, groups
+from fake_server.scenarios.rule_file import schema
 from fake_server.spec import load_host
 from tests.scenario_docs.capture import CLOCK, PROMPT, SEED, captured
 from tests.scenario_docs.examples import EXAMPLES
@@ -45,24 +46,24 @@ def _contents() -> Iterator[str]:
 
 
 def _section(behaviour: Behaviour) -> str:
-    said = about(behaviour)
+    text, note = description(behaviour), cors_note(behaviour)
     example = EXAMPLES[behaviour.name]
-    asked = {
-        "picture": "GET of a picture",
+    request = {
+        "image": "GET of an image",
         "blocking": "blocking run",
         "streaming": "streaming run",
-        "file": "blocking run with a user's picture",
-    }[example.asks]
-    shown = transcript(captured(example.capture), example.shows, example.first, example.last)
+        "file": "blocking run with a user's image",
+    }[example.request]
+    capture = transcript(captured(example.capture), example.shows, example.first, example.last)
     parts = [
         f"### {behaviour.name}",
-        _marked(said.does),
-        f"Acts on {behaviour.scope.in_words}.{_rivals(behaviour)}",
-        *([behaviour.cors_note] if behaviour.cors_note else []),
+        text.does.replace("``", "`"),
+        f"Acts on {behaviour.scope.value}.{_exclusive(behaviour)}",
+        *([note] if note else []),
         *_parameters(behaviour),
-        f"```text\nX-Fake-Scenario: {example.header}    ({asked})\n\n{shown}\n```",
-        f"*Complaint:* {said.complaint}",
-        f"*Survive:* {said.survive}",
+        f"```text\nX-Fake-Scenario: {example.header}    ({request})\n\n{capture}\n```",
+        f"*Complaint:* {text.complaint}",
+        f"*Survive:* {text.survive}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -70,24 +71,18 @@ def _section(behaviour: Behaviour) -> str:
 def _parameters(behaviour: Behaviour) -> Iterator[str]:
     if behaviour.parameters:
         rows = [
-            f"| `{one.name}` | {takes(one)} | {'–' if one.default is None else f'`{shown_default(one)}`'} |"
-            for one in behaviour.parameters.values()
+            f"| `{name}` | {one.expected} | {f'`{default(one)}`' if default(one) else '–'} |"
+            for name, one in behaviour.parameters.items()
         ]
         yield "\n".join(["| parameter | what it takes | default |", "|---|---|---|", *rows])
 
 
-def _rivals(behaviour: Behaviour) -> str:
-    """The others that cannot act on the same request, as far as that does not hang on
-    parameters.
-    """
+def _exclusive(behaviour: Behaviour) -> str:
+    """The others that cannot act on the same request, unless that depends on parameters."""
     word = behaviour.exclusion({})
-    rivals = [
+    others = [
         f"`{one.name}`"
-        for one in catalogue().values()
+        for one in BEHAVIOURS.values()
         if one is not behaviour and one.exclusion({}) == word
     ]
-    return f" Not together with {', '.join(rivals)}." if rivals else ""
-
-
-def _marked(text: str) -> str:
-    return text.replace("``", "`")
+    return f" Not together with {', '.join(others)}." if others else ""

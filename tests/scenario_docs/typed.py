@@ -10,7 +10,8 @@ from collections import defaultdict
 from dataclasses import fields
 
 from fake_server.journal.matching import FIELDS
-from fake_server.scenarios.behaviour import Behaviour, catalogue
+from fake_server.scenarios.behaviour import Behaviour
+from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.conditions import NAMES
 from fake_server.scenarios.parameters import Parameter
 from fake_server.settings import Settings
@@ -129,7 +130,7 @@ def _typed_dict(name: str, about: str, types: dict[str, str]) -> str:
 
 def _by_parameters() -> list[list[Behaviour]]:
     groups: defaultdict[str, list[Behaviour]] = defaultdict(list)
-    for behaviour in catalogue().values():
+    for behaviour in BEHAVIOURS.values():
         groups[_parameters(behaviour)].append(behaviour)
     return list(groups.values())
 

@@ -1,4 +1,4 @@
-"""Rule books without a server, and requests to ask them about."""
+"""Rule books without a server, and requests to match with them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from fake_server.scenarios import Asked, RuleBook, ScenarioError
-from fake_server.scenarios.rules import Surroundings
+from fake_server.scenarios import RequestFacts, RuleBook, RuleContext, ScenarioError
+from fake_server.scenarios.parameters import rule_field
 
-AROUND = Surroundings(
+CONTEXT = RuleContext(
     operations=("runWorkflow", "stopWorkflowTask", "getToolFile"),
     nodes=frozenset({"1713938000004", "Stable Diffusion", "tool", "llm"}),
 )
 
-RUN = Asked(
+RUN = RequestFacts(
     "runWorkflow",
     {b"user-agent": b"tests"},
     prompt="a cat",
@@ -29,25 +29,25 @@ def book(
     *rules: Mapping[str, object], added: Sequence[Mapping[str, object]] = (), seed: int = 1
 ) -> RuleBook:
     """A book with ``rules`` from a file, and others that were added."""
-    made = RuleBook(AROUND, seed, rules)
+    made = RuleBook(CONTEXT, seed, rule_field(list(rules)))
     if added:
         made.add(list(added))
     return made
 
 
-def names(rules: RuleBook, asked: Asked = RUN, header: str | None = None) -> tuple[str, ...]:
-    """What befalls ``asked``."""
-    match = rules.match(asked, None if header is None else header.encode())
+def names(rules: RuleBook, facts: RequestFacts = RUN, header: str | None = None) -> tuple[str, ...]:
+    """The scenarios that act on the request."""
+    match = rules.match(facts, None if header is None else header.encode())
     return () if match is None else match.names
 
 
-def mistake(said: Any) -> str:
-    """How a book refuses ``said``, which must leave it as it was."""
+def error_of(rule: Any) -> str:
+    """The error for ``rule``, which must leave a book as it was."""
     rules = book(added=[{"name": "no_ping"}])
-    before = rules.shown()
-    with pytest.raises(ScenarioError) as refused:
-        rules.add(said)
-    assert rules.shown() == before
-    message = str(refused.value)
+    before = rules.to_json()
+    with pytest.raises(ScenarioError) as caught:
+        rules.add(rule)
+    assert rules.to_json() == before
+    message = str(caught.value)
     assert "\n" not in message
     return message

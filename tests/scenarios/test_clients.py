@@ -16,7 +16,7 @@ from httpx_sse import ServerSentEvent, SSEError, connect_sse
 from PIL import Image
 
 from tests.scenarios.bench import PICTURE_ADDRESS, PROMPT, UPLOADS_KEY, Bench
-from tests.scenarios.shown import missing
+from tests.scenarios.coverage import missing
 
 pytestmark = pytest.mark.server
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from fake_server.journal.exchanges import CLIENT_LEFT
-from fake_server.scenarios.behaviour import catalogue
+from fake_server.scenarios.behaviours import BEHAVIOURS
 from tests.scenarios.bench import Bench, Client, Seen, parsed
 from tests.serving import RunningServer, raw_exchange, running_server
 
@@ -89,7 +89,7 @@ def test_an_added_rule_with_times_is_shared_fairly(instant: Bench) -> None:
     everything = asyncio.run(_all_at_once(instant))
     told = [seen for number, seen in enumerate(everything) if number % 5 in (0, 2, 3)]
     assert sum("workflow_finished" not in seen.told for seen in told) <= 7
-    assert [rule["matched"] for rule in instant.host.scenarios.shown()] == [7]
+    assert [rule["matched"] for rule in instant.host.scenarios.to_json()] == [7]
     instant.reset()
 
 
@@ -98,7 +98,7 @@ def test_an_added_rule_with_times_is_shared_fairly(instant: Bench) -> None:
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
-@pytest.mark.parametrize("name", list(catalogue()))
+@pytest.mark.parametrize("name", list(BEHAVIOURS))
 def test_a_client_that_leaves_leaves_nothing_behind(frozen: Bench, name: str, mode: str) -> None:
     """In the middle of a run under any scenario; but a gateway goes on with the run until it
     ends.

@@ -1,4 +1,4 @@
-"""What behaviours do to a request, without a socket: pieces, compositions, and every app that was
+"""What behaviours do to a request, without a socket: segments, compositions, and every app that was
 recorded.
 """
 
@@ -19,16 +19,17 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from fake_server.app import FakeServer, create_app
-from fake_server.http.faults import rest_of_makers, through_makers
-from fake_server.scenarios.behaviour import Behaviour, catalogue
-from fake_server.scenarios.effects import Break, Pause, Piece, PieceMaker
+from fake_server.http.faults import rest_of_filters, through_filters
+from fake_server.scenarios.behaviour import Behaviour
+from fake_server.scenarios.behaviours import BEHAVIOURS
+from fake_server.scenarios.effects import BodyFilter, Break, Pause, Segment
 from fake_server.settings import Settings
 from tests.asgi import client, json_headers, run_body, scope
 from tests.recorded import APPS
 
 pytestmark = pytest.mark.server
 
-# Pieces
+# Segments
 # ---------------------------------------------------------------------------------------------------------------
 
 _texts = st.text(st.sampled_from('ab猫犬🐈\\"\n\x00é'), max_size=8)
@@ -45,13 +46,13 @@ _body = _events.map(lambda event: [json.dumps(event).encode()]) | st.binary(min_
 _answer = _stream | _body
 
 
-def _made(name: str, **parameters: object) -> PieceMaker:
-    [make] = catalogue()[name].make(**parameters).pieces
+def _made(name: str, **parameters: object) -> BodyFilter:
+    [make] = BEHAVIOURS[name].make(**parameters).body_filters
     return make()
 
 
 _counts = st.integers(1, 40)
-_keeping: st.SearchStrategy[PieceMaker] = st.one_of(
+_keeping: st.SearchStrategy[BodyFilter] = st.one_of(
     st.just("buffered_stream").map(_made),
     _counts.map(lambda count: _made("coalesced_frames", count=count)),
     _counts.map(lambda every: _made("split_frames", every=every)),
@@ -61,32 +62,32 @@ _keeping: st.SearchStrategy[PieceMaker] = st.one_of(
 """Makers that let every byte through."""
 
 
-def _pieces(makers: list[PieceMaker], chunks: Iterable[bytes]) -> list[Piece]:
+def _segments(filters: list[BodyFilter], chunks: Iterable[bytes]) -> list[Segment]:
     """All that becomes of ``chunks``."""
-    fed = itertools.chain.from_iterable(through_makers(makers, chunk) for chunk in chunks)
-    return [*fed, *rest_of_makers(makers)]
+    fed = itertools.chain.from_iterable(through_filters(filters, chunk) for chunk in chunks)
+    return [*fed, *rest_of_filters(filters)]
 
 
-def _bytes(pieces: Iterable[Piece]) -> bytes:
-    return b"".join(piece for piece in pieces if isinstance(piece, bytes))
+def _bytes(segments: Iterable[Segment]) -> bytes:
+    return b"".join(segment for segment in segments if isinstance(segment, bytes))
 
 
 @given(_answer, st.lists(_keeping, max_size=3))
-def test_whatever_is_cut_into_pieces_is_the_same_joined(
-    chunks: list[bytes], makers: list[PieceMaker]
+def test_whatever_is_cut_into_segments_is_the_same_joined(
+    chunks: list[bytes], filters: list[BodyFilter]
 ) -> None:
-    pieces = _pieces(makers, chunks)
-    assert _bytes(pieces) == b"".join(chunks)
-    assert b"" not in pieces
-    assert not any(isinstance(piece, Break) for piece in pieces)
+    segments = _segments(filters, chunks)
+    assert _bytes(segments) == b"".join(chunks)
+    assert b"" not in segments
+    assert not any(isinstance(segment, Break) for segment in segments)
 
 
 @given(_answer, _counts)
-def test_no_piece_is_longer_than_was_said(chunks: list[bytes], every: int) -> None:
+def test_no_segment_is_longer_than_was_said(chunks: list[bytes], every: int) -> None:
     sizes = [
-        len(piece)
-        for piece in _pieces([_made("split_frames", every=every)], chunks)
-        if isinstance(piece, bytes)
+        len(segment)
+        for segment in _segments([_made("split_frames", every=every)], chunks)
+        if isinstance(segment, bytes)
     ]
     assert max(sizes, default=0) <= every
     assert len(sizes) == sum(-(-len(chunk) // every) for chunk in chunks)
@@ -94,11 +95,11 @@ def test_no_piece_is_longer_than_was_said(chunks: list[bytes], every: int) -> No
 
 @given(_stream)
 def test_every_escape_is_cut(frames: list[bytes]) -> None:
-    pieces = _pieces([_made("split_frames", where="escape")], frames)
+    segments = _segments([_made("split_frames", where="escape")], frames)
     cut = [
-        piece
-        for piece in pieces
-        if isinstance(piece, bytes) and re.search(rb"\\u[0-9a-f]\Z", piece)
+        segment
+        for segment in segments
+        if isinstance(segment, bytes) and re.search(rb"\\u[0-9a-f]\Z", segment)
     ]
     assert len(cut) == len(re.findall(rb"\\u[0-9a-f]{4}", b"".join(frames)))
 
@@ -106,12 +107,12 @@ def test_every_escape_is_cut(frames: list[bytes]) -> None:
 @given(_stream)
 def test_unescaped_text_says_the_same(frames: list[bytes]) -> None:
     """And every character of more than one byte is cut."""
-    pieces = _pieces([_made("split_frames", where="utf8")], frames)
-    joined = _bytes(pieces)
+    segments = _segments([_made("split_frames", where="utf8")], frames)
+    joined = _bytes(segments)
     assert [_said(frame) for frame in joined.split(b"\n\n")] == [
         _said(frame) for frame in b"".join(frames).split(b"\n\n")
     ]
-    cut = [piece for piece in pieces if isinstance(piece, bytes) and piece[-1] >= 0xC0]
+    cut = [segment for segment in segments if isinstance(segment, bytes) and segment[-1] >= 0xC0]
     assert len(cut) == sum(byte >= 0xC0 for byte in joined)
 
 
@@ -121,8 +122,8 @@ def _said(frame: bytes) -> object:
 
 @given(_answer, _counts)
 def test_pauses_take_as_long_as_the_rate_says(chunks: list[bytes], rate: int) -> None:
-    pieces = _pieces([_made("slow_body", bytes_per_second=rate)], chunks)
-    took_s = sum(piece.seconds for piece in pieces if isinstance(piece, Pause))
+    segments = _segments([_made("slow_body", bytes_per_second=rate)], chunks)
+    took_s = sum(segment.seconds for segment in segments if isinstance(segment, Pause))
     whole, tick = len(b"".join(chunks)), max(1, round(rate * 0.1))
     assert whole / rate <= took_s + 1e-6
     assert took_s <= (whole + len(chunks) * tick) / rate + 1e-6
@@ -135,28 +136,28 @@ def test_a_cut_stream_is_the_beginning_of_the_whole(
     """So many events come, what is between them, and of the next one only the beginning; then
     nothing ever.
     """
-    maker = (
+    body_filter = (
         _made("connection_reset", after=after)
         if reset
         else _made("cut_stream", after=after, mid_frame=mid_frame)
     )
-    found = _pieces([maker], frames)
-    pieces = list(itertools.takewhile(lambda piece: not isinstance(piece, Break), found))
-    assert found[len(pieces)] == Break(reset)
-    assert b"".join(frames).startswith(_bytes(pieces))
+    found = _segments([body_filter], frames)
+    segments = list(itertools.takewhile(lambda segment: not isinstance(segment, Break), found))
+    assert found[len(segments)] == Break(reset)
+    assert b"".join(frames).startswith(_bytes(segments))
     events = sum(frame.startswith(b"data: {") for frame in frames)
-    assert len(re.findall(rb"data: {.*?\n\n", _bytes(pieces))) == min(after, events)
+    assert len(re.findall(rb"data: {.*?\n\n", _bytes(segments))) == min(after, events)
 
 
 @given(_stream, st.lists(_keeping, max_size=2), st.integers(0, 9))
 def test_what_holds_bytes_back_sends_them_before_the_connection_ends(
-    frames: list[bytes], makers: list[PieceMaker], after: int
+    frames: list[bytes], filters: list[BodyFilter], after: int
 ) -> None:
-    def sent(makers: list[PieceMaker]) -> bytes:
-        pieces = _pieces(makers, frames)
-        return _bytes(itertools.takewhile(lambda piece: not isinstance(piece, Break), pieces))
+    def sent(filters: list[BodyFilter]) -> bytes:
+        segments = _segments(filters, frames)
+        return _bytes(itertools.takewhile(lambda segment: not isinstance(segment, Break), segments))
 
-    assert sent([_made("cut_stream", after=after), *makers]) == sent(
+    assert sent([_made("cut_stream", after=after), *filters]) == sent(
         [_made("cut_stream", after=after)]
     )
 
@@ -167,21 +168,21 @@ def test_what_holds_bytes_back_sends_them_before_the_connection_ends(
     st.sampled_from(["truncated", "not_json", "no_data", "invalid_utf8"]),
 )
 def test_one_event_alone_is_malformed(frames: list[bytes], after: int, how: str) -> None:
-    pieces = _pieces([_made("malformed_event", after=after, how=how)], frames)
+    segments = _segments([_made("malformed_event", after=after, how=how)], frames)
     events = [index for index, frame in enumerate(frames) if frame.startswith(b"data: {")]
     changed = [
         index
-        for index, (frame, piece) in enumerate(zip(frames, pieces, strict=True))
-        if frame != piece
+        for index, (frame, segment) in enumerate(zip(frames, segments, strict=True))
+        if frame != segment
     ]
     assert changed == events[after : after + 1]
-    assert all(isinstance(piece, bytes) and piece.endswith(b"\n\n") for piece in pieces)
+    assert all(isinstance(segment, bytes) and segment.endswith(b"\n\n") for segment in segments)
 
 
 # Compositions
 # ---------------------------------------------------------------------------------------------------------
 
-BEHAVIOURS = list(catalogue().values())
+ALL = list(BEHAVIOURS.values())
 
 
 @pytest.fixture(scope="module")
@@ -232,13 +233,13 @@ def _meet(one: Behaviour, other: Behaviour) -> bool:
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
-@pytest.mark.parametrize("one", BEHAVIOURS, ids=lambda one: one.name)
+@pytest.mark.parametrize("one", ALL, ids=lambda one: one.name)
 def test_any_two_behaviours_act_together_and_come_to_an_end(
     app: FakeServer, caplog: pytest.LogCaptureFixture, one: Behaviour, mode: str
 ) -> None:
     """In either order, whatever they leave of the answer."""
     with caplog.at_level(logging.ERROR):
-        for other in BEHAVIOURS:
+        for other in ALL:
             if _meet(one, other):
                 messages = _played(
                     app, f"{one.name}, {other.name}", mode, app.host.settings.api_keys[0]
@@ -257,6 +258,6 @@ def test_every_behaviour_acts_on_every_recorded_app(
     fail.
     """
     with caplog.at_level(logging.ERROR):
-        for one, mode in itertools.product(BEHAVIOURS, ("blocking", "streaming")):
+        for one, mode in itertools.product(ALL, ("blocking", "streaming")):
             _played(app, one.name, mode, f"app-{path.stem}")
     assert caplog.records == []

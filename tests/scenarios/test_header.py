@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.scenarios import ScenarioError
-from fake_server.scenarios.behaviour import catalogue
+from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.header import read_header
 from tests.scenarios.books import RUN, book
 
@@ -50,42 +50,42 @@ from tests.scenarios.books import RUN, book
         ),
     ],
 )
-def test_a_header_says_what_a_file_would(header: str, rules: list[dict[str, object]]) -> None:
+def test_a_header_gives_the_rules_of_a_file(header: str, rules: list[dict[str, object]]) -> None:
     assert read_header(header.encode()) == rules
 
 
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("", "a name of a scenario is missing at character 1 of ''"),
-        ("   ", "a name of a scenario is missing at character 4 of '   '"),
-        ("slow,", "a name of a scenario is missing at character 6 of 'slow,'"),
-        (",slow", "a name of a scenario is missing at character 1"),
-        ("slow,,no_ping", "a name of a scenario is missing at character 6"),
-        ("slo", "'slo' is no scenario (did you mean 'slow'?); there are: slow, "),
+        ("", "the name of a scenario is missing at character 1 of ''"),
+        ("   ", "the name of a scenario is missing at character 4 of '   '"),
+        ("slow,", "the name of a scenario is missing at character 6 of 'slow,'"),
+        (",slow", "the name of a scenario is missing at character 1"),
+        ("slow,,no_ping", "the name of a scenario is missing at character 6"),
+        ("slo", "'slo' is not a known scenario (did you mean 'slow'?); known: slow, "),
         ("slow;", "a parameter is written key=value; there is no = at character 6 of 'slow;'"),
         ("slow; seconds", "a parameter is written key=value; there is no = at character 14"),
         (
             "slow; second=3",
-            "'second' is no parameter of slow (did you mean 'seconds'?); there are: node, seconds",
+            "'second' is not a known parameter of slow (did you mean 'seconds'?); known: node",
         ),
-        ("slow; seconds=x", "seconds: a number, 0 to 1000000000, is needed, not 'x'"),
-        ("slow; seconds=3; seconds=4", "slow: seconds is said twice; say it once"),
-        ("slow; times=1; times=2", "slow: times is said twice; say it once"),
+        ("slow; seconds=x", "seconds: expected a number from 0 to 1000000000, not 'x'"),
+        ("slow; seconds=3; seconds=4", "slow: seconds is given twice; give it once"),
+        ("slow; times=1; times=2", "slow: times is given twice; give it once"),
         ("slow; seconds=3=4", "a comma, a semicolon or the end is expected at character 16"),
         ('slow "x"', "a comma, a semicolon or the end is expected at character 6"),
         ('run_failed; error="half', "a comma, a semicolon or the end is expected at character 19"),
-        ("cut_stream; mid_frame=yes", "mid_frame: true or false is needed, not 'yes'"),
-        ("http_error; status=99", "status: a whole number, 200 to 599, is needed, not 99"),
-        ("slow; times=0", "times: a whole number, 1 or more, is needed, not 0"),
-        ("slow; user=x", "'user' is no parameter of slow; there are: node, seconds"),
+        ("cut_stream; mid_frame=yes", "mid_frame: expected true or false, not 'yes'"),
+        ("http_error; status=99", "status: expected a whole number from 200 to 599, not 99"),
+        ("slow; times=0", "times: expected a whole number of at least 1, not 0"),
+        ("slow; user=x", "'user' is not a known parameter of slow; known: node, seconds"),
         ("slow" * 501, "the header is longer than 2000 characters"),
     ],
 )
-def test_a_wrong_header_is_refused_with_its_mend(header: str, message: str) -> None:
-    with pytest.raises(ScenarioError) as refused:
+def test_a_wrong_header_is_an_error_with_its_correction(header: str, message: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
         read_header(header.encode())
-    found = str(refused.value)
+    found = str(caught.value)
     assert message in found
     assert "\n" not in found
 
@@ -93,7 +93,7 @@ def test_a_wrong_header_is_refused_with_its_mend(header: str, message: str) -> N
 @pytest.mark.parametrize(
     "header", ["slow; node=nobody", "http_error, rate_limited", "absolute_url; base=x"]
 )
-def test_what_only_the_book_can_know_is_refused_there(header: str) -> None:
+def test_what_only_the_book_can_know_is_an_error_there(header: str) -> None:
     with pytest.raises(ScenarioError):
         book().match(RUN, header.encode())
 
@@ -108,7 +108,7 @@ def test_repeated_headers_are_one_list() -> None:
 
 
 _words = st.sampled_from(
-    [*catalogue(), "seconds", "node", "status", "times", "call", "seed", "error", "after"]
+    [*BEHAVIOURS, "seconds", "node", "status", "times", "call", "seed", "error", "after"]
 )
 _junk = st.one_of(
     st.binary(max_size=60),
@@ -120,8 +120,8 @@ _junk = st.one_of(
 
 
 @given(_junk)
-def test_junk_is_read_or_refused(header: bytes) -> None:
-    """Whatever a client sends, it is a rule or a mistake that is said in one line."""
+def test_junk_is_read_or_an_error(header: bytes) -> None:
+    """Whatever a client sends, it is a rule or an error."""
     with contextlib.suppress(ScenarioError):
         book().match(RUN, header)
 

@@ -1,7 +1,8 @@
-"""What a behaviour can be told: the same whether a header, a file or a call says it."""
+"""Parameters of behaviours: the same from a header, a file or a call."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import pytest
@@ -9,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.scenarios import ScenarioError
-from fake_server.scenarios.behaviour import Behaviour, catalogue
-from fake_server.scenarios.parameters import Parameter
-from tests.scenarios.books import book, mistake
+from fake_server.scenarios.behaviour import Behaviour
+from fake_server.scenarios.behaviours import BEHAVIOURS
+from fake_server.scenarios.parameters import Parameter, rule_field
+from tests.scenarios.books import book, error_of
 
 
 def _all() -> Iterator[tuple[Behaviour, Parameter]]:
-    for behaviour in catalogue().values():
+    for behaviour in BEHAVIOURS.values():
         for parameter in behaviour.parameters.values():
             yield behaviour, parameter
 
@@ -38,42 +40,43 @@ _WRONG_TEXT: dict[type, list[str]] = {
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
-def test_a_wrong_value_is_refused_with_what_is_needed(
+def test_a_wrong_value_is_an_error_with_what_is_expected(
     behaviour: Behaviour, parameter: Parameter
 ) -> None:
     for value in _WRONG[parameter.kind]:
-        message = mistake({"name": behaviour.name, "with": {parameter.name: value}})
+        message = error_of({"name": behaviour.name, "with": {parameter.name: value}})
         assert message.startswith(f"with.{parameter.name}: ")
-        assert "needed" in message
+        assert "expected" in message or "is not a known value" in message
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
-def test_a_wrong_text_of_a_header_is_refused_with_what_is_needed(
+def test_a_wrong_text_of_a_header_is_an_error_with_what_is_expected(
     behaviour: Behaviour, parameter: Parameter
 ) -> None:
     for text in _WRONG_TEXT[parameter.kind]:
-        with pytest.raises(ScenarioError, match=parameter.name) as refused:
+        with pytest.raises(ScenarioError, match=parameter.name) as caught:
             behaviour.read_text(parameter.name, text)
-        assert "needed" in str(refused.value)
+        assert "expected" in str(caught.value)
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
 def test_a_default_is_a_value_itself(behaviour: Behaviour, parameter: Parameter) -> None:
     """Saying what would be so anyway changes nothing; None says that there is none."""
     if parameter.default is not None:
-        assert parameter.read(parameter.default) == parameter.default
+        assert parameter.read(rule_field(parameter.default)) == parameter.default
         text = str(parameter.default).lower() if parameter.kind is bool else str(parameter.default)
         assert parameter.read_text(text) == parameter.default
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
 def test_bounds_belong_to_what_can_be_said(behaviour: Behaviour, parameter: Parameter) -> None:
-    if parameter.bounds is None:
-        assert parameter.kind in (str, bool)
+    least, most = parameter.bounds.least, parameter.bounds.most
+    if parameter.kind in (str, bool):
+        assert (least, most) == (-math.inf, math.inf)
         return
-    for value in (parameter.bounds.least, parameter.bounds.greatest):
-        assert parameter.read(parameter.kind(value)) == value
-    assert str(parameter.bounds) in parameter.needed
+    for value in (least, most):
+        assert parameter.read(rule_field(parameter.kind(value))) == value
+    assert f" from {least:g} to {most:.15g}" in parameter.expected
 
 
 @pytest.mark.parametrize(
@@ -86,23 +89,23 @@ def test_a_choice_that_is_nearly_right_is_told_the_right_one(
 ) -> None:
     assert parameter.choices
     right = max(parameter.choices, key=len)
-    message = mistake({"name": behaviour.name, "with": {parameter.name: right + "x"}})
-    assert f"(did you mean {right!r}?); there are: {', '.join(parameter.choices)}" in message
+    message = error_of({"name": behaviour.name, "with": {parameter.name: right + "x"}})
+    assert f"(did you mean {right!r}?); known: {', '.join(parameter.choices)}" in message
 
 
 @given(st.floats(0, 1e9))
 def test_seconds_are_the_same_by_header_and_by_file(seconds: float) -> None:
-    slow = catalogue()["slow"]
+    slow = BEHAVIOURS["slow"]
     assert (
         slow.read_text("seconds", repr(seconds))
-        == slow.read({"seconds": seconds})["seconds"]
+        == slow.read(rule_field({"seconds": seconds}))["seconds"]
         == seconds
     )
 
 
 @given(st.integers(1, 1_000_000))
 def test_a_whole_number_will_do_for_seconds(seconds: int) -> None:
-    assert type(catalogue()["slow"].read({"seconds": seconds})["seconds"]) is float
+    assert type(BEHAVIOURS["slow"].read(rule_field({"seconds": seconds}))["seconds"]) is float
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
@@ -112,13 +115,11 @@ def test_the_schema_says_what_is_read(behaviour: Behaviour, parameter: Parameter
     assert types[schema["type"]] is parameter.kind
     assert schema.get("default") == parameter.default
     assert schema.get("enum", []) == list(parameter.choices or ())
-    if parameter.bounds:
-        assert (schema["minimum"], schema["maximum"]) == (
-            parameter.bounds.least,
-            parameter.bounds.greatest,
-        )
+    if parameter.kind in (int, float):
+        bounds = (schema["minimum"], schema["maximum"])
+        assert bounds == (parameter.bounds.least, parameter.bounds.most)
 
 
-def test_what_is_said_is_shown_again() -> None:
+def test_parameters_are_in_the_json_of_a_rule() -> None:
     rules = book({"name": "http_error", "with": {"status": 503, "body": "html"}})
-    assert rules.shown()[0]["with"] == {"status": 503, "body": "html"}
+    assert rules.to_json()[0]["with"] == {"status": 503, "body": "html"}

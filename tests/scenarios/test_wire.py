@@ -16,7 +16,7 @@ import pytest
 
 from tests.each import each
 from tests.scenarios.bench import Bench, Client, Seen, event_name
-from tests.scenarios.shown import missing
+from tests.scenarios.coverage import missing
 
 pytestmark = pytest.mark.server
 

@@ -1,8 +1,8 @@
-"""Behaviours of a stream's events: which are told, in what order, with which pings between them."""
+"""Behaviours of a stream's events: which are sent, in what order, with which pings between them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,8 @@ from fake_server.runs.events import Ping, WorkflowFinished
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects
 from fake_server.scenarios.parameters import Count, Seconds
-from fake_server.spec import PingRule
 
-_NEVER_S = float("inf")
+_MIN_GAP_S = 0.001
 
 
 @behaviour(excludes="end")
@@ -21,20 +20,20 @@ def no_terminal_event() -> Effects:
     """The stream ends in good order, but without workflow_finished.
 
     Complaint: a worker was restarted in the middle of a run; the client waits for an event that
-    cannot come. Survive: the end of the stream without workflow_finished is a failure; say so at
-    once.
+    cannot come.
+    Survive: the end of the stream without workflow_finished is a failure; report it at once.
     """
-    return Effects(events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),))
+    return Effects(stream=(_without_end,))
 
 
 @behaviour(excludes="end")
 def double_terminal_event() -> Effects:
     """workflow_finished comes twice.
 
-    Complaint: the picture is added to the gallery twice, or the second event finds its handler
-    gone. Survive: make the end of a run idempotent, by its workflow_run_id.
+    Complaint: the image is added to the gallery twice, or the second event finds its handler gone.
+    Survive: make the end of a run idempotent, by its workflow_run_id.
     """
-    return Effects(events=(lambda timeline: (*timeline, timeline[-1]),))
+    return Effects(stream=(lambda timeline: (*timeline, timeline[-1]),))
 
 
 @behaviour(excludes="end")
@@ -43,14 +42,12 @@ def endless_stream() -> Effects:
     blocking call hangs.
 
     At speed "instant" the stream falls silent instead, and stays open until the client leaves.
+
     Complaint: "the stream gives only pings" (langgenius/dify issue 21161).
     Survive: bound the whole run with a deadline as well; pings prove that the host lives, not that
     the run does.
     """
-    return Effects(
-        events=(lambda timeline: tuple(one for one in timeline if not _is_end(one[1])),),
-        endless=True,
-    )
+    return Effects(stream=(_without_end,), endless=True)
 
 
 @behaviour(excludes="order")
@@ -58,25 +55,23 @@ def reordered_events(after: Count = 1) -> Effects:
     """The two events that follow the first ``after`` ones change places: by default a node finishes
     before it starts.
 
-    Complaint: node_finished for a node that the client has not heard of, and then a node that never
-    ends. Survive: key what you know of nodes by their id, and create an entry on whichever event
-    comes first.
+    Complaint: node_finished for a node that the client does not know, and then a node that never
+    ends.
+    Survive: key what you know of nodes by their id, and create an entry on whichever event comes
+    first.
     """
 
     def reorder(timeline: Timeline) -> Timeline:
-        events = [
-            (index, event)
-            for index, (_, event) in enumerate(timeline)
-            if not isinstance(event, Ping)
-        ]
-        if len(events) < after + 2:
+        places = [index for index, (_, event) in enumerate(timeline) if not isinstance(event, Ping)]
+        if len(places) < after + 2:
             return timeline
-        told = list(timeline)
-        (first, one), (second, other) = events[after : after + 2]
-        told[first], told[second] = (told[first][0], other), (told[second][0], one)
-        return tuple(told)
+        changed = list(timeline)
+        first, second = places[after : after + 2]
+        changed[first] = (timeline[first][0], timeline[second][1])
+        changed[second] = (timeline[second][0], timeline[first][1])
+        return tuple(changed)
 
-    return Effects(events=(reorder,))
+    return Effects(stream=(reorder,))
 
 
 @behaviour(excludes="ping")
@@ -86,7 +81,7 @@ def ping_storm(every_s: Seconds = 0.1) -> Effects:
     Complaint: a handler that redraws on every event makes the page unusable.
     Survive: drop pings before anything else happens.
     """
-    gap_s = max(every_s, 0.001)
+    gap_s = max(every_s, _MIN_GAP_S)
     return Effects(ping=(lambda ping: replace(ping, first_s=gap_s, every_s=gap_s),))
 
 
@@ -95,49 +90,41 @@ def no_ping() -> Effects:
     """No ping is ever sent, however long the run takes.
 
     Complaint: a proxy that closes idle connections after 60 s ends every longer run.
-    Survive: expect silence of minutes; reconnecting is no help, for a run cannot be resumed.
+    Survive: expect silence of minutes; reconnecting does not help, for a run cannot be resumed.
     """
-    return Effects(ping=(lambda ping: replace(ping, first_s=_NEVER_S),))
+    return Effects(ping=(lambda ping: replace(ping, first_s=float("inf")),))
 
 
 @behaviour(excludes="ping")
 def data_ping(frame: str = "data: ping", every_s: Seconds = 2.0) -> Effects:
-    """Pings come as data, and are no JSON: as Dify up to 0.6.3 sends them, but more often.
+    """Pings come as data that is not JSON: as Dify up to 0.6.3 sends them, but more often.
 
     ``frame`` is sent as it is, with the blank line that ends it.
+
     Complaint: JSON.parse("ping") throws, and takes the stream with it.
     Survive: skip data that is exactly ping; never let one frame that cannot be read end the stream.
     """
-    told = frame.rstrip("\n").encode() + b"\n\n"
-
-    def change(ping: PingRule) -> PingRule:
-        return replace(ping, frame=told, first_s=max(every_s, 0.001), every_s=max(every_s, 0.001))
-
-    return Effects(ping=(change,))
+    data, gap_s = frame.rstrip("\n").encode() + b"\n\n", max(every_s, _MIN_GAP_S)
+    return Effects(ping=(lambda ping: replace(ping, frame=data, first_s=gap_s, every_s=gap_s),))
 
 
 @behaviour()
 def extra_fields(name: str = "x_added_later") -> Effects:
-    """Every JSON object of the answer and of each event has a field more, which the document does
-    not know.
+    """Every JSON object of the response and of each event has one more field, which the document
+    does not know.
 
-    Complaint: a strict parser refuses the answer on the day the host is upgraded.
+    Complaint: a strict parser rejects the response on the day the host is upgraded.
     Survive: ignore what you do not know.
     """
-    return Effects(told=(_with_field(name),))
 
-
-def _with_field(name: str) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
     def add(value: Any) -> Any:
         if isinstance(value, Mapping):
-            return {
-                **{key: add(entry) for key, entry in value.items()},
-                name: "a later version says more",
-            }
+            fields = {key: add(entry) for key, entry in value.items()}
+            return {**fields, name: "a later version says more"}
         return [add(entry) for entry in value] if isinstance(value, list) else value
 
-    return add
+    return Effects(payload=(add,))
 
 
-def _is_end(event: object) -> bool:
-    return isinstance(event, WorkflowFinished)
+def _without_end(timeline: Timeline) -> Timeline:
+    return tuple(one for one in timeline if not isinstance(one[1], WorkflowFinished))

@@ -1,18 +1,16 @@
-"""Behaviours of a picture: its URL as the run tells it, and its bytes when they are fetched."""
+"""Behaviours of an image: its URL in the run, and its bytes when they are downloaded."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from fake_server.http.responses import Response
-from fake_server.scenarios.behaviour import PICTURE, Scope, behaviour
-from fake_server.scenarios.effects import Effects, InterceptedRequest, UrlSigning
-from fake_server.scenarios.errors import ScenarioError
-from fake_server.scenarios.parameters import Bounds, Seconds
+from fake_server.scenarios.behaviour import IMAGE, Scope, behaviour
+from fake_server.scenarios.effects import Effects, InterceptedRequest, UrlChange
+from fake_server.scenarios.parameters import Bounds, ScenarioError, Seconds
 
 
 @behaviour(excludes="url")
@@ -20,9 +18,10 @@ def null_url() -> Effects:
     """The url of every file is null.
 
     Complaint: the address of the host put before null makes http://hostnull, and the browser shows
-    a broken picture. Survive: check that url is a text before you build on it.
+    a broken image.
+    Survive: check that url is a string before you build on it.
     """
-    return Effects(url=(UrlSigning(change=lambda _: None),))
+    return Effects(url=(UrlChange(rewrite=lambda _: None),))
 
 
 @behaviour(excludes="address")
@@ -31,12 +30,15 @@ def absolute_url(base: str | None = None) -> Effects:
     it.
 
     By default that is ``--files-url`` where it is set, else the address to which the run was sent
-    (its Host header). Complaint: the client puts the host's address before every url, and gets
-    http://hosthttp://host/files. Survive: resolve the url against the address of the host, as a
-    browser does; that is right for both forms.
+    (its Host header).
+
+    Complaint: the client puts the host's address before every url, and gets
+    http://hosthttp://host/files.
+    Survive: resolve the url against the address of the host, as a browser does; that is right for
+    both forms.
     """
     address = None if base is None else _address(base)
-    return Effects(url=(UrlSigning(base=lambda own: address or own),))
+    return Effects(url=(UrlChange(base=lambda own: address or own),))
 
 
 @behaviour(excludes="address")
@@ -44,23 +46,24 @@ def wrong_host(base: str = "http://files.invalid") -> Effects:
     """The url of every file is absolute and leads to a host that cannot be reached.
 
     Complaint: FILES_URL names the container, which only the container can reach.
-    Survive: tell a picture that cannot be fetched from a run that failed, and show which address
+    Survive: tell an image that cannot be downloaded from a run that failed, and show which address
     was tried.
     """
     address = _address(base)
-    return Effects(url=(UrlSigning(base=lambda own: address),))
+    return Effects(url=(UrlChange(base=lambda own: address),))
 
 
-@behaviour(excludes="url", scope=Scope.PICTURES)
+@behaviour(excludes="url", scope=Scope.IMAGES)
 def expired_url(age_s: Seconds = 301.0) -> Effects:
     """The url of every file was signed ``age_s`` seconds ago: rightly, but after 300 s the host
-    refuses it.
+    rejects it.
 
-    A download that it befalls is refused at once, whatever its url says.
-    Complaint: pictures in yesterday's history are all gone; their links answer 403.
-    Survive: fetch the picture at once and keep it; the API has no way to sign again.
+    On a download it acts at once, whatever the url says.
+
+    Complaint: images in yesterday's history are all gone; their links give 403.
+    Survive: download the image at once and store it; the API has no way to sign again.
     """
-    return Effects(url=(UrlSigning(age_s=age_s),), answer=(_refuse_picture,))
+    return Effects(url=(UrlChange(age_s=age_s),), responses=(_reject_download,))
 
 
 @behaviour(excludes="url")
@@ -71,76 +74,55 @@ def unsigned_url() -> Effects:
     Survive: pass the url on as it is, query included; a 400 with params: timestamp means that it
     was lost.
     """
-    return Effects(url=(UrlSigning(change=lambda url: url.partition("?")[0]),))
+    return Effects(url=(UrlChange(rewrite=lambda url: url.partition("?")[0]),))
 
 
-@behaviour(excludes="blob", scope=Scope.PICTURES, without_cors={})
+@behaviour(excludes="blob", scope=Scope.IMAGES, without_cors={})
 def missing_blob() -> Effects:
-    """The picture is gone from the host's disk: its url is good, and the download ends as 502 with
+    """The image is gone from the host's disk: its url is good, and the download ends as 502 with
     HTML.
 
     Complaint: storage was cleaned up; the database still knows the file (FACTS 6.3).
-    Survive: a 502 on a picture is not the client's fault and not worth retrying for ever.
+    Survive: a 502 on an image is not the client's fault and not worth retrying for ever.
     """
-    return Effects(blobs=(_Missing(),))
+    return Effects(image_faults=(lambda png: None,))
 
 
-@behaviour(excludes="blob", scope=Scope.PICTURES)
+@behaviour(excludes="blob", scope=Scope.IMAGES)
 def corrupt_png(how: Literal["truncated", "flipped", "html"] = "truncated") -> Effects:
-    """The picture's bytes are no whole PNG: cut off in the middle, with bits flipped, or an HTML
-    page.
+    """The bytes of the image are not a whole PNG: cut off in the middle, with bits flipped, or an
+    HTML page.
 
     Complaint: status 200 and image/png, and the decoder throws.
-    Survive: decode before you say that it is done; catch what the decoder throws.
+    Survive: decode before you report success; catch what the decoder throws.
     """
-    return Effects(blobs=(_Corrupt(how),))
+
+    def corrupt(png: Sequence[bytes]) -> Sequence[bytes]:
+        whole = b"".join(png)
+        half = len(whole) // 2
+        if how == "html":
+            return (b"<!doctype html>\n<title>This is not an image</title>\n",)
+        if how == "truncated":
+            return (whole[:half],)
+        flipped = bytes(byte ^ 0xFF for byte in whole[half : half + 16])
+        return (whole[:half], flipped, whole[half + 16 :])
+
+    return Effects(image_faults=(corrupt,))
 
 
-@behaviour(excludes="blob", scope=Scope.PICTURES)
+@behaviour(excludes="blob", scope=Scope.IMAGES)
 def huge_png(
     side: Annotated[int, Bounds(1, 30_000)] = 16_000,
     megabytes: Annotated[int, Bounds(0, 1_000)] = 0,
 ) -> Effects:
-    """The picture is huge: ``side`` by ``side`` pixels in few bytes, with ``megabytes`` of padding
+    """The image is huge: ``side`` by ``side`` pixels in few bytes, with ``megabytes`` of padding
     where size counts.
 
-    Complaint: a picture of 256 million pixels takes a gigabyte once it is decoded, and the app with
-    it. Survive: bound the bytes you read and the pixels you decode.
+    Complaint: an image of 256 million pixels takes a gigabyte once it is decoded, and the app with
+    it.
+    Survive: bound the bytes you read and the pixels you decode.
     """
-    return Effects(blobs=(_Huge(side, megabytes),))
-
-
-@dataclass(frozen=True, slots=True)
-class _Missing:
-    def spoil(self, png: Sequence[bytes]) -> None:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class _Corrupt:
-    how: str
-
-    def spoil(self, png: Sequence[bytes]) -> Sequence[bytes]:
-        if self.how == "html":
-            return (b"<!doctype html>\n<title>This is no picture</title>\n",)
-        whole = b"".join(png)
-        half = len(whole) // 2
-        if self.how == "truncated":
-            return (whole[:half],)
-        return (
-            whole[:half],
-            bytes(byte ^ 0xFF for byte in whole[half : half + 16]),
-            whole[half + 16 :],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Huge:
-    side: int
-    megabytes: int
-
-    def spoil(self, png: Sequence[bytes]) -> Sequence[bytes]:
-        return white_png(self.side, padding=self.megabytes * 1_000_000)
+    return Effects(image_faults=(lambda png: white_png(side, megabytes * 1_000_000),))
 
 
 def white_png(side: int, padding: int) -> tuple[bytes, ...]:
@@ -155,9 +137,8 @@ def white_png(side: int, padding: int) -> tuple[bytes, ...]:
     zeros = bytes(1 << 16)
     parts = [b"\x89PNG\r\n\x1a\n", *_png_chunk(b"IHDR", [header])]
     if padding:
-        parts += _png_chunk(
-            b"fkPd", [*[zeros] * (padding // len(zeros)), zeros[: padding % len(zeros)]]
-        )
+        full, rest = divmod(padding, len(zeros))
+        parts += _png_chunk(b"fkPd", [*[zeros] * full, zeros[:rest]])
     return (*parts, *_png_chunk(b"IDAT", [pixels]), *_png_chunk(b"IEND", []))
 
 
@@ -171,11 +152,14 @@ def _png_chunk(kind: bytes, data: Sequence[bytes]) -> list[bytes]:
 
 def _address(base: str) -> str:
     if not base.startswith(("http://", "https://")) or base.endswith("/"):
-        raise ScenarioError(f"{base!r} is no http(s) address without a slash at its end", ("base",))
+        raise ScenarioError(
+            f"{base!r} is not a valid base address: http(s)://host, without a slash at its end",
+            "base",
+        )
     return base
 
 
-def _refuse_picture(request: InterceptedRequest) -> Response | None:
-    if request.operation_id != PICTURE:
+def _reject_download(request: InterceptedRequest) -> Response | None:
+    if request.operation_id != IMAGE:
         return None
     return request.error_response(request.spec.errors("signature_refused"))

@@ -1,5 +1,5 @@
-"""Behaviours that answer in the host's place: errors of the host itself, of its proxy, and of what
-stands before it.
+"""Behaviours that respond in the host's place: errors of the host, of its proxy, and of what stands
+before it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from typing import Any, Literal
 from fake_server.http import error_pages
 from fake_server.http.responses import HTML, JSON, Response, proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.behaviours.nodes import with_fate
+from fake_server.scenarios.behaviours.runs import change_nodes
 from fake_server.scenarios.effects import Effects, Gateway, InterceptedRequest
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
-from fake_server.workflow.model import NodeBehaviour as Fate
+from fake_server.workflow.model import Node, NodeBehaviour
 
 _WITHOUT_BODY = (204, 205, 304)
-"""Statuses whose answers have no body, whatever is said (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
+"""Statuses whose responses never have a body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""
 
 _PAST_S = 30.0
-"""How much longer than the gateway's patience a run takes that it gives up on."""
+"""How much longer than the gateway's patience a run takes."""
 
 
 @behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"body": "html"})
@@ -31,13 +31,15 @@ def http_error(
     code: str | None = None,
     message: str | None = None,
 ) -> Effects:
-    """The request is refused with ``status``: with the host's JSON, with HTML, with nothing, or
+    """The response is an error with ``status``: with the host's JSON, with HTML, with nothing, or
     with broken JSON.
 
     ``code`` and ``message`` are put into the JSON; by default those that the host has for that
-    status. What the host would refuse by itself, such as a wrong key, it still refuses by itself.
-    Complaint: the client shows "Unexpected token < in JSON" for what was a plain 502. Survive: look
-    at the status first, then at the content type, and only then parse.
+    status. A request that the host rejects by itself, such as one with a wrong key, it still
+    rejects by itself.
+
+    Complaint: the client shows "Unexpected token < in JSON" for what was a plain 502.
+    Survive: look at the status first, then at the content type, and only then parse.
     """
 
     def respond(request: InterceptedRequest) -> Response:
@@ -50,36 +52,40 @@ def http_error(
             return request.response(status, JSON, json.dumps(envelope).encode()[:-7])
         return request.json_response(envelope, status)
 
-    return Effects(answer=(respond,))
+    return Effects(responses=(respond,))
 
 
 @behaviour(excludes="answer", without_cors={})
 def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "504") -> Effects:
-    """A proxy gives up after ``after_s`` seconds and answers with HTML of its own, while the run
+    """A proxy gives up after ``after_s`` seconds and responds with HTML of its own, while the run
     goes on to its end.
 
-    The run is stretched past that moment. A stream gets the same answer: such a proxy holds streams
-    back. Complaint: the document itself warns of Cloudflare's 100 s; a retry after it makes, and
-    pays for, a second picture. Survive: use streaming for long runs; after a 504 or 524 do not
-    retry blindly, for the run was not stopped.
+    The run is stretched past that time. A stream gets the same response: such a proxy holds streams
+    back.
+
+    Complaint: the document itself warns of Cloudflare's 100 s; a retry after it makes, and pays
+    for, a second image.
+    Survive: use streaming for long runs; after a 504 or 524 do not retry blindly, for the run was
+    not stopped.
     """
 
-    def stretch(fate: Fate) -> Fate:
-        return replace(fate, seconds=max(fate.seconds, after_s + _PAST_S), spread=0.0)
+    def stretch(node: Node) -> NodeBehaviour:
+        seconds = max(node.behaviour.seconds, after_s + _PAST_S)
+        return replace(node.behaviour, seconds=seconds, spread=0.0)
 
     page = error_pages.nginx_timeout if status == "504" else error_pages.cloudflare_timeout
     gateway = Gateway(after_s, int(status), page)
-    return Effects(workflow=(with_fate(None, stretch),), gateway=(gateway,))
+    return Effects(workflow=(change_nodes(None, stretch),), gateway=(gateway,))
 
 
 @behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"form": "cloudflare"})
 def rate_limited(
     retry_after_s: Index = 30, form: Literal["host", "cloudflare"] = "host"
 ) -> Effects:
-    """The request is refused with 429 and Retry-After: with JSON like later versions of Dify, or
-    Cloudflare's page.
+    """The response is 429 with Retry-After: with JSON like later versions of Dify, or Cloudflare's
+    page.
 
-    ``form`` says which; Cloudflare refuses before the host looks at the request.
+    ``form`` decides; Cloudflare responds before the host sees the request.
 
     Complaint: the client retries at once and is locked out for longer.
     Survive: wait as long as Retry-After says; without it, longer each time.
@@ -87,33 +93,32 @@ def rate_limited(
     retry = (b"Retry-After", str(retry_after_s).encode())
     if form == "cloudflare":
         page = proxy_page(429, error_pages.CLOUDFLARE_1015, b"text/html; charset=UTF-8", [retry])
-        return Effects(front=(lambda request: page,))
-    said = {"code": "rate_limit_error", "message": "Rate Limit Error", "status": 429}
-    return Effects(answer=(lambda request: request.json_response(said, 429, retry),))
+        return Effects(early_responses=(lambda request: page,))
+    error = {"code": "rate_limit_error", "message": "Rate Limit Error", "status": 429}
+    return Effects(responses=(lambda request: request.json_response(error, 429, retry),))
 
 
 @behaviour(excludes="answer")
 def concurrency_limit(limit: Count | None = None) -> Effects:
-    """More than ``limit`` runs of an app at once are refused with 429; without ``limit`` every run
-    is.
+    """More than ``limit`` runs of an app at once give 429; without ``limit`` every run does.
 
-    Complaint: a page that asks for four pictures at once gets one, and three errors.
+    Complaint: a page that asks for four images at once gets one, and three errors.
     Survive: queue in the client, and take this 429 as "later" (FACTS 9.2 has its text).
     """
 
     def respond(request: InterceptedRequest) -> Response | None:
-        app = request.app()
+        app_id = request.app().app_id
         if limit is not None and request.running_runs() < limit:
             return None
         message = (
-            "Too many requests. Please try again later. The current maximum concurrent requests allowed for "
-            f"{app.app_id} is {limit or 1}."
+            "Too many requests. Please try again later. "
+            f"The current maximum concurrent requests allowed for {app_id} is {limit or 1}."
         )
         return request.json_response(
             {"code": "too_many_requests", "message": message, "status": 429}, 429
         )
 
-    return Effects(answer=(respond,))
+    return Effects(responses=(respond,))
 
 
 def _envelope(
@@ -121,9 +126,8 @@ def _envelope(
 ) -> dict[str, Any]:
     """The host's own JSON for ``status`` where it has one, the same form for any other."""
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Unknown Error"
-    usual = "_".join(phrase.lower().replace("-", " ").replace("'", "").split())
-    own = request.spec.errors.by_code(code or usual, status)
-    said = (
-        {"code": code or usual, "message": phrase, "status": status} if own is None else dict(own)
-    )
-    return said if message is None else {**said, "message": message}
+    if code is None:
+        code = "_".join(phrase.lower().replace("-", " ").replace("'", "").split())
+    own = request.spec.errors.by_code(code, status)
+    envelope = {"code": code, "message": phrase, "status": status} if own is None else dict(own)
+    return envelope if message is None else {**envelope, "message": message}

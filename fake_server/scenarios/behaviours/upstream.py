@@ -1,23 +1,21 @@
-"""Behaviours of what stands behind the host: picture server, model's server, its own databases
+"""Behaviours of what stands behind the host: image server, model server, its own databases
 (FACTS 3, 4.1).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
-from urllib.parse import SplitResult, urlsplit
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from fake_server.http import error_pages
 from fake_server.http.errors import HostError, HostErrors
-from fake_server.http.responses import Response, proxy_page
+from fake_server.http.responses import proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.behaviours.nodes import LLM_500, NO_MODEL, NO_PICTURE, with_fate
-from fake_server.scenarios.effects import Effects, InterceptedRequest, Responder
-from fake_server.workflow.model import NodeBehaviour as Fate
+from fake_server.scenarios.behaviours.runs import LLM_500, NO_IMAGE, NO_MODEL, override
+from fake_server.scenarios.effects import Effects, Responder
 
 _TOOL_WAITS_S = 120.2
-"""How long the tool waits for a picture before it gives up [C: slow_block_130s]."""
+"""How long the tool waits for an image before it gives up [C: slow_block_130s]."""
 
 _PROVIDER = "[openai_api_compatible] "
 _LLM_DROPPED = (
@@ -34,7 +32,6 @@ _LLM_DOWN = (
 down_llm_main_block].
 """
 
-
 _CONNECT_ERRORS = {
     "refused": "[Errno 111] Connection refused",
     "unknown_host": "[Errno -2] Name or service not known",
@@ -44,74 +41,83 @@ _CONNECT_ERRORS = {
 
 @behaviour(scope=Scope.ANYTHING, excludes="answer", without_cors={"service": "api"})
 def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "sd") -> Effects:
-    """A service is down: the picture server (sd), the language model's (llm), redis, postgres, or
-    the app itself (api).
+    """A service is down: the image server (sd), the language model's (llm), redis, postgres, or the
+    app itself (api).
 
-    Without sd or llm runs fail with HTTP status 200; without redis or postgres the host answers
-    500, in two forms; without the app the proxy answers 502 with HTML. Complaint: one outage has
-    five faces, and only one of them is JSON with the error where the document says. Survive: handle
-    a failed run, any 5xx status, and a body that is no JSON, each with a message of its own.
+    Without sd or llm runs fail with HTTP status 200; without redis or postgres the host responds
+    with 500, in two forms; without the app the proxy responds with 502 and HTML.
+
+    Complaint: one outage has five faces, and only one of them is JSON with the error where the
+    document says.
+    Survive: handle a failed run, any 5xx status, and a body that is not JSON, each with a message
+    of its own.
     """
     match service:
         case "sd":
             return _failing("tool", NO_MODEL)
         case "llm":
             return _failing("llm", _LLM_DOWN)
-        case "api":
-            return Effects(front=(_bad_gateway,))
         case "redis":
-            return Effects(answer=(_refused("internal_server_error"),))
+            return Effects(responses=(_error("internal_server_error"),))
         case "postgres":
-            return Effects(answer=(_refused("internal_error"),))
+            return Effects(responses=(_error("internal_error"),))
+        case "api":
+            return Effects(
+                early_responses=(
+                    lambda request: proxy_page(
+                        502, error_pages.nginx(502, request.spec.proxy_server)
+                    ),
+                )
+            )
 
 
-@behaviour(excludes="fate")
+@behaviour(excludes="node")
 def sd_failed(
     how: Literal[
         "500", "404", "badjson", "noimages", "emptyimages", "badbase64", "close", "timeout"
     ] = "500",
 ) -> Effects:
-    """The picture server fails while it draws; whatever the way, the tool swallows it, and the run
+    """The image server fails while it draws; whatever the way, the tool hides it, and the run
     succeeds.
 
     With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a
-    client: that they do is what they show. Complaint: nothing in the answer tells a broken GPU from
-    a finished picture but the empty list of files. Survive: as with tool_failed_silently; and with
-    a timeout expect the answer only after two minutes.
+    client: that they do is what they show.
+
+    Complaint: nothing in the response tells a broken GPU from a finished image but the empty list
+    of files.
+    Survive: as with tool_failed_silently; and with a timeout expect the response only after two
+    minutes.
     """
-    outputs = dict(NO_PICTURE)
-
-    def fail(fate: Fate) -> Fate:
-        failed = replace(fate, outputs=outputs)
-        return replace(failed, seconds=_TOOL_WAITS_S, spread=0.0) if how == "timeout" else failed
-
-    return Effects(workflow=(with_fate("tool", fail),))
+    changes: dict[str, Any] = {"outputs": dict(NO_IMAGE)}
+    if how == "timeout":
+        changes |= {"seconds": _TOOL_WAITS_S, "spread": 0.0}
+    return Effects(workflow=(override("tool", **changes),))
 
 
-@behaviour(excludes="fate")
+@behaviour(excludes="node")
 def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
-    """The picture server refuses to load the model; this the tool does tell, and the run fails.
+    """The image server fails to load the model; this the tool does report, and the run fails.
 
     Both ways look the same to a client: that they do is what they show.
+
     Complaint: the error names a setting that no user of the API has ever seen.
     Survive: show it as the host's trouble; another model may work.
     """
     return _failing("tool", NO_MODEL)
 
 
-@behaviour(excludes="fate")
+@behaviour(excludes="node")
 def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
     """The language model that translates the prompt fails: with an error, a dropped connection, or
     an empty text.
 
-    An error fails the run. With an empty text it succeeds without a picture.
+    An error fails the run. With an empty text it succeeds without an image.
+
     Complaint: data.error is a Python exception in brackets, far too long for a message box.
-    Survive: show a short text of your own and keep the error for the log.
+    Survive: show a short text of your own and write the error to the log.
     """
     if how == "empty":
-        return Effects(
-            workflow=(with_fate("llm", lambda fate: replace(fate, reply="", completion_tokens=0)),)
-        )
+        return Effects(workflow=(override("llm", reply="", completion_tokens=0),))
     return _failing("llm", LLM_500 if how == "500" else _LLM_DROPPED)
 
 
@@ -119,44 +125,43 @@ def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
 def remote_file_unreachable(
     how: Literal["refused", "unknown_host", "timeout", "absent"] = "refused",
 ) -> Effects:
-    """The address of a picture that a user sends along cannot be read, and the run is refused.
+    """The address of an image that a user sends along cannot be read, and the run is rejected.
 
-    Nobody listens there, its name is unknown, nothing comes, or it answers 404 ("absent"). Acts on
-    runs of an app with image upload that send a file with remote_url. The host asks from where it
-    stands: what is good for the client may be dead for the host. Complaint: 400 for a request that
-    was right yesterday, with a Python exception in its message. Survive: upload the file instead,
-    or say which address could not be read, and offer to try again.
+    Nobody listens there, its name is unknown, nothing comes, or it gives 404 ("absent"). Acts on
+    runs of an app with image upload that send a file with remote_url. The host connects from where
+    it stands: an address that works for the client may not work for the host.
+
+    Complaint: 400 for a request that was right yesterday, with a Python exception in its message.
+    Survive: upload the file instead, or report which address could not be read, and offer to try
+    again.
     """
 
-    def refuse(address: str, errors: HostErrors) -> HostError:
+    def reject(address: str, errors: HostErrors) -> HostError:
         if how == "absent":
             return errors("file_remote_absent")
-        return errors(
-            "file_remote_unchecked", reason=_not_connected(urlsplit(address), _CONNECT_ERRORS[how])
-        )
+        reason = _not_connected(address, _CONNECT_ERRORS[how])
+        return errors("file_remote_unchecked", reason=reason)
 
-    return Effects(remote_file=(refuse,))
+    return Effects(remote_file=(reject,))
 
 
-def _not_connected(url: SplitResult, error: str) -> str:
-    """What the host's client says when it comes to no connection."""
+def _not_connected(address: str, error: str) -> str:
+    """The error of the host's HTTP client when it cannot connect."""
+    url = urlsplit(address)
     kind, port = ("HTTPS", 443) if url.scheme == "https" else ("HTTP", 80)
-    path = url.path or "/"
+    query = f"?{url.query}" if url.query else ""
     return (
         f"{kind}ConnectionPool(host='{url.hostname}', port={url.port or port}): "
-        f"Max retries exceeded with url: {path}{'?' + url.query if url.query else ''} "
-        f"(Caused by NewConnectionError('<urllib3.connection.{kind}Connection object at 0x7fa9dcafb490>: "
+        f"Max retries exceeded with url: {url.path or '/'}{query} "
+        f"(Caused by NewConnectionError("
+        f"'<urllib3.connection.{kind}Connection object at 0x7fa9dcafb490>: "
         f"Failed to establish a new connection: {error}'))"
     )
 
 
 def _failing(node: str, error: str) -> Effects:
-    return Effects(workflow=(with_fate(node, lambda fate: replace(fate, error=error)),))
+    return Effects(workflow=(override(node, error=error),))
 
 
-def _bad_gateway(request: InterceptedRequest) -> Response:
-    return proxy_page(502, error_pages.nginx(502, request.spec.proxy_server))
-
-
-def _refused(name: str) -> Responder:
+def _error(name: str) -> Responder:
     return lambda request: request.error_response(request.spec.errors(name))

@@ -1,5 +1,4 @@
-"""Behaviours of bytes on their way: how they are cut, held back, slowed down, broken off. They act
-on whatever is sent.
+"""Behaviours of a body on its way: how its bytes are cut, held back, slowed down, broken off.
 
 A chunk is a frame of a stream, or a part of another body. What counts events acts before what cuts
 or joins them.
@@ -13,12 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.effects import Break, Effects, Pause, Piece
+from fake_server.scenarios.effects import BodyFilter, Break, Effects, Pause, Segment
 from fake_server.scenarios.parameters import Count, Index, Seconds
 
 _TICK_S = 0.1
-
-_UNWAITED = "slow_body: the host is instant and sends the body at once; give it a speed, such as 1"
+_SLOW_AT_INSTANT = (
+    "slow_body: the host is instant and sends the body at once; give it a speed, such as 1"
+)
 
 
 @behaviour(excludes="chunks")
@@ -26,10 +26,11 @@ def buffered_stream() -> Effects:
     """The whole stream arrives at once, when the run has ended: something on the way holds it back.
 
     Complaint: "the whole stream arrives at the end" (langgenius/dify issue 28083): nginx without
-    proxy_buffering off. Survive: measure when the first frame arrives and say that streaming is
-    off, instead of a frozen progress bar.
+    proxy_buffering off.
+    Survive: measure when the first frame arrives and report that streaming is off, instead of a
+    frozen progress bar.
     """
-    return Effects(chunks=(lambda: _Joined(None),))
+    return Effects(chunk_filters=(lambda: _Join(None),))
 
 
 @behaviour(excludes="chunks")
@@ -39,7 +40,7 @@ def coalesced_frames(count: Count = 3) -> Effects:
     Complaint: a client that takes each chunk for one event parses the first and loses the others.
     Survive: split by blank lines, not by reads.
     """
-    return Effects(chunks=(lambda: _Joined(count),))
+    return Effects(chunk_filters=(lambda: _Join(count),))
 
 
 @behaviour(excludes="chunks")
@@ -49,12 +50,13 @@ def split_frames(
     """Each frame arrives in several chunks: cut after ``every`` bytes, inside an escape, or inside
     a UTF-8 character.
 
-    For "utf8" the text is sent unescaped, as later versions of Dify send it. Between the chunks lie
-    ``pause_s``. Complaint: half a JSON text, or half of a Chinese character that decodes to a
-    question mark. Survive: collect bytes until the blank line, and decode after that (or decode
-    incrementally).
+    For "utf8" the text is sent unescaped, as later versions of Dify send it. There are ``pause_s``
+    between the chunks.
+
+    Complaint: half a JSON text, or half of a Chinese character that decodes to a question mark.
+    Survive: collect bytes until the blank line, and decode after that (or decode incrementally).
     """
-    return Effects(chunks=(lambda: _Split(where, every, pause_s),))
+    return Effects(chunk_filters=(lambda: _Split(where, every, pause_s),))
 
 
 @behaviour(excludes="break")
@@ -62,24 +64,24 @@ def cut_stream(after: Index = 3, mid_frame: bool = False, at_byte: Count | None 
     """The connection is closed after the first ``after`` events, or in the middle of the next,
     after ``at_byte`` bytes.
 
-    Nothing ends the body: a client that looks can tell. A blocking answer is cut in its middle.
+    Nothing ends the body: a client that looks can tell. A blocking response is cut in its middle.
+
     Complaint: the worker was killed; the client takes what it got for the whole.
     Survive: a stream is whole only with workflow_finished; report the rest as broken off.
     """
-    return Effects(
-        frames=(lambda: _Cut(after, mid_frame or at_byte is not None, at_byte, reset=False),)
-    )
+    within = mid_frame or at_byte is not None
+    return Effects(frame_filters=(lambda: _Cut(after, within, at_byte, reset=False),))
 
 
 @behaviour(excludes="break", scope=Scope.ANYTHING)
 def connection_reset(after: Index = 0) -> Effects:
-    """The connection is reset after the first ``after`` events; by default instead of any answer.
+    """The connection is reset after the first ``after`` events; by default instead of any response.
 
     Complaint: ECONNRESET in the middle of the night, from a load balancer that was restarted.
-    Survive: catch errors of the transport beside those of HTTP. Only what never got an answer may
-    be repeated, and even then a run may have been made.
+    Survive: catch errors of the transport beside those of HTTP. Only a request without any response
+    may be repeated, and even then a run may have been made.
     """
-    return Effects(frames=(lambda: _Cut(after, False, None, reset=True),))
+    return Effects(frame_filters=(lambda: _Cut(after, False, None, reset=True),))
 
 
 @behaviour(excludes="pace", scope=Scope.ANYTHING)
@@ -89,7 +91,9 @@ def slow_body(bytes_per_second: Count = 1_000) -> Effects:
     Complaint: the headers came at once, so the connect timeout is content; the body takes a minute.
     Survive: bound the time of the whole body too.
     """
-    return Effects(chunks=(lambda: _Trickle(bytes_per_second),), unwaited=(_UNWAITED,))
+    return Effects(
+        chunk_filters=(lambda: _Trickle(bytes_per_second),), instant_notes=(_SLOW_AT_INSTANT,)
+    )
 
 
 @behaviour(excludes="malformed {after}")
@@ -98,29 +102,29 @@ def malformed_event(
 ) -> Effects:
     """The event that follows the first ``after`` ones cannot be read; those around it can.
 
-    Complaint: one bad frame, and the whole picture is lost to an exception in the reader.
+    Complaint: one bad frame, and the whole image is lost to an exception in the reader.
     Survive: log the frame and read on; workflow_finished has everything again.
     """
-    return Effects(frames=(lambda: _Malformed(after, how),))
+    return Effects(frame_filters=(lambda: _Malform(after, how),))
 
 
 def _is_event(chunk: bytes) -> bool:
-    """Whether ``chunk`` is an event, and no ping."""
+    """Whether ``chunk`` is an event and not a ping."""
     return chunk.startswith(b"data: {")
 
 
-class _Joined:
+class _Join(BodyFilter):
     """Holds ``count`` chunks back until it has them all; None: until the end."""
 
     def __init__(self, count: int | None) -> None:
         self._count = count
         self._held: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Iterable[Piece]:
+    def feed(self, chunk: bytes) -> Iterable[Segment]:
         self._held.append(chunk)
         return self.end() if len(self._held) == self._count else ()
 
-    def end(self) -> Iterable[Piece]:
+    def end(self) -> Iterable[Segment]:
         held, self._held = b"".join(self._held), []
         return (held,) if held else ()
 
@@ -128,32 +132,29 @@ class _Joined:
 _ESCAPE = re.compile(rb"\\u[0-9a-f]{4}")
 
 
-class _Split:
+class _Split(BodyFilter):
     def __init__(self, where: str, every: int, pause_s: float) -> None:
         self._where = where
         self._every = every
         self._pause_s = pause_s
 
-    def feed(self, chunk: bytes) -> Iterator[Piece]:
+    def feed(self, chunk: bytes) -> Iterator[Segment]:
         if self._where == "utf8":
             chunk = _unescaped(chunk)
         start = 0
-        for border in (*self._borders(chunk), len(chunk)):
-            if start < border:
-                yield chunk[start:border]
-                if border < len(chunk):
+        for end in (*self._cuts(chunk), len(chunk)):
+            if start < end:
+                yield chunk[start:end]
+                if end < len(chunk):
                     yield Pause(self._pause_s)
-                start = border
+                start = end
 
-    def _borders(self, chunk: bytes) -> Iterable[int]:
+    def _cuts(self, chunk: bytes) -> Iterable[int]:
         if self._where == "byte":
             return range(self._every, len(chunk), self._every)
         if self._where == "escape":
             return (match.start() + 3 for match in _ESCAPE.finditer(chunk))
         return (index + 1 for index, byte in enumerate(chunk) if byte >= 0xC0)
-
-    def end(self) -> Iterable[Piece]:
-        return ()
 
 
 def _unescaped(chunk: bytes) -> bytes:
@@ -167,7 +168,7 @@ def _unescaped(chunk: bytes) -> bytes:
     return start + text + (b"\n\n" if start else b"")
 
 
-class _Cut:
+class _Cut(BodyFilter):
     def __init__(self, after: int, within: bool, at_byte: int | None, reset: bool) -> None:
         self._left = after
         self._within = within
@@ -175,7 +176,7 @@ class _Cut:
         self._break = Break(reset)
         self._in_stream: bool | None = None
 
-    def feed(self, chunk: bytes) -> Iterator[Piece]:
+    def feed(self, chunk: bytes) -> Iterator[Segment]:
         if self._in_stream is None:
             self._in_stream = chunk.startswith((b"event:", b"data:"))
         if self._left == 0:
@@ -191,35 +192,32 @@ class _Cut:
         if self._left == 0 and not self._within:
             yield self._break
 
-    def _last(self, chunk: bytes) -> Iterator[Piece]:
+    def _last(self, chunk: bytes) -> Iterator[Segment]:
         if self._within:
             yield chunk[: len(chunk) // 2 if self._at_byte is None else self._at_byte]
         yield self._break
 
-    def end(self) -> Iterable[Piece]:
+    def end(self) -> Iterable[Segment]:
         return (self._break,)
 
 
-class _Trickle:
+class _Trickle(BodyFilter):
     def __init__(self, bytes_per_second: int) -> None:
         self._size = max(1, round(bytes_per_second * _TICK_S))
         self._gap_s = self._size / bytes_per_second
 
-    def feed(self, chunk: bytes) -> Iterator[Piece]:
+    def feed(self, chunk: bytes) -> Iterator[Segment]:
         for start in range(0, len(chunk), self._size):
             yield chunk[start : start + self._size]
             yield Pause(self._gap_s)
 
-    def end(self) -> Iterable[Piece]:
-        return ()
 
-
-class _Malformed:
+class _Malform(BodyFilter):
     def __init__(self, after: int, how: str) -> None:
         self._left = after
         self._how = how
 
-    def feed(self, chunk: bytes) -> Iterable[Piece]:
+    def feed(self, chunk: bytes) -> Iterable[Segment]:
         if not _is_event(chunk):
             return (chunk,)
         self._left -= 1
@@ -235,6 +233,3 @@ class _Malformed:
                 return b"data:\n\n"
             case _:
                 return chunk.replace(b'"event": "', b'"event": "\xff\xfe', 1)
-
-    def end(self) -> Iterable[Piece]:
-        return ()

@@ -1,0 +1,178 @@
+"""Behaviours of a run and its nodes: they are the same in both response modes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from fake_server.runs.engine import Timeline, cut
+from fake_server.runs.events import WorkflowFinished
+from fake_server.scenarios.behaviour import behaviour
+from fake_server.scenarios.effects import Effects, RealWait
+from fake_server.scenarios.parameters import Seconds
+from fake_server.workflow.model import Node, NodeBehaviour, Workflow
+
+NO_IMAGE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
+"""The outputs of the tool when the image server gave it none [C: fail_sd_mode_500_textmodel_block].
+"""
+
+NO_MODEL = "Failed to invoke tool: Failed to set model, please tell user to set model"
+"""The tool's error when the image server does not take the model
+[C: fail_options_mode_500_main_block].
+"""
+
+LLM_500 = (
+    "[openai_api_compatible] Error: API request failed with status code 500: "
+    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
+)
+"""A model's error when its server fails [C: fail_llm_mode_500_main_block]."""
+
+_ERRORS = {"tool": NO_MODEL, "llm": LLM_500, "if-else": "Invalid actual value type: string"}
+_ERROR_OF_OTHERS = "Invalid value selector"
+
+_SLOW_S = 60.0
+_SLOW_AT_INSTANT = (
+    "slow: the host is instant and does not wait for seconds; real_seconds=2 waits 2 s at any speed"
+)
+_BEYOND_ANY_LIMIT_S = 100_000.0
+_FIRST_MOMENT_S = 0.001
+"""No run is stopped before it has begun."""
+
+
+@behaviour(excludes="slow {node}")
+def slow(
+    node: str | None = None, seconds: Seconds | None = None, real_seconds: Seconds | None = None
+) -> Effects:
+    """A node takes ``seconds``: the ``node`` of that id, title or type, by default those that take
+    the longest anyway.
+
+    The run reports ``seconds`` (60, or ``real_seconds`` where that is given); the host waits for
+    them by its speed, and at ``instant`` not at all. With ``real_seconds`` it waits for so many
+    seconds of its clock at any speed.
+
+    Complaint: an image that usually takes 18 s takes minutes when the GPU is busy, and clients give
+    up at 30 s.
+    Survive: use streaming, take pings as signs of life, and let the deadline be for silence and not
+    for the whole run.
+    """
+    reported_s = next((given for given in (seconds, real_seconds) if given is not None), _SLOW_S)
+    workflow = (override(node, seconds=reported_s, spread=0.0),)
+    if real_seconds is None:
+        return Effects(workflow=workflow, instant_notes=(_SLOW_AT_INSTANT,))
+    return Effects(workflow=workflow, real_waits=(RealWait(node, real_seconds),))
+
+
+@behaviour(excludes="node")
+def node_failed(node: str | None = None, error: str | None = None) -> Effects:
+    """A node fails with ``error``; the run ends as failed, and the HTTP status is 200 all the same.
+
+    ``node`` is an id, title or type, by default that of the nodes that take the longest. ``error``
+    is by default the host's own text for a node of that type.
+
+    Complaint: the client looks at the status code alone and shows an empty image for a failed run.
+    Survive: read data.status of the response or of workflow_finished before data.outputs, and show
+    data.error.
+    """
+
+    def fail(one: Node) -> NodeBehaviour:
+        text = _ERRORS.get(one.type, _ERROR_OF_OTHERS) if error is None else error
+        return replace(one.behaviour, error=text)
+
+    return Effects(workflow=(change_nodes(node, fail),))
+
+
+@behaviour(excludes="node")
+def tool_failed_silently(text: str = str(NO_IMAGE["text"])) -> Effects:
+    """The tool makes no image and reports that only in its ``text``: the run has succeeded, its
+    files are empty.
+
+    Complaint: "succeeded", and outputs.files is []: the first element of it is an error in the
+    client.
+    Survive: take no files for a failure of its own kind, and offer to try again.
+    """
+    return Effects(workflow=(override("tool", outputs={**NO_IMAGE, "text": text}),))
+
+
+@behaviour(excludes="outcome")
+def run_failed(error: str = "Max steps 30 reached.") -> Effects:
+    """The run fails with ``error`` though none of its nodes did.
+
+    Complaint: the client looks for the failed node to find out what went wrong, and there is none.
+    Survive: the run's own status and error decide; nodes only illustrate.
+    """
+    return Effects(timeline=(_with_end(status="failed", outputs=None, error=error),))
+
+
+@behaviour(excludes="outcome")
+def stopped(after_s: Seconds | None = None) -> Effects:
+    """The run is stopped ``after_s`` seconds after its start, by default half-way: the running node
+    never finishes.
+
+    Complaint: a third status beside succeeded and failed, and node_started without its
+    node_finished.
+    Survive: end every node's spinner when the run ends; do not wait for each node's own end.
+    """
+
+    def stop(timeline: Timeline) -> Timeline:
+        ends_s = timeline[-1][0]
+        at_s = max(_FIRST_MOMENT_S, ends_s / 2 if after_s is None else after_s)
+        return cut(timeline, at_s) if at_s < ends_s else timeline
+
+    return Effects(timeline=(stop,))
+
+
+@behaviour(excludes="outcome")
+def run_limit_600s() -> Effects:
+    """A node never finishes, and the host itself stops the run after 600 s.
+
+    Complaint: a run that hangs looks like a slow one for ten minutes, and then ends as stopped with
+    status 200.
+    Survive: set a deadline of your own and call the stop endpoint; stopped is not a success.
+    """
+    return Effects(workflow=(override(None, seconds=_BEYOND_ANY_LIMIT_S, spread=0.0),))
+
+
+@behaviour(excludes="outcome")
+def unknown_status(status: str = "partial-succeeded") -> Effects:
+    """The run ends with a status that the document does not know, such as later versions of Dify
+    have.
+
+    Complaint: a switch over the three known statuses falls through, and the client waits for ever.
+    Survive: treat any status but succeeded as an end without a promise, and log the word.
+    """
+    return Effects(timeline=(_with_end(status=status),))
+
+
+def override(node: str | None, **changes: Any) -> Callable[[Workflow], Workflow]:
+    """A workflow with ``changes`` in the behaviour of the selected nodes."""
+    return change_nodes(node, lambda one: replace(one.behaviour, **changes))
+
+
+def change_nodes(
+    node: str | None, change: Callable[[Node], NodeBehaviour]
+) -> Callable[[Workflow], Workflow]:
+    def apply(workflow: Workflow) -> Workflow:
+        nodes = dict(workflow.nodes)
+        for one in selected_nodes(workflow, node):
+            nodes[one.node_id] = replace(one, behaviour=change(one))
+        return replace(workflow, nodes=nodes)
+
+    return apply
+
+
+def selected_nodes(workflow: Workflow, node: str | None) -> list[Node]:
+    """The nodes of that id, title or type; for None, those of the type that takes the longest."""
+    nodes = list(workflow.nodes.values())
+    if node is None and nodes:
+        node = max(nodes, key=lambda one: one.behaviour.seconds).type
+    return [one for one in nodes if node in (one.node_id, one.title, one.type)]
+
+
+def _with_end(**changes: Any) -> Callable[[Timeline], Timeline]:
+    def apply(timeline: Timeline) -> Timeline:
+        at_s, end = timeline[-1]
+        assert isinstance(end, WorkflowFinished)
+        return (*timeline[:-1], (at_s, replace(end, **changes)))
+
+    return apply
