@@ -5,6 +5,7 @@ anything listens.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +13,9 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from click.testing import CliRunner
 
 from dify_wire.yaml_file import load_yaml
-from fake_server.cli import cli
+from fake_server.cli import main
 from fake_server.scenarios.rule_file import SCHEMA
 from fake_server.settings import Settings, SettingsError
 
@@ -33,7 +33,9 @@ Serve = Callable[..., Ended]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
+def serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Serve:
     """Runs ``fake-server serve`` in an empty folder up to where it would listen."""
     monkeypatch.chdir(tmp_path)
 
@@ -44,9 +46,14 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
             bound.append(settings)
             raise SettingsError("port", "this test listens nowhere")
 
-        monkeypatch.setattr("fake_server.server.run.bind", bind)
-        result = CliRunner().invoke(cli, ["serve", *args], env=env)
-        return Ended(result.exit_code, result.stderr, bound)
+        with monkeypatch.context() as patch:
+            patch.setattr("fake_server.server.run.bind", bind)
+            patch.setattr(sys, "argv", ["fake-server", "serve", *args])
+            for name, value in env.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return Ended(int(ended.value.code or 0), capsys.readouterr().err, bound)
 
     return run
 
