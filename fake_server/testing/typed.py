@@ -97,6 +97,24 @@ class TypedScenarios:
                  times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
+    def scenario(self, scenario: Literal["run_failed"], /, *, error: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
+
+    @overload
+    def scenario(self, scenario: Literal["stopped"], /, *, after_s: float = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
+
+    @overload
+    def scenario(self, scenario: Literal["run_limit_600s", "no_terminal_event",
+                 "double_terminal_event", "endless_stream", "no_ping", "null_url", "unsigned_url",
+                 "missing_blob", "buffered_stream"], /, *, times: int | None = None,
+                 when: When | None = None) -> Scenario: ...
+
+    @overload
+    def scenario(self, scenario: Literal["unknown_status"], /, *, status: str = ...,
+                 times: int | None = None, when: When | None = None) -> Scenario: ...
+
+    @overload
     def scenario(self, scenario: Literal["http_error"], /, *, status: int = ...,
                  body: Literal["envelope", "html", "empty", "malformed"] = ..., code: str = ...,
                  message: str = ..., times: int | None = None,
@@ -115,12 +133,6 @@ class TypedScenarios:
     @overload
     def scenario(self, scenario: Literal["concurrency_limit"], /, *, limit: int = ...,
                  times: int | None = None, when: When | None = None) -> Scenario: ...
-
-    @overload
-    def scenario(self, scenario: Literal["no_terminal_event", "double_terminal_event",
-                 "endless_stream", "no_ping", "null_url", "unsigned_url", "missing_blob",
-                 "run_limit_600s", "buffered_stream"], /, *, times: int | None = None,
-                 when: When | None = None) -> Scenario: ...
 
     @overload
     def scenario(self, scenario: Literal["reordered_events", "connection_reset"], /, *,
@@ -153,18 +165,6 @@ class TypedScenarios:
 
     @overload
     def scenario(self, scenario: Literal["huge_png"], /, *, side: int = ..., megabytes: int = ...,
-                 times: int | None = None, when: When | None = None) -> Scenario: ...
-
-    @overload
-    def scenario(self, scenario: Literal["run_failed"], /, *, error: str = ...,
-                 times: int | None = None, when: When | None = None) -> Scenario: ...
-
-    @overload
-    def scenario(self, scenario: Literal["stopped"], /, *, after_s: float = ...,
-                 times: int | None = None, when: When | None = None) -> Scenario: ...
-
-    @overload
-    def scenario(self, scenario: Literal["unknown_status"], /, *, status: str = ...,
                  times: int | None = None, when: When | None = None) -> Scenario: ...
 
     @overload
