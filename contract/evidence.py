@@ -8,7 +8,6 @@ extra.
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -199,11 +198,3 @@ def task_id_in(data: bytes) -> str | None:
         if frame.data is not None and isinstance(frame.data.get("task_id"), str):
             return str(frame.data["task_id"])
     return None
-
-
-def is_uuid(value: object) -> bool:
-    """Whether ``value`` is a UUID in its usual lower-case form."""
-    try:
-        return isinstance(value, str) and str(uuid.UUID(value)) == value
-    except ValueError:
-        return False

@@ -1,21 +1,21 @@
 """What a value on the wire may be, and which fields an object has on which version of the host.
 
-A difference between versions is told from a broken host by the company it keeps: a field that only
-later versions have (or lack) is a version's difference on a host that is later in other ways too,
-and a broken promise on one that is not.
+A field that only later versions have (or lack) is a version's difference on a host that is later in
+other ways too, and a failure on one that is not.
 """
 
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from contract.check import Level
-from contract.evidence import is_uuid
-from contract.result import expect
+from contract.result import by_version, expect
 from dify_wire.exchange import Exchange
+from dify_wire.profile import REFERENCE_VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,16 @@ class Kind:
     accepts: Callable[[Any], bool]
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def is_uuid(value: object) -> bool:
+    """Whether ``value`` is a UUID in its usual lower-case form."""
+    try:
+        return isinstance(value, str) and str(uuid.UUID(value)) == value
+    except ValueError:
+        return False
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
 
 
 UUID = Kind("a lower-case uuid", is_uuid)
@@ -35,7 +43,7 @@ TEXT = Kind("a string", lambda value: isinstance(value, str))
 WORDS = Kind("a string that is not empty", lambda value: isinstance(value, str) and value != "")
 WHOLE = Kind("a whole number of 0 or more", lambda value: type(value) is int and value >= 0)
 COUNT = Kind("a whole number of 1 or more", lambda value: type(value) is int and value >= 1)
-SECONDS = Kind("a number of seconds, 0 or more", lambda value: _is_number(value) and value >= 0)
+SECONDS = Kind("a number of seconds, 0 or more", _is_duration)
 UNIX_S = Kind(
     "a whole number of unix seconds",
     lambda value: type(value) is int and 1_000_000_000 < value < 1e10,
@@ -63,52 +71,40 @@ def expect_kind(value: object, kind: Kind, what: str, exchange: Exchange | None 
 def expect_kinds(
     got: Mapping[str, Any], kinds: Mapping[str, Kind], where: str, exchange: Exchange
 ) -> None:
-    """Raise ``Failed`` unless each field that is there is of its kind; what is missing is
-    another's affair.
-    """
+    """Raise ``Failed`` unless each field that is there is of its kind."""
     for name, kind in kinds.items():
         if name in got:
             expect_kind(got[name], kind, f"{name} of {where}", exchange)
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """The fields of an object in the host's order, and what later versions add and drop (FACTS
-    9).
-    """
-
-    names: tuple[str, ...]
-    added: frozenset[str] = frozenset()
-    dropped: frozenset[str] = frozenset()
-
-
-def fields(names: str, added: str = "", dropped: str = "") -> Fields:
-    """``Fields`` from names between blanks."""
-    return Fields(tuple(names.split()), frozenset(added.split()), frozenset(dropped.split()))
+def later_fields(name: str) -> frozenset[str]:
+    """The fields of the object ``name`` of a profile that only versions after the reference have."""
+    known = by_version(lambda profile: profile.fields(name))
+    return frozenset().union(*known.values()) - set(known[REFERENCE_VERSION])
 
 
 def expect_fields(
-    got: Mapping[str, Any], known: Fields, later: bool, what: str, exchange: Exchange
+    got: Mapping[str, Any], name: str, later: bool, what: str, exchange: Exchange
 ) -> None:
-    """Raise ``Failed`` unless ``got`` has exactly the fields of ``known``, in their order.
+    """Raise ``Failed`` unless ``got`` has exactly the fields that the object ``name`` of the
+    profiles has, in their order.
 
-    On a host that is ``later`` what later versions do is a version's difference.
+    On a host that is ``later``, what any later version adds or drops is a version's difference.
     """
-    if tuple(got) == known.names:
+    known = by_version(lambda profile: profile.fields(name))
+    expected = known[REFERENCE_VERSION]
+    if tuple(got) == expected:
         return
-    missing = [name for name in known.names if name not in got]
-    more = [name for name in got if name not in known.names]
-    excused = (
-        later
-        and known.dropped.issuperset(missing)
-        and known.added.issuperset(more)
-        and bool(missing or more)
-    )
-    expected = f"{what} with the fields {', '.join(known.names)}"
-    told = (
-        f"without {missing}, with {more}" if missing or more else f"in the order {', '.join(got)}"
-    )
-    expect(False, expected, told, exchange, level=Level.VERSION if excused else Level.HOST)
+    missing = [field for field in expected if field not in got]
+    more = [field for field in got if field not in expected]
+    always = set(expected).intersection(*known.values())
+    excused = later and later_fields(name).issuperset(more) and always.isdisjoint(missing)
+    level = Level.VERSION if excused and (missing or more) else Level.HOST
+    if missing or more:
+        found = f"without {missing}, with {more}"
+    else:
+        found = f"in the order {', '.join(got)}"
+    expect(False, f"{what} with the fields {', '.join(expected)}", found, exchange, level=level)
 
 
 def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -123,7 +119,5 @@ def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def has_files_of_0_6(value: Any) -> bool:
-    """Whether the first file object within ``value`` is marked as 0.6 does it (``__variant``, FACTS
-    9.1).
-    """
+    """Whether the first file object within ``value`` has the mark of 0.6 (``__variant``)."""
     return "__variant" in next(files_within(value), {})
