@@ -10,6 +10,7 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from contract.check import Level
@@ -77,6 +78,7 @@ def expect_kinds(
             expect_kind(got[name], kind, f"{name} of {where}", exchange)
 
 
+@cache
 def later_fields(name: str) -> frozenset[str]:
     """The fields of the object ``name`` of a profile that only versions after the reference have."""
     known = by_version(lambda profile: profile.fields(name))

@@ -11,17 +11,10 @@ from typing import Any
 from contract.check import Claim, Level, check
 from contract.evidence import stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal
-from contract.shape import Kind, expect_kind, files_within
+from contract.shape import Kind, expect_kind, files_within, later_fields
 from contract.sse import Frame
 from contract.target import Stream, Target
 from dify_wire.exchange import Exchange
-
-LATER_NODE_FIELDS = {
-    "parallel_id", "parallel_start_node_id", "parent_parallel_id", "parent_parallel_start_node_id",
-    "parallel_run_id", "iteration_id", "loop_id", "agent_strategy",
-    "inputs_truncated", "process_data_truncated", "outputs_truncated",
-}  # fmt: skip
-"""Fields of node frames that only versions after 0.6 have (FACTS 9.1, 9.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +69,11 @@ class RunTrace:
     @property
     def is_later(self) -> bool:
         """Whether the host is a version after 0.6, by the fields of its node frames."""
-        nodes = (event for event in self.events if event.name.startswith("node_"))
-        return any(LATER_NODE_FIELDS & event.data.keys() for event in nodes)
+        return any(
+            later_fields(event.name) & event.data.keys()
+            for event in self.events
+            if event.name in ("node_started", "node_finished")
+        )
 
     @property
     def level(self) -> Level:

@@ -21,15 +21,11 @@ from contract.shape import (
     among,
     expect_fields,
     expect_kinds,
-    fields,
 )
 from contract.target import USER
 from contract.trace import Node, RunTrace, as_object, seconds, trace_check
 from dify_wire.exchange import loads
 
-_LLM_OUTPUTS = fields("text usage", added="finish_reason")
-_LLM_PROCESS_DATA = fields("model_mode prompts", added="model_provider model_name")
-_TOOL_OUTPUTS = fields("text files", added="json")
 _TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 _ROUNDING_S = 0.01
@@ -228,8 +224,8 @@ def language_model_reports_text_and_usage(trace: RunTrace) -> None:
     modes = among("chat", "completion")
     for node in trace.of_type("llm"):
         outputs, process_data = node.object("outputs"), node.object("process_data")
-        expect_fields(outputs, _LLM_OUTPUTS, later, "outputs of llm", exchange)
-        expect_fields(process_data, _LLM_PROCESS_DATA, later, "process_data of llm", exchange)
+        expect_fields(outputs, "llm_outputs", later, "outputs of llm", exchange)
+        expect_fields(process_data, "llm_process_data", later, "process_data of llm", exchange)
         expect_kinds(outputs, {"text": TEXT, "usage": OBJECT}, "llm", exchange)
         expect_kinds(process_data, {"model_mode": modes, "prompts": LIST}, "llm", exchange)
 
@@ -267,7 +263,7 @@ def image_tool_reports_text_and_files(trace: RunTrace) -> None:
     """A tool's node has a text and an array of files, and names its tool."""
     for node in trace.of_type("tool"):
         outputs = node.object("outputs")
-        expect_fields(outputs, _TOOL_OUTPUTS, trace.is_later, "outputs of tool", trace.exchange)
+        expect_fields(outputs, "tool_outputs", trace.is_later, "outputs of tool", trace.exchange)
         expect_kinds(outputs, {"text": TEXT, "files": LIST}, "tool", trace.exchange)
         info = as_object(node.object("execution_metadata").get("tool_info"))
         for name in ("provider_type", "provider_id"):

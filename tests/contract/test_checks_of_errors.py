@@ -175,7 +175,7 @@ def edited(edit: Callable[[Any], Any]) -> Change:
 
 
 def member(name: str, value: Any) -> Change:
-    return edited(lambda value: value.update({name: value}))
+    return edited(lambda got: got.update({name: value}))
 
 
 def without(name: str) -> Change:
