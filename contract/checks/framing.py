@@ -33,7 +33,7 @@ def _framed(target: Target) -> Stream:
     Level.DOCUMENT,
     "document line 19; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200",
     settles=True,
-    follows_from=("documents_own_request_is_answered_200",),
+    follows_from=("documents_own_request_gets_200",),
 )
 def streaming_run_is_200(target: Target) -> None:
     """A streaming run without a model gets status 200."""

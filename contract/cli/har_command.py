@@ -85,7 +85,7 @@ def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
 def _write(writer: RecordingWriter, found: Imported) -> tuple[int, list[LeftOut]]:
     """Write what was found: how many exchanges that were, and what had to be left out."""
     from dify_wire.recording.har_import import LeftOut
-    from dify_wire.text_file import RecordingError
+    from dify_wire.spec_error import RecordingError
 
     written, left_out = 0, list[LeftOut]()
     for number, recording in zip(found.numbers, found.recordings, strict=True):

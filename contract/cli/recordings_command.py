@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from contract.cli.options import FILE
-from dify_wire.text_file import SpecError
+from dify_wire.spec_error import SpecError
 
 _WOULD_CHANGE = 1
 _SUSPICIOUS = 1

@@ -16,7 +16,8 @@ from typing import Any
 from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
 from contract.report.diff_json import FORMAT, as_json
-from dify_wire.text_file import SpecError, read_text, reason, write_text
+from dify_wire.spec_error import SpecError, reason
+from dify_wire.text_file import read_text, write_text
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from dify_wire.redaction.text import TextRedactor
-from dify_wire.text_file import bundled
-from dify_wire.yaml_file import load_yaml
+from dify_wire.spec import bundled, load_yaml
 from fake_server.journal.exchanges import Entry
 from fake_server.journal.warnings import DocumentChecker, header_of
 

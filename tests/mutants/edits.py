@@ -86,7 +86,7 @@ def reverse(path: str) -> Edit:
     return edit
 
 
-def both(*edits: Edit) -> Edit:
+def combined(*edits: Edit) -> Edit:
     """One edit after the other."""
 
     def edit(root: Any) -> Any:

@@ -60,7 +60,6 @@ def _without_variable(variable: str) -> Edit:
 
 
 _PARAMETERS = "/v1/parameters"
-
 _of(
     _PARAMETERS,
     "parameters_without_form",
@@ -138,41 +137,6 @@ _of(
     "parameters_have_form_and_switches",
     lambda edit_events: {"data": edit_events},
 )
-_of(
-    "/v1/info",
-    "info_without_name",
-    "The app has no name.",
-    "info_has_name_and_description",
-    drop("name"),
-)
-_of(
-    "/v1/info",
-    "info_without_description",
-    "The app has no description.",
-    "info_has_name_and_description",
-    drop("description"),
-)
-_of(
-    "/v1/info",
-    "info_name_a_number",
-    "The app's name is a number.",
-    "info_has_name_and_description",
-    put("name", 1),
-)
-_of(
-    "/v1/meta",
-    "meta_without_icons",
-    "The app tells no tool_icons.",
-    "meta_has_the_icons_of_the_tools",
-    drop("tool_icons"),
-)
-_of(
-    "/v1/meta",
-    "meta_icons_a_list",
-    "tool_icons is a list.",
-    "meta_has_the_icons_of_the_tools",
-    change("tool_icons", list),
-)
 
 
 def _open(path: str) -> Wrap:
@@ -202,31 +166,6 @@ _NEEDS_KEY = {
     "info": "info_needs_the_key",
     "meta": "meta_needs_the_key",
 }
-for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
-    _short = _path.rpartition("/")[2]
-    AREA.add(f"{_short}_without_key", f"{_path} needs no key.", _NEEDS_KEY[_short], _open(_path))
-    AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_ha*", _missing(_path))
-_of(
-    "/v1/",
-    "greeting_without_version",
-    "The greeting tells no version.",
-    "root_*",
-    drop("server_version"),
-)
-_of(
-    "/v1/",
-    "greeting_of_v2",
-    "The greeting names the API v2.",
-    "root_names_the_api",
-    put("api_version", "v2"),
-)
-_of(
-    "/v1/",
-    "greeting_of_another_version",
-    "The greeting names another version than the header X-Version.",
-    "root_and_header_name_one_version",
-    put("server_version", "0.6.5"),
-)
 _of(
     _PARAMETERS,
     "parameters_field_without_label",
@@ -241,41 +180,6 @@ _of(
     "every_body_is_as_its_schema",
     put("speech_to_text.enabled", "false"),
 )
-_of(
-    "/v1/info",
-    "info_with_mode",
-    "The app's info has its mode.",
-    "info_has_no_other_members",
-    put("mode", "workflow"),
-)
-for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
-    _short = _path.rpartition("/")[2]
-    AREA.add(
-        f"{_short}_can_be_posted",
-        f"POST on {_path} is as good as GET.",
-        f"post_to_{_short}_is_405",
-        replace_requests(
-            lambda request, path=_path: request.path == path and request.method == "POST",  # type: ignore[misc]  # bound at once
-            lambda request: replace(request, method="GET", body=b""),
-        ),
-    )
-AREA.add(
-    "app_json_compact",
-    "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
-    "app_info_is_written_as_errors_are",
-    replace_responses(
-        lambda request, response: (
-            request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200
-        ),
-        lambda response: response.with_body(
-            json.dumps(response.json, separators=(",", ":")).encode()
-        ),
-    ),
-)
-
-# Uploads
-# --------------------------------------------------------------------------------------------------------------
-
 _UPLOAD = "/v1/files/upload"
 _NO_FILE = {"code": "no_file_uploaded", "message": "Please upload your file.", "status": 400}
 
@@ -303,34 +207,70 @@ def _upload(
     )
 
 
-_upload(
-    "upload_without_a_file_has_own_code",
-    "A form without a file is refused with a code of its own, as later versions do.",
-    "upload_without_a_file_is_400",
-    lambda request, response: _is_form(request) and response.status == 400,
-    lambda response: response.with_json(_NO_FILE),
-    strict=True,
-)
-_upload(
-    "upload_of_json_is_a_415",
-    "An upload that is JSON is refused with 415.",
-    "upload_of_json_is_400",
-    lambda request, response: not _is_form(request) and response.status == 400,
-    lambda response: replace(response, status=415),
-)
-_upload(
-    "upload_of_a_program_is_a_400",
-    "A file of a type that is not allowed is refused with 400.",
-    "upload_of_a_program_is_415",
-    lambda request, response: _is_form(request) and response.status == 415,
-    lambda response: replace(response, status=400),
-)
-AREA.add(
-    "upload_without_key",
-    "An upload needs no key.",
-    "upload_needs_the_key",
-    replace_requests(
-        lambda request: request.path == _UPLOAD and request.header("authorization") is None,
-        lambda request: request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}"),
-    ),
-)
+# fmt: off
+_of("/v1/info", "info_without_name", "The app has no name.", "info_has_name_and_description",
+    drop("name"))
+_of("/v1/info", "info_without_description", "The app has no description.",
+    "info_has_name_and_description", drop("description"))
+_of("/v1/info", "info_name_a_number", "The app's name is a number.",
+    "info_has_name_and_description", put("name", 1))
+_of("/v1/meta", "meta_without_icons", "The app tells no tool_icons.",
+    "meta_has_the_icons_of_the_tools", drop("tool_icons"))
+_of("/v1/meta", "meta_icons_a_list", "tool_icons is a list.", "meta_has_the_icons_of_the_tools",
+    change("tool_icons", list))
+for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
+    _short = _path.rpartition("/")[2]
+    AREA.add(f"{_short}_without_key", f"{_path} needs no key.", _NEEDS_KEY[_short], _open(_path))
+    AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_ha*", _missing(_path))
+_of("/v1/", "greeting_without_version", "The greeting tells no version.", "root_*",
+    drop("server_version"))
+_of("/v1/", "greeting_of_v2", "The greeting names the API v2.", "root_names_the_api",
+    put("api_version", "v2"))
+_of("/v1/", "greeting_of_another_version",
+    "The greeting names another version than the header X-Version.",
+    "root_and_header_name_one_version", put("server_version", "0.6.5"))
+_of("/v1/info", "info_with_mode", "The app's info has its mode.", "info_has_no_other_members",
+    put("mode", "workflow"))
+for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
+    _short = _path.rpartition("/")[2]
+    AREA.add(
+        f"{_short}_can_be_posted",
+        f"POST on {_path} is as good as GET.",
+        f"post_to_{_short}_is_405",
+        replace_requests(
+            lambda request, path=_path: request.path == path and request.method == "POST",  # type: ignore[misc]  # bound at once
+            lambda request: replace(request, method="GET", body=b""),
+        ),
+    )
+AREA.add("app_json_compact",
+         "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
+         "app_info_is_written_as_errors_are",
+         replace_responses(
+             lambda request, response: (
+                 request.path in (_PARAMETERS, "/v1/info", "/v1/meta") and response.status == 200
+             ),
+             lambda response: response.with_body(
+                 json.dumps(response.json, separators=(",", ":")).encode()
+             ),
+         ))
+
+# Uploads
+_upload("upload_without_a_file_has_own_code",
+        "A form without a file is refused with a code of its own, as later versions do.",
+        "upload_without_a_file_is_400",
+        lambda request, response: _is_form(request) and response.status == 400,
+        lambda response: response.with_json(_NO_FILE), strict=True)
+_upload("upload_of_json_is_a_415", "An upload that is JSON is refused with 415.",
+        "upload_of_json_is_400",
+        lambda request, response: not _is_form(request) and response.status == 400,
+        lambda response: replace(response, status=415))
+_upload("upload_of_a_program_is_a_400", "A file of a type that is not allowed is refused with 400.",
+        "upload_of_a_program_is_415",
+        lambda request, response: _is_form(request) and response.status == 415,
+        lambda response: replace(response, status=400))
+AREA.add("upload_without_key", "An upload needs no key.", "upload_needs_the_key",
+         replace_requests(
+             lambda request: request.path == _UPLOAD and request.header("authorization") is None,
+             lambda request: request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}"),
+         ))
+# fmt: on

@@ -56,38 +56,6 @@ async def _evenly(frames: Frames) -> Frames:
         await asyncio.sleep(0.2)
 
 
-_in_time(
-    "stream_buffered",
-    "All frames come when the run has ended.",
-    "first_frame_comes_at_once node_frames_lie_apart_by_their_elapsed_time",
-    _held_back,
-)
-_in_time(
-    "stream_in_one_piece",
-    "All frames come in one chunk when the run has ended.",
-    "first_frame_comes_at_once node_frames_lie_apart_by_their_elapsed_time",
-    _in_one_piece,
-)
-_in_time(
-    "stream_buffered_after_first",
-    "All frames but the first come when the run has ended.",
-    "node_frames_lie_apart_by_their_elapsed_time",
-    _all_but_first_late,
-)
-_in_time(
-    "stream_one_frame_late",
-    "Each frame comes when the next one should.",
-    "node_frames_lie_apart_by_their_elapsed_time",
-    _one_late,
-)
-_in_time(
-    "stream_played_back",
-    "The stream begins when the run has ended, and plays it back.",
-    "node_frames_lie_apart_by_their_elapsed_time",
-    _evenly,
-)
-
-
 async def _ping_early(frames: Frames) -> Frames:
     """The ping comes when the node that draws the picture starts."""
     async for frame in frames:
@@ -109,15 +77,19 @@ async def _by_8_kb(frames: Frames) -> Frames:
     yield held
 
 
-_in_time(
-    "ping_early",
-    "The first ping comes seconds before it is due.",
-    "pings_arrive_when_they_are_due",
-    _ping_early,
-)
-_in_time(
-    "stream_buffered_by_8_kb",
-    "A proxy passes the stream on in pieces of 8 KB.",
-    "first_frame_comes_at_once",
-    _by_8_kb,
-)
+# fmt: off
+_in_time("stream_buffered", "All frames come when the run has ended.",
+         "first_frame_comes_at_once node_frames_lie_apart_by_their_elapsed_time", _held_back)
+_in_time("stream_in_one_piece", "All frames come in one chunk when the run has ended.",
+         "first_frame_comes_at_once node_frames_lie_apart_by_their_elapsed_time", _in_one_piece)
+_in_time("stream_buffered_after_first", "All frames but the first come when the run has ended.",
+         "node_frames_lie_apart_by_their_elapsed_time", _all_but_first_late)
+_in_time("stream_one_frame_late", "Each frame comes when the next one should.",
+         "node_frames_lie_apart_by_their_elapsed_time", _one_late)
+_in_time("stream_played_back", "The stream begins when the run has ended, and plays it back.",
+         "node_frames_lie_apart_by_their_elapsed_time", _evenly)
+_in_time("ping_early", "The first ping comes seconds before it is due.",
+         "pings_arrive_when_they_are_due", _ping_early)
+_in_time("stream_buffered_by_8_kb", "A proxy passes the stream on in pieces of 8 KB.",
+         "first_frame_comes_at_once", _by_8_kb)
+# fmt: on

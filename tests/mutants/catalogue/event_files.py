@@ -10,8 +10,8 @@ from typing import Any
 from tests.mutants.edits import (
     Edit,
     Event,
-    both,
     change,
+    combined,
     edit_events,
     of_node,
     other_uuid,
@@ -21,7 +21,6 @@ from tests.mutants.edits import (
 from tests.mutants.mutant import Area
 
 AREA = Area("files in a stream")
-
 _END = "workflow_finished"
 
 
@@ -64,77 +63,6 @@ def _same_signature() -> _Change:
     return lambda event: [_with_url(keep)(event)]
 
 
-_event(
-    "stream_files_lost",
-    "workflow_finished's files are empty, its outputs not.",
-    "files_are_those_of_the_outputs",
-    _END,
-    put("data.files", []),
-)
-_event(
-    "stream_node_files_lost",
-    "Files of nodes are empty, their outputs not.",
-    "files_are_those_of_the_outputs",
-    "node_finished",
-    put("data.files", []),
-)
-_event(
-    "stream_files_differ",
-    "workflow_finished's files are not those of its outputs.",
-    "files_repeat_the_outputs_byte_for_byte",
-    _END,
-    change("data.files", _with_url(lambda url: url.partition("&sign")[0] + _SIGN)),
-)
-_event(
-    "stream_outputs_differ_from_end",
-    "workflow_finished's outputs are not the end node's.",
-    "end_repeats_the_run_byte_for_byte",
-    _END,
-    change("data.outputs", lambda value: {**value, "text": "done"}),
-)
-_event(
-    "stream_file_of_another",
-    "workflow_finished's file is not the tool's.",
-    "end_repeats_the_run_byte_for_byte end_takes_its_file_from_the_tool",
-    _END,
-    _with_url(lambda url: url[:13] + "0" * 8 + url[21:]),
-)
-_event(
-    "stream_urls_unsigned",
-    "URLs in streams are not signed.",
-    "streamed_urls_have_the_documents_form",
-    "*",
-    _with_url(lambda url: url.partition("?")[0]),
-)
-_event(
-    "stream_file_variant_lost",
-    "File objects in streams have no __variant.",
-    "streamed_files_have_the_hosts_fields",
-    "*",
-    lambda event: _without_key(event, "__variant"),
-)
-_event(
-    "stream_file_related_id_lost",
-    "File objects in streams have no related_id.",
-    "streamed_files_have_the_hosts_fields streaming_run_has_an_image",
-    "*",
-    lambda event: _without_key(event, "related_id"),
-)
-_order(
-    "stream_urls_not_signed_anew",
-    "The tool's and the end's URL are one and the same.",
-    "each_serialisation_signs_anew",
-    _same_signature,
-)
-_event(
-    "end_node_outputs_lost",
-    "The end node has no outputs.",
-    "end_node_selects_the_runs_outputs",
-    "node_finished",
-    of_node("end", both(put("data.outputs", None), put("data.files", []))),
-)
-
-
 def _without_key(value: Any, key: str) -> Any:
     if isinstance(value, list):
         return [_without_key(one, key) for one in value]
@@ -166,15 +94,6 @@ def _at_the_end(edit: Edit) -> Edit:
     )
 
 
-_event(
-    "end_has_another_file",
-    "The file at the end is not the one that the tool has made.",
-    "end_takes_its_file_from_the_tool",
-    "node_finished workflow_finished",
-    _at_the_end(_other_file),
-)
-
-
 def _of_another_tenant(value: Any) -> Any:
     if isinstance(value, list):
         return [_of_another_tenant(one) for one in value]
@@ -186,10 +105,35 @@ def _of_another_tenant(value: Any) -> Any:
     return value
 
 
-_event(
-    "stream_files_of_another_tenant",
-    "The files of a stream name another tenant than those of blocking responses.",
-    "both_modes_describe_a_file_alike",
-    "*",
-    _of_another_tenant,
-)
+# fmt: off
+_event("stream_files_lost", "workflow_finished's files are empty, its outputs not.",
+       "files_are_those_of_the_outputs", _END, put("data.files", []))
+_event("stream_node_files_lost", "Files of nodes are empty, their outputs not.",
+       "files_are_those_of_the_outputs", "node_finished", put("data.files", []))
+_event("stream_files_differ", "workflow_finished's files are not those of its outputs.",
+       "files_repeat_the_outputs_byte_for_byte", _END,
+       change("data.files", _with_url(lambda url: url.partition("&sign")[0] + _SIGN)))
+_event("stream_outputs_differ_from_end", "workflow_finished's outputs are not the end node's.",
+       "end_repeats_the_run_byte_for_byte", _END,
+       change("data.outputs", lambda value: {**value, "text": "done"}))
+_event("stream_file_of_another", "workflow_finished's file is not the tool's.",
+       "end_repeats_the_run_byte_for_byte end_takes_its_file_from_the_tool", _END,
+       _with_url(lambda url: url[:13] + "0" * 8 + url[21:]))
+_event("stream_urls_unsigned", "URLs in streams are not signed.",
+       "streamed_urls_have_the_documents_form", "*", _with_url(lambda url: url.partition("?")[0]))
+_event("stream_file_variant_lost", "File objects in streams have no __variant.",
+       "streamed_files_have_the_hosts_fields", "*", lambda event: _without_key(event, "__variant"))
+_event("stream_file_related_id_lost", "File objects in streams have no related_id.",
+       "streamed_files_have_the_hosts_fields streaming_run_has_an_image", "*",
+       lambda event: _without_key(event, "related_id"))
+_order("stream_urls_not_signed_anew", "The tool's and the end's URL are one and the same.",
+       "each_serialisation_signs_anew", _same_signature)
+_event("end_node_outputs_lost", "The end node has no outputs.", "end_node_selects_the_runs_outputs",
+       "node_finished", of_node("end", combined(put("data.outputs", None), put("data.files", []))))
+_event("end_has_another_file", "The file at the end is not the one that the tool has made.",
+       "end_takes_its_file_from_the_tool", "node_finished workflow_finished",
+       _at_the_end(_other_file))
+_event("stream_files_of_another_tenant",
+       "The files of a stream name another tenant than those of blocking responses.",
+       "both_modes_describe_a_file_alike", "*", _of_another_tenant)
+# fmt: on

@@ -51,139 +51,6 @@ def _response_(
     AREA.add(name, breaks, killers, change_responses(lambda: change_response), strict=strict)
 
 
-_body(
-    "picture_truncated",
-    "The second half of the picture is missing.",
-    "image_decodes",
-    lambda png: png[: len(png) // 2],
-)
-_body(
-    "picture_without_end",
-    "The last chunk of the PNG is missing.",
-    "image_ends_where_its_format_ends",
-    lambda png: png[:-12],
-)
-_body(
-    "picture_empty",
-    "The picture has no bytes.",
-    "url_serves_the_image_without_a_key",
-    lambda _: b"",
-)
-_body(
-    "picture_only_signature",
-    "The picture is a PNG signature and no more.",
-    "image_decodes",
-    lambda png: png[:8],
-)
-_body(
-    "picture_damaged",
-    "The picture's data is damaged in the middle.",
-    "image_decodes",
-    lambda png: png[: len(png) // 2] + b"\0" * 64 + png[len(png) // 2 + 64 :],
-)
-_body(
-    "picture_with_tail",
-    "Bytes follow the picture's end.",
-    "image_ends_where_its_format_ends",
-    lambda png: png + b"\r\n--boundary--\r\n",
-)
-_body(
-    "picture_wrong_size_in_header",
-    "The PNG's header tells another size than its data has.",
-    "image_decodes",
-    lambda png: with_size_in_header(png, 4096),
-)
-_body(
-    "picture_a_jpeg",
-    "A JPEG says it is a PNG.",
-    "image_is_what_its_content_type_says",
-    lambda png: converted(png, "JPEG"),
-)
-_body(
-    "picture_a_gif",
-    "A GIF says it is a PNG.",
-    "image_is_what_its_content_type_says",
-    lambda png: converted(png, "GIF"),
-)
-_body(
-    "picture_html",
-    "A page says it is a PNG.",
-    "image_decodes",
-    lambda _: b"<!doctype html><p>not found",
-)
-_body("picture_json", "JSON says it is a PNG.", "image_decodes", lambda _: b'{"code": "not_found"}')
-_body("picture_base64", "The picture comes in base64.", "image_decodes", base64.b64encode)
-_body(
-    "picture_gzipped", "The picture is gzipped and does not say so.", "image_decodes", gzip.compress
-)
-_body(
-    "picture_one_pixel",
-    "The picture is a single pixel.",
-    "image_is_large_enough_to_be_seen",
-    lambda _: small_png(),
-)
-_body(
-    "picture_one_colour",
-    "The picture is of one colour.",
-    "image_is_not_of_one_colour",
-    lambda _: small_png((512, 512), "gray"),
-)
-_body(
-    "picture_black",
-    "The picture is black, as a safety filter leaves it.",
-    "image_is_not_of_one_colour",
-    lambda _: small_png((512, 512), "black"),
-)
-_response_(
-    "picture_gzip_encoded",
-    "The picture is sent gzipped to who asked for no encoding.",
-    "image_decodes",
-    lambda response: response.with_body(gzip.compress(response.body)).with_header(
-        "Content-Encoding", "gzip"
-    ),
-)
-_response_(
-    "picture_as_octets",
-    "The picture says it is application/octet-stream.",
-    "image_content_type_is_png",
-    lambda response: response.with_header("Content-Type", "application/octet-stream"),
-)
-_response_(
-    "picture_as_jpeg",
-    "The picture says it is a JPEG.",
-    "image_content_type_is_png",
-    lambda response: response.with_header("Content-Type", "image/jpeg"),
-)
-_response_(
-    "picture_as_html",
-    "The picture says it is HTML.",
-    "image_content_type_is_png",
-    lambda response: response.with_header("Content-Type", "text/html"),
-)
-_response_(
-    "picture_without_type",
-    "The picture says no type.",
-    "image_content_type_is_png",
-    lambda response: response.without_header("Content-Type"),
-)
-_response_(
-    "picture_status_206",
-    "The picture comes as a part.",
-    "url_serves_the_image_without_a_key",
-    lambda response: replace(response, status=206),
-)
-_response_(
-    "picture_redirected",
-    "The picture is elsewhere.",
-    "url_serves_the_image_without_a_key",
-    lambda response: (
-        replace(response, status=302)
-        .with_header("Location", "/files/tools/elsewhere.png")
-        .with_body(b"")
-    ),
-)
-
-
 def _always_the_first() -> ResponseChange:
     first: list[bytes] = []
 
@@ -205,46 +72,6 @@ def _never_the_same() -> ResponseChange:
     )
 
 
-AREA.add(
-    "picture_same_for_all_runs",
-    "Every run has the same picture.",
-    "each_run_has_an_image_of_its_own",
-    change_responses(_always_the_first),
-)
-AREA.add(
-    "picture_new_each_time",
-    "Each fetch of a picture brings other bytes.",
-    "url_serves_the_same_bytes_again",
-    change_responses(_never_the_same),
-)
-AREA.add(
-    "picture_cut_off",
-    "The connection is closed in the middle of the picture.",
-    "image_comes_whole",
-    cut_off(lambda request: request.is_file and request.method == "GET"),
-)
-_response_(
-    "picture_may_be_cached",
-    "The picture may be cached for a day.",
-    "image_has_no_caching_headers",
-    lambda response: response.with_header("Cache-Control", "max-age=86400"),
-    strict=True,
-)
-_response_(
-    "picture_tells_its_length",
-    "The picture's length is told, as later versions do.",
-    "image_has_no_length",
-    lambda response: response.with_header("Content-Length", str(len(response.body))),
-    strict=True,
-)
-_response_(
-    "picture_type_with_parameter",
-    "A proxy adds a charset to the picture's content type.",
-    "image_has_the_files_mime_type",
-    lambda response: response.with_header("Content-Type", "image/png; charset=binary"),
-)
-
-
 def _streamed_pictures_cut(app: ASGIApp) -> ASGIApp:
     """The second half of each picture whose URL a stream has told is missing."""
     streamed: set[str] = set()
@@ -261,9 +88,75 @@ def _streamed_pictures_cut(app: ASGIApp) -> ASGIApp:
     return change_responses(lambda: change_response)(edit_frames(remember)(app))
 
 
-AREA.add(
-    "picture_of_a_stream_truncated",
-    "The second half of a streamed run's picture is missing.",
-    "image_of_a_stream_decodes",
-    _streamed_pictures_cut,
-)
+# fmt: off
+_body("picture_truncated", "The second half of the picture is missing.", "image_decodes",
+      lambda png: png[: len(png) // 2])
+_body("picture_without_end", "The last chunk of the PNG is missing.",
+      "image_ends_where_its_format_ends", lambda png: png[:-12])
+_body("picture_empty", "The picture has no bytes.", "url_serves_the_image_without_a_key",
+      lambda _: b"")
+_body("picture_only_signature", "The picture is a PNG signature and no more.", "image_decodes",
+      lambda png: png[:8])
+_body("picture_damaged", "The picture's data is damaged in the middle.", "image_decodes",
+      lambda png: png[: len(png) // 2] + b"\0" * 64 + png[len(png) // 2 + 64 :])
+_body("picture_with_tail", "Bytes follow the picture's end.", "image_ends_where_its_format_ends",
+      lambda png: png + b"\r\n--boundary--\r\n")
+_body("picture_wrong_size_in_header", "The PNG's header tells another size than its data has.",
+      "image_decodes", lambda png: with_size_in_header(png, 4096))
+_body("picture_a_jpeg", "A JPEG says it is a PNG.", "image_is_what_its_content_type_says",
+      lambda png: converted(png, "JPEG"))
+_body("picture_a_gif", "A GIF says it is a PNG.", "image_is_what_its_content_type_says",
+      lambda png: converted(png, "GIF"))
+_body("picture_html", "A page says it is a PNG.", "image_decodes",
+      lambda _: b"<!doctype html><p>not found")
+_body("picture_json", "JSON says it is a PNG.", "image_decodes", lambda _: b'{"code": "not_found"}')
+_body("picture_base64", "The picture comes in base64.", "image_decodes", base64.b64encode)
+_body("picture_gzipped", "The picture is gzipped and does not say so.", "image_decodes",
+      gzip.compress)
+_body("picture_one_pixel", "The picture is a single pixel.", "image_is_large_enough_to_be_seen",
+      lambda _: small_png())
+_body("picture_one_colour", "The picture is of one colour.", "image_is_not_of_one_colour",
+      lambda _: small_png((512, 512), "gray"))
+_body("picture_black", "The picture is black, as a safety filter leaves it.",
+      "image_is_not_of_one_colour", lambda _: small_png((512, 512), "black"))
+_response_("picture_gzip_encoded", "The picture is sent gzipped to who asked for no encoding.",
+           "image_decodes",
+           lambda response: response.with_body(gzip.compress(response.body)).with_header(
+               "Content-Encoding", "gzip"
+           ))
+_response_("picture_as_octets", "The picture says it is application/octet-stream.",
+           "image_content_type_is_png",
+           lambda response: response.with_header("Content-Type", "application/octet-stream"))
+_response_("picture_as_jpeg", "The picture says it is a JPEG.", "image_content_type_is_png",
+           lambda response: response.with_header("Content-Type", "image/jpeg"))
+_response_("picture_as_html", "The picture says it is HTML.", "image_content_type_is_png",
+           lambda response: response.with_header("Content-Type", "text/html"))
+_response_("picture_without_type", "The picture says no type.", "image_content_type_is_png",
+           lambda response: response.without_header("Content-Type"))
+_response_("picture_status_206", "The picture comes as a part.",
+           "url_serves_the_image_without_a_key", lambda response: replace(response, status=206))
+_response_("picture_redirected", "The picture is elsewhere.", "url_serves_the_image_without_a_key",
+           lambda response: (
+               replace(response, status=302)
+               .with_header("Location", "/files/tools/elsewhere.png")
+               .with_body(b"")
+           ))
+AREA.add("picture_same_for_all_runs", "Every run has the same picture.",
+         "each_run_has_an_image_of_its_own", change_responses(_always_the_first))
+AREA.add("picture_new_each_time", "Each fetch of a picture brings other bytes.",
+         "url_serves_the_same_bytes_again", change_responses(_never_the_same))
+AREA.add("picture_cut_off", "The connection is closed in the middle of the picture.",
+         "image_comes_whole", cut_off(lambda request: request.is_file and request.method == "GET"))
+_response_("picture_may_be_cached", "The picture may be cached for a day.",
+           "image_has_no_caching_headers",
+           lambda response: response.with_header("Cache-Control", "max-age=86400"), strict=True)
+_response_("picture_tells_its_length", "The picture's length is told, as later versions do.",
+           "image_has_no_length",
+           lambda response: response.with_header("Content-Length", str(len(response.body))),
+           strict=True)
+_response_("picture_type_with_parameter", "A proxy adds a charset to the picture's content type.",
+           "image_has_the_files_mime_type",
+           lambda response: response.with_header("Content-Type", "image/png; charset=binary"))
+AREA.add("picture_of_a_stream_truncated", "The second half of a streamed run's picture is missing.",
+         "image_of_a_stream_decodes", _streamed_pictures_cut)
+# fmt: on

@@ -42,67 +42,12 @@ def _is_unknown(request: Request) -> bool:
     )
 
 
-_lenient(
-    "key_missing_accepted",
-    "A run needs no key.",
-    "run_without_a_key_is_refused",
-    lambda request: request.header("authorization") is None,
-)
-_lenient(
-    "authorization_empty_accepted",
-    "An empty Authorization opens the app.",
-    "empty_authorization_is_401",
-    lambda request: request.header("authorization") == "",
-)
-_lenient(
-    "key_empty_accepted",
-    "An empty key opens the app.",
-    "bearer_without_key_is_401",
-    lambda request: _scheme(request) == "bearer" and not _key(request),
-)
-_lenient(
-    "key_unknown_accepted",
-    "Any key opens the app.",
-    "run_with_a_wrong_key_is_refused",
-    lambda request: bool(_key(request)) and _is_unknown(request),
-)
-_lenient(
-    "key_scheme_accepted",
-    "Any scheme will do before the key.",
-    "other_scheme_is_401",
-    lambda request: _scheme(request) not in ("", "bearer") and bool(_key(request)),
-)
-_lenient(
-    "key_without_scheme_accepted",
-    "A key without a scheme opens the app.",
-    "key_without_bearer_is_401",
-    lambda request: request.header("authorization") == DEFAULT_API_KEY,
-)
-_lenient(
-    "key_prefix_accepted",
-    "Only the first characters of a key count.",
-    "word_after_the_key_is_401 unknown_key_is_401",
-    lambda request: _is_unknown(request) and _key(request).startswith(DEFAULT_API_KEY[:8]),
-)
-_lenient(
-    "key_with_more_accepted",
-    "What follows the key after a blank is not looked at.",
-    "word_after_the_key_is_401",
-    lambda request: _key(request).startswith(f"{DEFAULT_API_KEY} "),
-)
 _KEY_KILLERS = {
     "chat": "key_of_a_chat_app_is_400",
     "unpublished": "unpublished_workflow_is_400",
     "disabled": "disabled_app_is_not_found",
     "deleted": "deleted_app_is_not_found",
 }
-for _kind in APP_KEYS:
-    _lenient(
-        f"key_of_{_kind}_app_accepted",
-        f"The key of a {_kind} app runs the workflow.",
-        _KEY_KILLERS[_kind],
-        lambda request, kind=_kind: _key(request) == APP_KEYS[kind],  # type: ignore[misc]
-    )
 
 
 def _any_key(name: str, breaks: str, is_taken: Callable[[str], bool]) -> None:
@@ -114,13 +59,35 @@ def _any_key(name: str, breaks: str, is_taken: Callable[[str], bool]) -> None:
     AREA.add(name, breaks, "keys_like_the_right_one_are_refused", change_requests(lambda: change))
 
 
-_any_key(
-    "key_any_case_accepted",
-    "The case of a key does not matter.",
-    lambda key: key.lower() == DEFAULT_API_KEY.lower(),
-)
-_any_key(
-    "key_end_ignored",
-    "The last characters of a key do not count.",
-    lambda key: " " not in key and key[:20] == DEFAULT_API_KEY[:20],
-)
+# fmt: off
+_lenient("key_missing_accepted", "A run needs no key.", "run_without_a_key_is_refused",
+         lambda request: request.header("authorization") is None)
+_lenient("authorization_empty_accepted", "An empty Authorization opens the app.",
+         "empty_authorization_is_401", lambda request: request.header("authorization") == "")
+_lenient("key_empty_accepted", "An empty key opens the app.", "bearer_without_key_is_401",
+         lambda request: _scheme(request) == "bearer" and not _key(request))
+_lenient("key_unknown_accepted", "Any key opens the app.", "run_with_a_wrong_key_is_refused",
+         lambda request: bool(_key(request)) and _is_unknown(request))
+_lenient("key_scheme_accepted", "Any scheme will do before the key.", "other_scheme_is_401",
+         lambda request: _scheme(request) not in ("", "bearer") and bool(_key(request)))
+_lenient("key_without_scheme_accepted", "A key without a scheme opens the app.",
+         "key_without_bearer_is_401",
+         lambda request: request.header("authorization") == DEFAULT_API_KEY)
+_lenient("key_prefix_accepted", "Only the first characters of a key count.",
+         "word_after_the_key_is_401 unknown_key_is_401",
+         lambda request: _is_unknown(request) and _key(request).startswith(DEFAULT_API_KEY[:8]))
+_lenient("key_with_more_accepted", "What follows the key after a blank is not looked at.",
+         "word_after_the_key_is_401",
+         lambda request: _key(request).startswith(f"{DEFAULT_API_KEY} "))
+for _kind in APP_KEYS:
+    _lenient(
+        f"key_of_{_kind}_app_accepted",
+        f"The key of a {_kind} app runs the workflow.",
+        _KEY_KILLERS[_kind],
+        lambda request, kind=_kind: _key(request) == APP_KEYS[kind],  # type: ignore[misc]
+    )
+_any_key("key_any_case_accepted", "The case of a key does not matter.",
+         lambda key: key.lower() == DEFAULT_API_KEY.lower())
+_any_key("key_end_ignored", "The last characters of a key do not count.",
+         lambda key: " " not in key and key[:20] == DEFAULT_API_KEY[:20])
+# fmt: on

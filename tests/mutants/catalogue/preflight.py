@@ -8,7 +8,6 @@ from tests.mutants.middleware import Request, Response, change_responses
 from tests.mutants.mutant import Area
 
 AREA = Area("preflight")
-
 _JSON = ((b"content-type", b"application/json"),)
 _PAGE = ((b"content-type", b"text/html"), (b"server", b"nginx/1.22.1"))
 
@@ -28,12 +27,17 @@ def _refused(name: str, breaks: str, cause: str, response: Response) -> None:
     )
 
 
-_refused(
-    "proxy_without_a_host",
-    "A proxy answers everything with 502.",
-    "a proxy (nginx/1.22.1) answers, but not the host behind it: 502",
-    Response(502, _PAGE, b"<html><head><title>502 Bad Gateway</title></head></html>"),
-)
+def _chat(request: Request, response: Response) -> Response:
+    body = (
+        b'{"code": "not_workflow_app", "message": "Please check your app mode.", "status": 400}\n'
+    )
+    return Response(400, _JSON, body) if request.is_run else response
+
+
+# fmt: off
+_refused("proxy_without_a_host", "A proxy answers everything with 502.",
+         "a proxy (nginx/1.22.1) answers, but not the host behind it: 502",
+         Response(502, _PAGE, b"<html><head><title>502 Bad Gateway</title></head></html>"))
 _refused(
     "rate_limited",
     "A proxy lets no request through its rate limit.",
@@ -42,22 +46,16 @@ _refused(
         503, _PAGE, b"<html><head><title>503 Service Temporarily Unavailable</title></head></html>"
     ),
 )
-_refused(
-    "database_down",
-    "The host fails over every request.",
-    "the host fails: GET /v1/parameters was answered with 500 unknown",
-    Response(500, _JSON, b'{"message": "Internal Server Error", "code": "unknown"}\n'),
-)
-_refused(
-    "every_key_refused",
-    "The host refuses every key.",
-    "the host refuses the API key: 401 Access token is invalid",
-    Response(
-        401,
-        _JSON,
-        b'{"code": "unauthorized", "message": "Access token is invalid", "status": 401}\n',
-    ),
-)
+_refused("database_down", "The host fails over every request.",
+         "the host fails: GET /v1/parameters was answered with 500 unknown",
+         Response(500, _JSON, b'{"message": "Internal Server Error", "code": "unknown"}\n'))
+_refused("every_key_refused", "The host refuses every key.",
+         "the host refuses the API key: 401 Access token is invalid",
+         Response(
+             401,
+             _JSON,
+             b'{"code": "unauthorized", "message": "Access token is invalid", "status": 401}\n',
+         ))
 _refused(
     "moved_to_https",
     "Every request is redirected to https.",
@@ -67,25 +65,10 @@ _refused(
         headers=(*_PAGE, (b"location", b"https://dify.example/v1/parameters")),
     ),
 )
-_refused(
-    "another_site",
-    "There is a web site and no Dify.",
-    "no Dify is at this address: GET /v1/parameters was answered with 200 text/html “Welcome”",
-    Response(200, _PAGE, b"<!doctype html><title>Welcome</title>"),
-)
-
-
-def _chat(request: Request, response: Response) -> Response:
-    body = (
-        b'{"code": "not_workflow_app", "message": "Please check your app mode.", "status": 400}\n'
-    )
-    return Response(400, _JSON, body) if request.is_run else response
-
-
-AREA.add(
-    "every_app_is_a_chat",
-    "The key opens a chat app.",
-    "host_can_be_judged",
-    change_responses(lambda: _chat, streams=True),
-    refused="the key opens an app of another kind, such as a chat: 400 not_workflow_app",
-)
+_refused("another_site", "There is a web site and no Dify.",
+         "no Dify is at this address: GET /v1/parameters was answered with 200 text/html “Welcome”",
+         Response(200, _PAGE, b"<!doctype html><title>Welcome</title>"))
+AREA.add("every_app_is_a_chat", "The key opens a chat app.", "host_can_be_judged",
+         change_responses(lambda: _chat, streams=True),
+         refused="the key opens an app of another kind, such as a chat: 400 not_workflow_app")
+# fmt: on

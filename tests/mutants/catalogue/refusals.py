@@ -11,7 +11,6 @@ from tests.mutants.middleware import Request, Response
 from tests.mutants.mutant import Area
 
 AREA = Area("refusals")
-
 _Change = Callable[[Response], Response]
 
 
@@ -89,6 +88,19 @@ REFUSALS: Mapping[str, tuple[str, int, str]] = {
 that.
 """
 
+
+def _each(
+    name: str, breaks: str, killers: str, change: _Change, words: str = "", *, strict: bool = False
+) -> None:
+    AREA.add(name, breaks, killers, _where(words, change), strict=strict)
+
+
+def _html(response: Response) -> Response:
+    body = f"<!doctype html>\n<title>{response.status}</title>\n".encode()
+    return response.with_header("Content-Type", "text/html; charset=utf-8").with_body(body)
+
+
+# fmt: off
 for _name, (_words, _wrong, _killers) in REFUSALS.items():
     AREA.add(
         f"refusal_{_name}_status_{_wrong}",
@@ -96,7 +108,6 @@ for _name, (_words, _wrong, _killers) in REFUSALS.items():
         _killers,
         _where(_words, _status(_wrong)),
     )
-
 for _name in (
     "prompt_missing",
     "unknown_model",
@@ -126,167 +137,69 @@ for _name in (
     )
 
 # Every refusal at once
-# ------------------------------------------------------------------------------------------------
-
-
-def _each(
-    name: str, breaks: str, killers: str, change: _Change, words: str = "", *, strict: bool = False
-) -> None:
-    AREA.add(name, breaks, killers, _where(words, change), strict=strict)
-
-
-def _html(response: Response) -> Response:
-    body = f"<!doctype html>\n<title>{response.status}</title>\n".encode()
-    return response.with_header("Content-Type", "text/html; charset=utf-8").with_body(body)
-
-
-_each(
-    "envelope_without_code",
-    "No refusal has a code.",
-    "error_has_code_message_status_in_order",
-    _without("code"),
-)
-_each(
-    "envelope_without_message",
-    "No refusal has a message.",
-    "error_has_code_message_status_in_order",
-    _without("message"),
-)
-_each(
-    "envelope_without_status",
-    "No refusal has a status in its envelope.",
-    "error_has_code_message_status_in_order",
-    _without("status"),
-)
-_each(
-    "envelope_without_params",
-    "No refusal names the field it means.",
-    "field_error_has_code_message_params_in_order",
-    _without("params"),
-)
-_each(
-    "envelope_status_in_text",
-    "The envelope's status is text.",
-    "status_in_the_error_is_the_http_status",
-    lambda response: response.with_json({**response.json, "status": str(response.status)}),
-)
-_each(
-    "envelope_status_wrong",
-    "The envelope's status is not the answer's.",
-    "status_in_the_error_is_the_http_status",
-    _fields(status=500),
-)
-_each(
-    "envelope_params_wrong",
-    "The envelope names another field than the wrong one.",
-    "missing_inputs_is_400 unknown_mode_is_400",
-    _fields(params="prompt"),
-    '"params"',
-)
-_each(
-    "envelope_nested",
-    "The envelope stands under error.",
-    "error_has_code_message_status_in_order",
-    lambda response: response.with_json({"error": response.json}),
-)
-_each(
-    "envelope_code_a_number",
-    "The envelope's code is the status.",
-    "missing_user_is_400 missing_authorization_is_401",
-    lambda response: response.with_json({**response.json, "code": response.status}),
-)
-_each(
-    "envelope_message_null",
-    "The envelope's message is null.",
-    "missing_user_is_400 missing_authorization_is_401",
-    _fields(message=None),
-)
-_each(
-    "envelope_extra_field",
-    "The envelope has a trace id.",
-    "error_has_code_message_status_in_order",
-    _fields(trace_id="4711"),
-)
-_each(
-    "envelope_keys_reversed",
-    "The envelope's keys are in reverse order.",
-    "error_has_code_message_status_in_order",
-    lambda response: response.with_json(dict(reversed(response.json.items()))),
-)
-_each(
-    "refusals_in_html", "Every refusal is an HTML page.", "errors_are_json_without_charset", _html
-)
-_each(
-    "refusals_html_as_json",
-    "Every refusal is a page that says it is JSON.",
-    "error_has_code_message_status_in_order",
-    lambda response: response.with_body(b"<p>no</p>"),
-)
-_each(
-    "refusals_as_text",
-    "JSON refusals say they are text.",
-    "errors_are_json_without_charset",
-    lambda response: response.with_header("Content-Type", "text/plain"),
-)
-_each(
-    "refusals_with_charset",
-    "JSON refusals have a charset in their type.",
-    "errors_are_json_without_charset",
-    lambda response: response.with_header("Content-Type", "application/json; charset=utf-8"),
-)
-_each(
-    "refusals_without_newline",
-    "JSON refusals end without the newline.",
-    "errors_end_with_one_newline",
-    lambda response: response.with_body(response.body.rstrip(b"\n")),
-)
-_each(
-    "refusals_compact",
-    "The JSON of refusals has no blanks, as later versions write it.",
-    "errors_are_written_with_spaces",
-    lambda response: response.with_body(
-        json.dumps(response.json, separators=(",", ":")).encode() + b"\n"
-    ),
-    strict=True,
-)
-_each(
-    "refusals_empty",
-    "Refusals have no body.",
-    "error_has_code_message_status_in_order",
-    lambda response: response.with_body(b""),
-)
-_each(
-    "refusals_as_problem",
-    "Refusals are RFC 9457 problems.",
-    "error_has_code_message_status_in_order",
-    lambda response: response.with_json(
-        {"type": "about:blank", "title": response.json.get("message"), "status": response.status}
-    ).with_header("Content-Type", "application/problem+json"),
-)
-_each(
-    "refusals_all_400",
-    "Whatever is refused is refused with 400.",
-    "missing_authorization_is_401",
-    _status(400),
-)
-_each(
-    "refusals_all_500",
-    "Whatever is refused is refused with 500.",
-    "missing_authorization_is_401 missing_user_is_400",
-    _status(500),
-)
-_each(
-    "refusals_unescaped",
-    "Chinese in refusals is not escaped.",
-    "errors_escape_chinese",
-    lambda response: response.with_body(
-        json.dumps(response.json, ensure_ascii=False).encode() + b"\n"
-    ),
-)
-_each(
-    "host_failure_keys_reversed",
-    "A failure of the host tells its code before its message, as other errors do.",
-    "host_failure_has_message_code_in_order",
-    lambda response: response.with_json(dict(reversed(response.json.items()))),
-    "Internal Server Error",
-)
+_each("envelope_without_code", "No refusal has a code.", "error_has_code_message_status_in_order",
+      _without("code"))
+_each("envelope_without_message", "No refusal has a message.",
+      "error_has_code_message_status_in_order", _without("message"))
+_each("envelope_without_status", "No refusal has a status in its envelope.",
+      "error_has_code_message_status_in_order", _without("status"))
+_each("envelope_without_params", "No refusal names the field it means.",
+      "field_error_has_code_message_params_in_order", _without("params"))
+_each("envelope_status_in_text", "The envelope's status is text.",
+      "status_in_the_error_is_the_http_status",
+      lambda response: response.with_json({**response.json, "status": str(response.status)}))
+_each("envelope_status_wrong", "The envelope's status is not the answer's.",
+      "status_in_the_error_is_the_http_status", _fields(status=500))
+_each("envelope_params_wrong", "The envelope names another field than the wrong one.",
+      "missing_inputs_is_400 unknown_mode_is_400", _fields(params="prompt"), '"params"')
+_each("envelope_nested", "The envelope stands under error.",
+      "error_has_code_message_status_in_order",
+      lambda response: response.with_json({"error": response.json}))
+_each("envelope_code_a_number", "The envelope's code is the status.",
+      "missing_user_is_400 missing_authorization_is_401",
+      lambda response: response.with_json({**response.json, "code": response.status}))
+_each("envelope_message_null", "The envelope's message is null.",
+      "missing_user_is_400 missing_authorization_is_401", _fields(message=None))
+_each("envelope_extra_field", "The envelope has a trace id.",
+      "error_has_code_message_status_in_order", _fields(trace_id="4711"))
+_each("envelope_keys_reversed", "The envelope's keys are in reverse order.",
+      "error_has_code_message_status_in_order",
+      lambda response: response.with_json(dict(reversed(response.json.items()))))
+_each("refusals_in_html", "Every refusal is an HTML page.", "errors_are_json_without_charset",
+      _html)
+_each("refusals_html_as_json", "Every refusal is a page that says it is JSON.",
+      "error_has_code_message_status_in_order", lambda response: response.with_body(b"<p>no</p>"))
+_each("refusals_as_text", "JSON refusals say they are text.", "errors_are_json_without_charset",
+      lambda response: response.with_header("Content-Type", "text/plain"))
+_each("refusals_with_charset", "JSON refusals have a charset in their type.",
+      "errors_are_json_without_charset",
+      lambda response: response.with_header("Content-Type", "application/json; charset=utf-8"))
+_each("refusals_without_newline", "JSON refusals end without the newline.",
+      "errors_end_with_one_newline",
+      lambda response: response.with_body(response.body.rstrip(b"\n")))
+_each("refusals_compact", "The JSON of refusals has no blanks, as later versions write it.",
+      "errors_are_written_with_spaces",
+      lambda response: response.with_body(
+          json.dumps(response.json, separators=(",", ":")).encode() + b"\n"
+      ), strict=True)
+_each("refusals_empty", "Refusals have no body.", "error_has_code_message_status_in_order",
+      lambda response: response.with_body(b""))
+_each("refusals_as_problem", "Refusals are RFC 9457 problems.",
+      "error_has_code_message_status_in_order",
+      lambda response: response.with_json(
+          {"type": "about:blank", "title": response.json.get("message"), "status": response.status}
+      ).with_header("Content-Type", "application/problem+json"))
+_each("refusals_all_400", "Whatever is refused is refused with 400.",
+      "missing_authorization_is_401", _status(400))
+_each("refusals_all_500", "Whatever is refused is refused with 500.",
+      "missing_authorization_is_401 missing_user_is_400", _status(500))
+_each("refusals_unescaped", "Chinese in refusals is not escaped.", "errors_escape_chinese",
+      lambda response: response.with_body(
+          json.dumps(response.json, ensure_ascii=False).encode() + b"\n"
+      ))
+_each("host_failure_keys_reversed",
+      "A failure of the host tells its code before its message, as other errors do.",
+      "host_failure_has_message_code_in_order",
+      lambda response: response.with_json(dict(reversed(response.json.items()))),
+      "Internal Server Error")
+# fmt: on

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.mutants.edits import (
     Edit,
     Event,
-    both,
     change,
+    combined,
     drop,
     edit_events,
     edit_run_json,
@@ -77,68 +77,7 @@ _DOCUMENT_ANSWER = {
 
 
 def _puts(*paths: str) -> Edit:
-    return both(*(put(path, _DOCUMENT_ANSWER[path]) for path in paths))
-
-
-AREA.add(
-    "answers_frozen",
-    "Every blocking run gets the answer of the first.",
-    "each_run_has_ids_of_its_own",
-    change_responses(_same_answer),
-)
-AREA.add(
-    "streams_frozen",
-    "Every streaming run gets the frames of the first.",
-    "node_frames_lie_apart_by_their_elapsed_time",
-    change_streams(_same_stream),
-    speed=RHYTHM,
-)
-AREA.add(
-    "answer_of_the_document",
-    "Every blocking run has the document's ids and times.",
-    "run_finished_just_now",
-    edit_run_json(_puts(*_DOCUMENT_ANSWER)),
-)
-AREA.add(
-    "answer_times_of_the_document",
-    "Every blocking run has the document's times.",
-    "run_finished_just_now",
-    edit_run_json(_puts("data.elapsed_time", "data.created_at", "data.finished_at")),
-)
-AREA.add(
-    "task_ids_frozen",
-    "Every blocking run has the same task_id.",
-    "each_run_has_ids_of_its_own",
-    edit_run_json(_puts("task_id")),
-)
-AREA.add(
-    "run_ids_frozen",
-    "Every blocking run has the same run id.",
-    "each_run_has_ids_of_its_own",
-    edit_run_json(_puts("workflow_run_id", "data.id")),
-)
-AREA.add(
-    "elapsed_frozen",
-    "Every run of both kinds took the same time to the last digit.",
-    "each_run_is_timed_for_itself",
-    edit_run_json(_puts("data.elapsed_time")),
-)
-
-AREA.add(
-    "sequence_number_frozen",
-    "Every run of the app has the same sequence_number.",
-    "sequence_number_grows_from_run_to_run",
-    edit_events("workflow_started workflow_finished", put("data.sequence_number", 7)),
-)
-AREA.add(
-    "end_user_new_each_run",
-    "A user is another end user in every run.",
-    "user_has_one_id_in_all_runs",
-    edit_events("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))),
-)
-
-# Mixed
-# ----------------------------------------------------------------------------------------------------------------
+    return combined(*(put(path, _DOCUMENT_ANSWER[path]) for path in paths))
 
 
 def _mixed(pick: str) -> Wrap:
@@ -173,7 +112,7 @@ def _with_ids(change_response: Any, other: Event, pick: str) -> Any:
         return put("task_id", other["workflow_run_id"])(change_response)
     if pick == "task":
         return put("task_id", other["task_id"])(change_response)
-    return both(
+    return combined(
         put("workflow_run_id", other["workflow_run_id"]), put("data.id", other["workflow_run_id"])
     )(change_response)
 
@@ -201,7 +140,7 @@ def _inputs_of_the_last() -> Callable[[Request], StreamChange]:
     """Each stream tells the inputs of the run that was asked for last; here of one that nobody
     asked for.
     """
-    edit = both(put("data.inputs.prompt", "a cat"), put("data.inputs.model_name", "dosmix_"))
+    edit = combined(put("data.inputs.prompt", "a cat"), put("data.inputs.model_name", "dosmix_"))
 
     async def change_frames(frames: Frames) -> Frames:
         async for frame in frames:
@@ -213,50 +152,6 @@ def _inputs_of_the_last() -> Callable[[Request], StreamChange]:
             )
 
     return lambda _: change_frames
-
-
-AREA.add(
-    "task_ids_mixed",
-    "A blocking run tells the task of the stream beside it.",
-    "runs_at_once_have_ids_of_their_own",
-    _mixed("task"),
-    speed=RHYTHM,
-)
-AREA.add(
-    "run_ids_mixed",
-    "A blocking run tells the run id of the stream beside it.",
-    "runs_at_once_have_ids_of_their_own",
-    _mixed("run"),
-    speed=RHYTHM,
-)
-AREA.add(
-    "foreign_event",
-    "An event of another run is in the stream.",
-    "task_id_is_constant_in_a_stream",
-    change_streams(_foreign_event),
-)
-AREA.add(
-    "inputs_mixed",
-    "A stream tells the inputs of another run.",
-    "prompt_comes_back_character_for_character",
-    change_streams(_inputs_of_the_last),
-)
-AREA.add(
-    "workflow_ids_fresh",
-    "Each stream has a workflow_id of its own.",
-    "workflow_id_is_the_same_in_both_modes",
-    edit_events(
-        "*",
-        lambda event: (
-            put("data.workflow_id", event["workflow_run_id"])(event)
-            if "workflow_id" in event["data"]
-            else event
-        ),
-    ),
-)
-
-# At once
-# --------------------------------------------------------------------------------------------------------------
 
 
 def _one_at_a_time(refuse: bool) -> Wrap:
@@ -291,13 +186,6 @@ async def _send_busy(send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-AREA.add(
-    "runs_wait_for_each_other",
-    "Two runs at once come one after the other.",
-    "runs_at_once_do_not_wait_for_each_other first_frame_comes_at_once",
-    _one_at_a_time(refuse=False),
-    speed=RHYTHM,
-)
 _QUEUED_S = 4.0
 
 
@@ -323,29 +211,6 @@ def _is_stream(start: Message) -> bool:
     return any(value.startswith(b"text/event-stream") for _, value in start["headers"])
 
 
-AREA.add(
-    "blocking_runs_queued",
-    "Each blocking run is answered seconds after it has ended.",
-    "runs_at_once_do_not_wait_for_each_other",
-    _blocking_runs_queued,
-    speed=RHYTHM,
-)
-AREA.add(
-    "second_run_refused",
-    "A second run at once is refused with 429.",
-    "streaming_run_is_200 documents_own_request_gets_200",
-    _one_at_a_time(refuse=True),
-    speed=RHYTHM,
-)
-AREA.add(
-    "task_and_run_ids_mixed",
-    "A blocking run tells, as its task, the run id of the stream beside it.",
-    "each_frame_belongs_to_its_run",
-    _mixed("run as task"),
-    speed=RHYTHM,
-)
-
-
 def _untitled_nodes_with_a_model() -> Callable[[Request], StreamChange]:
     """Nodes have no title in the streams of runs that name their model."""
 
@@ -363,9 +228,63 @@ def _untitled_nodes_with_a_model() -> Callable[[Request], StreamChange]:
     )
 
 
+# fmt: off
+AREA.add("answers_frozen", "Every blocking run gets the answer of the first.",
+         "each_run_has_ids_of_its_own", change_responses(_same_answer))
+AREA.add("streams_frozen", "Every streaming run gets the frames of the first.",
+         "node_frames_lie_apart_by_their_elapsed_time", change_streams(_same_stream), speed=RHYTHM)
+AREA.add("answer_of_the_document", "Every blocking run has the document's ids and times.",
+         "run_finished_just_now", edit_run_json(_puts(*_DOCUMENT_ANSWER)))
+AREA.add("answer_times_of_the_document", "Every blocking run has the document's times.",
+         "run_finished_just_now",
+         edit_run_json(_puts("data.elapsed_time", "data.created_at", "data.finished_at")))
+AREA.add("task_ids_frozen", "Every blocking run has the same task_id.",
+         "each_run_has_ids_of_its_own", edit_run_json(_puts("task_id")))
+AREA.add("run_ids_frozen", "Every blocking run has the same run id.", "each_run_has_ids_of_its_own",
+         edit_run_json(_puts("workflow_run_id", "data.id")))
+AREA.add("elapsed_frozen", "Every run of both kinds took the same time to the last digit.",
+         "each_run_is_timed_for_itself", edit_run_json(_puts("data.elapsed_time")))
+AREA.add("sequence_number_frozen", "Every run of the app has the same sequence_number.",
+         "sequence_number_grows_from_run_to_run",
+         edit_events("workflow_started workflow_finished", put("data.sequence_number", 7)))
 AREA.add(
-    "nodes_untitled_with_a_model",
-    "Nodes have no title in the streams of runs that name their model.",
-    "every_frame_is_as_its_schema",
-    change_streams(_untitled_nodes_with_a_model),
-)
+    "end_user_new_each_run", "A user is another end user in every run.",
+    "user_has_one_id_in_all_runs",
+    edit_events("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))))
+
+# Mixed
+AREA.add("task_ids_mixed", "A blocking run tells the task of the stream beside it.",
+         "runs_at_once_have_ids_of_their_own", _mixed("task"), speed=RHYTHM)
+AREA.add("run_ids_mixed", "A blocking run tells the run id of the stream beside it.",
+         "runs_at_once_have_ids_of_their_own", _mixed("run"), speed=RHYTHM)
+AREA.add("foreign_event", "An event of another run is in the stream.",
+         "task_id_is_constant_in_a_stream", change_streams(_foreign_event))
+AREA.add("inputs_mixed", "A stream tells the inputs of another run.",
+         "prompt_comes_back_character_for_character", change_streams(_inputs_of_the_last))
+AREA.add("workflow_ids_fresh", "Each stream has a workflow_id of its own.",
+         "workflow_id_is_the_same_in_both_modes",
+         edit_events(
+             "*",
+             lambda event: (
+                 put("data.workflow_id", event["workflow_run_id"])(event)
+                 if "workflow_id" in event["data"]
+                 else event
+             ),
+         ))
+
+# At once
+AREA.add("runs_wait_for_each_other", "Two runs at once come one after the other.",
+         "runs_at_once_do_not_wait_for_each_other first_frame_comes_at_once",
+         _one_at_a_time(refuse=False), speed=RHYTHM)
+AREA.add("blocking_runs_queued", "Each blocking run is answered seconds after it has ended.",
+         "runs_at_once_do_not_wait_for_each_other", _blocking_runs_queued, speed=RHYTHM)
+AREA.add("second_run_refused", "A second run at once is refused with 429.",
+         "streaming_run_is_200 documents_own_request_gets_200", _one_at_a_time(refuse=True),
+         speed=RHYTHM)
+AREA.add("task_and_run_ids_mixed",
+         "A blocking run tells, as its task, the run id of the stream beside it.",
+         "each_frame_belongs_to_its_run", _mixed("run as task"), speed=RHYTHM)
+AREA.add("nodes_untitled_with_a_model",
+         "Nodes have no title in the streams of runs that name their model.",
+         "every_frame_is_as_its_schema", change_streams(_untitled_nodes_with_a_model))
+# fmt: on

@@ -11,7 +11,6 @@ from tests.mutants.middleware import Request
 from tests.mutants.mutant import Area
 
 AREA = Area("types of values")
-
 _PROMPT = "a man"
 _RUN = {"inputs": {"prompt": _PROMPT}, "response_mode": "blocking", "user": "anonymous"}
 
@@ -51,9 +50,9 @@ def _input_is(name: str, holds: Callable[[Any], bool]) -> Callable[[Request], bo
     return found
 
 
-# The body
-# -------------------------------------------------------------------------------------------------------------
+# fmt: off
 
+# The body
 for _kind, _type in (("list", list), ("string", str), ("number", int)):
     _accepted(
         f"json_{_kind}_as_empty",
@@ -62,20 +61,12 @@ for _kind, _type in (("list", list), ("string", str), ("number", int)):
         lambda request, of=_type: isinstance(request.json, of),  # type: ignore[misc]  # bound at once
         lambda request: request.with_json({}),
     )
-_accepted(
-    "json_in_single_quotes_accepted",
-    "Python's text of a dict is taken for JSON.",
-    "json_in_single_quotes_is_400",
-    lambda request: request.body.startswith(b"{'"),
-    lambda request: request.with_json(ast.literal_eval(request.body.decode())),
-)
-_accepted(
-    "bad_utf8_replaced",
-    "Bytes that are no UTF-8 are replaced, and the rest is run.",
-    "body_in_bad_utf8_is_400",
-    lambda request: b"\xff\xfe" in request.body,
-    lambda request: request.with_json(_RUN),
-)
+_accepted("json_in_single_quotes_accepted", "Python's text of a dict is taken for JSON.",
+          "json_in_single_quotes_is_400", lambda request: request.body.startswith(b"{'"),
+          lambda request: request.with_json(ast.literal_eval(request.body.decode())))
+_accepted("bad_utf8_replaced", "Bytes that are no UTF-8 are replaced, and the rest is run.",
+          "body_in_bad_utf8_is_400", lambda request: b"\xff\xfe" in request.body,
+          lambda request: request.with_json(_RUN))
 for _short, _media_type, _killer in (
     ("form", "application/x-www-form-urlencoded", "form_body_is_415"),
     ("text", "text/plain", "json_called_plain_text_is_415"),
@@ -92,33 +83,14 @@ for _short, _media_type, _killer in (
     )
 
 # The user
-# -------------------------------------------------------------------------------------------------------------
-
-_accepted(
-    "user_zero_accepted",
-    "The user may be the number 0.",
-    "user_zero_is_400",
-    _is("user", lambda value: value == 0),
-    _but(user="0"),
-)
-_accepted(
-    "user_empty_list_accepted",
-    "The user may be an empty list.",
-    "empty_list_as_user_is_400",
-    _is("user", lambda value: value == []),
-    _but(user="[]"),
-)
-_accepted(
-    "user_nul_removed",
-    "NUL characters are removed from the user.",
-    "nul_in_the_user_is_400",
-    _is("user", lambda value: "\0" in str(value)),
-    _but(user="alg123"),
-)
+_accepted("user_zero_accepted", "The user may be the number 0.", "user_zero_is_400",
+          _is("user", lambda value: value == 0), _but(user="0"))
+_accepted("user_empty_list_accepted", "The user may be an empty list.", "empty_list_as_user_is_400",
+          _is("user", lambda value: value == []), _but(user="[]"))
+_accepted("user_nul_removed", "NUL characters are removed from the user.", "nul_in_the_user_is_400",
+          _is("user", lambda value: "\0" in str(value)), _but(user="alg123"))
 
 # The inputs and the prompt
-# --------------------------------------------------------------------------------------------
-
 for _name, _words, _killer, _holds in (
     ("boolean", "true", "boolean_as_inputs_is_400", lambda value: value is True),
     (
@@ -169,24 +141,16 @@ for _name, _words, _killer, _holds in (
     )
 
 # response_mode and files
-# ----------------------------------------------------------------------------------------------
-
-_accepted(
-    "mode_list_accepted",
-    "Of a list of modes the first is taken.",
-    "list_of_modes_is_400",
-    _is("response_mode", lambda value: isinstance(value, list)),
-    _but(response_mode="blocking"),
-)
-_accepted(
-    "files_number_ignored",
-    "files that are a number are ignored.",
-    "number_as_files_is_refused",
-    lambda request: (
-        isinstance(request.fields.get("files"), int)
-        and request.fields["response_mode"] == "blocking"
-    ),
-    lambda request: request.with_json(
-        {key: value for key, value in request.fields.items() if key != "files"}
-    ),
-)
+_accepted("mode_list_accepted", "Of a list of modes the first is taken.", "list_of_modes_is_400",
+          _is("response_mode", lambda value: isinstance(value, list)),
+          _but(response_mode="blocking"))
+_accepted("files_number_ignored", "files that are a number are ignored.",
+          "number_as_files_is_refused",
+          lambda request: (
+              isinstance(request.fields.get("files"), int)
+              and request.fields["response_mode"] == "blocking"
+          ),
+          lambda request: request.with_json(
+              {key: value for key, value in request.fields.items() if key != "files"}
+          ))
+# fmt: on
