@@ -6,12 +6,10 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from contract.target import Target
-
-Claim = Callable[["Target"], None]
+Claim = Callable[[Any], None]
+"""A function of a ``contract.target.Target``."""
 
 
 class Level(IntEnum):
@@ -80,10 +78,10 @@ class Check:
     claim: str
     level: Level
     source: str
-    needs: tuple[Capability, ...]
     run: Claim
-    area: str = ""
-    uses: tuple[Evidence, ...] = ()
+    area: str
+    needs: tuple[Capability, ...] = ()
+    uses: tuple[Evidence, ...] = (Evidence.SHARED_RUNS,)
     phase: Phase = Phase.RUNS
     slow: bool = False
     settles: bool = False
@@ -94,68 +92,35 @@ CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order of their files."""
 
 
-def register(check: Check) -> None:
-    """Add ``check`` to ``CHECKS``."""
-    assert check.claim, f"{check.name} needs a sentence"
-    assert check.name not in CHECKS, f"{check.name} is there twice"
-    CHECKS[check.name] = check
-
-
 def add_check(
-    name: str,
-    claim: str,
-    level: Level,
-    source: str,
-    run: Claim,
-    *,
-    uses: tuple[Evidence, ...] = (Evidence.SHARED_RUNS,),
-    phase: Phase = Phase.RUNS,
+    name: str, claim: str, level: Level, source: str, run: Claim, *, area: str = "", **options: Any
 ) -> None:
-    """Register a check that a row of a table makes; its area is the module of ``run``."""
-    area = run.__module__.rpartition(".")[2]
-    register(Check(name, claim, level, source, (), run, area, uses, phase))
+    """Add a check to ``CHECKS``; its area is the module of ``run``, and ``options`` are the other
+    fields of ``Check``.
+    """
+    assert claim, f"{name} needs a sentence"
+    assert name not in CHECKS, f"{name} is there twice"
+    area = area or run.__module__.rpartition(".")[2]
+    CHECKS[name] = Check(name, claim, level, source, run, area, **options)
 
 
 def check(
-    level: Level,
-    source: str,
-    *needs: Capability,
-    uses: tuple[Evidence, ...] = (Evidence.SHARED_RUNS,),
-    phase: Phase = Phase.RUNS,
-    slow: bool = False,
-    settles: bool = False,
-    follows_from: tuple[str, ...] = (),
+    level: Level, source: str, *needs: Capability, **options: Any
 ) -> Callable[[Claim], Claim]:
     """Register a function of a ``Target`` as a check: its name is the claim, its docstring one
-    sentence.
+    sentence. ``options`` are other fields of ``Check``.
     """
 
     def decorate(run: Claim) -> Claim:
-        name, claim = run.__name__, inspect.getdoc(run) or ""
-        area = run.__module__.rpartition(".")[2]
-        register(
-            Check(
-                name,
-                claim,
-                level,
-                source,
-                needs,
-                run,
-                area,
-                uses,
-                phase,
-                slow,
-                settles,
-                follows_from,
-            )
-        )
+        claim = inspect.getdoc(run) or ""
+        add_check(run.__name__, claim, level, source, run, needs=needs, **options)
         return run
 
     return decorate
 
 
 def free_check(
-    level: Level, source: str, *needs: Capability, slow: bool = False
+    level: Level, source: str, *needs: Capability, **options: Any
 ) -> Callable[[Claim], Claim]:
     """As ``check``, for what starts no run on a real host."""
-    return check(level, source, *needs, uses=(), phase=Phase.ERRORS, slow=slow)
+    return check(level, source, *needs, uses=(), phase=Phase.ERRORS, **options)

@@ -242,7 +242,8 @@ PREFLIGHT = Check(
     "The host is there, is a Dify, and the key opens a workflow app of it.",
     Level.DOCUMENT,
     "docs/contract.md, Exit codes",
-    (),
     preflight,
+    "preflight",
+    uses=(),
 )
 """What a report shows in place of all checks where the host could not be judged."""

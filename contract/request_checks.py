@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from contract.check import Capability, Check, Level, Phase, register
+from contract.check import Capability, Level, Phase, add_check
 from contract.errors import Error, expect_error, expect_status
 from contract.evidence import send_once
 from contract.result import expect, expect_equal
@@ -72,15 +72,19 @@ ROWS: dict[str, Row] = {}
 
 def add_rows(module: str, rows: Iterable[Row]) -> None:
     """Register ``rows`` as checks of the area that ``module`` is."""
-    area = module.rpartition(".")[2]
     for row in rows:
         ROWS[row.name] = row
-        register(
-            Check(
-                row.name, row.claim, row.level, row.source, row.needs, row.run, area,
-                phase=Phase.ERRORS,
-            )
-        )  # fmt: skip
+        add_check(
+            row.name,
+            row.claim,
+            row.level,
+            row.source,
+            row.run,
+            area=module.rpartition(".")[2],
+            needs=row.needs,
+            uses=(),
+            phase=Phase.ERRORS,
+        )
 
 
 def expect_words(response: Exchange, name: str, words: str) -> None:

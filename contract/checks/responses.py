@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from contract.check import Check, Evidence, Level, check, register
+from contract.check import Level, add_check, check
 from contract.evidence import blocking, blocking_data
 from contract.result import NotRun, by_version, expect, expect_equal, expect_version
 from contract.shape import (
@@ -88,7 +88,7 @@ def _field_check(level: Level, name: str, claim: str, source: str, field: _Field
     def run(target: Target) -> None:
         expect_kind(read(target).get(key), kind, key, blocking(target))
 
-    register(Check(name, claim, level, source, (), run, "responses", uses=(Evidence.SHARED_RUNS,)))
+    add_check(name, claim, level, source, run)
 
 
 # fmt: off

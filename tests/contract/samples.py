@@ -55,7 +55,8 @@ def greeting(target: Target) -> Exchange:
 
 
 def check(run: Callable[[Target], None], level: Level = Level.HOST, *needs: Capability) -> Check:
-    return Check(run.__name__, run.__doc__ or "", level, "FACTS 0", needs, run, "samples")
+    name, claim = run.__name__, run.__doc__ or ""
+    return Check(name, claim, level, "FACTS 0", run, "samples", needs, uses=())
 
 
 def checks(*listed: Check) -> dict[str, Check]:

@@ -265,7 +265,7 @@ def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
                 met.append(len(inside))
                 inside.remove(name)
 
-        return Check(name, name, Level.HOST, "FACTS 0", (), claim, phase=phase)
+        return Check(name, name, Level.HOST, "FACTS 0", claim, "samples", phase=phase)
 
     moving = [f"moves_{number}" for number in range(3)]
     checks = [check(name, Phase.CLOCK) for name in moving]

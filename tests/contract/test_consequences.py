@@ -35,7 +35,7 @@ OTHER = Exchange(Request("GET", "/files/tools/b.png"), 404)
 
 
 def named(name: str, **more: Any) -> Check:
-    return Check(name, "It is so.", Level.HOST, "FACTS 0", (), lambda _: None, **more)
+    return Check(name, "It is so.", Level.HOST, "FACTS 0", lambda _: None, "samples", **more)
 
 
 def failed(name: str, exchange: Exchange | None = None, **more: Any) -> Result:
