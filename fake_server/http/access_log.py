@@ -41,7 +41,7 @@ class AccessLog:
             "method": scope["method"],
             "path": self.redactor.text((path + query).decode("latin-1")),
             "operation": entry.operation or "-",
-            "status": entry.shown_status,
+            "status": entry.logged_status,
             "bytes": entry.sent_bytes,
             "ms": round((entry.ended - entry.began) * 1000, 1),
         }

@@ -7,12 +7,15 @@ entries in its own thread; any other may read or discard them, as tests do.
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import Message, Scope
 
@@ -29,6 +32,9 @@ KEPT_BYTES = 1 << 16
 
 CLIENT_LEFT = 499
 """nginx's own number for a client that left before it got a response."""
+
+_DEEPEST_JSON = 500
+"""JSON nested deeper is shown as text alone: readers of the journal might fail on it."""
 
 _HEAD_BYTES = 2048
 """The size of an entry without its bodies and headers, roughly."""
@@ -146,9 +152,52 @@ class Entry:
         return None if self._hash is None else str(self._hash.hexdigest())
 
     @property
-    def shown_status(self) -> int:
+    def logged_status(self) -> int:
         """The status that was sent, or nginx's number for none."""
         return CLIENT_LEFT if self.status is None else self.status
+
+    @property
+    def state(self) -> str:
+        """running, complete, client left or broken."""
+        if self.ended is None:
+            return "running"
+        if self.broken_off or not (self.response_complete or self.client_left):
+            return "broken"
+        return "client left" if self.client_left else "complete"
+
+    def header(self, name: bytes) -> bytes:
+        """The first header of that name in the request, empty where there is none."""
+        return next((value for key, value in self.scope["headers"] if key == name), b"")
+
+    def json(self) -> Any:
+        """The request's body as JSON; None where it is none, or not stored as a whole."""
+        data = b"".join(self.body)
+        deepest = max(data.count(b"["), data.count(b"{"))
+        if not data or self.body_bytes > len(data) or deepest > _DEEPEST_JSON:
+            return None
+        try:
+            return json.loads(data, parse_constant=str, parse_float=_finite)
+        except ValueError:
+            return None
+
+    def json_field(self, name: str) -> Any:
+        """A value of the request's JSON object; None where there is none."""
+        body = self.json()
+        return body.get(name) if isinstance(body, dict) else None
+
+    def user(self) -> Any:
+        """The user in the request's JSON or its query."""
+        body = self.json()
+        if isinstance(body, dict) and "user" in body:
+            return body["user"]
+        query = self.scope["query_string"].decode("latin-1")
+        return dict(parse_qsl(query, keep_blank_values=True)).get("user")
+
+
+def _finite(text: str) -> float | str:
+    """What JSON cannot write stays a string, as NaN does."""
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 class Journal:
@@ -166,7 +215,7 @@ class Journal:
         self.last_number = 0
         """The number of the newest entry; numbers count from 1 and are never given twice."""
         self.forgotten = 0
-        """How many entries had to make room since the journal was last cleared."""
+        """How many entries were discarded for lack of room since the journal was last cleared."""
         self.closed = False
         """Whether the server is going down: there is nothing more to wait for."""
 
@@ -174,14 +223,14 @@ class Journal:
         return len(self._entries)
 
     def begin(self, scope: Scope) -> Entry:
-        """Note that a request has come; its entry is told the rest as it happens."""
+        """The entry of a request that has come."""
         with self._lock:
             self.last_number += 1
             entry = Entry(self, self.last_number, self._clock.now(), scope)
             self._entries.append(entry)
             self.bytes += entry.size
             if len(self._entries) > self._most_entries or self.bytes > self._most_bytes:
-                self._make_room()
+                self._discard_oldest()
         return entry
 
     def entries(self, since: int = 0) -> list[Entry]:
@@ -190,7 +239,7 @@ class Journal:
             return [entry for entry in self._entries if entry.number > since]
 
     def clear(self) -> None:
-        """Forget all entries; requests that are still being answered do not come back."""
+        """Discard all entries; requests in progress do not come back."""
         with self._lock:
             for entry in self._entries:
                 entry.discarded = True
@@ -205,9 +254,9 @@ class Journal:
             entry.size += size
             self.bytes += size
             if self.bytes > self._most_bytes:
-                self._make_room()
+                self._discard_oldest()
 
-    def _make_room(self) -> None:
+    def _discard_oldest(self) -> None:
         while self._entries and (
             len(self._entries) > self._most_entries or self.bytes > self._most_bytes
         ):
@@ -217,10 +266,8 @@ class Journal:
             self.forgotten += 1
 
     def watch(self, watcher: object, callback: Callable[[Entry | None], None]) -> None:
-        """Call ``callback`` with each entry that says more, in the server's thread, until
-        ``unwatch(watcher)``.
-
-        It is called with None when the journal closes.
+        """Call ``callback`` in the server's thread with each entry that changes, and with None when
+        the journal closes, until ``unwatch(watcher)``.
         """
         self._watchers[watcher] = callback
 
@@ -228,14 +275,12 @@ class Journal:
         self._watchers.pop(watcher, None)
 
     def changed(self, entry: Entry | None) -> None:
-        """Tell whoever watches that ``entry`` says more than before; None: that the journal is
-        closed.
-        """
+        """Call the watchers with an entry that has changed, or with None when the journal closes."""
         for callback in list(self._watchers.values()):
             callback(entry)
 
     def close(self) -> None:
-        """Nothing more will come: whoever waits is told."""
+        """Nothing more will come."""
         self.closed = True
         self.changed(None)
 
@@ -266,7 +311,7 @@ class Counters:
         self.running -= 1
         self.streams_open -= entry.is_stream
         operation = entry.operation or ""
-        self.requests[operation, entry.shown_status] += 1
+        self.requests[operation, entry.logged_status] += 1
         assert entry.ended is not None
         self.seconds[operation] += entry.ended - entry.began
         if entry.scenarios:

@@ -20,7 +20,6 @@ from typing import Any
 
 from dify_wire.strict import Field
 from fake_server.journal.exchanges import Entry, Journal
-from fake_server.journal.reading import body_field, json_of, user_of
 
 MISSING = "(missing)"
 """Shown for what is not there."""
@@ -54,7 +53,7 @@ class Match:
 
 
 def _input(entry: Entry, name: str) -> Any:
-    inputs = body_field(entry, "inputs")
+    inputs = entry.json_field("inputs")
     return inputs.get(name) if isinstance(inputs, dict) else None
 
 
@@ -62,10 +61,10 @@ _VALUES: Mapping[str, Callable[[Entry], Any]] = {
     "method": lambda entry: entry.scope["method"],
     "path": lambda entry: entry.scope["path"],
     "operation": lambda entry: entry.operation,
-    "user": user_of,
+    "user": lambda entry: entry.user(),
     "prompt": lambda entry: _input(entry, "prompt"),
     "model": lambda entry: _input(entry, "model_name"),
-    "mode": lambda entry: body_field(entry, "response_mode"),
+    "mode": lambda entry: entry.json_field("response_mode"),
     "status": lambda entry: entry.status,
 }
 FIELDS = (*_VALUES, "header", "json")
@@ -92,7 +91,7 @@ def read_match(fields: Any, error: Callable[[str, str], Exception] = _value_erro
 
 def _differences(name: str, wanted: Any, entry: Entry) -> Iterator[Difference]:
     if name == "json":
-        yield from _part_differences(name, wanted, json_of(entry))
+        yield from _part_differences(name, wanted, entry.json())
     elif name == "header":
         for header, value in wanted.items():
             key = header.lower().encode("latin-1", "replace")

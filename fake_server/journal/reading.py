@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
-import math
+import codecs
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl
+from typing import Any
 
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec import bundled, load_yaml
+from fake_server.host_state import HostState
 from fake_server.journal.exchanges import Entry
-from fake_server.journal.warnings import DocumentChecker, header_of
-
-if TYPE_CHECKING:
-    from fake_server.host_state import HostState
-    from fake_server.journal.matching import Difference
-    from fake_server.settings import Settings
-
-_DEEPEST = 500
-"""JSON nested deeper is shown as text alone: readers of the journal might fail on it."""
+from fake_server.journal.matching import Difference
+from fake_server.journal.warnings import DocumentChecker
+from fake_server.settings import Settings
 
 
 class JournalReader:
@@ -32,6 +25,8 @@ class JournalReader:
 
     def to_json(self, entry: Entry) -> dict[str, Any]:
         scope = entry.scope
+        announced = entry.header(b"content-length")  # of a body that may not have been read
+        size = max(entry.body_bytes, int(announced) if announced.isdigit() else 0)
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         return {
             "id": entry.number,
@@ -42,9 +37,9 @@ class JournalReader:
             "query": self.redactor.text(scope["query_string"].decode("latin-1")),
             "operation": entry.operation,
             "headers": self._headers(scope["headers"]),
-            **self._body(b"".join(entry.body), max(entry.body_bytes, _content_length(entry))),
-            "json": self.redactor.value(json_of(entry)),
-            "state": state_of(entry),
+            **self._body(b"".join(entry.body), size),
+            "json": self.redactor.value(entry.json()),
+            "state": entry.state,
             "answer": None if entry.status is None else self._response(entry),
             "first_byte_ms": _ms(entry, entry.first_byte),
             "ended_ms": _ms(entry, entry.ended),
@@ -55,7 +50,7 @@ class JournalReader:
 
     def warnings(self, entry: Entry) -> list[str]:
         """What the host accepted and the document forbids, a sentence each."""
-        found = self._checker.warnings(entry, json_of(entry))
+        found = self._checker.warnings(entry, entry.json())
         return [self.redactor.text(warning) for warning in found]
 
     def differences(self, differences: Iterable[Difference]) -> list[dict[str, Any]]:
@@ -98,7 +93,7 @@ class JournalReader:
         """A body as text, or in base64 where it is none; ``data`` is what is stored of ``size``."""
         truncated = size > len(data)
         try:
-            text = (data[: _whole_characters(data)] if truncated else data).decode()
+            text = codecs.getincrementaldecoder("utf-8")().decode(data, final=not truncated)
         except UnicodeDecodeError:
             body = base64.b64encode(self.redactor.data(data)).decode()
             return {"body": body, "encoding": "base64", "truncated": truncated}
@@ -112,14 +107,14 @@ class JournalReader:
         pending = b""
         for at, data in chunks:
             *whole, pending = (pending + data).split(b"\n\n")
-            frames += [{"ms": _ms(entry, at), "frame": self._frame(frame)} for frame in whole]
+            for frame in whole:
+                text = self.redactor.text(frame.decode("utf-8", "replace"))
+                frames.append({"ms": _ms(entry, at), "frame": text})
         if pending:
-            cut = self.redactor.without_cut_secret(self._frame(pending))
+            text = self.redactor.text(pending.decode("utf-8", "replace"))
+            cut = self.redactor.without_cut_secret(text)
             frames.append({"ms": _ms(entry, chunks[-1][0]), "frame": cut, "partial": True})
         return frames
-
-    def _frame(self, data: bytes) -> str:
-        return self.redactor.text(data.decode("utf-8", "replace"))
 
 
 def redactor_of(settings: Settings) -> TextRedactor:
@@ -136,66 +131,5 @@ def journal_reader(host: HostState) -> JournalReader:
     return JournalReader(redactor_of(settings), checker)
 
 
-def state_of(entry: Entry) -> str:
-    """running, complete, client left or broken."""
-    if entry.ended is None:
-        return "running"
-    if entry.broken_off or not (entry.response_complete or entry.client_left):
-        return "broken"
-    return "client left" if entry.client_left else "complete"
-
-
-def json_of(entry: Entry) -> Any:
-    """The request's body as JSON; None where it is none, or not stored as a whole."""
-    data = b"".join(entry.body)
-    if (
-        not data
-        or entry.body_bytes > len(data)
-        or max(data.count(b"["), data.count(b"{")) > _DEEPEST
-    ):
-        return None
-    try:
-        return json.loads(data, parse_constant=str, parse_float=_finite)
-    except ValueError:
-        return None
-
-
-def body_field(entry: Entry, name: str) -> Any:
-    """A value of the request's JSON object; None where there is none."""
-    body = json_of(entry)
-    return body.get(name) if isinstance(body, dict) else None
-
-
-def user_of(entry: Entry) -> Any:
-    """The user in the request's JSON or its query."""
-    body = json_of(entry)
-    if isinstance(body, dict) and "user" in body:
-        return body["user"]
-    query = entry.scope["query_string"].decode("latin-1")
-    return dict(parse_qsl(query, keep_blank_values=True)).get("user")
-
-
-def _content_length(entry: Entry) -> int:
-    """The announced size of the request's body, which may never have been read."""
-    length = header_of(entry, b"content-length")
-    return int(length) if length.isdigit() else 0
-
-
-def _finite(text: str) -> float | str:
-    """What JSON cannot write stays a string, as NaN does."""
-    number = float(text)
-    return number if math.isfinite(number) else text
-
-
 def _ms(entry: Entry, at: float | None) -> float | None:
     return None if at is None else round((at - entry.began) * 1000, 2)
-
-
-def _whole_characters(data: bytes) -> int:
-    """The length of ``data`` without a last character of UTF-8 that is cut."""
-    for back in range(1, min(4, len(data)) + 1):
-        byte = data[-back]
-        if byte & 0xC0 != 0x80:
-            needed = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(data) if needed <= back else len(data) - back
-    return len(data)

@@ -73,7 +73,7 @@ class DocumentChecker:
         self, entry: Entry, body: Any, place: str, operation: Mapping[str, Any]
     ) -> Iterator[str]:
         content = self._resolved(operation.get("requestBody", {})).get("content", {})
-        content_type = header_of(entry, b"content-type").decode("latin-1")
+        content_type = entry.header(b"content-type").decode("latin-1")
         sent = content_type.partition(";")[0].strip().lower()
         if content and sent not in content:
             yield (
@@ -83,7 +83,7 @@ class DocumentChecker:
         schema = content.get("application/json", {}).get("schema")
         if schema is None or not isinstance(body, dict):
             return
-        authorization = header_of(entry, b"authorization").decode("latin-1")
+        authorization = entry.header(b"authorization").decode("latin-1")
         app = self._apps.get(authorization.strip(" \t").partition(" ")[2].strip(), self._described)
         for error in self._schemas.errors(schema, body):
             steps = [str(step) for step in error.instance_path]
@@ -116,11 +116,6 @@ def _unknown(what: str, sent: Iterable[str], known: Sequence[str], has: str) -> 
     for name in sent:
         if name not in known:
             yield f"the {what} {_cut(name)!r} is sent; {has}"
-
-
-def header_of(entry: Entry, name: bytes) -> bytes:
-    """The first header of that name in a request, empty where there is none."""
-    return next((value for key, value in entry.scope["headers"] if key == name), b"")
 
 
 def _escaped(step: str) -> str:

@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 
 from fake_server.clock import Clock
 from fake_server.journal import Entry
-from fake_server.journal.reading import JournalReader, body_field, json_of, state_of, user_of
+from fake_server.journal.reading import JournalReader
 from fake_server.scenarios import RuleBook
 from fake_server.timestamps import Timestamp, iso, unix_seconds
 
@@ -128,7 +128,7 @@ class FakeRequest:
     @property
     def json(self) -> Any:
         """The body as JSON; None where it is none."""
-        return json_of(self._entry)
+        return self._entry.json()
 
     @property
     def operation(self) -> str | None:
@@ -138,12 +138,12 @@ class FakeRequest:
     @property
     def user(self) -> Any:
         """The user in body or query, whatever its type."""
-        return user_of(self._entry)
+        return self._entry.user()
 
     @property
     def inputs(self) -> Mapping[str, Any]:
         """The inputs of a run; empty where there are none."""
-        found = body_field(self._entry, "inputs")
+        found = self._entry.json_field("inputs")
         return found if isinstance(found, dict) else {}
 
     @property
@@ -157,7 +157,7 @@ class FakeRequest:
     @property
     def mode(self) -> Any:
         """The response mode, whatever its type."""
-        return body_field(self._entry, "response_mode")
+        return self._entry.json_field("response_mode")
 
     @property
     def status(self) -> int | None:
@@ -167,7 +167,7 @@ class FakeRequest:
     @property
     def state(self) -> str:
         """running, complete, client left or broken."""
-        return state_of(self._entry)
+        return self._entry.state
 
     @property
     def scenarios(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from dify_wire.redaction.text import TextRedactor
 from fake_server.journal import Entry, Journal
-from fake_server.journal.reading import journal_reader, state_of
+from fake_server.journal.reading import journal_reader
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import LOCAL, admin, host, requests_of, run
 from tests.asgi import call, client, json_headers, run_body, scope
@@ -220,7 +220,7 @@ def test_a_run_that_is_still_being_answered_is_there_as_running() -> None:
         assert app.host.counters.streams_open == app.host.store.runs_running == 1
         app.host.clock.advance(60)
         await answering
-        assert state_of(entry) == "complete"
+        assert entry.state == "complete"
         assert app.host.counters.streams_open == app.host.store.runs_running == 0
 
     asyncio.run(exchange())
@@ -240,7 +240,7 @@ def test_a_client_that_leaves_is_shown_as_such() -> None:
         return entry
 
     entry = asyncio.run(exchange())
-    assert (state_of(entry), entry.status, entry.shown_status) == ("client left", None, 499)
+    assert (entry.state, entry.status, entry.logged_status) == ("client left", None, 499)
 
 
 def ended(ring: Journal, *events: str) -> Entry:
@@ -268,7 +268,7 @@ def ended(ring: Journal, *events: str) -> Entry:
     ],
 )
 def test_how_an_answer_ended(events: list[str], how: str) -> None:
-    assert state_of(ended(journal(), *events)) == how
+    assert ended(journal(), *events).state == how
 
 
 def test_an_answer_that_a_scenario_breaks_off_is_broken_not_left() -> None:
@@ -276,7 +276,7 @@ def test_an_answer_that_a_scenario_breaks_off_is_broken_not_left() -> None:
     entry.broken_off = True
     entry.request_chunk({"type": "http.disconnect"})
     entry.end(crashed=False)
-    assert state_of(entry) == "broken"
+    assert entry.state == "broken"
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_a_client_that_leaves_leaves_nothing_behind(frozen: Bench, name: str, mo
     frozen.until(lambda: frozen.host.counters.running == 0)
     if name == "gateway_timeout":
         assert frozen.left_behind == (1, 0, 1)
-        assert frozen.host.journal.entries()[-1].shown_status == CLIENT_LEFT, (
+        assert frozen.host.journal.entries()[-1].logged_status == CLIENT_LEFT, (
             "no page was sent to anybody"
         )
         frozen.host.clock.advance(1_000)
