@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal, TypedDict, overload
+from typing import Any, Literal, TypedDict, Unpack, overload
 
 from fake_server.testing.handles import Scenario
 
@@ -45,6 +45,14 @@ class Matches(TypedDict):
 
 
 Text = str | Contains | Matches
+'''
+
+_REQUESTS = '''
+class Requests(TypedDict, total=False):
+    """The requests that a scenario acts on."""
+
+    times: int | None
+    when: When | None
 '''
 
 _TAIL = '''
@@ -106,6 +114,7 @@ def typed_module() -> str:
             "A description of requests.",
             {name: _MATCHES.get(name, "str") for name in FIELDS},
         ),
+        _REQUESTS,
         '\nclass TypedScenarios:\n    """The method ``scenario`` of a host, typed by scenario."""\n',
         *map(_overload, _by_parameters()),
         _TAIL,
@@ -137,11 +146,12 @@ def _by_parameters() -> list[list[Behaviour]]:
 
 def _overload(behaviours: list[Behaviour]) -> str:
     names = _literal([one.name for one in behaviours])
-    takes = f"{_parameters(behaviours[0])}times: int | None = None, when: When | None = None"
-    method = f"def scenario(self, scenario: {names}, /, *, {takes}) -> Scenario: ..."
+    parameters = _parameters(behaviours[0])
+    takes = f"{'*, ' if parameters else ''}{parameters}**on: Unpack[Requests]"
+    method = f"def scenario(self, scenario: {names}, /, {takes}) -> Scenario: ..."
     unbroken = re.sub(r"(?<!,) ", "~", method).replace("def~", "def ")  # breaks after commas only
     lines = textwrap.fill(unbroken, 100, initial_indent=_METHOD, subsequent_indent=_REST)
-    return f"    @overload\n{lines.replace('~', ' ')}\n"
+    return f"    @overload\n{lines.replace('~', ' ')}"
 
 
 def _parameters(behaviour: Behaviour) -> str:
