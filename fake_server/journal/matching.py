@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import threading
 import time
 from collections import deque
@@ -157,6 +156,8 @@ def nearest_entry(journal: Journal, match: Match, since: int = 0) -> Nearest | N
 
 def _distance(differences: list[Difference]) -> float:
     """A missing field counts 2, another value 1, a similar string less."""
+    import difflib  # a server that starts does not need it
+
     distance = 0.0
     for one in differences:
         distance += 2.0 if one.got is MISSING else 1.0
