@@ -1,6 +1,4 @@
-"""What follows from what: one cause is reported once, with the checks below it that cannot pass
-because of it.
-"""
+"""One cause is reported once, with the checks below it that cannot pass because of it."""
 
 from __future__ import annotations
 
@@ -8,28 +6,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from contract.check import Check
-from contract.runner import Outcome, Result
-
-_FAILED = (Outcome.FAILED, Outcome.ERROR)
+from contract.result import Result, Status
 
 
 def with_causes(results: Sequence[Result]) -> list[Result]:
-    """``results``, each that follows from another with the name of that one.
+    """``results``; each that follows from another names it and has the status ``FOLLOWS``.
 
     A failing check follows from a failed one that it names in ``follows_from``, else from the first
-    failed one that settles the exchange which shows its failure. What could not be run for want of
-    evidence follows from whatever failed on that evidence.
+    failed one that settles the exchange which shows its failure. A check that could not be run for
+    lack of evidence follows from any failure on that evidence.
     """
-    failed = {one.check.name: one for one in results if one.outcome in _FAILED and one.fails()}
+    failed = {one.name: one for one in results if one.status is Status.FAILED}
     settling = _first_by_exchange(one for one in failed.values() if one.check.settles)
     failing = _first_by_exchange(failed.values())
-    causes = {
-        one.check.name: _cause(one, failed, settling, failing) for one in results if one.fails()
-    }
-    return [replace(one, follows=_root(one.check.name, causes)) for one in results]
+
+    def cause(result: Result) -> str:
+        declared = next((name for name in result.check.follows_from if name in failed), "")
+        shown = id(result.exchange) if result.exchange is not None else 0
+        evidence = failing.get(shown, "") if result.status is Status.NOT_RUN else ""
+        return declared or settling.get(shown, "") or evidence
+
+    causes = {one.name: cause(one) for one in results if one.fails()}
+    roots = {one.name: _root(one.name, causes) for one in results}
+    return [
+        replace(one, follows=roots[one.name], status=Status.FOLLOWS) if roots[one.name] else one
+        for one in results
+    ]
 
 
-def causes_to_look_for(check: Check, checks: Mapping[str, Check]) -> list[Check]:
+def possible_causes(check: Check, checks: Mapping[str, Check]) -> list[Check]:
     """The checks that a failure of ``check`` may follow from."""
     return [
         one
@@ -42,24 +47,12 @@ def _first_by_exchange(results: Iterable[Result]) -> dict[int, str]:
     first: dict[int, str] = {}
     for result in results:
         if result.exchange is not None:
-            first.setdefault(id(result.exchange), result.check.name)
+            first.setdefault(id(result.exchange), result.name)
     return first
 
 
-def _cause(
-    result: Result,
-    failed: Mapping[str, Result],
-    settling: Mapping[int, str],
-    failing: Mapping[int, str],
-) -> str:
-    declared = next((name for name in result.check.follows_from if name in failed), "")
-    shown = id(result.exchange) if result.exchange is not None else 0
-    evidence = failing.get(shown, "") if result.outcome is Outcome.NOT_RUN else ""
-    return declared or settling.get(shown, "") or evidence
-
-
 def _root(name: str, causes: Mapping[str, str]) -> str:
-    """The end of the chain of causes that begins at ``name``; empty where it is one itself."""
+    """The end of the chain of causes that begins at ``name``; empty if it is a cause itself."""
     seen = [name]
     while (cause := causes.get(seen[-1], "")) and cause not in seen:
         seen.append(cause)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from contract.check import Check, Phase
 from contract.recorded import RecordedTransport, load_exchanges
-from contract.runner import Outcome, Result, run_check
+from contract.result import Result, Status
+from contract.runner import run_check
 from contract.target import Capabilities, Target
 from dify_wire.app_kind import OTHER_APP_KINDS
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
@@ -46,8 +47,8 @@ def judge_recordings(
         if check.phase is Phase.EXCHANGES:
             target.exchanges += recordings
         result = run_check(check, target)
-        if result.outcome is Outcome.NOT_RUN:  # a recording has no budget and is never down
-            result = replace(result, outcome=Outcome.SKIPPED)
+        if result.status is Status.NOT_RUN:  # a recording has no budget and is never down
+            result = replace(result, status=Status.SKIPPED)
         names = [one.name for one in recordings] if check.phase is Phase.EXCHANGES else host.names
         results.append(OfflineResult(result, tuple(dict.fromkeys(names))))
     return results

@@ -1,10 +1,9 @@
-"""pytest: every check as a test of its own, ``contract::<name>``, against the host that
-``--contract-url`` names.
+"""pytest: every check as a test of its own, ``contract::<name>``, against ``--contract-url``.
 
 It is loaded by ``-p contract.plugin`` or by ``pytest_plugins = ["contract.plugin"]`` in the root
 ``conftest.py``, and only so: without ``--contract-url`` it does nothing and imports nothing. The
-tests carry the marker ``contract`` and share their runs, so that they stay in one process: with
-pytest-xdist, ``--dist loadgroup`` is needed.
+tests carry the marker ``contract`` and share their runs, so they stay in one process: pytest-xdist
+needs ``--dist loadgroup``.
 """
 
 from __future__ import annotations
@@ -19,39 +18,32 @@ from dify_wire.app_kind import OTHER_APP_KINDS
 
 if TYPE_CHECKING:
     from contract.check import Check
-    from contract.report.builder import Row
-    from contract.runner import Result
+    from contract.result import Result
     from contract.target import Target
 
 _GROUP = "contract"
+_KINDS = ", ".join(OTHER_APP_KINDS)
+_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "url": {"metavar": "URL", "help": "Check the host at URL: each check becomes a test."},
+    "key": {"metavar": "KEY", "help": "The key of a workflow app.  [env: CONTRACT_API_KEY]"},
+    "secret": {"metavar": "KEY", "help": "The host's SECRET_KEY, to check what is signed with it."},
+    "files-url": {
+        "metavar": "URL",
+        "help": "What the URLs of its files begin with, if they are absolute.",
+    },
+    "app": {
+        "metavar": "KEY=KIND",
+        "action": "append",
+        "default": [],
+        "help": f"The key of another app, {_KINDS}; repeatable.",
+    },
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; the key may also come from CONTRACT_API_KEY."""
     group = parser.getgroup("contract", "contract of the workflow API")
-    group.addoption(
-        "--contract-url", metavar="URL", help="Judge the host at URL: each check becomes a test."
-    )
-    group.addoption(
-        "--contract-key", metavar="KEY", help="The key of a workflow app.  [env: CONTRACT_API_KEY]"
-    )
-    group.addoption(
-        "--contract-secret",
-        metavar="KEY",
-        help="The host's SECRET_KEY, to judge what is signed with it.",
-    )
-    group.addoption(
-        "--contract-files-url",
-        metavar="URL",
-        help="What stands before the URLs of its files, where they are absolute.",
-    )
-    group.addoption(
-        "--contract-app",
-        metavar="KEY=KIND",
-        action="append",
-        default=[],
-        help=f"The key of another app, {', '.join(OTHER_APP_KINDS)}; repeatable.",
-    )
+    for name, attributes in _OPTIONS.items():
+        group.addoption(f"--contract-{name}", **attributes)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -62,12 +54,10 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--contract-url") is None:
         return
     _capabilities(config)
-    if config.getoption("dist", "no") not in ("no", "loadgroup") and not hasattr(
-        config, "workerinput"
-    ):
-        raise pytest.UsageError(
-            "--contract-url: the checks share their runs; use --dist loadgroup, or no -n"
-        )
+    distribution = config.getoption("dist", "no")
+    if distribution not in ("no", "loadgroup") and not hasattr(config, "workerinput"):
+        message = "--contract-url: the checks share their runs; use --dist loadgroup, or no -n"
+        raise pytest.UsageError(message)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -90,26 +80,24 @@ def pytest_collection_modifyitems(
 def _capabilities(config: pytest.Config) -> dict[str, Any]:
     key = config.getoption("--contract-key") or os.environ.get("CONTRACT_API_KEY")
     if not key:
-        raise pytest.UsageError(
-            "--contract-url needs --contract-key, or CONTRACT_API_KEY in the environment"
-        )
+        message = "--contract-url needs --contract-key, or CONTRACT_API_KEY in the environment"
+        raise pytest.UsageError(message)
     app_keys = {}
     for app in config.getoption("--contract-app"):
         app_key, _, kind = app.rpartition("=")
         if not app_key or kind not in OTHER_APP_KINDS:
-            raise pytest.UsageError(
-                f"--contract-app: expected KEY=KIND with a KIND of {', '.join(OTHER_APP_KINDS)}"
-            )
+            raise pytest.UsageError(f"--contract-app: expected KEY=KIND with a KIND of {_KINDS}")
         app_keys[kind] = app_key
-    capabilities = {
+    return {
+        "api_key": key,
+        "app_keys": app_keys,
         "secret": config.getoption("--contract-secret"),
         "files_url": config.getoption("--contract-files-url"),
     }
-    return {"api_key": key, "app_keys": app_keys, **capabilities}
 
 
 class _Host:
-    """The host under judgement: reached with the first check, and shared by all."""
+    """The host under test: reached with the first check, and shared by all."""
 
     def __init__(self, url: str, capabilities: Mapping[str, Any]) -> None:
         self._url = url
@@ -123,59 +111,54 @@ class _Host:
         if self._transport is not None:
             self._transport.close()
 
-    def judge(self, check: Check) -> Result:
-        """One check's result, and what it follows from. Fails the test where the host cannot be
-        judged at all.
+    def result(self, check: Check) -> Result:
+        """One check's result with its cause, redacted. Fails the test if the host cannot be checked
+        at all.
         """
         from contract.check import CHECKS
-        from contract.consequences import causes_to_look_for, with_causes
+        from contract.consequences import possible_causes, with_causes
+        from contract.report.builder import ReportBuilder
 
         target = self._target or self._reach()
         if self._unreachable is not None:
-            pytest.fail(f"{self._url} could not be judged: {self._unreachable}", pytrace=False)
-        result = self._judged(check, target)
-        if not result.fails():
-            return result
-        causes = [self._judged(one, target) for one in causes_to_look_for(check, CHECKS)]
-        return with_causes([*causes, result])[-1]
+            message = f"{self._url} could not be checked: {self._unreachable}"
+            pytest.fail(message, pytrace=False)
+        result = self._run(check, target)
+        if result.fails():
+            causes = [self._run(one, target) for one in possible_causes(check, CHECKS)]
+            result = with_causes([*causes, result])[-1]
+        return ReportBuilder.of(target).results([result])[0]
 
-    def _judged(self, check: Check, target: Target) -> Result:
+    def _run(self, check: Check, target: Target) -> Result:
         from contract.runner import run_check
 
         if check.name not in self._results:
             self._results[check.name] = run_check(check, target)
         return self._results[check.name]
 
-    def row(self, result: Result) -> Row:
-        """The result as it is told: redacted and printable."""
-        from contract.report.builder import report_builder
-
-        assert self._target is not None
-        rows, _ = report_builder(self._target).rows([result], strict_observed=False)
-        return rows[0]
-
     def _reach(self) -> Target:
         from contract.client import HttpTransport
         from contract.preflight import CouldNotRunError, preflight
-        from contract.report.builder import report_builder
+        from contract.report.builder import ReportBuilder
         from contract.target import Capabilities, Target
 
         self._transport = HttpTransport(self._url.rstrip("/").removesuffix("/v1"))
-        self._target = Target(self._transport, Capabilities(**self._capabilities))
+        self._target = target = Target(self._transport, Capabilities(**self._capabilities))
         try:
-            preflight(self._target)
+            preflight(target)
         except CouldNotRunError as error:
-            self._unreachable = report_builder(self._target).text(str(error))
-        return self._target
+            self._unreachable = ReportBuilder.of(target).text(str(error))
+        return target
 
 
-class BrokenError(Exception):
-    """A check that failed, as it is told."""
+class CheckFailedError(Exception):
+    """A check that failed; the message explains it."""
 
 
 class CheckItem(pytest.Item):
-    """One check as a test. Lacking a power is a skip, and so is what follows from another failure;
-    a version's difference is an expected failure."""
+    """One check as a test. A missing capability is a skip, and so is what follows from another
+    failure; a version's difference is an expected failure.
+    """
 
     _check: Check
     _host: _Host
@@ -190,22 +173,20 @@ class CheckItem(pytest.Item):
         return item
 
     def runtest(self) -> None:
-        from contract.report.builder import Status
-        from contract.report.junit import explanation
+        from contract.report.junit import explanation, summary
+        from contract.result import Status
 
-        row = self._host.row(self._host.judge(self._check))
-        if row.status is Status.SKIPPED:
-            pytest.skip(row.reason)
-        if row.status is Status.FOLLOWS:
-            pytest.skip(f"follows from {row.follows}: {row.reason}")
-        if row.status is Status.DIFFERS:
-            pytest.xfail(f"version difference: {row.reason}")
-        if row.fails:
-            raise BrokenError(explanation(row))
+        result = self._host.result(self._check)
+        if result.status in (Status.SKIPPED, Status.FOLLOWS):
+            pytest.skip(summary(result))
+        if result.status is Status.DIFFERS:
+            pytest.xfail(summary(result))
+        if result.fails():
+            raise CheckFailedError(explanation(result))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """The explanation alone: where in the suite it was raised helps nobody."""
-        if isinstance(excinfo.value, BrokenError):
+        """The explanation alone, without a traceback into the suite."""
+        if isinstance(excinfo.value, CheckFailedError):
             return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 

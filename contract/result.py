@@ -1,20 +1,87 @@
-"""How a check can end other than well.
+"""The result of a check, and the exceptions with which a check ends early.
 
-Verdict
-    Failed   the host does not keep the promise: expected, got, why, and the exchange that
-    shows it Skipped    the target lacks a power that the check needs; counted apart, never a
-    pass NotRun           nothing to judge: the budget is spent, the host has gone silent, shared
-    evidence is missing
+NotPassed
+    Failed     the host behaves otherwise: expected, got, why, and the exchange that shows it
+    Skipped    the target lacks a capability that the check needs
+    NotRun     nothing to evaluate: the budget is spent, the host is gone, evidence is missing
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from contract.check import Level
+from contract.check import Check, Level
 from dify_wire.exchange import Exchange
 from dify_wire.profile import REFERENCE_VERSION, Profile, profiles
+
+
+class Status(StrEnum):
+    """How a check ended, the most important first.
+
+    ``follows`` is a failure (or a check not run) whose cause is reported with another check;
+    ``differs`` is a failure that only shows another recorded version than the reference.
+    """
+
+    FAILED = "failed"
+    NOT_RUN = "not run"
+    FOLLOWS = "follows"
+    DIFFERS = "differs"
+    SKIPPED = "skipped"
+    PASSED = "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class ShownExchange:
+    """A request and its response as text; ``number`` is its place in a report."""
+
+    number: int
+    title: str
+    request: str
+    response: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One check's result. A failure has ``expected`` and ``got``, unless the check crashed.
+
+    ``level`` is the authority of the failure where it is not the check's own. ``follows`` names the
+    check whose failure this one follows from. Reports fill ``shown`` and ``verified``, which says
+    where the check was seen to pass.
+    """
+
+    check: Check
+    status: Status
+    seconds: float = 0.0
+    reason: str = ""
+    expected: str = ""
+    got: str = ""
+    why: str = ""
+    exchange: Exchange | None = None
+    level: Level | None = None
+    follows: str = ""
+    shown: ShownExchange | None = None
+    verified: str = ""
+
+    def fails(self, strict: bool = False) -> bool:
+        """Whether this fails a run; a difference between versions does so only if ``strict``."""
+        return self.status in (Status.FAILED, Status.NOT_RUN) or (
+            strict and self.status is Status.DIFFERS
+        )
+
+    @property
+    def name(self) -> str:
+        return self.check.name
+
+    @property
+    def sentence(self) -> str:
+        return self.name.replace("_", " ")
+
+    @property
+    def level_name(self) -> str:
+        return (self.level or self.check.level).name.lower()
 
 
 class NotPassed(Exception):
@@ -27,11 +94,10 @@ class NotPassed(Exception):
 
 
 class Failed(NotPassed, AssertionError):
-    """A promise that was not kept. ``expected`` and ``got`` are short and comparable at a glance.
+    """A claim that does not hold. ``expected`` and ``got`` are short and easy to compare.
 
-    ``level`` is given where the host does as another recorded version. Without it the check's own
-    level counts, and for a check of a version's difference the host's: a value that no version had
-    breaks more than that.
+    ``level`` is given where the host behaves as another recorded version. Without it the check's
+    own level counts, but at least ``HOST``: a value that no version had is more than a difference.
     """
 
     def __init__(
@@ -50,11 +116,11 @@ class Failed(NotPassed, AssertionError):
 
 
 class Skipped(NotPassed):
-    """The check needs a power that the target does not lend."""
+    """The check needs a capability that the target lacks."""
 
 
 class NotRun(NotPassed):
-    """The check found nothing to judge."""
+    """The check found nothing to evaluate."""
 
 
 def expect(

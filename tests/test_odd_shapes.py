@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from contract.drift.history import read_history
+from contract.diff.drift import read_history
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
 from dify_wire.profile import overlay_paths
 from dify_wire.spec import SpecError, bundled, check, load

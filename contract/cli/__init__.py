@@ -1,8 +1,8 @@
-"""The command ``contract``: judge a host, record it, compare two of them, list the checks.
+"""The command ``contract``: check a host, record it, compare two of them, list the checks.
 
-Each setting is a flag, else ``CONTRACT_<NAME>`` from the environment. Exit codes: 0 where every
-check passed, 1 where a check failed or two hosts differ, 2 where it could not be found out, 130
-after Ctrl-C (with the report so far).
+Each setting is a flag, else ``CONTRACT_<NAME>`` from the environment. Exit codes: 0 if every check
+passed, 1 if a check failed or two hosts differ, 2 if the host could not be checked, 130 after
+Ctrl-C (with the report so far).
 """
 
 from __future__ import annotations
@@ -16,13 +16,9 @@ from typing import NoReturn
 
 import click
 
-from contract.cli.diff_command import diff
-from contract.cli.drift_command import drift
-from contract.cli.har_command import har
-from contract.cli.list_command import list_
-from contract.cli.record_command import record
-from contract.cli.recordings_command import recordings
-from contract.cli.run_command import run
+from contract.cli.compare import diff, drift
+from contract.cli.recordings import har, recordings
+from contract.cli.run import list_, record, run
 from dify_wire import command
 
 
@@ -35,7 +31,7 @@ def main() -> None:
 
 
 def exit_code(arguments: Sequence[str] | None = None) -> int:
-    """Carry out ``arguments`` (those of the process where none are given) and say how it went."""
+    """Run the command with ``arguments`` (those of the process by default)."""
     return command.exit_code(lambda: _run(arguments), "contract", arguments)
 
 
@@ -48,7 +44,7 @@ def _run(arguments: Sequence[str] | None) -> object:
 
 
 def _end(code: int) -> NoReturn:
-    """Leave at once: a request that is still under way is not waited for."""
+    """Exit at once, without waiting for requests in flight."""
     with suppress(OSError):
         sys.stdout.flush()
     if threading.active_count() > 1:
@@ -59,9 +55,7 @@ def _end(code: int) -> NoReturn:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="fake-dify")
 def cli() -> None:
-    """Does a host keep the contract of the workflow API? And if not, which promise does it
-    break?
-    """
+    """Check whether a host keeps the contract of the workflow API, and show what it breaks."""
 
 
 for _command in (run, record, diff, drift, har, recordings, list_):

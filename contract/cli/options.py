@@ -1,5 +1,6 @@
-"""What the commands take: options that the environment can set too, and what their values have to
-be.
+"""Options of several commands, and what their values must be.
+
+Each can be set by the environment too, as ``CONTRACT_<NAME>``.
 """
 
 from __future__ import annotations
@@ -21,73 +22,19 @@ if TYPE_CHECKING:
     from dify_wire.redaction.rules import Rule
 
 FILE = click.Path(path_type=Path)
-_PREFIX = "CONTRACT_"
+FOLDER = click.Path(path_type=Path, file_okay=False)
 _Command = Callable[..., Any]
+_Decorator = Callable[[_Command], _Command]
+_KINDS = ", ".join(OTHER_APP_KINDS)
 
 
-def option(*names: str, **attributes: Any) -> Callable[[_Command], _Command]:
-    """An option that the environment can set too, as ``CONTRACT_<NAME>``."""
-    variable = _PREFIX + names[0].removeprefix("--").replace("-", "_").upper()
+def option(*names: str, **attributes: Any) -> _Decorator:
+    """An option that the environment can set too."""
+    variable = "CONTRACT_" + names[0].removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=variable, show_envvar=True, **attributes)
 
 
-def base_url(_: click.Context | None, __: click.Parameter | None, url: str) -> str:
-    """The address without a path's last slash, and without the ``/v1`` that Dify's console shows
-    with it.
-    """
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError as error:
-        raise click.BadParameter(f"no address of a host: {error}") from None
-    if "@" in parts.netloc:
-        raise click.BadParameter(
-            "a name and a password have no place in it; the host is asked with the API key alone"
-        )
-    if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
-        raise click.BadParameter(f"{url!r} is no address of a host, such as http://127.0.0.1:6060")
-    return url.rstrip("/").removesuffix("/v1")
-
-
-def files_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    return None if url is None else base_url(context, parameter, url)
-
-
-def admin_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    """The address of an admin API, with or without the path that all its calls begin with."""
-    return (
-        None
-        if url is None
-        else base_url(context, parameter, url.rstrip("/").removesuffix("/__admin"))
-    )
-
-
-def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
-    if key is not None and not (key == key.strip() != "" and key.isascii() and key.isprintable()):
-        message = "is empty, or has characters that no header can carry, such as a blank at its end"
-        raise click.BadParameter(message, param=parameter)
-    return key
-
-
-def app_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
-    keys = {}
-    for app in apps:
-        key, equals, kind = app.rpartition("=")
-        if not (equals and key) or kind not in OTHER_APP_KINDS:
-            raise click.BadParameter(
-                f"expected KEY=KIND with a KIND of {', '.join(OTHER_APP_KINDS)}"
-            )
-        keys[kind] = key
-    return keys
-
-
-def seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
-    if not (math.isfinite(seconds) and 0 < seconds <= threading.TIMEOUT_MAX):
-        raise click.BadParameter(f"{seconds} is no number of seconds to wait")
-    return seconds
-
-
-def together(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _Command]:
+def together(*options: _Decorator) -> _Decorator:
     """Several options as one decorator, in their order."""
 
     def decorate(command: _Command) -> _Command:
@@ -98,41 +45,101 @@ def together(*options: Callable[[_Command], _Command]) -> Callable[[_Command], _
     return decorate
 
 
-timeout_option = option(
+# Values
+
+
+def base_url(_: click.Context | None, __: click.Parameter | None, url: str | None) -> str | None:
+    """The URL without a last slash, and without the ``/v1`` that Dify's console shows with it."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError as error:
+        raise click.BadParameter(f"not a valid URL: {error}") from None
+    if "@" in parts.netloc:
+        raise click.BadParameter("leave out user and password; the API key alone opens the host")
+    if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
+        message = f"{url!r} is not a valid base URL, such as http://127.0.0.1:6060"
+        raise click.BadParameter(message)
+    return url.rstrip("/").removesuffix("/v1")
+
+
+def admin_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """The URL of an admin API, with or without the path that all its endpoints share."""
+    return base_url(context, parameter, url and url.rstrip("/").removesuffix("/__admin"))
+
+
+def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
+    if key is not None and not (key == key.strip() != "" and key.isascii() and key.isprintable()):
+        message = "is empty, or has characters that no header can carry, such as a space at its end"
+        raise click.BadParameter(message, param=parameter)
+    return key
+
+
+def app_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
+    keys = {}
+    for app in apps:
+        key, equals, kind = app.rpartition("=")
+        if not (equals and key) or kind not in OTHER_APP_KINDS:
+            raise click.BadParameter(f"expected KEY=KIND with a KIND of {_KINDS}")
+        keys[kind] = key
+    return keys
+
+
+def labelled_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
+    """Keys by the labels of their apps, as recordings name them: a kind, or an app file's name."""
+    keys = {}
+    for app in apps:
+        key, equals, label = app.rpartition("=")
+        if not (equals and key and label):
+            message = "expected KEY=APP, with an APP of the recordings: chat, unpublished, simple …"
+            raise click.BadParameter(message)
+        keys[label] = key
+    return keys
+
+
+def seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
+    if not (math.isfinite(seconds) and 0 < seconds <= threading.TIMEOUT_MAX):
+        raise click.BadParameter(f"{seconds} is not a valid number of seconds")
+    return seconds
+
+
+def budget(max_runs: int | None, free: bool) -> int | None:
+    """How many runs a host may start; there is a limit by default unless runs are free."""
+    return DEFAULT_MAX_RUNS if max_runs is None and not free else max_runs
+
+
+# Options
+
+
+def _max_runs(text: str, unlimited_with: str) -> _Decorator:
+    text = f"{text}  [default: {DEFAULT_MAX_RUNS}; none with {unlimited_with}]"
+    return option("--max-runs", type=click.IntRange(min=0), help=text)
+
+
+_timeout = option(
     "--timeout",
     type=float,
     default=DEFAULT_TIMEOUT_S,
     show_default=True,
     callback=seconds,
-    help="Seconds for a request with its whole answer.",
+    help="Seconds for a request with its whole response.",
+)
+_json = option("--json", "json", type=FILE, help="Write a report as JSON.")
+_html = option("--html", type=FILE, help="Write a report as one HTML page.")
+base_url_option = option(
+    "--base-url",
+    required=True,
+    callback=base_url,
+    help="The host's URL, such as http://127.0.0.1:6060.",
 )
 
-
-def max_runs_option(promise: str, free_with: str) -> Callable[[_Command], _Command]:
-    """``--max-runs``, which keeps ``promise``; there is no bound by default with the flags that
-    ``free_with`` names.
-    """
-    told = f"{promise}  [default: {DEFAULT_MAX_RUNS}; none with {free_with}]"
-    return option("--max-runs", type=click.IntRange(min=0), help=told)
-
-
-def budget(max_runs: int | None, free: bool) -> int | None:
-    """How many runs a host may be made to start: what ``--max-runs`` says, else the default unless
-    they are free.
-    """
-    return DEFAULT_MAX_RUNS if max_runs is None and not free else max_runs
-
-
-judging_options = together(
-    option(
-        "--base-url",
-        required=True,
-        callback=base_url,
-        help="The host's address, such as http://127.0.0.1:6060.",
-    ),
+run_options = together(
+    base_url_option,
     option("--api-key", required=True, callback=key, help="The key of a workflow app."),
     option(
-        "--secret-key", callback=key, help="The host's SECRET_KEY, to judge what is signed with it."
+        "--secret-key", callback=key, help="The host's SECRET_KEY, to check what is signed with it."
     ),
     option(
         "--app",
@@ -140,24 +147,25 @@ judging_options = together(
         multiple=True,
         metavar="KEY=KIND",
         callback=app_keys,
-        help=f"The key of another app, {', '.join(OTHER_APP_KINDS)}; repeatable.",
+        help=f"The key of another app, {_KINDS}; repeatable.",
     ),
     option(
         "--files-url",
-        callback=files_url,
-        help="What stands before the URLs of the host's files, where they are absolute.",
+        callback=base_url,
+        help="What the URLs of the host's files begin with, if they are absolute.",
     ),
     option(
         "--admin-url",
         callback=admin_url,
-        help="The address of the host's admin API (docs/admin.md), to move its clock; lifts the budget.",
+        help="The URL of the host's admin API (docs/admin.md), to move its clock; "
+        "lifts the budget.",
     ),
-    option("--admin-token", callback=key, help="Its X-Admin-Token, where one is needed."),
+    option("--admin-token", callback=key, help="Its X-Admin-Token, if one is needed."),
     option(
         "--only",
         multiple=True,
         metavar="NAME",
-        help="Judge these checks alone; a name or a glob; repeatable.",
+        help="Run only these checks; a name or a glob; repeatable.",
     ),
     option(
         "--skip",
@@ -165,7 +173,7 @@ judging_options = together(
         metavar="NAME",
         help="Leave these checks out; a name or a glob; repeatable.",
     ),
-    option("--all-models", is_flag=True, help="Ask for an image of every model."),
+    option("--all-models", is_flag=True, help="Make an image with every model."),
     option(
         "--strict-observed",
         is_flag=True,
@@ -176,40 +184,92 @@ judging_options = together(
         is_flag=True,
         help="Runs cost nothing: generate valid requests, without a budget.",
     ),
-    max_runs_option("Never have more images made than this.", "--free-runs or --admin-url"),
+    _max_runs("Never have more images made than this.", "--free-runs or --admin-url"),
     option("--fail-fast", is_flag=True, help="Stop at the first failure."),
-    timeout_option,
+    _timeout,
     option("--seed", type=int, default=0, show_default=True, help="Of generated requests."),
     option("--junit", type=FILE, help="Write a report as JUnit XML."),
-    option("--json", "json_", type=FILE, help="Write a report as JSON."),
-    option("--html", type=FILE, help="Write a report as one HTML page."),
+    _json,
+    _html,
     option(
         "--host-version",
-        help="The Dify version to name in the reports.  [default: what the host says]",
+        help="The Dify version to name in the reports.  [default: what the host reports]",
     ),
     click.option(
         "--confirm",
         is_flag=True,
         envvar="CONTRACT_CONFIRM",
-        help="Say what it will cost and ask before the first request.",
+        help="Show what it will cost and ask before the first request.",
     ),
 )
-"""Everything that ``run`` takes, and ``record`` with it."""
 
 redaction_options = together(
     option(
         "--redact",
         multiple=True,
         metavar="RULE",
-        help="Take out more: header:NAME, field:NAME, field:/a/json/pointer or text:REGEX; repeatable.",
+        help="Take out more: header:NAME, field:NAME, field:/a/json/pointer or text:REGEX; "
+        "repeatable.",
     ),
     option("--keep-user", is_flag=True, help="Leave the users' names as they are."),
 )
-"""What ``record`` takes out before it writes."""
+
+comparison_options = together(
+    option(
+        "--ignore",
+        multiple=True,
+        metavar="RULE",
+        help="Leave out KIND, KIND:PLACE or *:PLACE; repeatable.",
+    ),
+    option(
+        "--timing",
+        type=click.FloatRange(min=1),
+        default=3.0,
+        show_default=True,
+        help="Note times that differ by this factor.",
+    ),
+    option("--strict-timing", is_flag=True, help="Times that differ are drift too."),
+    option(
+        "--allow-not-compared",
+        is_flag=True,
+        help="End with 0 though some requests could not be compared.",
+    ),
+    _max_runs("Never have a host make more images than this.", "--free-runs"),
+    option("--free-runs", is_flag=True, help="Runs cost nothing: repeat all of them."),
+    _timeout,
+    _json,
+    _html,
+)
+
+
+def key_options(side: str) -> _Decorator:
+    """The keys of a host; ``side`` is ``-a``, ``-b``, or empty where there is one host."""
+    of = f" of {side[1:]}" if side else ""
+    variables = [f"CONTRACT_API_KEY{side.replace('-', '_').upper()}", "CONTRACT_API_KEY"]
+    return together(
+        click.option(
+            f"--api-key{side}",
+            callback=key,
+            envvar=list(dict.fromkeys(variables)),
+            show_envvar=True,
+            help=f"The key of the workflow app{of}{', where that is a host' if side else ''}.",
+        ),
+        option(
+            f"--secret-key{side}", callback=key, help=f"The SECRET_KEY{of}, to sign URLs again."
+        ),
+        option(
+            f"--app{side}",
+            f"apps{side.replace('-', '_')}",
+            multiple=True,
+            metavar="KEY=APP",
+            callback=labelled_keys,
+            help=f"The key of another app{of}, as the recordings name it; repeatable.",
+        ),
+    )
 
 
 def redaction_rules(rules: Sequence[str]) -> list[Rule]:
-    """The rules in ``rules``. Raises ``click.UsageError`` for one that cannot be used."""
+    """Raises ``click.UsageError`` for a rule that is not valid."""
     from dify_wire.redaction.rules import RuleError, parse_rule
 
     try:
@@ -219,9 +279,7 @@ def redaction_rules(rules: Sequence[str]) -> list[Rule]:
 
 
 def warn_of_suspicions(folder: Path, writer: RecordingWriter) -> None:
-    """Say once what in the recordings looks personal or secret, with the options that take it
-    out.
-    """
+    """Say once what in the recordings looks personal or secret, and which options take it out."""
     from dify_wire.redaction.suspicion import warning
 
     if message := warning(folder, writer.suspicions):

@@ -1,109 +1,88 @@
-"""Judging a host as a command: say what it costs, ask, judge, write every report."""
+"""A run of the suite as a command: say what it costs, run the checks, write every report."""
 
 from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
-from contract.check import Check
+import contract.checks
+from contract.admin import AdminClock
+from contract.check import CHECKS, Check
 from contract.cli.options import budget
+from contract.client import HttpTransport
 from contract.consequences import with_causes
 from contract.plan import UnknownCheckError, cost, select
 from contract.preflight import PREFLIGHT, CouldNotRunError, preflight, reach_clock
-from contract.report.builder import Report, ReportBuilder, report_builder
-from contract.result import NotRun
-from contract.runner import Outcome, Result, run_checks
-from contract.target import Capabilities, Target
+from contract.report.builder import Report, ReportBuilder
+from contract.report.html import report_html
+from contract.report.json_report import report_json, to_text
+from contract.report.junit import report_junit
+from contract.report.terminal import TerminalReport
+from contract.result import NotRun, Result, Status
+from contract.runner import complete, run_each
+from contract.target import Capabilities, Target, Transport
 
-if TYPE_CHECKING:
-    from contract.admin import AdminClock
-    from contract.report.terminal import TerminalReport
-
-_Told = TypeVar("_Told")
+assert contract.checks
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
-    """The files to write, each tried before the run so that nothing is paid for in vain."""
+class ReportFiles:
+    """The files to write, by their format: junit, json or html."""
 
-    junit: Path | None
-    json: Path | None
-    html: Path | None
+    paths: Mapping[str, Path]
 
-    def try_out(self) -> None:
-        given = [path for path in (self.junit, self.json, self.html) if path is not None]
-        if len({path.resolve() for path in given}) < len(given):
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ReportFiles:
+        """Those of ``options``, tried before a run so that nothing is paid for in vain."""
+        given = {name: options.get(name) for name in ("junit", "json", "html")}
+        files = cls({name: path for name, path in given.items() if path is not None})
+        files._try()
+        return files
+
+    def _try(self) -> None:
+        if len({path.resolve() for path in self.paths.values()}) < len(self.paths):
             raise click.UsageError("two reports cannot be written to one file")
-        for path in given:
+        for path in self.paths.values():
             new = not path.exists()
             try:
                 path.open("ab").close()
                 if new:
                     path.unlink()
             except OSError as error:
-                raise click.UsageError(
-                    f"{path} cannot be written: {error.strerror or error}"
-                ) from None
+                raise click.UsageError(_not_written(path, error)) from None
 
-    def write(self, report: Report) -> list[str]:
-        """Write them all; returns their names."""
-        from contract.report.html import write_html
-        from contract.report.json_report import write_json
-        from contract.report.junit import write_junit
-
-        written = self.write_with(report, json=write_json, html=write_html)
-        return [*_written(report, self.junit, write_junit), *written]
-
-    def write_with(
-        self,
-        told: _Told,
-        *,
-        json: Callable[[_Told, Path], None],
-        html: Callable[[_Told, Path], None],
-    ) -> list[str]:
-        """Write what ``told`` holds by those functions; returns the names."""
-        return [*_written(told, self.json, json), *_written(told, self.html, html)]
+    def write(self, **texts: Callable[[], str]) -> list[str]:
+        """Write each file with the text of its format; returns the names."""
+        for name, path in self.paths.items():
+            try:
+                path.write_text(texts[name](), encoding="utf-8")
+            except OSError as error:
+                raise click.ClickException(_not_written(path, error)) from None
+        return [str(path) for path in self.paths.values()]
 
 
-def _written(told: _Told, path: Path | None, write: Callable[[_Told, Path], None]) -> list[str]:
-    if path is None:
-        return []
-    try:
-        write(told, path)
-    except OSError as error:
-        raise click.ClickException(f"{path} cannot be written: {error.strerror or error}") from None
-    return [str(path)]
-
-
-def selected(only: Sequence[str], skip: Sequence[str]) -> list[Check]:
-    try:
-        checks = select(all_checks(), only, skip)
-    except UnknownCheckError as error:
-        raise click.UsageError(str(error)) from None
-    if not checks:
-        raise click.UsageError("--only and --skip leave no check to judge")
-    return checks
+def _not_written(path: Path, error: OSError) -> str:
+    return f"{path} cannot be written: {error.strerror or error}"
 
 
 def all_checks() -> Mapping[str, Check]:
-    import contract.checks
-    from contract.check import CHECKS
-
-    assert contract.checks
     return CHECKS
 
 
 def capabilities_from(options: Mapping[str, Any]) -> Capabilities:
-    """What ``options`` lend. Raises ``click.UsageError`` for a token without an address that it is
-    for.
-    """
-    clock = _clock(options["admin_url"], options["admin_token"])
+    """Raises ``click.UsageError`` for a token without the address that it is for."""
+    url, token = options["admin_url"], options["admin_token"]
+    if url is None and token is not None:
+        message = "--admin-token is for an admin API; name its address with --admin-url"
+        raise click.UsageError(message)
+    clock = AdminClock(url, token) if url is not None else None
     return Capabilities(
         api_key=options["api_key"],
         secret=options["secret_key"],
@@ -117,123 +96,105 @@ def capabilities_from(options: Mapping[str, Any]) -> Capabilities:
     )
 
 
-def _clock(url: str | None, token: str | None) -> AdminClock | None:
-    if url is None:
-        if token is not None:
-            raise click.UsageError(
-                "--admin-token is for an admin API; name its address with --admin-url"
-            )
-        return None
-    from contract.admin import AdminClock
-
-    return AdminClock(url, token)
-
-
-def give_back(capabilities: Capabilities) -> None:
-    """Leave the host's clock as it was, whatever became of the run; where that fails, somebody has
-    to know.
-    """
-    if capabilities.clock is None:
-        return
-    try:
-        capabilities.clock.close()
-    except NotRun as trouble:
-        click.echo(f"Error: {trouble.reason}", err=True)
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A run that is about to be: which checks, of which host, how."""
+    """Which checks of which host are to run, and how."""
 
-    base_url: str
-    checks: Sequence[Check]
-    target: Target
     options: Mapping[str, Any]
+    checks: Sequence[Check]
+    files: ReportFiles
+    capabilities: Capabilities
 
-    @property
-    def planned(self) -> int:
-        return cost(self.checks, self.target.capabilities)
+    @classmethod
+    def prepare(cls, options: Mapping[str, Any]) -> Session:
+        """Find whatever is wrong with ``options`` before anything is sent."""
+        try:
+            checks = select(all_checks(), options["only"], options["skip"])
+        except UnknownCheckError as error:
+            raise click.UsageError(str(error)) from None
+        if not checks:
+            raise click.UsageError("--only and --skip leave no check to run")
+        return cls(options, checks, ReportFiles.of(options), capabilities_from(options))
 
-    @property
-    def report_builder(self) -> ReportBuilder:
-        return report_builder(self.target)
+    @contextmanager
+    def connected(self) -> Iterator[HttpTransport]:
+        """A transport to the host; at the end the host's clock is as it was."""
+        transport = HttpTransport(self.options["base_url"], self.options["timeout"])
+        try:
+            yield transport
+        finally:
+            try:
+                if self.capabilities.clock is not None:
+                    self.capabilities.clock.close()
+            except NotRun as error:
+                click.echo(f"Error: {error.reason}", err=True)
+            transport.close()
 
-    def report(
-        self,
-        results: Sequence[Result],
-        began: datetime.datetime,
-        seconds: float,
-        cut: bool = False,
-        cause: str = "",
-    ) -> Report:
-        """What came of it; ``cause`` says why the host could not be judged at all, or not to the
-        end.
+    def run(self, transport: Transport) -> Report:
+        """Run the checks and write the reports, also after Ctrl-C.
+
+        Raises ``click.ClickException`` for a host that cannot be checked, after the reports.
         """
-        strict = bool(self.options["strict_observed"])
-        rows, exchanges = self.report_builder.rows(with_causes(results), strict)
+        base_url, terminal = self.options["base_url"], TerminalReport()
+        planned = cost(self.checks, self.capabilities)
+        terminal.begin(base_url, len(self.checks), planned, self.capabilities.free_runs)
+        if self.options["confirm"] and not click.confirm("Start?"):
+            raise click.ClickException("not started")
+        target = Target(transport, self.capabilities)
+        report = self._run(target, terminal, planned)
+        # Written first: a closed pipe must not lose what the host has been paid for.
+        written = self.files.write(
+            junit=lambda: report_junit(report),
+            json=lambda: to_text(report_json(report)),
+            html=lambda: report_html(report),
+        )
+        if report.results[0].check is PREFLIGHT:
+            terminal.wrote(written)
+            raise click.ClickException(f"{base_url}: {report.cause}")
+        terminal.end(report)
+        terminal.wrote(written)
+        return report
+
+    def _run(self, target: Target, terminal: TerminalReport, planned: int) -> Report:
+        began, started = datetime.datetime.now(datetime.UTC), time.monotonic()
+        strict, fail_fast = self.options["strict_observed"], self.options["fail_fast"]
+        found: list[Result] = []
+        cause = reason = ""
+        checked = True
+        try:
+            preflight(target)
+            reach_clock(target)
+            with (
+                terminal.progress(len(self.checks)) as on_result,
+                closing(run_each(target, self.checks)) as results,
+            ):
+                for result in results:
+                    found.append(result)
+                    on_result(result)
+                    if fail_fast and result.fails(strict):
+                        reason = "an earlier check failed (--fail-fast)"
+                        break
+        except CouldNotRunError as error:
+            cause, checked = str(error), error.exchange is None
+            found = [Result(PREFLIGHT, Status.NOT_RUN, reason=str(error), exchange=error.exchange)]
+        except KeyboardInterrupt:
+            reason = "interrupted"
+        if not cause:
+            found = complete(found, self.checks, target, reason)
+        builder = ReportBuilder.of(target)
+        versions = (exchange.header("x-version") for exchange in target.exchanges)
+        version = next(filter(None, versions), "")[:40]
         return Report(
-            host=self.base_url,
-            host_version=self.report_builder.text(
-                self.options["host_version"] or self._said_version()
-            ),
+            host=self.options["base_url"],
+            host_version=builder.text(self.options["host_version"] or version),
             began=began,
-            seconds=seconds,
-            planned=self.planned,
-            images=self.target.accepted_runs,
-            unanswered=self.target.runs_without_answer,
-            strict_observed=strict,
-            interrupted=cut,
-            rows=rows,
-            exchanges=exchanges,
-            cause=self.report_builder.text(cause),
+            seconds=time.monotonic() - started,
+            planned=planned,
+            # A host that is no Dify made no images, whatever it took for a run.
+            images=target.accepted_runs if checked else 0,
+            unanswered=target.runs_without_answer,
+            strict=strict,
+            interrupted=reason == "interrupted",
+            results=builder.results(with_causes(found), strict),
+            cause=builder.text(cause or target.gone or ""),
         )
-
-    def _said_version(self) -> str:
-        said = (exchange.header("x-version") for exchange in self.target.exchanges)
-        return next((version for version in said if version), "")[:40]
-
-
-def judged(run: Session, reports: Reports) -> Report:
-    """Say what it costs, ask the host, judge, and write every report.
-
-    Raises ``click.ClickException`` for a host that cannot be judged; the reports are written then
-    too.
-    """
-    from contract.report.terminal import TerminalReport
-
-    terminal = TerminalReport()
-    terminal.begin(run.base_url, len(run.checks), run.planned, run.target.capabilities.free_runs)
-    if run.options["confirm"] and not click.confirm("Start?"):
-        raise click.ClickException("not started")
-    began, clock, cut = datetime.datetime.now(datetime.UTC), time.monotonic(), False
-    try:
-        results = _results(run, terminal)
-    except CouldNotRunError as error:
-        result = Result(PREFLIGHT, Outcome.ERROR, reason=str(error), exchange=error.exchange)
-        report = run.report([result], began, time.monotonic() - clock, cause=str(error))
-        if error.exchange is not None:  # whatever took a run for granted there was no Dify
-            report = replace(report, images=0)
-        terminal.wrote(reports.write(report))
-        raise click.ClickException(f"{run.base_url}: {report.cause}") from None
-    except KeyboardInterrupt as interrupt:
-        cut = True
-        results = getattr(interrupt, "results", None) or _none_judged(run.checks)
-    report = run.report(results, began, time.monotonic() - clock, cut, run.target.gone or "")
-    written = reports.write(report)  # first: a closed pipe must not lose what the host has paid for
-    terminal.end(report)
-    terminal.wrote(written)
-    return report
-
-
-def _results(run: Session, terminal: TerminalReport) -> list[Result]:
-    options = run.options
-    preflight(run.target)
-    reach_clock(run.target)
-    with terminal.progress(len(run.checks)) as on_result:
-        return run_checks(
-            run.target, run.checks, on_result, options["fail_fast"], options["strict_observed"]
-        )
-
-
-def _none_judged(checks: Sequence[Check]) -> list[Result]:
-    return [Result(check, Outcome.NOT_RUN, reason="interrupted") for check in checks]

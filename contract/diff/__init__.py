@@ -1,11 +1,12 @@
-"""Where two hosts differ: the same requests, both answers, compared in structure.
+"""Where two hosts differ: both responses to the same requests, compared in structure.
 
-```
-sides           a host or a folder of recordings, and answers in pairs
-asked_again     the pairs of a folder and a host; recorded_twice those of two folders
-translation     a recorded request made fit for another host: its keys, its files, its tasks
-raw             requests sent byte for byte
-answers         two answers: status, headers, framing, body; tree, stream, style and others have
-files of their own difference      what was found, grouped so that one change of a host is one line
-```
+comparison    the whole comparison, and its result
+pairing       a host or a folder of recordings, and responses in pairs
+resend        the recorded requests, sent to a host
+translation   a recorded request for another host: its keys, files and tasks
+response      two responses: status, headers, framing, body, times
+stream        two streams of events
+values        JSON and text, with ids and times compared by the part they play
+difference    what was found, grouped so that one change of a host is one line
+drift         earlier results, and since when each difference has been there
 """

@@ -10,12 +10,10 @@ from typing import TypeAlias
 
 from contract.check import Check
 from contract.client import HttpTransport
-from contract.diff import responses
+from contract.diff import response
 from contract.diff.difference import NOTES, Difference, Group, Ignored, grouped, without
-from contract.diff.live import asked_again
-from contract.diff.recorded import recorded_twice
-from contract.diff.sides import Compared, Folder, Host, NotCompared, Pair
-from contract.diff.timing import DEFAULT_FACTOR
+from contract.diff.pairing import Folder, Host, NotCompared, Pair, Pairs, pair_recordings
+from contract.diff.resend import resend
 from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
 from contract.report.builder import counted, printable
@@ -28,27 +26,24 @@ Side: TypeAlias = Host | Folder
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """What counts: rules for what does not, from which factor on times differ, and whether that is
-    drift.
+class DiffOptions:
+    """Which differences count: from which ``factor`` on times differ, and whether that is drift.
 
-    ``partly`` says that requests which cannot be compared do not matter.
+    With ``partial`` requests that cannot be compared do not matter.
     """
 
     ignored: Sequence[Ignored] = ()
-    factor: float = DEFAULT_FACTOR
+    factor: float = response.DEFAULT_FACTOR
     strict_timing: bool = False
-    partly: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of it. ``requests`` were compared, ``differing`` names those that differ in what
-    counts.
+    """``requests`` were compared; ``differing`` names those with differences that count.
 
-    ``not_compared`` has the names of the others by their reasons; ``cause`` says why a host could
-    not be asked at all. ``names`` are what a reader calls the two sides. ``partly`` says that
-    nothing has to be compared that cannot be.
+    ``not_compared`` has the names of the others by their reasons; ``cause`` says why no request
+    could be sent to a host. ``names`` are what a reader calls the two sides.
     """
 
     a: str
@@ -62,7 +57,7 @@ class Comparison:
     strict_timing: bool = False
     cause: str = ""
     names: tuple[str, str] = ("first", "second")
-    partly: bool = False
+    partial: bool = False
 
     @property
     def drift(self) -> list[Group]:
@@ -78,7 +73,7 @@ class Comparison:
             return 2
         if self.drift:
             return 1
-        return 2 if self.not_compared and not self.partly else 0
+        return 2 if self.not_compared and not self.partial else 0
 
     @property
     def left_out(self) -> int:
@@ -87,53 +82,53 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        """The verdict in one sentence."""
+        """What came of it, in one sentence."""
         if not self.requests:
-            return (
-                f"Nothing could be compared: {self.cause}."
-                if self.cause
-                else "Nothing could be compared."
-            )
+            return f"Nothing could be compared{f': {self.cause}' if self.cause else ''}."
         found = "No drift"
         if self.drift:
-            found = f"Drift: {counted(len(self.drift), 'difference')} in {len(self.differing)} of {self.requests} requests"
+            differences = counted(len(self.drift), "difference")
+            found = f"Drift: {differences} in {len(self.differing)} of {self.requests} requests"
         if not self.not_compared:
             return f"{found}."
         if not self.drift:
             found = f"No drift in the {self.requests} requests that were compared"
-        reason = next(iter(self.not_compared)) + (
-            ", and other reasons" if len(self.not_compared) > 1 else ""
-        )
-        were = "was" if self.left_out == 1 else "were"
-        return f"{found}; {self.left_out} of {self.requests + self.left_out} requests {were} not compared: {reason}."
+        reason, *others = self.not_compared
+        were = f"{self.left_out} of {self.requests + self.left_out} requests "
+        were += "was" if self.left_out == 1 else "were"
+        return f"{found}; {were} not compared: {reason}{', and other reasons' if others else ''}."
 
 
 def compare(
     a: Side,
     b: Side,
-    how: How,
+    options: DiffOptions,
     checks: Sequence[Check] = (),
     on_pair: Callable[[], None] = lambda: None,
 ) -> Comparison:
-    """Compare two sides. Between two hosts the requests of ``checks`` are sent; ``on_pair`` hears
-    of each request.
+    """Compare two sides. Two hosts are sent the requests of ``checks``; ``on_pair`` is called for
+    each request.
 
-    Raises ``CouldNotRunError`` for a host that cannot be asked.
+    Raises ``CouldNotRunError`` for a host that cannot be compared.
     """
     began, started = datetime.datetime.now(datetime.UTC), time.monotonic()
     found: list[Difference] = []
-    reasons: dict[str, list[str]] = {}
+    not_compared: dict[str, list[str]] = {}
     requests = 0
-    for one in _compared(a, b, checks):
+    for one in _pairs(a, b, checks):
         on_pair()
         if isinstance(one, NotCompared):
-            reasons.setdefault(one.reason, []).append(one.name)
+            not_compared.setdefault(one.reason, []).append(one.name)
         else:
             requests += 1
-            found += without(responses.differences(one.name, one.a, one.b, how.factor), how.ignored)
-    clean = _Cleaner(a, b)
+            differences = response.differences(one.name, one.a, one.b, options.factor)
+            found += without(differences, options.ignored)
+    clean = _cleaner(a, b)
     differing = dict.fromkeys(
-        one.request for one in found if how.strict_timing or one.kind not in NOTES
+        one.request for one in found if options.strict_timing or one.kind not in NOTES
+    )
+    redacted = (
+        replace(one, place=clean(one.place), a=clean(one.a), b=clean(one.b)) for one in found
     )
     return Comparison(
         a=str(a),
@@ -142,55 +137,46 @@ def compare(
         seconds=time.monotonic() - started,
         requests=requests,
         differing=tuple(differing),
-        groups=tuple(grouped(map(clean.difference, found))),
-        not_compared={clean.text(reason): names for reason, names in reasons.items()},
-        strict_timing=how.strict_timing,
+        groups=tuple(grouped(redacted)),
+        not_compared={clean(reason): names for reason, names in not_compared.items()},
+        strict_timing=options.strict_timing,
         names=names_of(a, b),
-        partly=how.partly,
+        partial=options.partial,
     )
 
 
 def not_begun(a: Side, b: Side, cause: str) -> Comparison:
-    """A comparison of which nothing came, because a host cannot be asked."""
-    clean = _Cleaner(a, b)
-    return Comparison(
-        str(a),
-        str(b),
-        datetime.datetime.now(datetime.UTC),
-        0.0,
-        0,
-        (),
-        (),
-        {},
-        cause=clean.text(cause),
-        names=names_of(a, b),
-    )
+    """A comparison without requests, because a host cannot be compared."""
+    now = datetime.datetime.now(datetime.UTC)
+    cause = _cleaner(a, b)(cause)
+    names = names_of(a, b)
+    return Comparison(str(a), str(b), now, 0.0, 0, (), (), {}, cause=cause, names=names)
 
 
 def names_of(a: Side, b: Side) -> tuple[str, str]:
-    """What a reader calls the two: the recording and the host; two of a kind by address or
-    folder.
-    """
+    """What a reader calls the two sides; two of a kind by their URLs or folders."""
     if isinstance(a, Folder) != isinstance(b, Folder):
         return ("recording", "host") if isinstance(a, Folder) else ("host", "recording")
     return ("first", "second") if str(a) == str(b) else (str(a), str(b))
 
 
-def _compared(a: Side, b: Side, checks: Sequence[Check]) -> Compared:
+def _pairs(a: Side, b: Side, checks: Sequence[Check]) -> Pairs:
     if isinstance(a, Folder) and isinstance(b, Folder):
-        return recorded_twice(a.recordings, b.recordings)
+        return pair_recordings(a.recordings, b.recordings)
+    for host in (b, a):  # both before the first request is sent in vain
+        if isinstance(host, Host):
+            _expect_usable(host)
     if isinstance(a, Folder) and isinstance(b, Host):
-        return asked_again(a.recordings, _opened(b))
+        return resend(a.recordings, b)
     if isinstance(a, Host) and isinstance(b, Folder):
-        return _turned(asked_again(b.recordings, _opened(a)))
+        return _swapped(resend(b.recordings, a))
     assert isinstance(a, Host)
     assert isinstance(b, Host)
-    _opened(b)  # before the first has been asked in vain
-    return asked_again(record(_opened(a), checks), b)
+    return resend(record(a, checks), b)
 
 
-def _opened(host: Host) -> Host:
-    """``host``, which takes our key. Raises ``CouldNotRunError``."""
+def _expect_usable(host: Host) -> None:
+    """Raise ``CouldNotRunError`` unless ``host`` takes our key."""
     transport = HttpTransport(host.url, host.timeout_s)
     try:
         preflight(Target(transport, Capabilities(host.keys[MAIN], max_runs=host.max_runs)))
@@ -198,11 +184,10 @@ def _opened(host: Host) -> Host:
         raise CouldNotRunError(f"{host.url}: {error}", error.exchange) from None
     finally:
         transport.close()
-    return host
 
 
 def record(host: Host, checks: Sequence[Check]) -> list[Recording]:
-    """What ``host`` answers to the requests of ``checks``; kept in memory, secrets and all."""
+    """The responses of ``host`` to the requests of ``checks``, in memory, with their secrets."""
     recordings: list[Recording] = []
     others = {label: key for label, key in host.keys.items() if label != MAIN}
     capabilities = Capabilities(host.keys[MAIN], host.secret, others, max_runs=host.max_runs)
@@ -215,21 +200,13 @@ def record(host: Host, checks: Sequence[Check]) -> list[Recording]:
     return recordings
 
 
-def _turned(compared: Compared) -> Compared:
-    for one in compared:
+def _swapped(pairs: Pairs) -> Pairs:
+    for one in pairs:
         yield one if isinstance(one, NotCompared) else Pair(one.name, one.b, one.a)
 
 
-class _Cleaner:
-    """Keeps what both sides lent out of everything that is told."""
-
-    def __init__(self, a: Side, b: Side) -> None:
-        self._redactor = TextRedactor(
-            secret for side in (a, b) if isinstance(side, Host) for secret in side.secrets
-        )
-
-    def text(self, text: str) -> str:
-        return printable(self._redactor.text(text))
-
-    def difference(self, one: Difference) -> Difference:
-        return replace(one, place=self.text(one.place), a=self.text(one.a), b=self.text(one.b))
+def _cleaner(a: Side, b: Side) -> Callable[[str], str]:
+    """Makes texts printable, without the secrets of both sides."""
+    hosts = [side for side in (a, b) if isinstance(side, Host)]
+    redactor = TextRedactor(secret for host in hosts for secret in host.secrets)
+    return lambda text: printable(redactor.text(text))

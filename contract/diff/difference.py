@@ -1,6 +1,4 @@
-"""What was found between two hosts: single differences, and groups of them that one change of a
-host explains.
-"""
+"""Differences between two hosts, and groups of them that one change of a host explains."""
 
 from __future__ import annotations
 
@@ -28,32 +26,34 @@ KINDS = (
     "events",
     "frame",
     "ping",
-    "picture",
+    "image",
     "timing",
 )
 """What can differ, the most important first."""
 
 NOTES = frozenset({"timing"})
-"""Kinds that depend on the day: told, and no drift unless somebody says so."""
+"""Kinds that depend on the day: shown, but no drift unless options say so."""
 
 ABSENT = "-"
-"""What stands for a part that one of the two does not have."""
+"""Stands for a part that one side lacks."""
 
 EVERY_EVENT = "every event"
-"""What stands in a place for the name of any event."""
+"""Stands in a place for the name of any event."""
 
-_SAID_BY_VALUES = frozenset({"keys", "key order"})
-_OF_A_FIELD = frozenset({"type", "length", "value", "identity"})
-_MOST_FORMS = 3
-_MOST_EXAMPLES = 5
+_NAMED_BY_VALUES = frozenset({"keys", "key order"})
+_FIELD_KINDS = frozenset({"type", "length", "value", "identity"})
+OLD_KINDS = {"picture": "image"}
+_OLD_PLACES = {"answer": "response", "whole answer": "whole response"}
+_MAX_FORMS = 3
+_MAX_EXAMPLES = 5
 _EVENT = re.compile(r"[a-z_]+_(?:started|finished)(?: \([^)]*\))?")
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One place in which the answers to ``request`` differ: what ``a`` has there, and what ``b``.
+    """One place in which the responses to ``request`` differ: what ``a`` has there, and what ``b``.
 
-    ``form`` is what differences of one cause have in common; both values where it is empty.
+    ``form`` is what differences of one cause have in common; both values if it is empty.
     """
 
     request: str
@@ -66,10 +66,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The differences of one cause: of how many requests (``count``), and some of them by name.
+    """The differences of one cause: in how many requests (``count``), and in which, for example.
 
-    ``forms`` says how many pairs of values there are; ``a`` and ``b`` are the first. ``places`` has
-    all of them where there are several, ``place`` is the one with the most requests.
+    ``forms`` counts the pairs of values; ``a`` and ``b`` are the first. ``places`` has all places
+    if there are several; ``place`` is the one with the most requests.
     """
 
     kind: str
@@ -97,17 +97,17 @@ class Group:
 
 
 class RuleError(ValueError):
-    """A rule that cannot be used; as text, what is wrong with it and how to write it."""
+    """A rule that is not valid; the message says how to write it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """Differences of no interest: of a kind, at the places that a glob fits."""
+    """Differences to leave out: of a kind, at the places that match a glob."""
 
     kind: str
     place: str
 
-    def fits(self, difference: Difference) -> bool:
+    def matches(self, difference: Difference) -> bool:
         same_place = difference.place == self.place or fnmatchcase(difference.place, self.place)
         return same_place and self.kind in ("*", difference.kind)
 
@@ -117,21 +117,21 @@ def parse_ignored(text: str) -> Ignored:
     ``RuleError``.
     """
     kind, colon, place = text.partition(":")
+    kind, place = OLD_KINDS.get(kind, kind), _OLD_PLACES.get(place, place)
     if kind not in (*KINDS, "*"):
         close = closest(kind, KINDS)
         hint = f"did you mean {close!r}?" if close else f"write one of {', '.join(KINDS)}, or *"
-        raise RuleError(f"{kind!r} is no kind of difference; {hint}")
+        raise RuleError(f"{kind!r} is not a kind of difference; {hint}")
     if colon and not place:
-        raise RuleError(
-            f"{text!r} names no place; write one after the colon, such as {kind}:body.data.*"
-        )
+        example = f"{kind}:body.data.*"
+        raise RuleError(f"{text!r} names no place; write one after the colon, such as {example}")
     if kind == "*" and not place:
         raise RuleError("'*' alone would leave nothing to compare; write *:PLACE")
     return Ignored(kind, place.replace(EVERY_EVENT, "*") or "*")
 
 
 def without(differences: Iterable[Difference], ignored: Sequence[Ignored]) -> list[Difference]:
-    return [one for one in differences if not any(rule.fits(one) for rule in ignored)]
+    return [one for one in differences if not any(rule.matches(one) for rule in ignored)]
 
 
 def grouped(differences: Iterable[Difference]) -> list[Group]:
@@ -163,9 +163,9 @@ def _subject(kind: str, place: str) -> str:
     """What a difference at ``place`` is about, wherever else it is seen: the names of the keys, or
     the field's own.
     """
-    if kind in _SAID_BY_VALUES:
+    if kind in _NAMED_BY_VALUES:
         return ""
-    return place.rpartition(".")[2] if kind in _OF_A_FIELD else place
+    return place.rpartition(".")[2] if kind in _FIELD_KINDS else place
 
 
 def _by_cause(groups: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> list[Group]:
@@ -195,19 +195,19 @@ def _of_many_places(same: list[Group], requests: Mapping[tuple[str, str], set[st
     examples = tuple(dict.fromkeys(name for group in same for name in group.examples))
     places = tuple(group.place for group in sorted(same, key=lambda group: -group.count))
     return replace(
-        most, count=max(len(every), most.count), examples=examples[:_MOST_EXAMPLES], places=places
+        most, count=max(len(every), most.count), examples=examples[:_MAX_EXAMPLES], places=places
     )
 
 
 def _merged(rest: str, same: list[Group]) -> list[Group]:
-    if len(same) < _MOST_FORMS:
+    if len(same) < _MAX_FORMS:
         return same
     most = max(same, key=lambda group: group.count)
     return [replace(most, place=f"{EVERY_EVENT}{rest}")]
 
 
 def _groups(forms: list[list[Difference]]) -> list[Group]:
-    if len(forms) > _MOST_FORMS:
+    if len(forms) > _MAX_FORMS:
         return [_group([one for form in forms for one in form], len(forms))]
     return [_group(form) for form in forms]
 
@@ -216,5 +216,5 @@ def _group(differences: list[Difference], forms: int = 1) -> Group:
     first = differences[0]
     requests = tuple(dict.fromkeys(one.request for one in differences))
     return Group(
-        first.kind, first.place, first.a, first.b, len(requests), requests[:_MOST_EXAMPLES], forms
+        first.kind, first.place, first.a, first.b, len(requests), requests[:_MAX_EXAMPLES], forms
     )

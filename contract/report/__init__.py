@@ -1,5 +1,5 @@
-"""Reports of a run, for people and for machines: terminal, JUnit XML, JSON, and one HTML page.
+"""Reports of runs and comparisons: terminal, JUnit XML, JSON, and one HTML page.
 
-All four read the same ``Report``, in which nothing is secret any more and nothing can harm a
-terminal or a parser.
+All show the same ``Report`` or ``Comparison``, in which nothing is secret any more and nothing can
+harm a terminal or a parser.
 """

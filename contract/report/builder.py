@@ -1,101 +1,43 @@
-"""The account of a run that all reports tell: every text in it redacted, printable, and cut at a
-sensible length.
-"""
+"""What all reports of a run show: every text redacted, printable and cut at a sensible length."""
 
 from __future__ import annotations
 
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from contract.check import Level
-from contract.runner import Outcome, Result
+from contract.result import Result, ShownExchange, Status
 from contract.sse import split_frames
 from contract.target import Target
 from contract.verified import Seen, verdicts
-from dify_wire.exchange import Chunk, Exchange, Request
+from dify_wire.exchange import Chunk, Exchange
 from dify_wire.redaction.text import TextRedactor
 
 EVENT_STREAM = "text/event-stream"
 TEXT_LIMIT = 6_000
 _WINDOW = TEXT_LIMIT * 4 + 4_096
-"""What of a body is looked at: more than is shown, so that no secret is cut in two before it is
-redacted.
-"""
+"""More than is shown, so that no secret is cut in two before it is redacted."""
 
-_FRAMES = 100
+_MAX_HEADERS = 100
+_MAX_FRAMES = 100
 _STREAM_LIMIT = 30_000
 _HEX_BYTES = 64
 _UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+    "\ud800-\udfff\ufeff\ufffe\uffff]"
 )
-
 _SIGNED = re.compile(r"(?:sign|nonce)=([^&#\s]{16,})")
-
-
-class Status(StrEnum):
-    """What a reader is told of a check: its outcome, apart a version's difference and what follows
-    from a failure.
-    """
-
-    FAILED = "failed"
-    ERROR = "error"
-    NOT_RUN = "not run"
-    FOLLOWS = "follows"
-    DIFFERS = "differs"
-    SKIPPED = "skipped"
-    PASSED = "passed"
-
-
-@dataclass(frozen=True, slots=True)
-class ShownExchange:
-    """A request and what came back, as text. ``number`` is its place in the account."""
-
-    number: int
-    title: str
-    request: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One check and its verdict. ``follows`` names the failure that it follows from: by itself it
-    fails no run.
-    """
-
-    name: str
-    area: str
-    claim: str
-    level: str
-    source: str
-    needs: tuple[str, ...]
-    status: Status
-    fails: bool
-    seconds: float
-    reason: str
-    expected: str
-    got: str
-    why: str
-    seen: str
-    exchange: ShownExchange | None
-    follows: str = ""
-
-    @property
-    def sentence(self) -> str:
-        """The claim in words."""
-        return self.name.replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run of the suite. ``images`` is what it cost, ``planned`` what was said it would cost at
-    most.
+    """A run of the suite. ``images`` is what it cost, ``planned`` what it should cost at most.
 
-    ``unanswered`` runs may have cost an image each: the host's answer never came. ``cause`` says
-    why the host could not be judged at all, or not to the end.
+    ``unanswered`` runs may have cost an image each: their responses never came. ``cause`` says why
+    the host could not be checked at all, or not to the end. ``strict`` makes differences between
+    versions failures.
     """
 
     host: str
@@ -105,235 +47,186 @@ class Report:
     planned: int
     images: int
     unanswered: int
-    strict_observed: bool
+    strict: bool
     interrupted: bool
-    rows: tuple[Row, ...]
-    exchanges: tuple[ShownExchange, ...]
+    results: tuple[Result, ...]
     cause: str = ""
 
     @property
-    def holds(self) -> bool:
-        return not self.interrupted and not any(row.fails for row in self.rows)
+    def passed(self) -> bool:
+        return not (self.interrupted or self.failures)
 
     @property
     def exit_code(self) -> int:
         if self.interrupted:
             return 130
-        if self.cause and not self.counted(Status.FAILED):
+        if self.cause and not self.count(Status.FAILED):
             return 2
-        return 0 if self.holds else 1
+        return 0 if self.passed else 1
 
     @property
     def headline(self) -> str:
-        """The verdict in one sentence."""
-        failed = sum(row.fails for row in self.rows)
-        unjudged = self.counted(Status.NOT_RUN)
+        """How the run ended, in one sentence."""
+        total = len(self.results)
+        failed, not_run, follow = map(self.count, (Status.FAILED, Status.NOT_RUN, Status.FOLLOWS))
+        were = f"{not_run} {'was' if not_run == 1 else 'were'} not run"
         if self.interrupted:
-            return f"Interrupted: {len(self.rows) - self.counted(Status.NOT_RUN)} of {len(self.rows)} checks were judged."
+            return f"Interrupted: {total - not_run} of {total} checks ran."
         if self.cause:
-            broken = self.counted(Status.FAILED)
-            counts = (
-                f" Of {len(self.rows)} checks {broken} failed and {unjudged} were not run."
-                if unjudged
-                else ""
-            )
-            return f"The host could not be judged{' to the end' if unjudged else ''}: {self.cause}.{counts}"
-        if failed and failed == unjudged:
-            return f"No check failed, but {unjudged} of {len(self.rows)} were not run."
-        if failed:
-            follow = self.counted(Status.FOLLOWS)
-            told = [f"{failed - unjudged} of {len(self.rows)} checks failed"]
-            told += [f"{unjudged} were not run"] if unjudged else []
-            told += [f"{follow} more follow from that"] if follow else []
-            return f"The contract is broken: {', '.join(told)}."
-        return "The contract holds."
+            if total == 1 or not not_run:
+                return f"The host could not be checked: {self.cause}."
+            counts = f"Of {total} checks {failed} failed and {were}."
+            return f"The host could not be checked to the end: {self.cause}. {counts}"
+        if not failed:
+            return f"No check failed, but {were}." if not_run else "Passed: no check failed."
+        parts = [f"{failed} of {total} checks failed"]
+        parts += [were] if not_run else []
+        parts += [f"{follow} more follow from that"] if follow else []
+        return f"Failed: {', '.join(parts)}."
 
     @property
     def cost(self) -> str:
-        """What the run made the host do, in words."""
-        made = f"It cost {counted(self.images, 'image')}"
+        """What the run made the host do."""
+        images = f"It cost {counted(self.images, 'image')}"
         if not self.unanswered:
-            return made
-        one = self.unanswered == 1
-        return f"{made}, and perhaps {self.unanswered} more: {'a run was' if one else 'runs were'} never answered"
+            return images
+        runs = "a run" if self.unanswered == 1 else "runs"
+        return f"{images}, and perhaps {self.unanswered} more: {runs} got no response"
 
     @property
-    def areas(self) -> Mapping[str, Sequence[Row]]:
-        """The rows by area, in their order."""
-        areas: dict[str, list[Row]] = {}
-        for row in self.rows:
-            areas.setdefault(row.area, []).append(row)
-        return areas
+    def areas(self) -> Mapping[str, Sequence[Result]]:
+        return group_by(self.results, lambda result: result.check.area)
 
     @property
-    def failures(self) -> list[Row]:
-        """What failed the run, broken promises before what could not be judged."""
-        return sorted(
-            (row for row in self.rows if row.fails), key=lambda row: list(Status).index(row.status)
-        )
+    def failures(self) -> list[Result]:
+        """What failed the run: failed checks before those that were not run."""
+        return [*self.of(Status.FAILED), *self.of(Status.NOT_RUN)]
 
-    def consequences(self, row: Row) -> list[Row]:
-        """What follows from ``row``, failures before what could not be run."""
-        found = [one for one in self.rows if one.follows == row.name]
+    @property
+    def exchanges(self) -> list[ShownExchange]:
+        shown = {one.shown.number: one.shown for one in self.results if one.shown is not None}
+        return [shown[number] for number in sorted(shown)]
+
+    def consequences(self, result: Result) -> list[Result]:
+        """What follows from ``result``: failed checks before those that were not run."""
+        found = [one for one in self.results if one.follows == result.name]
         return sorted(found, key=lambda one: not one.expected)
 
-    def of(self, status: Status) -> list[Row]:
-        return [row for row in self.rows if row.status is status]
+    def of(self, status: Status) -> list[Result]:
+        return [result for result in self.results if result.status is status]
 
-    def counted(self, status: Status, level: str | None = None) -> int:
-        """How many checks ended so, on that authority or on any."""
-        return Counter(row.status for row in self.rows if level in (None, row.level))[status]
+    def count(self, status: Status, level: str | None = None) -> int:
+        """How many checks ended so, at that level or at any."""
+        statuses = (one.status for one in self.results if level in (None, one.level_name))
+        return Counter(statuses)[status]
 
 
 class ReportBuilder:
-    """Writes accounts, keeping ``redactor``'s secrets out of them. ``seen`` tells where each check
-    held before.
-    """
+    """Makes results fit for reports, without ``redactor``'s secrets."""
 
-    def __init__(self, redactor: TextRedactor, seen: Mapping[str, Seen] | None = None) -> None:
+    def __init__(self, redactor: TextRedactor, verified: Mapping[str, Seen] | None = None) -> None:
         self._redactor = redactor
-        self._seen = seen or {}
+        self._verified = verified or {}
+
+    @classmethod
+    def of(cls, target: Target) -> ReportBuilder:
+        """One that redacts the secrets of ``target`` and the signatures in its requests.
+
+        A check may quote a signature or nonce without the name of its parameter.
+        """
+        capabilities = target.capabilities
+        paths = (exchange.request.target for exchange in target.exchanges)
+        signed = {part for path in paths for part in _SIGNED.findall(path)}
+        keys = [capabilities.api_key, *capabilities.app_keys.values()]
+        return cls(TextRedactor([*keys, *capabilities.secrets, *signed]), verdicts())
 
     def text(self, text: str) -> str:
-        """``text`` fit to be shown to anybody on anything."""
         return printable(self._redactor.text(text))
 
-    def rows(
-        self, results: Iterable[Result], strict_observed: bool
-    ) -> tuple[tuple[Row, ...], tuple[ShownExchange, ...]]:
-        """The rows of ``results``, and the exchanges behind those that did not hold, each once."""
+    def results(self, results: Iterable[Result], strict: bool = False) -> tuple[Result, ...]:
+        """``results`` as they are shown; each exchange behind a failure becomes text once."""
         shown: dict[int, ShownExchange] = {}
-        rows = []
+        found = []
         for result in results:
-            exchange = None
-            if result.exchange is not None and result.outcome in (
-                Outcome.FAILED,
-                Outcome.ERROR,
-                Outcome.NOT_RUN,
-            ):
-                key = id(result.exchange)
-                if key not in shown:
-                    shown[key] = self._exchange(len(shown) + 1, result.exchange)
-                exchange = shown[key]
-            rows.append(self._row(result, exchange, strict_observed))
-        return tuple(rows), tuple(shown.values())
-
-    def _row(self, result: Result, exchange: ShownExchange | None, strict_observed: bool) -> Row:
-        check = result.check
-        return Row(
-            name=check.name,
-            area=check.area,
-            claim=check.claim,
-            level=(result.level or check.level).name.lower(),
-            source=check.source,
-            needs=tuple(need.name.lower() for need in check.needs),
-            status=_status(result, strict_observed),
-            fails=result.fails(strict_observed) and not result.follows,
-            seconds=result.seconds,
-            reason=self.text(result.reason),
-            expected=self.text(result.expected),
-            got=self.text(result.got),
-            why=self.text(result.why),
-            seen=str(self._seen.get(check.name, "")),
-            exchange=exchange,
-            follows=result.follows,
-        )
+            exchange = result.exchange
+            show = exchange is not None and result.status is not Status.PASSED
+            if exchange is not None and show and id(exchange) not in shown:
+                shown[id(exchange)] = self._exchange(len(shown) + 1, exchange)
+            is_failure = strict and result.status is Status.DIFFERS
+            found.append(
+                replace(
+                    result,
+                    status=Status.FAILED if is_failure else result.status,
+                    reason=self.text(result.reason),
+                    expected=self.text(result.expected),
+                    got=self.text(result.got),
+                    why=self.text(result.why),
+                    exchange=None,
+                    shown=shown[id(exchange)] if show else None,
+                    verified=str(self._verified.get(result.name, "")),
+                )
+            )
+        return tuple(found)
 
     def _exchange(self, number: int, exchange: Exchange) -> ShownExchange:
-        target = self.text(exchange.request.target)
-        came = exchange.failure or "no answer" if exchange.status is None else str(exchange.status)
-        title = f"{self.text(exchange.request.method)} {_cut(target, 120)} → {self.text(came)}"
-        return ShownExchange(number, title, self._request(exchange.request), self._answer(exchange))
+        request = exchange.request
+        line = f"{request.method} {request.target}"
+        status = exchange.failure or "no response"
+        if exchange.status is not None:
+            status = str(exchange.status)
+        target = _cut(self.text(request.target), 120)
+        title = f"{self.text(request.method)} {target} → {self.text(status)}"
+        head = [_cut(self.text(line), TEXT_LIMIT), *self._headers(request.headers)]
+        shown_request = _join("\n".join(head), self._body(request.body, ""))
+        return ShownExchange(number, title, shown_request, self._response(exchange))
 
-    def _request(self, request: Request) -> str:
-        head = [f"{request.method} {request.target}", *self._headers(request.headers)]
-        return (
-            _cut(self.text(head[0]), TEXT_LIMIT)
-            + _lines(head[1:])
-            + _after_blank(self._body(request.body, ""))
-        )
-
-    def _answer(self, exchange: Exchange) -> str:
+    def _response(self, exchange: Exchange) -> str:
+        broken = self.text(exchange.failure or "no response")
         if exchange.status is None:
-            return f"{self.text(exchange.failure or 'no answer')}, after {exchange.seconds:.3f} s"
-        told = f"{exchange.status}, {len(exchange.body):,} bytes in {exchange.seconds:.3f} s"
-        broken = f"\n\n[{self.text(exchange.failure)}]" if exchange.failure else ""
-        return (
-            told
-            + _lines(self._headers(exchange.headers))
-            + _after_blank(self._answer_body(exchange))
-            + broken
-        )
-
-    def _headers(self, headers: Iterable[tuple[str, str]]) -> list[str]:
-        told = [
-            f"{self.text(name)}: {printable(self._redactor.header(name, value))}"
-            for name, value in headers
-        ]
-        return [_cut(line.replace("\n", "\\n"), 1_000) for line in told[:100]]
-
-    def _answer_body(self, exchange: Exchange) -> str:
+            return f"{broken}, after {exchange.seconds:.3f} s"
+        line = f"{exchange.status}, {len(exchange.body):,} bytes in {exchange.seconds:.3f} s"
         if exchange.media_type == EVENT_STREAM:
-            return self._timed(exchange.chunks)
-        return self._body(exchange.body, exchange.media_type)
+            body = self._stream(exchange.chunks)
+        else:
+            body = self._body(exchange.body, exchange.media_type)
+        head = "\n".join([line, *self._headers(exchange.headers)])
+        return _join(head, body, f"[{broken}]" if exchange.failure else "")
 
-    def _timed(self, chunks: Sequence[Chunk]) -> str:
-        """A stream frame by frame, each with the time at which its end came."""
+    def _headers(self, headers: Sequence[tuple[str, str]]) -> list[str]:
+        lines = (
+            f"{self.text(name)}: {printable(self._redactor.header(name, value))}"
+            for name, value in headers[:_MAX_HEADERS]
+        )
+        return [_cut(line.replace("\n", "\\n"), 1_000) for line in lines]
+
+    def _stream(self, chunks: Sequence[Chunk]) -> str:
+        """A stream frame by frame, each with the time at which its end arrived."""
         frames, tail = split_frames(chunks)
-        told = [
+        lines = [
             f"{frame.at_s:8.3f} s  {self._body(frame.raw, EVENT_STREAM)}"
-            for frame in frames[:_FRAMES]
+            for frame in frames[:_MAX_FRAMES]
         ]
-        if len(frames) > _FRAMES:
-            told.append(f"[… and {len(frames) - _FRAMES:,} frames more]")
+        if len(frames) > _MAX_FRAMES:
+            lines.append(f"[… and {len(frames) - _MAX_FRAMES:,} frames more]")
         if tail:
-            told.append(
-                f"{chunks[-1].at_s:8.3f} s  {self._body(tail, EVENT_STREAM)}  [no blank line after this]"
-            )
-        return _cut("\n".join(told), _STREAM_LIMIT)
+            text = self._body(tail, EVENT_STREAM)
+            lines.append(f"{chunks[-1].at_s:8.3f} s  {text}  [no blank line after this]")
+        return _cut("\n".join(lines), _STREAM_LIMIT)
 
     def _body(self, body: bytes, media_type: str) -> str:
         if _is_binary(body, media_type):
-            return self._dumped(body)
-        window = body[:_WINDOW].decode("utf-8", "backslashreplace")
-        shown = _cut(self.text(window), TEXT_LIMIT)
-        return (
-            shown if len(body) <= _WINDOW else f"{shown.partition('…')[0]}… ({len(body):,} bytes)"
-        )
+            return self._hex(body)
+        text = _cut(self.text(body[:_WINDOW].decode("utf-8", "backslashreplace")), TEXT_LIMIT)
+        return text if len(body) <= _WINDOW else f"{text.partition('…')[0]}… ({len(body):,} bytes)"
 
-    def _dumped(self, body: bytes) -> str:
-        """The first bytes as hexadecimal numbers, and how many there are."""
+    def _hex(self, body: bytes) -> str:
         head = self._redactor.data(body[:_WINDOW])[:_HEX_BYTES]
-        lines = [head[start : start + 16] for start in range(0, len(head), 16)]
-        dump = "\n".join(
-            f"{line.hex(' '):<47}  {''.join(chr(byte) if 32 <= byte < 127 else '.' for byte in line)}"
-            for line in lines
-        )
-        return f"{dump}\n[binary, {len(body):,} bytes]"
-
-
-def report_builder(target: Target) -> ReportBuilder:
-    """One that keeps to itself what ``target`` lends, and the signatures it was asked with."""
-    capabilities = target.capabilities
-    signed = signed_parts(exchange.request.target for exchange in target.exchanges)
-    secrets = [
-        capabilities.api_key,
-        *capabilities.secrets,
-        *capabilities.app_keys.values(),
-        *signed,
-    ]
-    return ReportBuilder(TextRedactor(secrets), verdicts())
-
-
-def signed_parts(paths: Iterable[str]) -> set[str]:
-    """The signatures and nonces in ``paths``, which a check may quote without the name of their
-    parameter.
-    """
-    return {part for path in paths for part in _SIGNED.findall(path)}
-
-
-def level_names() -> list[str]:
-    return [level.name.lower() for level in Level]
+        lines = []
+        for start in range(0, len(head), 16):
+            line = head[start : start + 16]
+            text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line)
+            lines.append(f"{line.hex(' '):<47}  {text}")
+        return "\n".join([*lines, f"[binary, {len(body):,} bytes]"])
 
 
 def counted(number: int, noun: str) -> str:
@@ -342,18 +235,15 @@ def counted(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` without what steers a terminal, breaks XML or cannot be encoded: each such character
-    as its escape.
-    """
+    """``text`` with escapes for what steers a terminal, breaks XML or cannot be encoded."""
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def _status(result: Result, strict_observed: bool) -> Status:
-    if result.follows:
-        return Status.FOLLOWS
-    if result.outcome is Outcome.FAILED and not result.fails(strict_observed):
-        return Status.DIFFERS
-    return Status(result.outcome.value)
+def group_by(results: Iterable[Result], key: Callable[[Result], str]) -> dict[str, list[Result]]:
+    groups: dict[str, list[Result]] = {}
+    for result in results:
+        groups.setdefault(key(result), []).append(result)
+    return groups
 
 
 def _is_binary(body: bytes, media_type: str) -> bool:
@@ -367,9 +257,5 @@ def _cut(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(f"\n{line}" for line in lines)
-
-
-def _after_blank(body: str) -> str:
-    return f"\n\n{body}" if body else ""
+def _join(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)

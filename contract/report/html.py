@@ -1,19 +1,46 @@
-"""The report as one page that a person likes to read: no scripts, nothing fetched, light and
-dark.
-"""
+"""Reports as one HTML page each: no scripts, nothing fetched, light and dark."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from contract.report.builder import Report, Row, Status, level_names
+from contract.check import Level
+from contract.diff.comparison import Comparison
+from contract.report.builder import Report, group_by
+from contract.result import Result, Status
 
 
-def template(name: str) -> Template:
-    """A page of this package, in which everything is escaped."""
+def report_html(report: Report) -> str:
+    """A run of the suite."""
+    failed, differing = report.of(Status.FAILED), report.of(Status.DIFFERS)
+    not_run = group_by(report.of(Status.NOT_RUN), lambda result: result.reason)
+    with_exchange = ([one for one in results if one.shown] for results in not_run.values())
+    first_not_run = [results[0] for results in with_exchange if results]
+    return _render(
+        "page.html",
+        report=report,
+        Status=Status,
+        statuses=[one for one in reversed(Status) if report.count(one) or one is Status.PASSED],
+        levels=[level.name.lower() for level in Level],
+        failed=failed,
+        not_run=not_run,
+        first_shown=_first_shown([*failed, *first_not_run, *differing]),
+        skipped=group_by(report.of(Status.SKIPPED), lambda result: result.reason),
+    )
+
+
+def comparison_html(
+    comparison: Comparison,
+    since: Mapping[tuple[str, ...], str] | None = None,
+    gone: Sequence[str] = (),
+) -> str:
+    """A comparison; ``since`` says for a difference's identity how long it has been there."""
+    return _render("diff.html", comparison=comparison, since=since or {}, gone=gone)
+
+
+def _render(name: str, **values: object) -> str:
     environment = Environment(
         loader=PackageLoader("contract.report", "."),
         autoescape=True,
@@ -21,52 +48,13 @@ def template(name: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(name)
+    return environment.get_template(name).render(**values)
 
 
-def html(report: Report) -> str:
-    """The account as an HTML page. Everything in it is escaped, whoever wrote it."""
-    judged = [row for row in report.failures if row.status is not Status.NOT_RUN]
-    not_run = _by_reason(report.of(Status.NOT_RUN))
-    return template("page.html").render(
-        report=report,
-        Status=Status,
-        statuses=[
-            status
-            for status in reversed(Status)
-            if report.counted(status) or status is Status.PASSED
-        ],
-        levels=level_names(),
-        judged=judged,
-        not_run=not_run,
-        first_shown=_first_shown([*judged, *_with_exchange(not_run), *report.of(Status.DIFFERS)]),
-        lacking=_by_reason(report.of(Status.SKIPPED)),
-    )
-
-
-def write_html(report: Report, path: Path) -> None:
-    path.write_text(html(report), encoding="utf-8")
-
-
-def _first_shown(rows: Sequence[Row]) -> dict[int, str]:
-    """For each exchange the name of the check with which it is shown; later ones point there."""
-    shown: dict[int, str] = {}
-    for row in rows:
-        if row.exchange is not None:
-            shown.setdefault(row.exchange.number, row.name)
-    return shown
-
-
-def _with_exchange(reasons: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Of each reason the first check that has an exchange to show for it."""
-    firsts = (
-        next((row for row in rows if row.exchange is not None), None) for rows in reasons.values()
-    )
-    return [row for row in firsts if row is not None]
-
-
-def _by_reason(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    reasons: dict[str, list[Row]] = {}
-    for row in rows:
-        reasons.setdefault(row.reason, []).append(row)
-    return reasons
+def _first_shown(results: Sequence[Result]) -> dict[int, str]:
+    """For each exchange the check with which it is shown; later ones point there."""
+    first: dict[int, str] = {}
+    for result in results:
+        if result.shown is not None:
+            first.setdefault(result.shown.number, result.name)
+    return first

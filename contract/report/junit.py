@@ -1,21 +1,19 @@
-"""The report for a CI server, as JUnit XML: areas are suites, checks are cases.
+"""A run of the suite as JUnit XML, for CI servers: areas are suites, checks are cases.
 
-A version's difference that fails nothing is a skipped case with its explanation, as JUnit knows no
-third way, and so is what follows from a failure, which names it; what was not run, and a check that
-stumbled, are errors.
+JUnit knows no other way than skipped for a difference between versions that fails nothing, and for
+what follows from another failure; checks that were not run are errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from contract.report.builder import Report, Row, Status
+from contract.report.builder import Report
+from contract.result import Result, Status
 
 _TAGS = {
     Status.FAILED: "failure",
-    Status.ERROR: "error",
     Status.NOT_RUN: "error",
     Status.FOLLOWS: "skipped",
     Status.DIFFERS: "skipped",
@@ -23,75 +21,62 @@ _TAGS = {
 }
 
 
-def junit(report: Report) -> str:
-    """The account as JUnit XML."""
-    root = ET.Element(
-        "testsuites", {"name": "contract", **_counts(report.rows), "time": f"{report.seconds:.3f}"}
-    )
-    for area, rows in report.areas.items():
-        suite = ET.SubElement(
-            root, "testsuite", {"name": area, **_counts(rows), "time": _seconds(rows)}
-        )
+def report_junit(report: Report) -> str:
+    root = ET.Element("testsuites", {"name": "contract", **_counts(report.results)})
+    root.set("time", f"{report.seconds:.3f}")
+    for area, results in report.areas.items():
+        suite = ET.SubElement(root, "testsuite", {"name": area, **_counts(results)})
+        suite.set("time", f"{sum(result.seconds for result in results):.3f}")
         suite.set("timestamp", report.began.isoformat(timespec="seconds"))
         suite.set("hostname", report.host)
-        for row in rows:
-            _case(suite, row, report.consequences(row))
+        for result in results:
+            _case(suite, result, report.consequences(result))
     ET.indent(root)
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def write_junit(report: Report, path: Path) -> None:
-    path.write_text(junit(report), encoding="utf-8")
+def summary(result: Result) -> str:
+    """The reason of ``result`` with what makes it more than its status says."""
+    if result.status is Status.DIFFERS:
+        return f"version difference: {result.reason}"
+    if result.status is Status.FOLLOWS:
+        return f"follows from {result.follows}: {result.reason}"
+    return result.reason
 
 
-def explanation(row: Row, consequences: Sequence[Row] = ()) -> str:
-    """A verdict in plain text: expected, got, why, where it is written, what follows from it, and
-    the exchange.
-    """
+def explanation(result: Result, consequences: Sequence[Result] = ()) -> str:
+    """A result in plain text, with what follows from it and the exchange behind it."""
     facts = [
-        ("claim", row.claim),
-        ("expected", row.expected),
-        ("got", row.got),
-        ("why", row.why if row.expected else row.reason),
-        ("written", f"{row.source} ({row.level})"),
-        ("passed", row.seen),
+        ("claim", result.check.claim),
+        ("expected", result.expected),
+        ("got", result.got),
+        ("why", result.why if result.expected else result.reason),
+        ("written", f"{result.check.source} ({result.level_name})"),
+        ("passed", result.verified),
         *(("follows", f"{one.name}: {one.reason}") for one in consequences),
     ]
-    told = "\n".join(f"{name + ':':<10}{text}" for name, text in facts if text)
-    if row.exchange is None:
-        return told
-    return f"{told}\n\n{row.exchange.title}\n\n{row.exchange.request}\n\n{row.exchange.answer}"
+    text = "\n".join(f"{name + ':':<10}{fact}" for name, fact in facts if fact)
+    shown = result.shown
+    if shown is None:
+        return text
+    return f"{text}\n\n{shown.title}\n\n{shown.request}\n\n{shown.response}"
 
 
-def _case(suite: ET.Element, row: Row, consequences: Sequence[Row]) -> None:
-    case = ET.SubElement(
-        suite,
-        "testcase",
-        {"classname": f"contract.{row.area}", "name": row.name, "time": f"{row.seconds:.3f}"},
-    )
-    tag = _TAGS.get(row.status)
+def _case(suite: ET.Element, result: Result, consequences: Sequence[Result]) -> None:
+    attributes = {"classname": f"contract.{result.check.area}", "name": result.name}
+    case = ET.SubElement(suite, "testcase", {**attributes, "time": f"{result.seconds:.3f}"})
+    tag = _TAGS.get(result.status)
     if tag is None:
         return
-    before = {
-        Status.DIFFERS: "version difference: ",
-        Status.FOLLOWS: f"follows from {row.follows}: ",
-    }
-    reason = before.get(row.status, "") + row.reason
-    told = ET.SubElement(case, tag, {"message": reason})
+    element = ET.SubElement(case, tag, {"message": summary(result)})
     if tag != "skipped":
-        told.set("type", row.status.value)
-    if row.status is not Status.SKIPPED:
-        told.text = explanation(row, consequences)
+        element.set("type", result.status.value)
+    if result.status is not Status.SKIPPED:
+        element.text = explanation(result, consequences)
 
 
-def _counts(rows: Sequence[Row]) -> dict[str, str]:
-    tags = [_TAGS.get(row.status) for row in rows]
-    counted = {"failures": "failure", "errors": "error", "skipped": "skipped"}
-    return {
-        "tests": str(len(rows)),
-        **{name: str(tags.count(tag)) for name, tag in counted.items()},
-    }
-
-
-def _seconds(rows: Sequence[Row]) -> str:
-    return f"{sum(row.seconds for row in rows):.3f}"
+def _counts(results: Sequence[Result]) -> dict[str, str]:
+    tags = [_TAGS.get(result.status) for result in results]
+    attributes = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    counts = {name: str(tags.count(tag)) for name, tag in attributes.items()}
+    return {"tests": str(len(results)), **counts}

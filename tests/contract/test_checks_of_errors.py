@@ -23,8 +23,8 @@ from contract.conformance import documented, observed
 from contract.plan import cost
 from contract.recorded import load_exchanges
 from contract.request_checks import ROWS, Row
-from contract.result import NotRun
-from contract.runner import Outcome, Result, run_check, run_checks
+from contract.result import NotRun, Result, Status
+from contract.runner import run_check, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Capabilities, Target, Transport, may_run
 from dify_wire.exchange import Chunk, Exchange, Request
 from tests.each import each
@@ -72,9 +72,7 @@ def run_on(
 def not_passed(results: list[Result]) -> dict[str, str]:
     """The reason of each check that did not pass."""
     return {
-        result.check.name: result.reason
-        for result in results
-        if result.outcome is not Outcome.PASSED
+        result.check.name: result.reason for result in results if result.status is not Status.PASSED
     }
 
 
@@ -102,7 +100,7 @@ def test_accepted_runs_are_as_few_as_planned(
     """A host that keeps the contract pays for 4 runs, or 6 with every model, as planned."""
     results, target = run_on(fake, QUICK, all_models=all_models, max_runs=runs)
     assert target.accepted_runs == runs == cost(QUICK, target.capabilities)
-    assert not [result for result in results if result.outcome in (Outcome.FAILED, Outcome.NOT_RUN)]
+    assert not [result for result in results if result.status in (Status.FAILED, Status.NOT_RUN)]
 
 
 def test_generated_requests_are_the_same_for_one_seed(fake: RunningServer) -> None:
@@ -130,7 +128,7 @@ def test_recorded_exchanges_conform(name: str) -> None:
     """Every recorded exchange, of every app and every mishap, is as spec and overlay have it."""
     target = Target(_Unreachable(), with_apps("app-none"))
     target.exchanges += recorded().values()
-    assert run_check(OURS[name], target).outcome is Outcome.PASSED
+    assert run_check(OURS[name], target).status is Status.PASSED
     assert sum(observed("0.6.4").documents(exchange) for exchange in target.exchanges) > 250
     assert sum(documented().documents(exchange) for exchange in target.exchanges) > 200
 
@@ -650,7 +648,7 @@ def _run_check(name: str, host: Transport, api_key: str) -> Result:
 def test_unchanged_host_passes(name: str, unchanged_host: Transport, fake: RunningServer) -> None:
     """The host that is broken below keeps every promise before it is broken."""
     result = _run_check(name, unchanged_host, fake.api_key)
-    assert (result.outcome, result.reason) == (Outcome.PASSED, "")
+    assert (result.status, result.reason) == (Status.PASSED, "")
 
 
 @each(("name", "way"), [(name, way) for name, ways in BROKEN.items() for way in ways])
@@ -659,7 +657,7 @@ def test_broken_host_is_caught(
 ) -> None:
     """Each way of breaking a promise is found out, fails the run, and is explained."""
     result = _run_check(name, _Broken(unchanged_host, BROKEN[name][way]), fake.api_key)
-    assert result.outcome is Outcome.FAILED, result.reason
+    assert result.status is Status.FAILED, result.reason
     assert result.expected
     assert result.got
     assert result.exchange is not None
@@ -672,7 +670,7 @@ def test_stop_by_anybody_is_caught(
     """A host that stops a run for another user than its own breaks a promise."""
     monkeypatch.setattr(unchanged_host, "users", {USER, evidence.OTHER_USER})
     result = _run_check("stop_by_another_user_stops_nothing", unchanged_host, fake.api_key)
-    assert (result.outcome, result.got) == (Outcome.FAILED, "a run that was stopped")
+    assert (result.status, result.got) == (Status.FAILED, "a run that was stopped")
 
 
 # What other versions do
@@ -748,9 +746,9 @@ def test_another_version_is_a_difference_and_no_failure(
 ) -> None:
     """What another recorded version does is reported, and fails only on request."""
     result = _run_check(name, _Broken(unchanged_host, OTHER_VERSION[name]), fake.api_key)
-    assert result.is_version_difference, result.reason
+    assert result.status is Status.DIFFERS, result.reason
     assert not result.fails()
-    assert result.fails(strict_observed=True)
+    assert result.fails(strict=True)
 
 
 @pytest.mark.parametrize("prompt", ["prompt_zero", "prompt_false", "empty_list_as_prompt"])
@@ -762,7 +760,7 @@ def test_later_host_of_the_same_line_says_not_a_string(
     """
     later = on(RUN_PATH, member("message", "prompt in input form must be a string"))
     result = _run_check(f"{prompt}_counts_as_missing", _Broken(unchanged_host, later), fake.api_key)
-    assert result.is_version_difference, result.reason
+    assert result.status is Status.DIFFERS, result.reason
     assert "as 0.6.9 has it" in result.why
 
 
@@ -780,7 +778,7 @@ def test_later_version_is_not_held_to_an_older_overlay(
     checks = [name for name, check in OURS.items() if check.phase is Phase.EXCHANGES]
     results = [_run_check(name, _Broken(unchanged_host, newer), fake.api_key) for name in checks]
     assert not any(result.fails() for result in results)
-    assert [result.is_version_difference for result in results] == [
+    assert [result.status is Status.DIFFERS for result in results] == [
         False,
         False,
         False,
@@ -814,7 +812,7 @@ def test_model_as_free_text_is_skipped(
         sent.append(answer.request)
         return on("/v1/parameters", text('"select"', '"text-input"'))(answer)
 
-    assert _run_check(name, _Broken(unchanged_host, free), fake.api_key).outcome is Outcome.SKIPPED
+    assert _run_check(name, _Broken(unchanged_host, free), fake.api_key).status is Status.SKIPPED
     assert not any(may_run(request) for request in sent)
 
 
@@ -822,7 +820,7 @@ def test_longest_prompt_is_the_forms_own(unchanged_host: Transport, fake: Runnin
     """The greatest length is read from the form; on an app without a limit the check is skipped."""
     unlimited = _Broken(unchanged_host, _prompt(lambda field: field.update(max_length=None)))
     result = _run_check("prompt_beyond_the_form_is_400", unlimited, fake.api_key)
-    assert result.outcome is Outcome.SKIPPED
+    assert result.status is Status.SKIPPED
 
 
 def test_host_without_a_form_is_held_to_the_document(
@@ -831,13 +829,13 @@ def test_host_without_a_form_is_held_to_the_document(
     """A host that tells no form is held to the document's models."""
     formless = _Broken(unchanged_host, on("/v1/parameters", status(404)))
     assert (
-        _run_check("unknown_model_is_400_and_names_the_models", formless, fake.api_key).outcome
-        is Outcome.PASSED
+        _run_check("unknown_model_is_400_and_names_the_models", formless, fake.api_key).status
+        is Status.PASSED
     )
     broken = _Broken(formless, on(RUN_PATH, taken_for_a_run))
     assert (
-        _run_check("run_with_an_unknown_model_is_refused", broken, fake.api_key).outcome
-        is Outcome.FAILED
+        _run_check("run_with_an_unknown_model_is_refused", broken, fake.api_key).status
+        is Status.FAILED
     )
 
 

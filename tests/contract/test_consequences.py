@@ -14,12 +14,13 @@ from contract.check import CHECKS, Check, Level
 from contract.cli.session import all_checks
 from contract.client import HttpTransport
 from contract.consequences import with_causes
-from contract.report.builder import Report, Status
-from contract.report.html import html
-from contract.report.json_report import as_json
-from contract.report.junit import junit
+from contract.report.builder import Report
+from contract.report.html import report_html
+from contract.report.json_report import report_json
+from contract.report.junit import report_junit
 from contract.report.terminal import TerminalReport
-from contract.runner import Outcome, Result, run_checks
+from contract.result import Result, Status
+from contract.runner import run_checks
 from contract.target import Capabilities, Target
 from dify_wire.exchange import Exchange, Request
 from fake_server.settings import DEFAULT_API_KEY
@@ -41,7 +42,7 @@ def named(name: str, **more: Any) -> Check:
 def failed(name: str, exchange: Exchange | None = None, **more: Any) -> Result:
     return Result(
         named(name, **more),
-        Outcome.FAILED,
+        Status.FAILED,
         0.0,
         f"{name} is wrong",
         "right",
@@ -53,7 +54,7 @@ def failed(name: str, exchange: Exchange | None = None, **more: Any) -> Result:
 def not_run(
     name: str, exchange: Exchange | None = None, reason: str = "no evidence", **more: Any
 ) -> Result:
-    return Result(named(name, **more), Outcome.NOT_RUN, 0.0, reason, exchange=exchange)
+    return Result(named(name, **more), Status.NOT_RUN, 0.0, reason, exchange=exchange)
 
 
 def follows(*results: Result) -> dict[str, str]:
@@ -76,7 +77,7 @@ def test_declared_cause_counts_only_where_it_failed() -> None:
     asked = {"follows_from": ("signed", "served")}
     assert follows(failed("signed", PICTURE), failed("valid", OTHER, **asked))["valid"] == "signed"
     assert follows(failed("served"), failed("valid", OTHER, **asked))["valid"] == "served"
-    passed = Result(named("signed"), Outcome.PASSED)
+    passed = Result(named("signed"), Status.PASSED)
     assert follows(passed, not_run("served"), failed("valid", OTHER, **asked))["valid"] == ""
 
 
@@ -103,7 +104,7 @@ def test_not_run_follows_from_what_failed_on_its_evidence() -> None:
 
 
 def test_difference_between_versions_is_no_cause() -> None:
-    differs = replace(failed("differs", PICTURE, settles=True), level=Level.VERSION)
+    differs = replace(failed("differs", PICTURE, settles=True), status=Status.DIFFERS)
     assert follows(differs, failed("other", PICTURE)) == {"differs": "", "other": ""}
 
 
@@ -123,21 +124,19 @@ def nested() -> Report:
         failed("serves", PICTURE, settles=True),
         failed("head", OTHER, follows_from=("serves",)),
         not_run("decodes", PICTURE),
-        Result(named("else"), Outcome.PASSED),
+        Result(named("else"), Status.PASSED),
     ]
     return report(with_causes(results))
 
 
 def test_account_counts_causes(nested: Report) -> None:
-    assert [row.status for row in nested.rows] == [
+    assert [row.status for row in nested.results] == [
         Status.FAILED,
         Status.FOLLOWS,
         Status.FOLLOWS,
         Status.PASSED,
     ]
-    assert (
-        nested.headline == "The contract is broken: 1 of 4 checks failed, 2 more follow from that."
-    )
+    assert nested.headline == "Failed: 1 of 4 checks failed, 2 more follow from that."
     assert (nested.exit_code, [row.name for row in nested.failures]) == (1, ["serves"])
 
 
@@ -151,7 +150,7 @@ def test_terminal_lists_consequences_below_their_cause(nested: Report) -> None:
 
 
 def test_junit_has_one_failure_that_tells_the_rest(nested: Report) -> None:
-    root = ET.fromstring(junit(nested))
+    root = ET.fromstring(report_junit(nested))
     assert (root.get("failures"), root.get("errors"), root.get("skipped")) == ("1", "0", "2")
     assert "follows:  head: head is wrong" in (root.find(".//failure").text or "")  # type: ignore[union-attr]  # it is there
     assert [one.get("message") for one in root.iter("skipped")] == [
@@ -161,14 +160,14 @@ def test_junit_has_one_failure_that_tells_the_rest(nested: Report) -> None:
 
 
 def test_json_names_the_cause(nested: Report) -> None:
-    told = as_json(nested)
+    told = report_json(nested)
     assert [check["follows_from"] for check in told["checks"]] == [None, "serves", "serves", None]
     assert [check["fails"] for check in told["checks"]] == [True, False, False, False]
     assert told["counts"]["follows"]["all"] == 2
 
 
 def test_page_nests_them(nested: Report) -> None:
-    page = html(nested)
+    page = report_html(nested)
     assert page.count('<article class="finding') == 1
     assert "2 checks more follow from this" in page
 
@@ -258,4 +257,4 @@ def test_proxy_that_buffers_is_named_with_its_times() -> None:
         for result in results
         if result.check.name == "runs_at_once_do_not_wait_for_each_other"
     )
-    assert (runs.outcome, runs.follows) == (Outcome.NOT_RUN, "first_frame_comes_at_once")
+    assert (runs.status, runs.follows) == (Status.FOLLOWS, "first_frame_comes_at_once")

@@ -1,4 +1,4 @@
-"""``contract drift``: what each night tells of the nights before it, and what it keeps."""
+"""``contract drift``: what each day shows of the days before it, and what it keeps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from contract.cli import exit_code
-from contract.cli.drift_command import drift, tonight
+from contract.cli.compare import drift, run_drift
 from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
-from contract.drift.history import HistoryError, Night, keep, line, news, read_history
+from contract.diff.drift import History, HistoryError, Snapshot, drift_delta, read_history
+from contract.report.json_report import comparison_json, to_text
 from fake_server.settings import DEFAULT_API_KEY
 from tests.contract.hosts import refused_address
 from tests.mutants.catalogue import MUTANTS
@@ -43,54 +44,58 @@ def comparison(*groups: Group) -> Comparison:
     return Comparison("a", "b", began, 1.0, 9, (), groups, {})
 
 
-def night(number: int, *groups: Group) -> Night:
-    return Night(day(number), {group.identity: line(group) for group in groups})
+def keep(found: Comparison, folder: Path, today: datetime.date) -> None:
+    History(folder, today).keep(to_text(comparison_json(found)))
 
 
-# What a night tells
+def snapshot(number: int, *groups: Group) -> Snapshot:
+    lines = {one.identity: f"{one.kind} {one.place}: {one.a} → {one.b}" for one in groups}
+    return Snapshot(day(number), lines)
+
+
+# Since when
 # ---------------------------------------------------------------------------------------------------
 
 
 def test_first_night_is_all_new() -> None:
-    told = news(comparison(ONE, TWO), [], DAY)
+    told = drift_delta(comparison(ONE, TWO), [], DAY)
     assert dict(told.since) == {ONE.identity: "new", TWO.identity: "new"}
-    assert told.new == 2
     assert told.gone == []
 
 
 def test_old_differences_tell_since_when() -> None:
-    nights = [night(0, ONE), night(1, ONE), night(2, ONE, TWO)]
-    told = news(comparison(ONE, TWO), nights, day(3))
-    assert told.since[ONE.identity] == "since 2026-11-20, seen 4 nights"
-    assert told.since[TWO.identity] == "since 2026-11-22, seen 2 nights"
+    snapshots = [snapshot(0, ONE), snapshot(1, ONE), snapshot(2, ONE, TWO)]
+    told = drift_delta(comparison(ONE, TWO), snapshots, day(3))
+    assert told.since[ONE.identity] == "since 2026-11-20, seen on 4 days"
+    assert told.since[TWO.identity] == "since 2026-11-22, seen on 2 days"
 
 
 def test_what_was_away_for_a_night_is_new_again() -> None:
-    told = news(comparison(ONE), [night(0, ONE), night(1)], day(2))
+    told = drift_delta(comparison(ONE), [snapshot(0, ONE), snapshot(1)], day(2))
     assert told.since[ONE.identity] == "new"
 
 
-def test_missed_nights_are_no_gap() -> None:
-    """A night without a result says nothing."""
-    told = news(comparison(ONE), [night(0, ONE), night(7, ONE)], day(9))
-    assert told.since[ONE.identity] == "since 2026-11-20, seen 3 nights"
+def test_missed_days_are_no_gap() -> None:
+    """A day without a result says nothing."""
+    told = drift_delta(comparison(ONE), [snapshot(0, ONE), snapshot(7, ONE)], day(9))
+    assert told.since[ONE.identity] == "since 2026-11-20, seen on 3 days"
 
 
 def test_gone_is_what_the_last_night_had() -> None:
-    told = news(comparison(TWO), [night(0, ONE, TWO)], day(1))
+    told = drift_delta(comparison(TWO), [snapshot(0, ONE, TWO)], day(1))
     assert told.gone == ["keys body: task_id → taskId"]
-    assert news(comparison(TWO), [night(0, ONE), night(1)], day(2)).gone == []
+    assert drift_delta(comparison(TWO), [snapshot(0, ONE), snapshot(1)], day(2)).gone == []
 
 
 def test_second_look_on_one_day_is_held_against_the_day_before() -> None:
-    nights = [night(0), night(1, ONE)]
-    assert news(comparison(ONE), nights, day(1)).since[ONE.identity] == "new"
+    snapshots = [snapshot(0), snapshot(1, ONE)]
+    assert drift_delta(comparison(ONE), snapshots, day(1)).since[ONE.identity] == "new"
 
 
 def test_many_values_at_one_place_stay_one_difference() -> None:
     other = Group("value", "body.message", "'x'", "'y'", 8, ("missing",), forms=8)
     assert (
-        news(comparison(other), [night(0, SEVERAL)], day(1))
+        drift_delta(comparison(other), [snapshot(0, SEVERAL)], day(1))
         .since[other.identity]
         .startswith("since")
     )
@@ -104,7 +109,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     keep(comparison(ONE, SEVERAL), tmp_path, DAY)
     keep(comparison(), tmp_path, day(1))
     keep(comparison(TWO), tmp_path, day(1))
-    assert [(one.day, set(one.found)) for one in read_history(tmp_path)] == [
+    assert [(one.day, set(one.differences)) for one in read_history(tmp_path)] == [
         (DAY, {ONE.identity, SEVERAL.identity}),
         (day(1), {TWO.identity}),
     ]
@@ -177,19 +182,19 @@ def options(url: str, folder: Path, history: Path) -> dict[str, Any]:
     return context.params
 
 
-def test_nights_in_a_row(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A good one, two with a broken host, and one when it has been mended."""
+def test_days_in_a_row(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A good one, two with a broken host, and one when it has been repaired."""
     with serving(untouched) as url:
-        assert tonight(options(url, folder, tmp_path), DAY) == 0
+        assert run_drift(options(url, folder, tmp_path), DAY) == 0
     assert "No drift." in capsys.readouterr().out
     with serving(MUTANTS["blocking_task_id_camel_case"].wrap) as url:
-        assert tonight(options(url, folder, tmp_path), day(1)) == 1
+        assert run_drift(options(url, folder, tmp_path), day(1)) == 1
         assert "keys  body  new" in capsys.readouterr().out
-        assert tonight(options(url, folder, tmp_path), day(2)) == 1
-        assert "keys  body  since 2026-11-21, seen 2 nights" in capsys.readouterr().out
+        assert run_drift(options(url, folder, tmp_path), day(2)) == 1
+        assert "keys  body  since 2026-11-21, seen on 2 days" in capsys.readouterr().out
     with serving(untouched) as url:
         page = options(url, folder, tmp_path) | {"html": tmp_path / "page.html"}
-        assert tonight(page, day(3)) == 0
+        assert run_drift(page, day(3)) == 0
     assert "keys body: task_id → taskId" in capsys.readouterr().out
     assert "gone since the last time" in (tmp_path / "page.html").read_text()
     assert len(list(tmp_path.glob("2026-*.json"))) == 4

@@ -78,7 +78,7 @@ class Ended:
 
     @property
     def answers(self) -> str:
-        return "\n".join(exchange["answer"] for exchange in self.report["exchanges"])
+        return "\n".join(exchange["response"] for exchange in self.report["exchanges"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,9 +263,9 @@ def test_host_that_goes_away_is_one_cause_and_no_failure(
     assert ended.code == 2, ended.out + ended.err
     assert ended.err == ""
     assert cause in ended.report["cause"]
-    assert f"The host could not be judged to the end: {ended.report['cause']}." in ended.out
+    assert f"The host could not be checked to the end: {ended.report['cause']}." in ended.out
     assert ended.counts["failed"] == ended.counts["error"] == 0, ended.out
-    assert ended.report["pictures"]["cost"] == 0
+    assert ended.report["images"]["cost"] == 0
     reasons = {check["reason"] for check in ended.report["checks"] if check["status"] == "not run"}
     assert reasons == {ended.report["cause"]}
     assert ended.seconds < START_S + 8 * TIMEOUT_S

@@ -129,4 +129,4 @@ def test_bad_options_are_told_before_anything_is_asked(
 def test_host_that_is_not_there_fails_each(pytester: pytest.Pytester) -> None:
     ended = run(pytester, "--contract-url", refused_address(), "--contract-key", KEY)
     ended.assert_outcomes(failed=6)
-    ended.stdout.fnmatch_lines(["*could not be judged: no connection*"])
+    ended.stdout.fnmatch_lines(["*could not be checked: no connection*"])

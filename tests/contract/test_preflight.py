@@ -161,11 +161,11 @@ def test_cause_is_one_line_and_2_and_in_every_report(
 
 def expect_reports_tell(cause: str, folder: Path) -> None:
     told = json.loads((folder / "json").read_text())
-    assert (told["exit_code"], told["cause"], told["pictures"]["cost"]) == (2, cause, 0)
+    assert (told["exit_code"], told["cause"], told["images"]["cost"]) == (2, cause, 0)
     root = ET.parse(folder / "junit").getroot()
     assert (root.get("tests"), root.get("errors")) == ("1", "1")
     assert [error.get("message") for error in root.iter("error")] == [cause]
-    assert "The host could not be judged: " in (folder / "html").read_text()
+    assert "The host could not be checked: " in (folder / "html").read_text()
 
 
 def test_nobody_listening_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +185,7 @@ def test_host_that_keeps_us_waiting_is_2_in_time(capsys: pytest.CaptureFixture[s
 
     with host(hang) as url:
         assert run(url, "--timeout", "0.3") == 2
-    assert "not answered: no answer after 0.3 s" in capsys.readouterr().err
+    assert "not answered: no response after 0.3 s" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,7 @@ import pytest
 
 from contract.check import CHECKS
 from contract.cli import exit_code
-from contract.diff.recorded import recorded_twice
-from contract.diff.sides import NotCompared
+from contract.diff.pairing import NotCompared, pair_recordings
 from contract.record import FolderKeeper
 from contract.target import RUN_PATH
 from dify_wire.exchange import Recording
@@ -44,7 +43,7 @@ FEW = (
     "--only",
     "*_is_405",
     "--only",
-    "url_serves_the_picture_*",
+    "url_serves_the_image_*",
 )
 
 
@@ -150,7 +149,7 @@ def test_two_recordings_hold_the_same_requests(
         [sys.executable, "-c", program, *command, *apps], cwd=ROOT, capture_output=True, check=False
     )
     assert ended.returncode == 0, ended.stdout.decode()
-    compared = list(recorded_twice(read_folder(recorded), read_folder(again)))
+    compared = list(pair_recordings(read_folder(recorded), read_folder(again)))
     other = {one.name for one in compared if isinstance(one, NotCompared)}
     assert other <= {"sign_in_the_other_alphabet_is_403"}, (
         "which URL it takes depends on the letters of a signature"
@@ -251,7 +250,7 @@ def test_full_disk_is_told_and_is_2(
     monkeypatch.setattr(RecordingWriter, "write", refuse)
     assert record(fake, tmp_path / "to", *FEW) == 2
     said = capsys.readouterr()
-    assert "The contract holds." in said.out
+    assert "Passed: no check failed." in said.out
     assert "could not be written (No space left on device)" in said.err
     assert "lost; make room and record again" in said.err
 

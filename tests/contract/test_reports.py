@@ -16,12 +16,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from contract.check import Check, Level
-from contract.report.builder import Report, ReportBuilder, Status
-from contract.report.html import html
-from contract.report.json_report import as_json
-from contract.report.junit import junit
+from contract.report.builder import Report, ReportBuilder
+from contract.report.html import report_html
+from contract.report.json_report import report_json
+from contract.report.junit import report_junit
 from contract.report.terminal import TerminalReport
-from contract.runner import Outcome, Result, run_check
+from contract.result import Result, Status
+from contract.runner import run_check
 from contract.target import Capabilities, Target
 from contract.verified import Seen
 from dify_wire.exchange import Chunk, Exchange, Request
@@ -39,11 +40,9 @@ def report(
     interrupted: bool = False,
     seen: Mapping[str, Seen] = SEEN,
 ) -> Report:
-    rows, exchanges = ReportBuilder(TextRedactor([KEY]), seen).rows(results, strict)
+    shown = ReportBuilder(TextRedactor([KEY]), seen).results(results, strict)
     began = datetime.datetime(2026, 11, 22, 18, 0, tzinfo=datetime.UTC)
-    return Report(
-        "http://127.0.0.1:6060", "0.6.4", began, 1.5, 4, 3, 0, strict, interrupted, rows, exchanges
-    )
+    return Report("http://127.0.0.1:6060", "0.6.4", began, 1.5, 4, 3, 0, strict, interrupted, shown)
 
 
 class _Host:
@@ -75,9 +74,9 @@ def every_end() -> Report:
 def broken(shown: Exchange) -> str:
     """How ``shown`` is told, as the answer behind a broken promise."""
     result = Result(
-        samples.check(samples.answer_is_200), Outcome.FAILED, 0.0, "r", "e", "g", "w", shown
+        samples.check(samples.answer_is_200), Status.FAILED, 0.0, "r", "e", "g", "w", shown
     )
-    return report([result]).exchanges[0].answer
+    return report([result]).exchanges[0].response
 
 
 # What is told
@@ -85,38 +84,38 @@ def broken(shown: Exchange) -> str:
 
 
 def test_account_knows_every_end(every_end: Report) -> None:
-    assert [row.status for row in every_end.rows] == [
+    assert [row.status for row in every_end.results] == [
         Status.FAILED,
         Status.FAILED,
         Status.DIFFERS,
         Status.SKIPPED,
         Status.NOT_RUN,
-        Status.ERROR,
+        Status.FAILED,
     ]
-    assert every_end.headline == "The contract is broken: 3 of 6 checks failed, 1 were not run."
+    assert every_end.headline == "Failed: 3 of 6 checks failed, 1 was not run."
     assert every_end.exit_code == 1
     assert len(every_end.exchanges) == 1
-    assert every_end.rows[0].seen == "on Dify 0.6.4, 2026-11-22, get_v1s"
+    assert every_end.results[0].verified == "on Dify 0.6.4, 2026-11-22, get_v1s"
 
 
 def test_all_passed_and_interrupted() -> None:
     good = judged(exchange(b"{}", "application/json", 200), samples.HOLDING)
-    assert (report(good).headline, report(good).exit_code) == ("The contract holds.", 0)
+    assert (report(good).headline, report(good).exit_code) == ("Passed: no check failed.", 0)
     cut = report(good, interrupted=True)
-    assert (cut.headline, cut.exit_code) == ("Interrupted: 2 of 2 checks were judged.", 130)
+    assert (cut.headline, cut.exit_code) == ("Interrupted: 2 of 2 checks ran.", 130)
 
 
 def test_strict_observed_makes_a_difference_a_failure() -> None:
     results = judged(exchange(b"{}", "application/json", 200), samples.EVERY_END)[2:3]
     assert report(results).exit_code == 0
-    assert [row.status for row in report(results, strict=True).rows] == [Status.FAILED]
+    assert [row.status for row in report(results, strict=True).results] == [Status.FAILED]
 
 
 def test_level_is_that_of_the_breach() -> None:
     """A version's check whose value no version had breaks the host's contract."""
     check = samples.check(samples.host_is_of_today, Level.VERSION)
-    row = report([Result(check, Outcome.FAILED, level=Level.HOST)]).rows[0]
-    assert (row.level, row.fails) == ("host", True)
+    row = report([Result(check, Status.FAILED, level=Level.HOST)]).results[0]
+    assert (row.level_name, row.fails()) == ("host", True)
 
 
 # Exchanges
@@ -174,7 +173,7 @@ def terminal(told: Report) -> str:
 
 def test_terminal_has_a_line_for_each_check_and_explains_failures(every_end: Report) -> None:
     said = terminal(every_end)
-    for row in every_end.rows:
+    for row in every_end.results:
         assert len(re.findall(rf"^  \S {row.name}\b", said, re.MULTILINE)) >= 1
     for told in (
         "expected status 200",
@@ -216,11 +215,11 @@ def test_colours_come_on_a_terminal_unless_unwanted(
 
 
 def test_junit_counts_and_explains(every_end: Report) -> None:
-    root = ET.fromstring(junit(every_end))
+    root = ET.fromstring(report_junit(every_end))
     suite = root[0]
     assert {
         name: suite.get(name) for name in ("name", "tests", "failures", "errors", "skipped")
-    } == {"name": "samples", "tests": "6", "failures": "2", "errors": "2", "skipped": "2"}
+    } == {"name": "samples", "tests": "6", "failures": "3", "errors": "1", "skipped": "2"}
     cases = {case.get("name"): case for case in suite}
     failure = cases["answer_is_200"].find("failure")
     assert failure is not None
@@ -233,14 +232,14 @@ def test_junit_counts_and_explains(every_end: Report) -> None:
 
 
 def test_json_has_everything(every_end: Report) -> None:
-    told = json.loads(json.dumps(as_json(every_end)))
-    assert told["counts"]["failed"] == {"all": 2, "document": 1, "host": 1, "version": 0}
+    told = json.loads(json.dumps(report_json(every_end)))
+    assert told["counts"]["failed"] == {"all": 3, "document": 1, "host": 2, "version": 0}
     assert [check["status"] for check in told["checks"]] == [
-        row.status.value for row in every_end.rows
+        row.status.value for row in every_end.results
     ]
     assert told["checks"][0]["exchange"] == told["exchanges"][0]["number"] == 1
-    assert told["pictures"] == {"planned": 4, "cost": 3, "unanswered": 0}
-    assert (told["exit_code"], told["holds"]) == (1, False)
+    assert told["images"] == {"planned": 4, "cost": 3, "unanswered": 0}
+    assert (told["exit_code"], told["passed"]) == (1, False)
 
 
 class _Page(HTMLParser):
@@ -271,7 +270,7 @@ class _Page(HTMLParser):
 
 
 def test_page_stands_alone_and_runs_nothing(every_end: Report) -> None:
-    page = html(every_end)
+    page = report_html(every_end)
     read = _Page(page)
     assert read.tags & {"script", "link", "img", "iframe", "object", "form", "base"} == set()
     assert read.fetched == []
@@ -281,24 +280,22 @@ def test_page_stands_alone_and_runs_nothing(every_end: Report) -> None:
 
 
 def test_page_shows_every_failure_and_each_exchange_once(every_end: Report) -> None:
-    page = html(every_end)
+    page = report_html(every_end)
     read = _Page(page)
     assert len(set(read.ids)) == len(read.ids)
     assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
     assert read.ids.count("exchange-1") == 1
-    for told in (
-        "The contract is broken: 3 of 6 checks failed, 1 were not run.",
-        "What failed",
-        "What was not run",
-    ):
+    for told in ("Failed: 3 of 6 checks failed, 1 was not run.", "What failed", "What was not run"):
         assert told in read.text
-    for row in every_end.rows:
+    for row in every_end.results:
         assert row.sentence in read.text
 
 
 def test_page_of_a_host_that_holds_has_no_failures() -> None:
-    read = _Page(html(report(judged(exchange(b"{}", "application/json", 200), samples.HOLDING))))
-    assert "The contract holds." in read.text
+    read = _Page(
+        report_html(report(judged(exchange(b"{}", "application/json", 200), samples.HOLDING)))
+    )
+    assert "Passed: no check failed." in read.text
     assert "What failed" not in read.text
     assert "Every check" in read.text
 
@@ -311,6 +308,6 @@ def test_page_of_a_run_that_judged_nothing() -> None:
         for result in judged(exchange(b"{}", "application/json", 200), checks)
     ]
     told = report(results)
-    assert told.headline == "No check failed, but 1 of 1 were not run."
-    for page in (html(told), html(report(results, interrupted=True))):
+    assert told.headline == "No check failed, but 1 was not run."
+    for page in (report_html(told), report_html(report(results, interrupted=True))):
         assert "What was not run" in page

@@ -12,7 +12,8 @@ import pytest
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
 from contract.client import HttpTransport
-from contract.runner import Outcome, run_check
+from contract.result import Status
+from contract.runner import run_check
 from contract.target import Capabilities, Target
 from dify_wire.exchange import Chunk, Exchange, Request
 from fake_server.settings import DEFAULT_API_KEY
@@ -57,4 +58,4 @@ def test_age_of_a_url_is_judged_right_though_pictures_come_slowly(name: str) -> 
             )
         finally:
             transport.close()
-    assert result.outcome is Outcome.PASSED, result
+    assert result.status is Status.PASSED, result

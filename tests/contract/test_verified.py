@@ -9,7 +9,7 @@ import pytest
 import contract.checks
 from contract.check import CHECKS
 from contract.recorded import load_exchanges
-from contract.runner import Outcome
+from contract.result import Status
 from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, verdicts
 from tests.contract import verdicts as writing
 
@@ -33,20 +33,20 @@ def test_verdicts_name_exchanges_that_are_recorded() -> None:
 
 
 @pytest.fixture(scope="module")
-def offline() -> dict[str, Outcome]:
-    return {one.result.check.name: one.result.outcome for one in writing.offline()}
+def offline() -> dict[str, Status]:
+    return {one.result.check.name: one.result.status for one in writing.offline()}
 
 
-def test_recorded_host_meets_no_false_alarm(offline: dict[str, Outcome]) -> None:
+def test_recorded_host_meets_no_false_alarm(offline: dict[str, Status]) -> None:
     alarms = {
         name: outcome
         for name, outcome in offline.items()
-        if outcome not in (Outcome.PASSED, Outcome.SKIPPED)
+        if outcome not in (Status.PASSED, Status.SKIPPED)
     }
     assert alarms == {}
 
 
-def test_what_was_seen_in_a_recording_is_seen_again(offline: dict[str, Outcome]) -> None:
+def test_what_was_seen_in_a_recording_is_seen_again(offline: dict[str, Status]) -> None:
     seen = {name for name, one in verdicts().items() if one.recording != FAKE_ONLY}
-    assert {name for name in seen if offline[name] is not Outcome.PASSED} == set()
+    assert {name for name in seen if offline[name] is not Status.PASSED} == set()
     assert len(seen) > len(CHECKS) // 2

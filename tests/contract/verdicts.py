@@ -19,7 +19,8 @@ from contract.check import CHECKS, Check
 from contract.client import HttpTransport
 from contract.offline import OfflineResult, capabilities_from, judge_recordings, load_keys
 from contract.recorded import load_exchanges
-from contract.runner import Outcome, run_checks
+from contract.result import Status
+from contract.runner import run_checks
 from contract.target import Capabilities, Target
 from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Seen, verdicts
 from tests.serving import ROOT, running_server
@@ -64,7 +65,7 @@ def on_the_fake(checks: Iterable[Check]) -> set[str]:
         )
         clock.close()
         transport.close()
-    return {result.check.name for result in results if result.outcome is Outcome.PASSED}
+    return {result.check.name for result in results if result.status is Status.PASSED}
 
 
 def seen_offline(result: OfflineResult, sent_at: Mapping[str, float]) -> Seen:
@@ -79,7 +80,7 @@ def seen() -> dict[str, Seen]:
     found = {
         one.result.check.name: seen_offline(one, sent_at)
         for one in offline()
-        if one.result.outcome is Outcome.PASSED and one.exchanges
+        if one.result.status is Status.PASSED and one.exchanges
     }
     held = on_the_fake(check for name, check in CHECKS.items() if name not in found)
     today = datetime.datetime.now(datetime.UTC).date()

@@ -331,7 +331,7 @@ def run_command(command: Sequence[str]) -> int:
     from dify_wire.command import exit_code as ended
 
     if program == _HISTORY:
-        from contract.drift.history import read_history
+        from contract.diff.drift import read_history
 
         return ended(partial(read_history, Path(arguments[0])), program, ["--debug"])
     from fake_server.cli import cli

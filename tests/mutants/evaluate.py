@@ -12,7 +12,8 @@ from multiprocessing import get_context
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS, Check
 from contract.preflight import PREFLIGHT, CouldNotRunError, preflight
-from contract.runner import Outcome, Result, run_checks
+from contract.result import Result
+from contract.runner import run_checks
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.middleware import CRASHES
 from tests.mutants.mutant import RHYTHM, Mutant
@@ -89,12 +90,10 @@ def run_mutant(mutant: Mutant, every_check: bool = False) -> MutantResult:
         killers = [
             result.check.name
             for result in failed
-            if result.outcome is Outcome.FAILED and mutant.is_killed_by(result.check.name)
+            if result.expected and mutant.is_killed_by(result.check.name)
         ]
         others = [_described(result) for result in failed if result.check.name not in killers]
-        too_harsh = mutant.strict and any(
-            result.outcome is Outcome.FAILED and result.fails() for result in failed
-        )
+        too_harsh = mutant.strict and any(result.expected and result.fails() for result in failed)
         if not failed:
             status = Status.SURVIVED
         elif too_harsh or not killers or mutant.refused:
@@ -114,7 +113,7 @@ def _failed(mutant: Mutant, every_check: bool) -> list[Result]:
     named = [check for check in quick_checks() if mutant.is_killed_by(check.name)]
     if named and not (every_check or mutant.strict or mutant.refused):
         failed = failures_of(mutant, named)
-        if any(result.outcome is Outcome.FAILED for result in failed):
+        if any(result.expected for result in failed):
             return failed
     failed = failures_of(mutant, quick_checks())
     slow = [check for check in CHECKS.values() if check.slow]
@@ -140,7 +139,7 @@ def failures_of(mutant: Mutant, checks: Sequence[Check]) -> list[Result]:
 
 def _described(result: Result) -> str:
     name = result.check.name
-    return name if result.outcome is Outcome.FAILED else f"{name} ({result.outcome})"
+    return name if result.expected else f"{name} ({result.status})"
 
 
 def checks_without_a_mutant(mutants: Iterable[Mutant]) -> list[str]:

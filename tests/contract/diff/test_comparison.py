@@ -18,9 +18,9 @@ import pytest
 import contract.checks  # noqa: F401  # fills CHECKS
 from contract.check import CHECKS
 from contract.cli import exit_code
-from contract.diff.comparison import Comparison, How, compare, names_of, record
+from contract.diff.comparison import Comparison, DiffOptions, compare, names_of, record
 from contract.diff.difference import Difference, grouped
-from contract.diff.sides import Folder, Host
+from contract.diff.pairing import Folder, Host
 from contract.diff.translation import NotComparableError, Translation
 from contract.target import file_urls
 from dify_wire.exchange import Chunk, Exchange, Recording
@@ -81,7 +81,7 @@ def drift(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 
 def test_folder_and_host_show_none(folder: Path, good: str) -> None:
     """Keys, files and tasks of the redacted recordings are found again; nothing is left out."""
-    found = compare(Folder(folder, read_folder(folder)), lending(good), How())
+    found = compare(Folder(folder, read_folder(folder)), lending(good), DiffOptions())
     assert drift(found) == []
     assert found.not_compared == {}
     assert found.requests > 150
@@ -91,13 +91,13 @@ def test_folder_and_host_show_none(folder: Path, good: str) -> None:
 def test_host_and_folder_are_the_same_turned_round(folder: Path) -> None:
     broken = MUTANTS["blocking_error_empty_text"]
     with serving(broken.wrap) as url:
-        found = compare(lending(url), Folder(folder, read_folder(folder)), How())
+        found = compare(lending(url), Folder(folder, read_folder(folder)), DiffOptions())
     assert drift(found) == [("type", "body.data.error", "text", "null")]
 
 
 def test_two_hosts_show_none(good: str) -> None:
     with serving(untouched) as url:
-        found = compare(lending(good), lending(url), How(), QUICK)
+        found = compare(lending(good), lending(url), DiffOptions(), QUICK)
     assert drift(found) == []
     assert found.not_compared == {}
 
@@ -108,7 +108,7 @@ def test_two_folders_show_none(folder: Path, good: str, tmp_path: Path) -> None:
         for recording in record(lending(good), QUICK):
             writer.write(recording)
     found = compare(
-        Folder(folder, read_folder(folder)), Folder(tmp_path, read_folder(tmp_path)), How()
+        Folder(folder, read_folder(folder)), Folder(tmp_path, read_folder(tmp_path)), DiffOptions()
     )
     assert drift(found) == []
     left = {name for names in found.not_compared.values() for name in names}
@@ -137,7 +137,7 @@ def stopped(slow: str) -> list[Recording]:
 
 def test_stopped_stream_is_stopped_again(folder: Path, stopped: list[Recording], slow: str) -> None:
     """The calls are made when as much time has passed as then."""
-    found = compare(Folder(folder, stopped), lending(slow), How())
+    found = compare(Folder(folder, stopped), lending(slow), DiffOptions())
     assert found.requests == len(stopped) == 3
     assert drift(found) == []
     assert found.not_compared == {}
@@ -147,7 +147,7 @@ def test_run_that_is_over_too_soon_cannot_be_stopped(
     folder: Path, stopped: list[Recording], good: str
 ) -> None:
     """Then it is not compared either, and that is no drift."""
-    found = compare(Folder(folder, stopped), lending(good), How())
+    found = compare(Folder(folder, stopped), lending(good), DiffOptions())
     run = next(one.name for one in stopped if not one.request.path.endswith("/stop"))
     assert run in found.not_compared["the run was over before it could be stopped"]
     assert drift(found) == []
@@ -168,7 +168,7 @@ DRIFT: dict[str, list[tuple[str, str, str, str]]] = {
             "a number of seconds of 0",
         )
     ],
-    "blocking_json_compact": [("style", "body", "a blank after comma and colon", "no blanks")],
+    "blocking_json_compact": [("style", "body", "a space after comma and colon", "no spaces")],
     "refusals_without_newline": [("style", "body", r"ends with '\n'", "ends with ''")],
     "refusal_prompt_missing_text_changed": [
         ("value", "body.message", "'prompt is required in input form'", "'Bad.'")
@@ -212,14 +212,14 @@ def test_broken_host_shows_exactly_its_drift(
 ) -> None:
     """One change of the host is one line, however many answers it is in."""
     with serving(MUTANTS[name].wrap) as url:
-        found = compare(Folder(folder, recordings), lending(url), How())
+        found = compare(Folder(folder, recordings), lending(url), DiffOptions())
     assert drift(found) == DRIFT[name]
     assert found.exit_code == 1
 
 
 def test_cut_pictures_are_drift_of_one_kind(folder: Path, recordings: list[Recording]) -> None:
     with serving(MUTANTS["picture_cut_off"].wrap) as url:
-        found = compare(Folder(folder, recordings), lending(url), How())
+        found = compare(Folder(folder, recordings), lending(url), DiffOptions())
     assert {group.kind for group in found.drift} == {"end"}
 
 
@@ -236,7 +236,7 @@ def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
     options = ("--speed", "instant", "--secret-key", SECRET_KEY, *app_arguments())
     with running_server(*options) as server:
         there = Host(server.url, dict(KEYS), SECRET_KEY)
-        found = compare(Folder(recorded, read_folder(recorded)), there, How())
+        found = compare(Folder(recorded, read_folder(recorded)), there, DiffOptions())
     assert set(found.differing) <= excused
     assert found.requests >= 340
     left = {name for names in found.not_compared.values() for name in names}
@@ -254,7 +254,7 @@ def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
 
 
 def test_budget_is_kept_and_told(folder: Path, recordings: list[Recording], good: str) -> None:
-    found = compare(Folder(folder, recordings), lending(good, max_runs=1), How())
+    found = compare(Folder(folder, recordings), lending(good, max_runs=1), DiffOptions())
     assert drift(found) == []
     reasons = list(found.not_compared)
     assert "the budget of 1 accepted runs is spent (--max-runs)" in reasons
@@ -265,7 +265,7 @@ def test_refusals_do_not_wait_for_a_budget_that_is_spent(
     folder: Path, recordings: list[Recording], good: str
 ) -> None:
     """They cost nothing, wherever they stand among the runs."""
-    found = compare(Folder(folder, recordings), lending(good, max_runs=1), How())
+    found = compare(Folder(folder, recordings), lending(good, max_runs=1), DiffOptions())
     left = found.not_compared["the budget of 1 accepted runs is spent (--max-runs)"]
     statuses = {one.name: one.status for one in recordings}
     assert {statuses[name] for name in left} == {200}
@@ -273,14 +273,16 @@ def test_refusals_do_not_wait_for_a_budget_that_is_spent(
 
 def test_apps_without_a_key_are_told(folder: Path, good: str) -> None:
     found = compare(
-        Folder(folder, read_folder(folder)), Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6), How()
+        Folder(folder, read_folder(folder)),
+        Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6),
+        DiffOptions(),
     )
     assert "it needs the key of the app 'chat'; lend it as KEY=chat" in found.not_compared
     assert drift(found) == []
 
 
 def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) -> None:
-    found = compare(Folder(folder, read_folder(folder)), lending(good, secret=None), How())
+    found = compare(Folder(folder, read_folder(folder)), lending(good, secret=None), DiffOptions())
     assert "it was signed with the host's SECRET_KEY; lend the other host's" in found.not_compared
     assert drift(found) == []
 
@@ -303,19 +305,19 @@ def test_host_that_dies_is_no_drift_and_not_asked_for_ever(
         found = compare(
             Folder(folder, recordings[:40]),
             Host(url, {"main": "k", **APP_KEYS}, timeout_s=2.0),
-            How(),
+            DiffOptions(),
         )
     assert (found.exit_code, found.drift) == (2, [])
     assert any(cause in reason for reason in found.not_compared)
 
 
 def comparison(
-    requests: int, left_out: dict[str, list[str]], partly: bool = False, drift: bool = False
+    requests: int, left_out: dict[str, list[str]], partial: bool = False, drift: bool = False
 ) -> Comparison:
     groups = tuple(grouped([Difference("r", "keys", "body", "-", "x")])) if drift else ()
     began = datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)
     differing = ("r",) if drift else ()
-    return Comparison("a", "b", began, 1.0, requests, differing, groups, left_out, partly=partly)
+    return Comparison("a", "b", began, 1.0, requests, differing, groups, left_out, partial=partial)
 
 
 def test_headline_says_what_was_not_compared() -> None:
@@ -325,17 +327,17 @@ def test_headline_says_what_was_not_compared() -> None:
     assert told.headline == f"No drift in the 28 requests that were compared; {words}"
     assert (
         told.exit_code,
-        comparison(28, two, partly=True).exit_code,
+        comparison(28, two, partial=True).exit_code,
         comparison(28, {}).exit_code,
     ) == (2, 0, 0)
     assert (
         comparison(28, two, drift=True).headline
         == f"Drift: 1 difference in 1 of 28 requests; {words}"
     )
-    assert comparison(28, two, drift=True, partly=True).exit_code == 1
+    assert comparison(28, two, drift=True, partial=True).exit_code == 1
     several = comparison(1, {"no": ["r1"], "never": ["r2"]}).headline
     assert several.endswith("2 of 3 requests were not compared: no, and other reasons.")
-    assert comparison(0, two, partly=True).exit_code == 2
+    assert comparison(0, two, partial=True).exit_code == 2
 
 
 def test_command_ends_with_2_where_something_was_not_compared(
@@ -365,7 +367,7 @@ def test_slower_host_shows_no_drift_in_a_stopped_run() -> None:
     stops = [check for check in QUICK if check.name.startswith("stop")]
     with serving(untouched, 10.0) as quick, serving(untouched, 4.0) as slow:
         recorded = record(lending(quick), stops)
-        found = compare(Folder(Path("recorded"), recorded), lending(slow), How())
+        found = compare(Folder(Path("recorded"), recorded), lending(slow), DiffOptions())
     assert (found.drift, found.not_compared) == ([], {})
 
 
@@ -477,12 +479,12 @@ def test_command_leaves_out_what_it_is_told(folder: Path) -> None:
 def test_times_are_drift_only_when_asked(folder: Path, recordings: list[Recording]) -> None:
     slow = [replace(one, seconds=one.seconds + 2.0) for one in recordings]
     sides = Folder(folder, recordings), Folder(folder, slow)
-    found = compare(*sides, How())
+    found = compare(*sides, DiffOptions())
     assert found.exit_code == 0
     assert {group.kind for group in found.notes} == {"timing"}
     assert found.notes[0].count == len(recordings)
-    assert compare(*sides, How(strict_timing=True)).exit_code == 1
-    assert compare(*sides, How(factor=1e6)).notes == []
+    assert compare(*sides, DiffOptions(strict_timing=True)).exit_code == 1
+    assert compare(*sides, DiffOptions(factor=1e6)).notes == []
 
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from contract.diff import responses
+from contract.diff import response
 from contract.diff.difference import Difference, RuleError, grouped, parse_ignored, without
-from contract.diff.responses import Answer
-from dify_wire.exchange import Chunk, Exchange, Request
+from dify_wire.exchange import Chunk, Exchange, Request, Shortened
 
 URL = "/files/tools/{id}.png?timestamp=1795329866&nonce={nonce}&sign={sign}="
 IDS = [f"{digit * 8}-1111-4111-8111-{digit * 12}" for digit in "abcdef"]
@@ -40,8 +39,15 @@ def said(value: Any) -> Exchange:
 def found(
     a: Exchange, b: Exchange, user: tuple[str, str] = ("", "")
 ) -> list[tuple[str, str, str, str]]:
-    differences = responses.differences("one", Answer(a, user[0]), Answer(b, user[1]))
+    a, b = (_from(one, name) if name else one for one, name in zip((a, b), user, strict=True))
+    differences = response.differences("one", a, b)
     return [(one.kind, one.place, one.a, one.b) for one in differences]
+
+
+def _from(one: Exchange, user: str) -> Exchange:
+    headers = (*one.request.headers, ("Content-Type", "application/json"))
+    body = json.dumps({"user": user}).encode()
+    return replace(one, request=replace(one.request, headers=headers, body=body))
 
 
 def run(at: int = 0, **changes: Any) -> dict[str, Any]:
@@ -155,19 +161,19 @@ def test_own_address_is_no_difference() -> None:
 STYLES = {
     "compact": (
         lambda value: json.dumps(value, separators=(",", ":")),
-        "a blank after comma and colon",
-        "no blanks",
+        "a space after comma and colon",
+        "no spaces",
     ),
     "indented": (
         lambda value: json.dumps(value, indent=2),
-        "a blank after comma and colon",
+        "a space after comma and colon",
         "many lines, 2 deep",
     ),
     "unescaped": (lambda value: json.dumps(value, ensure_ascii=False), "escapes", "no escapes"),
     "newline": (lambda value: json.dumps(value) + "\n", "ends with ''", "ends with '\\n'"),
     "own": (
         lambda value: json.dumps(value).replace(": ", " :"),
-        "a blank after comma and colon, escapes",
+        "a space after comma and colon, escapes",
         "a style of its own, ",
     ),
 }
@@ -244,7 +250,7 @@ def test_another_status_is_one_difference_with_its_code() -> None:
 
 def test_broken_answer_is_a_difference() -> None:
     assert found(said({}), exchange(b"{", ended="cut", error="cut")) == [
-        ("end", "answer", "whole", "cut")
+        ("end", "response", "whole", "cut")
     ]
 
 
@@ -252,7 +258,7 @@ def test_times_are_told_beyond_a_factor() -> None:
     quick, slow = said({}), replace(said({}), chunks=(Chunk(2.0, b"{}"),), seconds=2.0)
     assert [one[:2] for one in found(quick, slow)] == [
         ("timing", "first byte"),
-        ("timing", "whole answer"),
+        ("timing", "whole response"),
     ]
     assert found(slow, replace(slow, seconds=5.9)) == []
 
@@ -415,10 +421,10 @@ def test_pictures_differ_in_kind_and_size_alone() -> None:
     jpeg = exchange(b"\xff\xd8\xff\xe0\x00", (("Content-Type", "image/png"),))
     told = "PNG 512x512, 8 bits, colour type 2"
     assert found(png(), png()) == []
-    assert found(png(), png(1)) == [("picture", "body", told, "PNG 1x1, 8 bits, colour type 2")]
-    assert found(png(), png(end=b"")) == [("picture", "body", told, f"{told}, its end missing")]
-    assert found(png(), jpeg) == [("picture", "body", told, "JPEG")]
-    kept = responses.differences("one", Answer(png(end=b""), whole=False), Answer(png()))
+    assert found(png(), png(1)) == [("image", "body", told, "PNG 1x1, 8 bits, colour type 2")]
+    assert found(png(), png(end=b"")) == [("image", "body", told, f"{told}, its end missing")]
+    assert found(png(), jpeg) == [("image", "body", told, "JPEG")]
+    kept = response.differences("one", replace(png(end=b""), shortened=Shortened(9)), png())
     assert kept == []
 
 

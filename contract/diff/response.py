@@ -1,0 +1,206 @@
+"""Two responses to one request, compared part by part; beneath different statuses nothing is."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from contract.diff import stream
+from contract.diff.difference import ABSENT, Difference
+from contract.diff.values import (
+    DiffContext,
+    Found,
+    cut,
+    style_differences,
+    text_differences,
+    volatile,
+)
+from contract.diff.values import differences as value_differences
+from dify_wire.exchange import Exchange, loads
+from dify_wire.redaction.fields import user_of
+
+DEFAULT_FACTOR = 3.0
+_MIN_SLOW_S = 0.5
+"""Below this a network says more than a host."""
+
+_UNCOMPARED = frozenset(
+    {
+        "date",
+        "connection",
+        "keep-alive",
+        "server",
+        "content-length",
+        "transfer-encoding",
+        "content-type",
+    }
+)
+"""Headers of the server's own making; type and framing are compared on their own."""
+
+_IDENTITIES = frozenset({"etag", "last-modified", "expires", "age", "x-request-id", "x-trace-id"})
+_SETS = frozenset({"allow", "access-control-allow-headers", "access-control-allow-methods", "vary"})
+"""Headers whose words come in any order, on a real host in another from process to process."""
+
+_ID_IN_PATH = re.compile(r"(?<=/files/tools/)[^/]+|(?<=/files/)(?!tools/)[^/]+|(?<=/tasks/)[^/]+")
+_COOKIE = re.compile(r"(?<==)[^;]*")
+_MIN_USER_CHARACTERS = 4
+"""A shorter user is part of many words."""
+
+_MAGIC = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"%PDF": "PDF",
+    b"PK\x03\x04": "ZIP",
+}
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+def differences(
+    name: str, a: Exchange, b: Exchange, factor: float = DEFAULT_FACTOR
+) -> list[Difference]:
+    """Every difference between two responses to the request ``name``."""
+    found = [Difference(name, *one) for one in _differences(a, b)]
+    if not any(one.kind in ("status", "end") for one in found):
+        found += _timing(name, a, b, factor)
+    return found
+
+
+def _differences(a: Exchange, b: Exchange) -> Iterator[Found]:
+    if a.status != b.status:
+        path = _ID_IN_PATH.sub("<id>", a.request.path)
+        yield "status", f"{a.request.method} {path}", _status(a), _status(b)
+        return
+    if (a.failure is None) != (b.failure is None):
+        yield "end", "response", a.failure or "whole", b.failure or "whole"
+        return
+    context = DiffContext(_own_texts(a), _own_texts(b))
+    yield from _headers(a, b, context)
+    if _framing(a) != _framing(b):
+        yield "framing", a.media_type or "no body", _framing(a), _framing(b)
+    yield from _bodies(a, b, context)
+
+
+def _timing(name: str, a: Exchange, b: Exchange, factor: float) -> Iterator[Difference]:
+    for place, ours, theirs in zip(_TIMES, _times(a), _times(b), strict=True):
+        slow, quick = max(ours, theirs), min(ours, theirs)
+        if slow >= _MIN_SLOW_S and slow > quick * factor:
+            # Times differ for every request; which side is slower is what they have in common.
+            form = "slower" if theirs > ours else "faster"
+            yield Difference(name, "timing", place, f"{ours:.2f} s", f"{theirs:.2f} s", form)
+
+
+_TIMES = ("first byte", "whole response", "longest gap")
+
+
+def _times(exchange: Exchange) -> tuple[float, float, float]:
+    times = [chunk.at_s for chunk in exchange.chunks] or [exchange.seconds]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    return times[0], exchange.seconds, max(gaps, default=0.0)
+
+
+def _status(exchange: Exchange) -> str:
+    if exchange.status is None:
+        return exchange.failure or "no response"
+    code = exchange.json_object().get("code")
+    return f"{exchange.status} {code}" if isinstance(code, str) else str(exchange.status)
+
+
+def _own_texts(exchange: Exchange) -> dict[str, str]:
+    """What only this response has: its caller's user, and the host it was sent to."""
+    host = exchange.request.header("host", "")
+    own = {name: "<host>" for name in (host, host.partition(":")[0]) if name}
+    user = user_of(exchange.request) or ""
+    return own | ({user: "<user>"} if len(user) >= _MIN_USER_CHARACTERS else {})
+
+
+def _headers(a: Exchange, b: Exchange, context: DiffContext) -> Iterator[Found]:
+    ours, theirs = _compared_headers(a), _compared_headers(b)
+    for name in dict.fromkeys([*ours, *theirs]):
+        values, others = ours.get(name, []), theirs.get(name, [])
+        if not (values and others):
+            yield "header", name, " | ".join(values) or ABSENT, " | ".join(others) or ABSENT
+            continue
+        one, other = _normal(name, values, context.a), _normal(name, others, context.b)
+        if one != other and name not in _IDENTITIES:
+            yield "header", name, cut(one), cut(other)
+    shared, order = (
+        [name for name in ours if name in theirs],
+        [one for one in theirs if one in ours],
+    )
+    if shared != order:
+        yield "header order", "headers", cut(", ".join(shared)), cut(", ".join(order))
+    types = [exchange.header("content-type") for exchange in (a, b)]
+    if types[0] != types[1]:
+        yield "header", "content-type", types[0] or ABSENT, types[1] or ABSENT
+
+
+def _compared_headers(exchange: Exchange) -> dict[str, list[str]]:
+    headers: dict[str, list[str]] = {}
+    for name, value in exchange.headers:
+        if name.lower() not in _UNCOMPARED:
+            headers.setdefault(name.lower(), []).append(value)
+    return headers
+
+
+def _normal(name: str, values: Sequence[str], own: Mapping[str, str]) -> str:
+    if name in _SETS:
+        values = [", ".join(sorted(word.strip() for word in value.split(","))) for value in values]
+    if name == "set-cookie":
+        values = [_COOKIE.sub("<value>", value, count=1) for value in values]
+    return volatile(" | ".join(values), own).text
+
+
+def _framing(exchange: Exchange) -> str:
+    if encoding := exchange.header("transfer-encoding"):
+        return encoding.lower()
+    has_length = exchange.header("content-length") is not None
+    return "Content-Length" if has_length else "the end of the connection"
+
+
+def _bodies(a: Exchange, b: Exchange, context: DiffContext) -> Iterator[Found]:
+    ours, theirs = a.body, b.body
+    media_type, whole = a.media_type, a.shortened is b.shortened is None
+    if media_type != b.media_type:
+        return
+    if bool(ours) != bool(theirs):
+        yield "length", "body", f"{len(ours)} bytes", f"{len(theirs)} bytes"
+    elif media_type == stream.EVENT_STREAM:
+        yield from stream.differences(ours, theirs, context)
+    elif media_type.startswith(("image/", "audio/", "video/")) or b"\0" in ours[:1024]:
+        kinds = file_kind(ours, whole), file_kind(theirs, whole)
+        if kinds[0] != kinds[1]:
+            yield "image", "body", *kinds
+    elif whole:
+        yield from _texts(ours, theirs, context)
+
+
+def _texts(a: bytes, b: bytes, context: DiffContext) -> Iterator[Found]:
+    one, other = a.decode("utf-8", "backslashreplace"), b.decode("utf-8", "backslashreplace")
+    try:
+        values: tuple[Any, Any] = (_parsed(one), _parsed(other))
+    except ValueError:
+        yield from text_differences(one, other, "body", context, "text")
+        return
+    yield from value_differences(*values, "body", context)
+    yield from style_differences(one, other, values, "body")
+
+
+def _parsed(text: str) -> Any:
+    return loads(text.removeprefix("\ufeff"))
+
+
+def file_kind(body: bytes, whole: bool = True) -> str:
+    """What a file is: its type, and of a whole PNG its size and colours."""
+    name = next((name for magic, name in _MAGIC.items() if body.startswith(magic)), None)
+    if name is None:
+        return f"of unknown type, begins {body[:8].hex(' ')}" if body else "empty"
+    if name != "PNG" or not whole:
+        return name
+    if len(body) < 26 or body[12:16] != b"IHDR":
+        return "PNG without its header"
+    width, height, depth, colours = struct.unpack(">IIBB", body[16:26])
+    end = "" if body.endswith(_PNG_END) else ", its end missing"
+    return f"PNG {width}x{height}, {depth} bits, colour type {colours}{end}"
