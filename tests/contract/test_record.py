@@ -164,7 +164,7 @@ def test_summary_tells_what_was_recorded_and_what_was_not(
     said = capsys.readouterr().out
     count = len(read_folder(tmp_path / "to"))
     assert f"recorded: {count} exchanges in {tmp_path / 'to'}, 0 images among them" in said
-    assert "left out: what" in said
+    assert "left out: the requests of" in said
     assert "the budget of 0 accepted runs is spent (--max-runs)" in said
 
 

@@ -195,12 +195,7 @@ DRIFT: dict[str, list[tuple[str, str, str, str]]] = {
     "stream_tells_its_length": [("framing", "text/event-stream", "chunked", "Content-Length")],
     "ping_as_comment": [("ping", "stream", "event: ping", ": ping")],
     "picture_one_pixel": [
-        (
-            "picture",
-            "body",
-            "PNG 1024x1024, 4 bits, colour type 3",
-            "PNG 1x1, 8 bits, colour type 2",
-        )
+        ("image", "body", "PNG 1024x1024, 4 bits, colour type 3", "PNG 1x1, 8 bits, colour type 2")
     ],
     "picture_may_be_cached": [("header", "cache-control", "-", "max-age=86400")],
 }
@@ -258,7 +253,7 @@ def test_budget_is_kept_and_told(folder: Path, recordings: list[Recording], good
     assert drift(found) == []
     reasons = list(found.not_compared)
     assert "the budget of 1 accepted runs is spent (--max-runs)" in reasons
-    assert "the answer that told its URL is not among the recordings" in reasons
+    assert "the response with its URL is not among the recordings" in reasons
 
 
 def test_refusals_do_not_wait_for_a_budget_that_is_spent(
@@ -277,13 +272,13 @@ def test_apps_without_a_key_are_told(folder: Path, good: str) -> None:
         Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6),
         DiffOptions(),
     )
-    assert "it needs the key of the app 'chat'; lend it as KEY=chat" in found.not_compared
+    assert "it needs the key of the app 'chat'; give it as KEY=chat" in found.not_compared
     assert drift(found) == []
 
 
 def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) -> None:
     found = compare(Folder(folder, read_folder(folder)), lending(good, secret=None), DiffOptions())
-    assert "it was signed with the host's SECRET_KEY; lend the other host's" in found.not_compared
+    assert "it was signed with the host's SECRET_KEY; give the other host's" in found.not_compared
     assert drift(found) == []
 
 
@@ -477,7 +472,7 @@ def test_command_leaves_out_what_it_is_told(folder: Path) -> None:
 
 
 def test_times_are_drift_only_when_asked(folder: Path, recordings: list[Recording]) -> None:
-    slow = [replace(one, seconds=one.seconds + 2.0) for one in recordings]
+    slow = [replace(one, seconds=4 * one.seconds + 2.0) for one in recordings]
     sides = Folder(folder, recordings), Folder(folder, slow)
     found = compare(*sides, DiffOptions())
     assert found.exit_code == 0
@@ -489,7 +484,10 @@ def test_times_are_drift_only_when_asked(folder: Path, recordings: list[Recordin
 
 BAD: dict[str, tuple[tuple[str, ...], str]] = {
     "no key": (("http://127.0.0.1:9", "http://127.0.0.1:9"), "--api-key-a is missing"),
-    "no address": (("http://u:p@127.0.0.1:9", "x", "--api-key-a", "k"), "have no place in it"),
+    "no address": (
+        ("http://u:p@127.0.0.1:9", "x", "--api-key-a", "k"),
+        "leave out user and password",
+    ),
     "no folder": (("nowhere", "nowhere"), "cannot be read"),
     "bad rule": (
         ("http://127.0.0.1:9", "x", "--api-key-a", "k", "--ignore", "hedaer"),
