@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from contract.check import Level, add_check, check
+from contract.check import Claim, Level, add_check, check
 from contract.evidence import blocking, blocking_data
 from contract.result import NotRun, by_version, expect, expect_equal, expect_version
 from contract.shape import (
     COUNT,
+    NULL,
     OBJECT,
     SECONDS,
     TEXT,
@@ -50,279 +53,269 @@ created_at, the host cuts finished_at. Versions that cut both (FACTS 9.1) can ha
 second."""
 
 
-def _response(target: Target) -> Mapping[str, Any]:
-    """The blocking response as an object. Raises ``NotRun`` where there is none."""
-    found = blocking(target).json_object()
-    if not found:
-        raise NotRun("there is no blocking response to check", blocking(target))
-    return found
+@dataclass(frozen=True, slots=True)
+class BlockingRun:
+    """The shared blocking run. Properties raise ``NotRun`` where there is nothing to check."""
+
+    target: Target
+
+    @property
+    def response(self) -> Exchange:
+        return blocking(self.target)
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The JSON object of the response."""
+        body = self.response.json_object()
+        if not body:
+            raise NotRun("the blocking response is not a JSON object", self.response)
+        return body
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return blocking_data(self.target)
+
+    @property
+    def has_succeeded(self) -> bool:
+        return bool(self.data.get("status") == "succeeded")
+
+    @property
+    def outputs(self) -> Mapping[str, Any]:
+        outputs = self.data.get("outputs")
+        if not self.has_succeeded or not isinstance(outputs, dict):
+            raise NotRun("the blocking run has no outputs", self.response)
+        return outputs
+
+    @property
+    def file(self) -> Mapping[str, Any]:
+        """The first file object."""
+        files = self.outputs.get("files")
+        if not isinstance(files, list) or not files or not isinstance(files[0], dict):
+            raise NotRun("the blocking run has no file", self.response)
+        return files[0]
+
+    # Shorter forms of the functions in contract.result and contract.shape, on this response
+    # ---------------------------------------------------------------------------------------------
+
+    def expect(self, holds: object, expected: str, got: object, why: str = "") -> None:
+        expect(bool(holds), expected, got, self.response, why)
+
+    def expect_kind(self, value: object, kind: Kind, what: str) -> None:
+        expect_kind(value, kind, what, self.response)
 
 
-def _outputs(target: Target) -> Mapping[str, Any]:
-    data = blocking_data(target)
-    outputs = data.get("outputs")
-    if data.get("status") != "succeeded" or not isinstance(outputs, dict):
-        raise NotRun("the blocking run has no outputs to check", blocking(target))
-    return outputs
+def run_check(
+    level: Level, source: str, **options: Any
+) -> Callable[[Callable[[BlockingRun], None]], Claim]:
+    """As ``check``, for a claim about the shared blocking run."""
+
+    def decorate(claim: Callable[[BlockingRun], None]) -> Claim:
+        @functools.wraps(claim)
+        def run(target: Target) -> None:
+            claim(BlockingRun(target))
+
+        return check(level, source, **options)(run)
+
+    return decorate
 
 
-def _file(target: Target) -> Mapping[str, Any]:
-    """The first file object of the blocking response. Raises ``NotRun`` where there is none."""
-    files = _outputs(target).get("files")
-    if not isinstance(files, list) or not files or not isinstance(files[0], dict):
-        raise NotRun("the blocking run has no file to check", blocking(target))
-    return files[0]
-
-
-# Fields of one kind
+# One value compared
 # -------------------------------------------------------------------------------------------------
 
 
-_Field = tuple[Callable[[Target], Mapping[str, Any]], str, Kind]
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A check of one value. ``expected`` is a kind, a value, or a function that returns either."""
+
+    level: Level
+    name: str
+    claim: str
+    source: str
+    what: str
+    got: Callable[[BlockingRun], Any]
+    expected: Any
+    settles: bool = False
+
+    def run(self, target: Target) -> None:
+        run = BlockingRun(target)
+        got = self.got(run)
+        expected = self.expected(run) if callable(self.expected) else self.expected
+        if isinstance(expected, Kind):
+            run.expect_kind(got, expected, self.what)
+        else:
+            expect_equal(got, expected, self.what, run.response)
 
 
-def _field_check(level: Level, name: str, claim: str, source: str, field: _Field) -> None:
-    """Register the check that a field of an object is of one kind."""
-    read, key, kind = field
-
-    def run(target: Target) -> None:
-        expect_kind(read(target).get(key), kind, key, blocking(target))
-
-    add_check(name, claim, level, source, run)
-
+_DOCUMENT, _HOST = Level.DOCUMENT, Level.HOST
+_DURATION = Kind(
+    "seconds, more than 0 and less than a day",
+    lambda value: SECONDS.accepts(value) and 0 < value < 86400,
+)
+_FLOAT = Kind("a float", lambda value: isinstance(value, float))
 
 # fmt: off
-_field_check(Level.HOST, "task_id_is_a_uuid", "task_id is a lower-case uuid.",
-             "FACTS 4", (_response, "task_id", UUID))
-_field_check(Level.HOST, "workflow_run_id_is_a_uuid", "workflow_run_id is a lower-case uuid.",
-             "FACTS 4", (_response, "workflow_run_id", UUID))
-_field_check(Level.HOST, "status_is_succeeded_failed_or_stopped",
-             "status is succeeded, failed or stopped.",
-             "FACTS 4", (blocking_data, "status", among("succeeded", "failed", "stopped")))
-_field_check(Level.DOCUMENT, "total_tokens_is_a_whole_number",
-             "total_tokens is a whole number, 0 for a graph without a language model.",
-             "document line 69; FACTS 4", (blocking_data, "total_tokens", WHOLE))
-_field_check(Level.DOCUMENT, "created_at_is_in_unix_seconds",
-             "created_at is a whole number of seconds since 1970.",
-             "document line 71; FACTS 4", (blocking_data, "created_at", UNIX_S))
-_field_check(Level.DOCUMENT, "finished_at_is_in_unix_seconds",
-             "finished_at is a whole number of seconds since 1970.",
-             "document line 72; FACTS 4", (blocking_data, "finished_at", UNIX_S))
-_field_check(Level.HOST, "tenant_id_is_a_uuid", "tenant_id is a lower-case uuid.",
-             "document line 56; FACTS 4", (_file, "tenant_id", UUID))
-_field_check(Level.DOCUMENT, "file_type_is_image", "The file's type is image.",
-             "document line 57; FACTS 4", (_file, "type", among("image")))
-_field_check(Level.DOCUMENT, "transfer_method_is_tool_file",
-             "The file's transfer_method is tool_file.",
-             "document line 58; FACTS 4", (_file, "transfer_method", among("tool_file")))
+_ROWS = [
+    _Row(_DOCUMENT, "documents_own_request_gets_200",
+         "The document's own curl, with the target's key, gets status 200.",
+         "document lines 33-44; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200",
+         "status", lambda run: run.response.status or run.response.failure, 200, settles=True),
+    _Row(_HOST, "blocking_response_is_complete", "The response does not break off before its end.",
+         "FACTS 1.4", "failure", lambda run: run.response.failure, None),
+    _Row(_DOCUMENT, "blocking_response_is_a_json_object", "The body is one JSON object.",
+         "document lines 11-12; openapi.yaml#/components/schemas/RunResponse", "body",
+         lambda run: run.response.json_object() or run.response.text[:200], OBJECT, settles=True),
+    _Row(_DOCUMENT, "blocking_content_type_is_json",
+         "The response says that it is application/json.", "document lines 11-12",
+         "media type", lambda run: run.response.media_type, "application/json"),
+    _Row(_HOST, "blocking_content_type_has_no_charset",
+         "The content type is the bare application/json.", "FACTS 1.3",
+         "content type", lambda run: run.response.header("content-type"), "application/json"),
+    _Row(_HOST, "blocking_json_is_written_in_the_hosts_style",
+         r'The JSON text has ", " and ": " between, non-ASCII as \uXXXX, and no key twice.',
+         "FACTS 1.7",
+         "text", lambda run: run.response.text.strip(), lambda run: json.dumps(run.body)),
+    _Row(_HOST, "blocking_json_ends_without_newline",
+         "Nothing surrounds the JSON text of a successful response, no newline either.",
+         "FACTS 1.7", "first and last byte",
+         lambda run: run.body and run.response.body[:1] + run.response.body[-1:], b"{}"),
+    _Row(_HOST, "blocking_response_has_no_other_fields",
+         "The response has its three fields in the host's order, and nothing else.", "FACTS 4",
+         "fields", lambda run: list(run.body), lambda run: _known(_RESPONSE_FIELDS, run.body)),
+    _Row(_HOST, "task_id_is_a_uuid", "task_id is a lower-case uuid.",
+         "FACTS 4", "task_id", lambda run: run.body.get("task_id"), UUID),
+    _Row(_HOST, "workflow_run_id_is_a_uuid", "workflow_run_id is a lower-case uuid.",
+         "FACTS 4", "workflow_run_id", lambda run: run.body.get("workflow_run_id"), UUID),
+    _Row(_DOCUMENT, "data_id_is_the_run_id", "data.id repeats workflow_run_id.",
+         "document lines 47 and 49; FACTS 4",
+         "data.id", lambda run: run.data.get("id"), lambda run: run.body.get("workflow_run_id")),
+    _Row(_DOCUMENT, "data_has_every_documented_field",
+         "data has each field of the document's example.",
+         "document lines 48-73; openapi.yaml#/components/schemas/RunData",
+         "missing fields", lambda run: [name for name in _DATA_FIELDS if name not in run.data], []),
+    _Row(_HOST, "data_has_no_other_fields",
+         "data has no other: created_by and sequence_number are the stream's.", "FACTS 4",
+         "other fields", lambda run: [name for name in run.data if name not in _DATA_FIELDS], []),
+    _Row(_HOST, "data_fields_come_in_the_hosts_order",
+         "The fields of data come in the order of the document's example.", "FACTS 4",
+         "order", lambda run: [name for name in run.data if name in _DATA_FIELDS],
+         lambda run: _known(_DATA_FIELDS, run.data)),
+    _Row(_HOST, "status_is_succeeded_failed_or_stopped", "status is succeeded, failed or stopped.",
+         "FACTS 4", "status",
+         lambda run: run.data.get("status"), among("succeeded", "failed", "stopped")),
+    _Row(_HOST, "error_is_null_exactly_when_succeeded",
+         "A succeeded run has the error null, any other says why in words.",
+         "document line 67; FACTS 4", "error",
+         lambda run: run.data.get("error"), lambda run: NULL if run.has_succeeded else WORDS),
+    _Row(_HOST, "outputs_are_null_unless_succeeded",
+         "A succeeded run has an object as outputs, or null where its End node selects nothing.",
+         "document line 52; FACTS 4", "outputs", lambda run: run.data.get("outputs", ""),
+         lambda run: or_null(OBJECT) if run.has_succeeded else NULL),
+    _Row(_DOCUMENT, "elapsed_time_is_a_duration",
+         "elapsed_time is a number of seconds, more than none and less than a day.",
+         "document line 68; FACTS 4",
+         "elapsed_time", lambda run: run.data.get("elapsed_time"), _DURATION),
+    _Row(_HOST, "elapsed_time_is_a_float",
+         "elapsed_time is never a whole number, which a client would read as an integer.",
+         "FACTS 4", "elapsed_time", lambda run: run.data.get("elapsed_time"), _FLOAT),
+    _Row(_DOCUMENT, "total_tokens_is_a_whole_number",
+         "total_tokens is a whole number, 0 for a graph without a language model.",
+         "document line 69; FACTS 4",
+         "total_tokens", lambda run: run.data.get("total_tokens"), WHOLE),
+    _Row(_DOCUMENT, "total_steps_is_a_whole_number",
+         "total_steps is a whole number, and a run that succeeded took one step at least.",
+         "document line 70; FACTS 4", "total_steps", lambda run: run.data.get("total_steps"),
+         lambda run: COUNT if run.has_succeeded else WHOLE),
+    _Row(_DOCUMENT, "created_at_is_in_unix_seconds",
+         "created_at is a whole number of seconds since 1970.",
+         "document line 71; FACTS 4", "created_at", lambda run: run.data.get("created_at"), UNIX_S),
+    _Row(_DOCUMENT, "finished_at_is_in_unix_seconds",
+         "finished_at is a whole number of seconds since 1970.", "document line 72; FACTS 4",
+         "finished_at", lambda run: run.data.get("finished_at"), UNIX_S),
+    _Row(_HOST, "run_makes_one_image",
+         "outputs.files has exactly one file, however many the image tool made.", "FACTS 4",
+         "number of files", lambda run: run.file and len(run.outputs["files"]), 1),
+    _Row(_HOST, "tenant_id_is_a_uuid", "tenant_id is a lower-case uuid.",
+         "document line 56; FACTS 4", "tenant_id", lambda run: run.file.get("tenant_id"), UUID),
+    _Row(_DOCUMENT, "file_type_is_image", "The file's type is image.",
+         "document line 57; FACTS 4", "type", lambda run: run.file.get("type"), "image"),
+    _Row(_DOCUMENT, "transfer_method_is_tool_file", "The file's transfer_method is tool_file.",
+         "document line 58; FACTS 4", "transfer_method",
+         lambda run: run.file.get("transfer_method"), "tool_file"),
+    _Row(_DOCUMENT, "extension_is_the_one_in_the_url",
+         "extension begins with its dot, and is the one in the url.",
+         "document lines 59 and 62; FACTS 4", "extension", lambda run: run.file.get("extension"),
+         lambda run: f".{str(run.file.get('url')).partition('?')[0].rpartition('.')[2]}"),
+    _Row(_DOCUMENT, "mime_type_belongs_to_the_extension",
+         "mime_type is the one that belongs to extension.",
+         "document lines 62-63; FACTS 4", "mime_type", lambda run: run.file.get("mime_type"),
+         lambda run: _MIME_TYPES.get(str(run.file.get("extension")))),
+]
 # fmt: on
 
 
-# The response
+def _known(names: list[str], found: Mapping[str, Any]) -> list[str]:
+    return [name for name in names if name in found]
+
+
+for _row in _ROWS:
+    add_check(
+        _row.name,
+        _row.claim,
+        _row.level,
+        _row.source,
+        _row.run,
+        area="responses",
+        settles=_row.settles,
+    )
+
+
+# More than one value
 # -------------------------------------------------------------------------------------------------
 
 
-@check(
-    Level.DOCUMENT,
-    "document lines 33-44; openapi.yaml#/paths/~1v1~1workflows~1run/post/responses/200",
-    settles=True,
-)
-def documents_own_request_gets_200(target: Target) -> None:
-    """The document's own curl, with the target's key, gets status 200."""
-    response = blocking(target)
-    got = response.status or f"no response: {response.failure}"
-    expect(response.status == 200, "status 200", got, response)
-
-
-@check(Level.HOST, "FACTS 1.4")
-def blocking_response_is_complete(target: Target) -> None:
-    """The blocking response does not break off before its end."""
-    response = blocking(target)
-    expect(response.failure is None, "a complete response", response.failure, response)
-
-
-@check(
-    Level.DOCUMENT,
-    "document lines 11-12; openapi.yaml#/components/schemas/RunResponse",
-    settles=True,
-)
-def blocking_response_is_a_json_object(target: Target) -> None:
-    """The body of the blocking response is one JSON object."""
-    response = blocking(target)
-    got = response.text[:200] or "an empty body"
-    expect(bool(response.json_object()), "a JSON object", got, response)
-
-
-@check(Level.DOCUMENT, "document lines 11-12")
-def blocking_content_type_is_json(target: Target) -> None:
-    """The blocking response says that it is application/json."""
-    response = blocking(target)
-    expect_equal(response.media_type, "application/json", "media type", response)
-
-
-@check(Level.HOST, "FACTS 1.3")
-def blocking_content_type_has_no_charset(target: Target) -> None:
-    """The content type of the blocking response is the bare application/json."""
-    response = blocking(target)
-    expect_equal(response.header("content-type"), "application/json", "content type", response)
-
-
-@check(Level.HOST, "FACTS 1.7")
-def blocking_json_is_written_in_the_hosts_style(target: Target) -> None:
-    r"""The JSON text is the host's to the byte: ", " and ": " between, non-ASCII as \uXXXX, no key
-    twice."""
-    response = blocking(target)
-    expected = json.dumps(_response(target))
-    got = response.text.strip()
-    expect(got == expected, f"the text {expected[:80]}…", got[:120], response)
-
-
-@check(Level.HOST, "FACTS 1.7")
-def blocking_json_ends_without_newline(target: Target) -> None:
-    """Nothing surrounds the JSON text of a successful response, no newline either."""
-    _response(target)
-    body = blocking(target).body
-    expect_equal((body[:1], body[-1:]), (b"{", b"}"), "first and last byte", blocking(target))
-
-
-@check(Level.DOCUMENT, "document lines 45-48; openapi.yaml#/components/schemas/RunResponse")
-def blocking_response_has_task_run_and_data(target: Target) -> None:
+@run_check(Level.DOCUMENT, "document lines 45-48; openapi.yaml#/components/schemas/RunResponse")
+def blocking_response_has_task_run_and_data(run: BlockingRun) -> None:
     """The response has task_id, workflow_run_id and, in an object, data."""
-    got = _response(target)
-    missing = [name for name in _RESPONSE_FIELDS if name not in got]
-    expect(not missing, "task_id, workflow_run_id and data", f"without {missing}", blocking(target))
-    expect_kind(got["data"], OBJECT, "data", blocking(target))
+    missing = [name for name in _RESPONSE_FIELDS if name not in run.body]
+    run.expect(not missing, "task_id, workflow_run_id and data", f"without {missing}")
+    run.expect_kind(run.body["data"], OBJECT, "data")
 
 
-@check(Level.HOST, "FACTS 4")
-def blocking_response_has_no_other_fields(target: Target) -> None:
-    """The response has its three fields in the host's order, and nothing else."""
-    got = list(_response(target))
-    expected = [name for name in _RESPONSE_FIELDS if name in got]
-    expect_equal(got, expected, "fields", blocking(target))
-
-
-@check(Level.DOCUMENT, "document lines 47 and 49; FACTS 4")
-def data_id_is_the_run_id(target: Target) -> None:
-    """data.id repeats workflow_run_id."""
-    run_id = _response(target).get("workflow_run_id")
-    expect_equal(blocking_data(target).get("id"), run_id, "data.id", blocking(target))
-
-
-@check(Level.DOCUMENT, "document lines 46-47; FACTS 4")
-def task_and_run_have_ids_of_their_own(target: Target) -> None:
+@run_check(Level.DOCUMENT, "document lines 46-47; FACTS 4")
+def task_and_run_have_ids_of_their_own(run: BlockingRun) -> None:
     """task_id is not the run's id, nor the workflow's."""
-    task_id, data = _response(target).get("task_id"), blocking_data(target)
-    is_own = task_id not in (data.get("id"), data.get("workflow_id"))
-    expect(is_own, "an id of its own", task_id, blocking(target))
+    task_id = run.body.get("task_id")
+    others = run.data.get("id"), run.data.get("workflow_id")
+    run.expect(task_id not in others, "an id of its own", task_id)
 
 
-# The run's data
-# -------------------------------------------------------------------------------------------------
-
-
-@check(Level.DOCUMENT, "document lines 48-73; openapi.yaml#/components/schemas/RunData")
-def data_has_every_documented_field(target: Target) -> None:
-    """data has each field of the document's example."""
-    data = blocking_data(target)
-    missing = [name for name in _DATA_FIELDS if name not in data]
-    expected = f"data with {', '.join(_DATA_FIELDS)}"
-    expect(not missing, expected, f"without {missing}", blocking(target))
-
-
-@check(Level.HOST, "FACTS 4")
-def data_has_no_other_fields(target: Target) -> None:
-    """data has only the fields of the document's example: created_by and sequence_number are the
-    stream's.
-    """
-    more = [name for name in blocking_data(target) if name not in _DATA_FIELDS]
-    expect(not more, "no other field in data", more, blocking(target))
-
-
-@check(Level.HOST, "FACTS 4")
-def data_fields_come_in_the_hosts_order(target: Target) -> None:
-    """The fields of data come in the order of the document's example."""
-    got = [name for name in blocking_data(target) if name in _DATA_FIELDS]
-    expect_equal(got, [name for name in _DATA_FIELDS if name in got], "order", blocking(target))
-
-
-@check(Level.HOST, "FACTS 4")
-def workflow_id_is_a_uuid(target: Target) -> None:
+@run_check(Level.HOST, "FACTS 4")
+def workflow_id_is_a_uuid(run: BlockingRun) -> None:
     """workflow_id is a lower-case uuid, and not the run's own."""
-    data = blocking_data(target)
-    workflow_id = data.get("workflow_id")
-    expect_kind(workflow_id, UUID, "workflow_id", blocking(target))
-    is_other = workflow_id != data.get("id")
-    expect(is_other, "another id than the run's", workflow_id, blocking(target))
+    workflow_id = run.data.get("workflow_id")
+    run.expect_kind(workflow_id, UUID, "workflow_id")
+    run.expect(workflow_id != run.data.get("id"), "another id than the run's", workflow_id)
 
 
-@check(Level.DOCUMENT, "document line 51")
-def documents_own_request_succeeds(target: Target) -> None:
+@run_check(Level.DOCUMENT, "document line 51")
+def documents_own_request_succeeds(run: BlockingRun) -> None:
     """The run of the document's own request ends as succeeded."""
-    data = blocking_data(target)
-    why = f"error: {data.get('error')}"
-    expect_equal(data.get("status"), "succeeded", "status", blocking(target), why)
+    why = f"error: {run.data.get('error')}"
+    expect_equal(run.data.get("status"), "succeeded", "status", run.response, why)
 
 
-@check(Level.HOST, "document line 67; FACTS 4")
-def error_is_null_exactly_when_succeeded(target: Target) -> None:
-    """A succeeded run has the error null, any other says why in words."""
-    data = blocking_data(target)
-    if data.get("status") == "succeeded":
-        expect(data.get("error") is None, "error null", data.get("error"), blocking(target))
-    else:
-        expect_kind(data.get("error"), WORDS, "error", blocking(target))
-
-
-@check(Level.HOST, "document line 52; FACTS 4")
-def outputs_are_null_unless_succeeded(target: Target) -> None:
-    """A succeeded run has an object as outputs (null where its End node selects nothing), any other
-    has null.
-    """
-    outputs = blocking_data(target).get("outputs", "")
-    if blocking_data(target).get("status") == "succeeded":
-        expect_kind(outputs, or_null(OBJECT), "outputs", blocking(target))
-    else:
-        expect(outputs is None, "outputs null", outputs, blocking(target))
-
-
-@check(Level.DOCUMENT, "document line 68; FACTS 4")
-def elapsed_time_is_a_duration(target: Target) -> None:
-    """elapsed_time is a number of seconds, more than none and less than a day."""
-    elapsed = blocking_data(target).get("elapsed_time")
-    expect_kind(elapsed, SECONDS, "elapsed_time", blocking(target))
-    is_duration = 0 < float(str(elapsed)) < 86400
-    expect(is_duration, "more than 0 and less than a day", elapsed, blocking(target))
-
-
-@check(Level.HOST, "FACTS 4")
-def elapsed_time_is_a_float(target: Target) -> None:
-    """elapsed_time is a float, never a whole number that a client would read as an integer."""
-    elapsed = blocking_data(target).get("elapsed_time")
-    expect(isinstance(elapsed, float), "a float as elapsed_time", repr(elapsed), blocking(target))
-
-
-@check(Level.DOCUMENT, "document line 70; FACTS 4")
-def total_steps_is_a_whole_number(target: Target) -> None:
-    """total_steps is a whole number, and a run that succeeded took one step at least."""
-    data = blocking_data(target)
-    kind = COUNT if data.get("status") == "succeeded" else WHOLE
-    expect_kind(data.get("total_steps"), kind, "total_steps", blocking(target))
-
-
-@check(Level.HOST, "FACTS 4")
-def times_of_the_run_agree(target: Target) -> None:
+@run_check(Level.HOST, "FACTS 4")
+def times_of_the_run_agree(run: BlockingRun) -> None:
     """finished_at - created_at is elapsed_time, within what the host's rounding makes of it."""
-    is_later = "dify_model_identity" in json.dumps(blocking_data(target).get("outputs"))
+    is_later = "dify_model_identity" in json.dumps(run.data.get("outputs"))
     level = Level.VERSION if is_later else Level.HOST
-    expect_times_agree(blocking_data(target), "the run", blocking(target), level)
+    expect_times_agree(run.data, "the run", run.response, level)
 
 
 def expect_times_agree(
     data: Mapping[str, Any], what: str, exchange: Exchange, level: Level
 ) -> None:
-    """Raise ``Failed`` unless created_at, finished_at and elapsed_time fit; shared with the
-    stream's checks.
+    """Raise ``Failed`` unless created_at, finished_at and elapsed_time fit.
 
     ``level`` is that of a host which cuts created_at where the reference rounds it.
     """
@@ -337,16 +330,14 @@ def expect_times_agree(
     expect(_STORED_LATE_S < off < _STORED_EARLY_S, expected, f"{off:.3f}", exchange, level=level)
 
 
-@check(Level.HOST, "FACTS 4")
-def run_finished_just_now(target: Target) -> None:
+@run_check(Level.HOST, "FACTS 4")
+def run_finished_just_now(run: BlockingRun) -> None:
     """finished_at is the time at which the response came, by the host's own clock or by ours."""
-    expect_just_now(blocking_data(target).get("finished_at"), blocking(target))
+    expect_just_now(run.data.get("finished_at"), run.response)
 
 
 def expect_just_now(finished_at: object, exchange: Exchange) -> None:
-    """Raise ``Failed`` unless the run ended when its response did; shared with the stream's
-    checks.
-    """
+    """Raise ``Failed`` unless the run ended when its response did."""
     if type(finished_at) is not int:
         raise NotRun("the run has no finished_at", exchange)
     ends = [exchange.sent_at + exchange.seconds]
@@ -362,93 +353,64 @@ def expect_just_now(finished_at: object, exchange: Exchange) -> None:
     expect(off_s <= _CLOCK_TOLERANCE_S, expected, f"{off_s:.0f} s away", exchange)
 
 
-# The image's file object
-# -------------------------------------------------------------------------------------------------
-
-
-@check(Level.DOCUMENT, "document lines 52-65; openapi.yaml#/components/schemas/RunData")
-def outputs_have_an_image(target: Target) -> None:
+@run_check(Level.DOCUMENT, "document lines 52-65; openapi.yaml#/components/schemas/RunData")
+def outputs_have_an_image(run: BlockingRun) -> None:
     """outputs.files of a succeeded run is an array with a file object in it."""
-    data = blocking_data(target)
-    if data.get("status") != "succeeded":
-        raise NotRun("the blocking run did not succeed", blocking(target))
-    outputs = data.get("outputs")
+    if not run.has_succeeded:
+        raise NotRun("the blocking run did not succeed", run.response)
+    outputs = run.data.get("outputs")
     files = outputs.get("files") if isinstance(outputs, dict) else outputs
     has_files = isinstance(files, list) and files and all(isinstance(file, dict) for file in files)
     why = "a host whose image tool failed sends an empty array" if files == [] else ""
-    expect(bool(has_files), "outputs.files with a file object", files, blocking(target), why)
+    run.expect(has_files, "outputs.files with a file object", files, why)
 
 
-@check(Level.HOST, "FACTS 4")
-def run_makes_one_image(target: Target) -> None:
-    """outputs.files has exactly one file, however many the image tool made."""
-    _file(target)
-    expect_equal(len(_outputs(target)["files"]), 1, "number of files", blocking(target))
-
-
-@check(Level.VERSION, "document lines 54-64; FACTS 4 and 9.1")
-def file_has_the_fields_of_the_host(target: Target) -> None:
+@run_check(Level.VERSION, "document lines 54-64; FACTS 4 and 9.1")
+def file_has_the_fields_of_the_host(run: BlockingRun) -> None:
     """The file object has the document's fields, in the host's order, and no other."""
     of_versions = by_version(lambda profile: list(profile.fields("file")))
-    expect_version(list(_file(target)), of_versions, "file fields", blocking(target))
+    expect_version(list(run.file), of_versions, "file fields", run.response)
 
 
-@check(Level.VERSION, "document line 55; FACTS 4 and 9.1")
-def file_is_marked_as_a_file(target: Target) -> None:
+@run_check(Level.VERSION, "document line 55; FACTS 4 and 9.1")
+def file_is_marked_as_a_file(run: BlockingRun) -> None:
     """__variant is FileVar; later versions have dify_model_identity __dify__file__ instead."""
     names = {name for profile in profiles().values() for name in profile.facts["file_mark"]}
-    marks = {name: value for name, value in _file(target).items() if name in names}
+    marks = {name: value for name, value in run.file.items() if name in names}
     of_versions = by_version(lambda profile: profile.facts["file_mark"])
-    expect_version(marks, of_versions, "mark", blocking(target))
+    expect_version(marks, of_versions, "mark", run.response)
 
 
-@check(Level.DOCUMENT, "document lines 59-60; FACTS 4")
-def related_id_is_the_id_in_the_url(target: Target) -> None:
+@run_check(Level.DOCUMENT, "document lines 59-60; FACTS 4")
+def related_id_is_the_id_in_the_url(run: BlockingRun) -> None:
     """related_id is a uuid, and the same as in the url."""
-    file = _file(target)
-    expect_kind(file.get("related_id"), UUID, "related_id", blocking(target))
+    file = run.file
+    run.expect_kind(file.get("related_id"), UUID, "related_id")
     in_url = str(file.get("url")).rpartition("/files/tools/")[2].partition(".")[0]
-    expect_equal(file["related_id"], in_url, "related_id", blocking(target))
+    expect_equal(file["related_id"], in_url, "related_id", run.response)
 
 
-@check(Level.DOCUMENT, "document lines 59 and 62; FACTS 4")
-def extension_is_the_one_in_the_url(target: Target) -> None:
-    """extension begins with its dot, and is the one in the url."""
-    in_url = str(_file(target).get("url")).partition("?")[0].rpartition(".")[2]
-    expect_equal(_file(target).get("extension"), f".{in_url}", "extension", blocking(target))
-
-
-@check(Level.DOCUMENT, "document lines 62-63; FACTS 4")
-def mime_type_belongs_to_the_extension(target: Target) -> None:
-    """mime_type is the one that belongs to extension."""
-    file = _file(target)
-    expected = _MIME_TYPES.get(str(file.get("extension")))
-    expect_equal(file.get("mime_type"), expected, "mime_type", blocking(target))
-
-
-@check(Level.VERSION, "document line 61; FACTS 4 and 9.1")
-def filename_is_image(target: Target) -> None:
+@run_check(Level.VERSION, "document line 61; FACTS 4 and 9.1")
+def filename_is_image(run: BlockingRun) -> None:
     """filename is image; later versions have 32 hexadecimal digits and the extension."""
-    filename = _file(target).get("filename")
+    filename = run.file.get("filename")
     # a version's own names are compared by their pattern, on files with that version's mark
     of_versions = {
         version: filename
         for version, profile in profiles().items()
-        if profile.facts["file_mark"].items() <= _file(target).items()
+        if profile.facts["file_mark"].items() <= run.file.items()
         and re.fullmatch(profile.facts["file_name_pattern"], str(filename))
     }
     reference = profiles()[REFERENCE_VERSION].facts["file_name_pattern"]
     expect_version(
-        filename, {REFERENCE_VERSION: reference, **of_versions}, "filename", blocking(target)
+        filename, {REFERENCE_VERSION: reference, **of_versions}, "filename", run.response
     )
 
 
-@check(Level.HOST, "document lines 54-64; FACTS 4 and 9.1")
-def file_fields_are_of_their_kinds(target: Target) -> None:
+@run_check(Level.HOST, "document lines 54-64; FACTS 4 and 9.1")
+def file_fields_are_of_their_kinds(run: BlockingRun) -> None:
     """The document's fields of the file object are strings; the size of later versions is in whole
     bytes.
     """
     names = profiles()[REFERENCE_VERSION].fields("file")
-    expect_kinds(
-        _file(target), {**dict.fromkeys(names, TEXT), "size": COUNT}, "the file", blocking(target)
-    )
+    expect_kinds(run.file, {**dict.fromkeys(names, TEXT), "size": COUNT}, "the file", run.response)
