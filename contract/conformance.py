@@ -18,6 +18,7 @@ from contract.target import Stream
 from dify_wire import profile, spec
 from dify_wire.exchange import Exchange, loads
 from dify_wire.schemas import Schemas
+from dify_wire.text_file import bundled
 
 REFERENCE_VERSION = "0.6.4"
 
@@ -25,7 +26,7 @@ REFERENCE_VERSION = "0.6.4"
 @functools.cache
 def documented() -> Spec:
     """What the vendor's document says, and no more."""
-    return Spec(spec.load(spec.bundled("openapi.yaml"), []))
+    return Spec(spec.load(bundled("openapi.yaml"), []))
 
 
 @functools.cache
@@ -33,7 +34,7 @@ def observed(host_version: str) -> Spec:
     """What a host of ``host_version`` was seen to do; the version has to be among
     ``dify_wire.profile.HOST_VERSIONS``.
     """
-    return Spec(spec.load(spec.bundled("openapi.yaml"), profile.overlay_paths(host_version)))
+    return Spec(spec.load(bundled("openapi.yaml"), profile.overlay_paths(host_version)))
 
 
 class Spec:

@@ -14,8 +14,9 @@ from typing import Any
 from contract.evidence import send_once
 from contract.result import Skipped
 from contract.target import Target
-from dify_wire import spec
 from dify_wire.exchange import Exchange
+from dify_wire.text_file import bundled
+from dify_wire.yaml_file import load_yaml
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class FormField:
 @functools.cache
 def documented_models() -> tuple[str, ...]:
     """The models that the document names, in its order."""
-    document: Any = spec.load_yaml(spec.bundled("openapi.yaml"))
+    document = load_yaml(bundled("openapi.yaml"))
     return tuple(document["components"]["schemas"]["ModelName"]["enum"])
 
 

@@ -20,7 +20,7 @@ from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import Rule
-from dify_wire.spec_error import RecordingError
+from dify_wire.text_file import RecordingError
 
 PREFLIGHT_NAME = "preflight"
 """The name of what is asked before the first check: whether the host can be judged at all."""

@@ -45,7 +45,7 @@ def load_exchanges(folder: Path) -> list[Recording]:
     """The exchanges of a folder of recordings that checks can use.
 
     Left out are those without the whole request or response, and HTTP/1.1 requests without a Host,
-    which no client repeats. Raises ``dify_wire.spec_error.RecordingError``.
+    which no client repeats. Raises ``dify_wire.text_file.RecordingError``.
     """
     return [
         recording

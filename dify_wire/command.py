@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from dify_wire.spec_error import SpecError, readable, reason
+from dify_wire.text_file import SpecError, readable, reason
 
 FAILED = 2
 """Something has to be put right first: an option, a file, the installation, or a mistake of

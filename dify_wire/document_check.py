@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dify_wire.spec_error import SpecError
 from dify_wire.strict import Field
+from dify_wire.text_file import SpecError
 
 DEEPEST = 300
 """The most levels of a merged document; one of more is refused."""

@@ -19,11 +19,13 @@ S3. Paths, the nodes that targets look at, and the size of the document are boun
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from dify_wire.yaml_file import VALUES
+from dify_wire.yaml_file import VALUES, load_yaml
 
 __all__ = ["VISITS", "OverlayError", "Selected", "apply_overlay", "copied", "select"]
 
@@ -48,6 +50,20 @@ class Selected(NamedTuple):
     container: dict[str, Any] | list[Any] | None
     key: str | int
     value: Any
+
+
+def read_overlay(path: Path) -> dict[str, Any]:
+    """The overlay at ``path``, read once per state of the file; not to be changed."""
+    try:
+        state = path.stat()
+    except OSError:
+        return load_yaml(path)
+    return _overlay_once(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=8)
+def _overlay_once(path: Path, changed_ns: int, size: int) -> dict[str, Any]:
+    return load_yaml(path)
 
 
 def apply_overlay(document: dict[str, Any], overlay: Mapping[str, Any]) -> None:

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dify_wire.overlay import OverlayError, apply_overlay
-from dify_wire.spec import SpecError, bundled, read_overlay
+from dify_wire.overlay import OverlayError, apply_overlay, read_overlay
 from dify_wire.strict import did_you_mean
+from dify_wire.text_file import SpecError, bundled
 
 REFERENCE_VERSION = "0.6.4"
 """The version that the document and most recordings come from."""

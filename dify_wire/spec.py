@@ -8,44 +8,15 @@ does beside it; a user may bring either of his own. Whatever is wrong with one o
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dify_wire.document_check import check
-from dify_wire.overlay import OverlayError, apply_overlay, copied
-from dify_wire.spec_error import SpecError, file_errors
+from dify_wire.overlay import OverlayError, apply_overlay, copied, read_overlay
+from dify_wire.text_file import SpecError, file_errors
 from dify_wire.yaml_file import load_yaml
-
-__all__ = [
-    "SpecError",
-    "bundled",
-    "check",
-    "load",
-    "load_yaml",
-    "read_overlay",
-    "resolved",
-    "to_openapi_31",
-]
-
-_HERE = Path(__file__).resolve().parent
-
-
-def bundled(name: str) -> Path:
-    """The path of a file that comes with the project: ``openapi.yaml`` or ``overlays/…``.
-
-    In a wheel the build has put it into ``dify_wire/data``; in a checkout it lies at the root.
-    """
-    for root in (_HERE / "data", _HERE.parent):
-        if (root / name).exists():
-            return root / name
-    raise SpecError(
-        _HERE / "data" / name,
-        "the file",
-        "it should have come with the installation; install it again",
-    )
 
 
 def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -58,33 +29,13 @@ def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[s
     return value
 
 
-def read_overlay(path: Path) -> dict[str, Any]:
-    """The overlay at ``path``, read once per state of the file; not to be changed."""
-    try:
-        state = path.stat()
-    except OSError:
-        return _mapping(path)
-    return _overlay_once(path, state.st_mtime_ns, state.st_size)
-
-
-@functools.lru_cache(maxsize=8)
-def _overlay_once(path: Path, changed_ns: int, size: int) -> dict[str, Any]:
-    return _mapping(path)
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    value = load_yaml(path)
-    assert isinstance(value, dict)
-    return value
-
-
 def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
     """The document of ``spec`` with ``overlays`` applied in order, checked.
 
     Raises ``SpecError`` for a file that cannot be used, an overlay that does not fit, a ``$ref`` to
     nothing, and for rules that contradict each other; then no socket should open.
     """
-    document = _mapping(spec)
+    document = load_yaml(spec)
     _check_version(spec, document)
     last = spec
     for path in overlays:

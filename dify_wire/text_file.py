@@ -1,14 +1,110 @@
-"""Text files: one that a user names is read within bounds, one of ours is written whole or not at
-all.
-"""
+"""Files that users name: reading them within bounds, and what is wrong with them in one line."""
 
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from dify_wire.spec_error import SpecError, reason
+_HERE = Path(__file__).resolve().parent
+_LONGEST_PLACE = 160
+_LONGEST_MESSAGE = 400
+_LONGEST_LINE = 700
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, as part of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
+class SpecError(Exception):
+    """A spec, an overlay or a host version that cannot be used.
+
+    ``path`` is the file, ``place`` where in it (``line 12, column 3`` or
+    ``paths./v1/workflows/run.post``), ``message`` what is wrong and how to mend it. As text it is
+    one line of the three, without control characters; the middle of a place over 160 characters and
+    of a message over 400 is left out.
+    """
+
+    def __init__(self, path: Path | str, place: str, message: str) -> None:
+        super().__init__(path, place, message)
+        self.path = Path(path)
+        self.place = place
+        self.message = message
+
+    def __str__(self) -> str:
+        place = _shortened(self.place, _LONGEST_PLACE)
+        message = _shortened(self.message, _LONGEST_MESSAGE)
+        return _on_one_line(f"{self.path}: {place}: {message}")
+
+
+class RecordingError(SpecError):
+    """A recording, or a folder of them, that cannot be read or written."""
+
+
+@contextmanager
+def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> Iterator[None]:
+    """Turn what code that reads the file at ``path`` does not foresee into an ``error`` that says
+    it is no ``kind``.
+
+    The last net below the checks that name the place: a file of another shape than any of them
+    expects.
+    """
+    try:
+        yield
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as unforeseen:
+        found = f"{type(unforeseen).__name__}: {unforeseen}"
+        message = f"it does not have the form of {kind} ({found}); compare it with a working one"
+        raise error(path, "the file", message) from unforeseen
+
+
+def readable(message: str) -> str:
+    """``message`` as one line, without control characters, the middle of more than 700 characters
+    left out.
+    """
+    return _on_one_line(_shortened(message, _LONGEST_LINE))
+
+
+def _on_one_line(text: str) -> str:
+    return _UNPRINTABLE.sub(_escaped, " ".join(text.split()))
+
+
+def _shortened(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    tail = most // 3
+    return f"{text[: most - tail - 3]} … {text[-tail:]}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]
+
+
+def printable(text: str) -> str:
+    """``text`` on one line, with control characters, line ends and halves of surrogate pairs as
+    escapes.
+
+    Letters of any script stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
 
 FILE_BYTES = 16 << 20
 """The largest file that is read as YAML, JSON, TOML or an environment file."""
@@ -47,3 +143,18 @@ def write_text(path: Path, content: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def bundled(name: str) -> Path:
+    """The path of a file that comes with the project: ``openapi.yaml`` or ``overlays/…``.
+
+    In a wheel the build has put it into ``dify_wire/data``; in a checkout it lies at the root.
+    """
+    for root in (_HERE / "data", _HERE.parent):
+        if (root / name).exists():
+            return root / name
+    raise SpecError(
+        _HERE / "data" / name,
+        "the file",
+        "it should have come with the installation; install it again",
+    )

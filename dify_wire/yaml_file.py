@@ -20,8 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dify_wire.spec_error import SpecError
-from dify_wire.text_file import read_text, write_text
+from dify_wire.text_file import SpecError, read_text, write_text
 
 NESTING = 200
 """The deepest level of a YAML or JSON file."""
@@ -39,7 +38,7 @@ _GREATEST = int(sys.float_info.max)
 _LONGEST_SCALAR = 10_000
 
 
-def load_yaml(path: Path) -> object:
+def load_yaml(path: Path) -> dict[str, Any]:
     """The mapping in the YAML or JSON file at ``path``, as JSON data: every key a string, nothing
     shared. A whole number beyond any float is infinite. Raises ``SpecError`` with the line.
     """
@@ -47,7 +46,7 @@ def load_yaml(path: Path) -> object:
     return _cached(path, text) if path.is_relative_to(_OURS) else _parsed(path, text)
 
 
-def _cached(path: Path, text: str) -> object:
+def _cached(path: Path, text: str) -> dict[str, Any]:
     """``text``, the content of the project's own file at ``path``, parsed; kept as JSON in the
     user's cache, because parsing takes longer than a start may.
 
@@ -66,7 +65,8 @@ def _cached(path: Path, text: str) -> object:
     with contextlib.suppress(OSError, ValueError):
         found, _, value = entry.read_text("utf-8").partition("\n")
         if found == digest:
-            return json.loads(value)
+            cached: dict[str, Any] = json.loads(value)
+            return cached
     parsed = _parsed(path, text)
     with contextlib.suppress(OSError):
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _cached(path: Path, text: str) -> object:
     return parsed
 
 
-def _parsed(path: Path, text: str) -> object:
+def _parsed(path: Path, text: str) -> dict[str, Any]:
     if _is_json(text):
         try:
             return _json(path, text)
@@ -87,11 +87,13 @@ def _is_json(text: str) -> bool:
     return text.lstrip("\ufeff \t\r\n").startswith("{")
 
 
-def _json(path: Path, text: str) -> object:
+def _json(path: Path, text: str) -> dict[str, Any]:
     """``text`` read as JSON. Raises ``ValueError`` or ``RecursionError`` for what JSON does not
     allow.
     """
-    value = json.loads(text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse)
+    value: dict[str, Any] = json.loads(
+        text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse
+    )
     _check_size(path, value)
     return value
 
@@ -137,7 +139,7 @@ def _integer(digits: str) -> int | float:
     return int(digits) if math.isfinite(number) else number
 
 
-def _yaml(path: Path, text: str) -> object:
+def _yaml(path: Path, text: str) -> dict[str, Any]:
     import yaml
 
     _check_events(path, text)
@@ -148,7 +150,8 @@ def _yaml(path: Path, text: str) -> object:
             raise SpecError(
                 path, "line 1, column 1", "a mapping is needed at the top; write names with values"
             )
-        return _Converter(path, loader).value(node)
+        value: dict[str, Any] = _Converter(path, loader).value(node)
+        return value
     except yaml.MarkedYAMLError as error:
         problem = error.problem or error.context or "this is not YAML"
         raise SpecError(

@@ -98,7 +98,7 @@ def fake_host_factory() -> Iterator[FakeHostFactory]:
 
 def _started(options: Mapping[str, Any], place: str) -> FakeHost:
     try:
-        from dify_wire.spec import SpecError
+        from dify_wire.text_file import SpecError
         from fake_server.settings import SettingsError
         from fake_server.testing.host import FakeHost
     except ImportError as error:

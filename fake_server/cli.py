@@ -22,8 +22,8 @@ from urllib.parse import parse_qsl, urlsplit
 import click
 
 from dify_wire.command import CommandError, exit_code, with_debug
-from dify_wire.spec_error import SpecError, file_errors, reason
 from dify_wire.strict import did_you_mean, unknown
+from dify_wire.text_file import SpecError, file_errors, reason
 from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
 from fake_server.settings import Settings, SettingsError, check_secret_key, read_settings
 

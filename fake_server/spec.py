@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dify_wire.profile import overlay_paths
-from dify_wire.spec import SpecError, bundled, load, resolved
-from dify_wire.spec_error import file_errors
+from dify_wire.spec import load, resolved
+from dify_wire.text_file import SpecError, bundled, file_errors
 from fake_server.http.errors import ErrorTemplate, HostErrors
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")

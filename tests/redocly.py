@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import bundled, load
+from dify_wire.spec import load
+from dify_wire.text_file import bundled
 from tests.serving import ROOT
 
 VERSION = "2.77.0"

@@ -13,7 +13,7 @@ import click
 import pytest
 
 from dify_wire.command import CommandError, exit_code, with_debug
-from dify_wire.spec_error import SpecError
+from dify_wire.text_file import SpecError
 from fake_server.cli import cli
 
 _UNFORESEEN = (

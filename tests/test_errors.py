@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import SpecError, bundled, load
+from dify_wire.spec import load
+from dify_wire.text_file import SpecError, bundled
 from fake_server.app import create_app
 from fake_server.endpoints import ENDPOINTS
 from fake_server.http.errors import ErrorTemplate, HostErrors

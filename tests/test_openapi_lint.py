@@ -12,7 +12,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
 
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import load, load_yaml, to_openapi_31
+from dify_wire.spec import load, to_openapi_31
+from dify_wire.yaml_file import load_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 OVERLAYS = {"document": [], **{version: overlay_paths(version) for version in HOST_VERSIONS}}

@@ -18,7 +18,8 @@ import pytest
 from dify_wire.exchange import Recording
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.recording.folder import read_folder
-from dify_wire.spec import load, load_yaml
+from dify_wire.spec import load
+from dify_wire.yaml_file import load_yaml
 from tests.each import each
 
 ROOT = Path(__file__).resolve().parent.parent

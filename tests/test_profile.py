@@ -9,7 +9,8 @@ import pytest
 
 from dify_wire.profile import HOST_VERSIONS, REFERENCE_VERSION, ErrorText, overlay_paths, profiles
 from dify_wire.recording.folder import read_folder
-from dify_wire.spec import SpecError, bundled, load
+from dify_wire.spec import load
+from dify_wire.text_file import SpecError, bundled
 from fake_server.app import create_app
 from fake_server.settings import Settings
 

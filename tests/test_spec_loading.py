@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from dify_wire import profile
-from dify_wire import spec as wire_spec
+from dify_wire import profile, text_file
+from dify_wire.document_check import check
 from dify_wire.overlay import copied
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import SpecError, bundled, check, load, load_yaml
+from dify_wire.spec import load
+from dify_wire.text_file import SpecError, bundled
+from dify_wire.yaml_file import load_yaml
 
 GOOD = "openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}\n"
 
@@ -376,7 +378,7 @@ def test_an_installed_package_finds_its_own_files(
     """In a wheel the files lie in dify_wire/data, and no checkout is near."""
     (tmp_path / "dify_wire/data").mkdir(parents=True)
     (tmp_path / "dify_wire/data/openapi.yaml").write_text(GOOD, "utf-8")
-    monkeypatch.setattr(wire_spec, "_HERE", tmp_path / "dify_wire")
+    monkeypatch.setattr(text_file, "_HERE", tmp_path / "dify_wire")
     assert bundled("openapi.yaml") == tmp_path / "dify_wire/data/openapi.yaml"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dify_wire.spec import SpecError, bundled
+from dify_wire.text_file import SpecError, bundled
 from fake_server import Settings, create_app
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.spec import HostSpec, InputRule

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_wire.spec_error import SpecError
-from dify_wire.text_file import FILE_BYTES
+from dify_wire.text_file import FILE_BYTES, SpecError
 from dify_wire.yaml_file import NESTING, VALUES, line_of, load_yaml
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contract.cli.options import FILE, redaction_options, redaction_rules, warn_of_suspicions
-from dify_wire.spec_error import SpecError
+from dify_wire.text_file import SpecError
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter
@@ -159,7 +159,7 @@ def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
 def _write(writer: RecordingWriter, found: Imported) -> tuple[int, list[LeftOut]]:
     """How many exchanges of ``found`` were written, and what had to be left out."""
     from dify_wire.recording.har_import import LeftOut
-    from dify_wire.spec_error import RecordingError
+    from dify_wire.text_file import RecordingError
 
     written, left_out = 0, list[LeftOut]()
     for number, recording in zip(found.numbers, found.recordings, strict=True):

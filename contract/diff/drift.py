@@ -17,8 +17,7 @@ from typing import Any
 from contract.diff.comparison import Comparison
 from contract.diff.difference import OLD_KINDS, Group
 from contract.report.json_report import DIFF_FORMAT
-from dify_wire.spec_error import SpecError, reason
-from dify_wire.text_file import read_text, write_text
+from dify_wire.text_file import SpecError, read_text, reason, write_text
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")
 _MALFORMED = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from dify_wire.exchange import Chunk
-from dify_wire.spec_error import RecordingError, reason
+from dify_wire.text_file import RecordingError, reason
 
 FOLDER = "bodies"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from dify_wire.exchange import Chunk, Headers, Recording, Shortened, announced
 from dify_wire.recording.bodies import Spool
-from dify_wire.spec_error import RecordingError
+from dify_wire.text_file import RecordingError
 
 DECODED = "encoding"
 """The rule named in ``redacted`` where a body was decoded."""

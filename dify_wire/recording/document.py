@@ -20,8 +20,8 @@ from typing import Any
 
 from dify_wire.exchange import ENDS, Chunk, Headers, Recording, Request, Shortened, announced
 from dify_wire.recording.bodies import ADVICE, SideFile, read_body
-from dify_wire.spec_error import RecordingError
 from dify_wire.strict import Field
+from dify_wire.text_file import RecordingError
 
 FORMAT = 1
 """The version of the format. A reader rejects a newer one."""

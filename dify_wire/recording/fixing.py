@@ -19,7 +19,7 @@ from typing import Any
 from dify_wire.recording.bodies import FOLDER, check_bodies_folder, copy_body
 from dify_wire.recording.document import NO_BODY, recording
 from dify_wire.recording.folder import RecordingWriter, load_document, recording_files
-from dify_wire.spec_error import RecordingError, SpecError
+from dify_wire.text_file import RecordingError, SpecError
 
 _READ_BYTES = 1 << 20
 _LENGTH = re.compile(r"[0-9]{1,15}")

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from dify_wire.exchange import Headers, Recording, slug
-from dify_wire.printable import printable
 from dify_wire.recording.bodies import (
     FOLDER,
     PARTIAL,
@@ -33,7 +32,7 @@ from dify_wire.recording.decoding import Searchable, searchable
 from dify_wire.recording.document import Streamed, document, recording
 from dify_wire.redaction.exchange import ExchangeRedaction, RecordingRedactor
 from dify_wire.redaction.suspicion import Suspicion, suspicions
-from dify_wire.spec_error import RecordingError, SpecError, file_errors, reason
+from dify_wire.text_file import RecordingError, SpecError, file_errors, printable, reason
 from dify_wire.yaml_file import dump_yaml, load_yaml
 
 log = logging.getLogger("dify_wire")

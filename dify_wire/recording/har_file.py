@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from dify_wire.recording.bodies import MOST_BODY_BYTES
-from dify_wire.spec_error import RecordingError, reason
+from dify_wire.text_file import RecordingError, reason
 
 MOST_ARCHIVE_BYTES = 256 << 20
 """The longest archive that is read, in bytes of its JSON."""

@@ -36,8 +36,8 @@ from dify_wire.recording.document import (
     read_shortened,
 )
 from dify_wire.recording.har_file import Archive, AttachmentError
-from dify_wire.spec_error import RecordingError
 from dify_wire.strict import Field
+from dify_wire.text_file import RecordingError
 
 _HTTP_VERSIONS = {"1.0": "1.0", "2": "2", "2.0": "2", "h2": "2", "3": "3", "3.0": "3", "h3": "3"}
 _OTHER_SCHEME = re.compile("(?!https?:)[a-z][a-z+-]*:", re.IGNORECASE)

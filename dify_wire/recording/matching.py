@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote
 
 from dify_wire.exchange import Request
-from dify_wire.printable import printable
 from dify_wire.redaction.fields import parts
 from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
+from dify_wire.text_file import printable
 
 VOLATILE = frozenset({"user"})
 """Fields of a body or a query whose text differs for every caller."""

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from dify_wire.exchange import Recording
-from dify_wire.printable import printable
 from dify_wire.recording.decoding import DECODED
 from dify_wire.recording.matching import MATCHERS, Difference, Matcher, RequestKey, short
 from dify_wire.redaction.exchange import RULES, RecordingRedactor
 from dify_wire.redaction.pseudonyms import GONE
 from dify_wire.redaction.rules import KINDS, RuleError, parse_rule
+from dify_wire.text_file import printable
 
 AFTER_LAST = ("repeat", "miss")
 """What a request gets after the last of its recorded responses: that one again, or a miss."""

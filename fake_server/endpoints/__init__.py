@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from dify_wire.spec import SpecError, bundled
+from dify_wire.text_file import SpecError, bundled
 from fake_server.endpoints import app_info, files, uploads, workflows
 from fake_server.http.request import Handler
 from fake_server.spec import HostSpec

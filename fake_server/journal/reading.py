@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from dify_wire.redaction.text import TextRedactor
-from dify_wire.spec import bundled, load_yaml
+from dify_wire.text_file import bundled
+from dify_wire.yaml_file import load_yaml
 from fake_server.host_state import HostState
 from fake_server.journal.exchanges import Entry
 from fake_server.journal.matching import Difference

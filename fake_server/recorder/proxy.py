@@ -17,7 +17,7 @@ from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
-from dify_wire.printable import printable
+from dify_wire.text_file import printable
 from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
 from fake_server.recorder.images import Pictures
 from fake_server.recorder.open_exchange import OpenExchange

@@ -26,7 +26,7 @@ from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import RuleError, parse_rule
 from dify_wire.redaction.suspicion import warning
 from dify_wire.redaction.text import TextRedactor
-from dify_wire.spec_error import SpecError
+from dify_wire.text_file import SpecError
 from fake_server.recorder.image_urls import picture_path
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.settings import RecorderSettings

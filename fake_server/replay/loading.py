@@ -34,7 +34,7 @@ class LoadedRecordings:
 def load_recordings(folder: Path, without_key: frozenset[str]) -> LoadedRecordings:
     """The recordings in ``folder``; the paths in ``without_key`` are the same for every app.
 
-    Raises ``dify_wire.spec_error.RecordingError`` for anything in it that cannot be used.
+    Raises ``dify_wire.text_file.RecordingError`` for anything in it that cannot be used.
     """
     whole = read_folder(folder)
     usable = [

@@ -44,7 +44,7 @@ _LONG_BODY = 64 << 10
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
     """The replay of ``settings``; None where nothing is replayed.
 
-    Raises ``dify_wire.spec_error.RecordingError`` for a folder that cannot be used,
+    Raises ``dify_wire.text_file.RecordingError`` for a folder that cannot be used,
     ``SettingsError`` where misses cannot be treated as the settings say.
     """
     if settings.replay is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dify_wire.spec_error import SpecError, file_errors
+from dify_wire.text_file import SpecError, file_errors
 from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios import conditions
 from fake_server.scenarios.behaviour import Behaviour

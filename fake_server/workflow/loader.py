@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dify_wire.spec import load_yaml
-from dify_wire.spec_error import SpecError, file_errors
 from dify_wire.strict import Field, did_you_mean
+from dify_wire.text_file import SpecError, file_errors
+from dify_wire.yaml_file import load_yaml
 from fake_server.runs.random_values import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.expressions import references

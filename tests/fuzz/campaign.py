@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dify_wire.profile import overlay_paths
-from dify_wire.spec import bundled, load
+from dify_wire.spec import load
+from dify_wire.text_file import bundled
 from tests.fuzz.judge import Judge, Problem, Secrets
 from tests.fuzz.message import render
 from tests.fuzz.schema_cases import examples

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dify_wire.spec import bundled
+from dify_wire.text_file import bundled
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import LOCAL, host, requests_of, run
 from tests.asgi import call, json_headers, run_body

@@ -22,6 +22,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from dify_wire import profile, spec
+from dify_wire.text_file import bundled
 from fake_server.settings import DEFAULT_API_KEY
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.evaluate import run_mutants
@@ -113,7 +114,7 @@ def run_schemathesis_on(names: Sequence[str]) -> Iterator[tuple[str, list[str]]]
 
 def _prepare(folder: Path) -> None:
     """The merged spec, and the baseline of the untouched host."""
-    document = spec.load(spec.bundled("openapi.yaml"), profile.overlay_paths(_HOST_VERSION))
+    document = spec.load(bundled("openapi.yaml"), profile.overlay_paths(_HOST_VERSION))
     (folder / "spec.json").write_text(json.dumps(document), encoding="utf-8")
     _run(untouched, folder, "untouched", "--baseline-update")
 

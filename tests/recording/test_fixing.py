@@ -12,7 +12,7 @@ from contract.cli import exit_code
 from dify_wire.exchange import Recording
 from dify_wire.recording.fixing import fix_folder
 from dify_wire.recording.folder import RecordingWriter, read_folder, read_recording
-from dify_wire.spec_error import RecordingError
+from dify_wire.text_file import RecordingError
 from tests.recording.samples import JSON, recording, request
 from tests.recording.test_folder import EXCHANGES, PNG, write
 

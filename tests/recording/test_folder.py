@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 
 import dify_wire.recording.folder as folder_module
 from dify_wire.exchange import ENDS, Chunk, Recording, Shortened
-from dify_wire.printable import printable
 from dify_wire.recording.bodies import IN_MEMORY, PARTIAL
 from dify_wire.recording.folder import (
     RecordingWriter,
@@ -30,7 +29,7 @@ from dify_wire.recording.folder import (
     read_folder,
     read_recording,
 )
-from dify_wire.spec_error import RecordingError
+from dify_wire.text_file import RecordingError, printable
 from dify_wire.yaml_file import dump_yaml, load_yaml
 from tests.recording.samples import JSON, STREAM, recording, request
 from tests.serving import ROOT

@@ -19,7 +19,7 @@ from dify_wire.recording import har_file
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.recording.har_export import to_har
 from dify_wire.recording.har_import import Imported, read_har
-from dify_wire.spec_error import RecordingError
+from dify_wire.text_file import RecordingError
 from tests.recording.samples import KEY, recording, request
 from tests.recording.test_folder import EXCHANGES
 from tests.serving import ROOT
