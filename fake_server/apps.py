@@ -73,7 +73,8 @@ def _other_app(what: str, models: Sequence[str]) -> App:
         name = _NAMES.get(kind, kind.value)
         return App(uuid4_for("app", name), kind, name, f"ref {name}", None)
     path = Path(what)
-    if path.suffix not in (".yml", ".yaml") and not os.path.exists(path):  # noqa: PTH110  # takes a name of any length
+    # os.path, because Path.exists raises for long names
+    if path.suffix not in (".yml", ".yaml") and not os.path.exists(path):  # noqa: PTH110
         raise SettingsError(
             "app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file"
         )

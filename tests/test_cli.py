@@ -97,7 +97,7 @@ def assert_refused(ended: Ended, *says: str) -> None:
 
 
 # Where a setting comes from
-# -----------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 SOURCES = ["default", "TOML", ".env", "environment", "flag"]
 VALUES: dict[str, tuple[str, list[str], list[Any]]] = {
@@ -216,7 +216,7 @@ def test_other_variables_of_dotenv_are_left_alone(run: Run) -> None:
 
 
 # What is wrong
-# ------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "port is a word": (["--port", "http"], ["--port", "'http' is not a valid integer"]),
@@ -367,7 +367,7 @@ def test_an_invalid_clock_is_one_clear_line(run: Run, time: str) -> None:
 
 
 # What it says of itself
-# ---------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 SERVE = cli.commands["serve"]
 SETTINGS = [parameter for parameter in SERVE.params if parameter.name != "debug"]
@@ -410,7 +410,7 @@ def test_help_names_the_commands(run: Run) -> None:
 
 
 # Signing by hand
-# ----------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from dify_wire.text_file import SpecError
 from fake_server.cli import cli
 
 _UNFORESEEN = (
-    "Error: tool failed: ValueError: two lines; this is a mistake in tool: please report it with the traceback that "
-    "--debug shows\n"
+    "Error: tool failed: ValueError: two lines; this is a mistake in tool: please report it with "
+    "the traceback that --debug shows\n"
 )
 
 

@@ -209,7 +209,7 @@ def test_any_other_speed_is_refused(text: str) -> None:
 
 
 # Apps
-# ---------------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", list(AppKind))
@@ -237,7 +237,10 @@ def test_a_key_may_open_an_app_of_any_kind(host_spec: HostSpec, kind: AppKind) -
         ),
         (
             [("b", "chatt")],
-            "app: 'chatt' is neither a kind (workflow, chat, unpublished, disabled, deleted) nor an app file",
+            (
+                "app: 'chatt' is neither a kind "
+                "(workflow, chat, unpublished, disabled, deleted) nor an app file"
+            ),
         ),
     ],
 )

@@ -275,7 +275,7 @@ class Journal:
         self._watchers.pop(watcher, None)
 
     def changed(self, entry: Entry | None) -> None:
-        """Call the watchers with an entry that has changed, or with None when the journal closes."""
+        """Call the watchers with a changed entry, or with None when the journal closes."""
         for callback in list(self._watchers.values()):
             callback(entry)
 

@@ -1,4 +1,4 @@
-"""Types of what tests write, made by ``make docs`` from settings, behaviours and match fields."""
+"""Types for tests, made by ``make docs`` of settings, behaviours and fields of a match."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Requests(TypedDict, total=False):
 
 
 class TypedScenarios:
-    """The method ``scenario`` of a host, typed by scenario."""
+    """The method ``scenario``, typed by scenario."""
 
     @overload
     def scenario(self, scenario: Literal["slow"], /, *, node: str = ..., seconds: float = ...,

@@ -52,7 +52,7 @@ def test_settings_are_shown_without_secrets() -> None:
     assert (body["speed"], body["files_url"]) == ("instant", "http://files")
 
 
-def test_metrics_count_what_was_asked() -> None:
+def test_metrics_count_requests() -> None:
     app = host()
     admin(app, "POST", "/scenarios", {"name": "node_failed", "times": 1})
     run(app)

@@ -248,7 +248,8 @@ def test_wait_over_a_socket_answers_at_once_after_the_request() -> None:
     """
     with running_server("--speed", "1") as server:
         wanted = json.dumps({"match": {"prompt": "a dog"}, "timeout_s": 30}).encode()
-        head = f"POST %s HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: application/json\r\n"
+        host_header = f"Host: 127.0.0.1:{server.port}"
+        head = f"POST %s HTTP/1.1\r\n{host_header}\r\nContent-Type: application/json\r\n"
         with (
             Connection(server.host, server.port) as waiter,
             Connection(server.host, server.port) as runner,

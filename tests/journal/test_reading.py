@@ -46,13 +46,13 @@ def test_a_stream_is_shown_frame_by_frame() -> None:
     answer = run(app, run_body(mode="streaming"))
     [entry] = requests_of(app)
     frames = entry["answer"]["frames"]
-    told = TextRedactor([]).text(answer.body.decode())
-    assert "".join(f"{one['frame']}\n\n" for one in frames) == told
+    redacted = TextRedactor([]).text(answer.body.decode())
+    assert "".join(f"{one['frame']}\n\n" for one in frames) == redacted
     assert len(frames) > 5
     assert "body" not in entry["answer"]
 
 
-def test_frames_have_the_moment_at_which_they_were_whole() -> None:
+def test_frames_have_the_time_of_their_last_byte() -> None:
     """However the stream was cut into chunks, and with what is left over at its end."""
     ring = journal()
     entry = ring.begin(scope("POST", "/"))
@@ -151,7 +151,7 @@ def test_the_scenario_that_befell_a_request_is_named() -> None:
         ("?limit=9&status=200", [1, 3, 4]),
     ],
 )
-def test_the_journal_is_listed_by_what_is_asked(query: str, ids: list[int]) -> None:
+def test_the_journal_is_listed_by_query(query: str, ids: list[int]) -> None:
     app = host(clock="2024-05-01T12:00:00Z")
     run(app)
     run(app, b"{}")
@@ -202,17 +202,17 @@ def test_clearing_the_journal_says_how_many_there_were() -> None:
 def test_a_run_that_is_still_being_answered_is_there_as_running() -> None:
     async def exchange() -> None:
         app = host(speed=1.0, clock="2024-05-01T12:00:00Z")
-        heard = asyncio.Event()
-        app.host.clock.on_wait = heard.set
+        waited = asyncio.Event()
+        app.host.clock.on_wait = waited.set
         headers = json_headers(DEFAULT_API_KEY)
         messages: list[Message] = []
 
         async def send(message: Message) -> None:
             messages.append(message)
 
-        asked = scope("POST", "/v1/workflows/run", headers)
-        answering = asyncio.create_task(app(asked, client(run_body(mode="streaming")), send))
-        await heard.wait()
+        request = scope("POST", "/v1/workflows/run", headers)
+        answering = asyncio.create_task(app(request, client(run_body(mode="streaming")), send))
+        await waited.wait()
         [entry] = app.host.journal.entries()
         shown = journal_reader(app.host).to_json(entry)
         assert (shown["state"], shown["ended_ms"]) == ("running", None)
@@ -229,12 +229,12 @@ def test_a_run_that_is_still_being_answered_is_there_as_running() -> None:
 def test_a_client_that_leaves_is_shown_as_such() -> None:
     async def exchange() -> Entry:
         app = host(speed=1.0)
-        asked = scope("POST", "/v1/workflows/run", json_headers(DEFAULT_API_KEY))
+        request = scope("POST", "/v1/workflows/run", json_headers(DEFAULT_API_KEY))
 
         async def send(message: Message) -> None:
             raise AssertionError(f"nobody is there to get {message}")
 
-        await app(asked, client(run_body(), leaves=True), send)
+        await app(request, client(run_body(), leaves=True), send)
         [entry] = app.host.journal.entries()
         assert app.host.counters.requests["runWorkflow", 499] == 1
         return entry

@@ -115,22 +115,22 @@ def test_since_a_number_are_the_later_ones() -> None:
     assert [entry.number for entry in ring.entries(1)] == [2, 3]
 
 
-def test_watchers_are_told_until_they_stop_watching() -> None:
+def test_watchers_are_called_until_they_stop_watching() -> None:
     ring = journal()
-    told: list[int] = []
-    ring.watch("me", lambda _: told.append(len(ring)))
+    calls: list[int] = []
+    ring.watch("me", lambda _: calls.append(len(ring)))
     begun(ring)
-    assert told == [1]
+    assert calls == [1]
     ring.unwatch("me")
     ring.unwatch("me")
     begun(ring)
-    assert told == [1]
+    assert calls == [1]
 
 
 def test_an_ended_entry_does_not_hold_on_to_its_connection() -> None:
-    asked = scope("GET", "/")
-    asked["extensions"] = {"transport": object()}
-    entry = journal().begin(asked)
+    request = scope("GET", "/")
+    request["extensions"] = {"transport": object()}
+    entry = journal().begin(request)
     entry.end(crashed=False)
     assert "extensions" not in entry.scope
 

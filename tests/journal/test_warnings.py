@@ -72,7 +72,10 @@ def warned(body: dict[str, Any], query: str = "", **headers: str) -> list[str]:
         ),
         (
             GOOD | {"files": []},
-            f"the key 'files' is sent; the document has inputs, response_mode, user ({REQUEST}/properties)",
+            (
+                "the key 'files' is sent; the document has inputs, response_mode, user "
+                f"({REQUEST}/properties)"
+            ),
         ),
         (
             GOOD | {"inputs": {"prompt": "a", "steps": 20}},
@@ -99,7 +102,10 @@ def test_a_query_where_the_document_has_none() -> None:
 
 def test_a_content_type_that_the_document_does_not_have() -> None:
     assert warned(GOOD, Content_Type="application/vnd.api+json") == [
-        f"the content type is 'application/vnd.api+json'; the document has application/json ({RUN}/requestBody/content)"
+        (
+            "the content type is 'application/vnd.api+json'; the document has application/json "
+            f"({RUN}/requestBody/content)"
+        )
     ]
 
 

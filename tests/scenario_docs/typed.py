@@ -20,7 +20,7 @@ from tests.serving import ROOT
 
 TYPED = ROOT / "fake_server" / "testing" / "typed.py"
 
-_HEAD = '''"""Types of what tests write, made by ``make docs`` from settings, behaviours and match fields."""
+_HEAD = '''"""Types for tests, made by ``make docs`` of settings, behaviours and fields of a match."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def typed_module() -> str:
             {name: _MATCHES.get(name, "str") for name in FIELDS},
         ),
         _REQUESTS,
-        '\nclass TypedScenarios:\n    """The method ``scenario`` of a host, typed by scenario."""\n',
+        '\nclass TypedScenarios:\n    """The method ``scenario``, typed by scenario."""\n',
         *map(_overload, _by_parameters()),
         _TAIL,
     ]

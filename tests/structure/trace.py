@@ -62,7 +62,8 @@ def main() -> None:
 def _post(port: int, key: str) -> bytes:
     head = (
         f"POST /v1/workflows/run HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\nConnection: close\r\n\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(_BODY)}\r\n"
+        "Connection: close\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
         client.sendall(head.encode() + _BODY)

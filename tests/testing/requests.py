@@ -19,8 +19,8 @@ def run(fake: FakeHost, **fields: Any) -> bytes:
 def message(
     method: str, path: str, api_key: str, body: bytes = b"", kind: str = "application/json"
 ) -> bytes:
-    head = f"{method} {path} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {api_key}\r\nContent-Type: {kind}\r\n"
-    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+    head = f"{method} {path} HTTP/1.1\r\nHost: fake\r\nAuthorization: Bearer {api_key}\r\n"
+    return f"{head}Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def connected(fake: FakeHost) -> Connection:

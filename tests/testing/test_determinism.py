@@ -50,8 +50,8 @@ def requests() -> list[bytes]:
         message("POST", "/v1/workflows/run", DEFAULT_API_KEY, json.dumps(body).encode())
         for body in bodies
     ]
-    head = b'Content-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
-    form = b"--b\r\n" + head + b"x\r\n--b--"
+    head = b'Content-Disposition: form-data; name="file"; filename="a.png"'
+    form = b"--b\r\n" + head + b"\r\nContent-Type: image/png\r\n\r\nx\r\n--b--"
     return [
         *runs,
         message("POST", "/v1/workflows/run", "app-wrong", b"{}"),

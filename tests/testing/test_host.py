@@ -126,11 +126,11 @@ def test_the_clock_says_what_it_takes(fake: FakeHost) -> None:
     assert fake.clock.now() - began == pytest.approx(300, abs=5)
     for wrong in ("5m", None, True, [5]):
         with pytest.raises(TypeError, match="advance takes seconds as a number or a timedelta"):
-            fake.clock.advance(wrong)  # type: ignore[arg-type]  # the mistake that is looked for
+            fake.clock.advance(wrong)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ValueError, match="too far"):
         fake.clock.advance(10**400)
     with pytest.raises(ValueError, match="is not a valid time"):
-        fake.clock.set(None)  # type: ignore[arg-type]  # the mistake that is looked for
+        fake.clock.set(None)  # type: ignore[arg-type]  # on purpose
 
 
 def test_a_request_shows_itself_in_a_line_without_its_key(fake: FakeHost) -> None:
@@ -188,9 +188,9 @@ def test_scenario_takes_times_and_conditions(fake: FakeHost) -> None:
 
 def test_scenario_that_there_is_not_changes_nothing(fake: FakeHost) -> None:
     with pytest.raises(ScenarioError, match="http_error"):
-        fake.scenario("htp_error")  # type: ignore[call-overload]  # the mistake that is looked for
+        fake.scenario("htp_error")  # type: ignore[call-overload]  # on purpose
     with pytest.raises(ScenarioError, match="status"):
-        fake.scenario("http_error", stats=500)  # type: ignore[call-overload]  # the mistake that is looked for
+        fake.scenario("http_error", stats=500)  # type: ignore[call-overload]  # on purpose
     assert sent(fake, run(fake)).status == 200
 
 
@@ -438,7 +438,7 @@ def test_settings_are_those_of_the_server() -> None:
     with pytest.raises(
         SettingsError, match=r"^sped: 'sped' is not a known setting \(did you mean 'speed'\?\)"
     ):
-        FakeHost(sped=1)  # type: ignore[call-arg]  # the mistake that is looked for
+        FakeHost(sped=1)  # type: ignore[call-arg]  # on purpose
     with pytest.raises(SettingsError, match="no_such"):
         FakeHost(apps={"k": "no_such"})
 

@@ -64,7 +64,8 @@ def test_sync(fake_host):
 
 def test_async(fake_host):
     async def main():
-        asyncio.get_running_loop().call_later(0.01, lambda: asyncio.ensure_future(asyncio.to_thread(run, fake_host)))
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.01, loop.run_in_executor, None, run, fake_host)
         return await fake_host.async_wait_for_request(user="u")
     assert asyncio.run(main()).prompt == "a cat"
 
@@ -164,10 +165,7 @@ def test_as_the_module(fake_host):
             "sped=1",
             "@pytest.mark.fake_host: sped: 'sped' is not a known setting (did you mean 'speed'?)*",
         ),
-        (
-            "speed=-1",
-            "@pytest.mark.fake_host: speed: -1 is not a valid speed; use a number above 0, or 'instant'",
-        ),
+        ("speed=-1", "@pytest.mark.fake_host: speed: -1 is not a valid speed; use *"),
         ("app='none.yml'", "@pytest.mark.fake_host: none.yml: the file: it cannot be read*"),
         ("10", "@pytest.mark.fake_host(10,): settings have names, as in speed=10"),
         (
@@ -211,7 +209,7 @@ def test_fails_without_the_host():
             "*- fake host: requests -*",
             "POST /v1/workflows/run → 200 user=7 mode='blocking' prompt='a cat'",
             "    warning: user: 7 is not of type*",
-            "POST /v1/workflows/run → 503 user='u' mode='blocking' prompt='a dog' scenarios=http_error",
+            "POST /v1/workflows/run → 503 user='u' mode=* prompt='a dog' scenarios=http_error",
             "*0 of 0 received requests match user='nobody'; at least 1 expected",
             "*- fake host: requests -*",
             "none",
@@ -222,7 +220,11 @@ def test_fails_without_the_host():
 
 
 def test_failure_after_many_requests_shows_the_newest(pytester: pytest.Pytester) -> None:
-    tests = "def test_fails(fake_host):\n    for n in range(40): run(fake_host, user=f'u{n}')\n    assert False\n"
+    tests = (
+        "def test_fails(fake_host):\n"
+        "    for n in range(40): run(fake_host, user=f'u{n}')\n"
+        "    assert False\n"
+    )
     shown = run(pytester, tests).stdout
     shown.fnmatch_lines(["(10 before these)", "*user='u10'*", "*user='u39'*"])
     shown.no_fnmatch_line("*user='u9'*")
@@ -253,7 +255,7 @@ def test_scenario_that_never_acted_is_reported(pytester: pytest.Pytester) -> Non
     ended.stdout.fnmatch_lines(
         [
             "never acted: scenario http_error times=2",
-            "*UnusedScenarioWarning: *: http_error with={'status': 503} when={'user': 'nobody'}; rate_limited*",
+            "*UnusedScenarioWarning: *: http_error * when={'user': 'nobody'}; rate_limited*",
         ]
     )
 

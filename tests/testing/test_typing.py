@@ -20,7 +20,7 @@ from fake_server.testing import FakeHost, FakeHostFactory
 
 def right(fake: FakeHost) -> None:
     FakeHost(speed="instant", app="cats.yml", apps={"k": "chat"}, seed=2)
-    fake.scenario("slow", node="tool", seconds=90, when={"prompt": {"contains": "cat"}, "call": 1}, times=2)
+    fake.scenario("slow", node="tool", seconds=90, when={"prompt": {"contains": "cat"}}, times=2)
     fake.scenario("http_error", status=503, body="html")
     fake.scenario("null_url", when={"header": {"X-A": "b"}}).remove()
     fake.verify(prompt="a cat", count=2)
