@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_wire.text_file import FILE_BYTES, SpecError
@@ -111,6 +111,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(
     data=st.dictionaries(json_texts, json_values, max_size=5),
     ascii_only=st.booleans(),

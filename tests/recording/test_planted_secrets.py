@@ -200,7 +200,7 @@ _plants = st.lists(st.tuples(st.sampled_from(KINDS), _ways), min_size=1, max_siz
 
 
 @settings(
-    deadline=None, phases=PHASES, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, phases=PHASES, max_examples=12, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(
     _secrets, _plants, st.sampled_from([None, *WIDE]), st.lists(st.integers(0, 10_000), max_size=5)
@@ -233,7 +233,7 @@ _OPEN = (*OF_THE_SETTINGS, "signature", "nonce")
 
 
 @settings(
-    deadline=None, phases=PHASES, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, phases=PHASES, max_examples=12, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(
     _secrets, st.lists(st.tuples(st.sampled_from(OF_THE_SETTINGS), _ways), min_size=1, max_size=4)
