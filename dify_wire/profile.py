@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dify_wire.error_text import ErrorText
 from dify_wire.overlay import OverlayError, apply_overlay, read_overlay
 from dify_wire.strict import did_you_mean
 from dify_wire.text_file import SpecError, bundled
@@ -41,28 +42,6 @@ HOST_VERSIONS = _versions("overlays")[::-1]
 """The versions that the fake can serve, newest first."""
 
 _PARTIAL_VERSIONS = _versions("overlays/partial")
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorText:
-    """An error response of a version; keys and strings of ``body`` may hold ``{placeholders}``."""
-
-    status: int
-    body: Mapping[str, Any]
-
-    def filled(self, **values: object) -> dict[str, Any]:
-        """The body with its placeholders filled; braces around other names stay as they are."""
-        made = _filled(self.body, values)
-        assert isinstance(made, dict)
-        return made
-
-
-def _filled(value: Any, values: Mapping[str, object]) -> Any:
-    if isinstance(value, Mapping):
-        return {_filled(key, values): _filled(entry, values) for key, entry in value.items()}
-    if isinstance(value, str):
-        return re.sub(r"\{(\w+)\}", lambda hole: str(values.get(hole[1], hole[0])), value)
-    return value
 
 
 @dataclass(frozen=True, slots=True)

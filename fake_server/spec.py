@@ -1,9 +1,5 @@
-"""What the fake is compiled from: spec and overlays turned into frozen, typed values once, at
-start-up.
-
-Routes, parameters, inputs, enumerations, required-ness, limits, headers and the texts of refusals
-come from here. What is missing or contradicts itself is a ``dify_wire.spec.SpecError`` before a
-socket opens.
+"""What the fake takes from spec and overlays: routes, parameters, inputs, limits, headers and the
+texts of errors, as frozen, typed values. What is missing is a ``SpecError`` at start-up.
 """
 
 from __future__ import annotations
@@ -15,10 +11,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from dify_wire.error_text import ErrorText
 from dify_wire.profile import overlay_paths
 from dify_wire.spec import load, resolved
 from dify_wire.text_file import SpecError, bundled, file_errors
-from fake_server.http.errors import ErrorTemplate, HostErrors
+from fake_server.http.errors import HostErrors
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"
@@ -130,56 +127,45 @@ def compile_host(path: Path, document: Mapping[str, Any]) -> HostSpec:
 
 def _compiled(reader: _Reader) -> HostSpec:
     run = reader.request_properties(_RUN_OPERATION)
+    host = reader.host()
+    ping, errors = host["ping"], host["errors"].items()
     return HostSpec(
-        version=str(reader.host("version")),
+        version=host["version"],
         operations=tuple(reader.operations()),
         inputs=tuple(reader.inputs(run)),
         response_modes=reader.enumeration(run, "response_mode"),
         example=reader.request_example(_RUN_OPERATION),
-        headers=tuple((str(name), str(value)) for name, value in reader.host("headers")),
-        ping=PingRule(
-            frame=str(reader.host("ping", "frame")).encode(),
-            first_s=float(reader.host("ping", "first_s")),
-            every_s=float(reader.host("ping", "every_s")),
-        ),
-        limits=Limits(
-            **{name: reader.host("limits", name) for name in Limits.__dataclass_fields__}
-        ),
-        image_extensions=frozenset(reader.host("upload_extensions", "image")),
-        document_extensions=frozenset(reader.host("upload_extensions", "document")),
-        cors_methods=tuple(reader.host("cors", "methods")),
-        cors_headers=tuple(reader.host("cors", "headers")),
-        app_prefixes=tuple(reader.host("app_prefixes")),
-        proxy_server=str(reader.host("proxy", "server")),
-        errors=HostErrors(
-            {
-                name: ErrorTemplate(entry["status"], entry["body"])
-                for name, entry in reader.host("errors").items()
-            }
-        ),
+        headers=tuple((name, value) for name, value in host["headers"]),
+        ping=PingRule(ping["frame"].encode(), float(ping["first_s"]), float(ping["every_s"])),
+        limits=Limits(**{name: host["limits"][name] for name in Limits.__dataclass_fields__}),
+        image_extensions=frozenset(host["upload_extensions"]["image"]),
+        document_extensions=frozenset(host["upload_extensions"]["document"]),
+        cors_methods=tuple(host["cors"]["methods"]),
+        cors_headers=tuple(host["cors"]["headers"]),
+        app_prefixes=tuple(host["app_prefixes"]),
+        proxy_server=host["proxy"]["server"],
+        errors=HostErrors({name: ErrorText(one["status"], one["body"]) for name, one in errors}),
     )
 
 
 class _Reader:
-    """Reads the merged document and says precisely what it misses."""
+    """Reads the merged document, which has passed ``check``, and names what the fake misses."""
 
     def __init__(self, path: Path, document: Mapping[str, Any]) -> None:
         self._path = path
         self._document = document
 
-    def wrong(self, place: str, message: str) -> SpecError:
+    def _error(self, place: str, message: str) -> SpecError:
         return SpecError(self._path, place, message)
 
-    def host(self, *keys: str) -> Any:
-        value: Any = self._document.get("x-host")
-        for index, key in enumerate(keys):
-            if not isinstance(value, Mapping) or key not in value:
-                place = ".".join(("x-host", *keys[: index + 1]))
-                raise self.wrong(
-                    place, "this fact of the host is missing; apply the overlay of a host version"
-                )
-            value = value[key]
-        return value
+    def host(self) -> Mapping[str, Any]:
+        """The facts of the host."""
+        if "x-host" not in self._document:
+            raise self._error(
+                "x-host", "the facts of the host are missing; apply the overlay of a host version"
+            )
+        facts: Mapping[str, Any] = self._document["x-host"]
+        return facts
 
     def operations(self) -> Iterator[Operation]:
         return (self._operation(*entry) for entry in self._entries())
@@ -191,38 +177,32 @@ class _Reader:
                 if method in item:
                     yield path, method, item[method]
 
-    def _operation(self, path: str, method: str, said: Mapping[str, Any]) -> Operation:
-        if "operationId" not in said:
-            raise self.wrong(f"paths.{path}.{method}", "an operation needs an operationId; add it")
-        needed = _PATH_PARAMETERS.get(said["operationId"])
-        if needed is not None and needed != set(PATH_PARAMETER.findall(path)):
-            names = "/".join(f"{{{name}}}" for name in sorted(needed)) or "no parameter"
-            raise self.wrong(
-                f"paths.{path}", f"the path of {said['operationId']} needs {names}; correct it"
-            )
-        parameters = list(self._parameters(said))
+    def _operation(self, path: str, method: str, operation: Mapping[str, Any]) -> Operation:
+        name = operation.get("operationId")
+        if name is None:
+            raise self._error(f"paths.{path}.{method}", "an operation needs an operationId; add it")
+        expected = _PATH_PARAMETERS.get(name)
+        if expected is not None and expected != set(PATH_PARAMETER.findall(path)):
+            names = "/".join(f"{{{one}}}" for one in sorted(expected)) or "no parameter"
+            raise self._error(f"paths.{path}", f"the path of {name} needs {names}; correct it")
+        parameters = [self.resolved(one) for one in operation.get("parameters", ())]
+        user_in = operation.get("x-user", "none")
         return Operation(
-            operation_id=said["operationId"],
+            operation_id=name,
             method=method.upper(),
             path=path,
-            user_in=said.get("x-user") if said.get("x-user") != "none" else None,
-            user_required=bool(said.get("x-user-required")),
-            refusal=said.get("x-refusal"),
+            user_in=None if user_in == "none" else user_in,
+            user_required=bool(operation.get("x-user-required")),
+            refusal=operation.get("x-refusal"),
             query=tuple(
-                entry["name"]
-                for entry in parameters
-                if entry["in"] == "query" and entry.get("required")
+                one["name"] for one in parameters if one["in"] == "query" and one.get("required")
             ),
-            uuids=frozenset(entry["name"] for entry in parameters if self._is_uuid(entry)),
-        )
-
-    def _parameters(self, said: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-        return (self.resolved(parameter) for parameter in said.get("parameters", ()))
-
-    def _is_uuid(self, parameter: Mapping[str, Any]) -> bool:
-        return (
-            parameter["in"] == "path"
-            and self.resolved(parameter.get("schema", {})).get("format") == "uuid"
+            uuids=frozenset(
+                one["name"]
+                for one in parameters
+                if one["in"] == "path"
+                and self.resolved(one.get("schema", {})).get("format") == "uuid"
+            ),
         )
 
     def resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -239,15 +219,15 @@ class _Reader:
             value = self.resolved(example).get("value")
             if isinstance(value, Mapping):
                 return value
-        raise self.wrong(place, "an example of a request is needed here; add examples")
+        raise self._error(place, "an example of a request is needed here; add examples")
 
     def _json_body(self, operation_id: str) -> tuple[str, Mapping[str, Any]]:
-        for path, method, said in self._entries():
-            if said.get("operationId") == operation_id:
-                body = self.resolved(said.get("requestBody", {}))
+        for path, method, operation in self._entries():
+            if operation.get("operationId") == operation_id:
+                body = self.resolved(operation.get("requestBody", {}))
                 media: Mapping[str, Any] = body.get("content", {}).get("application/json", {})
                 return f"paths.{path}.{method}.requestBody", media
-        raise self.wrong(
+        raise self._error(
             "paths",
             f"no operation has the operationId {operation_id!r}; the fake has nothing to run",
         )
@@ -257,7 +237,7 @@ class _Reader:
         for alternative in self._alternatives(schema):
             if "properties" in alternative:
                 return alternative
-        raise self.wrong(place, "a schema with properties is needed here")
+        raise self._error(place, "a schema with properties is needed here")
 
     def _alternatives(self, schema: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         """``schema`` and whatever it combines, references followed, outermost first, each once."""
@@ -284,7 +264,7 @@ class _Reader:
     def enumeration(self, schema: Mapping[str, Any], name: str) -> tuple[str, ...]:
         options = self._options(schema["properties"].get(name, {}))
         if options is None:
-            raise self.wrong(f"the request's {name}", "an enumeration is needed here; add enum")
+            raise self._error(f"the request's {name}", "an enumeration is needed here; add enum")
         return options
 
     def inputs(self, run: Mapping[str, Any]) -> Iterator[InputRule]:

@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from dify_wire.error_text import ErrorText
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.spec import load
 from dify_wire.text_file import SpecError, bundled
 from fake_server.app import create_app
 from fake_server.endpoints import ENDPOINTS
-from fake_server.http.errors import ErrorTemplate, HostErrors
+from fake_server.http.errors import HostErrors
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
 
@@ -128,7 +129,7 @@ def test_placeholders_are_filled_in_texts_alone() -> None:
     """Numbers stay numbers, the order of the keys stays, and what is filled in is not filled
     again.
     """
-    errors = HostErrors({"x": ErrorTemplate(418, {"b": "{one} and {two}", "a": 418, "c": "fixed"})})
+    errors = HostErrors({"x": ErrorText(418, {"b": "{one} and {two}", "a": 418, "c": "fixed"})})
     error = errors("x", one="{two}", two=2)
     assert (error.status, list(error.body.items())) == (
         418,

@@ -13,13 +13,14 @@ import pytest
 
 from contract.diff.drift import read_history
 from dify_wire.document_check import check
+from dify_wire.error_text import ErrorText
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
 from dify_wire.profile import overlay_paths
 from dify_wire.spec import load
 from dify_wire.text_file import RecordingError, SpecError, bundled, file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.apps import load_apps
-from fake_server.http.errors import ErrorTemplate, HostErrors
+from fake_server.http.errors import HostErrors
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
 from fake_server.scenarios import RuleContext, ScenarioError
@@ -364,7 +365,7 @@ def test_pings_of_one_run_are_bounded() -> None:
 
 def test_braces_that_are_no_placeholder_stay() -> None:
     """Words of an overlay are never taken for a program."""
-    errors = HostErrors({"x": ErrorTemplate(400, {"message": "{one.__class__} {0} {two} { {one}"})})
+    errors = HostErrors({"x": ErrorText(400, {"message": "{one.__class__} {0} {two} { {one}"})})
     assert errors("x", one=1).body == {"message": "{one.__class__} {0} {two} { 1"}
 
 

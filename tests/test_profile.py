@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dify_wire.profile import HOST_VERSIONS, REFERENCE_VERSION, ErrorText, overlay_paths, profiles
+from dify_wire.error_text import ErrorText
+from dify_wire.profile import HOST_VERSIONS, REFERENCE_VERSION, overlay_paths, profiles
 from dify_wire.recording.folder import read_folder
 from dify_wire.spec import load
 from dify_wire.text_file import SpecError, bundled

@@ -10,10 +10,10 @@ and fills its placeholders.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from dify_wire.error_text import ErrorText
 
 
 class HostError(Exception):
@@ -26,14 +26,6 @@ class HostError(Exception):
         self.body = body
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorTemplate:
-    """One entry of ``x-host.errors``: strings of ``body`` may hold ``{placeholders}``."""
-
-    status: int
-    body: Mapping[str, Any]
-
-
 class HostErrors:
     """Every refusal of the host by name; calling it makes one, ready to raise.
 
@@ -41,14 +33,13 @@ class HostErrors:
     ``tests/test_errors.py`` looks for, never one of a request.
     """
 
-    def __init__(self, templates: Mapping[str, ErrorTemplate]) -> None:
+    def __init__(self, templates: Mapping[str, ErrorText]) -> None:
         self._templates = templates
 
     def __call__(self, name: str, **values: object) -> HostError:
         template = self._templates[name]
         if values:
-            body = {key: _filled(text, values) for key, text in template.body.items()}
-            return HostError(name, template.status, body)
+            return HostError(name, template.status, template.filled(**values))
         return HostError(name, template.status, template.body)
 
     def by_code(self, code: str, status: int) -> Mapping[str, Any] | None:
@@ -66,12 +57,3 @@ class HostErrors:
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self._templates)
-
-
-def _filled(text: Any, values: Mapping[str, object]) -> Any:
-    """``text`` with its ``{placeholders}`` filled; braces that hold none of ``values`` stay as they
-    are.
-    """
-    if not isinstance(text, str):
-        return text
-    return re.sub(r"\{(\w+)\}", lambda found: str(values.get(found[1], found[0])), text)
