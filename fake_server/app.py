@@ -35,10 +35,11 @@ from fake_server.journal.exchanges import Counters, Journal
 from fake_server.journal.reading import redactor_of
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
-from fake_server.scenarios import RuleContext, ScenarioError
 from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import facts_of
+from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rule_file import load_rule_book
+from fake_server.scenarios.rules import RuleContext
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec, load_host
 from fake_server.store import Store

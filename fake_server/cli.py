@@ -342,8 +342,9 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     """List what can go wrong on demand, or describe the scenario NAME."""
     import json
 
-    from fake_server.scenarios import ScenarioError, describe
+    from fake_server.scenarios import describe
     from fake_server.scenarios.behaviours import BEHAVIOURS, find
+    from fake_server.scenarios.parameters import ScenarioError
     from fake_server.scenarios.rule_file import SCHEMA
 
     if schema:

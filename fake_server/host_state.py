@@ -11,7 +11,7 @@ from fake_server.http.responses import HostHeaders
 from fake_server.journal.exchanges import Counters, Journal
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
-from fake_server.scenarios import RuleBook
+from fake_server.scenarios.rules import RuleBook
 from fake_server.settings import Settings
 from fake_server.spec import HostSpec
 from fake_server.store import Store

@@ -23,8 +23,9 @@ from fake_server.apps import load_apps
 from fake_server.http.errors import HostErrors
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
-from fake_server.scenarios import RuleContext, ScenarioError
+from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rule_file import load_rule_book
+from fake_server.scenarios.rules import RuleContext
 from fake_server.settings import SettingsError
 from fake_server.spec import PingRule, compile_host, load_host
 from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow

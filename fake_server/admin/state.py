@@ -25,7 +25,7 @@ from dify_wire.redaction.pseudonyms import REDACTED
 from fake_server.admin.call import Admin, AdminError, Reply, body_of, json_of, query_of
 from fake_server.clock import Clock
 from fake_server.host_state import HostState
-from fake_server.scenarios import ScenarioError
+from fake_server.scenarios.parameters import ScenarioError
 from fake_server.settings import INSTANT
 from fake_server.timestamps import LATEST, iso, unix_seconds
 

@@ -16,7 +16,7 @@ from fake_server.http.request import Request
 from fake_server.runs.events import InputFile
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.request import check_storable
-from fake_server.scenarios import Effects
+from fake_server.scenarios.effects import Effects
 
 _IMAGE = "image"
 _REMOTE = "remote_url"

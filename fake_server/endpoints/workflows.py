@@ -25,7 +25,6 @@ from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
 from fake_server.runs.render import Renderer, RunFacts
 from fake_server.runs.request import RunRequest, run_request
 from fake_server.runs.signing import FileSigner
-from fake_server.scenarios.behaviours.runs import selected_nodes
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.spec import HostSpec, PingRule
 from fake_server.store import RunningTask, StoredImage
@@ -104,7 +103,7 @@ def prepare(
         takes_s = {
             node.node_id: wait.seconds
             for wait in effects.real_waits
-            for node in selected_nodes(workflow, wait.node)
+            for node in workflow.select(wait.node)
         }
         stretches = _stretches(takes_s, timeline)
     if request.streaming and not effects.gateway:

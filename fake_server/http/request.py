@@ -17,7 +17,7 @@ from fake_server.http.errors import HostError
 from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.runs.request import authorised_app, json_object, user_text
-from fake_server.scenarios import NO_EFFECTS, Effects
+from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.spec import Operation
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -63,9 +63,13 @@ class Request(ObservedExchange):
     def operation_id(self) -> str:
         return self.operation.operation_id
 
+    @property
+    def app_id(self) -> str:
+        return self.app().app_id
+
     def running_runs(self) -> int:
         """How many runs of the request's app are being played."""
-        return self.host.store.running_of(self.app().app_id)
+        return self.host.store.running_of(self.app_id)
 
     @property
     def origin(self) -> str:

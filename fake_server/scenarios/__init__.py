@@ -8,19 +8,3 @@ rules        a rule, and the rule book of a server
 rule_file, header   the two ways to write rules down
 describe     the documentation of behaviours
 """
-
-from fake_server.scenarios.conditions import RequestFacts
-from fake_server.scenarios.effects import NO_EFFECTS, Effects
-from fake_server.scenarios.parameters import ScenarioError
-from fake_server.scenarios.rules import Match, Rule, RuleBook, RuleContext
-
-__all__ = [
-    "NO_EFFECTS",
-    "Effects",
-    "Match",
-    "RequestFacts",
-    "Rule",
-    "RuleBook",
-    "RuleContext",
-    "ScenarioError",
-]

@@ -6,15 +6,14 @@ Everything here is pure; waiting, sending and breaking a connection are the serv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
-from fake_server.apps import App
 from fake_server.http.errors import HostError, HostErrors
 from fake_server.http.responses import Response
 from fake_server.runs.engine import Timeline
 from fake_server.spec import HostSpec, PingRule
-from fake_server.workflow.model import Workflow
+from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,8 @@ class InterceptedRequest(Protocol):
     @property
     def operation_id(self) -> str: ...
 
-    def app(self) -> App: ...
+    @property
+    def app_id(self) -> str: ...
 
     def running_runs(self) -> int: ...
 
@@ -154,3 +154,20 @@ class Effects:
 _STAGES = [one.name for one in fields(Effects) if one.init]
 
 NO_EFFECTS = Effects()
+
+
+def override(node: str | None, **changes: Any) -> Callable[[Workflow], Workflow]:
+    """Makes ``changes`` to the behaviour of the selected nodes."""
+    return change_nodes(node, lambda one: replace(one.behaviour, **changes))
+
+
+def change_nodes(
+    node: str | None, change: Callable[[Node], NodeBehaviour]
+) -> Callable[[Workflow], Workflow]:
+    def apply(workflow: Workflow) -> Workflow:
+        nodes = dict(workflow.nodes)
+        for one in workflow.select(node):
+            nodes[one.node_id] = replace(one, behaviour=change(one))
+        return replace(workflow, nodes=nodes)
+
+    return apply

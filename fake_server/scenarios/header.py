@@ -1,49 +1,29 @@
-"""``X-Fake-Scenario: name; key=value; key="quoted, value", name2``: rules for one request."""
+"""The grammar of ``X-Fake-Scenario: name; key=value; key="quoted, value", name2``."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from fake_server.scenarios.behaviours import find
-from fake_server.scenarios.conditions import IN_HEADERS
 from fake_server.scenarios.parameters import ScenarioError
 
 _TOKEN = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^,;="]*))\s*')
 _MAX_LENGTH = 2_000
 
 
-def read_header(value: bytes) -> list[dict[str, Any]]:
-    """The rules in the header, as a file would write them. Raises ``ScenarioError``.
+Pairs = list[tuple[str, str]]
 
-    Beside the parameters of a behaviour a scenario takes ``times``, ``call``, ``probability`` and
-    ``seed``, which count the requests that carry the same header.
-    """
+
+def parse_header(value: bytes) -> list[tuple[str, Pairs]]:
+    """The name of each scenario and its pairs, as written. Raises ``ScenarioError``."""
     if len(value) > _MAX_LENGTH:
         raise ScenarioError(
             f"the header is longer than {_MAX_LENGTH} characters; use --scenarios for so much"
         )
-    return [_rule(name, pairs) for name, pairs in _scenarios(value.decode("utf-8", "replace"))]
+    return list(_scenarios(value.decode("utf-8", "replace")))
 
 
-def _rule(name: str, pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    behaviour = find(name)
-    rule: dict[str, Any] = {"name": name}
-    for key, text in pairs:
-        if key in behaviour.parameters or key not in IN_HEADERS:
-            part, value = rule.setdefault("with", {}), behaviour.read_text(key, text)
-        else:
-            part = rule if key == "times" else rule.setdefault("when", {})
-            value = IN_HEADERS[key].read_text(text)
-        if key in part:
-            raise ScenarioError(f"{name}: {key} is given twice; give it once")
-        part[key] = value
-    return rule
-
-
-def _scenarios(text: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """The name of each scenario and its pairs, as written."""
+def _scenarios(text: str) -> Iterator[tuple[str, Pairs]]:
     position = 0
     while True:
         name, position = _word(text, position)

@@ -16,9 +16,15 @@ from typing import Any
 from dify_wire.strict import Field, unknown
 from fake_server.scenarios.behaviour import RUN, Behaviour
 from fake_server.scenarios.behaviours import find
-from fake_server.scenarios.conditions import TIMES, Conditions, RequestFacts, read_conditions
+from fake_server.scenarios.conditions import (
+    IN_HEADERS,
+    TIMES,
+    Conditions,
+    RequestFacts,
+    read_conditions,
+)
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
-from fake_server.scenarios.header import read_header
+from fake_server.scenarios.header import parse_header
 from fake_server.scenarios.parameters import ScenarioError, rule_field
 
 _MAX_HEADERS = 1_000
@@ -139,6 +145,29 @@ def _conditions(
             f"{behaviour.name} cannot act on {conditions.operation}; it acts on: {known}"
         )
     return conditions
+
+
+def read_header(value: bytes) -> list[dict[str, Any]]:
+    """The rules in the header, as a file would write them. Raises ``ScenarioError``.
+
+    Beside the parameters of a behaviour a scenario takes ``times``, ``call``, ``probability`` and
+    ``seed``, which count the requests that carry the same header.
+    """
+    rules = []
+    for name, pairs in parse_header(value):
+        behaviour = find(name)
+        rule: dict[str, Any] = {"name": name}
+        for key, text in pairs:
+            if key in behaviour.parameters or key not in IN_HEADERS:
+                part, given = rule.setdefault("with", {}), behaviour.read_text(key, text)
+            else:
+                part = rule if key == "times" else rule.setdefault("when", {})
+                given = IN_HEADERS[key].read_text(text)
+            if key in part:
+                raise ScenarioError(f"{name}: {key} is given twice; give it once")
+            part[key] = given
+        rules.append(rule)
+    return rules
 
 
 def check_contradictions(rules: Iterable[Rule]) -> None:

@@ -16,7 +16,7 @@ from dify_wire.strict import unknown
 from fake_server.app import create_app
 from fake_server.journal.matching import Match, matching, nearest_entry, read_match, wait_matching
 from fake_server.journal.reading import journal_reader
-from fake_server.scenarios import ScenarioError
+from fake_server.scenarios.parameters import ScenarioError
 from fake_server.server.thread import ServerThread
 from fake_server.settings import Settings, SettingsError, read_settings
 from fake_server.testing import ALIASES, NO_OPTIONS, ScenarioWarning

@@ -18,13 +18,18 @@ from fake_server.runs.random_values import uuid4_for
 from fake_server.spec import InputRule
 from fake_server.workflow.expressions import references
 from fake_server.workflow.model import Node, NodeBehaviour, Selector, StartVariable, Workflow
-from fake_server.workflow.nodes import NODE_KINDS, NodeKind, check_selector, complete_settings
+from fake_server.workflow.nodes import (
+    NODE_KINDS,
+    UNKNOWN_KIND,
+    NodeKind,
+    check_selector,
+    complete_settings,
+)
 
 VARIABLE_TYPES = ("text-input", "paragraph", "select")
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _SPREAD = 0.05
 _MAX_NUMBER = 1e9
-_UNKNOWN_KIND = NodeKind()
 
 
 class WorkflowError(SpecError):
@@ -139,11 +144,11 @@ class _Loader:
         node_type = data["type"].text()
         if not self._unchecked:
             data["type"].choice(NODE_KINDS, "node type")
-        kind = NODE_KINDS.get(node_type, _UNKNOWN_KIND)
+        kind = NODE_KINDS.get(node_type, UNKNOWN_KIND)
         kind.check(data)
         behaviour = _behaviour(data, kind)
         fixed = behaviour.outputs is not None or behaviour.error is not None
-        if kind.run is _UNKNOWN_KIND.run and not fixed and not self._unchecked:
+        if kind.run is UNKNOWN_KIND.run and not fixed and not self._unchecked:
             data.fail(
                 f"the fake does not run a {node_type} node; give its outputs in x-fake.outputs"
             )

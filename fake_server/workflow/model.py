@@ -76,3 +76,10 @@ class Workflow:
         image = (self.features.get("file_upload") or {}).get("image") or {}
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "image_upload", image if image.get("enabled") else None)
+
+    def select(self, node: str | None) -> list[Node]:
+        """The nodes of that id, title or type; for None, those of the type that takes the longest."""
+        nodes = list(self.nodes.values())
+        if node is None and nodes:
+            node = max(nodes, key=lambda one: one.behaviour.seconds).type
+        return [one for one in nodes if node in (one.node_id, one.title, one.type)]

@@ -283,6 +283,9 @@ def _run_if_else(call: NodeCall) -> NodeOutcome:
 
 # tool
 
+NO_IMAGE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
+"""The outputs when the image server gave no image [C: fail_sd_mode_500_textmodel_block]."""
+
 MAX_IMAGE_NUMBER = 4096
 """The most pixels a side, and steps, of an image."""
 
@@ -397,7 +400,7 @@ def _image_outputs(inputs: Values, draw: RandomValues) -> Values:
         if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
             raise ValueError
     except (ValueError, TypeError, OverflowError):  # Stable Diffusion answers 422
-        return {"text": "Failed to generate image\n", "files": []}
+        return NO_IMAGE
     record = ImageRecord(
         prompt=str(inputs["prompt"])[:_RECORD_CHARACTERS],
         model=str(inputs.get("model") or "")[:_RECORD_CHARACTERS],
@@ -446,20 +449,29 @@ def _fixed_outputs(call: NodeCall) -> Values:
 @dataclass(frozen=True, slots=True)
 class NodeKind:
     """A type of nodes: ``check`` fails for data that ``run`` cannot use; ``seconds`` is the usual
-    duration. A kind that ``reports_more_than_error`` also runs for ``x-fake.error``.
+    duration, ``failure`` the host's error when what stands behind a node fails. A kind that
+    ``reports_more_than_error`` also runs for ``x-fake.error``.
     """
 
     run: Callable[[NodeCall], NodeOutcome] = _run_fixed
     check: Callable[[Field], None] = _check_nothing
     seconds: float = 0.05
+    failure: str = "Invalid value selector"
     reports_more_than_error: bool = False
 
 
+_LLM_FAILURE = (
+    "[openai_api_compatible] Error: API request failed with status code 500: "
+    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
+)  # [C: fail_llm_mode_500_main_block]
+_TOOL_FAILURE = "Failed to invoke tool: Failed to set model, please tell user to set model"  # the image server does not take the model [C: fail_options_mode_500_main_block]
+UNKNOWN_KIND = NodeKind()
+
 NODE_KINDS: Mapping[str, NodeKind] = {
     "start": NodeKind(_run_start, seconds=0.004),
-    "llm": NodeKind(_run_llm, _check_llm, seconds=3.2, reports_more_than_error=True),
-    "if-else": NodeKind(_run_if_else, _check_if_else, seconds=0.003),
-    "tool": NodeKind(_run_tool, _check_tool, seconds=15.3, reports_more_than_error=True),
+    "llm": NodeKind(_run_llm, _check_llm, 3.2, _LLM_FAILURE, reports_more_than_error=True),
+    "if-else": NodeKind(_run_if_else, _check_if_else, 0.003, "Invalid actual value type: string"),
+    "tool": NodeKind(_run_tool, _check_tool, 15.3, _TOOL_FAILURE, reports_more_than_error=True),
     "end": NodeKind(_run_end, _check_end, seconds=0.004),
     "answer": NodeKind(),
     "knowledge-retrieval": NodeKind(),

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fake_server.scenarios import RequestFacts, RuleBook, RuleContext, ScenarioError
-from fake_server.scenarios.parameters import rule_field
+from fake_server.scenarios.conditions import RequestFacts
+from fake_server.scenarios.parameters import ScenarioError, rule_field
+from fake_server.scenarios.rules import RuleBook, RuleContext
 
 CONTEXT = RuleContext(
     operations=("runWorkflow", "stopWorkflowTask", "getToolFile"),

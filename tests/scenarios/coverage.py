@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from fake_server.scenarios.behaviours import BEHAVIOURS
-from fake_server.scenarios.header import read_header
+from fake_server.scenarios.rules import read_header
 
 
 def missing(scenarios: Iterable[str]) -> list[str]:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.behaviours import BEHAVIOURS
-from fake_server.scenarios.header import read_header
+from fake_server.scenarios.parameters import ScenarioError
+from fake_server.scenarios.rules import read_header
 from tests.scenarios.books import RUN, book
 
 

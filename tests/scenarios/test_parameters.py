@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.scenarios import ScenarioError
 from fake_server.scenarios.behaviour import Behaviour
 from fake_server.scenarios.behaviours import BEHAVIOURS
-from fake_server.scenarios.parameters import Parameter, rule_field
+from fake_server.scenarios.parameters import Parameter, ScenarioError, rule_field
 from tests.scenarios.books import book, error_of
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fake_server.scenarios import RequestFacts, ScenarioError
 from fake_server.scenarios.behaviours import BEHAVIOURS
+from fake_server.scenarios.conditions import RequestFacts
+from fake_server.scenarios.parameters import ScenarioError
 from tests.scenarios.books import RUN, book, error_of, names
 
 IMAGE = RequestFacts("getToolFile", {})

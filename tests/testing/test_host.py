@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fake_server.scenarios import ScenarioError
+from fake_server.scenarios.parameters import ScenarioError
 from fake_server.settings import SettingsError
 from fake_server.testing import FakeHost, ScenarioWarning
 from tests.serving import Connection

@@ -12,8 +12,7 @@ from typing import Any, Literal
 from fake_server.http import error_pages
 from fake_server.http.responses import HTML, JSON, Response, proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.behaviours.runs import change_nodes
-from fake_server.scenarios.effects import Effects, Gateway, InterceptedRequest
+from fake_server.scenarios.effects import Effects, Gateway, InterceptedRequest, change_nodes
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
 from fake_server.workflow.model import Node, NodeBehaviour
 
@@ -107,7 +106,7 @@ def concurrency_limit(limit: Count | None = None) -> Effects:
     """
 
     def respond(request: InterceptedRequest) -> Response | None:
-        app_id = request.app().app_id
+        app_id = request.app_id
         if limit is not None and request.running_runs() < limit:
             return None
         message = (

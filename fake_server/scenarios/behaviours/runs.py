@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from fake_server.runs.engine import Timeline, cut
 from fake_server.runs.events import WorkflowFinished
 from fake_server.scenarios.behaviour import behaviour
-from fake_server.scenarios.effects import Effects, RealWait
+from fake_server.scenarios.effects import Effects, RealWait, change_nodes, override
 from fake_server.scenarios.parameters import Seconds
-from fake_server.workflow.model import Node, NodeBehaviour, Workflow
-
-NO_IMAGE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
-"""The outputs of the tool when the image server gave it none [C: fail_sd_mode_500_textmodel_block].
-"""
-
-NO_MODEL = "Failed to invoke tool: Failed to set model, please tell user to set model"
-"""The tool's error when the image server does not take the model
-[C: fail_options_mode_500_main_block].
-"""
-
-LLM_500 = (
-    "[openai_api_compatible] Error: API request failed with status code 500: "
-    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
-)
-"""A model's error when its server fails [C: fail_llm_mode_500_main_block]."""
-
-_ERRORS = {"tool": NO_MODEL, "llm": LLM_500, "if-else": "Invalid actual value type: string"}
-_ERROR_OF_OTHERS = "Invalid value selector"
+from fake_server.workflow.model import Node, NodeBehaviour
+from fake_server.workflow.nodes import NO_IMAGE, NODE_KINDS, UNKNOWN_KIND
 
 _SLOW_S = 60.0
 _SLOW_AT_INSTANT = (
     "slow: the host is instant and does not wait for seconds; real_seconds=2 waits 2 s at any speed"
 )
 _BEYOND_ANY_LIMIT_S = 100_000.0
-_FIRST_MOMENT_S = 0.001
+_MIN_RUN_S = 0.001
 """No run is stopped before it has begun."""
 
 
@@ -76,8 +59,8 @@ def node_failed(node: str | None = None, error: str | None = None) -> Effects:
     """
 
     def fail(one: Node) -> NodeBehaviour:
-        text = _ERRORS.get(one.type, _ERROR_OF_OTHERS) if error is None else error
-        return replace(one.behaviour, error=text)
+        kind = NODE_KINDS.get(one.type, UNKNOWN_KIND)
+        return replace(one.behaviour, error=kind.failure if error is None else error)
 
     return Effects(workflow=(change_nodes(node, fail),))
 
@@ -116,7 +99,7 @@ def stopped(after_s: Seconds | None = None) -> Effects:
 
     def stop(timeline: Timeline) -> Timeline:
         ends_s = timeline[-1][0]
-        at_s = max(_FIRST_MOMENT_S, ends_s / 2 if after_s is None else after_s)
+        at_s = max(_MIN_RUN_S, ends_s / 2 if after_s is None else after_s)
         return cut(timeline, at_s) if at_s < ends_s else timeline
 
     return Effects(timeline=(stop,))
@@ -142,31 +125,6 @@ def unknown_status(status: str = "partial-succeeded") -> Effects:
     Survive: treat any status but succeeded as an end without a promise, and log the word.
     """
     return Effects(timeline=(_with_end(status=status),))
-
-
-def override(node: str | None, **changes: Any) -> Callable[[Workflow], Workflow]:
-    """A workflow with ``changes`` in the behaviour of the selected nodes."""
-    return change_nodes(node, lambda one: replace(one.behaviour, **changes))
-
-
-def change_nodes(
-    node: str | None, change: Callable[[Node], NodeBehaviour]
-) -> Callable[[Workflow], Workflow]:
-    def apply(workflow: Workflow) -> Workflow:
-        nodes = dict(workflow.nodes)
-        for one in selected_nodes(workflow, node):
-            nodes[one.node_id] = replace(one, behaviour=change(one))
-        return replace(workflow, nodes=nodes)
-
-    return apply
-
-
-def selected_nodes(workflow: Workflow, node: str | None) -> list[Node]:
-    """The nodes of that id, title or type; for None, those of the type that takes the longest."""
-    nodes = list(workflow.nodes.values())
-    if node is None and nodes:
-        node = max(nodes, key=lambda one: one.behaviour.seconds).type
-    return [one for one in nodes if node in (one.node_id, one.title, one.type)]
 
 
 def _with_end(**changes: Any) -> Callable[[Timeline], Timeline]:

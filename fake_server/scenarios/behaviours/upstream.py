@@ -11,8 +11,8 @@ from fake_server.http import error_pages
 from fake_server.http.errors import HostError, HostErrors
 from fake_server.http.responses import proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.behaviours.runs import LLM_500, NO_IMAGE, NO_MODEL, override
-from fake_server.scenarios.effects import Effects, Responder
+from fake_server.scenarios.effects import Effects, Responder, override
+from fake_server.workflow.nodes import NO_IMAGE, NODE_KINDS
 
 _TOOL_WAITS_S = 120.2
 """How long the tool waits for an image before it gives up [C: slow_block_130s]."""
@@ -54,7 +54,7 @@ def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "s
     """
     match service:
         case "sd":
-            return _failing("tool", NO_MODEL)
+            return _failing("tool")
         case "llm":
             return _failing("llm", _LLM_DOWN)
         case "redis":
@@ -103,7 +103,7 @@ def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
     Complaint: the error names a setting that no user of the API has ever seen.
     Survive: show it as the host's trouble; another model may work.
     """
-    return _failing("tool", NO_MODEL)
+    return _failing("tool")
 
 
 @behaviour(excludes="node")
@@ -118,7 +118,7 @@ def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
     """
     if how == "empty":
         return Effects(workflow=(override("llm", reply="", completion_tokens=0),))
-    return _failing("llm", LLM_500 if how == "500" else _LLM_DROPPED)
+    return _failing("llm", None if how == "500" else _LLM_DROPPED)
 
 
 @behaviour()
@@ -159,8 +159,9 @@ def _not_connected(address: str, error: str) -> str:
     )
 
 
-def _failing(node: str, error: str) -> Effects:
-    return Effects(workflow=(override(node, error=error),))
+def _failing(node_type: str, error: str | None = None) -> Effects:
+    error = NODE_KINDS[node_type].failure if error is None else error
+    return Effects(workflow=(override(node_type, error=error),))
 
 
 def _error(name: str) -> Responder:
