@@ -80,7 +80,7 @@ def expect_kinds(
 
 @cache
 def later_fields(name: str) -> frozenset[str]:
-    """The fields of the object ``name`` of a profile that only versions after the reference have."""
+    """The fields of the object ``name`` that only versions other than the reference have."""
     known = by_version(lambda profile: profile.fields(name))
     return frozenset().union(*known.values()) - set(known[REFERENCE_VERSION])
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from contract.check import Claim, Level, check
+from contract.check import Capability, Claim, Level, check
 from contract.evidence import stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.shape import Kind, expect_kind, files_within, later_fields
@@ -172,7 +172,7 @@ def shared_trace(target: Target) -> RunTrace:
 
 
 def trace_check(
-    level: Level, source: str, **options: Any
+    level: Level, source: str, *needs: Capability, **options: Any
 ) -> Callable[[Callable[[RunTrace], None]], Claim]:
     """As ``check``, for a claim about the shared stream alone: a function of its ``RunTrace``."""
 
@@ -181,7 +181,7 @@ def trace_check(
         def run(target: Target) -> None:
             claim(shared_trace(target))
 
-        return check(level, source, **options)(run)
+        return check(level, source, *needs, **options)(run)
 
     return decorate
 

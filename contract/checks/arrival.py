@@ -6,34 +6,32 @@ from __future__ import annotations
 
 import math
 
-from contract.check import Capability, Level, check
+from contract.check import Capability, Level
 from contract.result import NotRun, expect
-from contract.target import Target
-from contract.trace import RunTrace, as_object, seconds, shared_trace
+from contract.trace import RunTrace, as_object, seconds, trace_check
 
 _PING_EVERY_S, _PING_LATE_S = 10.0, 1.5
 """A ping is due when the listening has crossed 10 s, and each 10 s after (FACTS 5.4); the host
 looks once a second, and a little time passes until it is sent."""
 _LISTENS_EARLIER_S = 0.5
-"""The host listens before it tells workflow_started, from where elapsed_time counts."""
+"""The host listens before it sends workflow_started, from where elapsed_time counts."""
 
-_TOLD_APART_S = 0.3
+_APART_S = 0.3
 """A node that takes this long on the wall has its two frames apart."""
 
 _TOGETHER_S = 0.02
 
 
-@check(Level.HOST, "FACTS 5.4")
-def pings_are_as_many_as_are_due(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.4")
+def pings_are_as_many_as_are_due(trace: RunTrace) -> None:
     """A ping for each 10 s that the run's own elapsed_time has crossed, and none more."""
-    trace = shared_trace(target)
     least, most = _pings_due(trace, trace.elapsed_s, trace.elapsed_s)
     expected = f"{least} to {most} pings in {trace.elapsed_s:.1f} s"
     expect(least <= len(trace.pings) <= most, expected, f"{len(trace.pings)} pings", trace.exchange)
 
 
 def _pings_due(trace: RunTrace, from_s: float, to_s: float) -> tuple[int, int]:
-    """The least and the most pings that a host has sent some time between two moments of the run.
+    """The least and the most pings that a host has sent some time between two times of the run.
 
     The most counts from where the host began to listen, which is before the first frame arrived.
     """
@@ -43,14 +41,13 @@ def _pings_due(trace: RunTrace, from_s: float, to_s: float) -> tuple[int, int]:
     )
 
 
-@check(Level.HOST, "FACTS 5.4")
-def pings_stand_where_they_are_due(target: Target) -> None:
+@trace_check(Level.HOST, "FACTS 5.4")
+def pings_stand_where_they_are_due(trace: RunTrace) -> None:
     """Before each event stand the pings that were due by then, going by the nodes' elapsed
     times.
     """
-    trace = shared_trace(target)
-    total_s, told_s, pings = trace.elapsed_s, sum(node.elapsed_s for node in trace.nodes), 0
-    idle_s, passed_s = max(total_s - told_s, 0.0), 0.0
+    total_s, nodes_s, pings = trace.elapsed_s, sum(node.elapsed_s for node in trace.nodes), 0
+    idle_s, passed_s = max(total_s - nodes_s, 0.0), 0.0
     for frame in trace.stream.frames:
         pings += frame.is_ping
         if frame.event == "node_finished" and frame.data is not None:
@@ -58,22 +55,17 @@ def pings_stand_where_they_are_due(target: Target) -> None:
         if frame.data is not None and frame.event != "workflow_finished":
             least, most = _pings_due(trace, passed_s, passed_s + idle_s)
             expected = f"{least} to {most} pings before {frame.event} at {passed_s:.1f} s"
-            expect(
-                least <= pings <= most,
-                expected,
-                f"{pings} pings",
-                trace.exchange,
-                level=trace.level,
-            )
+            trace.expect(least <= pings <= most, expected, f"{pings} pings", level=trace.level)
 
 
-@check(
+@trace_check(
     Level.HOST, "FACTS 5.4", Capability.FINITE_SPEED, follows_from=("first_frame_comes_at_once",)
 )
-def pings_arrive_when_they_are_due(target: Target) -> None:
+def pings_arrive_when_they_are_due(trace: RunTrace) -> None:
     """Pings arrive in time, at 10 s of the run and each 10 s after, as the wall goes."""
-    trace = shared_trace(target)
-    scale = _wall_over_elapsed(trace)
+    if not trace.elapsed_s:
+        raise NotRun("the run has no elapsed_time", trace.exchange)
+    scale = trace.exchange.seconds / trace.elapsed_s
     first_s = trace.events[0].at_s
     for count, ping in enumerate(trace.pings, start=1):
         due_s = count * _PING_EVERY_S * scale
@@ -83,46 +75,31 @@ def pings_arrive_when_they_are_due(target: Target) -> None:
         expect(in_time, expected, f"{ping.at_s:.2f} s", trace.exchange)
 
 
-def _wall_over_elapsed(trace: RunTrace) -> float:
-    """How fast the run's own seconds pass. Raises ``NotRun`` where it tells none."""
-    if not trace.elapsed_s:
-        raise NotRun("the run tells no elapsed_time", trace.exchange)
-    return trace.exchange.seconds / trace.elapsed_s
-
-
-@check(Level.HOST, "document line 19; FACTS 5.3", Capability.FINITE_SPEED)
-def first_frame_comes_at_once(target: Target) -> None:
+@trace_check(Level.HOST, "document line 19; FACTS 5.3", Capability.FINITE_SPEED)
+def first_frame_comes_at_once(trace: RunTrace) -> None:
     """The first event arrives when the run begins, and not when it has ended."""
-    trace = shared_trace(target)
     first_s, whole_s = trace.events[0].at_s, trace.exchange.seconds
     expected = f"the first event before half of {whole_s:.1f} s"
     expect(first_s < whole_s / 2, expected, f"{first_s:.1f} s", trace.exchange, trace.buffering)
 
 
-@check(
+@trace_check(
     Level.HOST,
     "document line 19; FACTS 5.3 and 5.7",
     Capability.FINITE_SPEED,
     follows_from=("first_frame_comes_at_once",),
 )
-def node_frames_lie_apart_by_their_elapsed_time(target: Target) -> None:
+def node_frames_lie_apart_by_their_elapsed_time(trace: RunTrace) -> None:
     """The two frames of a node arrive as far apart as it took, scaled by the run's time on the
     wall.
     """
-    trace = shared_trace(target)
     whole_s = trace.exchange.seconds
     for node in trace.nodes:
         due_s = node.elapsed_s * whole_s / (trace.elapsed_s or math.inf)
-        if node.finished and due_s >= _TOLD_APART_S:
+        if node.finished and due_s >= _APART_S:
             apart_s = node.finished.at_s - node.started.at_s
             expected = f"frames of {node.result.get('node_type')} about {due_s:.2f} s apart"
-            why = (
-                "they came together: something buffers the stream" if apart_s < _TOGETHER_S else ""
-            )
-            expect(
-                due_s / 2 <= apart_s <= due_s * 1.5 + 0.5,
-                expected,
-                f"{apart_s:.2f} s",
-                trace.exchange,
-                why,
-            )
+            together = apart_s < _TOGETHER_S
+            why = "they came together: something buffers the stream" if together else ""
+            in_time = due_s / 2 <= apart_s <= due_s * 1.5 + 0.5
+            expect(in_time, expected, f"{apart_s:.2f} s", trace.exchange, why)

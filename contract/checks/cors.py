@@ -45,7 +45,8 @@ _RUN_PREFLIGHT = _preflight("authorization,content-type")
 
 # fmt: off
 add_rows(__name__, [
-    Row("response_without_origin_allows_any", "Without an Origin a response, here an error, allows any.",
+    Row("response_without_origin_allows_any",
+        "Without an Origin a response, here an error, allows any.",
         "FACTS 1.8 (recorded: user_missing)", _refused_run(), headers={_ALLOW_ORIGIN: "*"}),
     Row("origin_is_echoed", "A response, here an error, allows the Origin of its request.",
         "FACTS 1.8 (recorded: cors_err)", _refused_run(ORIGIN), headers={_ALLOW_ORIGIN: ORIGIN}),

@@ -229,7 +229,7 @@ def change_responses(make: Callable[[], ResponseChange], streams: bool = False) 
 
 
 def change_streams(make: Callable[[], Callable[[Request], StreamChange]]) -> Wrap:
-    """The client gets the frames of each stream as the change makes them, each as a chunk of its own."""
+    """The client gets the changed frames of each stream, each as a chunk of its own."""
 
     def wrap(app: ASGIApp) -> ASGIApp:
         changes = make()

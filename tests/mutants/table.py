@@ -19,11 +19,12 @@ _ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<breaks>.*?) \| (?P<ours>.*?) \| (?
 
 _HEAD = """# Mutants
 
-The fake, broken in one way each, and what sees it: the check of this suite that is to see just that, and the first
-thing that schemathesis reports when it runs alone with the same spec (all checks, coverage and fuzzing). `make mutants`
-judges the first anew; this table is written by `python -m tests.mutants.schemathesis_alone` (`--keep`: without
-schemathesis, which is then not run on new mutants). What it holds against the untouched host (its own 500s, requests
-that only the schema calls valid) is its baseline and does not count.
+The fake, broken in one way each, and what sees it: the check of this suite that is to see just
+that, and the first thing that schemathesis reports when it runs alone with the same spec (all
+checks, coverage and fuzzing). `make mutants` repeats the first; this table is written by
+`python -m tests.mutants.schemathesis_alone` (`--keep`: without schemathesis, which is then not run
+on new mutants). What it reports of the untouched host (its own 500s, requests that only the schema
+calls valid) is its baseline and does not count.
 
 {score}
 """
@@ -49,7 +50,8 @@ class Row:
 def written(rows: Sequence[Row]) -> str:
     """The whole file."""
     ours = sum(bool(row.ours) for row in rows)
-    score = f"Of {len(rows)} mutants this suite kills {ours}, schemathesis alone {_score([row.alone for row in rows])}."
+    alone = _score([row.alone for row in rows])
+    score = f"Of {len(rows)} mutants this suite kills {ours}, schemathesis alone {alone}."
     parts = [_HEAD.format(score=score)]
     for area in dict.fromkeys(row.area for row in rows):
         parts.append(_TABLE_HEAD.format(area=area[0].upper() + area[1:]))
@@ -59,7 +61,8 @@ def written(rows: Sequence[Row]) -> str:
 
 def _line(row: Row) -> str:
     ours = f"`{row.ours}`" if row.ours else "-"
-    return f"| `{row.name}` | {row.breaks.replace('|', chr(92) + '|')} | {ours} | {row.alone or '-'} |\n"
+    breaks = row.breaks.replace("|", r"\|")
+    return f"| `{row.name}` | {breaks} | {ours} | {row.alone or '-'} |\n"
 
 
 def rows() -> dict[str, tuple[str, str]]:
@@ -78,7 +81,8 @@ def _seen(cell: str) -> str:
 
 def schemathesis_score() -> str:
     """What schemathesis alone was seen to kill when it was last run."""
-    return f"by schemathesis alone (docs/mutants.md): {_score([alone for _, alone in rows().values()])}"
+    score = _score([alone for _, alone in rows().values()])
+    return f"by schemathesis alone (docs/mutants.md): {score}"
 
 
 def _score(alone: Sequence[str]) -> str:
