@@ -17,7 +17,6 @@ from fake_server.clock import Clock
 from fake_server.endpoints import handlers
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
-from fake_server.http.access_log import AccessLog, BodyTooLargeError
 from fake_server.http.errors import HostError
 from fake_server.http.faults import BrokenOffError, FaultySend
 from fake_server.http.nginx import APP_CRASHED, Nginx
@@ -31,7 +30,7 @@ from fake_server.http.responses import (
     json_bytes,
 )
 from fake_server.http.routing import NoMatch, Router
-from fake_server.journal.exchanges import Counters, Journal
+from fake_server.journal.exchanges import AccessLog, BodyTooLargeError, Counters, Journal
 from fake_server.journal.reading import redactor_of
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners

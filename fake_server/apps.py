@@ -27,11 +27,6 @@ class App:
     description: str
     workflow: Workflow | None
 
-    @property
-    def reachable(self) -> bool:
-        """Whether the API serves the app at all (FACTS 3, step 3)."""
-        return self.kind not in (AppKind.DISABLED, AppKind.DELETED)
-
 
 _NAMES = {
     AppKind.CHAT: "chatapp",

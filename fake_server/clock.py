@@ -1,8 +1,8 @@
 """The one clock of a server: what time it is, and how long until it is later.
 
-Everything that needs the time takes a ``Clock``. It runs with the machine's clocks, or stands still
-until it is moved; waiting uses its monotonic side, so that a correction of the machine's wall clock
-hurries no stream.
+Everything that needs the time takes a ``Clock``. It runs with the machine's clocks, or is frozen
+until it is moved. Waiting uses its monotonic side, so that a correction of the machine's wall clock
+changes no stream.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class Clock:
     """Wall time in unix seconds and a monotonic time in seconds, which can be frozen, set and moved
     together.
 
-    ``starts_at`` (unix seconds) makes one that begins frozen at that moment. Every moment that a
-    clock is moved to lies between 1970 and ``LATEST``: ``ValueError`` for any other, before
-    anything has changed.
+    ``starts_at`` (unix seconds) makes one that begins frozen at that time. Every time that a clock
+    is set to lies between 1970 and ``LATEST``: ``ValueError`` for any other, before anything has
+    changed.
     """
 
     def __init__(
@@ -31,14 +31,18 @@ class Clock:
         self._wall = wall
         self._ticks = ticks
         self._starts_at = starts_at
-        self._wall_shift_s = 0.0
-        self._ticks_shift_s = 0.0
+        self._wall_shift_s = self._ticks_shift_s = 0.0
         self._frozen: tuple[float, float] | None = None
-        self._on_move: dict[object, Callable[[], None]] = {}
+        self._waiters: dict[object, Callable[[], None]] = {}
         self._followers: list[Callable[[], None]] = []
         self.on_wait: Callable[[], None] | None = None
         """Called whenever somebody begins to wait for this clock."""
-        self.reset()
+        self.now: Callable[[], float] = wall
+        """Unix seconds."""
+        self.ticks: Callable[[], float] = ticks
+        """Seconds since some fixed time; never goes back."""
+        if starts_at is not None:
+            self.freeze(starts_at)
 
     @property
     def frozen(self) -> bool:
@@ -47,27 +51,19 @@ class Clock:
     @property
     def waiting(self) -> int:
         """How many wait for this clock now."""
-        return len(self._on_move)
+        return len(self._waiters)
 
     def waiters(self) -> list[object]:
         """Who waits for this clock now."""
-        return list(self._on_move)
-
-    def now(self) -> float:
-        """Unix seconds."""
-        return self._frozen[0] if self._frozen else self._wall() + self._wall_shift_s
-
-    def ticks(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
-        return self._frozen[1] if self._frozen else self._ticks() + self._ticks_shift_s
+        return list(self._waiters)
 
     def freeze(self, at: float | None = None) -> None:
-        """Stand still, at ``at`` (unix seconds) or at this moment."""
+        """Stand still, at ``at`` (unix seconds) or now."""
         self._frozen = (self.now() if at is None else _checked(at), self.ticks())
         self._moved()
 
     def set(self, at: float) -> None:
-        """Let the wall clock show ``at`` (unix seconds); what waits is not released by it."""
+        """Set the wall clock to ``at`` (unix seconds), which releases no wait."""
         at = _checked(at)
         if self._frozen:
             self._frozen = (at, self._frozen[1])
@@ -76,8 +72,8 @@ class Clock:
         self._moved()
 
     def advance(self, seconds: float) -> None:
-        """Move on by ``seconds``, which releases whatever waited for that time. Raises
-        ``ValueError`` if negative.
+        """Move on by ``seconds``, which releases what waits for that time. Raises ``ValueError`` if
+        negative.
         """
         if seconds < 0:
             raise ValueError(f"a clock advances by 0 seconds or more, not by {seconds}")
@@ -99,7 +95,7 @@ class Clock:
             self._moved()
 
     def reset(self) -> None:
-        """Show what it showed when it was made: the machine's time, or the moment at which it began
+        """Show what it showed at the start: the machine's time, or the time at which it was
         frozen.
         """
         self._ticks_shift_s = self.ticks() - self._ticks()  # which never goes back
@@ -111,21 +107,25 @@ class Clock:
         """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``: it waits
         for this clock.
         """
-        self._on_move[waiter] = callback
+        self._waiters[waiter] = callback
         if self.on_wait is not None:
             self.on_wait()
 
     def follow(self, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever the clock is moved by hand, for good, without counting as
-        waiting.
-        """
+        """Call ``callback`` whenever the clock is moved by hand, without counting as waiting."""
         self._followers.append(callback)
 
     def forget(self, waiter: object) -> None:
-        self._on_move.pop(waiter, None)
+        self._waiters.pop(waiter, None)
 
     def _moved(self) -> None:
-        for callback in [*self._followers, *self._on_move.values()]:
+        if self._frozen:
+            wall, ticks = self._frozen
+            self.now, self.ticks = lambda: wall, lambda: ticks
+        else:
+            self.now = lambda: self._wall() + self._wall_shift_s
+            self.ticks = lambda: self._ticks() + self._ticks_shift_s
+        for callback in [*self._followers, *self._waiters.values()]:
             callback()
 
 

@@ -60,7 +60,8 @@ class Store:
         self._tasks: dict[str, RunningTask] = {}
         self.background: set[asyncio.Task[None]] = set()
         self._ending = False
-        self._runs: Counter[str] = Counter()
+        self.sequence_numbers: Counter[str] = Counter()
+        """The number of the last run of each app; runs count from 1 (FACTS 5.5)."""
         self.runs_ended: Counter[tuple[str, str]] = Counter()
         """By mode and outcome, since the server began."""
 
@@ -108,13 +109,8 @@ class Store:
         self.images.clear()
         self.rendered.clear()
         self.uploads.clear()
-        self._runs.clear()
+        self.sequence_numbers.clear()
 
     def _abandon_all(self) -> None:
         for task in list(self._tasks.values()):
             task.playback.abandon()
-
-    def next_sequence_number(self, app_id: str) -> int:
-        """Runs of an app count from 1 (FACTS 5.5)."""
-        self._runs[app_id] += 1
-        return self._runs[app_id]

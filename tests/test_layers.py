@@ -188,10 +188,6 @@ def test_behaviours_do_not_act_themselves() -> None:
         ("fake_server.admin", ["fake_server.app"]),
         ("fake_server.testing", []),
         ("fake_server.server", ["fake_server.cli", "fake_server.testing.host"]),
-        (
-            "fake_server.http.access_log",
-            ["fake_server.app", "fake_server.http.request", "fake_server.server.record"],
-        ),
     ],
 )
 def test_what_stands_around_the_host_is_unknown_to_it(package: str, known_to: list[str]) -> None:

@@ -376,7 +376,7 @@ def test_nothing_is_left_on_the_clock(how: str) -> None:
     """However a run ends, the clock has forgotten it."""
 
     async def script(player: Player) -> None:
-        assert player.clock._on_move
+        assert player.clock.waiting
         if how == "leaves":
             player.left.set()
         elif how == "is abandoned":
@@ -384,7 +384,7 @@ def test_nothing_is_left_on_the_clock(how: str) -> None:
         else:
             await player.move_to(5000)
         await player.settle()
-        assert not player.clock._on_move
+        assert not player.clock.waiting
 
     play(script)
 

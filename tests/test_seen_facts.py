@@ -328,7 +328,7 @@ def test_a_reference_to_no_value_fails_at_the_model(tmp_path: Path) -> None:
     )
     assert (node["error"], node["process_data"]) == ("Variable #sys.query# not found", None)
     with pytest.raises(ValueError, match=r"^Variable #a\.b\.c# not found$"):
-        prompt_values(["x", "{{#a.b.c#}}"], {})
+        prompt_values([{"text": "x"}, {"text": "{{#a.b.c#}}"}], {})
 
 
 OPTIONAL = {

@@ -39,8 +39,3 @@ def test_ending_abandons_what_runs_and_what_begins_after_it() -> None:
         assert before.playback.abandoned
         with store.running("after", after):
             assert after.playback.abandoned
-
-
-def test_runs_of_each_app_count_from_one() -> None:
-    store = Store()
-    assert [store.next_sequence_number(app) for app in ("a", "a", "b", "a")] == [1, 2, 1, 3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -71,7 +71,7 @@ async def stop_workflow_task(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run will do, before any of it happens. ``images`` are those that it makes."""
+    """What a run will do, before any of it happens."""
 
     app: App
     request: RunRequest
@@ -82,7 +82,6 @@ class RunPlan:
     timeline: Timeline
     ping: PingRule
     stretches: Sequence[Stretch]
-    images: Sequence[FileRef]
 
 
 def prepare(
@@ -110,41 +109,40 @@ def prepare(
         timeline = with_pings(timeline, ping)
         for change_timeline in effects.stream:
             timeline = change_timeline(timeline)
-    images: list[FileRef] = []
-    for _, event in timeline:
-        if isinstance(event, NodeFinished) and event.outputs:
-            for value in event.outputs.values():
-                if isinstance(value, list):
-                    images += [entry for entry in value if isinstance(entry, FileRef)]
-    return RunPlan(
-        app, request, effects, random, task_id, run_id, timeline, ping, stretches, images
-    )
+    return RunPlan(app, request, effects, random, task_id, run_id, timeline, ping, stretches)
 
 
 def start(plan: RunPlan, request: Request) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for."""
     host, effects = request.host, plan.effects
-    for ref in plan.images:
-        host.store.images[ref.file_id] = StoredImage(ref.record, effects.image_faults)
+    for _, event in plan.timeline:
+        if isinstance(event, NodeFinished) and event.started.node_type == "tool" and event.outputs:
+            for value in event.outputs.values():
+                for file in value if isinstance(value, list) else ():
+                    if isinstance(file, FileRef):
+                        image = StoredImage(file.record, effects.image_faults)
+                        host.store.images[file.file_id] = image
     speed = host.settings.speed
     endless = plan.ping if effects.endless else None
     playback = Playback(plan.timeline, host.clock, speed, endless, plan.stretches)
     # Back-dated by what the speed will save, so that the run ends now when it ends.
     elapsed_s = plan.timeline[-1][0]
     started_at = host.clock.now() - max(elapsed_s - playback.pace.clock_s(elapsed_s), 0.0)
+    host.store.sequence_numbers[plan.app.app_id] += 1
     facts = RunFacts(
         task_id=plan.task_id,
         workflow_run_id=plan.run_id,
         workflow_id=plan.request.workflow.workflow_id,
         tenant_id=TENANT_ID,
-        sequence_number=host.store.next_sequence_number(plan.app.app_id),
+        sequence_number=host.store.sequence_numbers[plan.app.app_id],
         end_user_id=end_user_id(plan.app.app_id, plan.request.user),
         user=plan.request.user,
         started_at=started_at,
     )
     origin = request.origin if effects.url else ""
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
-    return Run(plan, request, playback, Renderer(facts, plan.ping.frame, urls, effects.payload))
+    task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
+    return Run(plan, request, task, Renderer(facts, plan.ping.frame, urls, effects.payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,24 +151,24 @@ class Run:
 
     plan: RunPlan
     request: Request
-    playback: Playback
+    task: RunningTask
     renderer: Renderer
 
     async def response(self) -> Response:
         """The blocking response, once the run has ended."""
-        with self._playing():
-            end = await self.playback.end(self.request.receive)
+        with self.request.host.store.running(self.plan.task_id, self.task):
+            end = await self.task.playback.end(self.request.receive)
         if end is None:
             return self._cut_short()
-        self.request.due = self.playback.due
+        self.request.due = self.task.playback.due
         return self.request.response(200, JSON, self.renderer.blocking(end))
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The stream's chunks: a frame each, or all that need no waiting in one."""
-        with self._playing():
-            async with aclosing(self.playback.events(self.request.receive)) as due:
+        with self.request.host.store.running(self.plan.task_id, self.task):
+            async with aclosing(self.task.playback.events(self.request.receive)) as due:
                 async for events in due:
-                    self.request.due = self.playback.due
+                    self.request.due = self.task.playback.due
                     frames = [self.renderer.frame(event) for event in events]
                     for chunk in frames if self.plan.effects.body_filters else (b"".join(frames),):
                         yield chunk
@@ -178,8 +176,10 @@ class Run:
     async def gateway_page(self, gateway: Gateway) -> Response:
         """The page of a proxy that waits no longer; the run goes on without it."""
         with ExitStack() as while_played:
-            while_played.enter_context(self._playing())
-            reached = await self.playback.reaches(gateway.after_s, self.request.receive)
+            while_played.enter_context(
+                self.request.host.store.running(self.plan.task_id, self.task)
+            )
+            reached = await self.task.playback.reaches(gateway.after_s, self.request.receive)
             rest = self._play_on(while_played.pop_all())
         self.request.host.store.keep_alive(asyncio.create_task(rest))
         if not reached:
@@ -190,20 +190,14 @@ class Run:
         """The proxy's response when the server ends before the run does. Raises ``ClientLeftError``
         if nobody gets it.
         """
-        if not self.playback.abandoned:
+        if not self.task.playback.abandoned:
             raise ClientLeftError
         self.request.effects = NO_EFFECTS  # a server that ends has no time for faults
         return proxy_page(502, error_pages.nginx(502, self.request.spec.proxy_server))
 
     async def _play_on(self, while_played: ExitStack) -> None:
         with while_played:
-            await self.playback.end(_never_leaves)
-
-    def _playing(self) -> AbstractContextManager[None]:
-        """Known to the store while it is played, so that it can be stopped."""
-        accepted = self.plan.request
-        task = RunningTask(self.plan.app.app_id, accepted.user, self.playback, accepted.streaming)
-        return self.request.host.store.running(self.plan.task_id, task)
+            await self.task.playback.end(_never_leaves)
 
 
 async def _never_leaves() -> Message:
@@ -212,6 +206,7 @@ async def _never_leaves() -> Message:
     raise AssertionError("the future is never done")
 
 
+@dataclass(frozen=True, slots=True)
 class SignedUrls:
     """The URLs of files, signed with the time at which they are rendered (FACTS 6.1).
 
@@ -219,38 +214,30 @@ class SignedUrls:
     host a URL's timestamp is ``finished_at`` or the second before (FACTS 4).
     """
 
-    def __init__(
-        self,
-        host: HostState,
-        random: RandomValues,
-        ends_at: float,
-        changes: Sequence[UrlChange] = (),
-        origin: str = "",
-    ) -> None:
-        self._host = host
-        self._random = random
-        self._ends_at = ends_at
-        self._changes = changes
-        self._origin = origin
+    host: HostState
+    random: RandomValues
+    ends_at: float
+    changes: Sequence[UrlChange] = ()
+    origin: str = ""
 
     def tool_file(self, file_id: str) -> str | None:
-        path = self._host.spec.paths["getToolFile"].replace("{extension}", "png")
-        return self._signed(self._host.signers.tool_file, path, file_id)
+        path = self.host.spec.paths["getToolFile"].replace("{extension}", "png")
+        return self._signed(self.host.signers.tool_file, path, file_id)
 
     def uploaded_image(self, file_id: str) -> str | None:
-        path = self._host.spec.paths["getImagePreview"]
-        return self._signed(self._host.signers.uploaded_image, path, file_id)
+        path = self.host.spec.paths["getImagePreview"]
+        return self._signed(self.host.signers.uploaded_image, path, file_id)
 
     def _signed(self, signer: FileSigner, path: str, file_id: str) -> str | None:
-        now = self._host.clock.now()
-        at = min(now, self._ends_at) if now - self._ends_at < _WRITING_S else now
-        base = self._host.settings.files_url
-        for change in self._changes:
+        now = self.host.clock.now()
+        at = min(now, self.ends_at) if now - self.ends_at < _WRITING_S else now
+        base = self.host.settings.files_url
+        for change in self.changes:
             at -= change.age_s
-            base = base if change.base is None else change.base(base or self._origin)
-        query = signer.query(file_id, int(at), self._random.nonce())
+            base = base if change.base is None else change.base(base or self.origin)
+        query = signer.query(file_id, int(at), self.random.nonce())
         url: str | None = f"{base}{path.replace('{file_id}', file_id)}?{query}"
-        for change in self._changes:
+        for change in self.changes:
             url = None if url is None else change.rewrite(url)
         return url
 

@@ -12,10 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.apps import App
 from fake_server.host_state import HostState
-from fake_server.http.access_log import AccessLog, ObservedExchange
 from fake_server.http.errors import HostError
 from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
+from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.request import authorised_app, json_object, user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.spec import Operation
@@ -103,10 +103,14 @@ class Request(ObservedExchange):
     async def body(self) -> bytes:
         """The whole body, read once. Raises ``ClientLeftError`` and ``BodyTooLargeError``."""
         if self._body is None:
-            body = bytearray()
-            async for chunk in self.chunks():
-                body += chunk
-            self._body = bytes(body)
+            parts, more = [], True
+            while more:
+                message = await self.receive()
+                if message["type"] != "http.request":
+                    raise ClientLeftError
+                parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._body = b"".join(parts)
         return self._body
 
     async def json(self) -> dict[str, Any]:

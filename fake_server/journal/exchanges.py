@@ -1,25 +1,32 @@
-"""The newest exchanges of a server, bounded in number and in bytes, and counts of all of them.
+"""Every request with its response, noted in the journal, the counters and the log.
 
-Exchanges are kept as they came: nothing is decoded or redacted until it is read. The server adds
-entries in its own thread; any other may read or discard them, as tests do.
+The journal holds the newest exchanges as they came, bounded in number and in bytes: nothing is
+decoded or redacted until it is read. The server adds entries in its own thread; any other may read
+or discard them, as tests do. The log gets a line for each request, without keys and signatures.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from starlette.types import Message, Scope
+from starlette.types import Message, Receive, Scope, Send
 
+from dify_wire.redaction.text import TextRedactor
 from fake_server.clock import Clock
+
+access_log = logging.getLogger("fake_server.access")
 
 ENTRIES = 1_000
 """With more requests the oldest are discarded."""
@@ -73,7 +80,8 @@ class Entry:
     discarded = False
     """Whether the journal no longer has the entry."""
     _hash: Any = None
-    _new_bytes = 0
+    new_bytes = 0
+    """What the journal has not yet counted."""
 
     def __init__(self, journal: Journal, number: int, received_at: float, scope: Scope) -> None:
         self._journal = journal
@@ -94,9 +102,9 @@ class Entry:
         if data:
             if self.body_bytes < KEPT_BYTES and not self.discarded:
                 self.body.append(data[: KEPT_BYTES - self.body_bytes])
-                self._new_bytes += len(self.body[-1]) + _PIECE_BYTES
-                if self._new_bytes > _SMALL_BYTES:
-                    self._count_new_bytes()
+                self.new_bytes += len(self.body[-1]) + _PIECE_BYTES
+                if self.new_bytes > _SMALL_BYTES:
+                    self._journal.changed(self)
             self.body_bytes += len(data)
         if not message.get("more_body"):
             self.request_complete = True
@@ -128,9 +136,9 @@ class Entry:
         elif self.sent_bytes < KEPT_BYTES and not self.discarded:
             kept = data[: KEPT_BYTES - self.sent_bytes]
             self.chunks.append((now, kept))
-            self._new_bytes += len(kept) + _PIECE_BYTES
-            if self._new_bytes > _SMALL_BYTES:
-                self._count_new_bytes()
+            self.new_bytes += len(kept) + _PIECE_BYTES
+            if self.new_bytes > _SMALL_BYTES:
+                self._journal.changed(self)
         self.sent_bytes += len(data)
 
     def end(self, crashed: bool) -> None:
@@ -139,12 +147,7 @@ class Entry:
         self.broken_off = self.broken_off or crashed
         self.scope.pop("extensions", None)  # they hold on to the connection
         self.request_complete = True
-        self._count_new_bytes()
         self._journal.changed(self)
-
-    def _count_new_bytes(self) -> None:
-        size, self._new_bytes = self._new_bytes, 0
-        self._journal.grown(self, size)
 
     @property
     def digest(self) -> str | None:
@@ -246,16 +249,6 @@ class Journal:
             self._entries.clear()
             self.bytes = self.forgotten = 0
 
-    def grown(self, entry: Entry, size: int) -> None:
-        """``entry`` keeps ``size`` more bytes."""
-        with self._lock:
-            if entry.discarded:
-                return
-            entry.size += size
-            self.bytes += size
-            if self.bytes > self._most_bytes:
-                self._discard_oldest()
-
     def _discard_oldest(self) -> None:
         while self._entries and (
             len(self._entries) > self._most_entries or self.bytes > self._most_bytes
@@ -274,15 +267,27 @@ class Journal:
     def unwatch(self, watcher: object) -> None:
         self._watchers.pop(watcher, None)
 
-    def changed(self, entry: Entry | None) -> None:
-        """Call the watchers with a changed entry, or with None when the journal closes."""
-        for callback in list(self._watchers.values()):
-            callback(entry)
+    def changed(self, entry: Entry) -> None:
+        """Count what ``entry`` has got, and call the watchers."""
+        if entry.new_bytes:
+            with self._lock:
+                if not entry.discarded:
+                    entry.size += entry.new_bytes
+                    self.bytes += entry.new_bytes
+                if self.bytes > self._most_bytes:
+                    self._discard_oldest()
+            entry.new_bytes = 0
+        if self._watchers:
+            self._call_watchers(entry)
 
     def close(self) -> None:
         """Nothing more will come."""
         self.closed = True
-        self.changed(None)
+        self._call_watchers(None)
+
+    def _call_watchers(self, entry: Entry | None) -> None:
+        for callback in list(self._watchers.values()):
+            callback(entry)
 
 
 class Counters:
@@ -296,7 +301,7 @@ class Counters:
         self.scenarios: Counter[str] = Counter()
         """Requests that a scenario applied to, by its name."""
         self.log_lines_lost: Callable[[], int] = int
-        """How many lines of the log nobody has read in time."""
+        """How many lines of the log were lost because nobody read it."""
         self.began = time.monotonic()
         self.running = 0
         self.streams_open = 0
@@ -311,8 +316,124 @@ class Counters:
         self.running -= 1
         self.streams_open -= entry.is_stream
         operation = entry.operation or ""
-        self.requests[operation, entry.logged_status] += 1
+        self.requests[operation, entry.status or CLIENT_LEFT] += 1
         assert entry.ended is not None
         self.seconds[operation] += entry.ended - entry.began
         if entry.scenarios:
             self.scenarios.update(entry.scenarios)
+
+
+class BodyTooLargeError(Exception):
+    """A body has grown beyond the proxy's limit while it was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLog:
+    """Where exchanges are noted; ``redactor`` keeps secrets out of the log."""
+
+    journal: Journal
+    counters: Counters
+    redactor: TextRedactor
+
+    def write(self, entry: Entry) -> None:
+        """Write the line of an exchange that is over."""
+        scope = entry.scope
+        path: bytes = scope.get("raw_path") or scope["path"].encode()
+        query = b"?" + scope["query_string"] if scope["query_string"] else b""
+        assert entry.ended is not None
+        fields = {
+            "client": (scope.get("client") or ("-",))[0],
+            "method": scope["method"],
+            "path": self.redactor.text((path + query).decode("latin-1")),
+            "operation": entry.operation or "-",
+            "status": entry.logged_status,
+            "bytes": entry.sent_bytes,
+            "ms": round((entry.ended - entry.began) * 1000, 1),
+        }
+        access_log.info(
+            "%(method)s %(path)s %(status)s %(bytes)s B %(ms)s ms", fields, extra={"fields": fields}
+        )
+
+
+class ObservedExchange:
+    """A request and its response on their way. Enter it for as long as the app responds.
+
+    ``receive`` raises ``BodyTooLargeError`` once more than ``body_limit`` bytes have come.
+    """
+
+    def __init__(
+        self,
+        log: AccessLog,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        body_limit: float = float("inf"),
+    ) -> None:
+        self.scope = scope
+        self.entry = log.journal.begin(scope)
+        self._log = log
+        self._receive = receive
+        self._send = send
+        self._body_bytes_left = body_limit
+        self._unread: Message | None = None
+
+    def __enter__(self) -> Self:
+        self._log.counters.running += 1
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.entry.end(crashed=error is not None)
+        self._log.counters.count(self.entry)
+        if access_log.isEnabledFor(logging.INFO):
+            self._log.write(self.entry)
+
+    async def receive(self) -> Message:
+        """The ASGI receive."""
+        if self._unread is not None:
+            message, self._unread = self._unread, None
+            return message
+        message = await self._receive()
+        self.entry.request_chunk(message)
+        if message["type"] == "http.request":
+            self._body_bytes_left -= len(message.get("body", b""))
+            if self._body_bytes_left < 0:
+                raise BodyTooLargeError
+        return message
+
+    async def send(self, message: Message) -> None:
+        """The ASGI send."""
+        if message["type"] == "http.response.body":
+            self.entry.response_chunk(message)
+        elif message["type"] == "http.response.start":
+            if not self.entry.request_complete:
+                self._note_unread_body()
+            self.entry.response_head(message)
+            self._log.counters.streams_open += self.entry.is_stream
+        await self._send(message)
+
+    def unread(self, body: bytes) -> None:
+        """Let ``receive`` give ``body``, which has been read, once more."""
+        self._unread = {"type": "http.request", "body": body, "more_body": False}
+
+    def _note_unread_body(self) -> None:
+        """Note what has come of a body that nobody has read, without waiting for more.
+
+        A wrong key is refused before the body is read; whoever looks for the mistake wants to see
+        what was sent with it.
+        """
+        names = {name for name, _ in self.scope["headers"]}
+        if b"expect" in names or names.isdisjoint((b"content-length", b"transfer-encoding")):
+            return
+        reading = self._receive().__await__()
+        try:
+            next(reading)
+        except StopIteration as read:
+            self._unread = read.value
+            self.entry.request_chunk(read.value)
+        else:
+            reading.close()

@@ -29,7 +29,7 @@ from fake_server.runs.random_values import RandomValues
 from fake_server.spec import Limits, PingRule
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.model import Workflow
-from fake_server.workflow.nodes import NODE_KINDS, NodeCall, NodeOutcome, run_node, tool_icon
+from fake_server.workflow.nodes import NODE_KINDS, NodeCall, run_node, tool_icon
 
 GAP_S = 0.008
 """From one frame to the next where nothing takes time, as recorded [C: stream_simple]."""
@@ -77,7 +77,18 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, limits: Limit
         seconds = random.vary(node.behaviour.seconds, node.behaviour.spread)
         outcome = run_node(NodeCall(node, workflow.variables, inputs, pool, random, seconds))
         now_s += outcome.seconds
-        timeline.append((now_s, _finished(started, outcome)))
+        failed = outcome.error is not None
+        finished = NodeFinished(
+            started=started,
+            finished_s=now_s,
+            status="failed" if failed else "succeeded",
+            error=outcome.error,
+            inputs=outcome.inputs or None,
+            process_data=outcome.process_data or None,
+            outputs=None if failed else outcome.outputs or None,
+            execution_metadata=None if failed else outcome.execution_metadata,
+        )
+        timeline.append((now_s, finished))
         tokens += outcome.total_tokens
         if outcome.error is not None:
             error = f"Node {node.title} run failed: {outcome.error}"
@@ -125,17 +136,3 @@ def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:
             break
         pings.append((due_s, Ping()))
     return tuple(sorted((*timeline, *pings), key=lambda entry: entry[0])) if pings else timeline
-
-
-def _finished(started: NodeStarted, outcome: NodeOutcome) -> NodeFinished:
-    failed = outcome.error is not None
-    return NodeFinished(
-        started=started,
-        finished_s=started.started_s + outcome.seconds,
-        status="failed" if failed else "succeeded",
-        error=outcome.error,
-        inputs=outcome.inputs or None,
-        process_data=outcome.process_data or None,
-        outputs=None if failed else outcome.outputs or None,
-        execution_metadata=None if failed else outcome.execution_metadata,
-    )

@@ -41,6 +41,7 @@ class Pace:
 
     def __init__(self, speed: float | None, stretches: Sequence[Stretch] = ()) -> None:
         usual = math.inf if speed is None else speed
+        self.instant = speed is None and not stretches
         self._parts = [(0.0, 0.0, usual)]
         """From which second of the timeline, from which of the clock, and at which speed."""
         for one in stretches:
@@ -192,7 +193,8 @@ class Playback:
         """Wait for a second of the timeline, which may change meanwhile; False when the client has
         left or the run is abandoned.
         """
-        if (self._speed is None and self.pace.clock_s(due_s()) <= 0) or self.abandoned:
+        instant = self.pace.instant and self._endless is None
+        if self.abandoned or instant or (self._speed is None and self.pace.clock_s(due_s()) <= 0):
             return not self.abandoned
         self._wait = self._wait or Wait(self._clock)
         if not await self._wait.until(lambda: self._started + self.pace.clock_s(due_s()), receive):

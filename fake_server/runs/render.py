@@ -52,23 +52,21 @@ Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Changes what is about to be rendered, as JSON data."""
 
 
+@dataclass(slots=True)
 class Renderer:
     """Renders the events of one run; ``changes`` are applied to each event, or to the whole
     response.
     """
 
-    def __init__(
-        self, facts: RunFacts, ping_frame: bytes, urls: FileUrls, changes: Sequence[Change] = ()
-    ) -> None:
-        self._facts = facts
-        self._ping_frame = ping_frame
-        self._urls = urls
-        self._changes = changes
-        self._last_outputs: tuple[Any, Any] = (None, None)
+    facts: RunFacts
+    ping_frame: bytes
+    urls: FileUrls
+    changes: Sequence[Change] = ()
+    _last_outputs: tuple[Any, Any] = (None, None)
 
     def blocking(self, end: WorkflowFinished) -> bytes:
         """The whole response of a blocking run, without a newline at its end."""
-        facts = self._facts
+        facts = self.facts
         return self._json(
             {
                 "task_id": facts.task_id,
@@ -92,7 +90,7 @@ class Renderer:
         """One frame of a stream, blank line included."""
         match event:
             case Ping():
-                return self._ping_frame
+                return self.ping_frame
             case WorkflowStarted():
                 name, data = "workflow_started", self._workflow_started(event)
             case NodeStarted():
@@ -103,22 +101,22 @@ class Renderer:
                 name, data = "workflow_finished", self._workflow_finished(event)
         message = {
             "event": name,
-            "workflow_run_id": self._facts.workflow_run_id,
-            "task_id": self._facts.task_id,
+            "workflow_run_id": self.facts.workflow_run_id,
+            "task_id": self.facts.task_id,
             "data": data,
         }
         return b"data: " + self._json(message) + b"\n\n"
 
     def _json(self, message: Mapping[str, Any]) -> bytes:
-        for change in self._changes:
+        for change in self.changes:
             message = change(message)
         return json.dumps(message).encode("ascii")
 
     def _workflow_started(self, event: WorkflowStarted) -> Mapping[str, Any]:
         return {
-            "id": self._facts.workflow_run_id,
-            "workflow_id": self._facts.workflow_id,
-            "sequence_number": self._facts.sequence_number,
+            "id": self.facts.workflow_run_id,
+            "workflow_id": self.facts.workflow_id,
+            "sequence_number": self.facts.sequence_number,
             "inputs": self._wire(event.inputs),
             "created_at": self._created_at(0.0),
         }
@@ -144,7 +142,7 @@ class Renderer:
             "elapsed_time": event.finished_s - event.started.started_s,
             "execution_metadata": event.execution_metadata,
             "created_at": self._created_at(event.started.started_s),
-            "finished_at": int(self._facts.started_at + event.finished_s),
+            "finished_at": int(self.facts.started_at + event.finished_s),
             "files": _files(outputs),
         }
 
@@ -152,18 +150,18 @@ class Renderer:
         known, rendered = self._last_outputs
         outputs = rendered if event.outputs is known else self._wire(event.outputs)
         return {
-            "id": self._facts.workflow_run_id,
-            "workflow_id": self._facts.workflow_id,
-            "sequence_number": self._facts.sequence_number,
+            "id": self.facts.workflow_run_id,
+            "workflow_id": self.facts.workflow_id,
+            "sequence_number": self.facts.sequence_number,
             "status": event.status,
             "outputs": outputs,
             "error": event.error,
             "elapsed_time": event.elapsed_s,
             "total_tokens": event.total_tokens,
             "total_steps": event.total_steps,
-            "created_by": {"id": self._facts.end_user_id, "user": self._facts.user},
+            "created_by": {"id": self.facts.end_user_id, "user": self.facts.user},
             "created_at": self._created_at(0.0),
-            "finished_at": int(self._facts.started_at + event.elapsed_s),
+            "finished_at": int(self.facts.started_at + event.elapsed_s),
             "files": _files(outputs),
         }
 
@@ -171,15 +169,15 @@ class Renderer:
         """The database of the host rounds to the nearest second, so this may lie 0.5 s ahead (FACTS
         4).
         """
-        return int(self._facts.started_at + offset_s + 0.5)
+        return int(self.facts.started_at + offset_s + 0.5)
 
     def _wire(self, value: Any) -> Any:
         """``value`` with its images as file objects."""
         if isinstance(value, FileRef):
-            url = self._urls.tool_file(value.file_id)
+            url = self.urls.tool_file(value.file_id)
             return self._file("tool_file", url, value.file_id, "image", ".png", "image/png")
         if isinstance(value, InputFile):
-            url = self._urls.uploaded_image(value.file_id) if value.file_id else value.url
+            url = self.urls.uploaded_image(value.file_id) if value.file_id else value.url
             known = (value.filename, value.extension, value.mime_type)
             return self._file(value.transfer_method, url, value.file_id, *known)
         if isinstance(value, list):
@@ -195,7 +193,7 @@ class Renderer:
         filename, extension, mime_type = known
         return {
             "__variant": _FILE_VARIANT,
-            "tenant_id": self._facts.tenant_id,
+            "tenant_id": self.facts.tenant_id,
             "type": "image",
             "transfer_method": method,
             "url": url,

@@ -64,7 +64,7 @@ def authorised_app(header: bytes | None, apps: Mapping[str, App], errors: HostEr
     app = apps.get(key)
     if app is None:
         raise errors("token_unknown")
-    if not app.reachable:
+    if app.kind in (AppKind.DISABLED, AppKind.DELETED):
         raise errors("app_not_found")
     return app
 

@@ -1,10 +1,10 @@
 """Requests out of bytes, by the rules of nginx 1.22 (``ngx_http_parse.c`` and
 ``ngx_http_request.c``).
 
-nginx takes what stricter parsers refuse and refuses what they take, so the fake has to read as it
-does: several blanks between the words of a request line, empty lines before it, lone line feeds,
-header lines without a colon, bytes beyond ASCII. Lines are read as they arrive; one that is refused
-or too long is refused then, whatever would have followed.
+nginx accepts what stricter parsers refuse and refuses what they accept: several spaces between the
+words of a request line, empty lines before it, lone line feeds, header lines without a colon, bytes
+beyond ASCII. Lines are read as they arrive; one that is wrong or too long is refused at once,
+whatever would have followed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
 
 from fake_server.http.error_pages import HEAD_TOO_LARGE
 
@@ -40,7 +39,7 @@ _LENGTH_DIGITS = len(str(_GREATEST_LENGTH))
 
 
 class RefusedRequestError(Exception):
-    """A request that nginx refuses with ``status`` before any app sees it, and closes."""
+    """A request that nginx refuses with ``status`` before any app sees it."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -50,9 +49,7 @@ class RefusedRequestError(Exception):
 @dataclass(frozen=True, slots=True)
 class HeadLimits:
     """The most bytes of a request line, of a header line and of all header lines, line ends
-    included.
-
-    A chunk that announces more bytes than ``body`` is refused before they come.
+    included; and of one chunk of a body.
     """
 
     request_line: int
@@ -61,96 +58,70 @@ class HeadLimits:
     body: int = field(default=_GREATEST_LENGTH, repr=False)
 
 
+@dataclass(slots=True)
 class Head:
-    """What precedes a body. ``headers`` have their names in lower case; ``names`` has them as they
-    came.
+    """The part of a request before its body. ``headers`` have their names in lower case; ``names``
+    has them as they came.
 
-    ``target`` is the path with its query. ``version`` is "0.9", "1.0" or "1.1": nginx takes all of
-    1.x for that.
+    ``target`` is the path with its query. ``version`` is "0.9", "1.0" or "1.1", which nginx also
+    takes for later versions.
     """
 
-    __slots__ = (
-        "headers",
-        "keep_alive",
-        "method",
-        "names",
-        "target",
-        "version",
-        "waits_for_100",
-        "with_body",
-    )
-
-    def __init__(self, method: bytes, target: bytes, version: str) -> None:
-        self.method = method
-        self.target = target
-        self.version = version
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.names: list[bytes] = []
-        self.keep_alive = version == "1.1"
-        self.with_body = False
-        self.waits_for_100 = False
-
-
-class End:
-    """The request is whole; comes after a body only."""
-
-
-END: Final = End()
-
-Event = Head | bytes | End
+    method: bytes
+    target: bytes
+    version: str
+    keep_alive: bool
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    names: list[bytes] = field(default_factory=list)
+    with_body: bool = False
+    waits_for_100: bool = False
 
 
 class RequestParser:
-    """Bytes in by ``feed``; heads, parts of bodies and ends out by ``next_event``, for one request
-    after the other.
-    """
+    """Turns bytes into heads and parts of bodies, for one request after the other."""
 
     def __init__(self, limits: HeadLimits) -> None:
         self._limits = limits
-        self._buffer = bytearray()
+        self.buffer = bytearray()
+        """What has come and has not been read; whoever receives bytes appends them."""
         self._at = 0
         self._scanned = 0
         self._head: Head | None = None
         self._line_bytes = 0
         self._left = 0
-        self._read: Callable[[], Event | None] = self._read_head
+        self._read: Callable[[], Head | bytes | None] = self._read_head
+        self.in_body = False
+        """Whether more of a body is to come."""
 
-    @property
-    def pending(self) -> int:
-        """How many bytes have been fed and not yet been read."""
-        return len(self._buffer) - self._at
+    def next_event(self) -> Head | bytes | None:
+        """What comes next; None where more bytes are needed. Raises ``RefusedRequestError``.
 
-    def feed(self, data: bytes) -> None:
-        """Take what has arrived."""
-        if self._at:
-            del self._buffer[: self._at]
-            self._scanned -= self._at
-            self._at = 0
-        self._buffer += data
-
-    def next_event(self) -> Event | None:
-        """What comes next; None where more bytes are needed for that. Raises
-        ``RefusedRequestError``.
+        A part of a body may be empty where only its end was still to come.
         """
-        return self._read()
+        event = self._read()
+        del self.buffer[: self._at]
+        self._scanned = max(0, self._scanned - self._at)
+        self._at = 0
+        self.in_body = self._read != self._read_head
+        return event
 
     def _line(self, most: int, refusal: int) -> bytes | None:
-        """The next line without its line feed; None where it has not come. Longer than ``most`` it
+        """The next line without its line feed; None where it has not come. One longer than ``most``
         is refused.
         """
-        end = self._buffer.find(b"\n", max(self._scanned, self._at))
-        arrived = (len(self._buffer) if end < 0 else end + 1) - self._at
+        end = self.buffer.find(b"\n", max(self._scanned, self._at))
+        arrived = (len(self.buffer) if end < 0 else end + 1) - self._at
         if arrived > most or (end < 0 and arrived == most):
             raise RefusedRequestError(refusal)
         if end < 0:
-            self._scanned = len(self._buffer)
+            self._scanned = len(self.buffer)
             return None
-        line = bytes(self._buffer[self._at : end])
+        line = bytes(self.buffer[self._at : end])
         self._at = end + 1
         return line
 
     # The head
-    # --------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------
 
     def _read_head(self) -> Head | None:
         head = self._head
@@ -185,16 +156,17 @@ class RequestParser:
             headers.append((name.lower(), value))
 
     def _request_line(self) -> Head | None:
-        self._at = _LINE_BREAKS.match(self._buffer, self._at).end()  # type: ignore[union-attr]  # it always matches
+        self._at = _LINE_BREAKS.match(self.buffer, self._at).end()  # type: ignore[union-attr]  # it always matches
         line = self._line(self._limits.request_line, 414)
         if line is None:
-            if not _METHOD_SO_FAR.match(self._buffer, self._at):
+            if not _METHOD_SO_FAR.match(self.buffer, self._at):
                 raise RefusedRequestError(400)
             return None
         match = _COMMON_LINE.fullmatch(line)
         if match is None:
             return _other_request_line(line)
-        return Head(match[1], match[2], "1.1" if int(match[3]) else "1.0")
+        modern = int(match[3]) > 0
+        return Head(match[1], match[2], "1.1" if modern else "1.0", keep_alive=modern)
 
     def _finish(self, head: Head) -> None:
         """Find out how the body is framed, and whether the connection is kept."""
@@ -233,26 +205,21 @@ class RequestParser:
             head.with_body = True
 
     # The body
-    # --------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------
 
-    def _end(self) -> End:
-        self._read = self._read_head
-        return END
-
-    def _read_by_length(self) -> Event | None:
-        return self._data() if self._left else self._end()
-
-    def _data(self) -> bytes | None:
-        data = bytes(self._buffer[self._at : self._at + self._left])
+    def _read_by_length(self) -> bytes | None:
+        data = bytes(self.buffer[self._at : self._at + self._left])
         self._at += len(data)
         self._left -= len(data)
+        if not self._left:
+            self._read = self._read_head
         return data or None
 
     def _small_chunks(self) -> bytes:
-        """The data of the chunks that have arrived whole: one after the other they would take too
+        """The data of the chunks that have arrived whole, together: one by one they would take too
         long.
         """
-        buffer, at = self._buffer, self._at
+        buffer, at = self.buffer, self._at
         parts: list[bytearray] = []
         while (match := _SMALL_CHUNK_SIZE.match(buffer, at)) is not None:
             start = match.end()
@@ -264,13 +231,13 @@ class RequestParser:
         self._at = at
         return b"".join(parts)
 
-    def _read_chunk_size(self) -> Event | None:
+    def _read_chunk_size(self) -> Head | bytes | None:
         data = self._small_chunks()
         if data:
             return data
         line = self._line(self._limits.headers, 400)
         if line is None:
-            if not _CHUNK_SIZE_SO_FAR.match(bytes(self._buffer[self._at : self._at + 18])):
+            if not _CHUNK_SIZE_SO_FAR.match(bytes(self.buffer[self._at : self._at + 18])):
                 raise RefusedRequestError(400)
             return None
         match = _CHUNK_SIZE.fullmatch(line)
@@ -285,10 +252,13 @@ class RequestParser:
         self._read = self._read_chunk if self._left else self._read_trailer
         return self._read()
 
-    def _read_chunk(self) -> Event | None:
+    def _read_chunk(self) -> Head | bytes | None:
         if self._left:
-            return self._data()
-        end = bytes(self._buffer[self._at : self._at + 2])
+            data = bytes(self.buffer[self._at : self._at + self._left])
+            self._at += len(data)
+            self._left -= len(data)
+            return data or None
+        end = bytes(self.buffer[self._at : self._at + 2])
         if end in (b"", b"\r"):
             return None
         if end != b"\r\n" and not end.startswith(b"\n"):
@@ -297,11 +267,12 @@ class RequestParser:
         self._read = self._read_chunk_size
         return self._read()
 
-    def _read_trailer(self) -> End | None:
-        """Trailers are passed over, as nginx does it."""
+    def _read_trailer(self) -> bytes | None:
+        """Trailers are ignored, as by nginx."""
         while (line := self._line(self._limits.headers - self._line_bytes, 400)) is not None:
             if line in (b"\r", b""):
-                return self._end()
+                self._read = self._read_head
+                return b""
             if b"\r" in line[:-1]:
                 raise RefusedRequestError(400)
             self._line_bytes += len(line) + 1
@@ -309,9 +280,7 @@ class RequestParser:
 
 
 def _other_request_line(line: bytes) -> Head:
-    """A request line that is not of the usual form. Raises ``RefusedRequestError`` where it is of
-    none.
-    """
+    """An unusual request line. Raises ``RefusedRequestError`` where it is invalid."""
     method, _, rest = line.removesuffix(b"\r").partition(b" ")
     target, _, version = rest.lstrip(b" ").partition(b" ")
     path = _TARGET.fullmatch(target) or _ABSOLUTE_TARGET.fullmatch(target)
@@ -324,15 +293,14 @@ def _other_request_line(line: bytes) -> Head:
     if (version and not known) or (not version and method != b"GET"):
         raise RefusedRequestError(400)
     origin_form = path[1] if path[1].startswith(b"/") else b"/" + path[1]
-    return Head(method, origin_form, ("1.1" if int(known[1]) else "1.0") if known else "0.9")
+    number = ("1.1" if int(known[1]) else "1.0") if known else "0.9"
+    return Head(method, origin_form, number, keep_alive=number == "1.1")
 
 
 def _other_header(line: bytes) -> tuple[bytes, bytes]:
-    """A header line without a colon, which has an empty value; no name where nginx passes over the
-    line.
+    """A header line without a colon, whose value is empty; no name where nginx ignores the line.
 
-    Raises ``RefusedRequestError`` for blanks and controls in a name, and for what a value cannot
-    have.
+    Raises ``RefusedRequestError`` for spaces and controls in a name, and for an invalid value.
     """
     match = _OTHER_HEADER.fullmatch(line)
     if match is None:

@@ -1,16 +1,16 @@
-"""HTTP/1 between the socket and an ASGI app, as nginx speaks it: what it takes, what it refuses,
+"""HTTP/1 between the socket and an ASGI app, as nginx speaks it: what it accepts, what it refuses,
 how it closes.
 
-uvicorn's own protocols spell the head of a response in their way and read requests by other rules
-than nginx; what is left of uvicorn here is the server around the connections. One exchange after
-the other runs on a connection; what a client sends ahead waits, and its socket is not read
-meanwhile.
+uvicorn's own protocols write the head of a response in another way and read requests by other rules
+than nginx; only uvicorn's server around the connections is used. The exchanges of a connection run
+one after the other; what a client sends ahead waits, and its socket is not read meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -21,9 +21,9 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from fake_server.http import error_pages
-from fake_server.http.responses import TRANSPORT, Response, proxy_page
+from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
 from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
-from fake_server.server.response_head import RawHeaders, plain_head, proxy_head
+from fake_server.spec import Limits
 
 LINGER_S = 30.0
 """How long a connection that is closed early is still read, so that its client gets to read the
@@ -31,20 +31,26 @@ response (as nginx).
 """
 
 LINGER_IDLE_S = 5.0
-"""A client that sends nothing for so long then is not waited for (as nginx)."""
+"""A client that sends nothing for so long then is disconnected (as nginx)."""
 
 LINGER_BYTES = 256 << 20
-"""The most that is read of a body that nobody wants before the connection is closed on its
-sender.
-"""
+"""The most that is read of a body that nobody uses before the connection is closed."""
 
 LINGER_REFUSED_BYTES = 32 << 20
-"""The most that is read after what is no request, such as a header line without an end."""
+"""The most that is read after an invalid request, such as a header line without an end."""
 
 RECORDER_LIMITS = HeadLimits(request_line=1 << 16, header_line=1 << 16, headers=1 << 18)
-"""Bytes of a head that the recorder reads, which leaves it to its upstream to refuse; beyond them
-it refuses itself.
-"""
+"""Bytes of a head that the recorder passes on, for its upstream to refuse; it refuses more itself."""
+
+_PLACES = {
+    b"server": 0,
+    b"date": 1,
+    b"content-type": 2,
+    b"content-length": 3,
+    b"transfer-encoding": 3,
+    b"connection": 4,
+}
+"""The headers that nginx itself writes, in its order; all others follow."""
 
 _log = logging.getLogger("uvicorn.error")
 
@@ -52,14 +58,13 @@ _log = logging.getLogger("uvicorn.error")
 class CommonProtocol(asyncio.Protocol):
     """A connection whose responses have the headers that the app gives them."""
 
-    limits = RECORDER_LIMITS
-
     def __init__(
         self,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
+        limits: HeadLimits = RECORDER_LIMITS,
     ) -> None:
         if not config.loaded:
             config.load()
@@ -69,7 +74,7 @@ class CommonProtocol(asyncio.Protocol):
         self.exchange: Exchange | None = None
         """What is under way; None between two requests."""
         self._keep_alive_s = config.timeout_keep_alive
-        self._parser = RequestParser(self.limits)
+        self._parser = RequestParser(limits)
         self._receiving = False
         self._timer: asyncio.TimerHandle | None = None
         self._lingering_until: float | None = None
@@ -78,7 +83,7 @@ class CommonProtocol(asyncio.Protocol):
         self._given_up = False
 
     # The connection
-    # --------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # always of that kind
         self.server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own protocols only
@@ -97,7 +102,7 @@ class CommonProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
         self._stop_timer()
-        if self.exchange is not None:
+        if self.exchange is not None and not self.exchange.complete:
             self.exchange.client_left()
         self.flow.resume_writing()
 
@@ -136,7 +141,7 @@ class CommonProtocol(asyncio.Protocol):
             self._timer = None
 
     # Requests
-    # --------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         if self._lingering_until is not None:
@@ -145,28 +150,34 @@ class CommonProtocol(asyncio.Protocol):
                 self.transport.close()
             return
         self._stop_timer()
-        self._parser.feed(data)
+        self._parser.buffer += data
         self._read()
 
     def _read(self) -> None:
-        """Go through what has arrived as far as the exchange that is under way allows."""
+        """Read what has arrived, as far as the exchange that is under way allows."""
+        parser = self._parser
         try:
             while self._receiving or self.exchange is None:
-                event = self._parser.next_event()
+                event = parser.next_event()
                 if event is None:
                     return
+                self._receiving = parser.in_body
                 if isinstance(event, Head):
                     self._begin(event)
-                elif isinstance(event, bytes):
-                    assert self.exchange is not None
+                    continue
+                assert self.exchange is not None
+                if event:
                     self.exchange.received(event)
-                else:
-                    self._receiving = False
-                    self._request_ended()
+                if not self._receiving:
+                    self.exchange.more_body = False
+                    if self.exchange.complete:
+                        self._next()
+                    else:
+                        self.exchange.arrived.set()
         except RefusedRequestError as refused:
             self._refuse(refused.status)
             return
-        if self._parser.pending:
+        if self._parser.buffer:
             self.flow.pause_reading()
 
     def _begin(self, head: Head) -> None:
@@ -181,21 +192,13 @@ class CommonProtocol(asyncio.Protocol):
             "headers": head.headers,
         }
         self.complete_scope(scope, head)
-        self._receiving = head.with_body
         self.exchange = Exchange(self, scope, head)
         task = self.loop.create_task(self.exchange.run(self.app))
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)
 
     def complete_scope(self, scope: Scope, head: Head) -> None:
-        """Add to ``scope`` what else the app is told of ``head``."""
-
-    def _request_ended(self) -> None:
-        assert self.exchange is not None
-        if self.exchange.complete:
-            self._next()
-        else:
-            self.exchange.received_all()
+        """Add to ``scope`` what else the app needs of ``head``."""
 
     def _refuse(self, status: int) -> None:
         """Send a page instead of a response, or break off the one that has begun."""
@@ -210,17 +213,20 @@ class CommonProtocol(asyncio.Protocol):
         self._close()
 
     def refusal(self, status: int) -> Response:
-        """What is said to a request that cannot be read; ``status`` is nginx's."""
+        """The response to an invalid request; ``status`` is nginx's."""
         raise NotImplementedError
 
     # Responses
-    # -------------------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------
 
     def head(
         self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes
     ) -> bytes:
-        """The head of a response: here what the app says, in its order."""
-        return plain_head(status, reason, headers, connection)
+        """The head of a response: the app's headers in their order."""
+        lines = [b"%b: %b" % pair for pair in headers]
+        if connection == b"close" and not any(name.lower() == b"connection" for name, _ in headers):
+            lines.append(b"Connection: close")
+        return _joined([_status_line(status, reason, in_capitals=False), *lines])
 
     def response_ended(self) -> None:
         """The response is complete: close, or go on with the next request."""
@@ -231,7 +237,7 @@ class CommonProtocol(asyncio.Protocol):
         if not self.exchange.keep_alive:
             self._close()
         elif self._receiving:
-            self.flow.resume_reading()  # of a body that nobody wants
+            self.flow.resume_reading()  # of a body that nobody uses
         else:
             self._next()
 
@@ -239,7 +245,7 @@ class CommonProtocol(asyncio.Protocol):
         """Wait for the next request, or go on with one that is here."""
         self.exchange = None
         self.flow.resume_reading()
-        if self._parser.pending:
+        if self._parser.buffer:
             self._read()
         if self.exchange is None and not self.transport.is_closing():
             self._stop_timer()
@@ -254,7 +260,7 @@ class CommonProtocol(asyncio.Protocol):
         if self._given_up and self.transport.get_write_buffer_size():
             self.transport.abort()
             return
-        if self._given_up or (not self._receiving and not self._parser.pending):
+        if self._given_up or (not self._receiving and not self._parser.buffer):
             self.transport.close()
             return
         if self.transport.can_write_eof():
@@ -282,10 +288,11 @@ class Exchange:
         self._transport = protocol.transport
         self._scope = scope
         self._waits_for_100 = head.waits_for_100
-        self._arrived = asyncio.Event()
+        self.arrived = asyncio.Event()
         self._body = bytearray()
         self._left_early = False
         self._head_bytes = b""
+        self._flushing: asyncio.Handle
         self._chunked = False
         self._left: int | None = None
         self.keep_alive = head.keep_alive
@@ -293,9 +300,9 @@ class Exchange:
         self.started = False
         self.complete = False
         if not head.with_body:
-            self._arrived.set()
+            self.arrived.set()
 
-    # What the protocol tells
+    # What the protocol calls
     # ------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
@@ -308,24 +315,19 @@ class Exchange:
             self._protocol.loop.call_soon(flow.resume_reading)
             return
         self._body += data
-        self._arrived.set()
-
-    def received_all(self) -> None:
-        """The body has come to its end."""
-        self.more_body = False
-        self._arrived.set()
+        self.arrived.set()
 
     def client_left(self) -> None:
         """Nobody is there any more to get the response."""
         self._left_early = not self.complete
-        self._arrived.set()
+        self.arrived.set()
 
     # What the app calls
-    # -----------------------------------------------------------------------------------------------
+    # ------------------------------------------------------------------------------------------
 
     async def run(self, app: ASGIApp) -> None:
-        """Let ``app`` answer. Where it fails, so does the connection, unless nothing has been sent
-        yet.
+        """Let ``app`` respond. Where it fails, the connection is closed, unless nothing has been
+        sent yet.
         """
         try:
             await app(self._scope, self.receive, self.send)
@@ -349,16 +351,16 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": page})
 
     async def receive(self) -> Message:
-        """The next part of the body; the client's leaving once the response is complete or there is
-        no more to come.
+        """The next part of the body; ``http.disconnect`` once the response is complete or the client
+        has left.
         """
         if self._waits_for_100 and not self._transport.is_closing():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._waits_for_100 = False
         if not self._left_early and not self.complete:
             self._protocol.flow.resume_reading()
-            await self._arrived.wait()
-            self._arrived.clear()
+            await self.arrived.wait()
+            self.arrived.clear()
         if self._left_early or self.complete:
             return {"type": "http.disconnect"}
         body, self._body = bytes(self._body), bytearray()
@@ -381,15 +383,18 @@ class Exchange:
             raise RuntimeError("the response has begun before")
         self.started = True
         status, headers = message["status"], message["headers"]
-        names = {name.lower(): value for name, value in headers}
-        if b"close" in names.get(b"connection", b"").lower():
-            self.keep_alive = False
+        length: bytes | None = None
+        for name, value in headers:
+            lower = name.lower()
+            if lower == b"content-length":
+                length = value
+            elif lower == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
         framed: list[tuple[bytes, bytes]] = []
-        bodiless = self._scope["method"] == "HEAD" or status in (204, 304)
-        if bodiless:
+        if self._scope["method"] == "HEAD" or status in (204, 304):
             self._left = 0
-        elif b"content-length" in names:
-            self._left = int(names[b"content-length"])
+        elif length is not None:
+            self._left = int(length)
         elif self._scope["http_version"] == "1.1":
             self._chunked = True
             framed = [(b"Transfer-Encoding", b"chunked")]
@@ -401,17 +406,14 @@ class Exchange:
         connection = b"keep-alive" if self.keep_alive else b"close"
         head = self._protocol.head(status, message.get("reason"), [*headers, *framed], connection)
         if self._waits_for_100 and self.keep_alive:
-            head = (
-                b"HTTP/1.1 100 Continue\r\n\r\n" + head
-            )  # nginx reads a body before any app sees its request
+            # nginx reads a body before any app sees its request
+            head = b"HTTP/1.1 100 Continue\r\n\r\n" + head
         self._waits_for_100 = False
         self._head_bytes = head
-        self._protocol.loop.call_soon(self._flush)
+        self._flushing = self._protocol.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Send a head that no body has followed at once: it goes with the body where there is one,
-        in one piece.
-        """
+        """Send a head that no body has followed at once; otherwise they go together."""
         if self._head_bytes and not self._left_early:
             self._transport.write(self._head_bytes)
             self._head_bytes = b""
@@ -430,12 +432,13 @@ class Exchange:
             if not more:
                 data += b"0\r\n\r\n"
         if self._head_bytes:
+            self._flushing.cancel()
             data, self._head_bytes = self._head_bytes + data, b""
         if data:
             self._transport.write(data)
         if not more:
             self.complete = True
-            self._arrived.set()
+            self.arrived.set()
             self._protocol.response_ended()
 
 
@@ -444,32 +447,54 @@ class Protocol(CommonProtocol):
     host's order.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        spec = config.app.host.spec  # type: ignore[union-attr]  # the app is always a FakeServer
-        limits = spec.limits
-        self.limits = HeadLimits(
-            limits.request_line_bytes,
-            limits.header_line_bytes,
-            limits.headers_bytes,
-            limits.request_body_bytes,
-        )
-        self._proxy_server = spec.proxy_server
-        super().__init__(config, server_state, app_state, _loop)
-
     def refusal(self, status: int) -> Response:
         """The proxy's page."""
+        server = self.app.host.spec.proxy_server  # type: ignore[attr-defined]  # it is a FakeServer
         if status == error_pages.HEAD_TOO_LARGE:
-            return proxy_page(400, error_pages.head_too_large(self._proxy_server))
-        return proxy_page(status, error_pages.nginx(status, self._proxy_server))
+            return proxy_page(400, error_pages.head_too_large(server))
+        return proxy_page(status, error_pages.nginx(status, server))
 
     def head(
         self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes
     ) -> bytes:
-        """As the host's proxy writes it."""
-        return proxy_head(status, reason, headers, connection, self.server_state.default_headers)
+        """As the host's proxy writes it (FACTS 1.1, 1.2); without ``reason`` as the app does, in
+        capitals.
+        """
+        first = [b""] * 5
+        rest: list[bytes] = []
+        default = self.server_state.default_headers
+        for name, value in (*default, *headers, (b"Connection", connection)):
+            place = _PLACES.get(name.lower())
+            if place is None:
+                rest.append(b"%b: %b" % (name, value))
+            else:
+                first[place] = b"%b: %b" % (name, value)
+        return _joined(
+            [_status_line(status, reason, in_capitals=True), *filter(None, first), *rest]
+        )
+
+
+def proxy_limits(limits: Limits) -> HeadLimits:
+    """The limits of the host's proxy for the requests of a connection."""
+    return HeadLimits(
+        limits.request_line_bytes,
+        limits.header_line_bytes,
+        limits.headers_bytes,
+        limits.request_body_bytes,
+    )
+
+
+@lru_cache(maxsize=256)
+def _status_line(status: int, reason: bytes | None, in_capitals: bool) -> bytes:
+    if reason is None:
+        phrase = error_pages.reason_phrase(status)
+        reason = (phrase.upper() if in_capitals else phrase).encode()
+    return b"HTTP/1.1 %d %b" % (status, reason)
+
+
+def _joined(lines: list[bytes]) -> bytes:
+    """Raises ``ValueError`` for a header that would break its line."""
+    head = b"\r\n".join(lines)
+    if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:
+        raise ValueError("a header with a line break cannot be sent")
+    return head + b"\r\n\r\n"

@@ -17,10 +17,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.text_file import write_text
 from fake_server.clock import Clock
-from fake_server.http.access_log import AccessLog, ObservedExchange
 from fake_server.http.error_pages import HEAD_TOO_LARGE
 from fake_server.http.responses import Response, proxy_page
-from fake_server.journal.exchanges import Counters, Journal
+from fake_server.journal.exchanges import AccessLog, Counters, Journal, ObservedExchange
 from fake_server.recorder.images import Pictures
 from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from functools import partial
 from types import FrameType
 from typing import Any
 from typing import Protocol as Interface
@@ -20,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from fake_server.app import FakeServer
-from fake_server.server.protocols import Protocol
+from fake_server.server.protocols import Protocol, proxy_limits
 from fake_server.settings import Settings, SettingsError
 
 KEEP_ALIVE_S = 65
@@ -134,7 +135,7 @@ class Server(ToolServer):
         self._ended = asyncio.Event()
         config = tool_config(
             app,
-            http=Protocol,
+            http=partial(Protocol, limits=proxy_limits(app.host.spec.limits)),
             lifespan="off",
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=settings.ssl_certfile,

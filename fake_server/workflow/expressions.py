@@ -46,15 +46,18 @@ def references(text: str) -> tuple[tuple[str, Selector], ...]:
 
 def fill_parameter(text: str, pool: Pool) -> str:
     """A parameter of a tool, filled."""
-    values = {key: read(pool, selector) for key, selector in references(text)}
+    values: dict[str, Any] = {}
+    for key, selector in references(text):
+        value = read(pool, selector)
+        values[key] = value
     return _fill(text, _NODE, values)
 
 
-def prompt_values(texts: Iterable[str], pool: Pool) -> dict[str, Any]:
+def prompt_values(prompts: Iterable[Mapping[str, str]], pool: Pool) -> dict[str, Any]:
     """The values of the references in the prompts of a model, each of which must have one."""
     values: dict[str, Any] = {}
-    for text in texts:
-        for key, selector in references(text):
+    for prompt in prompts:
+        for key, selector in references(prompt["text"]):
             values[key] = read(pool, selector)
             if values[key] is None:
                 raise ValueError(f"Variable {key} not found")

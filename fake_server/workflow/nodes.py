@@ -141,7 +141,7 @@ def _run_llm(call: NodeCall) -> NodeOutcome:
         return NodeOutcome(call.seconds, error=behaviour.error)
     inputs: dict[str, Any] = {}
     try:
-        values = prompt_values((prompt["text"] for prompt in data["prompt_template"]), call.pool)
+        values = prompt_values(data["prompt_template"], call.pool)
         values["#context#"] = context = _context(data.get("context") or {}, call.pool)
         if context:
             inputs["#context#"] = context
@@ -155,9 +155,8 @@ def _run_llm(call: NodeCall) -> NodeOutcome:
     failure = behaviour.error or _token_error(prompts[0]["text"]) or _token_error(reply)
     if failure is not None:
         return NodeOutcome(call.seconds, inputs, process_data, error=failure)
-    texts = [prompt["text"] for prompt in prompts]
-    prompt_tokens = _tokens(call, behaviour.prompt_tokens, texts)
-    completion_tokens = _tokens(call, behaviour.completion_tokens, [reply])
+    prompt_tokens = _tokens(call, behaviour.prompt_tokens, prompts)
+    completion_tokens = _tokens(call, behaviour.completion_tokens, [{"text": reply}])
     usage = _usage(prompt_tokens, completion_tokens, call.seconds)
     total = usage["total_tokens"]
     return NodeOutcome(
@@ -188,23 +187,24 @@ def _context(context: Mapping[str, Any], pool: Pool) -> str:
 def _prompts(
     template: Sequence[Mapping[str, str]], values: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    prompts: list[dict[str, Any]] = [
-        {"role": part["role"], "text": text, "files": []}
-        for part in template
-        if (text := fill_prompt(part["text"], values))
-    ]
+    prompts: list[dict[str, Any]] = []
+    for part in template:
+        text = fill_prompt(part["text"], values)
+        if text:
+            prompts.append({"role": part["role"], "text": text, "files": []})
     if not prompts:
         raise ValueError(_NO_PROMPT)
     return prompts
 
 
-def _tokens(call: NodeCall, count: int | None, texts: Sequence[str]) -> int:
+def _tokens(call: NodeCall, count: int | None, messages: Sequence[Mapping[str, Any]]) -> int:
     """About ``count`` where the file gives it, else one token for four bytes of UTF-8."""
     if count is not None:
         return round(call.draw.vary(count, call.node.behaviour.spread))
     total = 0
-    for text in texts:
-        total += math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES)
+    for message in messages:
+        size = len(message["text"].encode("utf-8", "surrogatepass"))
+        total += math.ceil(size / _TOKEN_BYTES)
     return total
 
 
@@ -256,25 +256,28 @@ def _check_if_else(data: Field) -> None:
 
 
 def _run_if_else(call: NodeCall) -> NodeOutcome:
-    conditions = [
-        {
-            "actual_value": read(call.pool, tuple(condition["variable_selector"])),
-            "expected_value": condition.get("value"),
-            "comparison_operator": condition["comparison_operator"],
-        }
-        for condition in call.node.data["conditions"]
-    ]
+    conditions: list[dict[str, Any]] = []
+    for condition in call.node.data["conditions"]:
+        actual = read(call.pool, tuple(condition["variable_selector"]))
+        conditions.append(
+            {
+                "actual_value": actual,
+                "expected_value": condition.get("value"),
+                "comparison_operator": condition["comparison_operator"],
+            }
+        )
     inputs = {"conditions": conditions}
     results: list[dict[str, Any]] = []
+    passed: list[bool] = []
     process_data = {"condition_results": results}
     try:
         for condition in conditions:
             compare = OPERATORS[condition["comparison_operator"]]
             holds = compare(condition["actual_value"], condition["expected_value"])
             results.append({**condition, "result": holds})
+            passed.append(holds)
     except (ValueError, TypeError) as error:
         return NodeOutcome(call.seconds, inputs, process_data, error=str(error))
-    passed = [condition["result"] for condition in results]
     is_and = call.node.data.get("logical_operator", "and") == "and"
     result = all(passed) if is_and else any(passed)
     handle = "true" if result else "false"

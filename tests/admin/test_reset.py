@@ -48,9 +48,9 @@ def test_runs_are_counted_by_mode_and_outcome() -> None:
 
 def test_a_store_counts_from_the_start_again() -> None:
     store = Store()
-    store.next_sequence_number("app")
+    store.sequence_numbers["app"] += 1
     store.reset()
-    assert store.next_sequence_number("app") == 1
+    assert store.sequence_numbers["app"] == 0
 
 
 def test_nothing_of_a_cleared_mapping_is_left() -> None:
