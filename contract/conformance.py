@@ -1,9 +1,8 @@
 """Whether an exchange is what the spec documents: its status, its content type, its body, each
 frame of its stream.
 
-jsonschema-rs judges the schemas (python's jsonschema takes a hundred times as long). It is not
-asked about ``oneOf`` with a ``discriminator``: the schema that the discriminator names is judged,
-so that a failure says what is wrong in it.
+Of ``oneOf`` with a ``discriminator`` the schema that the discriminator names is checked, so that a
+failure says what is wrong in it.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ def observed(host_version: str) -> Spec:
 
 
 class Spec:
-    """An OpenAPI document to judge exchanges by. Each method yields what is wrong, and nothing
-    where it is silent.
+    """An OpenAPI document that exchanges are compared with. Each method yields what is wrong, and
+    nothing where the document is silent.
     """
 
     def __init__(self, document: Mapping[str, Any]) -> None:
@@ -48,7 +47,7 @@ class Spec:
         self._schemas = Schemas(document)
 
     def documents(self, exchange: Exchange) -> bool:
-        """Whether the spec has the operation, so that an answer to it can be judged."""
+        """Whether the spec has the operation, and there is a whole response to compare."""
         return (
             self._operation(exchange) is not None
             and exchange.status is not None
@@ -77,7 +76,7 @@ class Spec:
         try:
             yield from self.wrong_value(schema, exchange.json())
         except ValueError as error:
-            yield f"no JSON: {error}"
+            yield f"not JSON: {error}"
 
     def wrong_frames(self, exchange: Exchange) -> Iterator[str]:
         """What is wrong with each frame of a stream."""
@@ -97,8 +96,8 @@ class Spec:
             yield f"{place or 'the whole'}: {error.message}"
 
     def _wrong_item(self, schema: Mapping[str, Any], item: Mapping[str, str]) -> list[str]:
-        """JSON Schema does not look into a text: what its ``contentSchema`` says of ``data`` is
-        judged here.
+        """JSON Schema does not look into a string: the ``contentSchema`` of ``data`` is applied
+        here.
         """
         schema = self._resolved(schema)
         wrong: list[str] = []
@@ -117,7 +116,7 @@ class Spec:
         try:
             yield from self.wrong_value(content, loads(item["data"]))
         except ValueError as error:
-            yield f"no JSON: {error}"
+            yield f"not JSON: {error}"
 
     def _chosen(self, schema: Mapping[str, Any], value: Any) -> Mapping[str, Any]:
         whole = self._resolved(schema)

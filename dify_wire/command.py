@@ -54,9 +54,9 @@ def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | N
         if sys.stdout is not None:  # None: it was closed before the start
             sys.stdout.flush()  # here, where a full disk can still be reported
     except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)
-        for line in shown.getvalue().splitlines():
+        text = io.StringIO()
+        error.show(text)
+        for line in text.getvalue().splitlines():
             click.echo(readable(line), err=True)
     except SpecError as error:
         _write(f"Error: {error}")

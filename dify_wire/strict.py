@@ -70,7 +70,7 @@ class Field:
         """The keys of a mapping, which have to be strings, with their values."""
         for key, value in self.mapping().items():
             if not isinstance(key, str):
-                self.fail(f"the key {shown(key)} is not a string; put it in quotes")
+                self.fail(f"the key {described(key)} is not a string; put it in quotes")
             yield key, self._child(key, value)
 
     def _child(self, key: str, value: Any) -> Field:
@@ -122,7 +122,7 @@ class Field:
     def expect(self, fits: bool, expected: str) -> Any:
         """The value if it ``fits``; else the error says what was ``expected``."""
         if not fits:
-            self.fail(f"expected {expected}, not {shown(self.value)}")
+            self.fail(f"expected {expected}, not {described(self.value)}")
         return self.value
 
 
@@ -135,7 +135,7 @@ def bounds(least: float, most: float) -> str:
     )
 
 
-def shown(value: object) -> str:
+def described(value: object) -> str:
     """``value`` in a message: shortened, and a collection by its kind alone."""
     if isinstance(value, dict | list | tuple):
         return "a mapping" if isinstance(value, dict) else "a list"
@@ -148,7 +148,7 @@ def shown(value: object) -> str:
 def unknown(what: str, word: object, known: Collection[str]) -> str:
     """The message for a ``word`` that should be one of ``known``: the nearest, and all of them."""
     expected = f"known: {', '.join(known)}" if known else "none is allowed here"
-    return f"{shown(word)} is not a known {what}{did_you_mean(str(word), known)}; {expected}"
+    return f"{described(word)} is not a known {what}{did_you_mean(str(word), known)}; {expected}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -24,12 +24,8 @@ def reason(error: OSError) -> str:
 
 
 class SpecError(Exception):
-    """A spec, an overlay or a host version that cannot be used.
-
-    ``path`` is the file, ``place`` where in it (``line 12, column 3`` or
-    ``paths./v1/workflows/run.post``), ``message`` what is wrong and how to mend it. As text it is
-    one line of the three, without control characters; the middle of a place over 160 characters and
-    of a message over 400 is left out.
+    """A file that cannot be used: ``place`` in it (``line 12, column 3``, or a path of keys) and
+    ``message``, what is wrong and how to correct it. As text one printable line of bounded length.
     """
 
     def __init__(self, path: Path | str, place: str, message: str) -> None:
@@ -50,11 +46,8 @@ class RecordingError(SpecError):
 
 @contextmanager
 def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> Iterator[None]:
-    """Turn what code that reads the file at ``path`` does not foresee into an ``error`` that says
-    it is no ``kind``.
-
-    The last net below the checks that name the place: a file of another shape than any of them
-    expects.
+    """Turn what the code that reads the file at ``path`` does not expect into an ``error``: the
+    last net, below the checks that name the place.
     """
     try:
         yield
@@ -72,9 +65,7 @@ def file_errors(path: Path, kind: str, error: type[SpecError] = SpecError) -> It
 
 
 def readable(message: str) -> str:
-    """``message`` as one line, without control characters, the middle of more than 700 characters
-    left out.
-    """
+    """``message`` as one printable line; of a long one the middle is left out."""
     return _on_one_line(_shortened(message, _LONGEST_LINE))
 
 
@@ -94,10 +85,8 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` on one line, with control characters, line ends and halves of surrogate pairs as
-    escapes.
-
-    Letters of any script stay as they are.
+    """``text`` on one line, with escapes for what would act in a terminal instead of being
+    displayed.
     """
     if text.isprintable():
         return text

@@ -198,13 +198,13 @@ def _dumper() -> Any:
         def ignore_aliases(self, data: object) -> bool:
             return True
 
-    def text(dumper: Any, said: str) -> Any:
-        block = "\n" in said and not _NOT_IN_A_BLOCK.search(said)
-        style = "|" if block else '"' if _NOT_IN_A_BLOCK.search(said) or "\n" in said else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", said, style)
+    def text(dumper: Any, value: str) -> Any:
+        block = "\n" in value and not _NOT_IN_A_BLOCK.search(value)
+        style = "|" if block else '"' if _NOT_IN_A_BLOCK.search(value) or "\n" in value else None
+        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
 
-    def on_one_line(dumper: Any, said: tuple[object, ...]) -> Any:
-        return dumper.represent_sequence("tag:yaml.org,2002:seq", said, flow_style=True)
+    def on_one_line(dumper: Any, value: tuple[object, ...]) -> Any:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 
     Dumper.add_representer(str, text)
     Dumper.add_representer(tuple, on_one_line)

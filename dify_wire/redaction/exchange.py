@@ -29,7 +29,7 @@ from dify_wire.redaction.search import Reading, Search
 RULES = ("keys", "signatures", "cookies", "user")
 """The rules that always hold; ``user`` unless it is to be kept."""
 
-MOST_ASKED_BYTES = 256 << 10
+MOST_COMPARED_BYTES = 256 << 10
 """A replay compares a longer body as it is: the server would stand still for its search."""
 
 _WINDOW = 1 << 20
@@ -63,8 +63,8 @@ class RecordingRedactor:
         return ExchangeRedaction(self._search.fresh(exchange.app), self.rules, exchange)
 
     def request(self, request: Request, app: str | None) -> Request:
-        """``request`` as it would be recorded; with a body above ``MOST_ASKED_BYTES``, as it is."""
-        if len(request.body) > MOST_ASKED_BYTES:
+        """``request`` as it would be recorded; with a body above ``MOST_COMPARED_BYTES``, as it is."""
+        if len(request.body) > MOST_COMPARED_BYTES:
             return request
         exchange = Recording(request=_decoded(request), status=0, name="", host="", app=app)
         return self.redaction(exchange).head(exchange).request

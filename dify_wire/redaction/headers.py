@@ -67,10 +67,10 @@ def without_cookies(name: str, value: str, gone: str) -> str:
         pair = gone
     elif secret.strip():
         pair = f"{cookie}{equals}{gone}"
-    kept = [
+    harmless = [
         one if not one.strip() or _ATTRIBUTE.fullmatch(one) else f" {gone}" for one in attributes
     ]
-    return ";".join([pair, *kept])
+    return ";".join([pair, *harmless])
 
 
 def cookie_secrets(value: str) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Readings of a text, each with the way back to where its bytes stand.
+"""Decodings of a text, each with the way back to the bytes that it was decoded from.
 
 A secret may be escaped (percent, JSON, Python, HTML, several times over), in base64 or hexadecimal
-digits at any offset, or in UTF-16 and UTF-32. A ``View`` is the text with one such layer taken off.
-Whoever finds something in a view lifts the replacement, layer by layer, to an edit of the original.
+digits at any offset, or in UTF-16 and UTF-32. A ``View`` is the text with one such layer decoded. A
+replacement in a view is lifted, layer by layer, to an edit of the original.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ _CONTROL = {"b": b"\b", "f": b"\f", "n": b"\n", "r": b"\r", "t": b"\t"}
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX = re.compile(rb"[0-9A-Fa-f]{12,}")
-_WIDE = [re.compile(run) for run in (rb"(?:[^\0]\0){4,}", rb"(?:\0[^\0]){4,}")] + [
-    re.compile(run) for run in (rb"(?:[^\0]\0\0\0){4,}", rb"(?:\0\0\0[^\0]){4,}")
+_WIDE = [
+    re.compile(rb"(?:%b){4,}" % letter)
+    for letter in (rb"[^\0]\0", rb"\0[^\0]", rb"[^\0]\0\0\0", rb"\0\0\0[^\0]")
 ]
-"""UTF-16, then UTF-32, of little and of big end: where a run begins, more than one of them may be
-meant.
-"""
+"""UTF-16 and UTF-32, of little and of big end; more than one may match where a run begins."""
 
 _READABLE = re.compile(rb"[ -~]{6}|(?:[ -~]\0+){4}|(?:[\xc3-\xf4][\x80-\xbf]{1,3}){2}")
 _GAP = b"\n"
@@ -60,8 +59,8 @@ class View:
         return True
 
     def lift(self, start: int, end: int, replacement: bytes) -> _Edit | None:
-        """The edit of the original that replaces ``start`` to ``end``; None where these are no
-        bytes in a row there.
+        """The edit of the original that replaces ``start`` to ``end``; None where these are not
+        adjacent bytes there.
         """
         view: View | None = self
         found: _Edit | None = start, end, replacement
@@ -105,22 +104,17 @@ class _Unescaped(View):
 
     def lifted(self, start: int, end: int, replacement: bytes) -> _Edit | None:
         first, last = bisect_right(self._starts, start) - 1, bisect_left(self._starts, end) - 1
-        source = start
-        if first >= 0:
-            inside = start < self._ends[first]
-            source = (
-                self._sources[first]
-                if inside
-                else self._source_ends[first] + start - self._ends[first]
-            )
-        to = end
+        if first >= 0 and start < self._ends[first]:
+            start = self._sources[first]
+        elif first >= 0:
+            start += self._source_ends[first] - self._ends[first]
         if last >= 0:
-            to = self._source_ends[last] + max(0, end - self._ends[last])
-        return source, to, replacement
+            end = self._source_ends[last] + max(0, end - self._ends[last])
+        return start, end, replacement
 
 
 _Encode = Callable[[bytes, bytes, int, int, bytes], _Edit]
-"""Replaces a part of ``plain``, which was decoded from ``letters``: the edit of the letters."""
+"""From ``letters``, ``plain`` decoded from them, and an edit of it: the edit of the letters."""
 
 
 class _Decoded(View):
@@ -221,32 +215,30 @@ def _decoded(view: View) -> Iterator[View]:
     characters.
     """
     found: dict[tuple[_Encode, int], list[tuple[int, int, bytes]]] = {}
-    for match in _BASE64.finditer(view.data):
-        if view.is_new(*match.span()) and not _HEX.fullmatch(
-            match[0]
-        ):  # no text's base64 has such letters alone
-            for offset in range(4):
-                letters = match[0][offset:]
-                plain = _from_base64(letters)
-                if _READABLE.search(plain):
-                    found.setdefault((_base64_edit, offset), []).append(
-                        (match.start() + offset, match.end(), plain)
-                    )
-    for match in _HEX.finditer(view.data):
-        if view.is_new(*match.span()):
-            for offset in range(2):
-                start, end = match.start() + offset, match.end() - (len(match[0]) - offset) % 2
-                plain = bytes.fromhex(view.data[start:end].decode())
-                if _READABLE.search(plain):
-                    found.setdefault((_hex_edit, offset), []).append((start, end, plain))
+
+    def add(encode: _Encode, variant: int, start: int, end: int, plain: bytes) -> None:
+        if encode is _wide_edit or _READABLE.search(plain):
+            found.setdefault((encode, variant), []).append((start, end, plain))
+
+    for match in _new(view, _BASE64):
+        # no text's base64 has hexadecimal digits alone
+        for offset in () if _HEX.fullmatch(match[0]) else range(4):
+            plain = _from_base64(match[0][offset:])
+            add(_base64_edit, offset, match.start() + offset, match.end(), plain)
+    for match in _new(view, _HEX):
+        for offset in range(2):
+            start, end = match.start() + offset, match.end() - (len(match[0]) - offset) % 2
+            add(_hex_edit, offset, start, end, bytes.fromhex(view.data[start:end].decode()))
     for number, pattern in enumerate(_WIDE) if b"\0" in view.data else ():
-        for match in pattern.finditer(view.data):
-            if view.is_new(*match.span()):
-                found.setdefault((_wide_edit, number), []).append(
-                    (*match.span(), match[0].replace(b"\0", b""))
-                )
+        for match in _new(view, pattern):
+            add(_wide_edit, number, *match.span(), match[0].replace(b"\0", b""))
     for (encode, _), pieces in found.items():
         yield _Decoded(view, pieces, encode)
+
+
+def _new(view: View, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
+    """The matches that could not be seen in the view that this one was made of."""
+    return (match for match in pattern.finditer(view.data) if view.is_new(*match.span()))
 
 
 def _from_base64(letters: bytes) -> bytes:
@@ -257,7 +249,7 @@ def _from_base64(letters: bytes) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _plain(escape: bytes) -> bytes:
-    """What an escape says; itself where that is nothing."""
+    """What an escape stands for; itself where that is nothing."""
     text = escape.decode()
     if text[0] == "%":
         return bytes.fromhex(text[1:])
@@ -270,11 +262,8 @@ def _plain(escape: bytes) -> bytes:
         return _CONTROL.get(text[1], text[1].encode())
     digits = text[2:].replace("\\u", "")
     if text[1] == "u" and text[2] != "{":
-        return (
-            bytes.fromhex(digits)
-            .decode("utf-16-be", "surrogatepass")
-            .encode("utf-8", "surrogatepass")
-        )
+        text = bytes.fromhex(digits).decode("utf-16-be", "surrogatepass")
+        return text.encode("utf-8", "surrogatepass")
     code = int(digits.strip("{}"), base=16)
     return chr(code).encode("utf-8", "surrogatepass") if code <= sys.maxunicode else escape
 
@@ -289,9 +278,7 @@ def _bytes_or_latin(data: bytes) -> bytes:
 
 
 def as_utf8(data: bytes) -> tuple[bytes, str]:
-    """``data`` in UTF-8, and the encoding that it had: UTF-16 or UTF-32 as ``json.loads`` knows
-    them, else UTF-8.
-    """
+    """``data`` in UTF-8, and its encoding: UTF-16 or UTF-32 as ``json.loads`` detects them."""
     coding: str = json.detect_encoding(data)
     width = {"utf-16": 2, "utf-32": 4}.get(coding[:6])
     if width is None:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from dify_wire.strict import Field, shown
+from dify_wire.strict import Field, described
 from fake_server.admin.call import (
     Admin,
     AdminError,
@@ -65,7 +65,7 @@ def _number(field: Field) -> Field:
     try:
         value = float(field.text())
     except ValueError:
-        field.fail(f"expected a number, not {shown(field.value)}")
+        field.fail(f"expected a number, not {described(field.value)}")
     return field_of(int(value) if value.is_integer() else value, field.path)
 
 
