@@ -1,14 +1,12 @@
-"""Whether a host can be judged at all: it is there, it is a Dify, and the key opens a workflow app
-of it.
+"""Whether a host can be checked at all: it is there, it is a Dify, and the key opens a workflow app.
 
-The requests cost nothing: a host refuses them before it runs anything. What ends here is one line
-that names the cause and what to do about it.
+The requests cost nothing: a host refuses them before it runs anything. The error is one line that
+names the cause and what to do about it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from contract.check import Check, Level
@@ -21,11 +19,14 @@ from dify_wire.exchange import Exchange
 _TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _PARAMETERS = frozenset({"user_input_form", "opening_statement"})
 _RUN = frozenset({"task_id", "workflow_run_id", "data"})
-_QUOTED = 160
+_MAX_QUOTED = 160
+_NO_UPSTREAM = (502, 504)
+_OVERLOADED = (429, 503)
+_REPLAY_MISS = 501
 
 
 class CouldNotRunError(Exception):
-    """The suite could not be run: as text, why, and what to do. ``exchange`` shows it."""
+    """The suite could not run; the message says why, and what to do. ``exchange`` shows it."""
 
     def __init__(self, cause: str, exchange: Exchange | None = None) -> None:
         super().__init__(cause)
@@ -33,212 +34,187 @@ class CouldNotRunError(Exception):
 
 
 def reach_clock(target: Target) -> None:
-    """Ask the admin API that is lent, if one is, what time it is. Raises ``CouldNotRunError`` where
-    it does not say.
-    """
+    """Read the host's clock, if there is one. Raises ``CouldNotRunError``."""
     if target.capabilities.clock is None:
         return
     try:
         target.capabilities.clock.now()
-    except NotRun as trouble:
-        raise CouldNotRunError(trouble.reason) from None
+    except NotRun as error:
+        raise CouldNotRunError(error.reason) from None
 
 
 def preflight(target: Target) -> None:
-    """Ask for the app's parameters and for a run without inputs. Raises ``CouldNotRunError``.
+    """Send GET /v1/parameters and a run without inputs. Raises ``CouldNotRunError``.
 
-    A host that answers either of them as a Dify does can be judged, however it misbehaves; that is
-    what the checks are for. One that passes is watched: ``target`` asks again when answers make one
-    doubt that it is still there.
+    A host that responds to either as a Dify does can be checked, however it misbehaves: that is
+    what the checks are for. From then on ``target`` probes it after doubtful responses.
     """
-    told = parameters(target)
-    if told.status is None or _is_down(told):
-        raise CouldNotRunError(_cause(told), told)
-    refused = _run_without_inputs(target, _code(told) == "app_unavailable")
-    if refused is not None and (not refused.connected or _is_down(refused)):
-        raise CouldNotRunError(_cause(refused), refused)
-    _expect_a_dify([one for one in (told, refused) if one is not None])
-    _expect_a_workflow(told, refused)
+    info = parameters(target)
+    if info.status is None or _is_down(info):
+        raise _error(info)
+    responses = [info]
+    try:
+        # An app that is not published says so only for empty inputs.
+        unavailable = _code(info) == "app_unavailable"
+        responses.append(changed_run(target, inputs={} if unavailable else LEFT_OUT))
+    except NotRun:  # --max-runs forbids it
+        pass
+    run = responses[-1]
+    if _is_down(run):
+        raise _error(run)
+    if all(map(_is_wrong, responses)):
+        raise _error(info)
+    _expect_a_workflow(info, run)
     _expect_that_runs_begin(target)
-    if not _is_wrong(told):
-        target.still_there = lambda: cause_of(target.send_aside(told.request))
+    if not _is_wrong(info):
+        target.probe = lambda: cause_of(target.send_aside(info.request))
 
 
 def cause_of(parameters: Exchange) -> str | None:
-    """Why a host can no longer be asked, by its answer to GET /v1/parameters; None where it can."""
-    if parameters.status == 501 or not (
-        _is_down(parameters) or _is_wrong(parameters)
-    ):  # 501: a replay has no more
-        return None
-    return _cause(parameters)
+    """Why a host no longer works, by its response to GET /v1/parameters; None if it does."""
+    works = not (_is_down(parameters) or _is_wrong(parameters))
+    return None if works or parameters.status == _REPLAY_MISS else _cause(parameters)
 
 
-def _run_without_inputs(target: Target, unavailable: bool) -> Exchange | None:
-    """The answer to it, None where --max-runs forbids it; an app that is not published says so of
-    empty inputs only.
-    """
-    try:
-        return changed_run(target, inputs={} if unavailable else LEFT_OUT)
-    except NotRun:
-        return None
+def _error(exchange: Exchange) -> CouldNotRunError:
+    return CouldNotRunError(_cause(exchange), exchange)
 
 
-def _expect_a_dify(answers: Sequence[Exchange]) -> None:
-    if all(map(_is_wrong, answers)):
-        raise CouldNotRunError(_cause(answers[0]), answers[0])
-
-
-def _expect_a_workflow(told: Exchange, refused: Exchange | None) -> None:
-    if refused is not None and _code(refused) == "not_workflow_app":
-        fix = "name the key of a workflow app with --api-key"
-        raise CouldNotRunError(
-            f"the key opens an app of another kind, such as a chat: {_quoted(refused)}; {fix}",
-            refused,
-        )
-    if _code(told) == "app_unavailable" and not (refused is not None and is_accepted_run(refused)):
-        words = " and ".join(_quoted(one) for one in (told, refused) if one is not None)
+def _expect_a_workflow(info: Exchange, run: Exchange) -> None:
+    if _code(run) == "not_workflow_app":
+        cause = f"the key opens an app of another kind, such as a chat: {_quoted(run)}"
+        raise CouldNotRunError(f"{cause}; name the key of a workflow app with --api-key", run)
+    if _code(info) == "app_unavailable" and not is_accepted_run(run):
+        errors = " and ".join(dict.fromkeys(map(_quoted, (info, run))))
+        cause = f"the key opens an app whose workflow is not published: {errors}"
         fix = "publish it, or name the key of one that is, with --api-key"
-        raise CouldNotRunError(
-            f"the key opens an app whose workflow is not published: {words}; {fix}", told
-        )
+        raise CouldNotRunError(f"{cause}; {fix}", info)
 
 
 def _expect_that_runs_begin(target: Target) -> None:
-    """A host without its Redis answers until it is to stop a run, or to begin one."""
+    """A host without its Redis responds until it is to stop or begin a run."""
     stop = target.send(stop_request(target, "preflight"))
-    if stop.status is None or stop.status < 500 or stop.status == 501:
+    if stop.status is None or stop.status < 500 or stop.status == _REPLAY_MISS:
         return
     try:
-        both = shared_runs(target)
+        runs = shared_runs(target)
     except NotRun:
         return
-    if all((one.status or 0) >= 500 for one in (both.blocking, both.stream.exchange)):
-        raise CouldNotRunError(_cause(both.blocking), both.blocking)
+    if all((one.status or 0) >= 500 for one in (runs.blocking, runs.stream.exchange)):
+        raise _error(runs.blocking)
 
 
 # Causes
-# --------------------------------------------------------------------------------------------------------------
 
 
-def _is_down(answer: Exchange) -> bool:
-    """Whether the host, or what stands before it, says that it cannot answer now."""
-    return not answer.connected or answer.status in (429, 502, 503, 504)
+def _is_down(exchange: Exchange) -> bool:
+    """Whether the host, or a proxy before it, says that it cannot respond now."""
+    return not exchange.connected or exchange.status in (*_OVERLOADED, *_NO_UPSTREAM)
 
 
-def _is_wrong(answer: Exchange) -> bool:
-    """Whether no Dify that knows our key and has our app answers so."""
-    if answer.status is None or answer.status in (401, 403, 404) or answer.status >= 500:
+def _is_wrong(exchange: Exchange) -> bool:
+    """Whether no Dify that knows our key and has our app responds so."""
+    status, payload = exchange.status, exchange.json_object()
+    if status is None or status in (401, 403, 404) or status >= 500:
         return True
-    told = answer.json_object()
-    if answer.status < 300:
-        return not (_PARAMETERS & told.keys() or _tells_a_run(answer))
-    return answer.status < 400 or not (
-        isinstance(told.get("code"), str) and isinstance(told.get("message"), str)
-    )
+    if status < 300:
+        is_stream = exchange.media_type == "text/event-stream" and b'"event"' in exchange.body
+        is_run = is_accepted_run(exchange) and (is_stream or bool(_RUN & payload.keys()))
+        return not (is_run or _PARAMETERS & payload.keys())
+    is_error = isinstance(payload.get("code"), str) and isinstance(payload.get("message"), str)
+    return status < 400 or not is_error
 
 
-def _tells_a_run(answer: Exchange) -> bool:
-    streams = answer.media_type == "text/event-stream" and b'"event"' in answer.body
-    return is_accepted_run(answer) and (streams or bool(_RUN & answer.json_object().keys()))
-
-
-def _cause(answer: Exchange) -> str:
-    """What is wrong with ``answer``, and what to do."""
-    asked = f"{answer.request.method} {answer.request.target}"
-    if not answer.connected:
-        return (
-            f"no connection: {answer.failure}; start the host, or name its address with --base-url"
-        )
-    words = _quoted(answer)
-    told = f"no Dify is at this address: {asked} was answered with {words}; correct --base-url"
-    match answer.status:
+def _cause(exchange: Exchange) -> str:
+    """What is wrong with a response, and what to do."""
+    request = f"{exchange.request.method} {exchange.request.target}"
+    quoted = _quoted(exchange)
+    cause, fix = f"no Dify is at this address: {request} got {quoted}", "correct --base-url"
+    if not exchange.connected:
+        cause = f"no connection: {exchange.failure}"
+        return f"{cause}; start the host, or name its address with --base-url"
+    match exchange.status:
         case None:
-            told = (
-                f"{asked} was not answered: {answer.failure}; is an HTTP server there, and awake?"
-            )
+            cause = f"{request} got no response: {exchange.failure}"
+            fix = "is an HTTP server there, and awake?"
         case 502 | 504:
-            told = f"a proxy{_server(answer)} answers, but not the host behind it: {words}; start that host"
+            server = _suffix("", exchange.header("server"))
+            cause = f"a proxy{server} responds, but not the host behind it: {quoted}"
+            fix = "start that host"
         case 429 | 503:
-            told = f"the host takes no requests now: {words}{_retry(answer)}; wait, or lift its rate limit"
+            retry = _suffix("Retry-After: ", exchange.header("retry-after"))
+            cause = f"the host takes no requests now: {quoted}{retry}"
+            fix = "wait, or lift its rate limit"
         case 401:
-            told = _refused_key(answer)
+            cause, fix = _refused_key(exchange)
         case 403:
-            told = f"the host refuses the app of the key: {words}; enable the app, or name another --api-key"
-        case 404 if _code(answer) == "not_found":
+            cause = f"the host refuses the app of the key: {quoted}"
+            fix = "enable the app, or name another --api-key"
+        case 404 if _code(exchange) == "not_found":
+            cause = f"the key's app is disabled or deleted: {request} got {quoted}"
             fix = "enable its API, or name another --api-key"
-            told = f"the key's app is disabled or deleted: {asked} was answered with {words}; {fix}"
         case int(status) if 300 <= status < 400:
-            told = _redirect(asked, answer)
+            cause, fix = _redirect(request, exchange)
         case int(status) if status >= 500:
+            cause = f"the host fails: {request} got {quoted}"
             fix = "look into its log; its database or its Redis may be down"
-            told = f"the host fails: {asked} was answered with {words}; {fix}"
-    return told
+    return f"{cause}; {fix}"
 
 
-def _refused_key(answer: Exchange) -> str:
-    challenge = answer.header("www-authenticate") or ""
-    if challenge and not challenge.lower().startswith("bearer") and not answer.json_object():
-        return f"something before the host asks for a login: {_quoted(answer)} ({challenge}); ask the host directly"
-    message = answer.json_object().get("message")
-    told = _one_line(message) if isinstance(message, str) else _quoted(answer).removeprefix("401 ")
-    return (
-        f"the host refuses the API key: 401 {told}; name the key of a workflow app with --api-key"
-    )
+def _refused_key(exchange: Exchange) -> tuple[str, str]:
+    challenge = exchange.header("www-authenticate", "")
+    if challenge and not challenge.lower().startswith("bearer") and not exchange.json_object():
+        cause = f"something before the host requires a login: {_quoted(exchange)} ({challenge})"
+        return cause, "name the host's own address"
+    message = exchange.json_object().get("message")
+    reason = _one_line(message) if isinstance(message, str) else _quoted(exchange)
+    cause = f"the host refuses the API key: 401 {reason.removeprefix('401 ')}"
+    return cause, "name the key of a workflow app with --api-key"
 
 
-def _redirect(asked: str, answer: Exchange) -> str:
-    location = answer.header("location") or ""
+def _redirect(request: str, exchange: Exchange) -> tuple[str, str]:
+    location = exchange.header("location", "")
     try:
         parts = urlsplit(location)
     except ValueError:
         parts = urlsplit("")
-    path = answer.request.path
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.removesuffix(path).rstrip('/')}"
-    fix = (
-        f"name --base-url {base}"
-        if parts.netloc and parts.path.endswith(path)
-        else "name the address that answers"
-    )
-    return f"{asked} is redirected to {_one_line(location) or 'nowhere'} ({answer.status}); {fix}"
+    path = exchange.request.path
+    fix = "name the address that responds"
+    if parts.netloc and parts.path.endswith(path):
+        base = parts.path.removesuffix(path).rstrip("/")
+        fix = f"name --base-url {parts.scheme}://{parts.netloc}{base}"
+    where = _one_line(location) or "nowhere"
+    return f"{request} is redirected to {where} ({exchange.status})", fix
 
 
-def _code(answer: Exchange) -> object:
-    return answer.json_object().get("code")
+def _code(exchange: Exchange) -> object:
+    return exchange.json_object().get("code")
 
 
-def _quoted(answer: Exchange) -> str:
-    """An answer in a few words: its status, and what it says of itself."""
-    told = answer.json_object()
-    if isinstance(told.get("message"), str):
-        return f"{answer.status} {_one_line(told.get('code') or '')} “{_one_line(told['message'])}”"
-    title = _TITLE.search(answer.text[:65536])
-    words = (
-        title[1]
-        if title
-        else answer.text[:_QUOTED]
-        if answer.media_type == "application/json"
-        else ""
-    )
-    kind = answer.media_type or "no content type"
-    return f"{answer.status} {kind}" + (f" “{_one_line(words)}”" if words.strip() else "")
+def _quoted(exchange: Exchange) -> str:
+    """A response in a few words: its status, and its message, title or text."""
+    payload = exchange.json_object()
+    message = payload.get("message")
+    if isinstance(message, str):
+        code = _one_line(payload.get("code") or "")
+        return f"{exchange.status} {code} “{_one_line(message)}”"
+    title = _TITLE.search(exchange.text[:65536])
+    is_json = exchange.media_type == "application/json"
+    text = title[1] if title else exchange.text[:_MAX_QUOTED] if is_json else ""
+    quote = f" “{_one_line(text)}”" if text.strip() else ""
+    return f"{exchange.status} {exchange.media_type or 'no content type'}{quote}"
 
 
 def _one_line(text: object) -> str:
-    return " ".join(str(text).split())[:_QUOTED]
+    return " ".join(str(text).split())[:_MAX_QUOTED]
 
 
-def _server(answer: Exchange) -> str:
-    server = answer.header("server")
-    return f" ({_one_line(server)})" if server else ""
-
-
-def _retry(answer: Exchange) -> str:
-    after = answer.header("retry-after")
-    return f" (Retry-After: {_one_line(after)})" if after else ""
+def _suffix(name: str, value: str | None) -> str:
+    return f" ({name}{_one_line(value)})" if value else ""
 
 
 PREFLIGHT = Check(
-    "host_can_be_judged",
+    "host_can_be_checked",
     "The host is there, is a Dify, and the key opens a workflow app of it.",
     Level.DOCUMENT,
     "docs/contract.md, Exit codes",
@@ -246,4 +222,4 @@ PREFLIGHT = Check(
     "preflight",
     uses=(),
 )
-"""What a report shows in place of all checks where the host could not be judged."""
+"""Stands in a report for all checks if the host could not be checked."""

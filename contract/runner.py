@@ -7,10 +7,11 @@ from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
-from contract.check import Check, Level, Phase
+from contract.check import Capability, Check, Level, Phase
 from contract.current_check import CURRENT_CHECK
+from contract.evidence import stream
 from contract.result import Failed, NotRun, Result, Skipped, Status
-from contract.target import Target
+from contract.target import FINITE_SPEED_S, Target
 
 _THREADS = 4
 _FAILED = (Status.FAILED, Status.DIFFERS)
@@ -71,7 +72,10 @@ def run_check(check: Check, target: Target) -> Result:
 def _evaluate(check: Check, target: Target) -> Result:
     try:
         for capability in check.needs:
-            target.require(capability)
+            if capability is not Capability.FINITE_SPEED:
+                target.require(capability)
+            elif stream(target).exchange.seconds < FINITE_SPEED_S:
+                raise Skipped(f"needs {capability}")
         check.run(target)
     except Failed as error:
         level = error.level or min(check.level, Level.HOST)

@@ -1,11 +1,8 @@
-"""A host to be judged: what it lends, what it has been asked, and the evidence that checks share.
+"""The host under test: what it offers, what was sent to it, and the evidence that checks share.
 
-Checks ask a ``Target`` for evidence (a blocking run, a stream, a refusal) and judge what comes.
 Evidence is fetched once and kept, so that checks share runs; each accepted run counts against the
-budget, whoever caused it.
-
-After three requests in a row without an answer the host is not asked again; after three answers
-that a host could give whose time is over, it is asked aside whether it is still there.
+budget, whoever caused it. After three requests in a row without a response the host gets no more;
+after three responses that a host could give that is down or replaced, a probe finds out.
 """
 
 from __future__ import annotations
@@ -13,8 +10,9 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from contract.check import Capability
 from contract.current_check import SIDE_REQUEST
@@ -23,9 +21,6 @@ from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
 from dify_wire.app_kind import AppKind
 from dify_wire.exchange import Exchange, Request
-
-if TYPE_CHECKING:
-    from contract.admin import AdminClock
 
 RUN_PATH = "/v1/workflows/run"
 PROMPT = "一个胸有成竹的男人"
@@ -36,24 +31,42 @@ FINITE_SPEED_S = 1.5
 SILENT_AFTER = 3
 DEFAULT_MAX_RUNS = 6
 DEFAULT_TIMEOUT_S = 120.0
+LEFT_OUT: Any = object()
+"""In the changes to a run request: leave the field out."""
+
 _UNSET: Any = object()
 
 
 class Transport(Protocol):
-    """Sends a request and returns all that came back; never raises for what a host does."""
+    """Sends a request and returns its exchange; never raises for what a host does."""
 
     def send(
         self, request: Request, on_chunk: Callable[[bytes], None] | None = None
     ) -> Exchange: ...
 
 
+class Clock(Protocol):
+    """The host's clock (``contract.admin``). ``borrowed`` restores it at the end."""
+
+    token: str | None
+
+    def now(self) -> float: ...
+
+    def advance(self, seconds: float) -> None: ...
+
+    def set(self, at: float) -> None: ...
+
+    def borrowed(self) -> AbstractContextManager[None]: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What the target lends. ``app_keys`` maps a kind (chat, unpublished, disabled, deleted) to a
-    key.
+    """What the target offers. ``app_keys`` maps the kinds of other apps to their keys.
 
-    ``files_url`` stands before the URLs of its files (FILES_URL on a Dify); without it they are
-    relative. ``secrets`` are those of what is lent, for whoever must not write them.
+    The URLs of its files begin with ``files_url`` (FILES_URL on a Dify); without it they are
+    relative.
     """
 
     api_key: str
@@ -63,13 +76,26 @@ class Capabilities:
     free_runs: bool = False
     max_runs: int | None = DEFAULT_MAX_RUNS
     seed: int = 0
-    clock: AdminClock | None = None
+    clock: Clock | None = None
     files_url: str | None = None
 
     @property
     def secrets(self) -> list[str]:
+        """What must not be written anywhere, apart from the keys."""
         token = self.clock.token if self.clock is not None else None
         return [secret for secret in (self.secret, token) if secret]
+
+    def has(self, capability: Capability) -> bool:
+        """Whether it is there; ``FINITE_SPEED`` shows only in a run."""
+        if capability in _APP_KINDS:
+            return _APP_KINDS[capability] in self.app_keys
+        present = {
+            Capability.SECRET: self.secret is not None,
+            Capability.ALL_MODELS: self.all_models,
+            Capability.FREE_RUNS: self.free_runs,
+            Capability.CLOCK: self.clock is not None,
+        }
+        return present[capability]
 
 
 _APP_KINDS = {
@@ -83,9 +109,8 @@ _APP_KINDS = {
 class Target:
     """One host during one run of the suite. Safe to be used from several threads.
 
-    ``gone`` says why the host is not asked any more; ``still_there`` finds out, and is set once a
-    host has been seen to work (``contract.preflight``): it returns the cause, or None for a host
-    that still works.
+    ``gone`` says why the host gets no more requests. ``probe`` is set once a host has been seen to
+    work (``contract.preflight``): it returns why the host no longer works, or None.
     """
 
     def __init__(self, transport: Transport, capabilities: Capabilities) -> None:
@@ -96,49 +121,71 @@ class Target:
         self._shared: dict[str, Any] = {}
         self._fetching: dict[str, threading.RLock] = {}
         self._accepted_runs = 0
-        self._runs_under_way = 0
+        self._runs_in_flight = 0
         self._silent_in_a_row = 0
         self._doubtful: list[Exchange] = []
         self.gone: str | None = None
-        self.still_there: Callable[[], str | None] | None = None
+        self.probe: Callable[[], str | None] | None = None
 
-    # Asking
-    # ---------------------------------------------------------------------------------------------------------
+    # Sending
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        """Send ``request`` and keep the exchange. Raises ``NotRun`` where the host is not to be
-        asked any more.
+        """Send ``request`` and keep the exchange. Raises ``NotRun`` if the host is gone, or the
+        budget is spent.
         """
-        self._admit(request)
+        with self._changed:
+            if may_run(request):
+                self._wait_for_budget()
+            if self.gone:
+                raise NotRun(self.gone)
+            self._runs_in_flight += may_run(request)
         exchange = None
         try:
             exchange = self._transport.send(request, on_chunk)
         finally:
-            self._note(request, exchange)
-        self._look_after(exchange)
+            self._count(request, exchange)
+        self._watch(exchange)
         return exchange
 
     def send_aside(self, request: Request) -> Exchange:
-        """The answer to what no check asks: neither kept, nor recorded, nor counted."""
+        """The response to a request that is neither kept, nor recorded, nor counted."""
         token = SIDE_REQUEST.set(True)
         try:
             return self._transport.send(request)
         finally:
             SIDE_REQUEST.reset(token)
 
-    def _look_after(self, exchange: Exchange) -> None:
-        """Note an answer that makes one doubt the host, and find out after a few in a row."""
+    def _wait_for_budget(self) -> None:
+        """Wait while runs in flight may spend the rest of the budget."""
+        limit = self.capabilities.max_runs
+        while limit is not None and self._accepted_runs + self._runs_in_flight >= limit:
+            if self._accepted_runs >= limit:
+                raise NotRun(f"the budget of {limit} accepted runs is spent (--max-runs)")
+            self._changed.wait()
+
+    def _count(self, request: Request, exchange: Exchange | None) -> None:
+        with self._changed:
+            self._runs_in_flight -= may_run(request)
+            if exchange is not None:
+                self.exchanges.append(exchange)
+                is_silent = exchange.status is None or exchange.timed_out
+                self._silent_in_a_row = self._silent_in_a_row + 1 if is_silent else 0
+                self._accepted_runs += is_accepted_run(exchange)
+            self._changed.notify_all()
+
+    def _watch(self, exchange: Exchange) -> None:
+        """Find out whether the host is gone after a few doubtful responses in a row."""
         with self._changed:
             if not is_doubtful(exchange):
                 self._doubtful.clear()
                 return
             self._doubtful.append(exchange)
-            if self._silent_in_a_row >= SILENT_AFTER:
-                reason = f"the host left {SILENT_AFTER} requests in a row without an answer and is not asked again"
-                self.gone = self.gone or f"{reason} ({exchange.failure})"
-            if self.gone or self.still_there is None or len(self._doubtful) % SILENT_AFTER:
+            if self._silent_in_a_row >= SILENT_AFTER and not self.gone:
+                requests = f"{SILENT_AFTER} requests in a row without a response"
+                self.gone = f"the host left {requests} and gets no more ({exchange.failure})"
+            if self.gone or self.probe is None or len(self._doubtful) % SILENT_AFTER:
                 return
-        cause = self.still_there()
+        cause = self.probe()
         with self._changed:
             if cause is None:
                 self._doubtful.clear()
@@ -147,153 +194,93 @@ class Target:
             self._changed.notify_all()
 
     def ended_by(self, exchange: Exchange | None) -> bool:
-        """Whether ``exchange`` is among the last answers of a host that has gone, and says nothing
-        else of it.
-        """
+        """Whether ``exchange`` is among the last ones of a host that is gone."""
         return self.gone is not None and any(one is exchange for one in self._doubtful)
-
-    def _admit(self, request: Request) -> None:
-        with self._changed:
-            if may_run(request):
-                self._await_budget()
-            if self.gone:
-                raise NotRun(self.gone)
-            self._runs_under_way += may_run(request)
-
-    def _await_budget(self) -> None:
-        """Wait while the answers under way may spend the rest of the budget; raise ``NotRun`` where
-        it is spent.
-        """
-        limit = self.capabilities.max_runs
-        while limit is not None and self._accepted_runs + self._runs_under_way >= limit:
-            if self._accepted_runs >= limit:
-                raise NotRun(f"the budget of {limit} accepted runs is spent (--max-runs)")
-            self._changed.wait()
-
-    def _note(self, request: Request, exchange: Exchange | None) -> None:
-        with self._changed:
-            self._runs_under_way -= may_run(request)
-            if exchange is not None:
-                self.exchanges.append(exchange)
-                self._silent_in_a_row = self._silent_in_a_row + 1 if left_waiting(exchange) else 0
-                self._accepted_runs += is_accepted_run(exchange)
-            self._changed.notify_all()
 
     @property
     def accepted_runs(self) -> int:
-        """The runs that the host accepted."""
         return self._accepted_runs
 
     @property
-    def runs_without_answer(self) -> int:
-        """Runs that the host may have accepted: no answer came, or it is still on its way."""
-        lost = [one for one in list(self.exchanges) if may_run(one.request) and one.connected]
-        return sum(one.status in (None, 504) for one in lost) + self._runs_under_way
+    def runs_without_response(self) -> int:
+        """Runs that the host may have accepted: they failed, or are still in flight."""
+        sent = [one for one in list(self.exchanges) if may_run(one.request) and one.connected]
+        return sum(one.status in (None, 504) for one in sent) + self._runs_in_flight
+
+    # Requests
 
     def run_request(self, key: str | None = None, **changes: Any) -> Request:
-        """A run of the document's kind; ``changes`` replace fields of the body, the value
-        ``LEFT_OUT`` drops one.
+        """A run as in the document; ``changes`` replace fields of the body, ``LEFT_OUT`` drops
+        one.
         """
         body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER, **changes}
         body = {name: value for name, value in body.items() if value is not LEFT_OUT}
         return self.json_request("POST", RUN_PATH, body, key)
 
     def json_request(self, method: str, path: str, body: Any, key: str | None = None) -> Request:
-        """A request with a JSON body and a key (the target's own where none is given)."""
+        """A request with a JSON body and a key (the target's own by default)."""
         return self.raw_request(method, path, json.dumps(body, ensure_ascii=False).encode(), key)
 
     def raw_request(self, method: str, path: str, body: bytes, key: str | None = None) -> Request:
-        """As ``json_request``, with a body of any bytes that says it is JSON."""
-        headers = (
-            ("Authorization", f"Bearer {key or self.capabilities.api_key}"),
-            ("Content-Type", "application/json"),
-        )
-        return Request(method, path, headers, body)
+        """As ``json_request``, with any bytes as the body."""
+        json_type = ("Content-Type", "application/json")
+        return Request(method, path, (self._authorization(key), json_type), body)
 
     def get_request(self, path: str, key: str | None = None, method: str = "GET") -> Request:
-        """A request without a body, with a key."""
-        return Request(
-            method, path, (("Authorization", f"Bearer {key or self.capabilities.api_key}"),)
-        )
+        """A request without a body."""
+        return Request(method, path, (self._authorization(key),))
 
-    # Shared evidence
-    # ------------------------------------------------------------------------------------------------
+    def _authorization(self, key: str | None) -> tuple[str, str]:
+        return ("Authorization", f"Bearer {key or self.capabilities.api_key}")
+
+    # Evidence and capabilities
 
     def shared(self, name: str, fetch: Callable[[], Any]) -> Any:
-        """What ``fetch`` returned the first time under ``name``; a ``NotPassed`` that it raised is
-        raised again.
-        """
+        """What ``fetch`` returned the first time under ``name``; what it raised is raised again."""
+        # One lock a name: fetching sends from other threads, and other names go on meanwhile.
         with self._changed:
-            fetching = self._fetching.setdefault(name, threading.RLock())
-        with fetching:  # one lock a name: whoever fetches sends from other threads, and the rest goes on meanwhile
+            lock = self._fetching.setdefault(name, threading.RLock())
+        with lock:
             found = self._shared.get(name, _UNSET)
             if found is _UNSET:
                 try:
                     found = fetch()
-                except Exception as verdict:
-                    found = verdict
+                except Exception as error:
+                    found = error
                 self._shared[name] = found
         if isinstance(found, Exception):
             raise found
         return found
 
-    # Powers
-    # ---------------------------------------------------------------------------------------------------------
-
     def require(self, capability: Capability) -> None:
-        """Raise ``Skipped`` where the target does not lend ``capability``."""
-        if not self._has(capability):
+        """Raise ``Skipped`` unless the target has ``capability``."""
+        if not self.capabilities.has(capability):
             raise Skipped(f"needs {capability}")
 
-    def _has(self, capability: Capability) -> bool:
-        if capability in _APP_KINDS:
-            return _APP_KINDS[capability] in self.capabilities.app_keys
-        if capability is Capability.FINITE_SPEED:
-            return self._is_slow()
-        capabilities = {
-            Capability.SECRET: self.capabilities.secret is not None,
-            Capability.ALL_MODELS: self.capabilities.all_models,
-            Capability.FREE_RUNS: self.capabilities.free_runs,
-            Capability.CLOCK: self.capabilities.clock is not None,
-        }
-        return capabilities[capability]
-
-    def _is_slow(self) -> bool:
-        from contract.evidence import stream
-
-        return stream(self).exchange.seconds >= FINITE_SPEED_S
-
     def app_key(self, capability: Capability) -> str:
-        """The key that ``capability`` stands for."""
         return self.capabilities.app_keys[_APP_KINDS[capability]]
 
     @property
-    def clock(self) -> AdminClock:
-        """The host's clock, for checks that need ``Capability.CLOCK``."""
+    def clock(self) -> Clock:
+        """For checks that need ``Capability.CLOCK``."""
         assert self.capabilities.clock is not None
         return self.capabilities.clock
 
 
-LEFT_OUT: Any = object()
-"""In the changes to a run request: leave the field out."""
-
-
 def may_run(request: Request) -> bool:
-    """Whether a host, however lenient, could take ``request`` for a run."""
+    """Whether a host, however lenient, could run a workflow for ``request``."""
     return request.method == "POST" and request.path.rstrip("/").endswith("/workflows/run")
 
 
 def is_accepted_run(exchange: Exchange) -> bool:
-    """Whether the host ran a workflow for it: any success on the run's path but a page for
-    people.
-    """
+    """Whether the host ran a workflow: any success on the run's path but a web page."""
     succeeded = exchange.status is not None and 200 <= exchange.status < 300
     return may_run(exchange.request) and succeeded and exchange.media_type != "text/html"
 
 
 def is_doubtful(exchange: Exchange) -> bool:
-    """Whether a host that is down, moved or replaced could have answered so; many of a host's own
-    refusals are, too.
+    """Whether a host that is down, moved or replaced could respond so; many of a host's own errors
+    are doubtful, too.
     """
     status = exchange.status
     if status is None or exchange.timed_out or exchange.media_type == "text/html":
@@ -301,16 +288,9 @@ def is_doubtful(exchange: Exchange) -> bool:
     return status in (401, 404, 429) or status >= 500 or 300 <= status < 400
 
 
-def left_waiting(exchange: Exchange) -> bool:
-    """Whether the host left the request without an answer, or without the end of one, until time
-    was up.
-    """
-    return exchange.status is None or exchange.timed_out
-
-
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A streaming answer taken apart. ``tail`` is what came after the last whole frame."""
+    """A streaming response in frames; ``tail`` is what came after the last whole frame."""
 
     exchange: Exchange
     frames: tuple[Frame, ...]
@@ -336,6 +316,6 @@ class Stream:
 
 
 def file_urls(outputs: Any) -> list[SignedUrl | None]:
-    """The URLs of the file objects among ``outputs``; None for one that has not the host's form."""
+    """The URLs of the files in ``outputs``; None for one that is not a signed URL of the host."""
     files = (outputs or {}).get("files") if isinstance(outputs, dict) else None
     return [parse_url(str(file.get("url"))) for file in files or () if isinstance(file, dict)]

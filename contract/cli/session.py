@@ -192,7 +192,7 @@ class Session:
             planned=planned,
             # A host that is no Dify made no images, whatever it took for a run.
             images=target.accepted_runs if checked else 0,
-            unanswered=target.runs_without_answer,
+            unanswered=target.runs_without_response,
             strict=strict,
             interrupted=reason == "interrupted",
             results=builder.results(with_causes(found), strict),

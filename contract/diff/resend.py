@@ -106,7 +106,7 @@ class _Sender:
         self._transport = HttpTransport(host.url, host.timeout_s, raw=True)
         capabilities = Capabilities(host.keys[MAIN], max_runs=host.max_runs)
         self._target = Target(self._transport, capabilities)
-        self._target.still_there = lambda: _probe(host)
+        self._target.probe = lambda: _probe(host)
         self._translation = Translation(host.keys, host.secret)
 
     @property

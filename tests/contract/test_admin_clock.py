@@ -161,7 +161,7 @@ def borrow_for_good(clock: AdminClock, script: Scripted) -> None:
 def test_clock_that_cannot_be_put_back_is_told_and_tried_again_at_the_end() -> None:
     script = Scripted(frozen=True)
     with clock_of(script) as clock:
-        with pytest.raises(AdminError, match="400 not now; the host's clock could not be put back"):
+        with pytest.raises(AdminError, match="400 not now; the host's clock could not be restored"):
             borrow_for_good(clock, script)
         script.refuses = False
         assert script.unix == THEN + 300
@@ -463,7 +463,7 @@ def test_admin_api_that_cannot_be_used_is_2_before_the_first_run(
         assert exit_code(["run", *flags, "--admin-url", refused_address()]) == 2
         assert exit_code(["run", *flags, "--admin-url", fake.url, "--admin-token", "another"]) == 2
     none, nobody, wrong = capsys.readouterr().err.splitlines()
-    assert "there is no admin API: GET /__admin/clock was answered with 404 and text/html" in none
+    assert "there is no admin API: GET /__admin/clock got 404 and text/html" in none
     assert "no connection" in nobody
     assert wrong.endswith(
         f"--admin-url {fake.url}: 403 the X-Admin-Token is not the one of --admin-token"

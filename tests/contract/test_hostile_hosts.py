@@ -233,21 +233,21 @@ NO_DATABASE = answer(
 )
 GONE: dict[str, tuple[Behaviour, str]] = {
     "html": (HOSTS["html"], "no Dify is at this address"),
-    "reset": (reset, "3 requests in a row without an answer"),
-    "garbage": (garbage, "3 requests in a row without an answer"),
+    "reset": (reset, "3 requests in a row without a response"),
+    "garbage": (garbage, "3 requests in a row without a response"),
     "redirect loop": (redirect, "is redirected to /v1/workflows/run (308)"),
     "bad gateway": (
         saying(BAD_GATEWAY),
-        "a proxy (nginx/1.22.1) answers, but not the host behind it",
+        "a proxy (nginx/1.22.1) responds, but not the host behind it",
     ),
     "rate limit": (saying(UNAVAILABLE), "the host takes no requests now: 503"),
     "no database": (
         saying(NO_DATABASE),
-        "the host fails: GET /v1/parameters was answered with 500 unknown",
+        "the host fails: GET /v1/parameters got 500 unknown",
     ),
-    "hang": (hang, "3 requests in a row without an answer"),
-    "never end": (never_end, "3 requests in a row without an answer"),
-    "drip headers": (drip_headers, "3 requests in a row without an answer"),
+    "hang": (hang, "3 requests in a row without a response"),
+    "never end": (never_end, "3 requests in a row without a response"),
+    "drip headers": (drip_headers, "3 requests in a row without a response"),
 }
 
 
@@ -301,7 +301,7 @@ def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging:
     with host(dify_at_first(lambda connection, _: flood(connection, head, piece))) as url:
         ended = judging.apart(url, *SOME, "--timeout", "5")
     if head.endswith(b"OK\r\n"):  # headers without end are no answer
-        assert "3 requests in a row without an answer" in ended.report["cause"]
+        assert "3 requests in a row without a response" in ended.report["cause"]
     else:
         expect_findings(ended)
     assert judging.peak_memory_bytes() < MEMORY_BYTES
@@ -324,7 +324,7 @@ def test_host_that_goes_away_after_a_failure_fails(judging: Session) -> None:
         ended = judging.here(url, *QUICK)
     expect_findings(ended)
     assert ended.counts["not run"] > 0
-    assert "3 requests in a row without an answer" in ended.report["cause"]
+    assert "3 requests in a row without a response" in ended.report["cause"]
 
 
 def test_checks_that_generate_requests_meet_another_api(judging: Session) -> None:

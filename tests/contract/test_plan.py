@@ -118,7 +118,7 @@ def test_only_an_accepted_run_counts(status: int, counts: int) -> None:
     """
     target = Target(_Answering(status), Capabilities("k"))
     target.send(target.run_request())
-    assert (target.accepted_runs, target.runs_without_answer) == (counts, 0)
+    assert (target.accepted_runs, target.runs_without_response) == (counts, 0)
 
 
 @pytest.mark.parametrize("status", [None, 504])
@@ -127,7 +127,7 @@ def test_run_without_an_answer_is_told_apart(status: int | None) -> None:
     target = Target(_Answering(status), Capabilities("k"))
     target.send(target.run_request())
     target.send(target.get_request("/v1/info"))
-    assert (target.accepted_runs, target.runs_without_answer) == (0, 1)
+    assert (target.accepted_runs, target.runs_without_response) == (0, 1)
 
 
 class _Answering:

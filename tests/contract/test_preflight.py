@@ -72,11 +72,11 @@ def refusing(code: str, message: str, status: str, *headers: str) -> Behaviour:
 CAUSES: dict[str, tuple[Behaviour, str]] = {
     "no host behind the proxy": (
         saying(page("502 Bad Gateway")),
-        "a proxy (nginx/1.22.1) answers, but not the host behind it: 502 text/html “502 Bad Gateway”; start that host",
+        "a proxy (nginx/1.22.1) responds, but not the host behind it: 502 text/html “502 Bad Gateway”; start that host",
     ),
     "gateway timeout": (
         saying(page("504 Gateway Time-out")),
-        "a proxy (nginx/1.22.1) answers, but not the host",
+        "a proxy (nginx/1.22.1) responds, but not the host",
     ),
     "rate limit of nginx": (
         saying(page("503 Service Temporarily Unavailable")),
@@ -94,11 +94,11 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
                 "500 INTERNAL SERVER ERROR",
             )
         ),
-        "the host fails: GET /v1/parameters was answered with 500 unknown “Internal Server Error”; look into its log",
+        "the host fails: GET /v1/parameters got 500 unknown “Internal Server Error”; look into its log",
     ),
     "no Redis": (
         without_redis,
-        "POST /v1/workflows/run was answered with 500 internal_server_error “Oh”",
+        "POST /v1/workflows/run got 500 internal_server_error “Oh”",
     ),
     "redirect": (
         redirecting,
@@ -111,17 +111,17 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
     ),
     "a page": (
         saying(page("200 OK")),
-        "no Dify is at this address: GET /v1/parameters was answered with 200 text/html",
+        "no Dify is at this address: GET /v1/parameters got 200 text/html",
     ),
     "a page that is not found": (saying(page("404 Not Found")), "no Dify is at this address"),
     "another API": (
         saying(answer(b'{"hello": "world"}')),
-        'no Dify is at this address: GET /v1/parameters was answered with 200 application/json “{"hello": "world"}”',
+        'no Dify is at this address: GET /v1/parameters got 200 application/json “{"hello": "world"}”',
     ),
     "nothing in it": (saying(answer(b"")), "no Dify is at this address"),
     "a login of a proxy": (
         saying(page("401 Unauthorized", 'WWW-Authenticate: Basic realm="x"')),
-        'something before the host asks for a login: 401 text/html “401 Unauthorized” (Basic realm="x")',
+        'something before the host requires a login: 401 text/html “401 Unauthorized” (Basic realm="x")',
     ),
     "an unknown key": (
         refusing("unauthorized", f"\x1b[31mAccess token {KEY} is invalid", "401 UNAUTHORIZED"),
@@ -131,10 +131,10 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
         refusing("forbidden", "The app's API service has been disabled.", "403 FORBIDDEN"),
         "the host refuses the app of the key: 403 forbidden “The app's API service has been disabled.”",
     ),
-    "a connection that closes": (lambda *_: None, "GET /v1/parameters was not answered: "),
+    "a connection that closes": (lambda *_: None, "GET /v1/parameters got no response: "),
     "bytes that are no HTTP": (
         saying(b"SSH-2.0-OpenSSH_9.2\r\n"),
-        "GET /v1/parameters was not answered: ",
+        "GET /v1/parameters got no response: ",
     ),
 }
 
@@ -185,7 +185,7 @@ def test_host_that_keeps_us_waiting_is_2_in_time(capsys: pytest.CaptureFixture[s
 
     with host(hang) as url:
         assert run(url, "--timeout", "0.3") == 2
-    assert "not answered: no response after 0.3 s" in capsys.readouterr().err
+    assert "got no response: no response after 0.3 s" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def fake() -> Iterator[RunningServer]:
 OTHER_APPS = {
     "chat": "the key opens an app of another kind, such as a chat: 400 not_workflow_app",
     "unpublished": "configurations.” and 400 invalid_param “Workflow not published”; publish it",
-    "disabled": "the key's app is disabled or deleted: GET /v1/parameters was answered with 404 not_found",
+    "disabled": "the key's app is disabled or deleted: GET /v1/parameters got 404 not_found",
     "deleted": "the key's app is disabled or deleted: ",
 }
 
@@ -237,7 +237,7 @@ def test_record_diff_and_drift_name_the_cause_too(
             report = tmp_path / "report.json"
             assert exit_code([*command, "--json", str(report)]) == 2
             said = capsys.readouterr().err
-            assert "a proxy (nginx/1.22.1) answers, but not the host behind it" in said
+            assert "a proxy (nginx/1.22.1) responds, but not the host behind it" in said
             assert said.count("\n") == 1
             assert json.loads(report.read_text())["cause"] in said
             report.unlink()

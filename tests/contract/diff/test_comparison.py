@@ -285,7 +285,7 @@ def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) ->
 @pytest.mark.parametrize(
     ("last_words", "cause"),
     [
-        (b"", "in a row without an answer"),
+        (b"", "in a row without a response"),
         (
             answer(b"<title>502</title>", "502 Bad Gateway", "text/html"),
             "a proxy answers, but not the host behind it",

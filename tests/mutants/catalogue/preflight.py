@@ -21,7 +21,7 @@ def _refused(name: str, breaks: str, cause: str, response: Response) -> None:
     AREA.add(
         name,
         breaks,
-        "host_can_be_judged",
+        "host_can_be_checked",
         change_responses(lambda: change_response, streams=True),
         refused=cause,
     )
@@ -36,7 +36,7 @@ def _chat(request: Request, response: Response) -> Response:
 
 # fmt: off
 _refused("proxy_without_a_host", "A proxy answers everything with 502.",
-         "a proxy (nginx/1.22.1) answers, but not the host behind it: 502",
+         "a proxy (nginx/1.22.1) responds, but not the host behind it: 502",
          Response(502, _PAGE, b"<html><head><title>502 Bad Gateway</title></head></html>"))
 _refused(
     "rate_limited",
@@ -47,7 +47,7 @@ _refused(
     ),
 )
 _refused("database_down", "The host fails over every request.",
-         "the host fails: GET /v1/parameters was answered with 500 unknown",
+         "the host fails: GET /v1/parameters got 500 unknown",
          Response(500, _JSON, b'{"message": "Internal Server Error", "code": "unknown"}\n'))
 _refused("every_key_refused", "The host refuses every key.",
          "the host refuses the API key: 401 Access token is invalid",
@@ -66,9 +66,9 @@ _refused(
     ),
 )
 _refused("another_site", "There is a web site and no Dify.",
-         "no Dify is at this address: GET /v1/parameters was answered with 200 text/html “Welcome”",
+         "no Dify is at this address: GET /v1/parameters got 200 text/html “Welcome”",
          Response(200, _PAGE, b"<!doctype html><title>Welcome</title>"))
-AREA.add("every_app_is_a_chat", "The key opens a chat app.", "host_can_be_judged",
+AREA.add("every_app_is_a_chat", "The key opens a chat app.", "host_can_be_checked",
          change_responses(lambda: _chat, streams=True),
          refused="the key opens an app of another kind, such as a chat: 400 not_workflow_app")
 # fmt: on
