@@ -209,7 +209,7 @@ COMPLAINTS = {
     "a page": (
         answer(b"<p>", "404 N", "text/html"),
         None,
-        "no admin API: GET .* answered with 404 and text/html",
+        "no admin API: GET .* got 404 and text/html",
     ),
     "a host of runs": (GREETING, None, "there is no admin API: .* 200 and application/json"),
     "no number": (answer(b'{"unix": true, "frozen": false}'), None, "there is no admin API"),
