@@ -241,10 +241,7 @@ GONE: dict[str, tuple[Behaviour, str]] = {
         "a proxy (nginx/1.22.1) responds, but not the host behind it",
     ),
     "rate limit": (saying(UNAVAILABLE), "the host takes no requests now: 503"),
-    "no database": (
-        saying(NO_DATABASE),
-        "the host fails: GET /v1/parameters got 500 unknown",
-    ),
+    "no database": (saying(NO_DATABASE), "the host fails: GET /v1/parameters got 500 unknown"),
     "hang": (hang, "3 requests in a row without a response"),
     "never end": (never_end, "3 requests in a row without a response"),
     "drip headers": (drip_headers, "3 requests in a row without a response"),

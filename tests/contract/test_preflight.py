@@ -96,10 +96,7 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
         ),
         "the host fails: GET /v1/parameters got 500 unknown “Internal Server Error”; look into its log",
     ),
-    "no Redis": (
-        without_redis,
-        "POST /v1/workflows/run got 500 internal_server_error “Oh”",
-    ),
+    "no Redis": (without_redis, "POST /v1/workflows/run got 500 internal_server_error “Oh”"),
     "redirect": (
         redirecting,
         "redirected to https://dify.example/api/v1/parameters (301); name --base-url https://dify.example/api",
