@@ -118,8 +118,8 @@ class RunTrace:
             return ""
         return (
             f"something buffers the stream: {len(self.events)} events of a run of "
-            f"{self.elapsed_s:.1f} s came within {last_s - first_s:.2f} s, {first_s:.1f} s after the "
-            "request; switch that off in the proxy (nginx: proxy_buffering off)"
+            f"{self.elapsed_s:.1f} s came within {last_s - first_s:.2f} s, {first_s:.1f} s after "
+            "the request; switch that off in the proxy (nginx: proxy_buffering off)"
         )
 
     def of_type(self, node_type: str) -> list[Node]:

@@ -1,4 +1,4 @@
-"""The fuzzer of files: its mutations are many and repeatable, and its judge sees what must not
+"""The fuzzer of files: its mutations are many and repeatable, and its rules see what must not
 be.
 """
 
@@ -79,7 +79,7 @@ def test_files_are_used_as_they_are(tmp_path: Path, kind: str) -> None:
         (Outcome(0, "", None, 2.0, 301), "memory"),
     ],
 )
-def test_judge_takes_use_and_a_readable_refusal_alone(outcome: Outcome, says: str | None) -> None:
+def test_only_use_and_a_readable_error_are_allowed(outcome: Outcome, says: str | None) -> None:
     """Within 2 s and 300 MB."""
     found = list(problems(outcome))
     assert len(found) == (says is not None)
@@ -103,10 +103,10 @@ def test_crash_of_a_server_that_is_made_of_a_file_is_found(
 ) -> None:
     """A file is used when requests are answered by what was made of it."""
 
-    async def broken(call: object) -> NoReturn:
+    async def failing(call: object) -> NoReturn:
         raise KeyError("planted")
 
-    monkeypatch.setitem(ENDPOINTS, "getMeta", broken)
+    monkeypatch.setitem(ENDPOINTS, "getMeta", failing)
     seed = seeds()["app"][-1]
     path = tmp_path / seed.name
     path.write_text(seed.text, "utf-8")

@@ -9,7 +9,7 @@ from tests.fuzz.campaign import run
 pytestmark = pytest.mark.server
 
 
-def test_no_request_of_a_sample_is_answered_in_a_way_that_the_host_would_not() -> None:
+def test_sample_of_requests_has_no_finding() -> None:
     """Every kind of request is among them, and the server's log has nothing but requests."""
     report = run(requests=400, seed=1)
 

@@ -1,4 +1,4 @@
-"""How long the URL of an image lives, shown by moving the host's clock: nobody waits five minutes."""
+"""How long the URL of an image lives, shown by moving the host's clock."""
 
 from __future__ import annotations
 

@@ -64,7 +64,8 @@ _refuse("unsigned_text_as_timestamp_is_403",
         "A timestamp that is not a number is refused for its signature, which is checked first.",
         _changed("timestamp", lambda _: "abc"))
 for _name in PARAMETERS:
-    _refuse(f"missing_{_name}_is_400", f"A URL without {_name} is refused by that parameter's name.",
+    _refuse(f"missing_{_name}_is_400",
+            f"A URL without {_name} is refused by that parameter's name.",
             _without(_name), error("query_parameter_missing", field=_name),
             source="FACTS 6.3 and 9.2", level=Level.VERSION)
 # fmt: on

@@ -63,10 +63,11 @@ def _as_type(content_type: str) -> Callable[[Target], Request]:
 # fmt: off
 _succeeds("stop_of_an_unknown_task_succeeds", "A stop of a task that the host never had succeeds.",
           "FACTS 7 (recorded: stop_unknown)", lambda target: stop_request(target, _UNKNOWN))
-_succeeds("stop_of_a_task_without_uuid_succeeds", "A stop of a task id that is not a uuid succeeds.",
+_succeeds("stop_of_a_task_without_uuid_succeeds",
+          "A stop of a task id that is not a uuid succeeds.",
           "FACTS 7 (captured on 0.6.4: stop_nonuuid)", lambda target: stop_request(target, "x"))
 _succeeds("stop_by_another_user_gets_the_same_response",
-          "A stop succeeds for any user; that it stops only the user's own run is not in the response.",
+          "A stop succeeds for any user, though it stops only the user's own run.",
           "FACTS 7 (captured on 0.6.4: stop_during_wronguser_call)",
           lambda target: stop_request(target, _UNKNOWN, OTHER_USER))
 _succeeds("stop_takes_a_number_as_user", "A user that is a number is taken for its digits.",
@@ -75,15 +76,16 @@ _succeeds("stop_takes_a_number_as_user", "A user that is a number is taken for i
 _succeeds("json_with_charset_is_read", "A Content-Type may say more than application/json; seen on "
           "the stop call, where it costs nothing.",
           "FACTS 3, row 4: accepted content types", _as_type("Application/JSON; charset=utf-8"))
-_succeeds("json_of_a_vendor_is_read", "application/*+json is JSON too; seen on the stop call, where "
-          "it costs nothing.",
+_succeeds("json_of_a_vendor_is_read",
+          "application/*+json is JSON too; seen on the stop call, where it costs nothing.",
           "FACTS 3, row 4: accepted content types (recorded: ct_vnd)",
           _as_type("application/vnd.api+json"))
 
 add_rows(__name__, [
     Row("stop_without_a_user_is_400", "The stop call needs the user.",
         "FACTS 7 (recorded: stop_missing_user)",
-        lambda target: target.json_request("POST", _path(_WITHOUT_USER), {}), error("user_missing")),
+        lambda target: target.json_request("POST", _path(_WITHOUT_USER), {}),
+        error("user_missing")),
     Row("stop_without_a_body_is_400", "The stop call needs a body.",
         "FACTS 7 (recorded: stop_nobody)",
         lambda target: target.raw_request("POST", _path(_WITHOUT_BODY), b""),
@@ -91,7 +93,8 @@ add_rows(__name__, [
     Row("stop_without_a_content_type_is_415", "The stop call needs to be called JSON.",
         "FACTS 7 (recorded: stop_noct)",
         with_key("POST", _path("x")), error("content_type_not_json")),
-    Row("stop_needs_the_key", "Nobody stops a run without a key.", "FACTS 7 (recorded: stop_noauth)",
+    Row("stop_needs_the_key", "Nobody stops a run without a key.",
+        "FACTS 7 (recorded: stop_noauth)",
         lambda _: Request("POST", _path(_WITHOUT_KEY), (("Content-Type", "application/json"),),
                           b'{"user": "a"}'),
         error("auth_header_missing")),

@@ -28,12 +28,12 @@ def main() -> int:
         "--only", action="append", default=[], metavar="KIND", help="only this kind; repeatable"
     )
     arguments = parser.parse_args()
-    report = run(arguments.requests, arguments.seed, arguments.only, _tell)
+    report = run(arguments.requests, arguments.seed, arguments.only, _print)
     print(report)
     return 1 if report.findings else 0
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from dify_wire.profile import overlay_paths
 from dify_wire.spec import load
 from dify_wire.text_file import bundled
-from tests.fuzz.judge import Judge, Problem, Secrets
+from tests.fuzz.checker import Checker, Deployment, Problem
 from tests.fuzz.message import render
 from tests.fuzz.schema_cases import examples
 from tests.fuzz.session import Example, Finding, Session
@@ -35,10 +35,10 @@ _GROWTH_KB = 15 * 1024
 _IDLE_REQUESTS = 1_000
 _IDLE_GROWTH_KB = 1024
 """A leak shows where nothing is kept on purpose. The growth over all requests has the store in it:
-a run keeps a picture's record (under 2 kB) and, with a seed, a digest (200 bytes), so the 3,000 or
+a run keeps an image's record (under 2 kB) and, with a seed, a digest (200 bytes), so the 3,000 or
 so runs behind the warm-up may cost some 6 MB, and allocators round up; the store itself ends at
-100,000 pictures. So there are two bounds: 15 MB over all requests behind the warm-up, and 1 MB over
-1,000 requests that keep nothing (refusals, and one picture again and again), where a leak of 1 kB a
+100,000 image. So there are two bounds: 15 MB over all requests behind the warm-up, and 1 MB over
+1,000 requests that keep nothing (refusals, and one image again and again), where a leak of 1 kB a
 request would show."""
 
 
@@ -58,7 +58,7 @@ class Report:
         return self.session.findings
 
     def __str__(self) -> str:
-        return "\n".join([*self._table(), *self._verdicts(), *self._memory(), *self._found()])
+        return "\n".join([*self._table(), *self._outcomes(), *self._memory(), *self._found()])
 
     def _table(self) -> Iterator[str]:
         yield f"{self.session.sent.total()} requests in {self.seconds:.0f} s, seed {self.seed}"
@@ -68,20 +68,22 @@ class Report:
                 for (of, status), times in self.session.statuses.items()
                 if of == kind
             )
-            said = ", ".join(f"{status}: {times}" for status, times in statuses)
-            yield f"  {kind:<22}{number:>6}   {said}"
+            got = ", ".join(f"{status}: {times}" for status, times in statuses)
+            yield f"  {kind:<22}{number:>6}   {got}"
 
-    def _verdicts(self) -> Iterator[str]:
+    def _outcomes(self) -> Iterator[str]:
         yield "answers by what the host does with the request:"
-        verdicts = sorted(self.session.judge.verdicts.items())
-        yield from (f"  {name:<44}{times:>6}" for name, times in verdicts)
+        outcomes = sorted(self.session.checker.outcomes.items())
+        yield from (f"  {name:<44}{times:>6}" for name, times in outcomes)
 
     def _memory(self) -> Iterator[str]:
         first, last = self.memory.samples[0][1], self.memory.samples[-1][1]
         yield f"log: {self.log.lines} lines"
-        yield f"memory: {_mb(first)} at first, {_mb(self.memory.at(_WARM_UP))} after {_WARM_UP}, {_mb(last)} at the end"
+        warm = f"{_mb(self.memory.at(_WARM_UP))} after {_WARM_UP}"
+        yield f"memory: {_mb(first)} at first, {warm}, {_mb(last)} at the end"
         if self.idle_growth is not None:
-            yield f"        {_mb(self.idle_growth)} more over {_IDLE_REQUESTS} requests that keep nothing"
+            what = f"{_IDLE_REQUESTS} requests that keep nothing"
+            yield f"        {_mb(self.idle_growth)} more over {what}"
 
     def _found(self) -> Iterator[str]:
         yield f"{len(self.findings)} findings"
@@ -92,7 +94,7 @@ def run(
     requests: int,
     seed: int,
     only: Sequence[str] = (),
-    tell: Callable[[str], None] = lambda line: None,
+    report_line: Callable[[str], None] = lambda line: None,
 ) -> Report:
     """Fuzz a server with about ``requests`` requests, all decided by ``seed``; of the kinds in
     ``only``, if any.
@@ -101,19 +103,19 @@ def run(
     with fuzzed_server(seed) as (server, keys):
         document = merged_document()
         memory, log = Memory(server.pid), log_of(server)
-        session = Session(server, judge_of(document, keys), memory.on_request)
+        session = Session(server, checker_of(document, keys), memory.on_request)
         memory.sample(0)
         world = world_of(session, document, keys)
         for kind in fuzz(session, world, document, requests=requests, seed=seed, only=only):
-            tell(
+            report_line(
                 f"{session.sent.total():>6} requests, {len(session.findings)} findings, {kind} done"
             )
         memory.sample(session.sent.total())
         whole = requests >= REQUESTS and not only
         idle_growth = _settled(session, world, memory) if whole else None
         if whole:
-            _judge_memory(session, memory, idle_growth or 0)
-        judge_log(session, log)
+            _check_memory(session, memory, idle_growth or 0)
+        check_log(session, log)
     return Report(session, memory, log, time.monotonic() - began, seed, idle_growth)
 
 
@@ -135,14 +137,14 @@ def fuzzed_server(seed: int) -> Iterator[tuple[ServerProcess, Mapping[str, tuple
         yield server, {"default": (DEFAULT_KEY, "workflow"), **apps}
 
 
-def judge_of(document: Mapping[str, Any], keys: Mapping[str, tuple[str, str]]) -> Judge:
-    return Judge(document, Secrets(dict(keys.values()), SECRET_KEY, time.time()))
+def checker_of(document: Mapping[str, Any], keys: Mapping[str, tuple[str, str]]) -> Checker:
+    return Checker(document, Deployment(dict(keys.values()), SECRET_KEY, time.time()))
 
 
 def world_of(
     session: Session, document: Mapping[str, Any], keys: Mapping[str, tuple[str, str]]
 ) -> World:
-    """What the strategies may use. Makes the pictures first: with the server's seed their ids are
+    """What the strategies may use. Makes the image first: with the server's seed their ids are
     always the same.
     """
     authorization = (b"Authorization", b"Bearer " + DEFAULT_KEY.encode())
@@ -154,8 +156,8 @@ def world_of(
             b"POST", RUN, [HOST, authorization, (b"Content-Type", b"application/json")], body
         )
         session.try_all("first runs", [Example((raw,))])
-    said = {name: key for name, (key, _) in keys.items()}
-    return World(said, SECRET_KEY, sorted(session.judge.files), list(document["paths"]))
+    got = {name: key for name, (key, _) in keys.items()}
+    return World(got, SECRET_KEY, sorted(session.checker.files), list(document["paths"]))
 
 
 def fuzz(
@@ -189,7 +191,7 @@ def fuzz(
 _LOG_S = 5.0
 
 
-def judge_log(session: Session, log: Log) -> None:
+def check_log(session: Session, log: Log) -> None:
     """What the log must not say is one finding."""
     problems = [*log.problems()]
     deadline = time.monotonic() + _LOG_S
@@ -198,28 +200,26 @@ def judge_log(session: Session, log: Log) -> None:
         problems += log.problems()
     problems += unlogged
     if problems:
-        said = tuple(dict.fromkeys(Problem("log", text) for text in problems))[:5]
-        session.report(Finding(f"log, {len(problems)} lines", said, Example(())))
+        got = tuple(dict.fromkeys(Problem("log", text) for text in problems))[:5]
+        session.report(Finding(f"log, {len(problems)} lines", got, Example(())))
 
 
 def _unlogged(session: Session, log: Log) -> Iterator[str]:
     """Answers without their line, or lines without an answer; what is refused before it is a
     request has none.
     """
-    told: Counter[int] = Counter()
+    got: Counter[int] = Counter()
     for (_, status), times in session.statuses.items():
-        told[status] += times
-    for status in sorted(told.keys() | log.statuses.keys()):
-        if status not in (400, 414) and told[status] != log.statuses[status]:
-            yield f"{told[status]} answers with {status}, and {log.statuses[status]} lines"
+        got[status] += times
+    for status in sorted(got.keys() | log.statuses.keys()):
+        if status not in (400, 414) and got[status] != log.statuses[status]:
+            yield f"{got[status]} answers with {status}, and {log.statuses[status]} lines"
 
 
 def _settled(session: Session, world: World, memory: Memory) -> int:
     """The growth in kB over requests that keep nothing."""
     key = (b"Authorization", b"Bearer " + world.keys["default"].encode())
-    picture = "&".join(
-        f"{name}={value}" for name, value in signed(world, world.files[0], FAR_FUTURE)
-    )
+    image = "&".join(f"{name}={value}" for name, value in signed(world, world.files[0], FAR_FUTURE))
     raws = (
         render(
             b"POST",
@@ -227,7 +227,7 @@ def _settled(session: Session, world: World, memory: Memory) -> int:
             [HOST, key, (b"Content-Type", b"application/json")],
             b'{"user": "u", "inputs": {}}',
         ),
-        render(b"GET", f"/files/tools/{world.files[0]}.png?{picture}".encode(), [HOST]),
+        render(b"GET", f"/files/tools/{world.files[0]}.png?{image}".encode(), [HOST]),
         render(b"GET", b"/v1/parameters", [HOST, key]),
     )
     example = Example(raws)
@@ -238,14 +238,14 @@ def _settled(session: Session, world: World, memory: Memory) -> int:
     return memory.sample(session.sent.total()) - before
 
 
-def _judge_memory(session: Session, memory: Memory, idle_growth: int) -> None:
+def _check_memory(session: Session, memory: Memory, idle_growth: int) -> None:
     growth = memory.samples[-1][1] - memory.at(_WARM_UP)
-    for what, told, bound in (
+    for what, got, bound in (
         (f"after {_WARM_UP} requests", growth, _GROWTH_KB),
         ("over requests that keep nothing", idle_growth, _IDLE_GROWTH_KB),
     ):
-        if told > bound:
-            problem = Problem("memory", f"{_mb(told)} more {what}; {_mb(bound)} are allowed")
+        if got > bound:
+            problem = Problem("memory", f"{_mb(got)} more {what}; {_mb(bound)} are allowed")
             session.report(Finding("memory", (problem,), Example(())))
 
 

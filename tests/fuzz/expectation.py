@@ -21,14 +21,9 @@ from tests.fuzz.message import Request
 METHODS = ("get", "put", "post", "delete", "patch")
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _ONCE = (
-    b"authorization",
-    b"host",
-    b"content-length",
-    b"transfer-encoding",
-    b"expect",
-    b"content-range",
+    b"authorization", b"host", b"content-length", b"transfer-encoding", b"expect", b"content-range",
     b"if-range",
-)
+)  # fmt: skip
 """Headers that nginx refuses to take twice, of those that are sent here."""
 
 
@@ -106,12 +101,12 @@ class Options:
 class Operation:
     """An operation of the spec: its entry there, and what the path says."""
 
-    said: Mapping[str, Any]
+    entry: Mapping[str, Any]
     parameters: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        return str(self.said["operationId"])
+        return str(self.entry["operationId"])
 
 
 Expected = ProxyPage | FrontPage | NoRoute | Moved | NoMethod | AppFailed | Options | Operation
@@ -170,7 +165,8 @@ class Oracle:
         """Flask's word: gunicorn decodes the path, Werkzeug finds the rule."""
         path = "/" + unquote_to_bytes(request.path).decode("utf-8", "replace").lstrip("/")
         if "///" in path:
-            return NoRoute()  # the host's Werkzeug, 3.0.2, makes one slash of two, once over; newer ones merge them all
+            # The host's Werkzeug, 3.0.2, makes one slash of two, once; newer ones merge them all.
+            return NoRoute()
         name = (request.header(b"host") or b"_").decode("latin-1").lower()
         name = name.rsplit(":", 1)[0] if not name.endswith("]") else name
         adapter = self._map.bind(name, query_args=request.query.decode("latin-1"))
@@ -178,14 +174,14 @@ class Oracle:
             endpoint, parameters = adapter.match(path, request.method)
         except RequestRedirect as redirect:
             return Moved(redirect.new_url)
-        except MethodNotAllowed as refusal:
-            return AppFailed() if "//" in path else NoMethod(frozenset(refusal.valid_methods or ()))
+        except MethodNotAllowed as error:
+            return AppFailed() if "//" in path else NoMethod(frozenset(error.valid_methods or ()))
         except NotFound:
             return NoRoute()
         if request.method == "OPTIONS":
             return Options(frozenset(adapter.allowed_methods(path)))
-        said = self._paths[endpoint]["get" if request.method == "HEAD" else request.method.lower()]
-        return Operation(said, {key: str(value) for key, value in parameters.items()})
+        entry = self._paths[endpoint]["get" if request.method == "HEAD" else request.method.lower()]
+        return Operation(entry, {key: str(value) for key, value in parameters.items()})
 
 
 def _rule(path: str, item: Mapping[str, Any]) -> Rule:

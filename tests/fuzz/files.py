@@ -91,7 +91,7 @@ def problems(outcome: Outcome) -> Iterator[str]:
         yield f"traceback: {outcome.stderr.strip().splitlines()[-1]}"
     elif outcome.code not in (0, 2):
         yield f"exit code {outcome.code}: {outcome.stderr[-300:]}"
-    elif outcome.code == 2 and not _is_refusal(outcome.stderr):
+    elif outcome.code == 2 and not _is_one_line(outcome.stderr):
         yield f"exit code 2 without one readable line: {outcome.stderr[-500:]!r}"
     if outcome.cpu_s > MOST_CPU_S:
         yield f"time: more than {MOST_CPU_S:g} s of CPU"
@@ -99,7 +99,7 @@ def problems(outcome: Outcome) -> Iterator[str]:
         yield f"memory: more than {MOST_MB} MB"
 
 
-def _is_refusal(stderr: str) -> bool:
+def _is_one_line(stderr: str) -> bool:
     """One line says what to do; click puts its usage before it, and ``har import`` names what it
     leaves out.
     """
@@ -108,7 +108,7 @@ def _is_refusal(stderr: str) -> bool:
 
 
 # Files
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 @cache
@@ -281,7 +281,7 @@ def write_case(seed: int, number: int, folder: Path) -> tuple[str, Sequence[str]
 
 
 # One file
-# ------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 class _TooSlowError(BaseException):
@@ -412,7 +412,7 @@ def _peak_mb() -> float:
 
 
 # Many files
-# ----------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,8 +444,8 @@ class Report:
         lines = [f"{sum(self.ends.values())} files in {self.seconds:.0f} s, seed {self.seed}"]
         for kind in kinds:
             ends = {end: number for (of, end), number in sorted(self.ends.items()) if of == kind}
-            said = ", ".join(f"{end} {number}" for end, number in ends.items())
-            lines.append(f"  {kind:<12}{sum(ends.values()):>6}   {said}")
+            text = ", ".join(f"{end} {number}" for end, number in ends.items())
+            lines.append(f"  {kind:<12}{sum(ends.values()):>6}   {text}")
         lines.append(f"at most {self.slowest_s:.2f} s of CPU and {self.largest_mb:.0f} MB a file")
         lines.append(f"{len(self.findings)} findings")
         return "\n".join([*lines, *map(str, self.findings)])
@@ -494,7 +494,7 @@ def raise_too_slow(number: int, frame: FrameType | None) -> None:
 
 
 def campaign(
-    count: int, seed: int, keep: Path, tell: Callable[[str], None] = lambda line: None
+    count: int, seed: int, keep: Path, report_line: Callable[[str], None] = lambda line: None
 ) -> Report:
     """Examine files 0 to ``count``; files that find something stay in ``keep``."""
     report, began = Report(seed), time.monotonic()
@@ -521,7 +521,7 @@ def campaign(
                 try:
                     _note(report, connection.recv(), worker, keep)
                     if sum(report.ends.values()) % 500 == 0:
-                        tell(
+                        report_line(
                             f"{sum(report.ends.values()):>6} files, {len(report.findings)} findings"
                         )
                     if not worker.give(connection, next(numbers, None)):
@@ -603,10 +603,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--keep", type=Path, default=None, help="where files that find something go"
     )
-    said = parser.parse_args(arguments)
-    keep = said.keep or Path(tempfile.gettempdir()) / f"fuzz-files-{said.seed}"
+    options = parser.parse_args(arguments)
+    keep = options.keep or Path(tempfile.gettempdir()) / f"fuzz-files-{options.seed}"
     report = campaign(
-        said.count, said.seed, keep, lambda line: print(line, file=sys.stderr, flush=True)
+        options.count, options.seed, keep, lambda line: print(line, file=sys.stderr, flush=True)
     )
     print(report)
     return 1 if report.findings else 0

@@ -1,5 +1,5 @@
-"""A request as the judge sees it: read back from the bytes that were sent, so that a finding needs
-nothing else.
+"""A request as the checker sees it: read back from the bytes that were sent, so that a finding
+needs nothing else.
 """
 
 from __future__ import annotations

@@ -14,14 +14,11 @@ from typing import Any
 from tests.fuzz.message import Request
 
 _JSON_TYPE = re.compile(r"application/(?:json|[^;]*\+json)", re.IGNORECASE)
-_TELLABLE_DEPTH = 400
+_MOST_DEPTH = 400
 MODELS = (
-    "chilloutmix_NiPrunedFp32Fix",
-    "dosmix_",
-    "ghostmix_v20Bakedvae",
-    "rundiffusionFX_v10",
+    "chilloutmix_NiPrunedFp32Fix", "dosmix_", "ghostmix_v20Bakedvae", "rundiffusionFX_v10",
     "v1-5-pruned-emaonly",
-)
+)  # fmt: skip
 PROMPT_CHARACTERS = 1000
 
 
@@ -32,7 +29,7 @@ def refused_user(request: Request, required: bool) -> tuple[str | None, Any]:
     )
     if not _JSON_TYPE.fullmatch(content_type):
         return "content_type_not_json", None
-    if request.body.count(b"[") + request.body.count(b"{") > _TELLABLE_DEPTH:
+    if request.body.count(b"[") + request.body.count(b"{") > _MOST_DEPTH:
         return None, None
     try:
         body = json.loads(request.body)

@@ -1,8 +1,8 @@
 """Requests that schemathesis makes from the merged spec: right ones, and ones that break the spec
 in one place.
 
-They go the same way and before the same judge as ours; and schemathesis applies its own checks of
-conformance to each answer, so that one reader's mistake in the spec is not both readers' mistake.
+They go through the same checker as ours; and schemathesis applies its own checks of
+conformance to each response, so that one reader's mistake in the spec is not both readers' mistake.
 """
 
 from __future__ import annotations
@@ -23,29 +23,22 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.fuzz.judge import Problem
+from tests.fuzz.checker import Problem
 from tests.fuzz.message import render
 from tests.fuzz.session import Example
 from tests.fuzz.strategies import HOST, World
 from tests.serving import RawAnswer
 
 _CHECKS = [
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
+    status_code_conformance, content_type_conformance, response_headers_conformance,
     response_schema_conformance,
-]
+]  # fmt: skip
 _MODES = (schemathesis.GenerationMode.POSITIVE, schemathesis.GenerationMode.NEGATIVE)
 _SENT = ("method", "url", "params", "headers", "data", "json", "files", "cookies")
 _OURS = {
-    "host",
-    "user-agent",
-    "accept-encoding",
-    "accept",
-    "connection",
-    "content-length",
+    "host", "user-agent", "accept-encoding", "accept", "connection", "content-length",
     "x-schemathesis-testcaseid",
-}
+}  # fmt: skip
 """Headers of the client, which are not sent here, or are sent by ``render``."""
 
 
@@ -70,9 +63,11 @@ def _example(case: schemathesis.Case[Any], key: str | None) -> Example:
     """The request of ``case``, with a key that is good where ``key`` is one."""
     if key is not None:
         case.headers["Authorization"] = f"Bearer {key}"
-    said = case.as_transport_kwargs(base_url="http://127.0.0.1:6060")
-    prepared = requests.Request(**{name: said[name] for name in _SENT if name in said}).prepare()
-    return Example((_raw(prepared),), also=lambda answer: _problems(case, prepared, answer))
+    arguments = case.as_transport_kwargs(base_url="http://127.0.0.1:6060")
+    prepared = requests.Request(
+        **{name: arguments[name] for name in _SENT if name in arguments}
+    ).prepare()
+    return Example((_raw(prepared),), also=lambda response: _problems(case, prepared, response))
 
 
 def _raw(prepared: requests.PreparedRequest) -> bytes:
@@ -91,14 +86,14 @@ def _encoded(text: str | bytes) -> bytes:
 
 
 def _problems(
-    case: schemathesis.Case[Any], prepared: requests.PreparedRequest, answer: RawAnswer
+    case: schemathesis.Case[Any], prepared: requests.PreparedRequest, response: RawAnswer
 ) -> Iterator[Problem]:
     headers: dict[str, list[str]] = {}
-    for name, value in answer.headers:
+    for name, value in response.headers:
         headers.setdefault(name.lower(), []).append(value)
-    response = Response(answer.status, headers, answer.body, prepared, elapsed=0.0, verify=False)
+    theirs = Response(response.status, headers, response.body, prepared, elapsed=0.0, verify=False)
     try:
-        case.validate_response(response, checks=_CHECKS)
+        case.validate_response(theirs, checks=_CHECKS)
     except FailureGroup as group:
         for failure in group.exceptions:
             yield Problem(

@@ -1,4 +1,4 @@
-"""Sends what hypothesis makes to the server, has each answer judged, and keeps the smallest request
+"""Sends what hypothesis makes to the server, checks each response, and keeps the smallest request
 of each mistake.
 """
 
@@ -15,23 +15,23 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
-from tests.fuzz.judge import Judge, Problem
+from tests.fuzz.checker import Checker, Problem
 from tests.fuzz.message import Dialogue, parse
 from tests.serving import Connection, RawAnswer, RunningServer
 
-_ANSWER_S = 10.0
+_RESPONSE_S = 10.0
 _MINIMISE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A dialogue to hold. ``at_once`` sends all of it before reading; ``also`` judges each answer
-    besides the judge.
+    """A dialogue to hold. ``at_once`` sends all of it before reading; ``also`` checks each response
+    besides the checker.
     """
 
     dialogue: Dialogue
     at_once: bool = False
-    also: Callable[[RawAnswer], Iterator[Problem]] = lambda answer: iter(())
+    also: Callable[[RawAnswer], Iterator[Problem]] = lambda response: iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +43,15 @@ class Finding:
     example: Example
 
     def __str__(self) -> str:
-        said = "\n".join(f"  {problem}" for problem in self.problems)
+        text = "\n".join(f"  {problem}" for problem in self.problems)
         if not self.example.dialogue:
-            return f"{self.kind}:\n{said}"
+            return f"{self.kind}:\n{text}"
         how = "sent at once" if self.example.at_once else "one after the other"
-        raws = "\n".join(f"    {_shown(raw)}," for raw in self.example.dialogue)
-        return f"{self.kind}:\n{said}\n  requests on one connection, {how}:\n{raws}"
+        raws = "\n".join(f"    {_literal(raw)}," for raw in self.example.dialogue)
+        return f"{self.kind}:\n{text}\n  requests on one connection, {how}:\n{raws}"
 
 
-def _shown(raw: bytes) -> str:
+def _literal(raw: bytes) -> str:
     """The literal of ``raw``; a run of one byte as a product."""
     runs = re.split(rb"((?s:(.)\2{99,}))", raw)
     parts = [repr(part) for part in runs[::3]]
@@ -75,7 +75,7 @@ class Session:
     """One run of the fuzzer against one server."""
 
     server: RunningServer
-    judge: Judge
+    checker: Checker
     on_request: Callable[[int], None] = lambda sent: None
     sent: Counter[str] = field(default_factory=Counter)
     statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -124,41 +124,41 @@ class Session:
     def _held(self, kind: str, example: Example) -> Iterator[Problem]:
         left = list(example.dialogue)
         while left:
-            with Connection(self.server.host, self.server.port, _ANSWER_S) as connection:
+            with Connection(self.server.host, self.server.port, _RESPONSE_S) as connection:
                 if example.at_once:
                     connection.send(b"".join(left))
                 while left:
                     raw = left.pop(0)
-                    answer = _answer(connection, raw, example.at_once)
-                    self._count(kind, answer)
-                    if isinstance(answer, Problem):
-                        yield answer
+                    response = _response(connection, raw, example.at_once)
+                    self._count(kind, response)
+                    if isinstance(response, Problem):
+                        yield response
                         return
-                    yield from self.judge.problems(parse(raw), answer)
-                    yield from example.also(answer)
-                    if answer.header("connection") == "close":
+                    yield from self.checker.problems(parse(raw), response)
+                    yield from example.also(response)
+                    if response.header("connection") == "close":
                         break
             if example.at_once:
-                return  # what was sent behind a request that closes the connection is lost, as with every server
+                return  # what was sent after a request that closes the connection is lost
 
-    def _count(self, kind: str, answer: RawAnswer | Problem) -> None:
+    def _count(self, kind: str, response: RawAnswer | Problem) -> None:
         self.sent[kind] += 1
-        if isinstance(answer, RawAnswer):
-            self.statuses[kind, answer.status] += 1
+        if isinstance(response, RawAnswer):
+            self.statuses[kind, response.status] += 1
         self.on_request(self.sent.total())
 
 
-def _answer(connection: Connection, raw: bytes, sent: bool) -> RawAnswer | Problem:
-    """The answer to ``raw``, or why there is none."""
+def _response(connection: Connection, raw: bytes, sent: bool) -> RawAnswer | Problem:
+    """The response to ``raw``, or why there is none."""
     try:
         bodiless = raw.startswith(b"HEAD ")
         return connection.answer(bodiless) if sent else connection.exchange(raw)
     except TimeoutError:
-        return Problem("hang", f"nothing came for {_ANSWER_S:g} s")
+        return Problem("hang", f"nothing came for {_RESPONSE_S:g} s")
     except (EOFError, OSError) as error:
-        return Problem("no answer", f"the connection broke: {error!r}")
+        return Problem("no response", f"the connection broke: {error!r}")
     except (ValueError, IndexError, AssertionError) as error:
-        return Problem("no HTTP", f"the answer cannot be read: {error!r}")
+        return Problem("no HTTP", f"the response cannot be read: {error!r}")
 
 
 @dataclass(slots=True)

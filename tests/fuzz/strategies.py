@@ -13,7 +13,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from hypothesis import strategies as st
@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tests.fuzz.message import Dialogue, render
 from tests.fuzz.session import Example
 
+T = TypeVar("T")
 Headers = list[tuple[bytes, bytes]]
 
 FAR_FUTURE = "4102444800"
@@ -46,8 +47,12 @@ class World:
     paths: Sequence[str]
 
 
+def _pick(*values: T) -> st.SearchStrategy[T]:
+    return st.sampled_from(values)
+
+
 # Values
-# -------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 _any_text = st.text(st.characters(), max_size=20)  # lone surrogates and NUL among them
 _scalars = st.one_of(
@@ -55,24 +60,12 @@ _scalars = st.one_of(
     st.booleans(),
     st.integers(),
     st.floats(),
-    st.sampled_from(
-        [
-            0,
-            -0.0,
-            10**400,
-            1e308,
-            float("nan"),
-            float("inf"),
-            "",
-            " ",
-            "\x00",
-            "😀",
-            "\ud83d",
-            "{{#a.b#}}",
-        ]
+    _pick(
+        0, -0.0, 10**400, 1e308, float("nan"), float("inf"), "", " ", "\x00", "😀", "\ud83d",
+        "{{#a.b#}}"
     ),
     _any_text,
-)
+)  # fmt: skip
 _anything = st.recursive(
     _scalars,
     lambda inner: st.one_of(
@@ -80,56 +73,35 @@ _anything = st.recursive(
     ),
     max_leaves=6,
 )
+
+
+def _odd(*values: Any) -> st.SearchStrategy[Any]:
+    """One of ``values``, or anything else."""
+    return st.one_of(_pick(*values), _anything)
+
+
 _prompts = st.one_of(
-    st.sampled_from(
-        [
-            "一个胸有成竹的男人",
-            "a cat",
-            "\x00\x00",
-            "\ud83d",
-            "x" * 1000,
-            "x" * 1001,
-            "😀" * 1000,
-            "😀" * 1001,
-        ]
+    _pick(
+        "一个胸有成竹的男人", "a cat", "\x00\x00", "\ud83d", "x" * 1000, "x" * 1001,
+        "😀" * 1000, "😀" * 1001
     ),
     st.text(max_size=40),
     _any_text,
+)  # fmt: skip
+_users = _odd(
+    "alg123", "zk-123", "u" * 255, "u" * 256, "😀" * 255, "\x00", "\ud83d", " ", "DEFAULT-USER"
 )
-_users = st.one_of(
-    st.sampled_from(
-        [
-            "alg123",
-            "zk-123",
-            "u" * 255,
-            "u" * 256,
-            "😀" * 255,
-            "\x00",
-            "\ud83d",
-            " ",
-            "DEFAULT-USER",
-        ]
-    ),
-    _anything,
-)
-_modes = st.one_of(
-    st.sampled_from(["blocking", "streaming", "Blocking", "1", 1, None, ["blocking"]]), _anything
-)
+_modes = _odd("blocking", "streaming", "Blocking", "1", 1, None, ["blocking"])
 _file = st.one_of(
     st.fixed_dictionaries(
         {},
         optional={
-            "type": st.one_of(st.sampled_from(["image", "video", ""]), _anything),
-            "transfer_method": st.one_of(
-                st.sampled_from(["remote_url", "local_file", "tool_file", ""]), _anything
+            "type": _odd("image", "video", ""),
+            "transfer_method": _odd("remote_url", "local_file", "tool_file", ""),
+            "url": _odd(
+                "http://example.com/a.png", "https://[", "ftp://x", "http://10.0.0.1/a.png"
             ),
-            "url": st.one_of(
-                st.sampled_from(
-                    ["http://example.com/a.png", "https://[", "ftp://x", "http://10.0.0.1/a.png"]
-                ),
-                _anything,
-            ),
-            "upload_file_id": st.one_of(st.sampled_from([_UUID, "x"]), _anything),
+            "upload_file_id": _odd(_UUID, "x"),
         },
     ),
     _anything,
@@ -138,14 +110,11 @@ _files = st.one_of(st.none(), st.just([]), st.lists(_file, max_size=5), _anythin
 _inputs = st.one_of(
     st.fixed_dictionaries(
         {"prompt": st.one_of(_prompts, _anything)},
-        optional={
-            "model_name": st.one_of(st.sampled_from([*_MODELS, "", "SDXL"]), _anything),
-            "extra": _anything,
-        },
+        optional={"model_name": _odd(*_MODELS, "", "SDXL"), "extra": _anything},
     ),
     st.lists(
         st.one_of(
-            st.tuples(st.sampled_from(["prompt", "model_name"]), _prompts).map(list),
+            st.tuples(_pick("prompt", "model_name"), _prompts).map(list),
             st.lists(_anything, max_size=3),
             st.text(max_size=3),
             st.dictionaries(_any_text, _scalars, max_size=3),
@@ -160,8 +129,8 @@ _right = st.fixed_dictionaries(
             {"prompt": st.text(min_size=1, max_size=60)},
             optional={"model_name": st.sampled_from(_MODELS)},
         ),
-        "response_mode": st.sampled_from(["blocking", "streaming"]),
-        "user": st.sampled_from(["alg123", "zk-123", "u"]),
+        "response_mode": _pick("blocking", "streaming"),
+        "user": _pick("alg123", "zk-123", "u"),
     }
 )
 _FIELDS: Mapping[str, st.SearchStrategy[Any]] = {
@@ -180,7 +149,7 @@ def _members(draw: st.DrawFn) -> list[tuple[str, Any]]:
     """
     members = list(draw(_right).items())
     for name in draw(st.lists(st.sampled_from(sorted(_FIELDS)), max_size=3)):
-        match draw(st.sampled_from(["replace", "replace", "leave out", "give twice"])):
+        match draw(_pick("replace", "replace", "leave out", "give twice")):
             case "leave out":
                 members = [member for member in members if member[0] != name]
             case "give twice":
@@ -194,11 +163,11 @@ def _members(draw: st.DrawFn) -> list[tuple[str, Any]]:
 
 def _object(members: list[tuple[str, Any]], ascii_only: bool) -> str:
     """JSON text of an object that may have a name twice."""
-    said = (
+    text = (
         f"{json.dumps(name)}: {json.dumps(value, ensure_ascii=ascii_only)}"
         for name, value in members
     )
-    return "{" + ", ".join(said) + "}"
+    return "{" + ", ".join(text) + "}"
 
 
 _ENCODINGS = [
@@ -226,41 +195,26 @@ _deep = st.builds(
     lambda depth, opening, closed: (
         opening * depth + (b"]" if opening == b"[" else b"1}") * depth * closed
     ),
-    st.sampled_from([10, 900, 949, 950, 951, 1100, 20000]),
-    st.sampled_from([b"[", b'{"a":']),
+    _pick(10, 900, 949, 950, 951, 1100, 20000),
+    _pick(b"[", b'{"a":'),
     st.booleans(),
 )
 _RIGHT_BODY = b'{"inputs": {"prompt": "x"}, "response_mode": "blocking", "user": "u"}'
 _odd_bodies = st.one_of(
     st.binary(max_size=60),
-    st.sampled_from(
-        [
-            b"",
-            b" ",
-            b"null",
-            b"[]",
-            b"5",
-            b'"abc"',
-            b"{",
-            b"{}",
-            b"{'a': 1}",
-            b"[1,]",
-            b"1" * 5000,
-            b"<html>",
-            b"\xff",
-        ]
+    _pick(
+        b"", b" ", b"null", b"[]", b"5", b'"abc"', b"{", b"{}", b"{'a': 1}", b"[1,]", b"1" * 5000,
+        b"<html>", b"\xff"
     ),
     _anything.map(lambda value: json.dumps(value).encode()),
     _deep,
     _deep.map(lambda deep: b'{"user": "u", "inputs": ' + deep + b"}"),
     st.integers(0, len(_RIGHT_BODY)).map(lambda cut: _RIGHT_BODY[:cut]),
-    st.sampled_from(
-        [_RIGHT_BODY + b" ", _RIGHT_BODY + b"x", _RIGHT_BODY + b"\x00", b"\x00" + _RIGHT_BODY]
-    ),
-)
+    _pick(_RIGHT_BODY + b" ", _RIGHT_BODY + b"x", _RIGHT_BODY + b"\x00", b"\x00" + _RIGHT_BODY),
+)  # fmt: skip
 
 # Headers
-# ------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 _visible = st.text(
     st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12
@@ -269,28 +223,17 @@ _field_bytes = st.lists(
     st.one_of(st.integers(0x20, 0x7E), st.integers(0x80, 0xFF), st.just(9)), max_size=20
 ).map(lambda codes: bytes(codes).strip(b" \t"))
 _content_types = st.one_of(
-    st.sampled_from(
-        [
-            b"application/json",
-            b"APPLICATION/JSON",
-            b"application/json; charset=gbk",
-            b"application/json;",
-            b"application/vnd.api+json",
-            b"application/+json",
-            b"application/x-www-form-urlencoded",
-            b"multipart/form-data",
-            b"multipart/form-data; boundary=x",
-            b"text/json",
-            b"text/plain",
-            b"application/jsonp",
-            b"application",
-            b"",
-        ]
+    _pick(
+        b"application/json", b"APPLICATION/JSON", b"application/json; charset=gbk",
+        b"application/json;", b"application/vnd.api+json", b"application/+json",
+        b"application/x-www-form-urlencoded", b"multipart/form-data",
+        b"multipart/form-data; boundary=x", b"text/json", b"text/plain", b"application/jsonp",
+        b"application", b""
     ),
     _field_bytes,
-)
-_origins = st.sampled_from(
-    [b"https://shop.example", b"null", b"", b"*", b"http://localhost:3000", b"\xe4\xb8\x80"]
+)  # fmt: skip
+_origins = _pick(
+    b"https://shop.example", b"null", b"", b"*", b"http://localhost:3000", b"\xe4\xb8\x80"
 )
 
 
@@ -299,10 +242,10 @@ def _authorizations(world: World) -> st.SearchStrategy[Headers]:
     value = st.one_of(
         st.builds(
             lambda scheme, gap, key, end: scheme + gap + key + end,
-            st.sampled_from([b"Bearer", b"bearer", b"BEARER", b"Basic", b"Token", b"", b"Bear er"]),
-            st.sampled_from([b" ", b"  ", b"\t", b"\xa0", b" \xa0", b"", b" \t "]),
+            _pick(b"Bearer", b"bearer", b"BEARER", b"Basic", b"Token", b"", b"Bear er"),
+            _pick(b" ", b"  ", b"\t", b"\xa0", b" \xa0", b"", b" \t "),
             st.one_of(key, _field_bytes),
-            st.sampled_from([b"", b" ", b" x", b"\xa0", b'"']),
+            _pick(b"", b" ", b" x", b"\xa0", b'"'),
         ),
         _field_bytes,
     )
@@ -327,7 +270,7 @@ def _some_key(world: World) -> st.SearchStrategy[tuple[bytes, bytes]]:
 
 
 # Kinds
-# --------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 def runs(world: World) -> st.SearchStrategy[bytes]:
@@ -337,9 +280,9 @@ def runs(world: World) -> st.SearchStrategy[bytes]:
             b"POST", RUN, [HOST, key, _JSON, *more], body, chunks=chunks
         ),
         _some_key(world),
-        st.sampled_from([[], [], [], [(b"Expect", b"100-continue")], [(b"Accept", b"text/html")]]),
+        _pick([], [], [], [(b"Expect", b"100-continue")], [(b"Accept", b"text/html")]),
         _json_bodies(),
-        st.sampled_from([0, 0, 0, 0, 7, 100]),
+        _pick(0, 0, 0, 0, 7, 100),
     )
 
 
@@ -352,14 +295,12 @@ def right_runs(world: World) -> st.SearchStrategy[bytes]:
 
 def bodies(world: World) -> st.SearchStrategy[bytes]:
     """Bodies that are no object, or no JSON, on every operation that reads one."""
-    targets = st.sampled_from(
-        [
-            RUN,
-            b"/v1/workflows/tasks/x/stop",
-            b"/v1/chat-messages",
-            b"/v1/completion-messages",
-            b"/v1/text-to-audio",
-        ]
+    targets = _pick(
+        RUN,
+        b"/v1/workflows/tasks/x/stop",
+        b"/v1/chat-messages",
+        b"/v1/completion-messages",
+        b"/v1/text-to-audio",
     )
     return st.builds(
         lambda target, key, kind, body: render(
@@ -373,14 +314,12 @@ def bodies(world: World) -> st.SearchStrategy[bytes]:
 
 
 def authorizations(world: World) -> st.SearchStrategy[bytes]:
-    targets = st.sampled_from(
-        [
-            (b"POST", RUN),
-            (b"GET", b"/v1/info"),
-            (b"GET", b"/v1/parameters"),
-            (b"GET", b"/v1/datasets"),
-            (b"GET", b"/v1/"),
-        ]
+    targets = _pick(
+        (b"POST", RUN),
+        (b"GET", b"/v1/info"),
+        (b"GET", b"/v1/parameters"),
+        (b"GET", b"/v1/datasets"),
+        (b"GET", b"/v1/"),
     )
     return st.builds(
         lambda target, headers: render(target[0], target[1], [HOST, *headers, _JSON], _RIGHT_BODY),
@@ -390,44 +329,40 @@ def authorizations(world: World) -> st.SearchStrategy[bytes]:
 
 
 _segments = st.one_of(
-    st.sampled_from(
-        [
-            "v1",
-            "V1",
-            "files",
-            "workflows",
-            "run",
-            "tools",
-            "tasks",
-            "stop",
-            "info",
-            "api",
-            "console",
-            "..",
-            ".",
-        ]
+    _pick(
+        "v1",
+        "V1",
+        "files",
+        "workflows",
+        "run",
+        "tools",
+        "tasks",
+        "stop",
+        "info",
+        "api",
+        "console",
+        "..",
+        ".",
     ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=6).map(
         lambda text: quote(text, safe="")
     ),
     _visible.map(lambda text: quote(text.decode(), safe="!$&'()*+,;=:@%")),
-    st.sampled_from(
-        [
-            "",
-            "",
-            "%2F",
-            "%2e%2e",
-            "%00",
-            "%zz",
-            "%",
-            "%ff",
-            "%E4%B8%80",
-            "%2577",
-            "%3Fx",
-            "%23",
-            "a:b",
-            "run;x",
-        ]
+    _pick(
+        "",
+        "",
+        "%2F",
+        "%2e%2e",
+        "%00",
+        "%zz",
+        "%",
+        "%ff",
+        "%E4%B8%80",
+        "%2577",
+        "%3Fx",
+        "%23",
+        "a:b",
+        "run;x",
     ),
 )
 
@@ -435,10 +370,7 @@ _segments = st.one_of(
 def _paths(world: World) -> st.SearchStrategy[bytes]:
     known = st.sampled_from([path.replace("{", "").replace("}", "") for path in world.paths])
     mutated = st.builds(
-        _mutated,
-        known,
-        st.integers(0, 60),
-        st.sampled_from(["double", "encode", "upper", "cut", "add"]),
+        _mutated, known, st.integers(0, 60), _pick("double", "encode", "upper", "cut", "add")
     )
     joined = st.lists(_segments, max_size=6).map(lambda parts: "/" + "/".join(parts))
     return st.one_of(known, mutated, mutated, joined, joined.map(lambda path: f"/v1{path}")).map(
@@ -499,20 +431,16 @@ def cors(world: World) -> st.SearchStrategy[bytes]:
             st.tuples(st.just(b"Origin"), _origins),
             st.tuples(
                 st.just(b"Access-Control-Request-Method"),
-                st.sampled_from(
-                    [b"POST", b"post", b"GET", b"FOO", b"", b"P", b"POST, PUT", b"ET, O"]
-                ),
+                _pick(b"POST", b"post", b"GET", b"FOO", b"", b"P", b"POST, PUT", b"ET, O"),
             ),
             st.tuples(
                 st.just(b"Access-Control-Request-Headers"),
-                st.sampled_from(
-                    [
-                        b"authorization,content-type",
-                        b"x-foo, X-App-Code",
-                        b"",
-                        b",,",
-                        b"Authorization,authorization",
-                    ]
+                _pick(
+                    b"authorization,content-type",
+                    b"x-foo, X-App-Code",
+                    b"",
+                    b",,",
+                    b"Authorization,authorization",
                 ),
             ),
         ),
@@ -521,7 +449,7 @@ def cors(world: World) -> st.SearchStrategy[bytes]:
     target = st.one_of(st.just(RUN), st.just(RUN), _paths(world))
     return st.builds(
         lambda method, target, headers: render(method, target, [HOST, *headers]),
-        st.sampled_from([b"OPTIONS", b"OPTIONS", b"GET", b"HEAD"]),
+        _pick(b"OPTIONS", b"OPTIONS", b"GET", b"HEAD"),
         target,
         headers,
     )
@@ -545,35 +473,28 @@ def signed(
 
 @st.composite
 def _file_targets(draw: st.DrawFn, world: World) -> bytes:
-    file_id = draw(st.sampled_from([*world.files, _UUID]))
-    stamps = st.sampled_from(
-        [
-            FAR_FUTURE,
-            FAR_FUTURE,
-            FAR_FUTURE,
-            LONG_AGO,
-            "abc",
-            "1e9",
-            "-1",
-            " 4102444800",
-            "٤١٠٢٤٤٤٨٠٠",
-            "",
-        ]
+    file_id = draw(_pick(*world.files, _UUID))
+    stamps = _pick(
+        FAR_FUTURE,
+        FAR_FUTURE,
+        FAR_FUTURE,
+        LONG_AGO,
+        "abc",
+        "1e9",
+        "-1",
+        " 4102444800",
+        "٤١٠٢٤٤٤٨٠٠",
+        "",
     )
     query = signed(world, file_id, draw(stamps))
     for change in draw(st.lists(st.sampled_from(_CHANGES), max_size=2)):
         query = change(query, draw)
-    said = "&".join(
-        f"{quote(name, safe='')}={quote(value, safe=draw(st.sampled_from(['=', ''])))}"
-        for name, value in query
+    text = "&".join(
+        f"{quote(name, safe='')}={quote(value, safe=draw(_pick('=', '')))}" for name, value in query
     )
-    shown = draw(
-        st.sampled_from([file_id, file_id, file_id.upper(), file_id.replace("-", ""), "x"])
-    )
-    extension = draw(
-        st.sampled_from([".png", ".png", ".jpg", ".tar.gz", ".", "", ".%E4%B8%80", ".p/ng"])
-    )
-    return f"/files/tools/{shown}{extension}?{said}".encode()
+    name = draw(_pick(file_id, file_id, file_id.upper(), file_id.replace("-", ""), "x"))
+    extension = draw(_pick(".png", ".png", ".jpg", ".tar.gz", ".", "", ".%E4%B8%80", ".p/ng"))
+    return f"/files/tools/{name}{extension}?{text}".encode()
 
 
 Query = list[tuple[str, str]]
@@ -585,7 +506,7 @@ def _tampered(query: Query, draw: st.DrawFn) -> Query:
     return [
         (
             name,
-            draw(st.sampled_from(["", "0" * 32, "x", "一", value[:-1], value.swapcase()]))
+            draw(_pick("", "0" * 32, "x", "一", value[:-1], value.swapcase()))
             if index == at
             else value,
         )
@@ -599,30 +520,28 @@ _CHANGES: list[_Change] = [
     lambda query, draw: query[: draw(st.integers(0, 2))],
     lambda query, draw: [
         *query,
-        (draw(st.sampled_from(["timestamp", "nonce", "sign", "x"])), draw(st.text(max_size=3))),
+        (draw(_pick("timestamp", "nonce", "sign", "x")), draw(st.text(max_size=3))),
     ],
     lambda query, draw: list(reversed(query)),
-    lambda query, draw: [(draw(st.sampled_from(["nonce", "sign", "as_attachment"])), "1"), *query],
+    lambda query, draw: [(draw(_pick("nonce", "sign", "as_attachment")), "1"), *query],
 ]
 
 
 def files(world: World) -> st.SearchStrategy[bytes]:
     """Signed URLs, good and tampered with."""
     extra = st.lists(
-        st.sampled_from(
-            [
-                (b"Range", b"bytes=0-9"),
-                (b"If-None-Match", b"*"),
-                (b"Accept", b"text/html"),
-                (b"Origin", b"null"),
-            ]
+        _pick(
+            (b"Range", b"bytes=0-9"),
+            (b"If-None-Match", b"*"),
+            (b"Accept", b"text/html"),
+            (b"Origin", b"null"),
         ),
         max_size=2,
         unique=True,
     )
     return st.builds(
         lambda method, target, headers: render(method, target, [HOST, *headers]),
-        st.sampled_from([b"GET", b"GET", b"GET", b"GET", b"HEAD", b"POST", b"OPTIONS"]),
+        _pick(b"GET", b"GET", b"GET", b"GET", b"HEAD", b"POST", b"OPTIONS"),
         st.one_of(_file_targets(world), _file_targets(world), _preview_targets(world)),
         extra,
     )
@@ -631,36 +550,37 @@ def files(world: World) -> st.SearchStrategy[bytes]:
 def _preview_targets(world: World) -> st.SearchStrategy[bytes]:
     return st.builds(
         lambda file_id, keep: f"/files/{file_id}/image-preview?{'&'.join(keep)}".encode(),
-        st.sampled_from([_UUID, *world.files]),
-        st.lists(st.sampled_from(["timestamp=1", "nonce=1", "sign=1", "sign=", "x"]), max_size=4),
+        _pick(_UUID, *world.files),
+        st.lists(_pick("timestamp=1", "nonce=1", "sign=1", "sign=", "x"), max_size=4),
     )
 
 
-_RIGHT_PART = b'Content-Disposition: form-data; name="file"; filename="x.png"\r\nContent-Type: image/png\r\n\r\nx'
+_RIGHT_PART = (
+    b'Content-Disposition: form-data; name="file"; filename="x.png"\r\n'
+    b"Content-Type: image/png\r\n\r\nx"
+)
 
 
 @st.composite
 def _parts(draw: st.DrawFn) -> bytes:
     """One part of a form: a user, a file, or something else."""
-    name = draw(st.sampled_from(["file", "file", "file", "user", "other", ""]))
+    name = draw(_pick("file", "file", "file", "user", "other", ""))
     disposition = f'Content-Disposition: form-data; name="{name}"'.encode()
     filename = draw(
         st.one_of(
             st.none() if name == "user" else st.just("x.png"),
-            st.sampled_from(
-                [
-                    "a.png",
-                    "png",
-                    "x.PNG",
-                    "x.exe",
-                    "",
-                    "x.",
-                    ".png",
-                    "图.png",
-                    "a" * 300 + ".jpg",
-                    "a.b.txt",
-                    "x.csv",
-                ]
+            _pick(
+                "a.png",
+                "png",
+                "x.PNG",
+                "x.exe",
+                "",
+                "x.",
+                ".png",
+                "图.png",
+                "a" * 300 + ".jpg",
+                "a.b.txt",
+                "x.csv",
             ),
             st.text(
                 st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=8
@@ -670,21 +590,15 @@ def _parts(draw: st.DrawFn) -> bytes:
     if filename is not None:
         disposition += f'; filename="{filename}"'.encode()
     kind = draw(
-        st.sampled_from(
-            [
-                b"Content-Type: image/png",
-                b"Content-Type: text/plain; charset=x",
-                b"Content-Type:",
-                b"",
-            ]
+        _pick(
+            b"Content-Type: image/png",
+            b"Content-Type: text/plain; charset=x",
+            b"Content-Type:",
+            b"",
         )
     )
     content = draw(
-        st.one_of(
-            st.just(b"alg123"),
-            st.binary(max_size=30),
-            st.sampled_from([b"u" * 300, b"\x00", b"\xff"]),
-        )
+        st.one_of(st.just(b"alg123"), st.binary(max_size=30), _pick(b"u" * 300, b"\x00", b"\xff"))
     )
     return b"\r\n".join([disposition, *([kind] if kind else []), b"", content])
 
@@ -692,7 +606,7 @@ def _parts(draw: st.DrawFn) -> bytes:
 @st.composite
 def _forms(draw: st.DrawFn) -> tuple[bytes, bytes]:
     """A content type and a body."""
-    boundary = draw(st.sampled_from([b"----ref", b"x", b"a" * 70]))
+    boundary = draw(_pick(b"----ref", b"x", b"a" * 70))
     parts = [*draw(st.lists(st.one_of(st.just(_RIGHT_PART), _parts()), max_size=2)), draw(_parts())]
     body = b"".join(b"--" + boundary + b"\r\n" + part + b"\r\n" for part in parts)
     body += draw(
@@ -715,15 +629,15 @@ def uploads(world: World) -> st.SearchStrategy[bytes]:
         st.sampled_from([b"/v1/files/upload"] * 5 + [b"/v1/audio-to-text"]),
         _some_key(world),
         _forms(),
-        st.sampled_from([0, 0, 0, 11]),
+        _pick(0, 0, 0, 11),
     )
 
 
 def stops(world: World) -> st.SearchStrategy[bytes]:
-    task = st.one_of(st.sampled_from([_UUID, "x", "%00", "%2F", "a/b", ""]), _segments)
+    task = st.one_of(_pick(_UUID, "x", "%00", "%2F", "a/b", ""), _segments)
     body = st.one_of(
         st.builds(lambda user: json.dumps({"user": user}).encode(), _users),
-        st.sampled_from([b"{}", b"", b"[]"]),
+        _pick(b"{}", b"", b"[]"),
     )
     return st.builds(
         lambda task, key, kind, body: render(
@@ -742,19 +656,19 @@ def stops(world: World) -> st.SearchStrategy[bytes]:
 def siblings(world: World) -> st.SearchStrategy[bytes]:
     """The small GETs, with every app's key and odd queries."""
     names = ["parameters", "meta", "info", "conversations", "messages", "datasets", ""]
-    user = st.one_of(st.text(max_size=6), st.sampled_from(["\x00", "u" * 256, "😀"])).map(
+    user = st.one_of(st.text(max_size=6), _pick("\x00", "u" * 256, "😀")).map(
         lambda text: b"?user=" + quote(text).encode()
     )
     return st.builds(
         lambda method, name, query, key: render(
             method, f"/v1/{name}".encode() + query, [HOST, key]
         ),
-        st.sampled_from([b"GET", b"GET", b"HEAD"]),
+        _pick(b"GET", b"GET", b"HEAD"),
         st.sampled_from(names),
         st.one_of(
             st.just(b""),
             user,
-            st.sampled_from([b"?user=%ff", b"?user=%ed%a0%80", b"?user=", b"?user"]),
+            _pick(b"?user=%ff", b"?user=%ed%a0%80", b"?user=", b"?user"),
             _queries,
         ),
         st.sampled_from(sorted(world.keys)).map(lambda name: _key(world, name)),
@@ -788,21 +702,19 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
     """
     heads = st.lists(
         st.one_of(
-            st.sampled_from(
-                [
-                    (b"Host", b"other"),
-                    (b"Host", b""),
-                    (b"Host", b"a/b"),
-                    (b"Content-Length", b"0"),
-                    (b"Content-Length", b"x"),
-                    (b"Transfer-Encoding", b"chunked"),
-                    (b"Connection", b"close"),
-                    (b"Connection", b"keep-alive"),
-                    (b"Accept-Encoding", b"gzip"),
-                    (b"X-Long", b"a" * 7000),
-                    (b"Upgrade", b"websocket"),
-                    (b"Content-Type", b"text/plain"),
-                ]
+            _pick(
+                (b"Host", b"other"),
+                (b"Host", b""),
+                (b"Host", b"a/b"),
+                (b"Content-Length", b"0"),
+                (b"Content-Length", b"x"),
+                (b"Transfer-Encoding", b"chunked"),
+                (b"Connection", b"close"),
+                (b"Connection", b"keep-alive"),
+                (b"Accept-Encoding", b"gzip"),
+                (b"X-Long", b"a" * 7000),
+                (b"Upgrade", b"websocket"),
+                (b"Content-Type", b"text/plain"),
             ),
             st.tuples(
                 _visible.filter(lambda name: name.isalnum()).map(lambda name: b"X-" + name),
@@ -811,23 +723,23 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
         ),
         max_size=3,
     )
-    targets = st.sampled_from(
-        [b"/v1/info", b"/v1/", b"/v1/nope", b"/", b"/v1/workflows/run?" + b"a" * 9000, b"*", b"v1"]
+    targets = _pick(
+        b"/v1/info", b"/v1/", b"/v1/nope", b"/", b"/v1/workflows/run?" + b"a" * 9000, b"*", b"v1"
     )
     request = st.builds(
         lambda target, version, headers: render(
             b"GET", target, [HOST, _key(world), *headers], version=version
         ),
         targets,
-        st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"]),
+        _pick(b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"),
         heads,
     )
     long_head = st.builds(
         lambda version, length: render(
             b"GET", b"/v1/info", [HOST, (b"X-Long", b"a" * length)], version=version
         ),
-        st.sampled_from([b"HTTP/1.1", b"HTTP/1.0"]),
-        st.sampled_from([7000, 8100, 8300, 9000, 20000]),
+        _pick(b"HTTP/1.1", b"HTTP/1.0"),
+        _pick(7000, 8100, 8300, 9000, 20000),
     )
     old_run = right_runs(world).map(lambda raw: raw.replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))
     no_host = right_runs(world).map(lambda raw: raw.replace(b"Host: ", b"X-Host: ", 1))
@@ -835,11 +747,9 @@ def transports(world: World) -> st.SearchStrategy[bytes]:
         st.binary(min_size=1, max_size=20)
         .map(lambda line: b"G" + line.translate(None, b"\r\n\x00") + b"\x01")
         .map(lambda line: line + b"\r\nHost: x\r\n\r\n"),
-        st.sampled_from(
-            [
-                b"get /v1/info HTTP/1.1\r\nHost: x\r\n\r\n",
-                b"GET /v1/info\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
-            ]
+        _pick(
+            b"get /v1/info HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"GET /v1/info\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
         ),
     )
     return st.one_of(request, request, request, long_head, old_run, no_host, junk)

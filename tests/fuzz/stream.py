@@ -1,5 +1,5 @@
-"""The judge of a stream: its framing to the byte, every event against its schema, and the order of
-events.
+"""The checker of a stream: its framing to the byte, every event against its schema, and
+the order of events.
 
     workflow_started (node_started node_finished)* [node_started] workflow_finished
 

@@ -15,18 +15,9 @@ from typing import Any
 from tests.serving import ServerProcess
 
 _FIELDS = {
-    "time",
-    "level",
-    "logger",
-    "message",
-    "client",
-    "method",
-    "path",
-    "operation",
-    "status",
-    "bytes",
-    "ms",
-}
+    "time", "level", "logger", "message", "client", "method", "path", "operation", "status",
+    "bytes", "ms",
+}  # fmt: skip
 _SIGNATURE = re.compile(r"[?&](?:sign|nonce)=(?!\[redacted\])[^& ]")
 
 
@@ -54,21 +45,21 @@ class Log:
 
     def _wrong(self, line: str) -> str:
         try:
-            said: dict[str, Any] = json.loads(line)
+            entry: dict[str, Any] = json.loads(line)
         except ValueError:
             return f"not JSON: {line[:300]}"
         if (
-            said.get("logger") != "fake_server.access"
-            or said.get("level") != "info"
-            or said.keys() != _FIELDS
+            entry.get("logger") != "fake_server.access"
+            or entry.get("level") != "info"
+            or entry.keys() != _FIELDS
         ):
-            shown = {
-                name: said[name] for name in ("logger", "message", "exception") if name in said
+            parts = {
+                name: entry[name] for name in ("logger", "message", "exception") if name in entry
             }
-            return f"not a request: {shown}"
-        if _SIGNATURE.search(said["path"]):
+            return f"not a request: {parts}"
+        if _SIGNATURE.search(entry["path"]):
             return f"a signature: {line[:300]}"
-        self.statuses[said["status"]] += 1
+        self.statuses[entry["status"]] += 1
         return ""
 
 

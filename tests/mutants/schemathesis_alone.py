@@ -40,24 +40,12 @@ _PROCESSES = 2
 _HOST_VERSION = "0.6.4"
 _OPTIONS = (
     *(
-        "--phases",
-        "coverage,fuzzing",
-        "--checks",
-        "all",
-        "--mode",
-        "all",
-        "--max-examples",
-        "10",
-        "--seed",
-        "1",
+        "--phases", "coverage,fuzzing", "--checks", "all", "--mode", "all", "--max-examples", "10",
+        "--seed", "1",
     ),
     *(
-        "--no-shrink",
-        "--continue-on-failure",
-        "--generation-database",
-        "none",
-        "--suppress-health-check",
-        "all",
+        "--no-shrink", "--continue-on-failure", "--generation-database", "none",
+        "--suppress-health-check", "all",
     ),
     *(
         "--request-timeout",
@@ -68,7 +56,7 @@ _OPTIONS = (
         f"Authorization: Bearer {DEFAULT_API_KEY}",
     ),
     *("--include-path-regex", _OPERATIONS),
-)
+)  # fmt: skip
 
 
 def main() -> int:
@@ -137,13 +125,9 @@ def _run(wrap: Wrap, folder: Path, name: str, *options: str) -> list[str]:
     ]
     with serving(wrap) as url:
         places = [
-            "--url",
-            url,
-            "--baseline",
-            str(folder / "baseline.json"),
-            "--report-json-path",
+            "--url", url, "--baseline", str(folder / "baseline.json"), "--report-json-path",
             str(report),
-        ]
+        ]  # fmt: skip
         subprocess.run([*command, *places], cwd=folder, capture_output=True, check=False)
     edit_events = json.loads(report.read_text(encoding="utf-8"))
     return [entry["title"] for entry in (*edit_events["failures"], *edit_events["errors"])]

@@ -19,12 +19,12 @@ _ROW = re.compile(r"\| `(?P<name>\w+)` \| (?P<breaks>.*?) \| (?P<ours>.*?) \| (?
 
 _HEAD = """# Mutants
 
-The fake, broken in one way each, and what sees it: the check of this suite that is to see just
-that, and the first thing that schemathesis reports when it runs alone with the same spec (all
-checks, coverage and fuzzing). `make mutants` repeats the first; this table is written by
-`python -m tests.mutants.schemathesis_alone` (`--keep`: without schemathesis, which is then not run
-on new mutants). What it reports of the untouched host (its own 500s, requests that only the schema
-calls valid) is its baseline and does not count.
+The fake, broken in one way each, and what finds it: the check of this suite that must find just
+that, and the first failure that schemathesis reports when it runs alone with the same spec (all
+checks, coverage and fuzzing). `make mutants` runs the suite; this table is written by
+`python -m tests.mutants.schemathesis_alone` (`--keep`: without schemathesis, which then does not run
+on new mutants). What schemathesis reports about the untouched host (its own 500s, requests that only
+the schema calls valid) is its baseline and does not count.
 
 {score}
 """

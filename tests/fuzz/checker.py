@@ -1,9 +1,9 @@
-"""Whether an answer is one that spec and overlay allow for its request.
+"""Whether an response is one that spec and overlay allow for its request.
 
-``Judge.problems`` gives nothing for an allowed answer. What is allowed: the page or the redirect
-that nginx or Flask gives there, or an answer of the operation with a documented status, content
+``Checker.problems`` gives nothing for an allowed response. Allowed are the page or the redirect
+that nginx or Flask gives there, or an response of the operation with a documented status, content
 type and body, an error in the words of one of the operation's own templates, with exactly the
-headers of an answer of its kind.
+headers of an response of its kind.
 """
 
 from __future__ import annotations
@@ -77,8 +77,8 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Secrets:
-    """What the judge knows of the deployment: which key opens what kind of app, and the key that
+class Deployment:
+    """What the checker knows of the deployment: which key opens what kind of app, and the key that
     signs URLs.
     """
 
@@ -94,13 +94,13 @@ class _Form(WerkzeugRequest):
         return io.BytesIO()
 
 
-class Judge:
-    """Judges answers of one server; it remembers the files that the server has told of."""
+class Checker:
+    """Judges answers of one server; it remembers the files that the server has got of."""
 
-    def __init__(self, document: Mapping[str, Any], secrets: Secrets) -> None:
+    def __init__(self, document: Mapping[str, Any], secrets: Deployment) -> None:
         host = document["x-host"]
         self._document = document
-        self._secrets = secrets
+        self._deployment = secrets
         self._always = [(name.lower(), value) for name, value in host["headers"]]
         self._server = host["proxy"]["server"]
         self._cors = host["cors"]
@@ -111,74 +111,74 @@ class Judge:
         self._event = self._validator({"$ref": "#/components/schemas/StreamEvent"})
         self.oracle = Oracle(document)
         self.files: set[str] = set()
-        self.verdicts: Counter[str] = Counter()
+        self.outcomes: Counter[str] = Counter()
 
-    def problems(self, request: Request, answer: RawAnswer) -> list[Problem]:
-        """What is not allowed about ``answer``; all of it."""
+    def problems(self, request: Request, response: RawAnswer) -> list[Problem]:
+        """What is not allowed about ``response``; all of it."""
         expected = self.oracle.expected(request)
-        found = [*self._of_kind(request, answer, expected), *self._framing(request, answer)]
+        found = [*self._of_kind(request, response, expected), *self._framing(request, response)]
         if not found:
-            self.verdicts[_verdict(expected, answer)] += 1
+            self.outcomes[_outcome(expected, response)] += 1
         return found
 
     def _of_kind(
-        self, request: Request, answer: RawAnswer, expected: Expected
+        self, request: Request, response: RawAnswer, expected: Expected
     ) -> Iterator[Problem]:
         match expected:
             case ProxyPage():
-                yield from self._page(request, answer, expected)
+                yield from self._page(request, response, expected)
             case FrontPage():
                 yield from _equal(
-                    "front page", (answer.status, answer.header("content-type")), (200, PAGE)
+                    "front page", (response.status, response.header("content-type")), (200, PAGE)
                 )
-                yield from self._headers(answer, [])
+                yield from self._headers(response, [])
             case NoRoute():
-                yield from _flask_page(request, answer, 404, NotFound().get_body().encode())
-                yield from self._headers(answer, self._always)
+                yield from _flask_page(request, response, 404, NotFound().get_body().encode())
+                yield from self._headers(response, self._always)
             case Moved(location):
-                yield from _flask_page(request, answer, 308, redirect(location, 308).get_data())
-                yield from self._headers(answer, [("location", location), *self._always])
+                yield from _flask_page(request, response, 308, redirect(location, 308).get_data())
+                yield from self._headers(response, [("location", location), *self._always])
             case NoMethod(allow):
-                yield from self._error(request, answer, ["method_not_allowed"])
-                yield from self._allow(answer, allow)
+                yield from self._error(request, response, ["method_not_allowed"])
+                yield from self._allow(response, allow)
                 yield from self._headers(
-                    answer, [("allow", answer.header("allow") or ""), *self._always]
+                    response, [("allow", response.header("allow") or ""), *self._always]
                 )
             case AppFailed():
-                yield from _equal("status", answer.status, 500)
+                yield from _equal("status", response.status, 500)
                 if request.method != "HEAD":
-                    yield from _equal("gunicorn's page", answer.body, _GUNICORN_500)
-                yield from self._headers(answer, [])
+                    yield from _equal("gunicorn's page", response.body, _GUNICORN_500)
+                yield from self._headers(response, [])
             case Options(allow):
-                yield from _flask_page(request, answer, 200, b"")
-                yield from self._allow(answer, allow)
+                yield from _flask_page(request, response, 200, b"")
+                yield from self._allow(response, allow)
                 own = [
-                    ("allow", answer.header("allow") or ""),
+                    ("allow", response.header("allow") or ""),
                     *self._shared(request),
                     *self._preflight(request),
                 ]
-                yield from self._headers(answer, [*own, *self._always])
+                yield from self._headers(response, [*own, *self._always])
             case Operation():
-                yield from self._operation(request, answer, expected)
+                yield from self._operation(request, response, expected)
 
     # nginx and Flask
-    # ------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
-    def _page(self, request: Request, answer: RawAnswer, page: ProxyPage) -> Iterator[Problem]:
-        yield from _equal("proxy page status", answer.status, page.status)
-        yield from _equal("proxy page type", answer.header("content-type"), PAGE)
+    def _page(self, request: Request, response: RawAnswer, page: ProxyPage) -> Iterator[Problem]:
+        yield from _equal("proxy page status", response.status, page.status)
+        yield from _equal("proxy page type", response.header("content-type"), PAGE)
         if request.method != "HEAD":
-            yield from _equal("proxy page", answer.body, page.body(self._server))
-        yield from self._headers(answer, [])
+            yield from _equal("proxy page", response.body, page.body(self._server))
+        yield from self._headers(response, [])
         if page.status in (400, 413, 414):
-            yield from _equal("proxy page connection", answer.header("connection"), "close")
+            yield from _equal("proxy page connection", response.header("connection"), "close")
 
-    def _allow(self, answer: RawAnswer, allow: frozenset[str]) -> Iterator[Problem]:
-        told = frozenset((answer.header("allow") or "").split(", "))
-        yield from _equal("allow", sorted(told), sorted(allow))
+    def _allow(self, response: RawAnswer, allow: frozenset[str]) -> Iterator[Problem]:
+        got = frozenset((response.header("allow") or "").split(", "))
+        yield from _equal("allow", sorted(got), sorted(allow))
 
     def _shared(self, request: Request) -> list[tuple[str, str]]:
-        """What Flask-CORS adds to an answer of a route."""
+        """What Flask-CORS adds to an response of a route."""
         origin = request.header(b"origin")
         if not origin:
             return [("access-control-allow-origin", "*")]
@@ -189,8 +189,8 @@ class Judge:
         methods.
         """
         methods = ", ".join(sorted(self._cors["methods"]))
-        asked = (request.header(b"access-control-request-method") or b"").decode("latin-1").upper()
-        if not asked or asked not in methods:
+        method = (request.header(b"access-control-request-method") or b"").decode("latin-1").upper()
+        if not method or method not in methods:
             return
         known = {name.lower() for name in self._cors["headers"]}
         wanted = (
@@ -203,90 +203,84 @@ class Judge:
             yield "access-control-allow-headers", granted
         yield "access-control-allow-methods", methods
 
-    # What every answer keeps
+    # What every response keeps
     # ----------------------------------------------------------------------------------------
 
-    def _headers(self, answer: RawAnswer, wanted: list[tuple[str, str]]) -> Iterator[Problem]:
-        told = sorted((name.lower(), value) for name, value in answer.headers)
-        rest = [(name, value) for name, value in told if name not in _FREE | _OWN]
+    def _headers(self, response: RawAnswer, wanted: list[tuple[str, str]]) -> Iterator[Problem]:
+        got = sorted((name.lower(), value) for name, value in response.headers)
+        rest = [(name, value) for name, value in got if name not in _FREE | _OWN]
         if rest != sorted(wanted):
             missing = [pair for pair in wanted if pair not in rest]
             extra = [pair for pair in rest if pair not in wanted]
-            yield Problem("headers", f"missing {missing}, not expected {extra}, of {told}")
-        if answer.header("server") != self._server or not answer.header("date"):
+            yield Problem("headers", f"missing {missing}, not expected {extra}, of {got}")
+        if response.header("server") != self._server or not response.header("date"):
             # A refusal of the proxy before there is a request has a date too.
-            yield Problem("server and date", f"{answer.headers}")
+            yield Problem("server and date", f"{response.headers}")
 
     @staticmethod
-    def _framing(request: Request, answer: RawAnswer) -> Iterator[Problem]:
-        """One length, said in one way; ``RawAnswer`` has read the body by it already."""
-        names = [name.lower() for name, _ in answer.headers]
+    def _framing(request: Request, response: RawAnswer) -> Iterator[Problem]:
+        """One length, got in one way; ``RawAnswer`` has read the body by it already."""
+        names = [name.lower() for name, _ in response.headers]
         if len(names) != len(set(names)):
-            yield Problem("doubled header", f"{answer.headers}")
-        length = answer.header("content-length")
-        chunked = answer.header("transfer-encoding")
+            yield Problem("doubled header", f"{response.headers}")
+        length = response.header("content-length")
+        chunked = response.header("transfer-encoding")
         if chunked is not None and (length is not None or not request.minor):
             yield Problem("length", f"chunked, and {length=}, of HTTP/1.{request.minor}")
-        if length is not None and request.method != "HEAD" and len(answer.body) != int(length):
+        if length is not None and request.method != "HEAD" and len(response.body) != int(length):
             yield Problem(
-                "length", f"Content-Length is {length}, and there are {len(answer.body)} bytes"
+                "length", f"Content-Length is {length}, and there are {len(response.body)} bytes"
             )
-        if request.method == "HEAD" and answer.body:
-            yield Problem("length", f"an answer to HEAD with a body: {answer.body[:80]!r}")
+        if request.method == "HEAD" and response.body:
+            yield Problem("length", f"an response to HEAD with a body: {response.body[:80]!r}")
         if not (
-            length or chunked or request.method == "HEAD" or answer.header("connection") == "close"
+            length
+            or chunked
+            or request.method == "HEAD"
+            or response.header("connection") == "close"
         ):
-            yield Problem("length", f"nothing says where the answer ends: {answer.headers}")
+            yield Problem("length", f"nothing says where the response ends: {response.headers}")
 
     # Operations
-    # -----------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     def _operation(
-        self, request: Request, answer: RawAnswer, operation: Operation
+        self, request: Request, response: RawAnswer, operation: Operation
     ) -> Iterator[Problem]:
-        if (answer.status, answer.header("content-type"), answer.body) == (
-            500,
-            PAGE,
-            _GUNICORN_500,
-        ):
-            yield from self._headers(answer, [])
+        content_type = response.header("content-type") or ""
+        if (response.status, content_type, response.body) == (500, PAGE, _GUNICORN_500):
+            yield from self._headers(response, [])
             return
-        yield from self._headers(answer, [*self._shared(request), *self._always])
-        response = self._resolved(operation.said["responses"].get(str(answer.status)))
-        if response is None:
-            yield Problem(
-                "status",
-                f"{answer.status} is not documented for {operation.name}: {answer.body[:200]!r}",
-            )
+        yield from self._headers(response, [*self._shared(request), *self._always])
+        documented = self._resolved(operation.entry["responses"].get(str(response.status)))
+        if documented is None:
+            what = f"{response.status} is not documented for {operation.name}"
+            yield Problem("status", f"{what}: {response.body[:200]!r}")
             return
-        media = (answer.header("content-type") or "").partition(";")[0]
-        entry = next(
-            (entry for kind, entry in response["content"].items() if _fits(kind, media)), None
-        )
+        media = content_type.partition(";")[0]
+        kinds = documented["content"]
+        entry = next((entry for kind, entry in kinds.items() if _fits(kind, media)), None)
         if entry is None:
-            known = ", ".join(response["content"])
-            yield Problem(
-                "content type",
-                f"{media!r} is not documented for {answer.status} of {operation.name}: {known}",
-            )
-        elif answer.status >= 400:
-            yield from self._error(request, answer, self._allowed_errors(request, operation))
+            what = f"{media!r} is not documented for {response.status} of {operation.name}"
+            yield Problem("content type", f"{what}: {', '.join(kinds)}")
+        elif response.status >= 400:
+            yield from self._error(request, response, self._allowed_errors(request, operation))
         else:
-            yield from self._success(request, answer, operation, media, entry)
+            yield from self._success(request, response, operation, media, entry)
 
     def _allowed_errors(self, request: Request, operation: Operation) -> list[str]:
-        """The operation's errors; where the judge can tell which it has to be, only that one."""
+        """The operation's errors; where this can tell which it must be, only that one."""
         certain = self._certain(request, operation)
-        return [name for name in operation.said["x-errors"] if certain in (None, name)]
+        return [name for name in operation.entry["x-errors"] if certain in (None, name)]
 
     def _certain(self, request: Request, operation: Operation) -> str | None:
-        """The refusal that there has to be; "" for a request that must be served, None where the
-        judge cannot tell.
+        """The refusal that there has to be; "" for a request that must be served, None where this
+        cannot tell.
         """
         refused = self._refused_key(request, operation)
         if refused:
             return refused
-        if operation.said.get("x-user") == "json":
+        if operation.entry.get("x-user") == "json":
             return self._refused_json(request, operation)
         match operation.name:
             case "getToolFile":
@@ -300,41 +294,44 @@ class Judge:
     def _success(
         self,
         request: Request,
-        answer: RawAnswer,
+        response: RawAnswer,
         operation: Operation,
         media: str,
         entry: Mapping[str, Any],
     ) -> Iterator[Problem]:
         certain = self._certain(request, operation)
         if certain:
-            yield Problem("not refused", f"{answer.status}, but the host says {certain}")
+            yield Problem("not refused", f"{response.status}, but the host says {certain}")
         if request.method == "HEAD":
             return
         if media == STREAM:
             yield from (
-                Problem(rule, text) for rule, text in stream.problems(answer.body, self._event)
+                Problem(rule, text) for rule, text in stream.problems(response.body, self._event)
             )
             yield from _equal(
-                "stream type", answer.header("content-type"), f"{STREAM}; charset=utf-8"
+                "stream type", response.header("content-type"), f"{STREAM}; charset=utf-8"
             )
         elif media == JSON:
-            yield from self._json(answer, entry["schema"], newline=operation.name != "runWorkflow")
+            yield from self._json(
+                response, entry["schema"], newline=operation.name != "runWorkflow"
+            )
         elif media == PNG:
-            yield from _picture(answer.body)
+            yield from _image(response.body)
         if operation.name == "runWorkflow":
-            yield from self._run(request, answer, media)
+            yield from self._run(request, response, media)
 
-    def _run(self, request: Request, answer: RawAnswer, media: str) -> Iterator[Problem]:
+    def _run(self, request: Request, response: RawAnswer, media: str) -> Iterator[Problem]:
         self.files.update(
-            match.decode() for match in re.findall(rb'"related_id": "([0-9a-f-]{36})"', answer.body)
+            match.decode()
+            for match in re.findall(rb'"related_id": "([0-9a-f-]{36})"', response.body)
         )
         body = request.json()
         mode = body.get("response_mode") if isinstance(body, dict) else None
         yield from _equal("mode", media, STREAM if mode == "streaming" else JSON)
-        if media == JSON and answer.body[:1] == b"{":
-            told = json.loads(answer.body)
-            data = told.get("data", {})
-            yield from _equal("run id", data.get("id"), told.get("workflow_run_id"))
+        if media == JSON and response.body[:1] == b"{":
+            got = json.loads(response.body)
+            data = got.get("data", {})
+            yield from _equal("run id", data.get("id"), got.get("workflow_run_id"))
             strayed = (
                 data.get("finished_at", 0) - data.get("created_at", 0) - data.get("elapsed_time", 0)
             )
@@ -342,9 +339,9 @@ class Judge:
                 yield Problem("times", f"finished_at - created_at - elapsed_time is {strayed}")
 
     def _json(
-        self, answer: RawAnswer, schema: Mapping[str, Any], newline: bool
+        self, response: RawAnswer, schema: Mapping[str, Any], newline: bool
     ) -> Iterator[Problem]:
-        text = answer.body.decode("latin-1")
+        text = response.body.decode("latin-1")
         try:
             value = json.loads(text)
         except ValueError:
@@ -355,24 +352,30 @@ class Judge:
             yield Problem("schema", f"at {error.instance_path}: {error.message}")
 
     # Errors
-    # ---------------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
-    def _error(self, request: Request, answer: RawAnswer, allowed: list[str]) -> Iterator[Problem]:
-        yield from _equal("error type", answer.header("content-type"), JSON)
+    def _error(
+        self, request: Request, response: RawAnswer, allowed: list[str]
+    ) -> Iterator[Problem]:
+        yield from _equal("error type", response.header("content-type"), JSON)
         if request.method == "HEAD":
-            if answer.status not in {self._errors[name][0] for name in allowed}:
-                yield Problem("error status", f"{answer.status} is that of none of {allowed}")
+            if response.status not in {self._errors[name][0] for name in allowed}:
+                yield Problem("error status", f"{response.status} is that of none of {allowed}")
             return
-        fitting = [name for name in allowed if self._fits(answer, name)]
+        fitting = [name for name in allowed if self._fits(response, name)]
         if not fitting:
-            yield Problem("error", f"{answer.status} {answer.body[:300]!r} is none of {allowed}")
+            yield Problem(
+                "error", f"{response.status} {response.body[:300]!r} is none of {allowed}"
+            )
         else:
-            self.verdicts[f"  error {fitting[0]}"] += 1
+            self.outcomes[f"  error {fitting[0]}"] += 1
 
-    def _fits(self, answer: RawAnswer, name: str) -> bool:
+    def _fits(self, response: RawAnswer, name: str) -> bool:
         status, pattern = self._errors[name]
         match = (
-            pattern.fullmatch(answer.body.decode("latin-1")) if answer.status == status else None
+            pattern.fullmatch(response.body.decode("latin-1"))
+            if response.status == status
+            else None
         )
         return match is not None and (
             name != "value_error" or _CONVERSION.fullmatch(match[1]) is not None
@@ -380,7 +383,7 @@ class Judge:
 
     def _refused_key(self, request: Request, operation: Operation) -> str | None:
         """The refusal that the Authorization header must get, by the lines of Dify's own check."""
-        if not operation.said.get("security"):
+        if not operation.entry.get("security"):
             return None
         text = (request.header(b"authorization") or b"").decode("latin-1").strip(" \t")
         if " " not in text:
@@ -390,16 +393,16 @@ class Judge:
             return "value_error"
         if words[0].lower() != "bearer":
             return "auth_scheme_wrong"
-        kind = self._secrets.kinds.get(words[1])
+        kind = self._deployment.kinds.get(words[1])
         if kind is None or operation.name in ("listDatasets", "createDataset"):
             return "token_unknown"
         return "app_not_found" if kind in ("disabled", "deleted") else None
 
     def _refused_json(self, request: Request, operation: Operation) -> str | None:
-        refused, body = run_rules.refused_user(request, operation.said["x-user-required"])
+        refused, body = run_rules.refused_user(request, operation.entry["x-user-required"])
         if refused != "":
             return refused
-        kind = self._secrets.kinds.get(
+        kind = self._deployment.kinds.get(
             (request.header(b"authorization") or b"").split()[1].decode("latin-1"), ""
         )
         if operation.name == "runWorkflow":
@@ -408,7 +411,7 @@ class Judge:
             return "not_workflow_app" if kind == "chat" else ""
         if operation.name == "textToAudio":
             return run_rules.refused_speech(body)
-        return operation.said.get(
+        return operation.entry.get(
             "x-refusal"
         )  # of the others this cannot tell: they depend on the kind of app
 
@@ -422,12 +425,12 @@ class Judge:
         file_id = operation.parameters["file_id"].lower()
         signed = f"file-preview|{file_id}|{query['timestamp']}|{query['nonce']}".encode()
         right = base64.urlsafe_b64encode(
-            hmac.digest(self._secrets.secret_key.encode(), signed, hashlib.sha256)
+            hmac.digest(self._deployment.secret_key.encode(), signed, hashlib.sha256)
         )
         if query["sign"].encode() != right:
             return "signature_refused"
         try:
-            age_s = self._secrets.now - int(query["timestamp"])
+            age_s = self._deployment.now - int(query["timestamp"])
         except ValueError:
             return "value_error"
         if age_s > self._limits["url_lifetime_s"]:
@@ -472,7 +475,7 @@ class Judge:
         return "upload_too_large" if len(file.read()) > limit else stored
 
     # The document
-    # ---------------------------------------------------------------------------------------------------
+    # ---------------------------------------------------------------------------------------------
 
     def _resolved(self, value: Any) -> Any:
         while isinstance(value, dict) and "$ref" in value:
@@ -496,14 +499,14 @@ def _template(entry: Mapping[str, Any]) -> tuple[int, re.Pattern[str]]:
     return entry["status"], re.compile(r'((?:[^"\\]|\\.)*)'.join(re.escape(part) for part in parts))
 
 
-def _verdict(expected: Expected, answer: RawAnswer) -> str:
+def _outcome(expected: Expected, response: RawAnswer) -> str:
     name = expected.name if isinstance(expected, Operation) else type(expected).__name__
-    return f"{name} {answer.status}"
+    return f"{name} {response.status}"
 
 
-def _equal(rule: str, told: Any, wanted: Any) -> Iterator[Problem]:
-    if told != wanted:
-        yield Problem(rule, f"{_short(told)} instead of {_short(wanted)}")
+def _equal(rule: str, got: Any, wanted: Any) -> Iterator[Problem]:
+    if got != wanted:
+        yield Problem(rule, f"{_short(got)} instead of {_short(wanted)}")
 
 
 def _short(value: Any) -> str:
@@ -515,19 +518,21 @@ def _fits(kind: str, media: str) -> bool:
     return kind == media or (kind.endswith("/*") and media.startswith(kind[:-1]))
 
 
-def _flask_page(request: Request, answer: RawAnswer, status: int, body: bytes) -> Iterator[Problem]:
-    yield from _equal("page status", answer.status, status)
-    yield from _equal("page type", answer.header("content-type"), HTML)
+def _flask_page(
+    request: Request, response: RawAnswer, status: int, body: bytes
+) -> Iterator[Problem]:
+    yield from _equal("page status", response.status, status)
+    yield from _equal("page type", response.header("content-type"), HTML)
     if request.method != "HEAD":
-        yield from _equal("page", answer.body, body)
+        yield from _equal("page", response.body, body)
 
 
-def _picture(body: bytes) -> Iterator[Problem]:
+def _image(body: bytes) -> Iterator[Problem]:
     try:
         with Image.open(io.BytesIO(body)) as image:
             image.load()
             kind = image.format
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        yield Problem("picture", f"cannot be decoded: {error}")
+        yield Problem("image", f"cannot be decoded: {error}")
     else:
-        yield from _equal("picture", kind, "PNG")
+        yield from _equal("image", kind, "PNG")

@@ -1,4 +1,4 @@
-"""The judge of the fuzzer takes what the real host answered, and nothing that differs from it."""
+"""The fuzzer's checker allows what the real host answered, and nothing that differs from it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from PIL import Image
 
 from tests.each import each
 from tests.fuzz.campaign import merged_document
+from tests.fuzz.checker import Checker, Deployment
 from tests.fuzz.expectation import nginx_path
-from tests.fuzz.judge import Judge, Secrets
 from tests.fuzz.message import parse, render
 from tests.recorded import KEYS, SECRET_KEY, Exchange, exchanges
 from tests.serving import RawAnswer
@@ -24,30 +24,30 @@ pytestmark = pytest.mark.server
 _OUTSIDE = {
     "down_api": "a server that is fuzzed is not down",
     "down_api_file": "a server that is fuzzed is not down",
-    "disconnect_stream": "the client left before there was an answer",
+    "disconnect_stream": "the client left before there was an response",
     "down_redis_block": "nothing behind a server that is fuzzed is down",
     "down_redis_stream": "nothing behind a server that is fuzzed is down",
     "down_pg_block": "nothing behind a server that is fuzzed is down",
     "tenant_archived": "the key opens its app while a server is fuzzed",
 }
-"""Answers of the host that the judge has no word for, each with the reason."""
+"""Answers of the host that the checker does not know, each with the reason."""
 
 _KINDS = {"main": "workflow"}
-_JUDGED = [name for name in exchanges() if name not in _OUTSIDE and not name.startswith("direct_")]
+_ALLOWED = [name for name in exchanges() if name not in _OUTSIDE and not name.startswith("direct_")]
 _DOCUMENT = merged_document()
 
 
-def _judge(exchange: Exchange) -> Judge:
-    """A judge of the recorded host at the time of ``exchange``."""
+def _checker(exchange: Exchange) -> Checker:
+    """The checker for the recorded host at the time of ``exchange``."""
     kinds = {key: _KINDS.get(name, name) for name, key in KEYS.items()}
-    judge = Judge(_DOCUMENT, Secrets(kinds, SECRET_KEY, exchange.sent_at))
+    checker = Checker(_DOCUMENT, Deployment(kinds, SECRET_KEY, exchange.sent_at))
     known = (
         re.search(rb"/files/tools/([0-9a-fA-F-]{36})", exchange.request)
         if exchange.file_known
         else None
     )
-    judge.files |= {known[1].decode().lower()} if known else set()
-    return judge
+    checker.files |= {known[1].decode().lower()} if known else set()
+    return checker
 
 
 def _png() -> bytes:
@@ -56,21 +56,23 @@ def _png() -> bytes:
     return file.getvalue()
 
 
-def _answer(exchange: Exchange) -> RawAnswer:
-    """The recorded answer; where only the digest of a picture was kept, with another picture."""
+def _response(exchange: Exchange) -> RawAnswer:
+    """The recorded response; where only the digest of an image was kept, with another image."""
     body = _png() if exchange.body is None else exchange.body
     return RawAnswer("", exchange.status, list(exchange.headers), body, [])
 
 
-def _rules(name: str, change: Callable[[RawAnswer], RawAnswer] = lambda answer: answer) -> set[str]:
-    """The rules that the changed answer of the exchange ``name`` breaks."""
+def _rules(
+    name: str, change: Callable[[RawAnswer], RawAnswer] = lambda response: response
+) -> set[str]:
+    """The rules that the changed response of the exchange ``name`` breaks."""
     exchange = exchanges()[name]
-    problems = _judge(exchange).problems(parse(exchange.request), change(_answer(exchange)))
+    problems = _checker(exchange).problems(parse(exchange.request), change(_response(exchange)))
     return {problem.rule for problem in problems}
 
 
-@each("name", _JUDGED)
-def test_what_the_host_answered_is_allowed(name: str) -> None:
+@each("name", _ALLOWED)
+def test_recorded_responses_are_allowed(name: str) -> None:
     """Every exchange that was recorded through the proxy, but for those that no fuzzed server can
     give.
     """
@@ -78,26 +80,26 @@ def test_what_the_host_answered_is_allowed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", _OUTSIDE)
-def test_what_only_another_server_answers_is_not_allowed(name: str) -> None:
+def test_responses_of_another_server_are_not_allowed(name: str) -> None:
     """An exception that is none any more has to go."""
     assert _rules(name)
 
 
 # Changed answers
-# ----------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------
 
 
 def _body(old: bytes, new: bytes) -> Callable[[RawAnswer], RawAnswer]:
     """Replaces the first ``old`` of the body, its length with it."""
 
-    def change(answer: RawAnswer) -> RawAnswer:
-        assert old in answer.body
-        body = answer.body.replace(old, new, 1)
+    def change(response: RawAnswer) -> RawAnswer:
+        assert old in response.body
+        body = response.body.replace(old, new, 1)
         headers = [
             (name, str(len(body)) if name == "Content-Length" else value)
-            for name, value in answer.headers
+            for name, value in response.headers
         ]
-        return replace(answer, body=body, headers=headers)
+        return replace(response, body=body, headers=headers)
 
     return change
 
@@ -105,30 +107,31 @@ def _body(old: bytes, new: bytes) -> Callable[[RawAnswer], RawAnswer]:
 def _header(name: str, value: str | None) -> Callable[[RawAnswer], RawAnswer]:
     """Replaces a header, takes it out (None) or adds it."""
 
-    def change(answer: RawAnswer) -> RawAnswer:
-        rest = [pair for pair in answer.headers if pair[0] != name]
-        return replace(answer, headers=rest if value is None else [*rest, (name, value)])
+    def change(response: RawAnswer) -> RawAnswer:
+        rest = [pair for pair in response.headers if pair[0] != name]
+        return replace(response, headers=rest if value is None else [*rest, (name, value)])
 
     return change
 
 
 def _twice(name: str) -> Callable[[RawAnswer], RawAnswer]:
-    def change(answer: RawAnswer) -> RawAnswer:
+    def change(response: RawAnswer) -> RawAnswer:
         return replace(
-            answer, headers=[*answer.headers, *(pair for pair in answer.headers if pair[0] == name)]
+            response,
+            headers=[*response.headers, *(pair for pair in response.headers if pair[0] == name)],
         )
 
     return change
 
 
 def _status(status: int) -> Callable[[RawAnswer], RawAnswer]:
-    return lambda answer: replace(answer, status=status)
+    return lambda response: replace(response, status=status)
 
 
 def _frames(change: Callable[[list[bytes]], list[bytes]]) -> Callable[[RawAnswer], RawAnswer]:
     """Changes the list of a stream's frames."""
-    return lambda answer: replace(
-        answer, body=b"".join(f + b"\n\n" for f in change(answer.body.split(b"\n\n")[:-1]))
+    return lambda response: replace(
+        response, body=b"".join(f + b"\n\n" for f in change(response.body.split(b"\n\n")[:-1]))
     )
 
 
@@ -163,7 +166,7 @@ CHANGES = {
     "a wrong length": ("sib_info", _header("Content-Length", "45"), {"length"}),
     "no length": ("sib_info", _header("Content-Length", None), {"length"}),
     "chunks for HTTP/1.0": ("http10_stream", _header("Transfer-Encoding", "chunked"), {"length"}),
-    "an answer without a field": (
+    "an response without a field": (
         "block_ok_doc_example",
         _body(_APP_FIELDS + b", ", b""),
         {"schema"},
@@ -184,34 +187,34 @@ CHANGES = {
     "other words": ("user_missing", _body(b"must be", b"has to be"), {"error"}),
     "other order of keys": (
         "body_null",
-        lambda answer: replace(
+        lambda response: replace(
             _body(
-                answer.body,
+                response.body,
                 json.dumps({"code": "unknown", "message": "Internal Server Error"}).encode()
                 + b"\n",
-            )(answer)
+            )(response)
         ),
         {"error"},
     ),
     "a refusal of another operation": (
         "sib_info_noauth",
-        lambda answer: _body(answer.body, exchanges()["user_missing"].body or b"")(
-            _status(400)(answer)
+        lambda response: _body(response.body, exchanges()["user_missing"].body or b"")(
+            _status(400)(response)
         ),
         {"error"},
     ),
-    "an empty answer": (
+    "an empty response": (
         "block_ok_doc_example",
-        lambda answer: _body(answer.body, b"")(answer),
+        lambda response: _body(response.body, b"")(response),
         {"json"},
     ),
     "a bare 500": (
         "block_ok_doc_example",
-        lambda answer: RawAnswer(
+        lambda response: RawAnswer(
             "",
             500,
             [
-                *(pair for pair in answer.headers if pair[0] in ("Server", "Date")),
+                *(pair for pair in response.headers if pair[0] in ("Server", "Date")),
                 ("Content-Type", "text/plain; charset=utf-8"),
                 ("Content-Length", "21"),
             ],
@@ -222,7 +225,7 @@ CHANGES = {
     ),
     "blocking instead of streaming": (
         "stream_ok",
-        lambda answer: _answer(exchanges()["block_ok_doc_example"]),
+        lambda response: _response(exchanges()["block_ok_doc_example"]),
         {"mode"},
     ),
     "a lost frame": (
@@ -259,37 +262,39 @@ CHANGES = {
     ),
     "CRLF": (
         "stream_ok",
-        lambda answer: replace(answer, body=answer.body.replace(b"\n", b"\r\n")),
+        lambda response: replace(response, body=response.body.replace(b"\n", b"\r\n")),
         {"stream framing"},
     ),
     "half a frame": (
         "stream_ok",
-        lambda answer: replace(answer, body=answer.body[:-1]),
+        lambda response: replace(response, body=response.body[:-1]),
         {"stream framing"},
     ),
     "raw Chinese": (
         "stream_ok",
-        lambda answer: replace(answer, body=answer.body.replace(b"\\u4e00", "一".encode(), 1)),
+        lambda response: replace(
+            response, body=response.body.replace(b"\\u4e00", "一".encode(), 1)
+        ),
         {"stream framing"},
     ),
-    "no picture": ("file_ok", lambda answer: replace(answer, body=answer.body[:40]), {"picture"}),
-    "a refused picture": (
+    "no image": ("file_ok", lambda response: replace(response, body=response.body[:40]), {"image"}),
+    "a refused image": (
         "file_ok",
-        lambda answer: _answer(exchanges()["file_bad_sign"]),
+        lambda response: _response(exchanges()["file_bad_sign"]),
         {"error"},
     ),
-    "a picture for a wrong signature": (
+    "an image for a wrong signature": (
         "file_bad_sign",
-        lambda answer: _answer(exchanges()["file_ok"]),
+        lambda response: _response(exchanges()["file_ok"]),
         {"not refused"},
     ),
-    "a body after HEAD": ("method_HEAD", lambda answer: replace(answer, body=b"x"), {"length"}),
+    "a body after HEAD": ("method_HEAD", lambda response: replace(response, body=b"x"), {"length"}),
     "a method left out of Allow": ("method_GET", _header("Allow", "POST"), {"allow"}),
     "a port in Location": ("get_v1", _header("Location", "http://127.0.0.1:6060/v1/"), {"headers"}),
     "another 404 page": ("get_unknown", _body(b"<h1>", b"<h2>"), {"page"}),
     "JSON for no route": (
         "get_unknown",
-        lambda answer: _answer(exchanges()["api_disabled"]),
+        lambda response: _response(exchanges()["api_disabled"]),
         {"page type", "page", "headers"},
     ),
     "a page of the proxy with headers of the app": (
@@ -308,13 +313,13 @@ CHANGES = {
         {"headers"},
     ),
 }
-"""By what is wrong: the exchange, how its answer is changed, and the rules that the change
+"""By what is wrong: the exchange, how its response is changed, and the rules that the change
 breaks.
 """
 
 
 @each("wrong", CHANGES)
-def test_an_answer_that_differs_from_the_host_is_refused(wrong: str) -> None:
+def test_changed_response_breaks_the_rules_that_it_should(wrong: str) -> None:
     """Each change breaks the rules that it should, and no others."""
     name, change, rules = CHANGES[wrong]
 
