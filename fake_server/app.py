@@ -12,9 +12,10 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.apps import App, load_apps
+from fake_server.apps import load_apps
 from fake_server.clock import Clock
 from fake_server.endpoints import handlers
+from fake_server.host_spec import HostSpec
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.errors import HostError
@@ -40,10 +41,11 @@ from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rule_file import load_rule_book
 from fake_server.scenarios.rules import RuleContext
 from fake_server.settings import Settings
-from fake_server.spec import HostSpec, load_host
+from fake_server.spec import load_host
 from fake_server.store import Store
 from fake_server.timestamps import unix_seconds
 from fake_server.waiting import end_waits
+from fake_server.workflow.model import App
 
 if TYPE_CHECKING:
     from fake_server.replay import Replay

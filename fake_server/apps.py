@@ -4,29 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dify_wire.app_kind import AppKind
+from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
 from fake_server.settings import SettingsError
-from fake_server.spec import InputRule
 from fake_server.workflow.loader import default_workflow_path, load_workflow
-from fake_server.workflow.model import Workflow
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """One app of the host. ``workflow`` is None where nothing is published or the mode is
-    another.
-    """
-
-    app_id: str
-    kind: AppKind
-    name: str
-    description: str
-    workflow: Workflow | None
-
+from fake_server.workflow.model import App, Workflow
 
 _NAMES = {
     AppKind.CHAT: "chatapp",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from fake_server.spec import HostSpec, load_host
+from fake_server.host_spec import HostSpec
+from fake_server.spec import load_host
 from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import Workflow
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.app import FakeServer, create_app
+from fake_server.host_spec import HostSpec
 from fake_server.http.responses import HostHeaders, json_bytes
 from fake_server.settings import DEFAULT_API_KEY, Settings
-from fake_server.spec import HostSpec
 from tests.asgi import AsgiAnswer, call, json_headers, run_body
 
 RUN = "/v1/workflows/run"

@@ -12,17 +12,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fake_server.runs.engine import GAP_S, STOPPED, Timeline, cut, plan, with_pings
+from fake_server.host_spec import HostSpec, Limits, PingRule
+from fake_server.runs.engine import GAP_S, plan, with_pings
 from fake_server.runs.events import (
+    STOPPED,
     FileRef,
     NodeFinished,
     NodeStarted,
     Ping,
+    Timeline,
     WorkflowFinished,
     WorkflowStarted,
+    cut,
 )
 from fake_server.runs.random_values import RandomSource
-from fake_server.spec import HostSpec, Limits, PingRule
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
 PING = PingRule(b"event: ping\n\n", 10.2, 10.02)

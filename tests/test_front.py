@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from fake_server.app import FakeServer, create_app
+from fake_server.host_spec import HostSpec
 from fake_server.http.nginx import location_path
 from fake_server.http.request import Request
 from fake_server.http.responses import Response
 from fake_server.settings import DEFAULT_API_KEY, Settings
-from fake_server.spec import HostSpec
 from tests.asgi import AsgiAnswer, call, client, exchange, json_headers, run_body, scope
 
 RUN = "/v1/workflows/run"

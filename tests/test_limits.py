@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from fake_server.spec import Limits
+from fake_server.host_spec import Limits
 from tests.limit_docs.page import HOST, PAGE, PARTS, docstring, limits_page
 
 

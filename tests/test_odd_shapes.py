@@ -20,6 +20,7 @@ from dify_wire.spec import load
 from dify_wire.text_file import RecordingError, SpecError, bundled, file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.apps import load_apps
+from fake_server.host_spec import PingRule
 from fake_server.http.errors import HostErrors
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
@@ -27,7 +28,7 @@ from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rule_file import load_rule_book
 from fake_server.scenarios.rules import RuleContext
 from fake_server.settings import SettingsError
-from fake_server.spec import PingRule, compile_host, load_host
+from fake_server.spec import compile_host, load_host
 from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow
 
 RUN = "/v1/workflows/run"

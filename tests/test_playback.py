@@ -15,17 +15,19 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from fake_server.clock import Clock
-from fake_server.runs.engine import STOPPED, Timeline, with_pings
+from fake_server.host_spec import PingRule
+from fake_server.runs.engine import with_pings
 from fake_server.runs.events import (
+    STOPPED,
     Event,
     NodeFinished,
     NodeStarted,
     Ping,
+    Timeline,
     WorkflowFinished,
     WorkflowStarted,
 )
 from fake_server.runs.playback import STOP_POLL_S, Pace, Playback, Stretch
-from fake_server.spec import PingRule
 
 NODE = NodeStarted("x", "n", "tool", "N", 1, None, {}, 1.5)
 DONE = NodeFinished(NODE, 12.25, "succeeded", None, None, None, {"text": ""}, None)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.runs.engine import Timeline, cut, plan, with_pings
-from fake_server.runs.events import NodeFinished, NodeStarted, Ping, WorkflowFinished
+from fake_server.host_spec import HostSpec
+from fake_server.runs.engine import plan, with_pings
+from fake_server.runs.events import NodeFinished, NodeStarted, Ping, Timeline, WorkflowFinished, cut
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.render import Renderer, RunFacts
-from fake_server.spec import HostSpec
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import Workflow
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fake_server.host_spec import HostSpec, Operation
 from fake_server.http.routing import Match, NoMatch, Router
-from fake_server.spec import HostSpec, Operation
 from tests.each import each
 
 RUN = "/v1/workflows/run"

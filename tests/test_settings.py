@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from dify_wire.app_kind import AppKind
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.apps import load_apps
+from fake_server.host_spec import HostSpec
 from fake_server.settings import DEFAULT_API_KEY, Settings, SettingsError, parse_speed
-from fake_server.spec import HostSpec
 
 WRONG: list[tuple[dict[str, Any], str, str]] = [
     ({"port": "6060"}, "port", "'6060' is invalid; int is needed"),

@@ -14,11 +14,18 @@ from pathlib import Path
 import pytest
 
 from fake_server.clock import Clock
-from fake_server.runs.engine import Timeline, plan, with_pings
-from fake_server.runs.events import Event, NodeFinished, NodeStarted, Ping, WorkflowFinished
+from fake_server.host_spec import HostSpec
+from fake_server.runs.engine import plan, with_pings
+from fake_server.runs.events import (
+    Event,
+    NodeFinished,
+    NodeStarted,
+    Ping,
+    Timeline,
+    WorkflowFinished,
+)
 from fake_server.runs.playback import STOP_POLL_S, Playback
 from fake_server.runs.random_values import RandomSource
-from fake_server.spec import HostSpec
 from fake_server.workflow.loader import load_workflow
 from tests.compared import differences, without_deployment
 from tests.recorded import APPS, KEYS, SECRET_KEY, exchanges

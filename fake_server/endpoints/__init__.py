@@ -7,8 +7,8 @@ from pathlib import Path
 
 from dify_wire.text_file import SpecError, bundled
 from fake_server.endpoints import app_info, files, uploads, workflows
+from fake_server.host_spec import HostSpec
 from fake_server.http.request import Handler
-from fake_server.spec import HostSpec
 
 ENDPOINTS: Mapping[str, Handler] = {
     "runWorkflow": workflows.run_workflow,

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from fake_server.apps import App
 from fake_server.host_state import HostState
 from fake_server.http.errors import HostErrors
 from fake_server.http.request import Request
@@ -17,6 +16,7 @@ from fake_server.runs.events import InputFile
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.request import check_storable
 from fake_server.scenarios.effects import Effects
+from fake_server.workflow.model import App
 
 _IMAGE = "image"
 _REMOTE = "remote_url"

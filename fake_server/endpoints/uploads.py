@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
+from fake_server.host_spec import HostSpec
 from fake_server.http.errors import HostErrors
 from fake_server.http.form import FilePart, Form
 from fake_server.http.request import Request
 from fake_server.http.responses import Response
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.request import check_storable, user_text
-from fake_server.spec import HostSpec
 from fake_server.store import Upload
 
 _ANONYMOUS = "DEFAULT-USER"

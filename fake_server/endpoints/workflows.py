@@ -11,23 +11,23 @@ from functools import partial
 from starlette.types import ASGIApp, Message
 
 from dify_wire.app_kind import AppKind
-from fake_server.apps import App
 from fake_server.endpoints.input_files import input_files
+from fake_server.host_spec import HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import JSON, Response, proxy_page
-from fake_server.runs.engine import Timeline, plan, with_pings
-from fake_server.runs.events import FileRef, NodeFinished, NodeStarted
+from fake_server.runs.engine import plan, with_pings
+from fake_server.runs.events import FileRef, NodeFinished, NodeStarted, Timeline
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
 from fake_server.runs.render import Renderer, RunFacts
 from fake_server.runs.request import RunRequest, run_request
 from fake_server.runs.signing import FileSigner
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
-from fake_server.spec import HostSpec, PingRule
 from fake_server.store import RunningTask, StoredImage
+from fake_server.workflow.model import App
 
 _WRITING_S = 1.0
 

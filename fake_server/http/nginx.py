@@ -14,9 +14,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import Scope
 
+from fake_server.host_spec import HostSpec
 from fake_server.http import error_pages
 from fake_server.http.responses import RawHeaders, Response, proxy_page
-from fake_server.spec import HostSpec
 
 _SINGLE = frozenset(
     b"authorization host content-length content-range transfer-encoding expect if-modified-since"

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.apps import App
+from fake_server.host_spec import Operation
 from fake_server.host_state import HostState
 from fake_server.http.errors import HostError
 from fake_server.http.form import Form, FormTooLargeError, read_form
@@ -18,7 +18,7 @@ from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, js
 from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.request import authorised_app, json_object, user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
-from fake_server.spec import Operation
+from fake_server.workflow.model import App
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
+from fake_server.host_spec import HostSpec
 from fake_server.http.error_pages import nginx_reason
-from fake_server.spec import HostSpec
 
 RawHeaders = list[tuple[bytes, bytes]]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from fake_server.spec import PATH_PARAMETER, Operation
+from fake_server.host_spec import PATH_PARAMETER, Operation
 
 _UUID = r"[A-Fa-f0-9]{8}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{4}-[A-Fa-f0-9]{12}"
 _ANY_SEGMENT = r"[^/]+"

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 
 from dify_wire.schemas import Schemas
 from dify_wire.spec import resolved
-from fake_server.apps import App
 from fake_server.journal.exchanges import Entry
+from fake_server.workflow.model import App
 
 _LONGEST = 200
 _REFUSED = 400

@@ -17,6 +17,7 @@ from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.matching import RequestKey
 from dify_wire.recording.store import NotRecordedError, recording_store
 from fake_server.endpoints.files import check_signature
+from fake_server.host_spec import HostSpec
 from fake_server.http.request import Request
 from fake_server.replay.aliases import Aliases
 from fake_server.replay.forwarding import Forwarding, forwarding
@@ -30,7 +31,6 @@ from fake_server.replay.loading import (
 from fake_server.replay.misses import miss_response
 from fake_server.replay.responses import Answers, Caller
 from fake_server.settings import Settings
-from fake_server.spec import HostSpec
 
 log = logging.getLogger("fake_server")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dify_wire.exchange import Chunk
 from fake_server.replay.outcome import Outcome, frames_data, outcome
-from fake_server.runs.engine import STOPPED
+from fake_server.runs.events import STOPPED
 
 
 def stopped_stream(

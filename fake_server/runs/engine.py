@@ -14,19 +14,19 @@ running when the run is stopped never finishes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from fake_server.host_spec import Limits, PingRule
 from fake_server.runs.events import (
     Event,
     NodeFinished,
     NodeStarted,
     Ping,
+    Timeline,
     Values,
     WorkflowFinished,
     WorkflowStarted,
+    cut,
 )
 from fake_server.runs.random_values import RandomValues
-from fake_server.spec import Limits, PingRule
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.model import Workflow
 from fake_server.workflow.nodes import NODE_KINDS, NodeCall, run_node, tool_icon
@@ -34,12 +34,8 @@ from fake_server.workflow.nodes import NODE_KINDS, NodeCall, run_node, tool_icon
 GAP_S = 0.008
 """From one frame to the next where nothing takes time, as recorded [C: stream_simple]."""
 
-STOPPED = "Workflow stopped."
-
 MOST_PINGS = 100_000
 """The most pings of one run: at the host's own pace they go on for eleven days."""
-
-Timeline = tuple[tuple[float, Event], ...]
 
 
 def plan(workflow: Workflow, inputs: Values, random: RandomValues, limits: Limits) -> Timeline:
@@ -102,28 +98,6 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, limits: Limit
     now_s += GAP_S
     timeline.append((now_s, WorkflowFinished(status, outputs, error, now_s, tokens, steps)))
     return cut(timeline, limits.run_s) if now_s > limits.run_s else tuple(timeline)
-
-
-def cut(timeline: Sequence[tuple[float, Event]], at_s: float) -> Timeline:
-    """The timeline of the same run stopped at ``at_s``: what was before, then the end as
-    "stopped".
-    """
-    before = [
-        (offset, event)
-        for offset, event in timeline
-        if offset < at_s and not isinstance(event, WorkflowFinished)
-    ]
-    finished = [event for _, event in before if isinstance(event, NodeFinished)]
-    tokens = [int((event.execution_metadata or {}).get("total_tokens", 0)) for event in finished]
-    end = WorkflowFinished(
-        status="stopped",
-        outputs=None,
-        error=STOPPED,
-        elapsed_s=at_s,
-        total_tokens=sum(tokens),
-        total_steps=sum(isinstance(event, NodeStarted) for _, event in before),
-    )
-    return (*before, (at_s, end))
 
 
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:

@@ -7,7 +7,7 @@ object, signing the URL then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,3 +85,29 @@ class Ping:
 
 
 Event = WorkflowStarted | NodeStarted | NodeFinished | WorkflowFinished | Ping
+
+Timeline = tuple[tuple[float, Event], ...]
+
+STOPPED = "Workflow stopped."
+
+
+def cut(timeline: Sequence[tuple[float, Event]], at_s: float) -> Timeline:
+    """The timeline of the same run stopped at ``at_s``: what was before, then the end as
+    "stopped".
+    """
+    before = [
+        (offset, event)
+        for offset, event in timeline
+        if offset < at_s and not isinstance(event, WorkflowFinished)
+    ]
+    finished = [event for _, event in before if isinstance(event, NodeFinished)]
+    tokens = [int((event.execution_metadata or {}).get("total_tokens", 0)) for event in finished]
+    end = WorkflowFinished(
+        status="stopped",
+        outputs=None,
+        error=STOPPED,
+        elapsed_s=at_s,
+        total_tokens=sum(tokens),
+        total_steps=sum(isinstance(event, NodeStarted) for _, event in before),
+    )
+    return (*before, (at_s, end))

@@ -10,9 +10,8 @@ from functools import partial
 from starlette.types import Receive
 
 from fake_server.clock import Clock
-from fake_server.runs.engine import Timeline, cut
-from fake_server.runs.events import Event, Ping, WorkflowFinished
-from fake_server.spec import PingRule
+from fake_server.host_spec import PingRule
+from fake_server.runs.events import Event, Ping, Timeline, WorkflowFinished, cut
 from fake_server.waiting import Wait
 
 STOP_POLL_S = 1.0

@@ -18,11 +18,10 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from dify_wire.app_kind import AppKind
-from fake_server.apps import App
+from fake_server.host_spec import HostSpec
 from fake_server.http.errors import HostErrors
 from fake_server.runs.events import InputFile
-from fake_server.spec import HostSpec
-from fake_server.workflow.model import StartVariable, Workflow
+from fake_server.workflow.model import App, StartVariable, Workflow
 
 T = TypeVar("T")
 

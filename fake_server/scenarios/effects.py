@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
+from fake_server.host_spec import HostSpec, PingRule
 from fake_server.http.errors import HostError, HostErrors
 from fake_server.http.responses import Response
-from fake_server.runs.engine import Timeline
-from fake_server.spec import HostSpec, PingRule
+from fake_server.runs.events import Timeline
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
 

@@ -20,10 +20,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
+from fake_server.host_spec import Limits
 from fake_server.http import error_pages
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
 from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
-from fake_server.spec import Limits
 
 LINGER_S = 30.0
 """How long a connection that is closed early is still read, so that its client gets to read the

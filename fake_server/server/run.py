@@ -11,11 +11,11 @@ from pathlib import Path
 
 from dify_wire.text_file import write_text
 from fake_server.app import create_app
+from fake_server.host_spec import HostSpec
 from fake_server.server.log_lines import LineWriter
 from fake_server.server.logs import set_up_logging
 from fake_server.server.server import Server, address, bind, check_certificate
 from fake_server.settings import Settings
-from fake_server.spec import HostSpec
 
 
 def serve_forever(settings: Settings) -> None:

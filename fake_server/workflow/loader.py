@@ -14,8 +14,8 @@ from typing import Any
 from dify_wire.strict import Field, did_you_mean
 from dify_wire.text_file import SpecError, file_errors
 from dify_wire.yaml_file import load_yaml
+from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
-from fake_server.spec import InputRule
 from fake_server.workflow.expressions import references
 from fake_server.workflow.model import Node, NodeBehaviour, Selector, StartVariable, Workflow
 from fake_server.workflow.nodes import (

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dify_wire.app_kind import AppKind
+
 Selector = tuple[str, ...]
 """The path of a value: node id, name of an output, and names inside that output."""
 
@@ -83,3 +85,16 @@ class Workflow:
         if node is None and nodes:
             node = max(nodes, key=lambda one: one.behaviour.seconds).type
         return [one for one in nodes if node in (one.node_id, one.title, one.type)]
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One app of the host. ``workflow`` is None where nothing is published or the mode is
+    another.
+    """
+
+    app_id: str
+    kind: AppKind
+    name: str
+    description: str
+    workflow: Workflow | None

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fake_server.runs.engine import Timeline
-from fake_server.runs.events import Ping, WorkflowFinished
+from fake_server.runs.events import Ping, Timeline, WorkflowFinished
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects
 from fake_server.scenarios.parameters import Count, Seconds

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from fake_server.runs.engine import Timeline, cut
-from fake_server.runs.events import WorkflowFinished
+from fake_server.runs.events import Timeline, WorkflowFinished, cut
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects, RealWait, change_nodes, override
 from fake_server.scenarios.parameters import Seconds
