@@ -86,7 +86,7 @@ def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
 
 
 # The examples of the introduction
-# -------------------------------------------------------------------------------------
+# ---
 
 
 def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
         assert removed == {"removed": 1}
         frozen, advanced, resumed = map(json.loads, run(clock))
         assert advanced["unix"] - frozen["unix"] == pytest.approx(300)
-        assert [said["frozen"] for said in (frozen, advanced, resumed)] == [True, True, False]
+        assert [clock["frozen"] for clock in (frozen, advanced, resumed)] == [True, True, False]
 
 
 def test_file_of_the_page_is_accepted(tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ def test_tests_of_the_page_pass(tmp_path: Path) -> None:
 def _answers() -> list[tuple[str, Mapping[str, str]]]:
     """Each behaviour as it is, and with each value of each parameter that has choices."""
     return [
-        (one.name, said)
+        (one.name, given)
         for one in BEHAVIOURS.values()
-        for said in [
+        for given in [
             {},
             *({name: value} for name, par in one.parameters.items() for value in par.choices or ()),
         ]
@@ -154,17 +154,17 @@ def _answers() -> list[tuple[str, Mapping[str, str]]]:
 def test_pages_are_warned_of_just_the_responses_without_cors_headers() -> None:
     wrong = []
     with FakeHost() as fake:
-        for name, said in _answers():
+        for name, given in _answers():
             url = _response(fake, "/v1/workflows/run")[1]["data"]["outputs"]["files"][0]["url"]
             path = (
                 url
                 if name in ("missing_blob", "corrupt_png", "huge_png", "expired_url")
                 else "/v1/workflows/run"
             )
-            scenario = "; ".join([name, *(f"{key}={value}" for key, value in said.items())])
+            scenario = "; ".join([name, *(f"{key}={value}" for key, value in given.items())])
             has_cors = _response(fake, path, scenario)[0]
             declared = BEHAVIOURS[name].without_cors
-            without = declared is not None and declared.items() <= said.items()
+            without = declared is not None and declared.items() <= given.items()
             if has_cors is not None and has_cors == without:
                 wrong.append(scenario)
     assert wrong == []
@@ -191,7 +191,7 @@ def _response(fake: FakeHost, path: str, scenario: str | None = None) -> tuple[b
 
 
 # Transcripts
-# ----------------------------------------------------------------------------------------------------------
+# ---
 
 
 def test_a_transcript_is_not_kinder_than_the_wire() -> None:
@@ -213,7 +213,7 @@ def test_captures_of_ten_minutes_take_no_time_and_are_exact() -> None:
 
 
 # The command
-# ----------------------------------------------------------------------------------------------------------
+# ---
 
 
 def invoke(*args: str) -> tuple[int, str, str]:

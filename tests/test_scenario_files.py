@@ -1,6 +1,4 @@
-"""Files of scenarios: where they may be named, and every way to get one wrong, each refused before
-anything listens.
-"""
+"""Files of scenarios: where they are named, and every mistake, an error before anything listens."""
 
 from __future__ import annotations
 
@@ -146,7 +144,7 @@ WRONG: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_file_is_refused_with_its_line_before_anything_listens(
+def test_a_wrong_file_is_an_error_with_its_line_before_anything_listens(
     serve: Serve, wrong: str
 ) -> None:
     text, says = WRONG[wrong]
@@ -165,18 +163,21 @@ def test_a_wrong_file_is_refused_with_its_line_before_anything_listens(
     ],
     ids=["not UTF-8", "a folder"],
 )
-def test_what_is_no_text_file_is_refused(serve: Serve, content: bytes | None, says: str) -> None:
+def test_what_is_not_a_text_file_is_an_error(
+    serve: Serve, content: bytes | None, says: str
+) -> None:
     path = Path("trouble.yml")
     path.mkdir() if content is None else path.write_bytes(content)
     ended = serve("--scenarios", "trouble.yml")
     assert (ended.code, ended.bound, ended.err) == (2, [], f"Error: trouble.yml: {says}\n")
 
 
-def test_a_file_that_is_not_there_is_refused(serve: Serve) -> None:
+def test_a_missing_file_is_an_error(serve: Serve) -> None:
     ended = serve("--scenarios", "trouble.yml")
     assert (ended.code, ended.bound) == (2, [])
     assert ended.err == (
-        "Error: trouble.yml: the file: it cannot be read (no such file or directory); give the path of a YAML file\n"
+        "Error: trouble.yml: the file: it cannot be read (no such file or directory); "
+        "give the path of a YAML file\n"
     )
 
 
@@ -194,7 +195,7 @@ def test_flag_environment_and_toml_name_the_file(serve: Serve) -> None:
 
 
 # The schema
-# -----------------------------------------------------------------------------------------------------------
+# ---
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +248,7 @@ NOT_IN_THE_SCHEMA = {
 
 
 @pytest.mark.parametrize("wrong", [name for name in WRONG if name not in NOT_IN_THE_SCHEMA])
-def test_the_schema_refuses_what_the_fake_refuses(
+def test_the_schema_rejects_what_the_fake_rejects(
     tmp_path: Path, schema: jsonschema_rs.Draft202012Validator, wrong: str
 ) -> None:
     path = tmp_path / "trouble.yml"

@@ -382,7 +382,7 @@ def test_a_number_without_end_is_refused(tmp_path: Path, key: str, value: str) -
 
 
 # The default app, which the spec rules
-# ------------------------------------------------------------------------------
+# ---
 
 RULES = (InputRule("prompt", True, None), InputRule("style", False, ("ink", "oil")))
 CONTRADICTIONS: list[tuple[str, Any, str, str]] = [

@@ -1,4 +1,4 @@
-"""The file of ``--scenarios``: a YAML file with a list of rules, and the JSON Schema of such files."""
+"""The file of ``--scenarios``: a YAML file with a list of rules, and its JSON Schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types for tests, made by ``make docs`` of settings, behaviours and fields of a match."""
+"""Types for tests; made by ``make docs`` of settings, behaviours and match fields."""
 
 from __future__ import annotations
 

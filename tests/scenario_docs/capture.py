@@ -51,20 +51,23 @@ class Exchanges:
         """A run with ``scenario`` in its header; the client leaves after ``leaves_s`` seconds.
 
         ``mode`` is streaming, blocking, or "file": a blocking run that sends along the address of a
-        picture.
+        image.
         """
         with_file = mode == "file"
-        asked: dict[str, Any] = {"inputs": {"prompt": PROMPT, "model_name": MODEL}, "user": "alice"}
-        asked["response_mode"] = "blocking" if with_file else mode
+        payload: dict[str, Any] = {
+            "inputs": {"prompt": PROMPT, "model_name": MODEL},
+            "user": "alice",
+        }
+        payload["response_mode"] = "blocking" if with_file else mode
         if with_file:
-            asked["files"] = [
+            payload["files"] = [
                 {
                     "type": "image",
                     "transfer_method": "remote_url",
-                    "url": "https://pictures.test/cat.png",
+                    "url": "https://images.test/cat.png",
                 }
             ]
-        body = json.dumps(asked).encode()
+        body = json.dumps(payload).encode()
         head = [
             "POST /v1/workflows/run HTTP/1.1",
             f"Authorization: Bearer {UPLOADS_KEY if with_file else DEFAULT_API_KEY}",
@@ -76,8 +79,8 @@ class Exchanges:
     async def image(self, scenario: str) -> Capture:
         """The download of a run's image with ``scenario`` in its header."""
         answer = await self.run(None, "blocking")
-        said = json.loads(b"".join(data for _, data in answer.pieces).partition(b"\r\n\r\n")[2])
-        url = said["data"]["outputs"]["files"][0]["url"]
+        run = json.loads(b"".join(data for _, data in answer.pieces).partition(b"\r\n\r\n")[2])
+        url = run["data"]["outputs"]["files"][0]["url"]
         return await self._exchange(_head([f"GET {url} HTTP/1.1"], scenario), 1e6)
 
     async def _exchange(self, raw: bytes, leaves_s: float) -> Capture:
@@ -128,8 +131,8 @@ async def _served(loop: VirtualTimeLoop, ask: Callable[[Exchanges], Coroutine[An
 
 
 def _head(lines: list[str], scenario: str | None) -> bytes:
-    asked = [] if scenario is None else [f"X-Fake-Scenario: {scenario}"]
-    return "\r\n".join([*lines, "Host: 127.0.0.1:6060", *asked, "", ""]).encode()
+    extra = [] if scenario is None else [f"X-Fake-Scenario: {scenario}"]
+    return "\r\n".join([*lines, "Host: 127.0.0.1:6060", *extra, "", ""]).encode()
 
 
 def _is_whole(answer: bytes) -> bool:

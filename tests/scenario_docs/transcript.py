@@ -55,20 +55,20 @@ def transcript(capture: Capture, shows: Sequence[str], first: int = 4, last: int
         or number in _around_silence(lines)
         for number, line in enumerate(lines)
     ]
-    told = [*_head(capture), *_thinned(lines, kept)]
+    text = [*_head(capture), *_thinned(lines, kept)]
     if capture.end in _ENDS:
-        told.append(f"{'':11}{_ENDS[capture.end]}")
-    return "\n".join(told)
+        text.append(f"{'':11}{_ENDS[capture.end]}")
+    return "\n".join(text)
 
 
 def _without_compressed(lines: Sequence[Line]) -> list[Line]:
-    """A picture without what a compressor made of its pixels: not every machine's makes the
+    """An image without what a compressor made of its pixels: not every machine's makes the
     same.
     """
     begins, ends = lines[0], lines[-1]
     return [
         Line(begins.at_s, begins.text.partition(" … ")[0] + " …"),
-        Line(ends.at_s, "… the rest of the picture"),
+        Line(ends.at_s, "… the rest of the image"),
         ends,
     ]
 
@@ -179,13 +179,13 @@ def _shortened(text: str, shows: Sequence[re.Pattern[str]]) -> str:
     found = sorted(match.span() for mark in _MARKS for match in mark.finditer(text))
     found = found if len(found) <= 4 else [*found[:2], *found[-1:]]
     spans += found + [match.span() for show in shows for match in [*show.finditer(text)][:2]]
-    told, position = "", 0
+    shortened, position = "", 0
     for start, end in sorted(spans):
         if end <= position:
             continue
-        told += (" … " if start > position else "") + text[max(start, position) : end]
+        shortened += (" … " if start > position else "") + text[max(start, position) : end]
         position = end
-    return told
+    return shortened
 
 
 def _beginning(text: str) -> int:

@@ -20,7 +20,7 @@ from tests.serving import ROOT
 
 TYPED = ROOT / "fake_server" / "testing" / "typed.py"
 
-_HEAD = '''"""Types for tests, made by ``make docs`` of settings, behaviours and fields of a match."""
+_HEAD = '''"""Types for tests; made by ``make docs`` of settings, behaviours and match fields."""
 
 from __future__ import annotations
 

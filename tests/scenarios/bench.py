@@ -24,8 +24,8 @@ PROMPT = "一只猫"
 UPLOADS_KEY = "app-TakesFiles0123456789abcd"
 """Of an app with image upload."""
 
-PICTURE_ADDRESS = "https://pictures.test/cat.png?size=2"
-"""Of a user's own picture."""
+IMAGE_ADDRESS = "https://images.test/cat.png?size=2"
+"""Of a user's own image."""
 
 _PATIENCE_S = 10.0
 """Of real time: whoever waits longer for what does not come has found a mistake."""
@@ -112,7 +112,7 @@ class Seen:
         return found
 
     @property
-    def told(self) -> list[str]:
+    def event_names(self) -> list[str]:
         """The names of the events and pings, in their order."""
         return [event_name(frame) for _, frame in self.frames]
 
@@ -133,10 +133,10 @@ def event_name(frame: bytes) -> str:
     if frame == b"event: ping\n\n":
         return "ping"
     try:
-        said = json.loads(frame.removeprefix(b"data: "))
+        event = json.loads(frame.removeprefix(b"data: "))
     except ValueError:
         return "?"
-    return str(said["event"])
+    return str(event["event"])
 
 
 def event_data(frame: bytes) -> dict[str, Any]:
@@ -216,7 +216,7 @@ class Bench:
         self.turn()
 
     # Requests
-    # -------------------------------------------------------------------------------------------------------
+    # ---
 
     def request(
         self,
@@ -226,14 +226,14 @@ class Bench:
         body: object = None,
         headers: dict[str, str] | None = None,
     ) -> bytes:
-        said = b"" if body is None else json.dumps(body).encode()
+        content = b"" if body is None else json.dumps(body).encode()
         lines = {"Host": "localhost", "Authorization": f"Bearer {self.api_key}", **(headers or {})}
         if scenario:
             lines["X-Fake-Scenario"] = scenario
         if body is not None:
-            lines |= {"Content-Type": "application/json", "Content-Length": str(len(said))}
+            lines |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
         head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + said
+        return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + content
 
     def run(
         self, mode: str, scenario: str = "", prompt: str = PROMPT, user: str = "alg123"
@@ -242,8 +242,8 @@ class Bench:
         return self.request("POST", "/v1/workflows/run", scenario, body)
 
     def run_with_file(self, scenario: str = "") -> bytes:
-        """A blocking run that sends along the address of a picture."""
-        file = {"type": "image", "transfer_method": "remote_url", "url": PICTURE_ADDRESS}
+        """A blocking run that sends along the address of an image."""
+        file = {"type": "image", "transfer_method": "remote_url", "url": IMAGE_ADDRESS}
         body = {
             "inputs": {"prompt": PROMPT},
             "response_mode": "blocking",
@@ -253,16 +253,16 @@ class Bench:
         headers = {"Authorization": f"Bearer {UPLOADS_KEY}"}
         return self.request("POST", "/v1/workflows/run", scenario, body, headers)
 
-    def picture(self, scenario: str = "") -> bytes:
-        """The request for the picture of a run that went well."""
-        return self.request("GET", self.picture_url(), scenario)
+    def image(self, scenario: str = "") -> bytes:
+        """The request for the image of a run that went well."""
+        return self.request("GET", self.image_url(), scenario)
 
-    def picture_url(self, scenario: str = "") -> str:
+    def image_url(self, scenario: str = "") -> str:
         url: str = self.see(self.run("blocking", scenario)).result["outputs"]["files"][0]["url"]
         return url
 
     # Clients
-    # --------------------------------------------------------------------------------------------------------
+    # ---
 
     def see(self, request: bytes, step_s: float = 1.0, until_s: float = 1_000.0) -> Seen:
         """What comes for ``request``; a clock that stands still is moved on by ``step_s`` until the

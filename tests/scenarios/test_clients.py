@@ -1,4 +1,4 @@
-"""Every behaviour as a client experiences it: httpx for calls and pictures, httpx-sse for streams,
+"""Every behaviour as a client experiences it: httpx for calls and images, httpx-sse for streams,
 Pillow to look.
 """
 
@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from httpx_sse import ServerSentEvent, SSEError, connect_sse
 from PIL import Image
 
-from tests.scenarios.bench import PICTURE_ADDRESS, PROMPT, UPLOADS_KEY, Bench
+from tests.scenarios.bench import IMAGE_ADDRESS, PROMPT, UPLOADS_KEY, Bench
 from tests.scenarios.coverage import missing
 
 pytestmark = pytest.mark.server
@@ -25,17 +26,23 @@ PATIENCE_S = 0.3
 """A client's read timeout on the server whose clock stands still."""
 
 
+_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Shared, since a client that makes its own takes long to build."""
+
+
 def _client(bench: Bench) -> httpx.Client:
     timeout = httpx.Timeout(10.0, read=PATIENCE_S if bench.host.clock.frozen else 10.0)
     headers = {"Authorization": f"Bearer {bench.api_key}"}
-    return httpx.Client(base_url=bench.url, headers=headers, timeout=timeout, trust_env=False)
+    return httpx.Client(
+        base_url=bench.url, headers=headers, timeout=timeout, trust_env=False, verify=_TLS
+    )
 
 
 def experience(bench: Bench, mode: str, scenario: str) -> str:
     """What a careful client can say about a request with ``scenario``; a transport's failure by its
     exception's name.
 
-    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the
+    ``mode`` is blocking, streaming, "file" (a blocking run with a user's image), "image" (the
     download carries the scenario) or "kept" (the run before it did).
     """
     with _client(bench) as client:
@@ -48,7 +55,7 @@ def experience(bench: Bench, mode: str, scenario: str) -> str:
                     return _called(client, scenario, files=[_FILE])
                 case "streaming":
                     return _streamed(client, scenario)
-                case "picture":
+                case "image":
                     return _fetched(client, _url(client), scenario)
                 case _:
                     return _fetched(client, _url(client, scenario))
@@ -57,7 +64,7 @@ def experience(bench: Bench, mode: str, scenario: str) -> str:
 
 
 RUN = "/v1/workflows/run"
-_FILE = {"type": "image", "transfer_method": "remote_url", "url": PICTURE_ADDRESS}
+_FILE = {"type": "image", "transfer_method": "remote_url", "url": IMAGE_ADDRESS}
 
 
 def _body(mode: str) -> dict[str, Any]:
@@ -71,10 +78,10 @@ def _carrying(scenario: str) -> dict[bytes, bytes]:
 def _called(client: httpx.Client, scenario: str, **more: Any) -> str:
     answer = client.post(RUN, json=_body("blocking") | more, headers=_carrying(scenario))
     try:
-        said = answer.json()
+        body = answer.json()
     except json.JSONDecodeError:
         return f"{answer.status_code} {_content_type(answer)}, JSONDecodeError"
-    return f"{answer.status_code} {_result(said['data']) if 'data' in said else said['code']}"
+    return f"{answer.status_code} {_result(body['data']) if 'data' in body else body['code']}"
 
 
 def _content_type(answer: httpx.Response) -> str:
@@ -93,7 +100,7 @@ def _files(files: list[dict[str, Any]] | None) -> str:
 
 
 def _address(url: str | None) -> str:
-    """The form of a picture's URL, without what differs from run to run."""
+    """The form of an image's URL, without what differs from run to run."""
     return str(url) if url is None else re.sub(r"(?<=/files/tools/).*", "…", url)
 
 
@@ -101,33 +108,33 @@ def _streamed(client: httpx.Client, scenario: str) -> str:
     """A letter for each event: ``(`` and ``)`` of a node, ``.`` for a ping, ``?`` for what is no
     JSON; then the end.
     """
-    told: list[str] = []
+    events: list[str] = []
     with connect_sse(
         client, "POST", RUN, json=_body("streaming"), headers=_carrying(scenario)
     ) as source:
         try:
             for event in source.iter_sse():
-                told.append(_told(event))  # noqa: PERF401  # what came before an exception counts
+                events.append(_event_text(event))  # noqa: PERF401  # what came before an exception counts
         except SSEError:
             return f"SSEError on {source.response.status_code} {_content_type(source.response)}"
         except httpx.HTTPError as error:
-            told.append(f" {type(error).__name__}")
-    return re.sub(r"\.{4,}", lambda pings: f" {len(pings[0])} pings ", "".join(told))
+            events.append(f" {type(error).__name__}")
+    return re.sub(r"\.{4,}", lambda pings: f" {len(pings[0])} pings ", "".join(events))
 
 
 _LETTERS = {"workflow_started": "W", "node_started": "(", "node_finished": ")"}
 
 
-def _told(event: ServerSentEvent) -> str:
+def _event_text(event: ServerSentEvent) -> str:
     if event.event == "ping":
         return "."
     try:
-        said = event.json()
+        body = event.json()
     except json.JSONDecodeError:
         return "?"
-    if said["event"] == "workflow_finished":
-        return f" {_result(said['data'])}"
-    return _LETTERS.get(said["event"], f" {said['event']!r} ")
+    if body["event"] == "workflow_finished":
+        return f" {_result(body['data'])}"
+    return _LETTERS.get(body["event"], f" {body['event']!r} ")
 
 
 def _url(client: httpx.Client, scenario: str = "") -> str:
@@ -141,9 +148,9 @@ def _fetched(client: httpx.Client, url: str, scenario: str = "") -> str:
     if answer.status_code != 200:
         return shown
     try:
-        with Image.open(io.BytesIO(answer.content)) as picture:
-            picture.load()
-            return f"{shown}, {picture.size}"
+        with Image.open(io.BytesIO(answer.content)) as image:
+            image.load()
+            return f"{shown}, {image.size}"
     except (OSError, Image.DecompressionBombError) as error:
         return f"{shown}, {type(error).__name__}"
 
@@ -153,7 +160,7 @@ def _ids(rows: list[tuple[str, str, str]]) -> list[str]:
 
 
 # What they say
-# --------------------------------------------------------------------------------------------------------
+# ---
 
 INSTANT = [
     ("blocking", "slow", "200 succeeded, /files/tools/…"),
@@ -168,12 +175,12 @@ INSTANT = [
     ("streaming", "tool_failed_silently; text=nothing today", "W()()()(.)() succeeded, no file"),
     ("blocking", "http_error", "500 internal_server_error"),
     ("streaming", "http_error", "SSEError on 500 application/json"),
-    ("picture", "http_error", "500 application/json"),
+    ("image", "http_error", "500 application/json"),
     ("blocking", "http_error; status=404", "404 not_found"),
     ("streaming", "http_error; status=404", "SSEError on 404 application/json"),
     ("blocking", "http_error; status=503; body=html", "503 text/html, JSONDecodeError"),
     ("streaming", "http_error; status=503; body=html", "SSEError on 503 text/html"),
-    ("picture", "http_error; status=503; body=html", "503 text/html"),
+    ("image", "http_error; status=503; body=html", "503 text/html"),
     ("blocking", "http_error; status=502; body=empty", "502 text/html, JSONDecodeError"),
     ("streaming", "http_error; status=502; body=empty", "SSEError on 502 text/html"),
     ("blocking", "http_error; body=malformed", "500 application/json, JSONDecodeError"),
@@ -192,7 +199,7 @@ INSTANT = [
     ("streaming", "gateway_timeout; after_s=30; status=524", "SSEError on 524 text/html"),
     ("blocking", "rate_limited", "429 rate_limit_error"),
     ("streaming", "rate_limited", "SSEError on 429 application/json"),
-    ("picture", "rate_limited", "429 application/json"),
+    ("image", "rate_limited", "429 application/json"),
     (
         "blocking",
         "rate_limited; retry_after_s=7; form=cloudflare",
@@ -240,8 +247,8 @@ INSTANT = [
     ("streaming", "absolute_url", "W()()()(.)() succeeded, {url}/files/tools/…"),
     (
         "blocking",
-        "absolute_url; base=https://pictures.test/x",
-        "200 succeeded, https://pictures.test/x/files/tools/…",
+        "absolute_url; base=https://images.test/x",
+        "200 succeeded, https://images.test/x/files/tools/…",
     ),
     ("blocking", "wrong_host", "200 succeeded, http://files.invalid/files/tools/…"),
     (
@@ -256,21 +263,21 @@ INSTANT = [
     ),
     ("blocking", "expired_url", "200 succeeded, /files/tools/…"),
     ("blocking", "expired_url; age_s=100", "200 succeeded, /files/tools/…"),
-    ("picture", "expired_url", "403 application/json"),
+    ("image", "expired_url", "403 application/json"),
     ("kept", "expired_url", "403 application/json"),
     ("blocking", "unsigned_url", "200 succeeded, /files/tools/…"),
     ("streaming", "unsigned_url", "W()()()(.)() succeeded, /files/tools/…"),
     ("kept", "unsigned_url", "400 application/json"),
-    ("picture", "missing_blob", "502 text/html"),
+    ("image", "missing_blob", "502 text/html"),
     ("kept", "missing_blob", "502 text/html"),
-    ("picture", "corrupt_png", "200 image/png, OSError"),
+    ("image", "corrupt_png", "200 image/png, OSError"),
     ("kept", "corrupt_png", "200 image/png, OSError"),
-    ("picture", "corrupt_png; how=flipped", "200 image/png, OSError"),
+    ("image", "corrupt_png; how=flipped", "200 image/png, OSError"),
     ("kept", "corrupt_png; how=flipped", "200 image/png, OSError"),
-    ("picture", "corrupt_png; how=html", "200 image/png, UnidentifiedImageError"),
+    ("image", "corrupt_png; how=html", "200 image/png, UnidentifiedImageError"),
     ("kept", "corrupt_png; how=html", "200 image/png, UnidentifiedImageError"),
-    ("picture", "huge_png", "200 image/png, DecompressionBombError"),
-    ("picture", "huge_png; side=64; megabytes=2", "200 image/png, (64, 64)"),
+    ("image", "huge_png", "200 image/png, DecompressionBombError"),
+    ("image", "huge_png; side=64; megabytes=2", "200 image/png, (64, 64)"),
     ("kept", "huge_png; side=64; megabytes=2", "200 image/png, (64, 64)"),
     ("streaming", "buffered_stream", "W()()()(.)() succeeded, /files/tools/…"),
     ("streaming", "coalesced_frames", "W()()()(.)() succeeded, /files/tools/…"),
@@ -300,10 +307,10 @@ INSTANT = [
     ("blocking", "cut_stream", "RemoteProtocolError"),
     ("blocking", "connection_reset", "ReadError"),
     ("streaming", "connection_reset", "ReadError"),
-    ("picture", "connection_reset", "ReadError"),
+    ("image", "connection_reset", "ReadError"),
     ("streaming", "connection_reset; after=2", "W( ReadError"),
     ("blocking", "slow_body", "200 succeeded, /files/tools/…"),
-    ("picture", "slow_body; bytes_per_second=5000", "200 image/png, (1024, 1024)"),
+    ("image", "slow_body; bytes_per_second=5000", "200 image/png, (1024, 1024)"),
     ("streaming", "malformed_event", "W(?()()(.)() succeeded, /files/tools/…"),
     (
         "streaming",
@@ -330,12 +337,12 @@ INSTANT = [
     ("streaming", "upstream_down; service=llm", "W()() failed: … 111] Connection refused'))"),
     ("blocking", "upstream_down; service=redis", "500 internal_server_error"),
     ("streaming", "upstream_down; service=redis", "SSEError on 500 application/json"),
-    ("picture", "upstream_down; service=redis", "500 application/json"),
+    ("image", "upstream_down; service=redis", "500 application/json"),
     ("blocking", "upstream_down; service=postgres", "500 unknown"),
     ("streaming", "upstream_down; service=postgres", "SSEError on 500 application/json"),
     ("blocking", "upstream_down; service=api", "502 text/html, JSONDecodeError"),
     ("streaming", "upstream_down; service=api", "SSEError on 502 text/html"),
-    ("picture", "upstream_down; service=api", "502 text/html"),
+    ("image", "upstream_down; service=api", "502 text/html"),
     ("file", "remote_file_unreachable", "400 invalid_param"),
     ("file", "remote_file_unreachable; how=unknown_host", "400 invalid_param"),
     ("file", "remote_file_unreachable; how=timeout", "400 invalid_param"),
@@ -359,7 +366,7 @@ INSTANT = [
     ("blocking", "llm_failed; how=empty", "200 succeeded, no file"),
     ("streaming", "llm_failed; how=empty", "W()()()(.)() succeeded, no file"),
 ]
-"""(mode, scenario, what a client is told) of a server that waits for nothing."""
+"""(mode, scenario, what a client experiences) of a server that waits for nothing."""
 
 FROZEN = [
     ("blocking", "slow", "ReadTimeout"),
@@ -372,7 +379,7 @@ FROZEN = [
     ("streaming", "split_frames", " ReadTimeout"),
     ("streaming", "stopped; after_s=1", "W ReadTimeout"),
     ("streaming", "run_limit_600s", "W ReadTimeout"),
-    ("picture", "slow_body", "ReadTimeout"),
+    ("image", "slow_body", "ReadTimeout"),
     ("streaming", "slow_body", " ReadTimeout"),
 ]
 """The same of one whose clock stands still: what takes time does not come, and the client loses its
@@ -380,20 +387,20 @@ patience.
 """
 
 
-@pytest.mark.parametrize(("mode", "scenario", "told"), INSTANT, ids=_ids(INSTANT))
-def test_a_client_experiences(instant: Bench, mode: str, scenario: str, told: str) -> None:
+@pytest.mark.parametrize(("mode", "scenario", "expected"), INSTANT, ids=_ids(INSTANT))
+def test_a_client_experiences(instant: Bench, mode: str, scenario: str, expected: str) -> None:
     """Values where HTTP went well, and the very exception where it did not."""
     instant.reset()
-    assert experience(instant, mode, scenario) == told.replace("{url}", instant.url)
+    assert experience(instant, mode, scenario) == expected.replace("{url}", instant.url)
 
 
-@pytest.mark.parametrize(("mode", "scenario", "told"), FROZEN, ids=_ids(FROZEN))
+@pytest.mark.parametrize(("mode", "scenario", "expected"), FROZEN, ids=_ids(FROZEN))
 def test_a_client_without_patience_experiences(
-    frozen: Bench, mode: str, scenario: str, told: str
+    frozen: Bench, mode: str, scenario: str, expected: str
 ) -> None:
     """The timeout is the client's own; the server notices that it has left."""
     frozen.reset()
-    assert experience(frozen, mode, scenario) == told
+    assert experience(frozen, mode, scenario) == expected
     frozen.until(lambda: frozen.left_behind == (0, 0, 0) or scenario == "gateway_timeout")
 
 

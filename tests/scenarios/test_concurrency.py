@@ -20,7 +20,7 @@ pytestmark = pytest.mark.server
 
 
 # At once
-# --------------------------------------------------------------------------------------------------------------
+# ---
 
 MANY = 200
 
@@ -81,20 +81,20 @@ def test_of_many_requests_at_once_each_gets_its_own_scenario(instant: Bench) -> 
 
 
 def test_an_added_rule_with_times_is_shared_fairly(instant: Bench) -> None:
-    """However many ask at once, as many as were said are befallen."""
+    """However many requests come at once, the scenario acts on as many as given."""
     instant.reset()
     instant.host.scenarios.add(
         {"name": "no_terminal_event", "when": {"user": "alg123"}, "times": 7}
     )
     everything = asyncio.run(_all_at_once(instant))
-    told = [seen for number, seen in enumerate(everything) if number % 5 in (0, 2, 3)]
-    assert sum("workflow_finished" not in seen.told for seen in told) <= 7
+    streams = [seen for number, seen in enumerate(everything) if number % 5 in (0, 2, 3)]
+    assert sum("workflow_finished" not in seen.event_names for seen in streams) <= 7
     assert [rule["matched"] for rule in instant.host.scenarios.to_json()] == [7]
     instant.reset()
 
 
 # Who leaves
-# -----------------------------------------------------------------------------------------------------------
+# ---
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
@@ -133,7 +133,7 @@ def test_a_client_that_leaves_in_a_pause_leaves_nothing_behind(
 
 
 # The clock
-# ------------------------------------------------------------------------------------------------------------
+# ---
 
 
 @pytest.mark.parametrize("mode", ["blocking", "streaming"])
@@ -159,14 +159,14 @@ def _after_one_move(bench: Bench, request: bytes) -> Seen:
         return client.seen()
 
 
-def test_a_picture_s_pauses_are_released_by_one_move_too(frozen: Bench) -> None:
+def test_the_image_s_pauses_are_released_by_one_move_too(frozen: Bench) -> None:
     frozen.reset()
-    seen = _after_one_move(frozen, frozen.picture("slow_body"))
+    seen = _after_one_move(frozen, frozen.image("slow_body"))
     assert (seen.end, seen.body[-8:]) == ("whole", b"IEND\xaeB`\x82")
 
 
 def test_a_stop_ends_what_would_never_end(frozen: Bench) -> None:
-    """An endless stream is told its end within a second; and the status is the one of every stopped
+    """An endless stream ends within a second; and the status is the one of every stopped
     run.
     """
     frozen.reset()
@@ -177,7 +177,7 @@ def test_a_stop_ends_what_would_never_end(frozen: Bench) -> None:
         assert _stop(frozen, task_id).status == 200
         seen = client.see(step_s=1, until_s=62)
     assert (seen.end, seen.result["status"]) == ("whole", "stopped")
-    assert seen.told.count("workflow_finished") == 1
+    assert seen.event_names.count("workflow_finished") == 1
 
 
 def _stop(bench: Bench, task_id: str) -> Seen:
@@ -187,7 +187,7 @@ def _stop(bench: Bench, task_id: str) -> Seen:
 
 
 # Without a client
-# -----------------------------------------------------------------------------------------------------
+# ---
 
 
 def _running(bench: Bench) -> int:
@@ -229,7 +229,8 @@ def _gateway_left_a_run() -> Iterator[RunningServer]:
             {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}
         ).encode()
         head = (
-            f"POST /v1/workflows/run HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.api_key}\r\n"
+            "POST /v1/workflows/run HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {server.api_key}\r\n"
             "X-Fake-Scenario: gateway_timeout; after_s=0\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         ).encode()
@@ -241,15 +242,15 @@ def _gateway_left_a_run() -> Iterator[RunningServer]:
         yield server
 
 
-def test_a_server_that_is_told_to_end_does_not_wait_for_such_a_run() -> None:
+def test_a_server_that_ends_does_not_wait_for_such_a_run() -> None:
     """``running_server`` sends SIGTERM when it is left, and wants exit code 0."""
     with _gateway_left_a_run():
-        told_at = time.monotonic()
-    assert time.monotonic() - told_at < 3
+        sent_at = time.monotonic()
+    assert time.monotonic() - sent_at < 3
 
 
 # Beside the host
-# ------------------------------------------------------------------------------------------------------
+# ---
 
 
 def test_rules_do_not_wait_for_a_body_that_the_host_would_not_read(instant: Bench) -> None:
@@ -264,7 +265,7 @@ def test_rules_do_not_wait_for_a_body_that_the_host_would_not_read(instant: Benc
 
 
 # What a header says
-# ---------------------------------------------------------------------------------------------------
+# ---
 
 
 def test_a_header_that_cannot_be_used_is_answered_by_the_fake_and_runs_nothing(
@@ -290,7 +291,7 @@ def test_repeated_headers_are_one(instant: Bench) -> None:
     )
     seen = instant.see(request)
     assert b'"url": null' in seen.body
-    assert "workflow_finished" not in seen.told
+    assert "workflow_finished" not in seen.event_names
 
 
 @pytest.mark.parametrize(

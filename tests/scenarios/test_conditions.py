@@ -46,17 +46,29 @@ def test_every_condition_is_tested() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "asked"),
+    ("body", "facts"),
     [
         ({}, RequestFacts("run", {}, mode="blocking")),
-        ({"inputs": {"prompt": "x", "model_name": "m"}, "user": "u", "response_mode": "streaming"},
-         RequestFacts("run", {}, "x", "m", "u", "streaming")),
-        ({"inputs": 5, "user": 7, "response_mode": None}, RequestFacts("run", {}, user="7", mode="None")),
-        ({"inputs": {"prompt": ["a"], "model_name": None}, "user": None}, RequestFacts("run", {}, "['a']", mode="blocking")),
+        (
+            {
+                "inputs": {"prompt": "x", "model_name": "m"},
+                "user": "u",
+                "response_mode": "streaming",
+            },
+            RequestFacts("run", {}, "x", "m", "u", "streaming"),
+        ),
+        (
+            {"inputs": 5, "user": 7, "response_mode": None},
+            RequestFacts("run", {}, user="7", mode="None"),
+        ),
+        (
+            {"inputs": {"prompt": ["a"], "model_name": None}, "user": None},
+            RequestFacts("run", {}, "['a']", mode="blocking"),
+        ),
     ],
-)  # fmt: skip
-def test_a_request_is_read_as_far_as_it_can_be(body: dict[str, Any], asked: RequestFacts) -> None:
-    assert facts_of("run", {}, body) == asked
+)
+def test_a_request_is_read_as_far_as_it_can_be(body: dict[str, Any], facts: RequestFacts) -> None:
+    assert facts_of("run", {}, body) == facts
 
 
 _leaf = st.none() | st.booleans() | st.floats() | st.text(max_size=5)

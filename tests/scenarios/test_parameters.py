@@ -68,7 +68,7 @@ def test_a_default_is_a_value_itself(behaviour: Behaviour, parameter: Parameter)
 
 
 @pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
-def test_bounds_belong_to_what_can_be_said(behaviour: Behaviour, parameter: Parameter) -> None:
+def test_bounds_are_accepted_values(behaviour: Behaviour, parameter: Parameter) -> None:
     least, most = parameter.bounds.least, parameter.bounds.most
     if parameter.kind in (str, bool):
         assert (least, most) == (-math.inf, math.inf)
@@ -83,7 +83,7 @@ def test_bounds_belong_to_what_can_be_said(behaviour: Behaviour, parameter: Para
     [(one, two) for one, two in ALL if two.choices],
     ids=lambda one: one.name,
 )
-def test_a_choice_that_is_nearly_right_is_told_the_right_one(
+def test_the_error_of_a_nearly_right_choice_has_the_right_one(
     behaviour: Behaviour, parameter: Parameter
 ) -> None:
     assert parameter.choices

@@ -45,7 +45,7 @@ def test_nothing_acts_without_rules() -> None:
 
 
 # How often
-# ------------------------------------------------------------------------------------------------------------
+# ---
 
 
 def test_the_first_two_and_then_no_more() -> None:
@@ -116,7 +116,7 @@ def test_two_rules_of_one_probability_do_not_always_act_together() -> None:
 
 
 # Together
-# -------------------------------------------------------------------------------------------------------------
+# ---
 
 
 def test_several_rules_act_on_a_request_together() -> None:
@@ -239,7 +239,7 @@ def test_added_rules_contradict_each_other_too_but_not_those_of_the_file() -> No
 
 
 # Adding, removing, resetting
-# ------------------------------------------------------------------------------------------
+# ---
 
 
 def test_rules_are_added_all_or_none() -> None:
@@ -303,7 +303,7 @@ def test_a_reset_book_is_as_at_the_start() -> None:
 
 
 # Errors
-# ------------------------------------------------------------------------------------------------------
+# ---
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_a_reset_book_is_as_at_the_start() -> None:
         ),
         (
             {"name": "slow", "wiht": {}},
-            "wiht: 'wiht' is not a known key (did you mean 'with'?); known: name, with, when, times",
+            "wiht: 'wiht' is not a known key (did you mean 'with'?); known: name, with",
         ),
         ({"name": "slow", "with": []}, "with: expected a mapping of names to values, not a list"),
         (

@@ -26,7 +26,8 @@ STORY = [
     "workflow_finished",
 ]
 NGINX_502 = (
-    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
+    b"<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n"
+    b"<body>\r\n<center><h1>502 Bad Gateway</h1></center>\r\n"
     b"<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
 )
 
@@ -38,7 +39,7 @@ Look = Callable[[Seen], None]
 class Case:
     """A request with a scenario, and what has to be true of what is seen.
 
-    ``mode`` is blocking, streaming, "file" (a blocking run with a user's picture), "picture" (the
+    ``mode`` is blocking, streaming, "file" (a blocking run with a user's image), "image" (the
     download carries the scenario) or "kept" (the run before it did). ``step_s`` is 0 where nothing
     waits; else the clock is moved by so much, until ``until_s``.
     """
@@ -57,10 +58,10 @@ class Case:
         match self.mode:
             case "file":
                 request = bench.run_with_file(self.scenario)
-            case "picture":
-                request = bench.picture(self.scenario)
+            case "image":
+                request = bench.image(self.scenario)
             case "kept":
-                request = bench.request("GET", bench.picture_url(self.scenario))
+                request = bench.request("GET", bench.image_url(self.scenario))
             case _:
                 request = bench.run(self.mode, self.scenario)
         return bench.see(request, self.step_s, self.until_s)
@@ -85,7 +86,7 @@ BOTH = ("blocking", "streaming")
 
 
 # Nodes
-# ----------------------------------------------------------------------------------------------------------------
+# ---
 
 
 def _node(seen: Seen, kind: str) -> dict[str, object]:
@@ -102,8 +103,8 @@ def _between(seen: Seen, kind: str) -> float:
 def the_slowest_node_takes_a_minute(seen: Seen) -> None:
     assert _node(seen, "tool")["elapsed_time"] == 60.0
     assert _between(seen, "tool") == 60.0
-    assert [name for name in seen.told if name != "ping"] == STORY
-    assert seen.told.count("ping") == 6
+    assert [name for name in seen.event_names if name != "ping"] == STORY
+    assert seen.event_names.count("ping") == 6
 
 
 @case("slow", "blocking", step_s=1.0)
@@ -162,7 +163,7 @@ def the_named_node_fails_with_those_words(seen: Seen) -> None:
 
 
 @case("tool_failed_silently", *BOTH)
-def the_run_succeeds_without_a_picture(seen: Seen) -> None:
+def the_run_succeeds_without_an_image(seen: Seen) -> None:
     assert (seen.result["status"], seen.result["error"]) == ("succeeded", None)
     assert seen.result["outputs"] == {"files": []}
 
@@ -174,12 +175,12 @@ def the_tool_says_something_else(seen: Seen) -> None:
 
 
 # Answers in the host's place
-# ------------------------------------------------------------------------------------------
+# ---
 
 INTERNAL = b'{"message": "Internal Server Error", "code": "unknown"}\n'
 
 
-@case("http_error", *BOTH, "picture")
+@case("http_error", *BOTH, "image")
 def the_host_s_own_json_says_500(seen: Seen) -> None:
     assert (seen.status, seen.headers["content-type"], seen.end) == (
         500,
@@ -199,7 +200,7 @@ def the_host_s_own_json_says_404(seen: Seen) -> None:
     assert seen.body.endswith(b'", "status": 404}\n')
 
 
-@case("http_error; status=503; body=html", *BOTH, "picture")
+@case("http_error; status=503; body=html", *BOTH, "image")
 def the_proxy_s_page_says_503(seen: Seen) -> None:
     assert (seen.status, seen.headers["content-type"]) == (503, "text/html")
     assert seen.body == NGINX_502.replace(
@@ -225,7 +226,7 @@ def the_json_is_broken(seen: Seen) -> None:
 
 
 @case('http_error; status=418; code=teapot; message="short, and stout"', *BOTH)
-def code_and_message_are_those_that_were_said(seen: Seen) -> None:
+def code_and_message_are_the_given_ones(seen: Seen) -> None:
     assert seen.status == 418
     assert seen.body == b'{"code": "teapot", "message": "short, and stout", "status": 418}\n'
 
@@ -233,7 +234,7 @@ def code_and_message_are_those_that_were_said(seen: Seen) -> None:
 @case("http_error; status=204", "blocking")
 @case("http_error; status=304", "blocking")
 @case("http_error; status=204; body=html", *BOTH)
-@case("http_error; status=304; body=html", "picture")
+@case("http_error; status=304; body=html", "image")
 def an_answer_that_has_no_body_gets_none(seen: Seen) -> None:
     assert (seen.raw.partition(b"\r\n\r\n")[2], seen.end) == (b"", "whole")
 
@@ -245,13 +246,13 @@ def nginx_gives_up_after_100_s(seen: Seen) -> None:
 
 
 @case("gateway_timeout; after_s=30; status=524", *BOTH, step_s=1.0)
-def cloudflare_gives_up_when_told(seen: Seen) -> None:
+def cloudflare_gives_up_after_30_s(seen: Seen) -> None:
     assert (seen.status, seen.came_s) == (524, 30.0)
     assert b"<title>524: A timeout occurred</title>" in seen.body
     assert "x-version" not in seen.headers
 
 
-@case("rate_limited", *BOTH, "picture")
+@case("rate_limited", *BOTH, "image")
 def a_later_dify_limits_the_rate(seen: Seen) -> None:
     assert (seen.status, seen.headers["retry-after"]) == (429, "30")
     assert (
@@ -274,12 +275,12 @@ def the_limit_counts_as_reached(seen: Seen) -> None:
 
 
 @case("concurrency_limit; limit=1", *BOTH)
-def below_the_limit_nothing_befalls(seen: Seen) -> None:
+def below_the_limit_nothing_happens(seen: Seen) -> None:
     assert seen.result["status"] == "succeeded"
 
 
 # Outcomes
-# -------------------------------------------------------------------------------------------------------------
+# ---
 
 
 @case("run_failed", *BOTH)
@@ -299,12 +300,12 @@ def the_run_fails_with_those_words(seen: Seen) -> None:
 @case("stopped", "streaming", step_s=0.5)
 def the_run_is_stopped_half_way(seen: Seen) -> None:
     assert (seen.result["status"], seen.result["error"]) == ("stopped", "Workflow stopped.")
-    assert seen.told.count("node_started") == seen.told.count("node_finished") + 1
+    assert seen.event_names.count("node_started") == seen.event_names.count("node_finished") + 1
     assert 5 < seen.result["elapsed_time"] <= seen.ended_s < 15
 
 
 @case("stopped; after_s=1", "blocking", step_s=0.5)
-def the_run_is_stopped_when_told(seen: Seen) -> None:
+def the_run_is_stopped_after_the_given_time(seen: Seen) -> None:
     assert (seen.status, seen.came_s) == (200, 1.0)
     assert (seen.result["status"], seen.result["elapsed_time"], seen.result["outputs"]) == (
         "stopped",
@@ -315,7 +316,7 @@ def the_run_is_stopped_when_told(seen: Seen) -> None:
 
 @case("stopped; after_s=0", "streaming")
 def a_run_that_is_stopped_at_once_has_begun(seen: Seen) -> None:
-    assert seen.told == ["workflow_started", "workflow_finished"]
+    assert seen.event_names == ["workflow_started", "workflow_finished"]
     assert seen.result["status"] == "stopped"
 
 
@@ -335,7 +336,9 @@ def the_host_stops_a_run_after_600_s(seen: Seen) -> None:
 
 
 def _node_still_at_work(seen: Seen) -> bool:
-    return not seen.frames or seen.told.count("node_started") > seen.told.count("node_finished")
+    return not seen.frames or seen.event_names.count("node_started") > seen.event_names.count(
+        "node_finished"
+    )
 
 
 @case("unknown_status", *BOTH)
@@ -345,16 +348,16 @@ def the_status_is_of_a_later_version(seen: Seen) -> None:
 
 
 @case("unknown_status; status=paused", *BOTH)
-def the_status_is_the_one_that_was_said(seen: Seen) -> None:
+def the_status_is_the_given_one(seen: Seen) -> None:
     assert seen.result["status"] == "paused"
 
 
 # Events
-# ---------------------------------------------------------------------------------------------------------------
+# ---
 
 
 def _apart_from_pings(seen: Seen) -> list[str]:
-    return [name for name in seen.told if name != "ping"]
+    return [name for name in seen.event_names if name != "ping"]
 
 
 @case("no_terminal_event", "streaming")
@@ -422,14 +425,14 @@ def a_ping_every_tenth_of_a_second(seen: Seen) -> None:
 
 
 @case("ping_storm; every_s=3", "streaming", step_s=1.0)
-def pings_as_often_as_told(seen: Seen) -> None:
+def pings_as_often_as_given(seen: Seen) -> None:
     pings = [at_s for at_s, frame in seen.frames if event_name(frame) == "ping"]
     assert pings == [3.0 * number for number in range(1, len(pings) + 1)]
 
 
 @case("no_ping", "streaming", step_s=1.0)
 def no_ping_ever(seen: Seen) -> None:
-    assert seen.told == STORY
+    assert seen.event_names == STORY
     assert seen.ended_s > 12
 
 
@@ -442,7 +445,7 @@ def pings_come_as_data(seen: Seen) -> None:
 
 
 @case('data_ping; frame=":ok"; every_s=4', "streaming", step_s=1.0)
-def pings_come_as_they_were_said(seen: Seen) -> None:
+def pings_have_the_given_form(seen: Seen) -> None:
     assert [at_s for at_s, data in seen.chunks if data == b":ok\n\n"] == [4.0, 8.0, 12.0, 16.0]
 
 
@@ -470,13 +473,13 @@ def _objects(value: object) -> Iterator[dict[str, object]]:
 
 
 @case("extra_fields; name=trace_id", "blocking")
-def the_field_has_the_name_that_was_said(seen: Seen) -> None:
+def the_field_has_the_given_name(seen: Seen) -> None:
     assert seen.json["trace_id"] == seen.json["data"]["trace_id"] == "a later version says more"
     assert "trace_id" in seen.result["outputs"]["files"][0]
 
 
-# URLs and pictures
-# ----------------------------------------------------------------------------------------------------
+# URLs and images
+# ---
 
 
 def _urls(seen: Seen) -> set[str | None]:
@@ -503,9 +506,9 @@ def the_url_has_an_address(seen: Seen) -> None:
     assert all(re.fullmatch(r"http://localhost" + _PATH + _QUERY, str(url)) for url in _urls(seen))
 
 
-@case("absolute_url; base=https://pictures.test/x", "blocking")
-def the_url_has_the_address_that_was_said(seen: Seen) -> None:
-    assert re.fullmatch(r"https://pictures\.test/x" + _PATH + _QUERY, _url(seen))
+@case("absolute_url; base=https://images.test/x", "blocking")
+def the_url_has_the_given_address(seen: Seen) -> None:
+    assert re.fullmatch(r"https://images\.test/x" + _PATH + _QUERY, _url(seen))
 
 
 @case("wrong_host", "blocking")
@@ -530,12 +533,12 @@ def the_url_was_signed_long_ago(seen: Seen) -> None:
 
 
 @case("expired_url; age_s=100", "blocking")
-def the_url_was_signed_as_long_ago_as_told(seen: Seen) -> None:
+def the_url_was_signed_so_long_ago(seen: Seen) -> None:
     assert 100 <= _age_s(seen) <= 101
 
 
-@case("expired_url", "picture", "kept")
-def the_picture_is_refused(seen: Seen) -> None:
+@case("expired_url", "image", "kept")
+def the_image_is_refused(seen: Seen) -> None:
     assert seen.status == 403
     assert seen.body == b'{"code": "forbidden", "message": "Invalid request.", "status": 403}\n'
 
@@ -551,8 +554,8 @@ def what_is_unsigned_is_refused(seen: Seen) -> None:
     assert seen.json["params"] == "timestamp"
 
 
-@case("missing_blob", "picture", "kept")
-def the_proxy_says_that_the_picture_is_gone(seen: Seen) -> None:
+@case("missing_blob", "image", "kept")
+def the_proxy_says_that_the_image_is_gone(seen: Seen) -> None:
     assert (seen.status, seen.body) == (502, NGINX_502)
 
 
@@ -567,21 +570,21 @@ def the_run_itself_shows_nothing_of_it(seen: Seen) -> None:
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@case("corrupt_png", "picture", "kept")
+@case("corrupt_png", "image", "kept")
 def the_png_breaks_off(seen: Seen) -> None:
     assert (seen.status, seen.headers["content-type"], seen.end) == (200, "image/png", "whole")
     assert seen.body.startswith(PNG)
     assert b"IEND" not in seen.body
 
 
-@case("corrupt_png; how=flipped", "picture", "kept")
+@case("corrupt_png; how=flipped", "image", "kept")
 def the_png_has_flipped_bits(seen: Seen) -> None:
     assert (seen.status, seen.headers["content-type"], seen.end) == (200, "image/png", "whole")
     assert seen.body.endswith(b"IEND\xaeB`\x82")
     assert not all(zlib.crc32(kind + data) == crc for kind, data, crc in _png_chunks(seen.body))
 
 
-@case("corrupt_png; how=html", "picture", "kept")
+@case("corrupt_png; how=html", "image", "kept")
 def the_png_is_a_page(seen: Seen) -> None:
     assert (seen.status, seen.headers["content-type"]) == (200, "image/png")
     assert seen.body.startswith(b"<!doctype html>")
@@ -600,15 +603,15 @@ def _png_chunks(png: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         at += 12 + length
 
 
-@case("huge_png", "picture")
+@case("huge_png", "image")
 def the_png_has_256_million_pixels(seen: Seen) -> None:
     assert struct.unpack(">II", seen.body[16:24]) == (16_000, 16_000)
     assert len(seen.body) < 1_000_000
     assert all(zlib.crc32(kind + data) == crc for kind, data, crc in _png_chunks(seen.body))
 
 
-@case("huge_png; side=64; megabytes=2", "picture", "kept")
-def the_png_weighs_what_it_was_told(seen: Seen) -> None:
+@case("huge_png; side=64; megabytes=2", "image", "kept")
+def the_png_has_the_given_size(seen: Seen) -> None:
     assert struct.unpack(">II", seen.body[16:24]) == (64, 64)
     assert 2_000_000 < len(seen.body) < 2_001_000
     chunks = list(_png_chunks(seen.body))
@@ -617,7 +620,7 @@ def the_png_weighs_what_it_was_told(seen: Seen) -> None:
 
 
 # Bytes on their way
-# ---------------------------------------------------------------------------------------------------
+# ---
 
 
 @case("buffered_stream", "streaming", step_s=1.0)
@@ -631,13 +634,13 @@ def head_and_stream_come_at_once_at_the_end(seen: Seen) -> None:
 def three_frames_come_in_a_chunk(seen: Seen) -> None:
     counts = [data.count(b"\n\n") for _, data in seen.chunks]
     assert set(counts[:-1]) == {3}
-    assert sum(counts) == len(seen.told)
+    assert sum(counts) == len(seen.event_names)
     assert all(data.endswith(b"\n\n") for _, data in seen.chunks)
     assert seen.came_s > 0
 
 
 @case("coalesced_frames; count=5", "streaming")
-def as_many_frames_as_told_come_in_a_chunk(seen: Seen) -> None:
+def so_many_frames_come_in_a_chunk(seen: Seen) -> None:
     assert [data.count(b"\n\n") for _, data in seen.chunks][:2] == [5, 5]
     assert _apart_from_pings(seen) == STORY
 
@@ -650,7 +653,7 @@ def a_frame_comes_in_chunks_of_seven_bytes(seen: Seen) -> None:
 
 
 @case("split_frames; every=100", "streaming")
-def a_frame_comes_in_chunks_of_the_size_that_was_said(seen: Seen) -> None:
+def a_frame_comes_in_chunks_of_the_given_size(seen: Seen) -> None:
     assert [len(data) for _, data in seen.chunks][:3] == [100, 100, 100]
     assert seen.result["status"] == "succeeded"
 
@@ -700,7 +703,7 @@ def pieces_end_inside_of_characters(seen: Seen) -> None:
 
 @case("cut_stream", "streaming")
 def the_connection_ends_after_three_events(seen: Seen) -> None:
-    assert (seen.told, seen.end) == (STORY[:3], "closed")
+    assert (seen.event_names, seen.end) == (STORY[:3], "closed")
     assert not seen.raw.endswith(b"0\r\n\r\n")
 
 
@@ -711,7 +714,7 @@ def the_connection_ends_before_any_event(seen: Seen) -> None:
 
 @case("cut_stream; after=1; mid_frame=true", "streaming")
 def the_connection_ends_inside_the_next_event(seen: Seen) -> None:
-    assert (seen.told, seen.end) == (STORY[:1], "closed")
+    assert (seen.event_names, seen.end) == (STORY[:1], "closed")
     assert seen.chunks[-1][1].startswith(b'data: {"event": "node_started"')
     assert len(seen.chunks) == 2
 
@@ -733,14 +736,14 @@ def a_blocking_answer_is_cut_in_its_middle(seen: Seen) -> None:
     assert (len(seen.body), seen.end) == (length // 2, "closed")
 
 
-@case("connection_reset", *BOTH, "picture")
+@case("connection_reset", *BOTH, "image")
 def the_connection_is_reset_instead_of_an_answer(seen: Seen) -> None:
     assert (seen.raw, seen.end) == (b"", "reset")
 
 
 @case("connection_reset; after=2", "streaming")
 def the_connection_is_reset_after_two_events(seen: Seen) -> None:
-    assert (seen.told, seen.end) == (STORY[:2], "reset")
+    assert (seen.event_names, seen.end) == (STORY[:2], "reset")
 
 
 @case("slow_body", "blocking", step_s=0.1)
@@ -753,8 +756,8 @@ def the_body_trickles(seen: Seen) -> None:
     assert seen.result["status"] == "succeeded"
 
 
-@case("slow_body; bytes_per_second=5000", "picture", step_s=0.1)
-def a_picture_trickles_as_slowly_as_told(seen: Seen) -> None:
+@case("slow_body; bytes_per_second=5000", "image", step_s=0.1)
+def an_image_trickles_at_the_given_rate(seen: Seen) -> None:
     assert seen.body.endswith(b"IEND\xaeB`\x82")
     assert {len(data) for _, data in seen.chunks} <= {500, 4096 % 500, len(seen.body) % 4096 % 500}
     took_s = seen.ended_s - seen.came_s
@@ -769,7 +772,7 @@ def each_frame_trickles(seen: Seen) -> None:
 
 @case("malformed_event", "streaming")
 def the_third_event_breaks_off(seen: Seen) -> None:
-    assert seen.told[:4] == ["workflow_started", "node_started", "?", "node_started"]
+    assert seen.event_names[:4] == ["workflow_started", "node_started", "?", "node_started"]
     assert seen.frames[2][1].startswith(b'data: {"event": "node_finished"')
     assert seen.result["status"] == "succeeded"
 
@@ -793,13 +796,13 @@ def the_third_event_is_no_utf8(seen: Seen) -> None:
 
 
 # What stands behind the host
-# ------------------------------------------------------------------------------------------
+# ---
 
 
 @case("upstream_down", *BOTH)
 @case("sd_options_failed", *BOTH)
 @case("sd_options_failed; how=close", *BOTH)
-def without_the_picture_server_the_run_fails(seen: Seen) -> None:
+def without_the_image_server_the_run_fails(seen: Seen) -> None:
     assert (seen.status, seen.result["status"]) == (200, "failed")
     assert seen.result["error"].endswith(NO_MODEL)
 
@@ -812,7 +815,7 @@ def without_the_model_s_server_the_run_fails(seen: Seen) -> None:
     )
 
 
-@case("upstream_down; service=redis", *BOTH, "picture")
+@case("upstream_down; service=redis", *BOTH, "image")
 def without_redis_the_host_answers_500(seen: Seen) -> None:
     assert seen.status == 500
     assert seen.body.startswith(
@@ -825,7 +828,7 @@ def without_postgres_the_host_answers_500_in_another_form(seen: Seen) -> None:
     assert (seen.status, seen.body) == (500, INTERNAL)
 
 
-@case("upstream_down; service=api", *BOTH, "picture")
+@case("upstream_down; service=api", *BOTH, "image")
 def without_the_app_the_proxy_answers(seen: Seen) -> None:
     assert (seen.status, seen.body) == (502, NGINX_502)
 
@@ -864,14 +867,15 @@ def the_model_says_nothing(seen: Seen) -> None:
 
 
 _NO_CONNECTION = (
-    "Error checking URL: HTTPSConnectionPool(host='pictures.test', port=443): Max retries exceeded with url: "
-    "/cat.png?size=2 (Caused by NewConnectionError('<urllib3.connection.HTTPSConnection object at 0x7fa9dcafb490>: "
+    "Error checking URL: HTTPSConnectionPool(host='images.test', port=443): "
+    "Max retries exceeded with url: /cat.png?size=2 (Caused by NewConnectionError("
+    "'<urllib3.connection.HTTPSConnection object at 0x7fa9dcafb490>: "
     "Failed to establish a new connection: {}'))"
 )
 
 
 @case("remote_file_unreachable", "file")
-def nobody_listens_where_the_users_picture_is(seen: Seen) -> None:
+def nobody_listens_where_the_users_image_is(seen: Seen) -> None:
     message = _NO_CONNECTION.format("[Errno 111] Connection refused")
     assert (seen.status, seen.json) == (
         400,
@@ -880,17 +884,17 @@ def nobody_listens_where_the_users_picture_is(seen: Seen) -> None:
 
 
 @case("remote_file_unreachable; how=unknown_host", "file")
-def nobody_knows_the_host_of_the_users_picture(seen: Seen) -> None:
+def nobody_knows_the_host_of_the_users_image(seen: Seen) -> None:
     assert seen.json["message"] == _NO_CONNECTION.format("[Errno -2] Name or service not known")
 
 
 @case("remote_file_unreachable; how=timeout", "file")
-def nothing_comes_from_where_the_users_picture_is(seen: Seen) -> None:
+def nothing_comes_from_where_the_users_image_is(seen: Seen) -> None:
     assert seen.json["message"] == _NO_CONNECTION.format("[Errno 110] Connection timed out")
 
 
 @case("remote_file_unreachable; how=absent", "file")
-def the_users_picture_is_gone(seen: Seen) -> None:
+def the_users_image_is_gone(seen: Seen) -> None:
     assert (seen.status, seen.json["message"]) == (400, "URL does not exist.")
 
 
@@ -900,11 +904,11 @@ def a_run_without_a_file_does_not_mind(seen: Seen) -> None:
 
 
 @case("slow", "file")
-def a_users_picture_is_taken(seen: Seen) -> None:
+def a_users_image_is_taken(seen: Seen) -> None:
     assert seen.result["status"] == "succeeded"
 
 
-# --------------------------------------------------------------------------------------------------------------------
+# ---
 
 
 @each("one", CASES, ids=str)
