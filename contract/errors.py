@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from contract.check import Level
-from contract.result import Failed, by_version, expect, expect_equal, expect_version, shortened
+from contract.result import Failed, expect, expect_equal, expect_version, shortened
 from contract.target import Target, is_accepted_run
 from dify_wire.exchange import Exchange
-from dify_wire.profile import REFERENCE_VERSION, Profile, profiles
+from dify_wire.profile import REFERENCE_VERSION, Profile, by_version, profiles
 
 CLIENT_ERRORS = range(400, 500)
 _STYLES: dict[str, Callable[[Any], str]] = {

@@ -8,14 +8,12 @@ NotPassed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from contract.check import Check, Level
 from dify_wire.exchange import Exchange
-from dify_wire.profile import REFERENCE_VERSION, Profile, profiles
 
 
 class Status(StrEnum):
@@ -147,12 +145,6 @@ def expect_equal(
     """
     if got != expected or type(got) is not type(expected):
         raise Failed(f"{what} {shortened(expected)}", shortened(got), exchange, why)
-
-
-def by_version(read: Callable[[Profile], Any]) -> dict[str, Any]:
-    """What ``read`` finds in the profile of each version, the reference first."""
-    versions = [REFERENCE_VERSION, *profiles()]
-    return {version: read(profiles()[version]) for version in versions}
 
 
 def expect_version(

@@ -14,9 +14,9 @@ from functools import cache
 from typing import Any
 
 from contract.check import Level
-from contract.result import by_version, expect
+from contract.result import expect
 from dify_wire.exchange import Exchange
-from dify_wire.profile import REFERENCE_VERSION
+from dify_wire.profile import REFERENCE_VERSION, by_version
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ overlays in ``overlays/`` describe a version as a whole: the fake serves them. T
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,6 +64,12 @@ def profiles() -> Mapping[str, Profile]:
     """Every known version, oldest first. Raises ``SpecError`` for a damaged installation."""
     versions = sorted((*HOST_VERSIONS, *_PARTIAL_VERSIONS), key=_release)
     return {version: _profile(version) for version in versions}
+
+
+def by_version(read: Callable[[Profile], Any]) -> dict[str, Any]:
+    """What ``read`` finds in the profile of each version, the reference first."""
+    versions = [REFERENCE_VERSION, *profiles()]
+    return {version: read(profiles()[version]) for version in versions}
 
 
 def _profile(version: str) -> Profile:

@@ -7,9 +7,10 @@ from contract.errors import error, expect_error_style
 from contract.evidence import send_once
 from contract.form import choice_field, documented_models, form_field, form_fields, parameters
 from contract.request_checks import MakeRequest, Row, add_rows, request
-from contract.result import NotRun, by_version, expect, expect_equal, expect_version
+from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
 from dify_wire.exchange import Exchange, Request
+from dify_wire.profile import by_version
 
 _INPUTS = "openapi.yaml#/components/schemas/Inputs"
 _UPLOAD = "/v1/files/upload"

@@ -8,9 +8,10 @@ from contract.check import Level, free_check
 from contract.errors import CLIENT_ERRORS, error
 from contract.evidence import send_once
 from contract.request_checks import MakeRequest, Row, add_rows, request
-from contract.result import by_version, expect_equal, expect_version
+from contract.result import expect_equal, expect_version
 from contract.target import RUN_PATH, Target
 from dify_wire.exchange import Request
+from dify_wire.profile import by_version
 
 UNKNOWN = "app-000000000000000000000000"
 """A key of the host's form that no app has."""

@@ -11,12 +11,13 @@ from contract.check import Capability, Level, add_check, check
 from contract.errors import error, expect_error, expect_status
 from contract.evidence import blocking, blocking_data, fetch_file, image, image_url
 from contract.request_checks import expect_words
-from contract.result import NotRun, by_version, expect, expect_equal, expect_version
+from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
 from contract.signature import SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import shared_trace
 from dify_wire.exchange import Exchange, Request
+from dify_wire.profile import by_version
 
 _BAD_URL = error("signature_refused")
 

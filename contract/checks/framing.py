@@ -10,9 +10,10 @@ from typing import Any
 from contract.check import Level, check
 from contract.errors import expect_status
 from contract.evidence import stream, stream_with_events
-from contract.result import NotRun, Skipped, by_version, expect, expect_equal, expect_version
+from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Stream, Target
 from contract.trace import trace_of
+from dify_wire.profile import by_version
 
 _CLOSES_WITHIN_S = 3.0
 

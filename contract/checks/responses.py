@@ -12,7 +12,7 @@ from typing import Any
 
 from contract.check import Claim, Level, add_check, check
 from contract.evidence import blocking, blocking_data
-from contract.result import NotRun, by_version, expect, expect_equal, expect_version
+from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import (
     COUNT,
     NULL,
@@ -31,7 +31,7 @@ from contract.shape import (
 )
 from contract.target import Target
 from dify_wire.exchange import Exchange
-from dify_wire.profile import REFERENCE_VERSION, profiles
+from dify_wire.profile import REFERENCE_VERSION, by_version, profiles
 
 _RESPONSE_FIELDS = ["task_id", "workflow_run_id", "data"]
 _DATA_FIELDS = [

@@ -13,9 +13,10 @@ from contract.check import Capability, Evidence, Level, Phase, add_check, check,
 from contract.errors import error, expect_error_style
 from contract.evidence import OTHER_USER, stop_request
 from contract.request_checks import Row, add_rows, with_key
-from contract.result import NotRun, Skipped, by_version, expect, expect_equal, expect_version
+from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Target
 from dify_wire.exchange import Exchange, Request
+from dify_wire.profile import by_version
 
 # Tasks that no host has; the recorded host was asked about each of them with just the request that
 # is sent here.

@@ -14,7 +14,7 @@ from tests.contract.verdicts import APP_KEYS, SECRET, fake_options
 from tests.serving import server_process
 
 
-def judge(arguments: list[str]) -> tuple[int, list[str]]:
+def run_suite(arguments: list[str]) -> tuple[int, list[str]]:
     """The exit code of ``contract run`` with every power, and the checks that were not applicable
     all the same.
     """
@@ -47,7 +47,7 @@ def judge(arguments: list[str]) -> tuple[int, list[str]]:
 
 
 def main() -> None:
-    code, left_out = judge(sys.argv[1:])
+    code, left_out = run_suite(sys.argv[1:])
     if left_out:
         sys.exit(f"skipped, though every power is lent: {', '.join(left_out)}")
     sys.exit(code)

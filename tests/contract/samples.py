@@ -39,12 +39,12 @@ def secret_is_good(target: Target) -> None:
     """The secret signs."""
 
 
-def nothing_is_there_to_judge(target: Target) -> None:
+def evidence_is_missing(target: Target) -> None:
     """The evidence is there."""
     raise NotRun("there is no evidence", greeting(target))
 
 
-def check_stumbles(target: Target) -> None:
+def check_crashes(target: Target) -> None:
     """The check foresees everything."""
     raise KeyError("never seen before")
 
@@ -69,6 +69,6 @@ EVERY_END = checks(
     check(answer_is_json),
     check(host_is_of_today, Level.VERSION),
     check(secret_is_good, Level.HOST, Capability.SECRET),
-    check(nothing_is_there_to_judge),
-    check(check_stumbles),
+    check(evidence_is_missing),
+    check(check_crashes),
 )

@@ -99,7 +99,7 @@ def test_version_difference_fails_only_when_asked(
 def test_not_run_is_1(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.checks(samples.check(samples.nothing_is_there_to_judge)))
+    judge_by(monkeypatch, samples.checks(samples.check(samples.evidence_is_missing)))
     assert run(good_host) == 1
     assert "1 check not run: there is no evidence" in capsys.readouterr().out
 
@@ -108,7 +108,7 @@ def test_fail_fast_leaves_the_rest(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     stumbles = replace(
-        samples.check(samples.check_stumbles), phase=Phase.ERRORS
+        samples.check(samples.check_crashes), phase=Phase.ERRORS
     )  # before those of the next turn
     judge_by(monkeypatch, samples.checks(stumbles, *samples.HOLDING.values()))
     assert run(good_host, "--fail-fast") == 1

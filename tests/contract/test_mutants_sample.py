@@ -57,7 +57,7 @@ def test_killers_are_checks() -> None:
 @pytest.mark.parametrize(
     "mutant", [one for one in MUTANTS.values() if one.refused], ids=lambda one: one.name
 )
-def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause(
+def test_mutant_that_cannot_be_checked_is_killed_by_the_line_that_names_its_cause(
     mutant: Mutant,
 ) -> None:
     assert run_mutant(mutant).status is Status.KILLED
@@ -66,7 +66,7 @@ def test_mutant_that_cannot_be_judged_is_killed_by_the_line_that_names_its_cause
 
 
 @pytest.mark.server
-def test_mutant_that_should_not_have_been_judged_is_killed_for_the_wrong_reason() -> None:
+def test_mutant_that_should_not_have_been_checked_is_killed_for_the_wrong_reason() -> None:
     mutant = replace(MUTANTS["url_relative"], refused="no Dify is at this address")
     assert run_mutant(mutant).status is Status.WRONG_REASON
 

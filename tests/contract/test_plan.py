@@ -1,4 +1,4 @@
-"""What a run will cost is said beforehand, and is never more."""
+"""What a run will cost is known beforehand, and is never more."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def fake() -> Iterator[RunningServer]:
         yield server
 
 
-def test_no_check_alone_costs_more_than_was_said(fake: RunningServer) -> None:
+def test_no_check_alone_costs_more_than_planned(fake: RunningServer) -> None:
     transport = HttpTransport(fake.url)
     capabilities = replace(BUDGETED, api_key=fake.api_key)
     beyond = {}
@@ -85,9 +85,9 @@ def test_names_and_globs_select() -> None:
     ends = samples.EVERY_END
     assert names(select(ends)) == list(ends)
     assert names(select(ends, ["answer_*"])) == ["answer_is_200", "answer_is_json"]
-    assert names(select(ends, ["answer_*", "check_stumbles"], ["*_json"])) == [
+    assert names(select(ends, ["answer_*", "check_crashes"], ["*_json"])) == [
         "answer_is_200",
-        "check_stumbles",
+        "check_crashes",
     ]
 
 
@@ -122,8 +122,8 @@ def test_only_an_accepted_run_counts(status: int, counts: int) -> None:
 
 
 @pytest.mark.parametrize("status", [None, 504])
-def test_run_without_an_answer_is_told_apart(status: int | None) -> None:
-    """Nobody knows what it cost: neither the host nor a proxy before it has said."""
+def test_run_without_a_response_is_counted_apart(status: int | None) -> None:
+    """Nobody knows what it cost: neither the host nor a proxy before it says so."""
     target = Target(_Answering(status), Capabilities("k"))
     target.send(target.run_request())
     target.send(target.get_request("/v1/info"))

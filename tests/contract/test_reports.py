@@ -302,7 +302,7 @@ def test_page_of_a_host_that_holds_has_no_failures() -> None:
 
 def test_page_of_a_run_that_judged_nothing() -> None:
     """Neither the budget nor Ctrl-C leaves an exchange to show; the page says so all the same."""
-    checks = samples.checks(samples.check(samples.nothing_is_there_to_judge))
+    checks = samples.checks(samples.check(samples.evidence_is_missing))
     results = [
         replace(result, exchange=None)
         for result in judged(exchange(b"{}", "application/json", 200), checks)

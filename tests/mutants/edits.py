@@ -197,7 +197,7 @@ def replace_events(make: Callable[[], Callable[[Event], Iterable[Event]]]) -> Wr
     async def change_frames(frames: Frames) -> Frames:
         change_one = make()
         async for frame in frames:
-            for piece in _retold(frame, change_one):
+            for piece in _rewritten(frame, change_one):
                 yield piece
 
     return change_streams(lambda: lambda _: change_frames)
@@ -221,6 +221,6 @@ def frame_of(event: Event) -> bytes:
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
-def _retold(frame: bytes, change_one: Callable[[Event], Iterable[Event]]) -> Sequence[bytes]:
+def _rewritten(frame: bytes, change_one: Callable[[Event], Iterable[Event]]) -> Sequence[bytes]:
     event = event_of(frame)
     return [frame] if event is None else [frame_of(one) for one in change_one(event)]

@@ -141,10 +141,10 @@ _of(
 
 def _open(path: str) -> Wrap:
     def change_one(request: Request) -> Request:
-        is_asked_x = request.path == path and request.method == "GET"
+        is_unlocked = request.path == path and request.method == "GET"
         return (
             request.with_header("authorization", f"Bearer {DEFAULT_API_KEY}")
-            if is_asked_x
+            if is_unlocked
             else request
         )
 
