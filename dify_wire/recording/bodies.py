@@ -174,7 +174,7 @@ class Spool:
 
     @property
     def in_memory(self) -> bool:
-        return self._file is None
+        return self._path is None
 
     def add(self, at_s: float, data: bytes) -> None:
         """Add ``data``, which arrived ``at_s`` seconds after the request was sent."""
@@ -185,34 +185,42 @@ class Spool:
             self._exceed(f"it has more than {MOST_BODY_BYTES >> 20} MiB")
         elif len(self._chunks) + len(self._sizes) >= MOST_CHUNKS:
             self._exceed(f"it came in more than {MOST_CHUNKS} chunks")
-        elif self._file is None and self.size <= IN_MEMORY:
+        elif self._path is None and self.size <= IN_MEMORY:
             self._chunks.append(Chunk(at_s, data))
         else:
             self._write(Chunk(at_s, data))
 
     def chunks(self) -> Iterator[Chunk]:
         """All chunks; each call reads them from the start."""
-        if self._file is None or self._path is None:
+        if self._path is None:
             yield from self._chunks
             return
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
         with self._path.open("rb") as file:
             for at_s, size in zip(self._times, self._sizes, strict=True):
                 yield Chunk(at_s, file.read(size))
+
+    def close(self) -> None:
+        """Nothing more is added: another process can read the body."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def discard(self) -> None:
         """Drop the body and remove its file; may be called again."""
         self._chunks.clear()
         del self._times[:], self._sizes[:]
-        if self._file is not None and self._path is not None:
-            try:
-                self._file.close()
-            finally:
-                self._path.unlink(missing_ok=True)
+        try:
+            self.close()
+        finally:
+            path, self._path = self._path, None
+            if path is not None:
+                path.unlink(missing_ok=True)
 
     def _exceed(self, why: str) -> None:
         self.discard()
-        self._file, self.exceeded = None, why
+        self.exceeded = why
 
     def _write(self, chunk: Chunk) -> None:
         if self._file is None:

@@ -1,12 +1,9 @@
-"""A proxy that keeps what passes: a client's own traffic with a host, as recordings
-(``docs/recordings.md``).
+"""A proxy that records the traffic of a client with a host (``docs/recordings.md``).
 
-proxy          one request to the upstream, and its answer back, chunk by chunk as it comes
-upstream       the connections to the one host that is ever asked
-open_exchange  what passes, noted with its time and handed over to be written
-image_urls     the signed URLs in what passes
-pictures       the picture behind each signed URL, fetched before the URL expires
-writing_queue  the way to the process that writes: what waits for it, and what it says in the end
-writing        that process: it redacts and writes, so that neither ever holds up a stream
-labels         which app a key belongs to
+proxy     one request to the upstream, and its response back, chunk by chunk
+upstream  the connections to the one host that is ever contacted
+writing   bodies are spooled by a thread; a process of its own redacts and writes exchanges
+images    the image behind each signed URL in a response, fetched before the URL expires
+labels    which app a key belongs to
+settings  what the command line sets
 """

@@ -6,53 +6,46 @@ from collections.abc import MutableMapping
 
 from dify_wire.exchange import MAIN, Recording
 
-_REFUSED = 401
-_JUDGED_BEFORE_THE_KEY = 405
-_ANSWERS = ("application/json", "text/event-stream")
-"""The app's own. Pages in HTML come from whoever answered before a key was looked at (FACTS 1.3,
-2).
-"""
+_OF_THE_APP = ("application/json", "text/event-stream")
+"""HTML pages are sent before a key is checked (FACTS 1.3, 2)."""
 
 
 class KeyLabels:
-    """Labels of keys: those that were given, ``main`` for the first other one that the host
-    accepts, then ``app-2`` …
+    """Labels of keys: those given, ``main`` for the first other that the host accepts, ``app-2`` …
 
-    ``labels`` is added to, so that whoever holds it knows of each key as soon as the host has
-    accepted it.
+    ``labels`` is updated, so that its owner knows each key as soon as the host has accepted it.
     """
 
     def __init__(self, labels: MutableMapping[str, str]) -> None:
         self._labels = labels
 
     def app(self, exchange: Recording) -> str | None:
-        """The label of the exchange's key; None where the host knew no such key, or has not looked
-        at it yet.
-        """
-        key = exchange.request.header("authorization", "").strip().partition(" ")[2].strip()
-        if not key or exchange.status == _REFUSED:
+        """The label of the exchange's key; None if the host rejects it, or has not checked it."""
+        credentials = exchange.request.header("authorization", "").strip().partition(" ")[2]
+        key = credentials.strip()
+        if not key or exchange.status == 401:
             return None
-        if key not in self._labels and _accepted(exchange):
+        if key not in self._labels and _is_accepted(exchange):
             self._labels[key] = self._next()
         return self._labels.get(key)
 
     def _next(self) -> str:
         taken = set(self._labels.values())
+        if MAIN not in taken:
+            return MAIN
         number = len(taken) + 1
-        while MAIN in taken and f"app-{number}" in taken:
+        while f"app-{number}" in taken:
             number += 1
-        return f"app-{number}" if MAIN in taken else MAIN
+        return f"app-{number}"
 
 
-def _accepted(exchange: Recording) -> bool:
-    """Whether the answer can only be one to a key that the host knows: of its API, the key is the
-    first check.
-    """
+def _is_accepted(exchange: Recording) -> bool:
+    """Whether only a key that the host knows gets this response: the key is checked first."""
     return (
         exchange.request.path.startswith("/v1/")
-        and exchange.request.path != "/v1/"  # says its version to anybody
+        and exchange.request.path != "/v1/"  # tells its version to anybody
         and exchange.request.method != "OPTIONS"
         and exchange.status < 500
-        and exchange.status != _JUDGED_BEFORE_THE_KEY
-        and exchange.header("content-type", "").startswith(_ANSWERS)
+        and exchange.status != 405  # sent before the key is checked
+        and exchange.header("content-type", "").startswith(_OF_THE_APP)
     )

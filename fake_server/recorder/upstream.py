@@ -1,12 +1,8 @@
-"""The connections to the upstream. Nothing else is ever contacted: no redirect is followed, no
-proxy asked.
+"""The connections to the upstream; no redirect is followed, no proxy used.
 
-    UpstreamError          there is no answer to pass on; ``status`` is what the client is told
-    instead UpstreamBrokeError     the answer has begun and will not end
-
-Headers are passed on in their order and with their duplicates. Three things are not the client's
-(RFC 9110, 7.6): what concerns its connection alone, ``Host``, which names the upstream, and
-``Accept-Encoding``, which asks for ``identity``: a recording is there to be read.
+Headers are passed on in their order and with their duplicates. Three are changed (RFC 9110, 7.6):
+those of the client's connection, ``Host``, which names the upstream, and ``Accept-Encoding``, which
+is ``identity``: a recording is there to be read.
 """
 
 from __future__ import annotations
@@ -34,13 +30,11 @@ just been sent.
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"upgrade"}
 )
-_NO_ANSWER = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
+_NO_RESPONSE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
 
 
 class UpstreamError(Exception):
-    """No answer, and why, in one line. ``status`` is 502 or 504, or 400 where the request cannot be
-    passed on.
-    """
+    """No response, and why. ``status`` is for the client: 502, 504, or 400 for a bad request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -48,36 +42,31 @@ class UpstreamError(Exception):
 
 
 class UpstreamBrokeError(Exception):
-    """The connection broke after the head of the answer."""
+    """The connection broke after the head of the response."""
 
 
 @dataclass(slots=True)
 class UpstreamRequest:
-    """A request for the upstream, and when it was sent: ``sent_at`` (monotonic) and ``asked_at``
-    (unix).
-    """
+    """A request for the upstream; ``sent_at`` is the unix time at which it was sent."""
 
     method: str
     target: bytes
     headers: RawHeaders
     body: AsyncIterable[bytes]
     sent_at: float = 0.0
-    asked_at: float = 0.0
+    _began: float = 0.0
 
-    def is_sent_now(self) -> None:
-        """Of a request with a body its end counts, if it gets that far: a host may refuse it
-        half-way.
-        """
-        self.sent_at, self.asked_at = time.monotonic(), time.time()
+    def start_clock(self) -> None:
+        """The request is sent now. With a body its end counts, if the host reads that far."""
+        self._began, self.sent_at = time.monotonic(), time.time()
 
     def elapsed_s(self) -> float:
-        """Seconds since then."""
-        return time.monotonic() - self.sent_at
+        return time.monotonic() - self._began
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The head of an answer, and its body as it comes; ``body`` raises ``UpstreamBrokeError``."""
+class UpstreamResponse:
+    """The head of a response, and its body as it arrives, which raises ``UpstreamBrokeError``."""
 
     status: int
     reason: str
@@ -86,16 +75,13 @@ class Answer:
 
 
 class Upstream:
-    """One host. ``timeout_s`` bounds the wait for an answer's head once the request has been
-    sent.
-    """
+    """One host. ``timeout_s`` bounds the wait for the head of a response."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._base = split_upstream(url)
         self._timeout_s = timeout_s
         self.origin = f"{self._base.scheme}://{self._base.netloc}"
-        # One request a connection at a time and no limit to their number: no client waits for
-        # another.
+        # No limit to their number: no client waits for another.
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trusted() if self._base.scheme == "https" else None,
             max_connections=None,
@@ -112,31 +98,25 @@ class Upstream:
         await self._pool.aclose()
 
     def headers_for(self, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
-        """A client's headers as they are sent on."""
+        """A client's headers as they are passed on."""
         given = list(headers)
-        own = _own(given)
-        passed = (
-            [(b"Host", self.netloc.encode())]
-            if not any(name.lower() == b"host" for name, _ in given)
-            else []
-        )
-        hosts = 0
+        hop_by_hop, host = _hop_by_hop(given), self.netloc.encode()
+        passed: RawHeaders = []
+        has_host = False
         for name, value in given:
             lower = name.lower()
             if lower == b"host":
-                hosts += 1
-                passed += [(name, self.netloc.encode())] if hosts == 1 else []
-            elif lower not in own:
-                passed.append(
-                    (name, b"identity" if lower == b"accept-encoding" else value.strip(b" \t"))
-                )
-        return passed
+                passed += [] if has_host else [(name, host)]
+                has_host = True
+            elif lower == b"accept-encoding":
+                passed.append((name, b"identity"))
+            elif lower not in hop_by_hop:
+                passed.append((name, value.strip(b" \t")))
+        return passed if has_host else [(b"Host", host), *passed]
 
     @contextlib.asynccontextmanager
-    async def asked(self, request: UpstreamRequest) -> AsyncIterator[Answer]:
-        """Send ``request`` and give its answer; leaving early closes the connection. Raises
-        ``UpstreamError``.
-        """
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
+        """Send ``request``; leaving early closes the connection. Raises ``UpstreamError``."""
         if request.method == "CONNECT":
             raise UpstreamError(
                 400, "the request cannot be passed on: this is no proxy for other hosts"
@@ -145,16 +125,17 @@ class Upstream:
         try:
             if response.status > _HIGHEST_STATUS:
                 raise UpstreamError(
-                    502, f"{self.origin} answered with the status {response.status}, which is none"
+                    502,
+                    f"{self.origin} answered with the status {response.status}, which is not valid",
                 )
-            yield Answer(
+            yield UpstreamResponse(
                 response.status,
                 response.extensions["reason_phrase"].decode("latin-1"),
                 response.headers,
                 _chunks(response),
             )
         finally:
-            with contextlib.suppress(*_NO_ANSWER):
+            with contextlib.suppress(*_NO_RESPONSE):
                 await response.aclose()
 
     async def _send(self, request: UpstreamRequest) -> httpcore.Response:
@@ -164,7 +145,7 @@ class Upstream:
             port=self._base.port,
             target=self._base.path.encode() + request.target,
         )
-        request.is_sent_now()
+        request.start_clock()
         try:
             async with asyncio.timeout(None) as limit:
                 sent = httpcore.Request(
@@ -186,7 +167,7 @@ class Upstream:
             raise UpstreamError(
                 502, f"{self.origin} cannot be reached ({_reason(error)})"
             ) from None
-        except _NO_ANSWER as error:
+        except _NO_RESPONSE as error:
             raise UpstreamError(
                 502, f"{self.origin} broke off without an answer ({_reason(error)})"
             ) from None
@@ -196,43 +177,43 @@ class Upstream:
     ) -> AsyncIterator[bytes]:
         async for data in request.body:
             yield data
-        request.is_sent_now()
+        request.start_clock()
         limit.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
 
 
 def end_to_end(headers: RawHeaders) -> RawHeaders:
-    """An answer's headers without those that concern the connection with the upstream alone.
+    """The headers of a response without those of the connection with the upstream.
 
-    The server frames the body anew: what it says of its length holds unless the upstream sent it in
-    chunks.
+    The server frames the body anew: its length is passed on unless it was sent in chunks.
     """
-    own = _own(headers) | {b"transfer-encoding"}
+    dropped = _hop_by_hop(headers) | {b"transfer-encoding"}
     if any(name.lower() == b"transfer-encoding" for name, _ in headers):
-        own.add(b"content-length")
-    return [(name, value) for name, value in headers if name.lower() not in own]
+        dropped.add(b"content-length")
+    return [(name, value) for name, value in headers if name.lower() not in dropped]
 
 
-def _own(headers: RawHeaders) -> set[bytes]:
-    """The headers of one connection. A request keeps ``Transfer-Encoding``: its next connection is
-    framed alike.
-    """
+def _hop_by_hop(headers: RawHeaders) -> set[bytes]:
+    """The headers of one connection; a request's ``Transfer-Encoding`` is passed on."""
     named = b",".join(value for name, value in headers if name.lower() == b"connection").lower()
-    return {*_HOP_BY_HOP, *(word.strip() for word in named.split(b","))} - {
-        b"transfer-encoding",
-        b"host",
-    }
+    names = {*_HOP_BY_HOP, *(word.strip() for word in named.split(b","))}
+    return names - {b"transfer-encoding", b"host"}
+
+
+async def no_body() -> AsyncIterator[bytes]:
+    return
+    yield
 
 
 async def _chunks(response: httpcore.Response) -> AsyncIterator[bytes]:
     try:
         async for data in response.aiter_stream():
             yield data
-    except _NO_ANSWER as error:
+    except _NO_RESPONSE as error:
         raise UpstreamBrokeError(_reason(error)) from None
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason that says something: httpcore often wraps an error that says more."""
+    """The innermost reason: httpcore often wraps an error that says more."""
     inner: BaseException | None = error
     while inner is not None:
         if isinstance(inner, OSError) and inner.strerror:
@@ -242,9 +223,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _trusted() -> ssl.SSLContext:
-    """Certificates of the usual authorities, and of those that this machine trusts
-    (``SSL_CERT_FILE`` among them).
-    """
+    """The usual authorities, and those that this machine trusts (``SSL_CERT_FILE``)."""
     context = httpcore.default_ssl_context()
     context.load_default_certs()
     return context

@@ -1,307 +1,401 @@
-"""The process that writes. Redaction and the disk take their time, and none of it is the streams'.
+"""Writes exchanges while streams go on: neither redaction nor the disk ever holds one up.
 
-It reads messages until it is told to finish or the proxy is gone. A body grows in a spool; an
-exchange is written when its ``End`` has come, so that one which never ended leaves nothing. What
-cannot be written is told on stderr at once.
+A body grows in a spool; what does not fit into memory is written by a thread. When an exchange
+ends, a process of its own redacts and writes it, and tells what could not be written.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
+import multiprocessing
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, field, replace
-from functools import partial
+import time
+from collections.abc import Callable
+from concurrent.futures import (
+    CancelledError,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
-from typing import Any, Protocol
 
-from dify_wire.exchange import Recording
-from dify_wire.recording.bodies import Spool
-from dify_wire.recording.folder import RecordingWriter
+from dify_wire.exchange import Headers, Recording, Request
+from dify_wire.recording.bodies import IN_MEMORY, Spool
+from dify_wire.recording.folder import RecordingWriter, remove_unfinished
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import RuleError, parse_rule
 from dify_wire.redaction.suspicion import warning
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.text_file import SpecError
-from fake_server.recorder.image_urls import picture_path
 from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.settings import RecorderSettings
+from fake_server.recorder.upstream import RawHeaders, UpstreamRequest, UpstreamResponse
+from fake_server.recorder.urls import image_path
+from fake_server.settings import SettingsError
 
-REQUEST, ANSWER = "request", "answer"
+WAITING_BYTES = 64 << 20
+"""What may wait to be written, in bytes of memory. Beyond it new exchanges wait."""
 
-_MOST_WAITING = 64
-"""Exchanges that have ended and wait to be written, each with at most a spool's memory; after that
-nothing is read.
-"""
+CAPACITY_WAIT_S = 5.0
+"""How long an exchange or a stream waits for the writer; then it goes on without being recorded."""
+
+FINISH_S = 15.0
+"""How long the writer may take at the end for what still waits."""
+
+_EXCHANGE_BYTES = 2048
+"""What an exchange takes in memory beside its bodies, roughly."""
 
 _NICENESS = 10
 """On a busy machine the streams go first."""
 
-
-@dataclass(frozen=True, slots=True)
-class BodyChunk:
-    """A chunk of the body of a request or an answer, ``at_s`` seconds after the request was
-    sent.
-    """
-
-    exchange: int
-    part: str
-    at_s: float
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """An exchange has ended. ``recording`` is all of it but the bodies; None where there is nothing
-    to keep.
-    """
-
-    exchange: int
-    recording: Recording | None
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Nothing more will come: write what is whole, and say how much it was."""
+_START_S = 60.0
+_POLL_S = 0.05
 
 
 @dataclass(slots=True)
 class Written:
-    """What has been written so far, and what could not be. ``bodies_lost`` counts bodies left out
-    of recordings.
-    """
+    """What was written and what was not; ``bodies_lost`` are bodies left out of recordings."""
 
     exchanges: int = 0
-    pictures: int = 0
+    images: int = 0
     lost: int = 0
     bodies_lost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The folder can be written. ``leftovers`` are files of a recorder that was killed; they have
-    been removed.
-    """
-
-    leftovers: tuple[str, ...]
+# In the process that writes
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """The folder or a rule cannot be used, and why."""
+class _Worker:
+    """Writes exchanges into one folder, with what is known of apps and host."""
 
-    setting: str
-    message: str
+    def __init__(self, settings: RecorderSettings) -> None:
+        rules = [parse_rule(text) for text in settings.rules]
+        labels = dict(settings.key_labels)
+        redactor = RecordingRedactor(labels, rules=rules, keep_user=settings.keep_user)
+        self.lock = threading.Lock()
+        self.writer = RecordingWriter(settings.to, redactor)
+        self._labels = KeyLabels(redactor.keys)
+        self._host_version = ""
+
+    def write(self, recording: Recording, response: Spool, request: Spool) -> list[str]:
+        left_out: list[str] = []
+        self._host_version = recording.header("x-version") or self._host_version
+        app = self._labels.app(recording)
+        with self.lock:
+            self.writer.left_out = left_out.append
+            self.writer.write(
+                replace(recording, app=app, host_version=self._host_version),
+                response if response.size else None,
+                request if request.size else None,
+            )
+        return left_out
 
 
-class Writer(Protocol):
-    """What writes an exchange: ``dify_wire.recording.folder.RecordingWriter``."""
-
-    def spool(self) -> Spool: ...
-
-    def write(
-        self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None
-    ) -> Path: ...
+_workers: list[_Worker] = []
 
 
-@dataclass(slots=True)
-class _Open:
-    """An exchange that has not ended. ``lost`` says why it cannot be kept."""
+def _open(settings: RecorderSettings) -> tuple[str, ...]:
+    """Open the folder; returns the unfinished files of a recorder that was killed."""
+    _workers[:] = [_Worker(settings)]
+    return _workers[0].writer.leftovers
 
-    spools: dict[str, Spool] = field(default_factory=dict)
-    lost: str = ""
 
-    def discard(self) -> None:
-        for spool in self.spools.values():
-            with contextlib.suppress(
-                OSError
-            ):  # a full disk may refuse even the last bytes of what is thrown away
-                spool.discard()
-        self.spools.clear()
+def _write(recording: Recording, response: Spool, request: Spool) -> list[str]:
+    """Write one exchange; returns a sentence for each body that is left out."""
+    return _workers[0].write(recording, response, request)
+
+
+def _close() -> str:
+    """Close the folder; returns a warning of what looks secret in it, or nothing."""
+    writer = _workers.pop().writer
+    writer.close()
+    return warning(writer.folder, writer.suspicions)
+
+
+def _prepare_process() -> None:
+    """The proxy handles signals; if it is killed, so that it tells nothing, this process ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(_NICENESS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for_end([parent.sentinel])
+    if _workers:
+        with _workers[0].lock:
+            remove_unfinished(_workers[0].writer.folder)
+            os._exit(1)
+    os._exit(1)
+
+
+# In the proxy
 
 
 class ExchangeWriter:
-    """Takes messages and writes exchanges. ``warn`` is told of each loss; nothing that the disk
-    does is raised.
+    """Has exchanges written by ``executor``, whose process has opened ``folder``.
 
-    ``progress`` is called with what is written after each exchange.
+    ``warn`` is called for each loss. ``leftovers`` are the files of a recorder that was killed.
+    ``kill`` ends the process if it takes too long at the end. All but ``finish`` belongs to the
+    event loop.
     """
 
     def __init__(
         self,
-        writer: Writer,
-        labels: KeyLabels,
+        settings: RecorderSettings,
+        executor: Executor,
         warn: Callable[[str], None],
-        progress: Callable[[Written], None] = lambda _: None,
+        kill: Callable[[], None] = lambda: None,
     ) -> None:
         self.written = Written()
-        self._writer = writer
-        self._labels = labels
-        self._warn = warn
-        self._progress = progress
-        self._open: dict[int, _Open] = {}
-        self._thread = ThreadPoolExecutor(1, "writing")
-        self._waiting = threading.Semaphore(_MOST_WAITING)
-        self._host_version = ""
+        self.leftovers = executor.submit(_open, settings).result(_START_S)
+        self._folder = settings.to
+        self._executor = executor
+        self._kill = kill
+        self._redactor = redactor(settings)
+        self._warn_unredacted = warn
+        self._disk = ThreadPoolExecutor(1, "spooling")
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
+        self._pending: set[Future[list[str]]] = set()
+        self._is_gone = False
 
-    def take(self, message: BodyChunk | End) -> None:
-        """Note a chunk, or write an exchange that has ended; waits where too many wait already."""
-        if isinstance(message, BodyChunk):
-            self._note(message)
+    @property
+    def folder(self) -> Path:
+        return self._folder
+
+    async def has_capacity(self, within_s: float = CAPACITY_WAIT_S) -> bool:
+        """Wait until not too much waits to be written; False if that takes too long."""
+        ends_at = time.monotonic() + within_s
+        while self._waiting_bytes > WAITING_BYTES:
+            if time.monotonic() > ends_at:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    async def add(self, spool: Spool, at_s: float, data: bytes) -> None:
+        """Add to a spool. Raises ``OSError`` and ``TimeoutError``."""
+        if spool.in_memory and spool.size + len(data) <= IN_MEMORY:
+            spool.add(at_s, data)
             return
-        exchange = self._open.pop(message.exchange, None) or _Open()
-        if message.recording is None:
-            exchange.discard()
-            return
-        self._waiting.acquire()
-        self._thread.submit(self._write, message.recording, exchange)
+        added = asyncio.wrap_future(self._disk.submit(spool.add, at_s, data))
+        await asyncio.wait_for(asyncio.shield(added), CAPACITY_WAIT_S)
 
-    def left_out(self, what: str) -> None:
-        """Count a body that is left out of its recording."""
-        self.written.bodies_lost += 1
-        self._warn(what)
+    def write(self, recording: Recording, response: Spool, request: Spool) -> None:
+        """Write an exchange that has ended."""
+        size = _EXCHANGE_BYTES + sum(one.size for one in (response, request) if one.in_memory)
+        with self._lock:
+            self._waiting_bytes += size
+        self._disk.submit(self._submit, recording, response, request, size)
 
-    def finish(self) -> Written:
-        """Write what has ended, drop what has not, and say how much it was."""
-        self._thread.shutdown()
-        for exchange in self._open.values():
-            exchange.discard()
+    def discard(self, *spools: Spool) -> None:
+        """Drop the bodies of an exchange."""
+        self._disk.submit(_discard, spools)
+
+    def lose(self, why: str) -> None:
+        """Count an exchange that is not recorded, and warn."""
+        with self._lock:
+            self.written.lost += 1
+        self._warn(why)
+
+    def finish(self, within_s: float = FINISH_S) -> Written:
+        """Wait until all is written, and say how much it was; what takes longer is lost."""
+        wait([self._disk.submit(lambda: None)], within_s / 2)
+        _, late = wait(set(self._pending), within_s / 2)
+        if late:
+            if not self._is_gone:
+                self._warn("the process that writes takes too long for the rest, which is lost")
+            self._is_gone = True
+            self._kill()
+            for future in late:
+                future.cancel()
+            wait(late, 1.0)
+            remove_unfinished(self._folder)
+        elif not self._is_gone:
+            with suppress(BrokenProcessPool, TimeoutError):
+                if message := self._executor.submit(_close).result(within_s):
+                    self._warn(message)
+        self._disk.shutdown(wait=False)
+        self._executor.shutdown(wait=not late, cancel_futures=True)
         return self.written
 
-    def _note(self, chunk: BodyChunk) -> None:
-        exchange = self._open.setdefault(chunk.exchange, _Open())
-        if exchange.lost:
-            return
-        try:
-            if chunk.part not in exchange.spools:
-                exchange.spools[chunk.part] = self._writer.spool()
-            exchange.spools[chunk.part].add(chunk.at_s, chunk.data)
-        except OSError as error:
-            exchange.lost = _reason(error)
-            exchange.discard()
-            self._warn(
-                f"the disk takes no more of an exchange that is under way ({exchange.lost}); it is lost"
-            )
+    def _warn(self, message: str) -> None:
+        self._warn_unredacted(self._redactor.text(message))
 
-    def _write(self, recording: Recording, exchange: _Open) -> None:
+    def _submit(self, recording: Recording, response: Spool, request: Spool, size: int) -> None:
+        """In the thread, after what it still adds to the spools."""
         try:
-            if exchange.lost:
-                self.written.lost += 1
-                return
-            self._place(self._labelled(recording), exchange)
-            has_picture = is_picture(recording)
-            self.written.pictures += has_picture
-            self.written.exchanges += not has_picture
-        except (
-            Exception
-        ) as error:  # whatever it is, the exchanges after this one are still to be kept
-            self.written.lost += 1
+            response.close()
+            request.close()
+            future = self._executor.submit(_write, recording, response, request)
+        except (OSError, RuntimeError) as error:
+            future = Future()
+            future.set_exception(error)
+        self._pending.add(future)
+        future.add_done_callback(
+            lambda done: self._note_result(done, recording, (response, request), size)
+        )
+
+    def _note_result(
+        self, done: Future[list[str]], recording: Recording, spools: tuple[Spool, ...], size: int
+    ) -> None:
+        self._pending.discard(done)
+        _discard(spools)
+        try:
+            left_out = done.result()
+        except (BrokenProcessPool, CancelledError):
+            self._note_loss(size)
+            if not self._is_gone:
+                self._is_gone = True
+                self._warn(
+                    "the process that writes has ended; nothing is recorded any more, and all that was not is lost"
+                )
+        except Exception as error:  # whatever it is, the next exchanges are still to be written
+            self._note_loss(size)
             what = f"{recording.request.method} {recording.request.path}"
             self._warn(f"{what} could not be written ({_reason(error)}); it is lost")
-        finally:
-            self._progress(self.written)
-            exchange.discard()
-            self._waiting.release()
+        else:
+            with self._lock:
+                self._waiting_bytes -= size
+                image = is_image(recording)
+                self.written.images += image
+                self.written.exchanges += not image
+                self.written.bodies_lost += len(left_out)
+            for message in left_out:
+                self._warn(message)
 
-    def _place(self, recording: Recording, exchange: _Open) -> None:
-        self._writer.write(recording, exchange.spools.get(ANSWER), exchange.spools.get(REQUEST))
-
-    def _labelled(self, recording: Recording) -> Recording:
-        """With what is known of the app, and of the host from this answer or an earlier one."""
-        self._host_version = recording.header("x-version") or self._host_version
-        return replace(recording, app=self._labels.app(recording), host_version=self._host_version)
+    def _note_loss(self, size: int) -> None:
+        with self._lock:
+            self._waiting_bytes -= size
+            self.written.lost += 1
 
 
-def is_picture(recording: Recording) -> bool:
+def start_writer(settings: RecorderSettings, warn: Callable[[str], None]) -> ExchangeWriter:
+    """A writer with a process of its own. Raises ``SettingsError`` for a bad folder or rule."""
+    # Spawned, so that nothing of the proxy's sockets lives on in the process.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(1, context, _prepare_process)
+    try:
+        pid = executor.submit(os.getpid).result(_START_S)
+        return ExchangeWriter(settings, executor, warn, lambda: os.kill(pid, signal.SIGKILL))
+    except RuleError as error:
+        setting, message = "redact", str(error)
+    except SpecError as error:
+        setting, message = "to", str(error)
+    except (BrokenProcessPool, TimeoutError):
+        setting, message = "to", "the process that writes did not start; its output is above"
+    executor.shutdown(wait=False, cancel_futures=True)
+    raise SettingsError(setting, message)
+
+
+def redactor(settings: RecorderSettings) -> TextRedactor:
+    """Keeps out of messages what is kept out of the recordings."""
+    keys = [key for key, _ in settings.key_labels]
+    return TextRedactor(keys, [parse_rule(text) for text in settings.rules], settings.keep_user)
+
+
+def is_image(recording: Recording) -> bool:
     """Whether it is the whole file of a run's image, whoever fetched it."""
     return (
         recording.request.method == "GET"
         and recording.status == 200
         and recording.ended == "complete"
-        and picture_path(recording.request.target) is not None
+        and image_path(recording.request.target) is not None
     )
 
 
-def run(connection: Any, settings: RecorderSettings, counts: Any) -> None:
-    """The process: ``connection`` brings lists of messages, and takes ``Ready`` or ``Refused``,
-    later ``Written``.
-
-    ``counts`` is shared memory for ``written_in``, which outlives a process that is killed.
-    """
-    for sig in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            sig, signal.SIG_IGN
-        )  # the proxy takes them, and says when there is nothing more to write
-    os.nice(_NICENESS)
-    opened = _opened(settings)
-    if isinstance(opened, Refused):
-        connection.send(opened)
-        return
-    writer, labels = opened
-    connection.send(Ready(writer.leftovers))
-    text = redactor(settings).text
-    exchange_writer = ExchangeWriter(
-        writer, labels, lambda message: _warn(text(message)), partial(_share, counts)
-    )
-    writer.left_out = exchange_writer.left_out
-    with writer:
-        finished = _take_all(connection, exchange_writer)
-        written = exchange_writer.finish()
-    if message := warning(settings.to, writer.suspicions):
-        _warn(message)
-    if finished:
-        connection.send(written)
-
-
-def redactor(settings: RecorderSettings) -> TextRedactor:
-    """Keeps out of the log what is kept out of the recordings."""
-    keys = [key for key, _ in settings.key_labels]
-    return TextRedactor(keys, [parse_rule(text) for text in settings.rules], settings.keep_user)
-
-
-def _opened(settings: RecorderSettings) -> tuple[RecordingWriter, KeyLabels] | Refused:
-    try:
-        rules = [parse_rule(text) for text in settings.rules]
-        redactor = RecordingRedactor(
-            dict(settings.key_labels), rules=rules, keep_user=settings.keep_user
-        )
-        return RecordingWriter(settings.to, redactor), KeyLabels(redactor.keys)
-    except RuleError as error:
-        return Refused("redact", str(error))
-    except SpecError as error:
-        return Refused("to", str(error))
-
-
-def written_in(counts: Sequence[int]) -> Written:
-    """What the writing process has written, by its ``counts``."""
-    return Written(*counts)
-
-
-def _share(counts: Any, written: Written) -> None:
-    counts[:] = astuple(written)
-
-
-def _take_all(connection: Any, exchange_writer: ExchangeWriter) -> bool:
-    """Take messages; whether the end was told, as it is not when the proxy was killed."""
-    while True:
-        try:
-            messages = connection.recv()
-        except (EOFError, OSError):
-            return False
-        for message in messages:
-            if isinstance(message, Finish):
-                return True
-            exchange_writer.take(message)
-
-
-def _warn(message: str) -> None:
-    print(f"Warning: {message}", file=sys.stderr, flush=True)  # noqa: T201  # stderr is where the recorder speaks
+def _discard(spools: tuple[Spool, ...]) -> None:
+    for spool in spools:
+        with suppress(OSError):  # a full disk may refuse even the last bytes of what is dropped
+            spool.discard()
 
 
 def _reason(error: BaseException) -> str:
-    strerror = getattr(error, "strerror", None)
-    return strerror or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+class OpenExchange:
+    """One exchange with ``host`` under way; ``note`` is for whoever reads the recording.
+
+    Without a ``writer`` nothing is recorded.
+    """
+
+    def __init__(self, writer: ExchangeWriter | None, host: str, note: str = "") -> None:
+        self._writer = writer
+        self._host = host
+        self._note = note
+        folder = writer.folder if writer else Path()
+        self._request, self._response = Spool(folder), Spool(folder)
+
+    async def start(self) -> None:
+        """Wait a bounded time for the writer if it is behind."""
+        if self._writer and not await self._writer.has_capacity():
+            self._lose("the process that writes cannot keep up; an exchange is lost")
+
+    async def add_request_chunk(self, data: bytes) -> None:
+        await self._add(self._request, 0.0, data)
+
+    async def add_response_chunk(self, at_s: float, data: bytes) -> None:
+        """Add a chunk that arrived ``at_s`` seconds after the request."""
+        await self._add(self._response, round(at_s, 6), data)
+
+    async def _add(self, spool: Spool, at_s: float, data: bytes) -> None:
+        if not self._writer:
+            return
+        try:
+            await self._writer.add(spool, at_s, data)
+        except TimeoutError:
+            self._lose("the disk cannot keep up; an exchange that is under way is lost")
+        except OSError as error:
+            why = f"the disk takes no more of an exchange that is under way ({_reason(error)})"
+            self._lose(f"{why}; it is lost")
+
+    def discard(self) -> None:
+        """There is nothing to record."""
+        if self._writer:
+            self._writer.discard(self._request, self._response)
+            self._writer = None
+
+    def end(
+        self, request: UpstreamRequest, response: UpstreamResponse, seconds: float, ended: str
+    ) -> None:
+        """Record the exchange, which took ``seconds``; ``ended`` is one of ``ENDS``."""
+        if not self._writer:
+            return
+        recording = Recording(
+            name="",  # the file is named after the request, once that is redacted
+            note=self._note,
+            sent_at=request.sent_at,
+            host=self._host,
+            request=Request(request.method, _text(request.target), _texts(request.headers)),
+            status=response.status,
+            reason=response.reason,
+            headers=_texts(response.headers),
+            seconds=round(seconds, 6),
+            ended=ended,
+        )
+        self._writer.write(recording, self._response, self._request)
+        self._writer = None
+
+    def _lose(self, why: str) -> None:
+        if self._writer:
+            self._writer.lose(why)
+        self.discard()
+
+
+def _texts(headers: RawHeaders) -> Headers:
+    return tuple((_text(name), _text(value)) for name, value in headers)
+
+
+def _text(data: bytes) -> str:
+    return data.decode("latin-1")

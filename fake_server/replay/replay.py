@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Protocol
 
 from starlette.concurrency import run_in_threadpool
-from starlette.types import ASGIApp, Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.exchange import Recording
 from dify_wire.exchange import Request as RecordedRequest
@@ -20,7 +21,6 @@ from fake_server.endpoints.files import check_signature
 from fake_server.host_spec import HostSpec
 from fake_server.http.request import Request
 from fake_server.replay.aliases import Aliases
-from fake_server.replay.forwarding import Forwarding, forwarding
 from fake_server.replay.images import recorded_pictures
 from fake_server.replay.loading import (
     LoadedRecordings,
@@ -51,7 +51,22 @@ def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
         return None
     without_key = frozenset(one.path for one in spec.operations if one.operation_id == _WITHOUT_KEY)
     loaded = load_recordings(settings.replay, without_key)
-    return Replay(settings, loaded, forwarding(settings, app_labels(settings)))
+    forwards = None
+    if settings.on_miss in ("forward", "record"):
+        from fake_server.replay.forwarding import Forwarding  # which loads the recorder
+
+        forwards = Forwarding(settings, app_labels(settings))
+    return Replay(settings, loaded, forwards)
+
+
+class Forwards(Protocol):
+    """An ASGI app that passes requests on to a real host."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def end(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Replay:
@@ -60,7 +75,7 @@ class Replay:
     """
 
     def __init__(
-        self, settings: Settings, loaded: LoadedRecordings, forwards: Forwarding | None
+        self, settings: Settings, loaded: LoadedRecordings, forwards: Forwards | None
     ) -> None:
         self._misses_are_faked = settings.on_miss == "fake"
         self._labels = app_labels(settings)

@@ -1,4 +1,4 @@
-"""The recorder as a process: from its settings to its socket, and what it says in the end."""
+"""The recorder as a process: from its settings to its socket, and its summary at the end."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from fake_server.clock import Clock
 from fake_server.http.error_pages import HEAD_TOO_LARGE
 from fake_server.http.responses import Response, proxy_page
 from fake_server.journal.exchanges import AccessLog, Counters, Journal, ObservedExchange
-from fake_server.recorder.images import Pictures
+from fake_server.recorder.images import ImageFetcher
 from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
 from fake_server.recorder.upstream import Upstream
-from fake_server.recorder.writing import Written, redactor
-from fake_server.recorder.writing_queue import WritingProcess, WritingQueue
+from fake_server.recorder.writing import Written, redactor, start_writer
 from fake_server.server.logs import set_up_logging
 from fake_server.server.parser import Head
 from fake_server.server.protocols import CommonProtocol
@@ -38,45 +37,34 @@ _REMEMBERED = 1
 
 
 def record_forever(settings: RecorderSettings) -> int:
-    """Record until a signal ends it. The exit code: 0, or 1 where something was lost; raises
-    ``SettingsError``.
+    """Record until a signal ends it; returns the exit code, 1 if something was lost.
+
+    Raises ``SettingsError``.
     """
     if settings.ready_file:
-        settings.ready_file.unlink(
-            missing_ok=True
-        )  # an earlier one's; nobody must take it for this one's
+        settings.ready_file.unlink(missing_ok=True)  # that of an earlier recorder
     sock = bind(settings)
     _check_no_loop(settings, sock)
     set_up_logging("human")
-    logging.getLogger("uvicorn.error").setLevel(
-        logging.CRITICAL
-    )  # a broken-off answer is meant, and told elsewhere
-    process = WritingProcess(settings)
-    _tell_leftovers(process.leftovers)
-    queue = WritingQueue(process.channel, _warn, process.written)
-    proxy = _proxy(settings, queue)
-    gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
-    try:
-        logged = _logged(proxy, redactor(settings))
-        _server(logged, partial(_announce, settings, address(sock)), proxy.end).run(sockets=[sock])
-    finally:
-        written = queue.finish()
-        process.join()
-        click.echo(_summary(settings, written, proxy))
-    return 1 if _is_incomplete(written, proxy) else 0
-
-
-def _is_incomplete(written: Written, proxy: RecordingProxy) -> bool:
-    """Whether anything that passed is not in the folder: an exchange, a body or an image."""
-    not_fetched = proxy.pictures.failed if proxy.pictures else 0
-    return bool(written.lost or written.bodies_lost or proxy.counts.not_searched or not_fetched)
-
-
-def _proxy(settings: RecorderSettings, queue: WritingQueue) -> RecordingProxy:
+    # A response that breaks off is intended, and logged by the proxy.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    writer = start_writer(settings, _warn)
+    if writer.leftovers:
+        removed = f"{len(writer.leftovers)} unfinished files of it have been removed"
+        _warn(f"an earlier recorder was killed: {removed}")
     upstream = Upstream(settings.upstream, settings.timeout_s)
-    return RecordingProxy(
-        upstream, queue, partial(Pictures, upstream, queue) if settings.fetch_images else None
-    )
+    fetch_images = partial(ImageFetcher, upstream, writer) if settings.fetch_images else None
+    proxy = RecordingProxy(upstream, writer, fetch_images)
+    gc.freeze()  # what is there now stays; collecting it again would delay every stream
+    try:
+        app = _logged(proxy, redactor(settings))
+        _server(app, partial(_announce, settings, address(sock)), proxy.end).run(sockets=[sock])
+    finally:
+        written = writer.finish()
+        click.echo(_summary(settings, written, proxy))
+    not_fetched = proxy.images.failed if proxy.images else 0
+    lost = written.lost or written.bodies_lost or proxy.counts.not_searched or not_fetched
+    return 1 if lost else 0
 
 
 _UNREADABLE = {
@@ -146,30 +134,18 @@ def _announce(settings: RecorderSettings, url: str) -> None:
         write_text(settings.ready_file, ready + "\n")
 
 
-def _tell_leftovers(leftovers: tuple[str, ...]) -> None:
-    if leftovers:
-        _warn(
-            f"an earlier recorder was killed: {len(leftovers)} unfinished files of it have been removed"
-        )
-
-
 def _summary(settings: RecorderSettings, written: Written, proxy: RecordingProxy) -> str:
-    said = [
-        f"{written.exchanges} exchanges",
-        f"{written.pictures} pictures",
-        f"{written.lost} lost",
-    ]
-    if written.bodies_lost:
-        said.append(f"{written.bodies_lost} bodies lost (their recordings say why)")
-    if proxy.counts.not_searched:
-        said.append(f"{proxy.counts.not_searched} not searched for pictures")
-    if proxy.counts.unanswered:
-        said.append(f"{proxy.counts.unanswered} without an answer of the host")
-    if proxy.counts.left_early:
-        said.append(f"{proxy.counts.left_early} left by the client before an answer")
-    if proxy.pictures and proxy.pictures.failed:
-        said.append(f"{proxy.pictures.failed} pictures not fetched")
-    return f"Recorded into {settings.to}: {', '.join(said)}."
+    counts, not_fetched = proxy.counts, proxy.images.failed if proxy.images else 0
+    always = [f"{written.exchanges} exchanges", f"{written.images} images", f"{written.lost} lost"]
+    others = {
+        "bodies lost (their recordings say why)": written.bodies_lost,
+        "not searched for images": counts.not_searched,
+        "without a response of the host": counts.unanswered,
+        "left by the client before a response": counts.left_early,
+        "images not fetched": not_fetched,
+    }
+    found = [f"{count} {what}" for what, count in others.items() if count]
+    return f"Recorded into {settings.to}: {', '.join([*always, *found])}."
 
 
 def _warn(message: str) -> None:

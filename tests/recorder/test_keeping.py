@@ -33,9 +33,9 @@ from tests.recorder.upstreams import (
 
 pytestmark = pytest.mark.server
 
-LARGE_BYTES = 50 << 20
-MEMORY_LIMIT_BYTES = 150 << 20
-"""For either process of the recorder: what each needs by itself, and the queue's room."""
+LARGE_BYTES = 16 << 20
+MEMORY_LIMIT_BYTES = 72 << 20
+"""For either process of the recorder, of which it needs some 48 MiB by itself."""
 
 
 def test_a_hundred_clients_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_hundred_clients_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
         with ThreadPoolExecutor(100) as clients:
             bodies = list(clients.map(ask, range(100)))
         assert recorder.end() == 0
-        assert "100 exchanges, 0 pictures, 0 lost." in recorder.said()
+        assert "100 exchanges, 0 images, 0 lost." in recorder.said()
     assert bodies == [expected(number) for number in range(100)]
     recorded = {one.request.target: one for one in recorder.recorded()}
     assert len(recorder.recorded()) == len(recorded) == 100
@@ -83,7 +83,7 @@ class _Barrier:
 
 
 def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
-    """50 MB to the client, and 5 MB from it."""
+    """16 MiB to the client, and 5 MB from it."""
     piece = hashlib.sha256(b"piece").digest() * 2048
     pieces = LARGE_BYTES // len(piece)
     sent = piece[: 50 << 10] * 100
@@ -105,7 +105,7 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
         if sys.platform == "linux":
             assert recorder.peak_bytes() < MEMORY_LIMIT_BYTES
         assert recorder.end() == 0
-        assert "1 exchanges, 0 pictures, 0 lost." in recorder.said()
+        assert "1 exchanges, 0 images, 0 lost." in recorder.said()
     assert body == piece * pieces
     (recorded,) = recorder.recorded()
     assert recorded.body == body
@@ -190,9 +190,7 @@ def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signa
             assert recorder.end(sig) == 0
             with pytest.raises(EOFError):
                 next(frames)
-        assert (
-            f"Recorded into {recorder.folder}: 1 exchanges, 0 pictures, 0 lost." in recorder.said()
-        )
+        assert f"Recorded into {recorder.folder}: 1 exchanges, 0 images, 0 lost." in recorder.said()
         assert "Traceback" not in recorder.said()
     assert recorder.recorded()[0].ended == "cut"
 
@@ -218,7 +216,7 @@ def test_full_disk_is_told_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
         assert recorder.exchange(get("/small")).body == b"{}"
         assert recorder.end() == 1
         assert "Warning: the disk takes no more" in recorder.said()
-        assert "1 exchanges, 0 pictures, 1 lost." in recorder.said()
+        assert "1 exchanges, 0 images, 1 lost." in recorder.said()
     assert [one.request.target for one in recorder.recorded()] == ["/small"]
     assert not list(folder.glob(".partial-*"))
 

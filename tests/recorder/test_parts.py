@@ -7,9 +7,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,24 +18,20 @@ from typing import Any
 import pytest
 
 from dify_wire.exchange import Recording, Request
-from dify_wire.recording.bodies import Spool
-from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.redaction.exchange import RecordingRedactor
+from dify_wire.recording.bodies import IN_MEMORY
+from dify_wire.recording.folder import read_folder
+from fake_server.recorder import writing
 from fake_server.recorder.labels import KeyLabels
-from fake_server.recorder.open_exchange import OpenExchange
 from fake_server.recorder.proxy import RecordingProxy
 from fake_server.recorder.settings import RecorderSettings
-from fake_server.recorder.upstream import Answer, Upstream, UpstreamRequest, end_to_end
-from fake_server.recorder.writing import (
-    ANSWER,
-    REQUEST,
-    BodyChunk,
-    End,
-    ExchangeWriter,
-    Finish,
-    Written,
+from fake_server.recorder.upstream import (
+    Upstream,
+    UpstreamRequest,
+    UpstreamResponse,
+    end_to_end,
+    no_body,
 )
-from fake_server.recorder.writing_queue import ROOM_BYTES, WritingQueue
+from fake_server.recorder.writing import ExchangeWriter, OpenExchange, Written
 from fake_server.settings import SettingsError
 
 RUN = "/v1/workflows/run"
@@ -53,7 +50,6 @@ HEAD = Recording(
     chunks=(),
     seconds=1.0,
 )
-PICTURE_REQUEST = Request("GET", f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c", (), b"")
 
 
 # Labels
@@ -174,7 +170,7 @@ def test_length_of_an_answer_holds_unless_it_comes_in_chunks() -> None:
 def test_settings_that_cannot_be_used_are_refused_by_name(
     change: dict[str, Any], setting: str
 ) -> None:
-    good: dict[str, Any] = {"upstream": "http://h", "to": Path("to")}
+    good: dict[str, Any] = {"upstream": "http://host.test", "to": Path("to")}
     with pytest.raises(SettingsError) as refused:
         RecorderSettings(**{**good, **change})
     assert refused.value.setting == setting
@@ -185,216 +181,184 @@ def test_settings_that_cannot_be_used_are_refused_by_name(
 # --------------------------------------------------------------------------------------------
 
 
-class FullDisk(RecordingWriter):
-    """A writer whose disk refuses every exchange for which ``refuses`` holds."""
-
-    def __init__(self, folder: Path, refuses: Callable[[Recording], bool]) -> None:
-        super().__init__(folder)
-        self._refuses = refuses
-
-    def write(
-        self, exchange: Recording, answer: Spool | None = None, request: Spool | None = None
-    ) -> Path:
-        if self._refuses(exchange):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return super().write(exchange, answer, request)
-
-
-def test_loss_is_told_and_counted_and_the_next_exchange_is_kept(tmp_path: Path) -> None:
+def started(folder: Path, executor: Executor | None = None) -> tuple[ExchangeWriter, list[str]]:
+    """A writer that writes in a thread, and its warnings."""
     warnings: list[str] = []
-    with FullDisk(tmp_path / "to", lambda exchange: exchange.status == 500) as writer:
-        exchange_writer = ExchangeWriter(writer, KeyLabels({}), warnings.append)
-        for number, status in enumerate((200, 500, 201)):
-            exchange_writer.take(BodyChunk(number, REQUEST, 0.0, b"asked"))
-            exchange_writer.take(BodyChunk(number, ANSWER, 0.5, b"said"))
-            exchange_writer.take(End(number, replace(HEAD, status=status)))
-        assert exchange_writer.finish() == Written(exchanges=2, lost=1)
+    settings = RecorderSettings(upstream="http://host.test", to=folder)
+    return ExchangeWriter(settings, executor or ThreadPoolExecutor(1), warnings.append), warnings
+
+
+async def record(
+    writer: ExchangeWriter,
+    *chunks: bytes,
+    asked: bytes = b"",
+    target: bytes = b"/x",
+    status: int = 200,
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"Content-Type", b"text/plain"),),
+) -> None:
+    """One exchange from its start to its end."""
+    exchange = OpenExchange(writer, "http://host.test")
+    await exchange.start()
+    if asked:
+        await exchange.add_request_chunk(asked)
+    for number, chunk in enumerate(chunks):
+        await exchange.add_response_chunk(number / 2, chunk)
+    request = UpstreamRequest("GET", target, [], no_body(), sent_at=1.0)
+    response = UpstreamResponse(status, "OK", list(headers), no_body())
+    exchange.end(request, response, 1.0, "complete")
+
+
+class Failing(ThreadPoolExecutor):
+    """Writes in a thread, but for exchanges with the status 500, for which it raises ``error``."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(1)
+        self._error = error
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if args and isinstance(args[0], Recording) and args[0].status == 500:
+            failed: Future[Any] = Future()
+            failed.set_exception(self._error)
+            return failed
+        return super().submit(function, *args, **kwargs)
+
+
+def test_loss_is_reported_and_counted_and_the_next_exchange_is_written(tmp_path: Path) -> None:
+    full = Failing(OSError(errno.ENOSPC, "No space left on device"))
+    writer, warnings = started(tmp_path / "to", full)
+    for status in (200, 500, 201):
+        asyncio.run(record(writer, b"response", asked=b"request", status=status))
+    assert writer.finish(60) == Written(exchanges=2, lost=1)
     assert warnings == ["GET /x could not be written (No space left on device); it is lost"]
     recorded = read_folder(tmp_path / "to")
     assert [(one.status, one.request.body, one.body) for one in recorded] == [
-        (200, b"asked", b"said"),
-        (201, b"asked", b"said"),
+        (200, b"request", b"response"),
+        (201, b"request", b"response"),
     ]
 
 
-def test_exchange_without_an_end_or_without_an_answer_leaves_nothing(tmp_path: Path) -> None:
+def test_exchange_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     """Not even the spool of a long body."""
-    with RecordingWriter(tmp_path / "to") as writer:
-        exchange_writer = ExchangeWriter(writer, KeyLabels({}), pytest.fail)
-        for number in (1, 2):
-            exchange_writer.take(BodyChunk(number, ANSWER, 0.0, b"x" * (2 << 20)))
-        exchange_writer.take(End(1, None))
-        assert exchange_writer.finish() == Written()
-    assert list((tmp_path / "to").iterdir()) == []
+
+    async def discard() -> None:
+        exchange = OpenExchange(writer, "http://host.test")
+        await exchange.add_response_chunk(0.0, b"x" * (2 << 20))
+        exchange.discard()
+
+    writer, warnings = started(tmp_path / "to")
+    asyncio.run(discard())
+    assert writer.finish(60) == Written()
+    assert not list((tmp_path / "to").iterdir())
+    assert not warnings
+
+
+def test_long_body_is_spooled_and_written(tmp_path: Path) -> None:
+    piece = bytes(IN_MEMORY >> 2)
+    writer, _ = started(tmp_path / "to")
+    asyncio.run(record(writer, *[piece] * 6))
+    assert writer.finish(60) == Written(exchanges=1)
+    (recorded,) = read_folder(tmp_path / "to")
+    assert [(chunk.at_s, chunk.data) for chunk in recorded.chunks] == [
+        (number / 2, piece) for number in range(6)
+    ]
+    assert not list((tmp_path / "to").glob(".partial-*"))
 
 
 def test_version_of_the_host_is_remembered(tmp_path: Path) -> None:
-    """Pages of the proxy before the host do not say it."""
-    with RecordingWriter(tmp_path / "to") as writer:
-        exchange_writer = ExchangeWriter(writer, KeyLabels({}), pytest.fail)
-        exchange_writer.take(End(1, replace(HEAD, headers=(("X-Version", "0.6.4"),))))
-        exchange_writer.take(End(2, replace(HEAD, request=PICTURE_REQUEST)))
-        assert exchange_writer.finish() == Written(exchanges=1, pictures=1)
+    """The proxy before the host does not send it with its pages."""
+    image = f"/files/tools/{'a' * 36}.png?timestamp=1&nonce=b&sign=c".encode()
+    writer, _ = started(tmp_path / "to")
+    asyncio.run(record(writer, headers=((b"X-Version", b"0.6.4"),)))
+    asyncio.run(record(writer, target=image))
+    assert writer.finish(60) == Written(exchanges=1, images=1)
     assert [one.host_version for one in read_folder(tmp_path / "to")] == ["0.6.4", "0.6.4"]
 
 
-# The way there
-# ------------------------------------------------------------------------------------------------------
-
-
-class FakeChannel:
-    """A channel to a process that is played by the test."""
-
-    def __init__(self, broken: bool = False) -> None:
-        self.batches: queue.SimpleQueue[list[Any]] = queue.SimpleQueue()
-        self._broken = broken
-
-    def send(self, obj: Any, /) -> None:
-        if self._broken:
-            raise BrokenPipeError
-        self.batches.put(obj)
-
-    def poll(self, _: float, /) -> bool:
-        return True
-
-    def recv(self) -> Written:
-        return Written(exchanges=7)
-
-    def close(self) -> None:
-        self._broken = True
-
-
-def test_messages_arrive_in_their_order() -> None:
-    channel = FakeChannel()
-    writing_queue = WritingQueue(channel, pytest.fail)
-    sent = [BodyChunk(1, ANSWER, float(number), b"x") for number in range(1000)]
-
-    async def put() -> None:
-        for message in sent:
-            writing_queue.put(message)
-            await writing_queue.room()
-
-    asyncio.run(put())
-    assert writing_queue.finish() == Written(exchanges=7)
-    arrived = []
-    while not channel.batches.empty():
-        arrived += channel.batches.get()
-    assert arrived == [*sent, Finish()]
-
-
-def test_streams_wait_where_the_queue_is_full_and_go_on_when_it_is_not() -> None:
-    """What waits is bounded, whatever the writing process does."""
-
-    class Stopped(FakeChannel):
-        def __init__(self) -> None:
-            super().__init__()
-            self.go: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-        def send(self, obj: Any, /) -> None:
-            self.go.get()
-            super().send(obj)
-
-    channel = Stopped()
-    writing_queue = WritingQueue(channel, pytest.fail)
-
-    async def put() -> None:
-        writing_queue.put(BodyChunk(1, ANSWER, 0.0, b"x"))
-        writing_queue.put(BodyChunk(1, ANSWER, 0.0, bytes(ROOM_BYTES)))
-        waiting = asyncio.create_task(writing_queue.room())
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        for _ in range(3):
-            channel.go.put(None)
-        await asyncio.wait_for(waiting, 10)
-
-    asyncio.run(put())
-    assert writing_queue.finish() == Written(exchanges=7)
-
-
-def test_end_of_the_writing_process_is_told_once_and_holds_nobody_up() -> None:
-    warnings: list[str] = []
-    writing_queue = WritingQueue(FakeChannel(broken=True), warnings.append)
-
-    async def put() -> None:
-        for number in range(100):
-            writing_queue.put(BodyChunk(number, ANSWER, 0.0, bytes(ROOM_BYTES // 50)))
-            writing_queue.put(End(number, HEAD))
-            await asyncio.wait_for(writing_queue.room(), 10)
-
-    asyncio.run(put())
-    assert writing_queue.finish() == Written(lost=100)
-    assert len(warnings) == 1
-    assert "nothing is recorded any more" in warnings[0]
-
-
-def test_stream_that_waits_too_long_for_room_goes_on_without_its_recording() -> None:
-    class Stuck(FakeChannel):
-        go = threading.Event()
-
-        def send(self, obj: Any, /) -> None:
-            self.go.wait()
-            super().send(obj)
-
-    channel, warnings = Stuck(), list[str]()
-    writing_queue = WritingQueue(channel, warnings.append)
-
-    async def pass_on() -> None:
-        exchange = OpenExchange(writing_queue, "h", room_wait_s=0.01)
-        for _ in range(3):
-            await exchange.came(0.0, bytes(ROOM_BYTES + 1))
-        exchange.end(
-            UpstreamRequest("GET", b"/", [], nothing()),
-            Answer(200, "OK", [], nothing()),
-            1.0,
-            "complete",
-        )
-
-    asyncio.run(pass_on())
-    channel.go.set()
-    assert writing_queue.finish() == Written(exchanges=7, lost=1)
-    assert warnings == [
-        "the process that writes cannot keep up; an exchange that is under way is lost"
-    ]
-
-
-async def nothing() -> AsyncIterator[bytes]:
-    return
-    yield
-
-
-def test_end_waits_a_bounded_time_for_what_is_not_written() -> None:
-    """What was written until then is counted, the rest is lost and reported."""
-
-    class Busy(FakeChannel):
-        def poll(self, _: float, /) -> bool:
-            return False
-
-    warnings: list[str] = []
-    writing_queue = WritingQueue(
-        Busy(), warnings.append, lambda: Written(exchanges=1, pictures=1, bodies_lost=1)
-    )
-
-    async def put() -> None:
-        for number in range(5):
-            writing_queue.put(End(number, HEAD))
-
-    asyncio.run(put())
-    assert writing_queue.finish(1.0) == Written(exchanges=1, pictures=1, lost=3, bodies_lost=1)
-    assert warnings == ["the process that writes takes too long for the rest, which is lost"]
-
-
-def test_body_that_is_left_out_is_counted_and_told(tmp_path: Path) -> None:
-    warnings: list[str] = []
-    with RecordingWriter(tmp_path / "to", RecordingRedactor()) as writer:
-        exchange_writer = ExchangeWriter(writer, KeyLabels({}), warnings.append)
-        writer.left_out = exchange_writer.left_out
-        exchange_writer.take(BodyChunk(1, ANSWER, 0.0, b"x"))
-        exchange_writer.take(End(1, replace(HEAD, headers=(("Content-Encoding", "br"),))))
-        assert exchange_writer.finish() == Written(exchanges=1, bodies_lost=1)
+def test_body_that_is_left_out_is_counted_and_reported(tmp_path: Path) -> None:
+    writer, warnings = started(tmp_path / "to")
+    asyncio.run(record(writer, b"x", headers=((b"Content-Encoding", b"br"),)))
+    assert writer.finish(60) == Written(exchanges=1, bodies_lost=1)
     assert len(warnings) == 1
     assert warnings[0].startswith(
         "0001-GET-x.yaml is without the response's body, because its coding br"
     )
+
+
+class Stuck(ThreadPoolExecutor):
+    """Opens the folder, and writes nothing until it may."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.go = threading.Event()
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def later() -> Any:
+            if args and isinstance(args[0], Recording):
+                self.go.wait()
+            return function(*args, **kwargs)
+
+        return super().submit(later)
+
+
+def test_exchanges_wait_while_too_much_waits_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that waits too long is lost; afterwards there is capacity again."""
+    monkeypatch.setattr(writing, "WAITING_BYTES", 50_000)
+    stuck = Stuck()
+
+    async def fill() -> None:
+        while await writer.has_capacity(0.0):
+            await record(writer, bytes(10_000))
+        assert not await writer.has_capacity(0.01)
+        stuck.go.set()
+        assert await writer.has_capacity(30)
+
+    writer, _ = started(tmp_path / "to", stuck)
+    asyncio.run(fill())
+    written = writer.finish(60)
+    assert written.exchanges == len(read_folder(tmp_path / "to")) == 5
+    assert written.lost == 0
+
+
+def test_end_of_the_process_that_writes_is_reported_once(tmp_path: Path) -> None:
+    writer, warnings = started(tmp_path / "to", Failing(BrokenProcessPool()))
+    for _ in range(100):
+        asyncio.run(record(writer, status=500))
+    assert writer.finish(60) == Written(lost=100)
+    assert len(warnings) == 1
+    assert "nothing is recorded any more" in warnings[0]
+
+
+def test_end_waits_a_bounded_time_for_what_is_not_written(tmp_path: Path) -> None:
+    """What was written until then is counted, the rest is lost and reported."""
+    stuck, killed = Stuck(), list[bool]()
+
+    def kill() -> None:
+        killed.append(True)
+        stuck.go.set()
+
+    settings = RecorderSettings(upstream="http://host.test", to=tmp_path / "to")
+    warnings: list[str] = []
+    writer = ExchangeWriter(settings, stuck, warnings.append, kill)
+    for _ in range(3):
+        asyncio.run(record(writer))
+    written = writer.finish(0.2)
+    assert written.exchanges + written.lost == 3
+    assert written.lost >= 1
+    assert killed == [True]
+    assert warnings == ["the process that writes takes too long for the rest, which is lost"]
+
+
+def test_nothing_is_recorded_without_a_writer() -> None:
+    async def pass_on() -> None:
+        exchange = OpenExchange(None, "http://host.test")
+        await exchange.start()
+        await exchange.add_response_chunk(0.0, b"x")
+        request = UpstreamRequest("GET", b"/", [], no_body())
+        exchange.end(request, UpstreamResponse(200, "OK", [], no_body()), 1.0, "complete")
+
+    asyncio.run(pass_on())
 
 
 # The proxy
@@ -405,22 +369,23 @@ class ShortUpstream(Upstream):
     """Answers everything at once, without a socket."""
 
     @contextlib.asynccontextmanager
-    async def asked(self, request: UpstreamRequest) -> AsyncIterator[Answer]:
+    async def send(self, request: UpstreamRequest) -> AsyncIterator[UpstreamResponse]:
         async for _ in request.body:
             pass
-        yield Answer(200, "OK", [(b"Content-Type", b"text/plain")], self._body())
+        yield UpstreamResponse(200, "OK", [(b"Content-Type", b"text/plain")], self._body())
 
     async def _body(self) -> AsyncIterator[bytes]:
         yield b"all of it"
 
 
-def test_what_came_is_kept_when_the_server_gives_up_on_a_client_that_does_not_read() -> None:
+def test_response_is_recorded_when_the_server_gives_up_on_a_client_that_does_not_read(
+    tmp_path: Path,
+) -> None:
     """The last bytes never get through to the client, and the server ends the request at its own
     end.
     """
-    channel = FakeChannel()
-    writing_queue = WritingQueue(channel, pytest.fail)
-    proxy = RecordingProxy(ShortUpstream("http://h:1", 1.0), writing_queue, None)
+    writer, _ = started(tmp_path / "to")
+    proxy = RecordingProxy(ShortUpstream("http://host.test", 1.0), writer)
     scope = {
         "type": "http",
         "method": "GET",
@@ -450,10 +415,7 @@ def test_what_came_is_kept_when_the_server_gives_up_on_a_client_that_does_not_re
             await request
 
     asyncio.run(give_up())
-    writing_queue.finish()
-    messages = []
-    while not channel.batches.empty():
-        messages += channel.batches.get()
-    chunk, end, _ = messages
-    assert chunk.data == b"all of it"
-    assert (end.recording.request.target, end.recording.ended) == ("/x?a=1", "cut")
+    assert writer.finish(60) == Written(exchanges=1)
+    (recorded,) = read_folder(tmp_path / "to")
+    assert recorded.body == b"all of it"
+    assert (recorded.request.target, recorded.ended) == ("/x?a=1", "cut")

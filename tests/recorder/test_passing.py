@@ -218,7 +218,7 @@ def test_recorder_says_by_its_name_that_the_upstream_is_not_there(tmp_path: Path
             answer = connection.exchange(get("/"))
         assert recorder.end() == 0
         assert "0 exchanges" in recorder.said()
-        assert "1 without an answer of the host" in recorder.said()
+        assert "1 without a response of the host" in recorder.said()
     said = json.loads(answer.body)
     assert (answer.status, said["code"], said["status"]) == (502, "bad_gateway", 502)
     assert said["message"] == f"fake-server record: {url} cannot be reached (Connection refused)"
@@ -319,7 +319,7 @@ def test_client_that_leaves_before_an_answer_leaves_no_recording(tmp_path: Path)
             assert asked_for.wait(10)
         assert closed.wait(10)
         assert recorder.end() == 0
-        assert "1 left by the client before an answer" in recorder.said()
+        assert "1 left by the client before a response" in recorder.said()
 
 
 def test_client_that_leaves_in_the_middle_of_its_request_leaves_no_recording(
@@ -330,7 +330,7 @@ def test_client_that_leaves_in_the_middle_of_its_request_leaves_no_recording(
             connection.send(post("/", b"x" * 1000)[:-1])
         wait_until(lambda: "499" in recorder.said())
         assert recorder.end() == 0
-        assert "1 left by the client before an answer" in recorder.said()
+        assert "1 left by the client before a response" in recorder.said()
         assert "Traceback" not in recorder.said()
 
 

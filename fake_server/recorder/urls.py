@@ -1,4 +1,4 @@
-"""The signed URLs of images: found in a body while it passes, and told from other requests."""
+"""The signed URLs of images in bodies, and the requests for them."""
 
 from __future__ import annotations
 
@@ -17,28 +17,27 @@ _TEXTS = ("application/json", "text/")
 
 
 class UrlFinder:
-    """Finds signed URLs in a body that comes chunk by chunk, however it is cut."""
+    """Finds signed URLs in a body that arrives in chunks, wherever it is cut."""
 
     def __init__(self) -> None:
         self._tail = b""
 
-    def found_in(self, data: bytes) -> list[str]:
-        """The URLs that are whole with ``data``."""
+    def add(self, data: bytes) -> list[str]:
+        """The URLs that are complete with ``data``."""
         text = self._tail + data
         if b"files" not in text:
             self._tail = text[-_LONGEST_BYTES:]
             return []
         for escaped, plain in _ESCAPES:
             text = text.replace(escaped, plain)
-        whole = [
-            match for match in _URL.finditer(text) if match.end() + _LONGEST_ESCAPE <= len(text)
-        ]  # it may go on
-        self._tail = text[max([len(text) - _LONGEST_BYTES, *(match.end() for match in whole)]) :]
+        # A URL at the end of the text may continue.
+        whole = [one for one in _URL.finditer(text) if one.end() + _LONGEST_ESCAPE <= len(text)]
+        self._tail = text[max([len(text) - _LONGEST_BYTES, *(one.end() for one in whole)]) :]
         return [match[0].decode("latin-1") for match in whole]
 
-    def found_at_end(self) -> list[str]:
-        """The URL that the body ended with, if any."""
-        return self.found_in(b"\n" * _LONGEST_ESCAPE)
+    def end(self) -> list[str]:
+        """The URL at the end of the body, if any."""
+        return self.add(b"\n" * _LONGEST_ESCAPE)
 
 
 def is_text(content_type: str) -> bool:
@@ -46,7 +45,7 @@ def is_text(content_type: str) -> bool:
     return content_type.lower().startswith(_TEXTS) or "+json" in content_type.lower()
 
 
-def picture_path(target: str) -> str | None:
-    """The path of the picture that a request asks for; None for any other request."""
+def image_path(target: str) -> str | None:
+    """The path of the image that a request is for; None for any other request."""
     path = target.partition("?")[0]
     return path if re.fullmatch(_PATH, path.encode("latin-1")) else None

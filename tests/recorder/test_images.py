@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fake_server.recorder.image_urls import UrlFinder, is_text, picture_path
-from fake_server.recorder.images import MOST_WAITING, Pictures
+from fake_server.recorder.images import MOST_WAITING, ImageFetcher
 from fake_server.recorder.upstream import Upstream
-from fake_server.recorder.writing import Written
-from fake_server.recorder.writing_queue import WritingQueue
-from tests.recorder.upstreams import Asked, get, post, running_recorder, scripted, wait_until
+from fake_server.recorder.urls import UrlFinder, image_path, is_text
+from tests.recorder.upstreams import Asked, get, post, running_recorder, scripted
 
 pytestmark = pytest.mark.server
 
@@ -48,16 +46,14 @@ def test_url_is_found_wherever_the_body_is_cut(body: str, url: str) -> None:
     data = body.encode()
     for cut in range(len(data) + 1):
         finder = UrlFinder()
-        assert finder.found_in(data[:cut]) + finder.found_in(
-            data[cut:]
-        ) + finder.found_at_end() == [url]
+        assert finder.add(data[:cut]) + finder.add(data[cut:]) + finder.end() == [url]
 
 
 def test_url_is_found_byte_by_byte_and_once_for_each_place() -> None:
     finder = UrlFinder()
     data = json.dumps([FILE + QUERY, OTHER + QUERY]).encode()
-    found = [url for byte in data for url in finder.found_in(bytes([byte]))]
-    assert found + finder.found_at_end() == [FILE + QUERY, OTHER + QUERY]
+    found = [url for byte in data for url in finder.add(bytes([byte]))]
+    assert found + finder.end() == [FILE + QUERY, OTHER + QUERY]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +61,7 @@ def test_url_is_found_byte_by_byte_and_once_for_each_place() -> None:
 )
 def test_what_is_no_signed_url_is_not_found(body: str) -> None:
     finder = UrlFinder()
-    assert finder.found_in(body.encode()) + finder.found_at_end() == []
+    assert finder.add(body.encode()) + finder.end() == []
 
 
 def test_which_bodies_and_requests_are_looked_at() -> None:
@@ -73,8 +69,8 @@ def test_which_bodies_and_requests_are_looked_at() -> None:
     assert is_text("Application/JSON")
     assert is_text("application/problem+json")
     assert not is_text("image/png")
-    assert picture_path(FILE + QUERY) == FILE
-    assert picture_path("/v1/workflows/run") is None
+    assert image_path(FILE + QUERY) == FILE
+    assert image_path("/v1/workflows/run") is None
 
 
 # Fetching
@@ -107,7 +103,7 @@ def test_each_picture_is_fetched_once_and_recorded(tmp_path: Path) -> None:
         for _ in range(2):
             recorder.exchange(post("/run", b"{}"))
         assert recorder.end() == 0
-        assert "2 exchanges, 2 pictures, 0 lost." in recorder.said()
+        assert "2 exchanges, 2 images, 0 lost." in recorder.said()
         targets = [asked.target for asked in upstream.asked]
     assert sorted(targets[2:]) == [FILE + QUERY, OTHER + QUERY]
     pictures = recorder.recorded()[2:]
@@ -154,7 +150,7 @@ def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
         with pytest.raises(EOFError):
             recorder.exchange(get(FILE + QUERY))
         assert recorder.end() == 0
-        assert "3 exchanges, 1 pictures, 0 lost." in recorder.said()
+        assert "3 exchanges, 1 images, 0 lost." in recorder.said()
     assert tried[1:] == [FILE + QUERY + "x", FILE + QUERY, FILE + QUERY]
     assert [(one.ended, one.status) for one in recorder.recorded()] == [
         ("complete", 200),
@@ -181,7 +177,7 @@ def test_no_other_host_is_ever_asked(tmp_path: Path) -> None:
         recorder.exchange(post("/elsewhere", b"{}"))
         assert recorder.end() == 1
         assert f"{FILE} is not recorded: its URL leads to elsewhere.invalid" in recorder.said()
-        assert "1 pictures not fetched" in recorder.said()
+        assert "1 images not fetched" in recorder.said()
         assert len(upstream.asked) == 1
 
 
@@ -198,24 +194,17 @@ def test_picture_that_cannot_be_fetched_disturbs_nothing_and_is_counted(tmp_path
         assert (
             f"{FILE} is not recorded: {upstream.url} broke off without an answer" in recorder.said()
         )
-        assert "1 exchanges, 0 pictures, 0 lost, 1 pictures not fetched." in recorder.said()
+        assert "1 exchanges, 0 images, 0 lost, 1 images not fetched." in recorder.said()
 
 
-def test_picture_is_fetched_while_the_recorder_goes_on(tmp_path: Path) -> None:
-    """After the moment that the client has; not only at the end, when the URL may have expired."""
-    with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
-        recorder.exchange(post("/absolute", b"{}"))
-        wait_until(lambda: len(upstream.asked) == 2)
-        assert recorder.end() == 0
-
-
-def test_picture_that_the_recorder_has_is_not_recorded_again_for_the_client(tmp_path: Path) -> None:
+def test_image_is_fetched_before_its_url_expires_and_recorded_once(tmp_path: Path) -> None:
+    """After the time that the client has, while the recorder goes on."""
     with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/absolute", b"{}"))
         recorder.written(2)
         assert recorder.exchange(get(FILE + QUERY)).body == PNG
         assert recorder.end() == 0
-        assert "1 exchanges, 1 pictures, 0 lost." in recorder.said()
+        assert "1 exchanges, 1 images, 0 lost." in recorder.said()
         assert len(upstream.asked) == 3
 
 
@@ -224,7 +213,7 @@ def test_pictures_that_clients_fetch_are_counted_as_pictures(tmp_path: Path) -> 
         for target in (FILE + QUERY, OTHER + QUERY):
             recorder.exchange(get(target))
         assert recorder.end() == 0
-        assert "0 exchanges, 2 pictures, 0 lost." in recorder.said()
+        assert "0 exchanges, 2 images, 0 lost." in recorder.said()
 
 
 _ODD_ORIGINS = [
@@ -255,36 +244,18 @@ def test_url_of_any_kind_disturbs_no_stream(tmp_path: Path, origin: bytes) -> No
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         assert recorder.exchange(post("/run", b"{}")).body == b"".join(frames)
         assert recorder.end() == 1
-        assert "1 pictures not fetched" in recorder.said()
+        assert "1 images not fetched" in recorder.said()
         assert "Traceback" not in recorder.said()
     assert recorder.recorded()[0].ended == "complete"
     assert recorder.recorded()[0].body.endswith(b"data: end\n\n")
 
 
-class NoChannel:
-    """A channel to nobody."""
-
-    def send(self, _: object, /) -> None:
-        pass
-
-    def poll(self, _: float, /) -> bool:
-        return True
-
-    def recv(self) -> Written:
-        return Written()
-
-    def close(self) -> None:
-        pass
-
-
-def test_pictures_that_wait_are_bounded() -> None:
-    async def find() -> int:
-        pictures = Pictures(
-            Upstream("http://h:1", 1.0), WritingQueue(NoChannel(), pytest.fail), patience_s=60
-        )
+def test_images_that_wait_are_bounded() -> None:
+    async def add() -> int:
+        images = ImageFetcher(Upstream("http://h:1", 1.0), None, client_first_s=60)
         for number in range(MOST_WAITING + 1):
-            pictures.found(f"/files/tools/{number:036}.png{QUERY}")
-            assert pictures.failed == (number == MOST_WAITING)
-        return pictures.failed
+            images.add(f"/files/tools/{number:036}.png{QUERY}")
+            assert images.failed == (number == MOST_WAITING)
+        return images.failed
 
-    assert asyncio.run(find()) == 1
+    assert asyncio.run(add()) == 1
