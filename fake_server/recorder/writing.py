@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import (
     CancelledError,
@@ -176,12 +175,11 @@ class ExchangeWriter:
 
     async def has_capacity(self, within_s: float = CAPACITY_WAIT_S) -> bool:
         """Wait until not too much waits to be written; False if that takes too long."""
-        ends_at = time.monotonic() + within_s
-        while self._waiting_bytes > WAITING_BYTES:
-            if time.monotonic() > ends_at:
-                return False
-            await asyncio.sleep(_POLL_S)
-        return True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while self._waiting_bytes > WAITING_BYTES:
+                    await asyncio.sleep(_POLL_S)
+        return self._waiting_bytes <= WAITING_BYTES
 
     async def add(self, spool: Spool, at_s: float, data: bytes) -> None:
         """Add to a spool. Raises ``OSError`` and ``TimeoutError``."""
