@@ -177,7 +177,7 @@ class ExchangeWriter:
         """Wait until not too much waits to be written; False if that takes too long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while self._waiting_bytes > WAITING_BYTES:
+                while self._waiting_bytes > WAITING_BYTES:  # noqa: ASYNC110  # other threads end it
                     await asyncio.sleep(_POLL_S)
         return self._waiting_bytes <= WAITING_BYTES
 
