@@ -31,7 +31,7 @@ from dify_wire.strict import unknown
 from fake_server.admin import journal, state
 from fake_server.admin.call import Admin, AdminCall, AdminError
 from fake_server.host_state import HostState
-from fake_server.journal.reading import journal_reader
+from fake_server.journal.reading import JournalReader
 from fake_server.settings import Settings
 
 ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
@@ -54,7 +54,7 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
 
 def admin_app(host: HostState) -> ASGIApp:
     """The admin API of ``host`` as an ASGI app."""
-    admin = Admin(host, journal_reader(host))
+    admin = Admin(host, JournalReader(host))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -15,7 +15,7 @@ from anyio import to_thread
 from dify_wire.strict import unknown
 from fake_server.app import create_app
 from fake_server.journal.matching import Match, matching, nearest_entry, read_match, wait_matching
-from fake_server.journal.reading import journal_reader
+from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.server.thread import ServerThread
 from fake_server.settings import Settings, SettingsError, read_settings
@@ -46,7 +46,7 @@ class FakeHost(TypedScenarios):
         self.api_key = self._settings.api_keys[0]
         """A key of the default app."""
         self._journal = self._app.host.journal
-        self._reading = journal_reader(self._app.host)
+        self._reading = JournalReader(self._app.host)
         self._scenarios: list[Scenario] = []
         self.clock = FakeClock(self._app.host.clock)
 

@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from dify_wire.redaction.text import TextRedactor
 from fake_server.journal import Entry, Journal
-from fake_server.journal.reading import journal_reader
+from fake_server.journal.reading import JournalReader
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import LOCAL, admin, host, requests_of, run
 from tests.asgi import call, client, json_headers, run_body, scope
@@ -64,7 +64,7 @@ def test_frames_have_the_time_of_their_last_byte() -> None:
         (0.0035, b"\ndata: 3\n\ndata"),
         (0.004, b": 4"),
     ]
-    shown = journal_reader(host().host).to_json(entry)["answer"]["frames"]
+    shown = JournalReader(host().host).to_json(entry)["answer"]["frames"]
     assert shown == [
         {"ms": 1.0, "frame": "data: 1"},
         {"ms": 3.5, "frame": "data: 2"},
@@ -186,7 +186,7 @@ def test_a_body_that_has_not_come_is_not_waited_for() -> None:
 
         await app(scope("POST", "/v1/workflows/run", headers), receive, send)
         assert sent_messages[0]["status"] == 401
-        return journal_reader(app.host).to_json(app.host.journal.entries()[0])
+        return JournalReader(app.host).to_json(app.host.journal.entries()[0])
 
     shown = asyncio.run(asyncio.wait_for(exchange_with_late_body(), 10))
     assert (shown["body"], shown["truncated"]) == ("", True)
@@ -214,7 +214,7 @@ def test_a_run_that_is_still_being_answered_is_there_as_running() -> None:
         answering = asyncio.create_task(app(request, client(run_body(mode="streaming")), send))
         await waited.wait()
         [entry] = app.host.journal.entries()
-        shown = journal_reader(app.host).to_json(entry)
+        shown = JournalReader(app.host).to_json(entry)
         assert (shown["state"], shown["ended_ms"]) == ("running", None)
         assert shown["answer"]["status"] == 200
         assert app.host.counters.streams_open == app.host.store.runs_running == 1
