@@ -62,7 +62,8 @@ class Spec:
     def wrong_content_type(self, exchange: Exchange) -> Iterator[str]:
         content = self._content(exchange)
         if content and _documented_type(exchange, content) is None:
-            yield f"{exchange.header('content-type')}; documented with {exchange.status}: {', '.join(content)}"
+            known = ", ".join(content)
+            yield f"{exchange.header('content-type')}; documented with {exchange.status}: {known}"
 
     def wrong_body(self, exchange: Exchange) -> Iterator[str]:
         """What is wrong with a JSON body."""

@@ -43,7 +43,8 @@ def parse_options(header: str) -> tuple[str, dict[str, str]]:
             charset = charset or (charsets.get(name, "") if number else "")
             text = unquote(text, charset) if charset in _CHARSETS else text
         else:
-            text = _unquoted(raw)
+            quoted = raw.startswith('"')
+            text = (_ESCAPED.sub(r"\1", raw[1:-1]) if quoted else raw).replace("%22", '"')
         if not number:
             if continued.pop(name, None) is not None:
                 charsets.pop(name, None)
@@ -74,9 +75,3 @@ def _parts(rest: str) -> list[tuple[str, str]]:
             break
         at = delimiter.end()
     return parts
-
-
-def _unquoted(text: str) -> str:
-    if text.startswith('"'):
-        text = _ESCAPED.sub(r"\1", text[1:-1])
-    return text.replace("%22", '"')

@@ -121,7 +121,8 @@ class _Rules:
         rules = field.mapping()
         for keyword in rules.keys() & _KEYWORDS:
             expected, kinds = _KEYWORDS[keyword]
-            if not _is_kind(rules[keyword], kinds):
+            is_boolean = isinstance(rules[keyword], bool)
+            if not isinstance(rules[keyword], kinds) or (is_boolean and bool not in kinds):
                 field[keyword].expect(False, expected)
         if "$ref" in rules:
             self.resolved(field, rules["$ref"])
@@ -177,9 +178,11 @@ class _Rules:
             Field(enum, f"{field.path}.enum", error=field.error).fail(
                 "an enumeration needs a list of at least one value; add one"
             )
-        if enum is not None and "default" in rules and not _among(rules["default"], enum):
+        if enum is not None and "default" in rules:
             default = field["default"]
-            default.fail(f"{default.value!r} is not in enum; add it or change it")
+            boolean = isinstance(default.value, bool)  # JSON's true is not 1
+            if not any(one == default.value and isinstance(one, bool) == boolean for one in enum):
+                default.fail(f"{default.value!r} is not in enum; add it or change it")
         types = rules.get("type")
         if isinstance(types, list):
             field["type"].texts()
@@ -197,14 +200,6 @@ def _is_data(key: str, child: Any) -> bool:
     if key == "examples":
         return isinstance(child, list)  # of a schema; those of a medium have names
     return key in _DATA or key.startswith("x-")
-
-
-def _is_kind(value: Any, kinds: tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
-
-
-def _among(value: Any, entries: list[Any]) -> bool:
-    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in entries)
 
 
 def _is_type(value: Any, types: Any) -> bool:

@@ -20,6 +20,7 @@ S3. Paths, the nodes that targets look at, and the size of the document are boun
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -180,7 +181,6 @@ _TEST = (
     rf"\s*@(?P<path>(?:{_MEMBER})+)\s*(?:(?P<operator>==|!=)\s*"
     rf"(?P<literal>{_QUOTED}|-?\d+(?:\.\d+)?|true|false|null))?\s*(?P<and>&&|\Z)"
 )
-_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _MISSING = object()
 
 
@@ -210,7 +210,8 @@ def _taken(step: _Step, found: list[Selected], visits: list[int]) -> Iterator[Se
             visits[0] -= 1
             if visits[0] < 0:
                 raise ValueError(
-                    f"targets that look at more than {VISITS} nodes take too long; write the names out"
+                    f"targets look at more than {VISITS} nodes, which takes too long; "
+                    "write the names out"
                 )
             yield selected
 
@@ -224,7 +225,8 @@ def _steps(path: str) -> Iterator[_Step]:
         segment = re.compile(_SEGMENT).match(path, at)  # at the first use, not at import
         if segment is None:
             raise ValueError(
-                f"{path[at:]!r} is not understood; use .name, ['na-me'], [0], [*] and [?@.name=='x']"
+                f"{path[at:]!r} is not understood; "
+                "use .name, ['na-me'], [0], [*] and [?@.name=='x']"
             )
         yield _step(segment)
         at = segment.end()
@@ -289,7 +291,8 @@ def _test(found: re.Match[str]) -> Callable[[Any], bool]:
     ]
     if found["operator"] is None:
         return lambda value: _member(value, names) is not _MISSING
-    literal, equal = _literal(found["literal"]), found["operator"] == "=="
+    text, equal = found["literal"], found["operator"] == "=="
+    literal: Any = _unquoted(text) if text[0] in "'\"" else json.loads(text)
 
     def test(value: Any) -> bool:
         member = _member(value, names)  # JSON equality: true is not 1
@@ -305,12 +308,6 @@ def _member(value: Any, names: list[str]) -> Any:
             return _MISSING
         value = value[name]
     return value
-
-
-def _literal(text: str) -> str | float | bool | None:
-    if text[0] in "'\"":
-        return _unquoted(text)
-    return _WORDS[text] if text in _WORDS else float(text)
 
 
 def _unquoted(text: str) -> str:

@@ -70,7 +70,7 @@ def readable(message: str) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    return _UNPRINTABLE.sub(_escaped, " ".join(text.split()))
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], " ".join(text.split()))
 
 
 def _shortened(text: str, most: int) -> str:
@@ -78,10 +78,6 @@ def _shortened(text: str, most: int) -> str:
         return text
     tail = most // 3
     return f"{text[: most - tail - 3]} … {text[-tail:]}"
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return ascii(found[0])[1:-1]
 
 
 def printable(text: str) -> str:

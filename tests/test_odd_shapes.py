@@ -247,7 +247,7 @@ def test_overlay_that_nests_too_deep_is_refused() -> None:
 
 
 # App files
-# -----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def app_with(change: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -326,7 +326,8 @@ def _json(value: Any) -> str:
 # ----------------------------------------------------------------------------------------
 
 
-NIGHT = '{"format": 1, "differences": [{"kind": "k", "place": "p", "a": "1", "b": "2", "forms": 1, "requests": %s}]}'
+_DIFFERENCE = '{"kind": "k", "place": "p", "a": "1", "b": "2", "forms": 1, "requests": %s}'
+NIGHT = f'{{"format": 1, "differences": [{_DIFFERENCE}]}}'
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,7 @@ def test_braces_that_are_no_placeholder_stay() -> None:
 
 
 # The error itself
-# ----------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def test_error_is_one_line_that_can_be_read() -> None:

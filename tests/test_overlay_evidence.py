@@ -48,7 +48,7 @@ OPERATIONS = [
 
 # Exchanges of no operation here, with the reason. Every other one must be described.
 NO_OPERATION = {
-    "direct_health": "asked of the app behind its proxy; the proxy hands /health to the web container"
+    "direct_health": "sent to the app behind its proxy, which hands /health to the web container"
 }
 
 

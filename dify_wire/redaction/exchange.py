@@ -63,7 +63,7 @@ class RecordingRedactor:
         return ExchangeRedaction(self._search.fresh(exchange.app), self.rules, exchange)
 
     def request(self, request: Request, app: str | None) -> Request:
-        """``request`` as it would be recorded; with a body above ``MOST_COMPARED_BYTES``, as it is."""
+        """``request`` as it would be recorded; as it is if its body is too long."""
         if len(request.body) > MOST_COMPARED_BYTES:
             return request
         exchange = Recording(request=_decoded(request), status=0, name="", host="", app=app)

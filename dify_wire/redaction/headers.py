@@ -25,7 +25,8 @@ _HOST_COOKIES = ("session", "remember_token", "access_token", "refresh_token", "
 
 _DAY = r"[A-Z][a-z]{2}, [0-9]{2}[ -][A-Z][a-z]{2}[ -][0-9]{4}"
 _ATTRIBUTE = re.compile(
-    rf" *(?:Expires={_DAY} [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} GMT|Max-Age=-?[0-9]{{1,10}}|Path=/|Secure|HttpOnly"
+    rf" *(?:Expires={_DAY} [0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}} GMT"
+    r"|Max-Age=-?[0-9]{1,10}|Path=/|Secure|HttpOnly"
     r"|Partitioned|SameSite=(?:Strict|Lax|None))",
     re.IGNORECASE,
 )

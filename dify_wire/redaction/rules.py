@@ -74,5 +74,6 @@ def _check_expression(expression: str) -> None:
         ) from None
     if found:
         raise RuleError(
-            f"{expression!r} finds text of no length, so everywhere; make it find at least one character"
+            f"{expression!r} finds text of no length, so everywhere; "
+            "make it find at least one character"
         )

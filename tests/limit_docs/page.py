@@ -22,10 +22,10 @@ _VERSION = Settings().host_version
 PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
 HOST: Mapping[str, str] = {
-    "request_line_bytes": "nginx: a longer request line, line end included, is refused with 414 as it arrives.",
-    "header_line_bytes": "nginx: a longer header line is refused with 400 (Request Header Or Cookie Too Large).",
-    "headers_bytes": "nginx: header lines of more together are refused in the same way; so are, with 400, trailers and "
-    "chunk extensions, which nginx itself does not bound.",
+    "request_line_bytes": "nginx: a longer request line, with its end, gets 414 as it arrives.",
+    "header_line_bytes": "nginx: a longer header line gets 400 (Request Header Or Cookie Too Large).",
+    "headers_bytes": "nginx: header lines of more together get the same; so do trailers and chunk "
+    "extensions, which nginx itself does not bound.",
     "request_body_bytes": "nginx: a larger body is refused with 413, by its length before it is read.",
     "upload_image_bytes": "Dify: a larger image is refused with 413.",
     "upload_file_bytes": "Dify: a larger document is refused with 413.",
@@ -95,7 +95,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 _INTRODUCTION = """# Limits
 
-What is bounded, and what happens at the bound. Made of the constants in the code and their docstrings by `make docs`.
+What is bounded, and what happens at the bound. Made of the constants in the code and their
+docstrings by `make docs`.
 """
 
 

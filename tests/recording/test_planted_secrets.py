@@ -57,7 +57,7 @@ _free = {
 _secrets = st.fixed_dictionaries({kind: _free.get(kind, _plain) for kind in KINDS})
 
 # Encodings
-# ----------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def _escaped(data: bytes) -> bytes:
@@ -149,7 +149,7 @@ def _decodings(data: bytes) -> list[bytes]:
 
 
 # The property
-# -------------------------------------------------------------------------------------------------------
+# ------------------------------------------------------------------------------------------------
 
 
 def giving_away(secrets: dict[str, str], planted: list[bytes], cuts: list[int]) -> Recording:
@@ -162,7 +162,8 @@ def giving_away(secrets: dict[str, str], planted: list[bytes], cuts: list[int]) 
         ("Cookie", f"a = {secrets['cookie']}"),
         ("X-Echo", ascii_echo),
     )
-    target = f"/v1/x?api_key={secrets['api_key']}&sign={secrets['signature']}%3D&nonce={secrets['nonce']}"
+    query = f"api_key={secrets['api_key']}&sign={secrets['signature']}%3D&nonce={secrets['nonce']}"
+    target = f"/v1/x?{query}"
     body = json.dumps(
         {"user": secrets["user"], "inputs": {"diary": secrets["field of the request"]}}
     ).encode()
