@@ -43,6 +43,11 @@ class Error:
         }
         return replace(self, values=values, or_else=self.or_else and self.or_else.filled(target))
 
+    def varies(self) -> bool:
+        """Whether versions differ in this error."""
+        error = Error(self.name)
+        return len({repr(list(error.bodies(profile))) for profile in profiles().values()}) > 1
+
     def bodies(self, profile: Profile) -> Iterator[tuple[int, dict[str, Any]]]:
         """The status and body of each form that the error has in a version."""
         named = profile.facts.get(self.name, self.name)

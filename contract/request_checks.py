@@ -24,7 +24,8 @@ class Row:
 
     ``headers`` are exact values, None for one that must be missing; ``lists`` are headers whose
     words may come in any order. ``title`` is that of an HTML page, ``location`` the path of a
-    redirect.
+    redirect. Without a ``level`` an error that versions differ in is at level version, any other
+    row at level host.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Row:
     body: bytes | None = None
     title: str = ""
     location: str = ""
-    level: Level = Level.HOST
+    level: Level | None = None
     needs: tuple[Capability, ...] = ()
 
     def run(self, target: Target) -> None:
@@ -74,10 +75,11 @@ def add_rows(module: str, rows: Iterable[Row]) -> None:
     """Register ``rows`` as checks of the area that ``module`` is."""
     for row in rows:
         ROWS[row.name] = row
+        varies = row.error is not None and row.error.varies()
         add_check(
             row.name,
             row.claim,
-            row.level,
+            row.level or (Level.VERSION if varies else Level.HOST),
             row.source,
             row.run,
             area=module.rpartition(".")[2],

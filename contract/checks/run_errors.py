@@ -100,7 +100,7 @@ _EMPTY_PROMPT = error("empty_input_error", or_else=_NO_SUCH_MODEL, variable="pro
 _CHAT, _UNPUBLISHED = Capability.CHAT_KEY, Capability.UNPUBLISHED_KEY
 _DISABLED, _DELETED = Capability.DISABLED_KEY, Capability.DELETED_KEY
 _NO_APP = error("app_errors")
-_DOCUMENT, _VERSION = Level.DOCUMENT, Level.VERSION
+_DOCUMENT = Level.DOCUMENT
 
 # fmt: off
 add_rows(__name__, [
@@ -232,28 +232,28 @@ add_rows(__name__, [
     # with an unknown model, so that a version which accepts an empty prompt runs nothing
     Row("empty_prompt_counts_as_missing", "An empty prompt counts as missing.",
         "FACTS 3, row 11 and 9.1", run(inputs={"prompt": "", "model_name": "nope"}),
-        _EMPTY_PROMPT, level=_VERSION),
+        _EMPTY_PROMPT),
     Row("prompt_zero_counts_as_missing", "The number 0 counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_zero)",
-        run(inputs={"prompt": 0}), _FALSY_PROMPT, level=_VERSION),
+        run(inputs={"prompt": 0}), _FALSY_PROMPT),
     Row("prompt_false_counts_as_missing", "False counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_false)",
-        run(inputs={"prompt": False}), _FALSY_PROMPT, level=_VERSION),
+        run(inputs={"prompt": False}), _FALSY_PROMPT),
     Row("empty_list_as_prompt_counts_as_missing", "An empty list counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_emptylist)",
-        run(inputs={"prompt": []}), _FALSY_PROMPT, level=_VERSION),
+        run(inputs={"prompt": []}), _FALSY_PROMPT),
     Row("number_as_prompt_is_not_a_string", "A number is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_number)",
-        run(inputs={"prompt": 123}), _PROMPT_TYPE, level=_VERSION),
+        run(inputs={"prompt": 123}), _PROMPT_TYPE),
     Row("boolean_as_prompt_is_not_a_string", "A boolean is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_true)",
-        run(inputs={"prompt": True}), _PROMPT_TYPE, level=_VERSION),
+        run(inputs={"prompt": True}), _PROMPT_TYPE),
     Row("list_as_prompt_is_not_a_string", "A list is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_list)",
-        run(inputs={"prompt": ["a"]}), _PROMPT_TYPE, level=_VERSION),
+        run(inputs={"prompt": ["a"]}), _PROMPT_TYPE),
     Row("object_as_prompt_is_not_a_string", "An object is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_dict)",
-        run(inputs={"prompt": {"a": 1}}), _PROMPT_TYPE, level=_VERSION),
+        run(inputs={"prompt": {"a": 1}}), _PROMPT_TYPE),
     Row("prompt_beyond_the_form_is_400",
         "A prompt one character longer than the form allows is refused; Chinese counts too.",
         "FACTS 3, row 11 (recorded: block_prompt_len1001, block_model_bad_prompt_long)",
@@ -267,7 +267,7 @@ add_rows(__name__, [
     Row("model_in_capitals_is_400", "A model's name is case sensitive.",
         "FACTS 3, row 11: case sensitive", _model_in_capitals, _NO_SUCH_MODEL),
     Row("number_as_model_is_not_a_string", "A number is not a model.", "FACTS 3, row 11 and 9.1",
-        run(inputs={"prompt": PROMPT, "model_name": 123}), _MODEL_TYPE, level=_VERSION),
+        run(inputs={"prompt": PROMPT, "model_name": 123}), _MODEL_TYPE),
 
     # which of two errors is reported
     Row("user_is_checked_before_the_fields",
@@ -314,13 +314,13 @@ add_rows(__name__, [
         run(_UNPUBLISHED, inputs={}), error("workflow_unpublished"), needs=(_UNPUBLISHED,)),
     Row("disabled_app_is_not_found", "The key of an app whose API is switched off finds nothing.",
         "FACTS 3, row 3 and 9.1 (recorded: api_disabled)",
-        run(_DISABLED), _NO_APP, needs=(_DISABLED,), level=_VERSION),
+        run(_DISABLED), _NO_APP, needs=(_DISABLED,)),
     Row("deleted_app_is_not_found", "The key of a deleted app finds nothing.",
-        "FACTS 3, row 3 and 9.1", run(_DELETED), _NO_APP, needs=(_DELETED,), level=_VERSION),
+        "FACTS 3, row 3 and 9.1", run(_DELETED), _NO_APP, needs=(_DELETED,)),
     Row("app_is_checked_before_the_json",
         "With a disabled app's key, JSON that breaks off is not even read.",
         "FACTS 3, order and 9.1 (recorded: api_disabled_malformed)",
-        run_body(b"{", _DISABLED), _NO_APP, needs=(_DISABLED,), level=_VERSION),
+        run_body(b"{", _DISABLED), _NO_APP, needs=(_DISABLED,)),
 ])
 # fmt: on
 

@@ -27,6 +27,7 @@ from contract.result import NotRun, Result, Status
 from contract.runner import run_check, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Capabilities, Target, Transport, may_run
 from dify_wire.exchange import Chunk, Exchange, Request
+from dify_wire.profile import REFERENCE_VERSION, profiles
 from tests.each import each
 from tests.mutants.catalogue import MUTANTS
 from tests.serving import ROOT, RunningServer, running_server
@@ -636,6 +637,18 @@ class _Broken:
         return self.change(self.host.send(request, on_chunk))
 
 
+@dataclass
+class _Instead:
+    """A host that has ``response`` for one request."""
+
+    host: Transport
+    request: Request
+    response: Exchange
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        return self.response if request == self.request else self.host.send(request, on_chunk)
+
+
 def _run_check(name: str, host: Transport, api_key: str) -> Result:
     target = Target(host, with_apps(api_key, all_models=True, free_runs=True, max_runs=None))
     if OURS[name].phase is Phase.EXCHANGES:
@@ -676,58 +689,12 @@ def test_stop_by_anybody_is_caught(
 # What other versions do
 # -------------------------------------------------------------------------------------------------
 
-NO_STRING = "(type 'paragraph') prompt in input form must be a string"
-FORBIDDEN = {
-    "code": "forbidden",
-    "message": "The app's API service has been disabled.",
-    "status": 403,
-}
-
-
-def _forbidden(answer: Exchange) -> Exchange:
-    return edited(lambda _: FORBIDDEN)(status(403)(answer))
-
-
-def _input_payload_error(answer: Exchange) -> Exchange:
-    message = "The value 'foo' is not a valid choice for 'response_mode'."
-    error = {"errors": {"response_mode": message}, "message": "Input payload validation failed"}
-    return edited(lambda _: error)(answer)
-
-
-def _of_options(answer: Exchange) -> Exchange:
-    options = (
-        "['chilloutmix_NiPrunedFp32Fix', 'dosmix_', 'ghostmix_v20Bakedvae', 'rundiffusionFX_v10', "
-    )
-    message = (
-        f"model_name in input form must be one of the following: {options}'v1-5-pruned-emaonly']"
-    )
-    return on(RUN_PATH, member("message", message))(answer)
-
+VARIES = [name for name, row in ROWS.items() if name in OURS and row.error and row.error.varies()]
 
 OTHER_VERSION: dict[str, Change] = {
     "wrong_key_gets_no_challenge": header("WWW-Authenticate", 'Bearer realm="api"'),
-    "empty_prompt_counts_as_missing": _of_options,
-    **dict.fromkeys(
-        [
-            "prompt_zero_counts_as_missing",
-            "prompt_false_counts_as_missing",
-            "empty_list_as_prompt_counts_as_missing",
-            "number_as_prompt_is_not_a_string",
-            "boolean_as_prompt_is_not_a_string",
-            "list_as_prompt_is_not_a_string",
-            "object_as_prompt_is_not_a_string",
-        ],
-        on(RUN_PATH, member("message", NO_STRING)),
-    ),
-    "number_as_model_is_not_a_string": on(
-        RUN_PATH, member("message", "(type 'select') model_name in input form must be a string")
-    ),
-    "disabled_app_is_not_found": _forbidden,
-    "deleted_app_is_not_found": _forbidden,
-    "app_is_checked_before_the_json": _forbidden,
     "info_has_no_other_members": member("tags", []),
     "upload_of_a_program_is_415": lambda answer: edited(lambda _: {"id": "x"})(status(201)(answer)),
-    "unknown_mode_is_400": _input_payload_error,
     "stopped_run_says_so_in_its_error": event(
         "workflow_finished", lambda data: data.update(error="Stopped by user.")
     ),
@@ -737,7 +704,26 @@ OTHER_VERSION: dict[str, Change] = {
 def test_every_version_check_knows_another_version() -> None:
     """A check at version level has a version that does otherwise."""
     version_checks = {name for name, check in OURS.items() if check.level is Level.VERSION}
-    assert version_checks == OTHER_VERSION.keys() - {"unknown_mode_is_400"}
+    assert version_checks == {*OTHER_VERSION, *VARIES}
+
+
+@each("name", VARIES)
+def test_error_of_another_version_is_a_difference(
+    name: str, unchanged_host: Transport, fake: RunningServer
+) -> None:
+    target = Target(unchanged_host, with_apps(fake.api_key))
+    row, sent = ROWS[name], ROWS[name].request(target)
+    assert row.error is not None
+    error = row.error.filled(target)
+    versions = {name: list(error.bodies(profile)) for name, profile in profiles().items()}
+    reference = versions[REFERENCE_VERSION]
+    others = [body for bodies in versions.values() for body in bodies if body not in reference]
+    for code, content in others:
+        answer = replace(unchanged_host.send(sent), status=code)
+        host = _Instead(unchanged_host, sent, body((json.dumps(content) + "\n").encode())(answer))
+        result = _run_check(name, host, fake.api_key)
+        assert result.status is Status.DIFFERS, result.reason
+        assert result.why.endswith("has it")
 
 
 @pytest.mark.parametrize("name", OTHER_VERSION)
@@ -749,19 +735,6 @@ def test_another_version_is_a_difference_and_no_failure(
     assert result.status is Status.DIFFERS, result.reason
     assert not result.fails()
     assert result.fails(strict=True)
-
-
-@pytest.mark.parametrize("prompt", ["prompt_zero", "prompt_false", "empty_list_as_prompt"])
-def test_later_host_of_the_same_line_says_not_a_string(
-    prompt: str, unchanged_host: Transport, fake: RunningServer
-) -> None:
-    """Since 0.6.8 a prompt of 0, false or [] is no string, where it was missing before (FACTS
-    9.0).
-    """
-    later = on(RUN_PATH, member("message", "prompt in input form must be a string"))
-    result = _run_check(f"{prompt}_counts_as_missing", _Broken(unchanged_host, later), fake.api_key)
-    assert result.status is Status.DIFFERS, result.reason
-    assert "as 0.6.9 has it" in result.why
 
 
 def test_later_version_is_not_held_to_an_older_overlay(
@@ -778,13 +751,7 @@ def test_later_version_is_not_held_to_an_older_overlay(
     checks = [name for name, check in OURS.items() if check.phase is Phase.EXCHANGES]
     results = [_run_check(name, _Broken(unchanged_host, newer), fake.api_key) for name in checks]
     assert not any(result.fails() for result in results)
-    assert [result.status is Status.DIFFERS for result in results] == [
-        False,
-        False,
-        False,
-        False,
-        True,
-    ]
+    assert [result.status is Status.DIFFERS for result in results] == [*[False] * 4, True]
 
 
 # What a deployment decides
