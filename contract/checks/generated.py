@@ -1,14 +1,13 @@
-"""What is judged by schema: every exchange of this run against the spec, and generated requests.
+"""Checks by schema: every exchange of this run against the spec, and generated requests.
 
-Schemathesis makes the wrong bodies, Hypothesis the wrong keys; both only make them. They are sent
-one by one, so that nothing is sent again to make an example smaller, and the first that is accepted
-ends it.
+Schemathesis generates the wrong bodies, Hypothesis the wrong keys, and neither sends them: they are
+sent one by one, nothing is sent again to make an example smaller, and the first that is accepted
+ends the check.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import tempfile
 import threading
@@ -18,14 +17,12 @@ from typing import Any
 from contract.check import Capability, Level, Phase, check
 from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
 from contract.current_check import ContextPool
-from contract.errors import error, expect_error
+from contract.errors import error, expect_error, expect_no_run
 from contract.form import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
-from dify_wire.exchange import Exchange, Request
+from dify_wire.exchange import Exchange
 from dify_wire.profile import HOST_VERSIONS
-
-_UNKNOWN_KEY = error("token_unknown")
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12
@@ -55,32 +52,28 @@ def _expect_conformance(
     what: str,
     level: Level | None = None,
 ) -> None:
-    """Raise ``Failed`` for the first exchange with anything wrong; how many more there are
-    is told too.
-    """
-    judged = [exchange for exchange in list(target.exchanges) if spec.documents(exchange)]
-    if not judged:
-        raise NotRun("there is no exchange to judge")
-    found = [
-        (exchange, text) for exchange in judged for text in itertools.islice(wrong(exchange), 1)
-    ]
+    """Raise ``Failed`` for the first exchange with anything wrong, with the number of others."""
+    checked = [exchange for exchange in list(target.exchanges) if spec.documents(exchange)]
+    if not checked:
+        raise NotRun("there is no exchange to check")
+    found = [(exchange, text) for exchange in checked if (text := next(wrong(exchange), ""))]
     if found:
         exchange, text = found[0]
-        asked = f"{exchange.request.method} {exchange.request.path}"
-        why = f"{len(found)} of {len(judged)} answers do not conform" if len(found) > 1 else ""
-        raise Failed(what, f"{asked}: {text}", exchange, why, level)
+        got = f"{exchange.request.method} {exchange.request.path}: {text}"
+        why = f"{len(found)} of {len(checked)} responses do not conform" if len(found) > 1 else ""
+        raise Failed(what, got, exchange, why, level)
 
 
 @check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
 def every_status_is_documented(target: Target) -> None:
-    """No answer of this run has a status that spec and overlay do not document."""
+    """No response of this run has a status that spec and overlay do not document."""
     spec = _observed(target)
     _expect_conformance(target, spec, spec.wrong_status, "a documented status")
 
 
 @check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
 def every_content_type_is_documented(target: Target) -> None:
-    """No answer of this run has a content type that spec and overlay do not document with its
+    """No response of this run has a content type that spec and overlay do not document with its
     status.
     """
     spec = _observed(target)
@@ -108,23 +101,22 @@ def every_frame_is_as_its_schema(target: Target) -> None:
     uses=(),
 )
 def every_run_is_described_as_in_the_document(target: Target) -> None:
-    """The answer of every blocking run that succeeded has the document's members and types."""
+    """The response of every blocking run that succeeded has the document's members and types."""
     spec = documented()
     # The document is of 2024-04; of a version that came later its members are no promise (FACTS 9).
     level = None if _host_version(target) in HOST_VERSIONS else Level.VERSION
 
     def wrong(exchange: Exchange) -> Iterator[str]:
-        # Nor does it say how a run is told that did not succeed, or whose graph ends without files
-        # (FACTS 4).
-        if is_accepted_run(exchange) and _tells_files(exchange):
+        # Nor does it describe runs that failed, or whose graph ends without files (FACTS 4).
+        if is_accepted_run(exchange) and _has_files(exchange):
             yield from spec.wrong_body(exchange)
 
-    _expect_conformance(target, spec, wrong, "an answer as the document tells it", level)
+    _expect_conformance(target, spec, wrong, "a response as the document describes it", level)
 
 
-def _tells_files(exchange: Exchange) -> bool:
-    """Whether it is an answer of the document's kind: not a stream, not a failed run, not outputs
-    without files.
+def _has_files(exchange: Exchange) -> bool:
+    """Whether the document describes it: not a stream, not a failed run, not outputs without
+    files.
     """
     data = exchange.json_object().get("data")
     if exchange.media_type == "text/event-stream" or not isinstance(data, dict):
@@ -139,20 +131,18 @@ def _tells_files(exchange: Exchange) -> bool:
 
 
 def _request_schema(target: Target) -> dict[str, Any]:
-    """What the app takes for a run, narrower than what the host lets pass: what it does not say is
-    not generated.
-    """
-    prompt = form_field(target, "prompt")
-    text = {
+    """What the app documents for a run: the host accepts more, which is not generated."""
+    prompt = {
         "type": "string",
         "minLength": 1,
-        "maxLength": prompt.max_length or 1000,
+        "maxLength": form_field(target, "prompt").max_length or 1000,
         "pattern": r"^[^\u0000\ud800-\udfff]+$",
     }
-    inputs: dict[str, Any] = {"prompt": text}
-    options = _options(target)
-    if options:
-        inputs["model_name"] = {"enum": list(options)}
+    inputs: dict[str, Any] = {"prompt": prompt}
+    with contextlib.suppress(Skipped):
+        model = form_field(target, "model_name")
+        if model.kind == "select" and model.options:
+            inputs["model_name"] = {"enum": list(model.options)}
     return {
         "type": "object",
         "required": ["inputs", "user"],
@@ -164,18 +154,8 @@ def _request_schema(target: Target) -> dict[str, Any]:
     }
 
 
-def _options(target: Target) -> tuple[str, ...]:
-    try:
-        field = form_field(target, "model_name")
-    except Skipped:
-        return ()
-    return field.options if field.kind == "select" else ()
-
-
 def _generated(schema: dict[str, Any], mode: str, seed: int, count: int) -> list[Any]:
-    """Bodies that schemathesis makes of ``schema``, right or wrong ones; with one seed always the
-    same.
-    """
+    """Bodies that schemathesis generates, right or wrong ones by ``mode``."""
     return [case.body for case in _drawn(lambda: _cases(schema, mode), seed, count)]
 
 
@@ -192,39 +172,33 @@ def _cases(schema: dict[str, Any], mode: str) -> Any:
         "info": {"title": "runs", "version": "1"},
         "paths": {RUN_PATH: {"post": post}},
     }
-    # Not by the schemathesis.toml of whoever runs this; and a greater codec's characters take a
-    # second to count.
+    # Ignores the user's schemathesis.toml; a larger codec's characters take a second to count.
     config = schemathesis.Config.from_dict({"generation": {"codec": "ascii"}})
     operation = schemathesis.openapi.from_dict(document, config=config)[RUN_PATH]["POST"]
     return operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
 
 
 def _drawn(strategy: Callable[[], Any], seed: int, count: int) -> list[Any]:
-    """Values of ``strategy()``; one caller at a time, because Hypothesis has another home for its
-    notes meanwhile.
+    """Values of ``strategy()``, the same for the same seed; one caller at a time, because
+    Hypothesis's settings are the process's own.
     """
-    with _DRAWING, _other_home(), _by_seed_alone():
-        return _draw(strategy(), seed, count)
-
-
-def _draw(strategy: Any, seed: int, count: int) -> list[Any]:
     import hypothesis
 
     drawn: list[Any] = []
-
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
+    settings = hypothesis.settings(
         max_examples=count,
         database=None,
         deadline=None,
         phases=[hypothesis.Phase.generate],
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    @hypothesis.given(strategy)
+
     def draw(value: Any) -> None:
         drawn.append(value)
 
-    draw()
+    with _DRAWING, _other_home(), _by_seed_alone():
+        run: Any = hypothesis.given(strategy())(draw)
+        hypothesis.seed(seed)(settings(run))()
     return drawn
 
 
@@ -233,11 +207,11 @@ _DRAWING = threading.Lock()
 
 @contextlib.contextmanager
 def _by_seed_alone() -> Iterator[None]:
-    """Hypothesis without the constants of whatever code is loaded: with one seed the same requests
+    """Hypothesis without the constants of the loaded code, so that one seed gives the same requests
     everywhere.
 
-    It has no setting for that; were the names to change, a test of two processes with different
-    code would tell.
+    It has no setting for that; a test of two processes with different code fails if its internal
+    names change.
     """
     from hypothesis.internal.conjecture import providers
 
@@ -256,7 +230,7 @@ def _by_seed_alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _other_home() -> Iterator[None]:
-    """A folder for what Hypothesis would leave behind in the user's own."""
+    """A temporary folder for the files that Hypothesis leaves behind."""
     from hypothesis import configuration
 
     home = configuration.storage_directory(intent_to_write=False).home_directory
@@ -282,26 +256,23 @@ def _wrong_bodies(target: Target) -> list[bytes]:
 
 def _as_json(made: Any) -> bytes | None:
     if isinstance(made, dict) and isinstance(made.get("user"), str) and made["user"]:
-        made = {**made, "user": USER}  # a host keeps every user that it hears of; ours is enough
+        made = {**made, "user": USER}  # a host stores every user that it gets; one is enough
     try:
         return json.dumps(made).encode()
-    except (TypeError, ValueError):  # what schemathesis means for another content type
+    except (TypeError, ValueError):  # meant for another content type
         return None
 
 
 def _may_pass(spec: Spec, body: bytes) -> bool:
-    """Whether a recorded version might run ``body``: valid by the overlay, were an empty prompt no
-    flaw (FACTS 9.1).
+    """Whether a recorded version might run ``body``: valid by the overlay, an empty prompt too
+    (FACTS 9.1).
     """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return False
-    if (
-        isinstance(value, dict)
-        and isinstance(inputs := value.get("inputs"), dict)
-        and inputs.get("prompt") == ""
-    ):
+    inputs = value.get("inputs") if isinstance(value, dict) else None
+    if isinstance(inputs, dict) and inputs.get("prompt") == "":
         value = {**value, "inputs": {**inputs, "prompt": PROMPT}}
     return not any(spec.wrong_value({"$ref": "#/components/schemas/RunRequest"}, value))
 
@@ -321,26 +292,18 @@ def generated_wrong_bodies_are_refused(target: Target) -> None:
     if not bodies:
         raise NotRun("nothing was generated")
     for body in bodies:
-        answer = target.send(target.raw_request("POST", RUN_PATH, body))
-        expect(
-            not is_accepted_run(answer),
-            "a refusal",
-            "status 200: the host took it for a run",
-            answer,
-        )
-        expect(
-            answer.status in _statuses(body),
-            f"status {_statuses(body)}",
-            f"status {answer.status}",
-            answer,
-        )
-        told = answer.json_object()
-        named = isinstance(told.get("code"), str) and isinstance(told.get("message"), str)
-        expect(named, "a JSON object with code and message", answer.text, answer)
+        response = target.send(target.raw_request("POST", RUN_PATH, body))
+        expect_no_run(response)
+        statuses = _statuses(body)
+        is_right = response.status in statuses
+        expect(is_right, f"status {statuses}", f"status {response.status}", response)
+        error = response.json_object()
+        is_error = isinstance(error.get("code"), str) and isinstance(error.get("message"), str)
+        expect(is_error, "a JSON object with code and message", response.text, response)
 
 
 def _statuses(body: bytes) -> tuple[int, ...]:
-    """The host fails over JSON that is no object, and over a user that its database cannot keep
+    """The host fails on JSON that is not an object, and on a user that its database cannot store
     (FACTS 3).
     """
     try:
@@ -354,18 +317,15 @@ def _statuses(body: bytes) -> tuple[int, ...]:
 
 @check(Level.HOST, "FACTS 3, row 2", phase=Phase.ERRORS, slow=True, uses=())
 def keys_like_the_right_one_are_refused(target: Target) -> None:
-    """Keys that differ from the right one by a character, its case or its end are all unknown;
-    asked for no picture.
+    """Keys that differ from the right one by a character, its case or its end are all unknown, in a
+    request that costs no image.
     """
-    for key in _wrong_keys(target):
-        answer = target.send(Request("GET", "/v1/info", (("Authorization", f"Bearer {key}"),)))
-        expect_error(answer, _UNKNOWN_KEY)
-
-
-def _wrong_keys(target: Target) -> list[str]:
-    key = target.capabilities.api_key
-    made = _drawn(lambda: _edits(key), target.capabilities.seed, WRONG_KEYS)
-    return [edited for edited in dict.fromkeys(made) if edited and edited != key]
+    right = target.capabilities.api_key
+    keys = _drawn(lambda: _edits(right), target.capabilities.seed, WRONG_KEYS)
+    for key in dict.fromkeys(keys):
+        if key not in ("", right):
+            response = target.send(target.get_request("/v1/info", key))
+            expect_error(response, error("token_unknown"))
 
 
 def _edits(key: str) -> Any:
@@ -394,22 +354,18 @@ def generated_right_bodies_are_accepted(target: Target) -> None:
     """Every body that schemathesis makes by the schema is run, as far as the budget goes."""
     bodies = _generated(_request_schema(target), "positive", target.capabilities.seed, RIGHT_BODIES)
     with ContextPool(len(bodies)) as pool:
-        answers = [
-            answer for answer in pool.map(lambda body: _accepted(target, body), bodies) if answer
-        ]
-    if not answers:
+        found = list(pool.map(lambda body: _run_of(target, body), bodies))
+    responses = [response for response in found if response is not None]
+    if not responses:
         raise Skipped("the budget leaves no run for generated requests (--max-runs)")
-    for answer in answers:
-        expect(
-            is_accepted_run(answer), "status 200", f"status {answer.status}: {answer.text}", answer
-        )
+    for response in responses:
+        got = f"status {response.status}: {response.text}"
+        expect(is_accepted_run(response), "status 200", got, response)
 
 
-def _accepted(target: Target, body: dict[str, Any]) -> Exchange | None:
-    """The answer to a generated body; None where the budget is spent."""
+def _run_of(target: Target, body: dict[str, Any]) -> Exchange | None:
+    """The response to a generated body; None where the budget is spent."""
     try:
-        return target.send(
-            target.raw_request("POST", RUN_PATH, json.dumps({**body, "user": USER}).encode())
-        )
+        return target.send(target.json_request("POST", RUN_PATH, {**body, "user": USER}))
     except NotRun:
         return None
