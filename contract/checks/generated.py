@@ -193,12 +193,15 @@ def _drawn(strategy: Callable[[], Any], seed: int, count: int) -> list[Any]:
         suppress_health_check=list(hypothesis.HealthCheck),
     )
 
-    def draw(value: Any) -> None:
-        drawn.append(value)
-
     with _DRAWING, _other_home(), _by_seed_alone():
-        run: Any = hypothesis.given(strategy())(draw)
-        hypothesis.seed(seed)(settings(run))()
+
+        @hypothesis.seed(seed)
+        @settings
+        @hypothesis.given(strategy())
+        def draw(value: Any) -> None:
+            drawn.append(value)
+
+        draw()
     return drawn
 
 

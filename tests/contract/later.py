@@ -1,4 +1,4 @@
-"""Hosts of later versions, made from the answers of the fake by what the facts say of them (FACTS
+"""Hosts of later versions, made from the change of the fake by what the facts say of them (FACTS
 9).
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from contract.target import may_run
 from dify_wire.exchange import Chunk, Exchange, Request
-from tests.contract.broken import (
+from tests.contract.changed_host import (
     Break,
     Item,
     is_file,
@@ -39,16 +39,16 @@ def as_version(version: str) -> Break:
         return Break(_with_the_user_among_the_inputs)
     newest = version == "1.10.1"
 
-    def answers(request: Request, one: Exchange) -> Exchange:
+    def change(request: Request, one: Exchange) -> Exchange:
         if is_file(request):
-            return _file_answer(one, newest)
+            return _file_response(one, newest)
         if not may_run(request):
             return one
         if is_stream(request):
             return _stream(one, newest)
         return with_body(one, json.dumps(_with_files(one.json())).encode())
 
-    return Break(answers)
+    return Break(change)
 
 
 def _with_the_user_among_the_inputs(request: Request, one: Exchange) -> Exchange:
@@ -56,17 +56,17 @@ def _with_the_user_among_the_inputs(request: Request, one: Exchange) -> Exchange
     if not is_stream(request):
         return one
     items = items_of(one)
-    for _, told in items:
-        data = told["data"] if isinstance(told, dict) else {}
+    for _, envelope in items:
+        data = envelope["data"] if isinstance(envelope, dict) else {}
         is_start = data.get("node_type") == "start"
-        if is_start or (isinstance(told, dict) and told["event"] == "workflow_started"):
+        if is_start or (isinstance(envelope, dict) and envelope["event"] == "workflow_started"):
             for name in ("inputs", "outputs"):
                 if data.get(name):
                     data[name]["sys.user_id"] = json.loads(request.body)["user"]
     return with_items(one, items)
 
 
-def _file_answer(exchange: Exchange, newest: bool) -> Exchange:
+def _file_response(exchange: Exchange, newest: bool) -> Exchange:
     if exchange.media_type == "image/png" and exchange.body:
         return with_header(exchange, "content-length", str(len(exchange.body)))
     if newest and exchange.status == 400 and "params" in exchange.json_object():
@@ -83,29 +83,31 @@ def _stream(exchange: Exchange, newest: bool) -> Exchange:
 
 
 def _chunk(item: Item, newest: bool) -> Chunk:
-    at_s, told = item
-    if isinstance(told, bytes):
-        return Chunk(at_s, told + b"\n\n")
+    at_s, envelope = item
+    if isinstance(envelope, bytes):
+        return Chunk(at_s, envelope + b"\n\n")
     text = (
-        json.dumps(told, ensure_ascii=False, separators=(",", ":")) if newest else json.dumps(told)
+        json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+        if newest
+        else json.dumps(envelope)
     )
     return Chunk(at_s, b"data: " + text.encode() + b"\n\n")
 
 
 def _later_items(item: Item, newest: bool) -> Iterator[Item]:
     """The frame as the later host tells it, and what it tells beside it."""
-    at_s, told = item
-    if isinstance(told, bytes):
+    at_s, envelope = item
+    if isinstance(envelope, bytes):
         yield item
         return
-    told = _with_files(told)
-    _later_data(told["event"], told["data"], newest)
-    yield at_s, told
-    if told["event"] == "node_started" and told["data"]["node_type"] == "llm":
+    envelope = _with_files(envelope)
+    _later_data(envelope["event"], envelope["data"], newest)
+    yield at_s, envelope
+    if envelope["event"] == "node_started" and envelope["data"]["node_type"] == "llm":
         yield (
             at_s,
             {
-                **told,
+                **envelope,
                 "event": "text_chunk",
                 "data": {"text": "A", "from_variable_selector": ["1", "text"]},
             },

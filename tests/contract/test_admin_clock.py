@@ -29,8 +29,8 @@ from contract.signature import parse_url
 from contract.target import RUN_PATH, Capabilities, Target
 from dify_wire.exchange import Request
 from dify_wire.recording.folder import read_folder
-from tests.contract import broken
-from tests.contract.broken import Break, Good, is_file
+from tests.contract import changed_host
+from tests.contract.changed_host import Break, Good, is_file
 from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
 from tests.contract.later import as_version
 from tests.contract.samples import KEY
@@ -331,7 +331,7 @@ def living(seconds: int) -> Break:
     """A host of a later version, whose deployment lets a URL live so much longer."""
     later = as_version("0.15.3")
 
-    def hears(_: Good, request: Request) -> Request:
+    def change_request(_: Good, request: Request) -> Request:
         url = parse_url(request.target) if is_file(request) else None
         if url is None:
             return request
@@ -339,7 +339,7 @@ def living(seconds: int) -> Break:
             request, target=url.signed(SECRET, timestamp=str(int(url.timestamp) + seconds)).path
         )
 
-    return Break(later.answers, hears)
+    return Break(later.change_response, change_request)
 
 
 @pytest.mark.parametrize(("seconds", "got"), [(3300, "200"), (-240, "403")])
@@ -348,9 +348,10 @@ def test_another_lifetime_is_a_later_versions_to_choose(
 ) -> None:
     """FACTS 9.1: from 0.6.9 on it can be configured."""
     transport, clock = HttpTransport(fake.url), AdminClock(fake.url, TOKEN)
-    good = broken.fetch_good(transport, fake.api_key)
+    good = changed_host.fetch_good(transport, fake.api_key)
     target = Target(
-        broken._BrokenHost(good, living(seconds)), Capabilities(fake.api_key, SECRET, clock=clock)
+        changed_host.ChangedHost(good, living(seconds)),
+        Capabilities(fake.api_key, SECRET, clock=clock),
     )
     only = [CHECKS["signed_urls_live_for_five_minutes"]]
     [result] = run_checks(target, only)

@@ -1,7 +1,7 @@
 """A host whose runs and pictures are broken in one way each, made in memory from good answers of
 the fake.
 
-A *break* changes what the host hears (a lenient host is one that hears what was not said) or what
+A *break* changes what the host change_request (a lenient host is one that change_request what was not said) or what
 it answers.
 """
 
@@ -46,32 +46,34 @@ class Good:
         assert url is not None
         return url.path
 
-    def target(self, broken: Break) -> Target:
-        return Target(_BrokenHost(self, broken), Capabilities(self.api_key, SECRET))
+    def target(self, change: Break) -> Target:
+        return Target(ChangedHost(self, change), Capabilities(self.api_key, SECRET))
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
     """What is changed on the way to the good host, and on the way back from it."""
 
-    answers: Callable[[Request, Exchange], Exchange] = lambda _, exchange: exchange
-    hears: Callable[[Good, Request], Request] = lambda _, request: request
+    change_response: Callable[[Request, Exchange], Exchange] = lambda _, exchange: exchange
+    change_request: Callable[[Good, Request], Request] = lambda _, request: request
 
 
-class _BrokenHost:
-    def __init__(self, good: Good, broken: Break) -> None:
+class ChangedHost:
+    def __init__(self, good: Good, change: Break) -> None:
         self._good = good
-        self._broken = broken
+        self._change = change
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        heard = self._broken.hears(self._good, request)
-        return self._broken.answers(request, replace(self._answer(heard), request=request))
+        changed = self._change.change_request(self._good, request)
+        return self._change.change_response(
+            request, replace(self._response(changed), request=request)
+        )
 
-    def _answer(self, request: Request) -> Exchange:
+    def _response(self, request: Request) -> Exchange:
         if not may_run(request):
             return self._good.live.send(request)
-        asked = json.loads(request.body)
-        return self._good.stream if asked["response_mode"] == "streaming" else self._good.blocking
+        fields = json.loads(request.body)
+        return self._good.stream if fields["response_mode"] == "streaming" else self._good.blocking
 
 
 def fetch_good(live: HttpTransport, api_key: str) -> Good:
@@ -142,7 +144,7 @@ def body(change: Callable[[bytes], bytes]) -> Callable[[Exchange], Exchange]:
 # ---------------------------------------------------------------------------------------------
 
 
-def answer(change: Callable[[Any], Any]) -> Break:
+def response_json(change: Callable[[Any], Any]) -> Break:
     """The blocking answer with its JSON changed, in place or by what is returned."""
 
     def changed(exchange: Exchange) -> Exchange:
@@ -154,12 +156,12 @@ def answer(change: Callable[[Any], Any]) -> Break:
 
 
 def data(**values: Any) -> Break:
-    return answer(lambda one: one["data"].update(values))
+    return response_json(lambda one: one["data"].update(values))
 
 
 def file(**values: Any) -> Break:
     """The file object of the blocking answer with other values."""
-    return answer(lambda one: one["data"]["outputs"]["files"][0].update(values))
+    return response_json(lambda one: one["data"]["outputs"]["files"][0].update(values))
 
 
 def items_of(exchange: Exchange) -> list[Item]:
@@ -191,8 +193,8 @@ def frames(change: Callable[[list[Item]], Any]) -> Break:
 
 def named(items: list[Item], event: str, node_type: str | None = None) -> list[dict[str, Any]]:
     """The events of that name, of nodes of that type."""
-    told = [item for _, item in items if isinstance(item, dict) and item["event"] == event]
-    return [one for one in told if node_type in (None, one["data"].get("node_type"))]
+    found = [item for _, item in items if isinstance(item, dict) and item["event"] == event]
+    return [one for one in found if node_type in (None, one["data"].get("node_type"))]
 
 
 def events(
@@ -223,8 +225,8 @@ def on_files(change: Callable[[Exchange], Exchange]) -> Break:
     return Break(lambda request, one: change(one) if is_file(request) else one)
 
 
-def hears_good(good: Good, request: Request) -> Request:
-    """A host that serves the picture whatever is asked of it."""
+def serves_the_good_file(good: Good, request: Request) -> Request:
+    """A host that serves the picture whatever is fields of it."""
     return Request(request.method, good.file_path) if is_file(request) else request
 
 
@@ -251,17 +253,17 @@ def strict_files() -> Break:
     )
 
 
-def picture(change: Callable[[bytes], bytes]) -> Break:
+def image(change: Callable[[bytes], bytes]) -> Break:
     return on_files(lambda one: body(change)(one) if one.media_type == "image/png" else one)
 
 
 def drawn(width: int, height: int, kind: str = "PNG", colour: str | None = None) -> bytes:
     """A picture of a gradient, or of one colour."""
-    image = (
+    made = (
         Image.new("RGB", (width, height), colour)
         if colour
         else Image.linear_gradient("L").resize((width, height))
     )
     out = io.BytesIO()
-    image.convert("RGB").save(out, kind)
+    made.convert("RGB").save(out, kind)
     return out.getvalue()
