@@ -119,6 +119,9 @@ class _Renaming(Translation):
     def __init__(self) -> None:
         super().__init__({})
 
+    def _expect_whole(self, request: Request) -> None:
+        """Both have been sent already."""
+
     def _key(self, label: str) -> str:
         return f"{{{{key:{label}}}}}"
 

@@ -90,14 +90,17 @@ class Translation:
     def request(self, recording: Recording) -> Request:
         """The request of ``recording`` for the other host. Raises ``NotComparableError``."""
         request = recording.request
-        if request.shortened is not None:
-            raise NotComparableError("only the beginning of its body was kept")
+        self._expect_whole(request)
         headers = tuple(
             (name, self._header(recording.app, name, value)) for name, value in request.headers
         )
         body = self._renamed(request.body.decode("latin-1")).encode("latin-1")
         headers = announced(headers, len(request.body), len(body))
         return replace(request, target=self._target(recording), headers=headers, body=body)
+
+    def _expect_whole(self, request: Request) -> None:
+        if request.shortened is not None:
+            raise NotComparableError("only the beginning of its body was kept")
 
     def _header(self, app: str | None, name: str, value: str) -> str:
         if name.lower() != "authorization" or not value or app is None or KEY.search(value):
