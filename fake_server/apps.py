@@ -29,7 +29,7 @@ def load_apps(
     """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app
     file) what they name.
 
-    The models of the spec's enumeration are those of the picture server.
+    The models of the spec's enumeration are those of the image server.
     Raises ``SettingsError`` for a key given twice or a kind that is neither known nor a file, and
     ``dify_wire.spec.SpecError`` for an app file that cannot be used.
     """

@@ -1,5 +1,5 @@
 # ruff: noqa: RUF009
-"""The deployment: everything that is a choice of whoever runs the fake, checked once.
+"""The deployment: every choice of the person who runs the fake, checked once.
 
 Each field of ``Settings`` is a flag of ``fake-server serve`` too; its default and its help stand
 here.

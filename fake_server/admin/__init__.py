@@ -8,7 +8,7 @@ describes it.
 Here are the table of calls and what all of them share: access, errors, redaction. The package is
 imported with the first call, so a fake without admin calls does not pay for it.
 
-The API is open to this machine, or to whoever knows the token, and never to a web page of another
+The API is open to this machine, or with the token, and never to a web page of another
 origin. A page in a browser on this machine can send requests to loopback addresses too, under its
 own name's address as well (DNS rebinding): so the ``Host`` header has to name this machine, and a
 page's origin has to be this server's own. The responses carry no CORS headers.

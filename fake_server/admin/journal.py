@@ -61,7 +61,7 @@ def _selected(admin: Admin, query: Field) -> list[Entry]:
 
 
 def _number(field: Field) -> Field:
-    """A number that stands as text in the query."""
+    """A number from the query."""
     try:
         value = float(field.text())
     except ValueError:

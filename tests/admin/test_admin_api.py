@@ -177,7 +177,7 @@ def test_reset_with_another_seed_draws_other_values() -> None:
     assert run(app).body == first
 
 
-def test_reset_forgets_pictures() -> None:
+def test_reset_forgets_images() -> None:
     app = host()
     files = run(app).json()["data"]["outputs"]["files"]
     assert call(app, "GET", files[0]["url"], LOCAL).status == 200

@@ -73,16 +73,13 @@ def test_frames_have_the_time_of_their_last_byte() -> None:
     ]
 
 
-def test_a_picture_is_shown_by_size_and_digest() -> None:
+def test_an_image_is_shown_by_size_and_digest() -> None:
     app = host()
     url = run(app).json()["data"]["outputs"]["files"][0]["url"]
-    picture = call(app, "GET", url, LOCAL).body
+    image = call(app, "GET", url, LOCAL).body
     entry = requests_of(app)[-1]
     answer = entry["answer"]
-    assert (answer["bytes"], answer["sha256"]) == (
-        len(picture),
-        hashlib.sha256(picture).hexdigest(),
-    )
+    assert (answer["bytes"], answer["sha256"]) == (len(image), hashlib.sha256(image).hexdigest())
     assert "body" not in answer
     assert entry["query"].endswith("&nonce=[redacted]&sign=[redacted]")
 

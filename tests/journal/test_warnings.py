@@ -121,7 +121,7 @@ def test_what_the_host_refuses_is_not_warned_of() -> None:
     assert requests_of(app)[0]["warnings"] == []
 
 
-def test_an_unknown_parameter_of_a_pictures_url() -> None:
+def test_an_unknown_parameter_of_an_image_url() -> None:
     app = host()
     url = run(app).json()["data"]["outputs"]["files"][0]["url"]
     call(app, "GET", url, LOCAL)

@@ -42,6 +42,6 @@ def finished(fake: FakeHost, **fields: Any) -> dict[str, Any]:
     return data
 
 
-def picture_url(data: dict[str, Any]) -> str:
+def image_url(data: dict[str, Any]) -> str:
     url: str = data["outputs"]["files"][0]["url"]
     return url

@@ -23,7 +23,7 @@ from fake_server.scenarios.parameters import ScenarioError
 from fake_server.settings import SettingsError
 from fake_server.testing import FakeHost, ScenarioWarning
 from tests.serving import Connection
-from tests.testing.requests import connected, finished, message, picture_url, run, sent
+from tests.testing.requests import connected, finished, image_url, message, run, sent
 
 pytestmark = pytest.mark.server
 
@@ -196,7 +196,7 @@ def test_scenario_that_there_is_not_changes_nothing(fake: FakeHost) -> None:
 
 def test_url_expires_by_the_clock(fake: FakeHost) -> None:
     fake.clock.freeze("2024-05-01T12:00:00Z")
-    url = picture_url(finished(fake))
+    url = image_url(finished(fake))
     fake.clock.advance(300)
     assert sent(fake, message("GET", url, "")).status == 200
     fake.clock.advance(1)
