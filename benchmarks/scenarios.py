@@ -29,7 +29,7 @@ def figures() -> list[Figure]:
     """A blocking run at speed instant: without rules, then with rules of which none matches."""
     app = create_app(Settings(speed=None))
     ruled = create_app(Settings(speed=None))
-    ruled.host.scenarios.add([_rule(number) for number in range(_RULES)])
+    ruled.scenarios.add([_rule(number) for number in range(_RULES)])
     with asyncio.Runner() as runner:
 
         def batch(app: FakeServer) -> Load:

@@ -39,7 +39,7 @@ from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import facts_of
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rule_file import load_rule_book
-from fake_server.scenarios.rules import RuleContext
+from fake_server.scenarios.rules import RuleBook, RuleContext
 from fake_server.settings import Settings
 from fake_server.spec import load_host
 from fake_server.store import Store
@@ -75,11 +75,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
         store=Store(),
         headers=HostHeaders(spec),
-        scenarios=load_rule_book(settings.scenarios, _rule_context(spec, apps), settings.seed),
         journal=Journal(clock),
         counters=Counters(),
     )
-    return FakeServer(host)
+    rules = load_rule_book(settings.scenarios, _rule_context(spec, apps), settings.seed)
+    return FakeServer(host, rules)
 
 
 def _rule_context(spec: HostSpec, apps: Mapping[str, App]) -> RuleContext:
@@ -93,8 +93,11 @@ def _rule_context(spec: HostSpec, apps: Mapping[str, App]) -> RuleContext:
 class FakeServer:
     """The whole server as an ASGI app: nginx, routing, scenarios, endpoints; and the admin API."""
 
-    def __init__(self, host: HostState) -> None:
+    def __init__(self, host: HostState, scenarios: RuleBook) -> None:
         self.host = host
+        self.spec = host.spec
+        self.clock = host.clock
+        self.scenarios = scenarios
         self._log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
         self._nginx = Nginx(host.spec)
         self._router = Router(host.spec.operations)
@@ -113,7 +116,7 @@ class FakeServer:
             if self._admin is None:
                 from fake_server.admin import admin_app
 
-                self._admin = admin_app(self.host)
+                self._admin = admin_app(self.host, self.scenarios, self.reset)
             await self._admin(scope, receive, send)
         elif scope["type"] == "http":
             with Request(self.host, self._log, scope, receive, send) as request:
@@ -138,7 +141,9 @@ class FakeServer:
         """Be as at the start, with ``seed`` (None: the settings' own). From any thread, while no
         request is on its way.
         """
+        seed = self.host.settings.seed if seed is None else seed
         self.host.reset(seed)
+        self.scenarios.reset(seed)
 
     async def _respond(self, request: Request) -> None:
         scope, send = request.scope, request.send
@@ -165,8 +170,8 @@ class FakeServer:
         handler = self._handlers[operation_id]
         try:
             response = None
-            if not self.host.scenarios.empty or SCENARIO_HEADER in request.headers:
-                response = await _apply_scenarios(request)
+            if not self.scenarios.empty or SCENARIO_HEADER in request.headers:
+                response = await _apply_scenarios(self.scenarios, request)
             if response is None and self._replay:
                 response = await self._replay.response(request)
             return response or await handler(request)
@@ -181,18 +186,18 @@ class FakeServer:
             return request.error_response(request.spec.errors("internal_error"))
 
 
-async def _apply_scenarios(request: Request) -> ASGIApp | None:
+async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | None:
     """Give ``request`` the effects of its scenarios; the response where one of them responds before
     the host looks at the request.
     """
     host, operation = request.host, request.operation.operation_id
     body = {}
-    if operation == RUN and not host.scenarios.empty:
+    if operation == RUN and not scenarios.empty:
         with contextlib.suppress(HostError):  # which the host raises itself, in its own order
             request.app()
             body = await request.json()
     try:
-        match = host.scenarios.match(
+        match = scenarios.match(
             facts_of(operation, request.headers, body), request.headers.get(SCENARIO_HEADER)
         )
     except ScenarioError as error:

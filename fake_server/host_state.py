@@ -11,7 +11,6 @@ from fake_server.http.responses import HostHeaders
 from fake_server.journal.exchanges import Counters, Journal
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
-from fake_server.scenarios.rules import RuleBook
 from fake_server.settings import Settings
 from fake_server.store import Store
 from fake_server.waiting import end_waits
@@ -30,21 +29,17 @@ class HostState:
     signers: FileSigners
     store: Store
     headers: HostHeaders
-    scenarios: RuleBook
     journal: Journal
     counters: Counters
 
-    def reset(self, seed: int | None = None) -> None:
-        """Put back clock, scenarios, state, journal and random values, these with ``seed`` (None:
-        the settings' own).
+    def reset(self, seed: int | None) -> None:
+        """Put back clock, state, journal and random values.
 
         Runs that are being played are ended, and so is whatever else waits for the clock. Counters
         go on: what reads them takes falling ones for a new process.
         """
-        seed = self.settings.seed if seed is None else seed
         self.store.reset()
         end_waits(self.clock)
         self.clock.reset()
         self.random.reset(seed)
-        self.scenarios.reset(seed)
         self.journal.clear()

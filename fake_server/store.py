@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fake_server.bounded import BoundedDict
-from fake_server.images import ImageRecord
+from fake_server.images import ImageFault, ImageRecord
 from fake_server.runs.playback import Playback
-from fake_server.scenarios.effects import ImageFault
 
 _IMAGES = 20_000
 _UPLOADS = 10_000

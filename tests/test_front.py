@@ -36,7 +36,8 @@ class Behind(FakeServer):
     requests = 0
 
     def __init__(self, spec: HostSpec) -> None:
-        super().__init__(replace(create_app(Settings(speed=None)).host, spec=spec))
+        app = create_app(Settings(speed=None))
+        super().__init__(replace(app.host, spec=spec), app.scenarios)
 
     async def app_response(self, request: Request) -> Response:
         self.requests += 1

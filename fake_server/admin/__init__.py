@@ -20,7 +20,7 @@ import hmac
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -32,6 +32,7 @@ from fake_server.admin import journal, state
 from fake_server.admin.call import Admin, AdminCall, AdminError
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
+from fake_server.scenarios.rules import RuleBook
 from fake_server.settings import Settings
 
 ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
@@ -52,9 +53,9 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
 }
 
 
-def admin_app(host: HostState) -> ASGIApp:
+def admin_app(host: HostState, rules: RuleBook, reset: Callable[[int | None], None]) -> ASGIApp:
     """The admin API of ``host`` as an ASGI app."""
-    admin = Admin(host, JournalReader(host))
+    admin = Admin(host, rules, reset, JournalReader(host))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from dify_wire.strict import TOP_LEVEL, Field
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
+from fake_server.scenarios.rules import RuleBook
 
 BODY_BYTES = 1 << 20
 """A larger body of an admin call is refused with 413."""
@@ -38,6 +39,8 @@ class Admin:
     """The server that is controlled, and its journal's reader."""
 
     host: HostState
+    rules: RuleBook
+    reset: Callable[[int | None], None]
     reading: JournalReader
 
 

@@ -132,14 +132,14 @@ async def description(admin: Admin, request: Request) -> Response:
 
 async def scenarios(admin: Admin, request: Request) -> Reply:
     """Every rule, and how often it matched."""
-    return Reply({"scenarios": admin.host.scenarios.to_json()})
+    return Reply({"scenarios": admin.rules.to_json()})
 
 
 async def add_scenarios(admin: Admin, request: Request) -> Reply:
     """Add one rule or a list of them, all or none."""
     rules = await json_of(request)
     try:
-        added = admin.host.scenarios.add(rules)
+        added = admin.rules.add(rules)
     except ScenarioError as error:
         raise AdminError(400, error.message, error.path or None) from None
     return Reply({"scenarios": [rule.to_json() for rule in added]}, 201)
@@ -148,7 +148,7 @@ async def add_scenarios(admin: Admin, request: Request) -> Reply:
 async def remove_scenarios(admin: Admin, request: Request) -> Reply:
     """Remove the rule of an id, or all that were added while the server ran."""
     query = query_of(request, "id")
-    rules = admin.host.scenarios
+    rules = admin.rules
     before = len(rules.to_json())
     if "id" not in query:
         rules.clear()
@@ -197,5 +197,5 @@ async def reset(admin: Admin, request: Request) -> Reply:
     """Be as at the start."""
     seed = (await body_of(request, "seed")).get("seed")
     new = admin.host.settings.seed if seed is None else seed.whole()
-    admin.host.reset(new)
+    admin.reset(new)
     return Reply({"reset": True, "seed": new})

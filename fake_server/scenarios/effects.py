@@ -5,13 +5,14 @@ Everything here is pure; waiting, sending and breaking a connection are the serv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
 from fake_server.host_spec import HostSpec, PingRule
 from fake_server.http.errors import HostError, HostErrors
 from fake_server.http.responses import Response
+from fake_server.images import ImageFault
 from fake_server.runs.events import Timeline
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
@@ -44,10 +45,6 @@ class BodyFilter:
     def end(self) -> Iterable[Segment]:
         """The segments that are left when the response is over."""
         return ()
-
-
-ImageFault = Callable[[Sequence[bytes]], Sequence[bytes] | None]
-"""Changes the bytes of an image, which are in parts; None where the file is gone."""
 
 
 class InterceptedRequest(Protocol):

@@ -449,7 +449,7 @@ class Protocol(CommonProtocol):
 
     def refusal(self, status: int) -> Response:
         """The proxy's page."""
-        server = self.app.host.spec.proxy_server  # type: ignore[attr-defined]  # it is a FakeServer
+        server = self.app.spec.proxy_server  # type: ignore[attr-defined]  # it is a ServedApp
         if status == error_pages.HEAD_TOO_LARGE:
             return proxy_page(400, error_pages.head_too_large(server))
         return proxy_page(status, error_pages.nginx(status, server))

@@ -18,9 +18,10 @@ from typing import Any
 from typing import Protocol as Interface
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.app import FakeServer
+from fake_server.clock import Clock
+from fake_server.host_spec import HostSpec
 from fake_server.server.protocols import Protocol, proxy_limits
 from fake_server.settings import Settings, SettingsError
 
@@ -124,18 +125,34 @@ def tool_config(app: ASGIApp, **more: Any) -> uvicorn.Config:
     )
 
 
+class ServedApp(Interface):
+    """What the server needs of the fake, which is an ASGI app."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def spec(self) -> HostSpec: ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+    def end_runs(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Server(ToolServer):
     """Serves the fake on bound sockets, by the fake's own clock; its runs end with it."""
 
     def __init__(
-        self, app: FakeServer, settings: Settings, on_listening: Callable[[], None]
+        self, app: ServedApp, settings: Settings, on_listening: Callable[[], None]
     ) -> None:
-        self._clock = app.host.clock
-        self._proxy_server = app.host.spec.proxy_server.encode()
+        self._clock = app.clock
+        self._proxy_server = app.spec.proxy_server.encode()
         self._ended = asyncio.Event()
         config = tool_config(
             app,
-            http=partial(Protocol, limits=proxy_limits(app.host.spec.limits)),
+            http=partial(Protocol, limits=proxy_limits(app.spec.limits)),
             lifespan="off",
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=settings.ssl_certfile,
@@ -144,14 +161,14 @@ class Server(ToolServer):
         super().__init__(config, on_listening, app.end_runs)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._date_answers()
-        self._clock.follow(self._date_answers)
+        self._date_responses()
+        self._clock.follow(self._date_responses)
         await super().startup(sockets)
 
     async def main_loop(self) -> None:
         """Write the date once a second, as the base does, but see the end at once."""
         while not self.should_exit:
-            self._date_answers()
+            self._date_responses()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), _TICK_S)
 
@@ -162,8 +179,8 @@ class Server(ToolServer):
         self._ended.set()
         super().end()
 
-    def _date_answers(self) -> None:
-        """Let answers carry the date of the fake's own clock, also as soon as that is moved, by
+    def _date_responses(self) -> None:
+        """Let responses carry the date of the fake's own clock, also as soon as that is moved, by
         whatever thread.
         """
         date = formatdate(self._clock.now(), usegmt=True).encode()

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TypeVar
 
-from fake_server.app import FakeServer
-from fake_server.server.server import Server, address, bind, check_certificate
+from fake_server.server.server import ServedApp, Server, address, bind, check_certificate
 from fake_server.settings import Settings
 
 T = TypeVar("T")
@@ -22,7 +21,7 @@ class ServerThread:
     it is.
     """
 
-    def __init__(self, app: FakeServer, settings: Settings) -> None:
+    def __init__(self, app: ServedApp, settings: Settings) -> None:
         check_certificate(settings)
         self._socket = bind(settings)
         self.url = address(self._socket, settings.scheme)

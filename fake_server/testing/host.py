@@ -91,7 +91,7 @@ class FakeHost(TypedScenarios):
         __tracebackhide__ = True
         rule = {"name": name, "with": with_, "when": dict(when or {}), "times": times}
         try:
-            scenario = Scenario(self._thread.call, self._app.host.scenarios, rule)
+            scenario = Scenario(self._thread.call, self._app.scenarios, rule)
         except ScenarioError as error:  # the test's mistake, without our inner frames
             raise ScenarioError(error.message, error.path) from None
         self._scenarios.append(scenario)

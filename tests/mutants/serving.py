@@ -13,7 +13,6 @@ from contract.admin import AdminClock
 from contract.client import HttpTransport
 from contract.target import Capabilities, Target
 from fake_server.app import ADMIN_PREFIX, FakeServer, create_app
-from fake_server.host_state import HostState
 from fake_server.server.thread import ServerThread
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.mutants.middleware import Wrap, crashes_kept
@@ -26,8 +25,9 @@ APP_KEYS = {kind: f"app-{kind}" for kind in ("chat", "unpublished", "disabled", 
 class _MutantServer(FakeServer):
     """The fake, changed by ``wrap`` but for its admin API."""
 
-    def __init__(self, host: HostState, wrap: Wrap) -> None:
-        super().__init__(host)
+    def __init__(self, settings: Settings, wrap: Wrap) -> None:
+        app = create_app(settings)
+        super().__init__(app.host, app.scenarios)
         self._mutant = wrap(super().__call__)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +51,7 @@ def serving(wrap: Wrap, speed: float | None = None) -> Iterator[str]:
     logging.getLogger("uvicorn.error").setLevel(
         logging.CRITICAL + 1
     )  # a mutant's errors are no news
-    thread = ServerThread(_MutantServer(create_app(settings).host, wrap), settings)
+    thread = ServerThread(_MutantServer(settings, wrap), settings)
     thread.start()
     try:
         yield thread.url

@@ -83,13 +83,11 @@ def test_of_many_requests_at_once_each_gets_its_own_scenario(instant: Bench) -> 
 def test_an_added_rule_with_times_is_shared_fairly(instant: Bench) -> None:
     """However many requests come at once, the scenario acts on as many as given."""
     instant.reset()
-    instant.host.scenarios.add(
-        {"name": "no_terminal_event", "when": {"user": "alg123"}, "times": 7}
-    )
+    instant.app.scenarios.add({"name": "no_terminal_event", "when": {"user": "alg123"}, "times": 7})
     everything = asyncio.run(_all_at_once(instant))
     streams = [seen for number, seen in enumerate(everything) if number % 5 in (0, 2, 3)]
     assert sum("workflow_finished" not in seen.event_names for seen in streams) <= 7
-    assert [rule["matched"] for rule in instant.host.scenarios.to_json()] == [7]
+    assert [rule["matched"] for rule in instant.app.scenarios.to_json()] == [7]
     instant.reset()
 
 
@@ -256,7 +254,7 @@ def test_a_server_that_ends_does_not_wait_for_such_a_run() -> None:
 def test_rules_do_not_wait_for_a_body_that_the_host_would_not_read(instant: Bench) -> None:
     """A wrong key is refused before its body has come, whatever rules want to know of it."""
     instant.reset()
-    instant.host.scenarios.add({"name": "http_error", "when": {"prompt": "a dragon"}})
+    instant.app.scenarios.add({"name": "http_error", "when": {"prompt": "a dragon"}})
     at = urlsplit(instant.url)
     headers = {"Authorization": "Bearer no", "Content-Length": "9"}
     head = instant.request("POST", "/v1/workflows/run", headers=headers)
