@@ -31,25 +31,23 @@ def select(
     """The checks that ``only`` names (all without it) and ``skip`` does not. Both take names, old
     names and globs.
     """
-    only, skip = ([renamed_checks().get(name, name) for name in names] for names in (only, skip))
-    for pattern in (*only, *skip):
-        if not any(fnmatchcase(name, pattern) for name in checks):
-            raise UnknownCheckError(_unknown(pattern, checks))
-    return [
-        check
-        for name, check in checks.items()
-        if (not only or _matches(name, only)) and not _matches(name, skip)
-    ]
+    kept = _matching(checks, only) if only else checks.keys()
+    skipped = _matching(checks, skip)
+    return [check for name, check in checks.items() if name in kept and name not in skipped]
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _unknown(pattern: str, names: Iterable[str]) -> str:
-    close = closest(pattern, names, cutoff=0.4)
-    hint = f"did you mean {close!r}?" if close else "`contract list` names them all"
-    return f"no check is called {pattern!r}; {hint}"
+def _matching(checks: Mapping[str, Check], patterns: Iterable[str]) -> set[str]:
+    """The names that each pattern fits, itself or by their old names."""
+    found: set[str] = set()
+    for pattern in patterns:
+        names = {name for name in checks if fnmatchcase(name, pattern)}
+        names = names or {new for old, new in renamed_checks().items() if fnmatchcase(old, pattern)}
+        if not names:
+            close = closest(pattern, checks, cutoff=0.4)
+            hint = f"did you mean {close!r}?" if close else "`contract list` names them all"
+            raise UnknownCheckError(f"no check is called {pattern!r}; {hint}")
+        found |= names
+    return found
 
 
 def cost(checks: Iterable[Check], capabilities: Capabilities) -> int:

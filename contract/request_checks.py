@@ -105,9 +105,28 @@ def run(app: Capability | None = None, **changes: Any) -> MakeRequest:
     return lambda target: target.run_request(app and target.app_key(app), **changes)
 
 
-def run_body(body: bytes, app: Capability | None = None) -> MakeRequest:
-    """A run whose body is any bytes, said to be JSON."""
-    return lambda target: target.raw_request("POST", RUN_PATH, body, app and target.app_key(app))
+def run_with(
+    authorization: str | None = "Bearer KEY",
+    content_type: str | None = "application/json",
+    origin: str | None = None,
+    body: bytes | None = None,
+    app: Capability | None = None,
+) -> MakeRequest:
+    """A run with these headers, None for one that is left out, and a body of any bytes. ``KEY``
+    stands for the target's key, or that of another ``app``.
+    """
+
+    def make(target: Target) -> Request:
+        key = target.app_key(app) if app else target.capabilities.api_key
+        headers = (
+            ("Authorization", authorization and authorization.replace("KEY", key)),
+            ("Content-Type", content_type),
+            ("Origin", origin),
+        )
+        given = tuple((name, value) for name, value in headers if value is not None)
+        return Request("POST", RUN_PATH, given, target.run_request().body if body is None else body)
+
+    return make
 
 
 def request(method: str, path: str, headers: Headers = (), body: bytes = b"") -> MakeRequest:

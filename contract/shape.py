@@ -35,16 +35,15 @@ def is_uuid(value: object) -> bool:
         return False
 
 
-def _is_duration(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
-
-
 UUID = Kind("a lower-case uuid", is_uuid)
 TEXT = Kind("a string", lambda value: isinstance(value, str))
 WORDS = Kind("a string that is not empty", lambda value: isinstance(value, str) and value != "")
 WHOLE = Kind("a whole number of 0 or more", lambda value: type(value) is int and value >= 0)
 COUNT = Kind("a whole number of 1 or more", lambda value: type(value) is int and value >= 1)
-SECONDS = Kind("a number of seconds, 0 or more", _is_duration)
+SECONDS = Kind(
+    "a number of seconds, 0 or more",
+    lambda value: type(value) in (int, float) and 0 <= value < math.inf,
+)
 UNIX_S = Kind(
     "a whole number of unix seconds",
     lambda value: type(value) is int and 1_000_000_000 < value < 1e10,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contract import evidence
 from contract.check import Level, check, free_check
 from contract.evidence import send_once
-from contract.request_checks import MakeRequest, Row, add_rows, request, with_key
+from contract.request_checks import MakeRequest, Row, add_rows, request, run_with, with_key
 from contract.result import NotRun, expect, expect_equal
 from contract.target import RUN_PATH, Target
-from dify_wire.exchange import Request
 
 ORIGIN = "https://shop.example"
 UNSIGNED = (
@@ -22,17 +21,7 @@ _ALLOW_ORIGIN = "Access-Control-Allow-Origin"
 
 def _refused_run(origin: str | None = None) -> MakeRequest:
     """A run that is refused, and costs nothing: an empty object lacks the user."""
-
-    def make(target: Target) -> Request:
-        run = target.json_request("POST", RUN_PATH, {})
-        return run if origin is None else run.with_header("Origin", origin)
-
-    return make
-
-
-def _run_without_key(target: Target) -> Request:
-    headers = (("Content-Type", "application/json"), ("Origin", ORIGIN))
-    return Request("POST", RUN_PATH, headers, target.run_request().body)
+    return run_with(origin=origin, body=b"{}")
 
 
 def _preflight(headers: str) -> MakeRequest:
@@ -58,7 +47,7 @@ add_rows(__name__, [
         _refused_run(ORIGIN), headers={"Access-Control-Allow-Credentials": None}),
     Row("refused_key_echoes_the_origin", "A browser may read a 401 too.",
         "FACTS 1.8 (captured on 0.6.4: cors_401)",
-        _run_without_key, status=401, headers={_ALLOW_ORIGIN: ORIGIN}),
+        run_with(None, origin=ORIGIN), status=401, headers={_ALLOW_ORIGIN: ORIGIN}),
     Row("refused_file_echoes_the_origin",
         "Files are for browsers too: the response to an unsigned URL allows the Origin.",
         "FACTS 1.8 (recorded: file_origin_err)",

@@ -19,7 +19,7 @@ from contract.errors import (
 )
 from contract.evidence import changed_run
 from contract.form import choice_field, form_field
-from contract.request_checks import MakeRequest, Row, add_rows, run, run_body
+from contract.request_checks import MakeRequest, Row, add_rows, run, run_with
 from contract.result import Skipped, expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, USER, Target
 from dify_wire.exchange import Request
@@ -29,17 +29,6 @@ _GBK = json.dumps(
     {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER}, ensure_ascii=False
 )
 _UNKNOWN_MODEL = {"prompt": PROMPT, "model_name": "nope"}
-
-
-def _run_as(content_type: str | None, body: bytes | None = None) -> MakeRequest:
-    """A run under another Content-Type, or none."""
-
-    def make(target: Target) -> Request:
-        run = target.run_request()
-        headers = run.headers[:1] + ((("Content-Type", content_type),) if content_type else ())
-        return Request(run.method, run.path, headers, run.body if body is None else body)
-
-    return make
 
 
 def _run_with_choice(**changes: Any) -> MakeRequest:
@@ -125,35 +114,36 @@ add_rows(__name__, [
 
     # the content type and the JSON
     Row("form_body_is_415", "A form is not JSON.", "FACTS 3, row 4 (recorded: ct_form)",
-        _run_as("application/x-www-form-urlencoded",
-                b"inputs=%7B%7D&response_mode=blocking&user=u"), _NO_JSON_TYPE),
+        run_with(content_type="application/x-www-form-urlencoded",
+                 body=b"inputs=%7B%7D&response_mode=blocking&user=u"), _NO_JSON_TYPE),
     Row("json_called_plain_text_is_415", "JSON that is called plain text is not read.",
-        "FACTS 3, row 4 (recorded: ct_text)", _run_as("text/plain"), _NO_JSON_TYPE),
+        "FACTS 3, row 4 (recorded: ct_text)", run_with(content_type="text/plain"), _NO_JSON_TYPE),
     Row("json_called_bytes_is_415", "JSON that is called a stream of bytes is not read.",
-        "FACTS 3, row 4 (recorded: ct_octet)", _run_as("application/octet-stream"), _NO_JSON_TYPE),
+        "FACTS 3, row 4 (recorded: ct_octet)",
+        run_with(content_type="application/octet-stream"), _NO_JSON_TYPE),
     Row("body_without_content_type_is_415", "JSON without a Content-Type is not read.",
-        "FACTS 3, row 4 (recorded: ct_json_empty_ct)", _run_as(None), _NO_JSON_TYPE),
+        "FACTS 3, row 4 (recorded: ct_json_empty_ct)", run_with(content_type=None), _NO_JSON_TYPE),
     Row("cut_json_is_400", "JSON that breaks off is refused.",
         "FACTS 3, row 4 (recorded: body_malformed)",
-        run_body(b'{"inputs": {"prompt": "x"'), _MALFORMED),
+        run_with(body=b'{"inputs": {"prompt": "x"'), _MALFORMED),
     Row("json_in_single_quotes_is_400", "JSON in single quotes is refused.",
-        "FACTS 3, row 4 (recorded: body_singlequote)", run_body(b"{'inputs':{}}"), _MALFORMED),
+        "FACTS 3, row 4 (recorded: body_singlequote)", run_with(body=b"{'inputs':{}}"), _MALFORMED),
     Row("empty_body_is_400", "An empty body is refused.",
-        "FACTS 3, row 4 (recorded: body_empty)", run_body(b""), _MALFORMED),
+        "FACTS 3, row 4 (recorded: body_empty)", run_with(body=b""), _MALFORMED),
     Row("body_in_bad_utf8_is_400", "Bytes that are not UTF-8 are refused.",
         "FACTS 3, row 4 (recorded: body_badutf8)",
-        run_body(b'{"inputs":{"prompt":"\xff\xfe"},"response_mode":"blocking","user":"u"}'),
+        run_with(body=b'{"inputs":{"prompt":"\xff\xfe"},"response_mode":"blocking","user":"u"}'),
         _MALFORMED),
     Row("body_in_gbk_is_400", "Chinese in GBK is refused.",
-        "FACTS 3, row 4 (recorded: body_gbk)", run_body(_GBK.encode("gbk")), _MALFORMED),
+        "FACTS 3, row 4 (recorded: body_gbk)", run_with(body=_GBK.encode("gbk")), _MALFORMED),
     Row("null_body_is_500", "The host fails over JSON null.",
-        "FACTS 3, row 4 (recorded: body_null)", run_body(b"null"), _HOST_FAILS),
+        "FACTS 3, row 4 (recorded: body_null)", run_with(body=b"null"), _HOST_FAILS),
     Row("list_body_is_500", "The host fails over a JSON list.",
-        "FACTS 3, row 4 (recorded: body_list)", run_body(b"[]"), _HOST_FAILS),
+        "FACTS 3, row 4 (recorded: body_list)", run_with(body=b"[]"), _HOST_FAILS),
     Row("string_body_is_500", "The host fails over a JSON string.",
-        "FACTS 3, row 4 (recorded: body_string)", run_body(b'"abc"'), _HOST_FAILS),
+        "FACTS 3, row 4 (recorded: body_string)", run_with(body=b'"abc"'), _HOST_FAILS),
     Row("number_body_is_500", "The host fails over a JSON number.",
-        "FACTS 3, row 4 (recorded: body_number)", run_body(b"5"), _HOST_FAILS),
+        "FACTS 3, row 4 (recorded: body_number)", run_with(body=b"5"), _HOST_FAILS),
 
     # the user
     Row("missing_user_is_400", "Without a user the host says that it must be provided.",
@@ -304,7 +294,7 @@ add_rows(__name__, [
     Row("json_is_checked_before_the_kind_of_app",
         "With a chat app's key, JSON that breaks off is reported before the kind of app.",
         "FACTS 3, order (recorded: order_chat_malformed)",
-        run_body(b"{", _CHAT), _MALFORMED, needs=(_CHAT,)),
+        run_with(body=b"{", app=_CHAT), _MALFORMED, needs=(_CHAT,)),
     Row("unpublished_workflow_is_400", "A workflow that was never published does not run.",
         "FACTS 3, row 9 (recorded: unpublished)",
         run(_UNPUBLISHED), error("workflow_unpublished"), needs=(_UNPUBLISHED,)),
@@ -320,7 +310,7 @@ add_rows(__name__, [
     Row("app_is_checked_before_the_json",
         "With a disabled app's key, JSON that breaks off is not even read.",
         "FACTS 3, order and 9.1 (recorded: api_disabled_malformed)",
-        run_body(b"{", _DISABLED), _NO_APP, needs=(_DISABLED,)),
+        run_with(body=b"{", app=_DISABLED), _NO_APP, needs=(_DISABLED,)),
 ])
 # fmt: on
 
