@@ -14,7 +14,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -23,7 +23,7 @@ import click
 
 from dify_wire.command import CommandError, exit_code, with_debug
 from dify_wire.strict import did_you_mean, unknown
-from dify_wire.text_file import SpecError, file_errors, reason
+from dify_wire.text_file import SpecError, file_errors
 from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
 from fake_server.settings import Settings, SettingsError, check_secret_key, read_settings
 
@@ -68,13 +68,8 @@ def _warn_of_unknown_variables() -> None:
 
 def _read_dotenv(path: Path) -> None:
     """Settings from ``.env`` where the environment does not have them."""
-    try:
-        if not path.is_file():
-            return
-    except OSError as error:
-        raise CommandError(
-            f"{path}: cannot be looked for: {reason(error)}; start in a folder that can be read"
-        ) from None
+    if not os.path.isfile(path):  # noqa: PTH113  # false where the folder cannot be read
+        return
     import io
 
     from dotenv import dotenv_values
@@ -91,37 +86,31 @@ def _read_dotenv(path: Path) -> None:
 
 def _read_config(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     """Take the settings of a TOML file as defaults, refusing keys that are not a setting."""
-    if path is not None:
-        try:
-            context.default_map = _config(path, context.command.params)
-        except SpecError as error:
-            raise click.BadParameter(str(error)) from None
-
-
-def _config(path: Path, parameters: Iterable[click.Parameter]) -> dict[str, Any]:
-    """The settings in the TOML file at ``path`` by the names of their ``parameters``.
-
-    Raises ``SpecError``.
-    """
+    if path is None:
+        return
     import tomllib
 
     from dify_wire.text_file import read_text
 
-    try:
-        table = tomllib.loads(read_text(path, "TOML"), parse_float=float)
-    except RecursionError:
-        raise SpecError(path, "the file", "cannot be read as TOML: it is nested too deep") from None
-    except ValueError as error:  # also of a number of too many digits, which tomllib hands on
-        raise SpecError(path, "the file", f"cannot be read as TOML: {error}; correct it") from None
-    options = {one.opts[0].removeprefix("--"): one for one in parameters if one.name in _SETTINGS}
+    settings = (one for one in context.command.params if one.name in _SETTINGS)
+    options = {one.opts[0].removeprefix("--"): one for one in settings}
     defaults = {}
-    for key, value in table.items():
-        flag = key.replace("_", "-")
-        if flag not in options:
-            raise SpecError(path, "the file", unknown("setting", key, sorted(options)))
-        with file_errors(path, "a file of settings"):  # a number of more digits than Python writes
-            defaults[str(options[flag].name)] = _toml_default(path, options[flag], key, value)
-    return defaults
+    try:
+        text = read_text(path, "TOML")
+        with file_errors(path, "a file of settings"):  # one nested too deep, a number too long
+            try:
+                table = tomllib.loads(text, parse_float=float)
+            except ValueError as error:
+                message = f"cannot be read as TOML: {error}; correct it"
+                raise SpecError(path, "the file", message) from None
+            for key, value in table.items():
+                option = options.get(key.replace("_", "-"))
+                if option is None:
+                    raise SpecError(path, "the file", unknown("setting", key, sorted(options)))
+                defaults[str(option.name)] = _toml_default(path, option, key, value)
+    except SpecError as error:
+        raise click.BadParameter(str(error)) from None
+    context.default_map = defaults
 
 
 def _toml_default(path: Path, option: click.Parameter, key: str, value: Any) -> Any:
