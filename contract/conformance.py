@@ -19,8 +19,6 @@ from dify_wire.exchange import Exchange, loads
 from dify_wire.schemas import Schemas
 from dify_wire.text_file import bundled
 
-REFERENCE_VERSION = "0.6.4"
-
 
 @functools.cache
 def documented() -> Spec:

@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from contract.check import Capability, Level, Phase, check
-from contract.conformance import REFERENCE_VERSION, Spec, documented, observed
+from contract.conformance import Spec, documented, observed
 from contract.current_check import ContextPool
 from contract.errors import error, expect_error, expect_no_run
 from contract.form import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
 from dify_wire.exchange import Exchange
-from dify_wire.profile import HOST_VERSIONS
+from dify_wire.profile import HOST_VERSIONS, REFERENCE_VERSION
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12
