@@ -158,7 +158,7 @@ def test_a_refused_body_full_of_brackets_takes_no_time(host_spec: HostSpec, text
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_a_clock_stands_at_the_latest_moment_and_not_beyond(frozen: bool) -> None:
+def test_clock_stops_at_the_latest_time(frozen: bool) -> None:
     """What follows has a year left: dates end with the year 9999."""
     clock = Clock(wall=lambda: 1000.0)
     if frozen:

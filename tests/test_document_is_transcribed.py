@@ -179,8 +179,8 @@ def is_property(
     """
     reference = {"$ref": "#" + place}
     named = place.endswith(f"/properties/{name}") or any(
-        other.endswith("/properties") and said.get(name) == reference
-        for other, said in elements(spec)
+        other.endswith("/properties") and element.get(name) == reference
+        for other, element in elements(spec)
     )
     return named and (value in ("{", "[") or json.loads(value) in element.get("examples", ()))
 
@@ -274,12 +274,12 @@ def test_the_pictures_address_is_read_from_the_example() -> None:
     for parameter in parameters:
         filled = filled.replace("{" + parameter["name"] + "}", parameter["example"])
     assert filled == url.path
-    asked = {
+    sent = {
         parameter["name"]: parameter["example"]
         for parameter in parameters
         if parameter["in"] == "query"
     }
-    assert list(asked.items()) == parse_qsl(url.query)
+    assert list(sent.items()) == parse_qsl(url.query)
 
 
 def test_no_tool_is_led_to_the_vendors_host() -> None:

@@ -46,10 +46,10 @@ def request(
     method: str, target: str, *headers: str, body: bytes = b"", app: str | None = "main"
 ) -> bytes:
     """A request as curl would send it, with the key of ``app``."""
-    said = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1:6060", *headers]
-    said += [f"Authorization: Bearer {KEYS[app]}"] if app else []
-    said += [f"Content-Length: {len(body)}"] if body else []
-    return "\r\n".join([*said, "", ""]).encode() + body
+    wanted = [f"{method} {target} HTTP/1.1", "Host: 127.0.0.1:6060", *headers]
+    wanted += [f"Authorization: Bearer {KEYS[app]}"] if app else []
+    wanted += [f"Content-Length: {len(body)}"] if body else []
+    return "\r\n".join([*wanted, "", ""]).encode() + body
 
 
 def run(
@@ -235,8 +235,8 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
 
 @pytest.mark.parametrize("name", _FACTS)
 def test_fact(server: RunningServer, name: str) -> None:
-    asked, expected = _FACTS[name]
-    found = differences(expected, _ask(server, asked))
+    sent, expected = _FACTS[name]
+    found = differences(expected, _ask(server, sent))
     assert not found, "\n".join(found)
 
 
@@ -254,7 +254,7 @@ def test_expect100(server: RunningServer) -> None:
     assert differences(_OK, answer) == []
 
 
-_SAID: dict[str, tuple[bytes, str]] = {
+_TEXTS: dict[str, tuple[bytes, str]] = {
     "stream_user_chinese": (
         run(user="用户😀", response_mode="streaming"),
         r'"user": "\u7528\u6237\ud83d\ude00"',
@@ -302,12 +302,12 @@ _SAID: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", _SAID)
-def test_what_is_said(server: RunningServer, name: str) -> None:
-    asked, said = _SAID[name]
-    answer = _ask(server, asked)
+@pytest.mark.parametrize("name", _TEXTS)
+def test_text_of_the_response(server: RunningServer, name: str) -> None:
+    sent, wanted = _TEXTS[name]
+    answer = _ask(server, sent)
     assert answer.status in (200, 201)
-    assert said in answer.body.decode()
+    assert wanted in answer.body.decode()
 
 
 # Signed URLs
@@ -369,12 +369,12 @@ def test_missing_parameters_are_missed_in_order(server: RunningServer, missing: 
     signed = _signed(server)
     query = _query(signed)[: ["timestamp", "nonce", "sign"].index(missing)]
     answer = _get(server, signed, *query)
-    said = {
+    wanted = {
         "code": "invalid_param",
         "message": "Missing required parameter in the query string",
         "params": missing,
     }
-    assert differences(like("file_missing_sign", said), answer) == []
+    assert differences(like("file_missing_sign", wanted), answer) == []
 
 
 def test_a_signature_of_another_file_is_refused(server: RunningServer) -> None:

@@ -97,9 +97,9 @@ def test_every_operation_has_a_name_a_user_and_its_errors() -> None:
     """What the fake is compiled from is said on each operation of a host version."""
     merged = load(ROOT / "openapi.yaml", overlay_paths("0.6.4"))
     operations = {
-        said["operationId"]: (path, method, said)
+        operation["operationId"]: (path, method, operation)
         for path, item in merged["paths"].items()
-        for method, said in item.items()
+        for method, operation in item.items()
         if method in ("get", "post", "delete")
     }
     assert set(operations) == {
@@ -137,7 +137,7 @@ def test_every_operation_has_a_name_a_user_and_its_errors() -> None:
         ),
         *("updateSegment", "deleteSegment"),
     }
-    for path, _, said in operations.values():
+    for path, _, operation in operations.values():
         keyed = path.startswith("/v1/") and path != "/v1/"
-        assert said["security"] == ([{"bearer": []}] if keyed else [])
-        assert {"x-user", "x-user-required", "x-errors"} <= said.keys()
+        assert operation["security"] == ([{"bearer": []}] if keyed else [])
+        assert {"x-user", "x-user-required", "x-errors"} <= operation.keys()

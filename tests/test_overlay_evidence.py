@@ -40,9 +40,9 @@ each.
 """
 METHODS = ("get", "put", "post", "delete", "patch")
 OPERATIONS = [
-    (path, method, said)
+    (path, method, operation)
     for path, item in SPEC["paths"].items()
-    for method, said in item.items()
+    for method, operation in item.items()
     if method in METHODS
 ]
 
@@ -131,23 +131,25 @@ def test_every_recorded_refusal_is_one_of_the_errors() -> None:
 
 def test_every_error_belongs_to_an_operation() -> None:
     """An error that nothing answers with would be dead words."""
-    used = {name for _, _, said in OPERATIONS for name in said["x-errors"]}
+    used = {name for _, _, operation in OPERATIONS for name in operation["x-errors"]}
     assert used == ERRORS.keys()
 
 
 @pytest.mark.parametrize(
-    ("path", "method", "said"), OPERATIONS, ids=[said["operationId"] for *_, said in OPERATIONS]
+    ("path", "method", "operation"),
+    OPERATIONS,
+    ids=[operation["operationId"] for *_, operation in OPERATIONS],
 )
 def test_every_error_satisfies_its_operations_schemas(
-    path: str, method: str, said: dict[str, Any]
+    path: str, method: str, operation: dict[str, Any]
 ) -> None:
     """What an operation may answer is described by its responses, and its one refusal is among its
     errors.
     """
-    for name in said["x-errors"]:
+    for name in operation["x-errors"]:
         error = ERRORS[name]
         assert_valid(schema_place(path, method, error["status"], "application/json"), error["body"])
-    assert said.get("x-refusal", said["x-errors"][0]) in said["x-errors"]
+    assert operation.get("x-refusal", operation["x-errors"][0]) in operation["x-errors"]
 
 
 def schema_place(path: str, method: str, status: int, kind: str) -> str:
@@ -196,9 +198,9 @@ def operation_of(exchange: Recording) -> tuple[str, str] | None:
     """Path and method of the operation that answers: another method on a known path is described by
     any of its own.
     """
-    asked = exchange.request.path
+    requested = exchange.request.path
     for path, item in SPEC["paths"].items():
-        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), asked):
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), requested):
             own = [method for method in METHODS if method in item]
             method = {"HEAD": "get"}.get(exchange.request.method, exchange.request.method.lower())
             return path, method if method in own else own[0]
@@ -299,7 +301,7 @@ def test_the_headers_are_on_every_answer_of_the_app_in_order() -> None:
     assert all([tuple(pair) for pair in headers[-len(wanted) :]] == wanted for headers in answers)
 
 
-def test_the_pings_came_as_said() -> None:
+def test_pings_came_at_the_times_of_the_facts() -> None:
     """Frame and rhythm of the pings are those of a recorded long stream, within a tenth of a
     second.
     """

@@ -22,7 +22,7 @@ from dify_wire.yaml_file import load_yaml
 GOOD = "openapi: 3.2.0\ninfo: {title: t, version: '1'}\npaths: {}\n"
 
 
-def said(error: SpecError) -> str:
+def readable_text(error: SpecError) -> str:
     """The error as its reader sees it; whatever else, it is one line that begins with file and
     place.
     """
@@ -42,7 +42,7 @@ def refused(tmp_path: Path, text: str, *overlays: str) -> SpecError:
         paths[-1].write_text(overlay, "utf-8")
     with pytest.raises(SpecError) as caught:
         load(path, paths)
-    said(caught.value)
+    readable_text(caught.value)
     return caught.value
 
 
@@ -57,14 +57,14 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The path is said, and that a YAML file is wanted."""
     with pytest.raises(SpecError, match="no such file") as caught:
         load(tmp_path / "gone.yaml", [])
-    assert "gone.yaml" in said(caught.value)
+    assert "gone.yaml" in readable_text(caught.value)
 
 
 def test_a_directory_is_no_spec(tmp_path: Path) -> None:
     """A folder is refused as what it is."""
     with pytest.raises(SpecError, match="is a directory") as caught:
         load(tmp_path, [])
-    said(caught.value)
+    readable_text(caught.value)
 
 
 def test_a_binary_file_is_no_spec(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_bad_yaml_is_refused_with_its_place(
     with pytest.raises(SpecError, match=says) as caught:
         load_yaml(path)
     assert caught.value.place == place
-    said(caught.value)
+    readable_text(caught.value)
 
 
 def test_yaml_becomes_json_data(tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_an_unknown_version_lists_the_known_ones() -> None:
         match=r"'0\.6\.5' is unknown \(did you mean '0\.6\.4'\?\); use one of: 0\.6\.4, 0\.6\.3",
     ) as caught:
         overlay_paths("0.6.5")
-    said(caught.value)
+    readable_text(caught.value)
 
 
 def test_overlays_that_wait_for_each_other_are_refused(

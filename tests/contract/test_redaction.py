@@ -77,11 +77,11 @@ def test_secret_cut_short_goes_too(kept: int) -> None:
     ],
 )
 def test_signature_and_nonce_go_whoever_made_them(url: str) -> None:
-    told = TextRedactor().text(url)
-    assert "1713939240" in told
-    assert SIGN[:-1] not in told
-    assert NONCE not in told
-    assert told.count(REDACTED) == 2
+    response = TextRedactor().text(url)
+    assert "1713939240" in response
+    assert SIGN[:-1] not in response
+    assert NONCE not in response
+    assert response.count(REDACTED) == 2
 
 
 def test_headers_that_carry_nothing_else_are_redacted_whole() -> None:
@@ -117,9 +117,9 @@ def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
     capabilities = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]
     with host(dify_at_first(tell_everything)) as url:
         assert exit_code(["run", "--base-url", url, *capabilities, *reports]) == 1
-    said = capsys.readouterr()
+    output = capsys.readouterr()
     written = {name: path.read_text() for name, path in paths.items()}
-    for name, text in {**written, "out": said.out, "err": said.err}.items():
+    for name, text in {**written, "out": output.out, "err": output.err}.items():
         assert name == "err" or REDACTED in text
         for secret in PLANTED:
             for form in (*forms(secret), secret[:20]):
@@ -140,8 +140,8 @@ def tell_everything(connection: socket.socket, request: bytes) -> None:
     kind = next(
         (kind for path, kind in kinds.items() if path in request.split(b" ")[1]), "application/json"
     )
-    told = json.dumps({"url": URL, "all": EVERYTHING, "request": request.decode("latin-1")})
-    body = f"data: {told}\n\nnonce={NONCE}&{EVERYTHING}".encode()
+    response = json.dumps({"url": URL, "all": EVERYTHING, "request": request.decode("latin-1")})
+    body = f"data: {response}\n\nnonce={NONCE}&{EVERYTHING}".encode()
     head = (
         f"HTTP/1.1 418 NO {KEY}\r\nContent-Type: {kind}\r\nSet-Cookie: s={COOKIE}; Path=/\r\n"
         f"X-Key: {KEY} {CHAT_KEY}\r\n"
@@ -152,11 +152,11 @@ def tell_everything(connection: socket.socket, request: bytes) -> None:
 
 def echo_in_a_stream(target: Target) -> None:
     """A stream tells it."""
-    told = target.send(target.get_request(f"/stream?key={KEY}&nonce={NONCE}"))
-    expect_equal(told.text, "nothing", "text", told, why=told.text)
+    response = target.send(target.get_request(f"/stream?key={KEY}&nonce={NONCE}"))
+    expect_equal(response.text, "nothing", "text", response, why=response.text)
 
 
 def echo_in_a_picture(target: Target) -> None:
     """A picture tells it."""
-    told = target.send(target.get_request(URL))
-    expect_equal(told.status, 200, told.text, told)
+    response = target.send(target.get_request(URL))
+    expect_equal(response.status, 200, response.text, response)

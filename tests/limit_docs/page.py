@@ -116,8 +116,8 @@ def docstring(name: str) -> str:
     for statement, following in itertools.pairwise(body):
         targets = statement.targets if isinstance(statement, ast.Assign) else []
         if any(isinstance(target, ast.Name) and target.id == constant for target in targets):
-            said = following.value if isinstance(following, ast.Expr) else None
-            text = said.value if isinstance(said, ast.Constant) else ""
+            docstring_node = following.value if isinstance(following, ast.Expr) else None
+            text = docstring_node.value if isinstance(docstring_node, ast.Constant) else ""
             return " ".join(text.split()) if isinstance(text, str) else ""
     return ""
 

@@ -31,18 +31,18 @@ COOKIE = "s3ss10n-of-somebody"
 SECRET = 'sk/9+gut "ö\\中&=x'
 TENANT = "tenant-of-the-team"
 EMAIL = "bob.b@example.org"
-UNTOLD = "app-ThisOneNobodyToldUs12345"
-PLANTED = (KEY, SIGN[:-1], NONCE, USER, COOKIE, SECRET, TENANT, EMAIL, UNTOLD)
+UNKNOWN_KEY = "app-ThisOneNobodyToldUs12345"
+PLANTED = (KEY, SIGN[:-1], NONCE, USER, COOKIE, SECRET, TENANT, EMAIL, UNKNOWN_KEY)
 URL = f"/files/tools/1.png?timestamp=1713939240&nonce={NONCE}&sign={SIGN}"
 RULES = tuple(map(parse_rule, ("header:X-Tenant", "field:email", "text:order-[0-9]+")))
 
 
-def redactor(**said: object) -> RecordingRedactor:
-    return RecordingRedactor({KEY: "main"}, [SECRET], RULES, salt=b"of the tests", **said)  # type: ignore[arg-type]
+def redactor(**fields: object) -> RecordingRedactor:
+    return RecordingRedactor({KEY: "main"}, [SECRET], RULES, salt=b"of the tests", **fields)  # type: ignore[arg-type]
 
 
-def redacted(exchange: Recording, **said: object) -> Recording:
-    return redactor(**said).redaction(exchange).head(exchange)
+def redacted(exchange: Recording, **fields: object) -> Recording:
+    return redactor(**fields).redaction(exchange).head(exchange)
 
 
 def forms(secret: str) -> dict[str, str]:
@@ -71,9 +71,9 @@ def telling(body: bytes = b"") -> Recording:
         ("X-Tenant", TENANT),
         ("Content-Type", "application/json"),
     )
-    said = json.dumps({"inputs": {"email": EMAIL}, "user": USER}).encode()
-    asked = Request("POST", f"/v1/x?next={quote(URL)}", headers, said)
-    return recording(body, headers=STREAM, request=asked)
+    fields = json.dumps({"inputs": {"email": EMAIL}, "user": USER}).encode()
+    sent = Request("POST", f"/v1/x?next={quote(URL)}", headers, fields)
+    return recording(body, headers=STREAM, request=sent)
 
 
 def everything_given_back() -> bytes:
@@ -168,12 +168,12 @@ def test_a_compressed_body_is_searched(tmp_path: Path) -> None:
     assert "encoding" in found.redacted
 
 
-def test_a_compressed_request_is_asked_as_it_was_recorded() -> None:
+def test_compressed_request_is_compared_as_it_was_recorded() -> None:
     body = gzip.compress(json.dumps({"user": USER}).encode(), mtime=0)
     headers = (("Content-Encoding", "gzip"), ("Content-Length", str(len(body))))
-    asked = redactor().request(request(body, headers=headers), "main")
-    assert re.fullmatch(rb'\{"user": "user-[0-9a-f]{8}"\}', asked.body)
-    assert asked.headers == (("Content-Length", str(len(asked.body))),)
+    sent = redactor().request(request(body, headers=headers), "main")
+    assert re.fullmatch(rb'\{"user": "user-[0-9a-f]{8}"\}', sent.body)
+    assert sent.headers == (("Content-Length", str(len(sent.body))),)
 
 
 def test_an_answer_to_head_announces_a_coding_and_has_no_body() -> None:
@@ -196,13 +196,17 @@ def test_pseudonyms_have_the_form_of_what_they_replace() -> None:
     found = redacted(telling(f"data: {json.dumps({'url': URL, 'user': USER})}\n\n".encode()))
     assert found.request.header("Authorization") == "Bearer {{key:main}}"
     assert found.request.header("Cookie") == "redacted"
-    said = json.loads(found.body.removeprefix(b"data: "))
+    fields = json.loads(found.body.removeprefix(b"data: "))
     assert re.fullmatch(
-        r"/files/tools/1\.png\?timestamp=1713939240&nonce=[0-9a-f]{32}&sign=[\w-]{43}=", said["url"]
+        r"/files/tools/1\.png\?timestamp=1713939240&nonce=[0-9a-f]{32}&sign=[\w-]{43}=",
+        fields["url"],
     )
-    assert USER_PSEUDONYM.fullmatch(said["user"])
-    assert json.loads(found.request.body) == {"inputs": {"email": "redacted"}, "user": said["user"]}
-    assert quote(said["url"]) in found.request.target
+    assert USER_PSEUDONYM.fullmatch(fields["user"])
+    assert json.loads(found.request.body) == {
+        "inputs": {"email": "redacted"},
+        "user": fields["user"],
+    }
+    assert quote(fields["url"]) in found.request.target
     assert found.redacted == (
         "keys",
         "signatures",
@@ -223,18 +227,18 @@ def test_equal_stays_equal_for_one_recorder_and_for_no_other() -> None:
     )
 
 
-def test_keys_that_nobody_told_of_are_told_apart() -> None:
+def test_unknown_keys_stay_distinct() -> None:
     """The one that is used carries the exchange's label; a key that only stands somewhere has
     none.
     """
-    asked = request(headers=(("Authorization", f"Bearer {UNTOLD}"),))
-    found = redacted(recording(b"app-AnotherOneThatIsNotTold1", app=None, request=asked))
+    sent = request(headers=(("Authorization", f"Bearer {UNKNOWN_KEY}"),))
+    found = redacted(recording(b"app-AnotherOneThatIsNotTold1", app=None, request=sent))
     first, second = KEY_PSEUDONYM.findall(
         found.request.header("Authorization", "") + found.body.decode()
     )
     assert first != second
     assert (
-        redacted(recording(app="shop", request=asked)).request.header("Authorization")
+        redacted(recording(app="shop", request=sent)).request.header("Authorization")
         == "Bearer {{key:shop}}"
     )
 
@@ -282,12 +286,12 @@ def test_a_user_called_like_a_field_does_not_break_the_answer() -> None:
 def test_users_in_queries_and_forms_are_found() -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\nalice\r\n--x--\r\n'
     headers = (("Content-Type", "multipart/form-data; boundary=x"),)
-    asked = redacted(
+    sent = redacted(
         recording(request=request(form, target="/v1/files/upload?user=alice&a=1", headers=headers))
     ).request
-    (user,) = set(re.findall(r"user-[0-9a-f]{8}", asked.target + asked.body.decode()))
-    assert asked.target == f"/v1/files/upload?user={user}&a=1"
-    assert asked.body == form.replace(b"alice", user.encode())
+    (user,) = set(re.findall(r"user-[0-9a-f]{8}", sent.target + sent.body.decode()))
+    assert sent.target == f"/v1/files/upload?user={user}&a=1"
+    assert sent.body == form.replace(b"alice", user.encode())
 
 
 @pytest.mark.parametrize("name", ["api_key", "secret_key", "authorization"])
@@ -308,11 +312,11 @@ def test_a_key_in_a_field_is_taken_out_there_and_wherever_else_it_stands(
     name: str, target: str, body: bytes
 ) -> None:
     key = "sk-of-the-host-0123456789"
-    asked = request(
+    sent = request(
         body.decode().format(name=name, key=key).encode() or b"{}",
         target.format(name=name, key=key),
     )
-    found = redacted(recording(f"{key} and {quote(key)}".encode(), request=asked))
+    found = redacted(recording(f"{key} and {quote(key)}".encode(), request=sent))
     kept = found.request.target.encode() + found.request.body + found.body
     assert key.encode() not in kept
     assert found.body == b"{{key:main}} and {{key:main}}"
@@ -337,9 +341,9 @@ def test_a_body_of_wide_characters_stays_one(coding: str) -> None:
     text = json.dumps(
         {"user": "alice.wonder", "prompt": "王 of alice.wonder", "n": 1}, ensure_ascii=False
     )
-    told = json.loads(redacted(recording(text.encode(coding))).body)
-    assert told["prompt"] == f"王 of {told['user']}"
-    assert "alice" not in told["user"]
+    values = json.loads(redacted(recording(text.encode(coding))).body)
+    assert values["prompt"] == f"王 of {values['user']}"
+    assert "alice" not in values["user"]
 
 
 def test_a_user_that_is_a_number_goes_wherever_it_stands() -> None:
@@ -368,8 +372,8 @@ def test_no_part_of_credentials_is_given_back(sent: str, given_back: bytes) -> N
 def test_a_user_is_found_in_escapes_of_html_c_and_javascript(form: str) -> None:
     escaped = "".join(form % ord(letter) for letter in "alice.wonder").encode()
     found = redacted(recording(b'{"user": "alice.wonder", "by": "' + escaped + b'"}')).body
-    told = json.loads(found)
-    assert told["by"] == told["user"] != "alice.wonder"
+    values = json.loads(found)
+    assert values["by"] == values["user"] != "alice.wonder"
 
 
 def test_the_user_is_kept_where_that_is_wished() -> None:
@@ -394,8 +398,8 @@ def test_a_length_that_was_wrong_stays_wrong() -> None:
 def test_borders_between_chunks_stay_where_they_were() -> None:
     """Beside a secret at the same bytes, inside of one in its pseudonym."""
     data = f"data: before {NONCE} after\n\ndata: next\n\n".encode()
-    asked = request(target=f"/x?nonce={NONCE}")
-    found = redacted(recording(request=asked, chunks=cut(data, 7, 20, len(data) - 39)))
+    sent = request(target=f"/x?nonce={NONCE}")
+    found = redacted(recording(request=sent, chunks=cut(data, 7, 20, len(data) - 39)))
     assert [len(chunk.data) for chunk in found.chunks] == [7, 20, len(data) - 39, 12]
     assert found.chunks[-1].data == b"data: next\n\n"
     assert [chunk.at_s for chunk in found.chunks] == [0.0, 0.1, 0.2, 0.3]
@@ -403,16 +407,16 @@ def test_borders_between_chunks_stay_where_they_were() -> None:
 
 def test_sizes_of_a_request_in_chunks_follow() -> None:
     body = json.dumps({"a": 1, "user": USER}).encode()
-    asked = redacted(recording(request=request(body, chunk_sizes=(9, 20, len(body) - 29)))).request
-    assert sum(asked.chunk_sizes) == len(asked.body) < len(body)
-    assert asked.chunk_sizes[0] == 9
+    sent = redacted(recording(request=request(body, chunk_sizes=(9, 20, len(body) - 29)))).request
+    assert sum(sent.chunk_sizes) == len(sent.body) < len(body)
+    assert sent.chunk_sizes[0] == 9
 
 
 def test_what_is_no_secret_stays() -> None:
     run_id = b"1f0e3dad-9990-4f5a-8b0b-1b0b1b0b1b0b"
     plain = b'data: {"event": "x", "id": "%b", "t": "design=modern app-short"}\n\n' % run_id
-    asked = Request("GET", "/v1/parameters", (("Host", "h"), ("X-Env", "PRODUCTION")), b"")
-    exchange = recording(plain, request=asked)
+    sent = Request("GET", "/v1/parameters", (("Host", "h"), ("X-Env", "PRODUCTION")), b"")
+    exchange = recording(plain, request=sent)
     assert redacted(exchange) == exchange
 
 
@@ -482,7 +486,7 @@ def test_a_long_text_is_found_again_in_every_form_that_is_written_as_a_whole(for
         ("field:/list/0", "end with the name of a field"),
     ],
 )
-def test_a_rule_that_cannot_be_used_is_told(rule: str, words: str) -> None:
+def test_invalid_rule_is_an_error(rule: str, words: str) -> None:
     with pytest.raises(RuleError, match=re.escape(words)):
         parse_rule(rule)
 

@@ -23,8 +23,8 @@ FORM = (("Content-Type", "application/x-www-form-urlencoded"),)
 PLAIN = Request("GET", "/v1/meta", (("Host", "127.0.0.1"),), b"")
 
 
-def asking(body: Any, **said: Any) -> Recording:
-    return recording(request=replace(request(body), headers=JSON), **said)
+def asking(body: Any, **values: Any) -> Recording:
+    return recording(request=replace(request(body), headers=JSON), **values)
 
 
 SUSPICIOUS = {
@@ -80,10 +80,10 @@ HARMLESS = {
 def test_what_looks_personal_is_named_and_its_option_takes_it_out(name: str) -> None:
     exchange, rule = SUSPICIOUS[name]
     (one,) = {found.option: found for found in suspicions(exchange)}.values()
-    flag, *told = shlex.split(one.option)
+    flag, *options = shlex.split(one.option)
     assert flag == "--redact"
-    assert told[0].startswith(rule)
-    redaction = RecordingRedactor(rules=[parse_rule(told[0])]).redaction(exchange)
+    assert options[0].startswith(rule)
+    redaction = RecordingRedactor(rules=[parse_rule(options[0])]).redaction(exchange)
     assert list(suspicions(redaction.head(exchange))) == []
 
 
@@ -123,8 +123,8 @@ def test_check_names_file_place_and_option_and_is_1(
     path = written(tmp_path, SUSPICIOUS["a field for mail"][0])
     (tmp_path / "notes.txt").write_text("a@b.io")
     assert exit_code(["recordings", "check", str(path), str(tmp_path / "notes.txt"), "--json"]) == 1
-    said = json.loads(capsys.readouterr().out)
-    assert said == {
+    values = json.loads(capsys.readouterr().out)
+    assert values == {
         "file": str(path),
         "place": "request /inputs/email",
         "looks_like": "something personal",
