@@ -1,4 +1,4 @@
-"""Answers from recordings: what the recorded host said, with its rhythm, signed and timed anew."""
+"""Responses from recordings, in their rhythm, signed and timed anew."""
 
 from __future__ import annotations
 

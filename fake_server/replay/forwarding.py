@@ -26,13 +26,13 @@ class Forwarding:
     def __init__(self, settings: Settings, labels: Mapping[str, str]) -> None:
         assert settings.upstream is not None
         assert settings.replay is not None
-        upstream = Upstream(settings.upstream, DEFAULT_TIMEOUT_S)
+        recorder = RecorderSettings(
+            upstream=settings.upstream, to=settings.replay, key_labels=tuple(labels.items())
+        )
+        upstream = Upstream(recorder.upstream, DEFAULT_TIMEOUT_S)
         self._writer = None
         if settings.on_miss == "record":
             try:
-                recorder = RecorderSettings(
-                    upstream=settings.upstream, to=settings.replay, key_labels=tuple(labels.items())
-                )
                 self._writer = start_writer(recorder, log.warning)
             except SettingsError as error:
                 if error.setting != "to":

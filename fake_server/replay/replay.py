@@ -1,14 +1,15 @@
-"""A recorded host: the next recorded answer to each request, told anew for its caller.
+"""A recorded host: the next recorded response to each request, rewritten for its caller.
 
-Judged live, before a recording is looked for: limits of the proxy, routes, keys, kinds of apps,
-signatures of pictures and their age, what CORS grants. Everything else is what the host said.
+Checked live, before a recording is looked up: limits of the proxy, routes, keys, kinds of apps,
+signatures of images and their age, CORS. Everything else is what the host sent.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,36 +17,39 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dify_wire.exchange import Recording
 from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.matching import RequestKey
-from dify_wire.recording.store import NotRecordedError, recording_store
+from dify_wire.recording.store import NearMiss, NotRecordedError, recording_store
 from fake_server.endpoints.files import check_signature
 from fake_server.host_spec import HostSpec
 from fake_server.http.request import Request
-from fake_server.replay.aliases import Aliases
-from fake_server.replay.images import recorded_pictures
+from fake_server.http.responses import JSON, Response
 from fake_server.replay.loading import (
     LoadedRecordings,
     app_labels,
     load_recordings,
     shortened_bodies,
 )
-from fake_server.replay.misses import miss_response
-from fake_server.replay.responses import Answers, Caller
+from fake_server.replay.responses import Caller, ReplayedResponses
+from fake_server.replay.rewrite import Aliases
 from fake_server.settings import Settings
+from fake_server.timestamps import iso
 
 log = logging.getLogger("fake_server")
+
+MISS_STATUS = 501
+"""No host of this API sends it, so that no client takes a miss for a response of the host."""
 
 _WITHOUT_KEY = "getIndex"
 _LIVE = ("getImagePreview",)
 _LIVE_REFUSAL = "token_unknown"
-
 _LONG_BODY = 64 << 10
+_SHOWN = 200
 
 
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
-    """The replay of ``settings``; None where nothing is replayed.
+    """The replay of ``settings``; None if nothing is replayed.
 
-    Raises ``dify_wire.text_file.RecordingError`` for a folder that cannot be used,
-    ``SettingsError`` where misses cannot be treated as the settings say.
+    Raises ``RecordingError`` for a folder that cannot be used, ``SettingsError`` if misses cannot
+    be forwarded or recorded.
     """
     if settings.replay is None:
         return None
@@ -70,9 +74,7 @@ class Forwards(Protocol):
 
 
 class Replay:
-    """Answers the requests of one server from ``loaded``; ``forwards``, if any, takes what was not
-    recorded.
-    """
+    """Answers the requests of one server from ``loaded``; misses go to ``forwards``, if any."""
 
     def __init__(
         self, settings: Settings, loaded: LoadedRecordings, forwards: Forwards | None
@@ -82,25 +84,26 @@ class Replay:
         after_last = settings.after_last or "repeat"
         self._labelled = recording_store(loaded.labelled, after_last, self._labels)
         self._others = recording_store(loaded.others, after_last, self._labels)
-        self._as_kept = shortened_bodies(loaded.labelled)
-        self._pictures = recorded_pictures(loaded.whole)
+        self._shortened = shortened_bodies(loaded.labelled)
+        self._images = loaded.images
         self._forwards = forwards
         self._aliases = Aliases()
-        self._answers = Answers(self._aliases, frozenset(self._pictures))
+        self._responses = ReplayedResponses(self._aliases, frozenset(self._images))
 
     def end(self) -> None:
-        """Stop playing, now and whatever still begins: the server is going down."""
-        self._answers.end()
+        """Stop sending, now and whatever still starts: the server is going down."""
+        self._responses.end()
         if self._forwards:
             self._forwards.end()
 
     def close(self) -> None:
-        """Have everything written that was recorded on the way; the server has ended."""
+        """Write everything that was recorded on the way; the server has ended."""
         if self._forwards:
             self._forwards.close()
 
     async def response(self, request: Request) -> ASGIApp | None:
-        """The response to ``request``; None where the fake's own endpoint is to give it.
+        """The response to ``request``; None if the fake's own endpoint is to give it.
+
         Raises ``HostError``.
         """
         operation = request.operation
@@ -111,62 +114,103 @@ class Replay:
         if operation.operation_id != _WITHOUT_KEY:
             request.app()
         body = await request.body()
-        as_recorded = _as_recorded(request.scope, self._as_kept(body))
-        caller = Caller(self._label(request), *self._aliases.resolved(as_recorded))
+        recorded = _as_recorded(request.scope, self._shortened(body))
+        caller = Caller(self._label(request), *self._aliases.resolved(recorded))
         task_id = request.parameters.get("task_id")
         if task_id:
-            self._answers.stop(task_id, caller)
+            self._responses.stop(task_id, caller)
         try:
-            recording = await self._found(RequestKey(caller.request, caller.label))
+            recording = await self._find(RequestKey(caller.request, caller.label))
         except NotRecordedError as miss:
-            if task_id and self._answers.has_told(task_id):
+            if task_id and self._responses.has_started(task_id):
                 return None  # a run of this replay can always be stopped
             log.warning("replay: %s", miss)
             if self._forwards:
                 request.unread(body)
                 return self._forwards
             return None if self._misses_are_faked else miss_response(miss, request)
-        return self._answers.told(recording, caller, request)
+        return self._responses.start(recording, caller, request)
 
     def _image(self, request: Request) -> ASGIApp | None:
         file_id = request.parameters["file_id"].lower()
-        recording = self._pictures.get(self._aliases.recorded(file_id))
+        recording = self._images.get(self._aliases.recorded(file_id))
         if recording is not None:
             check_signature(request)
-            return self._answers.picture(recording, request)
+            return self._responses.image(recording, request)
         return None if file_id in request.host.store.images else self._forwards
 
     def _label(self, request: Request) -> str | None:
-        """What recordings call the app of the request's key, which has been judged before."""
+        """What recordings call the app of the request's key, which has been checked before."""
         authorization = request.headers.get(b"authorization", b"").decode("latin-1").split(None, 1)
         return self._labels.get(authorization[1].strip()) if len(authorization) == 2 else None
 
-    async def _found(self, question: RequestKey) -> Recording:
-        """As ``_next``; a long body is read, and what comes close to a miss is found, while streams
-        go on.
-        """
-        if len(question.request.body) > _LONG_BODY or not self._knows(question):
-            return await run_in_threadpool(self._next, question)
-        return self._next(question)
+    async def _find(self, key: RequestKey) -> Recording:
+        """As ``_next``; in a thread if that takes long, for a long body or a miss."""
+        is_long = len(key.request.body) > _LONG_BODY
+        of_any_app = replace(key, app=None)
+        if is_long or not (self._labelled.knows(key) or self._others.knows(of_any_app)):
+            return await run_in_threadpool(self._next, key)
+        return self._next(key)
 
-    def _knows(self, question: RequestKey) -> bool:
-        return self._labelled.knows(question) or self._others.knows(replace(question, app=None))
-
-    def _next(self, question: RequestKey) -> Recording:
-        """The recording whose turn it is. Raises ``NotRecordedError``."""
-        of_any_app = replace(question, app=None)
+    def _next(self, key: RequestKey) -> Recording:
+        """The next recording. Raises ``NotRecordedError``."""
+        of_any_app = replace(key, app=None)
         if self._others.knows(of_any_app):
             return self._others.next(of_any_app)
-        return self._labelled.next(question)
+        return self._labelled.next(key)
 
 
 def _as_recorded(scope: Scope, body: bytes) -> RecordedRequest:
     """The request in the form of the recordings."""
     query = scope["query_string"].decode("latin-1")
     path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
-    headers = tuple(
+    target = f"{path}?{query}" if query else path
+    headers = (
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]
     )
-    return RecordedRequest(
-        scope["method"], f"{path}?{query}" if query else path, headers, body, scope["http_version"]
-    )
+    return RecordedRequest(scope["method"], target, tuple(headers), body, scope["http_version"])
+
+
+# Misses
+
+
+def miss_response(miss: NotRecordedError, request: Request) -> Response:
+    """JSON with the nearest recordings and, for each matcher, what differed."""
+    recorded = miss.key.request
+    what = f"{recorded.method} {recorded.path}"
+    if miss.given:
+        message = f"all {miss.given} recorded responses to {what} were returned; use --after-last repeat to get the last one again"
+    else:
+        message = f"{what} with this content was not recorded; record it, or choose --on-miss fake, forward or record"
+    data = {
+        "code": "replay_miss",
+        "message": f"fake-server serve --replay: {message}",
+        "status": MISS_STATUS,
+        "nearest": [_near_miss(near) for near in miss.nearest],
+    }
+    # For a person, unlike the host's own JSON.
+    body = json.dumps(data, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return request.response(MISS_STATUS, JSON, body + b"\n")
+
+
+def _near_miss(near: NearMiss[Any]) -> dict[str, Any]:
+    recording: Recording = near.value
+    return {
+        "recording": recording.label,
+        "recorded_at": iso(recording.sent_at),
+        "request": f"{recording.request.method} {recording.request.path}",
+        "app": recording.app,
+        "differences": [
+            {
+                "matcher": one.matcher,
+                "field": one.field,
+                "recorded": _shortened_text(one.recorded),
+                "asked": _shortened_text(one.asked),
+            }
+            for one in near.differences
+        ],
+    }
+
+
+def _shortened_text(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,6 +1,4 @@
-"""Tells recordings anew: each once with its own ids, and with fresh ones whenever it is told
-again.
-"""
+"""Replays recordings: each once with its own ids, and with fresh ones when it is repeated."""
 
 from __future__ import annotations
 
@@ -8,131 +6,135 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import Message
 
-from dify_wire.exchange import Chunk, Recording, Request
+from dify_wire.exchange import Chunk, Recording
+from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.redaction.fields import user_of
 from fake_server.bounded import BoundedDict
-from fake_server.http.request import Request as LiveRequest
-from fake_server.replay.aliases import Aliases
-from fake_server.replay.heads import own_headers
-from fake_server.replay.images import placeholder
-from fake_server.replay.outcome import Outcome, is_stream, outcome, shift_s
-from fake_server.replay.playing import Playing, ReplayedAnswer
-from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
-from fake_server.replay.stopping import stopped_answer, stopped_stream
+from fake_server.http.request import Request
+from fake_server.http.responses import RawHeaders
+from fake_server.images import ImageRecord
+from fake_server.replay.playing import Playing, ReplayedResponse
+from fake_server.replay.rewrite import Aliases, Changes, file_ids, own_ids, rewritten
+from fake_server.replay.runs import (
+    RunEnd,
+    frames_data,
+    is_stream,
+    json_object,
+    run_end,
+    shift_s,
+    stopped_response,
+    stopped_stream,
+)
 from fake_server.runs.random_values import RandomValues
 from fake_server.store import StoredImage
 
 _MOST_TASKS = 20_000
+_OF_THE_CONNECTION = frozenset({"server", "date", "connection", "keep-alive", "transfer-encoding"})
+_CORS = (b"access-control-", b"vary")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: ``label`` of the app, and ``request`` with the ids that the recorded host knew.
+    """The ``label`` of the caller's app, and its ``request`` with the ids of the recorded host.
 
     ``called`` are the names that the caller has for some of them.
     """
 
     label: str | None
-    request: Request
+    request: RecordedRequest
     called: Mapping[str, str]
 
 
-class Answers:
-    """All answers from recordings that a server is giving. ``with_picture`` are the files that need
-    no placeholder.
+class ReplayedResponses:
+    """All recorded responses that a server is sending.
+
+    ``recorded_images`` are the ids of the files that need no placeholder.
     """
 
-    def __init__(self, aliases: Aliases, with_picture: frozenset[str]) -> None:
+    def __init__(self, aliases: Aliases, recorded_images: frozenset[str]) -> None:
         self._aliases = aliases
-        self._with_picture = with_picture
+        self._recorded_images = recorded_images
         self._times: Counter[int] = Counter()
         self._playing: set[Playing] = set()
         self._runs: dict[str, _Run] = {}
         self._tasks: BoundedDict[str, bool] = BoundedDict(_MOST_TASKS)
-        self._ending = False
+        self._is_ending = False
 
-    def told(self, recording: Recording, caller: Caller, call: LiveRequest) -> ReplayedAnswer:
-        """``recording`` as the answer to ``call``."""
-        draw = call.host.random.for_request("replay", recording.name, recording.sent_at)
-        ids = {**self._ids(recording, draw), **caller.called}
-        chunks = retold(recording.chunks, _changes(recording, caller, ids, draw, call))
-        self._keep_placeholders(recording, ids, call)
-        playing = Playing(chunks, recording.seconds, call.host.clock, call.host.settings.speed)
-        run = _run(recording, caller, playing, chunks)
-        return self._answer(recording, call, playing, lambda: playing.size, run)
+    def start(self, recording: Recording, caller: Caller, request: Request) -> ReplayedResponse:
+        """``recording`` as the response to ``request``."""
+        host = request.host
+        random = host.random.for_request("replay", recording.name, recording.sent_at)
+        ids = {**self._fresh_ids(recording, random), **caller.called}
+        chunks = rewritten(recording.chunks, _changes(recording, caller, ids, random, request))
+        for file_id in file_ids(recording.body):
+            if file_id not in self._recorded_images:
+                image = StoredImage(placeholder(recording, file_id))
+                host.store.images[ids.get(file_id, file_id)] = image
+        playing = Playing(chunks, recording.seconds, host.clock, host.settings.speed)
+        run = _run_of(recording, caller, playing, chunks)
+        return self._response(recording, request, playing, lambda: playing.size, run)
 
-    def picture(self, recording: Recording, call: LiveRequest) -> ReplayedAnswer:
-        """A recorded picture, to the byte."""
-        chunks = recording.chunks if call.scope["method"] != "HEAD" else ()
-        playing = Playing(
-            chunks, chunks[-1].at_s if chunks else 0.0, call.host.clock, call.host.settings.speed
-        )
-        return self._answer(recording, call, playing, lambda: len(recording.body), None)
+    def image(self, recording: Recording, request: Request) -> ReplayedResponse:
+        """A recorded image, byte for byte."""
+        chunks = recording.chunks if request.scope["method"] != "HEAD" else ()
+        clock, speed = request.host.clock, request.host.settings.speed
+        playing = Playing(chunks, chunks[-1].at_s if chunks else 0.0, clock, speed)
+        return self._response(recording, request, playing, lambda: len(recording.body), None)
 
     def stop(self, task_id: str, caller: Caller) -> None:
-        """Stop the run of that id, if it is being told, to this very caller."""
+        """Stop the run of that id if it is being sent, to this caller."""
         run = self._runs.get(task_id)
         if run is not None and (run.label, run.user) == (caller.label, user_of(caller.request)):
             run.stop()
 
-    def has_told(self, task_id: str) -> bool:
-        """Whether a run of that id was begun here."""
-        return self._tasks.get(task_id) is not None
+    def has_started(self, task_id: str) -> bool:
+        """Whether a run of that id was started here."""
+        return task_id in self._tasks
 
     def end(self) -> None:
-        """Stop telling, now and whatever still begins: the server is going down."""
-        self._ending = True
+        """Stop sending, now and whatever still starts: the server is going down."""
+        self._is_ending = True
         for playing in list(self._playing):
             playing.end()
 
-    def _answer(
+    def _response(
         self,
         recording: Recording,
-        call: LiveRequest,
+        request: Request,
         playing: Playing,
         size: Callable[[], int],
         run: _Run | None,
-    ) -> ReplayedAnswer:
-        completed = call.complete_headers()
+    ) -> ReplayedResponse:
+        completed = request.complete_headers()
 
         def head() -> Message:
-            start = {
-                "status": recording.status,
-                "reason": recording.reason.encode("latin-1", "replace"),
-            }
             return {
                 "type": "http.response.start",
-                **start,
-                "headers": own_headers(recording, size(), completed),
+                "status": recording.status,
+                "reason": recording.reason.encode("latin-1", "replace"),
+                "headers": _headers(recording, size(), completed),
             }
 
-        is_whole = recording.ended == "complete"
-        return ReplayedAnswer(head, playing, is_whole, self._known(playing, run), call.break_off)
+        is_whole, registered = recording.ended == "complete", self._registered(playing, run)
+        return ReplayedResponse(head, playing, is_whole, registered, request.break_off)
 
-    def _ids(self, recording: Recording, draw: RandomValues) -> dict[str, str]:
-        """Fresh ids, unless it is told for the first time: two clients never share a task."""
+    def _fresh_ids(self, recording: Recording, random: RandomValues) -> dict[str, str]:
+        """Fresh ids unless it is the first time: two clients never share a task."""
         self._times[id(recording)] += 1
         if self._times[id(recording)] == 1:
             return {}
-        fresh = {recorded: draw.uuid() for recorded in own_ids(recording.body, recording.request)}
+        fresh = {recorded: random.uuid() for recorded in own_ids(recording.body, recording.request)}
         self._aliases.add(fresh)
         return fresh
 
-    def _keep_placeholders(
-        self, recording: Recording, ids: Mapping[str, str], call: LiveRequest
-    ) -> None:
-        for file_id in file_ids(recording.body):
-            if file_id not in self._with_picture:
-                picture = placeholder(recording, file_id)
-                call.host.store.images[ids.get(file_id, file_id)] = StoredImage(picture)
-
     @contextlib.contextmanager
-    def _known(self, playing: Playing, run: _Run | None) -> Iterator[None]:
+    def _registered(self, playing: Playing, run: _Run | None) -> Iterator[None]:
         self._playing.add(playing)
-        if self._ending:
+        if self._is_ending:
             playing.end()
         if run is not None:
             self._tasks[run.task_id] = True
@@ -147,38 +149,34 @@ class Answers:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A recorded run being told: only the app and the user that started it can stop it (FACTS
-    7).
-    """
+    """A recorded run being sent. Only the app and user that started it can stop it (FACTS 7)."""
 
     task_id: str
     label: str | None
     user: str | None
     playing: Playing
     chunks: Sequence[Chunk]
-    end: Outcome
+    end: RunEnd
     streaming: bool
 
     def stop(self) -> None:
-        """End it as stopped at the host's next look, unless it ends before, or was stopped when it
-        was recorded.
-        """
-        at_s = None if self.end.stopped else self.playing.stops_at_s
+        """Stop it at the host's next check, unless it ends before or was stopped when recorded."""
+        at_s = None if self.end.is_stopped else self.playing.stops_at_s
         if at_s is None:
             return
-        stopped = stopped_stream if self.streaming else stopped_answer
-        chunks = stopped(self.playing.told(at_s), self.chunks, self.end, at_s)
+        stopped = stopped_stream if self.streaming else stopped_response
+        chunks = stopped(self.playing.sent_by(at_s), self.chunks, self.end, at_s)
         if chunks is not None:
             self.playing.play_instead(chunks)
 
 
-def _run(
+def _run_of(
     recording: Recording, caller: Caller, playing: Playing, chunks: Sequence[Chunk]
 ) -> _Run | None:
-    """The run that is told, if it is one that has an end."""
+    """The run in the response, if it has an end."""
     streaming = is_stream(recording)
-    end = outcome(b"".join(chunk.data for chunk in chunks), streaming)
-    task_id = end.said.get("task_id") if end else None
+    end = run_end(b"".join(chunk.data for chunk in chunks), streaming)
+    task_id = end.payload.get("task_id") if end else None
     if end is None or not isinstance(task_id, str):
         return None
     return _Run(task_id, caller.label, user_of(caller.request), playing, chunks, end, streaming)
@@ -188,19 +186,74 @@ def _changes(
     recording: Recording,
     caller: Caller,
     ids: Mapping[str, str],
-    draw: RandomValues,
-    call: LiveRequest,
+    random: RandomValues,
+    request: Request,
 ) -> Changes:
-    host = call.host
+    host = request.host
     recorded_user, user = user_of(recording.request), user_of(caller.request)
-    asked_host = call.headers.get(b"host", b"").decode("latin-1")
+    host_header = request.headers.get(b"host", b"").decode("latin-1")
+    own_origin = f"{request.scope['scheme']}://{host_header}" if host_header else ""
     return Changes(
         shift_s=shift_s(recording, host.clock.now(), host.settings.speed),
         ids=ids,
-        nonce=draw.nonce,
+        nonce=random.nonce,
         signers=host.signers,
         user=(recorded_user, user) if recorded_user and user else None,
         origin=host.settings.files_url,
-        own_origin=host.settings.files_url
-        or (f"{call.scope['scheme']}://{asked_host}" if asked_host else ""),
+        own_origin=host.settings.files_url or own_origin,
     )
+
+
+def _headers(recording: Recording, size: int, completed: RawHeaders) -> RawHeaders:
+    """The recorded headers for a body of ``size`` bytes.
+
+    CORS headers are those in ``completed``, which the fake grants this caller, at the place of the
+    recorded ones; a response without any gets none.
+    """
+    headers: RawHeaders = []
+    for name, value in recording.headers:
+        lower = name.lower()
+        if lower == "access-control-allow-origin":
+            headers += [pair for pair in completed if pair[0].lower().startswith(_CORS)]
+        elif lower == "content-length":
+            length = str(_content_length(recording, value.strip(), size))
+            headers.append((name.encode("latin-1"), length.encode()))
+        elif lower in _OF_THE_CONNECTION or lower.startswith("access-control-"):
+            continue
+        elif lower != "vary" or value.strip().lower() != "origin":
+            headers.append((name.encode("latin-1"), value.encode("latin-1")))
+    return headers
+
+
+def _content_length(recording: Recording, recorded: str, size: int) -> int:
+    """The recorded length of a body that has another size now; what never arrived is missing."""
+    if not recorded.isdigit():
+        return size
+    if recording.request.method == "HEAD":
+        return int(recorded)
+    return int(recorded) + size - len(recording.body)
+
+
+def placeholder(recording: Recording, file_id: str) -> ImageRecord:
+    """What replaces an image that was not recorded: drawn from the prompt of its node."""
+    inputs = _inputs_of_node(recording.body, file_id) or _inputs(
+        json_object(recording.request.body)
+    )
+    texts = [value for value in inputs.values() if isinstance(value, str)]
+    prompt = str(inputs.get("prompt") or next(iter(texts), ""))
+    model = str(inputs.get("model") or inputs.get("model_name") or "")
+    return ImageRecord(prompt, model, int(file_id.replace("-", "")[:8], 16))
+
+
+def _inputs_of_node(stream: bytes, file_id: str) -> Mapping[str, Any]:
+    for frame in frames_data(stream):
+        data = frame.get("data")
+        is_tool = isinstance(data, dict) and data.get("node_type") == "tool"
+        if isinstance(data, dict) and is_tool and file_id in str(data.get("outputs")):
+            return _inputs(data)
+    return {}
+
+
+def _inputs(owner: Mapping[str, Any]) -> Mapping[str, Any]:
+    inputs = owner.get("inputs")
+    return inputs if isinstance(inputs, dict) else {}

@@ -1,8 +1,7 @@
-"""A recorded text told again: signed anew, later, for another caller. Every other byte stays what
-it was.
+"""A recorded response rewritten: signed anew, later, for another caller. All other bytes stay.
 
 Edits are made in place, and the borders between chunks stay where they were among the bytes around:
-JSON that were parsed and written again would be the fake's text, and no longer the host's.
+JSON that is parsed and written again would no longer be the host's.
 """
 
 from __future__ import annotations
@@ -10,13 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from dify_wire.exchange import Chunk, Request
 from dify_wire.ids import UUID
 from dify_wire.redaction.edits import Edit, Edits
 from dify_wire.redaction.pseudonyms import USER
+from fake_server.bounded import BoundedDict
 from fake_server.runs.signing import FileSigners
 
 _SLASH = r"\\?/"
@@ -32,14 +32,16 @@ _ID = re.compile(
     rf'(?:"(?:task_id|workflow_run_id|related_id)"|"data"\s*:\s*{{\s*"id"|\A{{\s*"id")\s*:\s*"({UUID})"'.encode()
 )
 _BEFORE_USER = rb'"(?:user|sys\.user_id)"\s*:\s*"'
+_UUID = re.compile(UUID.encode(), re.IGNORECASE)
+_MOST_ALIASES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What is different this time.
 
-    ``shift_s`` is added to every unix time, ``ids`` are told in place of others, ``nonce`` makes a
-    nonce, ``user`` are the recorded user and the caller's. ``origin`` stands before URLs that were
+    ``shift_s`` is added to every unix time, ``ids`` replace recorded ones, ``nonce`` makes a nonce,
+    ``user`` are the recorded user and the caller's. ``origin`` is put before URLs that were
     relative, ``own_origin`` before those that named the recorded host.
     """
 
@@ -53,38 +55,33 @@ class Changes:
 
 
 def own_ids(body: bytes, request: Request) -> list[str]:
-    """The ids that were made for this answer, in their order: those of run, task, nodes and files.
+    """The ids that were made for this response, in their order: those of run, nodes and files.
 
-    What the request names itself (a file that was uploaded before) is somebody else's.
+    What the request names itself, such as an uploaded file, is not among them.
     """
-    asked = request.target.encode() + request.body
-    found = [match[1] for match in _ID.finditer(body)] + [
-        file_id.encode() for file_id in file_ids(body)
-    ]
-    return [file_id.decode() for file_id in dict.fromkeys(found) if file_id not in asked]
+    named = request.target.encode() + request.body
+    found = [match[1].decode() for match in _ID.finditer(body)] + file_ids(body)
+    return [one for one in dict.fromkeys(found) if one.encode() not in named]
 
 
 def file_ids(body: bytes) -> list[str]:
-    """The ids of the pictures whose signed URLs are in ``body``, each once."""
-    return list(
-        dict.fromkeys(match["tool"].decode() for match in _URL.finditer(body) if match["tool"])
-    )
+    """The ids of the images whose signed URLs are in ``body``, each once."""
+    tools = (match["tool"] for match in _URL.finditer(body))
+    return list(dict.fromkeys(tool.decode() for tool in tools if tool))
 
 
-def retold(chunks: Sequence[Chunk], changes: Changes) -> tuple[Chunk, ...]:
-    """``chunks`` with ``changes`` made in the text that they are together; their times and number
-    stay.
-    """
+def rewritten(chunks: Sequence[Chunk], changes: Changes) -> tuple[Chunk, ...]:
+    """``chunks`` with ``changes`` in the text that they form; their times and number stay."""
     body = b"".join(chunk.data for chunk in chunks)
     edits = Edits()
     edits.add(_urls(body, changes))
     edits.add(_times(body, changes.shift_s))
     edits.add(_ids(body, changes.ids))
     edits.add(_users(body, changes.user))
-    told = edits.apply(body)
+    text = edits.apply(body)
     ends = edits.moved(list(accumulate(len(chunk.data) for chunk in chunks)))
     return tuple(
-        Chunk(chunk.at_s, told[start:end])
+        Chunk(chunk.at_s, text[start:end])
         for chunk, start, end in zip(chunks, [0, *ends], ends, strict=False)
     )
 
@@ -92,11 +89,11 @@ def retold(chunks: Sequence[Chunk], changes: Changes) -> tuple[Chunk, ...]:
 def _urls(body: bytes, changes: Changes) -> Iterator[Edit]:
     nonces: dict[bytes, str] = {}
     for match in _URL.finditer(body):
-        nonce = nonces.setdefault(match["nonce"], "") or changes.nonce()
-        nonces[match["nonce"]] = (
-            nonce  # the host signs once for each time that it serialises (FACTS 5.6)
-        )
-        yield Edit(match.start(), match.end(), _signed(match, nonce, changes), "url")
+        # The host signs once for each time that it serialises (FACTS 5.6).
+        if match["nonce"] not in nonces:
+            nonces[match["nonce"]] = changes.nonce()
+        signed = _signed(match, nonces[match["nonce"]], changes)
+        yield Edit(match.start(), match.end(), signed, "url")
 
 
 def _signed(match: re.Match[bytes], nonce: str, changes: Changes) -> bytes:
@@ -133,22 +130,47 @@ def _ids(body: bytes, ids: Mapping[str, str]) -> Iterator[Edit]:
 
 
 def _users(body: bytes, user: tuple[str, str] | None) -> Iterator[Edit]:
-    """A pseudonym wherever it stands; a user kept as it was only where a field names it, for it may
-    be any word.
-    """
+    """A pseudonym anywhere; another user, who may be any word, only where a field names it."""
     if user is None or user[0] == user[1]:
         return
-    recorded, caller = (_escaped(name) for name in user)
+    # As inside a JSON string of the host (FACTS 1.7).
+    recorded, caller = (json.dumps(name)[1:-1].encode() for name in user)
     name = rb"(" + re.escape(recorded) + rb")"
-    pattern = (
-        rb"(?<![\w-])" + name + rb"(?![\w-])"
-        if USER.fullmatch(user[0])
-        else _BEFORE_USER + name + rb'"'
-    )
+    if USER.fullmatch(user[0]):
+        pattern = rb"(?<![\w-])" + name + rb"(?![\w-])"
+    else:
+        pattern = _BEFORE_USER + name + rb'"'
     for match in re.finditer(pattern, body):
         yield Edit(match.start(1), match.end(1), caller, "user")
 
 
-def _escaped(text: str) -> bytes:
-    """As it stands inside of a JSON string of the host (FACTS 1.7)."""
-    return json.dumps(text)[1:-1].encode()
+class Aliases:
+    """The recorded id behind each one that was made up for a repeated replay."""
+
+    def __init__(self) -> None:
+        self._recorded: BoundedDict[str, str] = BoundedDict(_MOST_ALIASES)
+
+    def add(self, ids: Mapping[str, str]) -> None:
+        """Remember ``ids``, fresh ones by the recorded."""
+        for recorded, fresh in ids.items():
+            self._recorded[fresh] = recorded
+
+    def recorded(self, file_or_task_id: str) -> str:
+        """The recorded id; any other id is its own."""
+        return self._recorded.get(file_or_task_id.lower()) or file_or_task_id
+
+    def resolved(self, request: Request) -> tuple[Request, Mapping[str, str]]:
+        """``request`` as the recorded host knows it, and what its ids are called here."""
+        if not len(self._recorded):
+            return request, {}
+        called: dict[str, str] = {}
+
+        def back(match: re.Match[bytes]) -> bytes:
+            fresh = match[0].decode()
+            recorded = self.recorded(fresh)
+            if recorded != fresh:
+                called[recorded] = fresh
+            return recorded.encode()
+
+        target = _UUID.sub(back, request.target.encode("latin-1")).decode("latin-1")
+        return replace(request, target=target, body=_UUID.sub(back, request.body)), called

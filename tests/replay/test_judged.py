@@ -53,7 +53,7 @@ def _judged(command: str, server: ServerProcess, *more: str) -> Sequence[str]:
         check=False,
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    table = re.search(r"^ *all +(\d+) +(\d+) +(\d+)", ended.stdout, re.MULTILINE)
+    table = re.search(r"^ *all +(\S+) +(\S+) +(\S+)", ended.stdout, re.MULTILINE)
     assert table is not None
     return table.groups()
 
@@ -74,4 +74,4 @@ def test_the_contract_holds_on_the_replay_as_on_the_host(tmp_path: Path) -> None
     ) as replay:
         assert _judged("run", replay) == recorded
         assert " 501 " not in replay.log.read_text()
-    assert recorded[0] == "0"
+    assert recorded[0] == "-"

@@ -12,8 +12,14 @@ import pytest
 from dify_wire.exchange import Shortened
 from dify_wire.recording import store
 from fake_server.cli import serve
-from fake_server.replay.images import placeholder, recorded_pictures
-from fake_server.replay.loading import app_labels, is_judged_live, load_recordings, shortened_bodies
+from fake_server.replay.loading import (
+    app_labels,
+    is_checked_live,
+    load_recordings,
+    recorded_images,
+    shortened_bodies,
+)
+from fake_server.replay.responses import placeholder
 from fake_server.settings import AFTER_LAST, ON_MISS, Settings
 from tests.recorded import HOST, KEYS
 from tests.replay.folders import changed, folder, picture_of, recorded
@@ -50,11 +56,11 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_file_and_place(tmp_pat
     [
         (
             ("--on-miss", "fake"),
-            "--on-miss: it says how to replay, and nothing is replayed; name a folder with --replay",
+            "--on-miss: it applies to a replay; name a folder of recordings with --replay",
         ),
         (
             ("--replay", str(HOST), "--on-miss", "record"),
-            "--on-miss: record needs a host to ask; name it with --upstream",
+            "--on-miss: record needs a host; name it with --upstream",
         ),
         (
             ("--replay", str(HOST), "--on-miss", "forward", "--upstream", "ftp://x"),
@@ -83,7 +89,7 @@ def test_labels_are_those_of_a_recorder() -> None:
 
 
 def test_what_is_refused_before_anything_is_looked_up_answers_nothing() -> None:
-    live = {name for name, recording in recorded().items() if is_judged_live(recording)}
+    live = {name for name, recording in recorded().items() if is_checked_live(recording)}
     assert {"auth_unknown", "auth_none", "auth_two_headers", "body_16M", "method_TRACE"} & set(
         recorded()
     ) <= live
@@ -106,8 +112,8 @@ def test_recordings_without_a_label_or_a_key_answer_every_app(tmp_path: Path) ->
 def test_half_an_answer_is_none(tmp_path: Path) -> None:
     half = changed("stream_ok", shortened=Shortened(99_999))
     loaded = load_recordings(folder(tmp_path, half), frozenset())
-    assert (loaded.labelled, len(loaded.whole)) == ([], 1)
-    assert recorded_pictures([recorded()["file_ok"]]) == {}
+    assert loaded.labelled == []
+    assert recorded_images([recorded()["file_ok"]]) == {}
 
 
 def test_a_long_request_is_known_by_its_beginning_and_length() -> None:
@@ -131,8 +137,8 @@ def test_a_long_request_is_known_by_its_beginning_and_length() -> None:
 )
 def test_only_whole_pictures_are_pictures(spoiled: dict[str, object]) -> None:
     picture = picture_of("0A8A5B63-94cf-4bb0-8d3c-9f8b2b4f7a11")
-    assert recorded_pictures([picture]) == {"0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11": picture}
-    assert recorded_pictures([replace(picture, **spoiled)]) == {}  # type: ignore[arg-type]
+    assert recorded_images([picture]) == {"0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11": picture}
+    assert recorded_images([replace(picture, **spoiled)]) == {}  # type: ignore[arg-type]
 
 
 def test_a_placeholder_shows_the_prompt_of_the_node_or_of_the_request() -> None:

@@ -15,9 +15,8 @@ from starlette.types import Message
 
 from dify_wire.exchange import Chunk
 from fake_server.clock import Clock
-from fake_server.replay.outcome import Outcome, outcome
-from fake_server.replay.playing import Playing, ReplayedAnswer
-from fake_server.replay.stopping import stopped_answer, stopped_stream
+from fake_server.replay.playing import Playing, ReplayedResponse
+from fake_server.replay.runs import RunEnd, run_end, stopped_response, stopped_stream
 from tests.compared import time_contradictions
 from tests.each import each
 from tests.replay.folders import recorded
@@ -39,7 +38,7 @@ class Listener:
         self.messages: list[Message] = []
         self.left = asyncio.Event()
         start: Message = {"type": "http.response.start", "status": 200, "headers": []}
-        answer = ReplayedAnswer(
+        answer = ReplayedResponse(
             lambda: start, self.playing, is_whole, contextlib.nullcontext(), _break_off
         )
         self.task = asyncio.create_task(answer({}, self._receive, self._send))
@@ -141,8 +140,8 @@ STREAM = recorded()["stream_ok"]
 BLOCK = recorded()["block_ok_doc_example"]
 
 
-def _end(body: bytes, stream: bool) -> Outcome:
-    end = outcome(body, stream)
+def _end(body: bytes, stream: bool) -> RunEnd:
+    end = run_end(body, stream)
     assert end is not None
     return end
 
@@ -176,7 +175,7 @@ def test_wherever_a_stream_is_stopped_its_frames_are_whole(size: int) -> None:
 )
 def test_a_stopped_end_is_written_as_the_host_writes(body: bytes) -> None:
     """A version without blanks keeps its style."""
-    stopped = stopped_answer((), (Chunk(9.0, body),), _end(body, False), 2.0)
+    stopped = stopped_response((), (Chunk(9.0, body),), _end(body, False), 2.0)
     assert stopped is not None
     assert (b'": ' in stopped[0].data) == (b'": ' in body)
     assert json.loads(stopped[0].data)["data"]["status"] == "stopped"
@@ -184,7 +183,7 @@ def test_a_stopped_end_is_written_as_the_host_writes(body: bytes) -> None:
 
 def test_an_answer_that_has_begun_is_not_stopped() -> None:
     begun = (Chunk(0.0, BLOCK.body[:9]), Chunk(9.0, BLOCK.body[9:]))
-    assert stopped_answer(begun[:1], begun, _end(BLOCK.body, False), 2.0) is None
+    assert stopped_response(begun[:1], begun, _end(BLOCK.body, False), 2.0) is None
 
 
 @pytest.mark.parametrize(
@@ -202,6 +201,6 @@ def test_the_host_looks_once_a_second_whether_it_was_told_to_stop(
 
 def test_a_run_without_an_end_has_no_outcome() -> None:
     cut = replace(STREAM, chunks=STREAM.chunks[:3])
-    assert outcome(cut.body, True) is None
-    assert outcome(b'{"message": "Internal Server Error"}', False) is None
-    assert outcome(b"<html>", False) is None
+    assert run_end(cut.body, True) is None
+    assert run_end(b'{"message": "Internal Server Error"}', False) is None
+    assert run_end(b"<html>", False) is None

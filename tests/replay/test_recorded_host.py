@@ -75,6 +75,6 @@ def test_chunks_are_cut_where_the_host_cut_them(
 
 
 @pytest.mark.parametrize("name", _LIVE)
-def test_what_is_judged_live_does_differ(answers: Mapping[str, RawAnswer], name: str) -> None:
+def test_what_is_checked_live_does_differ(answers: Mapping[str, RawAnswer], name: str) -> None:
     """The exceptions name nothing that could be compared."""
     assert differences(exchanges()[name], answers[name])

@@ -18,7 +18,7 @@ import pytest
 
 from dify_wire.exchange import Chunk, Recording
 from dify_wire.recording.folder import read_folder
-from fake_server.replay.images import placeholder
+from fake_server.replay.responses import placeholder
 from tests.compared import normal
 from tests.recorder.upstreams import Asked, running_recorder, scripted, wait_until
 from tests.replay.folders import PNG, changed, folder, picture_of, recorded, with_body, with_text

@@ -10,8 +10,8 @@ import pytest
 
 from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.redaction.fields import user_of
-from fake_server.replay.outcome import is_stream, outcome, shift_s
-from fake_server.replay.rewrite import Changes, file_ids, own_ids, retold
+from fake_server.replay.rewrite import Changes, file_ids, own_ids, rewritten
+from fake_server.replay.runs import is_stream, run_end, shift_s
 from fake_server.runs.signing import FileSigners
 from tests.compared import normal, time_contradictions
 from tests.each import each
@@ -19,7 +19,7 @@ from tests.recorded import SECRET_KEY
 from tests.replay.folders import changed, recorded, with_text
 
 TEXTS = [name for name, one in recorded().items() if one.chunks and not one.shortened]
-RUNS = [name for name in TEXTS if outcome(recorded()[name].body, is_stream(recorded()[name]))]
+RUNS = [name for name in TEXTS if run_end(recorded()[name].body, is_stream(recorded()[name]))]
 STREAMS = [name for name in RUNS if is_stream(recorded()[name])]
 WITH_FILES = [name for name in TEXTS if file_ids(recorded()[name].body)]
 NOW = 1_900_000_000.25
@@ -57,7 +57,7 @@ def test_without_a_change_every_byte_stays(name: str) -> None:
     them.
     """
     recording = recorded()[name]
-    assert retold(recording.chunks, _changes(_nonces(recording))) == recording.chunks
+    assert rewritten(recording.chunks, _changes(_nonces(recording))) == recording.chunks
 
 
 @each("name", TEXTS)
@@ -70,7 +70,7 @@ def test_only_what_is_volatile_changes(name: str) -> None:
         one: f"{number:08x}-0000-4000-8000-000000000000"
         for number, one in enumerate(_ids(recording), 1)
     }
-    told = retold(recording.chunks, _changes(_fresh_nonces(), shift_s=86_400, ids=fresh))
+    told = rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=86_400, ids=fresh))
     assert normal(_joined(told).decode()) == normal(recording.body.decode())
     assert [chunk.at_s for chunk in told] == [chunk.at_s for chunk in recording.chunks]
     assert [len(chunk.data) for chunk in told] == [len(chunk.data) for chunk in recording.chunks]
@@ -111,7 +111,7 @@ def test_urls_are_signed_for_their_new_time(name: str) -> None:
     server.
     """
     recording = recorded()[name]
-    told = _joined(retold(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))).decode()
+    told = _joined(rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))).decode()
     urls = re.findall(
         r"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=(\w+)&sign=([\w-]+=)", told
     )
@@ -157,7 +157,7 @@ def test_urls_lead_here_however_they_are_written(url: str, told: str) -> None:
     file_id = "0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11"
     text = '{"url": "' + url.format(id=file_id, t=1_700_000_000, n="ab" * 16, s="x" * 43) + '"}'
     changes = _changes(_fresh_nonces(), shift_s=5, origin="ORIGIN")
-    said = _joined(retold((Chunk(0.0, text.encode()),), changes)).decode()
+    said = _joined(rewritten((Chunk(0.0, text.encode()),), changes)).decode()
     sign = FileSigners(SECRET_KEY, 300)
     signer = sign.tool_file if "tools" in url else sign.uploaded_image
     good = signer.sign(file_id, "1700000005", f"{1:032x}")
@@ -175,7 +175,7 @@ def test_the_caller_is_told_as_the_user(caller: str, known: str) -> None:
         recorded()["stream_ok"], lambda data: data.replace(b'"alg123"', f'"{known}"'.encode())
     )
     told = _joined(
-        retold(recording.chunks, _changes(_nonces(recording), user=(known, caller)))
+        rewritten(recording.chunks, _changes(_nonces(recording), user=(known, caller)))
     ).decode()
     escaped = (
         caller.encode("ascii", "backslashreplace").decode() if not caller.isascii() else caller
@@ -192,7 +192,7 @@ def test_a_kept_user_that_is_a_common_word_is_left_alone_elsewhere() -> None:
     answer.
     """
     chunks = (Chunk(0.0, b'{"event": "data", "data": {"user": "data", "text": "data"}}'),)
-    told = _joined(retold(chunks, _changes(_fresh_nonces(), user=("data", "me"))))
+    told = _joined(rewritten(chunks, _changes(_fresh_nonces(), user=("data", "me"))))
     assert told == b'{"event": "data", "data": {"user": "me", "text": "data"}}'
 
 
@@ -201,9 +201,9 @@ def test_a_url_that_is_cut_by_a_border_is_signed_all_the_same() -> None:
     pieces = tuple(
         Chunk(float(at), recording.body[at : at + 7]) for at in range(0, len(recording.body), 7)
     )
-    told = retold(pieces, _changes(_fresh_nonces(), shift_s=1000))
+    told = rewritten(pieces, _changes(_fresh_nonces(), shift_s=1000))
     assert _joined(told) == _joined(
-        retold(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))
+        rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))
     )
     assert len(told) == len(pieces)
 
@@ -220,9 +220,9 @@ def test_a_run_ends_when_its_replay_ends(name: str, speed: float | None) -> None
     """
     recording = recorded()[name]
     shift = shift_s(recording, NOW, speed)
-    told = _joined(retold(recording.chunks, _changes(_fresh_nonces(), shift_s=shift)))
+    told = _joined(rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=shift)))
     assert time_contradictions(told.decode()) == []
-    end = outcome(told, is_stream(recording))
+    end = run_end(told, is_stream(recording))
     assert end is not None
     ends_at = NOW + (recording.chunks[-1].at_s / speed if speed else 0)
     assert -2 < end.data["finished_at"] - ends_at <= 0
