@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
+from starlette.types import ASGIApp
+
 from fake_server.host_spec import HostSpec, PingRule
 from fake_server.http.errors import HostError, HostErrors
-from fake_server.http.responses import Response
 from fake_server.images import ImageFault
 from fake_server.runs.events import Timeline
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow
@@ -63,16 +64,16 @@ class InterceptedRequest(Protocol):
 
     def response(
         self, status: int, content_type: bytes, body: bytes, *own: tuple[bytes, bytes]
-    ) -> Response: ...
+    ) -> ASGIApp: ...
 
     def json_response(
         self, value: object, status: int = 200, *own: tuple[bytes, bytes]
-    ) -> Response: ...
+    ) -> ASGIApp: ...
 
-    def error_response(self, error: HostError) -> Response: ...
+    def error_response(self, error: HostError) -> ASGIApp: ...
 
 
-Responder = Callable[[InterceptedRequest], Response | None]
+Responder = Callable[[InterceptedRequest], ASGIApp | None]
 """Responds in the host's place; None leaves the request to the host."""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fake_server.scenarios.behaviour import Scope, behaviour
@@ -113,47 +114,44 @@ def _is_event(chunk: bytes) -> bool:
     return chunk.startswith(b"data: {")
 
 
+@dataclass(slots=True)
 class _Join(BodyFilter):
     """Holds ``count`` chunks back until it has them all; None: until the end."""
 
-    def __init__(self, count: int | None) -> None:
-        self._count = count
-        self._held: list[bytes] = []
+    count: int | None
+    held: list[bytes] = field(default_factory=list)
 
     def feed(self, chunk: bytes) -> Iterable[Segment]:
-        self._held.append(chunk)
-        return self.end() if len(self._held) == self._count else ()
+        self.held.append(chunk)
+        return self.end() if len(self.held) == self.count else ()
 
     def end(self) -> Iterable[Segment]:
-        held, self._held = b"".join(self._held), []
-        return (held,) if held else ()
+        joined, self.held = b"".join(self.held), []
+        return (joined,) if joined else ()
 
 
-_ESCAPE = re.compile(rb"\\u[0-9a-f]{4}")
-
-
+@dataclass(slots=True)
 class _Split(BodyFilter):
-    def __init__(self, where: str, every: int, pause_s: float) -> None:
-        self._where = where
-        self._every = every
-        self._pause_s = pause_s
+    where: str
+    every: int
+    pause_s: float
 
     def feed(self, chunk: bytes) -> Iterator[Segment]:
-        if self._where == "utf8":
+        if self.where == "utf8":
             chunk = _unescaped(chunk)
         start = 0
         for end in (*self._cuts(chunk), len(chunk)):
             if start < end:
                 yield chunk[start:end]
                 if end < len(chunk):
-                    yield Pause(self._pause_s)
+                    yield Pause(self.pause_s)
                 start = end
 
     def _cuts(self, chunk: bytes) -> Iterable[int]:
-        if self._where == "byte":
-            return range(self._every, len(chunk), self._every)
-        if self._where == "escape":
-            return (match.start() + 3 for match in _ESCAPE.finditer(chunk))
+        if self.where == "byte":
+            return range(self.every, len(chunk), self.every)
+        if self.where == "escape":
+            return (match.start() + 3 for match in re.finditer(rb"\\u[0-9a-f]{4}", chunk))
         return (index + 1 for index, byte in enumerate(chunk) if byte >= 0xC0)
 
 
@@ -168,63 +166,61 @@ def _unescaped(chunk: bytes) -> bytes:
     return start + text + (b"\n\n" if start else b"")
 
 
+@dataclass(slots=True)
 class _Cut(BodyFilter):
-    def __init__(self, after: int, within: bool, at_byte: int | None, reset: bool) -> None:
-        self._left = after
-        self._within = within
-        self._at_byte = at_byte
-        self._break = Break(reset)
-        self._in_stream: bool | None = None
+    """Ends the connection after ``left`` events, or within the next one after ``at_byte`` bytes."""
+
+    left: int
+    within: bool
+    at_byte: int | None
+    reset: bool
+    is_stream: bool | None = None
 
     def feed(self, chunk: bytes) -> Iterator[Segment]:
-        if self._in_stream is None:
-            self._in_stream = chunk.startswith((b"event:", b"data:"))
-        if self._left == 0:
-            yield from self._last(chunk)
-            return
-        if _is_event(chunk):
-            self._left -= 1
-        elif not self._in_stream:
+        if self.is_stream is None:
+            self.is_stream = chunk.startswith((b"event:", b"data:"))
+        if self.left == 0:
+            if self.within:
+                yield chunk[: len(chunk) // 2 if self.at_byte is None else self.at_byte]
+            yield Break(self.reset)
+        elif not self.is_stream:
             yield chunk[: len(chunk) // 2]
-            yield self._break
-            return
-        yield chunk
-        if self._left == 0 and not self._within:
-            yield self._break
-
-    def _last(self, chunk: bytes) -> Iterator[Segment]:
-        if self._within:
-            yield chunk[: len(chunk) // 2 if self._at_byte is None else self._at_byte]
-        yield self._break
+            yield Break(self.reset)
+        else:
+            yield chunk
+            self.left -= _is_event(chunk)
+            if self.left == 0 and not self.within:
+                yield Break(self.reset)
 
     def end(self) -> Iterable[Segment]:
-        return (self._break,)
+        return (Break(self.reset),)
 
 
+@dataclass(slots=True)
 class _Trickle(BodyFilter):
-    def __init__(self, bytes_per_second: int) -> None:
-        self._size = max(1, round(bytes_per_second * _TICK_S))
-        self._gap_s = self._size / bytes_per_second
+    bytes_per_second: int
 
     def feed(self, chunk: bytes) -> Iterator[Segment]:
-        for start in range(0, len(chunk), self._size):
-            yield chunk[start : start + self._size]
-            yield Pause(self._gap_s)
+        size = max(1, round(self.bytes_per_second * _TICK_S))
+        for start in range(0, len(chunk), size):
+            yield chunk[start : start + size]
+            yield Pause(size / self.bytes_per_second)
 
 
+@dataclass(slots=True)
 class _Malform(BodyFilter):
-    def __init__(self, after: int, how: str) -> None:
-        self._left = after
-        self._how = how
+    left: int
+    how: str
 
     def feed(self, chunk: bytes) -> Iterable[Segment]:
-        if not _is_event(chunk):
-            return (chunk,)
-        self._left -= 1
-        return (self._broken(chunk) if self._left == -1 else chunk,)
+        if _is_event(chunk):
+            self.left -= 1
+            if self.left == -1:
+                return (self._malformed(chunk),)
+        return (chunk,)
 
-    def _broken(self, chunk: bytes) -> bytes:
-        match self._how:
+    def _malformed(self, chunk: bytes) -> bytes:
+        match self.how:
             case "truncated":
                 return chunk[: len(chunk) // 2] + b"\n\n"
             case "not_json":

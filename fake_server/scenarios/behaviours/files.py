@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from fake_server.http.responses import Response
+from starlette.types import ASGIApp
+
 from fake_server.scenarios.behaviour import IMAGE, Scope, behaviour
 from fake_server.scenarios.effects import Effects, InterceptedRequest, UrlChange
 from fake_server.scenarios.parameters import Bounds, ScenarioError, Seconds
@@ -159,7 +160,7 @@ def _address(base: str) -> str:
     return base
 
 
-def _reject_download(request: InterceptedRequest) -> Response | None:
+def _reject_download(request: InterceptedRequest) -> ASGIApp | None:
     if request.operation_id != IMAGE:
         return None
     return request.error_response(request.spec.errors("signature_refused"))

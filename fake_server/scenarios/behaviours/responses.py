@@ -9,8 +9,10 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Literal
 
+from starlette.types import ASGIApp
+
 from fake_server.http import error_pages
-from fake_server.http.responses import HTML, JSON, Response, proxy_page
+from fake_server.http.responses import HTML, JSON, proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.effects import Effects, Gateway, InterceptedRequest, change_nodes
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
@@ -41,7 +43,7 @@ def http_error(
     Survive: look at the status first, then at the content type, and only then parse.
     """
 
-    def respond(request: InterceptedRequest) -> Response:
+    def respond(request: InterceptedRequest) -> ASGIApp:
         if body == "empty" or status in _WITHOUT_BODY:
             return request.response(status, HTML, b"")
         if body == "html":
@@ -105,7 +107,7 @@ def concurrency_limit(limit: Count | None = None) -> Effects:
     Survive: queue in the client, and take this 429 as "later" (FACTS 9.2 has its text).
     """
 
-    def respond(request: InterceptedRequest) -> Response | None:
+    def respond(request: InterceptedRequest) -> ASGIApp | None:
         app_id = request.app_id
         if limit is not None and request.running_runs() < limit:
             return None
