@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
-from starlette.types import ASGIApp
-
 from fake_server.host_spec import HostSpec, PingRule
 from fake_server.http.errors import HostError, HostErrors
 from fake_server.images import ImageFault
@@ -48,6 +46,12 @@ class BodyFilter:
         return ()
 
 
+class ResponseApp(Protocol):
+    """A response as an ASGI app."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+
 class InterceptedRequest(Protocol):
     """What a behaviour that responds in the host's place knows of the request."""
 
@@ -64,16 +68,16 @@ class InterceptedRequest(Protocol):
 
     def response(
         self, status: int, content_type: bytes, body: bytes, *own: tuple[bytes, bytes]
-    ) -> ASGIApp: ...
+    ) -> ResponseApp: ...
 
     def json_response(
         self, value: object, status: int = 200, *own: tuple[bytes, bytes]
-    ) -> ASGIApp: ...
+    ) -> ResponseApp: ...
 
-    def error_response(self, error: HostError) -> ASGIApp: ...
+    def error_response(self, error: HostError) -> ResponseApp: ...
 
 
-Responder = Callable[[InterceptedRequest], ASGIApp | None]
+Responder = Callable[[InterceptedRequest], ResponseApp | None]
 """Responds in the host's place; None leaves the request to the host."""
 
 

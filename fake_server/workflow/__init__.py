@@ -1,6 +1,6 @@
 """An app of the host as data: its description, its start variables and its graph of nodes.
 
-The files speak the vocabulary of Dify's own app export (``app``, ``workflow.features``,
-``workflow.graph`` with nodes and edges); what an export does not know, how long a node takes and
-what its model would have said, stands beside it under ``x-fake``.
+App files have the keys of Dify's own export (``app``, ``workflow.features``, ``workflow.graph``
+with nodes and edges). What an export does not have, such as the duration of a node and the text of
+its model, stands beside it under ``x-fake``.
 """

@@ -111,7 +111,7 @@ _NO_PROMPT = (
     "Please ensure a prompt is properly configured before proceeding."
 )
 _GPT2_PIECE = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[^\W_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
-"""A unit of GPT-2's tokenizer, letters and digits not told apart."""
+"""A unit of GPT-2's tokenizer, which does not distinguish letters and digits."""
 
 _CALL_ERROR = "["
 """An error of the call itself begins with the provider in brackets, and by then there is a prompt
@@ -383,7 +383,7 @@ def _run_tool(call: NodeCall) -> NodeOutcome:
     if behaviour.outputs is not None:
         outputs: Values = _fixed_outputs(call)
     else:
-        # the image is labelled with the model that was asked for
+        # the image is labelled with the requested model
         model = parameters.get("model") or inputs.get("model")
         outputs = _image_outputs({**inputs, "model": model}, call.draw)
     tool = {"provider_type": data["provider_type"], "provider_id": data["provider_id"]}
@@ -402,7 +402,7 @@ def _image_outputs(inputs: Values, draw: RandomValues) -> Values:
             numbers[name] = int(inputs.get(name) or default)
         if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
             raise ValueError
-    except (ValueError, TypeError, OverflowError):  # Stable Diffusion answers 422
+    except (ValueError, TypeError, OverflowError):  # a 422 of Stable Diffusion
         return NO_IMAGE
     record = ImageRecord(
         prompt=str(inputs["prompt"])[:_RECORD_CHARACTERS],

@@ -7,10 +7,8 @@ import zlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from starlette.types import ASGIApp
-
 from fake_server.scenarios.behaviour import IMAGE, Scope, behaviour
-from fake_server.scenarios.effects import Effects, InterceptedRequest, UrlChange
+from fake_server.scenarios.effects import Effects, InterceptedRequest, ResponseApp, UrlChange
 from fake_server.scenarios.parameters import Bounds, ScenarioError, Seconds
 
 
@@ -160,7 +158,7 @@ def _address(base: str) -> str:
     return base
 
 
-def _reject_download(request: InterceptedRequest) -> ASGIApp | None:
+def _reject_download(request: InterceptedRequest) -> ResponseApp | None:
     if request.operation_id != IMAGE:
         return None
     return request.error_response(request.spec.errors("signature_refused"))

@@ -9,12 +9,16 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Literal
 
-from starlette.types import ASGIApp
-
 from fake_server.http import error_pages
 from fake_server.http.responses import HTML, JSON, proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
-from fake_server.scenarios.effects import Effects, Gateway, InterceptedRequest, change_nodes
+from fake_server.scenarios.effects import (
+    Effects,
+    Gateway,
+    InterceptedRequest,
+    ResponseApp,
+    change_nodes,
+)
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
 from fake_server.workflow.model import Node, NodeBehaviour
 
@@ -25,7 +29,7 @@ _PAST_S = 30.0
 """How much longer than the gateway's patience a run takes."""
 
 
-@behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"body": "html"})
+@behaviour(excludes="response", scope=Scope.ANYTHING, without_cors={"body": "html"})
 def http_error(
     status: Status = 500,
     body: Literal["envelope", "html", "empty", "malformed"] = "envelope",
@@ -43,7 +47,7 @@ def http_error(
     Survive: look at the status first, then at the content type, and only then parse.
     """
 
-    def respond(request: InterceptedRequest) -> ASGIApp:
+    def respond(request: InterceptedRequest) -> ResponseApp:
         if body == "empty" or status in _WITHOUT_BODY:
             return request.response(status, HTML, b"")
         if body == "html":
@@ -56,7 +60,7 @@ def http_error(
     return Effects(responses=(respond,))
 
 
-@behaviour(excludes="answer", without_cors={})
+@behaviour(excludes="response", without_cors={})
 def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "504") -> Effects:
     """A proxy gives up after ``after_s`` seconds and responds with HTML of its own, while the run
     goes on to its end.
@@ -79,7 +83,7 @@ def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "5
     return Effects(workflow=(change_nodes(None, stretch),), gateway=(gateway,))
 
 
-@behaviour(excludes="answer", scope=Scope.ANYTHING, without_cors={"form": "cloudflare"})
+@behaviour(excludes="response", scope=Scope.ANYTHING, without_cors={"form": "cloudflare"})
 def rate_limited(
     retry_after_s: Index = 30, form: Literal["host", "cloudflare"] = "host"
 ) -> Effects:
@@ -99,7 +103,7 @@ def rate_limited(
     return Effects(responses=(lambda request: request.json_response(error, 429, retry),))
 
 
-@behaviour(excludes="answer")
+@behaviour(excludes="response")
 def concurrency_limit(limit: Count | None = None) -> Effects:
     """More than ``limit`` runs of an app at once give 429; without ``limit`` every run does.
 
@@ -107,7 +111,7 @@ def concurrency_limit(limit: Count | None = None) -> Effects:
     Survive: queue in the client, and take this 429 as "later" (FACTS 9.2 has its text).
     """
 
-    def respond(request: InterceptedRequest) -> ASGIApp | None:
+    def respond(request: InterceptedRequest) -> ResponseApp | None:
         app_id = request.app_id
         if limit is not None and request.running_runs() < limit:
             return None

@@ -39,7 +39,7 @@ _CONNECT_ERRORS = {
 }
 
 
-@behaviour(scope=Scope.ANYTHING, excludes="answer", without_cors={"service": "api"})
+@behaviour(scope=Scope.ANYTHING, excludes="response", without_cors={"service": "api"})
 def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "sd") -> Effects:
     """A service is down: the image server (sd), the language model's (llm), redis, postgres, or the
     app itself (api).
