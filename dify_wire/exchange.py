@@ -23,6 +23,9 @@ _MODE = re.compile(rb'"response_mode"\s*:\s*"(blocking|streaming)"')
 
 Headers = tuple[tuple[str, str], ...]
 
+UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""A pattern of the ids of runs, tasks and files as the host writes them."""
+
 
 def loads(text: bytes | str) -> Any:
     """``text`` as JSON. Raises ``ValueError`` where it is not, absurd nesting included."""

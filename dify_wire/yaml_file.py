@@ -92,7 +92,7 @@ def _json(path: Path, text: str) -> dict[str, Any]:
     allow.
     """
     value: dict[str, Any] = json.loads(
-        text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_refuse
+        text, object_pairs_hook=_unique, parse_int=_integer, parse_constant=_constant
     )
     _check_size(path, value)
     return value
@@ -101,18 +101,16 @@ def _json(path: Path, text: str) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a key is there twice")
     return mapping
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _check_size(path: Path, value: Any) -> None:
-    """Hold JSON to the bounds of YAML, and refuse halves of surrogate pairs, which no text can be
-    written with.
-    """
+    """Hold JSON to the bounds of YAML; half of a surrogate pair could not be written again."""
     count, level, inner = 0, [value], 0
     while level:
         count, inner = count + len(level), inner + 1
@@ -125,11 +123,8 @@ def _check_size(path: Path, value: Any) -> None:
             elif isinstance(one, list):
                 below += one
             elif isinstance(one, str) and _SURROGATES.search(one):
-                raise SpecError(
-                    path,
-                    "a text",
-                    f"{one[:40]!r} has half of a surrogate pair; write the character",
-                )
+                message = f"{one[:40]!r} has half of a surrogate pair; write the character"
+                raise SpecError(path, "a text", message)
         level = below
 
 
@@ -147,47 +142,32 @@ def _yaml(path: Path, text: str) -> dict[str, Any]:
     try:
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
-            raise SpecError(
-                path, "line 1, column 1", "a mapping is needed at the top; write names with values"
-            )
+            message = "a mapping is needed at the top; write names with values"
+            raise SpecError(path, _at(None), message)
         value: dict[str, Any] = _Converter(path, loader).value(node)
         return value
     except yaml.MarkedYAMLError as error:
         problem = error.problem or error.context or "this is not YAML"
-        raise SpecError(
-            path, _at(error.problem_mark or error.context_mark), f"{problem}; correct the YAML"
-        ) from None
+        place = _at(error.problem_mark or error.context_mark)
+        raise SpecError(path, place, f"{problem}; correct the YAML") from None
     except (yaml.YAMLError, RecursionError) as error:
-        raise SpecError(
-            path, "line 1, column 1", f"this is not YAML: {error}; correct it"
-        ) from None
+        raise SpecError(path, _at(None), f"this is not YAML: {error}; correct it") from None
     finally:
         loader.dispose()
 
 
 def dump_yaml(data: object) -> str:
-    """``data`` as a YAML document with its end marked; tuples stand on one line.
-
-    What ``load_yaml`` makes of it is equal to ``data``, tuples being lists there.
+    """``data`` as a YAML document with its end marked; tuples, which are read as lists, stand on
+    one line.
     """
     import yaml
 
-    width = 2**31 - 1  # libyaml's most: no line is ever folded
-    return str(
-        yaml.dump(
-            data,
-            Dumper=_dumper(),
-            sort_keys=False,
-            allow_unicode=True,
-            width=width,
-            explicit_end=True,
-        )
-    )
+    options: Any = {"sort_keys": False, "allow_unicode": True, "explicit_end": True}
+    longest = 2**31 - 1  # libyaml's most: no line is ever folded
+    return str(yaml.dump(data, Dumper=_dumper(), width=longest, **options))
 
 
-_NOT_IN_A_BLOCK = re.compile(
-    "[\r\x85\u2028\u2029\ufeff]"
-)  # line ends that a reader would make newlines of
+_NOT_IN_A_BLOCK = re.compile("[\r\x85\u2028\u2029\ufeff]")  # a reader makes newlines of them
 
 
 @cache
@@ -212,9 +192,7 @@ def _dumper() -> Any:
 
 
 def _check_events(path: Path, text: str) -> None:
-    """Refuse what is nested too deep, which overflows libyaml's stack, and more values than are
-    ever converted.
-    """
+    """Refuse what is nested so deep that libyaml's stack overflows, and too many values."""
     longest = max(map(len, text.splitlines()), default=0)
     if len(text) < _LARGE and longest < NESTING and text.count("[") + text.count("{") < NESTING:
         return  # too few values, openers and too little indentation for it
@@ -227,15 +205,11 @@ def _check_events(path: Path, text: str) -> None:
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > NESTING:
-                raise SpecError(
-                    path,
-                    _at(event.start_mark),
-                    f"nested more than {NESTING} levels deep; flatten it",
-                )
+                message = f"nested more than {NESTING} levels deep; flatten it"
+                raise SpecError(path, _at(event.start_mark), message)
             if values > 2 * VALUES:  # keys and values
-                raise SpecError(
-                    path, _at(event.start_mark), f"more than {VALUES} values; write fewer"
-                )
+                message = f"more than {VALUES} values; write fewer"
+                raise SpecError(path, _at(event.start_mark), message)
     except (yaml.YAMLError, ValueError):
         return  # the reader of the content reports it
 
@@ -251,9 +225,7 @@ def line_of(path: Path, place: Sequence[str | int]) -> int:
     import yaml
 
     text = read_text(path, "YAML")
-    if _is_json(
-        text
-    ):  # what JSON allows and YAML does not, replaced by as many characters that both allow
+    if _is_json(text):  # what only JSON allows becomes as many characters that YAML allows too
         text = _ESCAPED_PAIR.sub("?" * 12, text).replace("\t", " ")
     try:
         node: Any = yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -274,15 +246,10 @@ def line_of(path: Path, place: Sequence[str | int]) -> int:
 
 
 class _Converter:
-    """Nodes of PyYAML to JSON data. Own code, because PyYAML's constructor lets a later key win,
-    and is slower.
-    """
+    """Nodes of PyYAML to JSON data. PyYAML's constructor lets a later key win, and is slower."""
 
-    _TEXT = frozenset(
-        {"tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp"}
-    )  # JSON knows no dates
-
-    _COLLECTIONS = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
+    _TEXT = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:timestamp")  # JSON knows no dates
+    _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
     def __init__(self, path: Path, loader: Any) -> None:
         self._path = path
@@ -296,7 +263,7 @@ class _Converter:
         if isinstance(node.value, str):
             return self._scalar(node)
         if node.tag not in self._COLLECTIONS:
-            raise self._wrong(node, f"the tag {node.tag} has no place in JSON data; take it out")
+            raise self._error(node, f"the tag {node.tag} has no place in JSON data; take it out")
         self._enter(node)
         if node.id == "mapping":
             made: Any = {name: self.value(child) for name, child in self._pairs(node).items()}
@@ -308,13 +275,12 @@ class _Converter:
     def _count(self, node: Any) -> None:
         self._values += 1
         if self._values > VALUES:
-            raise self._wrong(
-                node, f"its anchors unfold to more than {VALUES} values; write less of it"
-            )
+            message = f"its anchors unfold to more than {VALUES} values; write less of it"
+            raise self._error(node, message)
 
     def _enter(self, node: Any) -> None:
         if id(node) in self._open:
-            raise self._wrong(node, "this anchor holds itself; write the value out")
+            raise self._error(node, "this anchor holds itself; write the value out")
         self._open.add(id(node))
 
     def _pairs(self, node: Any) -> dict[str, Any]:
@@ -325,9 +291,11 @@ class _Converter:
             if key.tag == _MERGE:
                 self._merge(value, merged)
                 continue
-            name = self._key(key)
+            if not isinstance(key.value, str):
+                raise self._error(key, "a key must be a word or a number; put it in quotes")
+            name = key.value  # as written: 200, on and null are names here
             if name in own:
-                raise self._wrong(key, f"the key {name!r} is here twice; take one out")
+                raise self._error(key, f"the key {name!r} is here twice; take one out")
             own[name] = value
         return {**merged, **own}
 
@@ -337,9 +305,8 @@ class _Converter:
         """
         for one in source.value if source.id == "sequence" else [source]:
             if one.id != "mapping":
-                raise self._wrong(
-                    one, "a merge key << takes a mapping or a list of mappings; write one"
-                )
+                message = "a merge key << takes a mapping or a list of mappings; write one"
+                raise self._error(one, message)
             if id(one) not in self._merged:
                 self._enter(one)
                 self._merged[id(one)] = self._pairs(one)
@@ -348,13 +315,8 @@ class _Converter:
                 self._count(one)
                 merged.setdefault(name, value)
 
-    def _wrong(self, node: Any, message: str) -> SpecError:
+    def _error(self, node: Any, message: str) -> SpecError:
         return SpecError(self._path, _at(node.start_mark), message)
-
-    def _key(self, node: Any) -> str:
-        if not isinstance(node.value, str):
-            raise self._wrong(node, "a key must be a word or a number; put it in quotes")
-        return node.value  # as written: 200, on and null are names here
 
     def _scalar(self, node: Any) -> Any:
         tag = node.tag
@@ -369,14 +331,13 @@ class _Converter:
             return number if abs(number) <= _GREATEST else math.inf if number > 0 else -math.inf
         if tag == "tag:yaml.org,2002:float":
             return self._made(node, self._loader.construct_yaml_float, "a number")
-        raise self._wrong(node, f"the tag {tag} has no place in JSON data; take it out")
+        raise self._error(node, f"the tag {tag} has no place in JSON data; take it out")
 
     def _made(self, node: Any, construct: Any, kind: str) -> Any:
         if len(node.value) > _LONGEST_SCALAR:
-            raise self._wrong(node, f"{kind} is not that long; put it in quotes")
+            raise self._error(node, f"{kind} is not that long; put it in quotes")
         try:
             return construct(node)
         except (ValueError, KeyError, IndexError, OverflowError):
-            raise self._wrong(
-                node, f"{node.value[:40]!r} is not {kind}; put it in quotes"
-            ) from None
+            message = f"{node.value[:40]!r} is not {kind}; put it in quotes"
+            raise self._error(node, message) from None

@@ -17,8 +17,7 @@ from urllib.parse import quote, unquote
 
 from contract.diff.values import volatile
 from contract.signature import SignedUrl, parse_url
-from dify_wire.exchange import Exchange, Recording, Request, announced
-from dify_wire.ids import UUID
+from dify_wire.exchange import UUID, Exchange, Recording, Request, announced
 from dify_wire.redaction.pseudonyms import KEY
 
 _UUID = re.compile(UUID, re.IGNORECASE)

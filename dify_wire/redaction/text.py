@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from dify_wire.ids import UUID
+from dify_wire.exchange import UUID
 from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, credentials, without_cookies
 from dify_wire.redaction.needles import encoded
 from dify_wire.redaction.pseudonyms import REDACTED, Marks

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dify_wire.app_kind import AppKind
-from dify_wire.exchange import MAIN, Recording
-from dify_wire.ids import UUID
+from dify_wire.exchange import MAIN, UUID, Recording
 from dify_wire.recording.folder import read_folder
 from fake_server.settings import Settings
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from dify_wire.exchange import Chunk, Request
-from dify_wire.ids import UUID
+from dify_wire.exchange import UUID, Chunk, Request
 from dify_wire.redaction.edits import Edit, Edits
 from dify_wire.redaction.pseudonyms import USER
 from fake_server.bounded import BoundedDict
