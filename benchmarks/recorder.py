@@ -51,7 +51,7 @@ def figures(streams: int = STREAMS) -> list[Figure]:
                 *(list(chain(*times)) for times in zip(*measured, strict=True)),
             )
             if recorder.end() != 0:
-                raise SystemExit(recorder.said())
+                raise SystemExit(recorder.output())
     return found
 
 

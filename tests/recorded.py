@@ -106,8 +106,8 @@ def outages() -> Mapping[str, str]:
     """By the name of an exchange the scenario that does to the fake what had happened to the
     host.
     """
-    said = yaml.safe_load((RECORDINGS / "outages.yml").read_text(encoding="utf-8"))
-    return {name: entry["scenario"] for entry in said for name in entry["exchanges"]}
+    payload = yaml.safe_load((RECORDINGS / "outages.yml").read_text(encoding="utf-8"))
+    return {name: entry["scenario"] for entry in payload for name in entry["exchanges"]}
 
 
 @cache

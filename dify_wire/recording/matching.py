@@ -52,11 +52,11 @@ class Difference:
     matcher: str
     field: str
     recorded: str
-    asked: str
+    actual: str
 
     def __str__(self) -> str:
         where = f"{self.matcher} {self.field}".strip()
-        return f"{where}: recorded {short(self.recorded)}, asked {short(self.asked)}"
+        return f"{where}: recorded {short(self.recorded)}, asked {short(self.actual)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +66,22 @@ class Matcher:
     name: str
     part: Callable[[RequestKey], Hashable]
 
-    def differences(self, recorded: RequestKey, asked: RequestKey) -> list[Difference]:
+    def differences(self, recorded: RequestKey, actual: RequestKey) -> list[Difference]:
         """What differs between the parts; of JSON bodies at most five fields."""
-        return self.differences_of(self.part(recorded), self.part(asked))
+        return self.differences_of(self.part(recorded), self.part(actual))
 
-    def differences_of(self, recorded: Hashable, asked: Hashable) -> list[Difference]:
+    def differences_of(self, recorded: Hashable, actual: Hashable) -> list[Difference]:
         """As ``differences``, for parts that have been read."""
-        if recorded == asked:
+        if recorded == actual:
             return []
-        if isinstance(recorded, _Json) and isinstance(asked, _Json):
-            found = _json_differences(self.name, recorded.value(), asked.value())
+        if isinstance(recorded, _Json) and isinstance(actual, _Json):
+            found = _json_differences(self.name, recorded.value(), actual.value())
             return list(found)[:_MOST_DIFFERENCES]
-        return [Difference(self.name, "", _as_text(recorded), _as_text(asked))]
+        return [Difference(self.name, "", _as_text(recorded), _as_text(actual))]
 
-    def fits(self, recorded: RequestKey, asked: RequestKey) -> bool:
+    def fits(self, recorded: RequestKey, actual: RequestKey) -> bool:
         """Whether the parts are equal if anything may replace what redaction has taken out."""
-        ours, theirs = self.part(recorded), self.part(asked)
+        ours, theirs = self.part(recorded), self.part(actual)
         if isinstance(ours, _Json) and isinstance(theirs, _Json):
             return ours == theirs or _fits(ours.value(), theirs.value())
         return _fits(ours, theirs)
@@ -220,38 +220,38 @@ EXACT_MATCHERS = (
 
 
 def _json_differences(
-    matcher: str, recorded: object, asked: object, place: str = ""
+    matcher: str, recorded: object, actual: object, place: str = ""
 ) -> Iterator[Difference]:
-    if isinstance(recorded, dict) and isinstance(asked, dict):
-        for name in dict.fromkeys([*recorded, *asked]):
-            ours, theirs = recorded.get(name, _ABSENT), asked.get(name, _ABSENT)
+    if isinstance(recorded, dict) and isinstance(actual, dict):
+        for name in dict.fromkeys([*recorded, *actual]):
+            ours, theirs = recorded.get(name, _ABSENT), actual.get(name, _ABSENT)
             yield from _json_differences(matcher, ours, theirs, f"{place}/{name}")
-    elif isinstance(recorded, list) and isinstance(asked, list) and len(recorded) == len(asked):
-        for index, (ours, theirs) in enumerate(zip(recorded, asked, strict=True)):
+    elif isinstance(recorded, list) and isinstance(actual, list) and len(recorded) == len(actual):
+        for index, (ours, theirs) in enumerate(zip(recorded, actual, strict=True)):
             yield from _json_differences(matcher, ours, theirs, f"{place}/{index}")
-    elif _as_text(recorded) != _as_text(asked):
-        yield Difference(matcher, place, _as_text(recorded), _as_text(asked))
+    elif _as_text(recorded) != _as_text(actual):
+        yield Difference(matcher, place, _as_text(recorded), _as_text(actual))
 
 
-def _fits(recorded: object, asked: object) -> bool:
-    if type(recorded) is not type(asked):
+def _fits(recorded: object, actual: object) -> bool:
+    if type(recorded) is not type(actual):
         return False
-    if isinstance(recorded, dict) and isinstance(asked, dict):
-        return recorded.keys() == asked.keys() and all(
-            _fits(value, asked[name]) for name, value in recorded.items()
+    if isinstance(recorded, dict) and isinstance(actual, dict):
+        return recorded.keys() == actual.keys() and all(
+            _fits(value, actual[name]) for name, value in recorded.items()
         )
-    if isinstance(recorded, list | tuple) and isinstance(asked, list | tuple):
-        return len(recorded) == len(asked) and all(map(_fits, recorded, asked))
-    if recorded == asked or not (isinstance(recorded, str) and isinstance(asked, str)):
-        return recorded == asked
+    if isinstance(recorded, list | tuple) and isinstance(actual, list | tuple):
+        return len(recorded) == len(actual) and all(map(_fits, recorded, actual))
+    if recorded == actual or not (isinstance(recorded, str) and isinstance(actual, str)):
+        return recorded == actual
     first, *others = recorded.split(GONE)
     at = len(first)
     for piece in others:
-        at = asked.find(piece, at)
+        at = actual.find(piece, at)
         if at < 0:
             return False
         at += len(piece)
-    return bool(others) and asked.startswith(first) and asked.endswith(others[-1])
+    return bool(others) and actual.startswith(first) and actual.endswith(others[-1])
 
 
 _ABSENT = object()

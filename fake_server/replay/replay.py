@@ -205,7 +205,7 @@ def _near_miss(near: NearMiss[Any]) -> dict[str, Any]:
                 "matcher": one.matcher,
                 "field": one.field,
                 "recorded": _shortened_text(one.recorded),
-                "asked": _shortened_text(one.asked),
+                "asked": _shortened_text(one.actual),
             }
             for one in near.differences
         ],

@@ -84,8 +84,8 @@ class _Protocol(CommonProtocol):
     def refusal(self, status: int) -> Response:
         message = f"fake-server record: {_UNREADABLE[status]}"
         status = 400 if status == HEAD_TOO_LARGE else status
-        said = {"code": "bad_request", "message": message, "status": status}
-        return proxy_page(status, json.dumps(said).encode(), b"application/json")
+        data = {"code": "bad_request", "message": message, "status": status}
+        return proxy_page(status, json.dumps(data).encode(), b"application/json")
 
     def complete_scope(self, scope: Scope, head: Head) -> None:
         headers = [(name, value) for name, (_, value) in zip(head.names, head.headers, strict=True)]

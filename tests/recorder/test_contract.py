@@ -30,13 +30,13 @@ def test_contract_holds_through_the_recorder(tmp_path: Path) -> None:
             "--api-key",
             fake.api_key,
         ]
-        judged = subprocess.run(
+        checked = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
         assert recorder.end() == 0
-        assert " 0 lost" in recorder.said()
-        assert "Traceback" not in recorder.said()
-    assert judged.returncode == 0, judged.stdout[-5000:] + judged.stderr
+        assert " 0 lost" in recorder.output()
+        assert "Traceback" not in recorder.output()
+    assert checked.returncode == 0, checked.stdout[-5000:] + checked.stderr
     recorded = recorder.recorded()
     assert len(recorded) > 150
     assert {one.host_version for one in recorded} <= {"", "0.6.4"}

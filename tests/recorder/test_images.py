@@ -13,7 +13,7 @@ import pytest
 from fake_server.recorder.images import MOST_WAITING, ImageFetcher
 from fake_server.recorder.upstream import Upstream
 from fake_server.recorder.urls import UrlFinder, image_path, is_text
-from tests.recorder.upstreams import Asked, get, post, running_recorder, scripted
+from tests.recorder.upstreams import Incoming, get, post, running_recorder, scripted
 
 pytestmark = pytest.mark.server
 
@@ -77,22 +77,22 @@ def test_which_bodies_and_requests_are_looked_at() -> None:
 # -----------------------------------------------------------------------------------------------------------
 
 
-async def _host(asked: Asked) -> None:
+async def _host(incoming: Incoming) -> None:
     """Runs that name the picture of their path, and the pictures."""
-    if asked.target.startswith("/files/tools/"):
-        await asked.whole(PNG, "Content-Type: image/png\r\n")
-    elif asked.target == "/elsewhere":
-        await asked.whole(json.dumps({"url": f"http://elsewhere.invalid{FILE}{QUERY}"}).encode())
-    elif asked.target == "/absolute":
-        await asked.whole(
-            json.dumps({"url": f"http://{asked.header('host')}{FILE}{QUERY}"}).encode()
+    if incoming.target.startswith("/files/tools/"):
+        await incoming.whole(PNG, "Content-Type: image/png\r\n")
+    elif incoming.target == "/elsewhere":
+        await incoming.whole(json.dumps({"url": f"http://elsewhere.invalid{FILE}{QUERY}"}).encode())
+    elif incoming.target == "/absolute":
+        await incoming.whole(
+            json.dumps({"url": f"http://{incoming.header('host')}{FILE}{QUERY}"}).encode()
         )
     else:
-        await asked.stream()
+        await incoming.stream()
         for _ in range(2):
-            await asked.chunk(f'data: {{"url": "{FILE}{QUERY}"}}\n\n'.encode())
-        await asked.chunk(f"data: {OTHER}{QUERY}\n\n".encode())
-        await asked.send(b"0\r\n\r\n")
+            await incoming.chunk(f'data: {{"url": "{FILE}{QUERY}"}}\n\n'.encode())
+        await incoming.chunk(f"data: {OTHER}{QUERY}\n\n".encode())
+        await incoming.send(b"0\r\n\r\n")
 
 
 def test_each_picture_is_fetched_once_and_recorded(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_each_picture_is_fetched_once_and_recorded(tmp_path: Path) -> None:
         for _ in range(2):
             recorder.exchange(post("/run", b"{}"))
         assert recorder.end() == 0
-        assert "2 exchanges, 2 images, 0 lost." in recorder.said()
-        targets = [asked.target for asked in upstream.asked]
+        assert "2 exchanges, 2 images, 0 lost." in recorder.output()
+        targets = [incoming.target for incoming in upstream.incoming]
     assert sorted(targets[2:]) == [FILE + QUERY, OTHER + QUERY]
     pictures = recorder.recorded()[2:]
     assert sorted(one.request.path for one in pictures) == [FILE, OTHER]
@@ -123,7 +123,7 @@ def test_picture_that_the_client_fetches_is_not_fetched_again(tmp_path: Path) ->
         recorder.exchange(post("/absolute", b"{}"))
         assert recorder.exchange(get(FILE + QUERY)).body == PNG
         assert recorder.end() == 0
-        assert len(upstream.asked) == 2
+        assert len(upstream.incoming) == 2
     assert [one.note for one in recorder.recorded()] == ["", ""]
 
 
@@ -131,18 +131,18 @@ def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
     """Be it that the host refused the client's URL, or that the connection broke."""
     tried: list[str] = []
 
-    async def script(asked: Asked) -> None:
-        tried.append(asked.target)
-        if asked.target.endswith("x"):
-            await asked.whole(b"{}", status="403 FORBIDDEN")
+    async def script(incoming: Incoming) -> None:
+        tried.append(incoming.target)
+        if incoming.target.endswith("x"):
+            await incoming.whole(b"{}", status="403 FORBIDDEN")
         elif len(tried) == 3:
-            await asked.send(
+            await incoming.send(
                 b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nhalf"
             )
-            asked.writer.close()
+            incoming.writer.close()
             raise ConnectionError
         else:
-            await _host(asked)
+            await _host(incoming)
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/absolute", b"{}"))
@@ -150,7 +150,7 @@ def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
         with pytest.raises(EOFError):
             recorder.exchange(get(FILE + QUERY))
         assert recorder.end() == 0
-        assert "3 exchanges, 1 images, 0 lost." in recorder.said()
+        assert "3 exchanges, 1 images, 0 lost." in recorder.output()
     assert tried[1:] == [FILE + QUERY + "x", FILE + QUERY, FILE + QUERY]
     assert [(one.ended, one.status) for one in recorder.recorded()] == [
         ("complete", 200),
@@ -168,33 +168,34 @@ def test_nothing_is_fetched_where_that_is_not_wanted(tmp_path: Path) -> None:
     ):
         recorder.exchange(post("/run", b"{}"))
         assert recorder.end() == 0
-        assert len(upstream.asked) == 1
+        assert len(upstream.incoming) == 1
 
 
-def test_no_other_host_is_ever_asked(tmp_path: Path) -> None:
+def test_no_other_host_is_ever_requested(tmp_path: Path) -> None:
     """It is reported instead, as a loss."""
     with scripted(_host) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/elsewhere", b"{}"))
         assert recorder.end() == 1
-        assert f"{FILE} is not recorded: its URL leads to elsewhere.invalid" in recorder.said()
-        assert "1 images not fetched" in recorder.said()
-        assert len(upstream.asked) == 1
+        assert f"{FILE} is not recorded: its URL leads to elsewhere.invalid" in recorder.output()
+        assert "1 images not fetched" in recorder.output()
+        assert len(upstream.incoming) == 1
 
 
 def test_picture_that_cannot_be_fetched_disturbs_nothing_and_is_counted(tmp_path: Path) -> None:
-    async def script(asked: Asked) -> None:
-        if asked.target.startswith("/files/"):
-            asked.writer.close()
+    async def script(incoming: Incoming) -> None:
+        if incoming.target.startswith("/files/"):
+            incoming.writer.close()
             raise ConnectionError
-        await _host(asked)
+        await _host(incoming)
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(post("/absolute", b"{}"))
         assert recorder.end() == 1
         assert (
-            f"{FILE} is not recorded: {upstream.url} broke off without an answer" in recorder.said()
+            f"{FILE} is not recorded: {upstream.url} broke off without an answer"
+            in recorder.output()
         )
-        assert "1 exchanges, 0 images, 0 lost, 1 images not fetched." in recorder.said()
+        assert "1 exchanges, 0 images, 0 lost, 1 images not fetched." in recorder.output()
 
 
 def test_image_is_fetched_before_its_url_expires_and_recorded_once(tmp_path: Path) -> None:
@@ -204,8 +205,8 @@ def test_image_is_fetched_before_its_url_expires_and_recorded_once(tmp_path: Pat
         recorder.written(2)
         assert recorder.exchange(get(FILE + QUERY)).body == PNG
         assert recorder.end() == 0
-        assert "1 exchanges, 1 images, 0 lost." in recorder.said()
-        assert len(upstream.asked) == 3
+        assert "1 exchanges, 1 images, 0 lost." in recorder.output()
+        assert len(upstream.incoming) == 3
 
 
 def test_pictures_that_clients_fetch_are_counted_as_pictures(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_pictures_that_clients_fetch_are_counted_as_pictures(tmp_path: Path) -> 
         for target in (FILE + QUERY, OTHER + QUERY):
             recorder.exchange(get(target))
         assert recorder.end() == 0
-        assert "0 exchanges, 2 images, 0 lost." in recorder.said()
+        assert "0 exchanges, 2 images, 0 lost." in recorder.output()
 
 
 _ODD_ORIGINS = [
@@ -232,20 +233,20 @@ def test_url_of_any_kind_disturbs_no_stream(tmp_path: Path, origin: bytes) -> No
     """It passes as it came and is kept; the exit code says that the image is missing."""
     frames = [b"data: " + origin + (FILE + QUERY).encode() + b"\n\n", b"data: end\n\n"]
 
-    async def script(asked: Asked) -> None:
-        if asked.target.startswith("/files/"):
-            await asked.whole(b"{}", status="404 NOT FOUND")
+    async def script(incoming: Incoming) -> None:
+        if incoming.target.startswith("/files/"):
+            await incoming.whole(b"{}", status="404 NOT FOUND")
             return
-        await asked.stream()
+        await incoming.stream()
         for frame in frames:
-            await asked.chunk(frame)
-        await asked.send(b"0\r\n\r\n")
+            await incoming.chunk(frame)
+        await incoming.send(b"0\r\n\r\n")
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         assert recorder.exchange(post("/run", b"{}")).body == b"".join(frames)
         assert recorder.end() == 1
-        assert "1 images not fetched" in recorder.said()
-        assert "Traceback" not in recorder.said()
+        assert "1 images not fetched" in recorder.output()
+        assert "Traceback" not in recorder.output()
     assert recorder.recorded()[0].ended == "complete"
     assert recorder.recorded()[0].body.endswith(b"data: end\n\n")
 

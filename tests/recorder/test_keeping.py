@@ -22,7 +22,7 @@ import pytest
 
 from dify_wire.recording.folder import read_folder
 from tests.recorder.upstreams import (
-    Asked,
+    Incoming,
     get,
     post,
     run_body,
@@ -44,12 +44,12 @@ def test_a_hundred_clients_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
     """
     together = _Barrier(100)
 
-    async def script(asked: Asked) -> None:
-        await asked.stream()
+    async def script(incoming: Incoming) -> None:
+        await incoming.stream()
         await together.wait()
         for number in range(5):
-            await asked.chunk(b"data: %b %d\n\n" % (asked.body, number))
-        await asked.send(b"0\r\n\r\n")
+            await incoming.chunk(b"data: %b %d\n\n" % (incoming.body, number))
+        await incoming.send(b"0\r\n\r\n")
 
     def ask(number: int) -> bytes:
         return recorder.exchange(post(f"/run/{number}", b"<%d>" % number), timeout=60).body
@@ -61,7 +61,7 @@ def test_a_hundred_clients_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
         with ThreadPoolExecutor(100) as clients:
             bodies = list(clients.map(ask, range(100)))
         assert recorder.end() == 0
-        assert "100 exchanges, 0 images, 0 lost." in recorder.said()
+        assert "100 exchanges, 0 images, 0 lost." in recorder.output()
     assert bodies == [expected(number) for number in range(100)]
     recorded = {one.request.target: one for one in recorder.recorded()}
     assert len(recorder.recorded()) == len(recorded) == 100
@@ -88,13 +88,13 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
     pieces = LARGE_BYTES // len(piece)
     sent = piece[: 50 << 10] * 100
 
-    async def script(asked: Asked) -> None:
-        assert asked.body == sent
-        await asked.send(
+    async def script(incoming: Incoming) -> None:
+        assert incoming.body == sent
+        await incoming.send(
             f"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: {LARGE_BYTES}\r\n\r\n".encode()
         )
         for _ in range(pieces):
-            await asked.send(piece)
+            await incoming.send(piece)
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         client = http.client.HTTPConnection(*recorder.address, timeout=30)
@@ -105,7 +105,7 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
         if sys.platform == "linux":
             assert recorder.peak_bytes() < MEMORY_LIMIT_BYTES
         assert recorder.end() == 0
-        assert "1 exchanges, 0 images, 0 lost." in recorder.said()
+        assert "1 exchanges, 0 images, 0 lost." in recorder.output()
     assert body == piece * pieces
     (recorded,) = recorder.recorded()
     assert recorded.body == body
@@ -121,15 +121,15 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(
     """
     large = b"x" * (3 << 20)
 
-    async def script(asked: Asked) -> None:
-        if asked.target == "/whole":
-            await asked.whole(b'{"whole": true}')
+    async def script(incoming: Incoming) -> None:
+        if incoming.target == "/whole":
+            await incoming.whole(b'{"whole": true}')
             return
-        await asked.send(
+        await incoming.send(
             b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 9999999\r\n\r\n"
             + large
         )
-        await asked.reader.read()
+        await incoming.reader.read()
         raise ConnectionError
 
     folder = tmp_path / "to"
@@ -147,7 +147,7 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(
         with running_recorder(upstream.url, folder) as recorder:
             recorder.exchange(get("/whole"))
             assert recorder.end() == 0
-            assert ("Warning: an earlier recorder was killed" in recorder.said()) == with_writing
+            assert ("Warning: an earlier recorder was killed" in recorder.output()) == with_writing
     assert [one.body for one in recorder.recorded()] == [b'{"whole": true}'] * 4
     assert [path.name[:4] for path in sorted(folder.glob("*.yaml"))] == [
         "0001",
@@ -176,10 +176,10 @@ def _is_free(folder: Path) -> bool:
 def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signals) -> None:
     """The client sees its stream end without an end; the exit code is 0, and the summary counts."""
 
-    async def script(asked: Asked) -> None:
-        await asked.stream()
-        await asked.chunk(b"data: 1\n\n")
-        await asked.reader.read()
+    async def script(incoming: Incoming) -> None:
+        await incoming.stream()
+        await incoming.chunk(b"data: 1\n\n")
+        await incoming.reader.read()
         raise ConnectionError
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
@@ -190,20 +190,22 @@ def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signa
             assert recorder.end(sig) == 0
             with pytest.raises(EOFError):
                 next(frames)
-        assert f"Recorded into {recorder.folder}: 1 exchanges, 0 images, 0 lost." in recorder.said()
-        assert "Traceback" not in recorder.said()
+        assert (
+            f"Recorded into {recorder.folder}: 1 exchanges, 0 images, 0 lost." in recorder.output()
+        )
+        assert "Traceback" not in recorder.output()
     assert recorder.recorded()[0].ended == "cut"
 
 
-def test_full_disk_is_told_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
+def test_full_disk_is_reported_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
     """What is small is still recorded, what the disk does not take is lost and said to be; the exit
     code is 1.
     """
     large = b"y" * (3 << 20)
 
-    async def script(asked: Asked) -> None:
-        await asked.whole(
-            large if asked.target == "/large" else b"{}", "Content-Type: text/plain\r\n"
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(
+            large if incoming.target == "/large" else b"{}", "Content-Type: text/plain\r\n"
         )
 
     folder = tmp_path / "to"
@@ -212,11 +214,11 @@ def test_full_disk_is_told_at_once_and_stops_no_traffic(tmp_path: Path) -> None:
         running_recorder(upstream.url, folder, limit_bytes=1 << 20) as recorder,
     ):
         assert recorder.exchange(get("/large")).body == large
-        wait_until(lambda: "Warning: " in recorder.said())
+        wait_until(lambda: "Warning: " in recorder.output())
         assert recorder.exchange(get("/small")).body == b"{}"
         assert recorder.end() == 1
-        assert "Warning: the disk takes no more" in recorder.said()
-        assert "1 exchanges, 0 images, 1 lost." in recorder.said()
+        assert "Warning: the disk takes no more" in recorder.output()
+        assert "1 exchanges, 0 images, 1 lost." in recorder.output()
     assert [one.request.target for one in recorder.recorded()] == ["/small"]
     assert not list(folder.glob(".partial-*"))
 
@@ -246,7 +248,7 @@ def test_planted_secrets_are_nowhere_in_the_folder(tmp_path: Path) -> None:
     ):
         answer = recorder.exchange(_planting_request())
         assert recorder.end() == 0
-        assert _PLANTED["sign"] not in recorder.said()
+        assert _PLANTED["sign"] not in recorder.output()
     assert _EVERYTHING_PLANTED.encode() in answer.body
     assert recorder.recorded()[0].app == "shop"
     files = [path for path in folder.rglob("*") if path.is_file()]
@@ -259,28 +261,28 @@ def test_planted_secrets_are_nowhere_in_the_folder(tmp_path: Path) -> None:
                 assert form not in written, f"{name} in {path.name}"
 
 
-async def _give_back_all_that_is_planted(asked: Asked) -> None:
-    await asked.stream()
+async def _give_back_all_that_is_planted(incoming: Incoming) -> None:
+    await incoming.stream()
     in_base64 = base64.b64encode(_EVERYTHING_PLANTED.encode()).decode()
-    said = json.dumps({"email": _PLANTED["email"], "echo": _EVERYTHING_PLANTED, "b64": in_base64})
-    for text in (said, quote(_EVERYTHING_PLANTED, safe=""), _EVERYTHING_PLANTED):
+    output = json.dumps({"email": _PLANTED["email"], "echo": _EVERYTHING_PLANTED, "b64": in_base64})
+    for text in (output, quote(_EVERYTHING_PLANTED, safe=""), _EVERYTHING_PLANTED):
         middle = len(text) // 2
-        await asked.chunk(b"data: " + text[:middle].encode())
-        await asked.chunk(text[middle:].encode() + b"\n\n")
-    await asked.send(b"0\r\n\r\n")
+        await incoming.chunk(b"data: " + text[:middle].encode())
+        await incoming.chunk(text[middle:].encode() + b"\n\n")
+    await incoming.send(b"0\r\n\r\n")
 
 
 def _planting_request() -> bytes:
     headers = f"Authorization: Bearer {_PLANTED['key']}\r\nCookie: s={_PLANTED['cookie']}\r\n"
     headers += f"X-Tenant: {_PLANTED['tenant']}\r\n"
     target = f"/PLANTED-4711/files/tools/x.png?timestamp=1&nonce={_PLANTED['nonce']}&sign={quote(_PLANTED['sign'])}"
-    said = {
+    output = {
         "inputs": {},
         "email": _PLANTED["email"],
         "user": _PLANTED["user"],
         "x": _PLANTED["text"],
     }
-    return post(target, json.dumps(said).encode(), headers)
+    return post(target, json.dumps(output).encode(), headers)
 
 
 def _forms(secret: str) -> list[bytes]:
@@ -297,8 +299,8 @@ def _forms(secret: str) -> list[bytes]:
 
 
 def test_users_are_kept_where_that_is_wanted(tmp_path: Path) -> None:
-    async def script(asked: Asked) -> None:
-        await asked.whole(b"{}")
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(b"{}")
 
     bodies = []
     for args in ([], ["--keep-user"]):

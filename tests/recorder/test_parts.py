@@ -56,7 +56,7 @@ HEAD = Recording(
 # -------------------------------------------------------------------------------------------------------------
 
 
-def asked_with(
+def with_key(
     authorization: str, status: int = 200, method: str = "POST", path: str = RUN, kind: str = JSON
 ) -> Recording:
     """An exchange with that header, and its answer."""
@@ -67,25 +67,25 @@ def asked_with(
 def test_first_key_that_the_host_accepts_is_the_main_one() -> None:
     """Also where it refuses the request for another reason; later keys are counted."""
     labels = KeyLabels({})
-    assert labels.app(asked_with("Bearer wrong", 401)) is None
-    assert labels.app(asked_with("")) is None
-    assert labels.app(asked_with("Bearer a", 400)) == "main"
-    assert labels.app(asked_with("bearer  b ", 404)) == "app-2"
-    assert labels.app(asked_with("Bearer a", 404, path="/nowhere", kind="text/html")) == "main"
-    assert labels.app(asked_with("Bearer a", 401)) is None
-    assert labels.app(asked_with("Bearer c", kind="text/event-stream; charset=utf-8")) == "app-3"
+    assert labels.app(with_key("Bearer wrong", 401)) is None
+    assert labels.app(with_key("")) is None
+    assert labels.app(with_key("Bearer a", 400)) == "main"
+    assert labels.app(with_key("bearer  b ", 404)) == "app-2"
+    assert labels.app(with_key("Bearer a", 404, path="/nowhere", kind="text/html")) == "main"
+    assert labels.app(with_key("Bearer a", 401)) is None
+    assert labels.app(with_key("Bearer c", kind="text/event-stream; charset=utf-8")) == "app-3"
 
 
 @pytest.mark.parametrize(
     "exchange",
     [
-        asked_with("Bearer a", 405),
-        asked_with("Bearer a", 500),
-        asked_with("Bearer a", method="OPTIONS"),
-        asked_with("Bearer a", path="/v1/"),
-        asked_with("Bearer a", 404, path="/v1/nowhere", kind="text/html; charset=utf-8"),
-        asked_with("Bearer a", 400, kind="text/html"),
-        asked_with("Bearer a", path="/files/tools/x.png", kind="image/png"),
+        with_key("Bearer a", 405),
+        with_key("Bearer a", 500),
+        with_key("Bearer a", method="OPTIONS"),
+        with_key("Bearer a", path="/v1/"),
+        with_key("Bearer a", 404, path="/v1/nowhere", kind="text/html; charset=utf-8"),
+        with_key("Bearer a", 400, kind="text/html"),
+        with_key("Bearer a", path="/files/tools/x.png", kind="image/png"),
     ],
     ids=["405", "500", "OPTIONS", "version", "no route", "proxy", "picture"],
 )
@@ -94,13 +94,13 @@ def test_answer_that_comes_before_the_key_is_looked_at_says_nothing_of_it(
 ) -> None:
     labels = KeyLabels({})
     assert labels.app(exchange) is None
-    assert labels.app(asked_with("Bearer b")) == "main"
+    assert labels.app(with_key("Bearer b")) == "main"
 
 
 def test_given_labels_hold_and_are_not_given_twice() -> None:
     known = {"a": "chat", "b": "main", "c": "app-4"}
     labels = KeyLabels(known)
-    assert [labels.app(asked_with(f"Bearer {key}")) for key in "abcd"] == [
+    assert [labels.app(with_key(f"Bearer {key}")) for key in "abcd"] == [
         "chat",
         "main",
         "app-4",
@@ -191,7 +191,7 @@ def started(folder: Path, executor: Executor | None = None) -> tuple[ExchangeWri
 async def record(
     writer: ExchangeWriter,
     *chunks: bytes,
-    asked: bytes = b"",
+    incoming: bytes = b"",
     target: bytes = b"/x",
     status: int = 200,
     headers: tuple[tuple[bytes, bytes], ...] = ((b"Content-Type", b"text/plain"),),
@@ -199,8 +199,8 @@ async def record(
     """One exchange from its start to its end."""
     exchange = OpenExchange(writer, "http://host.test")
     await exchange.start()
-    if asked:
-        await exchange.add_request_chunk(asked)
+    if incoming:
+        await exchange.add_request_chunk(incoming)
     for number, chunk in enumerate(chunks):
         await exchange.add_response_chunk(number / 2, chunk)
     request = UpstreamRequest("GET", target, [], no_body(), sent_at=1.0)
@@ -227,7 +227,7 @@ def test_loss_is_reported_and_counted_and_the_next_exchange_is_written(tmp_path:
     full = Failing(OSError(errno.ENOSPC, "No space left on device"))
     writer, warnings = started(tmp_path / "to", full)
     for status in (200, 500, 201):
-        asyncio.run(record(writer, b"response", asked=b"request", status=status))
+        asyncio.run(record(writer, b"response", incoming=b"request", status=status))
     assert writer.finish(60) == Written(exchanges=2, lost=1)
     assert warnings == ["GET /x could not be written (No space left on device); it is lost"]
     recorded = read_folder(tmp_path / "to")
@@ -395,12 +395,12 @@ def test_response_is_recorded_when_the_server_gives_up_on_a_client_that_does_not
     }
 
     async def give_up() -> None:
-        asked, stuck = asyncio.Event(), asyncio.Event()
+        incoming, stuck = asyncio.Event(), asyncio.Event()
 
         async def receive() -> dict[str, Any]:
-            if asked.is_set():
+            if incoming.is_set():
                 await asyncio.Event().wait()
-            asked.set()
+            incoming.set()
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send(message: Mapping[str, Any]) -> None:

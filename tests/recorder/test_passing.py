@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recorder.upstreams import Asked, get, post, running_recorder, scripted, wait_until
+from tests.recorder.upstreams import Incoming, get, post, running_recorder, scripted, wait_until
 
 pytestmark = pytest.mark.server
 
@@ -23,13 +23,13 @@ def test_each_frame_passes_before_the_next_one_is_made(tmp_path: Path) -> None:
     """
     received = asyncio.Event()
 
-    async def script(asked: Asked) -> None:
-        await asked.stream()
+    async def script(incoming: Incoming) -> None:
+        await incoming.stream()
         for number in range(5):
-            await asked.chunk(b"data: %d\n\n" % number)
+            await incoming.chunk(b"data: %d\n\n" % number)
             await received.wait()
             received.clear()
-        await asked.send(b"0\r\n\r\n")
+        await incoming.send(b"0\r\n\r\n")
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
@@ -51,13 +51,13 @@ def test_each_frame_passes_before_the_next_one_is_made(tmp_path: Path) -> None:
 def test_times_are_those_of_the_host(tmp_path: Path) -> None:
     """A pause that the host made is in the recording, and none that it did not make."""
 
-    async def script(asked: Asked) -> None:
-        await asked.stream()
-        await asked.chunk(b"data: 1\n\n")
+    async def script(incoming: Incoming) -> None:
+        await incoming.stream()
+        await incoming.chunk(b"data: 1\n\n")
         await asyncio.sleep(0.3)
-        await asked.chunk(b"data: 2\n\n")
-        await asked.chunk(b"data: 3\n\n")
-        await asked.send(b"0\r\n\r\n")
+        await incoming.chunk(b"data: 2\n\n")
+        await incoming.chunk(b"data: 3\n\n")
+        await incoming.send(b"0\r\n\r\n")
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
@@ -73,8 +73,8 @@ def test_request_arrives_as_it_was_sent_but_for_host_and_encoding(tmp_path: Path
     connection stays behind.
     """
 
-    async def script(asked: Asked) -> None:
-        await asked.whole(b"{}")
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(b"{}")
 
     headers = "X-One: 1\r\nx-TWO: ü\r\nX-One: 2\r\nAccept-Encoding: gzip, br\r\n"
     headers += "Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\nTE: gzip\r\n"
@@ -89,10 +89,10 @@ def test_request_arrives_as_it_was_sent_but_for_host_and_encoding(tmp_path: Path
                 == 200
             )
         recorder.end()
-        (asked,) = upstream.asked
-    assert asked.head.startswith("POST /base//v1/%77orkflows/run?a=%2F&b= HTTP/1.1\r\n")
-    assert asked.body == body
-    assert asked.headers == [
+        (incoming,) = upstream.incoming
+    assert incoming.head.startswith("POST /base//v1/%77orkflows/run?a=%2F&b= HTTP/1.1\r\n")
+    assert incoming.body == body
+    assert incoming.headers == [
         ("Host", upstream.netloc),
         ("Content-Type", "application/json"),
         ("X-One", "1"),
@@ -107,30 +107,32 @@ def test_request_arrives_as_it_was_sent_but_for_host_and_encoding(tmp_path: Path
         "//v1/%77orkflows/run?a=%2F&b=",
     )
     assert recorded.request.body == body
-    assert list(recorded.request.headers) == asked.headers
+    assert list(recorded.request.headers) == incoming.headers
     assert recorded.host == upstream.url
 
 
 def test_chunked_body_of_a_request_arrives_chunked(tmp_path: Path) -> None:
-    async def script(asked: Asked) -> None:
-        await asked.whole(asked.body)
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(incoming.body)
 
     raw = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             assert connection.exchange(raw).body == b"abcde"
         recorder.end()
-    assert upstream.asked[0].header("transfer-encoding") == "chunked"
+    assert upstream.incoming[0].header("transfer-encoding") == "chunked"
     assert recorder.recorded()[0].request.body == b"abcde"
 
 
 def test_stream_arrives_with_the_reason_of_the_host_and_framed_once(tmp_path: Path) -> None:
     """Clients that read strictly refuse a second Transfer-Encoding."""
 
-    async def script(asked: Asked) -> None:
-        await asked.send(b"HTTP/1.1 200 Fine\r\nX-Version: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
-        await asked.chunk(b"data: 1\n\n")
-        await asked.send(b"0\r\n\r\n")
+    async def script(incoming: Incoming) -> None:
+        await incoming.send(
+            b"HTTP/1.1 200 Fine\r\nX-Version: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        await incoming.chunk(b"data: 1\n\n")
+        await incoming.send(b"0\r\n\r\n")
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with socket.create_connection(recorder.address, 10) as connection:
@@ -147,10 +149,10 @@ def test_answer_arrives_with_its_headers_in_order_and_is_recorded_with_its_reaso
 ) -> None:
     """Server and Date are the host's; nothing is added."""
 
-    async def script(asked: Asked) -> None:
+    async def script(incoming: Incoming) -> None:
         headers = "Server: nginx/1\r\nDate: then\r\nSet-Cookie: a=1\r\n"
         headers += "X-Version: 0.6.4\r\nset-cookie: b=2\r\nKeep-Alive: 5\r\n"
-        await asked.whole(b'{"code": "x"}\n', headers, "415 UNSUPPORTED MEDIA TYPE")
+        await incoming.whole(b'{"code": "x"}\n', headers, "415 UNSUPPORTED MEDIA TYPE")
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
@@ -196,15 +198,15 @@ def test_unusual_answers_pass(
 ) -> None:
     """Also a redirect, which is the client's to follow."""
 
-    async def script(asked: Asked) -> None:
-        await asked.send(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + body)
+    async def script(incoming: Incoming) -> None:
+        await incoming.send(f"HTTP/1.1 {status} Said\r\n{head}\r\n".encode() + body)
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             answer = connection.exchange(raw)
         assert recorder.end() == 0
     assert (answer.status, answer.body) == (status, body)
-    assert len(upstream.asked) == 1
+    assert len(upstream.incoming) == 1
     (recorded,) = recorder.recorded()
     assert (recorded.status, recorded.body, recorded.ended) == (status, body, "complete")
 
@@ -217,15 +219,15 @@ def test_recorder_says_by_its_name_that_the_upstream_is_not_there(tmp_path: Path
         with recorder.connection() as connection:
             answer = connection.exchange(get("/"))
         assert recorder.end() == 0
-        assert "0 exchanges" in recorder.said()
-        assert "1 without a response of the host" in recorder.said()
-    said = json.loads(answer.body)
-    assert (answer.status, said["code"], said["status"]) == (502, "bad_gateway", 502)
-    assert said["message"] == f"fake-server record: {url} cannot be reached (Connection refused)"
+        assert "0 exchanges" in recorder.output()
+        assert "1 without a response of the host" in recorder.output()
+    output = json.loads(answer.body)
+    assert (answer.status, output["code"], output["status"]) == (502, "bad_gateway", 502)
+    assert output["message"] == f"fake-server record: {url} cannot be reached (Connection refused)"
     assert list((tmp_path / "to").glob("*.yaml")) == []
 
 
-def test_upstream_that_does_not_answer_in_time_is_told(tmp_path: Path) -> None:
+def test_upstream_that_does_not_answer_in_time_is_reported(tmp_path: Path) -> None:
     with (
         scripted(_never) as upstream,
         running_recorder(upstream.url, tmp_path / "to", "--timeout", "0.2") as recorder,
@@ -243,12 +245,12 @@ def test_upstream_that_does_not_answer_in_time_is_told(tmp_path: Path) -> None:
 def test_timeout_is_for_the_first_byte_alone(tmp_path: Path) -> None:
     """A stall in the middle is passed on as it is."""
 
-    async def script(asked: Asked) -> None:
-        await asked.stream()
-        await asked.chunk(b"data: 1\n\n")
+    async def script(incoming: Incoming) -> None:
+        await incoming.stream()
+        await incoming.chunk(b"data: 1\n\n")
         await asyncio.sleep(0.5)
-        await asked.chunk(b"data: 2\n\n")
-        await asked.send(b"0\r\n\r\n")
+        await incoming.chunk(b"data: 2\n\n")
+        await incoming.send(b"0\r\n\r\n")
 
     with (
         scripted(script) as upstream,
@@ -266,20 +268,20 @@ def test_upstream_that_dies_in_the_middle_is_seen_to_die(tmp_path: Path, framed:
     cut.
     """
 
-    async def script(asked: Asked) -> None:
+    async def script(incoming: Incoming) -> None:
         if framed:
-            await asked.stream()
-            await asked.chunk(b"data: 1\n\n")
+            await incoming.stream()
+            await incoming.chunk(b"data: 1\n\n")
         else:
-            await asked.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ndata: 1\n\n")
-        asked.writer.close()
+            await incoming.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\ndata: 1\n\n")
+        incoming.writer.close()
         raise ConnectionError
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection, pytest.raises(EOFError):
             connection.exchange(get("/"))
         assert recorder.end() == 0
-        assert "Traceback" not in recorder.said()
+        assert "Traceback" not in recorder.output()
     (recorded,) = recorder.recorded()
     assert (recorded.body, recorded.ended) == (b"data: 1\n\n", "cut")
 
@@ -287,10 +289,10 @@ def test_upstream_that_dies_in_the_middle_is_seen_to_die(tmp_path: Path, framed:
 def test_client_that_leaves_a_stalled_stream_closes_the_upstream_too(tmp_path: Path) -> None:
     closed = threading.Event()
 
-    async def script(asked: Asked) -> None:
-        await asked.stream()
-        await asked.chunk(b"data: 1\n\n")
-        assert await asked.reader.read() == b""
+    async def script(incoming: Incoming) -> None:
+        await incoming.stream()
+        await incoming.chunk(b"data: 1\n\n")
+        assert await incoming.reader.read() == b""
         closed.set()
         raise ConnectionError
 
@@ -305,21 +307,21 @@ def test_client_that_leaves_a_stalled_stream_closes_the_upstream_too(tmp_path: P
 
 
 def test_client_that_leaves_before_an_answer_leaves_no_recording(tmp_path: Path) -> None:
-    asked_for, closed = threading.Event(), threading.Event()
+    requested, closed = threading.Event(), threading.Event()
 
-    async def script(asked: Asked) -> None:
-        asked_for.set()
-        await asked.reader.read()
+    async def script(incoming: Incoming) -> None:
+        requested.set()
+        await incoming.reader.read()
         closed.set()
         raise ConnectionError
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             connection.send(get("/"))
-            assert asked_for.wait(10)
+            assert requested.wait(10)
         assert closed.wait(10)
         assert recorder.end() == 0
-        assert "1 left by the client before a response" in recorder.said()
+        assert "1 left by the client before a response" in recorder.output()
 
 
 def test_client_that_leaves_in_the_middle_of_its_request_leaves_no_recording(
@@ -328,10 +330,10 @@ def test_client_that_leaves_in_the_middle_of_its_request_leaves_no_recording(
     with scripted(_never) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             connection.send(post("/", b"x" * 1000)[:-1])
-        wait_until(lambda: "499" in recorder.said())
+        wait_until(lambda: "499" in recorder.output())
         assert recorder.end() == 0
-        assert "1 left by the client before a response" in recorder.said()
-        assert "Traceback" not in recorder.said()
+        assert "1 left by the client before a response" in recorder.output()
+        assert "Traceback" not in recorder.output()
 
 
 def test_answer_that_comes_before_the_request_is_whole_is_passed_on(tmp_path: Path) -> None:
@@ -350,9 +352,9 @@ def test_answer_that_comes_before_the_request_is_whole_is_passed_on(tmp_path: Pa
                 accepted.sendall(answer)
                 accepted.shutdown(socket.SHUT_WR)
                 connection.send(b"x")
-                said = connection.answer()
+                output = connection.answer()
             assert recorder.end() == 0
-    assert (said.status, said.body) == (413, b"no")
+    assert (output.status, output.body) == (413, b"no")
     assert recorder.recorded()[0].status == 413
 
 
@@ -362,11 +364,11 @@ def test_recorder_is_no_proxy_for_other_hosts(tmp_path: Path) -> None:
             b"CONNECT elsewhere.invalid:443 HTTP/1.1\r\nHost: elsewhere.invalid\r\n\r\n"
         )
         assert recorder.end() == 0
-        assert upstream.asked == []
+        assert upstream.incoming == []
     assert answer.status == 400
     assert "this is no proxy for other hosts" in json.loads(answer.body)["message"]
 
 
-async def _never(asked: Asked) -> None:
-    await asked.reader.read()
+async def _never(incoming: Incoming) -> None:
+    await incoming.reader.read()
     raise ConnectionError

@@ -15,7 +15,7 @@ import pytest
 
 from fake_server.cli import record
 from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
-from tests.recorder.upstreams import Asked, get, running_recorder, scripted
+from tests.recorder.upstreams import Incoming, get, running_recorder, scripted
 from tests.serving import ROOT, _environment
 
 pytestmark = pytest.mark.server
@@ -89,13 +89,13 @@ def test_folder_that_another_recorder_writes_is_refused(tmp_path: Path) -> None:
 def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(
     tmp_path: Path,
 ) -> None:
-    async def script(asked: Asked) -> None:
-        await asked.whole(b"{}")
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(b"{}")
 
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(get("/x?sign=planted-signature&api_key=planted-key&timestamp=1"))
         assert recorder.end() == 0
-        first, line, last = recorder.said().splitlines()
+        first, line, last = recorder.output().splitlines()
     assert first == (
         f"Recording {upstream.url} into {recorder.folder}. Send requests to {recorder.url}; Ctrl-C ends it."
     )

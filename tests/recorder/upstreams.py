@@ -26,7 +26,7 @@ _EVENTS = "Content-Type: text/event-stream; charset=utf-8\r\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Incoming:
     """A request as the scripted host received it, and the connection to answer on."""
 
     head: str
@@ -69,7 +69,7 @@ class Asked:
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
 
-Script = Callable[[Asked], Awaitable[None]]
+Script = Callable[[Incoming], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Upstream:
 
     url: str
     loop: asyncio.AbstractEventLoop
-    asked: list[Asked] = field(default_factory=list)
+    incoming: list[Incoming] = field(default_factory=list)
 
     @property
     def netloc(self) -> str:
@@ -96,9 +96,9 @@ def scripted(script: Script) -> Iterator[Upstream]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             while True:
-                asked = await _read(reader, writer)
-                upstream.asked.append(asked)
-                await script(asked)
+                incoming = await _read(reader, writer)
+                upstream.incoming.append(incoming)
+                await script(incoming)
         writer.close()
 
     server = loop.run_until_complete(
@@ -124,17 +124,17 @@ async def _end(server: asyncio.Server) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Asked:
+async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Incoming:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").removesuffix("\r\n\r\n")
-    asked = Asked(head, b"", reader, writer)
+    incoming = Incoming(head, b"", reader, writer)
     body = b""
-    if asked.header("transfer-encoding") == "chunked":
+    if incoming.header("transfer-encoding") == "chunked":
         while size := int(await reader.readline(), 16):
             body += (await reader.readexactly(size + 2))[:-2]
         await reader.readline()
     else:
-        body = await reader.readexactly(int(asked.header("content-length") or 0))
-    return Asked(head, body, reader, writer)
+        body = await reader.readexactly(int(incoming.header("content-length") or 0))
+    return Incoming(head, body, reader, writer)
 
 
 _WRITING_S = 50.0
@@ -183,7 +183,7 @@ class RunningRecorder:
         """Return when it has written ``count`` exchanges."""
         deadline = time.monotonic() + _WRITING_S
         while len(list(self.folder.glob("*.yaml"))) < count:
-            assert time.monotonic() < deadline, self.said()
+            assert time.monotonic() < deadline, self.output()
             time.sleep(0.01)
 
     def kill(self, with_writing: bool) -> None:
@@ -191,7 +191,7 @@ class RunningRecorder:
         (os.killpg if with_writing else os.kill)(self.pid, signal.SIGKILL)
         self.process.wait()
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
     def recorded(self) -> list[Recording]:
@@ -240,8 +240,8 @@ def running_recorder(
                 start_new_session=True,
             )
         try:
-            said = _wait_for(ready, process, log)
-            yield RunningRecorder(said["url"], said["pid"], folder, process, log)
+            output = _wait_for(ready, process, log)
+            yield RunningRecorder(output["url"], output["pid"], folder, process, log)
         finally:
             if process.poll() is None:
                 process.kill()

@@ -17,7 +17,7 @@ STREAM: Headers = (
 JSON: Headers = (("Content-Type", "application/json"),)
 
 
-def request(body: Any = None, target: str = "/v1/workflows/run", **said: Any) -> Request:
+def request(body: Any = None, target: str = "/v1/workflows/run", **payload: Any) -> Request:
     """A run's request, or another one; ``body`` is JSON unless it is bytes."""
     data = (
         body
@@ -30,10 +30,10 @@ def request(body: Any = None, target: str = "/v1/workflows/run", **said: Any) ->
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(data))),
     )
-    return replace(Request("POST", target, headers, data), **said)
+    return replace(Request("POST", target, headers, data), **payload)
 
 
-def recording(*chunks: bytes, headers: Headers = STREAM, **said: Any) -> Recording:
+def recording(*chunks: bytes, headers: Headers = STREAM, **payload: Any) -> Recording:
     """A whole exchange whose chunks came a tenth of a second apart."""
     arrived = tuple(Chunk(number / 10, data) for number, data in enumerate(chunks, 1))
     plain = Recording(
@@ -50,7 +50,7 @@ def recording(*chunks: bytes, headers: Headers = STREAM, **said: Any) -> Recordi
         chunks=arrived,
         seconds=len(chunks) / 10,
     )
-    return replace(plain, **said)
+    return replace(plain, **payload)
 
 
 def cut(data: bytes, *sizes: int) -> tuple[Chunk, ...]:

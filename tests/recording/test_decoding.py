@@ -210,12 +210,12 @@ def test_body_that_cannot_be_decoded_is_left_out_and_the_recording_says_so(
 
 
 def test_request_body_that_cannot_be_decoded_is_left_out(tmp_path: Path) -> None:
-    asked = request(
+    wanted_request = request(
         b"planted",
         headers=(("Content-Encoding", "br"), ("Transfer-Encoding", "chunked")),
         chunk_sizes=(7,),
     )
-    read, left_out = written(tmp_path, recording(b"{}", request=asked))
+    read, left_out = written(tmp_path, recording(b"{}", request=wanted_request))
     assert (read.request.body, read.request.shortened, read.body) == (b"", Shortened(7), b"{}")
     assert read.note.startswith("Left out: the request's body, because its coding br")
     assert len(left_out) == 1

@@ -63,8 +63,11 @@ def test_request_follows_too(tmp_path: Path) -> None:
     (path,) = write(tmp_path, recording(request=request({"user": "alice"})))
     edited(path, "alice", "al")
     fix_folder(tmp_path)
-    asked = read_recording(path).request
-    assert (asked.body, asked.header("content-length")) == (b'{"user": "al"}', "14")
+    wanted_request = read_recording(path).request
+    assert (wanted_request.body, wanted_request.header("content-length")) == (
+        b'{"user": "al"}',
+        "14",
+    )
 
 
 @pytest.mark.parametrize(

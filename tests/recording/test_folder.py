@@ -192,15 +192,15 @@ _SIDE = "bodies/" + "0" * 64 + ".png"
 
 
 def _without(name: str) -> Callable[[dict[str, Any]], None]:
-    return lambda said: said["answer"].pop(name)
+    return lambda payload: payload["answer"].pop(name)
 
 
 def _with(place: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    def change(said: Any) -> None:
+    def change(payload: Any) -> None:
         *way, last = (int(step) if step.isdecimal() else step for step in place.split("."))
         for step in way:
-            said = said[step]
-        said[last] = value
+            payload = payload[step]
+        payload[last] = value
 
     return change
 
@@ -250,18 +250,18 @@ OF_MEANING = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_told_with_file_place_and_mend(tmp_path: Path, name: str) -> None:
+def test_damage_is_reported_with_file_place_and_remedy(tmp_path: Path, name: str) -> None:
     exchange, change, place, words = DAMAGES[name]
     (path,) = write(tmp_path, exchange)
-    said: Any = load_yaml(path)
-    change(said)
-    path.write_text(dump_yaml(said), encoding="utf-8")
+    payload: Any = load_yaml(path)
+    change(payload)
+    path.write_text(dump_yaml(payload), encoding="utf-8")
     with pytest.raises(RecordingError) as refused:
         read_folder(tmp_path)
     assert (refused.value.path, refused.value.place) == (path, place)
     assert words in str(refused.value)
     assert len(str(refused.value).splitlines()) == 1
-    assert SCHEMA.is_valid(said) is (name in OF_MEANING)
+    assert SCHEMA.is_valid(payload) is (name in OF_MEANING)
 
 
 def test_a_lost_part_of_a_text_is_noticed_by_its_announced_length(tmp_path: Path) -> None:
@@ -425,7 +425,7 @@ def test_what_is_no_mapping_of_plain_data_is_refused(tmp_path: Path, text: str) 
         read_folder(tmp_path)
 
 
-def test_an_empty_or_missing_folder_is_told(tmp_path: Path) -> None:
+def test_an_empty_or_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no recording in it"):
         read_folder(tmp_path)
     with pytest.raises(RecordingError, match="cannot be read"):
@@ -441,15 +441,15 @@ def test_an_empty_or_missing_folder_is_told(tmp_path: Path) -> None:
 def test_a_large_body_is_not_held_in_memory(tmp_path: Path) -> None:
     piece = bytes(1 << 16)
     with RecordingWriter(tmp_path) as writer:
-        answer, asked = writer.spool(), writer.spool()
+        answer, wanted_request = writer.spool(), writer.spool()
         for number in range(40):
             answer.add(number / 10, piece)
-            asked.add(number / 10, b"u" * (1 << 16))
+            wanted_request.add(number / 10, b"u" * (1 << 16))
         assert not answer.in_memory
         assert sum(len(chunk.data) for chunk in answer._chunks) == 0
-        writer.write(recording(ended="cut"), answer, asked)
+        writer.write(recording(ended="cut"), answer, wanted_request)
         answer.discard()
-        asked.discard()
+        wanted_request.discard()
     (read,) = read_folder(tmp_path)
     assert read.chunks == tuple(Chunk(number / 10, piece) for number in range(40))
     assert read.request.body == b"u" * (40 << 16)
@@ -489,7 +489,9 @@ def test_one_recorder_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.server
-def test_what_a_killed_recorder_left_is_not_read_and_is_told_to_the_next(tmp_path: Path) -> None:
+def test_what_a_killed_recorder_left_is_not_read_and_is_reported_to_the_next(
+    tmp_path: Path,
+) -> None:
     """The process ends between the first byte of a file and its name."""
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom tests.recording.samples import recording\n"
@@ -527,7 +529,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RecordingError, match="cannot be written"):
         RecordingWriter(tmp_path / "new")
@@ -535,7 +537,7 @@ def test_an_unwritable_folder_is_told(tmp_path: Path) -> None:
         RecordingWriter(tmp_path)
 
 
-def test_a_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_is_a_file_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordingError, match="cannot be written"):
         RecordingWriter(tmp_path / "file")

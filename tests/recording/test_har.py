@@ -46,8 +46,8 @@ def test_every_recorded_exchange_of_the_host_comes_back(tmp_path: Path) -> None:
 
 def test_an_archive_has_what_har_asks_for() -> None:
     """The fields without which a reader of HAR 1.2 refuses a file."""
-    asked = request(target="/v1/parameters?user=a&x=%20", method="GET")
-    (entry,) = to_har([recording(b"\x89PNG", request=asked, seconds=2)])["log"]["entries"]
+    wanted_request = request(target="/v1/parameters?user=a&x=%20", method="GET")
+    (entry,) = to_har([recording(b"\x89PNG", request=wanted_request, seconds=2)])["log"]["entries"]
     assert datetime.datetime.fromisoformat(entry["startedDateTime"]).timestamp() == 1_713_938_972.25
     assert entry["time"] == pytest.approx(2000)
     assert sum(entry["timings"].values()) == pytest.approx(entry["time"])
@@ -141,14 +141,17 @@ def test_a_browser_s_exchange_is_read(tmp_path: Path) -> None:
         "0.6.4",
         1_713_938_972.25,
     )
-    asked = found.request
-    assert (asked.method, asked.target, asked.http_version) == (
+    wanted_request = found.request
+    assert (wanted_request.method, wanted_request.target, wanted_request.http_version) == (
         "POST",
         "/v1/workflows/run?x=1",
         "2",
     )
-    assert asked.headers == (("Host", "dify.example"), ("content-type", "application/json"))
-    assert asked.body == '{"user": "ä"}'.encode()
+    assert wanted_request.headers == (
+        ("Host", "dify.example"),
+        ("content-type", "application/json"),
+    )
+    assert wanted_request.body == '{"user": "ä"}'.encode()
     assert found.headers == (("content-length", "11"), ("x-version", "0.6.4"))
     assert found.chunks == (Chunk(0.8125, b'{"a": "ok"}'),)
     assert (found.seconds, found.app, found.ended) == (0.8125, None, "complete")
@@ -160,7 +163,7 @@ def test_what_a_browser_made_can_be_written_and_read(tmp_path: Path) -> None:
     assert read_folder(tmp_path / "to")[0].body == b'{"a": "ok"}'
 
 
-def test_a_body_that_was_left_out_is_told(tmp_path: Path) -> None:
+def test_a_body_that_was_left_out_is_reported(tmp_path: Path) -> None:
     assert one(tmp_path, response__content={"size": 11}).shortened == Shortened(11)
     assert one(tmp_path, request__postData=None).request.shortened == Shortened(14)
     empty = pairs(("content-length", "0"))
@@ -227,7 +230,7 @@ def test_a_header_that_was_decoded_as_utf_8_is_its_bytes_again(tmp_path: Path) -
     assert found.header("content-disposition", "").encode("latin-1").decode() == 'filename="猫"'
 
 
-def test_what_is_no_exchange_is_left_out_and_told(tmp_path: Path) -> None:
+def test_what_is_no_exchange_is_left_out_and_reported(tmp_path: Path) -> None:
     blocked = browsers_entry(response__status=0, response___error="net::ERR_ABORTED")
     kept_by_the_page = browsers_entry(request__url="data:image/png;base64,AAAA")
     found = imported(
@@ -341,8 +344,8 @@ def test_headers_may_be_lists_and_numbers(tmp_path: Path) -> None:
 
 def test_request_that_was_decoded_loses_its_coding(tmp_path: Path) -> None:
     """A body that is still encoded keeps it."""
-    said = pairs(("content-encoding", "gzip"), ("content-length", "5"), ("host", "h"))
-    plain = one(tmp_path, request__headers=said).request
+    payload = pairs(("content-encoding", "gzip"), ("content-length", "5"), ("host", "h"))
+    plain = one(tmp_path, request__headers=payload).request
     assert plain.headers == (("content-length", str(len(plain.body))), ("host", "h"))
     coded = {
         "mimeType": "",
@@ -350,7 +353,7 @@ def test_request_that_was_decoded_loses_its_coding(tmp_path: Path) -> None:
         "_encoding": "base64",
     }
     assert (
-        one(tmp_path, request__headers=said, request__postData=coded).request.header(
+        one(tmp_path, request__headers=payload, request__postData=coded).request.header(
             "content-encoding"
         )
         == "gzip"
@@ -499,9 +502,9 @@ def test_the_command_tells_what_it_left_out(
 ) -> None:
     imported(tmp_path / "x.har", browsers_entry(response__status=0), browsers_entry())
     assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 0
-    said = capsys.readouterr()
-    assert "left out: log.entries[0]: the request got no response" in said.err
-    assert said.out == f"1 exchanges in {tmp_path / 'to'}, 1 left out\n"
+    payload = capsys.readouterr()
+    assert "left out: log.entries[0]: the request got no response" in payload.err
+    assert payload.out == f"1 exchanges in {tmp_path / 'to'}, 1 left out\n"
 
 
 def test_the_command_says_as_json_what_it_left_out(
@@ -522,10 +525,10 @@ def test_the_command_says_as_json_what_it_left_out(
     assert (
         exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to"), "--json"]) == 0
     )
-    said = json.loads(capsys.readouterr().out)
-    assert (said["exchanges"], [one["entry"] for one in said["left_out"]]) == (1, [0, 1])
-    assert said["left_out"][0]["reason"] == "the request got no response (blocked or given up)"
-    assert "without the request's body" in said["left_out"][1]["reason"]
+    payload = json.loads(capsys.readouterr().out)
+    assert (payload["exchanges"], [one["entry"] for one in payload["left_out"]]) == (1, [0, 1])
+    assert payload["left_out"][0]["reason"] == "the request got no response (blocked or given up)"
+    assert "without the request's body" in payload["left_out"][1]["reason"]
 
 
 def test_archive_of_which_nothing_can_be_taken_is_an_error(
@@ -546,7 +549,7 @@ def test_archive_of_which_nothing_can_be_taken_is_an_error(
         (["import", "x.har", "to", "--redact", "feild:x"], "did you mean field:x"),
     ],
 )
-def test_bad_input_is_told_in_one_line(
+def test_bad_input_is_reported_in_one_line(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -561,7 +564,7 @@ def test_bad_input_is_told_in_one_line(
 
 
 def test_names_and_labels_survive(tmp_path: Path) -> None:
-    said = replace(
+    payload = replace(
         recording(b"x"), name="a check's", app="chat", note="why", ended="cut", redacted=("keys",)
     )
-    assert there_and_back(tmp_path / "x.har", said).recordings == (said,)
+    assert there_and_back(tmp_path / "x.har", payload).recordings == (payload,)

@@ -96,24 +96,26 @@ OTHER = {
 
 @pytest.mark.parametrize("name", SAME)
 def test_what_changes_from_run_to_run_makes_no_other_request(name: str) -> None:
-    recorded, asked = map(RequestKey, SAME[name])
+    recorded, wanted_request = map(RequestKey, SAME[name])
     assert [
-        difference for matcher in MATCHERS for difference in matcher.differences(recorded, asked)
+        difference
+        for matcher in MATCHERS
+        for difference in matcher.differences(recorded, wanted_request)
     ] == []
-    assert RecordingStore([(recorded, name)]).next(asked) == name
+    assert RecordingStore([(recorded, name)]).next(wanted_request) == name
 
 
 @pytest.mark.parametrize("name", OTHER)
 def test_everything_else_does_and_its_matcher_says_so(name: str) -> None:
-    recorded, asked, matcher = OTHER[name]
+    recorded, wanted_request, matcher = OTHER[name]
     found = [
         one
         for each in MATCHERS
-        for one in each.differences(RequestKey(recorded), RequestKey(asked))
+        for one in each.differences(RequestKey(recorded), RequestKey(wanted_request))
     ]
     assert {difference.matcher for difference in found} == {matcher}
     with pytest.raises(NotRecordedError):
-        RecordingStore([(RequestKey(recorded), name)]).next(RequestKey(asked))
+        RecordingStore([(RequestKey(recorded), name)]).next(RequestKey(wanted_request))
 
 
 def test_another_app_s_key_is_another_request() -> None:
@@ -126,14 +128,14 @@ def test_another_app_s_key_is_another_request() -> None:
     [("Authorization", "Bearer x"), ("Origin", "http://a"), ("target", "/a?sign=x")],
 )
 def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: str) -> None:
-    asked = (
+    wanted_request = (
         replace(PLAIN, target=value)
         if name == "target"
         else replace(PLAIN, headers=((name, value), *PLAIN.headers))
     )
     exact = RecordingStore([(RequestKey(PLAIN), "it")], EXACT_MATCHERS)
     assert exact.next(RequestKey(PLAIN)) == "it"
-    for other in (asked, request(BODY | {"user": "bob"})):
+    for other in (wanted_request, request(BODY | {"user": "bob"})):
         with pytest.raises(NotRecordedError):
             exact.next(RequestKey(other))
 
@@ -142,8 +144,10 @@ def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: s
 # --------------------------------------------------------------------------------------------------------------
 
 
-def answers(found: RecordingStore[Recording], times: int, asked: Request = PLAIN) -> list[str]:
-    return [found.next(RequestKey(asked, "main")).name for _ in range(times)]
+def answers(
+    found: RecordingStore[Recording], times: int, wanted_request: Request = PLAIN
+) -> list[str]:
+    return [found.next(RequestKey(wanted_request, "main")).name for _ in range(times)]
 
 
 def in_turn() -> list[Recording]:
@@ -167,7 +171,7 @@ def test_after_the_last_answer_there_may_be_none() -> None:
     assert (missed.value.given, missed.value.nearest) == (2, ())
 
 
-def test_afresh_nothing_was_asked_yet() -> None:
+def test_rewound_nothing_was_requested_yet() -> None:
     found = recording_store(in_turn())
     assert answers(found, 2) == ["a", "b"]
     assert answers(found.rewound(), 2) == ["a", "b"]
@@ -207,7 +211,7 @@ def test_of_a_long_body_a_miss_tells_the_size_alone() -> None:
         .nearest(RequestKey(long, "main"))[0]
         .differences[-1]
     )
-    assert (difference.matcher, difference.asked) == ("body", f"{len(long.body)} bytes")
+    assert (difference.matcher, difference.actual) == ("body", f"{len(long.body)} bytes")
 
 
 def test_a_library_knows_what_was_recorded_without_giving_an_answer() -> None:
@@ -225,7 +229,9 @@ def test_long_values_are_shown_short() -> None:
     assert len(str(missed.value)) < 500
 
 
-def test_recordings_that_only_repeat_their_request_line_are_told_apart(tmp_path: Path) -> None:
+def test_recordings_that_only_repeat_their_request_line_can_be_reported_apart(
+    tmp_path: Path,
+) -> None:
     """By number, mode and status; a name that somebody gave stays alone."""
     with RecordingWriter(tmp_path) as writer:
         for name, mode, status in (
@@ -254,9 +260,11 @@ def test_recordings_that_only_repeat_their_request_line_are_told_apart(tmp_path:
 def test_message_shows_letters_and_no_control_characters() -> None:
     """Whoever asks must not write into the log or the terminal of whoever runs the replay."""
     recorded = recording(name="a\x1b[2J", request=request({"prompt": "一个胸有成竹"}))
-    asked = request({"prompt": "\x1b[2J\r\n18:00 forged\x9b\x7f\u2028"}, target="/v1/workflows/run")
+    wanted_request = request(
+        {"prompt": "\x1b[2J\r\n18:00 forged\x9b\x7f\u2028"}, target="/v1/workflows/run"
+    )
     with pytest.raises(NotRecordedError) as missed:
-        recording_store([recorded]).next(RequestKey(asked, "main"))
+        recording_store([recorded]).next(RequestKey(wanted_request, "main"))
     first, second = str(missed.value).split("\n")
     assert '"一个胸有成竹"' in second
     assert second.isprintable()
@@ -293,10 +301,10 @@ def test_parts_of_a_recording_are_read_once() -> None:
 
     recorded = [(RequestKey(request(target=f"/{number}")), number) for number in range(50)]
     found = RecordingStore(recorded, [Matcher("target", part)])
-    asked = RequestKey(request(target="/x"))
+    wanted_request = RequestKey(request(target="/x"))
     for _ in range(3):
         with pytest.raises(NotRecordedError):
-            found.next(asked)
+            found.next(wanted_request)
     assert len(read) == 50 + 3
 
 
@@ -319,7 +327,7 @@ def test_a_request_is_redacted_as_the_recorded_one_was(body: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("asked_by", ["alice-wonder", "bob-builder"])
-def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(asked_by: str) -> None:
+def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(other_user: str) -> None:
     def asking(user: str) -> Request:
         return request({"inputs": {"prompt": f"{user}, a portrait"}, "user": user})
 
@@ -327,10 +335,10 @@ def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(asked_by: 
     written = RecordingRedactor({KEY: "main"}).redaction(exchange).head(exchange)
     assert b"alice" not in written.request.body
     found = recording_store([written], keys={KEY: "main"})
-    assert found.next(RequestKey(asking(asked_by), "main")) == written
+    assert found.next(RequestKey(asking(other_user), "main")) == written
     with pytest.raises(NotRecordedError):
         found.next(
-            RequestKey(request({"inputs": {"prompt": "a portrait"}, "user": asked_by}), "main")
+            RequestKey(request({"inputs": {"prompt": "a portrait"}, "user": other_user}), "main")
         )
 
 

@@ -44,9 +44,9 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_file_and_place(tmp_pat
     file = next(path.glob("*.yaml"))
     text = file.read_text()
     file.write_text(text.replace("format: 1", "format: 2"))
-    said = _refused("--replay", str(path))
-    assert f"{file}: format: 2 is newer than 1" in said
-    assert "update fake-dify" in said
+    output = _refused("--replay", str(path))
+    assert f"{file}: format: 2 is newer than 1" in output
+    assert "update fake-dify" in output
     file.write_text(text[:-10])
     assert str(file) in _refused("--replay", str(path))
 
@@ -72,8 +72,8 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_file_and_place(tmp_pat
         ),
     ],
 )
-def test_contradictions_are_refused(flags: tuple[str, ...], said: str) -> None:
-    assert said in _refused(*flags)
+def test_contradictions_are_refused(flags: tuple[str, ...], output: str) -> None:
+    assert output in _refused(*flags)
 
 
 def test_the_choices_of_the_flags_are_those_of_the_settings_and_of_the_library() -> None:

@@ -44,7 +44,7 @@ class Listener:
         self.task = asyncio.create_task(answer({}, self._receive, self._send))
 
     @property
-    def told(self) -> list[bytes]:
+    def emitted(self) -> list[bytes]:
         return [message["body"] for message in self.messages[1:]]
 
     async def move_on(self, seconds: float) -> None:
@@ -81,25 +81,25 @@ def test_each_chunk_comes_at_its_time_and_the_end_at_its_own(speed: float) -> No
 
     async def script(listener: Listener) -> None:
         assert listener.messages == []
-        for seconds, told in (
+        for seconds, emitted in (
             (0.25, [b"a"]),
             (0.75, [b"a", b"b", b"c"]),
             (3.0, [b"a", b"b", b"c", b"d"]),
         ):
             await listener.move_on((seconds - 2**-10) / speed)
-            assert len(listener.told) < len(told)
+            assert len(listener.emitted) < len(emitted)
             await listener.move_on(2**-10 / speed)
-            assert listener.told == told
+            assert listener.emitted == emitted
         assert not listener.task.done()
         await listener.move_on(1.0 / speed)
-        assert listener.told == [b"a", b"b", b"c", b"d", b""]
+        assert listener.emitted == [b"a", b"b", b"c", b"d", b""]
 
     listen(script, speed)
 
 
 def test_without_waiting_each_chunk_is_still_a_message() -> None:
     async def script(listener: Listener) -> None:
-        assert listener.told == [b"a", b"b", b"c", b"d", b""]
+        assert listener.emitted == [b"a", b"b", b"c", b"d", b""]
 
     listen(script, None)
 
@@ -109,7 +109,7 @@ def test_nothing_is_sent_to_a_client_that_has_left() -> None:
         await listener.move_on(0.25)
         listener.left.set()
         await listener.settle()
-        assert listener.told == [b"a"]
+        assert listener.emitted == [b"a"]
         await listener.task
 
     listen(script, 1.0)
@@ -152,14 +152,14 @@ def test_wherever_a_stream_is_stopped_its_frames_are_whole(size: int) -> None:
     stopped.
     """
     chunks = (Chunk(0.5, STREAM.body[:size]), Chunk(9.0, STREAM.body[size:]))
-    told = chunks[:1] if size else ()
+    emitted = chunks[:1] if size else ()
     last_frame = STREAM.body.rindex(b"data: ")
-    stopped = stopped_stream(told, chunks, _end(STREAM.body, True), 3.0)
+    stopped = stopped_stream(emitted, chunks, _end(STREAM.body, True), 3.0)
     if size > last_frame:
         assert stopped is None
         return
     assert stopped is not None
-    assert stopped[: len(told)] == told
+    assert stopped[: len(emitted)] == emitted
     body = b"".join(chunk.data for chunk in stopped)
     *frames, last, nothing = body.split(b"\n\n")
     assert nothing == b""
@@ -189,7 +189,7 @@ def test_an_answer_that_has_begun_is_not_stopped() -> None:
 @pytest.mark.parametrize(
     ("elapsed_s", "stops_at_s"), [(0.0, 1.0), (0.5, 1.0), (2.5, 3.0), (3.5, None), (9.0, None)]
 )
-def test_the_host_looks_once_a_second_whether_it_was_told_to_stop(
+def test_the_host_looks_once_a_second_whether_it_was_to_stop(
     elapsed_s: float, stops_at_s: float | None
 ) -> None:
     clock = Clock()

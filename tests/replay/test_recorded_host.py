@@ -37,13 +37,13 @@ def answers() -> Iterator[Mapping[str, RawAnswer]]:
     flags += ["--replay", str(HOST), "--speed", "instant", "--secret-key", SECRET_KEY]
     with running_server(*flags) as server:
         yield {
-            name: _asked(server, exchange)
+            name: _fetch(server, exchange)
             for name, exchange in exchanges().items()
             if name != _BROKEN_OFF
         }
 
 
-def _asked(server: RunningServer, exchange: Exchange) -> RawAnswer:
+def _fetch(server: RunningServer, exchange: Exchange) -> RawAnswer:
     """The answer to the recorded request, of which only signatures and their times are made
     anew.
     """

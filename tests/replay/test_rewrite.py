@@ -70,11 +70,11 @@ def test_only_what_is_volatile_changes(name: str) -> None:
         one: f"{number:08x}-0000-4000-8000-000000000000"
         for number, one in enumerate(_ids(recording), 1)
     }
-    told = rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=86_400, ids=fresh))
-    assert normal(_joined(told).decode()) == normal(recording.body.decode())
-    assert [chunk.at_s for chunk in told] == [chunk.at_s for chunk in recording.chunks]
-    assert [len(chunk.data) for chunk in told] == [len(chunk.data) for chunk in recording.chunks]
-    assert not set(re.findall("[0-9a-f-]{36}", _joined(told).decode())) & set(fresh)
+    emitted = rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=86_400, ids=fresh))
+    assert normal(_joined(emitted).decode()) == normal(recording.body.decode())
+    assert [chunk.at_s for chunk in emitted] == [chunk.at_s for chunk in recording.chunks]
+    assert [len(chunk.data) for chunk in emitted] == [len(chunk.data) for chunk in recording.chunks]
+    assert not set(re.findall("[0-9a-f-]{36}", _joined(emitted).decode())) & set(fresh)
 
 
 def _ids(recording: Recording) -> list[str]:
@@ -111,9 +111,9 @@ def test_urls_are_signed_for_their_new_time(name: str) -> None:
     server.
     """
     recording = recorded()[name]
-    told = _joined(rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))).decode()
+    emitted = _joined(rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))).decode()
     urls = re.findall(
-        r"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=(\w+)&sign=([\w-]+=)", told
+        r"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=(\w+)&sign=([\w-]+=)", emitted
     )
     before = re.findall(r"timestamp=(\d+)&nonce=(\w+)", recording.body.decode())
     signer = FileSigners(SECRET_KEY, 300).tool_file
@@ -150,31 +150,31 @@ def _pattern(values: list[str]) -> list[int]:
         ),
     ],
 )
-def test_urls_lead_here_however_they_are_written(url: str, told: str) -> None:
+def test_urls_lead_here_however_they_are_written(url: str, emitted: str) -> None:
     """Relative ones with ``files_url`` before them, absolute ones to this server instead of the
     recorded one.
     """
     file_id = "0a8a5b63-94cf-4bb0-8d3c-9f8b2b4f7a11"
     text = '{"url": "' + url.format(id=file_id, t=1_700_000_000, n="ab" * 16, s="x" * 43) + '"}'
     changes = _changes(_fresh_nonces(), shift_s=5, origin="ORIGIN")
-    said = _joined(rewritten((Chunk(0.0, text.encode()),), changes)).decode()
+    output = _joined(rewritten((Chunk(0.0, text.encode()),), changes)).decode()
     sign = FileSigners(SECRET_KEY, 300)
     signer = sign.tool_file if "tools" in url else sign.uploaded_image
     good = signer.sign(file_id, "1700000005", f"{1:032x}")
-    assert said.startswith('{"url": "' + told)
-    assert f"sign={good[:43]}" in said
-    assert text.rpartition("x")[2] == said.rpartition(good[:43])[2]
+    assert output.startswith('{"url": "' + emitted)
+    assert f"sign={good[:43]}" in output
+    assert text.rpartition("x")[2] == output.rpartition(good[:43])[2]
     assert file_ids(text.encode()) == ([file_id] if "tools" in url else [])
 
 
 @pytest.mark.parametrize("caller", ["alg123", "bob", '"; drop', "用户", "a" * 200, r"back\slash"])
 @pytest.mark.parametrize("known", ["user-0123abcd", "alg123"])
-def test_the_caller_is_told_as_the_user(caller: str, known: str) -> None:
+def test_the_caller_is_reported_as_the_user(caller: str, known: str) -> None:
     """In place of the pseudonym, or of the name that was kept, escaped as the host escapes it."""
     recording = with_text(
         recorded()["stream_ok"], lambda data: data.replace(b'"alg123"', f'"{known}"'.encode())
     )
-    told = _joined(
+    emitted = _joined(
         rewritten(recording.chunks, _changes(_nonces(recording), user=(known, caller)))
     ).decode()
     escaped = (
@@ -182,7 +182,7 @@ def test_the_caller_is_told_as_the_user(caller: str, known: str) -> None:
     )
     escaped = escaped.replace("\\", "\\\\").replace('"', '\\"') if caller.isascii() else escaped
     assert (
-        told.replace(f'"user": "{escaped}"', '"user": "alg123"')
+        emitted.replace(f'"user": "{escaped}"', '"user": "alg123"')
         == recorded()["stream_ok"].body.decode()
     )
 
@@ -192,8 +192,8 @@ def test_a_kept_user_that_is_a_common_word_is_left_alone_elsewhere() -> None:
     answer.
     """
     chunks = (Chunk(0.0, b'{"event": "data", "data": {"user": "data", "text": "data"}}'),)
-    told = _joined(rewritten(chunks, _changes(_fresh_nonces(), user=("data", "me"))))
-    assert told == b'{"event": "data", "data": {"user": "me", "text": "data"}}'
+    emitted = _joined(rewritten(chunks, _changes(_fresh_nonces(), user=("data", "me"))))
+    assert emitted == b'{"event": "data", "data": {"user": "me", "text": "data"}}'
 
 
 def test_a_url_that_is_cut_by_a_border_is_signed_all_the_same() -> None:
@@ -201,11 +201,11 @@ def test_a_url_that_is_cut_by_a_border_is_signed_all_the_same() -> None:
     pieces = tuple(
         Chunk(float(at), recording.body[at : at + 7]) for at in range(0, len(recording.body), 7)
     )
-    told = rewritten(pieces, _changes(_fresh_nonces(), shift_s=1000))
-    assert _joined(told) == _joined(
+    emitted = rewritten(pieces, _changes(_fresh_nonces(), shift_s=1000))
+    assert _joined(emitted) == _joined(
         rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=1000))
     )
-    assert len(told) == len(pieces)
+    assert len(emitted) == len(pieces)
 
 
 # Times
@@ -220,13 +220,13 @@ def test_a_run_ends_when_its_replay_ends(name: str, speed: float | None) -> None
     """
     recording = recorded()[name]
     shift = shift_s(recording, NOW, speed)
-    told = _joined(rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=shift)))
-    assert time_contradictions(told.decode()) == []
-    end = run_end(told, is_stream(recording))
+    emitted = _joined(rewritten(recording.chunks, _changes(_fresh_nonces(), shift_s=shift)))
+    assert time_contradictions(emitted.decode()) == []
+    end = run_end(emitted, is_stream(recording))
     assert end is not None
     ends_at = NOW + (recording.chunks[-1].at_s / speed if speed else 0)
     assert -2 < end.data["finished_at"] - ends_at <= 0
-    assert max(map(int, re.findall(rb'"created_at": (\d+)', told))) <= ends_at + 0.5
+    assert max(map(int, re.findall(rb'"created_at": (\d+)', emitted))) <= ends_at + 0.5
 
 
 def test_the_host_s_clock_need_not_be_the_recorder_s() -> None:

@@ -31,7 +31,7 @@ _OF_TIME = [
 _APPS = [part for kind in OTHER_APP_KINDS for part in ("--app", f"app-{kind:0<24}={kind}")]
 
 
-def _judged(command: str, server: ServerProcess, *more: str) -> Sequence[str]:
+def _checked(command: str, server: ServerProcess, *more: str) -> Sequence[str]:
     """How many checks were broken, not applicable and held, as the last line of the table says."""
     flags = [
         "--base-url",
@@ -68,10 +68,10 @@ def test_the_contract_holds_on_the_replay_as_on_the_host(tmp_path: Path) -> None
     """
     folder = tmp_path / "recorded"
     with server_process("--speed", "10", "--secret-key", _SECRET, *_APPS) as host:
-        recorded = _judged("record", host, "--to", str(folder))
+        recorded = _checked("record", host, "--to", str(folder))
     with server_process(
         "--replay", str(folder), "--speed", "1", "--secret-key", _SECRET, *_APPS
     ) as replay:
-        assert _judged("run", replay) == recorded
+        assert _checked("run", replay) == recorded
         assert " 501 " not in replay.log.read_text()
     assert recorded[0] == "-"
