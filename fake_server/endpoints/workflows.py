@@ -43,13 +43,13 @@ async def run_workflow(request: Request) -> ASGIApp:
         response = respond(request)
         if response is not None:
             return response
+    if accepted.streaming:  # loaded by the first stream, before its time begins to run
+        from fake_server.http.event_stream import EventStream
     random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
     run = start(prepare(app, accepted, effects, request.spec, random), request)
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])
     if accepted.streaming:
-        from fake_server.http.event_stream import EventStream  # not loaded before the first stream
-
         content_type = (b"Content-Type", b"text/event-stream; charset=utf-8")
         return EventStream(run.frames(), request.complete_headers(content_type))
     return await run.response()
