@@ -30,7 +30,7 @@ def capabilities_from(keys: Mapping[str, str]) -> Capabilities:
     return Capabilities(keys[MAIN], app_keys=app_keys, all_models=True, max_runs=None)
 
 
-def judge_recordings(
+def check_recordings(
     path: Path, capabilities: Capabilities, checks: Iterable[Check]
 ) -> list[OfflineResult]:
     """Run ``checks`` against the folder of recordings at ``path``.

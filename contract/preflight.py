@@ -1,4 +1,4 @@
-"""Whether a host can be checked at all: it is there, it is a Dify, and the key opens a workflow app.
+"""Whether a host can be checked: it is there, it is a Dify, and the key opens a workflow app.
 
 The requests cost nothing: a host refuses them before it runs anything. The error is one line that
 names the cause and what to do about it.

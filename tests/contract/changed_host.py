@@ -96,7 +96,6 @@ def in_rhythm(exchange: Exchange) -> Exchange:
 
 
 # Breaks of either answer
-# ----------------------------------------------------------------------------------------------
 
 
 def is_stream(request: Request) -> bool:
@@ -141,7 +140,6 @@ def body(change: Callable[[bytes], bytes]) -> Callable[[Exchange], Exchange]:
 
 
 # Breaks of JSON
-# ---------------------------------------------------------------------------------------------
 
 
 def response_json(change: Callable[[Any], Any]) -> Break:
@@ -214,7 +212,6 @@ def done(_: object) -> None:
 
 
 # Breaks of files
-# ---------------------------------------------------------------------------------------------
 
 
 def is_file(request: Request) -> bool:

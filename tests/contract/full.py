@@ -1,4 +1,4 @@
-"""``make contract``: the whole suite against the fake at speed 10 with every capability; no check is
+"""``make contract``: the whole suite against the fake at speed 10 with every capability; nothing is
 skipped.
 """
 

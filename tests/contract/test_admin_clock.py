@@ -1,4 +1,4 @@
-"""The clock of a host that lends its admin API: moved and put back, by a script, by the command and
+"""The clock of a host with an admin API: moved and restored, by a script, by the command and
 on a real fake.
 """
 
@@ -54,7 +54,6 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # By a script
-# ---------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -99,7 +98,7 @@ def clock_of(
         clock.close()
 
 
-def test_clock_is_asked_and_moved() -> None:
+def test_clock_is_read_and_moved() -> None:
     script = Scripted()
     with clock_of(script) as clock:
         clock.advance(295)
@@ -117,7 +116,7 @@ def test_token_goes_with_every_call() -> None:
     assert script.tokens == [TOKEN, TOKEN]
 
 
-def test_running_clock_is_put_back_with_the_time_that_has_passed(
+def test_running_clock_is_restored_with_the_time_that_has_passed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     script = Scripted()
@@ -130,7 +129,7 @@ def test_running_clock_is_put_back_with_the_time_that_has_passed(
         assert len(script.moves) == 2
 
 
-def test_frozen_clock_is_put_back_where_it_stood() -> None:
+def test_frozen_clock_is_restored() -> None:
     script = Scripted(frozen=True)
     with clock_of(script) as clock, clock.borrowed():
         clock.advance(300)
@@ -143,7 +142,7 @@ def fail_borrowed(clock: AdminClock) -> None:
         raise Failed("403", "200")
 
 
-def test_clock_is_put_back_when_a_check_fails() -> None:
+def test_clock_is_restored_when_a_check_fails() -> None:
     script = Scripted(frozen=True)
     with clock_of(script) as clock:
         with pytest.raises(Failed):
@@ -158,7 +157,7 @@ def borrow_for_good(clock: AdminClock, script: Scripted) -> None:
         script.refuses = True
 
 
-def test_clock_that_cannot_be_put_back_is_told_and_tried_again_at_the_end() -> None:
+def test_clock_that_cannot_be_restored_is_reported_and_tried_again_at_the_end() -> None:
     script = Scripted(frozen=True)
     with clock_of(script) as clock:
         with pytest.raises(AdminError, match="400 not now; the host's clock could not be restored"):
@@ -224,15 +223,18 @@ COMPLAINTS = {
 }
 
 
-@pytest.mark.parametrize(("said", "token", "told"), COMPLAINTS.values(), ids=COMPLAINTS)
-def test_what_is_wrong_is_one_line(said: bytes, token: str | None, told: str) -> None:
-    with clock_of(saying(said), token) as clock, pytest.raises(AdminError, match=told) as caught:
+@pytest.mark.parametrize(("output", "token", "reported"), COMPLAINTS.values(), ids=COMPLAINTS)
+def test_what_is_wrong_is_one_line(output: bytes, token: str | None, reported: str) -> None:
+    with (
+        clock_of(saying(output), token) as clock,
+        pytest.raises(AdminError, match=reported) as caught,
+    ):
         clock.now()
     assert caught.value.reason.startswith("--admin-url http://127.0.0.1:")
     assert "\n" not in caught.value.reason
 
 
-def test_nobody_and_silence_are_told_apart() -> None:
+def test_no_connection_and_no_response_have_their_own_messages() -> None:
     with pytest.raises(AdminError, match="no connection"):
         AdminClock(refused_address()).now()
     hanging = threading.Event()
@@ -246,8 +248,7 @@ def test_nobody_and_silence_are_told_apart() -> None:
         hanging.set()
 
 
-# When they are judged
-# -------------------------------------------------------------------------------------------------
+# When they run
 
 
 def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
@@ -278,7 +279,6 @@ def test_checks_of_the_clock_come_last_and_one_by_one() -> None:
 
 
 # On a real fake
-# ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -289,7 +289,7 @@ def fake() -> Iterator[RunningServer]:
         yield server
 
 
-def told(results: list[Result]) -> dict[str, str]:
+def reported(results: list[Result]) -> dict[str, str]:
     return {
         result.check.name: result.reason for result in results if result.status is not Status.PASSED
     }
@@ -314,15 +314,15 @@ def test_they_hold_and_leave_the_clock_as_it_was(move: dict[str, Any]) -> None:
         assert clock.now() - before == pytest.approx(passed_s, abs=0.0 if move else 1.0)
         clock.close()
         transport.close()
-    assert told(results) == {}
+    assert reported(results) == {}
 
 
 def test_they_need_what_they_say(fake: RunningServer) -> None:
     transport, clock = HttpTransport(fake.url), AdminClock(fake.url, TOKEN)
-    without = told(run_checks(Target(transport, Capabilities(fake.api_key, SECRET)), MOVING))
+    without = reported(run_checks(Target(transport, Capabilities(fake.api_key, SECRET)), MOVING))
     assert without == {check.name: "needs its clock (--admin-url)" for check in MOVING}
     lacking_secret = run_checks(Target(transport, Capabilities(fake.api_key, clock=clock)), MOVING)
-    assert set(told(lacking_secret)) == {"image_outlives_its_urls"}
+    assert set(reported(lacking_secret)) == {"image_outlives_its_urls"}
     clock.close()
     transport.close()
 
@@ -360,7 +360,7 @@ def test_another_lifetime_is_a_later_versions_to_choose(
     transport.close()
 
 
-def test_clock_that_stops_being_lent_is_not_run(fake: RunningServer) -> None:
+def test_clock_that_goes_away_is_not_run(fake: RunningServer) -> None:
     """The evidence is missing; that is no breach of the host's."""
     transport = HttpTransport(fake.url)
     with clock_of(saying(error("gone", "404 Not Found"))) as clock:
@@ -373,7 +373,6 @@ def test_clock_that_stops_being_lent_is_not_run(fake: RunningServer) -> None:
 
 
 # By the command
-# ---------------------------------------------------------------------------------------------
 
 
 def run(server: RunningServer, *arguments: str) -> int:
@@ -383,7 +382,7 @@ def run(server: RunningServer, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/__admin", "/__admin/"])
-def test_command_lends_the_clock(
+def test_command_uses_the_clock(
     path: str, fake: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Where the host listens on loopback no token is needed."""
@@ -414,9 +413,9 @@ def test_token_is_in_no_report(
             TOKEN,
         ]
         assert exit_code(["run", *arguments]) == 2
-    said = capsys.readouterr()
-    assert "what is [redacted]?" in said.err
-    for text in (said.out, said.err, *(path.read_text() for path in reports)):
+    output = capsys.readouterr()
+    assert "what is [redacted]?" in output.err
+    for text in (output.out, output.err, *(path.read_text() for path in reports)):
         assert TOKEN not in text
 
 
@@ -434,7 +433,7 @@ BAD = {
 
 @pytest.mark.parametrize("command", ["run", "record"])
 @pytest.mark.parametrize(("argument", "complaint"), BAD.values(), ids=BAD)
-def test_bad_arguments_are_2_before_anything_is_asked(
+def test_bad_arguments_are_2_before_any_request(
     argument: str, complaint: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     to = [f"--to={tmp_path / 'r'}"] if command == "record" else []
@@ -442,20 +441,20 @@ def test_bad_arguments_are_2_before_anything_is_asked(
         exit_code([command, "--base-url", "http://127.0.0.1:9", "--api-key", KEY, *to, argument])
         == 2
     )
-    said = capsys.readouterr()
-    assert complaint in said.err
-    assert "will cost" not in said.out
-    assert "hunter2pw" not in said.err
+    output = capsys.readouterr()
+    assert complaint in output.err
+    assert "will cost" not in output.out
+    assert "hunter2pw" not in output.err
     assert not (tmp_path / "r").exists()
 
 
 def test_admin_api_that_cannot_be_used_is_2_before_the_first_run(
     fake: RunningServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked: list[bytes] = []
+    sent: list[bytes] = []
 
     def without_admin(connection: socket.socket, request: bytes) -> None:
-        asked.append(request)
+        sent.append(request)
         connection.sendall(answer(b"<p>none", "404 NOT FOUND", "text/html"))
 
     with host(dify_at_first(without_admin, times=3)) as url:
@@ -469,7 +468,7 @@ def test_admin_api_that_cannot_be_used_is_2_before_the_first_run(
     assert wrong.endswith(
         f"--admin-url {fake.url}: 403 the X-Admin-Token is not the one of --admin-token"
     )
-    assert not any(RUN_PATH.encode() in request for request in asked)
+    assert not any(RUN_PATH.encode() in request for request in sent)
 
 
 @pytest.mark.parametrize(
@@ -495,7 +494,7 @@ def test_clock_lifts_the_budget_unless_one_is_given(
     assert capabilities[0].max_runs == limit
 
 
-def test_what_is_asked_at_another_time_is_not_recorded(
+def test_requests_while_the_clock_is_moved_are_not_recorded(
     fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A replay or a diff could not repeat it: a recording knows nothing of the clock."""
@@ -519,7 +518,7 @@ def test_what_is_asked_at_another_time_is_not_recorded(
     )
 
 
-def test_replay_lends_its_clock_too(
+def test_replay_has_a_clock_too(
     fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Pictures are served from the recording, and their URLs signed and judged at the replay's own

@@ -40,7 +40,7 @@ def good_host() -> Iterator[str]:
         yield url
 
 
-def judge_by(monkeypatch: pytest.MonkeyPatch, checks: Mapping[str, Check]) -> None:
+def use_checks(monkeypatch: pytest.MonkeyPatch, checks: Mapping[str, Check]) -> None:
     monkeypatch.setattr(session, "all_checks", lambda: checks)
 
 
@@ -49,49 +49,48 @@ def run(url: str, *arguments: str) -> int:
 
 
 # Exit codes
-# ---------------------------------------------------------------------------------------------
 
 
 def test_all_passed_is_0(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.HOLDING)
+    use_checks(monkeypatch, samples.HOLDING)
     assert run(good_host) == 0
-    said = capsys.readouterr().out
-    assert "2 checks, will cost at most 0 images" in said
-    assert "✓ answer_is_200" in said
-    assert "Passed: no check failed." in said
+    output = capsys.readouterr().out
+    assert "2 checks, will cost at most 0 images" in output
+    assert "✓ answer_is_200" in output
+    assert "Passed: no check failed." in output
 
 
 def test_broken_promise_is_1_and_explained(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.HOLDING)
+    use_checks(monkeypatch, samples.HOLDING)
     with host(dify_at_first(saying(answer(b"<p>gone", "404 Not Found", "text/html")))) as url:
         assert run(url) == 1
-    said = capsys.readouterr().out
-    for told in (
+    output = capsys.readouterr().out
+    for reported in (
         "✗ answer_is_200",
         "expected status 200",
         "got      404",
         "it is there to answer",
         "FACTS 0 (document)",
     ):
-        assert told in said
-    assert "> GET /v1/" in said
-    assert "< <p>gone" in said
-    assert "exchange #1, shown above" in said
+        assert reported in output
+    assert "> GET /v1/" in output
+    assert "< <p>gone" in output
+    assert "exchange #1, shown above" in output
 
 
 @pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict-observed",), 1)])
-def test_version_difference_fails_only_when_asked(
+def test_version_difference_fails_only_on_request(
     strict: tuple[str, ...],
     code: int,
     good_host: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    judge_by(monkeypatch, samples.checks(samples.check(samples.host_is_of_today, Level.VERSION)))
+    use_checks(monkeypatch, samples.checks(samples.check(samples.host_is_of_today, Level.VERSION)))
     assert run(good_host, *strict) == code
     assert ("Version differences" in capsys.readouterr().out) == (code == 0)
 
@@ -99,7 +98,7 @@ def test_version_difference_fails_only_when_asked(
 def test_not_run_is_1(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.checks(samples.check(samples.evidence_is_missing)))
+    use_checks(monkeypatch, samples.checks(samples.check(samples.evidence_is_missing)))
     assert run(good_host) == 1
     assert "1 check not run: there is no evidence" in capsys.readouterr().out
 
@@ -107,10 +106,10 @@ def test_not_run_is_1(
 def test_fail_fast_leaves_the_rest(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    stumbles = replace(
+    crashes = replace(
         samples.check(samples.check_crashes), phase=Phase.ERRORS
     )  # before those of the next turn
-    judge_by(monkeypatch, samples.checks(stumbles, *samples.HOLDING.values()))
+    use_checks(monkeypatch, samples.checks(crashes, *samples.HOLDING.values()))
     assert run(good_host, "--fail-fast") == 1
     assert "an earlier check failed (--fail-fast)" in capsys.readouterr().out
 
@@ -199,31 +198,31 @@ BAD = {
 
 
 @pytest.mark.parametrize("arguments", BAD.values(), ids=BAD)
-def test_bad_arguments_are_2_before_anything_is_asked(
+def test_bad_arguments_are_2_before_any_request(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert exit_code(arguments) == 2
-    said = capsys.readouterr()
-    assert "Error: " in said.err
-    assert "will cost" not in said.out
-    assert "hunter2pw" not in said.err
+    output = capsys.readouterr()
+    assert "Error: " in output.err
+    assert "will cost" not in output.out
+    assert "hunter2pw" not in output.err
 
 
-def test_unknown_check_is_told_its_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_check_gets_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     name = next(iter(CHECKS or session.all_checks()))
     assert run("http://127.0.0.1:9", "--only", name[:-1]) == 2
     assert f"did you mean '{name}'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flag", ["--junit", "--json", "--html"])
-def test_unwritable_report_is_2_before_anything_is_asked(
+def test_unwritable_report_is_2_before_any_request(
     flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in (tmp_path / "no" / "folder", tmp_path):
         assert run("http://127.0.0.1:9", flag, str(path)) == 2
-        said = capsys.readouterr()
-        assert "cannot be written" in said.err
-        assert "will cost" not in said.out
+        output = capsys.readouterr()
+        assert "cannot be written" in output.err
+        assert "will cost" not in output.out
     assert list(tmp_path.iterdir()) == []
 
 
@@ -233,10 +232,10 @@ def test_two_reports_in_one_file_are_2(tmp_path: Path, capsys: pytest.CaptureFix
     assert "one file" in capsys.readouterr().err
 
 
-def test_own_trouble_is_one_line(
+def test_own_error_is_one_line(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.HOLDING)
+    use_checks(monkeypatch, samples.HOLDING)
     monkeypatch.setattr(session, "cost", lambda *_: 1 / 0)
     assert run(good_host) == 2
     error = capsys.readouterr().err
@@ -245,13 +244,12 @@ def test_own_trouble_is_one_line(
 
 
 # Settings
-# ---------------------------------------------------------------------------------------------
 
 
 def test_settings_come_from_the_environment_too(
     good_host: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.HOLDING)
+    use_checks(monkeypatch, samples.HOLDING)
     for name, value in {
         "BASE_URL": good_host,
         "API_KEY": KEY,
@@ -260,37 +258,36 @@ def test_settings_come_from_the_environment_too(
     }.items():
         monkeypatch.setenv(f"CONTRACT_{name}", value)
     assert exit_code(["run"]) == 0
-    said = capsys.readouterr().out
-    assert "1 check, " in said
-    assert "answer_is_200" not in said
+    output = capsys.readouterr().out
+    assert "1 check, " in output
+    assert "answer_is_200" not in output
 
 
 def test_address_may_end_as_the_console_shows_it(
     good_host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge_by(monkeypatch, samples.HOLDING)
+    use_checks(monkeypatch, samples.HOLDING)
     assert run(f"{good_host}/v1/") == 0
 
 
 def test_declined_run_asks_the_host_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.HOLDING)
+    use_checks(monkeypatch, samples.HOLDING)
     monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
     assert run("http://127.0.0.1:9", "--confirm") == 2
-    said = capsys.readouterr()
-    assert "will cost at most" in said.out
-    assert "not started" in said.err
+    output = capsys.readouterr()
+    assert "will cost at most" in output.out
+    assert "not started" in output.err
 
 
 # Listing
-# ---------------------------------------------------------------------------------------------
 
 
 def test_list_names_every_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    judge_by(monkeypatch, samples.EVERY_END)
+    use_checks(monkeypatch, samples.EVERY_END)
     assert exit_code(["list", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     assert [check["name"] for check in listed] == list(samples.EVERY_END)
@@ -300,7 +297,6 @@ def test_list_names_every_check(
 
 
 # As a process
-# ---------------------------------------------------------------------------------------------
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -324,11 +320,11 @@ def test_ctrl_c_gives_the_report_so_far_and_130(tmp_path: Path) -> None:
         assert hanging.wait(20)
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        said, complained = process.communicate(timeout=20)
+        output, complained = process.communicate(timeout=20)
         assert time.monotonic() - began < 10
     assert process.returncode == 130
     assert complained == ""
-    assert "Interrupted" in said
+    assert "Interrupted" in output
     assert json.loads(report.read_text())["exit_code"] == 130
 
 

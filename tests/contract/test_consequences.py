@@ -62,23 +62,22 @@ def follows(*results: Result) -> dict[str, str]:
 
 
 # Results
-# ---------------------------------------------------------------------------------------------
 
 
 def test_what_shows_a_settled_exchange_follows() -> None:
     serves = failed("serves", PICTURE, settles=True)
-    told = follows(
+    reported = follows(
         failed("whole", PICTURE), serves, not_run("decodes", PICTURE), failed("else", OTHER)
     )
-    assert told == {"whole": "serves", "serves": "", "decodes": "serves", "else": ""}
+    assert reported == {"whole": "serves", "serves": "", "decodes": "serves", "else": ""}
 
 
 def test_declared_cause_counts_only_where_it_failed() -> None:
-    asked = {"follows_from": ("signed", "served")}
-    assert follows(failed("signed", PICTURE), failed("valid", OTHER, **asked))["valid"] == "signed"
-    assert follows(failed("served"), failed("valid", OTHER, **asked))["valid"] == "served"
+    sent = {"follows_from": ("signed", "served")}
+    assert follows(failed("signed", PICTURE), failed("valid", OTHER, **sent))["valid"] == "signed"
+    assert follows(failed("served"), failed("valid", OTHER, **sent))["valid"] == "served"
     passed = Result(named("signed"), Status.PASSED)
-    assert follows(passed, not_run("served"), failed("valid", OTHER, **asked))["valid"] == ""
+    assert follows(passed, not_run("served"), failed("valid", OTHER, **sent))["valid"] == ""
 
 
 def test_chain_of_causes_leads_to_its_beginning() -> None:
@@ -92,15 +91,15 @@ def test_chain_of_causes_leads_to_its_beginning() -> None:
 
 
 def test_two_that_name_each_other_are_both_reported_once() -> None:
-    told = follows(failed("a", follows_from=("b",)), failed("b", follows_from=("a",)))
-    assert set(told.values()) == {"a", "b"}
+    reported = follows(failed("a", follows_from=("b",)), failed("b", follows_from=("a",)))
+    assert set(reported.values()) == {"a", "b"}
 
 
 def test_not_run_follows_from_what_failed_on_its_evidence() -> None:
-    told = follows(
+    reported = follows(
         failed("field", PICTURE), not_run("value", PICTURE), not_run("budget", reason="spent")
     )
-    assert told == {"field": "", "value": "field", "budget": ""}
+    assert reported == {"field": "", "value": "field", "budget": ""}
 
 
 def test_difference_between_versions_is_no_cause() -> None:
@@ -115,7 +114,6 @@ def test_every_declared_cause_is_a_check() -> None:
 
 
 # Reports
-# ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -143,10 +141,10 @@ def test_account_counts_causes(nested: Report) -> None:
 def test_terminal_lists_consequences_below_their_cause(nested: Report) -> None:
     out = io.StringIO()
     TerminalReport(out).end(nested)
-    told = out.getvalue()
-    assert "head  follows from serves" in told
-    assert "follows  head: expected right, got wrong" in told
-    assert "follows  1 check not run: decodes" in told
+    reported = out.getvalue()
+    assert "head  follows from serves" in reported
+    assert "follows  head: expected right, got wrong" in reported
+    assert "follows  1 check not run: decodes" in reported
 
 
 def test_junit_has_one_failure_that_tells_the_rest(nested: Report) -> None:
@@ -160,10 +158,15 @@ def test_junit_has_one_failure_that_tells_the_rest(nested: Report) -> None:
 
 
 def test_json_names_the_cause(nested: Report) -> None:
-    told = report_json(nested)
-    assert [check["follows_from"] for check in told["checks"]] == [None, "serves", "serves", None]
-    assert [check["fails"] for check in told["checks"]] == [True, False, False, False]
-    assert told["counts"]["follows"]["all"] == 2
+    reported = report_json(nested)
+    assert [check["follows_from"] for check in reported["checks"]] == [
+        None,
+        "serves",
+        "serves",
+        None,
+    ]
+    assert [check["fails"] for check in reported["checks"]] == [True, False, False, False]
+    assert reported["counts"]["follows"]["all"] == 2
 
 
 def test_page_nests_them(nested: Report) -> None:
@@ -173,10 +176,9 @@ def test_page_nests_them(nested: Report) -> None:
 
 
 # Hosts
-# ---------------------------------------------------------------------------------------------
 
 
-def judged(wrap: Wrap, speed: float | None = None, **capabilities: Any) -> list[Result]:
+def results_of(wrap: Wrap, speed: float | None = None, **capabilities: Any) -> list[Result]:
     checks = [one for one in all_checks().values() if not one.slow]
     with serving(wrap, speed) as url:
         transport = HttpTransport(url)
@@ -196,14 +198,14 @@ def roots(results: Sequence[Result]) -> dict[str, int]:
     return {name: sum(result.follows == name for result in results) for name in causes}
 
 
-def told(status: int, code: str, message: str) -> Response:
+def reported(status: int, code: str, message: str) -> Response:
     body = f'{{"code": "{code}", "message": "{message}", "status": {status}}}\n'
     return Response(status, ((b"content-type", b"application/json"),), body.encode())
 
 
 def images_gone(request: MutantRequest, response: Response) -> Response:
     gone = request.is_file and response.status == 200 and request.method != "OPTIONS"
-    return told(404, "not_found", "File not found") if gone else response
+    return reported(404, "not_found", "File not found") if gone else response
 
 
 def model_required(request: MutantRequest, response: Response) -> Response:
@@ -214,7 +216,7 @@ def model_required(request: MutantRequest, response: Response) -> Response:
         and isinstance(inputs, dict)
         and "model_name" not in inputs
     ):
-        return told(400, "invalid_param", "model_name is required in input form")
+        return reported(400, "invalid_param", "model_name is required in input form")
     if request.path == "/v1/parameters" and response.status == 200:
         return response.with_json(
             change("user_input_form.1.select.required", lambda _: True)(response.json)
@@ -224,19 +226,19 @@ def model_required(request: MutantRequest, response: Response) -> Response:
 
 @pytest.mark.server
 def test_wrong_secret_is_one_failure_of_five() -> None:
-    assert roots(judged(untouched, secret=SECRET + "x")) == {"urls_are_signed_by_the_recipe": 4}
+    assert roots(results_of(untouched, secret=SECRET + "x")) == {"urls_are_signed_by_the_recipe": 4}
 
 
 @pytest.mark.server
 def test_images_that_are_gone_are_one_failure() -> None:
-    found = roots(judged(change_responses(lambda: images_gone)))
+    found = roots(results_of(change_responses(lambda: images_gone)))
     assert list(found) == ["url_serves_the_image_without_a_key"]
     assert found["url_serves_the_image_without_a_key"] > 20
 
 
 @pytest.mark.server
 def test_model_that_has_to_be_named_is_two_failures() -> None:
-    found = roots(judged(change_responses(lambda: model_required, streams=True)))
+    found = roots(results_of(change_responses(lambda: model_required, streams=True)))
     assert list(found) == ["form_leaves_the_model_open", "streaming_run_is_200"]
 
 
@@ -245,7 +247,9 @@ def test_proxy_that_buffers_is_named_with_its_times() -> None:
     """It holds each stream back until its end; whatever is measured by arrival follows from
     that.
     """
-    results = judged(change_responses(lambda: lambda _, response: response, streams=True), RHYTHM)
+    results = results_of(
+        change_responses(lambda: lambda _, response: response, streams=True), RHYTHM
+    )
     found = roots(results)
     assert list(found) == ["first_frame_comes_at_once"]
     cause = next(result for result in results if result.check.name == "first_frame_comes_at_once")

@@ -28,7 +28,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
-def test_every_option_is_told(option: click.Option) -> None:
+def test_every_option_is_documented(option: click.Option) -> None:
     assert re.search(rf"`{option.opts[0]}\b", PAGE)
 
 
@@ -49,8 +49,8 @@ def test_first_command_holds_on_the_fake(capsys: pytest.CaptureFixture[str]) -> 
     assert "Passed: no check failed." in capsys.readouterr().out
 
 
-def test_program_judges_the_recorded_host() -> None:
-    program = block("## Verdicts", "python").replace("CHECKS.values()", "few")
+def test_program_checks_the_recorded_host() -> None:
+    program = block("## Where a check was seen to pass", "python").replace("CHECKS.values()", "few")
     program = program.replace("folder = ", "few = list(CHECKS.values())[:60]\nfolder = ", 1)
     command = [sys.executable, "-c", program]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -54,36 +54,35 @@ def snapshot(number: int, *groups: Group) -> Snapshot:
 
 
 # Since when
-# ---------------------------------------------------------------------------------------------------
 
 
 def test_first_night_is_all_new() -> None:
-    told = drift_delta(comparison(ONE, TWO), [], DAY)
-    assert dict(told.since) == {ONE.identity: "new", TWO.identity: "new"}
-    assert told.gone == []
+    reported = drift_delta(comparison(ONE, TWO), [], DAY)
+    assert dict(reported.since) == {ONE.identity: "new", TWO.identity: "new"}
+    assert reported.gone == []
 
 
 def test_old_differences_tell_since_when() -> None:
     snapshots = [snapshot(0, ONE), snapshot(1, ONE), snapshot(2, ONE, TWO)]
-    told = drift_delta(comparison(ONE, TWO), snapshots, day(3))
-    assert told.since[ONE.identity] == "since 2026-11-20, seen on 4 days"
-    assert told.since[TWO.identity] == "since 2026-11-22, seen on 2 days"
+    reported = drift_delta(comparison(ONE, TWO), snapshots, day(3))
+    assert reported.since[ONE.identity] == "since 2026-11-20, seen on 4 days"
+    assert reported.since[TWO.identity] == "since 2026-11-22, seen on 2 days"
 
 
 def test_what_was_away_for_a_night_is_new_again() -> None:
-    told = drift_delta(comparison(ONE), [snapshot(0, ONE), snapshot(1)], day(2))
-    assert told.since[ONE.identity] == "new"
+    reported = drift_delta(comparison(ONE), [snapshot(0, ONE), snapshot(1)], day(2))
+    assert reported.since[ONE.identity] == "new"
 
 
 def test_missed_days_are_no_gap() -> None:
     """A day without a result says nothing."""
-    told = drift_delta(comparison(ONE), [snapshot(0, ONE), snapshot(7, ONE)], day(9))
-    assert told.since[ONE.identity] == "since 2026-11-20, seen on 3 days"
+    reported = drift_delta(comparison(ONE), [snapshot(0, ONE), snapshot(7, ONE)], day(9))
+    assert reported.since[ONE.identity] == "since 2026-11-20, seen on 3 days"
 
 
 def test_gone_is_what_the_last_night_had() -> None:
-    told = drift_delta(comparison(TWO), [snapshot(0, ONE, TWO)], day(1))
-    assert told.gone == ["keys body: task_id → taskId"]
+    reported = drift_delta(comparison(TWO), [snapshot(0, ONE, TWO)], day(1))
+    assert reported.gone == ["keys body: task_id → taskId"]
     assert drift_delta(comparison(TWO), [snapshot(0, ONE), snapshot(1)], day(2)).gone == []
 
 
@@ -102,7 +101,6 @@ def test_many_values_at_one_place_stay_one_difference() -> None:
 
 
 # The folder
-# ---------------------------------------------------------------------------------------------
 
 
 def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
@@ -150,7 +148,6 @@ def test_damaged_night_is_refused_by_name(text: str, tmp_path: Path) -> None:
 
 
 # The command
-# ---------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +225,7 @@ def test_night_that_could_not_be_is_2_and_keeps_nothing(folder: Path, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_history_is_2_before_anything_is_asked(
+def test_damaged_history_is_2_before_any_request(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "2026-11-20.json").write_text("{")

@@ -1,7 +1,7 @@
 """Hosts that are broken beyond any contract: each is a finding with its evidence, in time, in
 memory, and no traceback.
 
-The whole suite is judged, but for the checks that generate requests; those meet one such host at
+The whole suite runs, but for the checks that generate requests; those meet one such host at
 the end.
 """
 
@@ -45,7 +45,8 @@ import os, re, sys
 from contract.cli import exit_code
 
 code = exit_code(sys.argv[2:])
-peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())  # ru_maxrss would count the parent's
+# ru_maxrss would count the parent's
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())
 open(sys.argv[1], "w").write(str(int(peak[1]) * 1024))
 sys.stdout.flush()
 os._exit(code)
@@ -92,8 +93,8 @@ class Session:
         """In this process."""
         began = time.monotonic()
         code = exit_code(self._arguments(url, *arguments))
-        said = self.captured.readouterr()
-        return Ended(code, said.out, said.err, self._report(), time.monotonic() - began)
+        output = self.captured.readouterr()
+        return Ended(code, output.out, output.err, self._report(), time.monotonic() - began)
 
     def apart(self, url: str, *arguments: str) -> Ended:
         """In a process of its own, whose memory can be measured."""
@@ -111,7 +112,7 @@ class Session:
         return str(self.folder / "peak")
 
     def peak_memory_bytes(self) -> int:
-        """The most memory that the process had which judged apart."""
+        """The most memory that the process had that ran apart."""
         return int(Path(self._peak).read_text())
 
     def _arguments(self, url: str, *arguments: str) -> list[str]:
@@ -120,12 +121,12 @@ class Session:
 
     def _report(self) -> dict[str, Any]:
         path = self.folder / "report.json"
-        told: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        return told
+        reported: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return reported
 
 
 @pytest.fixture
-def judging(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Session:
+def session_runner(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Session:
     return Session(tmp_path, capsys)
 
 
@@ -203,14 +204,14 @@ FINDINGS = (
 
 
 @pytest.mark.parametrize("name", FINDINGS)
-def test_host_beyond_any_contract_is_a_finding(name: str, judging: Session) -> None:
+def test_host_beyond_any_contract_is_a_finding(name: str, session_runner: Session) -> None:
     with host(dify_at_first(HOSTS[name])) as url:
-        ended = judging.here(url, *QUICK)
-    expect_findings(ended)
+        ended = session_runner.here(url, *QUICK)
+    expect_failures(ended)
     assert ended.seconds < START_S + 8 * TIMEOUT_S
 
 
-def expect_findings(ended: Ended) -> None:
+def expect_failures(ended: Ended) -> None:
     """A whole report that says what is broken, shows it, and where nothing stumbled."""
     assert ended.code == 1, ended.out + ended.err
     assert ended.err == ""
@@ -250,13 +251,13 @@ GONE: dict[str, tuple[Behaviour, str]] = {
 
 @pytest.mark.parametrize(("behave", "cause"), GONE.values(), ids=GONE)
 def test_host_that_goes_away_is_one_cause_and_no_failure(
-    behave: Behaviour, cause: str, judging: Session
+    behave: Behaviour, cause: str, session_runner: Session
 ) -> None:
     """It worked at first; what it answers once it has gone says nothing of the contract. Nobody
     waits long for it.
     """
     with host(dify_at_first(behave)) as url:
-        ended = judging.here(url, *QUICK)
+        ended = session_runner.here(url, *QUICK)
     assert ended.code == 2, ended.out + ended.err
     assert ended.err == ""
     assert cause in ended.report["cause"]
@@ -291,21 +292,23 @@ FLOODS: dict[str, tuple[bytes, bytes]] = {
 
 
 @pytest.mark.parametrize(("head", "piece"), FLOODS.values(), ids=FLOODS)
-def test_flood_is_a_finding_in_little_memory(head: bytes, piece: bytes, judging: Session) -> None:
+def test_flood_is_a_finding_in_little_memory(
+    head: bytes, piece: bytes, session_runner: Session
+) -> None:
     """Answers without end, to every request: read up to a limit, told, and never in memory all at
     once.
     """
     with host(dify_at_first(lambda connection, _: flood(connection, head, piece))) as url:
-        ended = judging.apart(url, *SOME, "--timeout", "5")
+        ended = session_runner.apart(url, *SOME, "--timeout", "5")
     if head.endswith(b"OK\r\n"):  # headers without end are no answer
         assert "3 requests in a row without a response" in ended.report["cause"]
     else:
-        expect_findings(ended)
-    assert judging.peak_memory_bytes() < MEMORY_BYTES
+        expect_failures(ended)
+    assert session_runner.peak_memory_bytes() < MEMORY_BYTES
 
 
-def test_host_that_goes_away_after_a_failure_fails(judging: Session) -> None:
-    """It answers ten requests and then is gone: what was judged stays judged, the rest is not
+def test_host_that_goes_away_after_a_failure_fails(session_runner: Session) -> None:
+    """It answers ten requests and then is gone: results stay, the rest is not
     run.
     """
     answered = itertools.count()
@@ -318,13 +321,13 @@ def test_host_that_goes_away_after_a_failure_fails(judging: Session) -> None:
                 os.close(connection.detach())
 
     with host(dify_at_first(behave)) as url:
-        ended = judging.here(url, *QUICK)
-    expect_findings(ended)
+        ended = session_runner.here(url, *QUICK)
+    expect_failures(ended)
     assert ended.counts["not run"] > 0
     assert "3 requests in a row without a response" in ended.report["cause"]
 
 
-def test_checks_that_generate_requests_meet_another_api(judging: Session) -> None:
+def test_checks_that_generate_requests_meet_another_api(session_runner: Session) -> None:
     with host(dify_at_first(HOSTS["json of another kind"])) as url:
-        ended = judging.apart(url)
-    expect_findings(ended)
+        ended = session_runner.apart(url)
+    expect_failures(ended)

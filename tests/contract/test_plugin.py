@@ -1,4 +1,4 @@
-"""The pytest plugin: each check a test, judged against a host of the tests' own."""
+"""The pytest plugin: each check a test, run against a host of the tests' own."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_failure_is_the_explanation_alone(pytester: pytest.Pytester, page: str) 
     ended.stdout.no_fnmatch_line(f"*{KEY}*")
 
 
-def test_secret_and_app_keys_lend_powers(
+def test_secret_and_app_keys_are_capabilities(
     pytester: pytest.Pytester, page: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONTRACT_API_KEY", KEY)
@@ -111,19 +111,19 @@ def test_without_an_address_it_imports_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ((), "needs --contract-key"),
         (("--contract-key", KEY, "--contract-app", "k=magic"), "KEY=KIND"),
         (("--contract-key", KEY, "-n", "2"), "--dist loadgroup"),
     ],
 )
-def test_bad_options_are_told_before_anything_is_asked(
-    arguments: tuple[str, ...], told: str, pytester: pytest.Pytester
+def test_bad_options_are_errors_before_any_request(
+    arguments: tuple[str, ...], reported: str, pytester: pytest.Pytester
 ) -> None:
     ended = run(pytester, "--contract-url", refused_address(), *arguments)
     assert ended.ret is pytest.ExitCode.USAGE_ERROR
-    ended.stderr.fnmatch_lines([f"*{told}*"])
+    ended.stderr.fnmatch_lines([f"*{reported}*"])
 
 
 def test_host_that_is_not_there_fails_each(pytester: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""A host that cannot be judged ends in one line that names the cause and what to do, exit code 2,
+"""A host that cannot be checked ends in one line that names the cause and what to do, exit code 2,
 and all reports.
 """
 
@@ -65,14 +65,17 @@ def limited_after_one(connection: socket.socket, request: bytes) -> None:
 
 
 def refusing(code: str, message: str, status: str, *headers: str) -> Behaviour:
-    told = {"code": code, "message": message, "status": int(status[:3])}
-    return saying(answer(json.dumps(told).encode() + b"\n", status, "application/json", *headers))
+    reported = {"code": code, "message": message, "status": int(status[:3])}
+    return saying(
+        answer(json.dumps(reported).encode() + b"\n", status, "application/json", *headers)
+    )
 
 
 CAUSES: dict[str, tuple[Behaviour, str]] = {
     "no host behind the proxy": (
         saying(page("502 Bad Gateway")),
-        "a proxy (nginx/1.22.1) responds, but not the host behind it: 502 text/html “502 Bad Gateway”; start that host",
+        "a proxy (nginx/1.22.1) responds, but not the host behind it: 502 text/html “502 "
+        "Bad Gateway”; start that host",
     ),
     "gateway timeout": (
         saying(page("504 Gateway Time-out")),
@@ -94,12 +97,14 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
                 "500 INTERNAL SERVER ERROR",
             )
         ),
-        "the host fails: GET /v1/parameters got 500 unknown “Internal Server Error”; look into its log",
+        "the host fails: GET /v1/parameters got 500 unknown “Internal Server Error”; "
+        "look into its log",
     ),
     "no Redis": (without_redis, "POST /v1/workflows/run got 500 internal_server_error “Oh”"),
     "redirect": (
         redirecting,
-        "redirected to https://dify.example/api/v1/parameters (301); name --base-url https://dify.example/api",
+        "redirected to https://dify.example/api/v1/parameters (301); name --base-url "
+        "https://dify.example/api",
     ),
     "redirect to nowhere": (saying(page("302 Found")), "is redirected to nowhere (302)"),
     "redirect that cannot be read": (
@@ -113,20 +118,24 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
     "a page that is not found": (saying(page("404 Not Found")), "no Dify is at this address"),
     "another API": (
         saying(answer(b'{"hello": "world"}')),
-        'no Dify is at this address: GET /v1/parameters got 200 application/json “{"hello": "world"}”',
+        "no Dify is at this address: GET /v1/parameters got 200 application/json "
+        '“{"hello": "world"}”',
     ),
     "nothing in it": (saying(answer(b"")), "no Dify is at this address"),
     "a login of a proxy": (
         saying(page("401 Unauthorized", 'WWW-Authenticate: Basic realm="x"')),
-        'something before the host requires a login: 401 text/html “401 Unauthorized” (Basic realm="x")',
+        "something before the host requires a login: 401 text/html “401 Unauthorized” "
+        '(Basic realm="x")',
     ),
     "an unknown key": (
         refusing("unauthorized", f"\x1b[31mAccess token {KEY} is invalid", "401 UNAUTHORIZED"),
-        "the host refuses the API key: 401 \\x1b[31mAccess token [redacted] is invalid; name the key of a workflow app",
+        "the host refuses the API key: 401 \\x1b[31mAccess token [redacted] is invalid; "
+        "name the key of a workflow app",
     ),
     "an app that a later host has disabled": (
         refusing("forbidden", "The app's API service has been disabled.", "403 FORBIDDEN"),
-        "the host refuses the app of the key: 403 forbidden “The app's API service has been disabled.”",
+        "the host refuses the app of the key: 403 forbidden “The app's API service has "
+        "been disabled.”",
     ),
     "a connection that closes": (lambda *_: None, "GET /v1/parameters got no response: "),
     "bytes that are no HTTP": (
@@ -149,16 +158,16 @@ def test_cause_is_one_line_and_2_and_in_every_report(
     ]
     with host(behave) as url:
         assert run(url, *reports) == 2
-    said = capsys.readouterr()
-    assert said.err.startswith(f"Error: {url}: ")
-    assert cause in said.err
-    assert said.err.count("\n") == 1
-    expect_reports_tell(said.err.removeprefix(f"Error: {url}: ").strip(), tmp_path)
+    output = capsys.readouterr()
+    assert output.err.startswith(f"Error: {url}: ")
+    assert cause in output.err
+    assert output.err.count("\n") == 1
+    expect_reports_tell(output.err.removeprefix(f"Error: {url}: ").strip(), tmp_path)
 
 
 def expect_reports_tell(cause: str, folder: Path) -> None:
-    told = json.loads((folder / "json").read_text())
-    assert (told["exit_code"], told["cause"], told["images"]["cost"]) == (2, cause, 0)
+    reported = json.loads((folder / "json").read_text())
+    assert (reported["exit_code"], reported["cause"], reported["images"]["cost"]) == (2, cause, 0)
     root = ET.parse(folder / "junit").getroot()
     assert (root.get("tests"), root.get("errors")) == ("1", "1")
     assert [error.get("message") for error in root.iter("error")] == [cause]
@@ -171,9 +180,9 @@ def test_nobody_listening_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str
     ]
     url = refused_address()
     assert run(url, *reports) == 2
-    said = capsys.readouterr().err
-    assert "no connection: " in said
-    expect_reports_tell(said.removeprefix(f"Error: {url}: ").strip(), tmp_path)
+    output = capsys.readouterr().err
+    assert "no connection: " in output
+    expect_reports_tell(output.removeprefix(f"Error: {url}: ").strip(), tmp_path)
 
 
 def test_host_that_keeps_us_waiting_is_2_in_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +220,7 @@ def test_key_of_another_app_is_named(
 def test_record_diff_and_drift_name_the_cause_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A host that cannot be judged leaves no recording, and no night in the history."""
+    """A host that cannot be checked leaves no recording, and no result in the history."""
     ours = Path(__file__).parents[2] / "recordings" / "dify-0.6.4"
     with host(saying(page("502 Bad Gateway"))) as url:
         commands = [
@@ -233,17 +242,16 @@ def test_record_diff_and_drift_name_the_cause_too(
         for command in commands:
             report = tmp_path / "report.json"
             assert exit_code([*command, "--json", str(report)]) == 2
-            said = capsys.readouterr().err
-            assert "a proxy (nginx/1.22.1) responds, but not the host behind it" in said
-            assert said.count("\n") == 1
-            assert json.loads(report.read_text())["cause"] in said
+            output = capsys.readouterr().err
+            assert "a proxy (nginx/1.22.1) responds, but not the host behind it" in output
+            assert output.count("\n") == 1
+            assert json.loads(report.read_text())["cause"] in output
             report.unlink()
     assert not list(tmp_path.glob("recorded/*.yaml"))
     assert not list(tmp_path.glob("h/*.json"))
 
 
-# What can be judged
-# ---------------------------------------------------------------------------------------------
+# What can be checked
 
 
 class _Host:
@@ -253,10 +261,10 @@ class _Host:
         self._answers = answers
 
     def send(self, request: Request, on_chunk: object = None) -> Exchange:
-        return self._answers(request) or told(request, *_as_a_dify(request))
+        return self._answers(request) or reported(request, *_as_a_dify(request))
 
 
-def told(request: Request, status: int, body: object) -> Exchange:
+def reported(request: Request, status: int, body: object) -> Exchange:
     headers = (("Content-Type", "application/json"),)
     return Exchange(request, status, headers, (Chunk(0.0, json.dumps(body).encode()),))
 
@@ -268,11 +276,13 @@ def _as_a_dify(request: Request) -> tuple[int, object]:
 
 
 def on_parameters(status: int, body: object) -> Callable[[Request], Exchange | None]:
-    return lambda request: told(request, status, body) if request.path == "/v1/parameters" else None
+    return lambda request: (
+        reported(request, status, body) if request.path == "/v1/parameters" else None
+    )
 
 
 def on_runs(status: int, body: object) -> Callable[[Request], Exchange | None]:
-    return lambda request: told(request, status, body) if may_run(request) else None
+    return lambda request: reported(request, status, body) if may_run(request) else None
 
 
 ONE_FAULT = {
@@ -288,13 +298,13 @@ ONE_FAULT = {
     "it runs what it should refuse": on_runs(200, {"task_id": "t", "data": {}}),
     "it refuses without words": on_runs(400, []),
     "it cannot stop": lambda request: (
-        told(request, 500, {}) if request.path.endswith("/stop") else None
+        reported(request, 500, {}) if request.path.endswith("/stop") else None
     ),
 }
 
 
 @pytest.mark.parametrize("answers", ONE_FAULT.values(), ids=ONE_FAULT)
-def test_host_with_one_fault_can_be_judged(answers: Callable[[Request], Exchange | None]) -> None:
+def test_host_with_one_fault_can_be_checked(answers: Callable[[Request], Exchange | None]) -> None:
     """The checks are there to say so."""
     preflight(Target(_Host(answers), Capabilities(KEY)))
 
@@ -310,6 +320,6 @@ def test_nothing_is_run_where_no_run_is_allowed() -> None:
 
 def test_cause_has_the_exchange_that_shows_it() -> None:
     with pytest.raises(CouldNotRunError) as caught:
-        preflight(Target(_Host(lambda request: told(request, 502, {})), Capabilities(KEY)))
+        preflight(Target(_Host(lambda request: reported(request, 502, {})), Capabilities(KEY)))
     assert caught.value.exchange is not None
     assert caught.value.exchange.status == 502

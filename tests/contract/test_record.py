@@ -78,7 +78,7 @@ def by_name(folder: Path) -> dict[str, Recording]:
     return {recording.name: recording for recording in read_folder(folder)}
 
 
-def test_each_exchange_is_named_after_the_check_that_asked_first(recorded: Path) -> None:
+def test_each_exchange_is_named_after_the_first_check_that_sends_it(recorded: Path) -> None:
     """Also where a helper's thread has asked: the shared runs are those of the first check that
     needs them.
     """
@@ -156,19 +156,19 @@ def test_two_recordings_hold_the_same_requests(
     )
 
 
-def test_summary_tells_what_was_recorded_and_what_was_not(
+def test_summary_names_what_was_recorded_and_what_was_not(
     fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A spent budget is no reason to lose what there is."""
     assert record(fake, tmp_path / "to", *FEW, "--max-runs", "0") == 1
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     count = len(read_folder(tmp_path / "to"))
-    assert f"recorded: {count} exchanges in {tmp_path / 'to'}, 0 images among them" in said
-    assert "left out: the requests of" in said
-    assert "the budget of 0 accepted runs is spent (--max-runs)" in said
+    assert f"recorded: {count} exchanges in {tmp_path / 'to'}, 0 images among them" in output
+    assert "left out: the requests of" in output
+    assert "the budget of 0 accepted runs is spent (--max-runs)" in output
 
 
-def test_folder_with_recordings_is_added_to_only_when_asked(
+def test_folder_with_recordings_is_added_to_only_on_request(
     fake: RunningServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert record(fake, tmp_path, *FEW) == 0
@@ -184,7 +184,7 @@ def test_folder_with_recordings_is_added_to_only_when_asked(
 @pytest.mark.parametrize(
     "arguments", [("--redact", "heder:X"), ("--redact", "field:"), ("--redact", "nonsense")]
 )
-def test_bad_rules_are_2_before_anything_is_asked(
+def test_bad_rules_are_2_before_any_request(
     arguments: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = ["--base-url", "http://127.0.0.1:9", "--api-key", KEY]
@@ -204,7 +204,7 @@ def test_foreign_folder_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "none of recordings" in capsys.readouterr().err
 
 
-def test_host_that_cannot_be_judged_leaves_no_recording(tmp_path: Path) -> None:
+def test_host_that_cannot_be_checked_leaves_no_recording(tmp_path: Path) -> None:
     """So that the next try, with the right key, needs no other folder."""
     refusal = answer(b'{"message": "Access token is invalid"}', "401 UNAUTHORIZED")
     with host(saying(refusal)) as url:
@@ -236,23 +236,23 @@ def test_rules_and_users_are_redacted(fake: RunningServer, tmp_path: Path) -> No
     assert b'"user": "alg123"' in kept["missing_prompt_is_400"].request.body
 
 
-def test_full_disk_is_told_and_is_2(
+def test_full_disk_is_reported_and_is_2(
     fake: RunningServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The checks are judged all the same."""
+    """The checks run all the same."""
 
     def refuse(*_: object) -> Path:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(RecordingWriter, "write", refuse)
     assert record(fake, tmp_path / "to", *FEW) == 2
-    said = capsys.readouterr()
-    assert "Passed: no check failed." in said.out
-    assert "could not be written (No space left on device)" in said.err
-    assert "lost; make room and record again" in said.err
+    output = capsys.readouterr()
+    assert "Passed: no check failed." in output.out
+    assert "could not be written (No space left on device)" in output.err
+    assert "lost; make room and record again" in output.err
 
 
 def test_one_refused_exchange_does_not_lose_the_next(tmp_path: Path, recorded: Path) -> None:
@@ -323,7 +323,7 @@ def test_ctrl_c_keeps_what_is_whole(tmp_path: Path) -> None:
         )
         assert hanging.wait(20)
         process.send_signal(signal.SIGINT)
-        said, complained = process.communicate(timeout=20)
+        output, complained = process.communicate(timeout=20)
     assert process.returncode == 130, complained
-    assert "Interrupted" in said
+    assert "Interrupted" in output
     assert len(read_folder(tmp_path)) == 23, "the first look at the host among them"

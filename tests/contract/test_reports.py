@@ -53,7 +53,7 @@ class _Host:
         return self._exchange
 
 
-def judged(exchange: Exchange, checks: Mapping[str, Check] = samples.EVERY_END) -> list[Result]:
+def results_of(exchange: Exchange, checks: Mapping[str, Check] = samples.EVERY_END) -> list[Result]:
     target = Target(_Host(exchange), Capabilities(KEY))
     return [run_check(check, target) for check in checks.values()]
 
@@ -68,7 +68,7 @@ def exchange(
 
 @pytest.fixture
 def every_end() -> Report:
-    return report(judged(exchange(NASTY.encode("utf-8", "surrogatepass"))))
+    return report(results_of(exchange(NASTY.encode("utf-8", "surrogatepass"))))
 
 
 def broken(shown: Exchange) -> str:
@@ -80,7 +80,6 @@ def broken(shown: Exchange) -> str:
 
 
 # What is told
-# ---------------------------------------------------------------------------------------------
 
 
 def test_account_knows_every_end(every_end: Report) -> None:
@@ -99,14 +98,14 @@ def test_account_knows_every_end(every_end: Report) -> None:
 
 
 def test_all_passed_and_interrupted() -> None:
-    good = judged(exchange(b"{}", "application/json", 200), samples.HOLDING)
+    good = results_of(exchange(b"{}", "application/json", 200), samples.HOLDING)
     assert (report(good).headline, report(good).exit_code) == ("Passed: no check failed.", 0)
     cut = report(good, interrupted=True)
     assert (cut.headline, cut.exit_code) == ("Interrupted: 2 of 2 checks ran.", 130)
 
 
 def test_strict_observed_makes_a_difference_a_failure() -> None:
-    results = judged(exchange(b"{}", "application/json", 200), samples.EVERY_END)[2:3]
+    results = results_of(exchange(b"{}", "application/json", 200), samples.EVERY_END)[2:3]
     assert report(results).exit_code == 0
     assert [row.status for row in report(results, strict=True).results] == [Status.FAILED]
 
@@ -119,25 +118,24 @@ def test_level_is_that_of_the_breach() -> None:
 
 
 # Exchanges
-# ---------------------------------------------------------------------------------------------
 
 
 def test_binary_answer_is_its_first_bytes_and_its_size() -> None:
-    told = broken(exchange(b"\x89PNG\r\n\x1a\n" + bytes(5000), "image/png"))
-    assert "89 50 4e 47 0d 0a 1a 0a" in told
-    assert told.endswith("[binary, 5,008 bytes]")
-    assert told.count("\n") < 12
+    reported = broken(exchange(b"\x89PNG\r\n\x1a\n" + bytes(5000), "image/png"))
+    assert "89 50 4e 47 0d 0a 1a 0a" in reported
+    assert reported.endswith("[binary, 5,008 bytes]")
+    assert reported.count("\n") < 12
 
 
 def test_long_answer_is_cut() -> None:
-    told = broken(exchange(b"a" * 5_000_000))
-    assert len(told) < 10_000
-    assert "5,000,000 bytes" in told
+    reported = broken(exchange(b"a" * 5_000_000))
+    assert len(reported) < 10_000
+    assert "5,000,000 bytes" in reported
 
 
-def test_stream_is_told_with_its_times() -> None:
+def test_stream_is_shown_with_its_times() -> None:
     chunks = (Chunk(0.1, b"event: ping\n"), Chunk(0.2, b'\ndata: {"event": "x"}\n\ndata: {'))
-    told = broken(
+    reported = broken(
         Exchange(
             Request("POST", "/"),
             200,
@@ -147,7 +145,7 @@ def test_stream_is_told_with_its_times() -> None:
             "cut off",
         )
     )
-    assert told.splitlines()[3:] == [
+    assert reported.splitlines()[3:] == [
         "   0.200 s  event: ping",
         '   0.200 s  data: {"event": "x"}',
         "   0.200 s  data: {  [no blank line after this]",
@@ -156,44 +154,45 @@ def test_stream_is_told_with_its_times() -> None:
     ]
 
 
-def test_answer_that_never_came_is_told_with_its_reason() -> None:
-    told = broken(exchange(b"", status=None, ended="cut", error="no answer after 5 s", seconds=5.0))
-    assert told == "no answer after 5 s, after 5.000 s"
+def test_missing_response_is_shown_with_its_reason() -> None:
+    reported = broken(
+        exchange(b"", status=None, ended="cut", error="no answer after 5 s", seconds=5.0)
+    )
+    assert reported == "no answer after 5 s, after 5.000 s"
 
 
 # Each report
-# ---------------------------------------------------------------------------------------------
 
 
-def terminal(told: Report) -> str:
+def terminal(reported: Report) -> str:
     out = io.StringIO()
-    TerminalReport(out).end(told)
+    TerminalReport(out).end(reported)
     return out.getvalue()
 
 
 def test_terminal_has_a_line_for_each_check_and_explains_failures(every_end: Report) -> None:
-    said = terminal(every_end)
+    output = terminal(every_end)
     for row in every_end.results:
-        assert len(re.findall(rf"^  \S {row.name}\b", said, re.MULTILINE)) >= 1
-    for told in (
+        assert len(re.findall(rf"^  \S {row.name}\b", output, re.MULTILINE)) >= 1
+    for reported in (
         "expected status 200",
         "got      404",
         "written  FACTS 0 (document)",
         "passed   on Dify 0.6.4",
         "needs its",
     ):
-        assert told in said
-    assert "It cost 3 images. It took 1.5 s." in said
+        assert reported in output
+    assert "It cost 3 images. It took 1.5 s." in output
 
 
 def test_terminal_is_plain_and_harmless_off_a_terminal(every_end: Report) -> None:
     """No colours, and what a host sent neither steers the terminal nor counts as markup."""
-    said = terminal(every_end)
-    assert "\x1b" not in said
-    assert "\u202e" not in said
-    assert "\\x1b[31m\\u202e\\ud83d" in said
-    assert "[red]{{ 7 * 7 }}]]>" in said
-    said.encode()
+    output = terminal(every_end)
+    assert "\x1b" not in output
+    assert "\u202e" not in output
+    assert "\\x1b[31m\\u202e\\ud83d" in output
+    assert "[red]{{ 7 * 7 }}]]>" in output
+    output.encode()
 
 
 @pytest.mark.parametrize(("variables", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
@@ -232,14 +231,14 @@ def test_junit_counts_and_explains(every_end: Report) -> None:
 
 
 def test_json_has_everything(every_end: Report) -> None:
-    told = json.loads(json.dumps(report_json(every_end)))
-    assert told["counts"]["failed"] == {"all": 3, "document": 1, "host": 2, "version": 0}
-    assert [check["status"] for check in told["checks"]] == [
+    reported = json.loads(json.dumps(report_json(every_end)))
+    assert reported["counts"]["failed"] == {"all": 3, "document": 1, "host": 2, "version": 0}
+    assert [check["status"] for check in reported["checks"]] == [
         row.status.value for row in every_end.results
     ]
-    assert told["checks"][0]["exchange"] == told["exchanges"][0]["number"] == 1
-    assert told["images"] == {"planned": 4, "cost": 3, "unanswered": 0}
-    assert (told["exit_code"], told["passed"]) == (1, False)
+    assert reported["checks"][0]["exchange"] == reported["exchanges"][0]["number"] == 1
+    assert reported["images"] == {"planned": 4, "cost": 3, "unanswered": 0}
+    assert (reported["exit_code"], reported["passed"]) == (1, False)
 
 
 class _Page(HTMLParser):
@@ -285,29 +284,33 @@ def test_page_shows_every_failure_and_each_exchange_once(every_end: Report) -> N
     assert len(set(read.ids)) == len(read.ids)
     assert {link.removeprefix("#") for link in read.links} <= set(read.ids)
     assert read.ids.count("exchange-1") == 1
-    for told in ("Failed: 3 of 6 checks failed, 1 was not run.", "What failed", "What was not run"):
-        assert told in read.text
+    for reported in (
+        "Failed: 3 of 6 checks failed, 1 was not run.",
+        "What failed",
+        "What was not run",
+    ):
+        assert reported in read.text
     for row in every_end.results:
         assert row.sentence in read.text
 
 
 def test_page_of_a_host_that_holds_has_no_failures() -> None:
     read = _Page(
-        report_html(report(judged(exchange(b"{}", "application/json", 200), samples.HOLDING)))
+        report_html(report(results_of(exchange(b"{}", "application/json", 200), samples.HOLDING)))
     )
     assert "Passed: no check failed." in read.text
     assert "What failed" not in read.text
     assert "Every check" in read.text
 
 
-def test_page_of_a_run_that_judged_nothing() -> None:
+def test_page_of_a_run_without_results() -> None:
     """Neither the budget nor Ctrl-C leaves an exchange to show; the page says so all the same."""
     checks = samples.checks(samples.check(samples.evidence_is_missing))
     results = [
         replace(result, exchange=None)
-        for result in judged(exchange(b"{}", "application/json", 200), checks)
+        for result in results_of(exchange(b"{}", "application/json", 200), checks)
     ]
-    told = report(results)
-    assert told.headline == "No check failed, but 1 was not run."
-    for page in (report_html(told), report_html(report(results, interrupted=True))):
+    reported = report(results)
+    assert reported.headline == "No check failed, but 1 was not run."
+    for page in (report_html(reported), report_html(report(results, interrupted=True))):
         assert "What was not run" in page

@@ -17,7 +17,7 @@ import contract.checks
 from contract.admin import AdminClock
 from contract.check import CHECKS, Check
 from contract.client import HttpTransport
-from contract.offline import OfflineResult, capabilities_from, judge_recordings, load_keys
+from contract.offline import OfflineResult, capabilities_from, check_recordings, load_keys
 from contract.recorded import load_exchanges
 from contract.result import Status
 from contract.runner import run_checks
@@ -39,7 +39,7 @@ _HEAD = """\
 
 def offline() -> list[OfflineResult]:
     """Every check, judged by the recorded host."""
-    return judge_recordings(
+    return check_recordings(
         RECORDING, capabilities_from(load_keys(RECORDING / "keys.json")), CHECKS.values()
     )
 
@@ -100,7 +100,8 @@ def _kept(name: str, new: Seen) -> Seen:
 
 def write(found: dict[str, Seen], path: Path = VERDICTS) -> None:
     entries = (
-        f'[{name}]\nhost_version = "{one.host_version}"\nday = {one.day}\nrecording = "{one.recording}"\n'
+        f'[{name}]\nhost_version = "{one.host_version}"\nday = {one.day}\nrecording = '
+        f'"{one.recording}"\n'
         for name, one in found.items()
     )
     path.write_text("\n".join([_HEAD, *entries]), encoding="utf-8")

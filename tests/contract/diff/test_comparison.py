@@ -46,7 +46,7 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def lending(url: str, max_runs: int | None = 6, secret: str | None = SECRET) -> Host:
+def host_at(url: str, max_runs: int | None = 6, secret: str | None = SECRET) -> Host:
     return Host(url, {"main": DEFAULT_API_KEY, **APP_KEYS}, secret, max_runs)
 
 
@@ -59,7 +59,7 @@ def good() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def recordings(good: str) -> list[Recording]:
     """The fake's responses to the checks' requests."""
-    return record(lending(good), QUICK)
+    return record(host_at(good), QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def drift(comparison: Comparison) -> list[tuple[str, str, str, str]]:
 
 def test_folder_and_host_show_none(folder: Path, good: str) -> None:
     """Keys, files and tasks of the redacted recordings are found again; nothing is left out."""
-    found = compare(Folder(folder, read_folder(folder)), lending(good), DiffOptions())
+    found = compare(Folder(folder, read_folder(folder)), host_at(good), DiffOptions())
     assert drift(found) == []
     assert found.not_compared == {}
     assert found.requests > 150
@@ -110,7 +110,7 @@ def test_host_and_folder_are_the_same_turned_round(small_folder: Path) -> None:
     broken = MUTANTS["blocking_error_empty_text"]
     with serving(broken.wrap) as url:
         found = compare(
-            lending(url), Folder(small_folder, read_folder(small_folder)), DiffOptions()
+            host_at(url), Folder(small_folder, read_folder(small_folder)), DiffOptions()
         )
     assert drift(found) == [("type", "body.data.error", "text", "null")]
 
@@ -125,7 +125,7 @@ def test_request_that_was_shortened_is_compared_too() -> None:
 
 def test_two_hosts_show_none(good: str) -> None:
     with serving(untouched) as url:
-        found = compare(lending(good), lending(url), DiffOptions(), QUICK)
+        found = compare(host_at(good), host_at(url), DiffOptions(), QUICK)
     assert drift(found) == []
     assert found.not_compared == {}
 
@@ -134,7 +134,7 @@ def test_two_folders_show_none(good: str, tmp_path: Path) -> None:
     """Each with pseudonyms of its own."""
     checks = QUICK[::4]
     one, other = (
-        written(record(lending(good), checks), tmp_path / name) for name in ("one", "other")
+        written(record(host_at(good), checks), tmp_path / name) for name in ("one", "other")
     )
     found = compare(Folder(one, read_folder(one)), Folder(other, read_folder(other)), DiffOptions())
     assert found.requests > 30
@@ -155,17 +155,17 @@ def slow() -> Iterator[str]:
 def stopped(slow: str) -> list[Recording]:
     """A stream that was stopped by its user, and before that in vain by somebody else."""
     checks = [check for check in QUICK if check.name == "stopped_run_ends_as_stopped"]
-    asked = record(lending(slow), checks)
+    sent = record(host_at(slow), checks)
     return [
         one
-        for one in asked
+        for one in sent
         if b'"status": "stopped"' in one.body or one.request.path.endswith("/stop")
     ]
 
 
 def test_stopped_stream_is_stopped_again(folder: Path, stopped: list[Recording], slow: str) -> None:
     """The calls are made when as much time has passed as then."""
-    found = compare(Folder(folder, stopped), lending(slow), DiffOptions())
+    found = compare(Folder(folder, stopped), host_at(slow), DiffOptions())
     assert found.requests == len(stopped) == 3
     assert drift(found) == []
     assert found.not_compared == {}
@@ -175,7 +175,7 @@ def test_run_that_is_over_too_soon_cannot_be_stopped(
     folder: Path, stopped: list[Recording], good: str
 ) -> None:
     """Then it is not compared either, and that is no drift."""
-    found = compare(Folder(folder, stopped), lending(good), DiffOptions())
+    found = compare(Folder(folder, stopped), host_at(good), DiffOptions())
     run = next(one.name for one in stopped if not one.request.path.endswith("/stop"))
     assert run in found.not_compared["the run was over before it could be stopped"]
     assert drift(found) == []
@@ -234,14 +234,14 @@ def test_broken_host_shows_exactly_its_drift(
 ) -> None:
     """One change of the host is one line, however many answers it is in."""
     with serving(MUTANTS[name].wrap) as url:
-        found = compare(Folder(folder, some), lending(url), DiffOptions())
+        found = compare(Folder(folder, some), host_at(url), DiffOptions())
     assert drift(found) == DRIFT[name]
     assert found.exit_code == 1
 
 
 def test_cut_pictures_are_drift_of_one_kind(folder: Path, some: list[Recording]) -> None:
     with serving(MUTANTS["picture_cut_off"].wrap) as url:
-        found = compare(Folder(folder, some), lending(url), DiffOptions())
+        found = compare(Folder(folder, some), host_at(url), DiffOptions())
     assert {group.kind for group in found.drift} == {"end"}
 
 
@@ -272,8 +272,8 @@ def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
 # What cannot be repeated
 
 
-def test_budget_is_kept_and_told(folder: Path, some: list[Recording], good: str) -> None:
-    found = compare(Folder(folder, some), lending(good, max_runs=1), DiffOptions())
+def test_budget_is_kept_and_reported(folder: Path, some: list[Recording], good: str) -> None:
+    found = compare(Folder(folder, some), host_at(good, max_runs=1), DiffOptions())
     assert drift(found) == []
     reasons = list(found.not_compared)
     assert "the budget of 1 accepted runs is spent (--max-runs)" in reasons
@@ -284,13 +284,13 @@ def test_refusals_do_not_wait_for_a_budget_that_is_spent(
     folder: Path, some: list[Recording], good: str
 ) -> None:
     """They cost nothing, wherever they stand among the runs."""
-    found = compare(Folder(folder, some), lending(good, max_runs=1), DiffOptions())
+    found = compare(Folder(folder, some), host_at(good, max_runs=1), DiffOptions())
     left = found.not_compared["the budget of 1 accepted runs is spent (--max-runs)"]
     statuses = {one.name: one.status for one in some}
     assert {statuses[name] for name in left} == {200}
 
 
-def test_apps_without_a_key_are_told(folder: Path, good: str) -> None:
+def test_apps_without_a_key_are_reported(folder: Path, good: str) -> None:
     found = compare(
         Folder(folder, read_folder(folder)),
         Host(good, {"main": DEFAULT_API_KEY}, SECRET, 6),
@@ -300,8 +300,8 @@ def test_apps_without_a_key_are_told(folder: Path, good: str) -> None:
     assert drift(found) == []
 
 
-def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) -> None:
-    found = compare(Folder(folder, read_folder(folder)), lending(good, secret=None), DiffOptions())
+def test_without_the_secret_signed_requests_are_reported(folder: Path, good: str) -> None:
+    found = compare(Folder(folder, read_folder(folder)), host_at(good, secret=None), DiffOptions())
     assert "it was signed with the host's SECRET_KEY; give the other host's" in found.not_compared
     assert drift(found) == []
 
@@ -316,7 +316,7 @@ def test_without_the_secret_signed_requests_are_told(folder: Path, good: str) ->
         ),
     ],
 )
-def test_host_that_dies_is_no_drift_and_not_asked_for_ever(
+def test_host_that_dies_is_no_drift_and_gets_no_more_requests(
     last_words: bytes, cause: str, folder: Path, recordings: list[Recording]
 ) -> None:
     """It passes the first look; nothing that it says after that is compared."""
@@ -341,11 +341,11 @@ def comparison(
 
 def test_headline_says_what_was_not_compared() -> None:
     two = {"it needs the key of the app 'chat'": ["r1", "r2"]}
-    told = comparison(28, two)
+    reported = comparison(28, two)
     words = "2 of 30 requests were not compared: it needs the key of the app 'chat'."
-    assert told.headline == f"No drift in the 28 requests that were compared; {words}"
+    assert reported.headline == f"No drift in the 28 requests that were compared; {words}"
     assert (
-        told.exit_code,
+        reported.exit_code,
         comparison(28, two, partial=True).exit_code,
         comparison(28, {}).exit_code,
     ) == (2, 0, 0)
@@ -364,8 +364,8 @@ def test_command_ends_with_2_where_something_was_not_compared(
 ) -> None:
     key = f"--api-key-b={DEFAULT_API_KEY}"
     assert diff(small_folder, good, key) == 2
-    said = capsys.readouterr().out
-    assert "requests were not compared: it needs the key of the app " in said
+    output = capsys.readouterr().out
+    assert "requests were not compared: it needs the key of the app " in output
     assert diff(small_folder, good, key, "--allow-not-compared") == 0
 
 
@@ -384,7 +384,7 @@ def test_sides_are_named_for_what_they_are(folder: Path, recordings: list[Record
 def test_slower_host_shows_no_drift_in_a_stopped_run(stopped: list[Recording]) -> None:
     """One is at its image when it is stopped, the other still at its model."""
     with serving(untouched, 4.0) as url:
-        found = compare(Folder(Path("recorded"), stopped), lending(url), DiffOptions())
+        found = compare(Folder(Path("recorded"), stopped), host_at(url), DiffOptions())
     assert (found.drift, found.not_compared) == ([], {})
 
 
@@ -406,9 +406,9 @@ def test_time_that_was_signed_for_a_request_is_as_old_for_the_other_host(
     ours = blocking_run(recordings)
     (url,) = [url for url in file_urls(ours.json()["data"]["outputs"]) if url is not None]
     later_s, slower_s, ahead_s = 3600, 40, 7
-    ours_told = int(url.timestamp)
+    our_timestamp = int(url.timestamp)
     text = ours.text.replace(
-        f"timestamp={url.timestamp}", f"timestamp={ours_told + later_s + ahead_s}"
+        f"timestamp={url.timestamp}", f"timestamp={our_timestamp + later_s + ahead_s}"
     )
     chunk = Chunk(0.0, text.encode())
     theirs = replace(ours, sent_at=ours.sent_at + later_s, chunks=(chunk,))
@@ -467,32 +467,32 @@ def test_command_says_drift_with_1_and_writes_reports(
     page, values = tmp_path / "diff.html", tmp_path / "diff.json"
     with serving(MUTANTS["blocking_task_id_camel_case"].wrap) as url:
         assert diff(small_folder, url, *keys("-b"), "--json", values, "--html", page) == 1
-    said = capsys.readouterr().out
-    assert "✗ keys  body" in said
-    assert "recording task_id" in said
-    assert "Drift: 1 difference in 2 of" in said
-    told = json.loads(values.read_text())
-    assert [(one["kind"], one["a"], one["b"]) for one in told["differences"]] == [
+    output = capsys.readouterr().out
+    assert "✗ keys  body" in output
+    assert "recording task_id" in output
+    assert "Drift: 1 difference in 2 of" in output
+    reported = json.loads(values.read_text())
+    assert [(one["kind"], one["a"], one["b"]) for one in reported["differences"]] == [
         ("keys", "task_id", "taskId")
     ]
-    assert told["drift"] is True
-    assert len(told["requests"]["differing"]) == 2
+    assert reported["drift"] is True
+    assert len(reported["requests"]["differing"]) == 2
     html = page.read_text()
     assert "<h2>What differs</h2>" in html
     assert "taskId" in html
     assert ":root" in html
-    for written in (said, values.read_text(), html):
+    for written in (output, values.read_text(), html):
         assert DEFAULT_API_KEY not in written
         assert SECRET not in written
 
 
-def test_command_leaves_out_what_it_is_told(small_folder: Path) -> None:
+def test_command_leaves_out_what_matches_its_rules(small_folder: Path) -> None:
     with serving(MUTANTS["blocking_task_id_camel_case"].wrap) as url:
         assert diff(small_folder, url, *keys("-b"), "--ignore", "keys:body") == 0
         assert diff(small_folder, url, *keys("-b"), "--ignore", "keys:elsewhere") == 1
 
 
-def test_times_are_drift_only_when_asked(folder: Path, some: list[Recording]) -> None:
+def test_times_are_drift_only_on_request(folder: Path, some: list[Recording]) -> None:
     slow = [replace(one, seconds=4 * one.seconds + 2.0) for one in some]
     sides = Folder(folder, some), Folder(folder, slow)
     found = compare(*sides, DiffOptions())
@@ -518,15 +518,15 @@ BAD: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-@pytest.mark.parametrize(("arguments", "told"), BAD.values(), ids=BAD)
+@pytest.mark.parametrize(("arguments", "reported"), BAD.values(), ids=BAD)
 def test_bad_arguments_are_2(
-    arguments: tuple[str, ...], told: str, folder: Path, capsys: pytest.CaptureFixture[str]
+    arguments: tuple[str, ...], reported: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert diff(*(str(folder) if argument == "x" else argument for argument in arguments)) == 2
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
 
 
-def test_host_that_cannot_be_asked_is_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unreachable_host_is_2(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert diff(folder, refused_address(), "--api-key-b", "k") == 2
     assert "no connection" in capsys.readouterr().err
     with host(saying(answer(b'{"message": "Access token is invalid"}', "401 UNAUTHORIZED"))) as url:

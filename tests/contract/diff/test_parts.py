@@ -32,7 +32,7 @@ def exchange(
     return Exchange(request, status, headers, (Chunk(0.1, body),), seconds=0.1, **more)
 
 
-def said(value: Any) -> Exchange:
+def json_exchange(value: Any) -> Exchange:
     return exchange(json.dumps(value).encode())
 
 
@@ -68,12 +68,11 @@ def run(at: int = 0, **changes: Any) -> dict[str, Any]:
 
 
 # Bodies
-# --------------------------------------------------------------------------------------------------------------
 
 
 def test_two_runs_are_no_difference() -> None:
     """Ids, times, nonces, signatures, durations and counts are a run's own."""
-    assert found(said(run(0)), said(run(3 - 1))) == []
+    assert found(json_exchange(run(0)), json_exchange(run(3 - 1))) == []
 
 
 CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], tuple[str, str, str, str]]] = {
@@ -129,8 +128,8 @@ def test_one_change_is_one_difference(
 ) -> None:
     other = run(1)
     change(other)
-    assert expected in found(said(run()), said(other))
-    assert {one[:2] for one in found(said(run()), said(other))} <= {
+    assert expected in found(json_exchange(run()), json_exchange(other))
+    assert {one[:2] for one in found(json_exchange(run()), json_exchange(other))} <= {
         expected[:2],
         ("identity", "body.data.id"),
     }
@@ -138,15 +137,17 @@ def test_one_change_is_one_difference(
 
 def test_unpadded_signature_is_a_difference() -> None:
     other = json.loads(json.dumps(run(1)).replace('="', '"'))
-    assert [one[:2] for one in found(said(run()), said(other))] == [
+    assert [one[:2] for one in found(json_exchange(run()), json_exchange(other))] == [
         ("value", "body.data.outputs.files[].url")
     ]
 
 
 def test_error_texts_are_compared_and_callers_are_not() -> None:
     a, b = {"message": "no alice-1 at 0x7fa9dcafb490"}, {"message": "no bob-22 at 0x7fffffffffff"}
-    assert found(said(a), said(b), ("alice-1", "bob-22")) == []
-    assert [one[:2] for one in found(said(a), said(b))] == [("value", "body.message")]
+    assert found(json_exchange(a), json_exchange(b), ("alice-1", "bob-22")) == []
+    assert [one[:2] for one in found(json_exchange(a), json_exchange(b))] == [
+        ("value", "body.message")
+    ]
 
 
 def test_own_address_is_no_difference() -> None:
@@ -180,14 +181,18 @@ STYLES = {
 
 
 @pytest.mark.parametrize(("write", "ours", "theirs"), STYLES.values(), ids=STYLES)
-def test_style_is_told_by_what_differs(write: Callable[[Any], str], ours: str, theirs: str) -> None:
+def test_style_is_described_by_what_differs(
+    write: Callable[[Any], str], ours: str, theirs: str
+) -> None:
     value = {"message": "画", "code": "x"}
-    assert found(said(value), exchange(write(value).encode())) == [("style", "body", ours, theirs)]
+    assert found(json_exchange(value), exchange(write(value).encode())) == [
+        ("style", "body", ours, theirs)
+    ]
 
 
 def test_text_that_only_one_has_as_json() -> None:
-    assert [one[0] for one in found(said({"a": 1}), exchange(b"<p>gone"))] == ["text"]
-    assert [one[0] for one in found(said({"a": 1}), exchange(b""))] == ["length"]
+    assert [one[0] for one in found(json_exchange({"a": 1}), exchange(b"<p>gone"))] == ["text"]
+    assert [one[0] for one in found(json_exchange({"a": 1}), exchange(b""))] == ["length"]
 
 
 def test_deep_nesting_is_text() -> None:
@@ -196,7 +201,6 @@ def test_deep_nesting_is_text() -> None:
 
 
 # Head
-# ----------------------------------------------------------------------------------------------------------------
 
 
 HEADS: dict[str, tuple[tuple[tuple[str, str], ...], tuple[str, str, str, str]]] = {
@@ -249,13 +253,16 @@ def test_another_status_is_one_difference_with_its_code() -> None:
 
 
 def test_broken_answer_is_a_difference() -> None:
-    assert found(said({}), exchange(b"{", ended="cut", error="cut")) == [
+    assert found(json_exchange({}), exchange(b"{", ended="cut", error="cut")) == [
         ("end", "response", "whole", "cut")
     ]
 
 
-def test_times_are_told_beyond_a_factor() -> None:
-    quick, slow = said({}), replace(said({}), chunks=(Chunk(2.0, b"{}"),), seconds=2.0)
+def test_times_are_notes_beyond_a_factor() -> None:
+    quick, slow = (
+        json_exchange({}),
+        replace(json_exchange({}), chunks=(Chunk(2.0, b"{}"),), seconds=2.0),
+    )
     assert [one[:2] for one in found(quick, slow)] == [
         ("timing", "first byte"),
         ("timing", "whole response"),
@@ -264,7 +271,6 @@ def test_times_are_told_beyond_a_factor() -> None:
 
 
 # Streams
-# -------------------------------------------------------------------------------------------------------------
 
 
 def frame(event: str, **data: Any) -> bytes:
@@ -405,7 +411,6 @@ def test_pings_of_a_slower_run_are_no_difference() -> None:
 
 
 # Pictures
-# ------------------------------------------------------------------------------------------------------------
 
 
 def png(width: int = 512, end: bytes = b"IEND\xaeB`\x82") -> Exchange:
@@ -419,17 +424,18 @@ def png(width: int = 512, end: bytes = b"IEND\xaeB`\x82") -> Exchange:
 
 def test_pictures_differ_in_kind_and_size_alone() -> None:
     jpeg = exchange(b"\xff\xd8\xff\xe0\x00", (("Content-Type", "image/png"),))
-    told = "PNG 512x512, 8 bits, colour type 2"
+    reported = "PNG 512x512, 8 bits, colour type 2"
     assert found(png(), png()) == []
-    assert found(png(), png(1)) == [("image", "body", told, "PNG 1x1, 8 bits, colour type 2")]
-    assert found(png(), png(end=b"")) == [("image", "body", told, f"{told}, its end missing")]
-    assert found(png(), jpeg) == [("image", "body", told, "JPEG")]
+    assert found(png(), png(1)) == [("image", "body", reported, "PNG 1x1, 8 bits, colour type 2")]
+    assert found(png(), png(end=b"")) == [
+        ("image", "body", reported, f"{reported}, its end missing")
+    ]
+    assert found(png(), jpeg) == [("image", "body", reported, "JPEG")]
     kept = response.differences("one", replace(png(end=b""), shortened=Shortened(9)), png())
     assert kept == []
 
 
 # Groups and rules
-# ----------------------------------------------------------------------------------------------------
 
 
 def one(
@@ -511,7 +517,7 @@ def test_rules_leave_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "told"),
+    ("rule", "reported"),
     [
         ("hedaer:x", "did you mean 'header'?"),
         ("value:", "names no place"),
@@ -519,6 +525,6 @@ def test_rules_leave_out() -> None:
         ("?", "write one of"),
     ],
 )
-def test_bad_rule_says_what_is_wrong(rule: str, told: str) -> None:
-    with pytest.raises(RuleError, match=told.replace("?", r"\?")):
+def test_bad_rule_says_what_is_wrong(rule: str, reported: str) -> None:
+    with pytest.raises(RuleError, match=reported.replace("?", r"\?")):
         parse_ignored(rule)

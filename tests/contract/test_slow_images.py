@@ -49,7 +49,7 @@ class _SlowPictures:
 
 
 @pytest.mark.parametrize("name", ["url_expires_after_300_seconds", "url_is_valid_for_290_seconds"])
-def test_age_of_a_url_is_judged_right_though_pictures_come_slowly(name: str) -> None:
+def test_age_of_a_url_is_right_although_images_come_slowly(name: str) -> None:
     with serving(untouched) as url:
         transport = _SlowPictures(HttpTransport(url))
         try:
