@@ -15,8 +15,10 @@ from typing import Any
 CONTRACT_AS_IN_A_TERMINAL = [
     sys.executable,
     "-c",
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from "
-    "contract.cli import main; main()",
+    (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from "
+        "contract.cli import main; main()"
+    ),
 ]
 """The command ``contract`` with Ctrl-C in force.
 

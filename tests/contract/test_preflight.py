@@ -74,8 +74,10 @@ def refusing(code: str, message: str, status: str, *headers: str) -> Behaviour:
 CAUSES: dict[str, tuple[Behaviour, str]] = {
     "no host behind the proxy": (
         saying(page("502 Bad Gateway")),
-        "a proxy (nginx/1.22.1) responds, but not the host behind it: 502 text/html “502 "
-        "Bad Gateway”; start that host",
+        (
+            "a proxy (nginx/1.22.1) responds, but not the host behind it: 502 text/html “502 "
+            "Bad Gateway”; start that host"
+        ),
     ),
     "gateway timeout": (
         saying(page("504 Gateway Time-out")),
@@ -97,14 +99,18 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
                 "500 INTERNAL SERVER ERROR",
             )
         ),
-        "the host fails: GET /v1/parameters got 500 unknown “Internal Server Error”; "
-        "look into its log",
+        (
+            "the host fails: GET /v1/parameters got 500 unknown “Internal Server Error”; "
+            "look into its log"
+        ),
     ),
     "no Redis": (without_redis, "POST /v1/workflows/run got 500 internal_server_error “Oh”"),
     "redirect": (
         redirecting,
-        "redirected to https://dify.example/api/v1/parameters (301); name --base-url "
-        "https://dify.example/api",
+        (
+            "redirected to https://dify.example/api/v1/parameters (301); name --base-url "
+            "https://dify.example/api"
+        ),
     ),
     "redirect to nowhere": (saying(page("302 Found")), "is redirected to nowhere (302)"),
     "redirect that cannot be read": (
@@ -118,24 +124,32 @@ CAUSES: dict[str, tuple[Behaviour, str]] = {
     "a page that is not found": (saying(page("404 Not Found")), "no Dify is at this address"),
     "another API": (
         saying(answer(b'{"hello": "world"}')),
-        "no Dify is at this address: GET /v1/parameters got 200 application/json "
-        '“{"hello": "world"}”',
+        (
+            "no Dify is at this address: GET /v1/parameters got 200 application/json "
+            '“{"hello": "world"}”'
+        ),
     ),
     "nothing in it": (saying(answer(b"")), "no Dify is at this address"),
     "a login of a proxy": (
         saying(page("401 Unauthorized", 'WWW-Authenticate: Basic realm="x"')),
-        "something before the host requires a login: 401 text/html “401 Unauthorized” "
-        '(Basic realm="x")',
+        (
+            "something before the host requires a login: 401 text/html “401 Unauthorized” "
+            '(Basic realm="x")'
+        ),
     ),
     "an unknown key": (
         refusing("unauthorized", f"\x1b[31mAccess token {KEY} is invalid", "401 UNAUTHORIZED"),
-        "the host refuses the API key: 401 \\x1b[31mAccess token [redacted] is invalid; "
-        "name the key of a workflow app",
+        (
+            "the host refuses the API key: 401 \\x1b[31mAccess token [redacted] is invalid; "
+            "name the key of a workflow app"
+        ),
     ),
     "an app that a later host has disabled": (
         refusing("forbidden", "The app's API service has been disabled.", "403 FORBIDDEN"),
-        "the host refuses the app of the key: 403 forbidden “The app's API service has "
-        "been disabled.”",
+        (
+            "the host refuses the app of the key: 403 forbidden “The app's API service has "
+            "been disabled.”"
+        ),
     ),
     "a connection that closes": (lambda *_: None, "GET /v1/parameters got no response: "),
     "bytes that are no HTTP": (
