@@ -16,7 +16,7 @@ from contract.sse import Frame
 from contract.target import Stream
 from dify_wire import profile, spec
 from dify_wire.exchange import Exchange, loads
-from dify_wire.schemas import Schemas
+from dify_wire.spec import Schemas
 from dify_wire.text_file import bundled
 
 

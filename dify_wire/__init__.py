@@ -2,7 +2,6 @@
 
 - ``profile``: the known versions of the host, and what each of them does;
 - ``spec``, ``overlay``, ``document_check``: the document, merged with its overlays, and checked;
-- ``schemas``: values checked by the schemas of a document;
 - ``exchange``, ``recording``: exchanges, and how they are recorded, matched and converted;
 - ``redaction``: takes secrets out of whatever is written or shown;
 - ``strict``, ``yaml_file``, ``text_file``: reading what users wrote, with clear errors.

@@ -15,8 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from dify_wire.redaction.text import TextRedactor
-from dify_wire.schemas import Schemas
-from dify_wire.spec import resolved
+from dify_wire.spec import Schemas, resolved
 from dify_wire.text_file import bundled
 from dify_wire.yaml_file import load_yaml
 from fake_server.host_state import HostState
