@@ -515,7 +515,9 @@ def test_a_sixth_model_in_the_spec_is_a_sixth_model_of_the_fake(tmp_path: Path) 
     ],
     ids=["neither nodes nor edges", "no edges"],
 )
-def test_a_graph_without_nodes_or_edges_may_be_asked_for(tmp_path: Path, change: Change) -> None:
+def test_a_graph_without_nodes_or_edges_is_loaded_if_unchecked(
+    tmp_path: Path, change: Change
+) -> None:
     """What the host itself would run into the ground is taken where the file says so [C:
     g_nonodes_block].
     """

@@ -80,7 +80,7 @@ class Workflow:
         object.__setattr__(self, "image_upload", image if image.get("enabled") else None)
 
     def select(self, node: str | None) -> list[Node]:
-        """The nodes of that id, title or type; for None, those of the type that takes the longest."""
+        """The nodes of that id, title or type; for None, of the type that takes the longest."""
         nodes = list(self.nodes.values())
         if node is None and nodes:
             node = max(nodes, key=lambda one: one.behaviour.seconds).type

@@ -463,11 +463,13 @@ class NodeKind:
     reports_more_than_error: bool = False
 
 
+# [C: fail_llm_mode_500_main_block]
 _LLM_FAILURE = (
     "[openai_api_compatible] Error: API request failed with status code 500: "
     '{"error": {"message": "upstream exploded", "type": "server_error"}}'
-)  # [C: fail_llm_mode_500_main_block]
-_TOOL_FAILURE = "Failed to invoke tool: Failed to set model, please tell user to set model"  # the image server does not take the model [C: fail_options_mode_500_main_block]
+)
+# the image server does not take the model [C: fail_options_mode_500_main_block]
+_TOOL_FAILURE = "Failed to invoke tool: Failed to set model, please tell user to set model"
 UNKNOWN_KIND = NodeKind()
 
 NODE_KINDS: Mapping[str, NodeKind] = {

@@ -1,4 +1,4 @@
-"""One example of each behaviour: a header, a request, and what matters in the response."""
+"""Examples of behaviours: a header, a request, and what matters in the response."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _ERROR = r'"error": "[^"]{0,60}'
 _URL = r'"url": (?:null|"[^"]*")'
 _PING = "^event: ping"
 
-EXAMPLES: Mapping[str, Example] = {
+_EXAMPLES: Mapping[str, Example] = {
     # nodes
     "slow": Example("slow; seconds=40", shows=(_PING,)),
     "node_failed": Example("node_failed; node=llm; error=quota", "blocking", (_STATUS, _ERROR)),
     "tool_failed_silently": Example(
         "tool_failed_silently", "blocking", (_STATUS, r'"files": \[\]')
     ),
-    # outcomes
+    # runs
     "run_failed": Example("run_failed", "blocking", (_STATUS, r'"outputs": null', _ERROR)),
     "stopped": Example("stopped; after_s=5", shows=(r'"status": "stopped"',)),
     "run_limit_600s": Example(
@@ -59,28 +59,22 @@ EXAMPLES: Mapping[str, Example] = {
     "missing_blob": Example("missing_blob", "image", (r"502 Bad Gateway",)),
     "corrupt_png": Example("corrupt_png; how=html", "image"),
     "huge_png": Example("huge_png; side=30000", "image"),
-    # answers
+    # responses
     "http_error": Example("http_error; status=503; body=html", "blocking", (r"<h1>[^<]*",)),
     "gateway_timeout": Example("gateway_timeout", "streaming", (r"<h1>[^<]*",)),
     "rate_limited": Example("rate_limited; retry_after_s=12", "blocking"),
     "concurrency_limit": Example("concurrency_limit", "blocking", (r'"message": "[^"]*"',)),
     # events
-    "no_terminal_event": Example("no_terminal_event"),
-    "double_terminal_event": Example("double_terminal_event"),
     "endless_stream": Example("endless_stream", leaves_s=65.0),
-    "reordered_events": Example("reordered_events"),
     "ping_storm": Example("ping_storm; every_s=0.5", first=7),
     "no_ping": Example("no_ping, slow; seconds=100"),
     "data_ping": Example("data_ping", first=6),
     "extra_fields": Example("extra_fields", "blocking", (r'"x_added_later": "[^"]*"',)),
-    # pieces
-    "buffered_stream": Example("buffered_stream"),
-    "coalesced_frames": Example("coalesced_frames"),
+    # bodies
     "split_frames": Example("split_frames; where=utf8", first=5, last=2),
     "cut_stream": Example("cut_stream; mid_frame=true"),
     "connection_reset": Example("connection_reset; after=2"),
     "slow_body": Example("slow_body; bytes_per_second=300", "blocking"),
-    "malformed_event": Example("malformed_event"),
     # upstream
     "upstream_down": Example("upstream_down; service=api", "blocking", (r"<h1>[^<]*",)),
     "remote_file_unreachable": Example("remote_file_unreachable", "file", (r'"message": "[^}]*"',)),
@@ -90,3 +84,8 @@ EXAMPLES: Mapping[str, Example] = {
     "sd_options_failed": Example("sd_options_failed", "blocking", (_STATUS, _ERROR)),
     "llm_failed": Example("llm_failed; how=close", "blocking", (_STATUS, _ERROR)),
 }
+
+
+def example(behaviour: str) -> Example:
+    """By default a streaming run with the bare behaviour."""
+    return _EXAMPLES.get(behaviour) or Example(behaviour)

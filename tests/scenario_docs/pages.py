@@ -14,7 +14,7 @@ from fake_server.scenarios.describe import cors_note, default, description, grou
 from fake_server.scenarios.rule_file import schema
 from fake_server.spec import load_host
 from tests.scenario_docs.capture import CLOCK, PROMPT, SEED, captured
-from tests.scenario_docs.examples import EXAMPLES
+from tests.scenario_docs.examples import example
 from tests.scenario_docs.transcript import transcript
 
 _INTRODUCTION = Path(__file__).parent / "introduction.md"
@@ -47,21 +47,21 @@ def _contents() -> Iterator[str]:
 
 def _section(behaviour: Behaviour) -> str:
     text, note = description(behaviour), cors_note(behaviour)
-    example = EXAMPLES[behaviour.name]
+    shown = example(behaviour.name)
     request = {
         "image": "GET of an image",
         "blocking": "blocking run",
         "streaming": "streaming run",
         "file": "blocking run with a user's image",
-    }[example.request]
-    capture = transcript(captured(example.capture), example.shows, example.first, example.last)
+    }[shown.request]
+    capture = transcript(captured(shown.capture), shown.shows, shown.first, shown.last)
     parts = [
         f"### {behaviour.name}",
         text.does.replace("``", "`"),
         f"Acts on {behaviour.scope.value}.{_exclusive(behaviour)}",
         *([note] if note else []),
         *_parameters(behaviour),
-        f"```text\nX-Fake-Scenario: {example.header}    ({request})\n\n{capture}\n```",
+        f"```text\nX-Fake-Scenario: {shown.header}    ({request})\n\n{capture}\n```",
         f"*Complaint:* {text.complaint}",
         f"*Survive:* {text.survive}",
     ]

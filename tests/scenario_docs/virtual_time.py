@@ -27,7 +27,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def pass_by(self, seconds: float) -> None:
         self._now_s += seconds
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Any, func: Any, *args: Any
+    ) -> asyncio.Future[Any]:
         done = self.create_future()
         try:
             done.set_result(func(*args))
