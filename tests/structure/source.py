@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +61,11 @@ class Module:
     text: str
     tree: ast.Module
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree, walked once for all figures."""
+        return tuple(ast.walk(self.tree))
+
 
 @cache
 def modules(*packages: str) -> dict[str, Module]:
@@ -106,8 +111,8 @@ def small_private_functions(module: Module, most_lines: int) -> Iterator[str]:
 
     Decorated functions are left out, since their decorator may register them.
     """
-    uses = Counter(_used_names(module.tree))
-    for node in ast.walk(module.tree):
+    uses = Counter(_used_names(module))
+    for node in module.nodes:
         if not isinstance(node, FunctionNode) or node.decorator_list:
             continue
         if not node.name.startswith("_") or node.name.startswith("__"):
@@ -117,8 +122,8 @@ def small_private_functions(module: Module, most_lines: int) -> Iterator[str]:
             yield f"{module.path.relative_to(ROOT)}:{node.lineno} {node.name}"
 
 
-def _used_names(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _used_names(module: Module) -> Iterator[str]:
+    for node in module.nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
@@ -128,7 +133,7 @@ def _used_names(tree: ast.AST) -> Iterator[str]:
 def old_words(module: Module) -> Iterator[str]:
     """Identifiers of ``module`` that have a word of ``OLD_WORDS`` in them."""
     seen = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         name = getattr(node, "name", None) or getattr(node, "arg", None)
         if isinstance(node, ast.Name):
             name = node.id
@@ -153,7 +158,7 @@ def long_lines(module: Module) -> Iterator[str]:
 
 def private_attributes(module: Module) -> Iterator[str]:
     """Accesses to a private attribute of something else than ``self`` or ``cls``."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute) and re.match(r"_[^_]", node.attr):
             owner = getattr(node.value, "id", "")
             if owner not in ("self", "cls"):

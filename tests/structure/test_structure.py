@@ -71,6 +71,7 @@ def _exceeded(figures: Iterable[Figure]) -> list[str]:
     ]
 
 
+@pytest.mark.server
 def test_source_is_within_the_limits() -> None:
     """``python -m tests.structure --list`` prints the places."""
     figures = list(source_figures())
