@@ -57,9 +57,7 @@ ADMIN_PREFIX = "/__admin/"
 
 
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FakeServer:
-    """The fake as an ASGI app. Raises ``SettingsError`` or ``dify_wire.spec.SpecError`` for what
-    cannot be used.
-    """
+    """The fake as an ASGI app. Raises ``SettingsError`` or ``SpecError``."""
     settings = settings or Settings()
     spec = load_host(settings.host_version, settings.spec, settings.overlays)
     clock = clock or Clock(
@@ -123,9 +121,7 @@ class FakeServer:
                 await self._respond(request)
 
     def end_runs(self) -> None:
-        """End every run that is being played, and any that still begins: the server is going
-        down.
-        """
+        """End every run, and any that still begins: the server is going down."""
         self.host.store.end_tasks()
         end_waits(self.host.clock)
         self.host.journal.close()
@@ -138,9 +134,7 @@ class FakeServer:
             self._replay.close()
 
     def reset(self, seed: int | None = None) -> None:
-        """Be as at the start, with ``seed`` (None: the settings' own). From any thread, while no
-        request is on its way.
-        """
+        """Be as at the start, with ``seed`` (None: the settings' own), from any thread."""
         seed = self.host.settings.seed if seed is None else seed
         self.host.reset(seed)
         self.scenarios.reset(seed)
@@ -187,9 +181,7 @@ class FakeServer:
 
 
 async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | None:
-    """Give ``request`` the effects of its scenarios; the response where one of them responds before
-    the host looks at the request.
-    """
+    """Give ``request`` the effects of its scenarios; the response where one responds itself."""
     host, operation = request.host, request.operation.operation_id
     body = {}
     if operation == RUN and not scenarios.empty:

@@ -72,9 +72,7 @@ class Clock:
         self._moved()
 
     def advance(self, seconds: float) -> None:
-        """Move on by ``seconds``, which releases what waits for that time. Raises ``ValueError`` if
-        negative.
-        """
+        """Move on by ``seconds``, which releases waits. Raises ``ValueError`` if negative."""
         if seconds < 0:
             raise ValueError(f"a clock advances by 0 seconds or more, not by {seconds}")
         _checked(self.now() + seconds)
@@ -95,18 +93,14 @@ class Clock:
             self._moved()
 
     def reset(self) -> None:
-        """Show what it showed at the start: the machine's time, or the time at which it was
-        frozen.
-        """
+        """Show the machine's time, or the time at which it was frozen at the start."""
         self._ticks_shift_s = self.ticks() - self._ticks()  # which never goes back
         self._wall_shift_s = 0.0
         self._frozen = None if self._starts_at is None else (self._starts_at, self.ticks())
         self._moved()
 
     def on_move(self, waiter: object, callback: Callable[[], None]) -> None:
-        """Call ``callback`` whenever the clock is moved by hand, until ``forget(waiter)``: it waits
-        for this clock.
-        """
+        """Count as waiting, and call ``callback`` when the clock is moved, until ``forget``."""
         self._waiters[waiter] = callback
         if self.on_wait is not None:
             self.on_wait()

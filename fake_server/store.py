@@ -1,6 +1,4 @@
-"""Everything that outlives a request: images, uploads, running tasks, counters. All of it
-bounded.
-"""
+"""Everything that outlives a request: images, uploads, running tasks. All of it is bounded."""
 
 from __future__ import annotations
 

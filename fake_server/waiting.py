@@ -15,9 +15,7 @@ from fake_server.clock import Clock
 
 
 class Wait:
-    """One waiter on ``clock``, for one moment after the other; ``over`` once it is to wait no
-    more.
-    """
+    """One waiter on ``clock``; ``over`` once it is to wait no more."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -50,9 +48,7 @@ class Wait:
         self.wake()
 
     def wake(self) -> None:
-        """End the wait, to look again what it is for. From any thread: a clock may be moved by a
-        test's own.
-        """
+        """Check again what the wait is for. From any thread: a test may move the clock."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._end_wait)
 

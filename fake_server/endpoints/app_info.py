@@ -1,6 +1,4 @@
-"""The small operations beside the run: information on the app, and features that no app has (FACTS
-7).
-"""
+"""Information on the app, and features that no app here has (FACTS 7)."""
 
 from __future__ import annotations
 

@@ -37,9 +37,7 @@ async def get_tool_file(request: Request) -> ASGIApp:
 
 
 def check_signature(request: Request) -> None:
-    """Return if the query signs the file of the path, and not too long ago. Raises
-    ``HostError``.
-    """
+    """Return if the query signs the file of the path and is not expired. Raises ``HostError``."""
     errors = request.spec.errors
     query = request.query()
     for name in request.operation.query:
@@ -95,9 +93,7 @@ def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 async def get_image_preview(request: Request) -> Response:
-    """``GET /files/{file_id}/image-preview``: every signature is refused, since the fake shows no
-    uploads.
-    """
+    """``GET /files/{file_id}/image-preview``: always refused, since the fake shows no uploads."""
     errors = request.spec.errors
     query = request.query()
     if not all(query.get(name) for name in ("timestamp", "nonce", "sign")):

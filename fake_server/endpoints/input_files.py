@@ -34,9 +34,7 @@ _METHODS = (_REMOTE, _LOCAL, "tool_file")
 def input_files(
     request: Request, app: App, user: str, files: Sequence[Any], image: Mapping[str, Any]
 ) -> list[InputFile]:
-    """The files that a user of ``app`` sends along, as ``sys.files`` of the run. Raises
-    ``HostError`` for the first that is wrong.
-    """
+    """``sys.files`` of a run. Raises ``HostError`` for the first file that is wrong."""
     errors = request.spec.errors
     for file in files:
         _check_form(file, errors)

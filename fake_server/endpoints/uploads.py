@@ -1,6 +1,4 @@
-"""``POST /v1/files/upload``: checked and counted as the host does it; the content is discarded
-(FACTS 7).
-"""
+"""``POST /v1/files/upload``: checked as the host does; the content is discarded (FACTS 7)."""
 
 from __future__ import annotations
 

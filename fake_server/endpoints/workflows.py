@@ -56,9 +56,7 @@ async def run_workflow(request: Request) -> ASGIApp:
 
 
 async def stop_workflow_task(request: Request) -> Response:
-    """``POST /v1/workflows/tasks/{task_id}/stop``: always a success, with effect for the run's own
-    user only.
-    """
+    """``POST …/tasks/{task_id}/stop``: always a success; only the run's own user stops it."""
     app = request.app()
     user = await request.user()
     if app.kind is AppKind.CHAT:
@@ -187,9 +185,7 @@ class Run:
         return proxy_page(gateway.status, gateway.page(self.request.spec.proxy_server))
 
     def _cut_short(self) -> Response:
-        """The proxy's response when the server ends before the run does. Raises ``ClientLeftError``
-        if nobody gets it.
-        """
+        """The proxy's response when the server ends first. Raises ``ClientLeftError``."""
         if not self.task.playback.abandoned:
             raise ClientLeftError
         self.request.effects = NO_EFFECTS  # a server that ends has no time for faults
@@ -243,9 +239,7 @@ class SignedUrls:
 
 
 def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, ...]:
-    """Where the timeline has nodes that take their time at any speed: from their start to their
-    end, or the run's.
-    """
+    """The parts of the timeline in which nodes take ``takes_s``, whatever the speed."""
     ended_s = {
         event.started.execution_id: at_s
         for at_s, event in timeline

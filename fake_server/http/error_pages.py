@@ -1,6 +1,4 @@
-"""The HTML that is not the app's: Flask's and nginx's pages to the byte, and the fake's own front
-page.
-"""
+"""HTML pages: Flask's and nginx's to the byte, and the fake's own front page."""
 
 from __future__ import annotations
 
@@ -29,9 +27,7 @@ _STATUSES = frozenset(HTTPStatus)
 
 
 def reason_phrase(status: int) -> str:
-    """The registered words for ``status``, as the app and gunicorn have them; "" where there are
-    none.
-    """
+    """The registered words for ``status`` as the app and gunicorn use them; "" for none."""
     return _REGISTERED.get(status) or (HTTPStatus(status).phrase if status in _STATUSES else "")
 
 
@@ -55,9 +51,7 @@ def redirect(location: str) -> bytes:
 
 
 def nginx(status: int, server: str, detail: str = "") -> bytes:
-    """The page of the proxy ``server`` for one of its own errors [C: body_16M, long_uri,
-    auth_two_headers].
-    """
+    """The proxy's page for one of its own errors [C: body_16M, long_uri, auth_two_headers]."""
     phrase = f"{status} {nginx_reason(status)}".strip()
     return (
         f"<html>\r\n<head><title>{phrase}</title></head>\r\n<body>\r\n<center><h1>{phrase}</h1></center>\r\n"
@@ -71,9 +65,7 @@ def nginx_timeout(server: str) -> bytes:
 
 
 def cloudflare_timeout(_: str) -> bytes:
-    """What Cloudflare shows when a host has not answered in 100 s, in short; its own page has the
-    same words.
-    """
+    """Cloudflare's page for a host that takes 100 s, in short but in its words."""
     return _CLOUDFLARE.replace(b"TITLE", b"524: A timeout occurred").replace(
         b"TEXT", b"The origin web server timed out responding to this request."
     )
@@ -96,18 +88,14 @@ HEAD_TOO_LARGE = 494
 
 
 def head_too_large(server: str) -> bytes:
-    """nginx's page for a header that does not fit: a title of its own [nginx 1.22 source, error
-    494].
-    """
+    """nginx's page for a header that is too large, with its own title [nginx 1.22, error 494]."""
     detail = "<center>Request Header Or Cookie Too Large</center>\r\n"
     usual, own = b"<title>400 Bad Request<", b"<title>400 Request Header Or Cookie Too Large<"
     return nginx(400, server, detail).replace(usual, own)
 
 
 def front(version: str, routes: Iterable[str]) -> bytes:
-    """The page at ``/``, where the real host has its web UI; ``routes`` are methods with their
-    paths.
-    """
+    """The page at ``/``, where the real host has its web UI; ``routes``: methods with paths."""
     shown = "\n".join(f"  <li><code>{html.escape(route)}</code></li>" for route in routes)
     return _FRONT.replace("VERSION", html.escape(version)).replace("ROUTES", shown).encode()
 

@@ -43,9 +43,7 @@ class HostErrors:
         return HostError(name, template.status, template.body)
 
     def by_code(self, code: str, status: int) -> Mapping[str, Any] | None:
-        """The body of a refusal with that code and status, the first whose words are the same each
-        time.
-        """
+        """The first body with that code and status whose text has no placeholders."""
         for template in self._templates.values():
             body = template.body
             if (body.get("code"), template.status) == (code, status) and "{" not in str(

@@ -47,9 +47,7 @@ class FaultySend:
         await self._send_body(b"", more=False)
 
     def _measured(self, segments: list[Segment]) -> list[Segment]:
-        """The last ``segments``; where they are all there are, the head gets their length instead of
-        the body's own.
-        """
+        """The last ``segments``; where they are the whole body, the head gets their length."""
         if self._head is not None and not any(isinstance(segment, Break) for segment in segments):
             length = str(
                 sum(len(segment) for segment in segments if isinstance(segment, bytes))

@@ -17,8 +17,7 @@ FORM_PARTS = 1_000
 more fields has none."""
 
 FORM_BYTES = 1 << 16
-"""A url-encoded form beyond this has no fields: parsing it would hold up everybody else.
-"""
+"""A url-encoded form beyond this has no fields: parsing it would hold up everybody."""
 
 
 class FormTooLargeError(Exception):

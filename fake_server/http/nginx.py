@@ -120,9 +120,7 @@ def location_path(path: bytes) -> bytes | None:
 
 @lru_cache(maxsize=64)
 def _is_host(host: bytes) -> bool:
-    """Whether nginx accepts the value of a Host header: a name that is not empty, without slashes,
-    controls or "..".
-    """
+    """Whether nginx accepts a Host header: a name without slashes, controls or ".."."""
     name = host if host.endswith(b"]") else re.sub(rb":[^:]*\Z", b"", host)
     return (
         bool(name.strip(b".")) and b".." not in name and not re.search(rb"[\x00-\x20\x7f/]", host)
@@ -130,9 +128,7 @@ def _is_host(host: bytes) -> bool:
 
 
 def gunicorn_page(status: HTTPStatus, message: str = "") -> Response:
-    """gunicorn's page for a request that it refuses, or, without ``message``, that the app crashes
-    on.
-    """
+    """gunicorn's page for a request that it refuses, or without ``message`` for a crash."""
     reason = status.phrase
     body = (
         f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    <h1><p>{reason}</p></h1>\n"
@@ -146,9 +142,7 @@ APP_CRASHED = gunicorn_page(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 def _gunicorn_refusal(scope: Scope, path: bytes, longest_header: int) -> Response | None:
-    """The page for a request that gunicorn 22 refuses (``gunicorn/http/message.py``); ``path`` is
-    as it came.
-    """
+    """The page for what gunicorn 22 refuses (``gunicorn/http/message.py``); ``path`` is raw."""
     method, query = scope["method"], scope["query_string"]
     line_bytes = len(f"{method}  HTTP/1.1") + len(path) + (1 + len(query) if query else 0)
     if line_bytes > REQUEST_LINE_BYTES:

@@ -73,17 +73,13 @@ class Request(ObservedExchange):
 
     @property
     def origin(self) -> str:
-        """The address to which the client sent the request: scheme, and Host header or the socket's
-        own address.
-        """
+        """The address to which the client sent the request."""
         name, port = self.scope.get("server") or ("127.0.0.1", self.host.settings.port)
         authority = self.headers.get(b"host", b"").decode("latin-1") or f"{name}:{port}"
         return f"{self.scope.get('scheme', 'http')}://{authority}"
 
     def query(self) -> dict[str, str]:
-        """The parameters of the query; of a name that is given twice the first counts (FACTS
-        6.2).
-        """
+        """The parameters of the query; of a repeated name the first counts (FACTS 6.2)."""
         pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
         return dict(reversed(pairs))
 

@@ -56,9 +56,7 @@ def proxy_page(
 
 
 def json_bytes(value: object) -> bytes:
-    """The body of a JSON response of any operation but a run: it ends with a newline (FACTS
-    1.7).
-    """
+    """The body of any JSON response but a run's: it ends with a newline (FACTS 1.7)."""
     return json.dumps(value).encode("ascii") + b"\n"
 
 
@@ -80,9 +78,7 @@ class HostHeaders:
         request: Mapping[bytes, bytes],
         granted: Iterable[tuple[bytes, bytes]] = (),
     ) -> RawHeaders:
-        """``own`` headers, then those of CORS for the ``request`` headers (names in lower case),
-        then the app's.
-        """
+        """``own`` headers, then those of CORS for the ``request`` headers, then the app's."""
         headers = [*own, (b"Access-Control-Allow-Origin", request.get(b"origin") or b"*")]
         if request.get(b"access-control-request-private-network") == b"true":
             headers.append((b"Access-Control-Allow-Private-Network", b"true"))
@@ -92,9 +88,7 @@ class HostHeaders:
         return headers + self.always
 
     def preflight(self, request: Mapping[bytes, bytes]) -> RawHeaders:
-        """What CORS adds to the response to an OPTIONS request of a page [C:
-        cors_preflight_otherhdr].
-        """
+        """What CORS adds to the response to OPTIONS [C: cors_preflight_otherhdr]."""
         method = request.get(b"access-control-request-method", b"").upper()
         if not method or method not in self._cors_methods:
             return []  # Flask-CORS looks for it in the joined text, so "P" is enough

@@ -54,9 +54,7 @@ _SMALL_BYTES = 4096
 
 
 class Entry:
-    """What is known of one exchange so far. Times are readings of ``time.perf_counter``;
-    ``received_at`` is unix.
-    """
+    """What is known of one exchange so far; times are of ``time.perf_counter``."""
 
     operation: str | None = None
     """The operation of the spec that the request found."""

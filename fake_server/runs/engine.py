@@ -101,9 +101,7 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, limits: Limit
 
 
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:
-    """The timeline with the pings that are due before its end (FACTS 5.4), at most
-    ``MOST_PINGS``.
-    """
+    """The timeline with the pings before its end (FACTS 5.4), at most ``MOST_PINGS``."""
     pings: list[tuple[float, Event]] = []
     while (due_s := ping.first_s + ping.every_s * len(pings)) < timeline[-1][0]:
         if len(pings) == MOST_PINGS:

@@ -26,9 +26,7 @@ class FileRef:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """An image that a user sent along; ``url`` is None where the host signs one for it, and so is
-    whatever is not known.
-    """
+    """An image that a user sent along; ``url`` is None where the host signs one for it."""
 
     transfer_method: str
     url: str | None = None
@@ -92,9 +90,7 @@ STOPPED = "Workflow stopped."
 
 
 def cut(timeline: Sequence[tuple[float, Event]], at_s: float) -> Timeline:
-    """The timeline of the same run stopped at ``at_s``: what was before, then the end as
-    "stopped".
-    """
+    """The timeline of the same run stopped at ``at_s``."""
     before = [
         (offset, event)
         for offset, event in timeline

@@ -15,16 +15,12 @@ from fake_server.runs.events import Event, Ping, Timeline, WorkflowFinished, cut
 from fake_server.waiting import Wait
 
 STOP_POLL_S = 1.0
-"""The host checks once a second, counted from the start of the run, whether it is to stop (FACTS
-7).
-"""
+"""The host checks once a second of the run whether it is to stop (FACTS 7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """From ``from_s`` to ``to_s`` of the timeline a run takes ``takes_s`` seconds of the clock,
-    whatever its speed.
-    """
+    """A part of the timeline that takes ``takes_s`` seconds of the clock, whatever the speed."""
 
     from_s: float
     to_s: float
@@ -60,9 +56,7 @@ class Pace:
         return reached_s + (at_s - from_s) / speed if math.isfinite(at_s) else math.inf
 
     def timeline_s(self, clock_s: float, ends_s: float) -> float:
-        """Where a timeline that ends at ``ends_s`` is, ``clock_s`` seconds of the clock after the
-        start.
-        """
+        """The second of a timeline that ends at ``ends_s``, ``clock_s`` after the start."""
         until_s = ends_s
         for from_s, reached_s, speed in reversed(self._parts):
             if reached_s <= clock_s:
@@ -72,9 +66,7 @@ class Pace:
 
 
 def next_stop_s(elapsed_s: float, speed: float | None) -> float:
-    """When a run stops that is told to stop at ``elapsed_s``: at the host's next check, at most a
-    second of the clock from now.
-    """
+    """When a run that is stopped at ``elapsed_s`` ends: at the host's next check."""
     poll_s = math.floor(elapsed_s / STOP_POLL_S + 1) * STOP_POLL_S
     return min(poll_s, elapsed_s + (speed or 1) * STOP_POLL_S)
 
@@ -107,9 +99,7 @@ class Playback:
 
     @property
     def outcome(self) -> str:
-        """How the run ended or will end: its status; ``abandoned``; ``unfinished`` where its
-        timeline has no end.
-        """
+        """The status at the end of the run, or ``abandoned``, or ``unfinished`` without an end."""
         if self.abandoned:
             return "abandoned"
         for _, event in reversed(self._timeline):
@@ -138,9 +128,7 @@ class Playback:
             self._wait.end()
 
     async def events(self, receive: Receive) -> AsyncGenerator[list[Event]]:
-        """The events as they fall due, those that need no waiting together; ends early when the
-        client has left.
-        """
+        """The events as they fall due, those due together in one list, until the client leaves."""
         emitted = pings = 0
         while emitted < len(self._timeline) or self._endless is not None:
             if not await self._until(partial(self._due_s, emitted, pings), receive):
@@ -173,9 +161,7 @@ class Playback:
         return await self._until(lambda: at_s, receive)
 
     def _due_s(self, emitted: int | None, pings: int = 0) -> float:
-        """When the event after ``emitted`` ones is due (None: the end), or the ping after ``pings``
-        behind the timeline.
-        """
+        """When the event after ``emitted`` is due (None: the end), or a ping after the timeline."""
         if emitted is None and self._endless is None:
             return self._timeline[-1][0]
         if emitted is not None and emitted < len(self._timeline):
@@ -189,9 +175,7 @@ class Playback:
         return first_s + every_s * (before + pings)
 
     async def _until(self, due_s: Callable[[], float], receive: Receive) -> bool:
-        """Wait for a second of the timeline, which may change meanwhile; False when the client has
-        left or the run is abandoned.
-        """
+        """Wait for a second of the timeline, which may change; False when nobody waits any more."""
         instant = self.pace.instant and self._endless is None
         if self.abandoned or instant or (self._speed is None and self.pace.clock_s(due_s()) <= 0):
             return not self.abandoned

@@ -69,9 +69,7 @@ def uuid4_text(bits: int) -> str:
 
 @lru_cache(maxsize=1024)
 def uuid4_for(*names: str) -> str:
-    """The UUID that always belongs to ``names``: an end user of an app, an app, a workflow, a
-    tenant.
-    """
+    """The UUID that always belongs to ``names``, those of an app or an end user for example."""
     digest = hashlib.sha256("\x1f".join(names).encode("utf-8", "surrogatepass")).digest()
     return uuid4_text(int.from_bytes(digest[:16], "big"))
 

@@ -54,9 +54,7 @@ Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 @dataclass(slots=True)
 class Renderer:
-    """Renders the events of one run; ``changes`` are applied to each event, or to the whole
-    response.
-    """
+    """Renders one run; ``changes`` are applied to each event, or to the whole response."""
 
     facts: RunFacts
     ping_frame: bytes
@@ -166,9 +164,7 @@ class Renderer:
         }
 
     def _created_at(self, offset_s: float) -> int:
-        """The database of the host rounds to the nearest second, so this may lie 0.5 s ahead (FACTS
-        4).
-        """
+        """The host's database rounds to the nearest second, so up to 0.5 s ahead (FACTS 4)."""
         return int(self.facts.started_at + offset_s + 0.5)
 
     def _wire(self, value: Any) -> Any:

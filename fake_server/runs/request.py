@@ -28,9 +28,7 @@ T = TypeVar("T")
 STREAMING = "streaming"
 
 _NESTING_LIMIT = 950
-"""Levels of JSON that the host's parser accepts: Python's recursion limit less its own stack [C:
-deep_json].
-"""
+"""The levels of JSON that the host's parser accepts [C: deep_json]."""
 
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
@@ -40,9 +38,7 @@ FileCheck = Callable[[str, Sequence[Any], Mapping[str, Any]], list[InputFile]]
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A request that the host would run: its workflow, cleaned inputs (``sys.files`` last) and user
-    as text.
-    """
+    """A request that the host would run; ``inputs`` are cleaned, ``sys.files`` last."""
 
     workflow: Workflow
     inputs: Mapping[str, Any]
@@ -69,9 +65,7 @@ def authorised_app(header: bytes | None, apps: Mapping[str, App], errors: HostEr
 
 
 def json_object(body: bytes, content_type: str, errors: HostErrors) -> dict[str, Any]:
-    """The JSON object of a body. Raises ``HostError``: 415 for another type, 400 for no JSON, 500
-    for another value.
-    """
+    """The JSON object of a body. Raises ``HostError``: 415 (type), 400 (no JSON) or 500."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not (
         media_type.startswith("application/") and media_type.endswith("+json")
@@ -95,9 +89,7 @@ def json_object(body: bytes, content_type: str, errors: HostErrors) -> dict[str,
 
 
 def _nested_too_deep(text: str) -> bool:
-    """Whether JSON (or its beginning) is nested deeper than the host's parser accepts, whatever
-    this Python accepts.
-    """
+    """Whether JSON (or its beginning) is nested deeper than the host's parser accepts."""
     if text.count("[") + text.count("{") < _NESTING_LIMIT:
         return False
     outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
@@ -106,9 +98,7 @@ def _nested_too_deep(text: str) -> bool:
 
 
 def user_text(value: Any, required: bool, spec: HostSpec) -> str | None:
-    """The user as the host stores it; None where none is given and none is required. Raises
-    ``HostError``.
-    """
+    """The user as the host stores it; None where it may be missing. Raises ``HostError``."""
     if not value:
         if required:
             raise spec.errors("user_missing")

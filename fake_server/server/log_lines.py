@@ -15,9 +15,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 WAITING_BYTES = 1 << 20
-"""The most that waits for a reader; further lines are lost, and their number is written once there
-is a reader.
-"""
+"""More than this is not kept for a reader: further lines are lost and counted."""
 
 _TOGETHER_S = 0.01
 """Lines that come within this time are written together."""
@@ -26,9 +24,7 @@ _CLOSE_S = 0.5
 
 
 class LineWriter:
-    """Writes to ``stream`` in the background. ``lost_line`` makes the line that reports how many
-    were lost.
-    """
+    """Writes to ``stream`` in the background; ``lost_line`` reports how many were lost."""
 
     def __init__(
         self, stream: TextIO, lost_line: Callable[[int], str], most_bytes: int = WAITING_BYTES

@@ -12,9 +12,7 @@ from fake_server.server.log_lines import LineWriter
 
 
 class JsonLines(logging.Formatter):
-    """Each record as one JSON object: ``time`` (UTC), ``level``, ``logger``, ``message`` and a
-    request's own fields.
-    """
+    """Each record as one JSON object, with a request's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         said = {

@@ -106,9 +106,7 @@ class RequestParser:
         return event
 
     def _line(self, most: int, refusal: int) -> bytes | None:
-        """The next line without its line feed; None where it has not come. One longer than ``most``
-        is refused.
-        """
+        """The next line without its line feed, None where it has not come; at most ``most`` bytes."""
         end = self.buffer.find(b"\n", max(self._scanned, self._at))
         arrived = (len(self.buffer) if end < 0 else end + 1) - self._at
         if arrived > most or (end < 0 and arrived == most):
@@ -216,9 +214,7 @@ class RequestParser:
         return data or None
 
     def _small_chunks(self) -> bytes:
-        """The data of the chunks that have arrived whole, together: one by one they would take too
-        long.
-        """
+        """The data of all chunks that have arrived whole: one by one they take too long."""
         buffer, at = self.buffer, self._at
         parts: list[bytearray] = []
         while (match := _SMALL_CHUNK_SIZE.match(buffer, at)) is not None:

@@ -26,9 +26,7 @@ from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_pa
 from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
 
 LINGER_S = 30.0
-"""How long a connection that is closed early is still read, so that its client gets to read the
-response (as nginx).
-"""
+"""So long is a connection that is closed early still read, so that its client gets the response."""
 
 LINGER_IDLE_S = 5.0
 """A client that sends nothing for so long then is disconnected (as nginx)."""
@@ -125,9 +123,7 @@ class CommonProtocol(asyncio.Protocol):
             self.exchange.keep_alive = False
 
     def give_up(self, unread: bool = False) -> None:
-        """The server has ended: nobody waits for the rest of a request, nor (``unread``) for who
-        does not read.
-        """
+        """The server has ended: wait for no more of a request, nor (``unread``) for slow readers."""
         exchange = self.exchange
         waits = exchange is not None and exchange.more_body and not exchange.started
         self._given_up = unread
@@ -306,9 +302,7 @@ class Exchange:
     # ------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
-        """A part of the body has come. The next is read once this one is taken: a fast sender holds
-        up nobody.
-        """
+        """A part of the body has come; the next is read once the app has taken this one."""
         flow = self._protocol.flow
         flow.pause_reading()
         if self.complete:
@@ -326,9 +320,7 @@ class Exchange:
     # ------------------------------------------------------------------------------------------
 
     async def run(self, app: ASGIApp) -> None:
-        """Let ``app`` respond. Where it fails, the connection is closed, unless nothing has been
-        sent yet.
-        """
+        """Let ``app`` respond; where it fails after the head was sent, the connection is closed."""
         try:
             await app(self._scope, self.receive, self.send)
         except asyncio.CancelledError:
@@ -351,9 +343,7 @@ class Exchange:
         await self.send({"type": "http.response.body", "body": page})
 
     async def receive(self) -> Message:
-        """The next part of the body; ``http.disconnect`` once the response is complete or the client
-        has left.
-        """
+        """The next part of the body; a disconnect once the response is complete."""
         if self._waits_for_100 and not self._transport.is_closing():
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._waits_for_100 = False
@@ -443,9 +433,7 @@ class Exchange:
 
 
 class Protocol(CommonProtocol):
-    """A connection of the fake: with the limits of its host's proxy, and heads of responses in the
-    host's order.
-    """
+    """A connection of the fake: limits and heads of responses are those of its host's proxy."""
 
     def refusal(self, status: int) -> Response:
         """The proxy's page."""
@@ -457,9 +445,7 @@ class Protocol(CommonProtocol):
     def head(
         self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes
     ) -> bytes:
-        """As the host's proxy writes it (FACTS 1.1, 1.2); without ``reason`` as the app does, in
-        capitals.
-        """
+        """As the host's proxy writes it (FACTS 1.1, 1.2); ``reason`` None in capitals, as the app."""
         first = [b""] * 5
         rest: list[bytes] = []
         default = self.server_state.default_headers

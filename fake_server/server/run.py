@@ -19,9 +19,7 @@ from fake_server.settings import Settings
 
 
 def serve_forever(settings: Settings) -> None:
-    """Serve until a signal ends it. Raises ``SettingsError`` or ``SpecError`` before a port is
-    opened.
-    """
+    """Serve until a signal. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
     app = create_app(settings)
     check_certificate(settings)
     if settings.ready_file:

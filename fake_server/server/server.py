@@ -1,6 +1,4 @@
-"""A uvicorn server that ends as a tool of this kind should: Ctrl-C and SIGTERM end open streams,
-exit code 0.
-"""
+"""A uvicorn server that ends at once: Ctrl-C and SIGTERM end open streams, exit code 0."""
 
 from __future__ import annotations
 
@@ -32,9 +30,7 @@ GRACE_S = 5
 """When the server ends, whatever still runs after so long is broken off."""
 
 UNREAD_S = 0.3
-"""How long clients have to read what was sent when the server ends; a download that nobody reads is
-broken off.
-"""
+"""How long clients have to read what was sent before the server ended."""
 
 _LATE_S = 0.2
 _TICK_S = 1.0
@@ -91,9 +87,7 @@ class ToolServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals without raising them again at the end, as the base does: that would be
-        the exit code.
-        """
+        """Take the signals without raising them again, as the base does: the exit code is 0."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -109,9 +103,7 @@ class ToolServer(uvicorn.Server):
 
 
 def tool_config(app: ASGIApp, **more: Any) -> uvicorn.Config:
-    """uvicorn's own settings for a tool that writes its own log and its own headers; ``more`` of
-    them as they are.
-    """
+    """uvicorn's settings for a tool that writes its own log and headers; ``more`` as they are."""
     return uvicorn.Config(
         app,
         ws="none",
@@ -173,16 +165,12 @@ class Server(ToolServer):
                 await asyncio.wait_for(self._ended.wait(), _TICK_S)
 
     def end(self) -> None:
-        """End the server: open streams are cut, waiting calls get the proxy's 502. In the server's
-        own thread.
-        """
+        """End the server: streams are cut, waiting calls get 502. In the server's own thread."""
         self._ended.set()
         super().end()
 
     def _date_responses(self) -> None:
-        """Let responses carry the date of the fake's own clock, also as soon as that is moved, by
-        whatever thread.
-        """
+        """Let responses carry the date of the fake's clock, also as soon as that is moved."""
         date = formatdate(self._clock.now(), usegmt=True).encode()
         self.server_state.default_headers = [(b"Server", self._proxy_server), (b"Date", date)]
 

@@ -1,6 +1,4 @@
-"""A server beside the program that uses it: in a thread, with an event loop of its own, on any free
-port.
-"""
+"""A server in a thread, with an event loop of its own, for the program that uses it."""
 
 from __future__ import annotations
 
@@ -17,9 +15,7 @@ T = TypeVar("T")
 
 
 class ServerThread:
-    """Serves ``app`` until it is stopped. It takes no signals, prints nothing and leaves logging as
-    it is.
-    """
+    """Serves ``app`` until it is stopped; takes no signals, prints and logs nothing of its own."""
 
     def __init__(self, app: ServedApp, settings: Settings) -> None:
         check_certificate(settings)
@@ -33,9 +29,7 @@ class ServerThread:
         )
 
     def start(self) -> None:
-        """Return once it listens. Raises whatever keeps it from that, ``RuntimeError`` if it was
-        started before.
-        """
+        """Return once it listens. Raises what prevents that, ``RuntimeError`` at a second start."""
         if self._loop.done():
             raise RuntimeError(
                 f"the host {self.url} has been started before, and can be but once; make another"
@@ -44,9 +38,7 @@ class ServerThread:
         self._loop.result()
 
     def stop(self, at_once: bool = False) -> None:
-        """End what still runs and return once the port is free; ``at_once`` gives open connections
-        no time to end.
-        """
+        """End it and return once the port is free; ``at_once`` gives connections no time to end."""
         self._server.force_exit = at_once
         self.call(self._server.end)
         self._thread.join()
