@@ -194,7 +194,10 @@ async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | N
         )
     except ScenarioError as error:
         # Not as a Dify host would say it: nobody must take a misspelt scenario for its refusal.
-        message = f"This is the fake speaking, not Dify. Its header X-Fake-Scenario cannot be used: {error}"
+        message = (
+            "This is the fake speaking, not Dify. Its header X-Fake-Scenario cannot be used: "
+            f"{error}"
+        )
         return request.json_response(
             {"code": "fake_scenario_invalid", "message": message, "status": 400}, 400
         )

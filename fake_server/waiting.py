@@ -1,7 +1,7 @@
-"""Waiting for a moment of the clock, and for the client at the same time: the one place that waits.
+"""Waiting for a time of the clock, and for the client meanwhile: the one place that waits.
 
-What wakes a wait is the moment coming, the client leaving, the clock being moved, or ``wake``. It
-takes no task, and since each wait is for an absolute moment, no delay adds up.
+A wait ends with its time, with the client, or with ``wake``, as when the clock is moved. It takes
+no task, and since each wait is for an absolute time, no delay adds up.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ class Wait:
         self._waiting: asyncio.Timeout | None = None
         self.over = False
 
-    async def until(self, moment: Callable[[], float], receive: Receive) -> bool:
-        """Wait until the clock's ticks have come to ``moment``, which is asked for anew whenever
-        something wakes it.
+    async def until(self, due: Callable[[], float], receive: Receive) -> bool:
+        """Wait until the clock's ticks reach ``due``, which is called again after each wake-up.
 
         False where the client left, or the wait was over before.
         """
@@ -33,7 +32,7 @@ class Wait:
         self._clock.on_move(self, self.wake)
         try:
             while not self.over:
-                delay_s = moment() - self._clock.ticks()
+                delay_s = due() - self._clock.ticks()
                 if delay_s <= 0:
                     return True
                 if await self._client_left_within(None if self._clock.frozen else delay_s, receive):
@@ -69,11 +68,11 @@ class Wait:
 
 
 def end_waits(clock: Clock) -> None:
-    """Let nobody wait any longer who waits for ``clock`` now."""
+    """End all waits for ``clock``."""
     for waiter in clock.waiters():
         if isinstance(waiter, Wait):
             waiter.end()
 
 
 _FOR_EVER_S = 10 * 365 * 86400.0
-"""No event loop needs a timer for a moment beyond this."""
+"""No event loop needs a timer for a time beyond this."""

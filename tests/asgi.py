@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope
 
-HeadersSaid = Mapping[str, str] | Iterable[tuple[str, str]]
+RequestHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ def call(
     app: ASGIApp,
     method: str,
     path: str,
-    headers: HeadersSaid = (),
+    headers: RequestHeaders = (),
     body: bytes | Iterable[bytes] = b"",
 ) -> AsgiAnswer:
     """Send one request, its ``body`` in one piece or in several, and return the answer. The client
@@ -78,7 +78,7 @@ def answer(messages: list[Message]) -> AsgiAnswer:
     )
 
 
-def scope(method: str, path: str, headers: HeadersSaid = (), http_version: str = "1.1") -> Scope:
+def scope(method: str, path: str, headers: RequestHeaders = (), http_version: str = "1.1") -> Scope:
     """The scope of a request for ``path`` (with its query, as on the request line); ``Host`` is
     added if missing.
     """

@@ -75,7 +75,7 @@ def _unequal(what: str, recorded: object, here: object) -> Iterator[str]:
 
 
 # Headers
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def _listed(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -114,7 +114,7 @@ def _unordered(name: str, value: str) -> str:
 
 
 # Bodies
-# -------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -137,7 +137,10 @@ def _named_url(url: re.Match[str], names: Names) -> str:
     """A signed URL as a shape; a wrong signature shows."""
     file_id, timestamp, nonce, sign = url.groups()
     good = Signed(file_id, timestamp, nonce).sign() == sign
-    return f"/files/tools/{file_id}.png?<unix seconds>&{names('nonce', nonce)}&<{'good' if good else 'wrong'} signature>"
+    return (
+        f"/files/tools/{file_id}.png?<unix "
+        f"seconds>&{names('nonce', nonce)}&<{'good' if good else 'wrong'} signature>"
+    )
 
 
 _Rule = tuple[str, Callable[[re.Match[str], Names], str]]
@@ -171,11 +174,11 @@ def time_contradictions(text: str) -> list[str]:
     runs keep.
     """
     found = []
-    for said in re.finditer(
+    for found_url in re.finditer(
         r'"elapsed_time": ([0-9.e-]+), "total_tokens".*?"created_at": (\d+), "finished_at": (\d+)',
         text,
     ):
-        late_s = int(said[3]) - int(said[2]) - float(said[1])
+        late_s = int(found_url[3]) - int(found_url[2]) - float(found_url[1])
         if not -1.5 < late_s < 0.5:
             found.append(f"times: finished_at - created_at - elapsed_time is {late_s}")
     return found
@@ -188,7 +191,7 @@ def _file_differences(exchange: Exchange, answer: RawAnswer) -> Iterator[str]:
 
 
 # Streams
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def _stream_differences(recorded: str, here: str, constant: frozenset[str]) -> Iterator[str]:
@@ -199,11 +202,13 @@ def _stream_differences(recorded: str, here: str, constant: frozenset[str]) -> I
     yield from _unequal("end of the stream", wanted.pop(), found.pop())
     yield from _unequal("pings before each frame", _pings_due(found), _pings(found))
     wanted_names, found_names = Names(constant), Names(constant)
-    wanted_told, found_told = _told(wanted), _told(found)
+    wanted_events, found_events = _without_pings(wanted), _without_pings(found)
     yield from _unequal(
-        "frames", [_event(frame) for frame in wanted_told], [_event(frame) for frame in found_told]
+        "frames",
+        [_event(frame) for frame in wanted_events],
+        [_event(frame) for frame in found_events],
     )
-    for index, (frame, ours) in enumerate(zip(wanted_told, found_told, strict=False)):
+    for index, (frame, ours) in enumerate(zip(wanted_events, found_events, strict=False)):
         yield from _unequal(
             f"frame {index}", _named(frame, wanted_names), _named(ours, found_names)
         )
@@ -215,7 +220,7 @@ def _frames(stream: str) -> list[str]:
     return stream.split("\n\n")
 
 
-def _told(frames: list[str]) -> list[str]:
+def _without_pings(frames: list[str]) -> list[str]:
     return [frame for frame in frames if frame != PING]
 
 
@@ -232,7 +237,7 @@ def _pings(frames: list[str]) -> list[int]:
 def _pings_due(frames: list[str]) -> list[int]:
     """How many should have come, going by the durations that the frames tell of themselves."""
     due, now_s = [], 0.0
-    for frame in _told(frames):
+    for frame in _without_pings(frames):
         data = _data(frame)
         if frame.startswith('data: {"event": "workflow_finished"'):
             now_s = data.get("elapsed_time", now_s)
@@ -251,7 +256,7 @@ def _data(frame: str) -> Mapping[str, float]:
 
 
 # The default app
-# ----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def without_deployment(stream: str) -> str:
@@ -264,10 +269,10 @@ def without_deployment(stream: str) -> str:
 def _without_deployment(frame: str) -> str:
     if not frame.startswith('data: {"event": "node_finished"'):
         return frame
-    said = json.loads(frame.removeprefix("data: "))
-    data = said["data"]
+    found_url = json.loads(frame.removeprefix("data: "))
+    data = found_url["data"]
     if data["node_type"] == "tool":
         data["inputs"] = {name: type(value).__name__ for name, value in data["inputs"].items()}
     if data["node_type"] == "llm" and data["outputs"]:
         data["outputs"]["text"] = type(data["outputs"]["text"]).__name__
-    return "data: " + json.dumps(said)
+    return "data: " + json.dumps(found_url)

@@ -1,4 +1,4 @@
-"""A real server, in a thread or in a process of its own, and exchanges with it byte for byte over a socket.
+"""A real server in a thread or a process, and exchanges with it byte for byte over a socket.
 
 No HTTP client stands between: a client would tidy what is sent and hide what comes back, and both
 are what is tested.

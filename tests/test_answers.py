@@ -58,7 +58,7 @@ def test_the_headers_of_a_stream(app: FakeServer) -> None:
 
 
 # Sharing
-# ------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 SHARED = {
     "a run": ("POST", RUN, json_headers(DEFAULT_API_KEY), run_body(), 200),
@@ -118,7 +118,7 @@ def test_no_page_may_read_what_only_the_router_answers(
 
 
 # Preflight
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def preflight(app: FakeServer, headers: dict[str, str], path: str = RUN) -> AsgiAnswer:
@@ -130,7 +130,7 @@ def preflight(app: FakeServer, headers: dict[str, str], path: str = RUN) -> Asgi
 
 
 @pytest.mark.parametrize(
-    ("asked", "granted"),
+    ("requested", "granted"),
     [
         ("authorization,content-type", "authorization, content-type"),
         ("content-type, authorization", "authorization, content-type"),
@@ -142,14 +142,15 @@ def preflight(app: FakeServer, headers: dict[str, str], path: str = RUN) -> Asgi
     ],
 )
 def test_a_preflight_grants_the_headers_the_host_knows(
-    app: FakeServer, asked: str | None, granted: str | None
+    app: FakeServer, requested: str | None, granted: str | None
 ) -> None:
     """FACTS 1.8: those asked for that are known, as they were written; no header where that is
     none.
     """
     headers = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
     answer = preflight(
-        app, headers if asked is None else {**headers, "Access-Control-Request-Headers": asked}
+        app,
+        headers if requested is None else {**headers, "Access-Control-Request-Headers": requested},
     )
     assert answer.header("Access-Control-Allow-Headers") == granted
     assert answer.header("Access-Control-Allow-Methods") == METHODS
@@ -191,25 +192,25 @@ def test_a_preflight_of_a_picture(app: FakeServer) -> None:
     assert answer.header("Access-Control-Allow-Methods") == METHODS
 
 
-@given(origin=st.binary(), method=st.binary(), asked=st.binary())
+@given(origin=st.binary(), method=st.binary(), requested=st.binary())
 def test_any_origin_is_only_echoed(
-    host_spec: HostSpec, origin: bytes, method: bytes, asked: bytes
+    host_spec: HostSpec, origin: bytes, method: bytes, requested: bytes
 ) -> None:
     """Whatever a page says of itself, it gets its own words back or none at all."""
     headers = HostHeaders(host_spec)
     request = {
         b"origin": origin,
         b"access-control-request-method": method,
-        b"access-control-request-headers": asked,
+        b"access-control-request-headers": requested,
     }
-    said = dict(headers.complete((), request, headers.preflight(request)))
-    assert said[b"Access-Control-Allow-Origin"] == (origin or b"*")
-    for name in said.get(b"Access-Control-Allow-Headers", b"content-type").split(b", "):
+    completed = dict(headers.complete((), request, headers.preflight(request)))
+    assert completed[b"Access-Control-Allow-Origin"] == (origin or b"*")
+    for name in completed.get(b"Access-Control-Allow-Headers", b"content-type").split(b", "):
         assert name.lower() in {b"content-type", b"authorization", b"x-app-code"}
 
 
 # JSON
-# ---------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_json_of_anything_but_a_run_ends_with_a_newline() -> None:

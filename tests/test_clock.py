@@ -140,30 +140,30 @@ def test_whatever_is_done_to_it_ticks_never_go_back(moves: list[tuple[str, float
 
 
 @pytest.mark.parametrize("move", ["freeze", "advance", "resume"])
-def test_whoever_waits_is_told_of_each_move(move: str) -> None:
+def test_waiters_are_called_at_each_move(move: str) -> None:
     """Once a move, until it is forgotten; forgetting twice is no error."""
     clock = Machine().clock()
-    told = []
+    calls = []
     clock.freeze()
-    clock.on_move("waiter", lambda: told.append(clock.ticks()))
+    clock.on_move("waiter", lambda: calls.append(clock.ticks()))
     {"freeze": clock.freeze, "advance": lambda: clock.advance(5), "resume": clock.resume}[move]()
-    assert told == [15 if move == "advance" else 10]
+    assert calls == [15 if move == "advance" else 10]
     clock.forget("waiter")
     clock.forget("waiter")
     clock.advance(1)
-    assert len(told) == 1
+    assert len(calls) == 1
 
 
-def test_a_waiter_may_leave_while_it_is_told() -> None:
+def test_a_waiter_may_leave_while_it_is_called() -> None:
     """Leaving inside the callback disturbs nobody else."""
     clock = Machine().clock()
-    told = []
+    calls = []
 
     def leave() -> None:
         clock.forget("first")
-        told.append("first")
+        calls.append("first")
 
     clock.on_move("first", leave)
-    clock.on_move("second", lambda: told.append("second"))
+    clock.on_move("second", lambda: calls.append("second"))
     clock.advance(1)
-    assert told == ["first", "second"]
+    assert calls == ["first", "second"]

@@ -230,7 +230,8 @@ def test_requests_that_wait_behind_another_do_not_hold_up_the_end() -> None:
         Connection(server.host, server.port) as connection,
     ):
         head = (
-            f"POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {server.api_key}\r\n"
+            "POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "
+            f"{server.api_key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         connection.send((head.encode() + body) * 3)
@@ -266,7 +267,8 @@ def test_a_reset_after_the_client_has_left_is_quiet(mode: str, scenario: str) ->
     body = json.dumps({"inputs": {"prompt": "x"}, "response_mode": mode, "user": "u"}).encode()
     with server_process("--speed", "1") as server:
         head = (
-            f"POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer {server.api_key}\r\n"
+            "POST /v1/workflows/run HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "
+            f"{server.api_key}\r\n"
             f"X-Fake-Scenario: {scenario}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )

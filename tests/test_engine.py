@@ -33,7 +33,7 @@ LIMITS = Limits(1, 1, 1, 1, 1, 1, 300, 600.7, 30, 255)
 INPUTS = {"prompt": "a cat", "model_name": "", "sys.files": []}
 
 # Graphs as data
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def node(
@@ -42,14 +42,14 @@ def node(
     seconds: float = 1.0,
     *,
     data: Mapping[str, Any] | None = None,
-    **said: Any,
+    **options: Any,
 ) -> Node:
     return Node(
         node_id,
         kind,
         node_id.upper(),
         {**_DATA.get(kind, {}), **(data or {})},
-        NodeBehaviour(seconds, 0, **said),
+        NodeBehaviour(seconds, 0, **options),
     )
 
 
@@ -156,12 +156,12 @@ def graphs(draw: st.DrawFn) -> Workflow:
             if kind in ("llm", "tool", "code")
             else None
         )
-        said: dict[str, Any] = {
+        options: dict[str, Any] = {
             "error": error,
             "prompt_tokens": draw(st.integers(0, 9)),
             "outputs": {"x": "{{#start.prompt#}}"},
         }
-        nodes.append(node(f"n{number}", kind, draw(st.floats(0, 300)), **said))
+        nodes.append(node(f"n{number}", kind, draw(st.floats(0, 300)), **options))
     targets = st.none() | st.sampled_from([each.node_id for each in nodes])
     edges = {}
     for each in nodes:
@@ -193,7 +193,7 @@ def test_a_run_cut_anywhere_is_a_legal_stopped_run(graph: Workflow, share: float
     assert (end.status, end.outputs, end.error, end.elapsed_s) == ("stopped", None, STOPPED, at_s)
 
 
-def test_what_is_due_at_the_very_moment_of_a_stop_is_not_told() -> None:
+def test_what_is_due_at_the_time_of_a_stop_is_left_out() -> None:
     """The stop comes first, whichever event it meets."""
     whole = planned(chain(node("start", "start"), node("llm", "llm", 12), node("end", "end")))
     for at_s, _ in whole[1:]:
@@ -258,7 +258,7 @@ def test_the_default_app_runs_five_kinds_of_nodes_in_order(
 
 @given(st.floats(0, 700))
 @example(PING.first_s)
-def test_pings_fall_due_at_the_hosts_moments_and_never_after_the_end(end_s: float) -> None:
+def test_pings_are_due_at_the_hosts_times_and_never_after_the_end(end_s: float) -> None:
     """The k-th ping is due at 10.2 + k * 10.02 s, and a run that has ended by then has none."""
     end = WorkflowFinished("succeeded", None, None, end_s, 0, 0)
     timeline = with_pings(((0.0, WorkflowStarted({})), (end_s, end)), PING)
@@ -318,7 +318,7 @@ def test_thirty_steps_are_not_too_many() -> None:
 
 
 # What fails
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["start", "llm", "if-else", "tool", "end", "code"])

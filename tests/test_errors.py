@@ -25,7 +25,7 @@ from fake_server.settings import Settings
 ROOT = Path(__file__).parent.parent
 
 
-def said(call: ast.Call) -> Iterator[str]:
+def error_names(call: ast.Call) -> Iterator[str]:
     """The error names that ``errors("name")`` or ``errors("one" if … else "other")`` may be called
     with.
     """
@@ -46,7 +46,7 @@ def made_by_code() -> dict[str, str]:
                 and ast.unparse(node.func).split(".")[-1] == "errors"
                 and node.args
             ):
-                for name in said(node):
+                for name in error_names(node):
                     found[name] = path.name
     return found
 
@@ -59,7 +59,9 @@ def merged(version: str) -> dict[str, Any]:
 def operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for item in document["paths"].values():
         yield from (
-            said for said in item.values() if isinstance(said, dict) and "operationId" in said
+            error_names
+            for error_names in item.values()
+            if isinstance(error_names, dict) and "operationId" in error_names
         )
 
 
@@ -97,10 +99,10 @@ def test_every_error_of_the_spec_is_made_by_something(version: str) -> None:
 @pytest.mark.parametrize("version", HOST_VERSIONS)
 def test_every_operation_can_be_answered(version: str) -> None:
     """By a handler of its own or by its refusal; and no handler is without an operation."""
-    said = list(operations(merged(version)))
-    for operation in said:
+    error_names = list(operations(merged(version)))
+    for operation in error_names:
         assert operation["operationId"] in ENDPOINTS or "x-refusal" in operation
-    assert ENDPOINTS.keys() <= {operation["operationId"] for operation in said}
+    assert ENDPOINTS.keys() <= {operation["operationId"] for operation in error_names}
     create_app(Settings(host_version=version))
 
 
@@ -110,7 +112,8 @@ def test_an_operation_that_nothing_can_answer_is_a_mistake_in_the_spec(tmp_path:
     overlay.write_text(
         "overlay: 1.0.0\ninfo: {title: t, version: '1'}\nactions:\n"
         "  - target: $.paths\n"
-        "    update: {/v1/more: {get: {operationId: getMore, responses: {'200': {description: x}}}}}\n"
+        "    update: {/v1/more: {get: {operationId: getMore, responses: {'200': {description: "
+        "x}}}}}\n"
     )
     with pytest.raises(
         SpecError,

@@ -59,7 +59,8 @@ def assert_page(answer: AsgiAnswer, status: int, close: bool = False) -> None:
     """nginx's own page to the byte, with none of the app's headers."""
     reason = REASONS[status]
     page = (
-        f"<html>\r\n<head><title>{reason}</title></head>\r\n<body>\r\n<center><h1>{reason}</h1></center>\r\n"
+        f"<html>\r\n<head><title>{reason}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{reason}</h1></center>\r\n"
         "<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n"
     ).encode()
     assert (answer.status, answer.body) == (status, page)
@@ -143,7 +144,7 @@ def test_http_1_1_needs_a_host(front: FakeServer) -> None:
 
 
 # The body's limit
-# ---------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("size", "passes"), [(LIMIT, True), (LIMIT + 1, False)])
@@ -202,7 +203,7 @@ def test_a_chunked_body_without_end_is_never_held_in_memory(host_spec: HostSpec)
 
 
 # Which location
-# -----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,7 @@ def test_a_path_that_climbs_out_of_a_prefix_does_not_reach_the_app(
 
 
 # The whole way
-# ------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +279,10 @@ def app() -> FakeServer:
             "GET",
             RUN,
             405,
-            b'{"code": "method_not_allowed", "message": "The method is not allowed for the requested URL."',
+            (
+                b'{"code": "method_not_allowed", "message": "The method is not allowed for the '
+                b'requested URL."'
+            ),
         ),
         (
             "GET",

@@ -25,7 +25,7 @@ FILESIN = ROOT / "recordings/apps/filesin.yml"
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 NONCE = re.compile(rb"nonce=([0-9a-f]{32})")
 
-Asked = Callable[[FakeServer], AsgiAnswer]
+Step = Callable[[FakeServer], AsgiAnswer]
 
 
 def server(seed: int | None, **settings: Any) -> FakeServer:
@@ -35,8 +35,10 @@ def server(seed: int | None, **settings: Any) -> FakeServer:
     return create_app(Settings(seed=seed, speed=None, **settings), clock)
 
 
-def run(app: FakeServer, prompt: str = "a cat", mode: str = "blocking", **said: str) -> AsgiAnswer:
-    answer = call(app, "POST", RUN, json_headers(DEFAULT_API_KEY), run_body(prompt, mode, **said))
+def run(
+    app: FakeServer, prompt: str = "a cat", mode: str = "blocking", **inputs: str
+) -> AsgiAnswer:
+    answer = call(app, "POST", RUN, json_headers(DEFAULT_API_KEY), run_body(prompt, mode, **inputs))
     assert answer.status == 200
     return answer
 
@@ -55,11 +57,11 @@ def picture(app: FakeServer, answer: AsgiAnswer) -> bytes:
     return fetched.body
 
 
-def said(answer: AsgiAnswer) -> tuple[int, list[tuple[str, str]], bytes]:
+def wire(answer: AsgiAnswer) -> tuple[int, list[tuple[str, str]], bytes]:
     return answer.status, answer.headers, answer.body
 
 
-SCRIPT: list[Asked] = [
+SCRIPT: list[Step] = [
     run,
     lambda app: run(app, mode="streaming"),
     run,
@@ -78,7 +80,7 @@ def test_two_servers_with_a_seed_answer_byte_for_byte_the_same(seed: int) -> Non
     one, other = server(seed), server(seed)
     for ask in SCRIPT:
         first, second = ask(one), ask(other)
-        assert said(first) == said(second)
+        assert wire(first) == wire(second)
         if b"/files/tools/" in first.body:
             assert picture(one, first) == picture(other, second)
 
@@ -206,7 +208,7 @@ def test_a_run_with_an_uploaded_file_does_not_depend_on_the_time(later_s: int) -
     """
     first, second = (_start_with_a_file(NOW + seconds) for seconds in (0, later_s))
     assert first["task_id"] == second["task_id"]
-    shown, shown_later = (told["data"]["inputs"]["sys.files"][0] for told in (first, second))
+    shown, shown_later = (message["data"]["inputs"]["sys.files"][0] for message in (first, second))
     for file, now in ((shown, NOW), (shown_later, NOW + later_s)):
         assert file["transfer_method"] == "local_file"
         assert file["url"].startswith(
@@ -221,7 +223,10 @@ def _start_with_a_file(now: float) -> dict[str, Any]:
     clock = Clock()
     clock.freeze(now)
     app = create_app(Settings(seed=7, speed=None, apps=((UPLOADER, str(FILESIN)),)), clock)
-    part = 'Content-Disposition: form-data; name="file"; filename="x.png"\r\nContent-Type: image/png\r\n\r\n.'
+    part = (
+        'Content-Disposition: form-data; name="file"; filename="x.png"\r\nContent-Type: '
+        "image/png\r\n\r\n."
+    )
     user = 'Content-Disposition: form-data; name="user"\r\n\r\nu'
     form = f"--b\r\n{user}\r\n--b\r\n{part}\r\n--b--\r\n".encode()
     headers = {
@@ -237,16 +242,16 @@ def _start_with_a_file(now: float) -> dict[str, Any]:
         "files": [file],
     }
     answer = call(app, "POST", RUN, json_headers(UPLOADER), json.dumps(body).encode())
-    told: dict[str, Any] = json.loads(answer.body.partition(b"\n")[0].removeprefix(b"data: "))
-    return told
+    message: dict[str, Any] = json.loads(answer.body.partition(b"\n")[0].removeprefix(b"data: "))
+    return message
 
 
 def test_a_url_is_not_signed_after_the_end_that_the_answer_tells() -> None:
     """Writing an answer takes a moment, and a second may begin in it; the clock here is 0.4 s
     further at each look.
     """
-    moments = iter(range(10_000))
-    app = create_app(Settings(speed=None), Clock(wall=lambda: NOW + 0.4 * next(moments)))
+    ticks = iter(range(10_000))
+    app = create_app(Settings(speed=None), Clock(wall=lambda: NOW + 0.4 * next(ticks)))
     for _ in range(20):
         answer = run(app)
         signed = re.search(rb"timestamp=(\d+)", answer.body)

@@ -48,7 +48,7 @@ class Player:
         self.clock = Clock(lambda: 1000.0, lambda: 64.0)
         self.clock.freeze()
         self.playback = Playback(timeline, self.clock, speed)
-        self.told: list[list[Event]] = []
+        self.emitted: list[list[Event]] = []
         self.left = asyncio.Event()
         self._task = asyncio.create_task(self._listen())
 
@@ -58,7 +58,7 @@ class Player:
 
     async def _listen(self) -> None:
         async for events in self.playback.events(self._receive):
-            self.told.append(events)
+            self.emitted.append(events)
 
     @property
     def over(self) -> bool:
@@ -103,9 +103,9 @@ def test_each_frame_comes_alone_and_exactly_when_it_is_due(speed: float) -> None
         for number, (offset_s, event) in enumerate(TIMELINE):
             due_s = offset_s / speed
             await player.move_to(due_s - 2**-20)
-            assert len(player.told) == (number if offset_s else 1)
+            assert len(player.emitted) == (number if offset_s else 1)
             await player.move_to(due_s)
-            assert player.told[number:] == [[event]]
+            assert player.emitted[number:] == [[event]]
         assert player.over
 
     assert [offset_s for offset_s, _ in TIMELINE] == OFFSETS
@@ -117,23 +117,23 @@ def test_a_clock_that_jumps_releases_everything_that_is_due() -> None:
 
     async def script(player: Player) -> None:
         await player.move_to(11)
-        assert player.told == [[event] for offset_s, event in TIMELINE if offset_s <= 11]
+        assert player.emitted == [[event] for offset_s, event in TIMELINE if offset_s <= 11]
         assert not player.over
         await player.move_to(5000)
-        assert player.told == [[event] for _, event in TIMELINE]
+        assert player.emitted == [[event] for _, event in TIMELINE]
         assert player.over
 
     play(script)
 
 
 @given(st.lists(st.floats(0, 15), max_size=8))
-def test_however_the_clock_is_moved_what_is_told_is_what_is_due(moments: list[float]) -> None:
+def test_however_the_clock_is_moved_what_is_due_is_emitted(times: list[float]) -> None:
     """No sequence of moves tells a frame early, late, twice or out of order."""
 
     async def script(player: Player) -> None:
-        for moment in sorted(moments):
-            await player.move_to(moment)
-            assert player.told == [
+        for at_s in sorted(times):
+            await player.move_to(at_s)
+            assert player.emitted == [
                 [event] for offset_s, event in TIMELINE if offset_s <= player.clock.ticks() - 64.0
             ]
 
@@ -147,7 +147,7 @@ def test_setting_the_wall_clock_releases_nothing() -> None:
         player.clock.set(10**9)
         player.clock.freeze(10**9)
         await player.settle()
-        assert len(player.told) == 1
+        assert len(player.emitted) == 1
 
     play(script)
 
@@ -156,7 +156,7 @@ def test_instant_needs_no_clock() -> None:
     """Everything is told together, at once, even while the clock stands still."""
 
     async def script(player: Player) -> None:
-        assert player.told == [[event for _, event in TIMELINE]]
+        assert player.emitted == [[event for _, event in TIMELINE]]
         assert player.over
 
     play(script, None)
@@ -170,7 +170,7 @@ def test_a_running_clock_releases_frames_by_itself() -> None:
     async def main() -> None:
         playback = Playback(TIMELINE, Clock(), 1000.0)
         began = time.monotonic()
-        told = []
+        emitted = []
         never = asyncio.get_running_loop().create_future()
 
         async def receive() -> Message:
@@ -178,30 +178,31 @@ def test_a_running_clock_releases_frames_by_itself() -> None:
             raise AssertionError
 
         async for (event,) in playback.events(receive):
-            told.append((time.monotonic() - began, event))
-        assert [event for _, event in told] == [event for _, event in TIMELINE]
+            emitted.append((time.monotonic() - began, event))
+        assert [event for _, event in emitted] == [event for _, event in TIMELINE]
         assert all(
-            at_s >= offset_s / 1000 for (at_s, _), (offset_s, _) in zip(told, TIMELINE, strict=True)
+            at_s >= offset_s / 1000
+            for (at_s, _), (offset_s, _) in zip(emitted, TIMELINE, strict=True)
         )
 
     asyncio.run(main())
 
 
 # The client
-# ---------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("heard", range(1, len(TIMELINE)))
-def test_a_client_that_leaves_ends_it(heard: int) -> None:
+@pytest.mark.parametrize("received", range(1, len(TIMELINE)))
+def test_a_client_that_leaves_ends_it(received: int) -> None:
     """Wherever the run is, nothing more is told and nothing waits any longer."""
 
     async def script(player: Player) -> None:
-        await player.move_to(OFFSETS[heard - 1])
+        await player.move_to(OFFSETS[received - 1])
         player.left.set()
         await player.settle()
         assert player.over
         await player.move_to(5000)
-        assert len(player.told) == heard
+        assert len(player.emitted) == received
 
     play(script)
 
@@ -252,7 +253,7 @@ def test_a_blocking_call_gets_the_end_when_it_is_due() -> None:
 
 
 # Stopping
-# -----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @given(stop_at_s=st.floats(0, 12.49))
@@ -263,20 +264,20 @@ def test_a_stop_takes_effect_at_the_hosts_next_look(stop_at_s: float) -> None:
 
     async def script(player: Player) -> None:
         await player.move_to(stop_at_s)
-        before = len(player.told)
+        before = len(player.emitted)
         player.playback.stop()
         await player.settle()
-        assert len(player.told) == before
+        assert len(player.emitted) == before
         await player.move_to(stop_at_s + STOP_POLL_S)
         assert player.over
-        (end,) = player.told[-1]
+        (end,) = player.emitted[-1]
         assert isinstance(end, WorkflowFinished)
         if end != END:
             assert (end.status, end.error, end.outputs) == ("stopped", STOPPED, None)
             assert stop_at_s < end.elapsed_s <= stop_at_s + STOP_POLL_S
             assert end.elapsed_s == pytest.approx(math.floor(end.elapsed_s))
             assert end.total_steps == sum(
-                isinstance(event, NodeStarted) for (event,) in player.told
+                isinstance(event, NodeStarted) for (event,) in player.emitted
             )
         else:
             assert math.floor(stop_at_s + 1) >= 12.5
@@ -284,17 +285,17 @@ def test_a_stop_takes_effect_at_the_hosts_next_look(stop_at_s: float) -> None:
     play(script)
 
 
-def test_frames_due_before_the_stop_are_still_told() -> None:
+def test_frames_due_before_the_stop_are_still_emitted() -> None:
     """Between the stop and the host's next look the run goes on."""
 
     async def script(player: Player) -> None:
         await player.move_to(1.25)
         player.playback.stop()
         await player.move_to(1.5)
-        assert player.told[-1] == [NODE]
+        assert player.emitted[-1] == [NODE]
         await player.move_to(2.0)
-        assert isinstance(player.told[-1][0], WorkflowFinished)
-        assert not any(isinstance(event, NodeFinished | Ping) for (event,) in player.told)
+        assert isinstance(player.emitted[-1][0], WorkflowFinished)
+        assert not any(isinstance(event, NodeFinished | Ping) for (event,) in player.emitted)
 
     play(script)
 
@@ -308,7 +309,7 @@ def test_a_second_stop_changes_nothing() -> None:
         await player.move_to(3.75)
         player.playback.stop()
         await player.move_to(4.0)
-        (end,) = player.told[-1]
+        (end,) = player.emitted[-1]
         assert isinstance(end, WorkflowFinished)
         assert (end.status, end.elapsed_s) == ("stopped", 4.0)
         player.playback.stop()
@@ -334,7 +335,7 @@ def test_an_instant_run_is_over_before_it_can_be_stopped() -> None:
 
     async def script(player: Player) -> None:
         player.playback.stop()
-        assert player.told == [[event for _, event in TIMELINE]]
+        assert player.emitted == [[event for _, event in TIMELINE]]
 
     play(script, None)
 
@@ -351,7 +352,7 @@ def test_a_server_that_goes_down_lets_go_of_its_clients() -> None:
         player.playback.abandon()
         await player.settle()
         assert player.over
-        assert len(player.told) == 2
+        assert len(player.emitted) == 2
 
     play(script)
 

@@ -27,7 +27,8 @@ pytestmark = pytest.mark.server
 def run_request(server: ServerProcess, mode: str) -> bytes:
     body = json.dumps({"inputs": {"prompt": "一只猫"}, "response_mode": mode, "user": "u"}).encode()
     head = (
-        f"POST /v1/workflows/run HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer {server.api_key}\r\n"
+        f"POST /v1/workflows/run HTTP/1.1\r\nHost: {server.host}\r\nAuthorization: Bearer "
+        f"{server.api_key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -160,9 +161,9 @@ def test_json_log_has_one_line_a_request_and_no_secret() -> None:
         ("POST", "runWorkflow", 200),
         ("GET", "getToolFile", 200),
     ]
-    said = "\n".join(map(str, lines))
-    assert server.api_key not in said
-    assert url.partition("sign=")[2] not in said
+    text = "\n".join(map(str, lines))
+    assert server.api_key not in text
+    assert url.partition("sign=")[2] not in text
 
 
 def test_banner_shows_address_key_and_the_documents_request() -> None:

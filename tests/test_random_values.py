@@ -73,8 +73,11 @@ def test_without_a_seed_every_run_is_new() -> None:
 
 def test_seeded_values_are_the_same_in_every_process() -> None:
     """They hang on no hash that Python salts."""
-    code = "from fake_server.runs.random_values import RandomSource as D; print(D(7).for_request('猫').uuid())"
-    told = {
+    code = (
+        "from fake_server.runs.random_values import RandomSource as D; "
+        "print(D(7).for_request('猫').uuid())"
+    )
+    printed = {
         subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
@@ -83,7 +86,7 @@ def test_seeded_values_are_the_same_in_every_process() -> None:
         ).stdout
         for salt in ("1", "2")
     }
-    assert told == {f"{RandomSource(7).for_request('猫').uuid()}\n".encode()}
+    assert printed == {f"{RandomSource(7).for_request('猫').uuid()}\n".encode()}
 
 
 @given(st.integers(0, 2**128 - 1))

@@ -78,8 +78,8 @@ def renderer(facts: RunFacts = FACTS) -> Renderer:
 
 
 def frames(timeline: Timeline, facts: RunFacts = FACTS) -> list[bytes]:
-    told = renderer(facts)
-    return [told.frame(event) for _, event in timeline]
+    rendered = renderer(facts)
+    return [rendered.frame(event) for _, event in timeline]
 
 
 def decoded(stream: bytes) -> Iterator[dict[str, Any]]:
@@ -99,8 +99,8 @@ def events(timeline: Timeline, facts: RunFacts = FACTS) -> list[dict[str, Any]]:
 def blocking(timeline: Timeline, facts: RunFacts = FACTS) -> dict[str, Any]:
     end = timeline[-1][1]
     assert isinstance(end, WorkflowFinished)
-    said: dict[str, Any] = json.loads(renderer(facts).blocking(end))
-    return said
+    message: dict[str, Any] = json.loads(renderer(facts).blocking(end))
+    return message
 
 
 def without_urls(value: Any) -> Any:
@@ -108,18 +108,21 @@ def without_urls(value: Any) -> Any:
     return json.loads(re.sub(r"\?sign=\d+", "", json.dumps(value)))
 
 
-def data_of(told: list[dict[str, Any]], event: str, node_type: str | None = None) -> dict[str, Any]:
+def data_of(
+    rendered: list[dict[str, Any]], event: str, node_type: str | None = None
+) -> dict[str, Any]:
     (found,) = [
-        said["data"]
-        for said in told
-        if said["event"] == event and (node_type is None or said["data"]["node_type"] == node_type)
+        message["data"]
+        for message in rendered
+        if message["event"] == event
+        and (node_type is None or message["data"]["node_type"] == node_type)
     ]
     assert isinstance(found, dict)
     return found
 
 
 # Agreement
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 APPS = [
     None,
@@ -143,13 +146,13 @@ def test_both_tellings_say_the_same(planned: Planned, app: str | None, share: fl
     timeline = planned(app)
     if share < 1:
         timeline = cut(timeline, timeline[-1][0] * share)
-    said, told = blocking(timeline), events(timeline)
-    last = told[-1]
+    message, rendered = blocking(timeline), events(timeline)
+    last = rendered[-1]
     assert last["event"] == "workflow_finished"
-    assert said["task_id"] == last["task_id"]
-    assert said["workflow_run_id"] == last["workflow_run_id"] == said["data"]["id"]
-    shared = {key: last["data"][key] for key in said["data"]}
-    assert without_urls(said["data"]) == without_urls(shared)
+    assert message["task_id"] == last["task_id"]
+    assert message["workflow_run_id"] == last["workflow_run_id"] == message["data"]["id"]
+    shared = {key: last["data"][key] for key in message["data"]}
+    assert without_urls(message["data"]) == without_urls(shared)
     assert list(last["data"]).index("outputs") < list(last["data"]).index("files")
 
 
@@ -160,50 +163,46 @@ def test_frames_decode_to_what_was_planned(planned: Planned) -> None:
     timeline = planned()
     kinds = {NodeStarted: "node_started", NodeFinished: "node_finished"}
     expected = [kinds.get(type(event)) for _, event in timeline if not isinstance(event, Ping)]
-    told = events(timeline)
-    assert [said["event"] for said in told] == [
+    rendered = events(timeline)
+    assert [message["event"] for message in rendered] == [
         "workflow_started",
         *expected[1:-1],
         "workflow_finished",
     ]
     started = [event for _, event in timeline if isinstance(event, NodeStarted)]
-    assert [said["data"]["id"] for said in told if said["event"] == "node_started"] == [
-        e.execution_id for e in started
-    ]
-    assert [said["data"]["index"] for said in told if said["event"] == "node_finished"] == [
-        1,
-        2,
-        3,
-        4,
-        5,
-    ]
+    assert [
+        message["data"]["id"] for message in rendered if message["event"] == "node_started"
+    ] == [e.execution_id for e in started]
+    assert [
+        message["data"]["index"] for message in rendered if message["event"] == "node_finished"
+    ] == [1, 2, 3, 4, 5]
 
 
 def test_a_ping_is_its_own_frame_and_carries_nothing(planned: Planned) -> None:
     """FACTS 5.4: an event line and no data, between the frames of a run of more than ten
     seconds.
     """
-    told = frames(planned())
-    assert told.count(b"event: ping\n\n") == 1
-    assert all(frame.startswith(b"data: {") for frame in told if frame != b"event: ping\n\n")
+    rendered = frames(planned())
+    assert rendered.count(b"event: ping\n\n") == 1
+    assert all(frame.startswith(b"data: {") for frame in rendered if frame != b"event: ping\n\n")
 
 
 def test_every_frame_carries_the_runs_ids(planned: Planned) -> None:
     """FACTS 5.2: four keys in this order, task and run the same through the stream."""
-    for said in events(planned()):
-        assert list(said) == ["event", "workflow_run_id", "task_id", "data"]
-        assert (said["workflow_run_id"], said["task_id"]) == ("run", "task")
+    for message in events(planned()):
+        assert list(message) == ["event", "workflow_run_id", "task_id", "data"]
+        assert (message["workflow_run_id"], message["task_id"]) == ("run", "task")
 
 
 # The wire
-# -----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_the_blocking_answer_has_the_hosts_keys_in_order(planned: Planned) -> None:
     """FACTS 4: task, run, data, and of data ten keys; nothing that only the stream has."""
-    said = blocking(planned())
-    assert list(said) == ["task_id", "workflow_run_id", "data"]
-    assert list(said["data"]) == [
+    message = blocking(planned())
+    assert list(message) == ["task_id", "workflow_run_id", "data"]
+    assert list(message["data"]) == [
         "id",
         "workflow_id",
         "status",
@@ -215,7 +214,7 @@ def test_the_blocking_answer_has_the_hosts_keys_in_order(planned: Planned) -> No
         "created_at",
         "finished_at",
     ]
-    (file,) = said["data"]["outputs"]["files"]
+    (file,) = message["data"]["outputs"]["files"]
     assert list(file) == FILE_KEYS
     assert {**file, "url": "", "related_id": ""} == {
         "__variant": "FileVar",
@@ -268,23 +267,23 @@ FRAME_KEYS = {
 @pytest.mark.parametrize("app", APPS)
 def test_every_frame_has_the_hosts_keys_in_order(planned: Planned, app: str | None) -> None:
     """FACTS 5.5, for runs that succeed and runs that fail."""
-    told = events(planned(app))
-    for said in told:
-        assert list(said["data"]) == FRAME_KEYS[said["event"]]
-    assert told[-1]["data"]["created_by"] == {"id": "end-user", "user": "alg123"}
-    assert {said["data"]["sequence_number"] for said in (told[0], told[-1])} == {3}
+    rendered = events(planned(app))
+    for message in rendered:
+        assert list(message["data"]) == FRAME_KEYS[message["event"]]
+    assert rendered[-1]["data"]["created_by"] == {"id": "end-user", "user": "alg123"}
+    assert {message["data"]["sequence_number"] for message in (rendered[0], rendered[-1])} == {3}
 
 
 def test_each_kind_of_node_tells_its_own(planned: Planned) -> None:
     """FACTS 5.5: what start, LLM, if-else, tool and end show as inputs, process data, outputs and
     metadata.
     """
-    told = events(planned())
+    rendered = events(planned())
     variables = {"prompt": "一只猫 😀", "model_name": "dosmix_", "sys.files": []}
-    start = data_of(told, "node_finished", "start")
-    assert start["inputs"] == start["outputs"] == told[0]["data"]["inputs"] == variables
-    assert list(told[0]["data"]["inputs"])[-1] == "sys.files"
-    llm = data_of(told, "node_finished", "llm")
+    start = data_of(rendered, "node_finished", "start")
+    assert start["inputs"] == start["outputs"] == rendered[0]["data"]["inputs"] == variables
+    assert list(rendered[0]["data"]["inputs"])[-1] == "sys.files"
+    llm = data_of(rendered, "node_finished", "llm")
     assert (llm["inputs"], list(llm["process_data"]), list(llm["outputs"])) == (
         None,
         ["model_mode", "prompts"],
@@ -308,13 +307,13 @@ def test_each_kind_of_node_tells_its_own(planned: Planned) -> None:
         "latency",
     ]
     assert list(llm["execution_metadata"]) == ["total_tokens", "total_price", "currency"]
-    assert llm["execution_metadata"]["total_tokens"] == told[-1]["data"]["total_tokens"]
-    if_else = data_of(told, "node_finished", "if-else")
+    assert llm["execution_metadata"]["total_tokens"] == rendered[-1]["data"]["total_tokens"]
+    if_else = data_of(rendered, "node_finished", "if-else")
     (condition,) = if_else["inputs"]["conditions"]
     assert list(condition) == ["actual_value", "expected_value", "comparison_operator"]
     assert if_else["process_data"] == {"condition_results": [{**condition, "result": True}]}
     assert (if_else["outputs"], if_else["execution_metadata"]) == ({"result": True}, None)
-    tool = data_of(told, "node_finished", "tool")
+    tool = data_of(rendered, "node_finished", "tool")
     assert list(tool["inputs"]) == [
         "prompt",
         "model",
@@ -330,7 +329,9 @@ def test_each_kind_of_node_tells_its_own(planned: Planned) -> None:
     }
     icon = "/console/api/workspaces/current/tool-provider/builtin/stablediffusion/icon"
     extras = {
-        s["data"]["node_type"]: s["data"]["extras"] for s in told if s["event"] == "node_started"
+        s["data"]["node_type"]: s["data"]["extras"]
+        for s in rendered
+        if s["event"] == "node_started"
     }
     assert extras == {"start": {}, "llm": {}, "if-else": {}, "tool": {"icon": icon}, "end": {}}
 
@@ -344,16 +345,16 @@ def test_a_node_that_starts_shows_no_inputs(planned: Planned) -> None:
 
 def test_a_failed_node_shows_neither_outputs_nor_files(planned: Planned) -> None:
     """FACTS 5.5: on failure outputs and metadata are null and the list of files is empty."""
-    told = events(planned("g_badmodel"))
-    failed = told[-2]["data"]
+    rendered = events(planned("g_badmodel"))
+    failed = rendered[-2]["data"]
     assert (failed["status"], failed["outputs"], failed["execution_metadata"], failed["files"]) == (
         "failed",
         None,
         None,
         [],
     )
-    assert told[-1]["data"]["error"] == f"Node {failed['title']} run failed: {failed['error']}"
-    assert (told[-1]["data"]["outputs"], told[-1]["data"]["files"]) == (None, [])
+    assert rendered[-1]["data"]["error"] == f"Node {failed['title']} run failed: {failed['error']}"
+    assert (rendered[-1]["data"]["outputs"], rendered[-1]["data"]["files"]) == (None, [])
 
 
 def test_json_is_written_in_the_hosts_style(planned: Planned) -> None:
@@ -368,8 +369,8 @@ def test_json_is_written_in_the_hosts_style(planned: Planned) -> None:
     assert body == json.dumps(json.loads(body)).encode()
     first = frames(planned())[0]
     assert (
-        rb'"inputs": {"prompt": "\u4e00\u53ea\u732b \ud83d\ude00", "model_name": "dosmix_", "sys.files": []}'
-        in first
+        rb'"inputs": {"prompt": "\u4e00\u53ea\u732b \ud83d\ude00", "model_name": "dosmix_", '
+        rb'"sys.files": []}' in first
     )
 
 
@@ -394,16 +395,19 @@ def test_any_value_is_one_line_of_ascii(value: Any) -> None:
 
 
 # Pictures
-# -----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def test_a_picture_is_shared_as_on_the_host(planned: Planned) -> None:
     """FACTS 5.6: each serialisation signs anew, and the end's outputs are its files and those of
     the whole run.
     """
-    told = events(planned())
-    tool, end = data_of(told, "node_finished", "tool"), data_of(told, "node_finished", "end")
-    run = told[-1]["data"]
+    rendered = events(planned())
+    tool, end = (
+        data_of(rendered, "node_finished", "tool"),
+        data_of(rendered, "node_finished", "end"),
+    )
+    run = rendered[-1]["data"]
     assert tool["outputs"]["files"] == tool["files"]
     assert end["outputs"]["files"] == end["files"] == run["outputs"]["files"] == run["files"]
     signed = [tool["files"], end["inputs"]["files"], end["outputs"]["files"]]
@@ -427,7 +431,7 @@ def test_a_text_that_looks_like_a_picture_is_none(planned: Planned) -> None:
 
 
 # Times
-# --------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 START_TIMES = st.floats(1_700_000_000, 1_900_000_000)
 
@@ -440,12 +444,12 @@ def test_the_times_of_an_answer_keep_the_hosts_relation(
     in (-1.5, 0.5).
     """
     facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", started_at)
-    said = blocking(
+    message = blocking(
         ((elapsed_s, WorkflowFinished("succeeded", None, None, elapsed_s, 0, 0)),), facts
     )["data"]
-    assert -1.5 < said["finished_at"] - said["created_at"] - said["elapsed_time"] < 0.5
-    assert -0.5 <= said["created_at"] - started_at <= 0.5
-    assert 0 <= started_at + elapsed_s - said["finished_at"] < 1
+    assert -1.5 < message["finished_at"] - message["created_at"] - message["elapsed_time"] < 0.5
+    assert -0.5 <= message["created_at"] - started_at <= 0.5
+    assert 0 <= started_at + elapsed_s - message["finished_at"] < 1
 
 
 @given(started_at=START_TIMES)
@@ -457,11 +461,11 @@ def test_the_times_of_every_frame_keep_the_hosts_relation(
     """
     timeline = planned("g_tools2")
     facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", started_at)
-    told = zip(
+    rendered = zip(
         timeline, map(json.loads, (frame[6:] for frame in frames(timeline, facts))), strict=True
     )
-    for (offset_s, _), said in told:
-        data = said["data"]
+    for (offset_s, _), message in rendered:
+        data = message["data"]
         assert data["created_at"] - (started_at + offset_s) <= 0.5
         if "finished_at" in data:
             assert -1.5 < data["finished_at"] - data["created_at"] - data["elapsed_time"] < 0.5
@@ -470,5 +474,5 @@ def test_the_times_of_every_frame_keep_the_hosts_relation(
 def test_a_run_of_no_time_may_end_before_it_was_created() -> None:
     """FACTS 4: created_at > finished_at happens on the host, and is a truth here."""
     facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", 1000.6)
-    said = blocking(((0.1, WorkflowFinished("failed", None, "x", 0.1, 0, 0)),), facts)["data"]
-    assert (said["created_at"], said["finished_at"]) == (1001, 1000)
+    message = blocking(((0.1, WorkflowFinished("failed", None, "x", 0.1, 0, 0)),), facts)["data"]
+    assert (message["created_at"], message["finished_at"]) == (1001, 1000)

@@ -41,7 +41,8 @@ GOOD: dict[str, Any] = {
 }
 
 NOT_FOUND = (
-    "The requested URL was not found on the server. If you entered the URL manually please check your spelling and "
+    "The requested URL was not found on the server. If you entered the URL manually please check "
+    "your spelling and "
     "try again."
 )
 NOT_UNDERSTOOD = "The browser (or proxy) sent a request that this server could not understand."
@@ -87,12 +88,12 @@ def checked(app: App, host_spec: HostSpec) -> Checked:
     return check
 
 
-def told(error: HostError) -> tuple[int, list[tuple[str, Any]]]:
+def seen(error: HostError) -> tuple[int, list[tuple[str, Any]]]:
     """Status and body with its keys in order."""
     return error.status, list(error.body.items())
 
 
-def as_told(status: int, body: Mapping[str, Any]) -> tuple[int, list[tuple[str, Any]]]:
+def expected(status: int, body: Mapping[str, Any]) -> tuple[int, list[tuple[str, Any]]]:
     return status, list(body.items())
 
 
@@ -129,10 +130,10 @@ def test_a_header_that_opens_nothing(
     app: App, host_spec: HostSpec, header: str | None, body: dict[str, Any]
 ) -> None:
     """FACTS 3, steps 1 and 2."""
-    said = None if header is None else header.encode("latin-1")
+    value = None if header is None else header.encode("latin-1")
     with pytest.raises(HostError) as caught:
-        authorised_app(said, {KEY: app}, host_spec.errors)
-    assert told(caught.value) == as_told(body["status"], body)
+        authorised_app(value, {KEY: app}, host_spec.errors)
+    assert seen(caught.value) == expected(body["status"], body)
 
 
 @pytest.mark.parametrize(
@@ -158,11 +159,11 @@ def test_an_app_that_is_not_served_is_not_found(
     """FACTS 3, step 3: 404 as JSON, not the page of an unknown path."""
     with pytest.raises(HostError) as caught:
         authorised_app(f"Bearer {KEY}".encode(), {KEY: replace(app, kind=kind)}, host_spec.errors)
-    assert told(caught.value) == as_told(404, refused("not_found", NOT_FOUND, 404))
+    assert seen(caught.value) == expected(404, refused("not_found", NOT_FOUND, 404))
 
 
 # Step 4: JSON
-# -------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_another_content_type_is_refused(host_spec: HostSpec, content_type: str)
     """FACTS 3, step 4: whatever the body."""
     with pytest.raises(HostError) as caught:
         json_object(b"{", content_type, host_spec.errors)
-    assert told(caught.value) == as_told(415, refused("unsupported_media_type", NOT_JSON, 415))
+    assert seen(caught.value) == expected(415, refused("unsupported_media_type", NOT_JSON, 415))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_body_that_is_no_json(host_spec: HostSpec, body: bytes) -> None:
     """
     with pytest.raises(HostError) as caught:
         json_object(body, JSON_TYPE, host_spec.errors)
-    assert told(caught.value) == as_told(400, refused("bad_request", NOT_UNDERSTOOD))
+    assert seen(caught.value) == expected(400, refused("bad_request", NOT_UNDERSTOOD))
 
 
 @pytest.mark.parametrize("body", [b"null", b"[]", b"[1]", b'"abc"', b"5", b"true", b"NaN"])
@@ -235,7 +236,7 @@ def test_json_that_is_no_object(host_spec: HostSpec, body: bytes) -> None:
     """FACTS 3, step 4: 500, ``message`` before ``code`` and no status."""
     with pytest.raises(HostError) as caught:
         json_object(body, JSON_TYPE, host_spec.errors)
-    assert told(caught.value) == as_told(500, INTERNAL)
+    assert seen(caught.value) == expected(500, INTERNAL)
 
 
 @pytest.mark.parametrize(
@@ -267,14 +268,14 @@ def verdict(body: bytes, spec: HostSpec) -> str:
     """What becomes of ``body`` in a thread of its own, where the stack is as empty as can be."""
     found: list[str] = []
 
-    def judge() -> None:
+    def check() -> None:
         try:
             json_object(body, JSON_TYPE, spec.errors)
             found.append("taken")
         except HostError as error:
             found.append(error.name)
 
-    thread = threading.Thread(target=judge)
+    thread = threading.Thread(target=check)
     thread.start()
     thread.join()
     return found[0]
@@ -317,7 +318,7 @@ def test_a_falsy_user_is_none(checked: Checked, user: Any) -> None:
     """FACTS 3, step 5."""
     with pytest.raises(HostError) as caught:
         checked(user=user)
-    assert told(caught.value) == as_told(400, invalid("Arg user must be provided."))
+    assert seen(caught.value) == expected(400, invalid("Arg user must be provided."))
 
 
 @pytest.mark.parametrize(
@@ -353,7 +354,8 @@ def test_a_truthy_user_is_taken_as_pythons_text(checked: Checked, user: Any, tex
             "a\ud83d",
             400,
             invalid(
-                r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not allowed"
+                r"'utf-8' codec can't encode character '\ud83d' in position 1: surrogates not "
+                r"allowed"
             ),
         ),
     ],
@@ -365,7 +367,7 @@ def test_a_user_that_the_database_refuses(
     """FACTS 3, step 6: the end user's row cannot be written."""
     with pytest.raises(HostError) as caught:
         checked(user=user)
-    assert told(caught.value) == as_told(status, body)
+    assert seen(caught.value) == expected(status, body)
 
 
 def test_a_user_may_be_left_out_where_none_is_required(host_spec: HostSpec) -> None:
@@ -376,7 +378,7 @@ def test_a_user_may_be_left_out_where_none_is_required(host_spec: HostSpec) -> N
 
 
 # Step 7 to 9
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 PROMPT_REQUIRED = invalid("prompt is required in input form")
 
@@ -426,7 +428,7 @@ def test_inputs_are_whatever_python_makes_a_dict_of(
     """FACTS 3, step 8: the same conversion, and the text of its exception."""
     with pytest.raises(HostError) as caught:
         checked(inputs=inputs)
-    assert told(caught.value) == as_told(400, body)
+    assert seen(caught.value) == expected(400, body)
 
 
 def test_inputs_may_be_pairs(checked: Checked) -> None:
@@ -453,7 +455,7 @@ def test_an_unknown_mode_is_shown_as_pythons_text(checked: Checked, mode: Any, s
     """FACTS 3, step 8; a value with braces is shown as it is."""
     with pytest.raises(HostError) as caught:
         checked(response_mode=mode)
-    assert told(caught.value) == as_told(
+    assert seen(caught.value) == expected(
         400, invalid_field("response_mode", f"{shown} is not a valid choice")
     )
 
@@ -473,7 +475,7 @@ def test_files_have_to_be_iterable(checked: Checked, files: Any, kind: str) -> N
     """FACTS 3, step 8: even where uploads are off."""
     with pytest.raises(HostError) as caught:
         checked(files=files)
-    assert told(caught.value) == as_told(
+    assert seen(caught.value) == expected(
         400, invalid_field("files", f"'{kind}' object is not iterable")
     )
 
@@ -513,7 +515,7 @@ def test_a_falsy_required_variable_is_missing(checked: Checked, prompt: Any) -> 
     inputs = {} if prompt is ... else {"prompt": prompt}
     with pytest.raises(HostError) as caught:
         checked(inputs=inputs)
-    assert told(caught.value) == as_told(400, PROMPT_REQUIRED)
+    assert seen(caught.value) == expected(400, PROMPT_REQUIRED)
 
 
 @pytest.mark.parametrize("value", [123, 1.5, True, ["a"], {"a": 1}, float("nan")])
@@ -522,7 +524,7 @@ def test_a_variable_has_to_be_a_text(checked: Checked, name: str, value: Any) ->
     """FACTS 3, step 11."""
     with pytest.raises(HostError) as caught:
         checked(inputs={"prompt": "x", name: value})
-    assert told(caught.value) == as_told(400, invalid(f"{name} in input form must be a string"))
+    assert seen(caught.value) == expected(400, invalid(f"{name} in input form must be a string"))
 
 
 @pytest.mark.parametrize("letter", ["x", "猫", "😀"])
@@ -531,7 +533,7 @@ def test_the_length_of_a_prompt_is_counted_in_code_points(checked: Checked, lett
     assert checked(inputs={"prompt": letter * 1000}).inputs["prompt"] == letter * 1000
     with pytest.raises(HostError) as caught:
         checked(inputs={"prompt": letter * 1001})
-    assert told(caught.value) == as_told(
+    assert seen(caught.value) == expected(
         400, invalid("prompt in input form must be less than 1000 characters")
     )
 
@@ -544,7 +546,7 @@ def test_an_unknown_model_is_refused_with_the_list(checked: Checked, model: str)
     with pytest.raises(HostError) as caught:
         checked(inputs={"prompt": "x", "model_name": model})
     message = f"model_name in input form must be one of the following: {MODELS}"
-    assert told(caught.value) == as_told(400, invalid(message))
+    assert seen(caught.value) == expected(400, invalid(message))
 
 
 @pytest.mark.parametrize("model", [..., None, "", 0, False, []])
@@ -587,7 +589,7 @@ def test_what_the_app_does_not_know_is_dropped(checked: Checked) -> None:
 
 
 # The order
-# ----------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 class Attempt(NamedTuple):

@@ -100,7 +100,7 @@ def test_any_other_path_is_unknown(router: Router, method: str, path: str) -> No
 @pytest.mark.parametrize(
     "method", [method for method in METHODS if method not in ("POST", "OPTIONS")]
 )
-def test_another_method_of_a_run_is_told_which_there_are(router: Router, method: str) -> None:
+def test_another_method_of_a_run_gets_a_list_of_them(router: Router, method: str) -> None:
     """FACTS 2: [C: method_*]."""
     assert router.route(method, RUN) == NoMatch(allow="POST, OPTIONS")
 
@@ -190,6 +190,6 @@ def test_a_spec_may_use_any_method(host_spec: HostSpec, method: str) -> None:
 def test_a_path_is_no_pattern(host_spec: HostSpec, path: str) -> None:
     """Dots and brackets of a path mean themselves."""
     own = Router([replace(host_spec.operations[0], method="GET", path=path, uuids=frozenset())])
-    asked = path.replace("{x}", "1")
-    assert isinstance(own.route("GET", asked), Match)
-    assert own.route("GET", asked.replace(".", "!").replace("(", "!")) == NoMatch()
+    target = path.replace("{x}", "1")
+    assert isinstance(own.route("GET", target), Match)
+    assert own.route("GET", target.replace(".", "!").replace("(", "!")) == NoMatch()

@@ -127,7 +127,7 @@ def finished(frames: list[dict[str, Any]], kind: str) -> dict[str, Any]:
 
 
 # 12.1 to 12.11
-# -------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 EXPORTED: Mapping[str, Any] = {
     "memory": None,
@@ -280,10 +280,10 @@ def test_braces_in_a_prompt(tmp_path: Path, prompt: str, becomes: str) -> None:
     )
     frames = frames_of(served, prompt=prompt)
     assert finished(frames, "llm")["process_data"]["prompts"][0]["text"] == f"see {becomes}"
-    asked = json.dumps(
+    body = json.dumps(
         {"inputs": {"prompt": prompt}, "user": "u", "response_mode": "blocking"}
     ).encode()
-    assert post(served, asked).json()["data"]["status"] == "succeeded"
+    assert post(served, body).json()["data"]["status"] == "succeeded"
     if "#context#" not in prompt:
         assert fill_prompt(prompt, {}) == becomes
 
@@ -361,7 +361,7 @@ def test_a_required_variable_of_nothing_but_nul_fails_at_the_start(
     ("max_length", "error"),
     [(9, None), (8, "Node 开始 run failed: hint in input form must be less than 8 characters")],
 )
-def test_a_default_is_put_in_and_judged_at_the_start(
+def test_a_default_is_filled_in_and_checked_at_the_start(
     tmp_path: Path, max_length: int, error: str | None
 ) -> None:
     """12.8: nothing but NUL is "" in workflow_started and the default at the start node; a given
@@ -415,8 +415,8 @@ def test_a_lone_surrogate_counts_from_its_piece(tmp_path: Path, prompt: bytes, s
     """12.10, for escapes and raw bytes."""
     served = serve(tmp_path, app_of(llm("prompt: {{#1001.prompt#}}")))
     data = post(served, b'{"user": "u", "inputs": {"prompt": "' + prompt + b'"}}').json()["data"]
-    said = f"'utf-8' codec can't encode {says}: surrogates not allowed"
-    assert data["error"] == f"Node LLM run failed: [openai_api_compatible] Error: {said}"
+    text = f"'utf-8' codec can't encode {says}: surrogates not allowed"
+    assert data["error"] == f"Node LLM run failed: [openai_api_compatible] Error: {text}"
 
 
 def test_a_lone_surrogate_in_a_later_prompt_is_not_counted(tmp_path: Path) -> None:
@@ -470,7 +470,7 @@ def test_a_model_without_counts_counts_its_tokens(tmp_path: Path) -> None:
 
 
 # 12.13: files
-# --------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 UPLOADS = ROOT / "recordings/apps/filesin.yml"
 ANY_ID = "11111111-2222-4333-8444-555555555555"
@@ -688,7 +688,7 @@ def test_a_name_that_the_host_cannot_keep(
 
 
 # 12.17: routes
-# -------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 NOT_CHAT = "not_chat_app"
 ROUTES = [
@@ -803,12 +803,12 @@ def test_text_to_audio_names_the_field() -> None:
     answer = call(
         served, "POST", "/v1/text-to-audio", json_headers(DEFAULT_API_KEY), b'{"user": "u"}'
     )
-    said = {
+    text = {
         "code": "invalid_param",
         "message": "Missing required parameter in the JSON body",
         "params": "text",
     }
-    assert (answer.status, answer.body) == (400, json.dumps(said).encode() + b"\n")
+    assert (answer.status, answer.body) == (400, json.dumps(text).encode() + b"\n")
 
 
 def test_a_chat_apps_stop_succeeds(uploads: Any) -> None:

@@ -24,7 +24,10 @@ def test_body_that_comes_after_the_answer_is_no_new_request(line: str, status: i
         Connection(server.host, server.port) as connection,
     ):
         for _ in range(3):
-            head = f"{line} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+            head = (
+                f"{line} HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nContent-Length: "
+                "2\r\n\r\n"
+            )
             assert connection.exchange(head.encode()).status == status
             connection.send(b"{}")
             assert connection.exchange(b"GET /v1/ HTTP/1.1\r\nHost: h\r\n\r\n").status == 200

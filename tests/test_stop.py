@@ -142,7 +142,7 @@ def test_nobody_else_can_stop_a_run(server: RunningServer) -> None:
 
 
 # Without waiting
-# ----------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 
 
 def _timeline(host_spec: HostSpec, app: Path) -> Timeline:

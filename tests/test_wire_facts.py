@@ -140,8 +140,8 @@ _FACTS: dict[str, tuple[bytes, Exchange]] = {
 
 @pytest.mark.parametrize("name", _FACTS)
 def test_fact(server: RunningServer, name: str) -> None:
-    asked, expected = _FACTS[name]
-    found = differences(expected, raw_exchange(server.host, server.port, asked))
+    request, expected = _FACTS[name]
+    found = differences(expected, raw_exchange(server.host, server.port, request))
     assert not found, "\n".join(found)
 
 

@@ -16,7 +16,7 @@ class BrokenOffError(Exception):
 
 
 class FaultySend:
-    """Sends the body of a response in the segments that ``filters`` make of it; the head goes with the
+    """Sends the body of a response in the segments that ``filters`` make of it, the head with the
     first of them.
 
     Pauses are counted from the time at which the bytes before them were due, not from when they

@@ -104,7 +104,7 @@ class _Reading:
             "on_part_end": self._part_ends,
             "on_end": self._ends,
         }
-        self.write = MultipartParser(boundary, callbacks).write  # type: ignore[arg-type]  # a dict of just these names
+        self.write = MultipartParser(boundary, callbacks).write  # type: ignore[arg-type]
 
     def _part_begins(self) -> None:
         self._headers = {}

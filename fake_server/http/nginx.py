@@ -131,7 +131,8 @@ def gunicorn_page(status: HTTPStatus, message: str = "") -> Response:
     """gunicorn's page for a request that it refuses, or without ``message`` for a crash."""
     reason = status.phrase
     body = (
-        f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    <h1><p>{reason}</p></h1>\n"
+        f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    "
+        f"<h1><p>{reason}</p></h1>\n"
         f"    {html.escape(message)}\n  </body>\n</html>\n"
     )
     return proxy_page(status, body.encode())

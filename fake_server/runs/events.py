@@ -1,8 +1,8 @@
 """What happens in a workflow run, as values: what the engine plans and the renderers render.
 
-Times are seconds of the run's own timeline, 0 being the start of the run. An image is a ``FileRef`` in
-outputs, an uploaded one an ``InputFile`` in inputs; only a renderer turns them into the host's file
-object, signing the URL then.
+Times are seconds of the run's own timeline, from its start. An image is a ``FileRef`` in outputs,
+an uploaded one an ``InputFile`` in inputs; only a renderer turns them into the host's file object,
+signing the URL then.
 """
 
 from __future__ import annotations

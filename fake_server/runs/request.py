@@ -1,7 +1,7 @@
 """The checks of a request in the host's order (FACTS 3), up to a frozen ``RunRequest``.
 
-    key -> app -> JSON -> user -> (end user is written) -> app mode -> inputs, files, response_mode -> published
-    -> files -> variables
+    key -> app -> JSON -> user -> (end user is written) -> app mode -> inputs, files,
+    response_mode -> published -> files -> variables
 
 The first error wins, and its text is the host's. Where the host shows the text of a Python
 exception, the same conversion is made here and its exception shown: that is the rule behind every

@@ -69,7 +69,8 @@ class FileSigner:
         expected = self.sign(file_id, timestamp, nonce)
         if not hmac.compare_digest(expected.encode(), sign.encode("utf-8", "surrogatepass")):
             raise BadSignatureError(
-                "the signature does not belong to this file, timestamp and nonce under this secret key"
+                "the signature does not belong to this file, timestamp and nonce under this secret "
+                "key"
             )
         try:
             signed_at = int(timestamp)

@@ -92,5 +92,6 @@ class LineWriter:
             except io.UnsupportedOperation:
                 self._stream.write(data.decode())
                 return
-            while data:  # past the stream's own buffer: its lock, held by a blocked thread, would stop the exit
+            # Past the stream's own buffer: its lock, held by a blocked thread, would stop the exit.
+            while data:
                 data = data[os.write(descriptor, data) :]

@@ -20,7 +20,8 @@ _METHOD = re.compile(rb"[A-Z_-]+")
 _METHOD_SO_FAR = re.compile(rb"[A-Z_-]*(?: |\Z)")
 _TARGET = re.compile(rb"(/[^\x00-\x20\x7f]*)")
 _ABSOLUTE_TARGET = re.compile(
-    rb"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[\w.:~!$&'()*+,;=-]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?((?:[/?][^\x00-\x20\x7f]*)?)"
+    rb"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[\w.:~!$&'()*+,;=-]+\]|[A-Za-z0-9.-]+)(?::[0-9]*)?"
+    rb"((?:[/?][^\x00-\x20\x7f]*)?)"
 )
 _HTTP_2 = re.compile(rb"HTTP/(?:[2-9]|1[0-9])")
 _HTTP_1 = re.compile(rb"HTTP/1\.([0-9]{1,3})")
@@ -106,7 +107,7 @@ class RequestParser:
         return event
 
     def _line(self, most: int, refusal: int) -> bytes | None:
-        """The next line without its line feed, None where it has not come; at most ``most`` bytes."""
+        """The next line without its line feed, None until it has come; at most ``most`` bytes."""
         end = self.buffer.find(b"\n", max(self._scanned, self._at))
         arrived = (len(self.buffer) if end < 0 else end + 1) - self._at
         if arrived > most or (end < 0 and arrived == most):
@@ -154,7 +155,9 @@ class RequestParser:
             headers.append((name.lower(), value))
 
     def _request_line(self) -> Head | None:
-        self._at = _LINE_BREAKS.match(self.buffer, self._at).end()  # type: ignore[union-attr]  # it always matches
+        breaks = _LINE_BREAKS.match(self.buffer, self._at)
+        assert breaks is not None
+        self._at = breaks.end()
         line = self._line(self._limits.request_line, 414)
         if line is None:
             if not _METHOD_SO_FAR.match(self.buffer, self._at):

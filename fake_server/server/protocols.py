@@ -38,7 +38,7 @@ LINGER_REFUSED_BYTES = 32 << 20
 """The most that is read after an invalid request, such as a header line without an end."""
 
 RECORDER_LIMITS = HeadLimits(request_line=1 << 16, header_line=1 << 16, headers=1 << 18)
-"""Bytes of a head that the recorder passes on, for its upstream to refuse; it refuses more itself."""
+"""Bytes of a head that the recorder passes on, for its upstream to refuse."""
 
 _PLACES = {
     b"server": 0,
@@ -83,8 +83,8 @@ class CommonProtocol(asyncio.Protocol):
     # The connection
     # ------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # always of that kind
-        self.server_state.connections.add(self)  # type: ignore[arg-type]  # uvicorn knows its own protocols only
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.server_state.connections.add(self)  # type: ignore[arg-type]  # not uvicorn's own
         self.transport = transport
         self.flow = FlowControl(transport)
         self._scope: dict[str, Any] = {
@@ -123,7 +123,7 @@ class CommonProtocol(asyncio.Protocol):
             self.exchange.keep_alive = False
 
     def give_up(self, unread: bool = False) -> None:
-        """The server has ended: wait for no more of a request, nor (``unread``) for slow readers."""
+        """The server has ended: do not wait for requests, nor (``unread``) for slow readers."""
         exchange = self.exchange
         waits = exchange is not None and exchange.more_body and not exchange.started
         self._given_up = unread
@@ -445,7 +445,7 @@ class Protocol(CommonProtocol):
     def head(
         self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes
     ) -> bytes:
-        """As the host's proxy writes it (FACTS 1.1, 1.2); ``reason`` None in capitals, as the app."""
+        """As the host's proxy writes it (FACTS 1.1, 1.2); the app's reason is in capitals."""
         first = [b""] * 5
         rest: list[bytes] = []
         default = self.server_state.default_headers

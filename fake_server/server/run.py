@@ -56,13 +56,20 @@ def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
         if settings.speed is None
         else f"at {settings.speed:g} times the host's speed"
     )
-    first = f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\nAPI key: {settings.api_keys[0]}\n"
+    first = (
+        f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\nAPI key: "
+        f"{settings.api_keys[0]}\n"
+    )
     if settings.replay is not None:
         miss = settings.on_miss or "error"
-        return f"{first}Answers from the recordings in {settings.replay}; what was not recorded: {miss}.\n"
+        return (
+            f"{first}Answers from the recordings in {settings.replay}; what was not recorded: "
+            f"{miss}.\n"
+        )
     return (
         f"{first}\n"
-        "The document's own request (the url in its answer is a picture; put the address before it):\n\n"
+        "The document's own request (the url in its answer is a picture; put the address before "
+        "it):\n\n"
         f"{_document_curl(settings, spec, url)}\n"
     )
 

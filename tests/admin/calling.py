@@ -14,7 +14,7 @@ import fake_server.admin
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.settings import DEFAULT_API_KEY
-from tests.asgi import AsgiAnswer, HeadersSaid, call, json_headers, run_body
+from tests.asgi import AsgiAnswer, RequestHeaders, call, json_headers, run_body
 
 LOCAL = {"Host": "127.0.0.1:6060"}
 RUN = "/v1/workflows/run"
@@ -34,7 +34,7 @@ def host(**settings: Any) -> FakeServer:
 
 
 def admin(
-    app: FakeServer, method: str, path: str, body: Any = None, headers: HeadersSaid = ()
+    app: FakeServer, method: str, path: str, body: Any = None, headers: RequestHeaders = ()
 ) -> AsgiAnswer:
     """Call ``/__admin`` + ``path``; ``body`` is sent as JSON, or as it is where it is bytes."""
     sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
