@@ -1,7 +1,6 @@
-"""Keeps what a host answers to the checks' own requests, as recordings (docs/recordings.md).
+"""Records what a host sends to the requests of the checks (docs/recordings.md).
 
-An exchange is written as soon as it has ended, beside the judging: nothing whole is lost when that
-is cut short.
+An exchange is written as soon as it has ended, beside the checks: nothing is lost on an interrupt.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,47 +21,30 @@ from dify_wire.redaction.rules import Rule
 from dify_wire.text_file import RecordingError
 
 PREFLIGHT_NAME = "preflight"
-"""The name of what is asked before the first check: whether the host can be judged at all."""
+"""The name of the requests before the first check, which find out if checks can run at all."""
 
 
 class Sender(Transport, Protocol):
-    """A transport that can say what it makes of a request."""
+    """A transport that knows how it sends a request."""
 
     def as_sent(self, request: Request) -> Request: ...
 
 
-@dataclass(slots=True)
-class Kept:
-    """What has been written, and what has not.
-
-    Left out are exchanges ``without_answer`` and those ``at_another_time``; ``lost`` are others
-    with the reason.
-    """
-
-    exchanges: int = 0
-    pictures: int = 0
-    without_answer: int = 0
-    at_another_time: int = 0
-    lost: list[str] = field(default_factory=list)
-
-
 def keys_of(capabilities: Capabilities) -> dict[str, str]:
-    """The label of each key that was lent; the workflow app's is ``main``."""
+    """The label of each key; the workflow app's is ``main``."""
     return {capabilities.api_key: MAIN} | {key: kind for kind, key in capabilities.app_keys.items()}
 
 
 def open_folder(folder: Path, append: bool) -> list[str]:
     """The names of the recordings that are in ``folder`` already.
 
-    Raises ``RecordingError`` where there are some and nothing is to be appended, or anything else
-    is in it.
+    Raises ``RecordingError`` if there are some and not ``append``, or if it holds anything else.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return []
     if not is_recordings_folder(folder):
-        raise RecordingError(
-            folder, "the folder", "it is none of recordings; name an empty one, or a new one"
-        )
+        message = "it is not a recordings folder; name an empty one, or a new one"
+        raise RecordingError(folder, "the folder", message)
     if not any(folder.glob("*.yaml")):
         return []
     if not append:
@@ -75,35 +56,37 @@ def open_folder(folder: Path, append: bool) -> list[str]:
 def redactor(
     capabilities: Capabilities, rules: Sequence[Rule], keep_user: bool
 ) -> RecordingRedactor:
-    """One that keeps to itself what ``capabilities`` holds."""
+    """A redactor that knows the secrets of ``capabilities``."""
     return RecordingRedactor(
         keys_of(capabilities), secrets=capabilities.secrets, rules=rules, keep_user=keep_user
     )
 
 
 class Recorder:
-    """A transport that hands every exchange of ``sender`` to ``keep``, in the order in which they
-    end.
+    """A transport that passes every exchange of ``sender`` to ``write``, in the order of their ends.
+
+    Those before the first check wait for it: a host that cannot be checked leaves no recording.
+    Counted are exchanges ``without_response``, and those ``while_clock_moved``.
     """
 
     def __init__(
-        self, sender: Sender, host: str, keys: Mapping[str, str], names: Iterable[str] = ()
+        self,
+        sender: Sender,
+        host: str,
+        keys: Mapping[str, str],
+        write: Callable[[Recording], None],
+        names: Iterable[str] = (),
     ) -> None:
         self._sender = sender
         self._host = host
         self._keys = keys
+        self._write = write
+        self._names = Counter(names)
         self._lock = threading.Lock()
-        self._named = Counter(names)
         self._host_version = ""
-        self._keep: Callable[[Recording], None] = lambda _: None
-        self._held: list[Recording] = []
-        self.without_answer = 0
-        self.at_another_time = 0
-
-    def into(self, keep: Callable[[Recording], None]) -> Recorder:
-        """This recorder, with whoever is to have the recordings."""
-        self._keep = keep
-        return self
+        self._waiting: list[Recording] = []
+        self.without_response = 0
+        self.while_clock_moved = 0
 
     def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
         exchange = self._sender.send(request, on_chunk)
@@ -111,35 +94,28 @@ class Recorder:
             return exchange
         with self._lock:
             if exchange.status is None:
-                self.without_answer += 1
+                self.without_response += 1
             elif CLOCK_MOVED.get():
-                self.at_another_time += 1
+                self.while_clock_moved += 1
             else:
-                self._hand_over(self._recording(exchange), bool(CURRENT_CHECK.get()))
+                self._waiting.append(self._recording(exchange, exchange.status))
+                if CURRENT_CHECK.get():
+                    for recording in self._waiting:
+                        self._write(recording)
+                    self._waiting.clear()
         return exchange
 
-    def _hand_over(self, recording: Recording, of_a_check: bool) -> None:
-        """What is asked before the first check waits for it: a host that cannot be judged leaves no
-        recording.
-        """
-        self._held.append(recording)
-        if of_a_check:
-            for held in self._held:
-                self._keep(held)
-            self._held.clear()
-
-    def _recording(self, exchange: Exchange) -> Recording:
-        assert exchange.status is not None
-        sent = self._sender.as_sent(exchange.request)
+    def _recording(self, exchange: Exchange, status: int) -> Recording:
         self._host_version = exchange.header("x-version") or self._host_version
+        credentials = exchange.request.header("authorization", "").partition(" ")[2]
         return Recording(
             name=self._name(CURRENT_CHECK.get() or PREFLIGHT_NAME),
-            app=self._app(exchange.request),
+            app=self._keys.get(credentials.strip()),
             sent_at=exchange.sent_at,
             host=self._host,
             host_version=self._host_version,
-            request=sent,
-            status=exchange.status,
+            request=self._sender.as_sent(exchange.request),
+            status=status,
             reason=exchange.reason,
             headers=exchange.headers,
             chunks=exchange.chunks,
@@ -147,32 +123,28 @@ class Recorder:
             ended=exchange.ended,
         )
 
-    def _name(self, asking: str) -> str:
+    def _name(self, check: str) -> str:
         """The check's name, with a number from the second exchange on."""
         while True:
-            self._named[asking] += 1
-            number = self._named[asking]
-            name = asking if number == 1 else f"{asking}_{number}"
-            if number == 1 or name not in self._named:
+            self._names[check] += 1
+            number = self._names[check]
+            name = check if number == 1 else f"{check}_{number}"
+            if number == 1 or name not in self._names:
                 return name
 
-    def _app(self, request: Request) -> str | None:
-        credentials = request.header("authorization", "").partition(" ")[2]
-        return self._keys.get(credentials.strip())
 
-
-class FolderKeeper:
-    """Writes recordings with ``writer`` on a thread of its own; what the disk refuses is told by
-    ``kept``.
-    """
+class BackgroundWriter:
+    """Writes recordings in a thread, while checks run; ``lost`` says what could not be written."""
 
     def __init__(self, writer: RecordingWriter) -> None:
         self._writer = writer
         self._thread = ThreadPoolExecutor(1, "recording")
-        self.kept = Kept()
-        writer.left_out = self.kept.lost.append
+        self.exchanges = 0
+        self.images = 0
+        self.lost: list[str] = []
+        writer.left_out = self.lost.append
 
-    def keep(self, recording: Recording) -> None:
+    def write(self, recording: Recording) -> None:
         self._thread.submit(self._write, recording)
 
     def finish(self) -> None:
@@ -182,11 +154,9 @@ class FolderKeeper:
     def _write(self, recording: Recording) -> None:
         try:
             self._writer.write(recording)
-        except (
-            Exception
-        ) as error:  # whatever it is, the exchanges after this one are still to be kept
+        except Exception as error:  # whatever it is, the next exchanges are still to be written
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            self.kept.lost.append(f"{recording.name} could not be written ({reason})")
+            self.lost.append(f"{recording.name} could not be written ({reason})")
         else:
-            self.kept.exchanges += 1
-            self.kept.pictures += recording.media_type.startswith("image/")
+            self.exchanges += 1
+            self.images += recording.media_type.startswith("image/")

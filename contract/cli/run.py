@@ -18,7 +18,7 @@ from contract.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from contract.record import Kept
+    from contract.record import BackgroundWriter, Recorder
     from contract.report.builder import Report
 
 
@@ -57,7 +57,7 @@ def record(context: click.Context, /, **options: Any) -> None:
     exchange could not be written.
     """
     from contract.cli.session import Session
-    from contract.record import FolderKeeper, Recorder, keys_of, open_folder, redactor
+    from contract.record import BackgroundWriter, Recorder, keys_of, open_folder, redactor
     from contract.report.builder import counted
     from dify_wire.recording.folder import RecordingWriter
 
@@ -70,40 +70,41 @@ def record(context: click.Context, /, **options: Any) -> None:
         if writer.leftovers:
             files = counted(len(writer.leftovers), "unfinished file")
             click.echo(f"removed what a killed recorder left: {files}", err=True)
-        keeper = FolderKeeper(writer)
+        recordings = BackgroundWriter(writer)
         try:
             with session.connected() as transport:
                 keys = keys_of(session.capabilities)
-                recorder = Recorder(transport, options["base_url"], keys, names).into(keeper.keep)
+                url = options["base_url"]
+                recorder = Recorder(transport, url, keys, recordings.write, names)
                 report = session.run(recorder)
         finally:
-            keeper.finish()
-        keeper.kept.without_answer = recorder.without_answer
-        keeper.kept.at_another_time = recorder.at_another_time
-    _show_recorded(folder, keeper.kept, report)
+            recordings.finish()
+    _show_recorded(folder, recordings, recorder, report)
     warn_of_suspicions(folder, writer)
-    context.exit(2 if keeper.kept.lost else report.exit_code)
+    context.exit(2 if recordings.lost else report.exit_code)
 
 
-def _show_recorded(folder: Path, kept: Kept, report: Report) -> None:
+def _show_recorded(
+    folder: Path, recordings: BackgroundWriter, recorder: Recorder, report: Report
+) -> None:
     """What was recorded, and what was not, with the reason."""
     from contract.report.builder import counted
     from contract.result import Status
 
-    images = f"{counted(kept.pictures, 'image')} among them"
-    click.echo(f"recorded: {counted(kept.exchanges, 'exchange')} in {folder}, {images}")
-    if kept.without_answer:
-        click.echo(f"left out: {counted(kept.without_answer, 'request')} without a response")
-    if kept.at_another_time:
-        requests = counted(kept.at_another_time, "request")
+    images = f"{counted(recordings.images, 'image')} among them"
+    click.echo(f"recorded: {counted(recordings.exchanges, 'exchange')} in {folder}, {images}")
+    if recorder.without_response:
+        click.echo(f"left out: {counted(recorder.without_response, 'request')} without a response")
+    if recorder.while_clock_moved:
+        requests = counted(recorder.while_clock_moved, "request")
         click.echo(f"left out: {requests} while the host's clock was moved")
     left_out = [*report.of(Status.NOT_RUN), *report.of(Status.SKIPPED)]
     for reason, count in Counter(result.reason for result in left_out).items():
         click.echo(f"left out: the requests of {counted(count, 'check')}: {reason}")
-    for loss in kept.lost[:10]:
+    for loss in recordings.lost[:10]:
         click.echo(f"Error: {loss}", err=True)
-    if kept.lost:
-        exchanges = counted(len(kept.lost), "exchange")
+    if recordings.lost:
+        exchanges = counted(len(recordings.lost), "exchange")
         click.echo(f"Error: {exchanges} lost; make room and record again", err=True)
 
 

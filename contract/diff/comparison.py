@@ -193,7 +193,7 @@ def record(host: Host, checks: Sequence[Check]) -> list[Recording]:
     capabilities = Capabilities(host.keys[MAIN], host.secret, others, max_runs=host.max_runs)
     transport = HttpTransport(host.url, host.timeout_s)
     try:
-        recorder = Recorder(transport, host.url, keys_of(capabilities)).into(recordings.append)
+        recorder = Recorder(transport, host.url, keys_of(capabilities), recordings.append)
         run_checks(Target(recorder, capabilities), checks)
     finally:
         transport.close()

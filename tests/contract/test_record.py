@@ -19,7 +19,7 @@ import pytest
 from contract.check import CHECKS
 from contract.cli import exit_code
 from contract.diff.pairing import NotCompared, pair_recordings
-from contract.record import FolderKeeper
+from contract.record import BackgroundWriter
 from contract.target import RUN_PATH
 from dify_wire.exchange import Recording
 from dify_wire.recording.folder import RecordingWriter, read_folder
@@ -201,7 +201,7 @@ def test_foreign_folder_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         )
         == 2
     )
-    assert "none of recordings" in capsys.readouterr().err
+    assert "not a recordings folder" in capsys.readouterr().err
 
 
 def test_host_that_cannot_be_checked_leaves_no_recording(tmp_path: Path) -> None:
@@ -258,19 +258,19 @@ def test_full_disk_is_reported_and_is_2(
 def test_one_refused_exchange_does_not_lose_the_next(tmp_path: Path, recorded: Path) -> None:
     first, second = read_folder(recorded)[:2]
 
-    class Moody(RecordingWriter):
+    class FullOnce(RecordingWriter):
         def write(self, exchange: Recording, *_: object) -> Path:
             if exchange is first:
                 raise OSError(28, "No space left on device")
             return super().write(exchange)
 
-    with Moody(tmp_path) as writer:
-        keeper = FolderKeeper(writer)
+    with FullOnce(tmp_path) as writer:
+        background = BackgroundWriter(writer)
         for recording in (first, second):
-            keeper.keep(recording)
-        keeper.finish()
-    assert keeper.kept.exchanges == 1
-    assert keeper.kept.lost == [f"{first.name} could not be written (No space left on device)"]
+            background.write(recording)
+        background.finish()
+    assert background.exchanges == 1
+    assert background.lost == [f"{first.name} could not be written (No space left on device)"]
     assert [one.name for one in read_folder(tmp_path)] == [second.name]
 
 

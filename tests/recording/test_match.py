@@ -326,7 +326,7 @@ def test_a_request_is_redacted_as_the_recorded_one_was(body: dict[str, Any]) -> 
     )
 
 
-@pytest.mark.parametrize("asked_by", ["alice-wonder", "bob-builder"])
+@pytest.mark.parametrize("other_user", ["alice-wonder", "bob-builder"])
 def test_a_prompt_that_contains_the_user_s_name_is_found_whoever_asks(other_user: str) -> None:
     def asking(user: str) -> Request:
         return request({"inputs": {"prompt": f"{user}, a portrait"}, "user": user})

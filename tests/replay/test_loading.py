@@ -52,7 +52,7 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_file_and_place(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "output"),
     [
         (
             ("--on-miss", "fake"),

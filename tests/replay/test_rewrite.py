@@ -130,7 +130,7 @@ def _pattern(values: list[str]) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "emitted"),
     [
         (
             "https://dify.example/files/tools/{id}.png?timestamp=1700000000&nonce={n}&sign={s}=",
