@@ -1,8 +1,7 @@
 """Where two hosts differ: both responses to the same requests, compared in structure.
 
 comparison    the whole comparison, and its result
-pairing       a host or a folder of recordings, and responses in pairs
-resend        the recorded requests, sent to a host
+pairing       a host or a folder of recordings, and their responses in pairs
 translation   a recorded request for another host: its keys, files and tasks
 response      two responses: status, headers, framing, body, times
 stream        two streams of events

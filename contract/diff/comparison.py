@@ -12,8 +12,7 @@ from contract.check import Check
 from contract.client import HttpTransport
 from contract.diff import response
 from contract.diff.difference import NOTES, Difference, Group, Ignored, grouped, without
-from contract.diff.pairing import Folder, Host, NotCompared, Pair, Pairs, pair_recordings
-from contract.diff.resend import resend
+from contract.diff.pairing import Folder, Host, NotCompared, Pair, Pairs, pair_recordings, resend
 from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
 from contract.report.builder import counted, printable
@@ -169,7 +168,10 @@ def _pairs(a: Side, b: Side, checks: Sequence[Check]) -> Pairs:
     if isinstance(a, Folder) and isinstance(b, Host):
         return resend(a.recordings, b)
     if isinstance(a, Host) and isinstance(b, Folder):
-        return _swapped(resend(b.recordings, a))
+        pairs = resend(b.recordings, a)
+        return (
+            one if isinstance(one, NotCompared) else Pair(one.name, one.b, one.a) for one in pairs
+        )
     assert isinstance(a, Host)
     assert isinstance(b, Host)
     return resend(record(a, checks), b)
@@ -198,11 +200,6 @@ def record(host: Host, checks: Sequence[Check]) -> list[Recording]:
     finally:
         transport.close()
     return recordings
-
-
-def _swapped(pairs: Pairs) -> Pairs:
-    for one in pairs:
-        yield one if isinstance(one, NotCompared) else Pair(one.name, one.b, one.a)
 
 
 def _cleaner(a: Side, b: Side) -> Callable[[str], str]:

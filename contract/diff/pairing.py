@@ -1,17 +1,28 @@
-"""The two sides of a comparison, and their responses in pairs; two folders are paired here."""
+"""The two sides of a comparison, and their responses in pairs.
+
+Two folders are paired by their requests. A host is sent the recorded requests, in the order of
+recording, but for refused runs, which come first, and calls that stopped a run, which are made
+while that run goes on.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
-from contract.diff.translation import Translation
+from contract.client import HttpTransport
+from contract.diff.translation import NotComparableError, Translation
 from contract.diff.values import volatile
-from contract.target import DEFAULT_TIMEOUT_S
-from dify_wire.exchange import Exchange, Recording, Request
+from contract.evidence import task_id_in
+from contract.preflight import cause_of
+from contract.result import NotRun
+from contract.target import DEFAULT_TIMEOUT_S, Capabilities, Target, is_doubtful, may_run
+from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.matching import MATCHERS, Matcher, RequestKey
 from dify_wire.redaction.pseudonyms import KEY, USER
 
@@ -32,6 +43,16 @@ _COMPARED_HEADERS = (
     "expect",
     "transfer-encoding",
 )
+
+
+_STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
+_STOPPED = b'"status": "stopped"'
+_EVENT = b'{"event": '
+_TASK_NAMED_WITHIN_BYTES = 64 << 10
+STOP_NOTICED_S = 1.2
+"""A host looks for a stop once a second (FACTS 7)."""
+
+_TOO_LATE = "the run was over before it could be stopped"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,9 @@ class NotCompared:
 
 
 Pairs = Iterator[Pair | NotCompared]
+
+
+# Two folders
 
 
 def pair_recordings(a: Sequence[Recording], b: Sequence[Recording]) -> Pairs:
@@ -168,3 +192,199 @@ def _matchers(known: frozenset[str]) -> tuple[Matcher, ...]:
     common = [matcher for matcher in MATCHERS if matcher.name not in ("path", "query")]
     own = {"target": target, "authorization": authorization, "headers": headers}
     return (*common, *(Matcher(name, part) for name, part in own.items()))
+
+
+# A folder and a host
+
+
+def resend(recordings: Sequence[Recording], host: Host) -> Pairs:
+    """The recorded responses with those of ``host``, one request after the other.
+
+    Responses that differ and could come from a host that is down are held back until another one
+    shows that it is not.
+    """
+    sender = _Sender(host)
+    stops = _stops(recordings)
+    within_a_run = {id(stop) for calls in stops.values() for stop in calls}
+    doubtful: list[Pair | NotCompared] = []
+    for recording in _refused_runs_first(recordings):
+        if id(recording) in within_a_run:
+            continue
+        for one in sender.pairs(recording, stops.get(id(recording), ())):
+            if isinstance(one, Pair) and one.a.status != one.b.status and is_doubtful(one.b):
+                doubtful.append(one)
+                continue
+            if not (isinstance(one, NotCompared) and sender.gone):
+                yield from doubtful
+                doubtful.clear()
+            yield one
+    yield from (NotCompared(one.name, sender.gone) if sender.gone else one for one in doubtful)
+
+
+def _refused_runs_first(recordings: Sequence[Recording]) -> list[Recording]:
+    """Refused runs before the first accepted one: they cost nothing, and must not wait for a
+    budget.
+    """
+    runs = {
+        id(one) for one in recordings if may_run(Request(one.request.method, one.request.target))
+    }
+    accepted = (at for at, one in enumerate(recordings) if id(one) in runs and one.status < 400)
+    first = next(accepted, 0)
+    rest = recordings[first:]
+    refused = [one for one in rest if id(one) in runs and one.status >= 400]
+    others = [one for one in rest if id(one) not in runs or one.status < 400]
+    return [*recordings[:first], *refused, *others]
+
+
+def _stops(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
+    """For the id of each recorded stream that was stopped, the calls made while it ran."""
+    streams = [one for one in recordings if _STOPPED in one.body and one.body.startswith(b"data:")]
+    calls = [(one, match[1]) for one in recordings if (match := _STOP.fullmatch(one.request.path))]
+    return {
+        id(run): [
+            call
+            for call, task_id in calls
+            if task_id.encode() in run.body
+            and run.sent_at <= call.sent_at <= run.sent_at + run.seconds
+        ]
+        for run in streams
+    }
+
+
+def _probe(host: Host) -> str | None:
+    """Why ``host`` no longer works, or None."""
+    transport = HttpTransport(host.url, host.timeout_s)
+    try:
+        request = Target(transport, Capabilities(host.keys[MAIN])).get_request("/v1/parameters")
+        return cause_of(transport.send(request))
+    finally:
+        transport.close()
+
+
+class _Sender:
+    """Sends requests that were recorded with another host."""
+
+    def __init__(self, host: Host) -> None:
+        self._transport = HttpTransport(host.url, host.timeout_s, raw=True)
+        capabilities = Capabilities(host.keys[MAIN], max_runs=host.max_runs)
+        self._target = Target(self._transport, capabilities)
+        self._target.probe = lambda: _probe(host)
+        self._translation = Translation(host.keys, host.secret)
+
+    @property
+    def gone(self) -> str | None:
+        return self._target.gone
+
+    def pairs(self, recording: Recording, stops: Sequence[Recording]) -> Pairs:
+        if recording.ended == "client_left":
+            yield NotCompared(recording.label, "the client left before the end of the response")
+            return
+        stopper = _Stopper(self, recording, stops) if stops else None
+        sent = self.send(recording, stopper.on_chunk if stopper else None)
+        if isinstance(sent, NotCompared):
+            yield sent
+            return
+        calls = stopper.calls() if stopper else []
+        if stopper and (stopper.too_late or _ended_before_it_was_stopped(sent, calls)):
+            yield NotCompared(recording.label, _TOO_LATE)
+        else:
+            yield self.pair(recording, sent)
+        yield from calls
+
+    def send(
+        self, recording: Recording, on_chunk: Callable[[bytes], None] | None = None
+    ) -> Exchange | NotCompared:
+        try:
+            translated = self._translation.request(recording)
+            recorded_host = ("host", urlsplit(recording.host).netloc)
+            headers = tuple(
+                (name, self._transport.host if (name.lower(), value) == recorded_host else value)
+                for name, value in translated.headers
+            )
+            target = self._transport.prefixed(translated.target)
+            request = replace(translated, target=target, headers=headers)
+            return self._target.send(request, on_chunk)
+        except NotComparableError as error:
+            return NotCompared(recording.label, str(error))
+        except NotRun as error:
+            return NotCompared(recording.label, error.reason)
+
+    def pair(self, recording: Recording, exchange: Exchange) -> Pair:
+        self._translation.learn(recording, exchange)
+        return Pair(recording.label, recording, exchange)
+
+    def stop(self, stop: Recording, task_ids: tuple[str, str]) -> Pair | NotCompared:
+        """Make a call that names a task before any whole response has named it."""
+        self._translation.name(*task_ids)
+        sent = self.send(stop)
+        return sent if isinstance(sent, NotCompared) else self.pair(stop, sent)
+
+
+def _ended_before_it_was_stopped(run: Exchange, calls: Sequence[Pair | NotCompared]) -> bool:
+    """Whether ``run`` ended by itself before the host had to look for a stop."""
+    sent_at = [call.b.sent_at for call in calls if isinstance(call, Pair)]
+    if not sent_at or _STOPPED in run.body:
+        return False
+    return run.sent_at + run.seconds - min(sent_at) < STOP_NOTICED_S
+
+
+class _Stopper:
+    """Makes the recorded calls that stop a stream, after as many events as then.
+
+    How fast the host is does not matter: after the last of these events a call waits as long as
+    then, but not beyond the next one.
+    """
+
+    def __init__(self, sender: _Sender, run: Recording, stops: Sequence[Recording]) -> None:
+        self._sender = sender
+        self._run = run
+        self._stops = stops
+        self._head = bytearray()
+        self._events = 0
+        self._ended = False
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(1)
+        self._calls: Future[list[Pair | NotCompared]] | None = None
+        self.too_late = False
+
+    def on_chunk(self, data: bytes) -> None:
+        with self._changed:
+            self._events += data.count(_EVENT)
+            self._changed.notify_all()
+        if self._calls is not None or len(self._head) > _TASK_NAMED_WITHIN_BYTES:
+            return
+        self._head.extend(data)
+        theirs, ours = task_id_in(bytes(self._head)), task_id_in(self._run.body)
+        if theirs and ours:
+            self._calls = self._pool.submit(self._make_calls, (ours, theirs))
+
+    def calls(self) -> list[Pair | NotCompared]:
+        """The calls that were made, once the stream has ended."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        self._pool.shutdown()
+        missed: list[Pair | NotCompared] = [
+            NotCompared(one.label, _TOO_LATE) for one in self._stops
+        ]
+        calls = self._calls.result() if self._calls else missed
+        self.too_late = any(isinstance(one, NotCompared) for one in calls)
+        return calls
+
+    def _make_calls(self, task_ids: tuple[str, str]) -> list[Pair | NotCompared]:
+        return [
+            NotCompared(stop.label, _TOO_LATE)
+            if self._is_over_when_due(stop)
+            else self._sender.stop(stop, task_ids)
+            for stop in self._stops
+        ]
+
+    def _is_over_when_due(self, stop: Recording) -> bool:
+        at_s = stop.sent_at - self._run.sent_at
+        before = [chunk for chunk in self._run.chunks if chunk.at_s <= at_s]
+        events = sum(chunk.data.count(_EVENT) for chunk in before)
+        rest_s = at_s - before[-1].at_s if before else 0.0
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or self._events >= events)
+            self._changed.wait_for(lambda: self._ended or self._events > events, rest_s)
+            return self._ended

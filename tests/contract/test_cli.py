@@ -339,7 +339,7 @@ def test_reader_that_has_gone_is_no_traceback() -> None:
 
 
 def test_missing_extra_is_one_line_that_names_it() -> None:
-    program = "import sys; sys.modules['h11'] = None; from contract.cli import main; main()"
+    program = "import sys; sys.modules['rich'] = None; from contract.cli import main; main()"
     command = [
         sys.executable,
         "-c",
