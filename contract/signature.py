@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 PARAMETERS = ("timestamp", "nonce", "sign")
 
 _URL = re.compile(
-    r"(?P<base>(?:https?://[^/?#]+)?)/files/tools/(?P<file_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-    r"\.(?P<extension>[^?/]+)\?timestamp=(?P<timestamp>\d{10})&nonce=(?P<nonce>[0-9a-f]{32})&sign=(?P<sign>[A-Za-z0-9_-]{43}=)"
+    r"(?P<base>(?:https?://[^/?#]+)?)/files/tools/"
+    r"(?P<file_id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.(?P<extension>[^?/]+)"
+    r"\?timestamp=(?P<timestamp>\d{10})&nonce=(?P<nonce>[0-9a-f]{32})"
+    r"&sign=(?P<sign>[A-Za-z0-9_-]{43}=)"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,15 +154,13 @@ def trace_of(stream: Stream) -> RunTrace:
         Event(str(envelope.get("event")), as_object(envelope.get("data")), envelope, frame.at_s)
         for frame, envelope in stream.data_frames
     )
-    finished = [event for event in events if event.name == "node_finished"]
+    finished = {str(one.data.get("id")): one for one in events[::-1] if one.name == "node_finished"}
     nodes = (
-        Node(event, _finish_of(event, finished)) for event in events if event.name == "node_started"
+        Node(event, finished.get(str(event.data.get("id"))))
+        for event in events
+        if event.name == "node_started"
     )
     return RunTrace(stream, events, tuple(nodes))
-
-
-def _finish_of(started: Event, finished: Sequence[Event]) -> Event | None:
-    return next((one for one in finished if one.data.get("id") == started.data.get("id")), None)
 
 
 def shared_trace(target: Target) -> RunTrace:

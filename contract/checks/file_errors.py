@@ -42,9 +42,8 @@ def _changed(part: str, change: Callable[[str], str]) -> Callable[[SignedUrl], R
     return lambda url: file_request(url.but(**{part: change(getattr(url, part))}))
 
 
-def _without(parameter: str) -> Callable[[SignedUrl], Request]:
-    others = [name for name in PARAMETERS if name != parameter]
-    return lambda url: file_request(url, url.query(*others))
+def _only(*parameters: str) -> Callable[[SignedUrl], Request]:
+    return lambda url: file_request(url, url.query(*parameters))
 
 
 # fmt: off
@@ -66,7 +65,8 @@ _refuse("unsigned_text_as_timestamp_is_403",
 for _name in PARAMETERS:
     _refuse(f"missing_{_name}_is_400",
             f"A URL without {_name} is refused by that parameter's name.",
-            _without(_name), error("query_parameter_missing", field=_name),
+            _only(*(name for name in PARAMETERS if name != _name)),
+            error("query_parameter_missing", field=_name),
             source="FACTS 6.3 and 9.2", level=Level.VERSION)
 # fmt: on
 

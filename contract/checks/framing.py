@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from contract.check import Level, check
 from contract.errors import expect_status
@@ -173,14 +171,11 @@ def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
     for frame, envelope in found.data_frames:
         text = frame.raw[6:].decode("utf-8", "replace")
         spaced = json.dumps(envelope)
-        compact = text if is_later and _exponents(text) == _compact(envelope) else None
-        styles = {"spaced": spaced, "compact": compact}
+        compact = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
+        alike = is_later and _exponents(text) == _exponents(compact)
+        styles = {"spaced": spaced, "compact": text if alike else None}
         known = by_version(lambda profile: styles[profile.facts["stream_json"]])  # noqa: B023
         expect_version(text, known, "JSON text", found.exchange)
-
-
-def _compact(envelope: Mapping[str, Any]) -> str:
-    return _exponents(json.dumps(envelope, ensure_ascii=False, separators=(",", ":")))
 
 
 def _exponents(text: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, UnidentifiedImageError
 
@@ -70,7 +71,8 @@ def _decode(body: bytes) -> _Decoded:
             if opened.width * opened.height > _MOST_PIXELS:
                 return too_large
             pixels = opened.convert("RGB")
-            differ = any(low != high for low, high in pixels.getextrema())  # type: ignore[misc]  # three bands, three pairs
+            bands: Any = pixels.getextrema()
+            differ = any(low != high for low, high in bands)
             digest = hashlib.sha256(pixels.tobytes()).hexdigest()
             return _Decoded(str(opened.format), opened.width, opened.height, differ, digest)
     except (

@@ -42,7 +42,8 @@ class ProxyPage:
         phrase = f"{self.status} {self.phrase}"
         return (
             f"<html>\r\n<head><title>{self.title or phrase}</title></head>\r\n<body>\r\n"
-            f"<center><h1>{phrase}</h1></center>\r\n{self.detail}<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"
+            f"<center><h1>{phrase}</h1></center>\r\n{self.detail}<hr><center>{server}</center>\r\n"
+            "</body>\r\n</html>\r\n"
         ).encode()
 
 

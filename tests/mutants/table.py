@@ -22,9 +22,9 @@ _HEAD = """# Mutants
 The fake, broken in one way each, and what finds it: the check of this suite that must find just
 that, and the first failure that schemathesis reports when it runs alone with the same spec (all
 checks, coverage and fuzzing). `make mutants` runs the suite; this table is written by
-`python -m tests.mutants.schemathesis_alone` (`--keep`: without schemathesis, which then does not run
-on new mutants). What schemathesis reports about the untouched host (its own 500s, requests that only
-the schema calls valid) is its baseline and does not count.
+`python -m tests.mutants.schemathesis_alone` (`--keep`: without schemathesis, which then does not
+run on new mutants). What schemathesis reports about the untouched host (its own 500s, requests that
+only the schema calls valid) is its baseline and does not count.
 
 {score}
 """

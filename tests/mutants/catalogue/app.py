@@ -238,7 +238,7 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
         f"POST on {_path} is as good as GET.",
         f"post_to_{_short}_is_405",
         replace_requests(
-            lambda request, path=_path: request.path == path and request.method == "POST",  # type: ignore[misc]  # bound at once
+            lambda request, path=_path: request.path == path and request.method == "POST",  # type: ignore[misc]
             lambda request: replace(request, method="GET", body=b""),
         ),
     )

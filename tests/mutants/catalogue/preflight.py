@@ -59,7 +59,8 @@ _refused("every_key_refused", "The host refuses every key.",
 _refused(
     "moved_to_https",
     "Every request is redirected to https.",
-    "is redirected to https://dify.example/v1/parameters (301); name --base-url https://dify.example",
+    "is redirected to https://dify.example/v1/parameters (301); name --base-url "
+    "https://dify.example",
     replace(
         Response(301, _PAGE, b""),
         headers=(*_PAGE, (b"location", b"https://dify.example/v1/parameters")),

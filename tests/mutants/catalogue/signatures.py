@@ -38,7 +38,8 @@ from tests.mutants.serving import SECRET
 
 AREA = Area("signature")
 _SIGNED = re.compile(
-    rb"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=([0-9a-f]{32})&sign=([A-Za-z0-9_-]{43}=)"
+    rb"/files/tools/([0-9a-f-]{36})\.png\?timestamp=(\d+)&nonce=([0-9a-f]{32})"
+    rb"&sign=([A-Za-z0-9_-]{43}=)"
 )
 
 

@@ -58,7 +58,7 @@ for _kind, _type in (("list", list), ("string", str), ("number", int)):
         f"json_{_kind}_as_empty",
         f"A JSON {_kind} is taken for {{}}.",
         f"{_kind}_body_is_500",
-        lambda request, of=_type: isinstance(request.json, of),  # type: ignore[misc]  # bound at once
+        lambda request, of=_type: isinstance(request.json, of),  # type: ignore[misc]
         lambda request: request.with_json({}),
     )
 _accepted("json_in_single_quotes_accepted", "Python's text of a dict is taken for JSON.",
@@ -76,7 +76,7 @@ for _short, _media_type, _killer in (
         f"{_short}_accepted",
         f"A body that is called {_media_type} is taken for JSON.",
         _killer,
-        lambda request, of=_media_type: request.header("content-type") == of,  # type: ignore[misc]  # bound at once
+        lambda request, of=_media_type: request.header("content-type") == of,  # type: ignore[misc]
         lambda request: request.with_json(request.json or _RUN).with_header(
             "content-type", "application/json"
         ),
