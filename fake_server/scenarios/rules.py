@@ -8,6 +8,7 @@ makes room for a later one.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> 
         given["node"].fail(unknown("node (id, title or type)", node, sorted(context.nodes)))
     when = field.get("when") or rule_field({}, field.path)
     conditions = _conditions(behaviour, when, source, context.operations)
+    times = field.get("times")  # infinite in a file where the number is beyond any float
     try:
         effects = behaviour.make(**parameters)
     except ScenarioError as error:
@@ -120,7 +122,7 @@ def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> 
         parameters,
         when.mapping(),
         conditions,
-        TIMES.read(field["times"]) if field.get("times") else None,
+        None if times is None or times.value == math.inf else TIMES.read(times),
         effects,
         behaviour.exclusion(parameters),
     )

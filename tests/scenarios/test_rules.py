@@ -53,6 +53,10 @@ def test_the_first_two_and_then_no_more() -> None:
     assert [names(rules) for _ in range(4)] == [("http_error",)] * 2 + [()] * 2
 
 
+def test_a_number_beyond_any_float_is_no_limit() -> None:
+    assert book({"name": "http_error", "times": float("inf")}).to_json()[0]["times"] is None
+
+
 def test_the_third_and_only_the_third() -> None:
     rules = book({"name": "http_error", "when": {"call": 3}})
     assert [bool(names(rules)) for _ in range(5)] == [False, False, True, False, False]
