@@ -62,9 +62,8 @@ def _bundle(redocly: list[str], version: str, folder: Path) -> Path:
 def _compare(version: str, path: Path) -> int:
     theirs = json.dumps(json.loads(path.read_text()))
     ours = json.dumps(load(bundled("openapi.yaml"), overlay_paths(version)))
-    print(
-        f"dify-{version}: our overlays applied {'equal' if ours == theirs else 'DIFFER FROM'} Redocly's"
-    )
+    equal = "equal" if ours == theirs else "DIFFER FROM"
+    print(f"dify-{version}: our overlays applied {equal} Redocly's")
     return int(ours != theirs)
 
 

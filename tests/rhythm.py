@@ -87,8 +87,8 @@ def _slow_app() -> str:
 def _what(frame: bytes) -> str:
     if frame == b"event: ping":
         return "ping"
-    said = json.loads(frame.removeprefix(b"data: "))
-    return " ".join(filter(None, [said["event"], said["data"].get("node_type")]))
+    event = json.loads(frame.removeprefix(b"data: "))
+    return " ".join(filter(None, [event["event"], event["data"].get("node_type")]))
 
 
 def came_together(found: Sequence[Arrival]) -> list[str]:
@@ -103,7 +103,8 @@ def _table(found: Sequence[Arrival]) -> str:
     for arrival in found:
         off = "" if arrival.on_time else "  off"
         lines.append(
-            f"{arrival.what:<22} {arrival.recorded_s:>9.3f} {arrival.here_s:>9.3f} {arrival.late_s:>+11.3f}{off}"
+            f"{arrival.what:<22} {arrival.recorded_s:>9.3f} {arrival.here_s:>9.3f} "
+            f"{arrival.late_s:>+11.3f}{off}"
         )
     return "\n".join(lines)
 

@@ -55,7 +55,7 @@ def test_table_stands_in_columns() -> None:
     ]
 
 
-def test_without_wrk_the_reason_is_said(
+def test_without_wrk_the_reason_is_printed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: None)
@@ -67,9 +67,9 @@ def test_without_wrk_the_reason_is_said(
         raise AssertionError("it cannot be measured")
 
     benchmarks.main()
-    said = capsys.readouterr()
-    assert json.loads(said.out) == {"throughput": []}
-    assert "throughput is skipped: wrk is not installed" in said.err
+    output = capsys.readouterr()
+    assert json.loads(output.out) == {"throughput": []}
+    assert "throughput is skipped: wrk is not installed" in output.err
 
 
 def test_processor_time_that_cannot_be_read_is_a_reason_to_skip() -> None:

@@ -289,7 +289,10 @@ _TEXTS: dict[str, tuple[bytes, str]] = {
     ),
     "body_surrogate": (
         raw_run(rb'{"inputs": {"prompt": "\ud83d"}, "user": "alg123"}'),
-        r"""run failed: [openai_api_compatible] Error: 'utf-8' codec can't encode character '\\ud83d' in position 1""",
+        (
+            "run failed: [openai_api_compatible] Error: 'utf-8' codec can't encode character "
+            r"'\\ud83d' in position 1"
+        ),
     ),
     "upload_noext": (
         upload(("file", "png", "x")),

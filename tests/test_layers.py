@@ -108,7 +108,10 @@ def test_there_is_something_to_look_at() -> None:
     assert "uvicorn" in {
         name.partition(".")[0] for name in imported(modules()["fake_server.server.server"])
     }
-    code = "import a\nfrom b.c import d\ndef f():\n    import e\n    class G:\n        from h import i\n"
+    code = (
+        "import a\nfrom b.c import d\n"
+        "def f():\n    import e\n    class G:\n        from h import i\n"
+    )
     assert list(imported(ast.parse(code))) == ["a", "b.c.d", "e", "h.i"]
     assert list(imported(ast.parse(code), only_at_import=True)) == ["a", "b.c.d"]
 

@@ -192,10 +192,10 @@ def _headers(
 def _shared_file_signed_apart(frames: list[bytes]) -> list[bytes]:
     """The last frame's ``files`` with a nonce of their own, rightly signed."""
     *before, last, tail = frames
-    said = json.loads(last.removeprefix(b"data: "))
+    frame = json.loads(last.removeprefix(b"data: "))
     other = json.loads(frames[4].removeprefix(b"data: "))["data"]["files"]
-    said["data"]["files"] = other
-    return [*before, b"data: " + json.dumps(said).encode(), tail]
+    frame["data"]["files"] = other
+    return [*before, b"data: " + json.dumps(frame).encode(), tail]
 
 
 _MUTATIONS: dict[str, tuple[str, Callable[[RawAnswer], RawAnswer]]] = {

@@ -107,7 +107,7 @@ def test_table_has_every_mutant() -> None:
     """docs/mutants.md is written anew when the catalogue changes, and tells of none that got
     away.
     """
-    told = table.rows()
-    assert list(told) == sorted(told, key=list(MUTANTS).index)
-    assert set(told) == set(MUTANTS)
-    assert [name for name, (ours, _) in told.items() if ours not in KILLERS] == []
+    rows = table.rows()
+    assert list(rows) == sorted(rows, key=list(MUTANTS).index)
+    assert set(rows) == set(MUTANTS)
+    assert [name for name, (ours, _) in rows.items() if ours not in KILLERS] == []

@@ -27,17 +27,17 @@ SMALL = 4
 
 
 LIMITS = {
-    "modules that one other imports": 72,
-    "private functions, one caller, at most 4 lines": 110,
-    "longest import chain": 24,
-    "largest import cycle, for types and lazy imports": 12,
-    "identifiers with old words, product": 140,
-    "identifiers with old words, tests": 340,
-    "lines over 100 columns": 470,
-    "private attributes that tests use": 15,
-    "POST /v1/workflows/run, functions": 150,
-    "POST /v1/workflows/run, files": 26,
-    "POST /v1/workflows/run, file changes": 112,
+    "modules that one other imports": 60,
+    "private functions, one caller, at most 4 lines": 60,
+    "longest import chain": 12,
+    "largest import cycle, for types and lazy imports": 4,
+    "identifiers with old words, product": 0,
+    "identifiers with old words, tests": 0,
+    "lines over 100 columns": 150,
+    "private attributes that tests use": 10,
+    "POST /v1/workflows/run, functions": 110,
+    "POST /v1/workflows/run, files": 18,
+    "POST /v1/workflows/run, file changes": 70,
 }
 """The most that each figure may be; totals of lines and modules have no limit."""
 
