@@ -25,7 +25,7 @@ Edit = Callable[[Any], Any]
 """From a JSON value to the edited one; what it is given may be changed in place."""
 
 Event = dict[str, Any]
-"""One event of a stream as it is told: ``event``, ``workflow_run_id``, ``task_id``, ``data``."""
+"""One event of a stream as it is sent: ``event``, ``workflow_run_id``, ``task_id``, ``data``."""
 
 
 # Edits
@@ -128,12 +128,12 @@ def _has(holder: Any, key: Any) -> bool:
 
 
 def edit_run_json(edit: Edit) -> Wrap:
-    """In the answer of each blocking run."""
+    """In the response of each blocking run."""
     return edit_json(lambda request, response: request.is_run and response.status == 200, edit)
 
 
 def edit_run_bodies(change_body: Callable[[bytes], bytes]) -> Wrap:
-    """In the text of each blocking run's answer."""
+    """In the text of each blocking run's response."""
 
     def change_response(request: Request, response: Response) -> Response:
         return (
@@ -204,12 +204,12 @@ def replace_events(make: Callable[[], Callable[[Event], Iterable[Event]]]) -> Wr
 
 
 def edit_frames(change_frames: StreamChange) -> Wrap:
-    """The frames of each stream as ``tell`` makes them."""
+    """The frames of each stream as ``change_frames`` makes them."""
     return change_streams(lambda: lambda _: change_frames)
 
 
 def event_of(frame: bytes) -> Event | None:
-    """The event that a frame tells, None for a ping."""
+    """The event of a frame, None for a ping."""
     if not frame.startswith(b"data: {"):
         return None
     response: Event = json.loads(frame[6:])
@@ -217,7 +217,7 @@ def event_of(frame: bytes) -> Event | None:
 
 
 def frame_of(event: Event) -> bytes:
-    """The frame that tells an event, in the host's style."""
+    """The frame of an event, in the host's style."""
     return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 

@@ -19,7 +19,7 @@ _PATH = re.compile(r"(/files/tools/)([0-9a-fA-F-]{36})(\..+)")
 
 
 def file_id(request: Request) -> str:
-    """The id in the path, in lower case; empty where the path is no file's."""
+    """The id in the path, in lower case; empty where the path is not a file's."""
     match = _PATH.fullmatch(request.path)
     return match[2].lower() if match else ""
 
@@ -50,7 +50,7 @@ def has_good_sign(request: Request) -> bool:
 
 
 def age_s(request: Request) -> float:
-    """Seconds since the timestamp, 0 where it is no number."""
+    """Seconds since the timestamp, 0 where it is not a number."""
     timestamp = parameters_of(request).get("timestamp", "")
     return time.time() - int(timestamp) if timestamp.lstrip("-").isdigit() else 0.0
 

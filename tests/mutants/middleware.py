@@ -3,8 +3,8 @@ way.
 
 ``change_requests``, ``change_responses`` and ``change_streams`` take a *maker* of the change,
 called once for each server, so that a change may remember what it saw without one mutant's memory
-reaching another. What a change raises is kept in ``CRASHES``: a mutant that crashes shows nothing about the
-suite. Only ``CutOffError`` is raised on purpose.
+reaching another. What a change raises is kept in ``CRASHES``: a mutant that crashes shows nothing
+about the suite. Only ``CutOffError`` is raised on purpose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures that a broken host serves instead of its own."""
+"""Images that a broken host serves instead of its own."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from PIL import Image
 
 @functools.cache
 def small_png(size: tuple[int, int] = (1, 1), colour: str = "red") -> bytes:
-    """A picture of one colour."""
+    """An image of one colour."""
     return _encoded(Image.new("RGB", size, colour), "PNG")
 
 
 def converted(png: bytes, kind: str) -> bytes:
-    """The same picture as JPEG, GIF or WEBP."""
+    """The same image as JPEG, GIF or WEBP."""
     return _encoded(Image.open(io.BytesIO(png)).convert("RGB"), kind)
 
 
 def with_text(png: bytes, text: str) -> bytes:
-    """The same picture with one more text chunk before its end."""
+    """The same image with one more text chunk before its end."""
     return png[:-12] + _chunk(b"tEXt", b"Comment\0" + text.encode()) + png[-12:]
 
 
 def with_size_in_header(png: bytes, width: int) -> bytes:
-    """A PNG whose header tells another width than its data has."""
+    """A PNG whose header has another width than its data has."""
     return png[:8] + _chunk(b"IHDR", width.to_bytes(4, "big") + png[20:29]) + png[33:]
 
 

@@ -5,7 +5,7 @@ fuzzing phases, 10 examples an operation. What it holds against the untouched ho
 that are the host's own, TRACE without Allow) is its baseline and does not count. All mutants are
 served at once, since it does not look at time. Writes ``docs/mutants.md``, with the results of this
 suite beside its own; takes an hour, and changes only with the catalogue. ``--keep`` runs no
-schemathesis: the rows of the table stay, and mutants that it lacks are judged by this suite alone.
+schemathesis: the rows of the table stay, and mutants that it lacks run through this suite alone.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def test_broken_host_shows_exactly_its_drift(
 
 
 def test_cut_pictures_are_drift_of_one_kind(folder: Path, some: list[Recording]) -> None:
-    with serving(MUTANTS["picture_cut_off"].wrap) as url:
+    with serving(MUTANTS["image_cut_off"].wrap) as url:
         found = compare(Folder(folder, some), host_at(url), DiffOptions())
     assert {group.kind for group in found.drift} == {"end"}
 

@@ -63,7 +63,7 @@ _PARAMETERS = "/v1/parameters"
 _of(
     _PARAMETERS,
     "parameters_without_form",
-    "The app tells no form.",
+    "The app has no form.",
     "parameters_have_form_and_switches",
     drop("user_input_form"),
 )
@@ -119,14 +119,14 @@ _of(
 _of(
     _PARAMETERS,
     "parameters_without_features",
-    "The app tells nothing but its form.",
+    "The app has nothing but its form.",
     "parameters_have_form_and_switches",
     lambda edit_events: {"user_input_form": edit_events["user_input_form"]},
 )
 _of(
     _PARAMETERS,
     "parameters_without_file_upload",
-    "The app does not tell whether it takes files.",
+    "The app does not say whether it takes files.",
     "parameters_have_form_and_switches",
     drop("file_upload"),
 )
@@ -214,7 +214,7 @@ _of("/v1/info", "info_without_description", "The app has no description.",
     "info_has_name_and_description", drop("description"))
 _of("/v1/info", "info_name_a_number", "The app's name is a number.",
     "info_has_name_and_description", put("name", 1))
-_of("/v1/meta", "meta_without_icons", "The app tells no tool_icons.",
+_of("/v1/meta", "meta_without_icons", "The app has no tool_icons.",
     "meta_has_the_icons_of_the_tools", drop("tool_icons"))
 _of("/v1/meta", "meta_icons_a_list", "tool_icons is a list.", "meta_has_the_icons_of_the_tools",
     change("tool_icons", list))
@@ -222,7 +222,7 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
     _short = _path.rpartition("/")[2]
     AREA.add(f"{_short}_without_key", f"{_path} needs no key.", _NEEDS_KEY[_short], _open(_path))
     AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_ha*", _missing(_path))
-_of("/v1/", "greeting_without_version", "The greeting tells no version.", "root_*",
+_of("/v1/", "greeting_without_version", "The root has no version.", "root_*",
     drop("server_version"))
 _of("/v1/", "greeting_of_v2", "The greeting names the API v2.", "root_names_the_api",
     put("api_version", "v2"))
@@ -243,7 +243,7 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
         ),
     )
 AREA.add("app_json_compact",
-         "A proxy writes the JSON of info, meta and parameters anew, without blanks.",
+         "A proxy writes the JSON of info, meta and parameters again, without blanks.",
          "app_info_is_written_as_errors_are",
          replace_responses(
              lambda request, response: (

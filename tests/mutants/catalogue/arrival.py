@@ -12,9 +12,7 @@ AREA = Area("stream arrival")
 
 
 def _in_time(name: str, breaks: str, killers: str, change_frames: StreamChange) -> None:
-    """The frames of each stream as ``tell`` makes them, seen only by a client that reads as the
-    frames come.
-    """
+    """A change of frames that is seen only by a client that reads as they come."""
     AREA.add(name, breaks, killers, edit_frames(change_frames), speed=RHYTHM)
 
 
@@ -57,7 +55,7 @@ async def _evenly(frames: Frames) -> Frames:
 
 
 async def _ping_early(frames: Frames) -> Frames:
-    """The ping comes when the node that draws the picture starts."""
+    """The ping comes when the node that draws the image starts."""
     async for frame in frames:
         if event_of(frame) is None:
             continue

@@ -1,4 +1,4 @@
-"""The blocking answer: each field dropped, retyped, null; fields that contradict each other; its
+"""The blocking response: each field dropped, retyped, null; fields that contradict each other; its
 JSON text.
 """
 
@@ -23,7 +23,7 @@ from tests.mutants.edits import (
 from tests.mutants.middleware import Request, Response, cut_off
 from tests.mutants.mutant import Area
 
-AREA = Area("blocking answer")
+AREA = Area("blocking response")
 _NAMES = "blocking_response_has_task_run_and_data"
 _FIELDS: dict[str, tuple[Edit, str]] = {
     "task_id": (lambda _: 17, "task_id_is_a_uuid"),
@@ -43,7 +43,7 @@ _FIELDS: dict[str, tuple[Edit, str]] = {
 """Each field by its path: how it becomes one of another type, and who should see that."""
 
 
-def _response_(name: str, breaks: str, killers: str, edit: Edit) -> None:
+def _changed(name: str, breaks: str, killers: str, edit: Edit) -> None:
     AREA.add(name, breaks, killers, edit_run_json(edit))
 
 
@@ -100,45 +100,45 @@ for _path, (_retyped, _killers) in _FIELDS.items():
     _field = _path.replace(".", "_")
     AREA.add(
         f"blocking_{_field}_dropped",
-        f"The blocking answer has no {_path}.",
+        f"The blocking response has no {_path}.",
         "data_has_every_documented_field" if "." in _path else _NAMES,
         edit_run_json(drop(_path)),
     )
     AREA.add(
         f"blocking_{_field}_retyped",
-        f"{_path} of the blocking answer is of another type.",
+        f"{_path} of the blocking response is of another type.",
         _killers,
         edit_run_json(change(_path, _retyped)),
     )
     if _path != "data.error":
         AREA.add(
             f"blocking_{_field}_null",
-            f"{_path} of the blocking answer is null.",
+            f"{_path} of the blocking response is null.",
             _killers,
             edit_run_json(put(_path, None)),
         )
-_response_("blocking_task_id_camel_case", "task_id is called taskId.",
+_changed("blocking_task_id_camel_case", "task_id is called taskId.",
            "blocking_response_has_task_run_and_data", rename("task_id", "taskId"))
-_response_("blocking_status_renamed", "data.status is called state.",
+_changed("blocking_status_renamed", "data.status is called state.",
            "data_has_every_documented_field", rename("data.status", "state"))
-_response_("blocking_outputs_renamed", "data.outputs is called output.",
+_changed("blocking_outputs_renamed", "data.outputs is called output.",
            "data_has_every_documented_field", rename("data.outputs", "output"))
-_response_("blocking_files_renamed", "outputs.files is called images.", "outputs_have_an_image",
+_changed("blocking_files_renamed", "outputs.files is called images.", "outputs_have_an_image",
            rename("data.outputs.files", "images"))
-_response_("blocking_status_success", "data.status is success, no word of the host.",
+_changed("blocking_status_success", "data.status is success, no word of the host.",
            "status_is_succeeded_failed_or_stopped", put("data.status", "success"))
-_response_("blocking_status_running", "data.status says that the run has not ended.",
+_changed("blocking_status_running", "data.status says that the run has not ended.",
            "status_is_succeeded_failed_or_stopped", put("data.status", "running"))
-_response_("blocking_id_is_another", "data.id is not workflow_run_id.", "data_id_is_the_run_id",
+_changed("blocking_id_is_another", "data.id is not workflow_run_id.", "data_id_is_the_run_id",
            change("data.id", lambda v: v[::-1]))
-_response_("blocking_ids_no_uuids", "task_id is no UUID.", "task_id_is_a_uuid",
+_changed("blocking_ids_no_uuids", "task_id is not a UUID.", "task_id_is_a_uuid",
            put("task_id", "task-1"))
-_response_("blocking_run_id_no_uuid", "The run's id is a number in text.",
+_changed("blocking_run_id_no_uuid", "The run's id is a number in text.",
            "workflow_run_id_is_a_uuid",
            combined(put("workflow_run_id", "4711"), put("data.id", "4711")))
-_response_("blocking_workflow_id_no_uuid", "workflow_id is a name.", "workflow_id_is_a_uuid",
+_changed("blocking_workflow_id_no_uuid", "workflow_id is a name.", "workflow_id_is_a_uuid",
            put("data.workflow_id", "text-to-image"))
-_response_(
+_changed(
     "blocking_ids_upper_case",
     "The ids are UUIDs in upper case.",
     "task_id_is_a_uuid workflow_run_id_is_a_uuid",
@@ -146,67 +146,67 @@ _response_(
         change("task_id", _upper), change("workflow_run_id", _upper), change("data.id", _upper)
     ),
 )
-_response_("blocking_task_id_is_run_id", "task_id and workflow_run_id are the same.",
+_changed("blocking_task_id_is_run_id", "task_id and workflow_run_id are the same.",
            "task_and_run_have_ids_of_their_own",
            lambda event: {**event, "task_id": event["workflow_run_id"]})
-_response_("blocking_succeeded_without_outputs", "A run that succeeded has no outputs.",
+_changed("blocking_succeeded_without_outputs", "A run that succeeded has no outputs.",
            "outputs_have_an_image", put("data.outputs", None))
-_response_("blocking_succeeded_with_error", "A run that succeeded tells an error.",
+_changed("blocking_succeeded_with_error", "A run that succeeded has an error.",
            "error_is_null_exactly_when_succeeded", put("data.error", "CUDA out of memory"))
-_response_("blocking_failed_with_outputs", "A run that failed has outputs.",
+_changed("blocking_failed_with_outputs", "A run that failed has outputs.",
            "outputs_are_null_unless_succeeded", put("data.status", "failed"))
-_response_("blocking_error_empty_text", "No error is empty text, and not null.",
+_changed("blocking_error_empty_text", "No error is empty text, and not null.",
            "error_is_null_exactly_when_succeeded", put("data.error", ""))
-_response_("blocking_elapsed_negative", "elapsed_time is negative.", "elapsed_time_is_a_duration",
+_changed("blocking_elapsed_negative", "elapsed_time is negative.", "elapsed_time_is_a_duration",
            change("data.elapsed_time", lambda v: -v))
-_response_("blocking_elapsed_milliseconds", "elapsed_time is in milliseconds.",
+_changed("blocking_elapsed_milliseconds", "elapsed_time is in milliseconds.",
            "times_of_the_run_agree", change("data.elapsed_time", lambda v: v * 1000))
-_response_("blocking_elapsed_zero", "elapsed_time is 0.0 whatever the run took.",
+_changed("blocking_elapsed_zero", "elapsed_time is 0.0 whatever the run took.",
            "elapsed_time_is_a_duration times_of_the_run_agree", put("data.elapsed_time", 0.0))
-_response_("blocking_elapsed_whole", "elapsed_time is a whole number of seconds, without a point.",
+_changed("blocking_elapsed_whole", "elapsed_time is a whole number of seconds, without a point.",
            "elapsed_time_is_a_float", change("data.elapsed_time", lambda v: int(v) + 1))
-_response_("blocking_created_at_milliseconds", "created_at is in milliseconds.",
+_changed("blocking_created_at_milliseconds", "created_at is in milliseconds.",
            "created_at_is_in_unix_seconds", change("data.created_at", lambda v: v * 1000))
-_response_("blocking_created_at_off", "created_at is an hour early.", "times_of_the_run_agree",
+_changed("blocking_created_at_off", "created_at is an hour early.", "times_of_the_run_agree",
            change("data.created_at", lambda v: v - 3600))
-_response_("blocking_finished_at_off", "finished_at is 5 s late.", "times_of_the_run_agree",
+_changed("blocking_finished_at_off", "finished_at is 5 s late.", "times_of_the_run_agree",
            change("data.finished_at", lambda v: v + 5))
-_response_("blocking_both_times_off", "Both times are in local time, 8 h ahead.",
+_changed("blocking_both_times_off", "Both times are in local time, 8 h ahead.",
            "run_finished_just_now",
            combined(
                change("data.created_at", lambda v: v + 28800),
                change("data.finished_at", lambda v: v + 28800),
            ))
-_response_("blocking_finished_before_created", "created_at and finished_at are swapped.",
+_changed("blocking_finished_before_created", "created_at and finished_at are swapped.",
            "times_of_the_run_agree", _swapped)
-_response_("blocking_tokens_negative", "total_tokens is negative.",
+_changed("blocking_tokens_negative", "total_tokens is negative.",
            "total_tokens_is_a_whole_number", put("data.total_tokens", -1))
-_response_("blocking_steps_zero", "A run that succeeded took no step.",
+_changed("blocking_steps_zero", "A run that succeeded took no step.",
            "total_steps_is_a_whole_number", put("data.total_steps", 0))
-_response_("blocking_steps_negative", "total_steps is negative.", "total_steps_is_a_whole_number",
+_changed("blocking_steps_negative", "total_steps is negative.", "total_steps_is_a_whole_number",
            put("data.total_steps", -5))
-_response_("blocking_extra_sequence_number",
-           "The blocking answer has sequence_number, which only streams have.",
+_changed("blocking_extra_sequence_number",
+           "The blocking response has sequence_number, which only streams have.",
            "data_has_no_other_fields", put("data.sequence_number", 1))
-_response_("blocking_extra_created_by",
-           "The blocking answer has created_by, which only streams have.",
+_changed("blocking_extra_created_by",
+           "The blocking response has created_by, which only streams have.",
            "data_has_no_other_fields", put("data.created_by", {"id": "x", "user": "y"}))
-_response_("blocking_extra_files",
-           "The blocking answer has files beside outputs, as only streams have.",
+_changed("blocking_extra_files",
+           "The blocking response has files beside outputs, as only streams have.",
            "data_has_no_other_fields", put("data.files", []))
-_response_("blocking_extra_at_top", "The blocking answer has a code at its top.",
+_changed("blocking_extra_at_top", "The blocking response has a code at its top.",
            "blocking_response_has_no_other_fields", put("code", 0))
-_response_("blocking_wrapped", "The blocking answer is wrapped in an envelope.",
+_changed("blocking_wrapped", "The blocking response is wrapped in an envelope.",
            "blocking_response_has_task_run_and_data",
            lambda response: {"code": 0, "data": response})
-_response_("blocking_unwrapped", "The fields of data stand at the top.",
+_changed("blocking_unwrapped", "The fields of data stand at the top.",
            "blocking_response_has_task_run_and_data",
            lambda event: {**{k: v for k, v in event.items() if k != "data"}, **event["data"]})
-_response_("blocking_keys_reversed", "The keys of the blocking answer are in reverse order.",
+_changed("blocking_keys_reversed", "The keys of the blocking response are in reverse order.",
            "blocking_response_has_no_other_fields", reverse(""))
-_response_("blocking_data_keys_reversed", "The keys of data are in reverse order.",
+_changed("blocking_data_keys_reversed", "The keys of data are in reverse order.",
            "data_fields_come_in_the_hosts_order", reverse("data"))
-_response_("blocking_in_a_list", "The blocking answer is a list of one.",
+_changed("blocking_in_a_list", "The blocking response is a list of one.",
            "blocking_response_is_a_json_object", lambda response: [response])
 
 # Its text
@@ -214,33 +214,33 @@ _text("blocking_json_compact", "The JSON has no blanks.",
       "blocking_json_is_written_in_the_hosts_style", _compact)
 _text("blocking_json_indented", "The JSON is indented, on many lines.",
       "blocking_json_is_written_in_the_hosts_style", _indented)
-_text("blocking_json_with_newline", "The blocking answer ends with a newline.",
+_text("blocking_json_with_newline", "The blocking response ends with a newline.",
       "blocking_json_ends_without_newline", lambda body: body + b"\n")
-_text("blocking_json_with_bom", "The blocking answer begins with a byte order mark.",
+_text("blocking_json_with_bom", "The blocking response begins with a byte order mark.",
       "blocking_json_is_written_in_the_hosts_style", lambda body: b"\xef\xbb\xbf" + body)
-_text("blocking_json_cut", "The blocking answer ends in the middle of its JSON.",
+_text("blocking_json_cut", "The blocking response ends in the middle of its JSON.",
       "blocking_response_is_a_json_object", lambda body: body[:-40])
-_text("blocking_json_twice", "The blocking answer is there twice.",
+_text("blocking_json_twice", "The blocking response is there twice.",
       "blocking_response_is_a_json_object", lambda body: body + body)
-_text("blocking_json_padded", "Blanks keep the connection alive before the blocking answer.",
+_text("blocking_json_padded", "Blanks keep the connection alive before the blocking response.",
       "blocking_json_ends_without_newline blocking_json_is_written_in_the_hosts_style",
       lambda body: b"   " + body)
-_text("blocking_empty", "The blocking answer is empty.", "blocking_response_is_a_json_object",
+_text("blocking_empty", "The blocking response is empty.", "blocking_response_is_a_json_object",
       lambda _: b"")
-_text("blocking_html", "The blocking answer is a page that says it is JSON.",
+_text("blocking_html", "The blocking response is a page that says it is JSON.",
       "blocking_response_is_a_json_object", lambda _: b"<!doctype html><p>done")
-AREA.add("blocking_status_201", "An accepted run is answered with 201.",
+AREA.add("blocking_status_201", "An accepted run gets 201.",
          "documents_own_request_gets_200", _run_head(status=201))
-AREA.add("blocking_status_202", "An accepted run is answered with 202.",
+AREA.add("blocking_status_202", "An accepted run gets 202.",
          "documents_own_request_gets_200", _run_head(status=202))
-AREA.add("blocking_as_text", "The blocking answer says it is text/plain.",
+AREA.add("blocking_as_text", "The blocking response says it is text/plain.",
          "blocking_content_type_is_json", _run_head(content_type="text/plain"))
-AREA.add("blocking_as_html", "The blocking answer says it is HTML.",
+AREA.add("blocking_as_html", "The blocking response says it is HTML.",
          "blocking_content_type_is_json", _run_head(content_type="text/html; charset=utf-8"))
-AREA.add("blocking_with_charset", "The blocking answer's content type has a charset.",
+AREA.add("blocking_with_charset", "The blocking response's content type has a charset.",
          "blocking_content_type_has_no_charset",
          _run_head(content_type="application/json; charset=utf-8"))
-AREA.add("blocking_cut_off", "The connection is closed in the middle of the blocking answer.",
+AREA.add("blocking_cut_off", "The connection is closed in the middle of the blocking response.",
          "blocking_response_is_complete",
          cut_off(
              lambda request: (
@@ -248,7 +248,7 @@ AREA.add("blocking_cut_off", "The connection is closed in the middle of the bloc
                  and "model_name" in str(request.fields.get("inputs"))
              )
          ))
-_response_("blocking_run_fails",
+_changed("blocking_run_fails",
            "Every blocking run fails, and its response says so as the host does.",
            "documents_own_request_succeeds",
            combined(

@@ -53,7 +53,7 @@ def _with_url(fn: Callable[[str], str]) -> Edit:
 
 
 def _same_signature() -> _Change:
-    """Every URL is the first one told."""
+    """Every URL is the first one."""
     first: list[str] = []
 
     def keep(url: str) -> str:
@@ -88,7 +88,7 @@ def _other_file(value: Any) -> Any:
 
 
 def _at_the_end(edit: Edit) -> Edit:
-    """An edit of what the end node and the run tell."""
+    """An edit of the events of the end node and the run."""
     return lambda event: (
         edit(event) if event["event"] == _END or event["data"].get("node_type") == "end" else event
     )

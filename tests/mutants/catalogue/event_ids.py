@@ -1,4 +1,4 @@
-"""The ids in a stream, and the path through the graph that nodes tell by their index and
+"""The ids in a stream, and the path through the graph that nodes show by their index and
 predecessor.
 """
 
@@ -53,7 +53,8 @@ _order("task_id_changes", "task_id changes in the middle of the stream.",
        "task_id_is_constant_in_a_stream", _from_the_fourth("task_id", other_uuid))
 _order("run_id_changes", "workflow_run_id changes in the middle of the stream.",
        "workflow_run_id_is_constant_in_a_stream", _from_the_fourth("workflow_run_id", other_uuid))
-_event("task_id_no_uuid", "task_id in a stream is no UUID.", "task_id_is_constant_in_a_stream", "*",
+_event("task_id_no_uuid", "task_id in a stream is not a UUID.",
+       "task_id_is_constant_in_a_stream", "*",
        put("task_id", "task-1"))
 _event("started_id_of_another", "workflow_started's id is not the run's.",
        "workflow_events_have_the_run_id", "workflow_started", change("data.id", other_uuid))
@@ -103,10 +104,10 @@ _event("predecessor_always_null", "No node has a predecessor.", "nodes_name_thei
 _event("predecessor_is_itself", "Each node is its own predecessor.", "nodes_name_their_predecessor",
        _NODES,
        lambda event: change("data.predecessor_node_id", lambda _: event["data"]["node_id"])(event))
-_event("predecessor_unknown", "Predecessors are nodes that the stream never told of.",
+_event("predecessor_unknown", "Predecessors are nodes that are not in the stream.",
        "nodes_name_their_predecessor", _NODES,
        change("data.predecessor_node_id", lambda v: v and "1700000000000"))
-_event("first_node_no_start", "The first node is no start node.", "run_begins_at_its_start_node",
+_event("first_node_no_start", "The first node is not a start node.", "run_begins_at_its_start_node",
        _NODES,
        lambda event: (
            put("data.node_type", "code")(event) if event["data"]["node_type"] == "start" else event

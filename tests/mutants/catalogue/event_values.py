@@ -1,4 +1,4 @@
-"""What the nodes and the run of a stream tell: inputs, outcomes, times, sums, and what each type of
+"""Values of the nodes and the run of a stream: inputs, outcomes, times, sums, and what each type of
 node adds.
 """
 
@@ -70,7 +70,7 @@ def _fails_in_its_last_node() -> Callable[[Event], Iterable[Event]]:
 # What nodes and run say of themselves
 _event("inputs_lost", "workflow_started has no inputs in its inputs.",
        "prompt_comes_back_character_for_character", _START, put("data.inputs", {}))
-_event("inputs_prompt_lost", "workflow_started does not tell the prompt.",
+_event("inputs_prompt_lost", "workflow_started does not have the prompt.",
        "prompt_comes_back_character_for_character", _START, drop("data.inputs.prompt"))
 _event("inputs_mojibake", "The prompt comes back as UTF-8 read as Latin-1.",
        "prompt_comes_back_character_for_character", _START, change("data.inputs.prompt", _mojibake))
@@ -80,9 +80,9 @@ _event("inputs_question_marks", "The prompt comes back as question marks.",
 _event("inputs_stripped", "The last character of the prompt is lost.",
        "prompt_comes_back_character_for_character", _START,
        change("data.inputs.prompt", lambda v: v[:-1]))
-_event("inputs_without_model", "An input that was left out is not told of.",
+_event("inputs_without_model", "An input that was left out is missing.",
        "start_node_passes_the_inputs_on", _START, drop("data.inputs.model_name"))
-_event("inputs_model_lost", "No run tells the model that it was asked for.",
+_event("inputs_model_lost", "No run has the model that was sent.",
        "model_comes_back_as_it_was_sent", _START, put("data.inputs.model_name", ""))
 _event("inputs_without_sys_files", "workflow_started's inputs have no sys.files.",
        "inputs_name_no_files", _START,
@@ -99,7 +99,7 @@ _event("start_node_inputs_differ", "The start node's inputs are not the run's.",
 _event("start_node_outputs_differ", "The start node's outputs are not its inputs.",
        "start_node_passes_the_inputs_on", "node_finished",
        of_node("start", put("data.outputs.prompt", "a cat")))
-_event("node_inputs_told_early", "node_started tells inputs.", "node_started_is_of_the_hosts_kinds",
+_event("node_inputs_told_early", "node_started has inputs.", "node_started_is_of_the_hosts_kinds",
        "node_started", put("data.inputs", {"prompt": "a cat"}))
 _event("node_running", "Nodes finish as running.",
        "node_results_fit_their_status node_finished_is_of_the_hosts_kinds", "node_finished",
@@ -107,7 +107,7 @@ _event("node_running", "Nodes finish as running.",
 _event("node_failed_run_succeeded", "A node fails, and the run succeeds all the same.",
        "node_results_fit_their_status", "node_finished",
        of_node("llm", combined(put("data.status", "failed"), put("data.error", "no"))))
-_event("node_succeeded_with_error", "A node that succeeds tells an error.",
+_event("node_succeeded_with_error", "A node that succeeds has an error.",
        "node_results_fit_their_status", "node_finished", put("data.error", "no"))
 _event("stream_status_unknown", "The run ends with a status that the host does not have.",
        "streaming_run_succeeds workflow_finished_is_of_the_hosts_kinds", _END,
@@ -123,7 +123,7 @@ _event("created_by_another_user", "created_by names another user.",
        "created_by_is_the_user_of_the_request", _END, put("data.created_by.user", "somebody"))
 _event("created_by_no_uuid", "created_by's id is the user's name.",
        "created_by_is_the_user_of_the_request", _END, put("data.created_by.id", "alg123"))
-_event("model_of_another_run", "A run without a model tells the model of the run beside it.",
+_event("model_of_another_run", "A run without a model has the model of the run beside it.",
        "model_left_out_is_not_another_runs_model", _START,
        put("data.inputs.model_name", "chilloutmix_NiPrunedFp32Fix"))
 
@@ -172,18 +172,18 @@ _event("stream_a_day_early", "All times of a stream are a day early.",
 # What each type of node adds
 _event("tool_without_icon", "A tool's node starts without its icon.", "extras_hold_at_most_an_icon",
        "node_started", of_node("tool", put("data.extras", {})))
-_node("model_without_prompts", "A language model's node does not tell its prompts.",
+_node("model_without_prompts", "A language model's node does not have its prompts.",
       "language_model_reports_text_and_usage", "llm", drop("data.process_data.prompts"))
 _node("condition_result_in_text", "The result of an if-else node is text.",
       "condition_reports_its_result", "if-else",
       change("data.outputs.result", lambda result: str(result).lower()))
-_node("tool_unnamed", "A tool's node does not tell which tool it is.",
+_node("tool_unnamed", "A tool's node does not name its tool.",
       "image_tool_reports_text_and_files", "tool", drop("data.execution_metadata.tool_info"))
 
 # Runs that fail
 _event("stream_fails", "Every streaming run fails at its end, and says so as the host does.",
        "streaming_run_succeeds", _END, _FAILED)
 AREA.add("failed_node_never_finishes",
-         "A run fails in its last node, of which no node_finished tells.",
+         "A run fails in its last node, which has no node_finished.",
          "every_started_node_finishes", replace_events(_fails_in_its_last_node))
 # fmt: on

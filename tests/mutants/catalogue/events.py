@@ -179,9 +179,9 @@ _order("node_finishes_twice", "The tool's node finishes twice.",
        "events_come_in_the_order_of_the_table", _times(2, "node_finished", "tool"))
 _order("node_starts_twice", "The tool's node starts twice.",
        "events_come_in_the_order_of_the_table", _times(2, "node_started", "tool"))
-_order("no_node_events", "Nodes are not told of at all.", "steps_are_the_nodes_started",
+_order("no_node_events", "There are no events of nodes.", "steps_are_the_nodes_started",
        lambda: lambda event: [] if event["event"].startswith("node") else [event])
-_order("end_node_missing", "The end node is not told of.", "steps_are_the_nodes_started",
+_order("end_node_missing", "The end node is missing.", "steps_are_the_nodes_started",
        lambda: lambda event: [] if event["data"].get("node_type") == "end" else [event])
 _order("node_starts_after_its_end", "The model's node starts after it has finished.",
        "events_come_in_the_order_of_the_table", _late("node_started", "llm", 1))

@@ -58,7 +58,7 @@ def _response(
     *,
     strict: bool = False,
 ) -> None:
-    """``instead`` of the picture that a request which ``when`` picks would get."""
+    """``instead`` of the image that a request which ``when`` picks would get."""
 
     def picks(request: Request, response: Response) -> bool:
         return request.is_file and response.status == 200 and when(request)
@@ -105,11 +105,11 @@ _request("sign_in_both_alphabets", "A sign may be in the alphabet with + and / t
 _request("nonce_empty_accepted", "An empty nonce is not checked.", "empty_nonce_is_403",
          lambda request: parameters_of(request).get("nonce") == "", signed)
 _request("timestamp_read_before_sign",
-         "A timestamp that is no number is reported before a wrong sign.",
+         "A timestamp that is not a number is reported before a wrong sign.",
          "unsigned_text_as_timestamp_is_403",
          lambda request: parameters_of(request).get("timestamp", "0").isalpha(), signed)
 _request("timestamp_text_is_403",
-         "A signed timestamp that is no number is refused as a bad URL is.",
+         "A signed timestamp that is not a number is refused as a bad URL is.",
          "signed_text_as_timestamp_is_400",
          lambda request: has_good_sign(request) and parameters_of(request)["timestamp"].isalpha(),
          _refused)
@@ -153,7 +153,7 @@ _response("condition_answered_with_304",
           lambda request: request.header("if-none-match") is not None,
           lambda response: replace(response, status=304).with_body(b""))
 _response("as_attachment_names_a_file",
-          "as_attachment is answered with a Content-Disposition, as later versions do.",
+          "as_attachment gets a Content-Disposition, as later versions do.",
           "as_attachment_is_ignored", lambda request: "as_attachment" in parameters_of(request),
           lambda response: response.with_header(
               "Content-Disposition", "attachment; filename*=UTF-8''image.png"

@@ -1,4 +1,4 @@
-"""The file object of the blocking answer, and the URL in it."""
+"""The file object of the blocking response, and the URL in it."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ _file("file_url_renamed", "url is called href.", "file_has_the_fields_of_the_hos
       rename(f"{_FILE}.url", "href"))
 _file("file_variant_other", "__variant is File.", "file_is_marked_as_a_file",
       put(f"{_FILE}.__variant", "File"))
-_file("file_tenant_no_uuid", "tenant_id is no UUID.", "tenant_id_is_a_uuid",
+_file("file_tenant_no_uuid", "tenant_id is not a UUID.", "tenant_id_is_a_uuid",
       put(f"{_FILE}.tenant_id", "tenant"))
-_file("file_type_document", "A picture's type is document.", "file_type_is_image",
+_file("file_type_document", "An image's type is document.", "file_type_is_image",
       put(f"{_FILE}.type", "document"))
-_file("file_transfer_remote", "A picture of the host is a remote_url.",
+_file("file_transfer_remote", "An image of the host is a remote_url.",
       "transfer_method_is_tool_file", put(f"{_FILE}.transfer_method", "remote_url"))
 _file("file_related_id_of_another", "related_id is not the id in the URL.",
       "related_id_is_the_id_in_the_url", change(f"{_FILE}.related_id", lambda v: v[::-1]))
@@ -85,7 +85,7 @@ _file("file_extension_without_dot", "extension has no dot.", "extension_is_the_o
       put(f"{_FILE}.extension", "png"))
 _file("file_extension_jpg", "extension is .jpg, the URL ends in .png.",
       "extension_is_the_one_in_the_url", put(f"{_FILE}.extension", ".jpg"))
-_file("file_mime_jpeg", "mime_type is image/jpeg, the picture a PNG.",
+_file("file_mime_jpeg", "mime_type is image/jpeg, the image a PNG.",
       "mime_type_belongs_to_the_extension", put(f"{_FILE}.mime_type", "image/jpeg"))
 _file("file_keys_reversed", "The keys of the file object are in reverse order.",
       "file_has_the_fields_of_the_host", reverse(_FILE))
@@ -134,6 +134,6 @@ _file("url_escaped", "The URL is percent-encoded as a whole.", "url_has_the_docu
       change(f"{_FILE}.url", _escaped))
 _file("url_html_escaped", "The URL's & are &amp;.", "url_has_the_documents_form",
       change(f"{_FILE}.url", lambda url: url.replace("&", "&amp;")))
-_file("url_sign_expired", "The URL is ten minutes old when it is told.",
+_file("url_sign_expired", "The URL is ten minutes old when it is sent.",
       "url_is_signed_when_the_run_ends", change(f"{_FILE}.url", _aged))
 # fmt: on

@@ -269,7 +269,7 @@ _head("stream_answered_in_one", "A streaming request is answered as a blocking o
 _head("stream_cors_missing", "Streams may not be read by pages of other origins.",
       "responses_of_runs_are_for_any",
       lambda response: response.without_header("Access-Control-Allow-Origin"))
-_head("stream_tells_its_length", "The stream tells its length, and so has waited for its end.",
+_head("stream_tells_its_length", "The stream has a length, and so has waited for its end.",
       "stream_has_no_length",
       lambda response: response.with_header("Content-Length", str(len(response.body))), strict=True)
 

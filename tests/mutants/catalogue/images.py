@@ -1,4 +1,4 @@
-"""The picture behind a URL: broken, of another type, empty, or always the same."""
+"""The image behind a URL: broken, of another type, empty, or always the same."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.mutants.middleware import (
 from tests.mutants.mutant import Area
 from tests.mutants.pngs import converted, small_png, with_size_in_header, with_text
 
-AREA = Area("picture")
+AREA = Area("image")
 
 
 def _served(request: Request, response: Response) -> bool:
@@ -31,11 +31,11 @@ def _served(request: Request, response: Response) -> bool:
 
 
 def _body(name: str, breaks: str, killers: str, change: Callable[[bytes], bytes]) -> None:
-    """Each picture as ``change`` makes it."""
-    _response_(name, breaks, killers, lambda response: response.with_body(change(response.body)))
+    """Each image as ``change`` makes it."""
+    _changed(name, breaks, killers, lambda response: response.with_body(change(response.body)))
 
 
-def _response_(
+def _changed(
     name: str,
     breaks: str,
     killers: str,
@@ -43,7 +43,7 @@ def _response_(
     *,
     strict: bool = False,
 ) -> None:
-    """Each answer with a picture as ``change`` makes it."""
+    """Each response with an image as ``change`` makes it."""
 
     def change_response(request: Request, response: Response) -> Response:
         return change(response) if _served(request, response) else response
@@ -72,8 +72,8 @@ def _never_the_same() -> ResponseChange:
     )
 
 
-def _streamed_pictures_cut(app: ASGIApp) -> ASGIApp:
-    """The second half of each picture whose URL a stream has told is missing."""
+def _streamed_images_cut(app: ASGIApp) -> ASGIApp:
+    """The second half of each image whose URL a stream has sent is missing."""
     streamed: set[str] = set()
 
     async def remember(frames: Frames) -> Frames:
@@ -89,74 +89,74 @@ def _streamed_pictures_cut(app: ASGIApp) -> ASGIApp:
 
 
 # fmt: off
-_body("picture_truncated", "The second half of the picture is missing.", "image_decodes",
+_body("image_truncated", "The second half of the image is missing.", "image_decodes",
       lambda png: png[: len(png) // 2])
-_body("picture_without_end", "The last chunk of the PNG is missing.",
+_body("image_without_end", "The last chunk of the PNG is missing.",
       "image_ends_where_its_format_ends", lambda png: png[:-12])
-_body("picture_empty", "The picture has no bytes.", "url_serves_the_image_without_a_key",
+_body("image_empty", "The image has no bytes.", "url_serves_the_image_without_a_key",
       lambda _: b"")
-_body("picture_only_signature", "The picture is a PNG signature and no more.", "image_decodes",
+_body("image_only_signature", "The image is a PNG signature and no more.", "image_decodes",
       lambda png: png[:8])
-_body("picture_damaged", "The picture's data is damaged in the middle.", "image_decodes",
+_body("image_damaged", "The image's data is damaged in the middle.", "image_decodes",
       lambda png: png[: len(png) // 2] + b"\0" * 64 + png[len(png) // 2 + 64 :])
-_body("picture_with_tail", "Bytes follow the picture's end.", "image_ends_where_its_format_ends",
+_body("image_with_tail", "Bytes follow the image's end.", "image_ends_where_its_format_ends",
       lambda png: png + b"\r\n--boundary--\r\n")
-_body("picture_wrong_size_in_header", "The PNG's header tells another size than its data has.",
+_body("image_wrong_size_in_header", "The PNG's header has another size than its data has.",
       "image_decodes", lambda png: with_size_in_header(png, 4096))
-_body("picture_a_jpeg", "A JPEG says it is a PNG.", "image_is_what_its_content_type_says",
+_body("image_a_jpeg", "A JPEG says it is a PNG.", "image_is_what_its_content_type_says",
       lambda png: converted(png, "JPEG"))
-_body("picture_a_gif", "A GIF says it is a PNG.", "image_is_what_its_content_type_says",
+_body("image_a_gif", "A GIF says it is a PNG.", "image_is_what_its_content_type_says",
       lambda png: converted(png, "GIF"))
-_body("picture_html", "A page says it is a PNG.", "image_decodes",
+_body("image_html", "A page says it is a PNG.", "image_decodes",
       lambda _: b"<!doctype html><p>not found")
-_body("picture_json", "JSON says it is a PNG.", "image_decodes", lambda _: b'{"code": "not_found"}')
-_body("picture_base64", "The picture comes in base64.", "image_decodes", base64.b64encode)
-_body("picture_gzipped", "The picture is gzipped and does not say so.", "image_decodes",
+_body("image_json", "JSON says it is a PNG.", "image_decodes", lambda _: b'{"code": "not_found"}')
+_body("image_base64", "The image comes in base64.", "image_decodes", base64.b64encode)
+_body("image_gzipped", "The image is gzipped and does not say so.", "image_decodes",
       gzip.compress)
-_body("picture_one_pixel", "The picture is a single pixel.", "image_is_large_enough_to_be_seen",
+_body("image_one_pixel", "The image is a single pixel.", "image_is_large_enough_to_be_seen",
       lambda _: small_png())
-_body("picture_one_colour", "The picture is of one colour.", "image_is_not_of_one_colour",
+_body("image_one_colour", "The image is of one colour.", "image_is_not_of_one_colour",
       lambda _: small_png((512, 512), "gray"))
-_body("picture_black", "The picture is black, as a safety filter leaves it.",
+_body("image_black", "The image is black, as a safety filter leaves it.",
       "image_is_not_of_one_colour", lambda _: small_png((512, 512), "black"))
-_response_("picture_gzip_encoded", "The picture is sent gzipped to who asked for no encoding.",
+_changed("image_gzip_encoded", "The image is sent gzipped though no encoding was accepted.",
            "image_decodes",
            lambda response: response.with_body(gzip.compress(response.body)).with_header(
                "Content-Encoding", "gzip"
            ))
-_response_("picture_as_octets", "The picture says it is application/octet-stream.",
+_changed("image_as_octets", "The image says it is application/octet-stream.",
            "image_content_type_is_png",
            lambda response: response.with_header("Content-Type", "application/octet-stream"))
-_response_("picture_as_jpeg", "The picture says it is a JPEG.", "image_content_type_is_png",
+_changed("image_as_jpeg", "The image says it is a JPEG.", "image_content_type_is_png",
            lambda response: response.with_header("Content-Type", "image/jpeg"))
-_response_("picture_as_html", "The picture says it is HTML.", "image_content_type_is_png",
+_changed("image_as_html", "The image says it is HTML.", "image_content_type_is_png",
            lambda response: response.with_header("Content-Type", "text/html"))
-_response_("picture_without_type", "The picture says no type.", "image_content_type_is_png",
+_changed("image_without_type", "The image says no type.", "image_content_type_is_png",
            lambda response: response.without_header("Content-Type"))
-_response_("picture_status_206", "The picture comes as a part.",
+_changed("image_status_206", "The image comes as a part.",
            "url_serves_the_image_without_a_key", lambda response: replace(response, status=206))
-_response_("picture_redirected", "The picture is elsewhere.", "url_serves_the_image_without_a_key",
+_changed("image_redirected", "The image is elsewhere.", "url_serves_the_image_without_a_key",
            lambda response: (
                replace(response, status=302)
                .with_header("Location", "/files/tools/elsewhere.png")
                .with_body(b"")
            ))
-AREA.add("picture_same_for_all_runs", "Every run has the same picture.",
+AREA.add("image_same_for_all_runs", "Every run has the same image.",
          "each_run_has_an_image_of_its_own", change_responses(_always_the_first))
-AREA.add("picture_new_each_time", "Each fetch of a picture brings other bytes.",
+AREA.add("image_new_each_time", "Each fetch of an image brings other bytes.",
          "url_serves_the_same_bytes_again", change_responses(_never_the_same))
-AREA.add("picture_cut_off", "The connection is closed in the middle of the picture.",
+AREA.add("image_cut_off", "The connection is closed in the middle of the image.",
          "image_comes_whole", cut_off(lambda request: request.is_file and request.method == "GET"))
-_response_("picture_may_be_cached", "The picture may be cached for a day.",
+_changed("image_may_be_cached", "The image may be cached for a day.",
            "image_has_no_caching_headers",
            lambda response: response.with_header("Cache-Control", "max-age=86400"), strict=True)
-_response_("picture_tells_its_length", "The picture's length is told, as later versions do.",
+_changed("image_tells_its_length", "The image's length is sent, as later versions do.",
            "image_has_no_length",
            lambda response: response.with_header("Content-Length", str(len(response.body))),
            strict=True)
-_response_("picture_type_with_parameter", "A proxy adds a charset to the picture's content type.",
+_changed("image_type_with_parameter", "A proxy adds a charset to the image's content type.",
            "image_has_the_files_mime_type",
            lambda response: response.with_header("Content-Type", "image/png; charset=binary"))
-AREA.add("picture_of_a_stream_truncated", "The second half of a streamed run's picture is missing.",
-         "image_of_a_stream_decodes", _streamed_pictures_cut)
+AREA.add("image_of_a_stream_truncated", "The second half of a streamed run's image is missing.",
+         "image_of_a_stream_decodes", _streamed_images_cut)
 # fmt: on

@@ -1,4 +1,4 @@
-"""Hosts that accept what must be refused: each hears, instead of the wrong request, a right one."""
+"""Hosts that accept what must be refused: each gets, instead of the wrong request, a right one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _lenient(
     *,
     strict: bool = False,
 ) -> None:
-    """The host hears ``instead`` of a run request that ``when`` picks."""
+    """The host gets ``instead`` of a run request that ``when`` picks."""
 
     def change(request: Request) -> Request:
         return instead(request) if request.is_run and when(request) else request
@@ -198,17 +198,17 @@ _lenient(
     ),
     lambda request: request.with_fields(response_mode=_field(request, "response_mode").lower()),
 )
-_lenient("json_malformed_accepted", "A body that is no JSON is taken for a run.",
+_lenient("json_malformed_accepted", "A body that is not JSON is taken for a run.",
          "cut_json_is_400 json_in_single_quotes_is_400",
          lambda request: request.json is None and request.body.strip() not in (b"", b"null"),
          lambda request: request.with_json(_RUN))
-_lenient("json_malformed_as_empty", "A body that is no JSON is taken for {}.",
+_lenient("json_malformed_as_empty", "A body that is not JSON is taken for {}.",
          "cut_json_is_400 json_in_single_quotes_is_400",
          lambda request: request.json is None and request.body.strip() != b"null",
          lambda request: request.with_json({}))
 _lenient("json_empty_as_object", "An empty body is taken for {}.", "empty_body_is_400",
          lambda request: not request.body, lambda request: request.with_json({}))
-_lenient("json_no_object_as_empty", "JSON that is no object is taken for {}.",
+_lenient("json_no_object_as_empty", "JSON that is not an object is taken for {}.",
          "list_body_is_500 string_body_is_500 number_body_is_500",
          lambda request: not isinstance(request.json, dict) and request.json is not None,
          lambda request: request.with_json({}))

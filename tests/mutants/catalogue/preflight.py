@@ -1,4 +1,4 @@
-"""Hosts that cannot be judged at all: the line that says so names the cause."""
+"""Hosts that cannot be checked at all: the error names the cause."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PAGE = ((b"content-type", b"text/html"), (b"server", b"nginx/1.22.1"))
 
 
 def _refused(name: str, breaks: str, cause: str, response: Response) -> None:
-    """Every answer but those that move the clock is ``said``."""
+    """Every response but those that move the clock is this one."""
 
     def change_response(request: Request, own: Response) -> Response:
         return own if request.path.startswith("/__admin") else response

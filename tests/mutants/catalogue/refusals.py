@@ -148,7 +148,7 @@ _each("envelope_without_params", "No refusal names the field it means.",
 _each("envelope_status_in_text", "The envelope's status is text.",
       "status_in_the_error_is_the_http_status",
       lambda response: response.with_json({**response.json, "status": str(response.status)}))
-_each("envelope_status_wrong", "The envelope's status is not the answer's.",
+_each("envelope_status_wrong", "The envelope's status is not the response's.",
       "status_in_the_error_is_the_http_status", _fields(status=500))
 _each("envelope_params_wrong", "The envelope names another field than the wrong one.",
       "missing_inputs_is_400 unknown_mode_is_400", _fields(params="prompt"), '"params"')
@@ -198,7 +198,7 @@ _each("refusals_unescaped", "Chinese in refusals is not escaped.", "errors_escap
           json.dumps(response.json, ensure_ascii=False).encode() + b"\n"
       ))
 _each("host_failure_keys_reversed",
-      "A failure of the host tells its code before its message, as other errors do.",
+      "A failure of the host has its code before its message, as other errors do.",
       "host_failure_has_message_code_in_order",
       lambda response: response.with_json(dict(reversed(response.json.items()))),
       "Internal Server Error")

@@ -36,7 +36,7 @@ def _response(
 
 
 def _as_run(request: Request) -> Request:
-    """A request that runs the workflow, whatever was asked."""
+    """A request that runs the workflow, whatever was sent."""
     whole = (
         request
         if isinstance(request.json, dict)
@@ -139,10 +139,10 @@ _response("trailing_slash_redirected", "A final slash too much is redirected.",
           lambda response: replace(response, status=308).with_header("Location", RUN_PATH))
 
 # CORS
-_response("cors_missing", "No answer may be read by pages of other origins.",
+_response("cors_missing", "No response may be read by pages of other origins.",
           "response_without_origin_allows_any", _any_answer,
           lambda response: response.without_header(_ORIGIN))
-_response("cors_wildcard_for_an_origin", "An origin is answered with *.", "origin_is_echoed",
+_response("cors_wildcard_for_an_origin", "An origin gets *.", "origin_is_echoed",
           lambda request, response: (
               request.header("origin") is not None and _any_answer(request, response)
           ), lambda response: response.with_header(_ORIGIN, "*"))
@@ -150,7 +150,7 @@ _response("cors_own_origin", "Whatever origin asks, the host's own is allowed.",
           _any_answer, lambda response: response.with_header(_ORIGIN, "http://localhost"))
 _response("cors_null", "Whatever origin asks, null is allowed.", "origin_is_echoed", _any_answer,
           lambda response: response.with_header(_ORIGIN, "null"))
-_response("cors_without_vary", "An answer to an origin does not vary by it.",
+_response("cors_without_vary", "A response to an origin does not vary by it.",
           "echoed_origin_varies", _any_answer, lambda response: response.without_header("Vary"))
 _response("cors_missing_on_refusals", "Refusals may not be read by pages of other origins.",
           "response_without_origin_allows_any origin_is_echoed",
@@ -164,28 +164,28 @@ _response("cors_missing_on_runs",
           "responses_of_runs_are_for_any",
           lambda request, response: request.is_run and response.status == 200,
           lambda response: response.without_header(_ORIGIN))
-_response("preflight_without_methods", "A preflight is told no methods.",
+_response("preflight_without_methods", "A preflight gets no methods.",
           "preflight_allows_the_six_methods", _preflight,
           lambda response: response.without_header("Access-Control-Allow-Methods"))
-_response("preflight_without_post", "A preflight is told GET only.",
+_response("preflight_without_post", "A preflight gets GET only.",
           "preflight_allows_the_six_methods", _preflight,
           lambda response: response.with_header("Access-Control-Allow-Methods", "GET"))
-_response("preflight_without_headers", "A preflight is told no headers.",
+_response("preflight_without_headers", "A preflight gets no headers.",
           "preflight_allows_key_and_json", _preflight,
           lambda response: response.without_header("Access-Control-Allow-Headers"))
-_response("preflight_without_authorization", "A preflight is not told Authorization.",
+_response("preflight_without_authorization", "A preflight does not get Authorization.",
           "preflight_allows_key_and_json", _preflight,
           lambda response: response.with_header("Access-Control-Allow-Headers", "content-type"))
-_response("preflight_without_origin", "A preflight is told no origin.",
+_response("preflight_without_origin", "A preflight gets no origin.",
           "preflight_allows_the_origin", _preflight,
           lambda response: response.without_header(_ORIGIN))
 _response("preflight_405", "A preflight is another method like any.", "preflight_is_200_and_empty",
           _preflight, lambda response: replace(response, status=405))
 _response("preflight_401", "A preflight needs a key.", "preflight_is_200_and_empty", _preflight,
           lambda response: replace(response, status=401))
-_response("preflight_with_body", "A preflight is answered with JSON.", "preflight_is_200_and_empty",
+_response("preflight_with_body", "A preflight gets JSON.", "preflight_is_200_and_empty",
           _preflight, _json(200, {"ok": True}))
-_response("root_not_redirected", "/v1 is no path at all.", "root_without_slash_redirects",
+_response("root_not_redirected", "/v1 does not exist.", "root_without_slash_redirects",
           lambda request, response: request.path == "/v1" and response.status == 308,
           lambda response: replace(response, status=404).without_header("Location"))
 _response("root_redirected_elsewhere", "/v1 leads to a page of documentation.",
@@ -204,8 +204,8 @@ _response("cors_missing_on_refused_files",
           "refused_file_echoes_the_origin",
           lambda request, response: request.is_file and response.status >= 400,
           lambda response: response.without_header(_ORIGIN))
-_response("cors_missing_on_pictures",
-          "Pictures themselves may not be read by pages of other origins.",
+_response("cors_missing_on_images",
+          "Images themselves may not be read by pages of other origins.",
           "image_allows_any_origin",
           lambda request, response: request.is_file and response.status == 200,
           lambda response: response.without_header(_ORIGIN))
@@ -229,7 +229,7 @@ _response("head_on_the_run_path_is_200", "A proxy answers HEAD on the run's path
           "head_on_the_run_path_is_405_without_body",
           lambda request, response: request.method == "HEAD" and request.path == RUN_PATH,
           lambda response: replace(response, status=200))
-_response("options_without_origin_is_401", "OPTIONS that is no preflight needs a key.",
+_response("options_without_origin_is_401", "OPTIONS that is not a preflight needs a key.",
           "options_needs_no_key",
           lambda request, response: (
               request.method == "OPTIONS"
@@ -241,7 +241,7 @@ _response("unknown_path_without_key_is_401", "An unknown path asks for a key whe
           lambda request, response: (
               _unknown_path(request, response) and request.header("authorization") is None
           ), _json(401, {"code": "unauthorized", "message": "no", "status": 401}))
-_response("post_to_an_unknown_path_is_json", "POST to an unknown path is answered with JSON.",
+_response("post_to_an_unknown_path_is_json", "POST to an unknown path gets JSON.",
           "post_to_an_unknown_path_is_an_html_404",
           lambda request, response: (
               _unknown_path(request, response)

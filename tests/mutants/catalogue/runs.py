@@ -41,7 +41,7 @@ AREA = Area("runs")
 
 
 def _same_answer() -> ResponseChange:
-    """The first blocking answer for every run."""
+    """The first blocking response for every run."""
     first: list[bytes] = []
 
     def change_response(request: Request, response: Response) -> Response:
@@ -81,7 +81,7 @@ def _puts(*paths: str) -> Edit:
 
 
 def _mixed(pick: str) -> Wrap:
-    """A host that keeps what it last knew of a stream in one place for all, and tells blocking runs
+    """A host that keeps what it last knew of a stream in one place for all, and gives blocking runs
     ``pick`` of it.
     """
 
@@ -137,8 +137,8 @@ def _foreign_event() -> Callable[[Request], StreamChange]:
 
 
 def _inputs_of_the_last() -> Callable[[Request], StreamChange]:
-    """Each stream tells the inputs of the run that was asked for last; here of one that nobody
-    asked for.
+    """Each stream has the inputs of the run that was sent last; here of one that nobody
+    sent.
     """
     edit = combined(put("data.inputs.prompt", "a cat"), put("data.inputs.model_name", "dosmix_"))
 
@@ -229,7 +229,7 @@ def _untitled_nodes_with_a_model() -> Callable[[Request], StreamChange]:
 
 
 # fmt: off
-AREA.add("answers_frozen", "Every blocking run gets the answer of the first.",
+AREA.add("answers_frozen", "Every blocking run gets the response of the first.",
          "each_run_has_ids_of_its_own", change_responses(_same_answer))
 AREA.add("streams_frozen", "Every streaming run gets the frames of the first.",
          "node_frames_lie_apart_by_their_elapsed_time", change_streams(_same_stream), speed=RHYTHM)
@@ -253,13 +253,13 @@ AREA.add(
     edit_events("workflow_finished", change("data.created_by.id", lambda _: str(uuid.uuid4()))))
 
 # Mixed
-AREA.add("task_ids_mixed", "A blocking run tells the task of the stream beside it.",
+AREA.add("task_ids_mixed", "A blocking run has the task of the stream beside it.",
          "runs_at_once_have_ids_of_their_own", _mixed("task"), speed=RHYTHM)
-AREA.add("run_ids_mixed", "A blocking run tells the run id of the stream beside it.",
+AREA.add("run_ids_mixed", "A blocking run has the run id of the stream beside it.",
          "runs_at_once_have_ids_of_their_own", _mixed("run"), speed=RHYTHM)
 AREA.add("foreign_event", "An event of another run is in the stream.",
          "task_id_is_constant_in_a_stream", change_streams(_foreign_event))
-AREA.add("inputs_mixed", "A stream tells the inputs of another run.",
+AREA.add("inputs_mixed", "A stream has the inputs of another run.",
          "prompt_comes_back_character_for_character", change_streams(_inputs_of_the_last))
 AREA.add("workflow_ids_fresh", "Each stream has a workflow_id of its own.",
          "workflow_id_is_the_same_in_both_modes",
@@ -282,7 +282,7 @@ AREA.add("second_run_refused", "A second run at once is refused with 429.",
          "streaming_run_is_200 documents_own_request_gets_200", _one_at_a_time(refuse=True),
          speed=RHYTHM)
 AREA.add("task_and_run_ids_mixed",
-         "A blocking run tells, as its task, the run id of the stream beside it.",
+         "A blocking run has, as its task, the run id of the stream beside it.",
          "each_frame_belongs_to_its_run", _mixed("run as task"), speed=RHYTHM)
 AREA.add("nodes_untitled_with_a_model",
          "Nodes have no title in the streams of runs that name their model.",

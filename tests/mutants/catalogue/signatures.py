@@ -50,7 +50,7 @@ def _file(
     when: Callable[[Request], bool],
     instead: Callable[[Request], Request],
 ) -> None:
-    """The host hears ``instead`` of a request for a file that ``when`` picks."""
+    """The host gets ``instead`` of a request for a file that ``when`` picks."""
 
     def change(request: Request) -> Request:
         return (
@@ -236,7 +236,7 @@ def _refused(
     AREA.add(name, breaks, killers, edit_responses(change_response))
 
 
-def _picture(response: Response) -> Response:
+def _placeholder(response: Response) -> Response:
     return (
         Response(200, response.headers, response.body)
         .with_header("Content-Type", "image/png")
@@ -348,7 +348,7 @@ _file("url_lives_an_hour", "A URL lives for an hour, by the host's own clock.",
 _file("url_lives_a_minute", "A URL lives for 60 s, by the host's own clock.",
       "signed_urls_live_for_five_minutes", _is_dated,
       lambda request: _signed_later(request, 60 - 300))
-AREA.add("url_in_use_lives_on", "A URL that has been asked for lives on.",
+AREA.add("url_in_use_lives_on", "A URL that has been used lives on.",
          "signed_urls_live_for_five_minutes", change_requests(_lives_on_in_use))
 _expired("expired_says_so", "The refusal of an expired URL says that it has expired.",
          lambda response: response.with_json(
@@ -358,7 +358,7 @@ _expired("expired_is_html", "The refusal of an expired URL is a page.",
          lambda response: response.with_body(b"<h1>403</h1>"))
 _expired("expired_is_410", "An expired URL is gone: 410.",
          lambda response: replace(response, status=410))
-AREA.add("picture_expires_with_its_url", "A day after its first URL a picture is no longer there.",
+AREA.add("image_expires_with_its_url", "A day after its first URL an image is no longer there.",
          "image_outlives_its_urls", change_requests(_file_is_forgotten))
 
 # What a host that knows its own URLs can forget to look at
@@ -394,9 +394,9 @@ _recipe("signed_all_the_same", "Each URL has the same signature.",
 _refused("unknown_file_is_404", "An unknown file with a good signature is a 404.",
          "signed_unknown_file_is_415", 415, lambda response: replace(response, status=404))
 _refused("unknown_file_is_served", "An unknown file with a good signature is a placeholder.",
-         "signed_unknown_file_is_415", 415, _picture)
+         "signed_unknown_file_is_415", 415, _placeholder)
 _refused("tampered_is_a_placeholder", "A URL that is refused gets a placeholder and 200.",
-         "changed_sign_is_403", 403, _picture)
+         "changed_sign_is_403", 403, _placeholder)
 _refused("tampered_is_400", "A URL that is refused gets 400.", "changed_sign_is_403", 403,
          lambda response: replace(response, status=400))
 _refused("tampered_is_a_redirect", "A URL that is refused is a redirect to a login.",
@@ -411,6 +411,6 @@ AREA.add("url_works_once", "A URL works once.", "url_serves_the_same_bytes_again
          change_responses(_once))
 AREA.add("url_needs_key", "A URL works with a key only.", "url_serves_the_image_without_a_key",
          change_requests(_needs_key))
-AREA.add("url_takes_post", "A picture can be posted to.", "file_url_is_read_only",
+AREA.add("url_takes_post", "An image takes POST.", "file_url_is_read_only",
          change_requests(lambda: _as_get))
 # fmt: on

@@ -56,7 +56,7 @@ def _stopped(edit: Edit) -> Wrap:
 
 
 def _any_user() -> RequestChange:
-    """The user of the run that was heard last is taken for the one who stops."""
+    """The user of the run that came last is taken for the one who stops."""
     users: list[str] = [""]
 
     def change_one(request: Request) -> Request:
@@ -137,7 +137,7 @@ async def _end_held_back(frames: Frames) -> Frames:
 
 
 def _running_task_refused(app: ASGIApp) -> ASGIApp:
-    """A stop of a task that a stream has named is answered with 409."""
+    """A stop of a task that a stream has named gets 409."""
     started: set[str] = set()
 
     async def remember(frames: Frames) -> Frames:
@@ -188,13 +188,13 @@ AREA.add("stop_is_204", "A stop is answered without a body.", "stop_of_*_succeed
                  replace(response, status=204).with_body(b"").without_header("Content-Length")
              )
          ))
-AREA.add("stop_is_202", "A stop is answered with 202.", "stop_of_*_succeeds",
+AREA.add("stop_is_202", "A stop gets 202.", "stop_of_*_succeeds",
          _response(lambda response: replace(response, status=202)))
 AREA.add("stop_says_ok", "A stop's result is ok.", "stop_of_*_succeeds",
          _response(lambda response: response.with_json({"result": "ok"})))
 AREA.add("stop_says_true", "A stop's result is true.", "stop_of_*_succeeds",
          _response(lambda response: response.with_json({"result": True})))
-AREA.add("stop_without_newline", "A stop's answer ends without the newline.",
+AREA.add("stop_without_newline", "A stop's response ends without the newline.",
          "stop_response_is_written_as_errors_are",
          _response(lambda response: response.with_body(response.body.rstrip())))
 AREA.add("stop_unknown_is_404", "Stopping an unknown task is a 404.",
@@ -244,7 +244,7 @@ AREA.add("stop_by_another_user_is_403", "A stop by a user who has no run is refu
          ))
 AREA.add(
     "stop_of_no_uuid_is_404",
-    "A stop of a task whose id is no UUID is a 404.",
+    "A stop of a task whose id is not a UUID is a 404.",
     "stop_of_a_task_without_uuid_succeeds",
     replace_responses(
         lambda request, response: request.path.endswith("/tasks/x/stop") and response.status == 200,
@@ -265,7 +265,7 @@ _call("stop_with_chat_key_accepted", "A chat app's key stops a workflow's run.",
       lambda request: request.header("authorization") == f"Bearer {APP_KEYS['chat']}", _with_key)
 AREA.add(
     "stop_by_get",
-    "A stop can be got.",
+    "A stop works with GET.",
     "get_on_the_stop_path_is_405",
     replace_requests(
         lambda request: request.method == "GET" and request.path.startswith("/v1/workflows/tasks/"),

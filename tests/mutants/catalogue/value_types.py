@@ -64,7 +64,7 @@ for _kind, _type in (("list", list), ("string", str), ("number", int)):
 _accepted("json_in_single_quotes_accepted", "Python's text of a dict is taken for JSON.",
           "json_in_single_quotes_is_400", lambda request: request.body.startswith(b"{'"),
           lambda request: request.with_json(ast.literal_eval(request.body.decode())))
-_accepted("bad_utf8_replaced", "Bytes that are no UTF-8 are replaced, and the rest is run.",
+_accepted("bad_utf8_replaced", "Bytes that are not UTF-8 are replaced, and the rest is run.",
           "body_in_bad_utf8_is_400", lambda request: b"\xff\xfe" in request.body,
           lambda request: request.with_json(_RUN))
 for _short, _media_type, _killer in (
