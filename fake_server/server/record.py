@@ -24,7 +24,7 @@ from fake_server.recorder.images import ImageFetcher
 from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
 from fake_server.recorder.upstream import Upstream
-from fake_server.recorder.writing import Written, redactor, start_writer
+from fake_server.recorder.writing import ExchangeWriter, Written, redactor, start_writer
 from fake_server.server.logs import set_up_logging
 from fake_server.server.parser import Head
 from fake_server.server.protocols import CommonProtocol
@@ -52,19 +52,50 @@ def record_forever(settings: RecorderSettings) -> int:
     if writer.leftovers:
         removed = f"{len(writer.leftovers)} unfinished files of it have been removed"
         _warn(f"an earlier recorder was killed: {removed}")
-    upstream = Upstream(settings.upstream, settings.timeout_s)
-    fetch_images = partial(ImageFetcher, upstream, writer) if settings.fetch_images else None
-    proxy = RecordingProxy(upstream, writer, fetch_images)
     gc.freeze()  # what is there now stays; collecting it again would delay every stream
-    try:
-        app = _logged(proxy, redactor(settings))
-        _server(app, partial(_announce, settings, address(sock)), proxy.end).run(sockets=[sock])
-    finally:
-        written = writer.finish()
-        click.echo(_summary(settings, written, proxy))
-    not_fetched = proxy.images.failed if proxy.images else 0
-    lost = written.lost or written.bodies_lost or proxy.counts.not_searched or not_fetched
-    return 1 if lost else 0
+    return RecordingServer(settings, sock, writer).run()
+
+
+class RecordingServer:
+    """Serves the proxy on a bound socket and has what passes written; prints with ``echo``."""
+
+    def __init__(
+        self,
+        settings: RecorderSettings,
+        sock: socket.socket,
+        writer: ExchangeWriter,
+        echo: Callable[[str], object] = click.echo,
+    ) -> None:
+        self._settings = settings
+        self._socket = sock
+        self._writer = writer
+        self._echo = echo
+        upstream = Upstream(settings.upstream, settings.timeout_s)
+        fetch_images = partial(ImageFetcher, upstream, writer) if settings.fetch_images else None
+        self._proxy = RecordingProxy(upstream, writer, fetch_images)
+        app = _logged(self._proxy, redactor(settings))
+        config = tool_config(app, http=_Protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
+        self.server = ToolServer(config, self._announce, self._proxy.end)
+
+    def run(self) -> int:
+        """Serve until the server ends; returns the exit code, 1 if something was lost."""
+        try:
+            self.server.run(sockets=[self._socket])
+        finally:
+            written = self._writer.finish()
+            self._echo(_summary(self._settings, written, self._proxy))
+        not_fetched = self._proxy.images.failed if self._proxy.images else 0
+        lost = written.lost or written.bodies_lost or self._proxy.counts.not_searched
+        return 1 if lost or not_fetched else 0
+
+    def _announce(self) -> None:
+        settings, url = self._settings, address(self._socket)
+        self._echo(
+            f"Recording {settings.upstream} into {settings.to}. Send requests to {url}; Ctrl-C ends it."
+        )
+        if settings.ready_file:
+            ready = json.dumps({"url": url, "upstream": settings.upstream, "pid": os.getpid()})
+            write_text(settings.ready_file, ready + "\n")
 
 
 _UNREADABLE = {
@@ -92,13 +123,6 @@ class _Protocol(CommonProtocol):
         scope["extensions"] = {WIRE: {"headers": headers, "target": head.target}}
 
 
-def _server(
-    app: ASGIApp, on_listening: Callable[[], None], on_signal: Callable[[], None]
-) -> ToolServer:
-    config = tool_config(app, http=_Protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
-    return ToolServer(config, on_listening, on_signal)
-
-
 def _logged(proxy: RecordingProxy, redactor: TextRedactor) -> ASGIApp:
     """The proxy with a line in the log for each request."""
     log = AccessLog(Journal(Clock(), entries=_REMEMBERED), Counters(), redactor)
@@ -123,15 +147,6 @@ def _check_no_loop(settings: RecorderSettings, sock: socket.socket) -> None:
         raise SettingsError(
             "upstream", "it is this recorder itself; give the host's address, or another --port"
         )
-
-
-def _announce(settings: RecorderSettings, url: str) -> None:
-    click.echo(
-        f"Recording {settings.upstream} into {settings.to}. Send requests to {url}; Ctrl-C ends it."
-    )
-    if settings.ready_file:
-        ready = json.dumps({"url": url, "upstream": settings.upstream, "pid": os.getpid()})
-        write_text(settings.ready_file, ready + "\n")
 
 
 def _summary(settings: RecorderSettings, written: Written, proxy: RecordingProxy) -> str:

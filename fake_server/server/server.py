@@ -46,12 +46,12 @@ class ToolServer(uvicorn.Server):
         self, config: uvicorn.Config, on_listening: Callable[[], None], on_end: Callable[[], None]
     ) -> None:
         super().__init__(config)
-        self._on_listening = on_listening
+        self.on_listening = on_listening
         self._on_end = on_end
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._on_listening()
+        self.on_listening()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.recorder.upstreams import running_recorder
+from tests.recorder.upstreams import recorder_process
 from tests.serving import ROOT, server_process
 
 pytestmark = pytest.mark.server
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 def test_contract_holds_through_the_recorder(tmp_path: Path) -> None:
     """And of all its exchanges none is lost, nor is the key in any of them."""
     folder = tmp_path / "to"
-    with server_process("--speed", "10") as fake, running_recorder(fake.url, folder) as recorder:
+    with server_process("--speed", "10") as fake, recorder_process(fake.url, folder) as recorder:
         command = [
             sys.executable,
             "-m",

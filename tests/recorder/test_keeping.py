@@ -25,6 +25,7 @@ from tests.recorder.upstreams import (
     Incoming,
     get,
     post,
+    recorder_process,
     run_body,
     running_recorder,
     scripted,
@@ -33,8 +34,8 @@ from tests.recorder.upstreams import (
 
 pytestmark = pytest.mark.server
 
-LARGE_BYTES = 16 << 20
-MEMORY_LIMIT_BYTES = 72 << 20
+LARGE_BYTES = 10 << 20
+MEMORY_LIMIT_BYTES = 64 << 20
 """For either process of the recorder, of which it needs some 48 MiB by itself."""
 
 
@@ -83,10 +84,10 @@ class _Barrier:
 
 
 def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
-    """16 MiB to the client, and 5 MB from it."""
+    """10 MiB to the client, and 1.5 MB from it."""
     piece = hashlib.sha256(b"piece").digest() * 2048
     pieces = LARGE_BYTES // len(piece)
-    sent = piece[: 50 << 10] * 100
+    sent = piece[: 50 << 10] * 30
 
     async def script(incoming: Incoming) -> None:
         assert incoming.body == sent
@@ -96,7 +97,7 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
         for _ in range(pieces):
             await incoming.send(piece)
 
-    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+    with scripted(script) as upstream, recorder_process(upstream.url, tmp_path / "to") as recorder:
         client = http.client.HTTPConnection(*recorder.address, timeout=30)
         client.request("POST", "/large", sent)
         body = client.getresponse().read()
@@ -134,7 +135,7 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(
 
     folder = tmp_path / "to"
     with scripted(script) as upstream:
-        with running_recorder(upstream.url, folder) as recorder, recorder.connection() as half:
+        with recorder_process(upstream.url, folder) as recorder, recorder.connection() as half:
             half.send(get("/half"))
             for _ in range(3):
                 recorder.exchange(get("/whole"))
@@ -144,7 +145,7 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(
             recorder.kill(with_writing)
             wait_until(lambda: _is_free(folder))
             assert [one.request.target for one in read_folder(folder)] == ["/whole"] * 3
-        with running_recorder(upstream.url, folder) as recorder:
+        with recorder_process(upstream.url, folder) as recorder:
             recorder.exchange(get("/whole"))
             assert recorder.end() == 0
             assert ("Warning: an earlier recorder was killed" in recorder.output()) == with_writing
@@ -182,7 +183,7 @@ def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signa
         await incoming.reader.read()
         raise ConnectionError
 
-    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+    with scripted(script) as upstream, recorder_process(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             connection.send(get("/"))
             frames = connection.frames()
@@ -211,7 +212,7 @@ def test_full_disk_is_reported_at_once_and_stops_no_traffic(tmp_path: Path) -> N
     folder = tmp_path / "to"
     with (
         scripted(script) as upstream,
-        running_recorder(upstream.url, folder, limit_bytes=1 << 20) as recorder,
+        recorder_process(upstream.url, folder, limit_bytes=1 << 20) as recorder,
     ):
         assert recorder.exchange(get("/large")).body == large
         wait_until(lambda: "Warning: " in recorder.output())

@@ -15,7 +15,7 @@ import pytest
 
 from fake_server.cli import record
 from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
-from tests.recorder.upstreams import Incoming, get, running_recorder, scripted
+from tests.recorder.upstreams import Incoming, get, recorder_process, scripted
 from tests.serving import ROOT, _environment
 
 pytestmark = pytest.mark.server
@@ -80,7 +80,7 @@ def test_addresses_are_checked(tmp_path: Path) -> None:
 
 
 def test_folder_that_another_recorder_writes_is_refused(tmp_path: Path) -> None:
-    with running_recorder("http://127.0.0.1:9", tmp_path / "to") as recorder:
+    with recorder_process("http://127.0.0.1:9", tmp_path / "to") as recorder:
         line = refused(tmp_path, "--upstream", "http://127.0.0.1:9", "--to", "to")
         assert "another recorder writes into it" in line
         assert recorder.end() == 0
@@ -92,7 +92,7 @@ def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(
     async def script(incoming: Incoming) -> None:
         await incoming.whole(b"{}")
 
-    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+    with scripted(script) as upstream, recorder_process(upstream.url, tmp_path / "to") as recorder:
         recorder.exchange(get("/x?sign=planted-signature&api_key=planted-key&timestamp=1"))
         assert recorder.end() == 0
         first, line, last = recorder.output().splitlines()

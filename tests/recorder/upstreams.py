@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -13,12 +14,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import click
+import pytest
+
+import fake_server.server.record as record_module
 from dify_wire.exchange import Recording
 from dify_wire.recording.folder import read_folder
+from fake_server.cli import record
+from fake_server.recorder.settings import RecorderSettings
+from fake_server.recorder.writing import ExchangeWriter
+from fake_server.server.record import RecordingServer
+from fake_server.server.server import ToolServer, address, bind
 from tests.serving import Connection, RawAnswer, _environment, _wait_for, raw_exchange
 
 _JSON = "Content-Type: application/json\r\n"
@@ -140,17 +151,11 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> I
 _WRITING_S = 50.0
 
 
-@dataclass(slots=True)
 class RunningRecorder:
-    """``fake-server record``. ``end`` ends it by a signal and says how it ended; ``said`` is
-    everything it printed.
-    """
+    """A recorder that listens at ``url`` and writes into ``folder``."""
 
     url: str
-    pid: int
     folder: Path
-    process: subprocess.Popen[bytes]
-    log: Path
 
     @property
     def address(self) -> tuple[str, int]:
@@ -165,10 +170,120 @@ class RunningRecorder:
         host, port = self.address
         return raw_exchange(host, port, raw, timeout)
 
+    def written(self, count: int) -> None:
+        """Return when it has written ``count`` exchanges."""
+        deadline = time.monotonic() + _WRITING_S
+        while len(list(self.folder.glob("*.yaml"))) < count:
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.01)
+
+    def recorded(self) -> list[Recording]:
+        """Everything in the folder, once the recorder has ended."""
+        return read_folder(self.folder)
+
+    def end(self) -> int:
+        """End it; returns the exit code."""
+        raise NotImplementedError
+
+    def output(self) -> str:
+        """Everything it has printed."""
+        raise NotImplementedError
+
+
+@dataclass
+class RecorderThread(RunningRecorder):
+    """A recorder that listens in a thread, and writes in another."""
+
+    url: str
+    folder: Path
+    server: ToolServer
+    loop: asyncio.AbstractEventLoop
+    exit_code: Future[int]
+    lines: list[str]
+
+    def end(self) -> int:
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self.loop.call_soon_threadsafe(self.server.end)
+        return self.exit_code.result(60)
+
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+
+@contextlib.contextmanager
+def running_recorder(upstream: str, folder: Path, *args: str) -> Iterator[RecorderThread]:
+    """``fake-server record`` on a free port, in threads of this process: quick to start."""
+    flags = ["--upstream", upstream, "--to", str(folder), "--port", "0", *args]
+    settings = _settings(flags)
+    lines: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: lines.append(handler.format(record))  # type: ignore[method-assign]
+    sock = bind(settings)
+    writer = ExchangeWriter(
+        settings, ThreadPoolExecutor(1), lambda message: lines.append(f"Warning: {message}")
+    )
+    recording = RecordingServer(settings, sock, writer, lines.append)
+    loop, exit_code = Future[asyncio.AbstractEventLoop](), Future[int]()
+
+    def listening() -> None:
+        loop.set_result(asyncio.get_running_loop())
+
+    def run() -> None:
+        try:
+            exit_code.set_result(recording.run())
+        except BaseException as error:
+            exit_code.set_exception(error)
+
+    recording.server.on_listening = listening
+    logger = logging.getLogger("fake_server")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    thread = threading.Thread(target=run)
+    thread.start()
+    recorder = RecorderThread(
+        address(sock), folder, recording.server, loop.result(30), exit_code, lines
+    )
+    try:
+        yield recorder
+    finally:
+        recorder.end()
+        thread.join()
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+def _settings(flags: list[str]) -> RecorderSettings:
+    """The settings that the command makes of ``flags``."""
+    found: list[RecorderSettings] = []
+
+    def record_forever(settings: RecorderSettings) -> int:
+        found.append(settings)
+        return 0
+
+    with record.make_context("record", flags) as context, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(record_module, "record_forever", record_forever)
+        with contextlib.suppress(click.exceptions.Exit):
+            record.invoke(context)
+    return found[0]
+
+
+@dataclass
+class RecorderProcess(RunningRecorder):
+    """``fake-server record`` in a process of its own."""
+
+    url: str
+    pid: int
+    folder: Path
+    process: subprocess.Popen[bytes]
+    log: Path
+
     def end(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """The exit code."""
         self.process.send_signal(sig)
         return self.process.wait()
+
+    def output(self) -> str:
+        return self.log.read_text()
 
     def peak_bytes(self) -> int:
         """The most memory that it, or a process of its own, has had so far. Only Linux tells.
@@ -179,25 +294,10 @@ class RunningRecorder:
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return max(map(_peak_bytes, [str(self.pid), *children]))
 
-    def written(self, count: int) -> None:
-        """Return when it has written ``count`` exchanges."""
-        deadline = time.monotonic() + _WRITING_S
-        while len(list(self.folder.glob("*.yaml"))) < count:
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(0.01)
-
     def kill(self, with_writing: bool) -> None:
         """SIGKILL, for the proxy alone or for the process that writes as well."""
         (os.killpg if with_writing else os.kill)(self.pid, signal.SIGKILL)
         self.process.wait()
-
-    def output(self) -> str:
-        return self.log.read_text()
-
-    def recorded(self) -> list[Recording]:
-        """Everything in the folder, once the recorder has ended."""
-        assert self.process.poll() is not None
-        return read_folder(self.folder)
 
 
 def _peak_bytes(pid: str) -> int:
@@ -206,9 +306,9 @@ def _peak_bytes(pid: str) -> int:
 
 
 @contextlib.contextmanager
-def running_recorder(
+def recorder_process(
     upstream: str, folder: Path, *args: str, limit_bytes: int | None = None
-) -> Iterator[RunningRecorder]:
+) -> Iterator[RecorderProcess]:
     """A recorder on a free port, ended and judged by the test; whatever happens it does not outlive
     it.
 
@@ -241,7 +341,7 @@ def running_recorder(
             )
         try:
             output = _wait_for(ready, process, log)
-            yield RunningRecorder(output["url"], output["pid"], folder, process, log)
+            yield RecorderProcess(output["url"], output["pid"], folder, process, log)
         finally:
             if process.poll() is None:
                 process.kill()
