@@ -133,7 +133,7 @@ records = st.builds(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(record=records)
 def test_any_text_and_any_size_can_be_drawn(record: ImageRecord) -> None:
     """Whatever was asked for, the file decodes to the size that was asked for, and says what it was
@@ -291,7 +291,7 @@ def test_the_cleaned_text_has_one_kind_of_blank_and_of_line_end() -> None:
 
 def test_a_huge_image_takes_no_memory() -> None:
     """Its padding is the same bytes again and again, so that many clients can fetch it at once."""
-    parts = white_png(64, padding=50_000_000)
-    assert sum(map(len, parts)) > 50_000_000
+    parts = white_png(64, padding=5_000_000)
+    assert sum(map(len, parts)) > 5_000_000
     assert sum(len(part) for part in {id(part): part for part in parts}.values()) < 200_000
     assert opened(b"".join(parts)).size == (64, 64)

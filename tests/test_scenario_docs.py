@@ -26,6 +26,7 @@ from fake_server.scenarios.conditions import NAMES
 from fake_server.scenarios.describe import description
 from fake_server.scenarios.rule_file import SCHEMA
 from fake_server.testing import FakeHost
+from tests.each import each
 from tests.scenario_docs.__main__ import PAGE
 from tests.scenario_docs.capture import Capture, captured
 from tests.scenario_docs.examples import example
@@ -72,7 +73,7 @@ def test_no_secret_is_in_the_captures() -> None:
     assert set(re.findall(r"(?:sign|nonce)=(.)", captures)) == {"…"}
 
 
-@pytest.mark.parametrize("behaviour", BEHAVIOURS.values(), ids=lambda behaviour: behaviour.name)
+@each("behaviour", BEHAVIOURS.values(), ids=lambda behaviour: behaviour.name)
 def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
     """And speaks of every parameter, unless its choices or its name say enough by standing in the
     table.
@@ -227,7 +228,7 @@ def test_command_lists_all_in_80_columns() -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
-@pytest.mark.parametrize("name", BEHAVIOURS)
+@each("name", BEHAVIOURS)
 def test_command_tells_all_about_one(name: str) -> None:
     code, out, _ = invoke(name)
     behaviour = BEHAVIOURS[name]

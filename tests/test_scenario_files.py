@@ -16,6 +16,7 @@ from dify_wire.yaml_file import load_yaml
 from fake_server.cli import main
 from fake_server.scenarios.rule_file import SCHEMA
 from fake_server.settings import Settings, SettingsError
+from tests.each import each
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +248,7 @@ NOT_IN_THE_SCHEMA = {
 }
 
 
-@pytest.mark.parametrize("wrong", [name for name in WRONG if name not in NOT_IN_THE_SCHEMA])
+@each("wrong", [name for name in WRONG if name not in NOT_IN_THE_SCHEMA])
 def test_the_schema_rejects_what_the_fake_rejects(
     tmp_path: Path, schema: jsonschema_rs.Draft202012Validator, wrong: str
 ) -> None:

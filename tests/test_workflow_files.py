@@ -21,6 +21,7 @@ from fake_server.workflow.expressions import OPERATORS
 from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow
 from fake_server.workflow.model import Workflow
 from tests.asgi import call, json_headers, run_body
+from tests.each import each
 
 Change = Callable[[dict[str, Any]], object]
 
@@ -317,7 +318,7 @@ def message(tmp_path: Path, change: Change, rules: Sequence[InputRule] | None = 
     return text.removeprefix(file)
 
 
-@pytest.mark.parametrize(
+@each(
     ("path", "value", "place", "says"),
     [*((path, value, path, says) for path, value, says in WRONG), *ELSEWHERE],
 )
@@ -625,7 +626,7 @@ COMPARED: list[tuple[str, Any, str, bool | str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "actual", "expected", "verdict"), COMPARED)
+@each(("name", "actual", "expected", "verdict"), COMPARED)
 def test_an_operator_compares_as_the_host_does(
     name: str, actual: Any, expected: str, verdict: bool | str
 ) -> None:

@@ -16,6 +16,7 @@ import pytest
 from httpx_sse import ServerSentEvent, SSEError, connect_sse
 from PIL import Image
 
+from tests.each import each
 from tests.scenarios.bench import IMAGE_ADDRESS, PROMPT, UPLOADS_KEY, Bench
 
 pytestmark = pytest.mark.server
@@ -385,7 +386,7 @@ patience.
 """
 
 
-@pytest.mark.parametrize(("mode", "scenario", "expected"), INSTANT, ids=_ids(INSTANT))
+@each(("mode", "scenario", "expected"), INSTANT, ids=_ids(INSTANT))
 def test_a_client_experiences(instant: Bench, mode: str, scenario: str, expected: str) -> None:
     """Values where HTTP went well, and the very exception where it did not."""
     instant.reset()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fake_server.scenarios.conditions import NAMES, RequestFacts, facts_of
+from tests.each import each
 from tests.scenarios.books import RUN, book, error_of, names
 
 CASES: list[tuple[dict[str, Any], RequestFacts, RequestFacts]] = [
@@ -87,7 +88,7 @@ def test_any_body_is_read(body: dict[str, Any]) -> None:
 TEXT = "expected a string, {contains: text} or {matches: regex}"
 
 
-@pytest.mark.parametrize(
+@each(
     ("when", "message"),
     [
         (

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rules import read_header
+from tests.each import each
 from tests.scenarios.books import RUN, book
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "rules"),
     [
         ("slow", [{"name": "slow"}]),
@@ -54,7 +55,7 @@ def test_a_header_gives_the_rules_of_a_file(header: str, rules: list[dict[str, o
     assert read_header(header.encode()) == rules
 
 
-@pytest.mark.parametrize(
+@each(
     ("header", "message"),
     [
         ("", "the name of a scenario is missing at character 1 of ''"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fake_server.scenarios.behaviour import Behaviour
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.parameters import Parameter, ScenarioError, rule_field
+from tests.each import each
 from tests.scenarios.books import book, error_of
 
 
@@ -38,7 +39,7 @@ _WRONG_TEXT: dict[type, list[str]] = {
 }
 
 
-@pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
+@each(("behaviour", "parameter"), ALL, ids=IDS)
 def test_a_wrong_value_is_an_error_with_what_is_expected(
     behaviour: Behaviour, parameter: Parameter
 ) -> None:
@@ -48,7 +49,7 @@ def test_a_wrong_value_is_an_error_with_what_is_expected(
         assert "expected" in message or "is not a known value" in message
 
 
-@pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
+@each(("behaviour", "parameter"), ALL, ids=IDS)
 def test_a_wrong_text_of_a_header_is_an_error_with_what_is_expected(
     behaviour: Behaviour, parameter: Parameter
 ) -> None:
@@ -58,7 +59,7 @@ def test_a_wrong_text_of_a_header_is_an_error_with_what_is_expected(
         assert "expected" in str(caught.value)
 
 
-@pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
+@each(("behaviour", "parameter"), ALL, ids=IDS)
 def test_a_default_is_a_value_itself(behaviour: Behaviour, parameter: Parameter) -> None:
     """Saying what would be so anyway changes nothing; None says that there is none."""
     if parameter.default is not None:
@@ -67,7 +68,7 @@ def test_a_default_is_a_value_itself(behaviour: Behaviour, parameter: Parameter)
         assert parameter.read_text(text) == parameter.default
 
 
-@pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
+@each(("behaviour", "parameter"), ALL, ids=IDS)
 def test_bounds_are_accepted_values(behaviour: Behaviour, parameter: Parameter) -> None:
     least, most = parameter.bounds.least, parameter.bounds.most
     if parameter.kind in (str, bool):
@@ -78,7 +79,7 @@ def test_bounds_are_accepted_values(behaviour: Behaviour, parameter: Parameter) 
     assert f" from {least:g} to {most:.15g}" in parameter.expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("behaviour", "parameter"),
     [(one, two) for one, two in ALL if two.choices],
     ids=lambda one: one.name,
@@ -107,7 +108,7 @@ def test_a_whole_number_will_do_for_seconds(seconds: int) -> None:
     assert type(BEHAVIOURS["slow"].read(rule_field({"seconds": seconds}))["seconds"]) is float
 
 
-@pytest.mark.parametrize(("behaviour", "parameter"), ALL, ids=IDS)
+@each(("behaviour", "parameter"), ALL, ids=IDS)
 def test_the_schema_says_what_is_read(behaviour: Behaviour, parameter: Parameter) -> None:
     types = {"string": str, "boolean": bool, "integer": int, "number": float}
     schema = parameter.schema

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.conditions import RequestFacts
 from fake_server.scenarios.parameters import ScenarioError
+from tests.each import each
 from tests.scenarios.books import RUN, book, error_of, names
 
 IMAGE = RequestFacts("getToolFile", {})
@@ -94,7 +95,7 @@ def test_a_rule_that_had_to_stay_out_has_not_been_used_up() -> None:
 
 
 @given(seed=st.integers(), percent=st.integers(0, 100))
-@settings(max_examples=20)
+@settings(max_examples=8, deadline=None)
 def test_a_probability_is_kept_and_reproducible(seed: int, percent: int) -> None:
     """With the same seed the same requests are chosen; over many, as many as it says."""
     rule = {"name": "http_error", "when": {"probability": percent / 100, "seed": seed}}
@@ -228,10 +229,10 @@ def test_an_added_rule_that_contradicts_an_earlier_one_is_named_by_its_place() -
 
 def test_many_rules_are_added_at_once_and_one_by_one() -> None:
     before = time.thread_time()
-    rules = book(added=[{"name": "slow", "times": 1}] * 3_000)
-    for number in range(20):
+    rules = book(added=[{"name": "slow", "times": 1}] * 1_000)
+    for number in range(10):
         rules.add({"name": "slow", "times": 1, "when": {"user": f"{number}"}})
-    assert time.thread_time() - before < 5, "comparing each with each would take minutes"
+    assert time.thread_time() - before < 2, "comparing each with each would take minutes"
 
 
 def test_added_rules_contradict_each_other_too_but_not_those_of_the_file() -> None:
@@ -310,7 +311,7 @@ def test_a_reset_book_is_as_at_the_start() -> None:
 # ---
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "message"),
     [
         (5, "expected a mapping of names to values, not 5"),
@@ -364,7 +365,7 @@ def test_a_wrong_rule_is_an_error_with_its_correction(rule: object, message: str
     assert error_of(rule).startswith(message)
 
 
-@pytest.mark.parametrize("name", list(BEHAVIOURS))
+@each("name", list(BEHAVIOURS))
 def test_every_behaviour_works_bare(name: str) -> None:
     assert names(book({"name": name})) == (name,)
     assert names(book(), header=name) == (name,)
