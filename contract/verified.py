@@ -1,6 +1,4 @@
-"""Dated verdicts: on which host version and day each check was seen to hold, and in which recording
-(verified.toml).
-"""
+"""On which host version and day each check was seen to pass, and with which recording."""
 
 from __future__ import annotations
 
@@ -18,9 +16,7 @@ EVERY_EXCHANGE = "every recorded exchange"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Where a check was last seen to hold. ``recording`` is ``"fake only"`` where no host's
-    recording shows it.
-    """
+    """Where a check was last seen to pass; ``recording`` is "fake only" without a host's own."""
 
     host_version: str
     day: datetime.date
@@ -34,7 +30,7 @@ class Seen:
 
 @cache
 def verdicts(path: Path = VERDICTS) -> Mapping[str, Seen]:
-    """The verdicts by the names of their checks."""
+    """The entries of verified.toml by the names of their checks."""
     entries = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
         name: Seen(entry["host_version"], entry["day"], entry["recording"])

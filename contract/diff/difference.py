@@ -136,27 +136,44 @@ def without(differences: Iterable[Difference], ignored: Sequence[Ignored]) -> li
 
 def grouped(differences: Iterable[Difference]) -> list[Group]:
     """``differences`` by their cause, the most important kinds and the most frequent ones first."""
-    forms: dict[tuple[str, str], dict[str, list[Difference]]] = {}
+    by_place: dict[tuple[str, str], list[Difference]] = {}
     for one in differences:
-        by_form = forms.setdefault((one.kind, one.place), {})
-        by_form.setdefault(one.form or f"{one.a}\0{one.b}", []).append(one)
-    by_place = [group for by_form in forms.values() for group in _groups(list(by_form.values()))]
-    requests: dict[tuple[str, str], set[str]] = {}
-    for place, by_form in forms.items():
-        requests[place] = {one.request for alike in by_form.values() for one in alike}
-    groups = _by_cause(_everywhere(by_place), requests)
+        by_place.setdefault((one.kind, one.place), []).append(one)
+    groups = [group for same in by_place.values() for group in _by_values(same)]
+    requests = {place: {one.request for one in same} for place, same in by_place.items()}
+    groups = _by_cause(_by_event(groups), requests)
     return sorted(groups, key=lambda group: (KINDS.index(group.kind), -group.count, group.place))
 
 
-def _everywhere(groups: list[Group]) -> list[Group]:
+def _by_values(same_place: list[Difference]) -> list[Group]:
+    """One group for each pair of values at one place, or one for all of too many pairs."""
+    forms: dict[str, list[Difference]] = {}
+    for one in same_place:
+        forms.setdefault(one.form or f"{one.a}\0{one.b}", []).append(one)
+    few = len(forms) <= _MAX_FORMS
+    groups = []
+    for same in forms.values() if few else [same_place]:
+        kind, place, a, b = same[0].kind, same[0].place, same[0].a, same[0].b
+        requests = tuple(dict.fromkeys(one.request for one in same))
+        examples = requests[:_MAX_EXAMPLES]
+        groups.append(Group(kind, place, a, b, len(requests), examples, 1 if few else len(forms)))
+    return groups
+
+
+def _by_event(groups: list[Group]) -> list[Group]:
     """One group for what many events of a stream have in common."""
     alike: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         event = _EVENT.match(group.place)
         rest = group.place[event.end() :] if event else group.place
-        key = (group.kind, rest, group.a, group.b, str(group.forms), "" if event else group.place)
+        key = (rest, group.kind, group.a, group.b, str(group.forms), "" if event else group.place)
         alike.setdefault(key, []).append(group)
-    return [one for key, same in alike.items() for one in _merged(key[1], same)]
+    found = []
+    for (rest, *_), same in alike.items():
+        most = max(same, key=lambda group: group.count)
+        everywhere = [replace(most, place=f"{EVERY_EVENT}{rest}")]
+        found += same if len(same) < _MAX_FORMS else everywhere
+    return found
 
 
 def _subject(kind: str, place: str) -> str:
@@ -169,52 +186,23 @@ def _subject(kind: str, place: str) -> str:
 
 
 def _by_cause(groups: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> list[Group]:
-    """One group for a change that is seen in several places, such as a field that a file has
-    wherever it stands.
-    """
+    """One group for a change in several places, such as a field of a file wherever it stands."""
     alike: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
-        key = (
-            group.identity
-            if group.forms == 1 and group.kind not in NOTES
-            else (group.kind, group.place, "", "", "")
-        )
+        of_one_place = group.forms > 1 or group.kind in NOTES
+        key = (group.kind, group.place, "") if of_one_place else group.identity
         alike.setdefault(key, []).append(group)
-    return [_of_many_places(same, requests) for same in alike.values()]
+    return [_merged(same, requests) for same in alike.values()]
 
 
-def _of_many_places(same: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> Group:
+def _merged(same: list[Group], requests: Mapping[tuple[str, str], set[str]]) -> Group:
     most = max(same, key=lambda group: group.count)
     if len(same) == 1:
         return most
-    every = {
-        name
-        for group in same
-        for name in requests.get((group.kind, group.place), set(group.examples))
-    }
+    names: set[str] = set()
+    for group in same:
+        names |= requests.get((group.kind, group.place), set(group.examples))
     examples = tuple(dict.fromkeys(name for group in same for name in group.examples))
     places = tuple(group.place for group in sorted(same, key=lambda group: -group.count))
-    return replace(
-        most, count=max(len(every), most.count), examples=examples[:_MAX_EXAMPLES], places=places
-    )
-
-
-def _merged(rest: str, same: list[Group]) -> list[Group]:
-    if len(same) < _MAX_FORMS:
-        return same
-    most = max(same, key=lambda group: group.count)
-    return [replace(most, place=f"{EVERY_EVENT}{rest}")]
-
-
-def _groups(forms: list[list[Difference]]) -> list[Group]:
-    if len(forms) > _MAX_FORMS:
-        return [_group([one for form in forms for one in form], len(forms))]
-    return [_group(form) for form in forms]
-
-
-def _group(differences: list[Difference], forms: int = 1) -> Group:
-    first = differences[0]
-    requests = tuple(dict.fromkeys(one.request for one in differences))
-    return Group(
-        first.kind, first.place, first.a, first.b, len(requests), requests[:_MAX_EXAMPLES], forms
-    )
+    count = max(len(names), most.count)
+    return replace(most, count=count, examples=examples[:_MAX_EXAMPLES], places=places)

@@ -91,7 +91,10 @@ class Translation:
         request = recording.request
         self._expect_whole(request)
         headers = tuple(
-            (name, self._header(recording.app, name, value)) for name, value in request.headers
+            (name, self._credentials(recording.app, value))
+            if name.lower() == "authorization"
+            else (name, self._with_keys(value))
+            for name, value in request.headers
         )
         body = self._renamed(request.body.decode("latin-1")).encode("latin-1")
         headers = announced(headers, len(request.body), len(body))
@@ -101,8 +104,8 @@ class Translation:
         if request.shortened is not None:
             raise NotComparableError("only the beginning of its body was kept")
 
-    def _header(self, app: str | None, name: str, value: str) -> str:
-        if name.lower() != "authorization" or not value or app is None or KEY.search(value):
+    def _credentials(self, app: str | None, value: str) -> str:
+        if not value or app is None or KEY.search(value):
             return self._with_keys(value)
         return _CREDENTIAL.sub(lambda match: f"{match['scheme']}{self._key(app)}", value, count=1)
 
