@@ -49,7 +49,7 @@ MOST_MB = 300
 _ADDRESS_SPACE = 2 << 30
 _HANGS_S = 60.0
 _REAL_EVERY = 250
-_HISTORY = "contract.drift.history"
+_HISTORY = "contract.diff.drift"
 """``contract drift`` reads earlier nights only after it has asked a host, so that its reader stands
 for it.
 """
