@@ -20,7 +20,6 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from fake_server.host_spec import Limits
 from fake_server.http import error_pages
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
 from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
@@ -40,14 +39,8 @@ LINGER_REFUSED_BYTES = 32 << 20
 RECORDER_LIMITS = HeadLimits(request_line=1 << 16, header_line=1 << 16, headers=1 << 18)
 """Bytes of a head that the recorder passes on, for its upstream to refuse."""
 
-_PLACES = {
-    b"server": 0,
-    b"date": 1,
-    b"content-type": 2,
-    b"content-length": 3,
-    b"transfer-encoding": 3,
-    b"connection": 4,
-}
+_PLACES = {b"server": 0, b"date": 1, b"content-type": 2, b"content-length": 3}
+_PLACES |= {b"transfer-encoding": 3, b"connection": 4}
 """The headers that nginx itself writes, in its order; all others follow."""
 
 _log = logging.getLogger("uvicorn.error")
@@ -248,10 +241,8 @@ class CommonProtocol(asyncio.Protocol):
             self._timer = self.loop.call_later(self._keep_alive_s, self.transport.close)
 
     def _close(self) -> None:
-        """Close; with bytes of the client still to come only after they have been read, or it is
-        reset (RFC 9112, 9.6).
-
-        A connection that is closed on unread bytes is reset, and the response is lost with it.
+        """Close, after reading what the client still sends: a connection that is closed on unread
+        bytes is reset, and the response is lost with it (RFC 9112, 9.6).
         """
         if self._given_up and self.transport.get_write_buffer_size():
             self.transport.abort()
@@ -333,14 +324,10 @@ class Exchange:
         if self.started:
             self._transport.close()
             return
-        page = b"Internal Server Error"
-        headers = [
-            (b"Content-Type", b"text/plain"),
-            (b"Content-Length", b"21"),
-            (b"Connection", b"close"),
-        ]
-        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
-        await self.send({"type": "http.response.body", "body": page})
+        framing = [(b"Content-Length", b"21"), (b"Connection", b"close")]
+        headers = [(b"Content-Type", b"text/plain"), *framing]
+        crashed = Response(500, headers, b"Internal Server Error")
+        await crashed(self._scope, self.receive, self.send)
 
     async def receive(self) -> Message:
         """The next part of the body; a disconnect once the response is complete."""
@@ -458,16 +445,6 @@ class Protocol(CommonProtocol):
         return _joined(
             [_status_line(status, reason, in_capitals=True), *filter(None, first), *rest]
         )
-
-
-def proxy_limits(limits: Limits) -> HeadLimits:
-    """The limits of the host's proxy for the requests of a connection."""
-    return HeadLimits(
-        limits.request_line_bytes,
-        limits.header_line_bytes,
-        limits.headers_bytes,
-        limits.request_body_bytes,
-    )
 
 
 @lru_cache(maxsize=256)

@@ -25,7 +25,7 @@ from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
 from fake_server.recorder.upstream import Upstream
 from fake_server.recorder.writing import ExchangeWriter, Written, redactor, start_writer
-from fake_server.server.logs import set_up_logging
+from fake_server.server.log import set_up_logging
 from fake_server.server.parser import Head
 from fake_server.server.protocols import CommonProtocol
 from fake_server.server.server import ToolServer, address, bind, tool_config

@@ -12,8 +12,7 @@ from pathlib import Path
 from dify_wire.text_file import write_text
 from fake_server.app import create_app
 from fake_server.host_spec import HostSpec
-from fake_server.server.log_lines import LineWriter
-from fake_server.server.logs import set_up_logging
+from fake_server.server.log import LineWriter, set_up_logging
 from fake_server.server.server import Server, address, bind, check_certificate
 from fake_server.settings import Settings
 
@@ -56,19 +55,14 @@ def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
         if settings.speed is None
         else f"at {settings.speed:g} times the host's speed"
     )
-    first = (
-        f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\nAPI key: "
-        f"{settings.api_keys[0]}\n"
-    )
+    first = f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\n"
+    first += f"API key: {settings.api_keys[0]}\n"
     if settings.replay is not None:
         miss = settings.on_miss or "error"
-        return (
-            f"{first}Answers from the recordings in {settings.replay}; what was not recorded: "
-            f"{miss}.\n"
-        )
+        return f"{first}Responses come from {settings.replay}; what was not recorded: {miss}.\n"
     return (
         f"{first}\n"
-        "The document's own request (the url in its answer is a picture; put the address before "
+        "The document's own request (the url in its response is an image; put the address before "
         "it):\n\n"
         f"{_document_curl(settings, spec, url)}\n"
     )

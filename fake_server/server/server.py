@@ -20,7 +20,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.clock import Clock
 from fake_server.host_spec import HostSpec
-from fake_server.server.protocols import Protocol, proxy_limits
+from fake_server.server.parser import HeadLimits
+from fake_server.server.protocols import Protocol
 from fake_server.settings import Settings, SettingsError
 
 KEEP_ALIVE_S = 65
@@ -142,9 +143,16 @@ class Server(ToolServer):
         self._clock = app.clock
         self._proxy_server = app.spec.proxy_server.encode()
         self._ended = asyncio.Event()
+        most = app.spec.limits
+        limits = HeadLimits(
+            most.request_line_bytes,
+            most.header_line_bytes,
+            most.headers_bytes,
+            most.request_body_bytes,
+        )
         config = tool_config(
             app,
-            http=partial(Protocol, limits=proxy_limits(app.spec.limits)),
+            http=partial(Protocol, limits=limits),
             lifespan="off",
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=settings.ssl_certfile,
@@ -192,7 +200,7 @@ def bind(settings: Address) -> socket.socket:
         socket.getaddrinfo(settings.host, settings.port, family)
     except (socket.gaierror, UnicodeError) as error:
         raise SettingsError(
-            "host", f"{settings.host!r} is no address of this machine: {error}"
+            "host", f"{settings.host!r} is not an address of this machine: {error}"
         ) from error
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
@@ -212,7 +220,7 @@ def address(sock: socket.socket, scheme: str = "http") -> str:
 
 
 def check_certificate(settings: Settings) -> None:
-    """Raise ``SettingsError`` where the files of TLS are no certificate with its key."""
+    """Raise ``SettingsError`` where the files of TLS are not a certificate with its key."""
     if settings.ssl_certfile is None:
         return
     import ssl
@@ -224,5 +232,5 @@ def check_certificate(settings: Settings) -> None:
     except (OSError, ssl.SSLError) as error:
         files = f"{settings.ssl_certfile} and {settings.ssl_keyfile}"
         raise SettingsError(
-            "ssl_certfile", f"{files} are no certificate with its key in PEM form: {error}"
+            "ssl_certfile", f"{files} are not a certificate with its key in PEM form: {error}"
         ) from error

@@ -1,17 +1,22 @@
-"""Lines written by a thread of their own: whoever writes one never waits for whoever reads them.
+"""The log on stderr: for a person by default, one JSON object a line with ``--log-format json``.
 
-A pipe that nobody reads takes 64 KiB and then blocks its writer, which must not be the event loop.
-What cannot be written waits, up to a bound; beyond it lines are lost and counted.
+A thread of its own writes the lines: a pipe that nobody reads takes 64 KiB and then blocks its
+writer, which must not be the event loop. What cannot be written waits, up to a bound; beyond it
+lines are lost and counted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
+import logging
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TextIO
 
 WAITING_BYTES = 1 << 20
@@ -95,3 +100,59 @@ class LineWriter:
             # Past the stream's own buffer: its lock, held by a blocked thread, would stop the exit.
             while data:
                 data = data[os.write(descriptor, data) :]
+
+
+class JsonLines(logging.Formatter):
+    """Each record as one JSON object, with a request's own fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+class BackgroundHandler(logging.Handler):
+    """Writes records to ``stream`` without ever blocking whoever logs them."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._writer = LineWriter(stream, self._lost_line)
+
+    @property
+    def lost(self) -> int:
+        """How many records could not be written, because nobody read the log."""
+        return self._writer.lost
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write(self.format(record) + "\n")
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def _lost_line(self, count: int) -> str:
+        message = f"{count} lines of the log are missing here: nobody read it"
+        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
+        return self.format(record) + "\n"
+
+
+def set_up_logging(log_format: str) -> BackgroundHandler:
+    """Send the log of the fake, and what uvicorn warns of, to stderr."""
+    handler = BackgroundHandler(sys.stderr)
+    if log_format == "json":
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("fake_server").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # invalid forms get a response
+    return handler

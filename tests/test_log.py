@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fake_server.server.log_lines import WAITING_BYTES, LineWriter
-from fake_server.server.logs import BackgroundHandler
+from fake_server.server.log import WAITING_BYTES, BackgroundHandler, LineWriter
 from tests.admin.calling import admin, host
 from tests.serving import ROOT, raw_exchange
 
