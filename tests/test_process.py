@@ -126,7 +126,9 @@ def test_taken_port_is_one_clear_line_and_exit_code_2(tmp_path: Path) -> None:
 def test_address_that_is_none_is_a_clear_error(tmp_path: Path) -> None:
     ended = start("--port", "0", "--host", "no such host", cwd=tmp_path)
     assert ended.returncode == 2
-    assert ended.stderr.startswith("Error: --host: 'no such host' is not an address of this machine")
+    assert ended.stderr.startswith(
+        "Error: --host: 'no such host' is not an address of this machine"
+    )
 
 
 def test_wrong_spec_opens_no_port(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from functools import partial
+from importlib import import_module
 from types import FrameType
 from typing import Any
 from typing import Protocol as Interface
@@ -164,6 +165,8 @@ class Server(ToolServer):
         self._date_responses()
         self._clock.follow(self._date_responses)
         await super().startup(sockets)
+        # What the first stream needs is loaded once the server listens, so that it is not late.
+        asyncio.get_running_loop().call_soon(import_module, "fake_server.http.event_stream")
 
     async def main_loop(self) -> None:
         """Write the date once a second, as the base does, but see the end at once."""
