@@ -24,7 +24,7 @@ import click
 from dify_wire.command import CommandError, exit_code, with_debug
 from dify_wire.strict import did_you_mean, unknown
 from dify_wire.text_file import SpecError, file_errors
-from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
+from fake_server.recorder.settings import RecorderSettings
 from fake_server.settings import Settings, SettingsError, check_secret_key, read_settings
 
 _PREFIX = "FAKE_SERVER_"
@@ -131,30 +131,39 @@ def _toml_default(path: Path, option: click.Parameter, key: str, value: Any) -> 
     return entries if option.multiple else value
 
 
-def _setting(name: str, text: str = "") -> _Decorator:
-    """The option of a field of ``Settings``, which the environment can set too."""
-    one = _SETTINGS[name]
-    attributes = dict(one.metadata)
-    flag = attributes.pop("flag", "--" + name.replace("_", "-"))
-    kind: Any = _FILE if "Path" in str(one.type) else int if "int" in str(one.type) else str
-    if choices := attributes.pop("choices", ()):
-        kind = click.Choice(choices)
-    return click.option(
-        flag,
-        name,
-        type=kind,
-        default=f"{one.default:g}" if isinstance(one.default, float) else one.default,
-        multiple=isinstance(one.default, tuple),
-        envvar=_PREFIX + flag.removeprefix("--").replace("-", "_").upper(),
-        show_envvar=True,
-        **{"show_default": True, **attributes, **({"help": text} if text else {})},
-    )
+def _option(one: dataclasses.Field[Any], prefix: str = "", text: str = "") -> _Decorator:
+    """The option of a field of settings; with a ``prefix`` the environment can set it too."""
+    attributes: dict[str, Any] = {"show_default": True, **one.metadata}
+    flag = attributes.pop("flag", "--" + one.name.replace("_", "-"))
+    if text:
+        attributes["help"] = text
+    if "choices" in attributes:
+        attributes["type"] = click.Choice(attributes.pop("choices"))
+    for name, kind in {"Path": _FILE, "int": int, "float": float}.items():
+        if name in str(one.type):
+            attributes.setdefault("type", kind)
+    if prefix:
+        variable = flag.removeprefix("--").replace("-", "_").upper()
+        attributes |= {"envvar": prefix + variable, "show_envvar": True}
+    if one.default is dataclasses.MISSING:
+        attributes["required"] = True
+    else:
+        as_text = isinstance(one.default, float) and attributes["type"] is str
+        attributes["default"] = f"{one.default:g}" if as_text else one.default
+    return click.option(flag, one.name, multiple=isinstance(one.default, tuple), **attributes)
 
 
-def _all_settings(command: Callable[..., Any]) -> Callable[..., Any]:
-    for name in reversed(_SETTINGS):
-        command = _setting(name)(command)
-    return command
+def _setting(name: str, text: str) -> _Decorator:
+    return _option(_SETTINGS[name], _PREFIX, text)
+
+
+def _all_options(settings: type[Any], prefix: str = "") -> _Decorator:
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(dataclasses.fields(settings)):
+            command = _option(one, prefix)(command)
+        return command
+
+    return decorate
 
 
 @contextlib.contextmanager
@@ -176,7 +185,7 @@ def cli() -> None:
 
 
 @cli.command()
-@_all_settings
+@_all_options(Settings, _PREFIX)
 @click.option(
     "--config",
     type=_FILE,
@@ -197,64 +206,14 @@ def serve(**values: Any) -> None:
 
 
 @cli.command()
-@click.option("--upstream", required=True, metavar="URL", help="The host to record.")
-@click.option(
-    "--to",
-    required=True,
-    type=_FILE,
-    metavar="DIR",
-    help="Where the recordings go; made if missing.",
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option(
-    "--port",
-    type=int,
-    default=DEFAULT_PORT,
-    show_default=True,
-    help="Port to listen on; 0 takes any free one.",
-)
-@click.option(
-    "--api-key-label",
-    "key_labels",
-    multiple=True,
-    metavar="KEY=LABEL",
-    help="What a recording calls the app of a key; 'main' for the first other one; repeatable.",
-)
-@click.option(
-    "--redact",
-    "rules",
-    multiple=True,
-    metavar="RULE",
-    help="What must not be kept besides keys, signatures and cookies: "
-    "header:NAME, field:NAME, text:REGEX; repeatable.",
-)
-@click.option("--keep-user", is_flag=True, help="Keep users as they are, without a pseudonym.")
-@click.option(
-    "--timeout",
-    "timeout_s",
-    type=float,
-    default=DEFAULT_TIMEOUT_S,
-    show_default=True,
-    metavar="S",
-    help="Seconds for the first byte of a response; the rest may take any time.",
-)
-@click.option(
-    "--fetch-images/--no-fetch-images",
-    default=True,
-    show_default=True,
-    help="Fetch the image behind each signed URL before it expires.",
-)
+@_all_options(RecorderSettings)
 @click.option("--fetch-pictures/--no-fetch-pictures", default=None, hidden=True)
-@click.option(
-    "--ready-file", type=_FILE, help='Gets {"url", "upstream", "pid"} as JSON once it listens.'
-)
 @_named_by_flag()
 def record(key_labels: tuple[str, ...], fetch_pictures: bool | None, **values: Any) -> None:
     """Proxy a client's requests to a host and keep them as recordings, without their secrets.
 
     Ctrl-C or SIGTERM ends it; exit code 1 means that something could not be kept.
     """
-    from fake_server.recorder.settings import RecorderSettings
     from fake_server.server.record import record_forever
 
     if fetch_pictures is not None:  # an earlier spelling

@@ -47,8 +47,11 @@ class SettingsError(ValueError):
         self.message = message
 
 
-def _setting(default: Any, text: str, **option: Any) -> Any:
-    """A field with what ``click.option`` is given; ``flag`` where it is not the field's name."""
+def setting(default: Any, text: str, **option: Any) -> Any:
+    """A field of settings with its help and whatever else ``click.option`` takes.
+
+    ``flag`` is given where it is not the field's name.
+    """
     return field(default=default, metadata={"help": text, **option})
 
 
@@ -60,67 +63,68 @@ class Settings:
     and a kind or an app file. ``on_miss`` None means error, ``after_last`` None repeat.
     """
 
-    host: str = _setting("127.0.0.1", "Address to listen on.")
-    port: int = _setting(DEFAULT_PORT, "Port to listen on; 0 takes any free one.")
-    speed: float | None = _setting(
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(DEFAULT_PORT, "Port to listen on; 0 takes any free one.")
+    speed: float | None = setting(
         DEFAULT_SPEED,
         f"1 is the host's own rhythm, 10 is ten times as fast, {INSTANT!r} does not wait.",
+        type=str,
     )
-    seed: int | None = _setting(None, "Makes ids, durations and images reproducible.")
-    clock: str | None = _setting(
+    seed: int | None = setting(None, "Makes ids, durations and images reproducible.")
+    clock: str | None = setting(
         None, "The clock starts frozen at this time, in UTC unless it has an offset.", metavar="ISO"
     )
-    api_keys: tuple[str, ...] = _setting(
+    api_keys: tuple[str, ...] = setting(
         (DEFAULT_API_KEY,), "A key of the default app; repeatable.", flag="--api-key"
     )
-    apps: tuple[tuple[str, str], ...] = _setting(
+    apps: tuple[tuple[str, str], ...] = setting(
         (),
         f"Another key and what it opens: {', '.join(AppKind)}, or an app file; repeatable.",
         flag="--app",
         metavar="KEY=KIND|FILE",
     )
-    secret_key: str = _setting(
+    secret_key: str = setting(
         DEFAULT_SECRET_KEY, "Signs URLs, as SECRET_KEY does on the host.", show_default=False
     )
-    admin_token: str | None = _setting(
+    admin_token: str | None = setting(
         None, "Opens the admin API, /__admin/, to other machines than this one."
     )
-    files_url: str = _setting(
+    files_url: str = setting(
         "", "Prefix of the URLs of images, which are relative otherwise.", show_default=False
     )
-    spec: Path | None = _setting(None, "Another openapi.yaml.")
-    overlays: tuple[Path, ...] = _setting(
+    spec: Path | None = setting(None, "Another openapi.yaml.")
+    overlays: tuple[Path, ...] = setting(
         (), "Applied after the overlay of the host version; repeatable.", flag="--overlay"
     )
-    workflow: Path | None = _setting(None, "The app file of the default app.")
-    host_version: str = _setting("0.6.4", "The Dify version to fake.")
-    scenarios: Path | None = _setting(None, "A YAML file of rules: which requests go wrong, how.")
-    replay: Path | None = _setting(
+    workflow: Path | None = setting(None, "The app file of the default app.")
+    host_version: str = setting("0.6.4", "The Dify version to fake.")
+    scenarios: Path | None = setting(None, "A YAML file of rules: which requests go wrong, how.")
+    replay: Path | None = setting(
         None, "Respond from the recordings in this folder.", metavar="DIR"
     )
-    on_miss: str | None = _setting(
+    on_miss: str | None = setting(
         None,
         "What a request gets that was not recorded; forward and record send it to --upstream.",
         choices=ON_MISS,
         show_default=ON_MISS[0],
     )
-    after_last: str | None = _setting(
+    after_last: str | None = setting(
         None,
         "What a request gets when all its recorded responses were given.",
         choices=AFTER_LAST,
         show_default=AFTER_LAST[0],
     )
-    upstream: str | None = _setting(
+    upstream: str | None = setting(
         None, "The host that gets requests that were not recorded.", metavar="URL"
     )
-    log_format: str = _setting("human", "Form of the log on stderr.", choices=LOG_FORMATS)
-    ready_file: Path | None = _setting(
+    log_format: str = setting("human", "Form of the log on stderr.", choices=LOG_FORMATS)
+    ready_file: Path | None = setting(
         None, 'Gets {"url", "api_key", "pid"} as JSON once the server listens.'
     )
-    ssl_certfile: Path | None = _setting(
+    ssl_certfile: Path | None = setting(
         None, "Certificate; with --ssl-keyfile the server speaks TLS."
     )
-    ssl_keyfile: Path | None = _setting(None, "Private key of the certificate.")
+    ssl_keyfile: Path | None = setting(None, "Private key of the certificate.")
 
     def __post_init__(self) -> None:
         for setting, problem in self._problems():

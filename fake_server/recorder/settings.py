@@ -1,14 +1,15 @@
-"""What a recorder is told: which host, where to keep its answers, and what must not be kept."""
+# ruff: noqa: RUF009
+"""The settings of a recorder; each is a flag of ``fake-server record`` too."""
 
 from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from fake_server.settings import SettingsError, listener_problems
+from fake_server.settings import SettingsError, listener_problems, setting
 
 DEFAULT_TIMEOUT_S = 300.0
 """Longer than any run that the host lets live (FACTS 5: it ends them at 200 s), so that the client
@@ -26,32 +27,55 @@ class RecorderSettings:
     """How a recorder is set up. Raises ``SettingsError`` for a value that cannot be used.
 
     ``key_labels`` are (API key, label) pairs, ``rules`` redaction rules beyond the built-in ones.
-    ``timeout_s`` bounds the wait for the first byte of an answer, and nothing after it.
+    ``timeout_s`` bounds the wait for the first byte of a response, and nothing after it.
     """
 
-    upstream: str
-    to: Path
-    host: str = "127.0.0.1"
-    port: int = DEFAULT_PORT
-    key_labels: tuple[tuple[str, str], ...] = ()
-    rules: tuple[str, ...] = ()
-    keep_user: bool = False
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    fetch_images: bool = True
-    ready_file: Path | None = None
+    upstream: str = setting(MISSING, "The host to record.", metavar="URL")
+    to: Path = setting(MISSING, "Where the recordings go; made if missing.", metavar="DIR")
+    host: str = setting("127.0.0.1", "Address to listen on.")
+    port: int = setting(DEFAULT_PORT, "Port to listen on; 0 takes any free one.")
+    key_labels: tuple[tuple[str, str], ...] = setting(
+        (),
+        "What a recording calls the app of a key; 'main' for the first other one; repeatable.",
+        flag="--api-key-label",
+        metavar="KEY=LABEL",
+    )
+    rules: tuple[str, ...] = setting(
+        (),
+        "What must not be kept besides keys, signatures and cookies: "
+        "header:NAME, field:NAME, text:REGEX; repeatable.",
+        flag="--redact",
+        metavar="RULE",
+    )
+    keep_user: bool = setting(False, "Keep users as they are, without a pseudonym.", is_flag=True)
+    timeout_s: float = setting(
+        DEFAULT_TIMEOUT_S,
+        "Seconds for the first byte of a response; the rest may take any time.",
+        flag="--timeout",
+        metavar="S",
+    )
+    fetch_images: bool = setting(
+        True,
+        "Fetch the image behind each signed URL before it expires.",
+        flag="--fetch-images/--no-fetch-images",
+    )
+    ready_file: Path | None = setting(
+        None, 'Gets {"url", "upstream", "pid"} as JSON once it listens.'
+    )
 
     def __post_init__(self) -> None:
         _check_upstream(self.upstream)
-        for setting, problem in listener_problems(self.host, self.port, self.ready_file):
-            raise SettingsError(setting, problem)
+        for name, problem in listener_problems(self.host, self.port, self.ready_file):
+            raise SettingsError(name, problem)
         if not (self.timeout_s > 0 and math.isfinite(self.timeout_s)):
             raise SettingsError(
-                "timeout", f"{self.timeout_s:g} is no time to wait; use seconds above 0"
+                "timeout", f"{self.timeout_s:g} is not a valid time; use seconds above 0"
             )
         for _, label in self.key_labels:
             if not _LABEL.fullmatch(label):
                 raise SettingsError(
-                    "api_key_label", f"{label!r} is no label; use letters, digits, dots and dashes"
+                    "api_key_label",
+                    f"{label!r} is not a valid label; use letters, digits, dots and dashes",
                 )
 
 
