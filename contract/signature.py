@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 
 PARAMETERS = ("timestamp", "nonce", "sign")
+URL_FORM = "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…"
 
 _URL = re.compile(
     r"(?P<base>(?:https?://[^/?#]+)?)/files/tools/"

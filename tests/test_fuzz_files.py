@@ -44,7 +44,7 @@ def test_every_kind_of_file_is_among_the_cases(tmp_path: Path) -> None:
     assert kinds == set(seeds())
 
 
-@pytest.mark.parametrize("kind", ["overlay", "app", "scenarios", "recording", "night"])
+@pytest.mark.parametrize("kind", ["overlay", "app", "scenarios", "recording", "snapshot"])
 def test_files_are_used_as_they_are(tmp_path: Path, kind: str) -> None:
     """A mutated file that is refused says something only if the file itself is not."""
     seed = seeds()[kind][-1]

@@ -164,7 +164,7 @@ def workflow_events_have_the_run_id(trace: RunTrace) -> None:
 
 @check(Level.HOST, "FACTS 4 and 5.5")
 def workflow_id_is_the_same_in_both_modes(target: Target) -> None:
-    """workflow_started, workflow_finished and the blocking answer name the same workflow."""
+    """workflow_started, workflow_finished and the blocking response name the same workflow."""
     trace = shared_trace(target)
     expected = blocking_data(target).get("workflow_id")
     for data in (trace.start, trace.end):

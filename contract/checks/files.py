@@ -13,7 +13,7 @@ from contract.evidence import blocking, blocking_data, fetch_file, image, image_
 from contract.request_checks import expect_words
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
-from contract.signature import SignedUrl, parse_url
+from contract.signature import URL_FORM, SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import shared_trace
 from dify_wire.exchange import Exchange, Request
@@ -34,7 +34,6 @@ _ENDED_BEFORE_S = 2
 """The URL is signed when its End node finishes, the run a moment later: a second may have passed,
 at worst two.
 """
-_FORM = "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…"
 
 
 def file_request(url: SignedUrl, query: str | None = None, extension: str = "") -> Request:
@@ -76,7 +75,7 @@ def url_has_the_documents_form(target: Target) -> None:
     if file is None:
         raise NotRun("the blocking run has no file", blocking(target))
     url = file.get("url")
-    expect(isinstance(url, str) and parse_url(url) is not None, _FORM, url, blocking(target))
+    expect(isinstance(url, str) and parse_url(url) is not None, URL_FORM, url, blocking(target))
 
 
 @check(
@@ -217,7 +216,7 @@ def extension_is_not_signed(target: Target) -> None:
 
 @check(Level.VERSION, "FACTS 6.2 and 9.1")
 def as_attachment_is_ignored(target: Target) -> None:
-    """as_attachment changes nothing; later versions answer it with a Content-Disposition."""
+    """as_attachment changes nothing; later versions send a Content-Disposition."""
     url = image_url(target)
     response = _expect_served(target, file_request(url, f"{url.query()}&as_attachment=true"))
     got = response.header("Content-Disposition")

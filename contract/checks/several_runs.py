@@ -119,7 +119,7 @@ def runs_at_once_do_not_wait_for_each_other(target: Target) -> None:
     uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
 )
 def run_does_not_outlive_its_stop(target: Target) -> None:
-    """A run that was told to stop does not go on to its own end for more than a second of its own
+    """A stopped run does not go on to its own end for more than a second of its own
     time.
     """
     found = stopped(target)

@@ -11,11 +11,9 @@ from contract.check import Level, check
 from contract.evidence import blocking_data
 from contract.result import NotRun
 from contract.shape import expect_fields, files_within
-from contract.signature import SignedUrl, parse_url
+from contract.signature import URL_FORM, SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import RunTrace, as_object, shared_trace, trace_check
-
-_URL_FORM = "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…"
 
 
 def ids_of(value: Any) -> list[Any]:
@@ -113,7 +111,7 @@ def streamed_urls_have_the_documents_form(trace: RunTrace) -> None:
     """Every URL of a stream is signed, and has the form of the document's."""
     for file in _files(trace):
         url = file.get("url")
-        trace.expect(isinstance(url, str) and parse_url(url) is not None, _URL_FORM, url)
+        trace.expect(isinstance(url, str) and parse_url(url) is not None, URL_FORM, url)
 
 
 @check(Level.HOST, "FACTS 4 and 5.5")

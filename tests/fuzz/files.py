@@ -50,9 +50,7 @@ _ADDRESS_SPACE = 2 << 30
 _HANGS_S = 60.0
 _REAL_EVERY = 250
 _HISTORY = "contract.diff.drift"
-"""``contract drift`` reads earlier nights only after it has asked a host, so that its reader stands
-for it.
-"""
+"""``contract drift`` reads earlier snapshots after requests to a host, so its reader is called."""
 
 _NET = "does not have the form of"
 
@@ -144,66 +142,36 @@ def seeds() -> dict[str, list[Seed]]:
         "recording": [_yaml("recording", path, _replay, "\n...\n") for path in few]
         + [_yaml("recording", path, _export, "\n...\n") for path in few],
         "har": [Seed("har", "archive.har", har, json.loads, _import)],
-        "night": [Seed("night", "2024-04-24.json", _NIGHT, json.loads, _read_history)],
+        "snapshot": [Seed("snapshot", "2024-04-24.json", _SNAPSHOT, json.loads, _read_history)],
     }
 
 
 _SHARES = {
-    "spec": 2,
-    "overlay": 3,
-    "app": 4,
-    "scenarios": 4,
-    "toml": 2,
-    "recording": 3,
-    "har": 2,
-    "night": 1,
-}
+    "spec": 2, "overlay": 3, "app": 4, "scenarios": 4, "toml": 2, "recording": 3, "har": 2,
+    "snapshot": 1,
+}  # fmt: skip
 
-_OVERLAY = json.dumps(
-    {
-        "overlay": "1.0.0",
-        "info": {"title": "t", "version": "1"},
-        "actions": [
-            {"target": "$['x-host'].limits", "update": {"run_steps": 40}},
-            {
-                "target": "$['x-host']",
-                "update": {"ping": {"every_s": 5}, "headers": [["X-A", "b"]]},
-            },
-            {
-                "target": "$.paths..[?@.operationId=='getMeta']",
-                "update": {"x-errors": ["internal_error"]},
-            },
-            {
-                "target": "$.components.schemas..properties",
-                "update": {"a": {"type": "string", "enum": ["x"]}},
-            },
-            {"target": "$.paths['/v1/meta']", "remove": True},
-        ],
-    }
-)
-_NIGHT = json.dumps(
-    {
-        "format": 1,
-        "differences": [
-            {
-                "kind": "status",
-                "place": "status",
-                "a": "200",
-                "b": "500",
-                "forms": 1,
-                "requests": 3,
-            },
-            {
-                "kind": "field",
-                "place": "body.data.x",
-                "a": "absent",
-                "b": "1",
-                "forms": 2,
-                "requests": 1,
-            },
-        ],
-    }
-)
+_OVERLAY = """{
+ "overlay": "1.0.0",
+ "info": {"title": "t", "version": "1"},
+ "actions": [
+  {"target": "$['x-host'].limits", "update": {"run_steps": 40}},
+  {"target": "$['x-host']", "update": {"ping": {"every_s": 5}, "headers": [["X-A", "b"]]}},
+  {"target": "$.paths..[?@.operationId=='getMeta']", "update": {"x-errors": ["internal_error"]}},
+  {"target": "$.components.schemas..properties",
+   "update": {"a": {"type": "string", "enum": ["x"]}}},
+  {"target": "$.paths['/v1/meta']", "remove": true}
+ ]
+}
+"""
+_SNAPSHOT = """{
+ "format": 1,
+ "differences": [
+  {"kind": "status", "place": "status", "a": "200", "b": "500", "forms": 1, "requests": 3},
+  {"kind": "field", "place": "body.data.x", "a": "absent", "b": "1", "forms": 2, "requests": 1}
+ ]
+}
+"""
 _SCENARIOS = """scenarios:
 - name: slow
   with: {seconds: 3}
