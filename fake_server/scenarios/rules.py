@@ -16,7 +16,7 @@ from typing import Any
 
 from dify_wire.strict import Field, unknown
 from fake_server.scenarios.behaviour import RUN, Behaviour
-from fake_server.scenarios.behaviours import find
+from fake_server.scenarios.behaviours import BEHAVIOURS, find
 from fake_server.scenarios.conditions import (
     IN_HEADERS,
     TIMES,
@@ -101,7 +101,7 @@ class Rule:
 def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> Rule:
     """The rule in ``field``. Raises ``ScenarioError``."""
     field.only("name", "with", "when", "times")
-    behaviour = _behaviour(field["name"])
+    behaviour = BEHAVIOURS[field["name"].choice(BEHAVIOURS, "scenario")]
     given = field.get("with") or rule_field({}, field.path)
     parameters = behaviour.read(given)
     node = parameters.get("node")
@@ -126,13 +126,6 @@ def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> 
         effects,
         behaviour.exclusion(parameters),
     )
-
-
-def _behaviour(name: Field) -> Behaviour:
-    try:
-        return find(name.text())
-    except ScenarioError as error:
-        raise ScenarioError(error.message, name.path) from None
 
 
 def _conditions(
