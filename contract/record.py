@@ -63,7 +63,7 @@ def redactor(
 
 
 class Recorder:
-    """A transport that passes every exchange of ``sender`` to ``write``, in the order of their ends.
+    """A transport that passes the exchanges of ``sender`` to ``write``, in the order they end.
 
     Those before the first check wait for it: a host that cannot be checked leaves no recording.
     Counted are exchanges ``without_response``, and those ``while_clock_moved``.

@@ -12,7 +12,7 @@ MAIN = "main"
 """The label of the default app."""
 
 ENDS = ("complete", "cut", "client_left")
-"""How a response can end: whole, with a broken connection, or because the client stopped reading."""
+"""How a response can end: whole, with a broken connection, or left by the client."""
 
 _FAILURES = {
     "cut": "the connection broke off",

@@ -144,7 +144,6 @@ def test_each_exception_has_a_reason() -> None:
 
 
 # The comparison itself
-# ----------------------------------------------------------------------------------------------
 
 
 def _as_recorded(name: str) -> RawAnswer:

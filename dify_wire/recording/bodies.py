@@ -19,7 +19,7 @@ from dify_wire.text_file import RecordingError, reason
 FOLDER = "bodies"
 
 PARTIAL = ".partial-"
-"""How the names of unfinished files begin. A recorder that is killed leaves them; nothing reads them."""
+"""How the names of unfinished files begin, which a killed recorder leaves; nothing reads them."""
 
 IN_MEMORY = 1 << 20
 """Bytes of a growing body that are held in memory; a longer one goes to the disk."""
@@ -120,8 +120,8 @@ def check_bodies_folder(folder: Path) -> None:
     """Raise ``RecordingError`` if ``bodies/`` is a link or not a folder."""
     bodies = folder / FOLDER
     if bodies.is_symlink() or (bodies.exists() and not bodies.is_dir()):
-        message = "it is a link or no folder, and recordings must not lead out of their folder; move it away"
-        raise RecordingError(bodies, "the folder", message)
+        message = "it is a link or no folder, and recordings must not lead out of their folder"
+        raise RecordingError(bodies, "the folder", f"{message}; move it away")
 
 
 def read_body(path: Path, place: str, name: str, size: int) -> bytes:

@@ -341,7 +341,9 @@ def problem_of(made: Recording) -> tuple[str, str] | None:
         for index, (name, value) in enumerate(headers):
             whole = name + value
             if not name or any(character in whole for character in "\r\n\0") or max(whole) > "\xff":
-                message = "this is not a valid header: its name is empty, or a character not allowed; correct it"
+                message = (
+                    "this is not a valid header (an empty name, or a bad character); correct it"
+                )
                 return f"{part}.headers[{index}]", message
     return _length_problem(made)
 
@@ -357,5 +359,5 @@ def _length_problem(made: Recording) -> tuple[str, str] | None:
     size = len(made.body)
     if int(length) == size:
         return None
-    message = f"Content-Length is {length}, and {size} bytes are there; {ADVICE}, or leave Content-Length out"
-    return "answer.headers", message
+    found = f"Content-Length is {length}, and {size} bytes are there"
+    return "answer.headers", f"{found}; {ADVICE}, or leave Content-Length out"

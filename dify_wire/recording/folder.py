@@ -133,8 +133,9 @@ def _sorted_names(folder: Path) -> _Names:
     others = [name for name in names if name not in known and not name.startswith(_HIDDEN)]
     for name in others:
         if _is_misnamed(folder / name):
-            message = "it is a recording, but its name is not NNNN-NAME.yaml; rename it, or move it to another folder"
-            raise RecordingError(folder / name, "its name", message)
+            message = "it is a recording, but its name is not NNNN-NAME.yaml"
+            advice = "rename it, or move it to another folder"
+            raise RecordingError(folder / name, "its name", f"{message}; {advice}")
     return _Names(tuple(recordings), tuple(others))
 
 

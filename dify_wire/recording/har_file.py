@@ -107,8 +107,8 @@ class Archive:
             return ""
         if len(names) == 1:
             return names[0]
-        message = f"this zip holds {len(names)} files that end in .har, and one is needed; give the path of a HAR file"
-        raise self.error("the file", message)
+        message = f"this zip holds {len(names)} files that end in .har, and one is needed"
+        raise self.error("the file", f"{message}; give the path of a HAR file")
 
 
 def _integer(digits: str) -> int | float:

@@ -1,7 +1,7 @@
 """HTTP Archives (HAR 1.2) as recordings: our own, and those of browsers, proxies and test runners.
 
-Chrome keeps the events of a stream with their times (``_eventSourceMessages``). Entries are read one
-by one: what is not an exchange, or damaged, is left out with its place and the reason.
+Chrome keeps the events of a stream with their times (``_eventSourceMessages``). Entries are read
+one by one: what is not an exchange, or damaged, is left out with its place and the reason.
 """
 
 from __future__ import annotations
@@ -345,7 +345,7 @@ def _on_the_wire(value: str) -> str:
 
 
 def _as_decoded(made: Recording) -> Recording:
-    """With headers that fit the bodies: browsers and proxies keep bodies decoded, headers as sent."""
+    """With headers that fit the bodies, which browsers and proxies keep decoded."""
     request = made.request
     if request.body:
         headers = _for_decoded(request.headers, request.body)

@@ -213,7 +213,7 @@ EXACT_MATCHERS = (
     Matcher("access-control-request-headers", _header("access-control-request-headers")),
     Matcher("body", _exact_body),
 )
-"""For running checks on a recording: the same request as it was sent, key and signature included."""
+"""For checks on a recording: the same request as it was sent, key and signature included."""
 
 
 # What differs

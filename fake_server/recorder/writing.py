@@ -256,7 +256,8 @@ class ExchangeWriter:
             if not self._is_gone:
                 self._is_gone = True
                 self._warn(
-                    "the process that writes has ended; nothing is recorded any more, and all that was not is lost"
+                    "the process that writes has ended; nothing is recorded any more,"
+                    " and all that was not is lost"
                 )
         except Exception as error:  # whatever it is, the next exchanges are still to be written
             self._note_loss(size)

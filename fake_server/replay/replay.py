@@ -179,12 +179,14 @@ def miss_response(miss: NotRecordedError, request: Request) -> Response:
     recorded = miss.key.request
     what = f"{recorded.method} {recorded.path}"
     if miss.given:
-        message = f"all {miss.given} recorded responses to {what} were returned; use --after-last repeat to get the last one again"
+        message = f"all {miss.given} recorded responses to {what} were returned"
+        advice = "use --after-last repeat to get the last one again"
     else:
-        message = f"{what} with this content was not recorded; record it, or choose --on-miss fake, forward or record"
+        message = f"{what} with this content was not recorded"
+        advice = "record it, or choose --on-miss fake, forward or record"
     data = {
         "code": "replay_miss",
-        "message": f"fake-server serve --replay: {message}",
+        "message": f"fake-server serve --replay: {message}; {advice}",
         "status": MISS_STATUS,
         "nearest": [_near_miss(near) for near in miss.nearest],
     }

@@ -91,7 +91,8 @@ class RecordingServer:
     def _announce(self) -> None:
         settings, url = self._settings, address(self._socket)
         self._echo(
-            f"Recording {settings.upstream} into {settings.to}. Send requests to {url}; Ctrl-C ends it."
+            f"Recording {settings.upstream} into {settings.to}."
+            f" Send requests to {url}; Ctrl-C ends it."
         )
         if settings.ready_file:
             ready = json.dumps({"url": url, "upstream": settings.upstream, "pid": os.getpid()})

@@ -19,12 +19,12 @@ pytestmark = pytest.mark.server
 
 FILE = "/files/tools/8f09c7ed-6f0b-4339-ba55-9bb16b31ad19.png"
 OTHER = "/files/tools/f6d3203c-6b63-4edb-9a32-d364c91f7728.png"
-QUERY = "?timestamp=1713939072&nonce=0123456789abcdef0123456789abcdef&sign=PlantedSignaturePlantedSignaturePlantedSig1="
+SIGN = "PlantedSignaturePlantedSignaturePlantedSig1="
+QUERY = f"?timestamp=1713939072&nonce=0123456789abcdef0123456789abcdef&sign={SIGN}"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
 
 # Finding
-# ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,6 @@ def test_which_bodies_and_requests_are_looked_at() -> None:
 
 
 # Fetching
-# -----------------------------------------------------------------------------------------------------------
 
 
 async def _host(incoming: Incoming) -> None:

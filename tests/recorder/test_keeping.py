@@ -92,7 +92,8 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
     async def script(incoming: Incoming) -> None:
         assert incoming.body == sent
         await incoming.send(
-            f"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: {LARGE_BYTES}\r\n\r\n".encode()
+            b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n"
+            b"Content-Length: %d\r\n\r\n" % LARGE_BYTES
         )
         for _ in range(pieces):
             await incoming.send(piece)
@@ -276,7 +277,8 @@ async def _give_back_all_that_is_planted(incoming: Incoming) -> None:
 def _planting_request() -> bytes:
     headers = f"Authorization: Bearer {_PLANTED['key']}\r\nCookie: s={_PLANTED['cookie']}\r\n"
     headers += f"X-Tenant: {_PLANTED['tenant']}\r\n"
-    target = f"/PLANTED-4711/files/tools/x.png?timestamp=1&nonce={_PLANTED['nonce']}&sign={quote(_PLANTED['sign'])}"
+    query = f"timestamp=1&nonce={_PLANTED['nonce']}&sign={quote(_PLANTED['sign'])}"
+    target = f"/PLANTED-4711/files/tools/x.png?{query}"
     output = {
         "inputs": {},
         "email": _PLANTED["email"],

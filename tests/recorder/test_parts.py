@@ -53,7 +53,6 @@ HEAD = Recording(
 
 
 # Labels
-# -------------------------------------------------------------------------------------------------------------
 
 
 def with_key(
@@ -110,7 +109,6 @@ def test_given_labels_hold_and_are_not_given_twice() -> None:
 
 
 # Headers
-# ------------------------------------------------------------------------------------------------------------
 
 
 def test_host_is_added_where_the_client_sent_none_and_sent_once_where_it_sent_two() -> None:
@@ -143,7 +141,6 @@ def test_length_of_an_answer_holds_unless_it_comes_in_chunks() -> None:
 
 
 # Settings
-# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -178,7 +175,6 @@ def test_settings_that_cannot_be_used_are_refused_by_name(
 
 
 # The process that writes
-# --------------------------------------------------------------------------------------------
 
 
 def started(folder: Path, executor: Executor | None = None) -> tuple[ExchangeWriter, list[str]]:
@@ -362,7 +358,6 @@ def test_nothing_is_recorded_without_a_writer() -> None:
 
 
 # The proxy
-# ----------------------------------------------------------------------------------------------------------
 
 
 class ShortUpstream(Upstream):

@@ -115,7 +115,8 @@ def test_chunked_body_of_a_request_arrives_chunked(tmp_path: Path) -> None:
     async def script(incoming: Incoming) -> None:
         await incoming.whole(incoming.body)
 
-    raw = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+    raw = head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
         with recorder.connection() as connection:
             assert connection.exchange(raw).body == b"abcde"

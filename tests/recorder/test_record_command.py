@@ -97,7 +97,8 @@ def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(
         assert recorder.end() == 0
         first, line, last = recorder.output().splitlines()
     assert first == (
-        f"Recording {upstream.url} into {recorder.folder}. Send requests to {recorder.url}; Ctrl-C ends it."
+        f"Recording {upstream.url} into {recorder.folder}."
+        f" Send requests to {recorder.url}; Ctrl-C ends it."
     )
     assert "GET /x?sign=[redacted]&api_key=[redacted]&timestamp=1 200 2 B" in line
     assert last == f"Recorded into {recorder.folder}: 1 exchanges, 0 images, 0 lost."

@@ -105,12 +105,15 @@ def scripted(script: Script) -> Iterator[Upstream]:
     upstream = Upstream("", loop)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        try:
             while True:
                 incoming = await _read(reader, writer)
                 upstream.incoming.append(incoming)
                 await script(incoming)
-        writer.close()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
 
     server = loop.run_until_complete(
         asyncio.start_server(serve, "127.0.0.1", 0, limit=1 << 20, backlog=512)
@@ -133,6 +136,7 @@ async def _end(server: asyncio.Server) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.sleep(0)  # transports close
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Incoming:
@@ -355,7 +359,8 @@ def get(target: str, headers: str = "") -> bytes:
 
 def post(target: str, body: bytes, headers: str = "") -> bytes:
     """A request with a JSON body."""
-    head = f"POST {target} HTTP/1.1\r\nHost: client-said\r\nContent-Type: application/json\r\n{headers}"
+    head = f"POST {target} HTTP/1.1\r\nHost: client-said\r\n"
+    head += f"Content-Type: application/json\r\n{headers}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -158,7 +158,6 @@ def test_coding_is_read_from_all_headers_of_its_name() -> None:
 
 
 # As it is written
-# ---------------------------------------------------------------------------------------------------
 
 
 def written(

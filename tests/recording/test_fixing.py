@@ -161,7 +161,6 @@ def test_missing_side_file_is_named(tmp_path: Path) -> None:
 
 
 # The command
-# --------------------------------------------------------------------------------------------------------
 
 
 def test_command_says_what_it_does_by_its_exit_code(

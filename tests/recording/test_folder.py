@@ -64,7 +64,6 @@ def write(folder: Path, *exchanges: Recording) -> list[Path]:
 
 
 # What is written is read
-# --------------------------------------------------------------------------------------------
 
 EXCHANGES = {
     "a stream": recording(b'data: {"event": "workflow_started"}\n\n', b"event: ping\n\n"),
@@ -184,7 +183,6 @@ def test_the_example_of_the_docs_is_a_recording(tmp_path: Path) -> None:
 
 
 # What is not whole is refused
-# ---------------------------------------------------------------------------------------
 
 _STREAM = EXCHANGES["a stream"]
 _PICTURE = EXCHANGES["a picture"]
@@ -205,48 +203,94 @@ def _with(place: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
-DAMAGES: dict[str, tuple[Recording, Callable[[dict[str, Any]], object], str, str]] = {
-    "newer": (_STREAM, _with("format", 2), "format", "update fake-dify"),
-    "no version": (_STREAM, _with("format", "x"), "format", "not a version"),
-    "foreign": (_STREAM, _with("format", None), "format", "no recording"),
-    "unknown field": (_STREAM, _with("requst", {}), "requst", "did you mean 'request'"),
-    "unknown field inside": (_STREAM, _with("answer.stauts", 1), "answer.stauts", "did you mean 'status'"),
+Damage = tuple[Recording, Callable[[dict[str, Any]], object], str, str]
+
+
+def _set(exchange: Recording, place: str, value: Any, words: str) -> Damage:
+    """A value at ``place`` that is rejected there, with ``words`` in the message."""
+    return exchange, _with(place, value), place, words
+
+
+DAMAGES: dict[str, Damage] = {
+    "newer": _set(_STREAM, "format", 2, "update fake-dify"),
+    "no version": _set(_STREAM, "format", "x", "not a version"),
+    "foreign": _set(_STREAM, "format", None, "no recording"),
+    "unknown field": _set(_STREAM, "requst", {}, "did you mean 'request'"),
+    "unknown field inside": _set(_STREAM, "answer.stauts", 1, "did you mean 'status'"),
     "a field is missing": (_STREAM, _without("seconds"), "answer.seconds", "missing"),
-    "a number for a text": (_STREAM, _with("name", 5), "name", "a string"),
-    "a status of no answer": (_STREAM, _with("answer.status", 103), "answer.status", "from 200 to 599"),
-    "a status that is none": (_STREAM, _with("answer.status", 600), "answer.status", "from 200 to 599"),
-    "a text for a number": (_STREAM, _with("answer.status", "200"), "answer.status", "whole number"),
-    "a negative time": (_STREAM, _with("answer.seconds", -1), "answer.seconds", "a number from 0"),
-    "no finite time": (_STREAM, _with("recorded_at", float("inf")), "recorded_at", "a number from 0"),
-    "a time before the last": (_STREAM, _with("answer.chunks.1", {"at_s": 0, "text": ""}), "answer.chunks", "before"),
-    "an unknown end": (_STREAM, _with("answer.ended", "complet"), "answer.ended", "complete"),
-    "a header that is no pair": (_STREAM, _with("answer.headers", [["A"]]), "answer.headers[0]", "pair"),
-    "a header with a line end": (_STREAM, _with("answer.headers", [["A", "b\nc"]]), "answer.headers[0]", "not a valid header"),
-    "a target with a blank": (_STREAM, _with("request.target", "/a b"), "request.target", "on the wire"),
-    "a method that is none": (_STREAM, _with("request.method", "G T"), "request.method", "GET"),
-    "both forms of a body": (_STREAM, _with("answer.body", {"file": _SIDE, "bytes": 1}), "answer", "either"),
+    "a number for a text": _set(_STREAM, "name", 5, "a string"),
+    "a status of no answer": _set(_STREAM, "answer.status", 103, "from 200 to 599"),
+    "a status that is none": _set(_STREAM, "answer.status", 600, "from 200 to 599"),
+    "a text for a number": _set(_STREAM, "answer.status", "200", "whole number"),
+    "a negative time": _set(_STREAM, "answer.seconds", -1, "a number from 0"),
+    "no finite time": _set(_STREAM, "recorded_at", float("inf"), "a number from 0"),
+    "a time before the last": (
+        _STREAM,
+        _with("answer.chunks.1", {"at_s": 0, "text": ""}),
+        "answer.chunks",
+        "before",
+    ),
+    "an unknown end": _set(_STREAM, "answer.ended", "complet", "complete"),
+    "a header that is no pair": (
+        _STREAM,
+        _with("answer.headers", [["A"]]),
+        "answer.headers[0]",
+        "pair",
+    ),
+    "a header with a line end": (
+        _STREAM,
+        _with("answer.headers", [["A", "b\nc"]]),
+        "answer.headers[0]",
+        "not a valid header",
+    ),
+    "a target with a blank": _set(_STREAM, "request.target", "/a b", "on the wire"),
+    "a method that is none": _set(_STREAM, "request.method", "G T", "GET"),
+    "both forms of a body": (
+        _STREAM,
+        _with("answer.body", {"file": _SIDE, "bytes": 1}),
+        "answer",
+        "either",
+    ),
     "no body at all": (_STREAM, _without("chunks"), "answer", "either"),
-    "a chunk without data": (_STREAM, _with("answer.chunks", [{"at_s": 1}]), "answer.chunks[0]", "either"),
-    "no base64": (_STREAM, _with("answer.chunks", [{"at_s": 1, "base64": "?"}]), "answer.chunks[0].base64", "damaged"),
-    "no mapping": (_STREAM, _with("answer", []), "answer", "mapping"),
-    "a side file elsewhere": (_PICTURE, _with("answer.body.file", "../x.png"), "answer.body.file", "not a valid name"),
-    "a rooted side file": (_PICTURE, _with("answer.body.file", "/etc/passwd"), "answer.body.file", "not a valid name"),
-    "a missing side file": (_PICTURE, _with("answer.body.file", _SIDE), "answer.body.file", "put it back"),
-    "a side file of another size": (_PICTURE, _with("answer.body.bytes", 1), "answer.body.file", "not what was"),
-    "arrivals that do not add up": (_PICTURE, _with("answer.arrivals", "0.1 500\n"), "answer.arrivals", "add up to"),
-    "arrivals that are none": (_PICTURE, _with("answer.arrivals", "soon 500\n"), "answer.arrivals", "line 1"),
-    "chunk sizes that do not add up": (_STREAM, _with("request.chunk_sizes", [1]), "request.chunk_sizes", "add up"),
+    "a chunk without data": (
+        _STREAM,
+        _with("answer.chunks", [{"at_s": 1}]),
+        "answer.chunks[0]",
+        "either",
+    ),
+    "no base64": (
+        _STREAM,
+        _with("answer.chunks", [{"at_s": 1, "base64": "?"}]),
+        "answer.chunks[0].base64",
+        "damaged",
+    ),
+    "no mapping": _set(_STREAM, "answer", [], "mapping"),
+    "a side file elsewhere": _set(_PICTURE, "answer.body.file", "../x.png", "not a valid name"),
+    "a rooted side file": _set(_PICTURE, "answer.body.file", "/etc/passwd", "not a valid name"),
+    "a missing side file": _set(_PICTURE, "answer.body.file", _SIDE, "put it back"),
+    "a side file of another size": (
+        _PICTURE,
+        _with("answer.body.bytes", 1),
+        "answer.body.file",
+        "not what was",
+    ),
+    "arrivals that do not add up": _set(_PICTURE, "answer.arrivals", "0.1 500\n", "add up to"),
+    "arrivals that are none": _set(_PICTURE, "answer.arrivals", "soon 500\n", "line 1"),
+    "chunk sizes that do not add up": _set(_STREAM, "request.chunk_sizes", [1], "add up"),
     "a digest that is none": (
         EXCHANGES["a picture of which the beginning was kept"],
         _with("answer.shortened_from.sha256", "x"),
         "answer.shortened_from.sha256",
         "64",
     ),
-}  # fmt: skip
+}
 OF_MEANING = {
-    "a time before the last", "a missing side file", "a side file of another size", "arrivals that do not add up",
+    "a time before the last",
+    "a missing side file",
+    "a side file of another size",
+    "arrivals that do not add up",
     "chunk sizes that do not add up",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", DAMAGES)
@@ -435,7 +479,6 @@ def test_an_empty_or_missing_folder_is_reported(tmp_path: Path) -> None:
 
 
 # Writing
-# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_large_body_is_not_held_in_memory(tmp_path: Path) -> None:
@@ -498,7 +541,8 @@ def test_what_a_killed_recorder_left_is_not_read_and_is_reported_to_the_next(
         "from dify_wire.recording.folder import RecordingWriter\n"
         "writer = RecordingWriter(Path(sys.argv[1]))\nwriter.write(recording(b'whole'))\n"
         "spool = writer.spool()\nspool.add(0.1, bytes(1 << 21))\n"
-        "os.fsync = lambda handle: os.kill(os.getpid(), 9)\nwriter.write(recording(b'unfinished'))\n"
+        "os.fsync = lambda handle: os.kill(os.getpid(), 9)\n"
+        "writer.write(recording(b'unfinished'))\n"
     )
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=False)
     assert killed.returncode == -9

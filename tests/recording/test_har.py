@@ -70,7 +70,6 @@ def test_an_archive_has_what_har_asks_for() -> None:
 
 
 # Archives of other programs
-# -----------------------------------------------------------------------------------------
 
 
 def pairs(*headers: tuple[str, str]) -> list[dict[str, str]]:
@@ -370,7 +369,6 @@ def test_half_of_a_surrogate_pair_in_a_body_is_kept_and_can_be_written(tmp_path:
 
 
 # Bodies in files of their own, and events
-# ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -475,7 +473,6 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, text: str) -> None:
 
 
 # The command
-# --------------------------------------------------------------------------------------------------------
 
 
 def test_the_command_exports_and_imports(

@@ -33,7 +33,8 @@ def multipart(boundary: str, user: str, file: bytes) -> Request:
 
 
 def signed(nonce: str) -> str:
-    return f"/files/tools/1.png?timestamp=17139{nonce[:5]}&nonce={nonce * 4}&sign={nonce}abcdefghijklmnopq%3D"
+    signed = f"timestamp=17139{nonce[:5]}&nonce={nonce * 4}&sign={nonce}abcdefghijklmnopq%3D"
+    return f"/files/tools/1.png?{signed}"
 
 
 SAME = {
@@ -141,7 +142,6 @@ def test_exact_matchers_look_at_key_origin_and_signature_too(name: str, value: s
 
 
 # Turns
-# --------------------------------------------------------------------------------------------------------------
 
 
 def answers(
@@ -179,7 +179,6 @@ def test_rewound_nothing_was_requested_yet() -> None:
 
 
 # Near misses
-# --------------------------------------------------------------------------------------------------------
 
 
 def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> None:
@@ -195,11 +194,12 @@ def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> Non
     lines = str(missed.value).splitlines()
     assert lines[0] == "POST /v1/workflows/run with this body was not recorded"
     assert lines[1].strip() == (
-        'nearest: nearer (POST /v1/workflows/run): body /response_mode: recorded "streaming", asked "blocking"'
+        "nearest: nearer (POST /v1/workflows/run): "
+        'body /response_mode: recorded "streaming", asked "blocking"'
     )
     assert (
-        'body /inputs/prompt: recorded "a dog", asked "a cat"; body /inputs/n: recorded nothing, asked 1'
-        in lines[2]
+        'body /inputs/prompt: recorded "a dog", asked "a cat"; '
+        "body /inputs/n: recorded nothing, asked 1" in lines[2]
     )
 
 
@@ -309,7 +309,6 @@ def test_parts_of_a_recording_are_read_once() -> None:
 
 
 # Redaction before matching
-# ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

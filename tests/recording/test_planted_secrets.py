@@ -57,7 +57,6 @@ _free = {
 _secrets = st.fixed_dictionaries({kind: _free.get(kind, _plain) for kind in KINDS})
 
 # Encodings
-# ------------------------------------------------------------------------------------------------
 
 
 def _escaped(data: bytes) -> bytes:
@@ -104,7 +103,6 @@ def _is_binary(data: bytes) -> bool:
 
 
 # The decoder of the tests
-# -------------------------------------------------------------------------------------------
 
 
 def shows(data: bytes, secret: str, depth: int = 3) -> bool:
@@ -149,7 +147,6 @@ def _decodings(data: bytes) -> list[bytes]:
 
 
 # The property
-# ------------------------------------------------------------------------------------------------
 
 
 def giving_away(secrets: dict[str, str], planted: list[bytes], cuts: list[int]) -> Recording:

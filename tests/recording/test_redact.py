@@ -103,7 +103,6 @@ def leaks(folder: Path) -> list[str]:
 
 
 # Nothing stays
-# ------------------------------------------------------------------------------------------------
 
 
 def test_the_search_for_leaks_finds_them(tmp_path: Path) -> None:
@@ -189,7 +188,6 @@ def test_a_connection_that_broke_inside_of_a_secret_shows_no_part_of_it() -> Non
 
 
 # What stands in its place
-# -------------------------------------------------------------------------------------------
 
 
 def test_pseudonyms_have_the_form_of_what_they_replace() -> None:
@@ -421,7 +419,6 @@ def test_what_is_no_secret_stays() -> None:
 
 
 # Rules of a team
-# ------------------------------------------------------------------------------------------------
 
 
 TAKEN_OUT = [

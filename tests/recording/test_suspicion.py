@@ -100,7 +100,6 @@ def test_a_writer_keeps_one_suspicion_for_each_option(tmp_path: Path) -> None:
 
 
 # The command
-# ------------------------------------------------------------------------------------------------
 
 
 def written(folder: Path, exchange: Recording) -> Path:

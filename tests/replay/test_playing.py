@@ -134,7 +134,6 @@ def test_without_a_connection_a_broken_end_is_an_error(is_over: bool) -> None:
 
 
 # Stopping
-# -----------------------------------------------------------------------------------------------------------
 
 STREAM = recorded()["stream_ok"]
 BLOCK = recorded()["block_ok_doc_example"]

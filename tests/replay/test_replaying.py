@@ -85,7 +85,8 @@ def posted(path: str, output: Any, key: str = KEY, headers: str = "") -> bytes:
 
 
 def got(path: str, headers: str = "", method: str = "GET") -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {KEY}\r\n{headers}\r\n".encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {KEY}\r\n"
+    return f"{head}{headers}\r\n".encode()
 
 
 def fetch(server: RunningServer, request: bytes, timeout: float = 10.0) -> RawAnswer:
@@ -105,7 +106,6 @@ def file_id() -> str:
 
 
 # What is told anew
-# --------------------------------------------------------------------------------------------------
 
 
 def test_the_caller_gets_its_own_user_and_not_the_pseudonym(tmp_path: Path) -> None:
@@ -235,7 +235,8 @@ def _upload() -> bytes:
     head = (
         f"POST {request.target} HTTP/1.1\r\nHost: fake.example\r\nAuthorization: Bearer {KEY}\r\n"
     )
-    head += f"Content-Type: multipart/form-data; boundary=another-boundary\r\nContent-Length: {len(body)}\r\n\r\n"
+    head += "Content-Type: multipart/form-data; boundary=another-boundary\r\n"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -283,7 +284,6 @@ def test_with_a_seed_a_replay_repeats_itself(tmp_path: Path) -> None:
 
 
 # Rhythm
-# -------------------------------------------------------------------------------------------------------------
 
 
 def _spread(name: str, *times: float) -> Recording:
@@ -342,7 +342,6 @@ def test_a_server_that_ends_does_not_wait_for_its_replays(tmp_path: Path) -> Non
 
 
 # Stopping
-# -----------------------------------------------------------------------------------------------------------
 
 
 def _slow(name: str) -> Recording:
@@ -440,7 +439,6 @@ def test_a_finished_run_can_be_stopped_without_effect_and_an_unknown_one_is_a_mi
 
 
 # Judged live
-# --------------------------------------------------------------------------------------------------------
 
 
 def test_keys_routes_and_kinds_are_checked_live(tmp_path: Path) -> None:
@@ -519,7 +517,6 @@ def test_a_refused_request_never_answers_a_good_one(tmp_path: Path) -> None:
 
 
 # From the recorder
-# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", ["streaming", "blocking"])
@@ -547,7 +544,6 @@ def test_what_a_recorder_kept_comes_back(tmp_path: Path, mode: str) -> None:
 
 
 # Misses
-# -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_miss_says_that_the_replay_speaks_and_what_came_close(tmp_path: Path) -> None:
@@ -676,7 +672,6 @@ def test_an_upstream_that_cannot_be_reached_is_reported(tmp_path: Path) -> None:
 
 
 # A published client
-# -------------------------------------------------------------------------------------------------
 
 
 def test_a_published_client_reads_the_replay_as_the_host(tmp_path: Path) -> None:

@@ -209,7 +209,6 @@ def test_a_url_that_is_cut_by_a_border_is_signed_all_the_same() -> None:
 
 
 # Times
-# --------------------------------------------------------------------------------------------------------------
 
 
 @each("speed", [1.0, 10.0, None])
@@ -249,7 +248,6 @@ def test_without_a_date_the_recorder_s_clock_counts() -> None:
 _PART = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\nme\r\n--x--'
 
 # Users
-# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
