@@ -20,6 +20,7 @@ from click.testing import CliRunner
 
 from fake_server.app import create_app
 from fake_server.cli import cli, main
+from fake_server.recorder.settings import RecorderSettings
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.workflow.loader import default_workflow_path
 
@@ -529,3 +530,22 @@ def test_a_misspelt_variable_is_a_warning(run: Run) -> None:
     assert ended.err == (
         "Warning: FAKE_SERVER_SPED is not a known setting (did you mean 'FAKE_SERVER_SPEED'?)\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("flag", "fetches"), [("", True), ("--no-fetch-images", False), ("--no-fetch-pictures", False)]
+)
+def test_an_earlier_spelling_of_a_flag_is_a_hidden_alias(
+    run: Run, monkeypatch: pytest.MonkeyPatch, flag: str, fetches: bool
+) -> None:
+    recorded: list[RecorderSettings] = []
+
+    def record_forever(settings: RecorderSettings) -> int:
+        recorded.append(settings)
+        return 0
+
+    monkeypatch.setattr("fake_server.server.record.record_forever", record_forever)
+    arguments = ["record", "--upstream", "http://127.0.0.1:9", "--to", "to", *flag.split()]
+    assert run(*arguments).code == 0
+    assert [settings.fetch_images for settings in recorded] == [fetches]
+    assert "pictures" not in run("record", "--help").out
