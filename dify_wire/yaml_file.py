@@ -174,7 +174,7 @@ _NOT_IN_A_BLOCK = re.compile("[\r\x85\u2028\u2029\ufeff]")  # a reader makes new
 def _dumper() -> Any:
     import yaml
 
-    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]  # its base is chosen at run time
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
         def ignore_aliases(self, data: object) -> bool:
             return True
 

@@ -23,16 +23,18 @@ MAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 _MAIL = re.compile(MAIL)
 _PHONE = re.compile(r"\+[0-9](?:[ ().-]?[0-9]){7,14}")
 _TOKEN_LIKE = re.compile(
-    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*|\b(?:sk|pk|rk|ghp|gho|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
+    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    r"|\b(?:sk|pk|rk|ghp|gho|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}"
     r"|\bAKIA[A-Z0-9]{16}\b|\bapp-[A-Za-z0-9]{24}\b"
 )
 _PERSONAL_NAME = re.compile(
-    r"e[-_]?mail|phone|mobile(?!net)|address|birth|(?:first|last|full|real|sur|user)[-_]?name|passport|iban\b|ssn\b|id[-_]?card"
-    r"|wechat|open_?id|手机|电话|邮箱|邮件|姓名|地址|身份证",
+    r"e[-_]?mail|phone|mobile(?!net)|address|birth|(?:first|last|full|real|sur|user)[-_]?name"
+    r"|passport|iban\b|ssn\b|id[-_]?card|wechat|open_?id|手机|电话|邮箱|邮件|姓名|地址|身份证",
     re.IGNORECASE,
 )
 _SECRET_NAME = re.compile(
-    r"(?:token|secret|passw(?:or)?d|pwd|api[-_]?key|credentials?|session(?:[-_]?id)?)$|^authorization$",
+    r"(?:token|secret|passw(?:or)?d|pwd|api[-_]?key|credentials?|session(?:[-_]?id)?)$"
+    r"|^authorization$",
     re.IGNORECASE,
 )
 _SECRET_HEADER = re.compile(

@@ -26,7 +26,8 @@ _NESTED = 2
 
 _ESCAPE = re.compile(
     rb"%[0-9A-Fa-f]{2}"
-    rb"|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}"
+    rb"|\\u[dD][89abAB][0-9A-Fa-f]{2}\\u[dD][c-fC-F][0-9A-Fa-f]{2}"
+    rb"|\\u[0-9A-Fa-f]{4}|\\U[0-9A-Fa-f]{8}"
     rb"|\\u\{[0-9A-Fa-f]{1,6}\}|(?:\\[2-3][0-7]{2})+|\\[01][0-7]{2}"
     rb"|(?:\\x[89a-fA-F][0-9A-Fa-f])+|\\x[0-7][0-9A-Fa-f]|\\[\\\"'/bfnrt]"
     rb"|&(?:#[0-9]{1,9};?|#[xX][0-9A-Fa-f]{1,8};?|[A-Za-z][A-Za-z0-9]{1,31};)"
@@ -223,7 +224,9 @@ def _decoded(view: View) -> Iterator[View]:
     for match in _new(view, _BASE64):
         # no text's base64 has hexadecimal digits alone
         for offset in () if _HEX.fullmatch(match[0]) else range(4):
-            plain = _from_base64(match[0][offset:])
+            letters = match[0][offset:].rstrip(b"=").translate(_STANDARD)
+            letters = letters[:-1] if len(letters) % 4 == 1 else letters
+            plain = binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
             add(_base64_edit, offset, match.start() + offset, match.end(), plain)
     for match in _new(view, _HEX):
         for offset in range(2):
@@ -239,12 +242,6 @@ def _decoded(view: View) -> Iterator[View]:
 def _new(view: View, pattern: re.Pattern[bytes]) -> Iterator[re.Match[bytes]]:
     """The matches that could not be seen in the view that this one was made of."""
     return (match for match in pattern.finditer(view.data) if view.is_new(*match.span()))
-
-
-def _from_base64(letters: bytes) -> bytes:
-    bare = letters.rstrip(b"=").translate(_STANDARD)
-    bare = bare[:-1] if len(bare) % 4 == 1 else bare
-    return binascii.a2b_base64(bare + b"=" * (-len(bare) % 4))
 
 
 @lru_cache(maxsize=4096)
