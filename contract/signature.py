@@ -11,6 +11,8 @@ import hmac
 import re
 from dataclasses import dataclass, replace
 
+from dify_wire.exchange import Request
+
 PARAMETERS = ("timestamp", "nonce", "sign")
 URL_FORM = "/files/tools/<uuid>.<extension>?timestamp=…&nonce=…&sign=…"
 
@@ -58,3 +60,15 @@ def parse_url(url: str) -> SignedUrl | None:
     """The parts of ``url``; None unless it has exactly the host's form."""
     match = _URL.fullmatch(url)
     return SignedUrl(**match.groupdict()) if match else None
+
+
+def file_request(url: SignedUrl, query: str | None = None, extension: str = "") -> Request:
+    """A GET of ``url`` without a key, with another query or extension where they are given."""
+    path = f"/files/tools/{url.file_id}.{extension or url.extension}"
+    query = url.query() if query is None else query
+    return Request("GET", f"{path}?{query}" if query else path)
+
+
+def other_digit(text: str) -> str:
+    """``text`` with another first character of the same alphabet."""
+    return ("1" if text[0] != "1" else "2") + text[1:]

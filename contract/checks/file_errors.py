@@ -8,11 +8,10 @@ import uuid
 from collections.abc import Callable, Iterator
 
 from contract.check import Level, add_check, check
-from contract.checks.files import file_request, other_digit
 from contract.errors import Error, error, expect_error, expect_status
 from contract.evidence import blocking, fetch_file, image_url
 from contract.result import Skipped
-from contract.signature import PARAMETERS, SignedUrl, parse_url
+from contract.signature import PARAMETERS, SignedUrl, file_request, other_digit, parse_url
 from contract.target import Target
 from contract.trace import shared_trace
 from dify_wire.exchange import Request

@@ -13,7 +13,7 @@ from contract.evidence import blocking, blocking_data, fetch_file, image, image_
 from contract.request_checks import expect_words
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
-from contract.signature import URL_FORM, SignedUrl, parse_url
+from contract.signature import URL_FORM, SignedUrl, file_request, other_digit, parse_url
 from contract.target import Target
 from contract.trace import shared_trace
 from dify_wire.exchange import Exchange, Request
@@ -36,13 +36,6 @@ at worst two.
 """
 
 
-def file_request(url: SignedUrl, query: str | None = None, extension: str = "") -> Request:
-    """A GET of ``url`` without a key, with another query or extension where they are given."""
-    path = f"/files/tools/{url.file_id}.{extension or url.extension}"
-    query = url.query() if query is None else query
-    return Request("GET", f"{path}?{query}" if query else path)
-
-
 def _expect_served(target: Target, request: Request) -> Exchange:
     """Send ``request``; raise ``Failed`` unless the response has the image, as the first one."""
     first = image(target)
@@ -53,11 +46,6 @@ def _expect_served(target: Target, request: Request) -> Exchange:
     same = response.body == first.body
     expect(same, f"the same {len(first.body)} bytes", f"{len(response.body)} bytes", response)
     return response
-
-
-def other_digit(text: str) -> str:
-    """``text`` with another first character of the same alphabet."""
-    return ("1" if text[0] != "1" else "2") + text[1:]
 
 
 # Form
