@@ -1,30 +1,18 @@
-"""The endpoints of the host's API: one function for each operation of the spec, under its id."""
+"""The endpoints of the host's API: a function for each operation of the spec, entered under its id.
+
+Importing this package enters them all; a new module is imported here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from dify_wire.text_file import SpecError, bundled
 from fake_server.endpoints import app_info, files, uploads, workflows
 from fake_server.host_spec import HostSpec
-from fake_server.http.request import Handler
+from fake_server.http.request import ENDPOINTS, Handler
 
-ENDPOINTS: Mapping[str, Handler] = {
-    "runWorkflow": workflows.run_workflow,
-    "stopWorkflowTask": workflows.stop_workflow_task,
-    "getToolFile": files.get_tool_file,
-    "getImagePreview": files.get_image_preview,
-    "getIndex": app_info.get_index,
-    "getInfo": app_info.get_info,
-    "getMeta": app_info.get_meta,
-    "getParameters": app_info.get_parameters,
-    "uploadFile": uploads.upload_file,
-    "audioToText": app_info.audio_to_text,
-    "textToAudio": app_info.text_to_audio,
-    "stopChatMessage": app_info.stop_chat_message,
-    "sendFeedback": app_info.send_feedback,
-}
+__all__ = ["ENDPOINTS", "app_info", "files", "handlers", "uploads", "workflows"]
 
 
 def handlers(spec: HostSpec, path: Path | None) -> dict[str, Handler]:

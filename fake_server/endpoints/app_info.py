@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dify_wire.app_kind import AppKind
-from fake_server.http.request import Request
+from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response
 from fake_server.runs.request import authorised_app
 from fake_server.workflow.loader import default_features
@@ -12,6 +12,7 @@ from fake_server.workflow.nodes import tool_icon
 _MEGABYTE = 1 << 20
 
 
+@endpoint("getIndex")
 async def get_index(request: Request) -> Response:
     """``GET /v1/``: a welcome, without a key."""
     return request.json_response(
@@ -19,12 +20,14 @@ async def get_index(request: Request) -> Response:
     )
 
 
+@endpoint("getInfo")
 async def get_info(request: Request) -> Response:
     """``GET /v1/info``: the app's name and description."""
     app = request.app()
     return request.json_response({"name": app.name, "description": app.description})
 
 
+@endpoint("getMeta")
 async def get_meta(request: Request) -> Response:
     """``GET /v1/meta``: the icon of each tool that the workflow uses."""
     workflow = request.app().workflow
@@ -35,6 +38,7 @@ async def get_meta(request: Request) -> Response:
     )
 
 
+@endpoint("getParameters")
 async def get_parameters(request: Request) -> Response:
     """``GET /v1/parameters``: the app's features with its start variables in their old form."""
     app = request.app()
@@ -51,6 +55,7 @@ async def get_parameters(request: Request) -> Response:
     )
 
 
+@endpoint("audioToText")
 async def audio_to_text(request: Request) -> Response:
     """``POST /v1/audio-to-text``: no app here has it switched on."""
     request.app()
@@ -61,6 +66,7 @@ async def audio_to_text(request: Request) -> Response:
     )
 
 
+@endpoint("textToAudio")
 async def text_to_audio(request: Request) -> Response:
     """``POST /v1/text-to-audio``: no app here has it switched on."""
     request.app()
@@ -75,6 +81,7 @@ async def text_to_audio(request: Request) -> Response:
     raise errors("tts_disabled")
 
 
+@endpoint("stopChatMessage")
 async def stop_chat_message(request: Request) -> Response:
     """``POST /v1/chat-messages/{task_id}/stop``: a success for a chat app, whatever the task."""
     app = request.app()
@@ -84,6 +91,7 @@ async def stop_chat_message(request: Request) -> Response:
     return request.json_response({"result": "success"})
 
 
+@endpoint("sendFeedback")
 async def send_feedback(request: Request) -> Response:
     """``POST /v1/messages/{message_id}/feedbacks``: no app here has a message."""
     request.app()

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
-from fake_server.http.request import Request
+from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response, proxy_page
 from fake_server.images import ImageRecord, render
 from fake_server.runs.signing import BadTimestampError, SignatureError
@@ -18,6 +18,7 @@ _CHUNK_BYTES = 4096
 """The host sends a file in pieces of this size (FACTS 6.2)."""
 
 
+@endpoint("getToolFile")
 async def get_tool_file(request: Request) -> ASGIApp:
     """``GET /files/tools/{file_id}.{extension}``: the image, whatever the extension says."""
     check_signature(request)
@@ -92,6 +93,7 @@ def _chunks(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
+@endpoint("getImagePreview")
 async def get_image_preview(request: Request) -> Response:
     """``GET /files/{file_id}/image-preview``: always refused, since the fake shows no uploads."""
     errors = request.spec.errors

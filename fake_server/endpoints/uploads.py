@@ -5,7 +5,7 @@ from __future__ import annotations
 from fake_server.host_spec import HostSpec
 from fake_server.http.errors import HostErrors
 from fake_server.http.form import FilePart, Form
-from fake_server.http.request import Request
+from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.request import check_storable, user_text
@@ -16,6 +16,7 @@ _COLUMN_CHARACTERS = 255
 """Longer texts than this do not fit into the columns of the host's table of files (FACTS 12.14)."""
 
 
+@endpoint("uploadFile")
 async def upload_file(request: Request) -> Response:
     """Refuse or accept the part named ``file``; of two parts with that name the first counts."""
     app = request.app()

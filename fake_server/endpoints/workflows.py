@@ -16,7 +16,7 @@ from fake_server.host_spec import HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED
-from fake_server.http.request import ClientLeftError, Request
+from fake_server.http.request import ClientLeftError, Request, endpoint
 from fake_server.http.responses import JSON, Response, proxy_page
 from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import FileRef, NodeFinished, NodeStarted, Timeline
@@ -32,6 +32,7 @@ from fake_server.workflow.model import App
 _WRITING_S = 1.0
 
 
+@endpoint("runWorkflow")
 async def run_workflow(request: Request) -> ASGIApp:
     """``POST /v1/workflows/run``: one timeline, rendered as one response or as a stream."""
     app, host, effects = request.app(), request.host, request.effects
@@ -55,6 +56,7 @@ async def run_workflow(request: Request) -> ASGIApp:
     return await run.response()
 
 
+@endpoint("stopWorkflowTask")
 async def stop_workflow_task(request: Request) -> Response:
     """``POST …/tasks/{task_id}/stop``: always a success; only the run's own user stops it."""
     app = request.app()

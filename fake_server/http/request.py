@@ -197,3 +197,16 @@ class Request(ObservedExchange):
 
 Handler = Callable[[Request], Awaitable[ASGIApp]]
 """Responds to a request of one operation. Raises ``HostError`` to refuse it."""
+
+ENDPOINTS: dict[str, Handler] = {}
+"""The endpoints by the id of their operation; their modules enter them."""
+
+
+def endpoint(operation_id: str) -> Callable[[Handler], Handler]:
+    """Enter a function as the endpoint of an operation of the spec."""
+
+    def enter(handler: Handler) -> Handler:
+        ENDPOINTS[operation_id] = handler
+        return handler
+
+    return enter
