@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from PIL import Image
@@ -34,19 +35,20 @@ _OUTSIDE = {
 
 _KINDS = {"main": "workflow"}
 _ALLOWED = [name for name in exchanges() if name not in _OUTSIDE and not name.startswith("direct_")]
-_DOCUMENT = merged_document()
+
+
+@cache
+def _only_checker() -> Checker:
+    return Checker(merged_document(), Deployment({}, SECRET_KEY, 0.0))
 
 
 def _checker(exchange: Exchange) -> Checker:
     """The checker for the recorded host at the time of ``exchange``."""
+    checker = _only_checker()
     kinds = {key: _KINDS.get(name, name) for name, key in KEYS.items()}
-    checker = Checker(_DOCUMENT, Deployment(kinds, SECRET_KEY, exchange.sent_at))
-    known = (
-        re.search(rb"/files/tools/([0-9a-fA-F-]{36})", exchange.request)
-        if exchange.file_known
-        else None
-    )
-    checker.files |= {known[1].decode().lower()} if known else set()
+    checker.deployment = Deployment(kinds, SECRET_KEY, exchange.sent_at)
+    known = re.search(rb"/files/tools/([0-9a-fA-F-]{36})", exchange.request)
+    checker.files = {known[1].decode().lower()} if known and exchange.file_known else set()
     return checker
 
 

@@ -155,6 +155,6 @@ def _spin(until: float) -> int:
 @pytest.mark.server
 def test_no_file_of_a_sample_ends_otherwise_than_in_use_or_in_one_line(tmp_path: Path) -> None:
     """A small campaign with its worker processes."""
-    report = files.campaign(40, 1, tmp_path)
+    report = files.campaign(20, 1, tmp_path)
     assert not report.findings, str(report)
-    assert sum(report.ends.values()) == 40
+    assert sum(report.ends.values()) == 20

@@ -100,7 +100,7 @@ class Checker:
     def __init__(self, document: Mapping[str, Any], secrets: Deployment) -> None:
         host = document["x-host"]
         self._document = document
-        self._deployment = secrets
+        self.deployment = secrets
         self._always = [(name.lower(), value) for name, value in host["headers"]]
         self._server = host["proxy"]["server"]
         self._cors = host["cors"]
@@ -393,7 +393,7 @@ class Checker:
             return "value_error"
         if words[0].lower() != "bearer":
             return "auth_scheme_wrong"
-        kind = self._deployment.kinds.get(words[1])
+        kind = self.deployment.kinds.get(words[1])
         if kind is None or operation.name in ("listDatasets", "createDataset"):
             return "token_unknown"
         return "app_not_found" if kind in ("disabled", "deleted") else None
@@ -402,7 +402,7 @@ class Checker:
         refused, body = run_rules.refused_user(request, operation.entry["x-user-required"])
         if refused != "":
             return refused
-        kind = self._deployment.kinds.get(
+        kind = self.deployment.kinds.get(
             (request.header(b"authorization") or b"").split()[1].decode("latin-1"), ""
         )
         if operation.name == "runWorkflow":
@@ -425,12 +425,12 @@ class Checker:
         file_id = operation.parameters["file_id"].lower()
         signed = f"file-preview|{file_id}|{query['timestamp']}|{query['nonce']}".encode()
         right = base64.urlsafe_b64encode(
-            hmac.digest(self._deployment.secret_key.encode(), signed, hashlib.sha256)
+            hmac.digest(self.deployment.secret_key.encode(), signed, hashlib.sha256)
         )
         if query["sign"].encode() != right:
             return "signature_refused"
         try:
-            age_s = self._deployment.now - int(query["timestamp"])
+            age_s = self.deployment.now - int(query["timestamp"])
         except ValueError:
             return "value_error"
         if age_s > self._limits["url_lifetime_s"]:
