@@ -29,6 +29,8 @@ from fake_server.scenarios.header import parse_header
 from fake_server.scenarios.parameters import ScenarioError, rule_field
 
 _MAX_HEADERS = 1_000
+_MAX_TIMES = 1 << 53
+"""A greater number is read as this one, which any JSON reader can hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,6 @@ def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> 
         given["node"].fail(unknown("node (id, title or type)", node, sorted(context.nodes)))
     when = field.get("when") or rule_field({}, field.path)
     conditions = _conditions(behaviour, when, source, context.operations)
-    times = field.get("times")  # infinite in a file where the number is beyond any float
     try:
         effects = behaviour.make(**parameters)
     except ScenarioError as error:
@@ -122,10 +123,19 @@ def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> 
         parameters,
         when.mapping(),
         conditions,
-        None if times is None or times.value == math.inf else TIMES.read(times),
+        _times(field.get("times")),
         effects,
         behaviour.exclusion(parameters),
     )
+
+
+def _times(field: Field | None) -> int | None:
+    if field is None:
+        return None
+    if field.value == math.inf:  # what a file's reader makes of a number beyond any float
+        return _MAX_TIMES
+    times: int = TIMES.read(field)
+    return min(times, _MAX_TIMES)
 
 
 def _conditions(
