@@ -188,7 +188,7 @@ def recording(path: Path, data: object) -> Recording:
     response = top["answer"].only(*_RESPONSE)
     made = Recording(
         name=top["name"].text(),
-        app=_text_or_null(top["app"]),
+        app=None if top["app"].value is None else top["app"].text(),
         note=top["note"].text(),
         sent_at=float(top["recorded_at"].number(0, LATEST_S)),
         host=top["host"].text(),
@@ -307,10 +307,6 @@ def _pairs(headers: Field) -> Headers:
         name, value = pair.texts()
         pairs.append((name, value))
     return tuple(pairs)
-
-
-def _text_or_null(field: Field) -> str | None:
-    return None if field.value is None else field.text()
 
 
 def _shortened(owner: Field) -> Shortened | None:

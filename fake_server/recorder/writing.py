@@ -142,7 +142,7 @@ def _end_with_parent() -> None:
 
 
 class ExchangeWriter:
-    """Has exchanges written by ``executor``, whose process has opened ``folder``.
+    """Has exchanges written by ``executor``, in whose process the folder is opened.
 
     ``warn`` is called for each loss. ``leftovers`` are the files of a recorder that was killed.
     ``kill`` ends the process if it takes too long at the end. All but ``finish`` belongs to the
@@ -209,7 +209,7 @@ class ExchangeWriter:
     def finish(self, within_s: float = FINISH_S) -> Written:
         """Wait until all is written, and say how much it was; what takes longer is lost."""
         wait([self._disk.submit(lambda: None)], within_s / 2)
-        _, late = wait(set(self._pending), within_s / 2)
+        _, late = wait(set(self._pending), within_s)
         if late:
             if not self._is_gone:
                 self._warn("the process that writes takes too long for the rest, which is lost")
