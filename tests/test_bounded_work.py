@@ -262,5 +262,5 @@ def test_scenarios_can_be_listed_whatever_a_file_says_of_times(tmp_path: Any) ->
     file = tmp_path / "s.yml"
     file.write_text(f"scenarios:\n- name: slow\n  times: {1 << 70}\n")
     answer = admin(host(scenarios=file), "GET", "/scenarios")
-    assert answer.json()["scenarios"][0]["times"] == 1 << 70
+    assert answer.json()["scenarios"][0]["times"] == 1 << 53
     assert re.search(r'"times": \d+', answer.body.decode())
