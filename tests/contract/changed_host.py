@@ -1,8 +1,7 @@
-"""A host whose runs and pictures are broken in one way each, made in memory from good answers of
+"""A host whose runs and images are broken in one way each, made in memory from good responses of
 the fake.
 
-A *break* changes what the host change_request (a lenient host is one that change_request what was not said) or what
-it answers.
+A *break* changes a request (a lenient host is one that reads what was not sent) or a response.
 """
 
 from __future__ import annotations

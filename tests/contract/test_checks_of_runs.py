@@ -341,43 +341,90 @@ FAILING: dict[str, list[Break]] = {
     # the blocking answer
     "documents_own_request_gets_200": [on_blocking(status(201)), on_blocking(status(None))],
     "blocking_response_is_complete": [on_blocking(cut_off)],
-    "blocking_response_is_a_json_object": [on_blocking(body(lambda _: b"<html>")), on_blocking(body(lambda _: b"[1]"))],
+    "blocking_response_is_a_json_object": [
+        on_blocking(body(lambda _: b"<html>")),
+        on_blocking(body(lambda _: b"[1]")),
+    ],
     "blocking_content_type_is_json": [on_blocking(header("content-type", "text/html"))],
-    "blocking_content_type_has_no_charset": [on_blocking(header("content-type", "application/json; charset=utf-8"))],
+    "blocking_content_type_has_no_charset": [
+        on_blocking(header("content-type", "application/json; charset=utf-8"))
+    ],
     "blocking_json_is_written_in_the_hosts_style": [
         on_blocking(body(lambda text: text.replace(b'": ', b'":'))),
-        on_blocking(body(lambda text: text.replace(b'"error": null', b'"error": 1, "error": null'))),
+        on_blocking(
+            body(lambda text: text.replace(b'"error": null', b'"error": 1, "error": null'))
+        ),
     ],
     "blocking_json_ends_without_newline": [on_blocking(body(lambda text: text + b"\n"))],
     "blocking_response_has_task_run_and_data": [
         response_json(lambda one: {"data": one["data"], "task_id": one["task_id"]}),
         response_json(lambda one: one.update(data=None)),
     ],
-    "blocking_response_has_no_other_fields": [response_json(lambda one: one.update(message_id=1)), response_json(reversed_keys)],
-    "task_id_is_a_uuid": [response_json(lambda one: one.update(task_id=17)), response_json(lambda one: one.update(task_id="A" * 36))],
+    "blocking_response_has_no_other_fields": [
+        response_json(lambda one: one.update(message_id=1)),
+        response_json(reversed_keys),
+    ],
+    "task_id_is_a_uuid": [
+        response_json(lambda one: one.update(task_id=17)),
+        response_json(lambda one: one.update(task_id="A" * 36)),
+    ],
     "workflow_run_id_is_a_uuid": [response_json(lambda one: one.update(workflow_run_id=None))],
     "data_id_is_the_run_id": [data(id=OTHER_ID)],
-    "task_and_run_have_ids_of_their_own": [response_json(lambda one: one.update(task_id=one["workflow_run_id"]))],
-    "data_has_every_documented_field": [response_json(lambda one: one["data"].pop("total_steps") and None)],
+    "task_and_run_have_ids_of_their_own": [
+        response_json(lambda one: one.update(task_id=one["workflow_run_id"]))
+    ],
+    "data_has_every_documented_field": [
+        response_json(lambda one: one["data"].pop("total_steps") and None)
+    ],
     "data_has_no_other_fields": [data(sequence_number=1)],
-    "data_fields_come_in_the_hosts_order": [response_json(lambda one: {**one, "data": reversed_keys(one["data"])})],
-    "workflow_id_is_a_uuid": [data(workflow_id="workflow"), response_json(lambda one: {**one, "data": same_id(one["data"])})],
-    "status_is_succeeded_failed_or_stopped": [data(status="success"), data(status=True), data(status=None)],
-    "documents_own_request_succeeds": [data(status="failed", outputs=None, error="no picture today")],
+    "data_fields_come_in_the_hosts_order": [
+        response_json(lambda one: {**one, "data": reversed_keys(one["data"])})
+    ],
+    "workflow_id_is_a_uuid": [
+        data(workflow_id="workflow"),
+        response_json(lambda one: {**one, "data": same_id(one["data"])}),
+    ],
+    "status_is_succeeded_failed_or_stopped": [
+        data(status="success"),
+        data(status=True),
+        data(status=None),
+    ],
+    "documents_own_request_succeeds": [
+        data(status="failed", outputs=None, error="no picture today")
+    ],
     "error_is_null_exactly_when_succeeded": [data(error=""), data(status="failed", error=None)],
-    "outputs_are_null_unless_succeeded": [data(outputs=[]), data(status="failed", error="for no reason")],
-    "elapsed_time_is_a_duration": [data(elapsed_time="18.6"), data(elapsed_time=True), data(elapsed_time=-1.0)],
+    "outputs_are_null_unless_succeeded": [
+        data(outputs=[]),
+        data(status="failed", error="for no reason"),
+    ],
+    "elapsed_time_is_a_duration": [
+        data(elapsed_time="18.6"),
+        data(elapsed_time=True),
+        data(elapsed_time=-1.0),
+    ],
     "elapsed_time_is_a_float": [data(elapsed_time=19), data(elapsed_time="18.6")],
-    "total_tokens_is_a_whole_number": [data(total_tokens=1.5), data(total_tokens=True), data(total_tokens=-1)],
+    "total_tokens_is_a_whole_number": [
+        data(total_tokens=1.5),
+        data(total_tokens=True),
+        data(total_tokens=-1),
+    ],
     "total_steps_is_a_whole_number": [data(total_steps=0), data(total_steps="5")],
-    "created_at_is_in_unix_seconds": [data(created_at="2024-04-24"), data(created_at=1713938954000)],
+    "created_at_is_in_unix_seconds": [
+        data(created_at="2024-04-24"),
+        data(created_at=1713938954000),
+    ],
     "finished_at_is_in_unix_seconds": [data(finished_at=1713938972.5), data(finished_at=None)],
     "times_of_the_run_agree": [
-        response_json(lambda one: one["data"].update(elapsed_time=one["data"]["elapsed_time"] * 1000)),
+        response_json(
+            lambda one: one["data"].update(elapsed_time=one["data"]["elapsed_time"] * 1000)
+        ),
         response_json(lambda one: one["data"].update(finished_at=one["data"]["created_at"])),
         response_json(lambda one: one["data"].update(finished_at=one["data"]["finished_at"] + 2)),
     ],
-    "run_finished_just_now": [data(finished_at=1713938972), response_json(lambda one: later(one["data"], 120))],
+    "run_finished_just_now": [
+        data(finished_at=1713938972),
+        response_json(lambda one: later(one["data"], 120)),
+    ],
     "outputs_have_an_image": [
         data(outputs={"files": []}),
         data(outputs={"files": [None]}),
@@ -388,7 +435,11 @@ FAILING: dict[str, list[Break]] = {
     "file_has_the_fields_of_the_host": [
         file(size=1),
         response_json(lambda one: one["data"]["outputs"]["files"][0].pop("mime_type") and None),
-        response_json(lambda one: one["data"]["outputs"].update(files=[reversed_keys(one["data"]["outputs"]["files"][0])])),
+        response_json(
+            lambda one: one["data"]["outputs"].update(
+                files=[reversed_keys(one["data"]["outputs"]["files"][0])]
+            )
+        ),
     ],
     "file_is_marked_as_a_file": [file(__variant="Image")],
     "tenant_id_is_a_uuid": [file(tenant_id="tenant")],
@@ -403,15 +454,25 @@ FAILING: dict[str, list[Break]] = {
     "streaming_run_is_200": [on_stream(status(500)), on_stream(status(None))],
     "stream_is_an_event_stream": [on_stream(header("content-type", "application/json"))],
     "stream_content_type_names_utf_8": [on_stream(header("content-type", "text/event-stream"))],
-    "stream_is_not_broken_off": [on_stream(lambda one: replace(one, ended="cut", error="ReadTimeout"))],
-    "stream_has_events": [on_stream(body(lambda _: b"")), on_stream(body(lambda _: b"event: ping\n\n"))],
-    "stream_ends_with_a_whole_frame": [raw_stream(lambda raw: raw[:-1]), raw_stream(lambda raw: raw + b"data: ")],
+    "stream_is_not_broken_off": [
+        on_stream(lambda one: replace(one, ended="cut", error="ReadTimeout"))
+    ],
+    "stream_has_events": [
+        on_stream(body(lambda _: b"")),
+        on_stream(body(lambda _: b"event: ping\n\n")),
+    ],
+    "stream_ends_with_a_whole_frame": [
+        raw_stream(lambda raw: raw[:-1]),
+        raw_stream(lambda raw: raw + b"data: "),
+    ],
     "stream_ends_with_its_last_event": [
         raw_stream(lambda raw: raw + b"data: [DONE]\n\n"),
         raw_stream(lambda raw: raw + b"event: ping\n\n"),
         without("workflow_finished"),
     ],
-    "stream_closes_after_its_last_event": [on_stream(lambda one: replace(one, seconds=one.seconds + 30))],
+    "stream_closes_after_its_last_event": [
+        on_stream(lambda one: replace(one, seconds=one.seconds + 30))
+    ],
     "stream_is_utf_8": [
         raw_stream(lambda raw: raw[:40] + b"\xff" + raw[40:]),
         raw_stream(lambda raw: b"\xef\xbb\xbf" + raw),
@@ -444,8 +505,14 @@ FAILING: dict[str, list[Break]] = {
         more_events({"event": "ping"}),
     ],
     # the order of events
-    "stream_begins_with_workflow_started": [frames(lambda items: items.pop(0) and None), doubled("workflow_started")],
-    "stream_ends_with_one_workflow_finished": [doubled("workflow_finished"), without("workflow_finished")],
+    "stream_begins_with_workflow_started": [
+        frames(lambda items: items.pop(0) and None),
+        doubled("workflow_started"),
+    ],
+    "stream_ends_with_one_workflow_finished": [
+        doubled("workflow_finished"),
+        without("workflow_finished"),
+    ],
     "events_are_known_by_name": [
         all_events(lambda one: one.update(event=one["event"].replace("node_", "step_"))),
         all_events(lambda one: one.update(event=one["event"].title())),
@@ -468,9 +535,15 @@ FAILING: dict[str, list[Break]] = {
         frames(lambda items: items[2][1].update(conversation_id=OTHER_ID)),
         frames(lambda items: items[2][1].update(data=None)),
     ],
-    "task_id_is_constant_in_a_stream": [frames(lambda items: items[-1][1].update(task_id=OTHER_ID))],
-    "workflow_run_id_is_constant_in_a_stream": [frames(lambda items: items[4][1].update(workflow_run_id=OTHER_ID))],
-    "streamed_task_and_run_have_ids_of_their_own": [all_events(lambda one: one.update(task_id=one["workflow_run_id"]))],
+    "task_id_is_constant_in_a_stream": [
+        frames(lambda items: items[-1][1].update(task_id=OTHER_ID))
+    ],
+    "workflow_run_id_is_constant_in_a_stream": [
+        frames(lambda items: items[4][1].update(workflow_run_id=OTHER_ID))
+    ],
+    "streamed_task_and_run_have_ids_of_their_own": [
+        all_events(lambda one: one.update(task_id=one["workflow_run_id"]))
+    ],
     "workflow_events_have_the_run_id": [
         event("workflow_finished", id=OTHER_ID),
         event("workflow_started", id=OTHER_ID),
@@ -551,7 +624,11 @@ FAILING: dict[str, list[Break]] = {
     # what goes in
     "prompt_comes_back_character_for_character": [
         events("workflow_started", lambda one: one["inputs"].update(prompt="??????????")),
-        events("node_finished", lambda one: one["outputs"].update(prompt="一个胸有成竹的男人 "), "start"),
+        events(
+            "node_finished",
+            lambda one: one["outputs"].update(prompt="一个胸有成竹的男人 "),
+            "start",
+        ),
     ],
     "inputs_name_no_files": [
         events("workflow_started", lambda one: one["inputs"].pop("sys.files")),
@@ -566,7 +643,10 @@ FAILING: dict[str, list[Break]] = {
         events("workflow_finished", lambda one: one["created_by"].update(id="alg123")),
     ],
     "model_left_out_is_not_another_runs_model": [
-        events("workflow_started", lambda one: one["inputs"].update(model_name="chilloutmix_NiPrunedFp32Fix")),
+        events(
+            "workflow_started",
+            lambda one: one["inputs"].update(model_name="chilloutmix_NiPrunedFp32Fix"),
+        )
     ],
     # what comes out
     "streaming_run_succeeds": [event("workflow_finished", status="failed")],
@@ -578,7 +658,15 @@ FAILING: dict[str, list[Break]] = {
     "node_results_fit_their_status": [
         event("node_finished", "llm", error=""),
         event("node_finished", "end", status="failed", error="why"),
-        event("node_finished", "llm", status="failed", error="why", outputs=None, execution_metadata=None, files=[]),
+        event(
+            "node_finished",
+            "llm",
+            status="failed",
+            error="why",
+            outputs=None,
+            execution_metadata=None,
+            files=[],
+        ),
     ],
     "node_tokens_add_up": [
         event("workflow_finished", total_tokens=1),
@@ -588,7 +676,9 @@ FAILING: dict[str, list[Break]] = {
     "nodes_take_no_longer_than_the_run": [event("workflow_finished", elapsed_time=1.0)],
     "times_of_each_node_agree": [
         event("node_finished", "tool", elapsed_time=1.0),
-        events("node_finished", lambda one: one.update(finished_at=one["finished_at"] + 2), "start"),
+        events(
+            "node_finished", lambda one: one.update(finished_at=one["finished_at"] + 2), "start"
+        ),
     ],
     "times_of_a_streamed_run_agree": [
         event("workflow_finished", elapsed_time=1.0),
@@ -607,8 +697,12 @@ FAILING: dict[str, list[Break]] = {
     ],
     "language_model_counts_its_tokens": [
         events("node_finished", lambda one: one["outputs"]["usage"].update(prompt_tokens=1), "llm"),
-        events("node_finished", lambda one: one["execution_metadata"].update(total_tokens=1), "llm"),
-        events("node_finished", lambda one: one["outputs"]["usage"].update(total_tokens="71"), "llm"),
+        events(
+            "node_finished", lambda one: one["execution_metadata"].update(total_tokens=1), "llm"
+        ),
+        events(
+            "node_finished", lambda one: one["outputs"]["usage"].update(total_tokens="71"), "llm"
+        ),
     ],
     "condition_reports_its_result": [
         event("node_finished", "if-else", outputs={"result": "true"}),
@@ -625,12 +719,22 @@ FAILING: dict[str, list[Break]] = {
     ],
     # files in the stream
     "streaming_run_has_an_image": [event("workflow_finished", outputs={"files": []})],
-    "files_are_those_of_the_outputs": [event("node_finished", "tool", files=[]), event("workflow_finished", files=[])],
+    "files_are_those_of_the_outputs": [
+        event("node_finished", "tool", files=[]),
+        event("workflow_finished", files=[]),
+    ],
     "files_repeat_the_outputs_byte_for_byte": [
-        events("node_finished", lambda one: one["files"][0].update(url=one["files"][0]["url"] + "x"), "tool"),
+        events(
+            "node_finished",
+            lambda one: one["files"][0].update(url=one["files"][0]["url"] + "x"),
+            "tool",
+        )
     ],
     "end_repeats_the_run_byte_for_byte": [
-        events("workflow_finished", lambda one: one["outputs"]["files"][0].update(url="/files/tools/x.png")),
+        events(
+            "workflow_finished",
+            lambda one: one["outputs"]["files"][0].update(url="/files/tools/x.png"),
+        )
     ],
     "each_serialisation_signs_anew": [events("node_finished", signed_alike, "end")],
     "end_takes_its_file_from_the_tool": [events("workflow_finished", other_file)],
@@ -639,27 +743,48 @@ FAILING: dict[str, list[Break]] = {
         events("node_finished", lambda one: one["files"][0].update(size=7), "tool"),
     ],
     "streamed_urls_have_the_documents_form": [
-        events("node_finished", lambda one: one["files"][0].update(url="/files/tools/a.png"), "tool"),
+        events(
+            "node_finished", lambda one: one["files"][0].update(url="/files/tools/a.png"), "tool"
+        ),
         events("workflow_finished", lambda one: one["outputs"]["files"][0].update(url=None)),
     ],
     "both_modes_describe_a_file_alike": [file(tenant_id=OTHER_ID), file(size=1)],
     # two runs at once
-    "runs_at_once_have_ids_of_their_own": [with_the_other_runs("task_id"), with_the_other_runs("workflow_run_id")],
-    "each_frame_belongs_to_its_run": [with_the_other_runs("task_id"), with_the_other_runs("workflow_run_id")],
+    "runs_at_once_have_ids_of_their_own": [
+        with_the_other_runs("task_id"),
+        with_the_other_runs("workflow_run_id"),
+    ],
+    "each_frame_belongs_to_its_run": [
+        with_the_other_runs("task_id"),
+        with_the_other_runs("workflow_run_id"),
+    ],
     # pings and arrival
     "pings_are_as_many_as_are_due": [
         frames(without_pings),
-        frames(lambda items: [one for item in items for one in [item] * (1 + isinstance(item[1], bytes))]),
+        frames(
+            lambda items: [
+                one for item in items for one in [item] * (1 + isinstance(item[1], bytes))
+            ]
+        ),
         more_events(*[b"event: ping"] * 20),
     ],
-    "pings_stand_where_they_are_due": [frames(pings_first), frames(lambda items: items.sort(key=is_ping))],
+    "pings_stand_where_they_are_due": [
+        frames(pings_first),
+        frames(lambda items: items.sort(key=is_ping)),
+    ],
     "pings_arrive_when_they_are_due": [pings_at(0.0), pings_at(1.85)],
     "first_frame_comes_at_once": [on_stream(buffered)],
-    "node_frames_lie_apart_by_their_elapsed_time": [on_stream(buffered), frames(node_frames_together)],
+    "node_frames_lie_apart_by_their_elapsed_time": [
+        on_stream(buffered),
+        frames(node_frames_together),
+    ],
     # the URL
     "url_leads_to_the_host_itself": [
         response_json(lambda one: edit_url(one, lambda url: f"https://files.example{url}")),
-        event("workflow_finished", outputs={"files": [{"transfer_method": 0, "related_id": 0, "url": "//h/files/"}]}),
+        event(
+            "workflow_finished",
+            outputs={"files": [{"transfer_method": 0, "related_id": 0, "url": "//h/files/"}]},
+        ),
         file(url=7),
     ],
     "url_has_the_documents_form": [
@@ -669,7 +794,9 @@ FAILING: dict[str, list[Break]] = {
         response_json(lambda one: edit_url(one, lambda url: url.removesuffix("="))),
     ],
     "url_is_signed_when_the_run_ends": [
-        response_json(lambda one: edit_url(one, lambda url: url.replace("timestamp=1", "timestamp=2"))),
+        response_json(
+            lambda one: edit_url(one, lambda url: url.replace("timestamp=1", "timestamp=2"))
+        ),
         response_json(lambda one: later(one["data"], -10)),
     ],
     "url_serves_the_image_without_a_key": [
@@ -682,16 +809,30 @@ FAILING: dict[str, list[Break]] = {
     "every_url_of_a_stream_serves_one_image": [FORBIDDEN, fresh_bytes()],
     "order_of_parameters_is_free": [strict_files()],
     "other_parameters_are_ignored": [strict_files()],
-    "first_of_two_parameters_counts": [strict_files(), Break(change_request=last_parameter_counts), ANY_URL_SERVES],
+    "first_of_two_parameters_counts": [
+        strict_files(),
+        Break(change_request=last_parameter_counts),
+        ANY_URL_SERVES,
+    ],
     "sign_may_be_percent_encoded": [strict_files()],
     "file_id_may_be_in_upper_case": [strict_files()],
     "extension_is_not_signed": [
         strict_files(),
-        Break(lambda request, one: with_header(one, "content-type", "image/jpeg") if ".jpg" in request.path else one),
+        Break(
+            lambda request, one: (
+                with_header(one, "content-type", "image/jpeg") if ".jpg" in request.path else one
+            )
+        ),
     ],
-    "range_is_ignored": [Break(lambda request, one: part_of(one) if has_header(request, "Range") else one)],
+    "range_is_ignored": [
+        Break(lambda request, one: part_of(one) if has_header(request, "Range") else one)
+    ],
     "conditions_are_ignored": [
-        Break(lambda request, one: replace(one, status=304) if has_header(request, "If-None-Match") else one),
+        Break(
+            lambda request, one: (
+                replace(one, status=304) if has_header(request, "If-None-Match") else one
+            )
+        )
     ],
     "as_attachment_is_ignored": [strict_files(), on_files(header("content-disposition", "inline"))],
     "changed_sign_is_403": [ANY_URL_SERVES, on_files(lambda one: with_body(one, b"no"))],
@@ -715,7 +856,11 @@ FAILING: dict[str, list[Break]] = {
     "file_without_extension_is_404": [ANY_URL_SERVES],
     "files_are_not_under_v1": [ANY_URL_SERVES],
     "file_url_is_read_only": [
-        Break(change_request=lambda good, request: replace(request, method="GET") if is_file(request) else request),
+        Break(
+            change_request=lambda good, request: (
+                replace(request, method="GET") if is_file(request) else request
+            )
+        ),
         on_methods(header("allow", "GET"), "PUT"),
         on_methods(status(404), "DELETE"),
     ],
@@ -732,14 +877,24 @@ FAILING: dict[str, list[Break]] = {
     "image_has_no_length": [on_files(header("content-length", "1"))],
     # with the secret
     "urls_are_signed_by_the_recipe": [
-        response_json(lambda one: edit_url(one, lambda url: url[:-44] + ("B" if url[-44] == "A" else "A") + url[-43:])),
+        response_json(
+            lambda one: edit_url(
+                one, lambda url: url[:-44] + ("B" if url[-44] == "A" else "A") + url[-43:]
+            )
+        )
     ],
     "url_of_last_year_is_403": [Break(change_request=any_signature_counts)],
     "url_expires_after_300_seconds": [Break(change_request=any_signature_counts)],
     "url_is_valid_for_290_seconds": [timestamps_within(60)],
     "url_of_the_future_is_valid": [timestamps_within(60)],
-    "signed_text_as_timestamp_is_400": [Break(change_request=any_signature_counts), on_files(status(403))],
-    "signed_unknown_file_is_415": [Break(change_request=any_signature_counts), on_files(status(404))],
+    "signed_text_as_timestamp_is_400": [
+        Break(change_request=any_signature_counts),
+        on_files(status(403)),
+    ],
+    "signed_unknown_file_is_415": [
+        Break(change_request=any_signature_counts),
+        on_files(status(404)),
+    ],
     # the picture
     "image_content_type_is_png": [on_files(header("content-type", "application/octet-stream"))],
     "image_has_the_files_mime_type": [on_files(header("content-type", "image/png; charset=utf-8"))],
@@ -753,11 +908,17 @@ FAILING: dict[str, list[Break]] = {
     ],
     "image_of_a_stream_decodes": [image(lambda raw: raw[: len(raw) // 2])],
     "image_is_what_its_content_type_says": [image(lambda _: drawn(64, 64, "JPEG"))],
-    "image_ends_where_its_format_ends": [image(lambda raw: raw + b"\n"), image(lambda raw: raw[:-12])],
-    "image_is_large_enough_to_be_seen": [image(lambda _: drawn(1, 1)), image(lambda _: drawn(512, 8))],
+    "image_ends_where_its_format_ends": [
+        image(lambda raw: raw + b"\n"),
+        image(lambda raw: raw[:-12]),
+    ],
+    "image_is_large_enough_to_be_seen": [
+        image(lambda _: drawn(1, 1)),
+        image(lambda _: drawn(512, 8)),
+    ],
     "image_is_not_of_one_colour": [image(lambda _: drawn(512, 512, colour="white"))],
     "each_run_has_an_image_of_its_own": [Break(change_request=same_image_for_all)],
-}  # fmt: skip
+}
 """For each check hosts that break its promise, at the document's or the host's level."""
 
 _MISSING_SIGN_OF_1_10 = json.dumps(

@@ -23,10 +23,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
 HOST: Mapping[str, str] = {
     "request_line_bytes": "nginx: a longer request line, with its end, gets 414 as it arrives.",
-    "header_line_bytes": "nginx: a longer header line gets 400 (Request Header Or Cookie Too Large).",
+    "header_line_bytes": (
+        "nginx: a longer header line gets 400 (Request Header Or Cookie Too Large)."
+    ),
     "headers_bytes": "nginx: header lines of more together get the same; so do trailers and chunk "
     "extensions, which nginx itself does not bound.",
-    "request_body_bytes": "nginx: a larger body is refused with 413, by its length before it is read.",
+    "request_body_bytes": (
+        "nginx: a larger body is refused with 413, by its length before it is read."
+    ),
     "upload_image_bytes": "Dify: a larger image is refused with 413.",
     "upload_file_bytes": "Dify: a larger document is refused with 413.",
     "url_lifetime_s": "Dify: an older signed URL is refused with 403.",
