@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from contract.check import CLOCK_MOVED
 from contract.client import HttpTransport
-from contract.current_check import CLOCK_MOVED
 from contract.result import NotRun
 from dify_wire.exchange import Exchange, Request
 

@@ -1,12 +1,20 @@
-"""A check: a named claim about a host, and where it is written that the claim holds."""
+"""A check: a named claim about a host, where it is written that the claim holds, and where it was
+seen to hold.
+"""
 
 from __future__ import annotations
 
+import datetime
 import inspect
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from enum import Enum, IntEnum, StrEnum
-from typing import Any
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 Claim = Callable[[Any], None]
 """A function of a ``contract.target.Target``."""
@@ -71,7 +79,7 @@ class Check:
 
     A ``slow`` check imports schemathesis and can be left out. Where a check that ``settles`` its
     exchange fails, other failures on that exchange follow from it; ``follows_from`` names other
-    causes (``contract.consequences``).
+    causes (``contract.runner.with_causes``).
     """
 
     name: str
@@ -124,3 +132,64 @@ def free_check(
 ) -> Callable[[Claim], Claim]:
     """As ``check``, for what starts no run on a real host."""
     return check(level, source, *needs, uses=(), phase=Phase.ERRORS, **options)
+
+
+# Where checks were seen to pass
+# -------------------------------------------------------------------------------------------------
+
+VERDICTS = Path(__file__).with_name("verified.toml")
+FAKE_ONLY = "fake only"
+EVERY_EXCHANGE = "every recorded exchange"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Where a check was last seen to pass; ``recording`` is "fake only" without a host's own."""
+
+    host_version: str
+    day: datetime.date
+    recording: str
+
+    def __str__(self) -> str:
+        if self.recording == FAKE_ONLY:
+            return f"on the fake of {self.host_version} only, {self.day}"
+        return f"on Dify {self.host_version}, {self.day}, {self.recording}"
+
+
+@cache
+def verdicts(path: Path = VERDICTS) -> Mapping[str, Seen]:
+    """The entries of verified.toml by the names of their checks."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {
+        name: Seen(entry["host_version"], entry["day"], entry["recording"])
+        for name, entry in entries.items()
+    }
+
+
+# What runs now: a recording is named after it, whichever thread sends
+# -------------------------------------------------------------------------------------------------
+
+CURRENT_CHECK: ContextVar[str] = ContextVar("current_check", default="")
+"""The name of the check that runs; empty before the first."""
+
+CLOCK_MOVED: ContextVar[bool] = ContextVar("clock_moved", default=False)
+"""Whether the host's clock is moved: a recording of what it sends then could not be repeated."""
+
+SIDE_REQUEST: ContextVar[bool] = ContextVar("side_request", default=False)
+"""Whether the request only probes that the host still responds, and so belongs to no check."""
+
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
+
+
+class ContextPool(ThreadPoolExecutor):
+    """A thread pool whose threads keep the context of whoever submits."""
+
+    def submit(
+        self,
+        task: Callable[_Arguments, _Result],
+        /,
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> Future[_Result]:
+        return super().submit(copy_context().run, partial(task, *args, **kwargs))

@@ -1,5 +1,5 @@
-"""The evidence that checks share: a blocking run, a streaming run, a stopped run, and the image
-behind a URL.
+"""The evidence that checks share: a blocking run, a streaming run, a stopped run, the image behind
+a URL, and the app's input form.
 
 The two runs are sent at the same time: that also shows that runs do not mix, and costs nothing
 extra.
@@ -7,18 +7,21 @@ extra.
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from contract.current_check import ContextPool
-from contract.result import NotPassed, NotRun
+from contract.check import ContextPool
+from contract.result import NotPassed, NotRun, Skipped
 from contract.signature import SignedUrl
 from contract.sse import split_frames
 from contract.target import FINITE_SPEED_S, PROMPT, USER, Stream, Target, file_urls
 from dify_wire.exchange import Chunk, Exchange, Request
+from dify_wire.text_file import bundled
+from dify_wire.yaml_file import load_yaml
 
 DOCUMENT_MODEL = "chilloutmix_NiPrunedFp32Fix"
 STOPPED_MODEL = "dosmix_"
@@ -198,3 +201,67 @@ def task_id_in(data: bytes) -> str | None:
         if frame.data is not None and isinstance(frame.data.get("task_id"), str):
             return str(frame.data["task_id"])
     return None
+
+
+# The app's own input form: what a deployment decides for itself, such as a list of models or how
+# long a prompt may be (FACTS 11)
+# -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One input of the app; ``kind`` is Dify's word: paragraph, text-input, select, number."""
+
+    kind: str
+    required: bool = False
+    max_length: int | None = None
+    options: tuple[str, ...] = ()
+
+
+@functools.cache
+def documented_models() -> tuple[str, ...]:
+    """The models that the document names, in its order."""
+    document = load_yaml(bundled("openapi.yaml"))
+    return tuple(document["components"]["schemas"]["ModelName"]["enum"])
+
+
+def parameters(target: Target) -> Exchange:
+    return send_once(target, target.get_request("/v1/parameters"))
+
+
+def form_field(target: Target, variable: str) -> FormField:
+    """The app's input ``variable``; as the document has it where the host sends no form.
+
+    Raises ``Skipped`` where the host sends a form without it.
+    """
+    form = parameters(target).json_object().get("user_input_form")
+    if not isinstance(form, list):
+        if variable == "model_name":
+            return FormField("select", options=documented_models())
+        return FormField("paragraph", required=True)
+    for kind, field in form_fields(form):
+        if field.get("variable") == variable:
+            max_length, options = field.get("max_length"), field.get("options")
+            return FormField(
+                kind,
+                field.get("required") is True,
+                max_length if isinstance(max_length, int) else None,
+                tuple(map(str, options)) if isinstance(options, list) else (),
+            )
+    raise Skipped(f"the app has no input {variable}")
+
+
+def choice_field(target: Target, variable: str) -> FormField:
+    """As ``form_field``; raises ``Skipped`` where the app takes any text (FACTS 3, row 11)."""
+    field = form_field(target, variable)
+    if field.kind != "select":
+        raise Skipped(f"the app takes any text as {variable}")
+    return field
+
+
+def form_fields(form: list[Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The kind of each entry of ``user_input_form``, and the field's properties."""
+    for entry in form:
+        for kind, field in entry.items() if isinstance(entry, dict) else ():
+            if isinstance(field, dict):
+                yield kind, field

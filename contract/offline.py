@@ -8,12 +8,61 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from contract.check import Check, Phase
-from contract.recorded import RecordedTransport, load_exchanges
-from contract.result import Result, Status
+from contract.result import Result, Skipped, Status
 from contract.runner import run_check
 from contract.target import Capabilities, Target
 from dify_wire.app_kind import OTHER_APP_KINDS
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
+from dify_wire.recording.folder import read_folder
+from dify_wire.recording.matching import EXACT_MATCHERS, RequestKey
+from dify_wire.recording.store import NotRecordedError, RecordingStore
+
+
+class RecordedTransport:
+    """Answers a request with the recorded exchange of the same method, path, key headers and body.
+
+    Raises ``Skipped`` for a request that was not recorded; ``names`` has the recordings that were
+    used. JSON bodies are compared as JSON.
+    Of several equal requests the n-th gets the n-th exchange, later ones the last again.
+    """
+
+    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+        self._store = RecordingStore(
+            ((RequestKey(exchange.request), exchange) for exchange in exchanges), EXACT_MATCHERS
+        )
+        self.names: list[str] = []
+
+    def rewound(self) -> RecordedTransport:
+        """The same recordings from the start."""
+        rewound = RecordedTransport(())
+        rewound._store = self._store.rewound()
+        return rewound
+
+    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
+        try:
+            exchange = self._store.next(RequestKey(request))
+        except NotRecordedError as miss:
+            raise Skipped(str(miss).partition("\n")[0]) from None
+        if isinstance(exchange, Recording):
+            self.names.append(exchange.name)
+        if on_chunk is not None:
+            for chunk in exchange.chunks:
+                on_chunk(chunk.data)
+        return exchange
+
+
+def load_exchanges(folder: Path) -> list[Recording]:
+    """The exchanges of a folder of recordings that checks can use.
+
+    Left out are those without the whole request or response, and HTTP/1.1 requests without a Host,
+    which no client repeats. Raises ``dify_wire.text_file.RecordingError``.
+    """
+    return [
+        recording
+        for recording in read_folder(folder)
+        if not (recording.request.shortened or recording.shortened)
+        and (recording.request.http_version != "1.1" or recording.request.header("host"))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +91,7 @@ def check_recordings(
     recorded = RecordedTransport(recordings)
     results = []
     for check in checks:
-        host = _NotedTransport(recorded.rewound())
+        host = recorded.rewound()
         target = Target(host, capabilities)
         if check.phase is Phase.EXCHANGES:
             target.exchanges += recordings
@@ -58,17 +107,3 @@ def load_keys(path: Path) -> Mapping[str, str]:
     """The keys of a recording, by the labels of their apps."""
     keys: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
     return keys
-
-
-class _NotedTransport:
-    """Recorded exchanges, and the names of those that were used."""
-
-    def __init__(self, recorded: RecordedTransport) -> None:
-        self._recorded = recorded
-        self.names: list[str] = []
-
-    def send(self, request: Request, on_chunk: Callable[[bytes], None] | None = None) -> Exchange:
-        exchange = self._recorded.send(request, on_chunk)
-        if isinstance(exchange, Recording):
-            self.names.append(exchange.name)
-        return exchange

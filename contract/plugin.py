@@ -116,8 +116,8 @@ class _Host:
         at all.
         """
         from contract.check import CHECKS
-        from contract.consequences import possible_causes, with_causes
         from contract.report.builder import ReportBuilder
+        from contract.runner import possible_causes, with_causes
 
         target = self._target or self._reach()
         if self._unreachable is not None:
@@ -173,7 +173,7 @@ class CheckItem(pytest.Item):
         return item
 
     def runtest(self) -> None:
-        from contract.report.junit import explanation, summary
+        from contract.report.files import explanation, summary
         from contract.result import Status
 
         result = self._host.result(self._check)

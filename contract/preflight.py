@@ -10,8 +10,7 @@ import re
 from urllib.parse import urlsplit
 
 from contract.check import Check, Level
-from contract.evidence import changed_run, shared_runs, stop_request
-from contract.form import parameters
+from contract.evidence import changed_run, parameters, shared_runs, stop_request
 from contract.result import NotRun
 from contract.target import LEFT_OUT, Target, is_accepted_run
 from dify_wire.exchange import Exchange

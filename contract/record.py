@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from contract.current_check import CLOCK_MOVED, CURRENT_CHECK, SIDE_REQUEST
+from contract.check import CLOCK_MOVED, CURRENT_CHECK, SIDE_REQUEST
 from contract.target import Capabilities, Transport
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder

@@ -10,13 +10,22 @@ import math
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
 from contract.check import Level
-from contract.result import expect
+from contract.result import NotRun, expect
 from dify_wire.exchange import Exchange
 from dify_wire.profile import REFERENCE_VERSION, by_version
+
+_CLOCK_TOLERANCE_S = 60.0
+"""Enough for two clocks that nobody compares; frozen responses are off by days."""
+
+_STORED_LATE_S, _STORED_EARLY_S, _BOTH_CUT_S = -1.5, 0.5, 1.05
+"""Between which limits finished_at - created_at - elapsed_time lies (FACTS 4): the database rounds
+created_at, the host cuts finished_at. Versions that cut both (FACTS 9.1) can have up to a
+second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +131,38 @@ def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
 def has_files_of_0_6(value: Any) -> bool:
     """Whether the first file object within ``value`` has the mark of 0.6 (``__variant``)."""
     return "__variant" in next(files_within(value), {})
+
+
+def expect_times_agree(
+    data: Mapping[str, Any], what: str, exchange: Exchange, level: Level
+) -> None:
+    """Raise ``Failed`` unless created_at, finished_at and elapsed_time fit.
+
+    ``level`` is that of a host which cuts created_at where the reference rounds it.
+    """
+    times = [data.get(name) for name in ("finished_at", "created_at", "elapsed_time")]
+    numbers = [float(value) for value in times if isinstance(value, int | float)]
+    if len(numbers) < len(times):
+        raise NotRun(f"{what} has no times to compare", exchange)
+    off = numbers[0] - numbers[1] - numbers[2]
+    limits = f"between {_STORED_LATE_S} and {_STORED_EARLY_S}"
+    expected = f"finished_at - created_at - elapsed_time of {what} {limits}"
+    level = level if _STORED_EARLY_S <= off < _BOTH_CUT_S else Level.HOST
+    expect(_STORED_LATE_S < off < _STORED_EARLY_S, expected, f"{off:.3f}", exchange, level=level)
+
+
+def expect_just_now(finished_at: object, exchange: Exchange) -> None:
+    """Raise ``Failed`` unless the run ended when its response did."""
+    if type(finished_at) is not int:
+        raise NotRun("the run has no finished_at", exchange)
+    ends = [exchange.sent_at + exchange.seconds]
+    date = exchange.header("date")
+    if date:
+        try:  # the Date is of the response's first byte
+            first_s = exchange.chunks[0].at_s if exchange.chunks else 0.0
+            ends.append(parsedate_to_datetime(date).timestamp() + exchange.seconds - first_s)
+        except ValueError:
+            pass
+    off_s = min(abs(finished_at - end) for end in ends)
+    expected = f"finished_at within {_CLOCK_TOLERANCE_S:g} s of the response"
+    expect(off_s <= _CLOCK_TOLERANCE_S, expected, f"{off_s:.0f} s away", exchange)

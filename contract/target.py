@@ -14,8 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from contract.check import Capability
-from contract.current_check import SIDE_REQUEST
+from contract.check import SIDE_REQUEST, Capability
 from contract.result import NotRun, Skipped
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames

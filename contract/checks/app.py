@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from contract.check import Level, free_check
 from contract.errors import error, expect_error_style
-from contract.evidence import send_once
-from contract.form import choice_field, documented_models, form_field, form_fields, parameters
+from contract.evidence import (
+    choice_field,
+    documented_models,
+    form_field,
+    form_fields,
+    parameters,
+    send_once,
+)
 from contract.request_checks import MakeRequest, Row, add_rows, request
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from contract.check import Level
-from contract.checks.responses import expect_just_now, expect_times_agree
 from contract.evidence import DOCUMENT_MODEL
 from contract.result import NotRun, Skipped
 from contract.shape import (
@@ -20,7 +19,9 @@ from contract.shape import (
     WORDS,
     among,
     expect_fields,
+    expect_just_now,
     expect_kinds,
+    expect_times_agree,
 )
 from contract.target import USER
 from contract.trace import Node, RunTrace, as_object, seconds, trace_check

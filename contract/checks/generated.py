@@ -14,11 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract.check import Capability, Level, Phase, check
+from contract.check import Capability, ContextPool, Level, Phase, check
 from contract.conformance import Spec, documented, observed
-from contract.current_check import ContextPool
 from contract.errors import error, expect_error, expect_no_run
-from contract.form import form_field
+from contract.evidence import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
 from dify_wire.exchange import Exchange

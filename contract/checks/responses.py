@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from contract.check import Claim, Level, add_check, check
@@ -25,8 +24,10 @@ from contract.shape import (
     WORDS,
     Kind,
     among,
+    expect_just_now,
     expect_kind,
     expect_kinds,
+    expect_times_agree,
     or_null,
 )
 from contract.target import Target
@@ -44,13 +45,6 @@ _MIME_TYPES = {
     ".jpeg": "image/jpeg",
     ".webp": "image/webp",
 }
-_CLOCK_TOLERANCE_S = 60.0
-"""Enough for two clocks that nobody compares; frozen responses are off by days."""
-
-_STORED_LATE_S, _STORED_EARLY_S, _BOTH_CUT_S = -1.5, 0.5, 1.05
-"""Between which limits finished_at - created_at - elapsed_time lies (FACTS 4): the database rounds
-created_at, the host cuts finished_at. Versions that cut both (FACTS 9.1) can have up to a
-second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,45 +306,10 @@ def times_of_the_run_agree(run: BlockingRun) -> None:
     expect_times_agree(run.data, "the run", run.response, level)
 
 
-def expect_times_agree(
-    data: Mapping[str, Any], what: str, exchange: Exchange, level: Level
-) -> None:
-    """Raise ``Failed`` unless created_at, finished_at and elapsed_time fit.
-
-    ``level`` is that of a host which cuts created_at where the reference rounds it.
-    """
-    times = [data.get(name) for name in ("finished_at", "created_at", "elapsed_time")]
-    numbers = [float(value) for value in times if isinstance(value, int | float)]
-    if len(numbers) < len(times):
-        raise NotRun(f"{what} has no times to compare", exchange)
-    off = numbers[0] - numbers[1] - numbers[2]
-    limits = f"between {_STORED_LATE_S} and {_STORED_EARLY_S}"
-    expected = f"finished_at - created_at - elapsed_time of {what} {limits}"
-    level = level if _STORED_EARLY_S <= off < _BOTH_CUT_S else Level.HOST
-    expect(_STORED_LATE_S < off < _STORED_EARLY_S, expected, f"{off:.3f}", exchange, level=level)
-
-
 @run_check(Level.HOST, "FACTS 4")
 def run_finished_just_now(run: BlockingRun) -> None:
     """finished_at is the time at which the response came, by the host's own clock or by ours."""
     expect_just_now(run.data.get("finished_at"), run.response)
-
-
-def expect_just_now(finished_at: object, exchange: Exchange) -> None:
-    """Raise ``Failed`` unless the run ended when its response did."""
-    if type(finished_at) is not int:
-        raise NotRun("the run has no finished_at", exchange)
-    ends = [exchange.sent_at + exchange.seconds]
-    date = exchange.header("date")
-    if date:
-        try:  # the Date is of the response's first byte
-            first_s = exchange.chunks[0].at_s if exchange.chunks else 0.0
-            ends.append(parsedate_to_datetime(date).timestamp() + exchange.seconds - first_s)
-        except ValueError:
-            pass
-    off_s = min(abs(finished_at - end) for end in ends)
-    expected = f"finished_at within {_CLOCK_TOLERANCE_S:g} s of the response"
-    expect(off_s <= _CLOCK_TOLERANCE_S, expected, f"{off_s:.0f} s away", exchange)
 
 
 @run_check(Level.DOCUMENT, "document lines 52-65; openapi.yaml#/components/schemas/RunData")

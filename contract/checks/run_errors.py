@@ -17,8 +17,7 @@ from contract.errors import (
     expect_error_order,
     expect_error_style,
 )
-from contract.evidence import changed_run
-from contract.form import choice_field, form_field
+from contract.evidence import changed_run, choice_field, form_field
 from contract.request_checks import MakeRequest, Row, add_rows, run, run_with
 from contract.result import Skipped, expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, USER, Target

@@ -11,11 +11,11 @@ from contract.evidence import (
     STOPPED_MODEL,
     blocking,
     blocking_data,
+    form_field,
     shared_runs,
     stopped,
     stream_with_events,
 )
-from contract.form import form_field
 from contract.result import NotRun, Skipped, expect, expect_equal
 from contract.target import Stream, Target, is_accepted_run
 from contract.trace import as_object, shared_trace

@@ -7,18 +7,19 @@ Ctrl-C (with the report so far).
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from contract.cli.compare import diff, drift
-from contract.cli.recordings import har, recordings
-from contract.cli.run import list_, record, run
+from contract.cli.options import run_options
+from contract.cli.recordings import har, record, recordings
 from dify_wire import command
 
 
@@ -58,7 +59,56 @@ def cli() -> None:
     """Check whether a host keeps the contract of the workflow API, and show what it breaks."""
 
 
-for _command in (run, record, diff, drift, har, recordings, list_):
+@cli.command()
+@run_options
+@click.pass_context
+def run(context: click.Context, /, **options: Any) -> None:
+    """Check a host.
+
+    Exit code 0: every check passed, 1: a check failed or was not run, 2: the host could not be
+    checked.
+    """
+    from contract.cli.session import Session
+
+    session = Session.prepare(options)
+    with session.connected() as transport:
+        report = session.run(transport)
+    context.exit(report.exit_code)
+
+
+@cli.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_(as_json: bool) -> None:
+    """Name every check, its claim, and where it is written."""
+    from contract.check import verdicts
+    from contract.cli import session
+
+    checks = session.all_checks().values()
+    if as_json:
+        listed = [
+            {
+                "name": check.name,
+                "area": check.area,
+                "claim": check.claim,
+                "level": check.level.name.lower(),
+                "source": check.source,
+                "needs": [need.name.lower() for need in check.needs],
+                "seen": str(verdicts().get(check.name, "")),
+            }
+            for check in checks
+        ]
+        click.echo(json.dumps(listed, ensure_ascii=False, indent=1))
+        return
+    area = ""
+    for check in checks:
+        if check.area != area:
+            area = check.area
+            click.echo(f"\n{area}")
+        click.echo(f"  {check.name}\n      {check.claim}")
+        click.echo(f"      {check.level.name.lower()}: {check.source}")
+
+
+for _command in (record, diff, drift, har, recordings):
     cli.add_command(_command)
 
 command.with_debug(cli)

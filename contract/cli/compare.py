@@ -125,8 +125,7 @@ def _compare(
     from contract.diff.drift import DriftDelta
     from contract.diff.pairing import Folder
     from contract.preflight import CouldNotRunError
-    from contract.report.html import comparison_html
-    from contract.report.json_report import comparison_json, to_text
+    from contract.report.files import comparison_html, comparison_json, to_text
     from contract.report.terminal import TerminalComparison
 
     diff_options = _diff_options(options)

@@ -1,8 +1,9 @@
-"""``contract recordings`` and ``contract har``: look after recordings, and exchange them."""
+"""``contract record``, ``recordings`` and ``har``: make, look after and exchange recordings."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -10,12 +11,86 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contract.cli.options import FILE, redaction_options, redaction_rules, warn_of_suspicions
+from contract.cli.options import (
+    FILE,
+    FOLDER,
+    option,
+    redaction_options,
+    redaction_rules,
+    run_options,
+    warn_of_suspicions,
+)
 from dify_wire.text_file import SpecError
 
 if TYPE_CHECKING:
+    from contract.record import BackgroundWriter, Recorder
+    from contract.report.builder import Report
     from dify_wire.recording.folder import RecordingWriter
     from dify_wire.recording.har_import import Imported, LeftOut
+
+
+@click.command()
+@option("--to", type=FOLDER, required=True, help="The folder of recordings.")
+@option("--append", is_flag=True, help="Add to the recordings that are in the folder.")
+@redaction_options
+@run_options
+@click.pass_context
+def record(context: click.Context, /, **options: Any) -> None:
+    """Check a host as run does, and record every exchange, without secrets.
+
+    Exit codes are those of run; the recordings are written whatever the results. Exit code 2: an
+    exchange could not be written.
+    """
+    from contract.cli.session import Session
+    from contract.record import BackgroundWriter, Recorder, keys_of, open_folder, redactor
+    from contract.report.builder import counted
+    from dify_wire.recording.folder import RecordingWriter
+
+    folder = options["to"]
+    rules = redaction_rules(options["redact"])
+    session = Session.prepare(options)
+    names = open_folder(folder, options["append"])
+    own_redactor = redactor(session.capabilities, rules, options["keep_user"])
+    with RecordingWriter(folder, own_redactor) as writer:
+        if writer.leftovers:
+            files = counted(len(writer.leftovers), "unfinished file")
+            click.echo(f"removed what a killed recorder left: {files}", err=True)
+        recordings = BackgroundWriter(writer)
+        try:
+            with session.connected() as transport:
+                keys = keys_of(session.capabilities)
+                url = options["base_url"]
+                recorder = Recorder(transport, url, keys, recordings.write, names)
+                report = session.run(recorder)
+        finally:
+            recordings.finish()
+    _show_recorded(folder, recordings, recorder, report)
+    warn_of_suspicions(folder, writer)
+    context.exit(2 if recordings.lost else report.exit_code)
+
+
+def _show_recorded(
+    folder: Path, recordings: BackgroundWriter, recorder: Recorder, report: Report
+) -> None:
+    """What was recorded, and what was not, with the reason."""
+    from contract.report.builder import counted
+    from contract.result import Status
+
+    images = f"{counted(recordings.images, 'image')} among them"
+    click.echo(f"recorded: {counted(recordings.exchanges, 'exchange')} in {folder}, {images}")
+    if recorder.without_response:
+        click.echo(f"left out: {counted(recorder.without_response, 'request')} without a response")
+    if recorder.while_clock_moved:
+        requests = counted(recorder.while_clock_moved, "request")
+        click.echo(f"left out: {requests} while the host's clock was moved")
+    left_out = [*report.of(Status.NOT_RUN), *report.of(Status.SKIPPED)]
+    for reason, count in Counter(result.reason for result in left_out).items():
+        click.echo(f"left out: the requests of {counted(count, 'check')}: {reason}")
+    for loss in recordings.lost[:10]:
+        click.echo(f"Error: {loss}", err=True)
+    if recordings.lost:
+        exchanges = counted(len(recordings.lost), "exchange")
+        click.echo(f"Error: {exchanges} lost; make room and record again", err=True)
 
 
 @click.group()

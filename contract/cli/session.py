@@ -17,16 +17,12 @@ from contract.admin import AdminClock
 from contract.check import CHECKS, Check
 from contract.cli.options import budget
 from contract.client import HttpTransport
-from contract.consequences import with_causes
-from contract.plan import UnknownCheckError, cost, select
 from contract.preflight import PREFLIGHT, CouldNotRunError, preflight, reach_clock
 from contract.report.builder import Report, ReportBuilder
-from contract.report.html import report_html
-from contract.report.json_report import report_json, to_text
-from contract.report.junit import report_junit
+from contract.report.files import report_html, report_json, report_junit, to_text
 from contract.report.terminal import TerminalReport
 from contract.result import NotRun, Result, Status
-from contract.runner import complete, run_each
+from contract.runner import UnknownCheckError, complete, cost, run_each, select, with_causes
 from contract.target import Capabilities, Target, Transport
 
 assert contract.checks

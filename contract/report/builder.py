@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from contract.check import Seen, verdicts
 from contract.result import Result, ShownExchange, Status
 from contract.sse import split_frames
 from contract.target import Target
-from contract.verified import Seen, verdicts
 from dify_wire.exchange import Chunk, Exchange
 from dify_wire.redaction.text import TextRedactor
 

@@ -19,10 +19,9 @@ import pytest
 
 import contract.checks
 from contract.admin import AdminClock, AdminError
-from contract.check import CHECKS, Capability, Check, Level, Phase
+from contract.check import CHECKS, CLOCK_MOVED, Capability, Check, Level, Phase
 from contract.cli import exit_code, session
 from contract.client import HttpTransport
-from contract.current_check import CLOCK_MOVED
 from contract.result import Failed, Result, Status
 from contract.runner import run_checks
 from contract.signature import parse_url

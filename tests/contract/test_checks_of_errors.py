@@ -20,11 +20,10 @@ from contract import evidence
 from contract.check import CHECKS, Capability, Check, Level, Phase
 from contract.client import HttpTransport
 from contract.conformance import documented, observed
-from contract.plan import cost
-from contract.recorded import load_exchanges
+from contract.offline import load_exchanges
 from contract.request_checks import ROWS, Row
 from contract.result import NotRun, Result, Status
-from contract.runner import run_check, run_checks
+from contract.runner import cost, run_check, run_checks
 from contract.target import PROMPT, RUN_PATH, USER, Capabilities, Target, Transport, may_run
 from dify_wire.exchange import Chunk, Exchange, Request
 from dify_wire.profile import REFERENCE_VERSION, profiles

@@ -22,7 +22,7 @@ import contract.checks
 from contract.check import CHECKS, Capability, Level
 from contract.client import HttpTransport
 from contract.evidence import Pair
-from contract.recorded import RecordedTransport, load_exchanges
+from contract.offline import RecordedTransport, load_exchanges
 from contract.result import Result, Status
 from contract.runner import run_check, run_checks
 from contract.target import Capabilities, Stream, Target, is_accepted_run, may_run

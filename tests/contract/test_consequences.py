@@ -13,14 +13,11 @@ import pytest
 from contract.check import CHECKS, Check, Level
 from contract.cli.session import all_checks
 from contract.client import HttpTransport
-from contract.consequences import with_causes
 from contract.report.builder import Report
-from contract.report.html import report_html
-from contract.report.json_report import report_json
-from contract.report.junit import report_junit
+from contract.report.files import report_html, report_json, report_junit
 from contract.report.terminal import TerminalReport
 from contract.result import Result, Status
-from contract.runner import run_checks
+from contract.runner import run_checks, with_causes
 from contract.target import Capabilities, Target
 from dify_wire.exchange import Exchange, Request
 from fake_server.settings import DEFAULT_API_KEY

@@ -10,9 +10,9 @@ import sys
 import click
 import pytest
 
-from contract.cli import exit_code
+from contract.cli import exit_code, run
 from contract.cli.compare import diff, drift
-from contract.cli.run import record, run
+from contract.cli.recordings import record
 from tests.serving import ROOT, server_process
 
 pytestmark = pytest.mark.server

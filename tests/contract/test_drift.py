@@ -15,7 +15,7 @@ from contract.cli.compare import drift, run_drift
 from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
 from contract.diff.drift import History, HistoryError, Snapshot, drift_delta, read_history
-from contract.report.json_report import comparison_json, to_text
+from contract.report.files import comparison_json, to_text
 from fake_server.settings import DEFAULT_API_KEY
 from tests.contract.hosts import refused_address
 from tests.mutants.catalogue import MUTANTS

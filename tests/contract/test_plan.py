@@ -10,8 +10,7 @@ import pytest
 import contract.checks
 from contract.check import CHECKS, Capability, Check, Evidence
 from contract.client import HttpTransport
-from contract.plan import UnknownCheckError, cost, renamed_checks, select
-from contract.runner import run_check, run_checks
+from contract.runner import UnknownCheckError, cost, renamed_checks, run_check, run_checks, select
 from contract.target import Capabilities, Target
 from dify_wire.exchange import Exchange, Request
 from tests.contract import samples

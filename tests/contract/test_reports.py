@@ -15,16 +15,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from contract.check import Check, Level
+from contract.check import Check, Level, Seen
 from contract.report.builder import Report, ReportBuilder
-from contract.report.html import report_html
-from contract.report.json_report import report_json
-from contract.report.junit import report_junit
+from contract.report.files import report_html, report_json, report_junit
 from contract.report.terminal import TerminalReport
 from contract.result import Result, Status
 from contract.runner import run_check
 from contract.target import Capabilities, Target
-from contract.verified import Seen
 from dify_wire.exchange import Chunk, Exchange, Request
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples

@@ -7,10 +7,9 @@ import datetime
 import pytest
 
 import contract.checks
-from contract.check import CHECKS
-from contract.recorded import load_exchanges
+from contract.check import CHECKS, EVERY_EXCHANGE, FAKE_ONLY, verdicts
+from contract.offline import load_exchanges
 from contract.result import Status
-from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, verdicts
 from tests.contract import verdicts as writing
 
 pytestmark = pytest.mark.server

@@ -15,14 +15,18 @@ from pathlib import Path
 
 import contract.checks
 from contract.admin import AdminClock
-from contract.check import CHECKS, Check
+from contract.check import CHECKS, EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Check, Seen, verdicts
 from contract.client import HttpTransport
-from contract.offline import OfflineResult, capabilities_from, check_recordings, load_keys
-from contract.recorded import load_exchanges
+from contract.offline import (
+    OfflineResult,
+    capabilities_from,
+    check_recordings,
+    load_exchanges,
+    load_keys,
+)
 from contract.result import Status
 from contract.runner import run_checks
 from contract.target import Capabilities, Target
-from contract.verified import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Seen, verdicts
 from tests.serving import ROOT, running_server
 
 assert contract.checks

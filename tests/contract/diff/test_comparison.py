@@ -221,10 +221,10 @@ DRIFT: dict[str, list[tuple[str, str, str, str]]] = {
     "stream_crlf": [("frame", "end of a frame", r"\n\n", r"\r\n\r\n")],
     "stream_tells_its_length": [("framing", "text/event-stream", "chunked", "Content-Length")],
     "ping_as_comment": [("ping", "stream", "event: ping", ": ping")],
-    "picture_one_pixel": [
+    "image_one_pixel": [
         ("image", "body", "PNG 1024x1024, 4 bits, colour type 3", "PNG 1x1, 8 bits, colour type 2")
     ],
-    "picture_may_be_cached": [("header", "cache-control", "-", "max-age=86400")],
+    "image_may_be_cached": [("header", "cache-control", "-", "max-age=86400")],
 }
 
 
