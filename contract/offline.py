@@ -11,8 +11,7 @@ from contract.check import Check, Phase
 from contract.result import Result, Skipped, Status
 from contract.runner import run_check
 from contract.target import Capabilities, Target
-from dify_wire.app_kind import OTHER_APP_KINDS
-from dify_wire.exchange import MAIN, Exchange, Recording, Request
+from dify_wire.exchange import MAIN, OTHER_APP_KINDS, Exchange, Recording, Request
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import EXACT_MATCHERS, RequestKey
 from dify_wire.recording.store import NotRecordedError, RecordingStore

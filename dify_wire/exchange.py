@@ -1,4 +1,6 @@
-"""One HTTP exchange: the request as it was sent and the response as it arrived, chunk by chunk."""
+"""One HTTP exchange: the request as it was sent and the response as it arrived, chunk by chunk; and
+the kinds of app that an exchange can belong to.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,23 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, overload
+
+
+class AppKind(StrEnum):
+    """``deleted`` is a key that outlived its app."""
+
+    WORKFLOW = "workflow"
+    CHAT = "chat"
+    UNPUBLISHED = "unpublished"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+OTHER_APP_KINDS: tuple[str, ...] = tuple(kind for kind in AppKind if kind != AppKind.WORKFLOW)
+"""The kinds that cannot run a workflow."""
+
 
 MAIN = "main"
 """The label of the default app."""

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_wire.app_kind import AppKind
+from dify_wire.exchange import AppKind
 from fake_server.host_spec import HostSpec
 from fake_server.http.errors import HostError
 from fake_server.runs.events import InputFile

@@ -184,7 +184,7 @@ def har() -> None:
 def export(folder: Path, file: Path) -> None:
     """Write the recordings in FOLDER to the archive FILE."""
     from dify_wire.recording.folder import read_folder
-    from dify_wire.recording.har_export import to_har
+    from dify_wire.recording.har_file import to_har
 
     found = read_folder(folder)
     text = json.dumps(to_har(found), ensure_ascii=False, indent=1)

@@ -24,7 +24,7 @@ from contract.result import NotRun
 from contract.target import DEFAULT_TIMEOUT_S, Capabilities, Target, is_doubtful, may_run
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.matching import MATCHERS, Matcher, RequestKey
-from dify_wire.redaction.pseudonyms import KEY, USER
+from dify_wire.redaction.replacement import KEY, USER
 
 _USER = re.compile(USER.pattern.encode())
 _UNUSUAL = re.compile(

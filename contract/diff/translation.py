@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote
 from contract.diff.values import volatile
 from contract.signature import SignedUrl, parse_url
 from dify_wire.exchange import UUID, Exchange, Recording, Request, announced
-from dify_wire.redaction.pseudonyms import KEY
+from dify_wire.redaction.replacement import KEY
 
 _UUID = re.compile(UUID, re.IGNORECASE)
 _FILE = re.compile(r"(?P<start>.*/files/(?:tools/)?)(?P<id>[^./?]+)(?P<end>[^?]*)")

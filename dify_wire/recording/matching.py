@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, unquote
 
 from dify_wire.exchange import Request
 from dify_wire.redaction.fields import parts
-from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
+from dify_wire.redaction.replacement import GONE, KEY, USER, is_a_name
 from dify_wire.text_file import printable
 
 VOLATILE = frozenset({"user"})

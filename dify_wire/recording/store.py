@@ -11,7 +11,7 @@ from dify_wire.exchange import Recording
 from dify_wire.recording.decoding import DECODED
 from dify_wire.recording.matching import MATCHERS, Difference, Matcher, RequestKey, short
 from dify_wire.redaction.exchange import RULES, RecordingRedactor
-from dify_wire.redaction.pseudonyms import GONE
+from dify_wire.redaction.replacement import GONE
 from dify_wire.redaction.rules import KINDS, RuleError, parse_rule
 from dify_wire.text_file import printable
 

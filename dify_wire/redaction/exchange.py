@@ -14,17 +14,16 @@ from itertools import accumulate, pairwise
 
 from dify_wire.exchange import Chunk, Headers, Recording, Request, announced
 from dify_wire.recording.decoding import DECODED, UndecodableError, coding, decoded, without_coding
-from dify_wire.redaction.edits import Edits
-from dify_wire.redaction.headers import (
+from dify_wire.redaction.fields import (
     COOKIES,
     SECRET_HEADERS,
     cookie_secrets,
     credentials,
     without_cookies,
 )
-from dify_wire.redaction.pseudonyms import GONE, Pseudonyms
+from dify_wire.redaction.replacement import GONE, Edits, Pseudonyms
 from dify_wire.redaction.rules import Rule
-from dify_wire.redaction.search import Reading, Search
+from dify_wire.redaction.text import Reading, Search
 
 RULES = ("keys", "signatures", "cookies", "user")
 """The rules that always hold; ``user`` unless it is to be kept."""

@@ -15,9 +15,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dify_wire.exchange import Headers, Recording, Request, loads
-from dify_wire.redaction.fields import documents, form_fields, parts
-from dify_wire.redaction.headers import COOKIES, SECRET_HEADERS, credentials, without_cookies
-from dify_wire.redaction.pseudonyms import GONE, KEY, USER, is_a_name
+from dify_wire.redaction.fields import (
+    COOKIES,
+    SECRET_HEADERS,
+    credentials,
+    documents,
+    form_fields,
+    parts,
+    without_cookies,
+)
+from dify_wire.redaction.replacement import GONE, KEY, USER, is_a_name
 
 MAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
 _MAIL = re.compile(MAIL)

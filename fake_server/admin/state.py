@@ -21,7 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from dify_wire.redaction.pseudonyms import REDACTED
+from dify_wire.redaction.replacement import REDACTED
 from fake_server.admin.call import Admin, AdminError, Reply, body_of, json_of, query_of
 from fake_server.clock import Clock
 from fake_server.host_state import HostState

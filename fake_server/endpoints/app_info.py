@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dify_wire.app_kind import AppKind
+from dify_wire.exchange import AppKind
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response
 from fake_server.runs.request import authorised_app

@@ -10,7 +10,7 @@ from functools import partial
 
 from starlette.types import ASGIApp, Message
 
-from dify_wire.app_kind import AppKind
+from dify_wire.exchange import AppKind
 from fake_server.endpoints.input_files import input_files
 from fake_server.host_spec import HostSpec, PingRule
 from fake_server.host_state import HostState

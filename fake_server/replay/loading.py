@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dify_wire.app_kind import AppKind
-from dify_wire.exchange import MAIN, UUID, Recording
+from dify_wire.exchange import MAIN, UUID, AppKind, Recording
 from dify_wire.recording.folder import read_folder
 from fake_server.settings import Settings
 

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from dify_wire.exchange import UUID, Chunk, Request
-from dify_wire.redaction.edits import Edit, Edits
-from dify_wire.redaction.pseudonyms import USER
+from dify_wire.redaction.replacement import USER, Edit, Edits
 from fake_server.bounded import BoundedDict
 from fake_server.runs.signing import FileSigners
 

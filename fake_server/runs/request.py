@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar
 
-from dify_wire.app_kind import AppKind
+from dify_wire.exchange import AppKind
 from fake_server.host_spec import HostSpec
 from fake_server.http.errors import HostErrors
 from fake_server.runs.events import InputFile

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dify_wire.app_kind import AppKind
+from dify_wire.exchange import AppKind
 
 Selector = tuple[str, ...]
 """The path of a value: node id, name of an output, and names inside that output."""

@@ -13,7 +13,7 @@ import pytest
 from contract.cli import exit_code, session
 from contract.result import expect_equal
 from contract.target import Target
-from dify_wire.redaction.pseudonyms import REDACTED
+from dify_wire.redaction.replacement import REDACTED
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
 from tests.contract.hosts import dify_at_first, host

@@ -113,7 +113,7 @@ def _is_one_line(stderr: str) -> bool:
 def seeds() -> dict[str, list[Seed]]:
     """The real files by kind."""
     from dify_wire.recording.folder import read_folder
-    from dify_wire.recording.har_export import to_har
+    from dify_wire.recording.har_file import to_har
 
     recorded = ROOT / "recordings" / "dify-0.6.4"
     few = [path for path in sorted(recorded.glob("*.yaml")) if path.stat().st_size < 20_000][::25]

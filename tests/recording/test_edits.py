@@ -9,7 +9,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_wire.redaction.edits import Edit, Edits
+from dify_wire.redaction.replacement import Edit, Edits
 
 _DATA = bytes(range(65, 91))
 _spans = st.lists(st.integers(0, len(_DATA)), min_size=2, max_size=6, unique=True).map(sorted)

@@ -17,7 +17,7 @@ from contract.cli import exit_code
 from dify_wire.exchange import Chunk, Recording, Shortened
 from dify_wire.recording import har_file
 from dify_wire.recording.folder import RecordingWriter, read_folder
-from dify_wire.recording.har_export import to_har
+from dify_wire.recording.har_file import to_har
 from dify_wire.recording.har_import import Imported, read_har
 from dify_wire.text_file import RecordingError
 from tests.recording.samples import KEY, recording, request

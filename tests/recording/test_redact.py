@@ -19,8 +19,8 @@ import pytest
 from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, read_folder, read_recording
 from dify_wire.redaction.exchange import RecordingRedactor
-from dify_wire.redaction.pseudonyms import KEY as KEY_PSEUDONYM
-from dify_wire.redaction.pseudonyms import USER as USER_PSEUDONYM
+from dify_wire.redaction.replacement import KEY as KEY_PSEUDONYM
+from dify_wire.redaction.replacement import USER as USER_PSEUDONYM
 from dify_wire.redaction.rules import RuleError, parse_rule
 from tests.recording.samples import HOST, JSON, KEY, STREAM, cut, recording, request
 
