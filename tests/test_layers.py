@@ -208,6 +208,7 @@ def test_only_the_clock_asks_for_the_time() -> None:
         "fake_server.journal",
         "fake_server.cli",
         "fake_server.recorder.upstream",
+        "fake_server.recorder.writing",
         "fake_server.server.record",
     ]
     asking = offences(["fake_server", "dify_wire"], ["time", "datetime.datetime"], allowed)

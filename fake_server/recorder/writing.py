@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import (
     CancelledError,
@@ -46,8 +47,11 @@ WAITING_BYTES = 64 << 20
 CAPACITY_WAIT_S = 5.0
 """How long an exchange or a stream waits for the writer; then it goes on without being recorded."""
 
-FINISH_S = 15.0
-"""How long the writer may take at the end for what still waits."""
+STUCK_S = 15.0
+"""If the writer writes nothing for so long at the end, what still waits is lost."""
+
+REPORT_S = 2.0
+"""How often the writer tells at the end that it is not done."""
 
 _EXCHANGE_BYTES = 2048
 """What an exchange takes in memory beside its bodies, roughly."""
@@ -145,8 +149,8 @@ class ExchangeWriter:
     """Has exchanges written by ``executor``, in whose process the folder is opened.
 
     ``warn`` is called for each loss. ``leftovers`` are the files of a recorder that was killed.
-    ``kill`` ends the process if it takes too long at the end. All but ``finish`` belongs to the
-    event loop.
+    ``kill`` ends the process if it is stuck at the end. All but ``finish`` belongs to the event
+    loop.
     """
 
     def __init__(
@@ -166,8 +170,11 @@ class ExchangeWriter:
         self._disk = ThreadPoolExecutor(1, "spooling")
         self._lock = threading.Lock()
         self._waiting_bytes = 0
+        self._unwritten = 0
         self._pending: set[Future[list[str]]] = set()
         self._is_gone = False
+        self._is_counted = False
+        """What ends now has been counted as lost."""
 
     @property
     def folder(self) -> Path:
@@ -194,6 +201,7 @@ class ExchangeWriter:
         size = _EXCHANGE_BYTES + sum(one.size for one in (response, request) if one.in_memory)
         with self._lock:
             self._waiting_bytes += size
+            self._unwritten += 1
         self._disk.submit(self._submit, recording, response, request, size)
 
     def discard(self, *spools: Spool) -> None:
@@ -206,26 +214,59 @@ class ExchangeWriter:
             self.written.lost += 1
         self._warn(why)
 
-    def finish(self, within_s: float = FINISH_S) -> Written:
-        """Wait until all is written, and say how much it was; what takes longer is lost."""
-        wait([self._disk.submit(lambda: None)], within_s / 2)
-        _, late = wait(set(self._pending), within_s)
-        if late:
-            if not self._is_gone:
-                self._warn("the process that writes takes too long for the rest, which is lost")
-            self._is_gone = True
-            self._kill()
-            for future in late:
-                future.cancel()
-            wait(late, 1.0)
-            remove_unfinished(self._folder)
+    def finish(
+        self, report: Callable[[str], object], at_once: bool = False, stuck_s: float = STUCK_S
+    ) -> Written:
+        """Wait until all is written, and say how much it was; ``report`` gets what it waits for.
+
+        What is not written is lost if nothing is written for ``stuck_s`` seconds, at Ctrl-C, or
+        with ``at_once`` after a moment.
+        """
+        try:
+            why = "the recorder ends at once" if at_once else self._wait(report, stuck_s)
+        except KeyboardInterrupt:
+            why = "the recorder ends at once"
+        if self._unwritten:
+            self._give_up(why)
         elif not self._is_gone:
             with suppress(BrokenProcessPool, TimeoutError):
-                if message := self._executor.submit(_close).result(within_s):
+                if message := self._executor.submit(_close).result(stuck_s):
                     self._warn(message)
-        self._disk.shutdown(wait=False)
-        self._executor.shutdown(wait=not late, cancel_futures=True)
+        self._disk.shutdown(wait=False, cancel_futures=True)
+        self._executor.shutdown(wait=not self._is_gone, cancel_futures=True)
         return self.written
+
+    def _wait(self, report: Callable[[str], object], stuck_s: float) -> str:
+        """Wait until all is written, or writing is stuck; returns why it waits no longer."""
+        left, now = -1, time.monotonic()
+        progress_at = reported_at = now
+        while self._unwritten:
+            if self._unwritten != left:
+                left, progress_at = self._unwritten, now
+            elif now - progress_at > stuck_s:
+                return f"nothing has been written for {stuck_s:g} s"
+            if now - reported_at > REPORT_S:
+                report(f"Writing the last {left} exchanges; Ctrl-C loses them.")
+                reported_at = now
+            time.sleep(_POLL_S)
+            now = time.monotonic()
+        wait([self._disk.submit(_discard, ())], stuck_s)  # what was discarded before
+        return ""
+
+    def _give_up(self, why: str) -> None:
+        """End the process that writes, and count what it has not written as lost."""
+        self._is_gone = True
+        self._kill()
+        pending = set(self._pending)
+        for future in pending:
+            future.cancel()
+        wait(pending, 1.0)
+        with self._lock:
+            self.written.lost += self._unwritten
+            self._unwritten = 0
+            self._is_counted = True
+        remove_unfinished(self._folder)
+        self._warn(f"{why}: {self.written.lost} exchanges are lost")
 
     def _warn(self, message: str) -> None:
         self._warn_unredacted(self._redactor.text(message))
@@ -249,34 +290,30 @@ class ExchangeWriter:
     ) -> None:
         self._pending.discard(done)
         _discard(spools)
-        try:
-            left_out = done.result()
-        except (BrokenProcessPool, CancelledError):
-            self._note_loss(size)
+        error = CancelledError() if done.cancelled() else done.exception()
+        left_out = [] if error else done.result()
+        if isinstance(error, BrokenProcessPool | CancelledError):
             if not self._is_gone:
                 self._is_gone = True
                 self._warn(
                     "the process that writes has ended; nothing is recorded any more,"
                     " and all that was not is lost"
                 )
-        except Exception as error:  # whatever it is, the next exchanges are still to be written
-            self._note_loss(size)
+        elif error:  # whatever it is, the next exchanges are still to be written
             what = f"{recording.request.method} {recording.request.path}"
             self._warn(f"{what} could not be written ({_reason(error)}); it is lost")
-        else:
-            with self._lock:
-                self._waiting_bytes -= size
-                image = is_image(recording)
-                self.written.images += image
-                self.written.exchanges += not image
-                self.written.bodies_lost += len(left_out)
-            for message in left_out:
-                self._warn(message)
-
-    def _note_loss(self, size: int) -> None:
+        for message in left_out:
+            self._warn(message)
+        image = is_image(recording)
         with self._lock:
+            if self._is_counted:
+                return
             self._waiting_bytes -= size
-            self.written.lost += 1
+            self._unwritten -= 1
+            self.written.lost += error is not None
+            self.written.images += image and not error
+            self.written.exchanges += not image and not error
+            self.written.bodies_lost += len(left_out)
 
 
 def start_writer(settings: RecorderSettings, warn: Callable[[str], None]) -> ExchangeWriter:

@@ -52,7 +52,7 @@ class Forwarding:
     def close(self) -> None:
         """Write everything that has ended. Call it when the server is down."""
         if self._writer:
-            written = self._writer.finish()
+            written = self._writer.finish(log.info)
             message = "recorded %s exchanges, %s images, %s lost, %s bodies lost"
             counts = written.exchanges, written.images, written.lost, written.bodies_lost
             log.info(message, *counts)

@@ -79,10 +79,14 @@ class RecordingServer:
 
     def run(self) -> int:
         """Serve until the server ends; returns the exit code, 1 if something was lost."""
+        at_once = True
         try:
             self.server.run(sockets=[self._socket])
+            at_once = self.server.force_exit
+        except KeyboardInterrupt:  # a second Ctrl-C
+            pass
         finally:
-            written = self._writer.finish()
+            written = self._writer.finish(self._echo, at_once)
             self._echo(_summary(self._settings, written, self._proxy))
         not_fetched = self._proxy.images.failed if self._proxy.images else 0
         lost = written.lost or written.bodies_lost or self._proxy.counts.not_searched

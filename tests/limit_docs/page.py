@@ -79,7 +79,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "dify_wire.recording.bodies.MOST_CHUNKS",
         "fake_server.recorder.writing.WAITING_BYTES",
         "fake_server.recorder.writing.CAPACITY_WAIT_S",
-        "fake_server.recorder.writing.FINISH_S",
+        "fake_server.recorder.writing.STUCK_S",
         "fake_server.recorder.images.MOST_WAITING",
         "fake_server.recorder.images.CLIENT_FIRST_S",
         "fake_server.recorder.images.END_S",

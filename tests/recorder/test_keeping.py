@@ -160,6 +160,28 @@ def test_killed_recorder_leaves_what_was_whole_and_the_next_one_goes_on(
     assert not list(folder.glob(".partial-*"))
 
 
+def test_second_ctrl_c_ends_a_recorder_that_writes_and_says_what_is_lost(tmp_path: Path) -> None:
+    """The process that writes is held up here; the first Ctrl-C says what is waited for."""
+
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(b'{"whole": true}')
+
+    with scripted(script) as upstream, recorder_process(upstream.url, tmp_path / "to") as recorder:
+        recorder.exchange(get("/written"))
+        recorder.written(1)
+        writing = recorder.writing_pid()
+        os.kill(writing, signal.SIGSTOP)
+        recorder.exchange(get("/lost"))
+        recorder.exchange(get("/lost"))
+        recorder.process.send_signal(signal.SIGINT)
+        wait_until(lambda: "Writing the last 2 exchanges" in recorder.output())
+        assert recorder.end(signal.SIGINT) == 1
+        output = recorder.output()
+        assert "Warning: the recorder ends at once: 2 exchanges are lost" in output
+        assert "1 exchanges, 0 images, 2 lost." in output
+        assert "Traceback" not in output
+
+
 def _is_free(folder: Path) -> bool:
     """Whether nobody writes there: the process that writes outlives the proxy until what it has is
     written.

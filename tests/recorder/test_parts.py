@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import re
 import threading
+import time
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -224,7 +226,7 @@ def test_loss_is_reported_and_counted_and_the_next_exchange_is_written(tmp_path:
     writer, warnings = started(tmp_path / "to", full)
     for status in (200, 500, 201):
         asyncio.run(record(writer, b"response", incoming=b"request", status=status))
-    assert writer.finish(60) == Written(exchanges=2, lost=1)
+    assert writer.finish(print) == Written(exchanges=2, lost=1)
     assert warnings == ["GET /x could not be written (No space left on device); it is lost"]
     recorded = read_folder(tmp_path / "to")
     assert [(one.status, one.request.body, one.body) for one in recorded] == [
@@ -243,7 +245,7 @@ def test_exchange_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
 
     writer, warnings = started(tmp_path / "to")
     asyncio.run(discard())
-    assert writer.finish(60) == Written()
+    assert writer.finish(print) == Written()
     assert not list((tmp_path / "to").iterdir())
     assert not warnings
 
@@ -252,7 +254,7 @@ def test_long_body_is_spooled_and_written(tmp_path: Path) -> None:
     piece = bytes(IN_MEMORY >> 2)
     writer, _ = started(tmp_path / "to")
     asyncio.run(record(writer, *[piece] * 6))
-    assert writer.finish(60) == Written(exchanges=1)
+    assert writer.finish(print) == Written(exchanges=1)
     (recorded,) = read_folder(tmp_path / "to")
     assert [(chunk.at_s, chunk.data) for chunk in recorded.chunks] == [
         (number / 2, piece) for number in range(6)
@@ -266,14 +268,14 @@ def test_version_of_the_host_is_remembered(tmp_path: Path) -> None:
     writer, _ = started(tmp_path / "to")
     asyncio.run(record(writer, headers=((b"X-Version", b"0.6.4"),)))
     asyncio.run(record(writer, target=image))
-    assert writer.finish(60) == Written(exchanges=1, images=1)
+    assert writer.finish(print) == Written(exchanges=1, images=1)
     assert [one.host_version for one in read_folder(tmp_path / "to")] == ["0.6.4", "0.6.4"]
 
 
 def test_body_that_is_left_out_is_counted_and_reported(tmp_path: Path) -> None:
     writer, warnings = started(tmp_path / "to")
     asyncio.run(record(writer, b"x", headers=((b"Content-Encoding", b"br"),)))
-    assert writer.finish(60) == Written(exchanges=1, bodies_lost=1)
+    assert writer.finish(print) == Written(exchanges=1, bodies_lost=1)
     assert len(warnings) == 1
     assert warnings[0].startswith(
         "0001-GET-x.yaml is without the response's body, because its coding br"
@@ -312,7 +314,7 @@ def test_exchanges_wait_while_too_much_waits_to_be_written(
 
     writer, _ = started(tmp_path / "to", stuck)
     asyncio.run(fill())
-    written = writer.finish(60)
+    written = writer.finish(print)
     assert written.exchanges == len(read_folder(tmp_path / "to")) == 5
     assert written.lost == 0
 
@@ -321,7 +323,7 @@ def test_end_of_the_process_that_writes_is_reported_once(tmp_path: Path) -> None
     writer, warnings = started(tmp_path / "to", Failing(BrokenProcessPool()))
     for _ in range(100):
         asyncio.run(record(writer, status=500))
-    assert writer.finish(60) == Written(lost=100)
+    assert writer.finish(print) == Written(lost=100)
     assert len(warnings) == 1
     assert "nothing is recorded any more" in warnings[0]
 
@@ -339,11 +341,37 @@ def test_end_waits_a_bounded_time_for_what_is_not_written(tmp_path: Path) -> Non
     writer = ExchangeWriter(settings, stuck, warnings.append, kill)
     for _ in range(3):
         asyncio.run(record(writer))
-    written = writer.finish(0.2)
+    written = writer.finish(print, stuck_s=0.2)
     assert written.exchanges + written.lost == 3
     assert written.lost >= 1
     assert killed == [True]
-    assert warnings == ["the process that writes takes too long for the rest, which is lost"]
+    assert warnings == [f"nothing has been written for 0.2 s: {written.lost} exchanges are lost"]
+
+
+class Slow(ThreadPoolExecutor):
+    """Takes its time for each exchange."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        def later() -> Any:
+            if args and isinstance(args[0], Recording):
+                time.sleep(0.15)
+            return function(*args, **kwargs)
+
+        return super().submit(later)
+
+
+def test_end_waits_as_long_as_writing_goes_on_and_says_for_what(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "REPORT_S", 0.2)
+    writer, warnings = started(tmp_path / "to", Slow(1))
+    for _ in range(8):
+        asyncio.run(record(writer))
+    reports: list[str] = []
+    assert writer.finish(reports.append, stuck_s=0.6) == Written(exchanges=8)
+    assert re.fullmatch(r"Writing the last \d exchanges; Ctrl-C loses them\.", reports[0])
+    assert len(reports) > 1
+    assert not warnings
 
 
 def test_nothing_is_recorded_without_a_writer() -> None:
@@ -410,7 +438,7 @@ def test_response_is_recorded_when_the_server_gives_up_on_a_client_that_does_not
             await request
 
     asyncio.run(give_up())
-    assert writer.finish(60) == Written(exchanges=1)
+    assert writer.finish(print) == Written(exchanges=1)
     (recorded,) = read_folder(tmp_path / "to")
     assert recorded.body == b"all of it"
     assert (recorded.request.target, recorded.ended) == ("/x?a=1", "cut")

@@ -298,6 +298,12 @@ class RecorderProcess(RunningRecorder):
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
         return max(map(_peak_bytes, [str(self.pid), *children]))
 
+    def writing_pid(self) -> int:
+        """The process that writes. Only Linux tells."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in children}
+        return next(int(pid) for pid, line in commands.items() if "spawn_main" in line)
+
     def kill(self, with_writing: bool) -> None:
         """SIGKILL, for the proxy alone or for the process that writes as well."""
         (os.killpg if with_writing else os.kill)(self.pid, signal.SIGKILL)
