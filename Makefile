@@ -35,8 +35,8 @@ run: $(RUNTIME) ## serve the fake on 127.0.0.1:6060 and print its key and a requ
 test: install ## run all tests, in parallel and in random order
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
-unit: install ## the quick tests: no server, no other process, not all recordings
-	$(BIN)/pytest -n auto --dist worksteal -m "not server" $(ARGS)
+unit: install ## run the quick tests: no server, no other process, nothing slow, fewer examples of each property
+	$(BIN)/pytest -n auto --dist worksteal -m "not server and not slow" --hypothesis-profile unit $(ARGS)
 
 check: install ## check lint, format and types; writes nothing
 	$(BIN)/ruff check .

@@ -190,6 +190,7 @@ def test_every_line_of_the_document_is_transcribed() -> None:
     assert problems(SPEC) == []
 
 
+@pytest.mark.slow
 @each("number", [n for n, text in enumerate(LINES, 1) if text.strip()])
 def test_a_lost_line_is_noticed(number: int) -> None:
     """A spec that no longer points to a line fails, whichever line it is."""

@@ -115,6 +115,7 @@ def test_crash_of_a_server_that_is_made_of_a_file_is_found(
     assert "KeyError: 'planted'" in outcome.crash
 
 
+@pytest.mark.slow
 def test_memory_of_a_file_is_measured() -> None:
     """What is taken and given back again counts."""
 

@@ -217,6 +217,7 @@ def test_growth_of_a_document_is_bounded() -> None:
         grown(most + 1)
 
 
+@pytest.mark.slow
 def test_targets_look_at_a_bounded_number_of_nodes() -> None:
     """Each .. after another counts every node as often as it has ancestors."""
     made: dict[str, Any] = {"a": {}}
@@ -360,6 +361,7 @@ def test_night_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
         read_history(tmp_path)
 
 
+@pytest.mark.slow
 def test_pings_of_one_run_are_bounded() -> None:
     """However slow a run and however quick its pings."""
     timeline = with_pings(((0.0, Ping()), (1e9, Ping())), PingRule(b"", 1.0, 0.001))

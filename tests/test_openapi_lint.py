@@ -34,12 +34,14 @@ def keys(value: Any) -> Iterator[str]:
             yield from keys(child)
 
 
+@pytest.mark.slow
 def test_the_spec_is_valid_openapi_32(document: dict[str, Any]) -> None:
     """No tool that knows 3.2 refuses the spec, with or without an overlay."""
     assert document["openapi"] == "3.2.0"
     assert [error.message for error in OpenAPIV32SpecValidator(document).iter_errors()] == []
 
 
+@pytest.mark.slow
 def test_the_31_form_is_valid_openapi_31(document: dict[str, Any]) -> None:
     """Older tools get a form of their own: valid 3.1, no itemSchema, and nothing else changed."""
     form = to_openapi_31(document)

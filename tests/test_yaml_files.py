@@ -65,6 +65,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_used_is_one_line(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "file.yml"

@@ -250,6 +250,7 @@ def test_exchange_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     assert not warnings
 
 
+@pytest.mark.slow
 def test_long_body_is_spooled_and_written(tmp_path: Path) -> None:
     piece = bytes(IN_MEMORY >> 2)
     writer, _ = started(tmp_path / "to")

@@ -119,6 +119,7 @@ def test_ratio_is_bounded_beyond_the_free_bytes() -> None:
         )
 
 
+@pytest.mark.slow
 def test_bomb_is_not_decoded_further_than_the_bound() -> None:
     """A gigabyte in a megabyte: what is given out stays far below it."""
     packer = zlib.compressobj(wbits=31)
@@ -188,6 +189,7 @@ def test_decoded_body_is_written_with_its_own_length(tmp_path: Path) -> None:
     assert read.headers == (*JSON, ("Content-Length", str(len(PLAIN))))
 
 
+@pytest.mark.slow
 def test_long_body_is_decoded_on_the_disk(tmp_path: Path) -> None:
     plain = PLAIN * 60_000
     read, left_out = written(tmp_path, packed("gzip", gzip.compress(plain, mtime=0)))

@@ -315,6 +315,7 @@ def test_a_lost_part_of_a_text_is_noticed_by_its_announced_length(tmp_path: Path
         read_recording(path)
 
 
+@pytest.mark.slow
 def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
     (path,) = write(tmp_path, _STREAM)
     whole = path.read_bytes()

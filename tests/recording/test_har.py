@@ -39,6 +39,7 @@ def test_a_recording_comes_back_as_it_was(tmp_path: Path, name: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_every_recorded_exchange_of_the_host_comes_back(tmp_path: Path) -> None:
     recorded = tuple(read_folder(HOST))
     assert there_and_back(tmp_path / "x.har", *recorded).recordings == recorded

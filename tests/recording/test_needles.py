@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,7 @@ def test_what_is_added_after_a_search_is_found_by_the_next_one() -> None:
     assert covered(needles, b"xab-ab-ab-x") == set(range(1, 10))
 
 
+@pytest.mark.slow
 def test_beginnings_of_each_other_take_no_time_whatever_the_text() -> None:
     """The suite's own limit is the watch."""
     for most in (90, 255):

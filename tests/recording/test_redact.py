@@ -138,6 +138,7 @@ def test_no_planted_secret_is_in_any_written_file(tmp_path: Path, piece: int) ->
     assert len(read_folder(tmp_path)) == 2
 
 
+@pytest.mark.slow
 def test_no_planted_secret_is_in_a_body_too_long_for_the_memory(tmp_path: Path) -> None:
     """Secrets stand on every border of the parts in which it is read."""
     frame = everything_given_back()
@@ -488,6 +489,7 @@ def test_invalid_rule_is_an_error(rule: str, words: str) -> None:
         parse_rule(rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hostile",
     [
