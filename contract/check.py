@@ -120,7 +120,7 @@ def check(
     """
 
     def decorate(run: Claim) -> Claim:
-        claim = inspect.getdoc(run) or ""
+        claim = " ".join((inspect.getdoc(run) or "").split())
         add_check(run.__name__, claim, level, source, run, needs=needs, **options)
         return run
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contract.check import ContextPool
-from contract.result import NotPassed, NotRun, Skipped
+from contract.result import NotPassed, NotRun, Skipped, expect
 from contract.signature import SignedUrl
 from contract.sse import split_frames
 from contract.target import FINITE_SPEED_S, PROMPT, USER, Stream, Target, file_urls
@@ -29,7 +29,7 @@ MODE_LEFT_OUT_MODEL = "ghostmix_v20Bakedvae"
 REMAINING_MODELS = ("rundiffusionFX_v10", "v1-5-pruned-emaonly")
 OTHER_USER = "somebody else"
 
-_NAMED_WITHIN_BYTES = 64 << 10
+TASK_NAMED_WITHIN_BYTES = 64 << 10
 STOP_NOTICED_S = 1.2
 """A host looks for a stop once a second (FACTS 7)."""
 
@@ -117,6 +117,19 @@ def image(target: Target) -> Exchange:
     return send_once(target, Request("GET", image_url(target).path))
 
 
+def served_image(target: Target) -> Exchange:
+    """As ``image``. Raises ``NotRun`` where its own URL does not serve it."""
+    if image(target).status != 200:
+        raise NotRun("the image's own URL does not serve it", image(target))
+    return image(target)
+
+
+def expect_same_image(target: Target, response: Exchange) -> None:
+    """Raise ``Failed`` unless ``response`` has the bytes of ``image``."""
+    size, same = len(image(target).body), response.body == image(target).body
+    expect(same, f"the same {size} bytes", f"{len(response.body)} bytes", response)
+
+
 def stream_image(target: Target) -> Exchange:
     """The image of the streaming run."""
     return send_once(target, Request("GET", stream_image_url(target).path))
@@ -158,7 +171,7 @@ def _stop_run(target: Target) -> Stopped:
     ended = threading.Event()
 
     def on_chunk(data: bytes) -> None:
-        if calls or len(seen) > _NAMED_WITHIN_BYTES:
+        if calls or len(seen) > TASK_NAMED_WITHIN_BYTES:
             return
         seen.extend(data)
         task_id = task_id_in(bytes(seen))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -141,8 +141,4 @@ def with_key(method: str, path: str) -> MakeRequest:
 
 def run_to(path: str) -> MakeRequest:
     """A run sent to another path."""
-
-    def make(target: Target) -> Request:
-        return Request("POST", path, target.run_request().headers, target.run_request().body)
-
-    return make
+    return lambda target: replace(target.run_request(), target=path)

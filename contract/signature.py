@@ -50,10 +50,15 @@ class SignedUrl:
 
     def signed(self, secret: str, **parts: str) -> SignedUrl:
         """The same URL with some parts changed and signed again with ``secret``."""
-        changed = replace(self, **parts)
-        message = f"file-preview|{changed.file_id}|{changed.timestamp}|{changed.nonce}"
-        mac = hmac.new(secret.encode(), message.encode(), hashlib.sha256).digest()
-        return replace(changed, sign=base64.urlsafe_b64encode(mac).decode())
+        url = replace(self, **parts)
+        return replace(url, sign=signature(secret, url.file_id, url.timestamp, url.nonce))
+
+
+def signature(secret: str, file_id: str, timestamp: str, nonce: str) -> str:
+    """The ``sign`` that a host with ``secret`` makes."""
+    message = f"file-preview|{file_id}|{timestamp}|{nonce}"
+    mac = hmac.new(secret.encode(), message.encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(mac).decode()
 
 
 def parse_url(url: str) -> SignedUrl | None:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from contract.check import Capability, Level, Phase, check
 from contract.errors import error, expect_error, expect_status
-from contract.evidence import blocking_data, fetch_file, image, image_url
-from contract.result import NotRun, expect
+from contract.evidence import blocking_data, expect_same_image, fetch_file, image_url, served_image
+from contract.result import expect
 from contract.shape import has_files_of_0_6
-from contract.signature import SignedUrl
 from contract.target import Target
-from dify_wire.exchange import Exchange
 
 _STILL_GOOD_S = 295
 _EXPIRED_S = 305
 """Five seconds to either side of the host's 300, for an exchange to take its time."""
 
 _MONTH_S = 30 * 86400
-
-
-def _good_url(target: Target) -> SignedUrl:
-    """The blocking run's URL. Raises ``NotRun`` where it was not even good when it was new."""
-    if image(target).status != 200:
-        raise NotRun("the image's own URL does not serve it", image(target))
-    return image_url(target)
-
-
-def _expect_image(target: Target, response: Exchange) -> None:
-    size, same = len(image(target).body), response.body == image(target).body
-    expect(same, f"the same {size} bytes", f"{len(response.body)} bytes", response)
 
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Capability.CLOCK, phase=Phase.CLOCK)
@@ -37,7 +23,8 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
 
     Versions after 0.6 let a deployment choose another time.
     """
-    url = _good_url(target)
+    served_image(target)
+    url = image_url(target)
     level = Level.HOST if has_files_of_0_6(blocking_data(target).get("outputs")) else Level.VERSION
     with target.clock.borrowed():
         target.clock.set(int(url.timestamp))  # the suite may have taken more than 295 s to get here
@@ -49,18 +36,19 @@ def signed_urls_live_for_five_minutes(target: Target) -> None:
         got = response.status or f"no response: {response.failure}"
         expected = f"status {status} after {age_s} s"
         expect(response.status == status, expected, got, response, level=level)
-    _expect_image(target, early)
+    expect_same_image(target, early)
     expect_error(late, error("signature_refused"))
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.CLOCK, Capability.SECRET, phase=Phase.CLOCK)
 def image_outlives_its_urls(target: Target) -> None:
     """A month later a fresh signature serves the same image: the URL expires, the file does not."""
-    url = _good_url(target)
+    served_image(target)
+    url = image_url(target)
     with target.clock.borrowed():
         target.clock.advance(_MONTH_S)
         now = int(target.clock.now())
         signed = url.signed(str(target.capabilities.secret), timestamp=str(now))
         response = fetch_file(target, signed)
     expect_status(response, 200)
-    _expect_image(target, response)
+    expect_same_image(target, response)

@@ -9,7 +9,15 @@ from email.utils import parsedate_to_datetime
 
 from contract.check import Capability, Level, add_check, check
 from contract.errors import error, expect_error, expect_status
-from contract.evidence import blocking, blocking_data, fetch_file, image, image_url
+from contract.evidence import (
+    blocking,
+    blocking_data,
+    expect_same_image,
+    fetch_file,
+    image,
+    image_url,
+    served_image,
+)
 from contract.request_checks import expect_words
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import files_within, has_files_of_0_6
@@ -38,13 +46,10 @@ at worst two.
 
 def _expect_served(target: Target, request: Request) -> Exchange:
     """Send ``request``; raise ``Failed`` unless the response has the image, as the first one."""
-    first = image(target)
-    if first.status != 200:
-        raise NotRun("the image's own URL does not serve it", first)
+    served_image(target)
     response = target.send(request)
     expect_status(response, 200)
-    same = response.body == first.body
-    expect(same, f"the same {len(first.body)} bytes", f"{len(response.body)} bytes", response)
+    expect_same_image(target, response)
     return response
 
 
@@ -274,13 +279,13 @@ def image_has_no_caching_headers(target: Target) -> None:
 # -------------------------------------------------------------------------------------------------
 
 
-def _fetch_signed(target: Target, age_s: int | None = None, **parts: str) -> Exchange:
-    """The response to the image's URL with some parts changed, signed with the host's secret;
+def _signed(target: Target, age_s: int | None = None, **parts: str) -> Request:
+    """A request of the image's URL with some parts changed, signed with the host's secret;
     ``age_s`` ago by the host's clock where it is given.
     """
     if age_s is not None:
         parts["timestamp"] = str(_host_now(target) - age_s)
-    return fetch_file(target, image_url(target).signed(str(target.capabilities.secret), **parts))
+    return file_request(image_url(target).signed(str(target.capabilities.secret), **parts))
 
 
 def _host_now(target: Target) -> int:
@@ -308,7 +313,7 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET)
 def url_of_last_year_is_403(target: Target) -> None:
     """A rightly signed URL of last year is refused."""
-    expect_error(_fetch_signed(target, _YEAR_S), _BAD_URL)
+    expect_error(target.send(_signed(target, _YEAR_S)), _BAD_URL)
 
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Capability.SECRET)
@@ -318,35 +323,28 @@ def url_expires_after_300_seconds(target: Target) -> None:
     """
     chunks = image(target).chunks
     late_s = int(chunks[0].at_s) if chunks else 0  # the Date may be so much younger
-    response = _fetch_signed(target, late_s + _VALID_S + 1)
+    response = target.send(_signed(target, late_s + _VALID_S + 1))
     level = Level.HOST if has_files_of_0_6(blocking_data(target).get("outputs")) else Level.VERSION
     expect(response.status == 403, "status 403", response.status, response, level=level)
-
-
-def _expect_valid(target: Target, age_s: int) -> None:
-    url = image_url(target)
-    timestamp = str(_host_now(target) - age_s)
-    signed = url.signed(str(target.capabilities.secret), timestamp=timestamp)
-    _expect_served(target, file_request(signed))
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def url_is_valid_for_290_seconds(target: Target) -> None:
     """A rightly signed URL of 290 s ago serves the image."""
-    _expect_valid(target, _VALID_S - 10)
+    _expect_served(target, _signed(target, _VALID_S - 10))
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def url_of_the_future_is_valid(target: Target) -> None:
     """A rightly signed URL of the next hour serves the image."""
-    _expect_valid(target, -3600)
+    _expect_served(target, _signed(target, -3600))
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
 def signed_text_as_timestamp_is_400(target: Target) -> None:
     """A rightly signed timestamp that is not a number is refused in Python's words."""
     expected = error("value_error", message="invalid literal for int() with base 10: 'abc'")
-    expect_error(_fetch_signed(target, timestamp="abc"), expected)
+    expect_error(target.send(_signed(target, timestamp="abc")), expected)
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
@@ -354,4 +352,5 @@ def signed_unknown_file_is_415(target: Target) -> None:
     """A rightly signed URL of a file that is not there is refused as a file type (so the host
     says).
     """
-    expect_error(_fetch_signed(target, file_id=str(uuid.uuid4())), error("file_unknown"))
+    request = _signed(target, file_id=str(uuid.uuid4()))
+    expect_error(target.send(request), error("file_unknown"))

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from contract.check import Capability, ContextPool, Level, Phase, check
+from contract.check import Capability, ContextPool, Level, Phase, add_check, check
 from contract.conformance import Spec, documented, observed
 from contract.errors import error, expect_error, expect_no_run
 from contract.evidence import form_field
@@ -63,34 +63,34 @@ def _expect_conformance(
         raise Failed(what, got, exchange, why, level)
 
 
-@check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
-def every_status_is_documented(target: Target) -> None:
-    """No response of this run has a status that spec and overlay do not document."""
-    spec = _observed(target)
-    _expect_conformance(target, spec, spec.wrong_status, "a documented status")
+def _conforms(
+    name: str, claim: str, part: str, wrong: Callable[[Spec, Exchange], Iterator[str]], what: str
+) -> None:
+    """A check that every exchange of this run is as the spec of the host's version has it."""
+
+    def run(target: Target) -> None:
+        spec = _observed(target)
+        _expect_conformance(target, spec, lambda exchange: wrong(spec, exchange), what)
+
+    source = f"the overlay of the host's version: {part}"
+    add_check(name, claim, Level.HOST, source, run, phase=Phase.EXCHANGES, uses=())
 
 
-@check(Level.HOST, "the overlay of the host's version: responses", phase=Phase.EXCHANGES, uses=())
-def every_content_type_is_documented(target: Target) -> None:
-    """No response of this run has a content type that spec and overlay do not document with its
-    status.
-    """
-    spec = _observed(target)
-    _expect_conformance(target, spec, spec.wrong_content_type, "a documented content type")
-
-
-@check(Level.HOST, "the overlay of the host's version: schemas", phase=Phase.EXCHANGES, uses=())
-def every_body_is_as_its_schema(target: Target) -> None:
-    """Every JSON body of this run is valid by the schema of its status."""
-    spec = _observed(target)
-    _expect_conformance(target, spec, spec.wrong_body, "a body that its schema allows")
-
-
-@check(Level.HOST, "the overlay of the host's version: StreamFrame", phase=Phase.EXCHANGES, uses=())
-def every_frame_is_as_its_schema(target: Target) -> None:
-    """Every frame of every stream of this run is valid by the schema of its event."""
-    spec = _observed(target)
-    _expect_conformance(target, spec, spec.wrong_frames, "a frame that its schema allows")
+# fmt: off
+_conforms("every_status_is_documented",
+          "No response of this run has a status that spec and overlay do not document.",
+          "responses", Spec.wrong_status, "a documented status")
+_conforms("every_content_type_is_documented",
+          "No response of this run has a content type that spec and overlay do not document with "
+          "its status.",
+          "responses", Spec.wrong_content_type, "a documented content type")
+_conforms("every_body_is_as_its_schema",
+          "Every JSON body of this run is valid by the schema of its status.",
+          "schemas", Spec.wrong_body, "a body that its schema allows")
+_conforms("every_frame_is_as_its_schema",
+          "Every frame of every stream of this run is valid by the schema of its event.",
+          "StreamFrame", Spec.wrong_frames, "a frame that its schema allows")
+# fmt: on
 
 
 @check(

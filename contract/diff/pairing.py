@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from contract.client import HttpTransport
 from contract.diff.translation import NotComparableError, Translation
 from contract.diff.values import volatile
-from contract.evidence import task_id_in
+from contract.evidence import STOP_NOTICED_S, TASK_NAMED_WITHIN_BYTES, task_id_in
 from contract.preflight import cause_of
 from contract.result import NotRun
 from contract.target import DEFAULT_TIMEOUT_S, Capabilities, Target, is_doubtful, may_run
@@ -48,10 +48,6 @@ _COMPARED_HEADERS = (
 _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
 _STOPPED = b'"status": "stopped"'
 _EVENT = b'{"event": '
-_TASK_NAMED_WITHIN_BYTES = 64 << 10
-STOP_NOTICED_S = 1.2
-"""A host looks for a stop once a second (FACTS 7)."""
-
 _TOO_LATE = "the run was over before it could be stopped"
 
 
@@ -351,7 +347,7 @@ class _Stopper:
         with self._changed:
             self._events += data.count(_EVENT)
             self._changed.notify_all()
-        if self._calls is not None or len(self._head) > _TASK_NAMED_WITHIN_BYTES:
+        if self._calls is not None or len(self._head) > TASK_NAMED_WITHIN_BYTES:
             return
         self._head.extend(data)
         theirs, ours = task_id_in(bytes(self._head)), task_id_in(self._run.body)

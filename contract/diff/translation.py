@@ -6,9 +6,7 @@ from responses to the same request, in the order in which they stand there.
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import hmac
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +14,7 @@ from dataclasses import replace
 from urllib.parse import quote, unquote
 
 from contract.diff.values import volatile
-from contract.signature import SignedUrl, parse_url
+from contract.signature import SignedUrl, parse_url, signature
 from dify_wire.exchange import UUID, Exchange, Recording, Request, announced
 from dify_wire.redaction.replacement import KEY
 
@@ -208,10 +206,8 @@ class Translation:
             message = "it was signed with the host's SECRET_KEY; give the other host's"
             raise NotComparableError(message)
         values = {name: unquote(value) for name, _, value in reversed(parts)}
-        nonce, timestamp = values.get("nonce", ""), values.get("timestamp", "")
-        message = f"file-preview|{file_id}|{timestamp}|{nonce}"
-        mac = hmac.new(self._secret.encode(), message.encode(), hashlib.sha256).digest()
-        sign = base64.urlsafe_b64encode(mac).decode()
+        timestamp, nonce = values.get("timestamp", ""), values.get("nonce", "")
+        sign = signature(self._secret, file_id, timestamp, nonce)
         return [(name, equals, sign if name == "sign" else value) for name, equals, value in parts]
 
 
