@@ -12,11 +12,10 @@ from typing import Any
 import pytest
 
 from contract.diff.drift import read_history
-from dify_wire.document_check import check
 from dify_wire.error_text import ErrorText
 from dify_wire.overlay import VISITS, OverlayError, apply_overlay, copied, select, size
 from dify_wire.profile import overlay_paths
-from dify_wire.spec import load
+from dify_wire.spec import check, load
 from dify_wire.text_file import RecordingError, SpecError, bundled, file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.apps import load_apps

@@ -1,6 +1,4 @@
-"""The spec is OpenAPI 3.2 by the validator's judgement: alone, with each version's overlays, and in
-its 3.1 form.
-"""
+"""The spec is OpenAPI 3.2 by the validator's judgement: alone and with each version's overlays."""
 
 from __future__ import annotations
 
@@ -9,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
+from openapi_spec_validator import OpenAPIV32SpecValidator
 
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import load, to_openapi_31
+from dify_wire.spec import load
 from dify_wire.yaml_file import load_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,27 +37,6 @@ def test_the_spec_is_valid_openapi_32(document: dict[str, Any]) -> None:
     """No tool that knows 3.2 refuses the spec, with or without an overlay."""
     assert document["openapi"] == "3.2.0"
     assert [error.message for error in OpenAPIV32SpecValidator(document).iter_errors()] == []
-
-
-@pytest.mark.slow
-def test_the_31_form_is_valid_openapi_31(document: dict[str, Any]) -> None:
-    """Older tools get a form of their own: valid 3.1, no itemSchema, and nothing else changed."""
-    form = to_openapi_31(document)
-    assert [error.message for error in OpenAPIV31SpecValidator(form).iter_errors()] == []
-    assert "itemSchema" not in set(keys(form))
-    assert set(keys(document)) - set(keys(form)) == {"itemSchema"}
-    stream = form["paths"]["/v1/workflows/run"]["post"]["responses"]["200"]["content"][
-        "text/event-stream"
-    ]
-    assert stream["x-item-schema"] == {"$ref": "#/components/schemas/StreamFrame"}
-    assert stream["schema"] == {"anyOf": [{"type": "string"}, stream["x-item-schema"]]}
-    assert form["components"] == document["components"]
-
-
-def test_the_31_form_leaves_the_document_alone(document: dict[str, Any]) -> None:
-    """Deriving the older form changes nothing in what it is derived from."""
-    to_openapi_31(document)
-    assert "itemSchema" in set(keys(document))
 
 
 def test_the_spec_keeps_to_what_its_tools_can_do(document: dict[str, Any]) -> None:

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from dify_wire import profile, text_file
-from dify_wire.document_check import check
 from dify_wire.overlay import copied
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import load
+from dify_wire.spec import check, load
 from dify_wire.text_file import SpecError, bundled
 from dify_wire.yaml_file import load_yaml
 

@@ -89,7 +89,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "dify_wire.yaml_file.NESTING",
         "dify_wire.yaml_file.VALUES",
         "dify_wire.overlay.VISITS",
-        "dify_wire.document_check.DEEPEST",
+        "dify_wire.spec.DEEPEST",
         "dify_wire.recording.document.LONGEST_S",
         "dify_wire.recording.document.LATEST_S",
         "fake_server.runs.engine.MOST_PINGS",
