@@ -293,7 +293,7 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     from fake_server.scenarios import describe
     from fake_server.scenarios.behaviours import BEHAVIOURS, find
     from fake_server.scenarios.parameters import ScenarioError
-    from fake_server.scenarios.rule_file import SCHEMA
+    from fake_server.scenarios.rules import SCHEMA
 
     if schema:
         click.echo(SCHEMA.read_text("utf-8"), nl=False)

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from fake_server.app import create_app
 from fake_server.cli import serve
-from fake_server.server.thread import ServerThread
+from fake_server.server.server import ServerThread
 from fake_server.settings import read_settings
 
 ROOT = Path(__file__).parent.parent

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from fake_server.images import ImageRecord, render
-from fake_server.images.text import clean, font, line_width, wrap
+from fake_server.images.drawing import clean, font, line_width, wrap
 from fake_server.scenarios.behaviours.files import white_png
 
 CAT = ImageRecord(prompt="a cat", model="v1-5-pruned-emaonly", seed=7)

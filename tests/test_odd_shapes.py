@@ -18,14 +18,13 @@ from dify_wire.profile import overlay_paths
 from dify_wire.spec import check, load
 from dify_wire.text_file import RecordingError, SpecError, bundled, file_errors
 from dify_wire.yaml_file import load_yaml
-from fake_server.apps import load_apps
+from fake_server.app import load_apps
 from fake_server.host_spec import PingRule
 from fake_server.http.errors import HostErrors
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
 from fake_server.scenarios.parameters import ScenarioError
-from fake_server.scenarios.rule_file import load_rule_book
-from fake_server.scenarios.rules import RuleContext
+from fake_server.scenarios.rules import RuleContext, load_rule_book
 from fake_server.settings import SettingsError
 from fake_server.spec import compile_host, load_host
 from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow

@@ -24,7 +24,7 @@ from fake_server.scenarios.behaviour import Behaviour
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.conditions import NAMES
 from fake_server.scenarios.describe import description
-from fake_server.scenarios.rule_file import SCHEMA
+from fake_server.scenarios.rules import SCHEMA
 from fake_server.testing import FakeHost
 from tests.each import each
 from tests.scenario_docs.__main__ import PAGE

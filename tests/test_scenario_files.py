@@ -14,7 +14,7 @@ import pytest
 
 from dify_wire.yaml_file import load_yaml
 from fake_server.cli import main
-from fake_server.scenarios.rule_file import SCHEMA
+from fake_server.scenarios.rules import SCHEMA
 from fake_server.settings import Settings, SettingsError
 from tests.each import each
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dify_wire.exchange import AppKind
 from dify_wire.profile import HOST_VERSIONS
-from fake_server.apps import load_apps
+from fake_server.app import load_apps
 from fake_server.host_spec import HostSpec
 from fake_server.settings import DEFAULT_API_KEY, Settings, SettingsError, parse_speed
 

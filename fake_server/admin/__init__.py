@@ -1,9 +1,8 @@
 """The API of the fake itself, under ``/__admin/``: nothing of it is the host's. ``admin.yaml``
 describes it.
 
-    call     what a call reads, checked, and what it gives back
-    journal  received requests: listed, cleared, awaited, verified
-    state    health, settings, metrics, scenarios, clock, reset
+    call   what a call reads, checked, and what it gives back
+    calls  health, settings, metrics, scenarios, clock, reset, and the journal's requests
 
 Here are the table of calls and what all of them share: access, errors, redaction. The package is
 imported with the first call, so a fake without admin calls does not pay for it.
@@ -28,7 +27,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.strict import unknown
-from fake_server.admin import journal, state
+from fake_server.admin import calls
 from fake_server.admin.call import Admin, AdminCall, AdminError
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
@@ -36,20 +35,20 @@ from fake_server.scenarios.rules import RuleBook
 from fake_server.settings import Settings
 
 ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
-    "/__admin/health": {"GET": state.health},
-    "/__admin/metrics": {"GET": state.metrics},
-    "/__admin/settings": {"GET": state.settings},
-    "/__admin/openapi.yaml": {"GET": state.description},
+    "/__admin/health": {"GET": calls.health},
+    "/__admin/metrics": {"GET": calls.metrics},
+    "/__admin/settings": {"GET": calls.settings},
+    "/__admin/openapi.yaml": {"GET": calls.description},
     "/__admin/scenarios": {
-        "GET": state.scenarios,
-        "POST": state.add_scenarios,
-        "DELETE": state.remove_scenarios,
+        "GET": calls.scenarios,
+        "POST": calls.add_scenarios,
+        "DELETE": calls.remove_scenarios,
     },
-    "/__admin/requests": {"GET": journal.requests, "DELETE": journal.forget_requests},
-    "/__admin/requests/wait": {"POST": journal.wait},
-    "/__admin/requests/verify": {"POST": journal.verify},
-    "/__admin/clock": {"GET": state.clock, "POST": state.move_clock},
-    "/__admin/reset": {"POST": state.reset},
+    "/__admin/requests": {"GET": calls.requests, "DELETE": calls.forget_requests},
+    "/__admin/requests/wait": {"POST": calls.wait},
+    "/__admin/requests/verify": {"POST": calls.verify},
+    "/__admin/clock": {"GET": calls.clock, "POST": calls.move_clock},
+    "/__admin/reset": {"POST": calls.reset},
 }
 
 

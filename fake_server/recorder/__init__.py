@@ -4,6 +4,6 @@ proxy     one request to the upstream, and its response back, chunk by chunk
 upstream  the connections to the one host that is ever contacted
 writing   bodies are spooled by a thread; a process of its own redacts and writes exchanges
 images    the image behind each signed URL in a response, fetched before the URL expires
-labels    which app a key belongs to
-settings  what the command line sets
+urls      the signed URLs in bodies
+settings  what the command line sets, and which app a key belongs to
 """

@@ -35,8 +35,7 @@ from dify_wire.redaction.rules import RuleError, parse_rule
 from dify_wire.redaction.suspicion import warning
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.text_file import SpecError
-from fake_server.recorder.labels import KeyLabels
-from fake_server.recorder.settings import RecorderSettings
+from fake_server.recorder.settings import KeyLabels, RecorderSettings
 from fake_server.recorder.upstream import RawHeaders, UpstreamRequest, UpstreamResponse
 from fake_server.recorder.urls import image_path
 from fake_server.settings import SettingsError

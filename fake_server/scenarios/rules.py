@@ -1,4 +1,4 @@
-"""Rules, and the rule book of a server.
+"""Rules, the rule book of a server, and the file of ``--scenarios`` with its JSON Schema.
 
 Of the rules that a request satisfies, those of its own header come first, then those that were
 added while the server runs, then those of its file. Each lets its behaviour act, unless one that it
@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from dify_wire.strict import Field, unknown
+from dify_wire.text_file import SpecError, file_errors
+from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios.behaviour import RUN, Behaviour
 from fake_server.scenarios.behaviours import BEHAVIOURS, find
 from fake_server.scenarios.conditions import (
@@ -24,9 +28,9 @@ from fake_server.scenarios.conditions import (
     RequestFacts,
     read_conditions,
 )
+from fake_server.scenarios.conditions import schema as conditions_schema
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
-from fake_server.scenarios.header import parse_header
-from fake_server.scenarios.parameters import ScenarioError, rule_field
+from fake_server.scenarios.parameters import ScenarioError, parse_header, rule_field
 
 _MAX_HEADERS = 1_000
 _MAX_TIMES = 1 << 53
@@ -301,3 +305,65 @@ class RuleBook:
 
 def _seed(seed: int | None) -> int:
     return random.SystemRandom().getrandbits(64) if seed is None else seed
+
+
+SCHEMA = Path(__file__).parent.parent / "data" / "scenarios.schema.json"
+"""The result of ``schema`` for the bundled spec."""
+
+_TOP = "scenarios"
+
+
+def load_rule_book(path: Path | None, context: RuleContext, seed: int | None) -> RuleBook:
+    """The rule book that begins with the rules of the file at ``path``.
+
+    Raises ``dify_wire.spec.SpecError`` with the line.
+    """
+    if path is None:
+        return RuleBook(context, seed)
+    raw = load_yaml(path)
+    with file_errors(path, "a file of scenarios"):
+        try:
+            return RuleBook(context, seed, rule_field(raw).only(_TOP)[_TOP])
+        except ScenarioError as error:
+            keys = re.findall(r"[^.\[\]]+", error.path)
+            place = [int(key) if key.isdigit() else key for key in keys]
+            line = line_of(path, place)
+            raise SpecError(path, f"line {line}, {error.path}", error.message) from None
+
+
+def schema(operations: tuple[str, ...]) -> Mapping[str, Any]:
+    """The JSON Schema of such a file, for editors."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Scenarios of fake-server",
+        "type": "object",
+        "additionalProperties": False,
+        "required": [_TOP],
+        "properties": {
+            _TOP: {"type": "array", "items": {"oneOf": [_rule(one) for one in BEHAVIOURS.values()]}}
+        },
+        "$defs": {
+            _when(one): conditions_schema(tuple(filter(one.acts_on, operations)))
+            for one in BEHAVIOURS.values()
+        },
+    }
+
+
+def _rule(behaviour: Behaviour) -> Mapping[str, Any]:
+    properties = {name: parameter.schema for name, parameter in behaviour.parameters.items()}
+    return {
+        "type": "object",
+        "description": behaviour.doc.partition("\n\n")[0],
+        "additionalProperties": False,
+        "required": ["name"],
+        "properties": {
+            "name": {"const": behaviour.name},
+            "with": {"type": "object", "additionalProperties": False, "properties": properties},
+            "when": {"$ref": f"#/$defs/{_when(behaviour)}"},
+            "times": TIMES.schema,
+        },
+    }
+
+
+def _when(behaviour: Behaviour) -> str:
+    return f"when_{behaviour.scope.name.lower()}"

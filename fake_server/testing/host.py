@@ -17,7 +17,7 @@ from fake_server.app import create_app
 from fake_server.journal.matching import Match, matching, nearest_entry, read_match, wait_matching
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.parameters import ScenarioError
-from fake_server.server.thread import ServerThread
+from fake_server.server.server import ServerThread
 from fake_server.settings import Settings, SettingsError, read_settings
 from fake_server.testing import ALIASES, NO_OPTIONS, ScenarioWarning
 from fake_server.testing.handles import FakeClock, FakeRequest, Scenario, shortened

@@ -65,7 +65,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.journal.exchanges.BYTES",
         "fake_server.journal.exchanges.KEPT_BYTES",
         "fake_server.admin.call.BODY_BYTES",
-        "fake_server.admin.journal.LONGEST_WAIT_S",
+        "fake_server.admin.calls.LONGEST_WAIT_S",
     ),
     "Recorder, recordings and replay": (
         "dify_wire.recording.matching.FORM_FIELDS",

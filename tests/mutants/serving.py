@@ -13,7 +13,7 @@ from contract.admin import AdminClock
 from contract.client import HttpTransport
 from contract.target import Capabilities, Target
 from fake_server.app import ADMIN_PREFIX, FakeServer, create_app
-from fake_server.server.thread import ServerThread
+from fake_server.server.server import ServerThread
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from tests.mutants.middleware import Wrap, crashes_kept
 from tests.mutants.mutant import Mutant

@@ -23,9 +23,8 @@ from dify_wire.exchange import Recording, Request
 from dify_wire.recording.bodies import IN_MEMORY
 from dify_wire.recording.folder import read_folder
 from fake_server.recorder import writing
-from fake_server.recorder.labels import KeyLabels
 from fake_server.recorder.proxy import RecordingProxy
-from fake_server.recorder.settings import RecorderSettings
+from fake_server.recorder.settings import KeyLabels, RecorderSettings
 from fake_server.recorder.upstream import (
     Upstream,
     UpstreamRequest,

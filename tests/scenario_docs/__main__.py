@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fake_server.scenarios.rule_file import SCHEMA
+from fake_server.scenarios.rules import SCHEMA
 from tests.scenario_docs.pages import scenarios_page, schema_text
 from tests.scenario_docs.typed import TYPED, typed_module
 from tests.serving import ROOT

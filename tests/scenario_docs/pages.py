@@ -11,7 +11,7 @@ from pathlib import Path
 from fake_server.scenarios.behaviour import Behaviour
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.describe import cors_note, default, description, groups
-from fake_server.scenarios.rule_file import schema
+from fake_server.scenarios.rules import schema
 from fake_server.spec import load_host
 from tests.scenario_docs.capture import CLOCK, PROMPT, SEED, captured
 from tests.scenario_docs.examples import example

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_server.app import create_app
-from fake_server.server.thread import ServerThread
+from fake_server.server.server import ServerThread
 from fake_server.settings import Settings
 from tests.serving import ROOT
 
