@@ -68,10 +68,8 @@ def pytest_collection_modifyitems(
     url = config.getoption("--contract-url")
     if url is None:
         return
-    import contract.checks
-    from contract.check import CHECKS
+    from contract.checks import CHECKS
 
-    assert contract.checks
     host = _Host(url, _capabilities(config))
     config.add_cleanup(host.close)
     items += [CheckItem.of(session, check, host) for check in CHECKS.values()]
@@ -115,7 +113,7 @@ class _Host:
         """One check's result with its cause, redacted. Fails the test if the host cannot be checked
         at all.
         """
-        from contract.check import CHECKS
+        from contract.checks import CHECKS
         from contract.report.builder import ReportBuilder
         from contract.runner import possible_causes, with_causes
 

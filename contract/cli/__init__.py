@@ -81,9 +81,9 @@ def run(context: click.Context, /, **options: Any) -> None:
 def list_(as_json: bool) -> None:
     """Name every check, its claim, and where it is written."""
     from contract.check import verdicts
-    from contract.cli import session
+    from contract.checks import CHECKS
 
-    checks = session.all_checks().values()
+    checks = CHECKS.values()
     if as_json:
         listed = [
             {

@@ -120,7 +120,7 @@ def _compare(
     """Compare, and write every report. Raises ``click.ClickException`` for a host that cannot be
     compared, after the reports.
     """
-    from contract.cli.session import all_checks
+    from contract.checks import CHECKS
     from contract.diff.comparison import compare, names_of, not_begun
     from contract.diff.drift import DriftDelta
     from contract.diff.pairing import Folder
@@ -130,7 +130,7 @@ def _compare(
 
     diff_options = _diff_options(options)
     with_recordings = isinstance(a, Folder) or isinstance(b, Folder)
-    checks = [] if with_recordings else list(all_checks().values())
+    checks = [] if with_recordings else list(CHECKS.values())
     terminal = TerminalComparison()
     terminal.begin((str(a), str(b)), names_of(a, b))
     cause = ""

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-import contract.checks
 from contract.admin import AdminClock
-from contract.check import CHECKS, Check
+from contract.check import Check
+from contract.checks import CHECKS
 from contract.cli.options import budget
 from contract.client import HttpTransport
 from contract.preflight import PREFLIGHT, CouldNotRunError, preflight, reach_clock
@@ -24,8 +24,6 @@ from contract.report.terminal import TerminalReport
 from contract.result import NotRun, Result, Status
 from contract.runner import UnknownCheckError, complete, cost, run_each, select, with_causes
 from contract.target import Capabilities, Target, Transport
-
-assert contract.checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +66,6 @@ def _not_written(path: Path, error: OSError) -> str:
     return f"{path} cannot be written: {error.strerror or error}"
 
 
-def all_checks() -> Mapping[str, Check]:
-    return CHECKS
-
-
 def capabilities_from(options: Mapping[str, Any]) -> Capabilities:
     """Raises ``click.UsageError`` for a token without the address that it is for."""
     url, token = options["admin_url"], options["admin_token"]
@@ -105,7 +99,7 @@ class Session:
     def prepare(cls, options: Mapping[str, Any]) -> Session:
         """Find whatever is wrong with ``options`` before anything is sent."""
         try:
-            checks = select(all_checks(), options["only"], options["skip"])
+            checks = select(CHECKS, options["only"], options["skip"])
         except UnknownCheckError as error:
             raise click.UsageError(str(error)) from None
         if not checks:

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-import contract.checks
 from contract.admin import AdminClock, AdminError
-from contract.check import CHECKS, CLOCK_MOVED, Capability, Check, Level, Phase
+from contract.check import CLOCK_MOVED, Capability, Check, Level, Phase
+from contract.checks import CHECKS
 from contract.cli import exit_code, session
 from contract.client import HttpTransport
 from contract.result import Failed, Result, Status
@@ -36,8 +36,6 @@ from tests.contract.samples import KEY
 from tests.serving import RunningServer, running_server
 
 pytestmark = pytest.mark.server
-
-assert contract.checks
 
 MOVING = [check for check in CHECKS.values() if Capability.CLOCK in check.needs]
 SECRET = "sk-moved-by-nobody"

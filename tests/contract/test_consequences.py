@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from contract.check import CHECKS, Check, Level
-from contract.cli.session import all_checks
+from contract.check import Check, Level
+from contract.checks import CHECKS
 from contract.client import HttpTransport
 from contract.report.builder import Report
 from contract.report.files import report_html, report_json, report_junit
@@ -105,7 +105,7 @@ def test_difference_between_versions_is_no_cause() -> None:
 
 
 def test_every_declared_cause_is_a_check() -> None:
-    checks = all_checks()
+    checks = CHECKS
     assert {name for one in checks.values() for name in one.follows_from} <= set(checks)
     assert CHECKS.keys() == checks.keys()
 
@@ -176,7 +176,7 @@ def test_page_nests_them(nested: Report) -> None:
 
 
 def results_of(wrap: Wrap, speed: float | None = None, **capabilities: Any) -> list[Result]:
-    checks = [one for one in all_checks().values() if not one.slow]
+    checks = [one for one in CHECKS.values() if not one.slow]
     with serving(wrap, speed) as url:
         transport = HttpTransport(url)
         results = run_checks(

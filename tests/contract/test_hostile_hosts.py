@@ -23,15 +23,12 @@ from typing import Any
 
 import pytest
 
-import contract.checks
-from contract.check import CHECKS
+from contract.checks import CHECKS
 from contract.cli import exit_code
 from tests.contract.hosts import Behaviour, answer, dify_at_first, host, saying
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.server
-
-assert contract.checks
 
 KEY = "app-SampleKey0123456789abcde"
 TIMEOUT_S = 0.5

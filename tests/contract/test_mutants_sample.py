@@ -10,8 +10,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-import contract.checks  # noqa: F401  # fills CHECKS
-from contract.check import CHECKS
+from contract.checks import CHECKS
 from contract.preflight import PREFLIGHT
 from tests.mutants import table
 from tests.mutants.catalogue import MUTANTS

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-import contract.checks
-from contract.check import CHECKS, Capability, Check, Evidence
+from contract.check import Capability, Check, Evidence
+from contract.checks import CHECKS
 from contract.client import HttpTransport
 from contract.runner import UnknownCheckError, cost, renamed_checks, run_check, run_checks, select
 from contract.target import Capabilities, Target
@@ -18,8 +18,6 @@ from tests.contract.verdicts import APP_KEYS, SECRET, every_capability
 from tests.serving import RunningServer, running_server
 
 pytestmark = pytest.mark.server
-
-assert contract.checks
 
 KEY = "app-SampleKey0123456789abcde"
 BUDGETED = replace(every_capability(KEY), free_runs=False)

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import pytest
 
-import contract.check
 import contract.checks
 from tests.contract import samples
 from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
@@ -20,12 +19,10 @@ pytestmark = pytest.mark.server
 
 pytest_plugins = ["pytester"]
 
-assert contract.checks, "they are registered before the register is replaced"
-
 
 @pytest.fixture(autouse=True)
 def _checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract.check, "CHECKS", samples.EVERY_END)
+    monkeypatch.setattr(contract.checks, "CHECKS", samples.EVERY_END)
     monkeypatch.delenv("CONTRACT_API_KEY", raising=False)
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from contract.check import CHECKS
+from contract.checks import CHECKS
 from contract.cli import exit_code
 from contract.diff.pairing import NotCompared, pair_recordings
 from contract.record import BackgroundWriter

@@ -111,7 +111,7 @@ def test_no_report_of_a_host_that_gives_everything_back_has_a_secret(
         **samples.EVERY_END,
         **samples.checks(samples.check(echo_in_a_stream), samples.check(echo_in_a_picture)),
     }
-    monkeypatch.setattr(session, "all_checks", lambda: checks)
+    monkeypatch.setattr(session, "CHECKS", checks)
     paths = {name: tmp_path / name for name in ("junit", "json", "html")}
     reports = [argument for name, path in paths.items() for argument in (f"--{name}", str(path))]
     capabilities = ["--api-key", KEY, "--secret-key", FILE_SECRET, "--app", f"{CHAT_KEY}=chat"]

@@ -9,8 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-import contract.checks  # noqa: F401  # fills CHECKS
-from contract.check import CHECKS
+from contract.checks import CHECKS
 from contract.client import HttpTransport
 from contract.result import Status
 from contract.runner import run_check

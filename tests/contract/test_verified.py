@@ -6,15 +6,13 @@ import datetime
 
 import pytest
 
-import contract.checks
-from contract.check import CHECKS, EVERY_EXCHANGE, FAKE_ONLY, verdicts
+from contract.check import EVERY_EXCHANGE, FAKE_ONLY, verdicts
+from contract.checks import CHECKS
 from contract.offline import load_exchanges
 from contract.result import Status
 from tests.contract import verdicts as writing
 
 pytestmark = pytest.mark.server
-
-assert contract.checks
 
 
 def test_every_check_has_a_verdict_and_every_verdict_a_check() -> None:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from multiprocessing import get_context
 
-import contract.checks  # noqa: F401  # fills CHECKS
-from contract.check import CHECKS, Check
+from contract.check import Check
+from contract.checks import CHECKS
 from contract.preflight import PREFLIGHT, CouldNotRunError, preflight
 from contract.result import Result
 from contract.runner import run_checks

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-import contract.checks  # noqa: F401  # fills CHECKS
-from contract.check import CHECKS
+from contract.checks import CHECKS
 from contract.cli import exit_code
 from contract.diff.comparison import Comparison, DiffOptions, compare, names_of, record
 from contract.diff.difference import Difference, grouped
