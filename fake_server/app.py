@@ -15,12 +15,11 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.exchange import AppKind
-from fake_server.clock import Clock
+from fake_server.clock import Clock, end_waits
 from fake_server.endpoints import handlers
-from fake_server.host_spec import HostSpec, InputRule
+from fake_server.host_spec import HostError, HostSpec, InputRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
-from fake_server.http.errors import HostError
 from fake_server.http.faults import BrokenOffError, FaultySend
 from fake_server.http.nginx import APP_CRASHED, Nginx
 from fake_server.http.request import ClientLeftError, Request
@@ -45,7 +44,6 @@ from fake_server.settings import Settings, SettingsError
 from fake_server.spec import load_host
 from fake_server.store import Store
 from fake_server.timestamps import unix_seconds
-from fake_server.waiting import end_waits
 from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import App, Workflow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fake_server.clock import Clock
+from fake_server.clock import Clock, end_waits
 from fake_server.host_spec import HostSpec
 from fake_server.http.responses import HostHeaders
 from fake_server.journal.exchanges import Counters, Journal
@@ -13,7 +13,6 @@ from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
 from fake_server.settings import Settings
 from fake_server.store import Store
-from fake_server.waiting import end_waits
 from fake_server.workflow.model import App
 
 

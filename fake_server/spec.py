@@ -12,8 +12,15 @@ from dify_wire.error_text import ErrorText
 from dify_wire.profile import overlay_paths
 from dify_wire.spec import load, resolved
 from dify_wire.text_file import SpecError, bundled, file_errors
-from fake_server.host_spec import PATH_PARAMETER, HostSpec, InputRule, Limits, Operation, PingRule
-from fake_server.http.errors import HostErrors
+from fake_server.host_spec import (
+    PATH_PARAMETER,
+    HostErrors,
+    HostSpec,
+    InputRule,
+    Limits,
+    Operation,
+    PingRule,
+)
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"

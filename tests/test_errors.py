@@ -18,8 +18,7 @@ from dify_wire.spec import load
 from dify_wire.text_file import SpecError, bundled
 from fake_server.app import create_app
 from fake_server.endpoints import ENDPOINTS
-from fake_server.host_spec import HostSpec
-from fake_server.http.errors import HostErrors
+from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.settings import Settings
 
 ROOT = Path(__file__).parent.parent

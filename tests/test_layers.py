@@ -168,7 +168,7 @@ def test_the_pure_parts_stay_pure(module: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["fake_server.runs.request", "fake_server.http.errors", "fake_server.spec"]
+    "module", ["fake_server.runs.request", "fake_server.host_spec", "fake_server.spec"]
 )
 def test_the_checks_of_a_request_know_no_web_either(module: str) -> None:
     """They take bytes and values, and run in a test without a server."""
@@ -179,7 +179,7 @@ def test_behaviours_do_not_act_themselves() -> None:
     """They say what is done to a request; what waits, sends, keeps or breaks a connection is the
     server's part.
     """
-    acting = ["waiting", "clock", "playback", "store", "observe", "journal", "serving", "admin"]
+    acting = ["clock", "playback", "store", "observe", "journal", "serving", "admin"]
     forbidden = [*WEB, *TIME_AND_CHANCE, *(f"fake_server.{name}" for name in acting)]
     assert offences(["fake_server.scenarios"], forbidden) == []
 

@@ -19,8 +19,7 @@ from dify_wire.spec import check, load
 from dify_wire.text_file import RecordingError, SpecError, bundled, file_errors
 from dify_wire.yaml_file import load_yaml
 from fake_server.app import load_apps
-from fake_server.host_spec import PingRule
-from fake_server.http.errors import HostErrors
+from fake_server.host_spec import HostErrors, PingRule
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
 from fake_server.scenarios.parameters import ScenarioError

@@ -18,8 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dify_wire.exchange import AppKind
-from fake_server.host_spec import HostSpec
-from fake_server.http.errors import HostError
+from fake_server.host_spec import HostError, HostSpec
 from fake_server.runs.events import InputFile
 from fake_server.runs.request import RunRequest, authorised_app, json_object, run_request, user_text
 from fake_server.workflow.model import App, StartVariable, Workflow

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.host_spec import HostSpec
+from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
-from fake_server.http.errors import HostErrors
 from fake_server.http.form import FilePart, Form
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response, proxy_page

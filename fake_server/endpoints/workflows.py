@@ -16,10 +16,9 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Message
 
 from dify_wire.exchange import AppKind
-from fake_server.host_spec import HostSpec, PingRule
+from fake_server.host_spec import HostErrors, HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
-from fake_server.http.errors import HostErrors
 from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import ClientLeftError, Request, endpoint
 from fake_server.http.responses import JSON, Response, proxy_page

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from starlette.types import Message
 
+from fake_server.clock import Wait
 from fake_server.http.request import Request
 from fake_server.scenarios.effects import BodyFilter, Break, Pause, Segment
-from fake_server.waiting import Wait
 
 
 class BrokenOffError(Exception):

@@ -10,9 +10,8 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.host_spec import Operation
+from fake_server.host_spec import HostError, Operation
 from fake_server.host_state import HostState
-from fake_server.http.errors import HostError
 from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.journal.exchanges import AccessLog, ObservedExchange

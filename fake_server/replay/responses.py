@@ -15,16 +15,20 @@ from dify_wire.exchange import Chunk, Recording
 from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.redaction.fields import user_of
 from fake_server.bounded import BoundedDict
-from fake_server.clock import Clock
+from fake_server.clock import Clock, Wait
 from fake_server.http.request import Request
 from fake_server.http.responses import RawHeaders
 from fake_server.images import ImageRecord
-from fake_server.replay.rewrite import Aliases, Changes, file_ids, own_ids, rewritten
-from fake_server.replay.runs import (
+from fake_server.replay.rewrite import (
+    Aliases,
+    Changes,
     RunEnd,
+    file_ids,
     frames_data,
     is_stream,
     json_object,
+    own_ids,
+    rewritten,
     run_end,
     shift_s,
     stopped_response,
@@ -33,7 +37,6 @@ from fake_server.replay.runs import (
 from fake_server.runs.playback import Pace, next_stop_s
 from fake_server.runs.random_values import RandomValues
 from fake_server.store import StoredImage
-from fake_server.waiting import Wait
 
 
 class Playing:

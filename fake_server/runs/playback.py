@@ -9,10 +9,9 @@ from functools import partial
 
 from starlette.types import Receive
 
-from fake_server.clock import Clock
+from fake_server.clock import Clock, Wait
 from fake_server.host_spec import PingRule
 from fake_server.runs.events import Event, Ping, Timeline, WorkflowFinished, cut
-from fake_server.waiting import Wait
 
 STOP_POLL_S = 1.0
 """The host checks once a second of the run whether it is to stop (FACTS 7)."""

@@ -18,8 +18,7 @@ from itertools import accumulate
 from typing import Any, TypeVar
 
 from dify_wire.exchange import AppKind
-from fake_server.host_spec import HostSpec
-from fake_server.http.errors import HostErrors
+from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.runs.events import InputFile
 from fake_server.workflow.model import App, StartVariable, Workflow
 

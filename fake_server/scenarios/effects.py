@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Protocol
 
-from fake_server.host_spec import HostSpec, PingRule
-from fake_server.http.errors import HostError, HostErrors
+from fake_server.host_spec import HostError, HostErrors, HostSpec, PingRule
 from fake_server.images import ImageFault
 from fake_server.runs.events import Timeline
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow

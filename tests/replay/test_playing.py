@@ -16,7 +16,7 @@ from starlette.types import Message
 from dify_wire.exchange import Chunk
 from fake_server.clock import Clock
 from fake_server.replay.responses import Playing, ReplayedResponse
-from fake_server.replay.runs import RunEnd, run_end, stopped_response, stopped_stream
+from fake_server.replay.rewrite import RunEnd, run_end, stopped_response, stopped_stream
 from tests.compared import time_contradictions
 from tests.each import each
 from tests.replay.folders import recorded

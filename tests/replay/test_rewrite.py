@@ -10,8 +10,15 @@ import pytest
 
 from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.redaction.fields import user_of
-from fake_server.replay.rewrite import Changes, file_ids, own_ids, rewritten
-from fake_server.replay.runs import is_stream, run_end, shift_s
+from fake_server.replay.rewrite import (
+    Changes,
+    file_ids,
+    is_stream,
+    own_ids,
+    rewritten,
+    run_end,
+    shift_s,
+)
 from fake_server.runs.signing import FileSigners
 from tests.compared import normal, time_contradictions
 from tests.each import each

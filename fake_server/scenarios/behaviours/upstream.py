@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from fake_server.host_spec import HostError, HostErrors
 from fake_server.http import error_pages
-from fake_server.http.errors import HostError, HostErrors
 from fake_server.http.responses import proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.effects import Effects, Responder, override
