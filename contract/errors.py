@@ -59,6 +59,8 @@ class Error:
 
 
 def error(name: str, or_else: Error | None = None, **values: Any) -> Error:
+    if not any(name in one.errors or name in one.facts for one in profiles().values()):
+        raise ValueError(f"no error is called {name!r}; x-host.errors in overlays/ has their names")
     return Error(name, values, or_else)
 
 

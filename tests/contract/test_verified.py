@@ -1,32 +1,61 @@
-"""The dated verdicts: whole, and true of the recorded host as often as it is judged again."""
+"""The entries of verified.toml: complete, and still true of the recorded host."""
 
 from __future__ import annotations
 
 import datetime
+import re
 
 import pytest
 
-from contract.check import EVERY_EXCHANGE, FAKE_ONLY, verdicts
+from contract.check import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Check, Level, verdicts
 from contract.checks import CHECKS
-from contract.offline import load_exchanges
-from contract.result import Status
+from contract.result import Result, Status
+from dify_wire.recording.folder import read_folder
 from tests.contract import verdicts as writing
 
 pytestmark = pytest.mark.server
 
 
 def test_every_check_has_a_verdict_and_every_verdict_a_check() -> None:
-    """`python -m tests.contract.verdicts` writes what is missing."""
-    assert set(verdicts()) == set(CHECKS)
+    assert list(verdicts()) == sorted(CHECKS), "run .venv/bin/python -m tests.contract.verdicts"
 
 
-def test_verdicts_name_exchanges_that_are_recorded() -> None:
-    recorded = {one.name: one for one in load_exchanges(writing.RECORDING)}
+def test_check_that_passes_nowhere_leaves_the_file_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new = Check("pigs_fly", "Pigs fly.", Level.HOST, "FACTS 0", lambda _: None, "samples")
+    monkeypatch.setitem(CHECKS, new.name, new)
+    monkeypatch.setattr(
+        writing, "on_the_fake", lambda checks: [Result(one, Status.FAILED) for one in checks]
+    )
+    before = VERDICTS.read_bytes()
+    with pytest.raises(SystemExit, match=r"pigs_fly did not pass on the fake .*\nnothing is wri"):
+        writing.main()
+    assert VERDICTS.read_bytes() == before
+
+
+def test_sources_name_exchanges_that_are_recorded(recorded: set[str]) -> None:
+    unknown = {
+        (check.name, name)
+        for check in CHECKS.values()
+        for names in re.findall(r"recorded: ([^)]*)\)", check.source)
+        for name in names.split(", ")
+        if name not in recorded
+    }
+    assert unknown == set(), f"no exchange of these names is in {writing.RECORDING}"
+
+
+@pytest.fixture(scope="module")
+def recorded() -> set[str]:
+    return {one.name for one in read_folder(writing.RECORDING)}
+
+
+def test_verdicts_name_exchanges_that_are_recorded(recorded: set[str]) -> None:
     for name, seen in verdicts().items():
         assert seen.host_version == writing.VERSION
         assert isinstance(seen.day, datetime.date)
         if seen.recording not in (FAKE_ONLY, EVERY_EXCHANGE):
-            assert set(seen.recording.split(", ")) <= set(recorded), name
+            assert set(seen.recording.split(", ")) <= recorded, name
 
 
 @pytest.fixture(scope="module")
