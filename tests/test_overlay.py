@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dify_wire.overlay import OverlayError, apply_overlay, copied, select
@@ -214,14 +214,17 @@ def test_what_is_not_an_overlay_is_refused(overlay: dict[str, Any], place: str) 
     assert caught.value.place == place
 
 
-NAMES = st.text(min_size=1, max_size=6)
+NAMES = st.sampled_from("abc") | st.text(min_size=1, max_size=6)
 SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=6)
 DATA = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3)
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
 )
 OBJECTS = st.dictionaries(NAMES, DATA, max_size=4)
 
 
+@settings(max_examples=50)
 @given(OBJECTS, OBJECTS)
 def test_a_merge_adds_the_update_and_loses_nothing_else(
     document: dict[str, Any], update: dict[str, Any]
@@ -258,6 +261,7 @@ def assert_merged(old: dict[str, Any], update: dict[str, Any], made: dict[str, A
             assert_merged(old[key], update[key], value)
 
 
+@settings(max_examples=40)
 @given(OBJECTS, NAMES, st.dictionaries(NAMES, DATA, max_size=2))
 def test_any_name_can_be_targeted_in_quotes(
     document: dict[str, Any], name: str, value: dict[str, Any]
