@@ -8,7 +8,7 @@ overlays in ``overlays/`` describe a version as a whole: the fake serves them. T
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,8 +76,13 @@ def _profile(version: str) -> Profile:
     document: dict[str, Any] = {}
     for path in _chain(version):
         overlay = read_overlay(path)
+        of_host = [  # the others need the document
+            action
+            for action in overlay["actions"]
+            if action["target"] == "$" or action["target"].startswith("$['x-host']")
+        ]
         try:
-            apply_overlay(document, {**overlay, "actions": list(_of_host(overlay))})
+            apply_overlay(document, {**overlay, "actions": of_host})
         except OverlayError as error:
             raise SpecError(path, error.place, error.message) from None
     facts = dict(document["x-host"])
@@ -86,15 +91,6 @@ def _profile(version: str) -> Profile:
         for name, error in facts.pop("errors").items()
     }
     return Profile(version, errors, facts)
-
-
-def _of_host(overlay: Mapping[str, Any]) -> Iterator[Any]:
-    """The actions that make up ``x-host``; the others need the document."""
-    return (
-        action
-        for action in overlay["actions"]
-        if action["target"] == "$" or action["target"].startswith("$['x-host']")
-    )
 
 
 def overlay_paths(host_version: str) -> list[Path]:

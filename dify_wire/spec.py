@@ -131,12 +131,9 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
 def _check_version(path: Path, document: Mapping[str, Any]) -> None:
     version = document.get("openapi")
     if not isinstance(version, str) or not re.fullmatch(r"3\.[12]\.\d+", version):
-        found = (
-            f"this says {version!r}" if "openapi" in document else "this says no OpenAPI version"
-        )
-        raise SpecError(
-            path, "openapi", f"{found}; OpenAPI 3.1 and 3.2 can be read, so write openapi: 3.2.0"
-        )
+        found = repr(version) if "openapi" in document else "no OpenAPI version"
+        advice = "OpenAPI 3.1 and 3.2 can be read, so write openapi: 3.2.0"
+        raise SpecError(path, "openapi", f"this says {found}; {advice}")
     if not isinstance(document.get("paths"), dict):
         raise SpecError(path, "paths", "a mapping of paths is needed; add it")
 

@@ -50,6 +50,7 @@ _RESPONSE = (
 _ARRIVAL = re.compile(r"([0-9.e+-]{1,32}) ([0-9]{1,15})")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _HTTP_VERSIONS = ("1.0", "1.1", "2", "3")
+_NOT_IN_A_HEADER = re.compile("[\r\n\0]|[^\0-\xff]")
 _METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 WriteBody = Callable[[Iterable[bytes], str], SideFile]
@@ -74,7 +75,6 @@ def document(
     response_stream: Streamed | None = None,
 ) -> dict[str, Any]:
     """``recording`` as plain data. Streams stand in for bodies that are too long for memory."""
-    response = _response(recording, write_body, response_stream)
     return {
         "format": FORMAT,
         "name": recording.name,
@@ -85,7 +85,7 @@ def document(
         "host_version": recording.host_version,
         "redacted": tuple(recording.redacted),
         "request": _request(recording.request, write_body, request_stream),
-        "answer": response,
+        "answer": _response(recording, write_body, response_stream),
     }
 
 
@@ -146,12 +146,14 @@ def _inline_chunks(chunks: Sequence[Chunk]) -> dict[str, Any] | None:
     body = b"".join(chunk.data for chunk in chunks)
     if len(body) > _INLINE_BYTES and _text(body, whole=False) is None:
         return None
-    return {"chunks": [{"at_s": chunk.at_s} | _inline(chunk.data) for chunk in chunks]}
-
-
-def _inline(data: bytes) -> dict[str, str]:
-    text = _text(data, whole=True)
-    return {"base64": base64.b64encode(data).decode()} if text is None else {"text": text}
+    inline = []
+    for chunk in chunks:
+        text = _text(chunk.data, whole=True)
+        coded = (
+            {"base64": base64.b64encode(chunk.data).decode()} if text is None else {"text": text}
+        )
+        inline.append({"at_s": chunk.at_s, **coded})
+    return {"chunks": inline}
 
 
 def _text(data: bytes, whole: bool) -> str | None:
@@ -203,8 +205,7 @@ def recording(path: Path, data: object) -> Recording:
         ended=response["ended"].choice(ENDS, "end of a response"),
         shortened=_shortened(response),
     )
-    problem = problem_of(made)
-    if problem:
+    if problem := problem_of(made):
         raise error(*problem)
     return made
 
@@ -324,10 +325,8 @@ def problem_of(made: Recording) -> tuple[str, str] | None:
     """What is impossible in HTTP: its place in a document and a message; None if all is well."""
     request, (lowest, highest) = made.request, STATUSES
     if not _METHOD.fullmatch(request.method):
-        return (
-            "request.method",
-            f"{request.method!r} is not a valid method; write a word such as GET",
-        )
+        message = f"{request.method!r} is not a valid method; write a word such as GET"
+        return "request.method", message
     if not request.target or min(request.target) <= " " or max(request.target) > "\xff":
         message = "it is empty, or holds a space or no byte; write it as it was on the wire"
         return "request.target", message
@@ -335,12 +334,9 @@ def problem_of(made: Recording) -> tuple[str, str] | None:
         return "answer.status", f"{made.status} is not a status from {lowest} to {highest}"
     for part, headers in (("request", request.headers), ("answer", made.headers)):
         for index, (name, value) in enumerate(headers):
-            whole = name + value
-            if not name or any(character in whole for character in "\r\n\0") or max(whole) > "\xff":
-                message = (
-                    "this is not a valid header (an empty name, or a bad character); correct it"
-                )
-                return f"{part}.headers[{index}]", message
+            if not name or _NOT_IN_A_HEADER.search(name + value):
+                what = "this is not a valid header (an empty name, or a bad character)"
+                return f"{part}.headers[{index}]", f"{what}; correct it"
     return _length_problem(made)
 
 

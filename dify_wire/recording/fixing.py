@@ -6,9 +6,9 @@ read afterwards.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from copy import deepcopy
@@ -62,11 +62,10 @@ def _fix_all(
     for path in files:
         try:
             fix = _fix(path, side_files)
-            if write is None and fix.renamed:
-                pass  # the side file does not have its new name yet, so it cannot be read
-            else:
+            if write is not None:
                 for old in fix.renamed:
                     side_files.copy(old)
+            if write is not None or not fix.renamed:  # else a side file has its old name still
                 recording(path, fix.data)
             if write is not None and fix.changes:
                 write(path, _as_written(fix.data))
@@ -111,7 +110,10 @@ class _Fix:
     def response(self) -> None:
         response = self.data["answer"]
         if "chunks" in response:
-            size = sum(map(_chunk_size, response["chunks"]))
+            size = sum(
+                len(chunk["text"].encode() if "text" in chunk else b64decode(chunk["base64"]))
+                for chunk in response["chunks"]
+            )
         else:
             size = self._body_size("answer.body", response["body"])
             self._fix_arrivals(response, size)
@@ -167,12 +169,6 @@ def _refitted(sizes: Iterable[int], total: int) -> Iterator[int]:
             break
     if last + left:
         yield last + left
-
-
-def _chunk_size(chunk: dict[str, str]) -> int:
-    if "text" in chunk:
-        return len(chunk["text"].encode())
-    return len(base64.b64decode(chunk["base64"], validate=True))
 
 
 def _as_written(data: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from dify_wire.exchange import Headers, Recording, slug
 from dify_wire.recording.bodies import (
     FOLDER,
     PARTIAL,
-    SideFile,
     Spool,
     check_bodies_folder,
     finish_file,
@@ -256,18 +256,12 @@ class RecordingWriter:
         name = slug(head.name or f"{head.request.method} {head.request.path}")
         data = document(
             replace(head, name=head.name or name),
-            self._write_body,
+            partial(write_body, self.folder),
             _streamed(whole.request, redaction, exchange.request.headers),
             _streamed(whole.response, redaction, exchange.headers),
         )
         data["redacted"] = redaction.applied() if redaction else redacted
-        return self._place(dump_yaml(data).encode(), name)
-
-    def _write_body(self, pieces: Iterable[bytes], content_type: str) -> SideFile:
-        return write_body(self.folder, pieces, content_type)
-
-    def _place(self, data: bytes, name: str) -> Path:
-        unfinished = write_file(self.folder, [data])
+        unfinished = write_file(self.folder, [dump_yaml(data).encode()])
         with self._lock:
             path = self.folder / f"{self._next:04}-{name}.yaml"
             finish_file(unfinished, path)

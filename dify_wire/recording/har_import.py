@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from dify_wire.exchange import (
     ENDS,
@@ -79,8 +79,7 @@ def read_har(path: Path) -> Imported:
     left_out: list[LeftOut] = []
     for number, data in enumerate(archive.entries()):
         place = f"log.entries[{number}]"
-        problem = _why_no_exchange(data)
-        if problem:
+        if problem := _why_no_exchange(data):
             left_out.append(LeftOut(number, place, problem))
             continue
         try:
@@ -154,7 +153,7 @@ class _Entry:
             app=app.text(r"[ -~]*", "a label of an app") if app else None,
             note=self._own_text("note", note),
             sent_at=float(began.number(0, LATEST_S)) if began else self._began(),
-            host=self._own_text("host", self._host()),
+            host=self._own_text("host", f"{self._url.scheme}://{self._url.netloc}"),
             host_version=self._own_text("host_version", header_of(headers, "x-version") or ""),
             request=request,
             status=status,
@@ -170,8 +169,7 @@ class _Entry:
         )
         if not self._ours:
             made = _as_decoded(made)
-        problem = problem_of(made)
-        if problem:
+        if problem := problem_of(made):
             place = problem[0].replace("answer.", "response.")
             raise self._entry.error(f"{self._entry.path}.{place}", problem[1])
         return made
@@ -187,7 +185,7 @@ class _Entry:
         body, shortened = self._request_body()
         version = self._request.get("httpVersion")
         number = version.text().lower().removeprefix("http/") if version else ""
-        parts = urlsplit(self._url())
+        parts = self._url
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         headers = _headers(self._request["headers"])
         if not header_of(headers, "host") and not self._ours:
@@ -246,9 +244,8 @@ class _Entry:
     @property
     def _messages(self) -> list[dict[str, Any]]:
         messages = self._entry.mapping().get("_eventSourceMessages")
-        return (
-            [one for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
-        )
+        messages = messages if isinstance(messages, list) else []
+        return [one for one in messages if isinstance(one, dict)]
 
     def _chunks(
         self, body: bytes, seconds: float, lost: Shortened | None
@@ -291,17 +288,13 @@ class _Entry:
             return float(own.number(0, LONGEST_S))
         return max(0.0, time.number(-_TOO_LARGE, LONGEST_S * 1000) / 1000) if time else 0.0
 
-    def _url(self) -> str:
+    @property
+    def _url(self) -> SplitResult:
         url = self._request["url"]
         try:
-            urlsplit(_text(url))
+            return urlsplit(_text(url))
         except ValueError as error:
             url.fail(f"this is not a valid URL ({error}); correct it")
-        return _text(url)
-
-    def _host(self) -> str:
-        parts = urlsplit(self._url())
-        return f"{parts.scheme}://{parts.netloc}"
 
     def _began(self) -> float:
         started = self._entry["startedDateTime"]

@@ -164,15 +164,14 @@ def recording_store(
     entries = [
         (RequestKey(recording.request, recording.app), recording) for recording in recordings
     ]
-    redacted = [key for key, recording in entries if _is_redacted(recording)]
+    redacted = [
+        key
+        for key, recording in entries
+        if (GONE.encode() in key.request.body or GONE in key.request.target)
+        and any(name.partition(":")[0] in KINDS for name in recording.redacted)
+    ]
     as_recorded = _redaction_of(recordings, keys or {})
     return RecordingStore(entries, MATCHERS, after_last, as_recorded, redacted)
-
-
-def _is_redacted(recording: Recording) -> bool:
-    """Whether a team's rule may have taken something out of its request."""
-    by_team = any(name.partition(":")[0] in KINDS for name in recording.redacted)
-    return by_team and (GONE.encode() in recording.request.body or GONE in recording.request.target)
 
 
 def _redaction_of(

@@ -56,24 +56,17 @@ def parse_rule(text: str) -> Rule:
     if kind == "header" and not _TOKEN.fullmatch(what):
         raise RuleError(f"{what!r} is not a header name; write one such as X-Tenant")
     if kind == "text":
-        _check_expression(what)
+        try:
+            found = re.compile(what.encode()).search(b"")
+        except re.error as error:
+            message = f"{what!r} is not a valid regular expression ({error}); correct it"
+            raise RuleError(message) from None
+        if found:
+            message = f"{what!r} finds text of no length, so everywhere"
+            raise RuleError(f"{message}; make it find at least one character")
     last = what.rpartition("/")[2]
     if kind == "field" and what.startswith("/") and (not last or last.isdecimal()):
         raise RuleError(
             f"{what!r} has to end with the name of a field; name the field that holds the list"
         )
     return Rule(kind, what)
-
-
-def _check_expression(expression: str) -> None:
-    try:
-        found = re.compile(expression.encode()).search(b"")
-    except re.error as error:
-        raise RuleError(
-            f"{expression!r} is not a valid regular expression ({error}); correct it"
-        ) from None
-    if found:
-        raise RuleError(
-            f"{expression!r} finds text of no length, so everywhere; "
-            "make it find at least one character"
-        )
