@@ -15,7 +15,7 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.exchange import AppKind
-from fake_server.clock import Clock, end_waits
+from fake_server.clock import Clock, unix_seconds
 from fake_server.endpoints import handlers
 from fake_server.host_spec import HostError, HostSpec, InputRule
 from fake_server.host_state import HostState
@@ -43,7 +43,6 @@ from fake_server.scenarios.rules import RuleBook, RuleContext, load_rule_book
 from fake_server.settings import Settings, SettingsError
 from fake_server.spec import load_host
 from fake_server.store import Store
-from fake_server.timestamps import unix_seconds
 from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import App, Workflow
 
@@ -123,7 +122,7 @@ class FakeServer:
     def end_runs(self) -> None:
         """End every run, and any that still begins: the server is going down."""
         self.host.store.end_tasks()
-        end_waits(self.host.clock)
+        self.host.clock.end_waits()
         self.host.journal.close()
         if self._replay:
             self._replay.end()

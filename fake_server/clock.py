@@ -10,10 +10,44 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from starlette.types import Receive
 
-from fake_server.timestamps import LATEST
+Timestamp = float | str | datetime
+"""Unix seconds, ISO 8601, or a ``datetime``; UTC unless it has an offset."""
+
+LATEST = 253_370_764_799.0
+"""The latest time that a clock can be set to, the end of the year 9998.
+
+Dates end with the year 9999, and a clock runs on: the Date header and the end of a run are later.
+"""
+
+
+def unix_seconds(at: Timestamp) -> float:
+    """The unix seconds of a time such as ``2024-05-01T12:00:00Z``.
+
+    Raises ``ValueError`` where it is invalid, before 1970 or after ``LATEST``.
+    """
+    try:
+        time = datetime.fromisoformat(at.strip()) if isinstance(at, str) else at
+        if isinstance(time, datetime):
+            time = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+        seconds = float(time)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{at!r} is not a valid time ({error}); write it as 2024-05-01T12:00:00Z"
+        ) from None
+    if not 0 <= seconds <= LATEST:
+        raise ValueError(
+            f"{at!r} is not in the years 1970 to 9998; write it as 2024-05-01T12:00:00Z"
+        )
+    return seconds
+
+
+def iso(at: float) -> str:
+    """Unix seconds as ISO 8601, in UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat()
 
 
 class Clock:
@@ -36,7 +70,7 @@ class Clock:
         self._starts_at = starts_at
         self._wall_shift_s = self._ticks_shift_s = 0.0
         self._frozen: tuple[float, float] | None = None
-        self._waiters: dict[object, Callable[[], None]] = {}
+        self._waits: set[Wait] = set()
         self._followers: list[Callable[[], None]] = []
         self.on_wait: Callable[[], None] | None = None
         """Called whenever somebody begins to wait for this clock."""
@@ -54,11 +88,7 @@ class Clock:
     @property
     def waiting(self) -> int:
         """How many wait for this clock now."""
-        return len(self._waiters)
-
-    def waiters(self) -> list[object]:
-        """Who waits for this clock now."""
-        return list(self._waiters)
+        return len(self._waits)
 
     def freeze(self, at: float | None = None) -> None:
         """Stand still, at ``at`` (unix seconds) or now."""
@@ -102,18 +132,23 @@ class Clock:
         self._frozen = None if self._starts_at is None else (self._starts_at, self.ticks())
         self._moved()
 
-    def on_move(self, waiter: object, callback: Callable[[], None]) -> None:
-        """Count as waiting, and call ``callback`` when the clock is moved, until ``forget``."""
-        self._waiters[waiter] = callback
+    def add_wait(self, wait: Wait) -> None:
+        """Count ``wait`` as waiting, and wake it when the clock is moved, until ``remove_wait``."""
+        self._waits.add(wait)
         if self.on_wait is not None:
             self.on_wait()
+
+    def remove_wait(self, wait: Wait) -> None:
+        self._waits.discard(wait)
+
+    def end_waits(self) -> None:
+        """End all waits for this clock."""
+        for wait in list(self._waits):
+            wait.end()
 
     def follow(self, callback: Callable[[], None]) -> None:
         """Call ``callback`` whenever the clock is moved by hand, without counting as waiting."""
         self._followers.append(callback)
-
-    def forget(self, waiter: object) -> None:
-        self._waiters.pop(waiter, None)
 
     def _moved(self) -> None:
         if self._frozen:
@@ -122,7 +157,7 @@ class Clock:
         else:
             self.now = lambda: self._wall() + self._wall_shift_s
             self.ticks = lambda: self._ticks() + self._ticks_shift_s
-        for callback in [*self._followers, *self._waiters.values()]:
+        for callback in [*self._followers, *(wait.wake for wait in list(self._waits))]:
             callback()
 
 
@@ -147,7 +182,7 @@ class Wait:
         False where the client left, or the wait was over before.
         """
         self._loop = asyncio.get_running_loop()
-        self._clock.on_move(self, self.wake)
+        self._clock.add_wait(self)
         try:
             while not self.over:
                 delay_s = due() - self._clock.ticks()
@@ -157,7 +192,7 @@ class Wait:
                     return False
             return False
         finally:
-            self._clock.forget(self)
+            self._clock.remove_wait(self)
 
     def end(self) -> None:
         """Wait no more, now and in future. From any thread."""
@@ -183,13 +218,6 @@ class Wait:
     def _end_wait(self) -> None:
         if self._waiting is not None and not self._waiting.expired():
             self._waiting.reschedule(asyncio.get_running_loop().time())
-
-
-def end_waits(clock: Clock) -> None:
-    """End all waits for ``clock``."""
-    for waiter in clock.waiters():
-        if isinstance(waiter, Wait):
-            waiter.end()
 
 
 _FOR_EVER_S = 10 * 365 * 86400.0

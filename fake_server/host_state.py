@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fake_server.clock import Clock, end_waits
+from fake_server.clock import Clock
 from fake_server.host_spec import HostSpec
 from fake_server.http.responses import HostHeaders
 from fake_server.journal.exchanges import Counters, Journal
@@ -38,7 +38,7 @@ class HostState:
         go on: what reads them takes falling ones for a new process.
         """
         self.store.reset()
-        end_waits(self.clock)
+        self.clock.end_waits()
         self.clock.reset()
         self.random.reset(seed)
         self.journal.clear()

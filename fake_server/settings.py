@@ -137,7 +137,7 @@ class Settings:
         if self.speed is not None and not 0 < self.speed < float("inf"):
             yield "speed", _bad_speed(self.speed)
         if self.clock is not None:
-            from fake_server.timestamps import unix_seconds
+            from fake_server.clock import unix_seconds
 
             try:
                 unix_seconds(self.clock)

@@ -15,14 +15,13 @@ from hypothesis import strategies as st
 
 from dify_wire.exchange import Request
 from dify_wire.recording.matching import FORM_FIELDS, MATCHERS, RequestKey
-from fake_server.clock import Clock
+from fake_server.clock import LATEST, Clock, iso
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.http.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import await_matching, read_match
 from fake_server.runs.request import json_object
 from fake_server.settings import DEFAULT_API_KEY
-from fake_server.timestamps import LATEST, iso
 from tests.admin.calling import admin, host
 from tests.asgi import call, scope
 

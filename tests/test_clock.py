@@ -4,11 +4,13 @@ waits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.clock import Clock
+from fake_server.clock import Clock, Wait
 
 
 class Machine:
@@ -139,31 +141,41 @@ def test_whatever_is_done_to_it_ticks_never_go_back(moves: list[tuple[str, float
             assert clock.now() == pytest.approx(value)
 
 
+class Woken(Wait):
+    """A wait that calls ``on_wake`` when it is woken."""
+
+    def __init__(self, clock: Clock, on_wake: Callable[[], object]) -> None:
+        super().__init__(clock)
+        self.wake = on_wake  # type: ignore[method-assign, assignment]
+
+
 @pytest.mark.parametrize("move", ["freeze", "advance", "resume"])
-def test_waiters_are_called_at_each_move(move: str) -> None:
-    """Once a move, until it is forgotten; forgetting twice is no error."""
+def test_waits_are_woken_at_each_move(move: str) -> None:
+    """Once a move, until it is removed; removing it twice is no error."""
     clock = Machine().clock()
-    calls = []
+    calls: list[float] = []
+    wait = Woken(clock, lambda: calls.append(clock.ticks()))
     clock.freeze()
-    clock.on_move("waiter", lambda: calls.append(clock.ticks()))
+    clock.add_wait(wait)
     {"freeze": clock.freeze, "advance": lambda: clock.advance(5), "resume": clock.resume}[move]()
     assert calls == [15 if move == "advance" else 10]
-    clock.forget("waiter")
-    clock.forget("waiter")
+    clock.remove_wait(wait)
+    clock.remove_wait(wait)
     clock.advance(1)
     assert len(calls) == 1
 
 
-def test_a_waiter_may_leave_while_it_is_called() -> None:
-    """Leaving inside the callback disturbs nobody else."""
+def test_a_wait_may_be_removed_while_it_is_woken() -> None:
+    """That disturbs no other wait."""
     clock = Machine().clock()
-    calls = []
+    calls: list[str] = []
 
     def leave() -> None:
-        clock.forget("first")
+        clock.remove_wait(first)
         calls.append("first")
 
-    clock.on_move("first", leave)
-    clock.on_move("second", lambda: calls.append("second"))
+    first = Woken(clock, leave)
+    clock.add_wait(first)
+    clock.add_wait(Woken(clock, lambda: calls.append("second")))
     clock.advance(1)
-    assert calls == ["first", "second"]
+    assert sorted(calls) == ["first", "second"]

@@ -202,7 +202,7 @@ def test_only_the_clock_asks_for_the_time() -> None:
     """But for what measures or reads moments, and the command line, which signs for now."""
     allowed = [
         "fake_server.clock",
-        "fake_server.timestamps",
+        "fake_server.clock",
         "fake_server.journal.exchanges",
         "fake_server.journal",
         "fake_server.cli",

@@ -34,13 +34,12 @@ from fake_server.admin.call import (
     json_of,
     query_of,
 )
-from fake_server.clock import Clock
+from fake_server.clock import LATEST, Clock, iso, unix_seconds
 from fake_server.host_state import HostState
 from fake_server.journal import Entry
 from fake_server.journal.matching import Match, await_matching, matching, nearest_entry, read_match
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.settings import INSTANT
-from fake_server.timestamps import LATEST, iso, unix_seconds
 
 _MOVES = ("freeze", "set", "advance_s", "resume")
 

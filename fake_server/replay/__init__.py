@@ -23,6 +23,7 @@ from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import RequestKey
 from dify_wire.recording.store import NearMiss, NotRecordedError, recording_store
+from fake_server.clock import iso
 from fake_server.endpoints.files import check_signature
 from fake_server.host_spec import HostSpec
 from fake_server.http.request import Request
@@ -30,7 +31,6 @@ from fake_server.http.responses import JSON, Response
 from fake_server.replay.responses import Caller, ReplayedResponses
 from fake_server.replay.rewrite import Aliases
 from fake_server.settings import Settings
-from fake_server.timestamps import iso
 
 _PROXY_ERRORS = (400, 405, 413, 414)
 _IMAGE_PATH = re.compile(rf"/files/tools/((?i:{UUID}))\.[^/]+")

@@ -10,11 +10,10 @@ from typing import Any, Protocol, TypeVar
 
 from starlette.datastructures import Headers
 
-from fake_server.clock import Clock
+from fake_server.clock import Clock, Timestamp, iso, unix_seconds
 from fake_server.journal import Entry
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
-from fake_server.timestamps import Timestamp, iso, unix_seconds
 
 T = TypeVar("T")
 

@@ -58,7 +58,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.server.server.UNREAD_S",
         "fake_server.server.log.WAITING_BYTES",
         "fake_server.http.form.FORM_BYTES",
-        "fake_server.timestamps.LATEST",
+        "fake_server.clock.LATEST",
     ),
     "Journal and admin API": (
         "fake_server.journal.exchanges.ENTRIES",

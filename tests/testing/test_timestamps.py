@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from fake_server.timestamps import Timestamp, iso, unix_seconds
+from fake_server.clock import Timestamp, iso, unix_seconds
 
 NOON = 1714564800.0
 
