@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import ROOT
+
 pytestmark = pytest.mark.server
 
 NEEDED = [
@@ -23,8 +25,7 @@ NEEDED = [
     "fake_server/images/fonts/LICENSE.txt",
     "fake_server/py.typed",
     "dify_wire/data/openapi.yaml",
-    "dify_wire/data/overlays/dify-0.6.3.yaml",
-    "dify_wire/data/overlays/dify-0.6.4.yaml",
+    *(f"dify_wire/data/overlays/{path.name}" for path in (ROOT / "overlays").glob("*.yaml")),
     "dify_wire/py.typed",
     "dify_wire/recording/recording.schema.json",
 ]
