@@ -78,10 +78,15 @@ def resolved(document: Mapping[str, Any], value: Mapping[str, Any]) -> Mapping[s
     """``value`` itself, or what it refers to in ``document``, which has passed ``check``."""
     while "$ref" in value:
         target: Any = document
-        for key in value["$ref"].removeprefix("#/").split("/"):
-            target = target[key.replace("~1", "/").replace("~0", "~")]
+        for key in _steps(value["$ref"]):
+            target = target[key]
         value = target
     return value
+
+
+def _steps(reference: str) -> list[str]:
+    steps = reference.removeprefix("#/").split("/")
+    return [step.replace("~1", "/").replace("~0", "~") for step in steps]
 
 
 class Schemas:
@@ -233,8 +238,7 @@ class _Rules:
                 field.fail(f"$ref {reference} leads back to itself; write the value out")
             seen.add(reference)
             target = self._document.value
-            for name in reference[2:].split("/"):
-                key = name.replace("~1", "/").replace("~0", "~")
+            for key in _steps(reference):
                 if not isinstance(target, dict) or key not in target:
                     field.fail(f"$ref {reference} leads to nothing; add {key!r} or correct it")
                 target = target[key]

@@ -79,13 +79,11 @@ class Field:
     # lists
 
     def entries(self) -> Iterator[Field]:
-        """The entries of a list."""
         self.expect(isinstance(self.value, list), "a list")
         for index, value in enumerate(self.value):
             yield Field(value, f"{self.path}[{index}]", error=self.error)
 
     def texts(self) -> tuple[str, ...]:
-        """The entries of a list of strings."""
         return tuple(entry.text() for entry in self.entries())
 
     # single values
@@ -98,7 +96,6 @@ class Field:
         return self.expect(matches, expected)
 
     def choice(self, known: Collection[str], what: str = "value") -> str:
-        """One of the strings in ``known``."""
         if self.text() not in known:
             self.fail(unknown(what, self.value, known))
         return self.value

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,11 @@ def refused(tmp_path: Path, text: str, *overlays: str) -> SpecError:
         load(path, paths)
     readable_text(caught.value)
     return caught.value
+
+
+@cache
+def merged() -> dict[str, Any]:
+    return load(bundled("openapi.yaml"), overlay_paths("0.6.4"))
 
 
 def with_schema(schema: str) -> str:
@@ -412,7 +418,7 @@ def test_an_installed_package_finds_its_own_files(
 )
 def test_a_wrong_fact_of_the_host_is_refused(keys: tuple[str, ...], value: Any, says: str) -> None:
     """Each fact that the fake is compiled from has its type checked, and its place is named."""
-    document = copied(load(bundled("openapi.yaml"), overlay_paths("0.6.4")))
+    document = copied(merged())
     owner = document["x-host"]
     for key in keys[:-1]:
         owner = owner[key]
@@ -435,7 +441,7 @@ def test_a_wrong_fact_of_the_host_is_refused(keys: tuple[str, ...], value: Any, 
 )
 def test_a_missing_fact_of_the_host_is_refused(keys: tuple[str, ...]) -> None:
     """A fact that is not there is named with its whole place."""
-    document = copied(load(bundled("openapi.yaml"), overlay_paths("0.6.4")))
+    document = copied(merged())
     owner = document["x-host"]
     for key in keys[:-1]:
         owner = owner[key]
@@ -448,7 +454,7 @@ def test_a_missing_fact_of_the_host_is_refused(keys: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("key", ["x-errors", "x-refusal"])
 def test_an_error_that_is_not_defined_is_refused(key: str) -> None:
     """An operation cannot refuse with words that nobody wrote."""
-    document = copied(load(bundled("openapi.yaml"), overlay_paths("0.6.4")))
+    document = copied(merged())
     document["paths"]["/v1/info"]["get"][key] = ["oops"] if key == "x-errors" else "oops"
     with pytest.raises(SpecError, match=r"x-host\.errors has no 'oops'"):
         check(Path("mine.yaml"), document)

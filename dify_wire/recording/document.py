@@ -146,13 +146,12 @@ def _inline_chunks(chunks: Sequence[Chunk]) -> dict[str, Any] | None:
     body = b"".join(chunk.data for chunk in chunks)
     if len(body) > _INLINE_BYTES and _text(body, whole=False) is None:
         return None
-    inline = []
+    inline: list[dict[str, Any]] = []
     for chunk in chunks:
-        text = _text(chunk.data, whole=True)
-        coded = (
-            {"base64": base64.b64encode(chunk.data).decode()} if text is None else {"text": text}
-        )
-        inline.append({"at_s": chunk.at_s, **coded})
+        if (text := _text(chunk.data, whole=True)) is not None:
+            inline.append({"at_s": chunk.at_s, "text": text})
+        else:
+            inline.append({"at_s": chunk.at_s, "base64": base64.b64encode(chunk.data).decode()})
     return {"chunks": inline}
 
 

@@ -110,10 +110,10 @@ class _Fix:
     def response(self) -> None:
         response = self.data["answer"]
         if "chunks" in response:
-            size = sum(
-                len(chunk["text"].encode() if "text" in chunk else b64decode(chunk["base64"]))
-                for chunk in response["chunks"]
-            )
+            size = 0
+            for chunk in response["chunks"]:
+                text, coded = chunk.get("text"), chunk.get("base64")
+                size += len(b64decode(coded, validate=True) if text is None else text.encode())
         else:
             size = self._body_size("answer.body", response["body"])
             self._fix_arrivals(response, size)
@@ -198,7 +198,6 @@ class _SideFiles:
         return self._current[name]
 
     def copy(self, name: str) -> None:
-        """Copy the file ``name`` to its current name."""
         current = self.current(name)
         if current is not None and current[0] != name:
             copy_body(self._folder, name, current[0])

@@ -119,10 +119,9 @@ def _content_type(key: RequestKey) -> Hashable:
 def _body(key: RequestKey) -> Hashable:
     """JSON as a value, forms as fields, everything else byte for byte."""
     request = key.request
-    media_type = request.header("content-type", "").partition(";")[0].strip().lower()
-    if media_type == "application/x-www-form-urlencoded":
+    if request.media_type == "application/x-www-form-urlencoded":
         return _form(request.body)
-    if media_type == "multipart/form-data":
+    if request.media_type == "multipart/form-data":
         return _multipart(request)
     body = _json(request.body, _stable)
     if isinstance(body, bytes):

@@ -45,11 +45,9 @@ class Marks:
     """Whether a signature's padding stays."""
 
     def key(self, key: str, label: str | None) -> str:
-        """In place of an API key."""
         return self.gone
 
     def user(self, user: str) -> str:
-        """In place of a caller's user."""
         return self.gone
 
     def token(self, token: str) -> str:
@@ -127,7 +125,6 @@ class Edits:
         return {edit.rule for edit in self._made}
 
     def apply(self, data: bytes) -> bytes:
-        """``data`` with all edits made."""
         parts, at = [], 0
         for edit in self._made:
             parts += [data[at : edit.start], edit.data]
@@ -155,7 +152,6 @@ class Edits:
         return index == 0 or self._made[index - 1].end <= place
 
     def up_to(self, cut: int) -> Edits:
-        """The edits before ``cut``."""
         return Edits(edit for edit in self._made if edit.end <= cut)
 
     def recoded(self, data: bytes, coding: str) -> Edits:

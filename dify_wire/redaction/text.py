@@ -284,7 +284,6 @@ class TextRedactor:
         self._short = lru_cache(_REMEMBERED)(self._redacted)
 
     def text(self, text: str) -> str:
-        """``text`` without secrets."""
         plain = _SIGNED_URL.fullmatch(text)
         if plain and not any(secret in plain[1] for secret in self._lowered):
             return f"{plain[1]}{REDACTED}&sign={REDACTED}"
