@@ -378,12 +378,12 @@ def test_braces_that_are_no_placeholder_stay() -> None:
 def test_error_is_one_line_that_can_be_read() -> None:
     """Long values lose their middle, and what a terminal would act on is escaped."""
     error = SpecError(
-        "f.yaml", "p" * 1_000, "begin " + "v" * 10_000 + "\n\x1b[31m\u202e end; mend it"
+        "f.yaml", "p" * 1_000, "begin " + "v" * 10_000 + "\n\x1b[31m\u202e end; correct it"
     )
     text = readable(error)
     assert len(text) <= len("f.yaml") + 160 + 400 + 4 + 30
     assert text.startswith("f.yaml: ppp")
-    assert text.endswith("\\x1b[31m\\u202e end; mend it")
+    assert text.endswith("\\x1b[31m\\u202e end; correct it")
     assert str(SpecError("f.yaml", "p" * 160, "m" * 400)) == f"f.yaml: {'p' * 160}: {'m' * 400}"
 
 

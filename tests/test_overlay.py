@@ -1,5 +1,5 @@
 """The Overlay 1.0 applier: JSONPath targets, merging, appending, removing, and refusals that say
-what to mend.
+what to correct.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def test_one_update_at_several_places_is_not_shared() -> None:
     ],
 )
 def test_an_action_that_cannot_be_done_names_itself(action: dict[str, Any], says: str) -> None:
-    """The error names the action by number and target, and what to mend."""
+    """The error names the action by number and target, and what to correct."""
     with pytest.raises(OverlayError, match=re.escape(says)) as caught:
         changed({"target": "$", "update": {}}, action)
     assert caught.value.place.startswith("actions[1]")

@@ -17,7 +17,7 @@ from tests.recording.samples import JSON, recording, request
 from tests.recording.test_folder import EXCHANGES, PNG, write
 
 PLAIN = recording(b'{"a": "lynx"}', headers=(*JSON, ("Content-Length", "13"), ("X-Any", "1")))
-PICTURE = recording(
+IMAGE = recording(
     PNG[:500], PNG[500:], headers=(("Content-Type", "image/png"), ("Content-Length", str(len(PNG))))
 )
 SENT = replace(
@@ -84,7 +84,7 @@ def test_sizes_of_chunks_follow(tmp_path: Path, body: str, sizes: tuple[int, ...
 @pytest.mark.parametrize("png", [PNG + b"more", PNG[:100], b"x"])
 def test_side_file_gets_the_name_of_its_content(tmp_path: Path, png: bytes) -> None:
     """In both recordings that have it; the old name goes."""
-    write(tmp_path, PICTURE, replace(PICTURE, name="again"))
+    write(tmp_path, IMAGE, replace(IMAGE, name="again"))
     (side,) = (tmp_path / "bodies").iterdir()
     side.write_bytes(png)
     fixed = fix_folder(tmp_path)
@@ -96,7 +96,7 @@ def test_side_file_gets_the_name_of_its_content(tmp_path: Path, png: bytes) -> N
 
 
 def test_check_writes_nothing(tmp_path: Path) -> None:
-    path, _ = write(tmp_path, PLAIN, PICTURE)
+    path, _ = write(tmp_path, PLAIN, IMAGE)
     edited(path, "lynx", "a lynx")
     (side,) = (tmp_path / "bodies").iterdir()
     side.write_bytes(b"x")
@@ -120,7 +120,7 @@ def test_what_is_consistent_stays_to_the_byte(tmp_path: Path, name: str) -> None
         replace(PLAIN, request=request(method="HEAD"), chunks=()),
         replace(PLAIN, status=304, chunks=()),
         replace(
-            EXCHANGES["a picture of which the beginning was kept"],
+            EXCHANGES["an image of which the beginning was kept"],
             headers=(("Content-Length", "11219"),),
         ),
     ],
@@ -154,7 +154,7 @@ def test_what_cannot_be_fixed_is_named_and_the_others_are_fixed(
 
 
 def test_missing_side_file_is_named(tmp_path: Path) -> None:
-    write(tmp_path, PICTURE)
+    write(tmp_path, IMAGE)
     (side,) = (tmp_path / "bodies").iterdir()
     side.unlink()
     assert "put it back" in str(fix_folder(tmp_path).failed[0])

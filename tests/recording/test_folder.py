@@ -67,7 +67,7 @@ def write(folder: Path, *exchanges: Recording) -> list[Path]:
 
 EXCHANGES = {
     "a stream": recording(b'data: {"event": "workflow_started"}\n\n', b"event: ping\n\n"),
-    "a picture": recording(PNG[:500], PNG[500:], headers=(("Content-Type", "image/png"),)),
+    "an image": recording(PNG[:500], PNG[500:], headers=(("Content-Type", "image/png"),)),
     "a character cut in two": recording("data: 一".encode()[:-1], "一".encode()[-1:] + b"\n\n"),
     "a stream that broke inside of a character": recording("data: 一".encode()[:-1], ended="cut"),
     "line ends that YAML knows and others": recording(
@@ -81,7 +81,7 @@ EXCHANGES = {
     ),
     "a request that is no text": recording(request=request(PNG)),
     "a request in another encoding": recording(request=request('{"user": "ä"}'.encode("latin-1"))),
-    "a picture of which the beginning was kept": recording(
+    "an image of which the beginning was kept": recording(
         PNG[:16], shortened=Shortened(11_219, "0" * 64)
     ),
     "a request of which the beginning was kept": recording(
@@ -151,8 +151,8 @@ def test_a_stream_can_be_read_by_a_person(tmp_path: Path) -> None:
 
 
 def test_a_picture_is_a_file_of_its_own_that_is_kept_once(tmp_path: Path) -> None:
-    picture = EXCHANGES["a picture"]
-    write(tmp_path, picture, picture)
+    image = EXCHANGES["an image"]
+    write(tmp_path, image, image)
     (side,) = (tmp_path / "bodies").iterdir()
     assert side.suffix == ".png"
     assert side.read_bytes() == PNG
@@ -185,7 +185,7 @@ def test_the_example_of_the_docs_is_a_recording(tmp_path: Path) -> None:
 # What is not whole is refused
 
 _STREAM = EXCHANGES["a stream"]
-_PICTURE = EXCHANGES["a picture"]
+_IMAGE = EXCHANGES["an image"]
 _SIDE = "bodies/" + "0" * 64 + ".png"
 
 
@@ -265,20 +265,20 @@ DAMAGES: dict[str, Damage] = {
         "damaged",
     ),
     "no mapping": _set(_STREAM, "answer", [], "mapping"),
-    "a side file elsewhere": _set(_PICTURE, "answer.body.file", "../x.png", "not a valid name"),
-    "a rooted side file": _set(_PICTURE, "answer.body.file", "/etc/passwd", "not a valid name"),
-    "a missing side file": _set(_PICTURE, "answer.body.file", _SIDE, "put it back"),
+    "a side file elsewhere": _set(_IMAGE, "answer.body.file", "../x.png", "not a valid name"),
+    "a rooted side file": _set(_IMAGE, "answer.body.file", "/etc/passwd", "not a valid name"),
+    "a missing side file": _set(_IMAGE, "answer.body.file", _SIDE, "put it back"),
     "a side file of another size": (
-        _PICTURE,
+        _IMAGE,
         _with("answer.body.bytes", 1),
         "answer.body.file",
         "not what was",
     ),
-    "arrivals that do not add up": _set(_PICTURE, "answer.arrivals", "0.1 500\n", "add up to"),
-    "arrivals that are none": _set(_PICTURE, "answer.arrivals", "soon 500\n", "line 1"),
+    "arrivals that do not add up": _set(_IMAGE, "answer.arrivals", "0.1 500\n", "add up to"),
+    "arrivals that are none": _set(_IMAGE, "answer.arrivals", "soon 500\n", "line 1"),
     "chunk sizes that do not add up": _set(_STREAM, "request.chunk_sizes", [1], "add up"),
     "a digest that is none": (
-        EXCHANGES["a picture of which the beginning was kept"],
+        EXCHANGES["an image of which the beginning was kept"],
         _with("answer.shortened_from.sha256", "x"),
         "answer.shortened_from.sha256",
         "64",
@@ -325,7 +325,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_altered_side_file_is_refused(tmp_path: Path) -> None:
-    (path,) = write(tmp_path, _PICTURE)
+    (path,) = write(tmp_path, _IMAGE)
     (side,) = (tmp_path / "bodies").iterdir()
     side.write_bytes(PNG[:-1] + b"?")
     with pytest.raises(RecordingError, match="not what was recorded") as refused:
@@ -335,7 +335,7 @@ def test_an_altered_side_file_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("linked", ["file", "folder"])
 def test_a_link_cannot_lead_out_of_the_folder(tmp_path: Path, linked: str) -> None:
-    write(tmp_path / "a", _PICTURE)
+    write(tmp_path / "a", _IMAGE)
     (side,) = (tmp_path / "a/bodies").iterdir()
     away = side if linked == "file" else side.parent
     away.rename(tmp_path / "elsewhere")
@@ -354,7 +354,7 @@ def test_a_link_among_recordings_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("what", ["recording", "side file"])
 def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path, what: str) -> None:
-    (path,) = write(tmp_path, _PICTURE)
+    (path,) = write(tmp_path, _IMAGE)
     (side,) = (tmp_path / "bodies").iterdir()
     pipe = path if what == "recording" else side
     pipe.unlink()
@@ -364,7 +364,7 @@ def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path, what: str) -> No
 
 
 def test_line_ends_of_windows_change_nothing(tmp_path: Path) -> None:
-    """Git makes them there, unless it is told not to."""
+    """Git makes them there, unless it is configured not to."""
     (path,) = write(tmp_path, _STREAM)
     before = read_recording(path)
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
@@ -413,7 +413,7 @@ def test_what_is_no_recording_is_named_and_passed_over(
 def test_what_belongs_beside_recordings_is_not_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    write(tmp_path, _PICTURE)
+    write(tmp_path, _IMAGE)
     for name in ("README.md", "keys.json", ".gitattributes", ".gitignore", f"{PARTIAL}x"):
         (tmp_path / name).write_text("")
     read_folder(tmp_path)
@@ -455,7 +455,7 @@ def test_a_folder_of_bodies_that_is_a_link_is_not_written_to(tmp_path: Path, lin
         with RecordingWriter(folder) as writer:
             (folder / "bodies").symlink_to(tmp_path / "elsewhere")
             with pytest.raises(OSError, match=r"bodies|links|directory"):
-                writer.write(_PICTURE)
+                writer.write(_IMAGE)
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert [path.name for path in folder.iterdir()] == ["bodies"]
 
@@ -553,7 +553,7 @@ def test_what_a_killed_recorder_left_is_not_read_and_is_reported_to_the_next(
     assert not list(tmp_path.glob(f"{PARTIAL}*"))
 
 
-@pytest.mark.parametrize("exchange", [_STREAM, _PICTURE])
+@pytest.mark.parametrize("exchange", [_STREAM, _IMAGE])
 def test_a_full_disk_leaves_nothing_half_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: Recording
 ) -> None:

@@ -479,7 +479,7 @@ def test_what_is_no_archive_is_refused(tmp_path: Path, text: str) -> None:
 def test_the_command_exports_and_imports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without secrets, unless it is told that there are none."""
+    """Without secrets, unless an option says that there are none."""
     with RecordingWriter(tmp_path / "from") as writer:
         writer.write(recording(KEY.encode(), request=request({"user": "alice", "email": "a@b.c"})))
     archive = str(tmp_path / "x.har")

@@ -29,7 +29,7 @@ from dify_wire.redaction.rules import parse_rule
 from dify_wire.redaction.text import TextRedactor
 
 KINDS = (
-    "told key",
+    "known key",
     "secret key",
     "used key",
     "X-Api-Key",
@@ -42,7 +42,7 @@ KINDS = (
     "field of the request",
     "field of the response",
 )
-OF_THE_SETTINGS = ("told key", "secret key")
+OF_THE_SETTINGS = ("known key", "secret key")
 RULES = tuple(map(parse_rule, ("field:diary", "field:confession")))
 
 _LETTERS = "abcdefghijkmnopqrstuvwxyzACDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -209,7 +209,7 @@ def test_no_planted_secret_is_in_a_recording(
     planted = [encoded(secrets[kind], way) for kind, way in plants]
     if wide is not None:
         planted.append(secrets["used key"].encode(WIDE[wide]))
-    redactor = RecordingRedactor({secrets["told key"]: "main"}, [secrets["secret key"]], RULES)
+    redactor = RecordingRedactor({secrets["known key"]: "main"}, [secrets["secret key"]], RULES)
     with tempfile.TemporaryDirectory() as name:
         with RecordingWriter(Path(name), redactor) as writer:
             writer.write(giving_away(secrets, planted, cuts))
