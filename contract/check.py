@@ -139,7 +139,6 @@ def free_check(
 
 VERDICTS = Path(__file__).with_name("verified.toml")
 FAKE_ONLY = "fake only"
-EVERY_EXCHANGE = "every recorded exchange"
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,12 @@ def expect_status(exchange: Exchange, status: int | range) -> None:
     expect(exchange.status in statuses, f"status {expected}", got, exchange)
 
 
+def expect_json(exchange: Exchange) -> None:
+    """Raise ``Failed`` unless the response is a success in JSON."""
+    expect_equal(exchange.status, 200, "status", exchange)
+    expect_equal(exchange.media_type, "application/json", "content type", exchange)
+
+
 def expect_no_run(exchange: Exchange) -> None:
     """Raise ``Failed`` where the host ran a workflow for what it has to refuse."""
     expect(

@@ -64,6 +64,11 @@ def send_once(target: Target, request: Request) -> Exchange:
     return found
 
 
+def get_once(target: Target, path: str) -> Exchange:
+    """The response to GET ``path`` with the key, which is sent only once."""
+    return send_once(target, target.get_request(path))
+
+
 def changed_run(target: Target, **changes: Any) -> Exchange:
     """The response to a run with these changes, which is sent only once."""
     return send_once(target, target.run_request(**changes))
@@ -103,15 +108,6 @@ def image_url(target: Target) -> SignedUrl:
     return urls[0]
 
 
-def stream_image_url(target: Target) -> SignedUrl:
-    """The URL of the streaming run's image. Raises ``NotRun`` where none has the host's form."""
-    for finished in stream_with_events(target).events("workflow_finished"):
-        urls = file_urls(finished.get("outputs"))
-        if urls and urls[0] is not None:
-            return urls[0]
-    raise NotRun("the stream ends with no signed URL to check", stream(target).exchange)
-
-
 def image(target: Target) -> Exchange:
     """The image of the blocking run, fetched once without a key."""
     return send_once(target, Request("GET", image_url(target).path))
@@ -131,8 +127,12 @@ def expect_same_image(target: Target, response: Exchange) -> None:
 
 
 def stream_image(target: Target) -> Exchange:
-    """The image of the streaming run."""
-    return send_once(target, Request("GET", stream_image_url(target).path))
+    """The image of the streaming run. Raises ``NotRun`` where no URL of one has the host's form."""
+    for finished in stream_with_events(target).events("workflow_finished"):
+        urls = file_urls(finished.get("outputs"))
+        if urls and urls[0] is not None:
+            return send_once(target, Request("GET", urls[0].path))
+    raise NotRun("the stream ends with no signed URL to check", stream(target).exchange)
 
 
 def fetch_file(target: Target, url: SignedUrl, method: str = "GET") -> Exchange:
@@ -239,7 +239,7 @@ def documented_models() -> tuple[str, ...]:
 
 
 def parameters(target: Target) -> Exchange:
-    return send_once(target, target.get_request("/v1/parameters"))
+    return get_once(target, "/v1/parameters")
 
 
 def form_field(target: Target, variable: str) -> FormField:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -16,8 +16,6 @@ from contract.check import CLOCK_MOVED, CURRENT_CHECK, SIDE_REQUEST
 from contract.target import Capabilities, Transport
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
-from dify_wire.redaction.exchange import RecordingRedactor
-from dify_wire.redaction.rules import Rule
 from dify_wire.text_file import RecordingError
 
 PREFLIGHT_NAME = "preflight"
@@ -51,15 +49,6 @@ def open_folder(folder: Path, append: bool) -> list[str]:
         message = "there are recordings in it; name another one, or add to it with --append"
         raise RecordingError(folder, "the folder", message)
     return [recording.name for recording in read_folder(folder)]
-
-
-def redactor(
-    capabilities: Capabilities, rules: Sequence[Rule], keep_user: bool
-) -> RecordingRedactor:
-    """A redactor that knows the secrets of ``capabilities``."""
-    return RecordingRedactor(
-        keys_of(capabilities), secrets=capabilities.secrets, rules=rules, keep_user=keep_user
-    )
 
 
 class Recorder:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from contract.check import Level, free_check
-from contract.errors import error, expect_error_style
+from contract.errors import error, expect_error_style, expect_json
 from contract.evidence import (
     choice_field,
     documented_models,
     form_field,
     form_fields,
+    get_once,
     parameters,
     send_once,
 )
 from contract.request_checks import MakeRequest, Row, add_rows, request
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.target import Target
-from dify_wire.exchange import Exchange, Request
+from dify_wire.exchange import Request
 from dify_wire.profile import by_version
 
 _INPUTS = "openapi.yaml#/components/schemas/Inputs"
@@ -107,7 +108,7 @@ def upload_of_a_program_is_415(target: Target) -> None:
 def parameters_have_form_and_switches(target: Target) -> None:
     """The app's parameters have every member that the host was seen to send."""
     response = parameters(target)
-    _expect_json(response)
+    expect_json(response)
     missing = [name for name in _PARAMETERS if name not in response.json_object()]
     expected = f"members {', '.join(_PARAMETERS)}"
     expect(not missing, expected, f"none of {', '.join(missing)}", response)
@@ -172,20 +173,11 @@ def form_leaves_the_model_open(target: Target) -> None:
 # -------------------------------------------------------------------------------------------------
 
 
-def _get(target: Target, path: str) -> Exchange:
-    return send_once(target, target.get_request(path))
-
-
-def _expect_json(response: Exchange) -> None:
-    expect_equal(response.status, 200, "status", response)
-    expect_equal(response.media_type, "application/json", "content type", response)
-
-
 @free_check(Level.HOST, "FACTS 7 (recorded: sib_info)")
 def info_has_name_and_description(target: Target) -> None:
     """The app's information is its name, a string, and its description."""
-    response = _get(target, "/v1/info")
-    _expect_json(response)
+    response = get_once(target, "/v1/info")
+    expect_json(response)
     info = response.json_object()
     expect(isinstance(info.get("name"), str), "a name", info, response)
     expect("description" in info, "a description", info, response)
@@ -194,7 +186,7 @@ def info_has_name_and_description(target: Target) -> None:
 @free_check(Level.VERSION, "FACTS 7 and 9 (recorded: sib_info)")
 def info_has_no_other_members(target: Target) -> None:
     """The app's information has no other members."""
-    response = _get(target, "/v1/info")
+    response = get_once(target, "/v1/info")
     of_versions = by_version(lambda profile: set(profile.fields("info")))
     expect_version(set(response.json_object()), of_versions, "members", response)
 
@@ -202,8 +194,8 @@ def info_has_no_other_members(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 7 (recorded: sib_meta)")
 def meta_has_the_icons_of_the_tools(target: Target) -> None:
     """The app's meta information is an object of icons by tool."""
-    response = _get(target, "/v1/meta")
-    _expect_json(response)
+    response = get_once(target, "/v1/meta")
+    expect_json(response)
     expect_equal(list(response.json_object()), ["tool_icons"], "members", response)
     icons = response.json_object()["tool_icons"]
     plain = isinstance(icons, dict) and all(isinstance(icon, str | dict) for icon in icons.values())
@@ -213,5 +205,9 @@ def meta_has_the_icons_of_the_tools(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 1.7 (recorded: sib_info, sib_meta, sib_parameters)")
 def app_info_is_written_as_errors_are(target: Target) -> None:
     """The JSON of these responses is one line with spaces, and ends with a newline."""
-    for response in (_get(target, "/v1/info"), _get(target, "/v1/meta"), parameters(target)):
+    for response in (
+        get_once(target, "/v1/info"),
+        get_once(target, "/v1/meta"),
+        parameters(target),
+    ):
         expect_error_style(response)

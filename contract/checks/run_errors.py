@@ -21,7 +21,7 @@ from contract.evidence import changed_run, choice_field, form_field
 from contract.request_checks import MakeRequest, Row, add_rows, run, run_with
 from contract.result import Skipped, expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, USER, Target
-from dify_wire.exchange import Request
+from dify_wire.exchange import Exchange, Request
 
 _SCHEMAS = "openapi.yaml#/components/schemas"
 _GBK = json.dumps(
@@ -318,6 +318,10 @@ add_rows(__name__, [
 # -------------------------------------------------------------------------------------------------
 
 
+def _errors_of_both_shapes(target: Target) -> tuple[Exchange, Exchange]:
+    return changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")
+
+
 @free_check(Level.HOST, "FACTS 3: two error shapes (recorded: user_missing)")
 def error_has_code_message_status_in_order(target: Target) -> None:
     """Most errors are a JSON object of code, message, status, in this order."""
@@ -347,14 +351,14 @@ def status_in_the_error_is_the_http_status(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 1.3 (recorded: user_missing, mode_invalid)")
 def errors_are_json_without_charset(target: Target) -> None:
     """The Content-Type of an error is application/json and nothing more."""
-    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
+    for response in _errors_of_both_shapes(target):
         expect_equal(response.header("Content-Type"), "application/json", "Content-Type", response)
 
 
 @free_check(Level.HOST, "FACTS 1.7 (recorded: user_missing, mode_invalid)")
 def errors_end_with_one_newline(target: Target) -> None:
     """The JSON of an error is one line and ends with a newline, which Content-Length counts."""
-    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
+    for response in _errors_of_both_shapes(target):
         expected = "a closing brace and one newline at the end"
         expect(response.body.endswith(b"}\n"), expected, response.body[-20:], response)
         expect_equal(response.body.count(b"\n"), 1, "number of newlines", response)
@@ -365,7 +369,7 @@ def errors_end_with_one_newline(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 1.7 (recorded: user_missing, mode_invalid)")
 def errors_are_written_with_spaces(target: Target) -> None:
     """The JSON of an error has a space after each colon and comma, and no other."""
-    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, response_mode="foo")):
+    for response in _errors_of_both_shapes(target):
         expect_error_style(response)
 
 

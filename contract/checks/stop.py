@@ -10,7 +10,7 @@ from typing import Any
 
 from contract import evidence
 from contract.check import Capability, Evidence, Level, Phase, add_check, check, free_check
-from contract.errors import error, expect_error_style
+from contract.errors import error, expect_error_style, expect_json
 from contract.evidence import OTHER_USER, stop_request
 from contract.request_checks import Row, add_rows, with_key
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
@@ -36,8 +36,7 @@ def _path(task_id: str) -> str:
 
 
 def _expect_success(response: Exchange) -> None:
-    expect_equal(response.status, 200, "status", response)
-    expect_equal(response.media_type, "application/json", "content type", response)
+    expect_json(response)
     expect_equal(dict(response.json_object()), {"result": "success"}, "body", response)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -77,26 +77,19 @@ def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | 
     return key
 
 
-def app_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
-    keys = {}
-    for app in apps:
-        key, equals, kind = app.rpartition("=")
-        if not (equals and key) or kind not in OTHER_APP_KINDS:
-            raise click.BadParameter(f"expected KEY=KIND with a KIND of {_KINDS}")
-        keys[kind] = key
-    return keys
+def _keys_by_label(message: str, labels: Collection[str] = ()) -> Callable[..., dict[str, str]]:
+    """Reads ``KEY=LABEL`` options; each label is one of ``labels`` where some are given."""
 
+    def read(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
+        keys = {}
+        for app in apps:
+            key, _equals, label = app.rpartition("=")
+            if not (key and label) or (labels and label not in labels):
+                raise click.BadParameter(message)
+            keys[label] = key
+        return keys
 
-def labelled_keys(_: click.Context, __: click.Parameter, apps: Sequence[str]) -> dict[str, str]:
-    """Keys by the labels of their apps, as recordings name them: a kind, or an app file's name."""
-    keys = {}
-    for app in apps:
-        key, equals, label = app.rpartition("=")
-        if not (equals and key and label):
-            message = "expected KEY=APP, with an APP of the recordings: chat, unpublished, simple …"
-            raise click.BadParameter(message)
-        keys[label] = key
-    return keys
+    return read
 
 
 def seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
@@ -146,7 +139,7 @@ run_options = together(
         "app_keys",
         multiple=True,
         metavar="KEY=KIND",
-        callback=app_keys,
+        callback=_keys_by_label(f"expected KEY=KIND with a KIND of {_KINDS}", OTHER_APP_KINDS),
         help=f"The key of another app, {_KINDS}; repeatable.",
     ),
     option(
@@ -262,7 +255,9 @@ def key_options(side: str) -> _Decorator:
             f"apps{side.replace('-', '_')}",
             multiple=True,
             metavar="KEY=APP",
-            callback=labelled_keys,
+            callback=_keys_by_label(
+                "expected KEY=APP, with an APP of the recordings: chat, unpublished, simple …"
+            ),
             help=f"The key of another app{of}, as the recordings name it; repeatable.",
         ),
     )

@@ -42,23 +42,24 @@ def record(context: click.Context, /, **options: Any) -> None:
     exchange could not be written.
     """
     from contract.cli.session import Session
-    from contract.record import BackgroundWriter, Recorder, keys_of, open_folder, redactor
+    from contract.record import BackgroundWriter, Recorder, keys_of, open_folder
     from contract.report.builder import counted
     from dify_wire.recording.folder import RecordingWriter
+    from dify_wire.redaction.exchange import RecordingRedactor
 
     folder = options["to"]
     rules = redaction_rules(options["redact"])
     session = Session.prepare(options)
     names = open_folder(folder, options["append"])
-    own_redactor = redactor(session.capabilities, rules, options["keep_user"])
-    with RecordingWriter(folder, own_redactor) as writer:
+    keys, secrets = keys_of(session.capabilities), session.capabilities.secrets
+    redactor = RecordingRedactor(keys, secrets, rules, options["keep_user"])
+    with RecordingWriter(folder, redactor) as writer:
         if writer.leftovers:
             files = counted(len(writer.leftovers), "unfinished file")
             click.echo(f"removed what a killed recorder left: {files}", err=True)
         recordings = BackgroundWriter(writer)
         try:
             with session.connected() as transport:
-                keys = keys_of(session.capabilities)
                 url = options["base_url"]
                 recorder = Recorder(transport, url, keys, recordings.write, names)
                 report = session.run(recorder)

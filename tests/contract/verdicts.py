@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from contract.admin import AdminClock
-from contract.check import EVERY_EXCHANGE, FAKE_ONLY, VERDICTS, Check, Seen, verdicts
+from contract.check import FAKE_ONLY, VERDICTS, Check, Seen, verdicts
 from contract.checks import CHECKS
 from contract.client import HttpTransport
 from contract.offline import (
@@ -28,6 +28,7 @@ from contract.runner import run_checks
 from contract.target import Capabilities, Target
 from tests.serving import ROOT, running_server
 
+EVERY_EXCHANGE = "every recorded exchange"
 VERSION = "0.6.4"
 RECORDING = ROOT / "recordings" / f"dify-{VERSION}"
 APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabled", "deleted")}
