@@ -129,9 +129,6 @@ class Request(_WithHeaders):
     def query(self) -> str:
         return self.target.partition("?")[2]
 
-    def with_header(self, name: str, value: str) -> Request:
-        return Request(self.method, self.target, (*self.headers, (name, value)), self.body)
-
     def raw(self) -> bytes:
         """The request's bytes, ready for a socket."""
         lines = [f"{self.method} {self.target} HTTP/{self.http_version}"]

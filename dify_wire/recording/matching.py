@@ -66,12 +66,8 @@ class Matcher:
     name: str
     part: Callable[[RequestKey], Hashable]
 
-    def differences(self, recorded: RequestKey, actual: RequestKey) -> list[Difference]:
-        """What differs between the parts; of JSON bodies at most five fields."""
-        return self.differences_of(self.part(recorded), self.part(actual))
-
-    def differences_of(self, recorded: Hashable, actual: Hashable) -> list[Difference]:
-        """As ``differences``, for parts that have been read."""
+    def differences(self, recorded: Hashable, actual: Hashable) -> list[Difference]:
+        """What differs between two parts that were read; of JSON bodies at most five fields."""
         if recorded == actual:
             return []
         if isinstance(recorded, _Json) and isinstance(actual, _Json):

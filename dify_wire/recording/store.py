@@ -125,7 +125,7 @@ class RecordingStore(Generic[T]):
                     sizes = (f"{len(each.request.body)} bytes" for each in (recorded, key))
                     differences.append(Difference(matcher.name, "", *sizes))
                 else:
-                    differences += matcher.differences_of(one, other)
+                    differences += matcher.differences(one, other)
             misses.append(NearMiss(value, recorded, tuple(differences)))
         return sorted(misses, key=_distance)[:_MOST_NEAREST]
 
