@@ -116,7 +116,7 @@ def test_an_operation_that_nothing_can_answer_is_a_mistake_in_the_spec(tmp_path:
     )
     with pytest.raises(
         SpecError,
-        match=r"paths\./v1/more\.get: the fake cannot answer 'getMore'; remove the operation",
+        match=r"paths\./v1/more\.get: the fake has no endpoint for 'getMore'; remove the operation",
     ):
         create_app(Settings(overlays=(overlay,)))
 

@@ -1,4 +1,6 @@
-"""The spec is OpenAPI 3.2 by the validator's judgement: alone and with each version's overlays."""
+"""The spec is valid OpenAPI 3.2, alone and with each version's overlays, and has what the fake
+reads.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ from openapi_spec_validator import OpenAPIV32SpecValidator
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.spec import load
 from dify_wire.yaml_file import load_yaml
+from fake_server.endpoints import ENDPOINTS
 
 ROOT = Path(__file__).resolve().parent.parent
 OVERLAYS = {"document": [], **{version: overlay_paths(version) for version in HOST_VERSIONS}}
@@ -72,51 +75,34 @@ def test_an_overlay_is_named_after_its_host_version(path: Path) -> None:
     assert load(ROOT / "openapi.yaml", overlay_paths(version))["x-host"]["version"] == version
 
 
-def test_every_operation_has_a_name_a_user_and_its_errors() -> None:
-    """What the fake is compiled from is said on each operation of a host version."""
-    merged = load(ROOT / "openapi.yaml", overlay_paths("0.6.4"))
-    operations = {
-        operation["operationId"]: (path, method, operation)
-        for path, item in merged["paths"].items()
-        for method, operation in item.items()
-        if method in ("get", "post", "delete")
-    }
-    assert set(operations) == {
-        *(
-            "runWorkflow",
-            "getToolFile",
-            "stopWorkflowTask",
-            "getParameters",
-            "getMeta",
-            "getInfo",
-            "getIndex",
-        ),
-        *("uploadFile", "getImagePreview", "listConversations", "listMessages", "sendChatMessage"),
-        *("sendCompletionMessage", "audioToText", "textToAudio", "listDatasets", "createDataset"),
-        *(
-            "stopChatMessage",
-            "stopCompletionMessage",
-            "deleteConversation",
-            "renameConversation",
-            "sendFeedback",
-        ),
-        *(
-            "listSuggestedQuestions",
-            "createDocumentByText",
-            "createDocumentByFile",
-            "listDocuments",
-            "deleteDocument",
-        ),
-        *(
-            "updateDocumentByText",
-            "updateDocumentByFile",
-            "getIndexingStatus",
-            "listSegments",
-            "createSegments",
-        ),
-        *("updateSegment", "deleteSegment"),
-    }
-    for path, _, operation in operations.values():
+@pytest.mark.parametrize("version", HOST_VERSIONS)
+def test_every_operation_has_what_the_fake_and_its_tests_read(version: str) -> None:
+    merged = load(ROOT / "openapi.yaml", overlay_paths(version))
+    errors = merged["x-host"]["errors"]
+    for path, method, operation in operations(merged):
+        place = f"{method} {path} of {version}"
+        fields = {"operationId", "tags", "security", "x-user", "x-user-required", "x-errors"}
+        missing = sorted(fields - operation.keys())
+        assert not missing, f"{place} needs {missing}, as /v1/info has them"
+        unknown = sorted(set(operation["x-errors"]) - errors.keys())
+        assert not unknown, f"{place}: the x-errors {unknown} are not in x-host.errors"
+        statuses = {"308", "414", "502"}  # the host sends these whatever the operation
+        statuses |= {str(errors[name]["status"]) for name in operation["x-errors"]}
+        missing = sorted(statuses - operation["responses"].keys())
+        assert not missing, f"{place} needs the responses {missing}, as /v1/info has them"
         keyed = path.startswith("/v1/") and path != "/v1/"
-        assert operation["security"] == ([{"bearer": []}] if keyed else [])
-        assert {"x-user", "x-user-required", "x-errors"} <= operation.keys()
+        assert operation["security"] == ([{"bearer": []}] if keyed else []), place
+
+
+def test_every_endpoint_has_an_operation() -> None:
+    versions = [load(ROOT / "openapi.yaml", overlay_paths(version)) for version in HOST_VERSIONS]
+    named = {one["operationId"] for merged in versions for *_, one in operations(merged)}
+    assert sorted(ENDPOINTS.keys() - named) == [], "these endpoints are not an operationId"
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method and operation of each."""
+    for path, item in document["paths"].items():
+        for method in ("get", "put", "post", "delete", "patch"):
+            if method in item:
+                yield path, method, item[method]

@@ -30,7 +30,7 @@ def handlers(spec: HostSpec, path: Path | None) -> dict[str, Handler]:
             raise SpecError(
                 path or bundled("openapi.yaml"),
                 f"paths.{operation.path}.{operation.method.lower()}",
-                f"the fake cannot answer {operation_id!r}; remove the operation, or let it refuse "
-                "with x-refusal",
+                f"the fake has no endpoint for {operation_id!r}; remove the operation here or in "
+                "an overlay, name an error as x-refusal, or write one (docs/contributing.md)",
             )
     return found

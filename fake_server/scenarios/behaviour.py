@@ -71,6 +71,8 @@ def behaviour(
 
     def decorate(make: Callable[..., Effects]) -> Behaviour:
         name, doc = make.__name__, make.__doc__ or ""
+        for part in ("Complaint:", "Survive:"):
+            assert f"    {part} " in doc, f"{name}: its docstring needs a paragraph '{part} …'"
         parameters = parameters_of(make)
         return Behaviour(name, make, excludes or name, scope, parameters, doc, without_cors)
 

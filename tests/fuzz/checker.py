@@ -65,6 +65,13 @@ _GUNICORN_500 = (
 )
 
 
+_ERRORS_OF_ANY = {
+    *("auth_header_missing", "auth_scheme_wrong", "value_error", "token_unknown", "app_not_found"),
+    *("internal_error", "internal_server_error", "method_not_allowed"),
+}
+"""An operation with no other errors serves every request whose key and method are right."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is not allowed. ``rule`` is short and the same for the same mistake."""
@@ -287,8 +294,10 @@ class Checker:
                 return self._refused_file(request, operation)
             case "uploadFile" | "audioToText":
                 return self._refused_upload(request, operation)
-            case "getIndex" | "getInfo" | "getMeta":
-                return ""
+        if "x-refusal" not in operation.entry and _ERRORS_OF_ANY.issuperset(
+            operation.entry["x-errors"]
+        ):
+            return ""
         return None
 
     def _success(

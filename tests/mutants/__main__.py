@@ -1,6 +1,7 @@
-"""``python -m tests.mutants``: runs the suite against every mutant, in two processes.
+"""``python -m tests.mutants``: runs the suite against every mutant and two unchanged hosts.
 
-The names of mutants that are not killed as they should be stand at the very end.
+With ``--only`` it runs the chosen mutants alone. The names of mutants that are not killed as they
+should be stand at the very end.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.mutants.evaluate import (
     Status,
     checks_without_a_mutant,
     run_mutants,
+    unknown_killers,
 )
 from tests.mutants.table import schemathesis_score
 
@@ -37,9 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     globs = arguments.only or ["*"]
     chosen = [name for name in MUTANTS if any(fnmatchcase(name, glob) for glob in globs)]
+    for name in chosen:
+        for killer in unknown_killers(MUTANTS[name]):
+            sys.exit(f"{name}: no check is called {killer}")
+    hosts = chosen if arguments.only else [*UNTOUCHED, *chosen]
     began = time.monotonic()
     results = []
-    for result in run_mutants([*UNTOUCHED, *chosen], arguments.all_checks, arguments.processes):
+    for result in run_mutants(hosts, arguments.all_checks, arguments.processes):
         results.append(result)
         print(_line(result), flush=True)
     if arguments.json:

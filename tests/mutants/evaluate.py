@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from multiprocessing import get_context
 
 from contract.check import Check
@@ -140,6 +141,12 @@ def failures_of(mutant: Mutant, checks: Sequence[Check]) -> list[Result]:
 def _described(result: Result) -> str:
     name = result.check.name
     return name if result.expected else f"{name} ({result.status})"
+
+
+def unknown_killers(mutant: Mutant) -> list[str]:
+    """The killers of ``mutant`` that fit no check."""
+    names = (*CHECKS, PREFLIGHT.name)
+    return [one for one in mutant.killers if not any(fnmatchcase(name, one) for name in names)]
 
 
 def checks_without_a_mutant(mutants: Iterable[Mutant]) -> list[str]:
