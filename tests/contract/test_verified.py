@@ -13,13 +13,12 @@ from contract.result import Result, Status
 from dify_wire.recording.folder import read_folder
 from tests.contract import verdicts as writing
 
-pytestmark = pytest.mark.server
-
 
 def test_every_check_has_a_verdict_and_every_verdict_a_check() -> None:
     assert list(verdicts()) == sorted(CHECKS), "run .venv/bin/python -m tests.contract.verdicts"
 
 
+@pytest.mark.server
 def test_check_that_passes_nowhere_leaves_the_file_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,6 +62,7 @@ def offline() -> dict[str, Status]:
     return {one.result.check.name: one.result.status for one in writing.offline()}
 
 
+@pytest.mark.server
 def test_recorded_host_meets_no_false_alarm(offline: dict[str, Status]) -> None:
     alarms = {
         name: outcome
@@ -72,6 +72,7 @@ def test_recorded_host_meets_no_false_alarm(offline: dict[str, Status]) -> None:
     assert alarms == {}
 
 
+@pytest.mark.server
 def test_what_was_seen_in_a_recording_is_seen_again(offline: dict[str, Status]) -> None:
     seen = {name for name, one in verdicts().items() if one.recording != FAKE_ONLY}
     assert {name for name in seen if offline[name] is not Status.PASSED} == set()
