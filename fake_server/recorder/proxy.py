@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
 from dify_wire.text_file import printable
 from fake_server.recorder.images import ImageFetcher
+from fake_server.recorder.settings import DEFAULT_TIMEOUT_S, RecorderSettings
 from fake_server.recorder.upstream import (
     RawHeaders,
     Upstream,
@@ -27,9 +28,11 @@ from fake_server.recorder.upstream import (
     end_to_end,
 )
 from fake_server.recorder.urls import UrlFinder, image_path, is_text
-from fake_server.recorder.writing import ExchangeWriter, OpenExchange
+from fake_server.recorder.writing import ExchangeWriter, OpenExchange, start_writer
+from fake_server.settings import Settings, SettingsError
 
 log = logging.getLogger("fake_server.recorder")
+server_log = logging.getLogger("fake_server")
 
 _CODES = {400: "bad_request", 502: "bad_gateway", 504: "gateway_timeout"}
 _NO_BODY = (204, 304)
@@ -253,3 +256,44 @@ def _on_the_wire(scope: Scope) -> tuple[RawHeaders, bytes]:
         return headers, wire["target"]
     query: bytes = scope["query_string"]
     return headers, scope["raw_path"] + (b"?" + query if query else b"")
+
+
+class Forwarding:
+    """Passes the misses of a replay on to a real host, and records them if that is wanted.
+
+    ``labels`` are those of the apps' keys. Raises ``SettingsError`` if nothing can be recorded.
+    """
+
+    def __init__(self, settings: Settings, labels: Mapping[str, str]) -> None:
+        assert settings.upstream is not None
+        assert settings.replay is not None
+        recorder = RecorderSettings(
+            upstream=settings.upstream, to=settings.replay, key_labels=tuple(labels.items())
+        )
+        upstream = Upstream(recorder.upstream, DEFAULT_TIMEOUT_S)
+        self._writer = None
+        if settings.on_miss == "record":
+            try:
+                self._writer = start_writer(recorder, server_log.warning)
+            except SettingsError as error:
+                if error.setting != "to":
+                    raise
+                raise SettingsError("replay", str(error).partition(": ")[2]) from None
+        self._proxy = RecordingProxy(upstream, self._writer)
+        if self._writer:
+            self._proxy.images = ImageFetcher(upstream, self._writer, client_first_s=0.0)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._proxy(scope, receive, send)
+
+    def end(self) -> None:
+        """Break off what is under way."""
+        self._proxy.end()
+
+    def close(self) -> None:
+        """Write everything that has ended. Call it when the server is down."""
+        if self._writer:
+            written = self._writer.finish(server_log.info)
+            message = "recorded %s exchanges, %s images, %s lost, %s bodies lost"
+            counts = written.exchanges, written.images, written.lost, written.bodies_lost
+            server_log.info(message, *counts)

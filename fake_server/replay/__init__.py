@@ -139,7 +139,7 @@ def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
     loaded = load_recordings(settings.replay, without_key)
     forwards = None
     if settings.on_miss in ("forward", "record"):
-        from fake_server.replay.forwarding import Forwarding  # which loads the recorder
+        from fake_server.recorder.proxy import Forwarding  # which loads the recorder
 
         forwards = Forwarding(settings, app_labels(settings))
     return Replay(settings, loaded, forwards)

@@ -2,7 +2,7 @@
 
 Pure: nothing here waits, reads a clock or does I/O. A timeline is a list of (seconds, event), the
 seconds counted from the start of the run. Both renderers render the same list, a stream with pings
-in it; only ``waiting`` waits.
+in it; only ``clock.Wait`` waits.
 
 Order of events (FACTS 5.3), which ``cut`` keeps too:
 
