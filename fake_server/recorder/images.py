@@ -1,4 +1,4 @@
-"""Fetches the image behind each signed URL in a response, before the URL expires.
+"""Finds the signed URLs of images in responses, and fetches each before it expires.
 
 A client often fetches it itself; it is given some time for that.
 """
@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 
-from fake_server.recorder.upstream import Upstream, UpstreamRequest, no_body
+from fake_server.recorder.upstream import IMAGE_PATH, Upstream, UpstreamRequest, no_body
 from fake_server.recorder.writing import ExchangeWriter, OpenExchange
 
 log = logging.getLogger("fake_server.recorder")
@@ -26,6 +27,16 @@ END_S = 5.0
 """How long the images that are still missing may take when the recorder ends."""
 
 _NOTE = "fetched by the recorder"
+
+_URL = re.compile(
+    rb"(https?://[^/\s\"'<>]{1,255})?("
+    + IMAGE_PATH
+    + rb"\?[A-Za-z0-9_=&%.~+-]{1,1000})(?![A-Za-z0-9_=&%.~+-])"
+)
+_LONGEST_BYTES = 1400
+_ESCAPES = ((rb"\/", b"/"), (rb"\u0026", b"&"), (rb"\u003d", b"="), (b"&amp;", b"&"))
+_LONGEST_ESCAPE = max(len(escaped) for escaped, _ in _ESCAPES)
+_TEXTS = ("application/json", "text/")
 
 
 class ImageFetcher:
@@ -118,3 +129,32 @@ class ImageFetcher:
     def _fail(self, path: str, why: str) -> None:
         self.failed += 1
         log.warning("%s is not recorded: %s", path, why)
+
+
+class UrlFinder:
+    """Finds signed URLs in a body that arrives in chunks, wherever it is cut."""
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    def add(self, data: bytes) -> list[str]:
+        """The URLs that are complete with ``data``."""
+        text = self._tail + data
+        if b"files" not in text:
+            self._tail = text[-_LONGEST_BYTES:]
+            return []
+        for escaped, plain in _ESCAPES:
+            text = text.replace(escaped, plain)
+        # A URL at the end of the text may continue.
+        whole = [one for one in _URL.finditer(text) if one.end() + _LONGEST_ESCAPE <= len(text)]
+        self._tail = text[max([len(text) - _LONGEST_BYTES, *(one.end() for one in whole)]) :]
+        return [match[0].decode("latin-1") for match in whole]
+
+    def end(self) -> list[str]:
+        """The URL at the end of the body, if any."""
+        return self.add(b"\n" * _LONGEST_ESCAPE)
+
+
+def is_text(content_type: str) -> bool:
+    """Whether a body of that type may hold URLs."""
+    return content_type.lower().startswith(_TEXTS) or "+json" in content_type.lower()

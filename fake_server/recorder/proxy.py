@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from dify_wire.text_file import printable
-from fake_server.recorder.images import ImageFetcher
+from fake_server.recorder.images import ImageFetcher, UrlFinder, is_text
 from fake_server.recorder.settings import DEFAULT_TIMEOUT_S, RecorderSettings
 from fake_server.recorder.upstream import (
     RawHeaders,
@@ -26,8 +26,8 @@ from fake_server.recorder.upstream import (
     UpstreamRequest,
     UpstreamResponse,
     end_to_end,
+    image_path,
 )
-from fake_server.recorder.urls import UrlFinder, image_path, is_text
 from fake_server.recorder.writing import ExchangeWriter, OpenExchange, start_writer
 from fake_server.settings import Settings, SettingsError
 

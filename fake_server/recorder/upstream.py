@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
@@ -227,3 +228,13 @@ def _trusted() -> ssl.SSLContext:
     context = httpcore.default_ssl_context()
     context.load_default_certs()
     return context
+
+
+IMAGE_PATH = rb"/files/tools/[0-9A-Fa-f-]{36}\.[A-Za-z0-9]{1,8}"
+"""The path of an image, as a regular expression."""
+
+
+def image_path(target: str) -> str | None:
+    """The path of the image that a request is for; None for any other request."""
+    path = target.partition("?")[0]
+    return path if re.fullmatch(IMAGE_PATH, path.encode("latin-1")) else None

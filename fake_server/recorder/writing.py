@@ -36,8 +36,7 @@ from dify_wire.redaction.suspicion import warning
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.text_file import SpecError
 from fake_server.recorder.settings import KeyLabels, RecorderSettings
-from fake_server.recorder.upstream import RawHeaders, UpstreamRequest, UpstreamResponse
-from fake_server.recorder.urls import image_path
+from fake_server.recorder.upstream import RawHeaders, UpstreamRequest, UpstreamResponse, image_path
 from fake_server.settings import SettingsError
 
 WAITING_BYTES = 64 << 20

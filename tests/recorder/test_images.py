@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fake_server.recorder.images import MOST_WAITING, ImageFetcher
-from fake_server.recorder.upstream import Upstream
-from fake_server.recorder.urls import UrlFinder, image_path, is_text
+from fake_server.recorder.images import MOST_WAITING, ImageFetcher, UrlFinder, is_text
+from fake_server.recorder.upstream import Upstream, image_path
 from tests.recorder.upstreams import Incoming, get, post, running_recorder, scripted
 
 pytestmark = pytest.mark.server
