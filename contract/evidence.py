@@ -34,6 +34,10 @@ STOP_NOTICED_S = 1.2
 """A host looks for a stop once a second (FACTS 7)."""
 
 
+def inputs_with(model: str) -> dict[str, str]:
+    return {"prompt": PROMPT, "model_name": model}
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """The shared runs: the document's own request in blocking mode, and one without a model as a
@@ -48,7 +52,7 @@ def shared_runs(target: Target) -> Pair:
     """Both shared runs, sent at once. Raises ``NotRun`` where the budget forbids them."""
 
     def fetch() -> Pair:
-        blocking = target.run_request(inputs={"prompt": PROMPT, "model_name": DOCUMENT_MODEL})
+        blocking = target.run_request(inputs=inputs_with(DOCUMENT_MODEL))
         streaming = target.run_request(response_mode="streaming")
         with ContextPool(2) as pool:
             sent = [pool.submit(target.send, request) for request in (blocking, streaming)]
@@ -178,8 +182,7 @@ def _stop_run(target: Target) -> Stopped:
         if task_id:
             calls.append(pool.submit(_call_stop, target, task_id, has_time, ended))
 
-    inputs = {"prompt": PROMPT, "model_name": STOPPED_MODEL}
-    request = target.run_request(inputs=inputs, response_mode="streaming")
+    request = target.run_request(inputs=inputs_with(STOPPED_MODEL), response_mode="streaming")
     with ContextPool(1) as pool:
         try:
             run = Stream.of(target.send(request, on_chunk))

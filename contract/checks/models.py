@@ -12,7 +12,7 @@ import functools
 from contract import evidence
 from contract.check import Capability, Evidence, Level, check
 from contract.result import expect, expect_equal
-from contract.target import LEFT_OUT, PROMPT, Target
+from contract.target import LEFT_OUT, Target
 from dify_wire.exchange import Exchange
 
 _MODELS = "openapi.yaml#/components/schemas/ModelName (document line 31)"
@@ -28,8 +28,12 @@ def _expect_accepted(response: Exchange, media_type: str) -> None:
     expect(len(response.body) > 0, "a body", "an empty body", response)
 
 
+def _run_model(target: Target, model: str) -> Exchange:
+    return target.send(target.run_request(inputs=evidence.inputs_with(model)))
+
+
 def _run_without_mode(target: Target) -> Exchange:
-    inputs = {"prompt": PROMPT, "model_name": evidence.MODE_LEFT_OUT_MODEL}
+    inputs = evidence.inputs_with(evidence.MODE_LEFT_OUT_MODEL)
     return evidence.changed_run(target, inputs=inputs, response_mode=LEFT_OUT)
 
 
@@ -73,23 +77,17 @@ def model_ghostmix_is_accepted(target: Target) -> None:
     """The document's third model is carried out."""
     response = _run_without_mode(target)
     if response.status != 200:  # a host may keep to the document and require the mode
-        inputs = {"prompt": PROMPT, "model_name": evidence.MODE_LEFT_OUT_MODEL}
-        response = target.send(target.run_request(inputs=inputs))
+        response = _run_model(target, evidence.MODE_LEFT_OUT_MODEL)
     _expect_accepted(response, "application/json")
-
-
-def _expect_model_accepted(target: Target, model: str) -> None:
-    inputs = {"prompt": PROMPT, "model_name": model}
-    _expect_accepted(target.send(target.run_request(inputs=inputs)), "application/json")
 
 
 @_accepted_check(Level.DOCUMENT, _MODELS, Capability.ALL_MODELS, uses=(Evidence.FOURTH_MODEL,))
 def model_rundiffusion_is_accepted(target: Target) -> None:
     """The document's fourth model is carried out."""
-    _expect_model_accepted(target, evidence.REMAINING_MODELS[0])
+    _expect_accepted(_run_model(target, evidence.REMAINING_MODELS[0]), "application/json")
 
 
 @_accepted_check(Level.DOCUMENT, _MODELS, Capability.ALL_MODELS, uses=(Evidence.FIFTH_MODEL,))
 def model_v1_5_is_accepted(target: Target) -> None:
     """The document's fifth model, its default, is carried out when it is named."""
-    _expect_model_accepted(target, evidence.REMAINING_MODELS[1])
+    _expect_accepted(_run_model(target, evidence.REMAINING_MODELS[1]), "application/json")

@@ -165,16 +165,13 @@ def _pairs(a: Side, b: Side, checks: Sequence[Check]) -> Pairs:
     for host in (b, a):  # both before the first request is sent in vain
         if isinstance(host, Host):
             _expect_usable(host)
-    if isinstance(a, Folder) and isinstance(b, Host):
-        return resend(a.recordings, b)
     if isinstance(a, Host) and isinstance(b, Folder):
         pairs = resend(b.recordings, a)
         return (
             one if isinstance(one, NotCompared) else Pair(one.name, one.b, one.a) for one in pairs
         )
-    assert isinstance(a, Host)
     assert isinstance(b, Host)
-    return resend(record(a, checks), b)
+    return resend(a.recordings if isinstance(a, Folder) else record(a, checks), b)
 
 
 def _expect_usable(host: Host) -> None:
