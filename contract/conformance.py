@@ -41,7 +41,10 @@ class Spec:
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self.document = document
-        self._paths = [(_pattern(path), item) for path, item in document["paths"].items()]
+        self._paths = [
+            (re.compile(re.sub(r"\\{[^}]*\\}", "[^/]+", re.escape(path))), item)
+            for path, item in document["paths"].items()
+        ]
         self._schemas = Schemas(document)
 
     def documents(self, exchange: Exchange) -> bool:
@@ -148,11 +151,6 @@ class Spec:
 
     def _resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
         return spec.resolved(self.document, value)
-
-
-def _pattern(path: str) -> re.Pattern[str]:
-    parts = re.split(r"\{[^}]*\}", path)
-    return re.compile("[^/]+".join(re.escape(part) for part in parts))
 
 
 def _documented_type(exchange: Exchange, content: Mapping[str, Any]) -> str | None:
