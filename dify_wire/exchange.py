@@ -11,21 +11,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, overload
 
-
-class AppKind(StrEnum):
-    """``deleted`` is a key that outlived its app."""
-
-    WORKFLOW = "workflow"
-    CHAT = "chat"
-    UNPUBLISHED = "unpublished"
-    DISABLED = "disabled"
-    DELETED = "deleted"
-
-
-OTHER_APP_KINDS: tuple[str, ...] = tuple(kind for kind in AppKind if kind != AppKind.WORKFLOW)
-"""The kinds that cannot run a workflow."""
-
-
 MAIN = "main"
 """The label of the default app."""
 
@@ -43,6 +28,20 @@ Headers = tuple[tuple[str, str], ...]
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 """A pattern of the ids of runs, tasks and files as the host writes them."""
+
+
+class AppKind(StrEnum):
+    """``deleted`` is a key that outlived its app."""
+
+    WORKFLOW = "workflow"
+    CHAT = "chat"
+    UNPUBLISHED = "unpublished"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+OTHER_APP_KINDS: tuple[str, ...] = tuple(kind for kind in AppKind if kind != AppKind.WORKFLOW)
+"""The kinds that cannot run a workflow."""
 
 
 def loads(text: bytes | str) -> Any:

@@ -24,7 +24,15 @@ from dify_wire.exchange import Headers, Recording, Shortened
 from dify_wire.recording.bodies import MOST_BODY_BYTES
 from dify_wire.text_file import RecordingError, reason
 
+MOST_ARCHIVE_BYTES = 256 << 20
+"""The longest archive that is read, in bytes of its JSON."""
+
+_LONGEST_NUMBER = 300
+_ZIP_ERRORS = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 _UNKNOWN_SIZE = -1
+
+
+# Writing
 
 
 def to_har(recordings: Iterable[Recording]) -> dict[str, Any]:
@@ -133,11 +141,7 @@ def _text(data: bytes) -> tuple[str, bool]:
         return base64.b64encode(data).decode(), True
 
 
-MOST_ARCHIVE_BYTES = 256 << 20
-"""The longest archive that is read, in bytes of its JSON."""
-
-_LONGEST_NUMBER = 300
-_ZIP_ERRORS = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+# Reading
 
 
 class AttachmentError(Exception):

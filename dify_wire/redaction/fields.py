@@ -19,6 +19,8 @@ from dify_wire.content_disposition import parse_options
 from dify_wire.exchange import Request, loads
 from dify_wire.redaction.views import View, levels
 
+# Headers
+
 COOKIES = ("cookie", "set-cookie")
 SECRET_HEADERS = frozenset(
     (
@@ -95,6 +97,8 @@ def cookie_secrets(value: str) -> Iterator[str]:
             if len(piece.strip(' "')) >= _LEAST_COOKIE and piece.strip() not in _HOST_COOKIES:
                 yield piece.strip(' "')
 
+
+# Fields
 
 _STRINGS = {
     b'"': re.compile(rb'"((?:[^"\\]|\\.)*+)', re.DOTALL),

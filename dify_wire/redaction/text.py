@@ -57,6 +57,13 @@ _TOKEN = re.compile(
 )
 _PADDING = re.compile(rb"(?:=|%(?:25){0,8}3[dD]|\\{1,16}(?:u00|x)3[dD]){0,2}$")
 _LONGEST_PADDING = 64
+_REMEMBERED = 512
+_LONGEST_REMEMBERED = 256
+_SIGNED_URL = re.compile(
+    rf"(/files/(?:tools/)?{UUID}[./a-z-]{{0,20}}\?timestamp=[0-9]{{1,12}}&nonce=)"
+    r"[0-9a-f]{32}&sign=[A-Za-z0-9_-]{43}="
+)
+"""What a log shows most often: it is redacted in a fraction of the time."""
 
 
 @dataclass(slots=True)
@@ -255,16 +262,6 @@ def _edit(view: View, start: int, end: int, replacement: str | bytes, rule: str)
         replacement = replacement.encode("utf-8", "surrogateescape")
     lifted = view.lift(start, end, replacement) if end > start else None
     return [] if lifted is None else [Edit(*lifted, rule)]
-
-
-_REMEMBERED = 512
-_LONGEST_REMEMBERED = 256
-
-_SIGNED_URL = re.compile(
-    rf"(/files/(?:tools/)?{UUID}[./a-z-]{{0,20}}\?timestamp=[0-9]{{1,12}}&nonce=)"
-    r"[0-9a-f]{32}&sign=[A-Za-z0-9_-]{43}="
-)
-"""What a log shows most often: it is redacted in a fraction of the time."""
 
 
 class TextRedactor:
