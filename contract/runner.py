@@ -31,7 +31,9 @@ class UnknownCheckError(ValueError):
 
 @cache
 def renamed_checks() -> Mapping[str, str]:
-    """The present name of each check that had another one, by the old name."""
+    """The present name of each check that had another one, by the old name; none for one that was
+    removed.
+    """
     return {old: str(new) for old, new in tomllib.loads(_RENAMED.read_text()).items()}
 
 
@@ -42,6 +44,8 @@ def select(
     names and globs.
     """
     kept = _matching(checks, only) if only else checks.keys()
+    if not kept:
+        raise UnknownCheckError("these checks were removed; `contract list` names those there are")
     skipped = _matching(checks, skip)
     return [check for name, check in checks.items() if name in kept and name not in skipped]
 
@@ -56,7 +60,7 @@ def _matching(checks: Mapping[str, Check], patterns: Iterable[str]) -> set[str]:
             close = closest(pattern, checks, cutoff=0.4)
             hint = f"did you mean {close!r}?" if close else "`contract list` names them all"
             raise UnknownCheckError(f"no check is called {pattern!r}; {hint}")
-        found |= names
+        found |= names & checks.keys()
     return found
 
 

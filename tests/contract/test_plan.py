@@ -89,11 +89,20 @@ def test_names_and_globs_select() -> None:
 
 
 def test_old_name_selects_the_renamed_check() -> None:
-    assert set(renamed_checks().values()) <= CHECKS.keys()
-    assert not CHECKS.keys() & renamed_checks().keys()
-    for old, new in renamed_checks().items():
+    renamed = {old: new for old, new in renamed_checks().items() if new}
+    assert set(renamed.values()) <= CHECKS.keys()
+    assert not CHECKS.keys() & renamed.keys()
+    for old, new in renamed.items():
         assert names(select(CHECKS, [old])) == [new]
         assert new not in names(select(CHECKS, skip=[old]))
+
+
+def test_removed_check_can_be_skipped_but_not_run() -> None:
+    removed = [old for old, new in renamed_checks().items() if not new]
+    assert removed
+    assert len(select(CHECKS, skip=removed)) == len(CHECKS)
+    with pytest.raises(UnknownCheckError, match="removed"):
+        select(CHECKS, removed)
 
 
 @pytest.mark.parametrize(
