@@ -97,11 +97,9 @@ def test_every_error_of_the_spec_is_made_by_something(version: str) -> None:
 
 @pytest.mark.parametrize("version", HOST_VERSIONS)
 def test_every_operation_can_be_answered(version: str) -> None:
-    """By a handler of its own or by its refusal; and no handler is without an operation."""
-    error_names = list(operations(merged(version)))
-    for operation in error_names:
+    """By an endpoint of its own or by its one error."""
+    for operation in operations(merged(version)):
         assert operation["operationId"] in ENDPOINTS or "x-refusal" in operation
-    assert ENDPOINTS.keys() <= {operation["operationId"] for operation in error_names}
     create_app(Settings(host_version=version))
 
 

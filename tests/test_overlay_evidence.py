@@ -98,7 +98,9 @@ def test_every_action_names_its_evidence(name: str, action: dict[str, Any]) -> N
     where = f"overlays/dify-{name}, {action['target']}"
     assert action.get("x-evidence") or action.get("x-source"), f"{where}: add x-evidence"
     unknown = set(action.get("x-evidence", ())) - RECORDED - FACTS
-    assert not unknown, f"{where}: neither an exchange of recordings/dify-* nor a FACTS 12.n"
+    assert not unknown, (
+        f"{where}: {unknown} are no exchanges of recordings/dify-* and no FACTS 12.n"
+    )
 
 
 @each("name", ERRORS)
