@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dify_wire.overlay import OverlayError, apply_overlay, read_overlay
+from dify_wire.overlay import OverlayError, apply_overlay, copied, read_overlay
 from dify_wire.strict import Field
 from dify_wire.text_file import SpecError, file_errors
 from dify_wire.yaml_file import load_yaml
@@ -131,6 +131,26 @@ def load(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
     ):
         check(last, document)
     return document
+
+
+def to_openapi_31(value: Any) -> Any:
+    """A copy of a document, or of a part of it, as OpenAPI 3.1 for tools that do not know 3.2.
+
+    An ``itemSchema`` becomes ``x-item-schema``, and the schema is a string or such an item: a tool
+    that validates the whole body sees a string, one that validates each event (as schemathesis
+    does) sees the items. So every verdict stays the same.
+    """
+    if isinstance(value, list):
+        return [to_openapi_31(entry) for entry in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: to_openapi_31(entry) for key, entry in value.items()}
+    if "itemSchema" in made:
+        item = made["x-item-schema"] = made.pop("itemSchema")
+        made.setdefault("schema", {"anyOf": [{"type": "string"}, copied(item)]})
+    if "openapi" in made and "paths" in made:
+        made["openapi"] = "3.1.1"
+    return made
 
 
 def _check_version(path: Path, document: Mapping[str, Any]) -> None:

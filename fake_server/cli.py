@@ -1,4 +1,4 @@
-"""The command ``fake-server``: serve, record, sign, verify, scenarios.
+"""The command ``fake-server``: serve, record, sign, verify, scenarios, spec.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from
 ``.env``, else a key of the TOML file that ``--config`` names, else its default. Exit codes: 0 for a
@@ -308,6 +308,39 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
         click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
         click.echo(describe.listing() if chosen is None else describe.page(chosen))
+
+
+@cli.command()
+@_setting("host_version", "The Dify version whose overlay applies.")
+@_setting("spec", "Another openapi.yaml.")
+@_setting("overlays", "Applied after the overlay of the host version; repeatable.")
+@click.option(
+    "--openapi",
+    type=click.Choice(["3.2", "3.1"]),
+    default="3.2",
+    show_default=True,
+    help="3.1 is for tools that do not know itemSchema, the events of a stream.",
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON instead of YAML.")
+def spec(
+    host_version: str, spec: Path | None, overlays: tuple[Path, ...], openapi: str, as_json: bool
+) -> None:
+    """Print the OpenAPI document of a host version: the vendor's document with its overlays."""
+    import json
+
+    from dify_wire.profile import overlay_paths
+    from dify_wire.spec import load, to_openapi_31
+    from dify_wire.text_file import bundled
+    from dify_wire.yaml_file import dump_yaml
+
+    path = spec or bundled("openapi.yaml")
+    document = load(path, [*overlay_paths(host_version), *overlays])
+    if openapi == "3.1":
+        document = to_openapi_31(document)
+    if as_json:
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        click.echo(dump_yaml(document), nl=False)
 
 
 def _file_id(url: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@ wrong.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -16,8 +17,10 @@ from unittest import mock
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner
 
+from dify_wire.profile import HOST_VERSIONS
 from fake_server.app import create_app
 from fake_server.cli import cli, main
 from fake_server.recorder.settings import RecorderSettings
@@ -549,3 +552,20 @@ def test_an_earlier_spelling_of_a_flag_is_a_hidden_alias(
     assert run(*arguments).code == 0
     assert [settings.fetch_images for settings in recorded] == [fetches]
     assert "pictures" not in run("record", "--help").out
+
+
+@pytest.mark.parametrize("version", HOST_VERSIONS)
+@pytest.mark.parametrize("form", ["3.2", "3.1"])
+def test_spec_prints_the_merged_document(run: Run, version: str, form: str) -> None:
+    """As YAML and as JSON the same, in either version of OpenAPI."""
+    flags = ("spec", "--host-version", version, "--openapi", form)
+    document = yaml.safe_load(run(*flags).out)
+    assert document == json.loads(run(*flags, "--json").out)
+    assert document["openapi"].startswith(form)
+    assert document["x-host"]["version"] == version
+
+
+def test_spec_of_an_unknown_version_is_an_error(run: Run) -> None:
+    ended = run("spec", "--host-version", "0.6")
+    assert (ended.code, ended.out) == (2, "")
+    assert "use one of: 0.6.4, 0.6.3" in ended.err

@@ -1,5 +1,5 @@
-"""The spec is valid OpenAPI 3.2, alone and with each version's overlays, and has what the fake
-reads.
+"""The spec is valid OpenAPI 3.2, alone and with each version's overlays and in its 3.1 form, and
+has what the fake reads.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from openapi_spec_validator import OpenAPIV32SpecValidator
+from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValidator
 
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
-from dify_wire.spec import load
+from dify_wire.spec import load, to_openapi_31
 from dify_wire.yaml_file import load_yaml
 from fake_server.endpoints import ENDPOINTS
 
@@ -40,6 +40,20 @@ def test_the_spec_is_valid_openapi_32(document: dict[str, Any]) -> None:
     """No tool that knows 3.2 refuses the spec, with or without an overlay."""
     assert document["openapi"] == "3.2.0"
     assert [error.message for error in OpenAPIV32SpecValidator(document).iter_errors()] == []
+
+
+@pytest.mark.slow
+def test_the_31_form_is_valid_openapi_31(document: dict[str, Any]) -> None:
+    """Older tools get a form of their own: valid 3.1, no itemSchema, and nothing else changed."""
+    form = to_openapi_31(document)
+    assert [error.message for error in OpenAPIV31SpecValidator(form).iter_errors()] == []
+    assert "itemSchema" not in set(keys(form))
+    assert set(keys(document)) - set(keys(form)) == {"itemSchema"}
+    run = form["paths"]["/v1/workflows/run"]["post"]["responses"]["200"]
+    stream = run["content"]["text/event-stream"]
+    assert stream["x-item-schema"] == {"$ref": "#/components/schemas/StreamFrame"}
+    assert stream["schema"] == {"anyOf": [{"type": "string"}, stream["x-item-schema"]]}
+    assert form["components"] == document["components"]
 
 
 def test_the_spec_keeps_to_what_its_tools_can_do(document: dict[str, Any]) -> None:
