@@ -33,7 +33,7 @@ class Level(IntEnum):
 class Capability(StrEnum):
     """What a target offers a check beyond its address and key."""
 
-    SECRET = "its SECRET_KEY (--secret-key)"  # noqa: S105  # a description
+    SECRET = "the host's SECRET_KEY (--secret-key)"  # noqa: S105  # a description
     CHAT_KEY = "the key of a chat app (--app KEY=chat)"
     UNPUBLISHED_KEY = "the key of an unpublished app (--app KEY=unpublished)"
     DISABLED_KEY = "the key of a disabled app (--app KEY=disabled)"
@@ -41,7 +41,7 @@ class Capability(StrEnum):
     FINITE_SPEED = "a streaming run that takes at least 1.5 s"
     ALL_MODELS = "runs for every model (--all-models)"
     FREE_RUNS = "runs that cost nothing (--free-runs)"
-    CLOCK = "its clock (--admin-url)"
+    CLOCK = "the host's clock (--admin-url)"
 
 
 class Evidence(Enum):

@@ -111,7 +111,8 @@ def expect_fields(
     excused = later and later_fields(name).issuperset(more) and always.isdisjoint(missing)
     level = Level.VERSION if excused and (missing or more) else Level.HOST
     if missing or more:
-        found = f"without {missing}, with {more}"
+        parts = (("without", missing), ("with", more))
+        found = ", ".join(f"{word} {', '.join(names)}" for word, names in parts if names)
     else:
         found = f"in the order {', '.join(got)}"
     expect(False, f"{what} with the fields {', '.join(expected)}", found, exchange, level=level)

@@ -35,7 +35,7 @@ class CommandError(click.ClickException):
 
 def with_debug(command: click.Command) -> None:
     """Give ``command`` and every command below it the option ``--debug``."""
-    text = "Show the traceback of an error that nobody foresaw."
+    text = "Show the traceback of an unexpected error."
     command.params.append(click.Option([_DEBUG], is_flag=True, expose_value=False, help=text))
     if isinstance(command, click.Group):
         for below in command.commands.values():

@@ -44,11 +44,14 @@ class Field:
     def mapping(self) -> dict[str, Any]:
         return self.expect(isinstance(self.value, dict), "a mapping of names to values")
 
-    def only(self, *known: str) -> Field:
-        """Fail for the first key that is not ``known``; returns the field itself."""
+    def only(self, *known: str, what: str = "key") -> Field:
+        """Fail for the first key that is not ``known``; returns the field itself.
+
+        ``what`` is what the message calls a key.
+        """
         for key in self.mapping():
             if key not in known:
-                self._child(str(key), None).fail(unknown("key", key, known))
+                self._child(str(key), None).fail(unknown(what, key, known))
         return self
 
     def __contains__(self, key: str) -> bool:
@@ -78,8 +81,8 @@ class Field:
 
     # lists
 
-    def entries(self) -> Iterator[Field]:
-        self.expect(isinstance(self.value, list), "a list")
+    def entries(self, expected: str = "a list") -> Iterator[Field]:
+        self.expect(isinstance(self.value, list), expected)
         for index, value in enumerate(self.value):
             yield Field(value, f"{self.path}[{index}]", error=self.error)
 
@@ -130,6 +133,11 @@ def bounds(least: float, most: float) -> str:
     return (
         f" of at least {least:.15g}" if most == math.inf else f" from {least:.15g} to {most:.15g}"
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 check``, ``2 checks``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def described(value: object) -> str:

@@ -131,6 +131,15 @@ def _toml_default(path: Path, option: click.Parameter, key: str, value: Any) -> 
     return entries if option.multiple else value
 
 
+class _Option(click.Option):
+    def get_help_extra(self, ctx: click.Context) -> Any:
+        """click puts a default that is given as a string in brackets."""
+        extra = super().get_help_extra(ctx)
+        if isinstance(self.show_default, str):
+            extra["default"] = self.show_default
+        return extra
+
+
 def _option(one: dataclasses.Field[Any], prefix: str = "", text: str = "") -> _Decorator:
     """The option of a field of settings; with a ``prefix`` the environment can set it too."""
     attributes: dict[str, Any] = {"show_default": True, **one.metadata}
@@ -150,7 +159,9 @@ def _option(one: dataclasses.Field[Any], prefix: str = "", text: str = "") -> _D
     else:
         as_text = isinstance(one.default, float) and attributes["type"] is str
         attributes["default"] = f"{one.default:g}" if as_text else one.default
-    return click.option(flag, one.name, multiple=isinstance(one.default, tuple), **attributes)
+    return click.option(
+        flag, one.name, cls=_Option, multiple=isinstance(one.default, tuple), **attributes
+    )
 
 
 def _setting(name: str, text: str) -> _Decorator:

@@ -67,7 +67,7 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "a mapping, not a list": (
         "scenarios: {name: slow}\n",
-        "line 1, scenarios: expected a list, not a mapping",
+        "line 1, scenarios: expected a list of rules, such as - name: slow, not a mapping",
     ),
     "no scenarios": ("{}\n", "line 1, scenarios: this key is missing; add it"),
     "a list at the top": ("- name: slow\n", TOP),
@@ -91,11 +91,11 @@ WRONG: dict[str, tuple[str, str]] = {
     ),
     "an unknown parameter": (
         "scenarios:\n  - name: slow\n    with:\n      node: tool\n      second: 3\n",
-        "line 5, scenarios[0].with.second: 'second' is not a known key (did you mean 'seconds'?)",
+        "line 5, scenarios[0].with.second: 'second' is not a known parameter of slow",
     ),
     "a parameter where there is none": (
         "scenarios:\n  - name: no_ping\n    with: {every_s: 3}\n",
-        "line 3, scenarios[0].with.every_s: 'every_s' is not a known key; none is allowed here",
+        "line 3, scenarios[0].with.every_s: 'every_s' is not a known parameter of no_ping; none",
     ),
     "a number out of range": (
         "scenarios:\n  - name: http_error\n    with:\n      status: 99\n",

@@ -136,6 +136,8 @@ class _Row:
         expected = self.expected(run) if callable(self.expected) else self.expected
         if isinstance(expected, Kind):
             run.expect_kind(got, expected, self.what)
+        elif expected == []:
+            expect(not got, f"no {self.what}", ", ".join(got), run.response)
         else:
             expect_equal(got, expected, self.what, run.response)
 
@@ -185,10 +187,12 @@ _ROWS = [
     _Row(_DOCUMENT, "data_has_every_documented_field",
          "data has each field of the document's example.",
          "document lines 48-73; openapi.yaml#/components/schemas/RunData",
-         "missing fields", lambda run: [name for name in _DATA_FIELDS if name not in run.data], []),
+         "missing field in data",
+         lambda run: [name for name in _DATA_FIELDS if name not in run.data], []),
     _Row(_HOST, "data_has_no_other_fields",
-         "data has no other: created_by and sequence_number are the stream's.", "FACTS 4",
-         "other fields", lambda run: [name for name in run.data if name not in _DATA_FIELDS], []),
+         "data has no other fields: created_by and sequence_number are the stream's.", "FACTS 4",
+         "other field in data",
+         lambda run: [name for name in run.data if name not in _DATA_FIELDS], []),
     _Row(_HOST, "data_fields_come_in_the_hosts_order",
          "The fields of data come in the order of the document's example.", "FACTS 4",
          "order", lambda run: [name for name in run.data if name in _DATA_FIELDS],

@@ -83,7 +83,7 @@ def list_(as_json: bool) -> None:
     from contract.check import verdicts
     from contract.checks import CHECKS
 
-    checks = CHECKS.values()
+    checks = sorted(CHECKS.values(), key=lambda check: check.area)
     if as_json:
         listed = [
             {

@@ -20,6 +20,7 @@ from contract.cli.options import (
     run_options,
     warn_of_suspicions,
 )
+from dify_wire.strict import counted
 from dify_wire.text_file import SpecError
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ def record(context: click.Context, /, **options: Any) -> None:
     """
     from contract.cli.session import Session
     from contract.record import BackgroundWriter, Recorder, keys_of, open_folder
-    from contract.report.builder import counted
     from dify_wire.recording.folder import RecordingWriter
     from dify_wire.redaction.exchange import RecordingRedactor
 
@@ -74,7 +74,6 @@ def _show_recorded(
     folder: Path, recordings: BackgroundWriter, recorder: Recorder, report: Report
 ) -> None:
     """What was recorded, and what was not, with the reason."""
-    from contract.report.builder import counted
     from contract.result import Status
 
     images = f"{counted(recordings.images, 'image')} among them"
@@ -122,7 +121,9 @@ def fix(context: click.Context, /, folder: Path, check: bool) -> None:
     for failed in fixed.failed:
         click.echo(f"Error: {failed}", err=True)
     verb = "would be fixed" if check else "fixed"
-    click.echo(f"{len(fixed.changes)} recordings {verb}, {len(fixed.failed)} cannot be read")
+    click.echo(
+        f"{counted(len(fixed.changes), 'recording')} {verb}, {len(fixed.failed)} cannot be read"
+    )
     context.exit(2 if fixed.failed else 1 if check and fixed.changes else 0)
 
 
@@ -156,8 +157,9 @@ def check(context: click.Context, /, paths: tuple[Path, ...], as_json: bool) -> 
         except SpecError as error:
             failed += 1
             click.echo(f"Error: {error}", err=True)
-    counts = f"{found} places look personal or secret, {failed} cannot be read"
-    click.echo(f"{files} recordings, {counts}", err=as_json)
+    looks = "looks" if found == 1 else "look"
+    counts = f"{counted(found, 'place')} {looks} personal or secret, {failed} cannot be read"
+    click.echo(f"{counted(files, 'recording')}, {counts}", err=as_json)
     context.exit(2 if failed else 1 if found else 0)
 
 
@@ -193,7 +195,7 @@ def export(folder: Path, file: Path) -> None:
         file.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise _not_written(file, error) from None
-    click.echo(f"{len(found)} exchanges in {file}")
+    click.echo(f"{counted(len(found), 'exchange')} in {file}")
 
 
 @har.command(name="import")
@@ -201,7 +203,12 @@ def export(folder: Path, file: Path) -> None:
 @click.argument("folder", type=FILE)
 @redaction_options
 @click.option("--keep-secrets", is_flag=True, help="Take nothing out: the archive has no secrets.")
-@click.option("--json", "as_json", is_flag=True, help="Write as JSON what was left out, and why.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Write folder, number of exchanges, and what was left out and why, as JSON.",
+)
 def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
     """Write the exchanges of the archive FILE to FOLDER as recordings, without keys, signatures,
     cookies and users.
@@ -227,7 +234,7 @@ def import_(file: Path, folder: Path, as_json: bool, **options: Any) -> None:
         for one in left_out:
             click.echo(f"left out: {one}", err=True)
         others = f", {len(left_out)} left out" if left_out else ""
-        click.echo(f"{taken} exchanges in {folder}{others}")
+        click.echo(f"{counted(taken, 'exchange')} in {folder}{others}")
     if left_out and not taken:
         raise click.ClickException(f"{file}: none of its entries can be taken")
 

@@ -15,11 +15,12 @@ from contract.diff.difference import NOTES, Difference, Group, Ignored, grouped,
 from contract.diff.pairing import Folder, Host, NotCompared, Pair, Pairs, pair_recordings, resend
 from contract.preflight import CouldNotRunError, preflight
 from contract.record import Recorder, keys_of
-from contract.report.builder import counted, printable
+from contract.report.builder import printable
 from contract.runner import run_checks
 from contract.target import Capabilities, Target
 from dify_wire.exchange import MAIN, Recording
 from dify_wire.redaction.text import TextRedactor
+from dify_wire.strict import counted
 
 Side: TypeAlias = Host | Folder
 

@@ -14,6 +14,7 @@ from contract.sse import split_frames
 from contract.target import Target
 from dify_wire.exchange import Chunk, Exchange
 from dify_wire.redaction.text import TextRedactor
+from dify_wire.strict import counted
 
 EVENT_STREAM = "text/event-stream"
 TEXT_LIMIT = 6_000
@@ -95,7 +96,8 @@ class Report:
 
     @property
     def areas(self) -> Mapping[str, Sequence[Result]]:
-        return group_by(self.results, lambda result: result.check.area)
+        """The results by area, in alphabetical order."""
+        return dict(sorted(group_by(self.results, lambda result: result.check.area).items()))
 
     @property
     def failures(self) -> list[Result]:
@@ -227,11 +229,6 @@ class ReportBuilder:
             text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in line)
             lines.append(f"{line.hex(' '):<47}  {text}")
         return "\n".join([*lines, f"[binary, {len(body):,} bytes]"])
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 check``, ``2 checks``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def printable(text: str) -> str:

@@ -17,8 +17,9 @@ from rich.text import Text
 from contract.check import Level
 from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
-from contract.report.builder import Report, counted, group_by
+from contract.report.builder import Report, group_by
 from contract.result import Result, ShownExchange, Status
+from dify_wire.strict import counted
 
 _MARKS = {
     Status.PASSED: ("✓", "+", "green"),

@@ -142,7 +142,7 @@ def read_body(path: Path, place: str, name: str, size: int) -> bytes:
     if side.is_symlink() or side.parent.is_symlink():
         raise fail(f"{name} is a link, and a recording must not lead out of its folder; copy it")
     if side.exists() and not side.is_file():
-        raise fail(f"{name} is no file; put it back, or record again")
+        raise fail(f"{name} is not a file; put it back, or record again")
     try:
         data = side.read_bytes()
     except OSError as error:

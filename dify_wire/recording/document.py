@@ -212,7 +212,7 @@ def recording(path: Path, data: object) -> Recording:
 def _check_format(top: Field) -> None:
     version = top.mapping().get("format")
     if version is None:
-        message = "it is missing, so this is no recording; move the file to another folder"
+        message = "it is missing, so this is not a recording; move the file to another folder"
     elif isinstance(version, bool) or not isinstance(version, int) or version < 1:
         message = f"{version!r} is not a version of the format; this program writes {FORMAT}"
     elif version > FORMAT:

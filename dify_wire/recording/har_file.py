@@ -171,7 +171,7 @@ class Archive:
         log = data.get("log") if isinstance(data, dict) else None
         entries = log.get("entries") if isinstance(log, dict) else None
         if not isinstance(entries, list):
-            message = "there is no such list, so this is no HAR; give the path of one"
+            message = "there is no such list, so this is not a HAR file; give the path of one"
             raise self.error("log.entries", message)
         return entries
 

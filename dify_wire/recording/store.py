@@ -54,7 +54,7 @@ class NotRecordedError(LookupError):
         request = f"{printable(self.key.request.method)} {short(self.key.request.path)}"
         if self.given:
             return f"{request}: all {self.given} recorded responses were returned"
-        what = f"{request} with this body was not recorded"
+        what = f"{request} with this content was not recorded"
         return "\n  nearest: ".join([what, *map(str, self.nearest)])
 
 

@@ -67,12 +67,12 @@ def field_of(value: Any, path: str = "") -> Field:
 
 
 def query_of(request: Request, *known: str) -> Field:
-    """The query parameters, none that is not ``known``."""
-    return field_of(dict(request.query_params)).only(*known)
+    """The query parameters; any that is not ``known`` is a bad request."""
+    return field_of(dict(request.query_params)).only(*known, what="parameter")
 
 
 async def body_of(request: Request, *known: str) -> Field:
-    """The JSON object of the body, with no key that is not ``known``."""
+    """The JSON object of the body; a key that is not ``known`` is a bad request."""
     return field_of(await json_of(request)).only(*known)
 
 

@@ -84,7 +84,7 @@ class _HostCollector(Collector):
         counters, store, journal = self._host.counters, self._host.store, self._host.journal
         build = {"version": project_version(), "host_version": self._host.settings.host_version}
         yield InfoMetricFamily("fake_dify_build", "What is running.", build)
-        requests = _counter("requests", "Requests answered.", "operation", "status")
+        requests = _counter("requests", "Requests that got a response.", "operation", "status")
         seconds = SummaryMetricFamily(
             "fake_dify_request_seconds", "Real time of requests.", labels=["operation"]
         )

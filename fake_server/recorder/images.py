@@ -124,7 +124,7 @@ class ImageFetcher:
         if response.status == 200:
             self._fetched.add(path)
         else:
-            self._fail(path, f"the host answered {response.status} instead of it")
+            self._fail(path, f"the host sent status {response.status} instead of the image")
 
     def _fail(self, path: str, why: str) -> None:
         self.failed += 1

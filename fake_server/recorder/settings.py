@@ -87,9 +87,11 @@ def _check_upstream(url: str) -> None:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise SettingsError("upstream", f"{url!r} is no address ({error}); {example}") from None
+        raise SettingsError(
+            "upstream", f"{url!r} is not a valid address ({error}); {example}"
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise SettingsError("upstream", f"{url!r} is no http(s) address; {example}")
+        raise SettingsError("upstream", f"{url!r} is not an http or https address; {example}")
     if (
         parts.username is not None
         or parts.query
@@ -145,7 +147,7 @@ def _is_accepted(exchange: Recording) -> bool:
     """Whether only a key that the host knows gets this response: the key is checked first."""
     return (
         exchange.request.path.startswith("/v1/")
-        and exchange.request.path != "/v1/"  # tells its version to anybody
+        and exchange.request.path != "/v1/"  # needs no key
         and exchange.request.method != "OPTIONS"
         and exchange.status < 500
         and exchange.status != 405  # sent before the key is checked

@@ -120,14 +120,13 @@ class Upstream:
         """Send ``request``; leaving early closes the connection. Raises ``UpstreamError``."""
         if request.method == "CONNECT":
             raise UpstreamError(
-                400, "the request cannot be passed on: this is no proxy for other hosts"
+                400, "the request cannot be passed on: the recorder is not a proxy for other hosts"
             )
         response = await self._send(request)
         try:
             if response.status > _HIGHEST_STATUS:
                 raise UpstreamError(
-                    502,
-                    f"{self.origin} answered with the status {response.status}, which is not valid",
+                    502, f"{self.origin} sent the status {response.status}, which is not valid"
                 )
             yield UpstreamResponse(
                 response.status,
@@ -160,7 +159,7 @@ class Upstream:
         except (TimeoutError, httpcore.ConnectTimeout) as error:
             waited_s = _CONNECT_S if isinstance(error, httpcore.ConnectTimeout) else self._timeout_s
             raise UpstreamError(
-                504, f"{self.origin} did not answer within {waited_s:g} s"
+                504, f"{self.origin} sent no response within {waited_s:g} s"
             ) from None
         except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol) as error:
             raise UpstreamError(400, f"the request cannot be passed on: {error}") from None
@@ -170,7 +169,7 @@ class Upstream:
             ) from None
         except _NO_RESPONSE as error:
             raise UpstreamError(
-                502, f"{self.origin} broke off without an answer ({_reason(error)})"
+                502, f"{self.origin} closed the connection without a response ({_reason(error)})"
             ) from None
 
     async def _timed(

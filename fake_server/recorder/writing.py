@@ -34,6 +34,7 @@ from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import RuleError, parse_rule
 from dify_wire.redaction.suspicion import warning
 from dify_wire.redaction.text import TextRedactor
+from dify_wire.strict import counted
 from dify_wire.text_file import SpecError
 from fake_server.recorder.settings import KeyLabels, RecorderSettings
 from fake_server.recorder.upstream import RawHeaders, UpstreamRequest, UpstreamResponse, image_path
@@ -244,7 +245,7 @@ class ExchangeWriter:
             elif now - progress_at > stuck_s:
                 return f"nothing has been written for {stuck_s:g} s"
             if now - reported_at > REPORT_S:
-                report(f"Writing the last {left} exchanges; Ctrl-C loses them.")
+                report(f"Writing the last {counted(left, 'exchange')}; Ctrl-C loses them.")
                 reported_at = now
             time.sleep(_POLL_S)
             now = time.monotonic()
@@ -264,7 +265,7 @@ class ExchangeWriter:
             self._unwritten = 0
             self._is_counted = True
         remove_unfinished(self._folder)
-        self._warn(f"{why}: {self.written.lost} exchanges are lost")
+        self._warn(f"{why}: {counted(self.written.lost, 'exchange')} lost")
 
     def _warn(self, message: str) -> None:
         self._warn_unredacted(self._redactor.text(message))

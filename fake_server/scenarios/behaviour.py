@@ -47,7 +47,7 @@ class Behaviour:
 
     def read(self, field: Field) -> dict[str, Any]:
         """The given parameters, checked. Raises ``ScenarioError``."""
-        field.only(*self.parameters)
+        field.only(*self.parameters, what=f"parameter of {self.name}")
         return {name: self.parameters[name].read(value) for name, value in field.items()}
 
     def read_text(self, name: str, text: str) -> Any:

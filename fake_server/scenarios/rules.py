@@ -222,7 +222,7 @@ class RuleBook:
         self._number = 0
         self._fixed: tuple[Rule, ...] = ()
         if rules is not None:
-            self._fixed = tuple(self._read(field, "file") for field in rules.entries())
+            self._fixed = tuple(self._read(field, "file") for field in rules.entries(_RULES))
         check_contradictions(self._fixed)
         self._added: tuple[Rule, ...] = ()
         self._by_header: dict[bytes, list[Rule]] = {}
@@ -233,7 +233,7 @@ class RuleBook:
         """Add one rule or a list of them, all or none. Raises ``ScenarioError``."""
         field, number = rule_field(rules), self._number
         try:
-            entries = field.entries() if isinstance(rules, list) else (field,)
+            entries = field.entries(_RULES) if isinstance(rules, list) else (field,)
             added = [self._read(entry, "admin") for entry in entries]
             check_contradictions((*self._added, *added))
         except ScenarioError:
@@ -311,6 +311,7 @@ SCHEMA = Path(__file__).parent.parent / "data" / "scenarios.schema.json"
 """The result of ``schema`` for the bundled spec."""
 
 _TOP = "scenarios"
+_RULES = "a list of rules, such as - name: slow"
 
 
 def load_rule_book(path: Path | None, context: RuleContext, seed: int | None) -> RuleBook:

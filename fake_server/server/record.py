@@ -15,6 +15,7 @@ import click
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.redaction.text import TextRedactor
+from dify_wire.strict import counted
 from dify_wire.text_file import write_text
 from fake_server.clock import Clock
 from fake_server.http.error_pages import HEAD_TOO_LARGE
@@ -104,7 +105,7 @@ class RecordingServer:
 
 
 _UNREADABLE = {
-    400: "this is no request that can be passed on; this is no proxy for other hosts either",
+    400: "the request is not valid; the recorder is not a proxy for other hosts",
     414: "the request line is too long",
     HEAD_TOO_LARGE: "the headers are too large",
     501: "this transfer encoding is not known",
@@ -156,7 +157,8 @@ def _check_no_loop(settings: RecorderSettings, sock: socket.socket) -> None:
 
 def _summary(settings: RecorderSettings, written: Written, proxy: RecordingProxy) -> str:
     counts, not_fetched = proxy.counts, proxy.images.failed if proxy.images else 0
-    always = [f"{written.exchanges} exchanges", f"{written.images} images", f"{written.lost} lost"]
+    exchanges, images = counted(written.exchanges, "exchange"), counted(written.images, "image")
+    always = [exchanges, images, f"{written.lost} lost"]
     others = {
         "bodies lost (their recordings say why)": written.bodies_lost,
         "not searched for images": counts.not_searched,

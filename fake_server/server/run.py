@@ -50,11 +50,12 @@ def _write_ready_file(path: Path, url: str, api_key: str) -> None:
 
 
 def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
-    speed = (
-        "without waiting"
-        if settings.speed is None
-        else f"at {settings.speed:g} times the host's speed"
-    )
+    if settings.speed is None:
+        speed = "without waiting"
+    elif settings.speed == 1:
+        speed = "at the host's speed"
+    else:
+        speed = f"at {settings.speed:g} times the host's speed"
     first = f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\n"
     first += f"API key: {settings.api_keys[0]}\n"
     if settings.replay is not None:

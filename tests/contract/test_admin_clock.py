@@ -317,7 +317,7 @@ def test_they_hold_and_leave_the_clock_as_it_was(move: dict[str, Any]) -> None:
 def test_they_need_what_they_say(fake: RunningServer) -> None:
     transport, clock = HttpTransport(fake.url), AdminClock(fake.url, TOKEN)
     without = reported(run_checks(Target(transport, Capabilities(fake.api_key, SECRET)), MOVING))
-    assert without == {check.name: "needs its clock (--admin-url)" for check in MOVING}
+    assert without == {check.name: "needs the host's clock (--admin-url)" for check in MOVING}
     lacking_secret = run_checks(Target(transport, Capabilities(fake.api_key, clock=clock)), MOVING)
     assert set(reported(lacking_secret)) == {"image_outlives_its_urls"}
     clock.close()

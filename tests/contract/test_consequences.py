@@ -169,7 +169,7 @@ def test_json_names_the_cause(nested: Report) -> None:
 def test_page_nests_them(nested: Report) -> None:
     page = report_html(nested)
     assert page.count('<article class="finding') == 1
-    assert "2 checks more follow from this" in page
+    assert "2 more checks follow from this" in page
 
 
 # Hosts

@@ -45,7 +45,7 @@ def test_each_check_is_a_test_and_ends_as_its_verdict(pytester: pytest.Pytester,
         [
             "PASSED contract::answer_is_200",
             "FAILED contract::answer_is_json*",
-            "SKIPPED *needs its SECRET_KEY*",
+            "SKIPPED *needs the host's SECRET_KEY*",
             "XFAIL contract::host_is_of_today*version difference*",
             "FAILED contract::evidence_is_missing*",
         ]

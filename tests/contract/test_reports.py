@@ -176,7 +176,7 @@ def test_terminal_has_a_line_for_each_check_and_explains_failures(every_end: Rep
         "got      404",
         "written  FACTS 0 (document)",
         "passed   on Dify 0.6.4",
-        "needs its",
+        "needs the host's",
     ):
         assert reported in output
     assert "It cost 3 images. It took 1.5 s." in output

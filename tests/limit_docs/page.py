@@ -36,7 +36,7 @@ HOST: Mapping[str, str] = {
     "url_lifetime_s": "Dify: an older signed URL is refused with 403.",
     "run_s": "Dify: a run that takes longer is stopped.",
     "run_steps": "Dify: a run of more steps fails.",
-    "user_characters": "Dify: a longer user is answered with 500.",
+    "user_characters": "Dify: a longer user gets status 500.",
 }
 """The host's limits of ``fake_server.spec.Limits``, which are data of the overlay."""
 

@@ -148,7 +148,7 @@ def test_picture_that_the_client_did_not_get_is_fetched(tmp_path: Path) -> None:
         with pytest.raises(EOFError):
             recorder.exchange(get(FILE + QUERY))
         assert recorder.end() == 0
-        assert "3 exchanges, 1 images, 0 lost." in recorder.output()
+        assert "3 exchanges, 1 image, 0 lost." in recorder.output()
     assert tried[1:] == [FILE + QUERY + "x", FILE + QUERY, FILE + QUERY]
     assert [(one.ended, one.status) for one in recorder.recorded()] == [
         ("complete", 200),
@@ -190,10 +190,10 @@ def test_picture_that_cannot_be_fetched_disturbs_nothing_and_is_counted(tmp_path
         recorder.exchange(post("/absolute", b"{}"))
         assert recorder.end() == 1
         assert (
-            f"{FILE} is not recorded: {upstream.url} broke off without an answer"
+            f"{FILE} is not recorded: {upstream.url} closed the connection without a response"
             in recorder.output()
         )
-        assert "1 exchanges, 0 images, 0 lost, 1 images not fetched." in recorder.output()
+        assert "1 exchange, 0 images, 0 lost, 1 images not fetched." in recorder.output()
 
 
 def test_image_is_fetched_before_its_url_expires_and_recorded_once(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_image_is_fetched_before_its_url_expires_and_recorded_once(tmp_path: Pat
         recorder.written(2)
         assert recorder.exchange(get(FILE + QUERY)).body == PNG
         assert recorder.end() == 0
-        assert "1 exchanges, 1 images, 0 lost." in recorder.output()
+        assert "1 exchange, 1 image, 0 lost." in recorder.output()
         assert len(upstream.incoming) == 3
 
 

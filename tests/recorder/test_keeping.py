@@ -107,7 +107,7 @@ def test_large_bodies_pass_whole_in_bounded_memory(tmp_path: Path) -> None:
         if sys.platform == "linux":
             assert recorder.peak_bytes() < MEMORY_LIMIT_BYTES
         assert recorder.end() == 0
-        assert "1 exchanges, 0 images, 0 lost." in recorder.output()
+        assert "1 exchange, 0 images, 0 lost." in recorder.output()
     assert body == piece * pieces
     (recorded,) = recorder.recorded()
     assert recorded.body == body
@@ -177,8 +177,8 @@ def test_second_ctrl_c_ends_a_recorder_that_writes_and_says_what_is_lost(tmp_pat
         wait_until(lambda: "Writing the last 2 exchanges" in recorder.output())
         assert recorder.end(signal.SIGINT) == 1
         output = recorder.output()
-        assert "Warning: the recorder ends at once: 2 exchanges are lost" in output
-        assert "1 exchanges, 0 images, 2 lost." in output
+        assert "Warning: the recorder ends at once: 2 exchanges lost" in output
+        assert "1 exchange, 0 images, 2 lost." in output
         assert "Traceback" not in output
 
 
@@ -215,7 +215,7 @@ def test_signal_keeps_what_is_under_way_as_cut(tmp_path: Path, sig: signal.Signa
             with pytest.raises(EOFError):
                 next(frames)
         assert (
-            f"Recorded into {recorder.folder}: 1 exchanges, 0 images, 0 lost." in recorder.output()
+            f"Recorded into {recorder.folder}: 1 exchange, 0 images, 0 lost." in recorder.output()
         )
         assert "Traceback" not in recorder.output()
     assert recorder.recorded()[0].ended == "cut"
@@ -242,7 +242,7 @@ def test_full_disk_is_reported_at_once_and_stops_no_traffic(tmp_path: Path) -> N
         assert recorder.exchange(get("/small")).body == b"{}"
         assert recorder.end() == 1
         assert "Warning: the disk takes no more" in recorder.output()
-        assert "1 exchanges, 0 images, 1 lost." in recorder.output()
+        assert "1 exchange, 0 images, 1 lost." in recorder.output()
     assert [one.request.target for one in recorder.recorded()] == ["/small"]
     assert not list(folder.glob(".partial-*"))
 

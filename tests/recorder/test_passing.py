@@ -239,7 +239,7 @@ def test_upstream_that_does_not_answer_in_time_is_reported(tmp_path: Path) -> No
     assert answer.status == 504
     assert (
         json.loads(answer.body)["message"]
-        == f"fake-server record: {upstream.url} did not answer within 0.2 s"
+        == f"fake-server record: {upstream.url} sent no response within 0.2 s"
     )
 
 
@@ -367,7 +367,7 @@ def test_recorder_is_no_proxy_for_other_hosts(tmp_path: Path) -> None:
         assert recorder.end() == 0
         assert upstream.incoming == []
     assert answer.status == 400
-    assert "this is no proxy for other hosts" in json.loads(answer.body)["message"]
+    assert "the recorder is not a proxy for other hosts" in json.loads(answer.body)["message"]
 
 
 async def _never(incoming: Incoming) -> None:

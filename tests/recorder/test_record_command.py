@@ -101,7 +101,7 @@ def test_it_says_where_it_listens_and_tells_a_line_a_request_without_secrets(
         f" Send requests to {recorder.url}; Ctrl-C ends it."
     )
     assert "GET /x?sign=[redacted]&api_key=[redacted]&timestamp=1 200 2 B" in line
-    assert last == f"Recorded into {recorder.folder}: 1 exchanges, 0 images, 0 lost."
+    assert last == f"Recorded into {recorder.folder}: 1 exchange, 0 images, 0 lost."
 
 
 def test_defaults_of_the_command_are_those_of_the_settings() -> None:

@@ -214,7 +214,7 @@ def _set(exchange: Recording, place: str, value: Any, words: str) -> Damage:
 DAMAGES: dict[str, Damage] = {
     "newer": _set(_STREAM, "format", 2, "update fake-dify"),
     "no version": _set(_STREAM, "format", "x", "not a version"),
-    "foreign": _set(_STREAM, "format", None, "no recording"),
+    "foreign": _set(_STREAM, "format", None, "not a recording"),
     "unknown field": _set(_STREAM, "requst", {}, "did you mean 'request'"),
     "unknown field inside": _set(_STREAM, "answer.stauts", 1, "did you mean 'status'"),
     "a field is missing": (_STREAM, _without("seconds"), "answer.seconds", "missing"),
@@ -359,7 +359,7 @@ def test_a_pipe_is_refused_and_never_waited_for(tmp_path: Path, what: str) -> No
     pipe = path if what == "recording" else side
     pipe.unlink()
     os.mkfifo(pipe)
-    with pytest.raises(RecordingError, match="no file"):
+    with pytest.raises(RecordingError, match="not a file"):
         read_folder(tmp_path)
 
 

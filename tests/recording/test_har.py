@@ -502,7 +502,7 @@ def test_the_command_tells_what_it_left_out(
     assert exit_code(["har", "import", str(tmp_path / "x.har"), str(tmp_path / "to")]) == 0
     payload = capsys.readouterr()
     assert "left out: log.entries[0]: the request got no response" in payload.err
-    assert payload.out == f"1 exchanges in {tmp_path / 'to'}, 1 left out\n"
+    assert payload.out == f"1 exchange in {tmp_path / 'to'}, 1 left out\n"
 
 
 def test_the_command_says_as_json_what_it_left_out(
@@ -543,7 +543,7 @@ def test_archive_of_which_nothing_can_be_taken_is_an_error(
         (["export", "missing", "x.har"], "missing: the folder: it cannot be read"),
         (["export", str(HOST), "no/such/folder/x.har"], "cannot be written"),
         (["import", "missing.har", "to"], "missing.har: the file: it cannot be read"),
-        (["import", str(HOST / "keys.json"), "to"], "this is no HAR"),
+        (["import", str(HOST / "keys.json"), "to"], "this is not a HAR file"),
         (["import", "x.har", "to", "--redact", "feild:x"], "did you mean field:x"),
     ],
 )

@@ -193,7 +193,7 @@ def test_a_miss_names_the_nearest_recordings_and_the_fields_that_differ() -> Non
         recording_store(recorded).next(RequestKey(PLAIN, "main"))
     assert [miss.value.name for miss in missed.value.nearest] == ["nearer", "near", "put"]  # type: ignore[attr-defined]
     lines = str(missed.value).splitlines()
-    assert lines[0] == "POST /v1/workflows/run with this body was not recorded"
+    assert lines[0] == "POST /v1/workflows/run with this content was not recorded"
     assert lines[1].strip() == (
         "nearest: nearer (POST /v1/workflows/run): "
         'body /response_mode: recorded "streaming", asked "blocking"'

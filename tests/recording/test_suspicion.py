@@ -112,7 +112,7 @@ def test_check_of_a_clean_folder_is_0(tmp_path: Path, capsys: pytest.CaptureFixt
     assert exit_code(["recordings", "check", str(tmp_path)]) == 0
     assert (
         capsys.readouterr().out
-        == "1 recordings, 0 places look personal or secret, 0 cannot be read\n"
+        == "1 recording, 0 places look personal or secret, 0 cannot be read\n"
     )
 
 

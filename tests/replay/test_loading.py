@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_used_is_refused_with_its_file_and_place(tmp_pat
         ),
         (
             ("--replay", str(HOST), "--on-miss", "forward", "--upstream", "ftp://x"),
-            "--upstream: 'ftp://x' is no http(s)",
+            "--upstream: 'ftp://x' is not an http or https address",
         ),
         (
             ("--replay", str(HOST), "--upstream", "http://x"),

@@ -335,11 +335,11 @@ def test_a_reset_book_is_as_at_the_start() -> None:
         ({"name": "slow", "with": []}, "with: expected a mapping of names to values, not a list"),
         (
             {"name": "slow", "with": {"second": 1}},
-            "with.second: 'second' is not a known key (did you mean 'seconds'?); known: node",
+            "with.second: 'second' is not a known parameter of slow (did you mean 'seconds'?)",
         ),
         (
             {"name": "null_url", "with": {"x": 1}},
-            "with.x: 'x' is not a known key; none is allowed here",
+            "with.x: 'x' is not a known parameter of null_url; none is allowed here",
         ),
         (
             {"name": "slow", "with": {"node": "tol"}},

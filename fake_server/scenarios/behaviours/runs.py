@@ -14,9 +14,6 @@ from fake_server.workflow.model import Node, NodeBehaviour
 from fake_server.workflow.nodes import NO_IMAGE, NODE_KINDS, UNKNOWN_KIND
 
 _SLOW_S = 60.0
-_SLOW_AT_INSTANT = (
-    "slow: the host is instant and does not wait for seconds; real_seconds=2 waits 2 s at any speed"
-)
 _BEYOND_ANY_LIMIT_S = 100_000.0
 _MIN_RUN_S = 0.001
 """No run is stopped before it has begun."""
@@ -41,7 +38,11 @@ def slow(
     reported_s = next((given for given in (seconds, real_seconds) if given is not None), _SLOW_S)
     workflow = (override(node, seconds=reported_s, spread=0.0),)
     if real_seconds is None:
-        return Effects(workflow=workflow, instant_notes=(_SLOW_AT_INSTANT,))
+        note = (
+            "slow: the host is instant and does not wait for seconds;"
+            f" real_seconds={reported_s:g} waits {reported_s:g} s at any speed"
+        )
+        return Effects(workflow=workflow, instant_notes=(note,))
     return Effects(workflow=workflow, real_waits=(RealWait(node, real_seconds),))
 
 
