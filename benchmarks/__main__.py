@@ -20,7 +20,7 @@ Figures = Callable[[], list[Figure]]
 
 
 def main() -> None:
-    """Measure and print. Exit 2 for a name that is no benchmark."""
+    """Measure and print. Exit 2 for a name that is not a benchmark."""
     found = declared()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(

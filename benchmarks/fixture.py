@@ -1,4 +1,4 @@
-"""What the fixture costs a test run: its first use to the first answer, in a fresh process, and a
+"""What the fixture costs a test run: its first use to the first response, in a fresh process, and a
 reset between tests.
 
 ``python -m benchmarks.fixture`` prints medians of several processes. pytest itself is imported

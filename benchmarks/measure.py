@@ -140,7 +140,7 @@ def wrk(server: Loaded, path: str, body: bytes, connections: int, seconds: float
     """POST ``body`` to ``path`` over ``connections`` connections at once, one request after the
     other on each.
 
-    Raises ``SkippedError`` without wrk, and ``SystemExit`` where an answer is no good.
+    Raises ``SkippedError`` without wrk, and ``SystemExit`` where a response is not valid.
     """
     program = shutil.which("wrk")
     if program is None:
@@ -165,7 +165,7 @@ def wrk(server: Loaded, path: str, body: bytes, connections: int, seconds: float
         )
         used_s = cpu_s(server.pid) - before
     if failed := _FAILED.search(ended.stdout):
-        raise SystemExit(f"{server.url} does not answer as it should: {failed[1]}")
+        raise SystemExit(f"{server.url} does not respond as it should: {failed[1]}")
     per_s, requests = _PER_SECOND.search(ended.stdout), _REQUESTS.search(ended.stdout)
     assert per_s is not None, ended.stdout
     assert requests is not None, ended.stdout

@@ -123,7 +123,7 @@ def _bare(recording: Recording) -> Iterator[tuple[str, int]]:
 
 
 def _serve_bare(ended: multiprocessing.connection.Connection, recording: Recording) -> None:
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -136,7 +136,7 @@ def _serve_bare(ended: multiprocessing.connection.Connection, recording: Recordi
         writer.close()
 
     async def serve() -> None:
-        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        server = await asyncio.start_server(respond, "127.0.0.1", 0)
         ended.send(server.sockets[0].getsockname()[:2])
         await server.serve_forever()
 

@@ -21,7 +21,7 @@ _RUNS = 20
 _ROUNDS = 400
 _RULES = 30
 
-_BASELINE = "that without the question for scenarios"
+_BASELINE = "that without scenarios"
 """The app as it would be if there were no scenarios: what asks for them always says no."""
 
 
@@ -66,7 +66,7 @@ def _rule(number: int) -> dict[str, object]:
     """A rule for another user than the one who asks; each for one of their own, for two for one
     could contradict.
     """
-    return {"name": "http_error", "when": {"user": f"nobody {number}"}}
+    return {"name": "http_error", "when": {"user": f"other {number}"}}
 
 
 async def _batch(app: FakeServer) -> Load:

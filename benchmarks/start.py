@@ -1,4 +1,4 @@
-"""From starting the process to the first answer: the fake beside a bare Starlette on uvicorn.
+"""From starting the process to the first response: the fake beside a bare Starlette on uvicorn.
 
 ``python -m benchmarks.start`` starts both by turns, so that a busy machine is as unfair to the one
 as to the other, and prints the medians and their ratio.
@@ -43,19 +43,19 @@ def main() -> None:
 def figures(times: int = 15) -> list[Figure]:
     """The medians of ``times`` starts of each."""
     for command in _SERVERS.values():
-        first_answer_s(command)  # compiles, and fills caches, as any earlier start has
+        first_response_s(command)  # compiles, and fills caches, as any earlier start has
     took: dict[str, list[float]] = {name: [] for name in _SERVERS}
     for _ in range(times):
         for name, command in _SERVERS.items():
-            took[name].append(first_answer_s(command) * 1000)
+            took[name].append(first_response_s(command) * 1000)
     bare, fake = took.values()
     lower, ratio, upper = statistics.quantiles(
         [one / other for one, other in zip(fake, bare, strict=True)], n=4
     )
     return [
-        Figure("start to first answer: bare Starlette", statistics.median(bare), "ms"),
+        Figure("start to first response: bare Starlette", statistics.median(bare), "ms"),
         Figure(
-            "start to first answer: fake-server",
+            "start to first response: fake-server",
             statistics.median(fake),
             "ms",
             ratio,
@@ -65,8 +65,8 @@ def figures(times: int = 15) -> list[Figure]:
     ]
 
 
-def first_answer_s(command: list[str]) -> float:
-    """Seconds from the start of ``command``, given a port, to the first byte of its answer
+def first_response_s(command: list[str]) -> float:
+    """Seconds from the start of ``command``, given a port, to the first byte of its response
     there.
     """
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -77,9 +77,9 @@ def first_answer_s(command: list[str]) -> float:
         [*command, str(port)], cwd=ROOT, env=COMPILING, stdout=quiet, stderr=quiet
     )
     try:
-        while not _answers(port):
+        while not _responds(port):
             if process.poll() is not None or time.perf_counter() - began > _PATIENCE_S:
-                raise SystemExit(f"{command[:3]} does not answer")
+                raise SystemExit(f"{command[:3]} does not respond")
             time.sleep(0.001)
         return time.perf_counter() - began
     finally:
@@ -87,7 +87,7 @@ def first_answer_s(command: list[str]) -> float:
         process.wait()
 
 
-def _answers(port: int) -> bool:
+def _responds(port: int) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S) as connection:
             connection.sendall(b"GET /v1/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")

@@ -37,7 +37,7 @@ async def app(scope, receive, send):
 
 uvicorn.run(app, port=int(sys.argv[2]), log_level="error", lifespan="off", access_log=False)
 """
-"""A constant answer, of as many bytes as the fake's."""
+"""A constant response, of as many bytes as the fake's."""
 
 _INSTANT = ("--speed", "instant", "--port")
 
@@ -46,11 +46,11 @@ def figures() -> list[Figure]:
     """Blocking and streaming runs over a socket."""
     with ExitStack() as running:
         fake = running.enter_context(served(*FAKE[:-1], *_INSTANT))
-        answer = running.enter_context(served(sys.executable, "-c", _FLOOR, "834"))
+        constant = running.enter_context(served(sys.executable, "-c", _FLOOR, "834"))
         stream = running.enter_context(served(sys.executable, "-c", _FLOOR, "9977"))
         return [
-            *_beside("blocking, 1 connection", fake, answer, "blocking", 1),
-            *_beside("blocking, 32 connections", fake, answer, "blocking", 32),
+            *_beside("blocking, 1 connection", fake, constant, "blocking", 1),
+            *_beside("blocking, 32 connections", fake, constant, "blocking", 32),
             *_beside("stream of 12 frames, 32 connections", fake, stream, "streaming", 32),
         ]
 
@@ -61,8 +61,8 @@ def _beside(name: str, fake: Loaded, floor: Loaded, mode: str, connections: int)
     )
     return [
         rate_figure(f"{name}: the fake", runs),
-        rate_figure(f"{name}: a constant answer", constants),
-        cpu_figure(f"{name}: the fake", runs, constants, "the constant answer's"),
+        rate_figure(f"{name}: a constant response", constants),
+        cpu_figure(f"{name}: the fake", runs, constants, "the constant response's"),
     ]
 
 

@@ -63,7 +63,7 @@ class AdminClock:
 
     @contextmanager
     def borrowed(self) -> Iterator[None]:
-        """Restore the clock at the end, as if nobody had moved it.
+        """Restore the clock at the end, as if it had not been moved.
 
         Requests in between are marked with ``CLOCK_MOVED``: no recording could repeat them.
         """

@@ -18,7 +18,7 @@ from dify_wire.recording.store import NotRecordedError, RecordingStore
 
 
 class RecordedTransport:
-    """Answers a request with the recorded exchange of the same method, path, key headers and body.
+    """Responds with the recorded exchange of the same method, path, key headers and body.
 
     Raises ``Skipped`` for a request that was not recorded; ``names`` has the recordings that were
     used. JSON bodies are compared as JSON.

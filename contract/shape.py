@@ -20,7 +20,7 @@ from dify_wire.exchange import Exchange
 from dify_wire.profile import REFERENCE_VERSION, by_version
 
 _CLOCK_TOLERANCE_S = 60.0
-"""Enough for two clocks that nobody compares; frozen responses are off by days."""
+"""Enough for two clocks that are not synchronized; frozen responses are off by days."""
 
 _STORED_LATE_S, _STORED_EARLY_S, _BOTH_CUT_S = -1.5, 0.5, 1.05
 """Between which limits finished_at - created_at - elapsed_time lies (FACTS 4): the database rounds
@@ -30,7 +30,7 @@ second."""
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of value; ``words`` end the sentence "expected ...". A bool is no number."""
+    """A kind of value; ``words`` end the sentence "expected ...". A bool is not a number."""
 
     words: str
     accepts: Callable[[Any], bool]

@@ -148,7 +148,7 @@ class Exchange(_WithHeaders):
 
     ``sent_at`` is in unix seconds, ``seconds`` is the duration of the whole exchange. ``ended`` is
     one of ``ENDS``; ``error`` says in words why it is not complete. ``timed_out`` and ``connected``
-    tell a slow host from one that breaks off, and from one that is not there.
+    distinguish a slow host from one that breaks off, and from one that is not there.
     """
 
     request: Request

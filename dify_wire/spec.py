@@ -303,7 +303,7 @@ class _Rules:
 
 
 def _is_data(key: str, child: Any) -> bool:
-    """Whether ``key`` of an object holds values, which are no part of the rules."""
+    """Whether ``key`` of an object holds values, which are not part of the rules."""
     if key == "examples":
         return isinstance(child, list)  # of a schema; those of a medium have names
     return key in _DATA or key.startswith("x-")

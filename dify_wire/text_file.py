@@ -121,7 +121,7 @@ def read_text(path: Path, kind: str) -> str:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write ``content`` as UTF-8 so that nobody ever reads half of it. Raises ``OSError``."""
+    """Write ``content`` as UTF-8 so that half of it is never read. Raises ``OSError``."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         partial.write_text(content, "utf-8")

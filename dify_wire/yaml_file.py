@@ -57,7 +57,7 @@ def _cached(path: Path, text: str) -> dict[str, Any]:
     try:
         folder = (home if home.is_absolute() else Path.home() / ".cache") / "fake-dify"
         code = _CODE.read_bytes()
-    except (OSError, RuntimeError):  # a program without its sources, or a process of nobody
+    except (OSError, RuntimeError):  # a program without its sources, or a user without a home
         return _parsed(path, text)
     made_of = b"%b\0%b\0%b" % (sys.version.encode(), code, text.encode())
     digest = hashlib.sha256(made_of).hexdigest()

@@ -192,7 +192,7 @@ async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | N
             facts_of(operation, request.headers, body), request.headers.get(SCENARIO_HEADER)
         )
     except ScenarioError as error:
-        # Not as a Dify host would say it: nobody must take a misspelt scenario for its refusal.
+        # Not in the host's form: a misspelt scenario must not look like an error of Dify.
         message = (
             "This is the fake speaking, not Dify. Its header X-Fake-Scenario cannot be used: "
             f"{error}"

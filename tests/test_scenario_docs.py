@@ -116,8 +116,8 @@ def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
 def test_file_of_the_page_is_accepted(tmp_path: Path) -> None:
     match = re.search(r"```yaml\n(.*?)```", PAGE_TEXT, re.DOTALL)
     assert match is not None
-    (tmp_path / "trouble.yml").write_text(match[1])
-    with running_server("--scenarios", str(tmp_path / "trouble.yml")):
+    (tmp_path / "rules.yml").write_text(match[1])
+    with running_server("--scenarios", str(tmp_path / "rules.yml")):
         assert len(yaml.safe_load(match[1])["scenarios"]) == 3
 
 

@@ -149,10 +149,10 @@ def test_a_wrong_file_is_an_error_with_its_line_before_anything_listens(
     serve: Serve, wrong: str
 ) -> None:
     text, says = WRONG[wrong]
-    Path("trouble.yml").write_text(text)
-    ended = serve("--scenarios", "trouble.yml")
+    Path("rules.yml").write_text(text)
+    ended = serve("--scenarios", "rules.yml")
     assert (ended.code, ended.bound) == (2, [])
-    assert ended.err.startswith(f"Error: trouble.yml: {says}")
+    assert ended.err.startswith(f"Error: rules.yml: {says}")
     assert ended.err.count("\n") == 1
 
 
@@ -167,32 +167,32 @@ def test_a_wrong_file_is_an_error_with_its_line_before_anything_listens(
 def test_what_is_not_a_text_file_is_an_error(
     serve: Serve, content: bytes | None, says: str
 ) -> None:
-    path = Path("trouble.yml")
+    path = Path("rules.yml")
     path.mkdir() if content is None else path.write_bytes(content)
-    ended = serve("--scenarios", "trouble.yml")
-    assert (ended.code, ended.bound, ended.err) == (2, [], f"Error: trouble.yml: {says}\n")
+    ended = serve("--scenarios", "rules.yml")
+    assert (ended.code, ended.bound, ended.err) == (2, [], f"Error: rules.yml: {says}\n")
 
 
 def test_a_missing_file_is_an_error(serve: Serve) -> None:
-    ended = serve("--scenarios", "trouble.yml")
+    ended = serve("--scenarios", "rules.yml")
     assert (ended.code, ended.bound) == (2, [])
     assert ended.err == (
-        "Error: trouble.yml: the file: it cannot be read (no such file or directory); "
+        "Error: rules.yml: the file: it cannot be read (no such file or directory); "
         "give the path of a YAML file\n"
     )
 
 
 def test_flag_environment_and_toml_name_the_file(serve: Serve) -> None:
-    Path("trouble.yml").write_text(
+    Path("rules.yml").write_text(
         "scenarios:\n  - name: slow\n    with: {node: tool}\n    times: 2\n"
     )
-    Path("fake.toml").write_text('scenarios = "trouble.yml"\n')
+    Path("fake.toml").write_text('scenarios = "rules.yml"\n')
     for ended in (
-        serve("--scenarios", "trouble.yml"),
-        serve(FAKE_SERVER_SCENARIOS="trouble.yml"),
+        serve("--scenarios", "rules.yml"),
+        serve(FAKE_SERVER_SCENARIOS="rules.yml"),
         serve("--config", "fake.toml"),
     ):
-        assert [settings.scenarios for settings in ended.bound] == [Path("trouble.yml")], ended.err
+        assert [settings.scenarios for settings in ended.bound] == [Path("rules.yml")], ended.err
 
 
 # The schema
@@ -230,9 +230,9 @@ def test_the_schema_takes_what_the_fake_takes(
     serve: Serve, schema: jsonschema_rs.Draft202012Validator
 ) -> None:
     for rule in GOOD:
-        Path("trouble.yml").write_text(json.dumps({"scenarios": [rule]}))
+        Path("rules.yml").write_text(json.dumps({"scenarios": [rule]}))
         assert schema.is_valid({"scenarios": [rule]}), rule
-        assert len(serve("--scenarios", "trouble.yml").bound) == 1, rule
+        assert len(serve("--scenarios", "rules.yml").bound) == 1, rule
 
 
 NOT_IN_THE_SCHEMA = {
@@ -252,6 +252,6 @@ NOT_IN_THE_SCHEMA = {
 def test_the_schema_rejects_what_the_fake_rejects(
     tmp_path: Path, schema: jsonschema_rs.Draft202012Validator, wrong: str
 ) -> None:
-    path = tmp_path / "trouble.yml"
+    path = tmp_path / "rules.yml"
     path.write_text(WRONG[wrong][0])
     assert not schema.is_valid(load_yaml(path))

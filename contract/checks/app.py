@@ -80,7 +80,7 @@ add_rows(__name__, [
         "FACTS 7 (recorded: upload_nofile)", _upload(_USER_PART), _NO_FILE),
     Row("upload_of_json_is_400", "JSON is not a form, and therefore has no file.",
         "FACTS 7 (recorded: upload_json)", _post(_UPLOAD, {"user": "a"}), _NO_FILE),
-    Row("upload_needs_the_key", "Nobody uploads without a key.",
+    Row("upload_needs_the_key", "An upload needs the key.",
         "FACTS 7 (recorded: upload_noauth)", _upload(_USER_PART, with_key=False), _NO_BEARER),
 ])
 # fmt: on

@@ -14,7 +14,7 @@ UNSIGNED = (
     "/files/tools/310f6ce5-1571-4c46-9c01-bb4acdf8c861.png"
     "?timestamp=1795330150&nonce=3e3860dfd642298100d159b4241f9650&sign=x"
 )
-"""An image's URL of the host's form that nobody signed; just this one was recorded."""
+"""An image's URL in the host's form without a valid signature; just this one was recorded."""
 
 _ALLOW_ORIGIN = "Access-Control-Allow-Origin"
 
@@ -80,7 +80,7 @@ add_rows(__name__, [
 
 @free_check(Level.HOST, "FACTS 1.8 (recorded: cors_err)")
 def echoed_origin_varies(target: Target) -> None:
-    """Where the Origin is echoed, Vary tells caches so."""
+    """Where the Origin is echoed, Vary names it for caches."""
     response = send_once(target, _refused_run(ORIGIN)(target))
     words = [word.strip() for word in (response.header("Vary") or "").split(",")]
     expect("Origin" in words, "Vary: Origin", response.header("Vary"), response)

@@ -56,7 +56,7 @@ _refuse("unpadded_sign_is_403", "A sign without its = is refused.",
 _refuse("changed_nonce_is_403", "A changed nonce is refused.", _changed("nonce", other_digit))
 _refuse("empty_nonce_is_403", "An empty nonce is refused.", _changed("nonce", lambda _: ""))
 _refuse("changed_timestamp_is_403",
-        "A changed timestamp is refused, so that nobody can make a URL last.",
+        "A changed timestamp is refused, so that a URL cannot be made to last.",
         _changed("timestamp", lambda timestamp: str(int(timestamp) + 1)))
 _refuse("unsigned_text_as_timestamp_is_403",
         "A timestamp that is not a number is refused for its signature, which is checked first.",
@@ -110,7 +110,7 @@ def missing_parameters_are_named_in_their_order(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 6.3")
 def file_id_that_is_no_uuid_is_404(target: Target) -> None:
-    """A path whose id is not a uuid, or one without its dashes, leads nowhere."""
+    """A path whose id is not a uuid, or one without its dashes, is not found."""
     url = image_url(target)
     for file_id in ("notauuid", url.file_id.replace("-", "")):
         expect_status(fetch_file(target, url.but(file_id=file_id)), 404)
@@ -118,12 +118,12 @@ def file_id_that_is_no_uuid_is_404(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 6.3")
 def file_without_extension_is_404(target: Target) -> None:
-    """A path without an extension leads nowhere."""
+    """A path without an extension is not found."""
     url = image_url(target)
     expect_status(target.send(Request("GET", url.path.replace(f".{url.extension}?", "?"))), 404)
 
 
 @check(Level.HOST, "FACTS 2")
 def files_are_not_under_v1(target: Target) -> None:
-    """The URL is no part of the API: under /v1 it leads nowhere."""
+    """The URL is not part of the API: under /v1 it is not found."""
     expect_status(target.send(Request("GET", f"/v1{image_url(target).path}")), 404)

@@ -56,7 +56,7 @@ def stream_content_type_names_utf_8(target: Target) -> None:
 
 @check(Level.VERSION, "FACTS 1.4")
 def stream_has_no_length(target: Target) -> None:
-    """A stream has no Content-Length: nobody knows it when the first frame is sent."""
+    """A stream has no Content-Length: it is not known when the first frame is sent."""
     exchange = _framed(target).exchange
     length = exchange.header("content-length")
     why = "something between has the whole stream before it passes it on"

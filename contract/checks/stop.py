@@ -93,7 +93,7 @@ add_rows(__name__, [
     Row("stop_without_a_content_type_is_415", "The stop call needs to be called JSON.",
         "FACTS 7 (recorded: stop_noct)",
         with_key("POST", _path("x")), error("content_type_not_json")),
-    Row("stop_needs_the_key", "Nobody stops a run without a key.",
+    Row("stop_needs_the_key", "A run cannot be stopped without a key.",
         "FACTS 7 (recorded: stop_noauth)",
         lambda _: Request("POST", _path(_WITHOUT_KEY), (("Content-Type", "application/json"),),
                           b'{"user": "a"}'),
@@ -160,7 +160,7 @@ def _stopped_end(target: Target) -> tuple[Mapping[str, Any], Exchange]:
 
 
 def _ended_by_itself(stopped: evidence.Stopped) -> bool:
-    """Whether every node came to its end, as in a run that nobody stopped."""
+    """Whether every node came to its end, as in a run that was not stopped."""
     started, finished = _node_ids(stopped)
     ends = stopped.stream.events("workflow_finished")
     is_stopped = any(end.get("status") == "stopped" for end in ends)

@@ -180,7 +180,7 @@ class Session:
             began=began,
             seconds=time.monotonic() - started,
             planned=planned,
-            # A host that is no Dify made no images, whatever it took for a run.
+            # A host that is not Dify made no images, whatever it took for a run.
             images=target.accepted_runs if checked else 0,
             unanswered=target.runs_without_response,
             strict=strict,

@@ -77,7 +77,7 @@ def read_recording(path: Path) -> Recording:
 def load_document(path: Path) -> Any:
     """The unchecked content of a recording's file. Raises ``RecordingError``."""
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        message = "it is a link or no file, and nothing may lead out of the folder; copy it"
+        message = "it is a link, or not a file, and nothing may lead out of the folder; copy it"
         raise RecordingError(path, "the file", message)
     try:
         data = load_yaml(path)

@@ -195,7 +195,7 @@ class Archive:
             return self._from_zip(str(PurePosixPath(self._in_zip).with_name(name)), MOST_BODY_BYTES)
         path = self.path.parent / name
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            raise AttachmentError(f"its file {name} is a link or no file")
+            raise AttachmentError(f"its file {name} is a link, or not a file")
         with path.open("rb") as file:
             return file.read(MOST_BODY_BYTES + 1)
 

@@ -1,8 +1,8 @@
 """What replaces a secret, and how it is put into a body that comes in chunks.
 
 In a recording a secret becomes a pseudonym: of the secret's form, equal where it was equal, and of
-no use to anybody. Its salt lives as long as the recorder and is written nowhere, so that nobody can
-try secrets out on a recording. In a log, the journal and a report the same mark replaces all.
+no use. Its salt lives as long as the recorder and is written nowhere, so that secrets cannot be
+tried out on a recording. In a log, the journal and a report the same mark replaces all.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 GONE = "redacted"
-"""In a recording, in place of what nobody needs to tell apart."""
+"""In a recording, in place of what need not be distinguished."""
 
 REDACTED = "[redacted]"
 """In a log, the journal and a report, in place of any secret."""

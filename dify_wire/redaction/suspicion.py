@@ -1,7 +1,7 @@
 """What in a redacted recording still looks personal or secret, and the option that takes it out.
 
-Fields are judged by their names and texts, headers by their names, the host by its address. Nothing
-is taken out here: only its owner knows whether it is somebody's.
+Fields are recognized by their names and texts, headers by their names, the host by its address.
+Nothing is taken out here: only its owner knows whether it is personal.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def warning(folder: object, found: Mapping[str, Suspicion]) -> str:
 
 
 def _host(url: str) -> Iterator[Suspicion]:
-    """The host of ``url``, unless it is the machine itself or a name that means nobody."""
+    """The host of ``url``, unless it is the machine itself or a name of no real host."""
     name = ""
     with contextlib.suppress(ValueError):
         name = urlsplit(url).hostname or ""

@@ -1,7 +1,7 @@
 """The form of an upload, as Werkzeug sees it on the host: whole or not at all.
 
 python-multipart parses it. A form that breaks off or cannot be read has no fields and no files, and
-is no error by itself. Of a file only the size is kept, so that an upload takes no memory.
+is not an error by itself. Of a file only the size is kept, so that an upload takes no memory.
 """
 
 from __future__ import annotations

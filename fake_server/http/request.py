@@ -170,7 +170,7 @@ class Request(ObservedExchange):
     async def disconnected(self) -> None:
         """Wait until the client has left."""
         while (await self.receive())["type"] != "http.disconnect":
-            pass  # of a body that nobody reads
+            pass  # of a body that is not read
 
     async def break_off(self, reset: bool = False) -> None:
         """Close the connection in the middle of the response, or reset it; return when the client

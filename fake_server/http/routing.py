@@ -33,7 +33,7 @@ class Match:
 class NoMatch:
     """No operation has this path and method; without any attribute, no route has the path.
 
-    ``allow``: the methods of a known path; OPTIONS is answered from it, any other method refused.
+    ``allow``: the methods of a known path; OPTIONS lists them, any other method is refused.
     ``redirect``: the known path of which this is another spelling.
     ``crash``: the path is known in another spelling, but not for this method. flask-restful asks
     for the route of a method that the path has, to find out whose error it is, and is redirected.

@@ -149,7 +149,7 @@ class Entry:
 
     @property
     def digest(self) -> str | None:
-        """SHA-256 of an image's bytes so far; None where the response is no image."""
+        """SHA-256 of an image's bytes so far; None where the response is not an image."""
         return None if self._hash is None else str(self._hash.hexdigest())
 
     @property
@@ -299,7 +299,7 @@ class Counters:
         self.scenarios: Counter[str] = Counter()
         """Requests that a scenario applied to, by its name."""
         self.log_lines_lost: Callable[[], int] = int
-        """How many lines of the log were lost because nobody read it."""
+        """How many lines of the log were lost because nothing read it."""
         self.began = time.monotonic()
         self.running = 0
         self.streams_open = 0
@@ -419,7 +419,7 @@ class ObservedExchange:
         self._unread = {"type": "http.request", "body": body, "more_body": False}
 
     def _note_unread_body(self) -> None:
-        """Note what has come of a body that nobody has read, without waiting for more.
+        """Note what has come of a body that has not been read, without waiting for more.
 
         A wrong key is refused before the body is read; whoever looks for the mistake wants to see
         what was sent with it.

@@ -1,7 +1,7 @@
 """Writes exchanges while streams go on: neither redaction nor the disk ever holds one up.
 
 A body grows in a spool; what does not fit into memory is written by a thread. When an exchange
-ends, a process of its own redacts and writes it, and tells what could not be written.
+ends, a process of its own redacts and writes it, and reports what could not be written.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ STUCK_S = 15.0
 """If the writer writes nothing for so long at the end, what still waits is lost."""
 
 REPORT_S = 2.0
-"""How often the writer tells at the end that it is not done."""
+"""How often the writer reports at the end that it is not done."""
 
 _EXCHANGE_BYTES = 2048
 """What an exchange takes in memory beside its bodies, roughly."""
@@ -123,7 +123,7 @@ def _close() -> str:
 
 
 def _prepare_process() -> None:
-    """The proxy handles signals; if it is killed, so that it tells nothing, this process ends."""
+    """The proxy handles signals; if it is killed without ending this process, this process ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     os.nice(_NICENESS)

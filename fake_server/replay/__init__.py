@@ -40,7 +40,7 @@ _IMAGE_PATH = re.compile(rf"/files/tools/((?i:{UUID}))\.[^/]+")
 class LoadedRecordings:
     """The recordings that can be responses: those ``labelled`` with an app, and ``others``.
 
-    The others were recorded without a label, or need no key; they may answer any app. ``images``
+    The others were recorded without a label, or need no key; they serve any app. ``images``
     are the whole images by the ids of their files.
     """
 
@@ -156,7 +156,7 @@ class Forwards(Protocol):
 
 
 class Replay:
-    """Answers the requests of one server from ``loaded``; misses go to ``forwards``, if any."""
+    """Responds to the requests of one server from ``loaded``; misses go to ``forwards``, if any."""
 
     def __init__(
         self, settings: Settings, loaded: LoadedRecordings, forwards: Forwards | None

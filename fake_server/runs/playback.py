@@ -174,7 +174,7 @@ class Playback:
         return first_s + every_s * (before + pings)
 
     async def _until(self, due_s: Callable[[], float], receive: Receive) -> bool:
-        """Wait for a second of the timeline, which may change; False when nobody waits any more."""
+        """Wait for a second of the timeline, which may change; False when the client has left."""
         instant = self.pace.instant and self._endless is None
         if self.abandoned or instant or (self._speed is None and self.pace.clock_s(due_s()) <= 0):
             return not self.abandoned

@@ -1,6 +1,6 @@
 """The log on stderr: for a person by default, one JSON object a line with ``--log-format json``.
 
-A thread of its own writes the lines: a pipe that nobody reads takes 64 KiB and then blocks its
+A thread of its own writes the lines: a pipe that is not read takes 64 KiB and then blocks its
 writer, which must not be the event loop. What cannot be written waits, up to a bound; beyond it
 lines are lost and counted.
 """
@@ -89,9 +89,7 @@ class LineWriter:
         return data + self._lost_line(lost).encode() if lost else data
 
     def _write(self, data: bytes) -> None:
-        with contextlib.suppress(
-            OSError, ValueError
-        ):  # nobody will ever read it: the other end is closed
+        with contextlib.suppress(OSError, ValueError):  # the other end is closed
             try:
                 descriptor = self._stream.fileno()
             except io.UnsupportedOperation:
@@ -127,7 +125,7 @@ class BackgroundHandler(logging.Handler):
 
     @property
     def lost(self) -> int:
-        """How many records could not be written, because nobody read the log."""
+        """How many records could not be written, because the log was not read."""
         return self._writer.lost
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -137,7 +135,7 @@ class BackgroundHandler(logging.Handler):
         self._writer.flush()
 
     def _lost_line(self, count: int) -> str:
-        message = f"{count} lines of the log are missing here: nobody read it"
+        message = f"{count} lines of the log are missing here: it was not read"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
         return self.format(record) + "\n"
 

@@ -31,7 +31,7 @@ LINGER_IDLE_S = 5.0
 """A client that sends nothing for so long then is disconnected (as nginx)."""
 
 LINGER_BYTES = 256 << 20
-"""The most that is read of a body that nobody uses before the connection is closed."""
+"""The most that is read of a body that is not used before the connection is closed."""
 
 LINGER_REFUSED_BYTES = 32 << 20
 """The most that is read after an invalid request, such as a header line without an end."""
@@ -226,7 +226,7 @@ class CommonProtocol(asyncio.Protocol):
         if not self.exchange.keep_alive:
             self._close()
         elif self._receiving:
-            self.flow.resume_reading()  # of a body that nobody uses
+            self.flow.resume_reading()  # of a body that is not used
         else:
             self._next()
 

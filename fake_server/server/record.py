@@ -34,7 +34,7 @@ from fake_server.settings import SettingsError
 
 _GRACE_S = 10
 _REMEMBERED = 1
-"""The log is made from the newest entry of a journal; nobody asks a recorder for more."""
+"""The log is made from the newest entry of a journal; a recorder needs no more."""
 
 
 def record_forever(settings: RecorderSettings) -> int:

@@ -1,4 +1,4 @@
-"""From settings to a running server: bind, build, tell the world, serve."""
+"""From settings to a running server: bind, build, announce, serve."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def serve_forever(settings: Settings) -> None:
     app = create_app(settings)
     check_certificate(settings)
     if settings.ready_file:
-        settings.ready_file.unlink(
-            missing_ok=True
-        )  # an earlier server's; nobody must take it for this one's
+        settings.ready_file.unlink(missing_ok=True)  # an earlier server's
     sock = bind(settings)
     log = set_up_logging(settings.log_format)
     app.host.counters.log_lines_lost = lambda: log.lost

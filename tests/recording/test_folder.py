@@ -348,7 +348,7 @@ def test_a_link_among_recordings_is_refused(tmp_path: Path) -> None:
     (path,) = write(tmp_path / "a", _STREAM)
     path.rename(tmp_path / "elsewhere")
     path.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RecordingError, match="a link or no file"):
+    with pytest.raises(RecordingError, match="a link, or not a file"):
         read_folder(tmp_path / "a")
 
 

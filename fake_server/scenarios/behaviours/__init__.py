@@ -1,7 +1,7 @@
 """Every behaviour, one file for each stage at which it acts.
 
 To add one, write a function with ``@behaviour`` in the file of its stage. The first paragraph of
-its docstring says what it does, "Complaint" which trouble of real users it reproduces, "Survive"
+its docstring says what it does, "Complaint" which problem of real users it reproduces, "Survive"
 what a client has to do about it; ``make docs`` makes ``docs/scenarios.md`` of them.
 """
 

@@ -65,7 +65,7 @@ def cut_stream(after: Index = 3, mid_frame: bool = False, at_byte: Count | None 
     """The connection is closed after the first ``after`` events, or in the middle of the next,
     after ``at_byte`` bytes.
 
-    Nothing ends the body: a client that looks can tell. A blocking response is cut in its middle.
+    Nothing ends the body, so that a client can detect it. A blocking response is cut in its middle.
 
     Complaint: the worker was killed; the client takes what it got for the whole.
     Survive: a stream is whole only with workflow_finished; report the rest as broken off.

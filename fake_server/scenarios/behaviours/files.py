@@ -45,8 +45,8 @@ def wrong_host(base: str = "http://files.invalid") -> Effects:
     """The url of every file is absolute and leads to a host that cannot be reached.
 
     Complaint: FILES_URL names the container, which only the container can reach.
-    Survive: tell an image that cannot be downloaded from a run that failed, and show which address
-    was tried.
+    Survive: distinguish an image that cannot be downloaded from a run that failed, and show which
+    address was tried.
     """
     address = _address(base)
     return Effects(url=(UrlChange(base=lambda own: address),))

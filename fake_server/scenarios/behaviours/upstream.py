@@ -83,8 +83,7 @@ def sd_failed(
     With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a
     client: that they do is what they show.
 
-    Complaint: nothing in the response tells a broken GPU from a finished image but the empty list
-    of files.
+    Complaint: only the empty list of files distinguishes a broken GPU from a finished image.
     Survive: as with tool_failed_silently; and with a timeout expect the response only after two
     minutes.
     """
@@ -101,7 +100,7 @@ def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
     Both ways look the same to a client: that they do is what they show.
 
     Complaint: the error names a setting that no user of the API has ever seen.
-    Survive: show it as the host's trouble; another model may work.
+    Survive: show it as the host's fault; another model may work.
     """
     return _failing("tool")
 
@@ -127,9 +126,9 @@ def remote_file_unreachable(
 ) -> Effects:
     """The address of an image that a user sends along cannot be read, and the run is rejected.
 
-    Nobody listens there, its name is unknown, nothing comes, or it gives 404 ("absent"). Acts on
-    runs of an app with image upload that send a file with remote_url. The host connects from where
-    it stands: an address that works for the client may not work for the host.
+    Nothing listens there, its name is unknown, nothing comes, or it gives 404 ("absent"). Acts on
+    runs of an app with image upload that send a file with remote_url. The host connects from
+    its own network: an address that works for the client may not work for the host.
 
     Complaint: 400 for a request that was right yesterday, with a Python exception in its message.
     Survive: upload the file instead, or report which address could not be read, and offer to try
