@@ -217,3 +217,12 @@ def test_unusable_certificate_is_a_clear_error(tmp_path: Path) -> None:
     assert ended.returncode == 2
     assert "cert.pem" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_a_second_sigterm_does_not_cut_off_the_end() -> None:
+    """A supervisor may send it twice; the exit code is 0 all the same."""
+    with server_process("--speed", "instant") as server:
+        for _ in range(20):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server.pid, signal.SIGTERM)
+            time.sleep(0.002)
