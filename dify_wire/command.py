@@ -54,6 +54,8 @@ def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | N
         if sys.stdout is not None:  # None: it was closed before the start
             sys.stdout.flush()  # here, where a full disk can still be reported
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption):
+            _forget_hidden(error)
         text = io.StringIO()
         error.show(text)
         for line in text.getvalue().splitlines():
@@ -71,6 +73,15 @@ def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | N
     else:
         return code if isinstance(code, int) else 0
     return FAILED
+
+
+def _forget_hidden(error: click.NoSuchOption) -> None:
+    """Leave hidden options, which are earlier spellings, out of the suggestions."""
+    params = error.ctx.command.params if error.ctx else ()
+    options = (one for one in params if isinstance(one, click.Option) and one.hidden)
+    hidden = {name for one in options for name in (*one.opts, *one.secondary_opts)}
+    if error.possibilities:
+        error.possibilities[:] = [name for name in error.possibilities if name not in hidden]
 
 
 def _unforeseen(error: Exception, name: str) -> None:

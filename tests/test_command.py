@@ -114,3 +114,10 @@ def test_a_full_disk_is_one_line() -> None:
     assert ended.stderr == (
         "Error: fake-server cannot write: no space left on device; make room and run it again\n"
     )
+
+
+def test_hidden_option_is_not_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["record", "--fetch-picture"]
+    assert exit_code(lambda: cli(arguments, standalone_mode=False), "fake-server", arguments) == 2
+    assert "--fetch-images" in (error := capsys.readouterr().err)
+    assert "--fetch-pictures" not in error

@@ -146,10 +146,10 @@ _response("options_of_a_file_without_allow", "OPTIONS on a file has no Allow.",
 
 # Headers
 _response("range_answered_with_a_part",
-          "A cache in front of the host answers a Range header with a part.", "range_is_ignored",
+          "A cache in front of the host sends a part for a Range header.", "range_is_ignored",
           lambda request: request.header("range") is not None, _part)
 _response("condition_answered_with_304",
-          "A cache in front of the host answers If-None-Match with 304.", "conditions_are_ignored",
+          "A cache in front of the host sends 304 for If-None-Match.", "conditions_are_ignored",
           lambda request: request.header("if-none-match") is not None,
           lambda response: replace(response, status=304).with_body(b""))
 _response("as_attachment_names_a_file",

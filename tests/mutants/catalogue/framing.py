@@ -264,7 +264,7 @@ _head("stream_as_json", "The stream says it is JSON.", "stream_is_an_event_strea
       lambda response: response.with_header("Content-Type", "application/json"))
 _head("stream_status_201", "The stream has status 201.", "streaming_run_is_200",
       lambda response: replace(response, status=201))
-_head("stream_answered_in_one", "A streaming request is answered as a blocking one.",
+_head("stream_answered_in_one", "A streaming request gets a blocking response.",
       "stream_is_an_event_stream", _in_one)
 _head("stream_cors_missing", "Streams may not be read by pages of other origins.",
       "responses_of_runs_are_for_any",

@@ -233,7 +233,7 @@ AREA.add("refused_stream_tells_event",
 AREA.add("refused_stream_without_prompt_tells_event",
          "A streaming request without a prompt gets an SSE error and 200.",
          "refused_stream_without_prompt_is_plain_json", _as_event("prompt is required"))
-_lenient("mode_left_out_streams", "A run without response_mode is answered as a stream.",
+_lenient("mode_left_out_streams", "A run without response_mode gets a stream.",
          "mode_may_be_left_out",
          lambda request: bool(request.fields) and "response_mode" not in request.fields,
          _but(response_mode="streaming"))

@@ -35,7 +35,7 @@ def _chat(request: Request, response: Response) -> Response:
 
 
 # fmt: off
-_refused("proxy_without_a_host", "A proxy answers everything with 502.",
+_refused("proxy_without_a_host", "A proxy responds to everything with 502.",
          "a proxy (nginx/1.22.1) responds, but not the host behind it: 502",
          Response(502, _PAGE, b"<html><head><title>502 Bad Gateway</title></head></html>"))
 _refused(

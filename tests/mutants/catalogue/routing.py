@@ -216,7 +216,7 @@ _response("cors_on_refused_methods", "A proxy adds CORS headers to refused metho
           "refused_method_allows_no_origin", _other_method,
           lambda response: response.with_header(_ORIGIN, "*"))
 _response("other_origins_refused",
-          "A filter in front of the host answers other origins with 403 where the host says 400.",
+          "A filter in front of the host sends other origins 403 where the host sends 400.",
           "every_status_is_documented",
           lambda request, response: request.header("origin") is not None and response.status == 400,
           lambda response: replace(response, status=403))
@@ -225,7 +225,7 @@ AREA.add("preflight_allows_any_header", "A preflight allows whatever headers it 
 _response("refused_key_challenged", "A proxy adds a challenge to a 401.",
           "wrong_key_gets_no_challenge", lambda request, response: response.status == 401,
           lambda response: response.with_header("WWW-Authenticate", 'Basic realm="Restricted"'))
-_response("head_on_the_run_path_is_200", "A proxy answers HEAD on the run's path with 200.",
+_response("head_on_the_run_path_is_200", "A proxy responds to HEAD on the run's path with 200.",
           "head_on_the_run_path_is_405_without_body",
           lambda request, response: request.method == "HEAD" and request.path == RUN_PATH,
           lambda response: replace(response, status=200))

@@ -276,7 +276,7 @@ AREA.add("workflow_ids_fresh", "Each stream has a workflow_id of its own.",
 AREA.add("runs_wait_for_each_other", "Two runs at once come one after the other.",
          "runs_at_once_do_not_wait_for_each_other first_frame_comes_at_once",
          _one_at_a_time(refuse=False), speed=RHYTHM)
-AREA.add("blocking_runs_queued", "Each blocking run is answered seconds after it has ended.",
+AREA.add("blocking_runs_queued", "Each blocking run gets its response seconds after it has ended.",
          "runs_at_once_do_not_wait_for_each_other", _blocking_runs_queued, speed=RHYTHM)
 AREA.add("second_run_refused", "A second run at once is refused with 429.",
          "streaming_run_is_200 documents_own_request_gets_200", _one_at_a_time(refuse=True),

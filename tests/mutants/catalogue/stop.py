@@ -158,7 +158,7 @@ def _running_task_refused(app: ASGIApp) -> ASGIApp:
 # fmt: off
 _in_time(
     "stop_ignored",
-    "A stop is answered and has no effect.",
+    "A stop gets a response and has no effect.",
     "run_does_not_outlive_its_stop",
     change_requests(
         lambda: lambda request: replace(request, path=_NO_TASK) if _is_stop(request) else request
@@ -182,7 +182,7 @@ _in_time("stop_by_any_user", "Any user may stop a run.", "stop_by_another_user_s
          change_requests(_any_user))
 AREA.add("stop_is_404", "A stop is not known.", "stop_of_*_succeeds",
          _response(lambda response: replace(response, status=404)))
-AREA.add("stop_is_204", "A stop is answered without a body.", "stop_of_*_succeeds",
+AREA.add("stop_is_204", "A stop gets a response without a body.", "stop_of_*_succeeds",
          _response(
              lambda response: (
                  replace(response, status=204).with_body(b"").without_header("Content-Length")
