@@ -136,7 +136,7 @@ def _head(lines: list[str], scenario: str | None) -> bytes:
 
 
 def _is_whole(answer: bytes) -> bool:
-    """Whether ``answer`` has come to its end as its head foretells it."""
+    """Whether ``answer`` has come to the end that its head announces."""
     head, blank, body = answer.partition(b"\r\n\r\n")
     if not blank:
         return False

@@ -53,7 +53,7 @@ def test_example_for_the_shell_runs(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": path}
     command = ["sh", "-euc", script + ENDED]
     subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=True)
-    assert json.loads((tmp_path / "answer.json").read_bytes())["data"]["status"] == "succeeded"
+    assert json.loads((tmp_path / "response.json").read_bytes())["data"]["status"] == "succeeded"
 
 
 def test_every_part_of_a_host_is_on_the_page() -> None:
