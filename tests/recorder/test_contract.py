@@ -1,6 +1,4 @@
-"""The whole contract, asked through the recorder: what stands between is not seen by a judge who
-looks closely.
-"""
+"""The whole contract through the recorder: no check notices what stands between."""
 
 from __future__ import annotations
 
@@ -17,9 +15,16 @@ pytestmark = pytest.mark.server
 
 
 def test_contract_holds_through_the_recorder(tmp_path: Path) -> None:
-    """And of all its exchanges none is lost, nor is the key in any of them."""
+    """And of all its exchanges none is lost, nor is the key in any of them.
+
+    The host is instant, for a busy machine fails checks that compare clocks; ``test_passing`` has
+    the times of chunks.
+    """
     folder = tmp_path / "to"
-    with server_process("--speed", "10") as fake, recorder_process(fake.url, folder) as recorder:
+    with (
+        server_process("--speed", "instant") as fake,
+        recorder_process(fake.url, folder) as recorder,
+    ):
         command = [
             sys.executable,
             "-m",

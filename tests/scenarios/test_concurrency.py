@@ -43,7 +43,8 @@ def _is_its_own(number: int, seen: Seen) -> bool:
         case 1:
             return (seen.status, seen.json["code"]) == (400 + number // 5, f"no_{number}")
         case 2:
-            return seen.result["status"] == "succeeded" and b"no_" not in seen.body
+            added = [key for key in seen.result if key.startswith("no_")]
+            return seen.result["status"] == "succeeded" and not added
         case 3:
             return f"no_{number}" in seen.result and len(seen.chunks[0][1]) == number
         case _:
