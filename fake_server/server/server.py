@@ -173,8 +173,9 @@ class Server(ToolServer):
         self._date_responses()
         self._clock.follow(self._date_responses)
         await super().startup(sockets)
-        # What the first stream needs is loaded once the server listens, so that it is not late.
-        asyncio.get_running_loop().call_soon(import_module, "fake_server.http.event_stream")
+        # What the first stream needs is loaded after the start, but before most first streams.
+        loop = asyncio.get_running_loop()
+        loop.call_later(_TICK_S, import_module, "fake_server.http.event_stream")
 
     async def main_loop(self) -> None:
         """Write the date once a second, as the base does, but see the end at once."""
