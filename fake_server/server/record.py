@@ -6,8 +6,10 @@ import gc
 import json
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -88,6 +90,8 @@ class RecordingServer:
             pass
         finally:
             written = self._writer.finish(self._echo, at_once)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the end is near; no traceback then
             self._echo(_summary(self._settings, written, self._proxy))
         not_fetched = self._proxy.images.failed if self._proxy.images else 0
         lost = written.lost or written.bodies_lost or self._proxy.counts.not_searched
