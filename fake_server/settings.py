@@ -205,8 +205,12 @@ CHOICES: Mapping[str, Sequence[str]] = {
     one.name: one.metadata["choices"] for one in fields(Settings) if "choices" in one.metadata
 }
 _NAMED_TYPES: Mapping[str, tuple[type, ...]] = {
-    "str": (str,), "int": (int,), "float": (float, int), "Path": (Path,), "None": (type(None),),
-}  # fmt: skip
+    "str": (str,),
+    "int": (int,),
+    "float": (float, int),
+    "Path": (Path,),
+    "None": (type(None),),
+}
 _TYPES = {
     one.name: (tuple,)
     if str(one.type).startswith("tuple")
