@@ -22,7 +22,7 @@ _STYLES: dict[str, Callable[[Any], str]] = {
     "spaced": lambda value: json.dumps(value) + "\n",
     "compact": lambda value: json.dumps(value, separators=(",", ":")).replace("/", r"\/") + "\n",
 }
-"""How a version writes its errors: a value of ``x-host.error_json``."""
+"""How a version writes its errors: a value of ``x-host.http.error_json``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Error:
 
     def bodies(self, profile: Profile) -> Iterator[tuple[int, dict[str, Any]]]:
         """The status and body of each form that the error has in a version."""
-        named = profile.facts.get(self.name, self.name)
+        named = profile.fact(self.name) if "." in self.name else self.name
         if named is None:
             yield from self.or_else.bodies(profile) if self.or_else else ()
             return
@@ -59,7 +59,7 @@ class Error:
 
 
 def error(name: str, or_else: Error | None = None, **values: Any) -> Error:
-    if not any(name in one.errors or name in one.facts for one in profiles().values()):
+    if not any(name in one.errors or "." in name for one in profiles().values()):
         raise ValueError(f"no error is called {name!r}; x-host.errors in overlays/ has their names")
     return Error(name, values, or_else)
 
@@ -127,5 +127,5 @@ def expect_error_style(exchange: Exchange) -> None:
         value = exchange.json()
     except ValueError:
         value = {}
-    styles = by_version(lambda profile: _STYLES[profile.facts["error_json"]](value))
+    styles = by_version(lambda profile: _STYLES[profile.fact("http.error_json")](value))
     expect_version(exchange.text, styles, "the text", exchange)

@@ -15,6 +15,7 @@ from contract.shape import Kind, expect_kind, files_within, later_fields
 from contract.sse import Frame
 from contract.target import Stream, Target
 from dify_wire.exchange import Exchange
+from dify_wire.profile import data_schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class RunTrace:
     def is_later(self) -> bool:
         """Whether the host is a version after 0.6, by the fields of its node frames."""
         return any(
-            later_fields(event.name) & event.data.keys()
+            later_fields(data_schema(event.name)) & event.data.keys()
             for event in self.events
             if event.name in ("node_started", "node_finished")
         )

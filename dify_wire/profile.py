@@ -1,8 +1,7 @@
 """Version profiles: which Dify versions are known here, and what each of them does on the wire.
 
-A profile is the overlay of a version applied after those that it names with ``x-after``. The
-overlays in ``overlays/`` describe a version as a whole: the fake serves them. Those in
-``overlays/partial/`` hold only what the contract checks compare, and cannot be served.
+A profile is the document with the overlay of a version, applied after those that the overlay names
+with ``x-after``: each says only what changed since the version before.
 """
 
 from __future__ import annotations
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dify_wire.error_text import ErrorText
-from dify_wire.overlay import OverlayError, apply_overlay, read_overlay
+from dify_wire.overlay import read_overlay
+from dify_wire.spec import load
 from dify_wire.strict import did_you_mean
 from dify_wire.text_file import SpecError, bundled
 
@@ -25,45 +25,57 @@ REFERENCE_VERSION = "0.6.4"
 _FILE_NAME = re.compile(r"dify-(\d+(?:\.\d+)+)\.yaml")
 
 
-def _versions(folder: str) -> tuple[str, ...]:
-    """The versions with an overlay in ``folder``, oldest first; none in a damaged installation."""
+def _versions() -> tuple[str, ...]:
+    """The versions with an overlay, newest first; none in a damaged installation."""
     try:
-        names = [_FILE_NAME.fullmatch(path.name) for path in bundled(folder).iterdir()]
+        names = [_FILE_NAME.fullmatch(path.name) for path in bundled("overlays").iterdir()]
     except (SpecError, OSError):
         return ()
-    return tuple(sorted((name[1] for name in names if name), key=_release))
+    return tuple(sorted((name[1] for name in names if name), key=_release, reverse=True))
 
 
 def _release(version: str) -> list[int]:
     return [int(part) for part in version.split(".")]
 
 
-HOST_VERSIONS = _versions("overlays")[::-1]
+HOST_VERSIONS = _versions()
 """The versions that the fake can serve, newest first."""
-
-_PARTIAL_VERSIONS = _versions("overlays/partial")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a host of ``version`` does: its error responses by name, and the other facts of
-    ``x-host``.
+    """What a host of ``version`` does: its error responses by name, the other facts of ``x-host``,
+    and the schemas of what it sends.
     """
 
     version: str
     errors: Mapping[str, ErrorText]
     facts: Mapping[str, Any]
+    schemas: Mapping[str, Any]
 
-    def fields(self, name: str) -> tuple[str, ...]:
-        """The field names of the object ``name`` (a key of ``x-host.fields``), in their order."""
-        return tuple(self.facts["fields"][name].split())
+    def fact(self, path: str) -> Any:
+        """The fact at ``path``, as ``http.error_json``; None where no version states it."""
+        value: Any = self.facts
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def fields(self, schema: str) -> tuple[str, ...]:
+        """The fields that each object of ``schema`` has, in their order; none where the version
+        has no such objects.
+        """
+        return tuple(self.schemas.get(schema, {}).get("required", ()))
+
+
+def data_schema(event: str) -> str:
+    """The name of the schema of an event's data: ``NodeStartedData`` for ``node_started``."""
+    return event.title().replace("_", "") + "Data"
 
 
 @cache
 def profiles() -> Mapping[str, Profile]:
     """Every known version, oldest first. Raises ``SpecError`` for a damaged installation."""
-    versions = sorted((*HOST_VERSIONS, *_PARTIAL_VERSIONS), key=_release)
-    return {version: _profile(version) for version in versions}
+    return {version: _profile(version) for version in reversed(HOST_VERSIONS)}
 
 
 def by_version(read: Callable[[Profile], Any]) -> dict[str, Any]:
@@ -73,24 +85,13 @@ def by_version(read: Callable[[Profile], Any]) -> dict[str, Any]:
 
 
 def _profile(version: str) -> Profile:
-    document: dict[str, Any] = {}
-    for path in _chain(version):
-        overlay = read_overlay(path)
-        of_host = [  # the others need the document
-            action
-            for action in overlay["actions"]
-            if action["target"] == "$" or action["target"].startswith("$['x-host']")
-        ]
-        try:
-            apply_overlay(document, {**overlay, "actions": of_host})
-        except OverlayError as error:
-            raise SpecError(path, error.place, error.message) from None
+    document = load(bundled("openapi.yaml"), overlay_paths(version))
     facts = dict(document["x-host"])
     errors = {
         name: ErrorText(error["status"], error["body"])
         for name, error in facts.pop("errors").items()
     }
-    return Profile(version, errors, facts)
+    return Profile(version, errors, facts, document["components"]["schemas"])
 
 
 def overlay_paths(host_version: str) -> list[Path]:
@@ -98,19 +99,11 @@ def overlay_paths(host_version: str) -> list[Path]:
     apply. Raises ``SpecError`` for a version that cannot be served.
     """
     if host_version not in HOST_VERSIONS:
-        if host_version in _PARTIAL_VERSIONS:
-            reason = f"only parts of {host_version} are known, so it cannot be served"
-        else:
-            reason = f"{host_version!r} is unknown{did_you_mean(host_version, HOST_VERSIONS)}"
+        reason = f"{host_version!r} is unknown{did_you_mean(host_version, HOST_VERSIONS)}"
         known = ", ".join(HOST_VERSIONS) or "none"
         folder = bundled("overlays") if HOST_VERSIONS else Path(__file__).resolve().parent
         raise SpecError(folder, "the host version", f"{reason}; use one of: {known}")
-    return _chain(host_version)
-
-
-def _chain(version: str) -> list[Path]:
-    folder = "overlays/partial" if version in _PARTIAL_VERSIONS else "overlays"
-    paths = [bundled(f"{folder}/dify-{version}.yaml")]
+    paths = [bundled(f"overlays/dify-{host_version}.yaml")]
     while (after := read_overlay(paths[0]).get("x-after")) is not None:
         path = (paths[0].parent / str(after)).resolve()
         if path in paths:

@@ -108,6 +108,65 @@ class Limits:
     user_characters: int
 
 
+@dataclass(frozen=True, slots=True)
+class HttpRules:
+    """How any response of the app is written (``x-host.http``).
+
+    ``error_json`` is the style of JSON that is not a run's: ``spaced`` or ``compact``.
+    ``www_authenticate`` is the challenge beside a 401, if there is one.
+    """
+
+    error_json: str
+    www_authenticate: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRules:
+    """How the request of a run is validated (``x-host.request``).
+
+    ``app_errors`` names the error of an app that is disabled, abnormal or deleted;
+    ``falsy_input_error`` that of 0, false or [] as a required text; ``empty_input_error`` that of
+    an empty required text, which is accepted where it is None.
+    """
+
+    app_errors: Mapping[str, str]
+    falsy_input_error: str | None
+    empty_input_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRules:
+    """How a run goes (``x-host.run``). ``stop_error`` is the error text of a stopped run."""
+
+    stop_error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRules:
+    """How a stream is written (``x-host.stream``). ``json``: ``spaced``, or ``compact`` with raw
+    UTF-8.
+    """
+
+    json: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRules:
+    """Files in responses, and how they are served (``x-host.files``).
+
+    ``mark`` is the field that marks an object as a file; ``name_pattern`` the pattern of an
+    image's name; ``content_length`` whether an image is sent with its length; ``disposition`` the
+    Content-Disposition for ``as_attachment``, if it is known; ``program_error`` names the error of
+    an uploaded program, which is accepted where it is None.
+    """
+
+    mark: Mapping[str, str]
+    name_pattern: str
+    content_length: bool
+    disposition: str | None
+    program_error: str | None
+
+
 @dataclass(frozen=True)
 class HostSpec:
     """Everything that the fake knows of the host which is not deployment."""
@@ -127,6 +186,15 @@ class HostSpec:
     app_prefixes: tuple[str, ...]
     proxy_server: str
     errors: HostErrors
+    http: HttpRules
+    request: RequestRules
+    run: RunRules
+    stream: StreamRules
+    files: FileRules
+    fields: Mapping[str, tuple[str, ...]]
+    """The fields that each object of a schema has, in their order on the wire, by its name."""
+    events: frozenset[str]
+    """The names of the events that this version sends."""
 
     @cached_property
     def paths(self) -> Mapping[str, str]:

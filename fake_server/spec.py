@@ -6,21 +6,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dify_wire.error_text import ErrorText
 from dify_wire.profile import overlay_paths
 from dify_wire.spec import load, resolved
+from dify_wire.strict import Field
 from dify_wire.text_file import SpecError, bundled, file_errors
 from fake_server.host_spec import (
     PATH_PARAMETER,
+    FileRules,
     HostErrors,
     HostSpec,
+    HttpRules,
     InputRule,
     Limits,
     Operation,
     PingRule,
+    RequestRules,
+    RunRules,
+    StreamRules,
 )
+
+Rules = TypeVar("Rules")
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _RUN_OPERATION = "runWorkflow"
@@ -69,6 +77,13 @@ def _compiled(reader: _Reader) -> HostSpec:
         app_prefixes=tuple(host["app_prefixes"]),
         proxy_server=host["proxy"]["server"],
         errors=HostErrors({name: ErrorText(one["status"], one["body"]) for name, one in errors}),
+        http=reader.rules(HttpRules, "http"),
+        request=reader.rules(RequestRules, "request"),
+        run=reader.rules(RunRules, "run"),
+        stream=reader.rules(StreamRules, "stream"),
+        files=reader.rules(FileRules, "files"),
+        fields=reader.fields(),
+        events=reader.events(),
     )
 
 
@@ -90,6 +105,40 @@ class _Reader:
             )
         facts: Mapping[str, Any] = self._document["x-host"]
         return facts
+
+    def rules(self, kind: type[Rules], group: str) -> Rules:
+        """The facts of one group of ``x-host``, each of the type that ``kind`` gives it."""
+        facts = Field(self.host(), "x-host", error=self._error)[group]
+        hints = get_type_hints(kind)
+        facts.only(*hints)
+        values: dict[str, Any] = {}
+        for name, hint in hints.items():
+            if name not in facts.value:
+                facts.fail(f"{name} is missing; add it")
+            value = facts.value[name]
+            value = tuple(value) if isinstance(value, list) else value
+            kinds = [get_origin(one) or one for one in (get_args(hint) or (hint,))]
+            if get_origin(hint) in (tuple, Mapping):
+                kinds = [get_origin(hint)]
+            if not isinstance(value, tuple(kinds)):
+                raise self._error(f"x-host.{group}.{name}", f"{value!r} is of another type here")
+            values[name] = value
+        return kind(**values)
+
+    def _schemas(self) -> Mapping[str, Any]:
+        schemas: Mapping[str, Any] = self._document.get("components", {}).get("schemas", {})
+        return schemas
+
+    def fields(self) -> Mapping[str, tuple[str, ...]]:
+        return {
+            name: tuple(schema["required"])
+            for name, schema in self._schemas().items()
+            if isinstance(schema, Mapping) and "required" in schema
+        }
+
+    def events(self) -> frozenset[str]:
+        events = self._schemas().get("StreamEvent", {}).get("discriminator", {}).get("mapping", {})
+        return frozenset(events)
 
     def operations(self) -> Iterator[Operation]:
         return (self._operation(*entry) for entry in self._entries())

@@ -26,9 +26,11 @@ from fake_server.runs.events import (
     cut,
 )
 from fake_server.runs.random_values import RandomSource
+from fake_server.spec import load_host
 from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
 PING = PingRule(b"event: ping\n\n", 10.2, 10.02)
+SPEC = load_host("0.6.4")
 LIMITS = Limits(1, 1, 1, 1, 1, 1, 300, 600.7, 30, 255)
 INPUTS = {"prompt": "a cat", "model_name": "", "sys.files": []}
 
@@ -91,7 +93,13 @@ def planned(
     graph: Workflow, prompt: str = "a cat", limits: Limits = LIMITS, seed: int = 1
 ) -> Timeline:
     return with_pings(
-        plan(graph, {**INPUTS, "prompt": prompt}, RandomSource(seed).for_request("t"), limits), PING
+        plan(
+            graph,
+            {**INPUTS, "prompt": prompt},
+            RandomSource(seed).for_request("t"),
+            replace(SPEC, limits=limits),
+        ),
+        PING,
     )
 
 
@@ -220,9 +228,7 @@ def test_the_default_app_has_the_numbers_of_the_document(
         inputs = {"prompt": "a cat", "model_name": model, "sys.files": []}
         draw = RandomSource(seed).for_request("t")
         ends.append(
-            end_of(
-                with_pings(plan(default_workflow, inputs, draw, host_spec.limits), host_spec.ping)
-            )
+            end_of(with_pings(plan(default_workflow, inputs, draw, host_spec), host_spec.ping))
         )
     assert {(end.status, end.error, end.total_steps) for end in ends} == {("succeeded", None, 5)}
     assert statistics.mean(end.elapsed_s for end in ends) == pytest.approx(18.602, rel=0.02)
@@ -241,8 +247,7 @@ def test_the_default_app_runs_five_kinds_of_nodes_in_order(
     """Start, LLM, if-else, tool, end; each names the one before it."""
     draw = RandomSource(1).for_request("t")
     started = of_type(
-        with_pings(plan(default_workflow, INPUTS, draw, host_spec.limits), host_spec.ping),
-        NodeStarted,
+        with_pings(plan(default_workflow, INPUTS, draw, host_spec), host_spec.ping), NodeStarted
     )
     assert [event.node_type for event in started] == ["start", "llm", "if-else", "tool", "end"]
     assert [event.predecessor_node_id for event in started] == [

@@ -55,7 +55,7 @@ def planned(host_spec: HostSpec, default_workflow: Workflow) -> Planned:
         workflow = default_workflow if app is None else load_workflow(RECORDED_APPS / f"{app}.yml")
         inputs = {"prompt": prompt, "model_name": "dosmix_", "sys.files": []}
         draw = RandomSource(seed).for_request("t")
-        return with_pings(plan(workflow, inputs, draw, host_spec.limits), host_spec.ping)
+        return with_pings(plan(workflow, inputs, draw, host_spec), host_spec.ping)
 
     return plan_run
 

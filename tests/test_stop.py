@@ -149,7 +149,7 @@ def _timeline(host_spec: HostSpec, app: Path) -> Timeline:
     workflow = load_workflow(app)
     inputs = {"prompt": "LSLEEP=290 SLEEP=119 long", "model_name": "", "sys.files": []}
     draw = RandomSource(1).for_request("a run")
-    return with_pings(plan(workflow, inputs, draw, host_spec.limits), host_spec.ping)
+    return with_pings(plan(workflow, inputs, draw, host_spec), host_spec.ping)
 
 
 async def _played(

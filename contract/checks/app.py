@@ -91,7 +91,7 @@ def upload_of_a_program_is_415(target: Target) -> None:
     """A file whose extension is not that of an image or document is refused."""
     response = send_once(target, _upload(_USER_PART, _EXE_PART)(target))
     got = (response.status, response.json_object().get("code"))
-    refused = error("upload_program_error")
+    refused = error("files.program_error")
     of_versions = by_version(
         lambda profile: next(
             ((status, body["code"]) for status, body in refused.bodies(profile)), (201, None)
@@ -187,7 +187,7 @@ def info_has_name_and_description(target: Target) -> None:
 def info_has_no_other_members(target: Target) -> None:
     """The app's information has no other members."""
     response = get_once(target, "/v1/info")
-    of_versions = by_version(lambda profile: set(profile.fields("info")))
+    of_versions = by_version(lambda profile: set(profile.fields("Info")))
     expect_version(set(response.json_object()), of_versions, "members", response)
 
 

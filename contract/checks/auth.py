@@ -76,5 +76,5 @@ def wrong_key_gets_no_challenge(target: Target) -> None:
     """A 401 carries no WWW-Authenticate header."""
     response = send_once(target, run_with(f"Bearer {UNKNOWN}")(target))
     expect_equal(response.status, 401, "status", response)
-    challenges = by_version(lambda profile: profile.facts["www_authenticate"])
+    challenges = by_version(lambda profile: profile.fact("http.www_authenticate"))
     expect_version(response.header("WWW-Authenticate"), challenges, "WWW-Authenticate", response)

@@ -20,6 +20,7 @@ from contract.shape import (
     or_null,
 )
 from contract.trace import RunTrace, trace_check
+from dify_wire.profile import data_schema
 
 EVENTS = ("workflow_started", "node_started", "node_finished", "workflow_finished")
 
@@ -75,7 +76,7 @@ KINDS = {
 def _fields_check(event: str) -> None:
     def claim(trace: RunTrace) -> None:
         for data in trace.data_of(event):
-            expect_fields(data, event, trace.is_later, event, trace.exchange)
+            expect_fields(data, data_schema(event), trace.is_later, event, trace.exchange)
 
     claim.__name__ = f"{event}_has_the_hosts_fields"
     claim.__doc__ = f"data of {event} has the host's fields in its order, and no other."

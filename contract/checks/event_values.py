@@ -225,8 +225,8 @@ def language_model_reports_text_and_usage(trace: RunTrace) -> None:
     modes = among("chat", "completion")
     for node in trace.of_type("llm"):
         outputs, process_data = node.object("outputs"), node.object("process_data")
-        expect_fields(outputs, "llm_outputs", later, "outputs of llm", exchange)
-        expect_fields(process_data, "llm_process_data", later, "process_data of llm", exchange)
+        expect_fields(outputs, "LlmOutputs", later, "outputs of llm", exchange)
+        expect_fields(process_data, "LlmProcessData", later, "process_data of llm", exchange)
         expect_kinds(outputs, {"text": TEXT, "usage": OBJECT}, "llm", exchange)
         expect_kinds(process_data, {"model_mode": modes, "prompts": LIST}, "llm", exchange)
 
@@ -264,7 +264,7 @@ def image_tool_reports_text_and_files(trace: RunTrace) -> None:
     """A tool's node has a text and an array of files, and names its tool."""
     for node in trace.of_type("tool"):
         outputs = node.object("outputs")
-        expect_fields(outputs, "tool_outputs", trace.is_later, "outputs of tool", trace.exchange)
+        expect_fields(outputs, "ToolOutputs", trace.is_later, "outputs of tool", trace.exchange)
         expect_kinds(outputs, {"text": TEXT, "files": LIST}, "tool", trace.exchange)
         info = as_object(node.object("execution_metadata").get("tool_info"))
         for name in ("provider_type", "provider_id"):

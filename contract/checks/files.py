@@ -213,7 +213,7 @@ def as_attachment_is_ignored(target: Target) -> None:
     url = image_url(target)
     response = _expect_served(target, file_request(url, f"{url.query()}&as_attachment=true"))
     got = response.header("Content-Disposition")
-    known = by_version(lambda profile: profile.facts["file_disposition"])
+    known = by_version(lambda profile: profile.fact("files.disposition"))
     starts = {version: form and form.partition("{name}")[0] for version, form in known.items()}
     form = next((one for one in starts.values() if one and (got or "").startswith(one)), got)
     expect_version(form, starts, "Content-Disposition", response)
@@ -260,7 +260,7 @@ def image_has_no_length(target: Target) -> None:
     """An image has no Content-Length; later versions send it, and then it is true."""
     response = image(target)
     length = str(len(response.body))
-    known = by_version(lambda profile: length if profile.facts["file_content_length"] else None)
+    known = by_version(lambda profile: length if profile.fact("files.content_length") else None)
     expect_version(response.header("content-length"), known, "Content-Length", response)
 
 

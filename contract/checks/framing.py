@@ -174,7 +174,7 @@ def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
         compact = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
         alike = is_later and _exponents(text) == _exponents(compact)
         styles = {"spaced": spaced, "compact": text if alike else None}
-        known = by_version(lambda profile: styles[profile.facts["stream_json"]])  # noqa: B023
+        known = by_version(lambda profile: styles[profile.fact("stream.json")])  # noqa: B023
         expect_version(text, known, "JSON text", found.exchange)
 
 

@@ -331,16 +331,16 @@ def outputs_have_an_image(run: BlockingRun) -> None:
 @run_check(Level.VERSION, "document lines 54-64; FACTS 4 and 9.1")
 def file_has_the_fields_of_the_host(run: BlockingRun) -> None:
     """The file object has the document's fields, in the host's order, and no other."""
-    of_versions = by_version(lambda profile: list(profile.fields("file")))
+    of_versions = by_version(lambda profile: list(profile.fields("File")))
     expect_version(list(run.file), of_versions, "file fields", run.response)
 
 
 @run_check(Level.VERSION, "document line 55; FACTS 4 and 9.1")
 def file_is_marked_as_a_file(run: BlockingRun) -> None:
     """__variant is FileVar; later versions have dify_model_identity __dify__file__ instead."""
-    names = {name for profile in profiles().values() for name in profile.facts["file_mark"]}
+    names = {name for profile in profiles().values() for name in profile.fact("files.mark")}
     marks = {name: value for name, value in run.file.items() if name in names}
-    of_versions = by_version(lambda profile: profile.facts["file_mark"])
+    of_versions = by_version(lambda profile: profile.fact("files.mark"))
     expect_version(marks, of_versions, "mark", run.response)
 
 
@@ -361,10 +361,10 @@ def filename_is_image(run: BlockingRun) -> None:
     of_versions = {
         version: filename
         for version, profile in profiles().items()
-        if profile.facts["file_mark"].items() <= run.file.items()
-        and re.fullmatch(profile.facts["file_name_pattern"], str(filename))
+        if profile.fact("files.mark").items() <= run.file.items()
+        and re.fullmatch(profile.fact("files.name_pattern"), str(filename))
     }
-    reference = profiles()[REFERENCE_VERSION].facts["file_name_pattern"]
+    reference = profiles()[REFERENCE_VERSION].fact("files.name_pattern")
     expect_version(
         filename, {REFERENCE_VERSION: reference, **of_versions}, "filename", run.response
     )
@@ -375,5 +375,5 @@ def file_fields_are_of_their_kinds(run: BlockingRun) -> None:
     """The document's fields of the file object are strings; the size of later versions is in whole
     bytes.
     """
-    names = profiles()[REFERENCE_VERSION].fields("file")
+    names = profiles()[REFERENCE_VERSION].fields("File")
     expect_kinds(run.file, {**dict.fromkeys(names, TEXT), "size": COUNT}, "the file", run.response)

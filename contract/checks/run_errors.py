@@ -76,7 +76,7 @@ _NO_USER = error("user_missing")
 _NO_INPUTS = error("parameter_missing", field="inputs")
 _BAD_FILES = error("parameter_invalid", field="files", reason="'int' object is not iterable")
 _NO_PROMPT = error("input_required", variable="prompt")
-_FALSY_PROMPT = error("falsy_input_error", variable="prompt", type=_kind("prompt"))
+_FALSY_PROMPT = error("request.falsy_input_error", variable="prompt", type=_kind("prompt"))
 _PROMPT_TYPE = error("input_not_string", variable="prompt", type=_kind("prompt"))
 _MODEL_TYPE = error("input_not_string", variable="model_name", type=_kind("model_name"))
 _NO_SUCH_MODEL = error(
@@ -84,10 +84,10 @@ _NO_SUCH_MODEL = error(
     variable="model_name",
     options=lambda target: list(choice_field(target, "model_name").options),
 )
-_EMPTY_PROMPT = error("empty_input_error", or_else=_NO_SUCH_MODEL, variable="prompt")
+_EMPTY_PROMPT = error("request.empty_input_error", or_else=_NO_SUCH_MODEL, variable="prompt")
 _CHAT, _UNPUBLISHED = Capability.CHAT_KEY, Capability.UNPUBLISHED_KEY
 _DISABLED, _DELETED = Capability.DISABLED_KEY, Capability.DELETED_KEY
-_NO_APP = error("app_errors")
+_NO_APP = error("request.app_errors")
 _DOCUMENT = Level.DOCUMENT
 
 # fmt: off

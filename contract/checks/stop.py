@@ -214,7 +214,7 @@ def stopped_run_has_no_outputs(target: Target) -> None:
 def stopped_run_says_so_in_its_error(target: Target) -> None:
     """The error of a stopped run says that it was stopped."""
     finished, run = _end(target)
-    known = by_version(lambda profile: profile.facts["stop_error"])
+    known = by_version(lambda profile: profile.fact("run.stop_error"))
     expect_version(finished.get("error"), known, "error", run)
 
 

@@ -103,7 +103,7 @@ def streamed_files_have_the_hosts_fields(trace: RunTrace) -> None:
     response's.
     """
     for file in _files(trace):
-        expect_fields(file, "file", trace.is_later, "a file", trace.exchange)
+        expect_fields(file, "File", trace.is_later, "a file", trace.exchange)
 
 
 @trace_check(Level.HOST, "FACTS 4 and 5.6")

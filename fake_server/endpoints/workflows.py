@@ -98,7 +98,7 @@ def prepare(
         ping = change_ping(ping)
     for change_workflow in effects.workflow:
         workflow = change_workflow(workflow)
-    timeline = plan(workflow, request.inputs, random, spec.limits)
+    timeline = plan(workflow, request.inputs, random, spec)
     for change_timeline in effects.timeline:
         timeline = change_timeline(timeline)
     stretches: Sequence[Stretch] = ()

@@ -14,7 +14,7 @@ running when the run is stopped never finishes.
 
 from __future__ import annotations
 
-from fake_server.host_spec import Limits, PingRule
+from fake_server.host_spec import HostSpec, PingRule
 from fake_server.runs.events import (
     Event,
     NodeFinished,
@@ -38,12 +38,13 @@ MOST_PINGS = 100_000
 """The most pings of one run: at the host's own pace they go on for eleven days."""
 
 
-def plan(workflow: Workflow, inputs: Values, random: RandomValues, limits: Limits) -> Timeline:
+def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpec) -> Timeline:
     """The timeline of a run of ``workflow`` without pings, ended by the host's own limit if it
     would take longer.
 
     ``inputs`` are the cleaned start variables, ``sys.files`` last.
     """
+    limits = spec.limits
     timeline: list[tuple[float, Event]] = [(0.0, WorkflowStarted(inputs))]
     pool: Pool = {"sys": {"files": inputs.get("sys.files")}}
     now_s, steps, tokens = 0.0, 0, 0

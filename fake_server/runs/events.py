@@ -38,7 +38,28 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowStarted:
+    """``resumed``: the run goes on after a pause."""
+
     inputs: Values
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the graph a node runs: in which turn of which container, in which branch."""
+
+    iteration_id: str | None = None
+    loop_id: str | None = None
+    turn: int | None = None
+    parallel_id: str | None = None
+    parallel_start_node_id: str | None = None
+    parent_parallel_id: str | None = None
+    parent_parallel_start_node_id: str | None = None
+    parallel_run_id: str | None = None
+
+
+TOP = Place()
+"""Of a node that stands in no container and in no parallel branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +72,15 @@ class NodeStarted:
     predecessor_node_id: str | None
     extras: Values
     started_s: float
+    place: Place = TOP
+    agent_strategy: Values | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFinished:
-    """A node that ended, in success or failure; ``None`` is the host's null."""
+    """A node that ended. ``status``: succeeded, failed, or exception where its error strategy took
+    the run on; ``None`` is the host's null.
+    """
 
     started: NodeStarted
     finished_s: float
@@ -68,13 +93,128 @@ class NodeFinished:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRetry:
+    """An attempt of a node that failed and is made again; ``retry_index`` counts from 1."""
+
+    attempt: NodeFinished
+    retry_index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarted:
+    """An iteration or a loop begins; ``length`` is how many turns it is to have."""
+
+    started: NodeStarted
+    inputs: Values
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerNext:
+    """A turn of an iteration begins, or one of a loop has ended; ``output`` is that of the turn
+    before, ``seconds`` how long it took.
+    """
+
+    started: NodeStarted
+    turn: int
+    at_s: float
+    output: Any = None
+    seconds: float | None = None
+    parallel_run_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerCompleted:
+    """An iteration or a loop has ended. ``finished`` has status, error, outputs and metadata."""
+
+    finished: NodeFinished
+    inputs: Values
+    total_tokens: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class BranchStarted:
+    """One of several parallel branches begins."""
+
+    place: Place
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BranchFinished:
+    place: Place
+    at_s: float
+    status: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextChunk:
+    """A part of the text that the End node gives out, as soon as it is known."""
+
+    text: str
+    selector: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLog:
+    """One line of an agent's log; ``data`` are its fields from ``id`` on."""
+
+    started: NodeStarted
+    data: Values
+
+
+@dataclass(frozen=True, slots=True)
+class HumanInputRequired:
+    """A node waits for somebody to fill in a form; ``form`` are the fields of the form."""
+
+    node_id: str
+    node_title: str
+    form: Values
+
+
+@dataclass(frozen=True, slots=True)
+class HumanInputFilled:
+    node_id: str
+    node_title: str
+    rendered_content: str
+    action_id: str
+    action_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowPaused:
+    """The run waits for human input, and its stream ends."""
+
+    outputs: Values | None
+    paused_nodes: Sequence[str]
+    reasons: Sequence[Values]
+    elapsed_s: float
+    total_tokens: int
+    total_steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowFinished:
+    """``status``: succeeded, partial-succeeded, failed or stopped."""
+
     status: str
     outputs: Values | None
     error: str | None
     elapsed_s: float
     total_tokens: int
     total_steps: int
+    exceptions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """A run that could not be built: the only frame of its stream."""
+
+    code: str
+    status: int
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +222,25 @@ class Ping:
     """Sign of life of a stream; a blocking response has none."""
 
 
-Event = WorkflowStarted | NodeStarted | NodeFinished | WorkflowFinished | Ping
+Event = (
+    WorkflowStarted
+    | NodeStarted
+    | NodeFinished
+    | NodeRetry
+    | ContainerStarted
+    | ContainerNext
+    | ContainerCompleted
+    | BranchStarted
+    | BranchFinished
+    | TextChunk
+    | AgentLog
+    | HumanInputRequired
+    | HumanInputFilled
+    | WorkflowPaused
+    | WorkflowFinished
+    | RunError
+    | Ping
+)
 
 Timeline = tuple[tuple[float, Event], ...]
 

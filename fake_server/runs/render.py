@@ -97,6 +97,8 @@ class Renderer:
                 name, data = "node_finished", self._node_finished(event)
             case WorkflowFinished():
                 name, data = "workflow_finished", self._workflow_finished(event)
+            case _:
+                return b""
         message = {
             "event": name,
             "workflow_run_id": self.facts.workflow_run_id,

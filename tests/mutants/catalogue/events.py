@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from dify_wire.profile import REFERENCE_VERSION, profiles
+from dify_wire.profile import REFERENCE_VERSION, data_schema, profiles
 from tests.mutants.edits import Edit, Event, change, drop, edit_events, put, rename, replace_events
 from tests.mutants.mutant import Area
 
 AREA = Area("stream events")
 _NAMES = ("workflow_started", "node_started", "node_finished", "workflow_finished")
-_FIELDS = {name: profiles()[REFERENCE_VERSION].fields(name) for name in _NAMES}
+_FIELDS = {name: profiles()[REFERENCE_VERSION].fields(data_schema(name)) for name in _NAMES}
 _WRONG_TYPE: dict[str, Edit] = {
     "workflow_started sequence_number": str,
     "workflow_started inputs": lambda value: list(value.items()),
