@@ -18,15 +18,21 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class FileRef:
-    """An image made by a tool node."""
+    """A file made by a tool node, an image as a rule; ``remote_url`` is where the tool took it
+    from.
+    """
 
     file_id: str
     record: ImageRecord
+    type: str = "image"
+    extension: str = ".png"
+    mime_type: str = "image/png"
+    remote_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """An image that a user sent along; ``url`` is None where the host signs one for it."""
+    """A file that a user sent along; ``url`` is None where the host signs one for it."""
 
     transfer_method: str
     url: str | None = None
@@ -34,6 +40,8 @@ class InputFile:
     filename: str | None = None
     extension: str | None = None
     mime_type: str | None = None
+    type: str = "image"
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +87,7 @@ class NodeStarted:
 @dataclass(frozen=True, slots=True)
 class NodeFinished:
     """A node that ended. ``status``: succeeded, failed, or exception where its error strategy took
-    the run on; ``None`` is the host's null.
+    the run on; ``None`` is the host's null. ``handle`` names the edges by which the run goes on.
     """
 
     started: NodeStarted
@@ -90,6 +98,7 @@ class NodeFinished:
     process_data: Values | None
     outputs: Values | None
     execution_metadata: Values | None
+    handle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +160,14 @@ class BranchFinished:
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """A part of the text that the End node gives out, as soon as it is known."""
+    """A part of an output: from the engine what a node itself gives out bit by bit, whoever uses
+    it; on the wire what the End nodes give out (``text_chunks``). ``value`` becomes text when it is
+    rendered; nothing of the same output follows a ``final`` one.
+    """
 
-    text: str
+    value: Any
     selector: Sequence[str]
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +231,13 @@ class RunError:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCrashed:
+    """The app fails in the middle of a run: a blocking request gets its page of status 500, and a
+    stream breaks off.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Sign of life of a stream; a blocking response has none."""
 
@@ -239,6 +259,7 @@ Event = (
     | WorkflowPaused
     | WorkflowFinished
     | RunError
+    | RunCrashed
     | Ping
 )
 
