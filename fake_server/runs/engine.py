@@ -72,7 +72,7 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
         )
         timeline.append((now_s, started))
         seconds = random.vary(node.behaviour.seconds, node.behaviour.spread)
-        outcome = run_node(NodeCall(node, workflow.variables, inputs, pool, random, seconds))
+        outcome = run_node(NodeCall(node, workflow.variables, inputs, pool, random, seconds, spec))
         now_s += outcome.seconds
         failed = outcome.error is not None
         finished = NodeFinished(
