@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 
 from dify_wire.exchange import AppKind
 from fake_server.host_spec import HostError, HostSpec
+from fake_server.http.authorization import authorised_app
+from fake_server.http.json_body import json_object
 from fake_server.runs.events import InputFile
-from fake_server.runs.request import RunRequest, authorised_app, json_object, run_request, user_text
+from fake_server.runs.request import RunRequest, run_request, user_text
 from fake_server.workflow.model import App, StartVariable, Workflow
 from tests.each import each
 

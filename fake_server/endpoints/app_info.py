@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dify_wire.exchange import AppKind
+from fake_server.http.authorization import authorised_app
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response
-from fake_server.runs.request import authorised_app
 from fake_server.workflow.loader import default_features
 from fake_server.workflow.nodes import tool_icon
 

@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.host_spec import HostError, Operation
 from fake_server.host_state import HostState
+from fake_server.http.authorization import authorised_app
 from fake_server.http.form import Form, FormTooLargeError, read_form
+from fake_server.http.json_body import json_object
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.journal.exchanges import AccessLog, ObservedExchange
-from fake_server.runs.request import authorised_app, json_object, user_text
+from fake_server.runs.request import user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.workflow.model import App
 

@@ -10,11 +10,8 @@ recorded text of that kind.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any, TypeVar
 
 from dify_wire.exchange import AppKind
@@ -25,11 +22,6 @@ from fake_server.workflow.model import App, StartVariable, Workflow
 T = TypeVar("T")
 
 STREAMING = "streaming"
-
-_NESTING_LIMIT = 950
-"""The levels of JSON that the host's parser accepts [C: deep_json]."""
-
-_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 
 FileCheck = Callable[[str, Sequence[Any], Mapping[str, Any]], list[InputFile]]
 """Turns a user's ``files`` into ``sys.files``, given the image part of the app's upload feature."""
@@ -43,57 +35,6 @@ class RunRequest:
     inputs: Mapping[str, Any]
     user: str
     streaming: bool
-
-
-def authorised_app(header: bytes | None, apps: Mapping[str, App], errors: HostErrors) -> App:
-    """The app whose key the ``Authorization`` header carries; ``HostError`` 401, or 404 where it is
-    not served (FACTS 3, steps 1 to 3).
-    """
-    text = (header or b"").decode("latin-1").lstrip(" \t").rstrip(" ")  # as nginx leaves it
-    if " " not in text:
-        raise errors("auth_header_missing")
-    scheme, key = text.split(None, 1)
-    if scheme.lower() != "bearer":
-        raise errors("auth_scheme_wrong")
-    app = apps.get(key)
-    if app is None:
-        raise errors("token_unknown")
-    if app.kind in (AppKind.DISABLED, AppKind.DELETED):
-        raise errors("app_not_found")
-    return app
-
-
-def json_object(body: bytes, content_type: str, errors: HostErrors) -> dict[str, Any]:
-    """The JSON object of a body. Raises ``HostError``: 415 (type), 400 (no JSON) or 500."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
-        raise errors("content_type_not_json")
-    try:
-        text = body.decode(json.detect_encoding(body), "surrogatepass")
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        nested = _nested_too_deep(error.doc[: error.pos])
-        raise errors("internal_error" if nested else "json_malformed") from None
-    except ValueError:
-        raise errors("json_malformed") from None
-    except RecursionError:
-        raise errors("internal_error") from None
-    if not isinstance(value, dict):
-        raise errors("internal_error")
-    if text.count("[") + text.count("{") >= _NESTING_LIMIT and _nested_too_deep(text):
-        raise errors("internal_error")
-    return value
-
-
-def _nested_too_deep(text: str) -> bool:
-    """Whether JSON (or its beginning) is nested deeper than the host's parser accepts."""
-    if text.count("[") + text.count("{") < _NESTING_LIMIT:
-        return False
-    outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
-    brackets = re.sub(r"[^\[\]{}]+", "", outside_strings)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) >= _NESTING_LIMIT
 
 
 def user_text(value: Any, required: bool, spec: HostSpec) -> str | None:
