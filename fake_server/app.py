@@ -28,6 +28,7 @@ from fake_server.http.responses import (
     JSON,
     SCENARIO_HEADER,
     HostHeaders,
+    NotFoundHints,
     Response,
     json_bytes,
 )
@@ -72,6 +73,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         signers=FileSigners(settings.secret_key, spec.limits.url_lifetime_s),
         store=Store(),
         headers=HostHeaders(spec),
+        hints=NotFoundHints(spec),
         journal=Journal(clock),
         counters=Counters(),
     )
@@ -228,13 +230,17 @@ def _response_without_operation(match: NoMatch, request: Request) -> Response:
             status, body = 308, error_pages.redirect(location)
             own = [(b"Location", location.encode("latin-1"))]
     elif request.scope["method"] == "OPTIONS":
-        granted = host.headers.preflight(request.headers)
+        granted = host.headers.preflight(request.headers, request.scope["path"])
         own = [(b"Content-Type", HTML), (b"Content-Length", b"0"), (b"Allow", match.allow.encode())]
         return Response(200, host.headers.complete(own, request.headers, granted), b"")
-    else:
-        error = host.spec.errors("method_not_allowed")
-        status, content_type, body = error.status, JSON, json_bytes(dict(error.body))
+    elif match.page:
+        status, content_type, body = 405, HTML, error_pages.METHOD_NOT_ALLOWED
         own = [(b"Allow", match.allow.encode())]
+    else:
+        error, rules = host.spec.errors("method_not_allowed"), host.spec.http
+        status, content_type = error.status, JSON
+        body = json_bytes(dict(error.body), rules.error_json)
+        own = [(b"Allow", match.allow.encode())] if rules.allow_with_405 else []
     length = str(len(body)).encode()
     own = [(b"Content-Type", content_type), (b"Content-Length", length), *own]
     return Response(status, own + host.headers.always, body)  # without CORS

@@ -70,7 +70,8 @@ class Operation:
     form or nowhere.
 
     ``query`` are the required parameters of the query, in the order in which the host misses them;
-    ``uuids`` are the parameters of the path that only a UUID matches.
+    ``uuids`` are the parameters of the path that only a UUID matches. ``page`` marks a view beside
+    the API: its errors are Flask's pages.
     """
 
     operation_id: str
@@ -81,6 +82,7 @@ class Operation:
     refusal: str | None
     query: tuple[str, ...]
     uuids: frozenset[str]
+    page: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +115,43 @@ class HttpRules:
     """How any response of the app is written (``x-host.http``).
 
     ``error_json`` is the style of JSON that is not a run's: ``spaced`` or ``compact``.
-    ``www_authenticate`` is the challenge beside a 401, if there is one.
+    ``www_authenticate`` is the challenge beside a 401, if there is one. ``run_type`` is the
+    Content-Type of a blocking response. ``strict_json``: whether bodies are read by the strict
+    parser. ``allow_with_405``: whether a 405 of the API names the methods of the path.
+    ``not_found_hints``: whether the text of a JSON 404 names routes that resemble the path; among
+    them are the ``hinted_routes``, which the fake does not serve.
     """
 
     error_json: str
     www_authenticate: str | None
+    run_type: str
+    strict_json: bool
+    allow_with_405: bool
+    not_found_hints: bool
+    hinted_routes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CorsRules:
+    """What Flask-CORS adds to the responses of the app (``x-host.cors``).
+
+    ``headers`` may be sent by pages of other origins, ``file_headers`` with requests for files.
+    ``exposed`` is the value of Access-Control-Expose-Headers, ``private_network`` that of the
+    response to a request from a private network.
+    """
+
+    methods: tuple[str, ...]
+    headers: tuple[str, ...]
+    file_headers: tuple[str, ...]
+    exposed: str | None
+    private_network: str
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRules:
     """How the request of a run is validated (``x-host.request``).
 
-    ``app_errors`` names the error of an app that is disabled, abnormal or deleted;
+    ``app_errors`` names the error of an app that is disabled, abnormal, deleted or archived;
     ``falsy_input_error`` that of 0, false or [] as a required text; ``empty_input_error`` that of
     an empty required text, which is accepted where it is None.
     """
@@ -181,8 +208,7 @@ class HostSpec:
     limits: Limits
     image_extensions: frozenset[str]
     document_extensions: frozenset[str]
-    cors_methods: tuple[str, ...]
-    cors_headers: tuple[str, ...]
+    cors: CorsRules
     app_prefixes: tuple[str, ...]
     proxy_server: str
     errors: HostErrors

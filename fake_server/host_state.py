@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fake_server.clock import Clock
 from fake_server.host_spec import HostSpec
-from fake_server.http.responses import HostHeaders
+from fake_server.http.responses import HostHeaders, NotFoundHints
 from fake_server.journal.exchanges import Counters, Journal
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
@@ -28,6 +28,7 @@ class HostState:
     signers: FileSigners
     store: Store
     headers: HostHeaders
+    hints: NotFoundHints
     journal: Journal
     counters: Counters
 

@@ -15,6 +15,7 @@ from dify_wire.strict import Field
 from dify_wire.text_file import SpecError, bundled, file_errors
 from fake_server.host_spec import (
     PATH_PARAMETER,
+    CorsRules,
     FileRules,
     HostErrors,
     HostSpec,
@@ -72,8 +73,7 @@ def _compiled(reader: _Reader) -> HostSpec:
         limits=Limits(**{name: host["limits"][name] for name in Limits.__dataclass_fields__}),
         image_extensions=frozenset(host["upload_extensions"]["image"]),
         document_extensions=frozenset(host["upload_extensions"]["document"]),
-        cors_methods=tuple(host["cors"]["methods"]),
-        cors_headers=tuple(host["cors"]["headers"]),
+        cors=reader.rules(CorsRules, "cors"),
         app_prefixes=tuple(host["app_prefixes"]),
         proxy_server=host["proxy"]["server"],
         errors=HostErrors({name: ErrorText(one["status"], one["body"]) for name, one in errors}),
@@ -176,6 +176,7 @@ class _Reader:
                 if one["in"] == "path"
                 and self.resolved(one.get("schema", {})).get("format") == "uuid"
             ),
+            page=operation.get("x-view") == "page",
         )
 
     def resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -203,7 +203,7 @@ def test_any_origin_is_only_echoed(
         b"access-control-request-method": method,
         b"access-control-request-headers": requested,
     }
-    completed = dict(headers.complete((), request, headers.preflight(request)))
+    completed = dict(headers.complete((), request, headers.preflight(request, "/v1/info")))
     assert completed[b"Access-Control-Allow-Origin"] == (origin or b"*")
     for name in completed.get(b"Access-Control-Allow-Headers", b"content-type").split(b", "):
         assert name.lower() in {b"content-type", b"authorization", b"x-app-code"}

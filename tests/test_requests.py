@@ -133,7 +133,7 @@ def test_a_header_that_opens_nothing(
     """FACTS 3, steps 1 and 2."""
     value = None if header is None else header.encode("latin-1")
     with pytest.raises(HostError) as caught:
-        authorised_app(value, {KEY: app}, host_spec.errors)
+        authorised_app(value, {KEY: app}, host_spec)
     assert seen(caught.value) == expected(body["status"], body)
 
 
@@ -150,7 +150,7 @@ def test_a_header_that_opens_nothing(
 )
 def test_a_header_that_opens_the_app(app: App, host_spec: HostSpec, header: str) -> None:
     """FACTS 3: the scheme in any case, spaces between and after."""
-    assert authorised_app(header.encode(), {KEY: app}, host_spec.errors) is app
+    assert authorised_app(header.encode(), {KEY: app}, host_spec) is app
 
 
 @pytest.mark.parametrize("kind", [AppKind.DISABLED, AppKind.DELETED])
@@ -159,7 +159,7 @@ def test_an_app_that_is_not_served_is_not_found(
 ) -> None:
     """FACTS 3, step 3: 404 as JSON, not the page of an unknown path."""
     with pytest.raises(HostError) as caught:
-        authorised_app(f"Bearer {KEY}".encode(), {KEY: replace(app, kind=kind)}, host_spec.errors)
+        authorised_app(f"Bearer {KEY}".encode(), {KEY: replace(app, kind=kind)}, host_spec)
     assert seen(caught.value) == expected(404, refused("not_found", NOT_FOUND, 404))
 
 
@@ -629,7 +629,7 @@ def _app(attempt: Attempt, **changes: Any) -> Attempt:
 ERRORS = [
     Wrong(1, "auth_header_missing", lambda a: a._replace(header=None)),
     Wrong(2, "token_unknown", lambda a: a._replace(header=b"Bearer nope")),
-    Wrong(3, "app_not_found", partial(_app, kind=AppKind.DISABLED)),
+    Wrong(3, "app_disabled", partial(_app, kind=AppKind.DISABLED)),
     Wrong(4.1, "content_type_not_json", lambda a: a._replace(content_type="text/plain")),
     Wrong(4.2, "json_malformed", lambda a: a._replace(raw=b"{")),
     Wrong(4.2, "internal_error", lambda a: a._replace(raw=b"[]")),
@@ -657,7 +657,7 @@ def found(attempt: Attempt, spec: HostSpec) -> str:
         return []
 
     try:
-        app = authorised_app(attempt.header, {KEY: attempt.app}, spec.errors)
+        app = authorised_app(attempt.header, {KEY: attempt.app}, spec)
         raw = json.dumps(attempt.body).encode() if attempt.raw is None else attempt.raw
         run_request(json_object(raw, attempt.content_type, spec.errors), app, check_files, spec)
     except HostError as error:

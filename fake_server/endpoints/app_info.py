@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dify_wire.exchange import AppKind
+from fake_server.http import error_pages
 from fake_server.http.authorization import authorised_app
 from fake_server.http.request import Request, endpoint
-from fake_server.http.responses import Response
+from fake_server.http.responses import HTML, Response
 from fake_server.workflow.loader import default_features
 from fake_server.workflow.nodes import tool_icon
 
@@ -18,6 +19,15 @@ async def get_index(request: Request) -> Response:
     return request.json_response(
         {"welcome": "Dify OpenAPI", "api_version": "v1", "server_version": request.spec.version}
     )
+
+
+@endpoint("getServiceRoot")
+@endpoint("getFilesRoot")
+@endpoint("getWebRoot")
+@endpoint("getConsoleRoot")
+async def get_root(request: Request) -> Response:
+    """``GET /v1/`` and the like: views that find nothing [C: get_v1s of 1.10.1]."""
+    return request.response(404, HTML, error_pages.NOT_FOUND)
 
 
 @endpoint("getInfo")
@@ -108,7 +118,7 @@ async def refuse(request: Request) -> Response:
     refusal = request.operation.refusal
     assert refusal is not None
     if refusal == "token_unknown":  # no key of ours is known
-        authorised_app(request.headers.get(b"authorization"), {}, request.spec.errors)
+        authorised_app(request.headers.get(b"authorization"), {}, request.spec)
     request.app()
     await request.user()
     raise request.spec.errors(refusal)

@@ -21,7 +21,7 @@ from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import ClientLeftError, Request, endpoint
-from fake_server.http.responses import JSON, Response, proxy_page
+from fake_server.http.responses import Response, proxy_page
 from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import FileRef, InputFile, NodeFinished, NodeStarted, Timeline
 from fake_server.runs.playback import Playback, Stretch
@@ -165,7 +165,8 @@ class Run:
         if end is None:
             return self._cut_short()
         self.request.due = self.task.playback.due
-        return self.request.response(200, JSON, self.renderer.blocking(end))
+        content_type = self.request.spec.http.run_type.encode()
+        return self.request.response(200, content_type, self.renderer.blocking(end))
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The stream's chunks: a frame each, or all that need no waiting in one."""

@@ -14,6 +14,12 @@ NOT_FOUND = (
 )
 """Flask's page for a path that no route knows [C: get_unknown]."""
 
+METHOD_NOT_ALLOWED = (
+    b"<!doctype html>\n<html lang=en>\n<title>405 Method Not Allowed</title>\n"
+    b"<h1>Method Not Allowed</h1>\n<p>The method is not allowed for the requested URL.</p>\n"
+)
+"""Flask's page for another method of a view beside the API [C: post_v1s]."""
+
 _NGINX_REASONS = {
     405: "Not Allowed",
     413: "Request Entity Too Large",

@@ -58,7 +58,7 @@ class Request(ObservedExchange):
 
     def app(self) -> App:
         """The app behind the request's key. Raises ``HostError``."""
-        return authorised_app(self.headers.get(b"authorization"), self.host.apps, self.spec.errors)
+        return authorised_app(self.headers.get(b"authorization"), self.host.apps, self.spec)
 
     @property
     def operation_id(self) -> str:
@@ -114,7 +114,10 @@ class Request(ObservedExchange):
         """The request's JSON object. Raises ``HostError``."""
         if self._json is None:
             content_type = self.headers.get(b"content-type", b"").decode("latin-1")
-            self._json = json_object(await self.body(), content_type, self.spec.errors)
+            spec = self.spec
+            self._json = json_object(
+                await self.body(), content_type, spec.errors, spec.http.strict_json
+            )
         return self._json
 
     async def form(self) -> Form:
@@ -158,10 +161,17 @@ class Request(ObservedExchange):
         self, value: object, status: int = 200, *own: tuple[bytes, bytes]
     ) -> Response:
         """A JSON response of any operation but a run."""
-        return self.response(status, JSON, json_bytes(value), *own)
+        return self.response(status, JSON, json_bytes(value, self.spec.http.error_json), *own)
 
     def error_response(self, error: HostError) -> Response:
-        return self.json_response(dict(error.body), error.status)
+        """The response of an error, with what the version adds to errors of its status."""
+        rules, body = self.spec.http, dict(error.body)
+        own = []
+        if error.status == 401 and rules.www_authenticate:
+            own = [(b"WWW-Authenticate", rules.www_authenticate.encode())]
+        if error.status == 404 and rules.not_found_hints and "message" in body:
+            body["message"] = self.host.hints.added(str(body["message"]), self.scope["path"])
+        return self.json_response(body, error.status, *own)
 
     @property
     def connection_closes(self) -> bool:

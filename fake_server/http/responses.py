@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope, Send
 
-from fake_server.host_spec import HostSpec
+from fake_server.host_spec import PATH_PARAMETER, HostSpec
 from fake_server.http.error_pages import nginx_reason
 
 RawHeaders = list[tuple[bytes, bytes]]
@@ -55,9 +56,16 @@ def proxy_page(
     return Response(status, own, body, nginx_reason(status).encode())
 
 
-def json_bytes(value: object) -> bytes:
-    """The body of any JSON response but a run's: it ends with a newline (FACTS 1.7)."""
-    return json.dumps(value).encode("ascii") + b"\n"
+def json_bytes(value: object, style: str = "spaced") -> bytes:
+    """The body of any JSON response but a run's: it ends with a newline (FACTS 1.7).
+
+    ``compact`` is how ujson writes it [C: ct_text of 1.10.1].
+    """
+    if style == "compact":
+        text = json.dumps(value, separators=(",", ":")).replace("/", "\\/")
+    else:
+        text = json.dumps(value)
+    return text.encode("ascii") + b"\n"
 
 
 class HostHeaders:
@@ -67,10 +75,18 @@ class HostHeaders:
         self.always = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in spec.headers
         ]
-        self._cors_methods = ", ".join(spec.cors_methods).encode()
-        self._allowed_headers = frozenset(
-            (*(name.lower().encode() for name in spec.cors_headers), SCENARIO_HEADER)
+        cors = spec.cors
+        self._cors_methods = ", ".join(cors.methods).encode()
+        self._allowed_headers, self._allowed_with_files = (
+            frozenset((*(name.lower().encode() for name in names), SCENARIO_HEADER))
+            for names in (cors.headers, cors.file_headers)
         )
+        exposed = (cors.exposed or "").encode()
+        self._exposed = [(b"Access-Control-Expose-Headers", exposed)] if exposed else []
+        self._private_network = cors.private_network.encode()
+        vary = [value for name, value in self.always if name == b"Vary"]
+        self._vary = (b"Vary", b", ".join([b"Origin", *vary]))
+        self._always_beside_vary = [pair for pair in self.always if pair[0] != b"Vary"]
 
     def complete(
         self,
@@ -79,15 +95,16 @@ class HostHeaders:
         granted: Iterable[tuple[bytes, bytes]] = (),
     ) -> RawHeaders:
         """``own`` headers, then those of CORS for the ``request`` headers, then the app's."""
-        headers = [*own, (b"Access-Control-Allow-Origin", request.get(b"origin") or b"*")]
+        origin = request.get(b"origin")
+        headers = [*own, (b"Access-Control-Allow-Origin", origin or b"*"), *self._exposed]
         if request.get(b"access-control-request-private-network") == b"true":
-            headers.append((b"Access-Control-Allow-Private-Network", b"true"))
+            headers.append((b"Access-Control-Allow-Private-Network", self._private_network))
         headers += granted
-        if request.get(b"origin"):
-            headers.append((b"Vary", b"Origin"))
+        if origin:
+            return [*headers, self._vary, *self._always_beside_vary]
         return headers + self.always
 
-    def preflight(self, request: Mapping[bytes, bytes]) -> RawHeaders:
+    def preflight(self, request: Mapping[bytes, bytes], path: str) -> RawHeaders:
         """What CORS adds to the response to OPTIONS [C: cors_preflight_otherhdr]."""
         method = request.get(b"access-control-request-method", b"").upper()
         if not method or method not in self._cors_methods:
@@ -95,6 +112,34 @@ class HostHeaders:
         requested = [
             name.strip() for name in request.get(b"access-control-request-headers", b"").split(b",")
         ]
-        granted = sorted(name for name in requested if name.lower() in self._allowed_headers)
+        of_files = path.startswith("/files/")
+        allowed = self._allowed_with_files if of_files else self._allowed_headers
+        granted = sorted(name for name in requested if name.lower() in allowed)
         headers = [(b"Access-Control-Allow-Headers", b", ".join(granted))] if granted else []
         return [*headers, (b"Access-Control-Allow-Methods", self._cors_methods)]
+
+
+class NotFoundHints:
+    """The routes that a JSON 404 names because the path resembles one of them, as Flask-RESTX
+    chooses them [C: human_form_get_unknown, human_form_get_otherapp].
+    """
+
+    def __init__(self, spec: HostSpec) -> None:
+        own: Iterable[str] = dict.fromkeys(one.path for one in spec.operations)
+        own = (PATH_PARAMETER.sub(r"<string:\1>", path) for path in own)
+        routes = [*own, *spec.http.hinted_routes]
+        self._routes = {_CONVERTERS.sub("", route): route for route in routes}
+
+    def added(self, message: str, path: str) -> str:
+        """``message`` with the hint for ``path``, if there is one."""
+        import difflib  # the first 404 needs it, and no start
+
+        found = difflib.get_close_matches(path, self._routes)
+        if not found:
+            return message
+        text = " or ".join(self._routes[one] for one in found)
+        hint = f"You have requested this URI [{path}] but did you mean {text} ?"
+        return f"{message.rstrip('.')}. {hint}"
+
+
+_CONVERTERS = re.compile("<.*>")

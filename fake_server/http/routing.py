@@ -34,12 +34,14 @@ class NoMatch:
     """No operation has this path and method; without any attribute, no route has the path.
 
     ``allow``: the methods of a known path; OPTIONS lists them, any other method is refused.
+    ``page``: the path is that of a view beside the API.
     ``redirect``: the known path of which this is another spelling.
     ``crash``: the path is known in another spelling, but not for this method. flask-restful asks
     for the route of a method that the path has, to find out whose error it is, and is redirected.
     """
 
     allow: str | None = None
+    page: bool = False
     redirect: str | None = None
     crash: bool = False
 
@@ -53,6 +55,10 @@ class _Route:
     @property
     def methods(self) -> set[str]:
         return {*self.operations, "OPTIONS", *(("HEAD",) if "GET" in self.operations else ())}
+
+    @property
+    def page(self) -> bool:
+        return any(one.page for one in self.operations.values())
 
     @property
     def allow(self) -> str:
@@ -85,7 +91,7 @@ class Router:
         if with_slash is not None and method in with_slash[0].methods:
             return NoMatch(redirect=path + "/")
         if found is not None:
-            return NoMatch(allow=found[0].allow)
+            return NoMatch(allow=found[0].allow, page=found[0].page)
         # Werkzeug makes each pair of slashes one, once over: three in a row stay unknown.
         merged = path.replace("//", "/")
         found = self._find(merged) if merged != path else None

@@ -66,7 +66,8 @@ _GUNICORN_500 = (
 
 
 _ERRORS_OF_ANY = {
-    *("auth_header_missing", "auth_scheme_wrong", "value_error", "token_unknown", "app_not_found"),
+    *("auth_header_missing", "auth_scheme_wrong", "value_error", "token_unknown"),
+    *("app_disabled", "app_abnormal", "app_deleted", "app_archived"),
     *("internal_error", "internal_server_error", "method_not_allowed"),
 }
 """An operation with no other errors serves every request whose key and method are right."""
@@ -199,7 +200,8 @@ class Checker:
         method = (request.header(b"access-control-request-method") or b"").decode("latin-1").upper()
         if not method or method not in methods:
             return
-        known = {name.lower() for name in self._cors["headers"]}
+        allowed = "file_headers" if request.target.lstrip(b"/").startswith(b"files/") else "headers"
+        known = {name.lower() for name in self._cors[allowed]}
         wanted = (
             (request.header(b"access-control-request-headers") or b"").decode("latin-1").split(",")
         )
@@ -405,7 +407,7 @@ class Checker:
         kind = self.deployment.kinds.get(words[1])
         if kind is None or operation.name in ("listDatasets", "createDataset"):
             return "token_unknown"
-        return "app_not_found" if kind in ("disabled", "deleted") else None
+        return f"app_{kind}" if kind in ("disabled", "deleted") else None
 
     def _refused_json(self, request: Request, operation: Operation) -> str | None:
         refused, body = run_rules.refused_user(request, operation.entry["x-user-required"])

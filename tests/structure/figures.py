@@ -36,8 +36,8 @@ LIMITS = {
     "lines over 100 columns": 20,
     "private attributes that tests use": 8,
     "POST /v1/workflows/run, functions": 110,
-    "POST /v1/workflows/run, files": 18,
-    "POST /v1/workflows/run, file changes": 70,
+    "POST /v1/workflows/run, files": 20,
+    "POST /v1/workflows/run, file changes": 80,
 }
 """The most that each figure may be; totals of lines and modules have no limit."""
 
