@@ -1,4 +1,4 @@
-"""How the commands end: with an exit code and at most one line, and with a traceback only for
+"""How the commands end: with an exit code and a line for each error, and with a traceback only for
 ``--debug``.
 """
 
@@ -61,7 +61,8 @@ def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | N
         for line in text.getvalue().splitlines():
             click.echo(readable(line), err=True)
     except SpecError as error:
-        _write(f"Error: {error}")
+        for one in error.all:
+            _write(f"Error: {one}")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except SystemExit:  # click's way to end where whoever read our output has gone

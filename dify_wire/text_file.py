@@ -26,7 +26,11 @@ def reason(error: OSError) -> str:
 class SpecError(Exception):
     """A file that cannot be used: ``place`` in it (``line 12, column 3``, or a path of keys) and
     ``message``, what is wrong and how to correct it. As text one printable line of bounded length.
+
+    ``others`` are further errors that were found with it.
     """
+
+    others: tuple[SpecError, ...] = ()
 
     def __init__(self, path: Path | str, place: str, message: str) -> None:
         super().__init__(path, place, message)
@@ -38,6 +42,11 @@ class SpecError(Exception):
         place = _shortened(self.place, _LONGEST_PLACE)
         message = _shortened(self.message, _LONGEST_MESSAGE)
         return _on_one_line(f"{self.path}: {place}: {message}")
+
+    @property
+    def all(self) -> tuple[SpecError, ...]:
+        """This error and those that were found with it."""
+        return (self, *self.others)
 
 
 class RecordingError(SpecError):

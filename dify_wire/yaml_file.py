@@ -46,6 +46,14 @@ def load_yaml(path: Path) -> dict[str, Any]:
     return _cached(path, text) if path.is_relative_to(_OURS) else _parsed(path, text)
 
 
+def parse_yaml(path: Path, text: str, inside: str) -> dict[str, Any]:
+    """The mapping in ``text``, which the file at ``path`` has under the key ``inside``."""
+    try:
+        return _parsed(path, text)
+    except SpecError as error:
+        raise SpecError(path, f"{inside}, {error.place}", error.message) from None
+
+
 def _cached(path: Path, text: str) -> dict[str, Any]:
     """``text``, the content of the project's own file at ``path``, parsed; kept as JSON in the
     user's cache, because parsing takes longer than a start may.

@@ -45,7 +45,8 @@ from fake_server.settings import Settings, SettingsError
 from fake_server.spec import load_host
 from fake_server.store import Store
 from fake_server.workflow.loader import default_workflow_path, load_workflow
-from fake_server.workflow.model import App, Workflow
+from fake_server.workflow.model import App, Problem, Workflow
+from fake_server.workflow.problems import NotWorkflowError
 
 if TYPE_CHECKING:
     from fake_server.replay import Replay
@@ -264,6 +265,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
+_APP_SUFFIXES = (".yml", ".yaml", ".json")
 _NAMES = {
     AppKind.CHAT: "chatapp",
     AppKind.UNPUBLISHED: "unpublished",
@@ -303,15 +305,31 @@ def _other_app(what: str, models: Sequence[str]) -> App:
         kind = AppKind(what)
         name = _NAMES.get(kind, kind.value)
         return App(uuid4_for("app", name), kind, name, f"ref {name}", None)
-    path = Path(what)
+    path, beside = app_files(what)
+    try:
+        return _workflow_app(load_workflow(path, models=models, beside=beside))
+    except NotWorkflowError as error:
+        name = str(error.app.get("name") or path.stem)
+        description = str(error.app.get("description") or "")
+        warnings = (Problem(error.path, error.place, error.message),)
+        return App(uuid4_for("app", name), AppKind.CHAT, name, description, None, warnings)
+
+
+def app_files(what: str) -> tuple[Path, Path | None]:
+    """The files of ``export.yml`` or ``export.yml+fake.yml``. Raises ``SettingsError``."""
     # os.path, because Path.exists raises for long names
-    if path.suffix not in (".yml", ".yaml") and not os.path.exists(path):  # noqa: PTH110
+    export, plus, beside = what.rpartition("+")
+    if os.path.exists(what) or not plus:  # noqa: PTH110
+        export, beside = what, ""
+    path = Path(export)
+    if path.suffix not in _APP_SUFFIXES and not os.path.exists(path):  # noqa: PTH110
         raise SettingsError(
             "app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file"
         )
-    return _workflow_app(load_workflow(path, models=models))
+    return path, Path(beside) if beside else None
 
 
 def _workflow_app(workflow: Workflow) -> App:
     app_id = uuid4_for("app", workflow.name)
-    return App(app_id, AppKind.WORKFLOW, workflow.name, workflow.description, workflow)
+    kind, description = AppKind.WORKFLOW, workflow.description
+    return App(app_id, kind, workflow.name, description, workflow, workflow.warnings)

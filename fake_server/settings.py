@@ -79,9 +79,10 @@ class Settings:
     )
     apps: tuple[tuple[str, str], ...] = setting(
         (),
-        f"Another key and what it opens: {', '.join(AppKind)}, or an app file; repeatable.",
+        f"Another key and what it opens: {', '.join(AppKind)}, or an app file, such as an export "
+        "of yours; +FAKE is a file with what the export does not have; repeatable.",
         flag="--app",
-        metavar="KEY=KIND|FILE",
+        metavar="KEY=KIND|FILE[+FAKE]",
     )
     secret_key: str = setting(
         DEFAULT_SECRET_KEY, "Signs URLs, as SECRET_KEY does on the host.", show_default=False

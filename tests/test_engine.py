@@ -79,7 +79,8 @@ _DATA: dict[str, dict[str, Any]] = {
 
 
 def workflow(nodes: Sequence[Node], edges: Mapping[tuple[str, str], str]) -> Workflow:
-    return Workflow("t", "", "id", {}, (), {node.node_id: node for node in nodes}, edges)
+    targets = {way: (target,) for way, target in edges.items()}
+    return Workflow("t", "", "id", {}, (), {node.node_id: node for node in nodes}, targets)
 
 
 def chain(*nodes: Node) -> Workflow:

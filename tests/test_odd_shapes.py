@@ -26,7 +26,8 @@ from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rules import RuleContext, load_rule_book
 from fake_server.settings import SettingsError
 from fake_server.spec import compile_host, load_host
-from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow
+from fake_server.workflow.loader import default_workflow_path, load_workflow
+from fake_server.workflow.problems import WorkflowError
 
 RUN = "/v1/workflows/run"
 CONTEXT = RuleContext(("runWorkflow",), frozenset())

@@ -18,8 +18,9 @@ from fake_server import Settings, create_app
 from fake_server.host_spec import HostSpec, InputRule
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.workflow.expressions import OPERATORS
-from fake_server.workflow.loader import WorkflowError, default_workflow_path, load_workflow
+from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import Workflow
+from fake_server.workflow.problems import WorkflowError
 from tests.asgi import call, json_headers, run_body
 from tests.each import each
 
@@ -174,20 +175,10 @@ NOWHERE = "the edge names the node 'nowhere', which is not in this graph"
 
 # what is written, and the message at that place
 WRONG: list[tuple[str, Any, str]] = [
-    # references
-    (f"{OUTPUT}.value_selector", ["lm", "files"], NO_LLM),
-    (f"{PARAMETER}.value", "a {{#lm.text#}}", NO_LLM),
-    (
-        f"{LLM}.prompt_template[0].text",
-        "{{#start.promt#}}",
-        "the start node has no variable 'promt' (did you mean 'prompt'?)",
-    ),
     # the whole
     ("workflow", DROP, MISSING),
     ("workflow.graph", DROP, MISSING),
     ("workflow.graph", [], "expected a mapping of names to values, not a list"),
-    ("nodes", DROP, MISSING),
-    ("edges", DROP, MISSING),
     ("nodes", {}, "expected a list, not a mapping"),
     ("app", "mine", "expected a mapping of names to values, not 'mine'"),
     ("app.mode", "advanced-chat", "this is an app of mode 'advanced-chat', and only workflow apps"),
@@ -195,7 +186,6 @@ WRONG: list[tuple[str, Any, str]] = [
     ("x-fake.unchecked", "no", "expected true or false, not 'no'"),
     ("workflow.features", [], "expected a mapping of names to values, not a list"),
     # nodes and edges
-    ("nodes", [], "a graph needs exactly one node of type start, and this one has 0"),
     ("nodes[5]", "llm", "expected a mapping of names to values, not 'llm'"),
     (
         "nodes[5]",
@@ -206,17 +196,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("nodes[1].id", ["llm"], "expected a string, not a list"),
     ("nodes[1].data", DROP, MISSING),
     (f"{LLM}.type", DROP, MISSING),
-    (f"{WHICH}.type", "if_else", "'if_else' is not a known node type (did you mean 'if-else'?);"),
     (f"{WHICH}.type", 5, "expected a string, not 5"),
-    ("edges[5]", {"source": "end", "target": "nowhere"}, NOWHERE),
-    ("edges[5]", {"source": "nowhere", "target": "end"}, NOWHERE),
     ("edges[4].target", DROP, MISSING),
-    ("edges[5]", {"source": "start", "target": "end"}, "a second edge leaves 'start' by 'source';"),
-    (
-        "edges[5]",
-        {"source": "which", "sourceHandle": "true", "target": "end"},
-        "a second edge leaves 'which' by 'true'",
-    ),
     # each kind of node
     (f"{LLM}.model", DROP, MISSING),
     (f"{LLM}.model.mode", "chatt", "'chatt' is not a known value (did you mean 'chat'?); known:"),
@@ -260,18 +241,66 @@ WRONG: list[tuple[str, Any, str]] = [
     # variables
     (f"{START}.variables", {}, "expected a list, not a mapping"),
     (f"{PROMPT}.variable", DROP, MISSING),
-    (f"{PROMPT}.type", "paragraf", "'paragraf' is not a known type of a variable (did you mean"),
     (f"{STYLE}.options", DROP, MISSING),
     (f"{STYLE}.options[1]", 5, "expected a string, not 5"),
-    (f"{STYLE}.default", "chalk", "the default 'chalk' is not one of the options ['ink', 'oil']"),
     (f"{PROMPT}.default", 5, "expected a string, not 5"),
-    (f"{PROMPT}.max_length", 0, "expected a whole number of at least 1, not 0"),
-    (f"{PROMPT}.max_length", "48", "expected a whole number of at least 1, not '48'"),
+    (f"{PROMPT}.max_length", -1, "expected a whole number of at least 0, not -1"),
+    (f"{PROMPT}.max_length", "many", "expected a whole number of at least 0, not 'many'"),
+    (f"{PROMPT}.json_schema", "{", "this text is not JSON; write a JSON Schema as a mapping"),
+    (f"{PROMPT}.json_schema", [], "expected a mapping of names to values, not a list"),
+    (f"{PROMPT}.allowed_file_types", "image", "expected a list, not 'image'"),
+    ("workflow.environment_variables", {}, "expected a list, not a mapping"),
     (f"{PROMPT}.required", "yes", "expected true or false, not 'yes'"),
+]
+# what the host accepts silently: the file loads, with a warning
+WARNED: list[tuple[str, Any, str, str]] = [
+    # references
+    (f"{OUTPUT}.value_selector", ["lm", "files"], f"{OUTPUT}.value_selector", NO_LLM),
+    (f"{PARAMETER}.value", "a {{#lm.text#}}", f"{PARAMETER}.value", NO_LLM),
+    (PARAMETER, {"type": "variable", "value": ["lm", "text"]}, f"{PARAMETER}.value", NO_LLM),
+    (
+        f"{PARAMETER}.value",
+        "a {{#llm.text}} cat",
+        f"{PARAMETER}.value",
+        "the reference '{{#llm.text' is not closed; write {{#node.output#}}",
+    ),
+    (f"{PARAMETER}.value", "{{#env.KEY#}}", f"{PARAMETER}.value", "there is no env variable 'KEY'"),
+    (
+        f"{LLM}.prompt_template[0].text",
+        "{{#start.promt#}}",
+        f"{LLM}.prompt_template[0].text",
+        "the start node has no variable 'promt' (did you mean 'prompt'?)",
+    ),
+    # nodes and edges
+    ("nodes", DROP, "workflow.graph", "there are no nodes, so the host cannot run it"),
+    ("edges", DROP, "workflow.graph", "there are no edges, so the host cannot run it"),
+    ("nodes", [], "nodes", "a graph needs exactly one node of type start, and this one has 0"),
+    (
+        "nodes[5]",
+        {"id": "start2", "data": {"type": "start"}},
+        "nodes",
+        "a graph needs exactly one node of type start, and this one has 2",
+    ),
+    (f"{WHICH}.type", "if_else", f"{WHICH}.type", "'if_else' is not a known node type (did you"),
+    ("nodes[1].parentId", "loop", LLM, "the node is inside of 'loop', which is not in this graph"),
+    ("edges[5]", {"source": "end", "target": "nowhere"}, "edges[5]", NOWHERE),
+    ("edges[5]", {"source": "nowhere", "target": "end"}, "edges[5]", NOWHERE),
+    ("edges[5]", {"source": "tool", "target": "llm"}, "edges", "the edges go in a circle, llm -> "),
+    ("edges[5]", {"source": "llm", "target": "llm"}, "edges", "the edges go in a circle, llm -> l"),
+    (
+        "nodes[5]",
+        {"id": "end2", "data": {"type": "end"}},
+        "nodes[5].data",
+        "no edge leads from the start to the end 'end2', so no run has its outputs; connect it or",
+    ),
+    (f"{END}.type", "answer", "nodes", "there is no node of type end, so a run has no outputs"),
+    # variables
+    (f"{PROMPT}.type", "paragraf", f"{PROMPT}.type", "'paragraf' is not a known type of a"),
+    (f"{STYLE}.default", "chalk", f"{STYLE}.default", "the default 'chalk' is not one of the"),
+    (f"{STYLE}.options", [], STYLE, "a select without options takes no value; give it some"),
 ]
 # where the message stands at another place than what is written
 ELSEWHERE: list[tuple[str, Any, str, str]] = [
-    (PARAMETER, {"type": "variable", "value": ["lm", "text"]}, f"{PARAMETER}.value", NO_LLM),
     (IMAGE, {"enabled": True}, f"{IMAGE}.number_limits", MISSING),
     (
         IMAGE,
@@ -280,24 +309,11 @@ ELSEWHERE: list[tuple[str, Any, str, str]] = [
         "'local_files' is not a known transfer method",
     ),
     (
-        "nodes[5]",
-        {"id": "start2", "data": {"type": "start"}},
-        "nodes",
-        "a graph needs exactly one node of type start, and this one has 2",
-    ),
-    (
-        "nodes[5]",
-        {"id": "code", "data": {"type": "code"}},
-        "nodes[5].data",
-        "the fake does not run a code node; give its outputs in x-fake.outputs",
-    ),
-    (
         f"{PARAMETER}.type",
         "variable",
         f"{PARAMETER}.value",
         "expected a list, not '{{#llm.text#}}'",
     ),
-    (f"{STYLE}.options", [], STYLE, "a select needs at least one option"),
     (
         f"{STYLE}.variable",
         "prompt",
@@ -329,12 +345,58 @@ def test_an_error_names_the_place_and_the_correction(
     assert message(tmp_path, put(path, value)).startswith(f"{full(place)}: {says}")
 
 
+@each(("path", "value", "place", "says"), WARNED)
+def test_what_a_host_accepts_silently_is_a_warning(
+    tmp_path: Path, path: str, value: Any, place: str, says: str
+) -> None:
+    """The file loads; the warning names the place and what to do."""
+    warnings = loaded(tmp_path, put(path, value)).warnings
+    assert [one for one in warnings if one.place == full(place) and one.message.startswith(says)], (
+        warnings
+    )
+
+
+def test_warnings_are_left_out_where_the_file_says_so(tmp_path: Path) -> None:
+    """A file that is wrong on purpose has ``x-fake.unchecked``."""
+
+    def unchecked(app: dict[str, Any]) -> None:
+        put(f"{OUTPUT}.value_selector", ["lm", "files"])(app)
+        app["x-fake"] = {"unchecked": True}
+
+    assert loaded(tmp_path, unchecked).warnings == ()
+
+
+def test_every_error_of_a_file_is_reported_at_once(tmp_path: Path) -> None:
+    """Errors of nodes, variables, edges and of what the fake adds, each with its place."""
+
+    def wrong(app: dict[str, Any]) -> None:
+        put("x-fake.uncheked", True)(app)
+        put(f"{PROMPT}.required", "yes")(app)
+        put(f"{STYLE}.options", DROP)(app)
+        put(f"{LLM}.model", DROP)(app)
+        put(f"{LLM}.x-fake.second", 1)(app)
+        put("edges[0].target", DROP)(app)
+        put("edges[1].source", DROP)(app)
+
+    with pytest.raises(WorkflowError) as caught:
+        loaded(tmp_path, wrong)
+    assert [error.place.removeprefix("workflow.graph.") for error in caught.value.all] == [
+        "x-fake.uncheked",
+        f"{PROMPT}.required",
+        f"{STYLE}.options",
+        f"{LLM}.model",
+        f"{LLM}.x-fake.second",
+        "edges[0].target",
+        "edges[1].source",
+    ]
+
+
 def test_the_file_that_the_wrong_ones_are_made_of_is_right(tmp_path: Path) -> None:
     """Each wrong file differs from a good one in one thing."""
     workflow = loaded(tmp_path)
     assert workflow.name == "mine"
     assert [variable.name for variable in workflow.variables] == ["prompt", "style"]
-    assert workflow.edges.get(("which", "false")) == "end"
+    assert workflow.edges.get(("which", "false")) == ("end",)
 
 
 @pytest.mark.parametrize(

@@ -91,11 +91,13 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
             error = f"Node {node.title} run failed: {outcome.error}"
             break
         pool[node.node_id] = outcome.outputs or {}
-        following = workflow.edges.get((node.node_id, outcome.handle))
-        if node.type == "end" or following is None:
+        edges = workflow.outgoing[node.node_id]
+        if outcome.handle != "source":
+            edges = tuple(edge for edge in edges if edge.handle == outcome.handle)
+        if node.type == "end" or not edges:
             status, outputs = "succeeded", outcome.outputs
             break
-        previous, node = node.node_id, workflow.nodes[following]
+        previous, node = node.node_id, workflow.nodes[edges[0].target]
     now_s += GAP_S
     timeline.append((now_s, WorkflowFinished(status, outputs, error, now_s, tokens, steps)))
     return cut(timeline, limits.run_s) if now_s > limits.run_s else tuple(timeline)

@@ -1,39 +1,36 @@
 """Reads an app file into a ``Workflow``: Dify's export vocabulary plus ``x-fake``, all checked.
 
-A graph that the host accepts and cannot run (no start node, an unknown node type, no edges) is read
-only where the file has ``x-fake: {unchecked: true}``; it then fails as on the host
-[C: g_nostart_*, g_badtype_*].
+Exports are taken as they are, of every DSL version, also wrapped as the console's API sends them.
+What keeps a file from being an app is an error, and all errors of a file are reported at once. What
+the host accepts and cannot run, such as a graph without a start node, is a warning; a run of it
+ends as on the host [C: g_nostart_block, g_badtype_block].
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dify_wire.strict import Field, did_you_mean
-from dify_wire.text_file import SpecError, file_errors
-from dify_wire.yaml_file import load_yaml
+from dify_wire.text_file import file_errors
+from dify_wire.yaml_file import load_yaml, parse_yaml
 from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
-from fake_server.workflow.expressions import references
-from fake_server.workflow.model import Node, NodeBehaviour, Selector, StartVariable, Workflow
-from fake_server.workflow.nodes import (
-    NODE_KINDS,
-    UNKNOWN_KIND,
-    NodeKind,
-    check_selector,
-    complete_settings,
-)
+from fake_server.workflow.graph_checks import check_graph
+from fake_server.workflow.model import Node, NodeBehaviour, StartVariable, Workflow
+from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, NodeKind, complete_settings
+from fake_server.workflow.problems import NotWorkflowError, Problems, WorkflowError
+from fake_server.workflow.variables import read_variables
 
-VARIABLE_TYPES = ("text-input", "paragraph", "select")
+_WRAPPERS = ("data", "export_data")
+"""Where responses of the console have the text of an export."""
+
 _TRANSFER_METHODS = ("remote_url", "local_file")
+_NOTE = "custom-note"
 _SPREAD = 0.05
 _MAX_NUMBER = 1e9
-
-
-class WorkflowError(SpecError):
-    """An app file that cannot be used: names the file, the place in it and the correction."""
 
 
 def default_workflow_path() -> Path:
@@ -42,17 +39,37 @@ def default_workflow_path() -> Path:
 
 
 def load_workflow(
-    path: Path, rules: Sequence[InputRule] | None = None, models: Sequence[str] = ()
+    path: Path,
+    rules: Sequence[InputRule] | None = None,
+    models: Sequence[str] = (),
+    beside: Path | None = None,
 ) -> Workflow:
-    """Read the app file at ``path``. Raises ``WorkflowError``.
+    """Read the app file at ``path``, and what the file ``beside`` adds to its nodes.
 
+    Raises ``WorkflowError`` with every error, and ``NotWorkflowError`` for an app of another mode.
     ``rules`` are the inputs of the spec, for a file that describes the default app. ``models`` are
     those of the image server; the first is the default of its tool.
     """
-    raw = load_yaml(path)
     with file_errors(path, "an app file", WorkflowError):
-        top = Field(raw, error=lambda place, message: WorkflowError(path, place, message))
-        return _Loader(top, rules, models).workflow(path.stem)
+        added = _field(path, {}) if beside is None else _field(beside, load_yaml(beside))
+        return _Loader(_top(path), added, rules, models, path).workflow()
+
+
+def _field(path: Path, value: Any, place: str = "") -> Field:
+    return Field(value, place, error=lambda place, message: WorkflowError(path, place, message))
+
+
+def _top(path: Path) -> Field:
+    """The export in the file at ``path``, taken out of the response that it may be wrapped in."""
+    top = _field(path, load_yaml(path))
+    for name in () if "workflow" in top or "app" in top else _WRAPPERS:
+        inner = top.get(name)
+        if inner is not None:
+            if isinstance(inner.value, dict):
+                return inner
+            text = inner.text(expected="the YAML of an export, or a mapping")
+            return _field(path, parse_yaml(path, text, inside=name))
+    return top
 
 
 def default_features(mode: str) -> Mapping[str, Any]:
@@ -64,36 +81,56 @@ def default_features(mode: str) -> Mapping[str, Any]:
 
 
 class _Loader:
+    """Reads one app. ``beside`` is the content of the file beside it."""
+
     def __init__(
-        self, top: Field, rules: Sequence[InputRule] | None, models: Sequence[str]
+        self,
+        top: Field,
+        beside: Field,
+        rules: Sequence[InputRule] | None,
+        models: Sequence[str],
+        path: Path,
     ) -> None:
         self._top = top
-        self._graph = top["workflow"]["graph"]
+        self._beside = beside
         self._rules = rules
         self._models = models
-        extra = top.get("x-fake") or Field({}, "x-fake", error=top.error)
-        extra.only("unchecked", "workflow_id")
-        self._extra = extra.mapping()
-        unchecked = extra.get("unchecked")
-        self._unchecked = unchecked is not None and unchecked.boolean()
+        self._path = path
+        self._problems = Problems(path)
+        self._data: dict[str, Field] = {}
 
-    def workflow(self, default_name: str) -> Workflow:
+    def workflow(self) -> Workflow:
+        problems = self._problems
         app = self._app()
-        name = str(app.get("name") or default_name)
-        nodes, variables = self._nodes()
-        edges = self._edges(nodes)
-        if not self._unchecked:
-            self._check_references(nodes, variables)
-        return Workflow(
+        name = str(app.get("name") or self._path.stem)
+        graph = self._top["workflow"]["graph"]
+        graph.mapping()
+        fake: Mapping[str, Any] = {}
+        features = default_features("workflow")
+        with problems.collected():
+            fake = self._fake_app()
+        with problems.collected():
+            features = self._features()
+        nodes, variables = self._nodes(graph)
+        workflow = Workflow(
             name=name,
             description=str(app.get("description") or ""),
-            workflow_id=str(self._extra.get("workflow_id") or uuid4_for("workflow", name)),
-            features=self._features(),
+            workflow_id=str(fake.get("workflow_id") or uuid4_for("workflow", name)),
+            features=features,
             variables=variables,
             nodes=nodes,
-            edges=edges,
-            complete=all(self._graph.get(key) is not None for key in ("nodes", "edges")),
+            edges=self._edges(graph, nodes),
+            complete=all(graph.get(key) is not None for key in ("nodes", "edges")),
+            environment=self._values("environment_variables"),
+            conversation=self._values("conversation_variables"),
+            dsl_version=str(self._top.value.get("version") or ""),
+            app=app,
         )
+        problems.raise_errors()
+        if fake.get("unchecked"):
+            return workflow
+        check_graph(workflow, graph, self._data, problems)
+        return replace(workflow, warnings=tuple(problems.warnings))
 
     def _app(self) -> Mapping[str, Any]:
         app = self._top.get("app")
@@ -101,11 +138,20 @@ class _Loader:
             return {}
         mode = app.get("mode")
         if mode is not None and mode.value not in ("", "workflow"):
-            mode.fail(
-                f"this is an app of mode {mode.value!r}, and only workflow apps run here; "
-                "see --app KEY=chat"
-            )
+            raise NotWorkflowError(self._path, mode.path, str(mode.value), app.mapping())
         return app.mapping()
+
+    def _fake_app(self) -> Mapping[str, Any]:
+        """What the fake adds to the app; the file beside it wins."""
+        self._beside.only("app", "nodes")
+        added: dict[str, Any] = {}
+        for extra in (self._top.get("x-fake"), self._beside.get("app")):
+            if extra is not None:
+                extra.only("unchecked", "workflow_id")
+                if unchecked := extra.get("unchecked"):
+                    unchecked.boolean()
+                added |= extra.mapping()
+        return added
 
     def _features(self) -> dict[str, Any]:
         """The features that ``GET /v1/parameters`` has; it leaves out others of a file."""
@@ -120,88 +166,104 @@ class _Loader:
         own = features.mapping() if features else {}
         return {key: own.get(key, value) for key, value in default_features("workflow").items()}
 
-    def _nodes(self) -> tuple[dict[str, Node], tuple[StartVariable, ...]]:
+    def _values(self, key: str) -> Mapping[str, Any]:
+        """The values of environment or conversation variables by name."""
+        values: dict[str, Any] = {}
+        variables = self._top["workflow"].get(key)
+        with self._problems.collected():
+            for variable in variables.entries() if variables else ():
+                values[variable["name"].text()] = variable.value.get("value")
+        return values
+
+    def _nodes(self, graph: Field) -> tuple[dict[str, Node], tuple[StartVariable, ...]]:
         nodes: dict[str, Node] = {}
         variables: tuple[StartVariable, ...] = ()
-        if self._unchecked and self._graph.get("nodes") is None:
-            return nodes, variables
-        for field in self._graph["nodes"].entries():
-            node = self._node(field)
-            if node.node_id in nodes:
-                field.fail(f"another node has the id {node.node_id!r}; give each node its own")
-            nodes[node.node_id] = node
-            if node.type == "start":
-                variables = read_variables(field["data"], self._rules)
-        starts = sum(node.type == "start" for node in nodes.values())
-        if starts != 1 and not self._unchecked:
-            self._graph["nodes"].fail(
-                f"a graph needs exactly one node of type start, and this one has {starts}"
-            )
+        beside: dict[str, Field] = {}
+        with self._problems.collected():
+            entries = self._beside.get("nodes")
+            beside = dict(entries.items()) if entries else {}
+        for field in self._entries(graph, "nodes"):
+            with self._problems.collected():
+                if field.mapping().get("type") == _NOTE:
+                    continue
+                node = self._node(field, beside)
+                if node.node_id in nodes:
+                    field.fail(f"another node has the id {node.node_id!r}; give each node its own")
+                nodes[node.node_id] = node
+                self._data[node.node_id] = field["data"]
+                if node.type == "start":
+                    variables = read_variables(field["data"], self._rules, self._problems)
+        names = [name for node in nodes.values() for name in (node.node_id, node.title)]
+        for name, field in beside.items():
+            with self._problems.collected():
+                if name not in names:
+                    known = did_you_mean(name, names) or f"; known: {', '.join(nodes)}"
+                    field.fail(f"no node of {self._path.name} has this id or title{known}")
         return nodes, variables
 
-    def _node(self, field: Field) -> Node:
+    def _entries(self, graph: Field, key: str) -> Iterator[Field]:
+        """The entries of a list of the graph, which a graph that no host runs may lack."""
+        listed = graph.get(key)
+        if listed is None:
+            self._problems.warn(graph, f"there are no {key}, so the host cannot run it")
+            return
+        with self._problems.collected():
+            yield from listed.entries()
+
+    def _node(self, field: Field, beside: Mapping[str, Field]) -> Node:
         data = field["data"]
-        node_type = data["type"].text()
-        if not self._unchecked:
-            data["type"].choice(NODE_KINDS, "node type")
+        node_id, node_type = _identifier(field["id"]), data["type"].text()
         kind = NODE_KINDS.get(node_type, UNKNOWN_KIND)
-        kind.check(data)
-        behaviour = _behaviour(data, kind)
-        fixed = behaviour.outputs is not None or behaviour.error is not None
-        if kind.run is UNKNOWN_KIND.run and not fixed and not self._unchecked:
-            data.fail(
-                f"the fake does not run a {node_type} node; give its outputs in x-fake.outputs"
-            )
         content = data.mapping()
-        if node_type == "tool":
-            content = {**content, "tool_configurations": complete_settings(content, self._models)}
         title = str(content.get("title") or node_type)
-        return Node(_identifier(field["id"]), node_type, title, content, behaviour)
+        with self._problems.collected():
+            kind.check(data)
+            if node_type == "tool":
+                settings = complete_settings(content, self._models)
+                content = {**content, "tool_configurations": settings}
+        behaviour = _behaviour(None, kind)
+        with self._problems.collected():
+            behaviour = _joined((data.get("x-fake"), beside.get(title), beside.get(node_id)), kind)
+        outer = field.get("parentId") or data.get("iteration_id") or data.get("loop_id")
+        parent = _identifier(outer) if outer and outer.value else None
+        return Node(node_id, node_type, title, content, behaviour, parent)
 
-    def _edges(self, nodes: Mapping[str, Node]) -> dict[tuple[str, str], str]:
-        edges: dict[tuple[str, str], str] = {}
-        if self._unchecked and self._graph.get("edges") is None:
-            return edges
-        for field in self._graph["edges"].entries():
-            source, target = _identifier(field["source"]), _identifier(field["target"])
-            for end in (source, target):
-                if end not in nodes:
-                    field.fail(f"the edge names the node {end!r}, which is not in this graph")
-            handle = field.get("sourceHandle")
-            key = (source, str(handle.value) if handle else "source")
-            if key in edges:
-                field.fail(
-                    f"a second edge leaves {source!r} by {key[1]!r}; one node can follow another"
-                )
-            edges[key] = target
+    def _edges(self, graph: Field, nodes: Mapping[str, Node]) -> dict[tuple[str, str], Any]:
+        edges: dict[tuple[str, str], tuple[str, ...]] = {}
+        for field in self._entries(graph, "edges"):
+            with self._problems.collected():
+                source, target = _identifier(field["source"]), _identifier(field["target"])
+                missing = [end for end in (source, target) if end not in nodes]
+                for end in missing:
+                    self._problems.warn(
+                        field,
+                        f"the edge names the node {end!r}, which is not in this graph"
+                        f"{did_you_mean(end, nodes)}; it is left out",
+                    )
+                handle = field.get("sourceHandle")
+                key = (source, str(handle.value) if handle else "source")
+                targets = edges.get(key, ())
+                if not missing and target not in targets:
+                    edges[key] = (*targets, target)
         return edges
-
-    def _check_references(
-        self, nodes: Mapping[str, Node], variables: Sequence[StartVariable]
-    ) -> None:
-        """Fail for a selector or ``{{#node.output#}}`` that leads nowhere.
-
-        It is the commonest mistake in a graph, and the host accepts it silently.
-        """
-        names = [variable.name for variable in variables]
-        for field in self._graph["nodes"].entries():
-            for place, (node_id, name, *_) in _references(field["data"]):
-                if node_id != "sys" and node_id not in nodes:
-                    place.fail(
-                        f"the node {node_id!r} is not in this graph{did_you_mean(node_id, nodes)}"
-                    )
-                if node_id in nodes and nodes[node_id].type == "start" and name not in names:
-                    place.fail(
-                        f"the start node has no variable {name!r}{did_you_mean(name, names)}"
-                    )
 
 
 def _identifier(field: Field) -> str:
     return str(field.value) if isinstance(field.value, int) else field.text()
 
 
-def _behaviour(data: Field, kind: NodeKind) -> NodeBehaviour:
-    extra = data.get("x-fake") or Field({}, data.path, error=data.error)
+def _joined(extras: Sequence[Field | None], kind: NodeKind) -> NodeBehaviour:
+    """The behaviour of a node by everything that speaks of it; the last one wins."""
+    given = [extra for extra in extras if extra is not None]
+    for extra in given:
+        _behaviour(extra, kind)
+    joined = {key: value for extra in given for key, value in extra.mapping().items()}
+    return _behaviour(Field(joined, given[-1].path, error=given[-1].error) if given else None, kind)
+
+
+def _behaviour(extra: Field | None, kind: NodeKind) -> NodeBehaviour:
+    if extra is None:
+        return NodeBehaviour(kind.seconds, _SPREAD)
     extra.only(*NodeBehaviour.__dataclass_fields__)
     error, reply, outputs = extra.get("error"), extra.get("reply"), extra.get("outputs")
     seconds, spread = extra.get("seconds"), extra.get("spread")
@@ -214,108 +276,4 @@ def _behaviour(data: Field, kind: NodeKind) -> NodeBehaviour:
         prompt_tokens=prompt.whole(0, _MAX_NUMBER) if prompt else None,
         completion_tokens=completion.whole(0, _MAX_NUMBER) if completion else None,
         outputs=outputs.mapping() if outputs else None,
-    )
-
-
-def _references(field: Field) -> Iterator[tuple[Field, Selector]]:
-    """Every reference below ``field``, with its place."""
-    if isinstance(field.value, dict):
-        for key, child in field.items():
-            if child.value is None:
-                continue
-            is_parameter = key == "value" and field.value.get("type") == "variable"
-            if key in ("variable_selector", "value_selector") or is_parameter:
-                if child.texts():  # an empty one belongs to a disabled context (FACTS 12.1)
-                    check_selector(child)
-                    yield child, child.texts()
-            else:
-                yield from _references(child)
-    elif isinstance(field.value, list):
-        for entry in field.entries():
-            yield from _references(entry)
-    elif isinstance(field.value, str):
-        for _, selector in references(field.value):
-            yield field, selector
-
-
-def read_variables(start: Field, rules: Sequence[InputRule] | None) -> tuple[StartVariable, ...]:
-    """The variables of a start node.
-
-    ``rules`` are those of the spec for the default app: they decide names, types, options and which
-    are required; the file adds labels, order, ``max_length`` and defaults. A file that contradicts
-    them is an error.
-    """
-    declared = start.get("variables")
-    fields = {}
-    for field in declared.entries() if declared else ():
-        name = field["variable"].text()
-        if name in fields:
-            field.fail(f"the variable {name!r} is declared twice; keep one of them")
-        fields[name] = field
-    if rules is None:
-        return tuple(_variable(field) for field in fields.values())
-    by_name = {rule.name: rule for rule in rules}
-    merged = [_merged(field, by_name) for field in fields.values()]
-    others = [_entry(rule, {}) for rule in rules if rule.name not in fields]
-    merged += [Field(entry, start.path, error=start.error) for entry in others]
-    return tuple(_variable(field) for field in merged)
-
-
-def _merged(field: Field, rules: Mapping[str, InputRule]) -> Field:
-    name = field.value["variable"]
-    rule = rules.get(name)
-    if rule is None:
-        field.fail(
-            f"the spec has no input {name!r}, only {', '.join(rules)}; "
-            "give an app with variables of its own a key of its own: --app KEY=FILE"
-        )
-    entry = _entry(rule, field.value)
-    for key in ("required", "options"):
-        if key in field.value and field.value[key] != entry[key]:
-            field.fail(
-                f"{key!r} of {name!r} is {field.value[key]!r} here but {entry[key]!r} in the spec; "
-                "leave it to the spec"
-            )
-    if (entry["type"] == "select") != (rule.options is not None):
-        field.fail(
-            f"{name!r} is a {entry['type']} here, which contradicts its enumeration in the spec; "
-            "leave it to the spec"
-        )
-    return Field(entry, field.path, error=field.error)
-
-
-def _entry(rule: InputRule, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """The variable as the host shows it: stored keys in their order, others as Dify's editor."""
-    written = {
-        "variable": rule.name,
-        "label": rule.name,
-        "type": "paragraph" if rule.options is None else "select",
-        "required": rule.required,
-        "max_length": None,
-        "options": list(rule.options or ()),
-    }
-    entry = {**written, **stored, "required": rule.required, "options": written["options"]}
-    in_editor_order = [key for key in written if key in stored]
-    if [key for key in stored if key in written] == in_editor_order:
-        return entry
-    return {key: entry[key] for key in (*stored, *entry)}
-
-
-def _variable(field: Field) -> StartVariable:
-    kind = field["type"].choice(VARIABLE_TYPES, "type of a variable")
-    options = field["options"].texts() if kind == "select" else None
-    if options == ():
-        field.fail("a select needs at least one option")
-    default = field.get("default")
-    if default and default.text() and options is not None and default.value not in options:
-        default.fail(f"the default {default.value!r} is not one of the options {list(options)}")
-    max_length, required = field.get("max_length"), field.get("required")
-    return StartVariable(
-        name=field["variable"].text(),
-        type=kind,
-        required=required.boolean() if required else False,
-        max_length=max_length.whole(1) if max_length else None,
-        options=options,
-        default=default.value if default else None,
-        entry=dict(field.mapping()),
     )

@@ -4,25 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from dify_wire.exchange import AppKind
+from dify_wire.text_file import SpecError
 
 Selector = tuple[str, ...]
 """The path of a value: node id, name of an output, and names inside that output."""
 
 
+class Problem(NamedTuple):
+    """Something in an app file that keeps no app from loading, and what to do about it."""
+
+    path: Path
+    place: str
+    message: str
+
+    def __str__(self) -> str:
+        return str(SpecError(self.path, self.place, self.message))
+
+
 @dataclass(frozen=True, slots=True)
 class StartVariable:
-    """An input of the app; ``entry`` is its JSON in ``GET /v1/parameters``."""
+    """An input of the app; ``entry`` is its JSON in ``GET /v1/parameters``.
+
+    ``options`` are those of a select, ``json_schema`` that of a json_object. ``file_types``,
+    ``file_extensions`` and ``upload_methods`` are what a file and a file-list allow.
+    """
 
     name: str
     type: str
     required: bool
     max_length: int | None
     options: tuple[str, ...] | None
-    default: str | None
+    default: Any
     entry: Mapping[str, Any]
+    label: str = ""
+    json_schema: Mapping[str, Any] | None = None
+    file_types: tuple[str, ...] = ()
+    file_extensions: tuple[str, ...] = ()
+    upload_methods: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +67,44 @@ class NodeBehaviour:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One node; ``data`` is its mapping in the export."""
+    """One node; ``data`` is its mapping in the export. ``parent`` is the id of the iteration or
+    loop that it is inside of.
+    """
 
     node_id: str
     type: str
     title: str
     data: Mapping[str, Any]
     behaviour: NodeBehaviour
+    parent: str | None = None
+
+
+class Edge(NamedTuple):
+    """From a node, by one of its handles, to another."""
+
+    source: str
+    handle: str
+    target: str
+
+
+START_TYPES = ("start", "trigger-webhook", "trigger-schedule", "trigger-plugin", "datasource")
+"""The types of the nodes at which a run begins."""
+
+CONTAINER_STARTS = ("iteration-start", "loop-start")
+"""The types of the nodes at which a container begins; exports before DSL 0.1.2 have none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workflow:
-    """The published workflow of an app. ``edges`` leads from (node id, handle) to a node id.
+    """The published workflow of an app.
 
-    A graph without nodes or edges (``x-fake.unchecked``) is not ``complete``. ``image_upload`` is
-    the image part of ``features.file_upload`` where it is enabled.
+    ``edges`` leads from (node id, handle) to node ids, in the order of the file; ``outgoing`` and
+    ``incoming`` have the edges of a node. ``children`` are the nodes inside each iteration and
+    loop. ``environment`` and ``conversation`` are the values behind ``env`` and ``conversation``.
+
+    A graph without nodes or edges is not ``complete``, and ``start`` is None in a graph without a
+    start node. ``image_upload`` is the image part of ``features.file_upload`` where it is enabled.
+    ``dsl_version`` is empty for exports from before 0.6.13; ``app`` is the section of that name.
     """
 
     name: str
@@ -68,16 +113,50 @@ class Workflow:
     features: Mapping[str, Any]
     variables: tuple[StartVariable, ...]
     nodes: Mapping[str, Node]
-    edges: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    edges: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     complete: bool = True
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    conversation: Mapping[str, Any] = field(default_factory=dict)
+    dsl_version: str = ""
+    app: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = ()
     start: Node | None = field(init=False)
+    outgoing: Mapping[str, tuple[Edge, ...]] = field(init=False)
+    incoming: Mapping[str, tuple[Edge, ...]] = field(init=False)
+    children: Mapping[str, tuple[Node, ...]] = field(init=False)
     image_upload: Mapping[str, Any] | None = field(init=False)
 
     def __post_init__(self) -> None:
-        start = next((node for node in self.nodes.values() if node.type == "start"), None)
+        outgoing: dict[str, list[Edge]] = {node_id: [] for node_id in self.nodes}
+        incoming: dict[str, list[Edge]] = {node_id: [] for node_id in self.nodes}
+        children: dict[str, list[Node]] = {}
+        for (source, handle), targets in self.edges.items():
+            for target in targets:
+                edge = Edge(source, handle, target)
+                outgoing[source].append(edge)
+                incoming[target].append(edge)
+        for node in self.nodes.values():
+            if node.parent is not None:
+                children.setdefault(node.parent, []).append(node)
         image = (self.features.get("file_upload") or {}).get("image") or {}
-        object.__setattr__(self, "start", start)
-        object.__setattr__(self, "image_upload", image if image.get("enabled") else None)
+        derived = {
+            "start": next((one for one in self.nodes.values() if one.type in START_TYPES), None),
+            "outgoing": {node_id: tuple(edges) for node_id, edges in outgoing.items()},
+            "incoming": {node_id: tuple(edges) for node_id, edges in incoming.items()},
+            "children": {container: tuple(inside) for container, inside in children.items()},
+            "image_upload": image if image.get("enabled") else None,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def entry(self, container: str) -> Node | None:
+        """The node at which a turn of the iteration or loop ``container`` begins."""
+        inside = self.children.get(container, ())
+        named = str(self.nodes[container].data.get("start_node_id") or "")
+        starts = [node for node in inside if node.node_id == named]
+        starts += [node for node in inside if node.type in CONTAINER_STARTS]
+        starts += [node for node in inside if not self.incoming[node.node_id]]
+        return starts[0] if starts else None
 
     def select(self, node: str | None) -> list[Node]:
         """The nodes of that id, title or type; for None, of the type that takes the longest."""
@@ -90,7 +169,7 @@ class Workflow:
 @dataclass(frozen=True, slots=True)
 class App:
     """One app of the host. ``workflow`` is None where nothing is published or the mode is
-    another.
+    another. ``warnings`` are what its file may have wrong.
     """
 
     app_id: str
@@ -98,3 +177,4 @@ class App:
     name: str
     description: str
     workflow: Workflow | None
+    warnings: tuple[Problem, ...] = ()
