@@ -29,7 +29,7 @@ from fake_server.runs.events import (
 )
 from fake_server.runs.playback import STOP_POLL_S, Pace, Playback, Stretch
 
-NODE = NodeStarted("x", "n", "tool", "N", 1, None, {}, 1.5)
+NODE = NodeStarted("x", "n", "tool", "N", 1, None, {}, 1.5, step=1)
 DONE = NodeFinished(NODE, 12.25, "succeeded", None, None, None, {"text": ""}, None)
 END = WorkflowFinished("succeeded", {"text": ""}, None, 12.5, 0, 1)
 TIMELINE: Timeline = with_pings(

@@ -66,6 +66,7 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
             node_type=node.type,
             title=node.title,
             index=steps,
+            step=steps,
             predecessor_node_id=previous,
             extras={"icon": tool_icon(node)} if node.type == "tool" else {},
             started_s=now_s,
@@ -84,6 +85,7 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
             process_data=outcome.process_data or None,
             outputs=None if failed else outcome.outputs or None,
             execution_metadata=None if failed else outcome.execution_metadata,
+            handle=None if failed else outcome.handle,
         )
         timeline.append((now_s, finished))
         tokens += outcome.total_tokens
@@ -100,7 +102,8 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
         previous, node = node.node_id, workflow.nodes[edges[0].target]
     now_s += GAP_S
     timeline.append((now_s, WorkflowFinished(status, outputs, error, now_s, tokens, steps)))
-    return cut(timeline, limits.run_s) if now_s > limits.run_s else tuple(timeline)
+    late = now_s > limits.run_s
+    return cut(timeline, limits.run_s, spec.run.stop_error) if late else tuple(timeline)
 
 
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:

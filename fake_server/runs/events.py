@@ -7,7 +7,7 @@ signing the URL then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,11 @@ class Place:
     parent_parallel_start_node_id: str | None = None
     parallel_run_id: str | None = None
 
+    @property
+    def container(self) -> str | None:
+        """The innermost iteration or loop around the node."""
+        return self.iteration_id or self.loop_id
+
 
 TOP = Place()
 """Of a node that stands in no container and in no parallel branch."""
@@ -72,6 +77,8 @@ TOP = Place()
 
 @dataclass(frozen=True, slots=True)
 class NodeStarted:
+    """``index`` is what the wire says, ``step`` the steps of the run so far, this one included."""
+
     execution_id: str
     node_id: str
     node_type: str
@@ -82,6 +89,7 @@ class NodeStarted:
     started_s: float
     place: Place = TOP
     agent_strategy: Values | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +206,9 @@ class HumanInputFilled:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowPaused:
-    """The run waits for human input, and its stream ends."""
+    """The run waits for human input, and its stream ends. ``resume`` gives the timeline of what
+    follows a form that was filled in, its seconds counted from 0 again.
+    """
 
     outputs: Values | None
     paused_nodes: Sequence[str]
@@ -206,6 +216,7 @@ class WorkflowPaused:
     elapsed_s: float
     total_tokens: int
     total_steps: int
+    resume: Callable[[HumanInputFilled, Values], Timeline]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,22 +278,25 @@ Timeline = tuple[tuple[float, Event], ...]
 
 STOPPED = "Workflow stopped."
 
+_ENDS = WorkflowFinished | WorkflowPaused | RunError | RunCrashed
 
-def cut(timeline: Sequence[tuple[float, Event]], at_s: float) -> Timeline:
+
+def cut(timeline: Sequence[tuple[float, Event]], at_s: float, error: str = STOPPED) -> Timeline:
     """The timeline of the same run stopped at ``at_s``."""
     before = [
         (offset, event)
         for offset, event in timeline
-        if offset < at_s and not isinstance(event, WorkflowFinished)
+        if offset < at_s and not isinstance(event, _ENDS)
     ]
-    finished = [event for _, event in before if isinstance(event, NodeFinished)]
-    tokens = [int((event.execution_metadata or {}).get("total_tokens", 0)) for event in finished]
-    end = WorkflowFinished(
-        status="stopped",
-        outputs=None,
-        error=STOPPED,
-        elapsed_s=at_s,
-        total_tokens=sum(tokens),
-        total_steps=sum(isinstance(event, NodeStarted) for _, event in before),
-    )
+    steps = tokens = exceptions = 0
+    for _, event in before:
+        match event:
+            case NodeStarted():
+                steps = max(steps, event.step)
+            case NodeRetry():
+                steps = max(steps, event.attempt.started.step)
+            case NodeFinished(started=started) if started.place.container is None:
+                tokens += int((event.execution_metadata or {}).get("total_tokens", 0))
+                exceptions += event.status == "exception"
+    end = WorkflowFinished("stopped", None, error, at_s, tokens, steps, exceptions)
     return (*before, (at_s, end))
