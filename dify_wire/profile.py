@@ -23,6 +23,7 @@ REFERENCE_VERSION = "0.6.4"
 """The version that the document and most recordings come from."""
 
 _FILE_NAME = re.compile(r"dify-(\d+(?:\.\d+)+)\.yaml")
+_VERSION = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9}){0,9}")
 
 
 def _versions() -> tuple[str, ...]:
@@ -94,16 +95,35 @@ def _profile(version: str) -> Profile:
     return Profile(version, errors, facts, document["components"]["schemas"])
 
 
+def recorded_version(text: str) -> str:
+    """The version ``text``, or the newest of those that begin with it: 1.10.1 for ``1.10``.
+
+    Raises ``SpecError`` where none was recorded.
+    """
+    wanted = _release(text) if _VERSION.fullmatch(text) else []
+    for version in HOST_VERSIONS if wanted else ():
+        if _release(version)[: len(wanted)] == wanted:
+            return version
+    reason = f"{text!r} is unknown{did_you_mean(text, HOST_VERSIONS)}"
+    if wanted:
+        older = nearest_older(text)
+        nearest = f"the nearest older one is {older}" if older else "no older one is known"
+        reason = f"Dify {text} was not recorded; {nearest}"
+    known = ", ".join(HOST_VERSIONS) or "none"
+    folder = bundled("overlays") if HOST_VERSIONS else Path(__file__).resolve().parent
+    raise SpecError(folder, "the host version", f"{reason}; use one of: {known}")
+
+
+def nearest_older(version: str) -> str | None:
+    """The newest recorded version that is not newer than ``version`` (digits and dots)."""
+    return next((one for one in HOST_VERSIONS if _release(one) <= _release(version)), None)
+
+
 def overlay_paths(host_version: str) -> list[Path]:
     """The bundled overlays that make the spec of ``host_version``, in the order in which they
-    apply. Raises ``SpecError`` for a version that cannot be served.
+    apply. Raises ``SpecError`` for a version that was not recorded.
     """
-    if host_version not in HOST_VERSIONS:
-        reason = f"{host_version!r} is unknown{did_you_mean(host_version, HOST_VERSIONS)}"
-        known = ", ".join(HOST_VERSIONS) or "none"
-        folder = bundled("overlays") if HOST_VERSIONS else Path(__file__).resolve().parent
-        raise SpecError(folder, "the host version", f"{reason}; use one of: {known}")
-    paths = [bundled(f"overlays/dify-{host_version}.yaml")]
+    paths = [bundled(f"overlays/dify-{recorded_version(host_version)}.yaml")]
     while (after := read_overlay(paths[0]).get("x-after")) is not None:
         path = (paths[0].parent / str(after)).resolve()
         if path in paths:

@@ -282,7 +282,7 @@ def verify(url: str, secret_key: str, host_version: str) -> None:
             f"the URL has no {' and no '.join(missing)}; give the whole URL, in quotes"
         )
     check_secret_key(secret_key)
-    signer = FileSigner(secret_key, load_host(host_version).limits.url_lifetime_s)
+    signer = FileSigner(secret_key, load_host(_recorded(host_version)).limits.url_lifetime_s)
     try:
         signer.verify(file_id, query["timestamp"], query["nonce"], query["sign"], time.time())
     except SignatureError as refused:
@@ -345,13 +345,23 @@ def spec(
     from dify_wire.yaml_file import dump_yaml
 
     path = spec or bundled("openapi.yaml")
-    document = load(path, [*overlay_paths(host_version), *overlays])
+    document = load(path, [*overlay_paths(_recorded(host_version)), *overlays])
     if openapi == "3.1":
         document = to_openapi_31(document)
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(dump_yaml(document), nl=False)
+
+
+def _recorded(host_version: str) -> str:
+    """The recorded version that ``host_version`` means; says so where it is a prefix."""
+    from dify_wire.profile import recorded_version
+
+    version = recorded_version(host_version)
+    if version != host_version:
+        click.echo(f"Host version {version}, the newest recorded {host_version}.", err=True)
+    return version
 
 
 def _file_id(url: str) -> tuple[str, str]:

@@ -98,7 +98,9 @@ class Settings:
         (), "Applied after the overlay of the host version; repeatable.", flag="--overlay"
     )
     workflow: Path | None = setting(None, "The app file of the default app.")
-    host_version: str = setting("0.6.4", "The Dify version to fake.")
+    host_version: str = setting(
+        "0.6.4", "The Dify version to fake; of a prefix such as 1.10 the newest recorded one."
+    )
     scenarios: Path | None = setting(None, "A YAML file of rules: which requests go wrong, how.")
     replay: Path | None = setting(
         None, "Respond from the recordings in this folder.", metavar="DIR"

@@ -256,7 +256,7 @@ BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "workflow missing": (["--workflow", "gone.yml"], ["gone.yml: the file: it cannot be read"]),
     "unknown host version": (
         ["--host-version", "9.9"],
-        ["'9.9' is unknown; use one of: ", "0.6.4"],
+        ["Dify 9.9 was not recorded; the nearest older one is 1.14.2; use one of: ", "0.6.4"],
     ),
     "unknown log format": (
         ["--log-format", "xml"],
@@ -489,7 +489,10 @@ def test_a_url_of_the_future_is_good(run: Run) -> None:
             ["verify", "http://[x/files/tools/"],
             "is not the URL of a file; it has to look like /files/tools/<uuid>.png",
         ),
-        (["verify", f"{PATH}?timestamp=1&nonce=2&sign=3", "--host-version", "9"], "'9' is unknown"),
+        (
+            ["verify", f"{PATH}?timestamp=1&nonce=2&sign=3", "--host-version", "9"],
+            "Dify 9 was not recorded",
+        ),
         (
             ["verify", f"{PATH}?timestamp=1&nonce=2&sign=3", "--secret-key", ""],
             "an empty key signs nothing",

@@ -284,7 +284,7 @@ def test_an_unknown_version_lists_the_known_ones() -> None:
     """A typing error is corrected from the message."""
     with pytest.raises(
         SpecError,
-        match=r"'0\.6\.33' is unknown \(did you mean '0\.6\.3'\?\); use one of: .*0\.6\.4, 0\.6\.3",
+        match=r"Dify 0\.6\.33 was not recorded; the nearest older one is 0\.6\.9; use one of: .*",
     ) as caught:
         overlay_paths("0.6.33")
     readable_text(caught.value)

@@ -51,7 +51,7 @@ async def health(admin: Admin, request: Request) -> Reply:
         {
             "status": "ending" if host.journal.closed else "ok",
             "version": project_version(),
-            "host_version": host.settings.host_version,
+            "host_version": host.spec.version,
             "uptime_s": round(host.counters.uptime_s, 3),
             "clock": _clock_as_json(host.clock),
             "runs_running": host.store.runs_running,
@@ -82,7 +82,7 @@ class _HostCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         counters, store, journal = self._host.counters, self._host.store, self._host.journal
-        build = {"version": project_version(), "host_version": self._host.settings.host_version}
+        build = {"version": project_version(), "host_version": self._host.spec.version}
         yield InfoMetricFamily("fake_dify_build", "What is running.", build)
         requests = _counter("requests", "Requests that got a response.", "operation", "status")
         seconds = SummaryMetricFamily(

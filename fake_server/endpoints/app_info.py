@@ -72,7 +72,7 @@ async def audio_to_text(request: Request) -> Response:
     await request.user()
     form = await request.form()
     raise request.spec.errors(
-        "speech_to_text_disabled" if "file" in form.files else "upload_without_file"
+        "speech_to_text_disabled" if "file" in form.files else "audio_without_file"
     )
 
 

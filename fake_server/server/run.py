@@ -54,7 +54,10 @@ def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
         speed = "at the host's speed"
     else:
         speed = f"at {settings.speed:g} times the host's speed"
-    first = f"Fake Dify {settings.host_version} on {url}, {speed}. Ctrl-C ends it.\n"
+    version = spec.version
+    if version != settings.host_version and version.startswith(settings.host_version):
+        version += f" (the newest recorded {settings.host_version})"
+    first = f"Fake Dify {version} on {url}, {speed}. Ctrl-C ends it.\n"
     first += f"API key: {settings.api_keys[0]}\n"
     if settings.replay is not None:
         miss = settings.on_miss or "error"

@@ -464,7 +464,8 @@ class Checker:
 
     def _refused_part(self, form: WerkzeugRequest, operation: Operation) -> str:
         if "file" not in form.files:
-            return "upload_without_file"
+            part_of = "audio" if operation.name == "audioToText" else "upload"
+            return f"{part_of}_without_file"
         if operation.name == "audioToText":
             return "speech_to_text_disabled"
         file = form.files["file"]
