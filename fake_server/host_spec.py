@@ -154,11 +154,58 @@ class RequestRules:
     ``app_errors`` names the error of an app that is disabled, abnormal, deleted or archived;
     ``falsy_input_error`` that of 0, false or [] as a required text; ``empty_input_error`` that of
     an empty required text, which is accepted where it is None.
+
+    ``body_check``: how the fields of the body are checked: each is converted and the first wrong
+    one named (``conversion``), or all at once by a pydantic model (``model``).
+    ``variable_types`` are the types of start variables that the version knows. ``defaults``: what
+    becomes of an optional one that is left out: its default or an empty text (``text``), null
+    (``ignored``), or its default or null (``used``). ``numbers``: a number is a text (``text``), a
+    text is converted (``converted``), or anything else is refused too (``checked``).
+    ``empty_file_is_null``: whether "" for an optional file counts as left out.
+    ``objects_in_lists``: whether a list of objects is accepted for a variable of another type.
+    ``silence_s``: for how long a stream that files or start variables forbid is silent after a
+    ping; where it is 0, the error is the response. ``active_runs``: whether runs of an app count
+    against its limit of active requests: ``unlimited``, ``counted``, or ``streams_twice``: a stream
+    counts twice when it begins and not at all while it runs.
     """
 
     app_errors: Mapping[str, str]
     falsy_input_error: str | None
     empty_input_error: str | None
+    body_check: str
+    variable_types: tuple[str, ...]
+    defaults: str
+    numbers: str
+    empty_file_is_null: bool
+    objects_in_lists: bool
+    silence_s: float
+    active_runs: str
+
+
+@dataclass(frozen=True, slots=True)
+class InputFileRules:
+    """Which files a run's request may name (``x-host.input_files``).
+
+    ``form``: images alone, checked field by field (``images``), or files of any kind (``files``);
+    the other facts are those of ``files``. ``methods`` are the transfer methods. A file
+    ``without_method`` or ``without_url`` in a list is ``refused`` or ``dropped``. ``kinds`` are the
+    extensions of each type of file. ``types_checked``: whether a type must be that of the file
+    itself; ``upload_methods_checked``: whether the allowed upload methods hold for others than
+    images. ``shared``: whether an upload may be named by other users and apps of its workspace.
+    ``references``: whether an id may be given as a reference too, and counts as missing where it is
+    no text. ``unreachable_after_s``: how long the host tries an address that it cannot reach.
+    """
+
+    form: str
+    methods: tuple[str, ...]
+    without_method: str
+    without_url: str
+    kinds: Mapping[str, Any]
+    types_checked: bool
+    upload_methods_checked: bool
+    shared: bool
+    references: bool
+    unreachable_after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +261,7 @@ class HostSpec:
     errors: HostErrors
     http: HttpRules
     request: RequestRules
+    input_files: InputFileRules
     run: RunRules
     stream: StreamRules
     files: FileRules

@@ -45,6 +45,8 @@ class Upload:
     name: str
     extension: str
     mime_type: str
+    size: int = 0
+    source_url: str = ""
 
 
 class Store:
@@ -81,9 +83,12 @@ class Store:
                 "streaming" if task.streaming else "blocking", task.playback.outcome
             ] += 1
 
-    def running_of(self, app_id: str) -> int:
-        """How many runs of an app are being played."""
-        return sum(task.app_id == app_id for task in self._tasks.values())
+    def running_of(self, app_id: str, *, blocking: bool = False) -> int:
+        """How many runs of an app are being played; with ``blocking`` without streams."""
+        return sum(
+            task.app_id == app_id and not (blocking and task.streaming)
+            for task in self._tasks.values()
+        )
 
     def keep_alive(self, task: asyncio.Task[None]) -> None:
         """Keep ``task`` until it is done: a loop alone would let it be collected."""

@@ -8,7 +8,7 @@ import contextlib
 import itertools
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -22,7 +22,9 @@ from fake_server.host_spec import HostError, HostSpec
 from fake_server.http.authorization import authorised_app
 from fake_server.http.json_body import json_object
 from fake_server.runs.events import InputFile
-from fake_server.runs.request import RunRequest, run_request, user_text
+from fake_server.runs.file_sources import FileSources
+from fake_server.runs.request import RunRequest, accepted_body, run_request
+from fake_server.runs.run_body import user_text
 from fake_server.workflow.model import App, StartVariable, Workflow
 from tests.each import each
 
@@ -66,8 +68,12 @@ def invalid_field(field: str, message: str) -> dict[str, Any]:
     return {"code": "invalid_param", "message": message, "params": field}
 
 
-def no_files(_: str, __: Sequence[Any], ___: Mapping[str, Any]) -> list[InputFile]:
-    raise AssertionError("files are not looked at while image upload is off")
+def run(
+    body: Mapping[str, Any], app: App, spec: HostSpec, sources: FileSources | None = None
+) -> RunRequest:
+    """What becomes of ``body`` where no other run is played."""
+    accepted = accepted_body(body, app, lambda app_id, *, blocking: 0, spec)
+    return run_request(accepted, sources or FileSources(), spec)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +90,7 @@ def checked(app: App, host_spec: HostSpec) -> Checked:
 
     def check(at: App = app, **changes: Any) -> RunRequest:
         body = {key: value for key, value in {**GOOD, **changes}.items() if value is not ...}
-        return run_request(body, at, no_files, host_spec)
+        return run(body, at, host_spec)
 
     return check
 
@@ -494,16 +500,14 @@ def test_files_are_checked_where_uploads_are_on(app: App, host_spec: HostSpec) -
     enabled = replace(
         app, workflow=replace(app.workflow, features={"file_upload": {"image": image}})
     )
-    seen = []
-
-    def check(user: str, files: Sequence[Any], limits: Mapping[str, Any]) -> list[InputFile]:
-        seen.append((user, files, limits))
-        return [InputFile("remote_url", "https://a.example/b.png")]
-
-    request = run_request({**GOOD, "files": ["x"]}, enabled, check, host_spec)
-    assert request.inputs["sys.files"] == [InputFile("remote_url", "https://a.example/b.png")]
-    run_request({**GOOD, "files": None}, enabled, check, host_spec)
-    assert seen == [(request.user, ["x"], image), (request.user, [], image)]
+    address = "https://a.example/b.png"
+    file = {"type": "image", "transfer_method": "remote_url", "url": address}
+    request = run({**GOOD, "files": [file]}, enabled, host_spec)
+    assert request.inputs["sys.files"] == [InputFile("remote_url", address)]
+    assert run({**GOOD, "files": None}, enabled, host_spec).inputs["sys.files"] == []
+    with pytest.raises(HostError) as caught:
+        run({**GOOD, "files": [file] * 3}, enabled, host_spec)
+    assert caught.value.body["message"] == "Number of image files exceeds the maximum limit 2"
 
 
 # Step 11: the variables
@@ -650,16 +654,10 @@ PAIRS = [(a, b) for a, b in itertools.combinations(ERRORS, 2) if a.step != b.ste
 
 def found(attempt: Attempt, spec: HostSpec) -> str:
     """The name of the error that an attempt ends with, by the way of a request."""
-
-    def check_files(_: str, files: Sequence[Any], __: Mapping[str, Any]) -> list[InputFile]:
-        if files:
-            raise spec.errors("file_not_dict")
-        return []
-
     try:
         app = authorised_app(attempt.header, {KEY: attempt.app}, spec)
         raw = json.dumps(attempt.body).encode() if attempt.raw is None else attempt.raw
-        run_request(json_object(raw, attempt.content_type, spec.errors), app, check_files, spec)
+        run(json_object(raw, attempt.content_type, spec.errors), app, spec)
     except HostError as error:
         return error.name
     return "none"
@@ -715,7 +713,7 @@ JSON_VALUES = st.recursive(
 def test_any_object_is_run_or_refused(app: App, host_spec: HostSpec, body: dict[str, Any]) -> None:
     """No value of JSON makes the checks stumble, and what they let through is clean."""
     with contextlib.suppress(HostError):
-        request = run_request(body, app, no_files, host_spec)
+        request = run(body, app, host_spec)
         assert 0 < len(request.user) <= 255
         assert list(request.inputs) == ["prompt", "model_name", "sys.files"]
         assert request.inputs["model_name"] in ("", *MODELS)

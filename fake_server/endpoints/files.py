@@ -15,7 +15,7 @@ from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response, proxy_page
 from fake_server.images import ImageRecord, render
 from fake_server.runs.random_values import end_user_id
-from fake_server.runs.request import check_storable, user_text
+from fake_server.runs.run_body import check_storable, user_text
 from fake_server.runs.signing import BadTimestampError, SignatureError
 from fake_server.store import Upload
 

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import re
-import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import math
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message
 
 from dify_wire.exchange import AppKind
-from fake_server.host_spec import HostErrors, HostSpec, PingRule
+from fake_server.clock import Wait
+from fake_server.host_spec import HostError, HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import ClientLeftError, Request, endpoint
 from fake_server.http.responses import Response, proxy_page
 from fake_server.runs.engine import plan, with_pings
-from fake_server.runs.events import FileRef, InputFile, NodeFinished, NodeStarted, Timeline
+from fake_server.runs.events import FileRef, NodeFinished, NodeStarted, Ping, Timeline
+from fake_server.runs.file_sources import FileSources
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
 from fake_server.runs.render import Renderer, RunFacts
-from fake_server.runs.request import RunRequest, check_storable, run_request
+from fake_server.runs.request import AcceptedBody, RunRequest, accepted_body, run_request
 from fake_server.runs.signing import FileSigner
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.store import RunningTask, StoredImage
 from fake_server.workflow.model import App
 
+EVENT_STREAM = (b"Content-Type", b"text/event-stream; charset=utf-8")
 _WRITING_S = 1.0
 
 
@@ -40,8 +38,21 @@ _WRITING_S = 1.0
 async def run_workflow(request: Request) -> ASGIApp:
     """``POST /v1/workflows/run``: one timeline, rendered as one response or as a stream."""
     app, host, effects = request.app(), request.host, request.effects
-    check_files = partial(input_files, request, app)
-    accepted = run_request(await request.json(), app, check_files, request.spec)
+    body = accepted_body(await request.json(), app, host.store.running_of, request.spec)
+    sources = FileSources(
+        host.store.uploads, host.store.images, body.workflow.remote_files, effects.remote_file
+    )
+    try:
+        accepted = run_request(body, sources, request.spec)
+    except HostError as error:
+        if body.streaming and request.spec.request.silence_s:
+            return silent_stream(request, body)
+        if error.name == "file_remote_unchecked":
+            due = host.clock.ticks() + request.spec.input_files.unreachable_after_s / (
+                host.settings.speed or math.inf
+            )
+            await Wait(host.clock).until(lambda: due, request.receive)
+        raise
     if not accepted.workflow.complete:
         return APP_CRASHED
     for respond in effects.responses:
@@ -55,9 +66,30 @@ async def run_workflow(request: Request) -> ASGIApp:
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])
     if accepted.streaming:
-        content_type = (b"Content-Type", b"text/event-stream; charset=utf-8")
-        return EventStream(run.frames(), request.complete_headers(content_type))
+        return EventStream(run.frames(), request.complete_headers(EVENT_STREAM))
     return await run.response()
+
+
+def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:
+    """The stream of a run that files or start variables forbid, on versions that find that out in
+    the background: a ping, and then nothing until the host gives up [C: stream_prompt_missing].
+    """
+    from fake_server.http.event_stream import EventStream
+
+    host = request.host
+    timeline: Timeline = ((0.0, Ping()), (request.spec.request.silence_s, Ping()))
+    playback = Playback(timeline, host.clock, host.settings.speed)
+    task = RunningTask(body.app_id, body.user, playback, streaming=True)
+    task_id = host.random.for_request(body.app_id, body.user, body.body.inputs).uuid()
+
+    async def frames() -> AsyncGenerator[bytes]:
+        with host.store.running(task_id, task):
+            yield request.spec.ping.frame
+            async with aclosing(playback.events(request.receive)) as due:
+                async for _ in due:
+                    pass
+
+    return EventStream(frames(), request.complete_headers(EVENT_STREAM))
 
 
 @endpoint("stopWorkflowTask")
@@ -257,127 +289,3 @@ def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, 
         for at_s, event in timeline
         if isinstance(event, NodeStarted) and event.node_id in takes_s
     )
-
-
-_IMAGE = "image"
-_REMOTE = "remote_url"
-_LOCAL = "local_file"
-_ID_NOT_STRING = (
-    "1 validation error for FileVar\nrelated_id\n  str type expected (type=type_error.str)"
-)
-_DATABASE_UUID = re.compile(r"(?i)(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})")
-"""What PostgreSQL accepts as a UUID."""
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
-_METHODS = (_REMOTE, _LOCAL, "tool_file")
-
-
-def input_files(
-    request: Request, app: App, user: str, files: Sequence[Any], image: Mapping[str, Any]
-) -> list[InputFile]:
-    """``sys.files`` of a run. Raises ``HostError`` for the first file that is wrong."""
-    errors = request.spec.errors
-    for file in files:
-        _check_form(file, errors)
-    for file in files:
-        if file["transfer_method"] == _LOCAL and isinstance(file["upload_file_id"], list | dict):
-            raise errors("value_error", message=_ID_NOT_STRING)
-    limit = image["number_limits"]
-    if len(files) > limit:
-        raise errors("files_too_many", limit=limit)
-    found = []
-    for file in files:
-        method = file["transfer_method"]
-        if method not in image["transfer_methods"]:
-            raise errors("file_method_refused", method=method)
-        if method == _REMOTE:
-            found.append(_remote(file["url"], request.effects, errors))
-        else:
-            found.append(_local(file, request.host, app, end_user_id(app.app_id, user)))
-    return found
-
-
-def _remote(address: str, effects: Effects, errors: HostErrors) -> InputFile:
-    """The host requests the URL. The fake sends no request anywhere: it goes by the URL alone."""
-    if reason := _unusable(address):
-        raise errors("file_remote_unchecked", reason=reason)
-    for refuse in effects.remote_file:
-        raise refuse(address, errors)
-    if _only_reachable_from_here(urlsplit(address).hostname or "localhost"):
-        raise errors("file_remote_absent")
-    return InputFile(_REMOTE, url=address)
-
-
-def _local(file: Mapping[str, Any], host: HostState, app: App, owner: str) -> InputFile:
-    errors = host.spec.errors
-    file_id = str(file["upload_file_id"])
-    check_storable(file_id, errors)
-    if not _DATABASE_UUID.fullmatch(file_id):
-        raise errors("internal_server_error")
-    upload = host.store.uploads.get(str(uuid.UUID(file_id)))
-    if (
-        not upload
-        or (upload.app_id, upload.end_user_id) != (app.app_id, owner)
-        or upload.extension.lower() not in host.spec.image_extensions
-    ):
-        raise errors("file_upload_invalid")
-    return InputFile(
-        _LOCAL,
-        file_id=upload.file_id,
-        filename=upload.name,
-        extension=f".{upload.extension}",
-        mime_type=upload.mime_type,
-    )
-
-
-def _check_form(file: Any, errors: HostErrors) -> None:
-    if not isinstance(file, dict):
-        raise errors("file_not_dict")
-    if not file.get("type"):
-        raise errors("file_type_missing")
-    if file["type"] != _IMAGE:
-        raise errors("file_type_unknown", value=file["type"])
-    method = file.get("transfer_method")
-    if not method:
-        raise errors("file_method_missing")
-    if method not in _METHODS:
-        raise errors("file_type_unknown", value=method)
-    if method == _REMOTE:
-        _check_url(file.get("url"), errors)
-    if method == _LOCAL and not file.get("upload_file_id"):
-        raise errors("file_upload_id_missing")
-
-
-def _unusable(address: str) -> str | None:
-    """Why the host's client, requests, cannot ask for ``address`` at all; None where it can."""
-    scheme = _SCHEME.match(address)
-    if not scheme:
-        return f"Invalid URL {address!r}: No scheme supplied. Perhaps you meant https://{address}?"
-    try:
-        url = urlsplit(address)
-        host, _ = url.hostname, url.port
-    except ValueError:
-        return f"Failed to parse: {address}"
-    if not host:
-        return f"Invalid URL {address!r}: No host supplied"
-    if host.startswith(("*", ".")):
-        return "URL has an invalid label."
-    if scheme[1].lower() not in ("http", "https"):
-        return f"No connection adapters were found for {address!r}"
-    return None
-
-
-def _only_reachable_from_here(host: str) -> bool:
-    try:
-        return not ipaddress.ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def _check_url(url: Any, errors: HostErrors) -> None:
-    if not url:
-        raise errors("file_url_missing")
-    if not isinstance(url, str):
-        raise errors("internal_server_error")
-    if not url.startswith("http"):
-        raise errors("file_url_invalid")

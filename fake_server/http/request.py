@@ -17,7 +17,7 @@ from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.json_body import json_object
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.journal.exchanges import AccessLog, ObservedExchange
-from fake_server.runs.request import user_text
+from fake_server.runs.run_body import user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.workflow.model import App
 

@@ -32,7 +32,9 @@ class FileRef:
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A file that a user sent along; ``url`` is None where the host signs one for it."""
+    """A file that a user sent along; ``url`` is None where the host signs one for it, and
+    ``source_url`` is the one that it signed when the file was uploaded, where the version keeps it.
+    """
 
     transfer_method: str
     url: str | None = None
@@ -42,6 +44,7 @@ class InputFile:
     mime_type: str | None = None
     type: str = "image"
     size: int | None = None
+    source_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

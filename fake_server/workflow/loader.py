@@ -22,6 +22,7 @@ from fake_server.workflow.graph_checks import check_graph
 from fake_server.workflow.model import Node, NodeBehaviour, StartVariable, Workflow
 from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, NodeKind, complete_settings
 from fake_server.workflow.problems import NotWorkflowError, Problems, WorkflowError
+from fake_server.workflow.remote_files import read_remote_files
 from fake_server.workflow.variables import read_variables
 
 _WRAPPERS = ("data", "export_data")
@@ -125,6 +126,8 @@ class _Loader:
             conversation=self._values("conversation_variables"),
             dsl_version=str(self._top.value.get("version") or ""),
             app=app,
+            max_active_requests=fake.get("max_active_requests", 0),
+            remote_files=fake.get("remote_files", {}),
         )
         problems.raise_errors()
         if fake.get("unchecked"):
@@ -147,10 +150,14 @@ class _Loader:
         added: dict[str, Any] = {}
         for extra in (self._top.get("x-fake"), self._beside.get("app")):
             if extra is not None:
-                extra.only("unchecked", "workflow_id")
+                extra.only("unchecked", "workflow_id", "max_active_requests", "remote_files")
+                added |= extra.mapping()
                 if unchecked := extra.get("unchecked"):
                     unchecked.boolean()
-                added |= extra.mapping()
+                if most := extra.get("max_active_requests"):
+                    added["max_active_requests"] = most.whole(0)
+                if remote := extra.get("remote_files"):
+                    added["remote_files"] = read_remote_files(remote)
         return added
 
     def _features(self) -> dict[str, Any]:

@@ -95,6 +95,20 @@ CONTAINER_STARTS = ("iteration-start", "loop-start")
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """What a URL that a user sends would give the host; a size of -1 is unknown.
+
+    ``absent``: an error page; ``unreachable``: no response at all.
+    """
+
+    filename: str | None = None
+    mime_type: str | None = None
+    size: int = -1
+    absent: bool = False
+    unreachable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Workflow:
     """The published workflow of an app.
 
@@ -103,8 +117,10 @@ class Workflow:
     loop. ``environment`` and ``conversation`` are the values behind ``env`` and ``conversation``.
 
     A graph without nodes or edges is not ``complete``, and ``start`` is None in a graph without a
-    start node. ``image_upload`` is the image part of ``features.file_upload`` where it is enabled.
+    start node.
     ``dsl_version`` is empty for exports from before 0.6.13; ``app`` is the section of that name.
+    ``max_active_requests`` is the app's limit of concurrent runs (0: none); ``remote_files`` are
+    what URLs of users would give.
     """
 
     name: str
@@ -120,11 +136,12 @@ class Workflow:
     dsl_version: str = ""
     app: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = ()
+    max_active_requests: int = 0
+    remote_files: Mapping[str, RemoteFile] = field(default_factory=dict)
     start: Node | None = field(init=False)
     outgoing: Mapping[str, tuple[Edge, ...]] = field(init=False)
     incoming: Mapping[str, tuple[Edge, ...]] = field(init=False)
     children: Mapping[str, tuple[Node, ...]] = field(init=False)
-    image_upload: Mapping[str, Any] | None = field(init=False)
 
     def __post_init__(self) -> None:
         outgoing: dict[str, list[Edge]] = {node_id: [] for node_id in self.nodes}
@@ -138,13 +155,11 @@ class Workflow:
         for node in self.nodes.values():
             if node.parent is not None:
                 children.setdefault(node.parent, []).append(node)
-        image = (self.features.get("file_upload") or {}).get("image") or {}
         derived = {
             "start": next((one for one in self.nodes.values() if one.type in START_TYPES), None),
             "outgoing": {node_id: tuple(edges) for node_id, edges in outgoing.items()},
             "incoming": {node_id: tuple(edges) for node_id, edges in incoming.items()},
             "children": {container: tuple(inside) for container, inside in children.items()},
-            "image_upload": image if image.get("enabled") else None,
         }
         for name, value in derived.items():
             object.__setattr__(self, name, value)

@@ -1,0 +1,160 @@
+"""The start variables of a run: what the user's inputs become (FACTS 3.3 of later versions).
+
+Each variable is checked in the order of declaration; only then are files looked up, single ones
+before lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from fake_server.host_spec import HostErrors, HostSpec, RequestRules
+from fake_server.http.validation_text import Invalid, validation_text
+from fake_server.workflow.model import StartVariable
+
+FILE, FILES = "file", "file-list"
+_TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+
+FindFile = Callable[[StartVariable, Mapping[str, Any]], Any]
+FindFiles = Callable[[StartVariable, Sequence[Mapping[str, Any]]], Sequence[Any]]
+
+
+def cleaned_inputs(
+    variables: Sequence[StartVariable],
+    inputs: Mapping[Any, Any],
+    find_file: FindFile,
+    find_files: FindFiles,
+    spec: HostSpec,
+) -> dict[str, Any]:
+    """The value of each variable by its name. Raises ``HostError``."""
+    rules, errors = spec.request, spec.errors
+    _check_types(variables, rules, errors)
+    cleaned: dict[str, Any] = {}
+    for variable in variables:
+        cleaned[variable.name] = _value(variable, inputs.get(variable.name), rules, errors)
+    found: dict[str, Any] = {}
+    for variable in variables:
+        if variable.type == FILE and isinstance(cleaned[variable.name], dict):
+            found[variable.name] = find_file(variable, cleaned[variable.name])
+    for variable in variables:
+        if variable.type == FILES and isinstance(cleaned[variable.name], list):
+            found[variable.name] = find_files(variable, cleaned[variable.name])
+    cleaned |= found
+    _check_objects(variables, cleaned, rules, errors)
+    return cleaned
+
+
+def _check_types(
+    variables: Sequence[StartVariable], rules: RequestRules, errors: HostErrors
+) -> None:
+    """Refuse a variable of a type that only later versions know: the host cannot read the app."""
+    for variable in variables:
+        if variable.type not in rules.variable_types:
+            *most, last = (f"'{name}'" for name in rules.variable_types)
+            message = f"Input should be {', '.join(most)} or {last}"
+            problem = Invalid("type", message, "enum", variable.type)
+            raise errors("value_error", message=validation_text("VariableEntity", [problem]))
+
+
+def _value(variable: StartVariable, value: Any, rules: RequestRules, errors: HostErrors) -> Any:
+    if _absent(value, rules):
+        if variable.required:
+            raise errors("input_required", variable=variable.name)
+        if rules.defaults == "text":
+            return variable.default if variable.default is not None else ""
+        value = variable.default if rules.defaults == "used" else None
+        if value is None:
+            return None
+    match variable.type:
+        case "file" | "file-list":
+            value = _files(variable, value, rules, errors)
+        case "number" if rules.numbers != "text":
+            value = _number(variable, value, rules, errors)
+        case "checkbox":
+            value = _boolean(value)
+        case "json_object":
+            if value and not isinstance(value, dict):
+                raise errors("input_not_object", variable=variable.name)
+        case _:
+            _check_text(variable, value, errors)
+    return value.replace("\x00", "") if isinstance(value, str) else value
+
+
+def _absent(value: Any, rules: RequestRules) -> bool:
+    if rules.falsy_input_error == "input_required":
+        return not value
+    return value is None or (value == "" and rules.empty_input_error == "input_required")
+
+
+def _check_text(variable: StartVariable, value: Any, errors: HostErrors) -> None:
+    if not isinstance(value, str):
+        raise errors("input_not_string", variable=variable.name, type=variable.type)
+    if variable.type == "select":
+        options = list(variable.options or ())
+        if value not in options:
+            raise errors("input_not_in_options", variable=variable.name, options=options)
+    elif variable.max_length and len(value) > variable.max_length:
+        raise errors("input_too_long", variable=variable.name, max_length=variable.max_length)
+
+
+def _number(variable: StartVariable, value: Any, rules: RequestRules, errors: HostErrors) -> Any:
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            return float(value) if "." in value else int(value)
+        except ValueError:
+            raise errors("input_not_number", variable=variable.name) from None
+    if rules.numbers == "checked" and not isinstance(value, int | float):
+        raise errors("internal_server_error")
+    if rules.numbers == "converted" and isinstance(value, bool):
+        return int(value)  # these versions know no boolean variables [C: types_n_12]
+    return value
+
+
+def _boolean(value: Any) -> Any:
+    """A boolean where the value means one; any other passes as it is [C: types_k_10]."""
+    if isinstance(value, str):
+        word = value.strip().lower()
+        return True if word in _TRUE else False if word in _FALSE else value
+    if isinstance(value, int | float):
+        return True if value == 1 else False if value == 0 else value
+    return value
+
+
+def _files(variable: StartVariable, value: Any, rules: RequestRules, errors: HostErrors) -> Any:
+    if value == "" and not variable.required and rules.empty_file_is_null:
+        return None
+    if variable.type == FILE:
+        if not isinstance(value, dict):
+            raise errors("input_not_file", variable=variable.name)
+        return value
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise errors("input_not_files", variable=variable.name)
+    if variable.max_length and len(value) > variable.max_length:
+        raise errors("input_too_many_files", variable=variable.name, limit=variable.max_length)
+    return value
+
+
+def _check_objects(
+    variables: Sequence[StartVariable],
+    values: Mapping[str, Any],
+    rules: RequestRules,
+    errors: HostErrors,
+) -> None:
+    """Refuse objects where a variable of another type has them [C: types_n_14]."""
+    objects = [
+        one.name
+        for one in variables
+        if one.type != "json_object" and isinstance(values[one.name], dict)
+    ]
+    if not objects and not rules.objects_in_lists:
+        objects = [
+            one.name
+            for one in variables
+            if isinstance(values[one.name], list)
+            and any(isinstance(entry, dict) for entry in values[one.name])
+        ]
+    if objects:
+        raise errors("input_type_invalid", variables=objects)

@@ -1,0 +1,34 @@
+"""What URLs that users send along would give the host, as an app's file says it.
+
+The fake sends no request anywhere, so that a URL goes by its own text where nothing is said of it:
+``x-fake: {remote_files: {URL: {mime_type, size, filename}}}``, or ``absent`` or ``unreachable`` in
+place of the mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from dify_wire.strict import Field
+from fake_server.workflow.model import RemoteFile
+
+_ABSENT, _UNREACHABLE = "absent", "unreachable"
+_LARGEST = 2**40
+
+
+def read_remote_files(field: Field) -> Mapping[str, RemoteFile]:
+    """The entries of ``field`` by URL. Raises the error of the file for the first that is wrong."""
+    return {url: _remote_file(entry) for url, entry in field.items()}
+
+
+def _remote_file(entry: Field) -> RemoteFile:
+    if isinstance(entry.value, str):
+        word = entry.choice((_ABSENT, _UNREACHABLE), "word for a file")
+        return RemoteFile(absent=word == _ABSENT, unreachable=word == _UNREACHABLE)
+    entry.only("mime_type", "size", "filename")
+    mime_type, size, filename = (entry.get(name) for name in ("mime_type", "size", "filename"))
+    return RemoteFile(
+        filename=filename.text() if filename else None,
+        mime_type=mime_type.text() if mime_type else None,
+        size=int(size.whole(0, _LARGEST)) if size else -1,
+    )
