@@ -269,6 +269,8 @@ class HostSpec:
     """The fields that each object of a schema has, in their order on the wire, by its name."""
     events: frozenset[str]
     """The names of the events that this version sends."""
+    dsl_version: str
+    """The newest version of the export format that this version imports."""
 
     @cached_property
     def paths(self) -> Mapping[str, str]:

@@ -86,6 +86,7 @@ def _compiled(reader: _Reader) -> HostSpec:
         files=reader.rules(FileRules, "files"),
         fields=reader.fields(),
         events=reader.events(),
+        dsl_version=host["dsl_version"],
     )
 
 

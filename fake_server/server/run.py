@@ -7,7 +7,10 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+
+import click
 
 from dify_wire.text_file import write_text
 from fake_server.app import create_app
@@ -15,11 +18,15 @@ from fake_server.host_spec import HostSpec
 from fake_server.server.log import LineWriter, set_up_logging
 from fake_server.server.server import Server, address, bind, check_certificate
 from fake_server.settings import Settings
+from fake_server.workflow.model import App
+
+_SHOWN_WARNINGS = 5
 
 
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
     app = create_app(settings)
+    _warn(app.host.apps.values())
     check_certificate(settings)
     if settings.ready_file:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's
@@ -41,6 +48,16 @@ def serve_forever(settings: Settings) -> None:
         Server(app, settings, announce).run(sockets=[sock])
     finally:
         app.close()
+
+
+def _warn(apps: Iterable[App]) -> None:
+    """Tell on stderr what may be wrong with the app files, some of it for each file."""
+    for app in {id(app): app for app in apps}.values():
+        for warning in app.warnings[:_SHOWN_WARNINGS]:
+            click.echo(f"Warning: {warning}", err=True)
+        if more := len(app.warnings[_SHOWN_WARNINGS:]):
+            path = app.warnings[0].path
+            click.echo(f"Warning: {path}: {more} more; see fake-server app check {path}", err=True)
 
 
 def _write_ready_file(path: Path, url: str, api_key: str) -> None:

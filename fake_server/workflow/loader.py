@@ -126,6 +126,7 @@ class _Loader:
             conversation=self._values("conversation_variables"),
             dsl_version=str(self._top.value.get("version") or ""),
             app=app,
+            path=self._path,
             max_active_requests=fake.get("max_active_requests", 0),
             remote_files=fake.get("remote_files", {}),
         )

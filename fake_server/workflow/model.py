@@ -118,9 +118,9 @@ class Workflow:
 
     A graph without nodes or edges is not ``complete``, and ``start`` is None in a graph without a
     start node.
-    ``dsl_version`` is empty for exports from before 0.6.13; ``app`` is the section of that name.
-    ``max_active_requests`` is the app's limit of concurrent runs (0: none); ``remote_files`` are
-    what URLs of users would give.
+    ``dsl_version`` is empty for exports from before 0.6.13; ``app`` is the section of that name,
+    and ``path`` the file. ``max_active_requests`` is the app's limit of concurrent runs (0: none);
+    ``remote_files`` are what URLs of users would give.
     """
 
     name: str
@@ -135,6 +135,7 @@ class Workflow:
     conversation: Mapping[str, Any] = field(default_factory=dict)
     dsl_version: str = ""
     app: Mapping[str, Any] = field(default_factory=dict)
+    path: Path = field(default=Path(), compare=False)
     warnings: tuple[Problem, ...] = ()
     max_active_requests: int = 0
     remote_files: Mapping[str, RemoteFile] = field(default_factory=dict)
