@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-import click
 
 from dify_wire.text_file import write_text
 from fake_server.app import create_app
@@ -21,18 +20,19 @@ from fake_server.settings import Settings
 from fake_server.workflow.model import App
 
 _SHOWN_WARNINGS = 5
+_log = logging.getLogger("fake_server")
 
 
 def serve_forever(settings: Settings) -> None:
     """Serve until a signal. Raises ``SettingsError`` or ``SpecError`` before a port is opened."""
     app = create_app(settings)
-    _warn(app.host.apps.values())
     check_certificate(settings)
     if settings.ready_file:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's
     sock = bind(settings)
     log = set_up_logging(settings.log_format)
     app.host.counters.log_lines_lost = lambda: log.lost
+    log_warnings(app.host.apps.values())
     url = address(sock, settings.scheme)
 
     def announce() -> None:
@@ -50,14 +50,14 @@ def serve_forever(settings: Settings) -> None:
         app.close()
 
 
-def _warn(apps: Iterable[App]) -> None:
-    """Tell on stderr what may be wrong with the app files, some of it for each file."""
+def log_warnings(apps: Iterable[App]) -> None:
+    """Log what may be wrong with the app files, some of it for each file."""
     for app in {id(app): app for app in apps}.values():
         for warning in app.warnings[:_SHOWN_WARNINGS]:
-            click.echo(f"Warning: {warning}", err=True)
+            _log.warning("warning: %s", warning)
         if more := len(app.warnings[_SHOWN_WARNINGS:]):
             path = app.warnings[0].path
-            click.echo(f"Warning: {path}: {more} more; see fake-server app check {path}", err=True)
+            _log.warning("warning: %s: %d more; see fake-server app check %s", path, more, path)
 
 
 def _write_ready_file(path: Path, url: str, api_key: str) -> None:

@@ -18,6 +18,7 @@ from dify_wire.text_file import file_errors
 from dify_wire.yaml_file import load_yaml, parse_yaml
 from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
+from fake_server.workflow.dsl import release
 from fake_server.workflow.graph_checks import check_graph
 from fake_server.workflow.model import Node, NodeBehaviour, StartVariable, Workflow
 from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, NodeKind, complete_settings
@@ -124,7 +125,7 @@ class _Loader:
             complete=all(graph.get(key) is not None for key in ("nodes", "edges")),
             environment=self._values("environment_variables"),
             conversation=self._values("conversation_variables"),
-            dsl_version=str(self._top.value.get("version") or ""),
+            dsl_version=self._dsl_version(),
             app=app,
             path=self._path,
             max_active_requests=fake.get("max_active_requests", 0),
@@ -144,6 +145,16 @@ class _Loader:
         if mode is not None and mode.value not in ("", "workflow"):
             raise NotWorkflowError(self._path, mode.path, str(mode.value), app.mapping())
         return app.mapping()
+
+    def _dsl_version(self) -> str:
+        """The version of the export, which YAML may have made a number of; empty if it has none."""
+        version = self._top.get("version")
+        with self._problems.collected():
+            try:
+                release(str(version.value) if version else "")
+            except ValueError as error:
+                self._top["version"].fail(str(error))
+        return str(version.value) if version else ""
 
     def _fake_app(self) -> Mapping[str, Any]:
         """What the fake adds to the app; the file beside it wins."""
