@@ -193,7 +193,9 @@ class InputFileRules:
     itself; ``upload_methods_checked``: whether the allowed upload methods hold for others than
     images. ``shared``: whether an upload may be named by other users and apps of its workspace.
     ``references``: whether an id may be given as a reference too, and counts as missing where it is
-    no text. ``unreachable_after_s``: how long the host tries an address that it cannot reach.
+    no text. ``source_urls``: whether an upload keeps the URL that was signed for it then, as the
+    ``remote_url`` of its object. ``unreachable_after_s``: how long the host tries an address that
+    it cannot reach.
     """
 
     form: str
@@ -205,6 +207,7 @@ class InputFileRules:
     upload_methods_checked: bool
     shared: bool
     references: bool
+    source_urls: bool
     unreachable_after_s: float
 
 

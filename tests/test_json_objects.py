@@ -68,7 +68,18 @@ def test_the_words_are_those_of_jsonschema(schema: dict[str, Any], value: Any) -
     assert schema_error(schema, value) == expected
 
 
-@pytest.mark.parametrize("schema", [{"type": "foo"}, {"$ref": "#/nowhere"}, {"pattern": "("}])
-def test_a_schema_that_is_none_forbids_nothing(schema: dict[str, Any]) -> None:
-    """``app check`` warns of it."""
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "foo"},
+        {"pattern": "("},
+        {"$ref": "#/nowhere"},
+        {"$ref": "#"},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "file:///etc/hostname"},
+    ],
+    ids=str,
+)
+def test_a_schema_that_cannot_be_used_forbids_nothing(schema: dict[str, Any]) -> None:
+    """Nothing is fetched for it, and none makes the check endless."""
     assert schema_error(schema, "x") is None

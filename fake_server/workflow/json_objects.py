@@ -67,9 +67,16 @@ def _validator(schema: str) -> Any:
     import jsonschema_rs  # a server without such an input never needs it
 
     try:
-        return jsonschema_rs.Draft7Validator(schema, validate_formats=False)
+        return jsonschema_rs.Draft7Validator(
+            schema, validate_formats=False, retriever=_nothing_outside
+        )
     except (ValueError, jsonschema_rs.ValidationError):
         return None
+
+
+def _nothing_outside(uri: str) -> Any:
+    """A schema of a file may name others by URL; none is ever fetched."""
+    raise ValueError(f"{uri} is not fetched")
 
 
 def _order(schema: Any, error: Any) -> list[int]:
