@@ -262,6 +262,19 @@ def test_every_error_of_a_file_beside_an_export_is_named_with_that_file(tmp_path
     assert "has this id or title (did you mean 'LLM'?)" in str(caught.value.all[-1])
 
 
+def test_a_file_beside_an_export_names_earlier_versions(tmp_path: Path) -> None:
+    """Exports of them, in the same folder; the current one is a version too."""
+    written(tmp_path, export(llm(), edges="s-l l-e"), "old.yml")
+    added = {"app": {"workflow_id": "new", "versions": {"old": "old.yml"}}}
+    beside = written(tmp_path, added, "fake.yml")
+    versions = app_of(f"{written(tmp_path, PLAIN)}+{beside}").versions
+    assert {name: len(one.nodes) for name, one in versions.items()} == {"new": 2, "old": 3}
+    assert versions["old"].workflow_id == "old"
+    beside.write_text("app: {versions: {old: none.yml}}\n")
+    with pytest.raises(SpecError, match=r"none.yml: the file: it cannot be read"):
+        app_of(f"{tmp_path / 'mine.yml'}+{beside}")
+
+
 def test_a_plus_may_be_part_of_a_name(tmp_path: Path) -> None:
     """A file of the whole name is that file."""
     assert app_of(str(written(tmp_path, PLAIN, "a+b.yml"))).name == "mine"

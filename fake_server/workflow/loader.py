@@ -31,6 +31,7 @@ _WRAPPERS = ("data", "export_data")
 
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _NOTE = "custom-note"
+_APP_KEYS = ("unchecked", "workflow_id", "max_active_requests", "remote_files", "versions")
 _SPREAD = 0.05
 _MAX_NUMBER = 1e9
 
@@ -54,7 +55,7 @@ def load_workflow(
     """
     with file_errors(path, "an app file", WorkflowError):
         added = _field(path, {}) if beside is None else _field(beside, load_yaml(beside))
-        return _Loader(_top(path), added, rules, models, path).workflow()
+        return _Loader(_top(path), added, rules, models, (path, beside or path)).workflow()
 
 
 def _field(path: Path, value: Any, place: str = "") -> Field:
@@ -83,7 +84,7 @@ def default_features(mode: str) -> Mapping[str, Any]:
 
 
 class _Loader:
-    """Reads one app. ``beside`` is the content of the file beside it."""
+    """Reads one app. ``beside`` is the content of the file beside it, whose path is the second."""
 
     def __init__(
         self,
@@ -91,14 +92,14 @@ class _Loader:
         beside: Field,
         rules: Sequence[InputRule] | None,
         models: Sequence[str],
-        path: Path,
+        paths: tuple[Path, Path],
     ) -> None:
         self._top = top
         self._beside = beside
         self._rules = rules
         self._models = models
-        self._path = path
-        self._problems = Problems(path)
+        self._path, self._added_path = paths
+        self._problems = Problems(self._path)
         self._data: dict[str, Field] = {}
 
     def workflow(self) -> Workflow:
@@ -130,6 +131,7 @@ class _Loader:
             path=self._path,
             max_active_requests=fake.get("max_active_requests", 0),
             remote_files=fake.get("remote_files", {}),
+            older=fake.get("versions", {}),
         )
         problems.raise_errors()
         if fake.get("unchecked"):
@@ -162,7 +164,7 @@ class _Loader:
         added: dict[str, Any] = {}
         for extra in (self._top.get("x-fake"), self._beside.get("app")):
             if extra is not None:
-                extra.only("unchecked", "workflow_id", "max_active_requests", "remote_files")
+                extra.only(*_APP_KEYS)
                 added |= extra.mapping()
                 if unchecked := extra.get("unchecked"):
                     unchecked.boolean()
@@ -170,7 +172,16 @@ class _Loader:
                     added["max_active_requests"] = most.whole(0)
                 if remote := extra.get("remote_files"):
                     added["remote_files"] = read_remote_files(remote)
+                if versions := extra.get("versions"):
+                    added["versions"] = dict(self._older(versions))
         return added
+
+    def _older(self, versions: Field) -> Iterator[tuple[str, Workflow]]:
+        """Earlier versions of the workflow: the names of their exports stand beside their ids."""
+        for workflow_id, export in versions.items():
+            path = self._added_path.parent / export.text()
+            workflow = load_workflow(path, models=self._models)
+            yield workflow_id, replace(workflow, workflow_id=workflow_id)
 
     def _features(self) -> dict[str, Any]:
         """The features that ``GET /v1/parameters`` has; it leaves out others of a file."""
