@@ -65,11 +65,25 @@ class InputRule:
 
 
 @dataclass(frozen=True, slots=True)
+class QueryParameter:
+    """A parameter of an operation's query. ``type``: string, integer or boolean."""
+
+    name: str
+    required: bool
+    type: str
+    default: Any = None
+    minimum: int | None = None
+    maximum: int | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of the spec. ``user_in`` says where the host looks for the user: query, json,
     form or nowhere.
 
-    ``query`` are the required parameters of the query, in the order in which the host misses them;
+    ``query`` are the parameters of the query, in the order in which the host reads them. Where the
+    host reads them as an object of ``query_model``, it names all that are wrong at once.
     ``uuids`` are the parameters of the path that only a UUID matches. ``page`` marks a view beside
     the API: its errors are Flask's pages.
     """
@@ -80,7 +94,8 @@ class Operation:
     user_in: str | None
     user_required: bool
     refusal: str | None
-    query: tuple[str, ...]
+    query: tuple[QueryParameter, ...]
+    query_model: str | None
     uuids: frozenset[str]
     page: bool = False
 
@@ -193,9 +208,7 @@ class InputFileRules:
     itself; ``upload_methods_checked``: whether the allowed upload methods hold for others than
     images. ``shared``: whether an upload may be named by other users and apps of its workspace.
     ``references``: whether an id may be given as a reference too, and counts as missing where it is
-    no text. ``source_urls``: whether an upload keeps the URL that was signed for it then, as the
-    ``remote_url`` of its object. ``unreachable_after_s``: how long the host tries an address that
-    it cannot reach.
+    no text. ``unreachable_after_s``: how long the host tries an address that it cannot reach.
     """
 
     form: str
@@ -207,7 +220,6 @@ class InputFileRules:
     upload_methods_checked: bool
     shared: bool
     references: bool
-    source_urls: bool
     unreachable_after_s: float
 
 
@@ -233,15 +245,75 @@ class FileRules:
 
     ``mark`` is the field that marks an object as a file; ``name_pattern`` the pattern of an
     image's name; ``content_length`` whether an image is sent with its length; ``disposition`` the
-    Content-Disposition for ``as_attachment``, if it is known; ``program_error`` names the error of
-    an uploaded program, which is accepted where it is None.
+    Content-Disposition for ``as_attachment``, if it is known. ``preview_type`` is the Content-Type
+    of every uploaded file that is fetched, None for its own; with it HTML is always an attachment.
+
+    Of an upload: ``program_error`` names the error for a program and any other extension that is
+    not listed, and ``nameless_error`` that for an empty name; they are accepted where it is None.
+    ``dotless_extension``: a name without a dot is its own extension, else it has none;
+    ``lower_extension``: it is kept in lower case. A longer name than ``longest_name`` is cut.
+    ``upload_sign_quoted``: the URL that is handed out ends in %3D.
     """
 
     mark: Mapping[str, str]
     name_pattern: str
     content_length: bool
     disposition: str | None
+    preview_type: str | None
     program_error: str | None
+    nameless_error: str | None
+    dotless_extension: bool
+    lower_extension: bool
+    forbidden_characters: str
+    longest_name: int | None
+    upload_sign_quoted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AppRules:
+    """What the host says of an app (``x-host.app``).
+
+    ``features`` are those of an app that has none of its own; ``system_parameters`` stand beside
+    them, and their sizes in megabytes hold for uploads. ``converts_image_upload``: a switch for
+    images is shown as one for files. ``exported_order`` are the keys of features and start
+    variables in the order of the host, which an export loses. ``description_error`` names the
+    error of GET /v1/swagger.json, if it has one.
+    """
+
+    features: Mapping[str, Any]
+    system_parameters: Mapping[str, Any]
+    converts_image_upload: bool
+    exported_order: tuple[str, ...]
+    description_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRules:
+    """What the host keeps of a run (``x-host.records``).
+
+    ``absent_error`` names the error for a run that is not there; where it is None, every field is
+    null, and the counts are ``absent_count``. ``any_app``: the key of any app shows a run.
+    ``outputs``: ``text`` (JSON as a string, null without any) or ``object`` ({} without any);
+    ``begun_outputs`` are those of a run that has not ended. ``times``: ``unix`` or ``date``.
+    ``system_inputs`` are the system variables among the inputs, in their order.
+
+    ``after_stop`` is the status that a record has after a stop. ``left_stream``: whether a run
+    ``finishes`` whose client left its stream, or its record says ``running`` for ever.
+    ``logged_at_start``: a run is in the logs when it begins, else when it ends.
+    ``end_user_type`` is that of the users in the logs.
+    """
+
+    absent_error: str | None
+    absent_count: int | None
+    any_app: bool
+    outputs: str
+    begun_outputs: str | None
+    times: str
+    system_inputs: tuple[str, ...]
+    after_stop: str
+    left_stream: str
+    logged_at_start: bool
+    end_user_type: str
 
 
 @dataclass(frozen=True)
@@ -256,8 +328,8 @@ class HostSpec:
     headers: tuple[tuple[str, str], ...]
     ping: PingRule
     limits: Limits
-    image_extensions: frozenset[str]
-    document_extensions: frozenset[str]
+    upload_extensions: Mapping[str, frozenset[str]]
+    """The extensions of each kind of file: image, document, video, audio."""
     cors: CorsRules
     app_prefixes: tuple[str, ...]
     proxy_server: str
@@ -268,12 +340,22 @@ class HostSpec:
     run: RunRules
     stream: StreamRules
     files: FileRules
+    app: AppRules
+    records: RecordRules
     fields: Mapping[str, tuple[str, ...]]
     """The fields that each object of a schema has, in their order on the wire, by its name."""
     events: frozenset[str]
     """The names of the events that this version sends."""
-    dsl_version: str
-    """The newest version of the export format that this version imports."""
+
+    @property
+    def image_extensions(self) -> frozenset[str]:
+        return self.upload_extensions["image"]
+
+    def upload_kind(self, extension: str) -> str | None:
+        """The kind of file with that extension; None where the host knows none."""
+        extension = extension.lower()
+        kinds = self.upload_extensions.items()
+        return next((kind for kind, extensions in kinds if extension in extensions), None)
 
     @cached_property
     def paths(self) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ from dify_wire.strict import Field
 from dify_wire.text_file import SpecError, bundled, file_errors
 from fake_server.host_spec import (
     PATH_PARAMETER,
+    AppRules,
     CorsRules,
     FileRules,
     HostErrors,
@@ -25,6 +26,8 @@ from fake_server.host_spec import (
     Limits,
     Operation,
     PingRule,
+    QueryParameter,
+    RecordRules,
     RequestRules,
     RunRules,
     StreamRules,
@@ -72,8 +75,9 @@ def _compiled(reader: _Reader) -> HostSpec:
         headers=tuple((name, value) for name, value in host["headers"]),
         ping=PingRule(ping["frame"].encode(), float(ping["first_s"]), float(ping["every_s"])),
         limits=Limits(**{name: host["limits"][name] for name in Limits.__dataclass_fields__}),
-        image_extensions=frozenset(host["upload_extensions"]["image"]),
-        document_extensions=frozenset(host["upload_extensions"]["document"]),
+        upload_extensions={
+            kind: frozenset(extensions) for kind, extensions in host["upload_extensions"].items()
+        },
         cors=reader.rules(CorsRules, "cors"),
         app_prefixes=tuple(host["app_prefixes"]),
         proxy_server=host["proxy"]["server"],
@@ -84,9 +88,10 @@ def _compiled(reader: _Reader) -> HostSpec:
         run=reader.rules(RunRules, "run"),
         stream=reader.rules(StreamRules, "stream"),
         files=reader.rules(FileRules, "files"),
+        app=reader.rules(AppRules, "app"),
+        records=reader.rules(RecordRules, "records"),
         fields=reader.fields(),
         events=reader.events(),
-        dsl_version=host["dsl_version"],
     )
 
 
@@ -170,9 +175,8 @@ class _Reader:
             user_in=None if user_in == "none" else user_in,
             user_required=bool(operation.get("x-user-required")),
             refusal=operation.get("x-refusal"),
-            query=tuple(
-                one["name"] for one in parameters if one["in"] == "query" and one.get("required")
-            ),
+            query=tuple(self._query(one) for one in parameters if one["in"] == "query"),
+            query_model=operation.get("x-query-model"),
             uuids=frozenset(
                 one["name"]
                 for one in parameters
@@ -180,6 +184,18 @@ class _Reader:
                 and self.resolved(one.get("schema", {})).get("format") == "uuid"
             ),
             page=operation.get("x-view") == "page",
+        )
+
+    def _query(self, parameter: Mapping[str, Any]) -> QueryParameter:
+        schema = self.resolved(parameter.get("schema", {}))
+        return QueryParameter(
+            name=parameter["name"],
+            required=bool(parameter.get("required")),
+            type=str(schema.get("type", "string")),
+            default=schema.get("default"),
+            minimum=schema.get("minimum"),
+            maximum=schema.get("maximum"),
+            choices=tuple(schema.get("enum", ())),
         )
 
     def resolved(self, value: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,13 +8,18 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fake_server.bounded import BoundedDict
+from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord
 from fake_server.runs.playback import Playback
+from fake_server.runs.random_values import end_user_id
+from fake_server.runs.records import RunRecords
 
 _IMAGES = 20_000
 _UPLOADS = 10_000
 _RENDERED = 64
+_END_USERS = 10_000
+UPLOAD_CONTENT_BYTES = 1 << 26
+"""Of all uploads together; the host would serve the older ones, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,7 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An uploaded file, without its content: nothing of the API ever gives it back."""
+    """An uploaded file. Its content is in ``Store.upload_contents``, as long as there is room."""
 
     file_id: str
     app_id: str
@@ -45,8 +50,20 @@ class Upload:
     name: str
     extension: str
     mime_type: str
-    size: int = 0
+    size: int
     source_url: str = ""
+    """Its URL as it was signed at the upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndUser:
+    """A user whom a request of the app has named; the host keeps a row of each."""
+
+    end_user_id: str
+    app_id: str
+    name: str
+    seen_at: float
+    anonymous: bool = False
 
 
 class Store:
@@ -56,6 +73,9 @@ class Store:
         self.images: BoundedDict[str, StoredImage] = BoundedDict(_IMAGES)
         self.rendered: BoundedDict[str, bytes] = BoundedDict(_RENDERED)
         self.uploads: BoundedDict[str, Upload] = BoundedDict(_UPLOADS)
+        self.upload_contents = BoundedBytes(UPLOAD_CONTENT_BYTES)
+        self.records = RunRecords()
+        self.end_users: BoundedDict[str, EndUser] = BoundedDict(_END_USERS)
         self._tasks: dict[str, RunningTask] = {}
         self.background: set[asyncio.Task[None]] = set()
         self._ending = False
@@ -63,6 +83,13 @@ class Store:
         """The number of the last run of each app; runs count from 1 (FACTS 5.5)."""
         self.runs_ended: Counter[tuple[str, str]] = Counter()
         """By mode and outcome, since the server began."""
+
+    def see_user(self, app_id: str, name: str, now: float, anonymous: bool = False) -> str:
+        """Keep the user of a request at ``now``; return the id."""
+        user_id = end_user_id(app_id, name)
+        if user_id not in self.end_users:
+            self.end_users[user_id] = EndUser(user_id, app_id, name, now, anonymous)
+        return user_id
 
     def task(self, task_id: str) -> RunningTask | None:
         """The run that can be stopped by that id."""
@@ -111,6 +138,9 @@ class Store:
         self.images.clear()
         self.rendered.clear()
         self.uploads.clear()
+        self.upload_contents.clear()
+        self.records.clear()
+        self.end_users.clear()
         self.sequence_numbers.clear()
 
     def _abandon_all(self) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from dify_wire.exchange import AppKind
 from fake_server.http import error_pages
 from fake_server.http.authorization import authorised_app
+from fake_server.http.query import read_query
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import HTML, Response
-from fake_server.workflow.loader import default_features
-from fake_server.workflow.nodes import tool_icon
 
 _MEGABYTE = 1 << 20
+_AUTHOR = "Owner"
+_ICON, _ICON_BACKGROUND = "\N{ROBOT FACE}", "#FFEAD5"
+_ICONS = "/console/api/workspaces/current/tool-provider/builtin"
+_API_TOOL_ICON = {"background": "#252525", "content": "\N{GRINNING FACE WITH SMILING EYES}"}
+"""Of a tool whose provider the workspace does not have, as the source of Dify says."""
 
 
 @endpoint("getIndex")
@@ -34,35 +41,126 @@ async def get_root(request: Request) -> Response:
 async def get_info(request: Request) -> Response:
     """``GET /v1/info``: the app's name and description."""
     app = request.app()
-    return request.json_response({"name": app.name, "description": app.description})
+    values = {
+        "name": app.name,
+        "description": app.description,
+        "tags": [],
+        "mode": "chat" if app.kind is AppKind.CHAT else "workflow",
+        "author_name": _AUTHOR,
+    }
+    return request.json_response({name: values[name] for name in request.spec.fields["Info"]})
+
+
+@endpoint("getSite")
+async def get_site(request: Request) -> Response:
+    """``GET /v1/site``: how the app looks as a web page."""
+    app = request.app()
+    looks = app.workflow.app if app.workflow else {}
+    values = {
+        "title": app.name,
+        "chat_color_theme": None,
+        "chat_color_theme_inverted": False,
+        "icon_type": looks.get("icon_type") or "emoji",
+        "icon": looks.get("icon") or _ICON,
+        "icon_background": looks.get("icon_background") or _ICON_BACKGROUND,
+        "icon_url": None,
+        "description": None,
+        "copyright": None,
+        "privacy_policy": None,
+        "custom_disclaimer": "",
+        "default_language": "en-US",
+        "show_workflow_steps": True,
+        "use_icon_as_answer_icon": bool(looks.get("use_icon_as_answer_icon")),
+    }
+    return request.json_response({name: values[name] for name in request.spec.fields["Site"]})
 
 
 @endpoint("getMeta")
 async def get_meta(request: Request) -> Response:
     """``GET /v1/meta``: the icon of each tool that the workflow uses."""
     workflow = request.app().workflow
-    nodes = workflow.nodes.values() if workflow else ()
-    tools = [node for node in nodes if node.type == "tool"]
-    return request.json_response(
-        {"tool_icons": {node.data["tool_name"]: tool_icon(node) for node in tools}}
-    )
+    icons: dict[str, Any] = {}
+    for node in workflow.nodes.values() if workflow else ():
+        if node.type == "tool":
+            kind, name = node.data.get("provider_type"), str(node.data.get("tool_name", ""))
+            if kind == "builtin":
+                icons[name] = f"{_ICONS}/{node.data.get('provider_id', '')}/icon"
+            elif kind == "api":
+                icons[name] = dict(_API_TOOL_ICON)
+    return request.json_response({"tool_icons": icons})
 
 
 @endpoint("getParameters")
 async def get_parameters(request: Request) -> Response:
     """``GET /v1/parameters``: the app's features with its start variables in their old form."""
-    app = request.app()
+    app, rules = request.app(), request.spec.app
     if app.workflow is not None:
-        form = [{variable.type: variable.entry} for variable in app.workflow.variables]
-        features = {**app.workflow.features, "user_input_form": form}
+        order = rules.exported_order
+        features = {
+            name: _in_order(feature, order) if isinstance(feature, Mapping) else feature
+            for name, feature in app.workflow.features.items()
+        }
+        form = [{one.type: _in_order(one.entry, order)} for one in app.workflow.variables]
+        features["user_input_form"] = form
+        if rules.converts_image_upload:
+            features["file_upload"] = _converted(features["file_upload"] or {})
     elif app.kind is AppKind.CHAT:
-        features = dict(default_features("chat"))
+        features = dict(rules.features)
     else:
         raise request.spec.errors("app_unavailable")
     limit = request.spec.limits.upload_image_bytes // _MEGABYTE
-    return request.json_response(
-        {**features, "system_parameters": {"image_file_size_limit": str(limit)}}
-    )
+    known = rules.system_parameters
+    image = type(known["image_file_size_limit"])(limit)  # once a string [C: sib_parameters]
+    system = {**known, "image_file_size_limit": image}
+    return request.json_response({**features, "system_parameters": system})
+
+
+def _in_order(value: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:
+    """``value`` with its keys as the host has them, known ones first; an export sorts them."""
+    if list(value) != sorted(value):
+        return dict(value)
+    names = [*(name for name in order if name in value), *value]
+    return {name: value[name] for name in dict.fromkeys(names)}
+
+
+def _converted(upload: dict[str, Any]) -> dict[str, Any]:
+    """The switch for images of earlier versions as one for files [C: sib_parameters_filesin]."""
+    image = upload.get("image") or {}
+    if not image.get("enabled"):
+        return upload
+    files = {
+        "enabled": True,
+        "number_limits": image.get("number_limits", 3),
+        "allowed_file_upload_methods": image.get("transfer_methods", ["remote_url", "local_file"]),
+        "allowed_file_types": upload.get("allowed_file_types", ["image"]),
+        "allowed_file_extensions": upload.get("allowed_file_extensions", []),
+    }
+    kept = {name: value for name, value in upload.items() if name != "image"}
+    return {**kept, **files}
+
+
+@endpoint("getFeedbacks")
+async def get_feedbacks(request: Request) -> Response:
+    """``GET /v1/app/feedbacks``: no app here has any."""
+    request.app()
+    read_query(request)
+    return request.json_response({"data": []})
+
+
+@endpoint("getDescription")
+async def get_description(request: Request) -> Response:
+    """``GET /v1/swagger.json``: the operations of the API."""
+    if request.spec.app.description_error is not None:
+        raise request.spec.errors(request.spec.app.description_error)
+    paths: dict[str, dict[str, Any]] = {}
+    for operation in request.spec.operations:
+        if operation.path.startswith("/v1/"):
+            entry = {"operationId": operation.operation_id, "tags": ["service_api"]}
+            path = operation.path.removeprefix("/v1")
+            paths.setdefault(path, {})[operation.method.lower()] = entry
+    info = {"title": "Service API", "version": "1.0"}
+    document = {"swagger": "2.0", "basePath": "/v1", "paths": paths, "info": info}
+    return request.json_response(document)
 
 
 @endpoint("audioToText")

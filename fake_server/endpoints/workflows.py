@@ -37,8 +37,19 @@ _WRITING_S = 1.0
 @endpoint("runWorkflow")
 async def run_workflow(request: Request) -> ASGIApp:
     """``POST /v1/workflows/run``: one timeline, rendered as one response or as a stream."""
+    return await _run(request)
+
+
+@endpoint("runWorkflowById")
+async def run_workflow_by_id(request: Request) -> ASGIApp:
+    """``POST /v1/workflows/{workflow_id}/run``: a run of that published version."""
+    return await _run(request, request.parameters["workflow_id"])
+
+
+async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
     app, host, effects = request.app(), request.host, request.effects
-    body = accepted_body(await request.json(), app, host.store.running_of, request.spec)
+    active, spec = host.store.running_of, request.spec
+    body = accepted_body(await request.json(), app, active, spec, workflow_id)
     sources = FileSources(
         host.store.uploads, host.store.images, body.workflow.remote_files, effects.remote_file
     )

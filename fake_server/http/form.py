@@ -1,7 +1,7 @@
 """The form of an upload, as Werkzeug sees it on the host: whole or not at all.
 
 python-multipart parses it. A form that breaks off or cannot be read has no fields and no files, and
-is not an error by itself. Of a file only the size is kept, so that an upload takes no memory.
+is not an error by itself. Of a file larger than ``CONTENT_BYTES`` only the size is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +20,10 @@ FORM_BYTES = 1 << 16
 """A url-encoded form beyond this has no fields: parsing it would hold up everybody."""
 
 
+CONTENT_BYTES = 1 << 24
+"""A file beyond this has no content: an upload takes no more memory than this."""
+
+
 class FormTooLargeError(Exception):
     """A multipart form with more parts than ``FORM_PARTS``."""
 
@@ -30,11 +34,14 @@ class NamelessPartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FilePart:
-    """A part with a file name. ``content_type`` is "" where the part has none."""
+    """A part with a file name. ``content_type`` is "" where the part has none; ``content`` is None
+    where it is too large to keep.
+    """
 
     filename: str
     content_type: str
     size: int
+    content: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +137,17 @@ class _Reading:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         self._size += end - start
-        if "filename" not in self._disposition:
+        if "filename" not in self._disposition or self._size <= CONTENT_BYTES:
             self._content += data[start:end]
+        else:
+            self._content.clear()
 
     def _part_ends(self) -> None:
         name, filename = self._disposition.get("name", ""), self._disposition.get("filename")
         if filename is not None:
             kind = self._headers.get("content-type", b"").decode()
-            self.form.files.setdefault(name, FilePart(filename, kind, self._size))
+            content = bytes(self._content) if self._size <= CONTENT_BYTES else None
+            self.form.files.setdefault(name, FilePart(filename, kind, self._size, content))
         else:
             self.form.fields.setdefault(name, self._content.decode("utf-8", "replace"))
 

@@ -81,8 +81,11 @@ class Request(ObservedExchange):
 
     def query(self) -> dict[str, str]:
         """The parameters of the query; of a repeated name the first counts (FACTS 6.2)."""
-        pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        return dict(reversed(pairs))
+        found: dict[str, str] = {}
+        text = self.scope["query_string"].decode("latin-1")
+        for name, value in parse_qsl(text, keep_blank_values=True):
+            found.setdefault(name, value)
+        return found
 
     async def chunks(self) -> AsyncGenerator[bytes]:
         """The body as it comes. Raises ``ClientLeftError`` and ``BodyTooLargeError``."""
@@ -140,7 +143,10 @@ class Request(ObservedExchange):
                 value = self.query().get("user")
             case "form":
                 value = (await self.form()).fields.get("user")
-        return user_text(value, self.operation.user_required, self.spec)
+        user = user_text(value, self.operation.user_required, self.spec)
+        if user is not None:
+            self.host.store.see_user(self.app_id, user, self.host.clock.now())
+        return user
 
     # How it is answered
     # ------------------------------------------------------------------------------------------

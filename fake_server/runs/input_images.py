@@ -6,8 +6,6 @@ FACTS 3, step 10.
 from __future__ import annotations
 
 import ipaddress
-import re
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +13,7 @@ from urllib.parse import urlsplit
 from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.runs.events import InputFile
 from fake_server.runs.file_sources import FileSources, Owner, unusable
-from fake_server.runs.run_body import check_storable
+from fake_server.runs.run_body import check_storable, database_uuid
 
 _IMAGE = "image"
 _REMOTE = "remote_url"
@@ -23,8 +21,6 @@ _LOCAL = "local_file"
 _ID_NOT_STRING = (
     "1 validation error for FileVar\nrelated_id\n  str type expected (type=type_error.str)"
 )
-_DATABASE_UUID = re.compile(r"(?i)(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})")
-"""What PostgreSQL accepts as a UUID."""
 
 
 def input_images(
@@ -77,9 +73,10 @@ def _local(
     errors = spec.errors
     file_id = str(file["upload_file_id"])
     check_storable(file_id, errors)
-    if not _DATABASE_UUID.fullmatch(file_id):
+    upload_id = database_uuid(file_id)
+    if upload_id is None:
         raise errors("internal_server_error")
-    upload = sources.upload(str(uuid.UUID(file_id)), owner, shared=False)
+    upload = sources.upload(upload_id, owner, shared=False)
     if not upload or upload.extension.lower() not in spec.image_extensions:
         raise errors("file_upload_invalid")
     return InputFile(

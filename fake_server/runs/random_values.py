@@ -79,3 +79,8 @@ TENANT_ID = uuid4_for("tenant")
 
 end_user_id = partial(uuid4_for, "end-user")
 """The id of an end user, by app id and user: always the same (FACTS 5.5)."""
+
+
+def image_name(file_id: str) -> str:
+    """The name under which a later host keeps the image of a tool: always the same for its id."""
+    return f"{uuid4_for('image-name', file_id).replace('-', '')}.png"

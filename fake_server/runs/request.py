@@ -10,12 +10,13 @@ client.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dify_wire.exchange import AppKind
-from fake_server.host_spec import HostSpec
+from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.runs.file_sources import FileSources, Owner
 from fake_server.runs.input_files import FileFinder
 from fake_server.runs.inputs import cleaned_inputs
@@ -55,9 +56,15 @@ class RunRequest:
 
 
 def accepted_body(
-    body: Mapping[str, Any], app: App, active: ActiveRuns, spec: HostSpec
+    body: Mapping[str, Any],
+    app: App,
+    active: ActiveRuns,
+    spec: HostSpec,
+    workflow_id: str | None = None,
 ) -> AcceptedBody:
-    """Check the parsed ``body`` of a run for ``app``. Raises ``HostError``."""
+    """Check the parsed ``body`` of a run for ``app``, of the version ``workflow_id`` of its
+    workflow where that is given. Raises ``HostError``.
+    """
     user = user_text(body.get("user"), True, spec)
     assert user is not None
     if app.kind is AppKind.CHAT:
@@ -65,9 +72,21 @@ def accepted_body(
     fields = run_body(body, spec)
     if app.workflow is not None and app.workflow.max_active_requests:
         _check_active(app.app_id, app.workflow.max_active_requests, fields.streaming, active, spec)
-    if app.workflow is None:
-        raise spec.errors("workflow_unpublished")
-    return AcceptedBody(app.app_id, app.workflow, user, fields)
+    return AcceptedBody(app.app_id, _published(app, workflow_id, spec.errors), user, fields)
+
+
+def _published(app: App, workflow_id: str | None, errors: HostErrors) -> Workflow:
+    if workflow_id is None:
+        if app.workflow is None:
+            raise errors("workflow_unpublished")
+        return app.workflow
+    try:
+        wanted = str(uuid.UUID(workflow_id))
+    except ValueError:
+        raise errors("workflow_id_malformed", workflow_id=workflow_id) from None
+    if app.workflow is None or app.workflow.workflow_id != wanted:
+        raise errors("workflow_absent", workflow_id=workflow_id)
+    return app.workflow
 
 
 def _check_active(

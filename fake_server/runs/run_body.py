@@ -8,6 +8,8 @@ check all fields at once by a pydantic model.
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,6 +20,9 @@ from fake_server.http.validation_text import Invalid, missing, validation_text
 T = TypeVar("T")
 
 STREAMING = "streaming"
+
+_DATABASE_UUID = re.compile(r"(?i)(\{)?(?:[0-9a-f]{4}-?){7}[0-9a-f]{4}(?(1)\})")
+"""What PostgreSQL accepts as a UUID."""
 
 _MODEL = "WorkflowRunPayload"
 _NO_MAPPING = "Input should be a valid dictionary", "dict_type"
@@ -53,6 +58,11 @@ def check_storable(text: str, errors: HostErrors) -> None:
         raise errors("value_error", message=str(error)) from None
     if "\x00" in text:
         raise errors("user_nul")
+
+
+def database_uuid(text: str) -> str | None:
+    """The UUID that ``text`` is for the host's database; None where it is none."""
+    return str(uuid.UUID(text)) if _DATABASE_UUID.fullmatch(text) else None
 
 
 def run_body(body: Mapping[str, Any], spec: HostSpec) -> RunBody:

@@ -58,11 +58,14 @@ class FileSigner:
         mac.update(f"{file_id}|{timestamp}|{nonce}".encode("utf-8", "surrogatepass"))
         return base64.urlsafe_b64encode(mac.digest()).decode()
 
-    def query(self, file_id: str, timestamp: int, nonce: str) -> str:
-        """The query of a signed URL, its parameters in the host's order."""
-        return (
-            f"timestamp={timestamp}&nonce={nonce}&sign={self.sign(file_id, str(timestamp), nonce)}"
-        )
+    def query(self, file_id: str, timestamp: int, nonce: str, quoted: bool = False) -> str:
+        """The query of a signed URL, its parameters in the host's order; ``quoted``: with the
+        signature's ``=`` as ``%3D``.
+        """
+        sign = self.sign(file_id, str(timestamp), nonce)
+        if quoted:
+            sign = sign.replace("=", "%3D")
+        return f"timestamp={timestamp}&nonce={nonce}&sign={sign}"
 
     def verify(self, file_id: str, timestamp: str, nonce: str, sign: str, now: float) -> None:
         """Return if the URL is valid at ``now`` (unix seconds); raise ``SignatureError`` if not."""

@@ -1,0 +1,97 @@
+"""What the host keeps of its runs, for ``GET /v1/workflows/run/<id>`` and the logs.
+
+A record is written when a run begins and once more when it ends. Its inputs and outputs are JSON
+texts, as in the host's database: the URLs in them are signed when the run ends, and not anew.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from fake_server.runs.events import WorkflowFinished, WorkflowPaused
+
+_RECORDS = 10_000
+_TEXT_BYTES = 1 << 26
+"""Of the inputs and outputs of all records together."""
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One run. ``outputs`` is None until there are any; times are unix times."""
+
+    run_id: str
+    task_id: str
+    app_id: str
+    workflow_id: str
+    log_id: str
+    user: str
+    end_user_id: str
+    started_at: float
+    inputs: str
+    streaming: bool = False
+    logged_at: float | None = None
+    status: str = "running"
+    outputs: str | None = None
+    error: str | None = None
+    elapsed_s: float = 0.0
+    total_tokens: int = 0
+    total_steps: int = 0
+    exceptions: int = 0
+    finished_at: float | None = None
+
+    def end(self, event: WorkflowFinished, outputs: str | None) -> None:
+        """Write how the run ended; ``outputs`` are its event's, as JSON."""
+        self.status = event.status
+        self.outputs = outputs
+        self.error = event.error
+        self.elapsed_s = event.elapsed_s
+        self.total_tokens = event.total_tokens
+        self.total_steps = event.total_steps
+        self.exceptions = event.exceptions
+        self.finished_at = self.started_at + event.elapsed_s
+
+    def pause(self, event: WorkflowPaused) -> None:
+        """Write that the run waits for human input."""
+        self.status = "paused"
+        self.total_tokens = event.total_tokens
+        self.total_steps = event.total_steps
+
+
+@dataclass(slots=True)
+class RunRecords:
+    """The records of one server, the oldest of which are forgotten."""
+
+    capacity: int = _RECORDS
+    text_bytes: int = _TEXT_BYTES
+    _records: OrderedDict[str, RunRecord] = field(default_factory=OrderedDict)
+    _sizes: dict[str, int] = field(default_factory=dict)
+    _size: int = 0
+
+    def keep(self, record: RunRecord) -> None:
+        """Add ``record``, or count its texts anew."""
+        self._drop_size(record.run_id)
+        self._records[record.run_id] = record
+        size = len(record.inputs) + len(record.outputs or "")
+        self._sizes[record.run_id] = size
+        self._size += size
+        while len(self._records) > self.capacity or self._size > self.text_bytes:
+            self._drop_size(self._records.popitem(last=False)[0])
+
+    def _drop_size(self, run_id: str) -> None:
+        self._size -= self._sizes.pop(run_id, 0)
+
+    def get(self, run_id: str) -> RunRecord | None:
+        return self._records.get(run_id)
+
+    def logged(self, app_id: str) -> Iterator[RunRecord]:
+        """The runs of an app that are in its logs, the last first."""
+        found = [one for one in self._records.values() if one.app_id == app_id and one.logged_at]
+        found.sort(key=lambda one: one.logged_at or 0.0)
+        return reversed(found)
+
+    def clear(self) -> None:
+        self._records.clear()
+        self._sizes.clear()
+        self._size = 0
