@@ -21,13 +21,14 @@ Claim = Callable[[Any], None]
 
 
 class Level(IntEnum):
-    """On whose authority a claim stands. The first two fail a run; a version's differences are
-    reported.
+    """On whose authority a claim stands: the vendor's document, every recorded host, or hosts of
+    one version. What a deployment may choose for itself is reported, and fails no run.
     """
 
     DOCUMENT = 1
     HOST = 2
     VERSION = 3
+    DEPLOYMENT = 4
 
 
 class Capability(StrEnum):

@@ -14,8 +14,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from contract.check import ContextPool
+from contract.check import ContextPool, Level
 from contract.result import NotPassed, NotRun, Skipped, expect
+from contract.shape import is_of_0_6
 from contract.signature import SignedUrl
 from contract.sse import split_frames
 from contract.target import FINITE_SPEED_S, PROMPT, USER, Stream, Target, file_urls
@@ -137,6 +138,11 @@ def stream_image(target: Target) -> Exchange:
         if urls and urls[0] is not None:
             return send_once(target, Request("GET", urls[0].path))
     raise NotRun("the stream ends with no signed URL to check", stream(target).exchange)
+
+
+def lifetime_level(target: Target) -> Level:
+    """The authority of how long a URL lives: after 0.6 a deployment may choose it (FACTS 9.1)."""
+    return Level.HOST if is_of_0_6(target.basis.profile) else Level.DEPLOYMENT
 
 
 def fetch_file(target: Target, url: SignedUrl, method: str = "GET") -> Exchange:

@@ -12,6 +12,7 @@ from contract.result import Result, Skipped, Status
 from contract.runner import run_check
 from contract.target import Capabilities, Target
 from dify_wire.exchange import MAIN, OTHER_APP_KINDS, Exchange, Recording, Request
+from dify_wire.profile import nearest_recorded
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import EXACT_MATCHERS, RequestKey
 from dify_wire.recording.store import NotRecordedError, RecordingStore
@@ -72,10 +73,14 @@ class OfflineResult:
     exchanges: tuple[str, ...]
 
 
-def capabilities_from(keys: Mapping[str, str]) -> Capabilities:
-    """The capabilities of a recording whose ``keys`` are these, by the labels of their apps."""
+def capabilities_from(keys: Mapping[str, str], host_version: str | None = None) -> Capabilities:
+    """The capabilities of a recording whose ``keys`` are these, by the labels of their apps;
+    ``host_version`` is the one to compare it with, if not the recorded one.
+    """
     app_keys = {kind: keys[kind] for kind in OTHER_APP_KINDS if kind in keys}
-    return Capabilities(keys[MAIN], app_keys=app_keys, all_models=True, max_runs=None)
+    return Capabilities(
+        keys[MAIN], app_keys=app_keys, all_models=True, max_runs=None, host_version=host_version
+    )
 
 
 def check_recordings(
@@ -88,6 +93,9 @@ def check_recordings(
     """
     recordings = load_exchanges(path)
     recorded = RecordedTransport(recordings)
+    if capabilities.host_version is None:
+        version = nearest_recorded(next((one.host_version for one in recordings), ""))
+        capabilities = replace(capabilities, host_version=version)
     results = []
     for check in checks:
         host = recorded.rewound()

@@ -47,7 +47,7 @@ class Row:
         error = self.error and self.error.filled(target)
         response = send_once(target, self.request(target))
         if error is not None:
-            expect_error(response, error)
+            expect_error(response, error, target.basis)
         if self.status is not None:
             expect_status(response, self.status)
         for name, value in self.headers.items():

@@ -8,19 +8,22 @@ NotPassed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from contract.basis import Basis
 from contract.check import Check, Level
 from dify_wire.exchange import Exchange
+from dify_wire.profile import Profile, profiles
 
 
 class Status(StrEnum):
     """How a check ended, the most important first.
 
     ``follows`` is a failure (or a check not run) whose cause is reported with another check;
-    ``differs`` is a failure that only shows another recorded version than the reference.
+    ``differs`` is a failure that only shows another version, on a host whose own was not recorded,
+    or another deployment.
     """
 
     FAILED = "failed"
@@ -94,8 +97,9 @@ class NotPassed(Exception):
 class Failed(NotPassed, AssertionError):
     """A claim that does not hold. ``expected`` and ``got`` are short and easy to compare.
 
-    ``level`` is given where the host behaves as another recorded version. Without it the check's
-    own level counts, but at least ``HOST``: a value that no version had is more than a difference.
+    ``level`` is given where the host behaves as another recorded version, or as a deployment may.
+    Without it the check's own level counts, but at least ``HOST``: a value that no version had is
+    more than a difference.
     """
 
     def __init__(
@@ -148,22 +152,24 @@ def expect_equal(
 
 
 def expect_version(
-    got: object, of_versions: Mapping[str, object], what: str, exchange: Exchange | None = None
+    got: object,
+    read: Callable[[Profile], object],
+    what: str,
+    basis: Basis,
+    exchange: Exchange | None = None,
 ) -> None:
-    """Raise ``Failed`` unless ``got`` is what the first of ``of_versions`` had.
+    """Raise ``Failed`` unless ``got`` is what ``read`` finds in the profile of ``basis``.
 
-    What another of them had is a difference between versions, and no more; what none had breaks the
-    contract.
+    What it finds in another one is a difference between versions; what it finds in none is more.
     """
-    (reference, expected), *_ = of_versions.items()
+    expected = read(basis.profile)
     if got == expected:
         return
-    alike = [version for version, value in of_versions.items() if got == value]
-    why = f"as {alike[0]} has it" if alike else "no recorded version has this"
+    alike = [version for version, profile in profiles().items() if got == read(profile)]
+    why = f"as {alike[-1]} has it" if alike else "no recorded version has this"
+    wanted = f"{what} {shortened(expected)} as {basis.version} has it"
     level = Level.VERSION if alike else None
-    raise Failed(
-        f"{what} {shortened(expected)} as {reference} has it", shortened(got), exchange, why, level
-    )
+    raise Failed(wanted, shortened(got), exchange, why, level)
 
 
 def shortened(value: object, limit: int = 300) -> str:

@@ -138,9 +138,12 @@ def _evaluate(check: Check, target: Target) -> Result:
         check.run(target)
     except Failed as error:
         level = error.level or min(check.level, Level.HOST)
+        may_differ = level is Level.DEPLOYMENT or (
+            level is Level.VERSION and not target.basis.is_exact
+        )
         return Result(
             check,
-            Status.DIFFERS if level is Level.VERSION else Status.FAILED,
+            Status.DIFFERS if may_differ else Status.FAILED,
             reason=error.reason,
             expected=error.expected,
             got=error.got,

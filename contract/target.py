@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from contract.basis import Basis
 from contract.check import SIDE_REQUEST, Capability
 from contract.result import NotRun, Skipped
 from contract.signature import SignedUrl, parse_url
@@ -64,7 +65,7 @@ class Capabilities:
     """What the target offers. ``app_keys`` maps the kinds of other apps to their keys.
 
     The URLs of its files begin with ``files_url`` (FILES_URL on a Dify); without it they are
-    relative.
+    relative. ``host_version`` is the one to compare it with, if not the one that it states.
     """
 
     api_key: str
@@ -76,6 +77,7 @@ class Capabilities:
     seed: int = 0
     clock: Clock | None = None
     files_url: str | None = None
+    host_version: str | None = None
 
     @property
     def secrets(self) -> list[str]:
@@ -194,6 +196,12 @@ class Target:
     def ended_by(self, exchange: Exchange | None) -> bool:
         """Whether ``exchange`` is among the last ones of a host that is gone."""
         return self.gone is not None and any(one is exchange for one in self._doubtful)
+
+    @property
+    def basis(self) -> Basis:
+        """What the host is compared with: the version given, or the one that it states first."""
+        stated = (one.header("X-Version") for one in list(self.exchanges))
+        return Basis(next(filter(None, stated), ""), self.capabilities.host_version)
 
     @property
     def accepted_runs(self) -> int:

@@ -8,14 +8,15 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from contract.basis import Basis
 from contract.check import Capability, Claim, Level, check
 from contract.evidence import stream_with_events
-from contract.result import NotRun, Skipped, expect, expect_equal
-from contract.shape import Kind, expect_kind, files_within, later_fields
+from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
+from contract.shape import Kind, expect_fields, expect_kind, files_within, is_of_0_6
 from contract.sse import Frame
 from contract.target import Stream, Target
 from dify_wire.exchange import Exchange
-from dify_wire.profile import data_schema
+from dify_wire.profile import Profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class RunTrace:
     stream: Stream
     events: tuple[Event, ...]
     nodes: tuple[Node, ...]
+    basis: Basis
 
     @property
     def exchange(self) -> Exchange:
@@ -68,18 +70,13 @@ class RunTrace:
         return [frame for frame in self.stream.frames if frame.is_ping]
 
     @property
-    def is_later(self) -> bool:
-        """Whether the host is a version after 0.6, by the fields of its node frames."""
-        return any(
-            later_fields(data_schema(event.name)) & event.data.keys()
-            for event in self.events
-            if event.name in ("node_started", "node_finished")
-        )
+    def profile(self) -> Profile:
+        return self.basis.profile
 
     @property
-    def level(self) -> Level:
-        """The authority of a promise that is known of 0.6 only."""
-        return Level.VERSION if self.is_later else Level.HOST
+    def may_branch(self) -> bool:
+        """Whether this version runs branches side by side, and nodes within nodes."""
+        return not is_of_0_6(self.profile)
 
     def named(self, name: str) -> list[Event]:
         return [event for event in self.events if event.name == name]
@@ -146,11 +143,17 @@ class RunTrace:
     def expect_equal(self, got: object, expected: object, what: str, why: str = "") -> None:
         expect_equal(got, expected, what, self.exchange, why)
 
+    def expect_version(self, got: object, read: Callable[[Profile], object], what: str) -> None:
+        expect_version(got, read, what, self.basis, self.exchange)
+
+    def expect_fields(self, got: Mapping[str, Any], schema: str, what: str) -> None:
+        expect_fields(got, schema, what, self.basis, self.exchange)
+
     def expect_kind(self, value: object, kind: Kind, what: str) -> None:
         expect_kind(value, kind, what, self.exchange)
 
 
-def trace_of(stream: Stream) -> RunTrace:
+def trace_of(stream: Stream, basis: Basis) -> RunTrace:
     events = tuple(
         Event(str(envelope.get("event")), as_object(envelope.get("data")), envelope, frame.at_s)
         for frame, envelope in stream.data_frames
@@ -161,13 +164,21 @@ def trace_of(stream: Stream) -> RunTrace:
         for event in events
         if event.name == "node_started"
     )
-    return RunTrace(stream, events, tuple(nodes))
+    return RunTrace(stream, events, tuple(nodes), basis)
 
 
 def shared_trace(target: Target) -> RunTrace:
     """The trace of the shared stream. Raises ``NotRun`` where it has no event."""
-    trace: RunTrace = target.shared("trace", lambda: trace_of(stream_with_events(target)))
+    trace: RunTrace = target.shared(
+        "trace", lambda: trace_of(stream_with_events(target), target.basis)
+    )
     return trace
+
+
+def events_of(profile: Profile) -> frozenset[str]:
+    """The names of the events that a version sends."""
+    choice = profile.schemas.get("StreamEvent", {}).get("discriminator", {})
+    return frozenset(choice.get("mapping", ()))
 
 
 def trace_check(

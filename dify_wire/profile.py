@@ -7,7 +7,7 @@ with ``x-after``: each says only what changed since the version before.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -73,19 +73,25 @@ def data_schema(event: str) -> str:
     return event.title().replace("_", "") + "Data"
 
 
-@cache
 def profiles() -> Mapping[str, Profile]:
     """Every known version, oldest first. Raises ``SpecError`` for a damaged installation."""
-    return {version: _profile(version) for version in reversed(HOST_VERSIONS)}
+    return {version: profile_of(version) for version in reversed(HOST_VERSIONS)}
 
 
-def by_version(read: Callable[[Profile], Any]) -> dict[str, Any]:
-    """What ``read`` finds in the profile of each version, the reference first."""
-    versions = [REFERENCE_VERSION, *profiles()]
-    return {version: read(profiles()[version]) for version in versions}
+def nearest_recorded(stated: str) -> str:
+    """``stated`` where it is a recorded version, else the nearest one before it: the oldest where
+    there is none, the reference where ``stated`` does not begin with a version.
+    """
+    release = re.match(r"\d{1,9}(?:\.\d{1,9})*", stated)
+    if stated in HOST_VERSIONS or release is None:
+        return stated if stated in HOST_VERSIONS else REFERENCE_VERSION
+    before = [one for one in HOST_VERSIONS if _release(one) <= _release(release[0])]
+    return (before or HOST_VERSIONS[-1:])[0]
 
 
-def _profile(version: str) -> Profile:
+@cache
+def profile_of(version: str) -> Profile:
+    """The profile of one of ``HOST_VERSIONS``. Raises ``SpecError`` for another version."""
     document = load(bundled("openapi.yaml"), overlay_paths(version))
     facts = dict(document["x-host"])
     errors = {

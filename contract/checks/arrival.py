@@ -55,7 +55,7 @@ def pings_stand_where_they_are_due(trace: RunTrace) -> None:
         if frame.data is not None and frame.event != "workflow_finished":
             least, most = _pings_due(trace, passed_s, passed_s + idle_s)
             expected = f"{least} to {most} pings before {frame.event} at {passed_s:.1f} s"
-            trace.expect(least <= pings <= most, expected, f"{pings} pings", level=trace.level)
+            trace.expect(least <= pings <= most, expected, f"{pings} pings")
 
 
 @trace_check(

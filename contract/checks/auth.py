@@ -11,7 +11,7 @@ from contract.request_checks import MakeRequest, Row, add_rows, run_with
 from contract.result import expect_equal, expect_version
 from contract.target import Target
 from dify_wire.exchange import Request
-from dify_wire.profile import by_version
+from dify_wire.profile import Profile
 
 UNKNOWN = "app-000000000000000000000000"
 """A key of the host's form that no app has."""
@@ -72,9 +72,13 @@ add_rows(__name__, [
 
 
 @free_check(Level.VERSION, "FACTS 1.1 and 9.2")
-def wrong_key_gets_no_challenge(target: Target) -> None:
-    """A 401 carries no WWW-Authenticate header."""
+def wrong_key_gets_the_hosts_challenge(target: Target) -> None:
+    """A 401 carries WWW-Authenticate where the host's version sends one."""
     response = send_once(target, run_with(f"Bearer {UNKNOWN}")(target))
     expect_equal(response.status, 401, "status", response)
-    challenges = by_version(lambda profile: profile.fact("http.www_authenticate"))
-    expect_version(response.header("WWW-Authenticate"), challenges, "WWW-Authenticate", response)
+
+    def challenge(profile: Profile) -> object:
+        return profile.fact("http.www_authenticate")
+
+    got = response.header("WWW-Authenticate")
+    expect_version(got, challenge, "WWW-Authenticate", target.basis, response)

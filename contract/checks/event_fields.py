@@ -15,7 +15,6 @@ from contract.shape import (
     WHOLE,
     WORDS,
     among,
-    expect_fields,
     expect_kinds,
     or_null,
 )
@@ -76,7 +75,7 @@ KINDS = {
 def _fields_check(event: str) -> None:
     def claim(trace: RunTrace) -> None:
         for data in trace.data_of(event):
-            expect_fields(data, data_schema(event), trace.is_later, event, trace.exchange)
+            trace.expect_fields(data, data_schema(event), event)
 
     claim.__name__ = f"{event}_has_the_hosts_fields"
     claim.__doc__ = f"data of {event} has the host's fields in its order, and no other."

@@ -18,14 +18,13 @@ from contract.shape import (
     WHOLE,
     WORDS,
     among,
-    expect_fields,
     expect_just_now,
     expect_kinds,
     expect_times_agree,
 )
-from contract.target import USER
 from contract.trace import Node, RunTrace, as_object, seconds, trace_check
 from dify_wire.exchange import loads
+from dify_wire.profile import Profile
 
 _TOKEN_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
@@ -65,14 +64,20 @@ def prompt_comes_back_character_for_character(trace: RunTrace) -> None:
 
 @trace_check(Level.HOST, "FACTS 5.5, 9.0 and 9.1")
 def inputs_name_no_files(trace: RunTrace) -> None:
-    """The inputs of a run without files have sys.files, an empty array, and in 0.6.4 no other
-    sys.* input.
-    """
+    """The inputs of a run without files have sys.files, an empty array."""
     inputs = as_object(trace.start.get("inputs"))
-    system = {name: value for name, value in inputs.items() if name.startswith("sys.")}
-    trace.expect_equal(system.pop("sys.files", None), [], "sys.files")
-    level = Level.VERSION if system == {"sys.user_id": USER} else trace.level  # since 0.6.6
-    trace.expect(not system, "no other sys. input", ", ".join(system), level=level)
+    trace.expect_equal(inputs.get("sys.files"), [], "sys.files")
+
+
+@trace_check(Level.VERSION, "FACTS 5.5, 9.0 and 9.1")
+def inputs_name_the_hosts_system_variables(trace: RunTrace) -> None:
+    """The inputs of a run have the sys.* variables of the host's version, and no others."""
+    names = [name for name in as_object(trace.start.get("inputs")) if name.startswith("sys.")]
+
+    def known(profile: Profile) -> list[str]:
+        return list(profile.fact("run.system_inputs") or ["sys.files"])
+
+    trace.expect_version(names, known, "system variables")
 
 
 @trace_check(Level.HOST, "FACTS 5.5")
@@ -144,7 +149,7 @@ def node_results_fit_their_status(trace: RunTrace) -> None:
             got = [node.result.get(name) for name in ("outputs", "execution_metadata", "files")]
             ends = node is trace.nodes[-1] and not trace.has_succeeded
             expected = "no results, and the end of a failed run"
-            trace.expect(got == [None, None, []] and ends, expected, got, level=trace.level)
+            trace.expect(got == [None, None, []] and ends, expected, got)
 
 
 @trace_check(Level.HOST, "FACTS 4")
@@ -159,7 +164,7 @@ def node_tokens_add_up(trace: RunTrace) -> None:
 def steps_are_the_nodes_started(trace: RunTrace) -> None:
     """total_steps is the number of nodes that started."""
     got, count = trace.end.get("total_steps"), len(trace.nodes)
-    trace.expect(got == count, f"total_steps {count}", got, level=trace.level)
+    trace.expect(got == count, f"total_steps {count}", got)
 
 
 # Times
@@ -172,7 +177,7 @@ def nodes_take_no_longer_than_the_run(trace: RunTrace) -> None:
     total_s = sum(node.elapsed_s for node in trace.nodes)
     expected = f"no more than {trace.elapsed_s:.3f} s"
     is_less = total_s <= trace.elapsed_s + _ROUNDING_S
-    trace.expect(is_less, expected, f"{total_s:.3f} s", level=trace.level)
+    trace.expect(is_less, expected, f"{total_s:.3f} s")
 
 
 @trace_check(Level.HOST, "FACTS 4 and 5.7")
@@ -181,14 +186,14 @@ def times_of_each_node_agree(trace: RunTrace) -> None:
     for node in trace.nodes:
         if node.finished:
             what = f"node {node.result.get('index')}"
-            expect_times_agree(node.result, what, trace.exchange, trace.level)
+            expect_times_agree(node.result, what, trace.basis, trace.exchange)
 
 
 @trace_check(Level.HOST, "FACTS 4 and 5.5")
 def times_of_a_streamed_run_agree(trace: RunTrace) -> None:
     """The run's times agree, and created_at is the same at the end as at the beginning."""
     trace.expect_equal(trace.end.get("created_at"), trace.start.get("created_at"), "created_at")
-    expect_times_agree(trace.end, "the run", trace.exchange, trace.level)
+    expect_times_agree(trace.end, "the run", trace.basis, trace.exchange)
 
 
 @trace_check(Level.HOST, "FACTS 4 and 5.5")
@@ -221,12 +226,12 @@ def streamed_run_finished_just_now(trace: RunTrace) -> None:
 @trace_check(Level.HOST, "FACTS 5.5 and 9.1")
 def language_model_reports_text_and_usage(trace: RunTrace) -> None:
     """A language model's node has its text and usage, and the prompts it was given."""
-    later, exchange = trace.is_later, trace.exchange
+    exchange = trace.exchange
     modes = among("chat", "completion")
     for node in trace.of_type("llm"):
         outputs, process_data = node.object("outputs"), node.object("process_data")
-        expect_fields(outputs, "LlmOutputs", later, "outputs of llm", exchange)
-        expect_fields(process_data, "LlmProcessData", later, "process_data of llm", exchange)
+        trace.expect_fields(outputs, "LlmOutputs", "outputs of llm")
+        trace.expect_fields(process_data, "LlmProcessData", "process_data of llm")
         expect_kinds(outputs, {"text": TEXT, "usage": OBJECT}, "llm", exchange)
         expect_kinds(process_data, {"model_mode": modes, "prompts": LIST}, "llm", exchange)
 
@@ -264,7 +269,7 @@ def image_tool_reports_text_and_files(trace: RunTrace) -> None:
     """A tool's node has a text and an array of files, and names its tool."""
     for node in trace.of_type("tool"):
         outputs = node.object("outputs")
-        expect_fields(outputs, "ToolOutputs", trace.is_later, "outputs of tool", trace.exchange)
+        trace.expect_fields(outputs, "ToolOutputs", "outputs of tool")
         expect_kinds(outputs, {"text": TEXT, "files": LIST}, "tool", trace.exchange)
         info = as_object(node.object("execution_metadata").get("tool_info"))
         for name in ("provider_type", "provider_id"):

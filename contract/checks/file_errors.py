@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from contract.check import Level, add_check, check
 from contract.errors import Error, error, expect_error, expect_status
 from contract.evidence import blocking, fetch_file, image_url
+from contract.pydantic_text import missing
 from contract.result import Skipped
 from contract.signature import PARAMETERS, SignedUrl, file_request, other_digit, parse_url
 from contract.target import Target
@@ -23,7 +25,7 @@ def _refuse(
     name: str,
     claim: str,
     request: Callable[[SignedUrl], Request],
-    expected: Error = _BAD_URL,
+    expected: Error | Callable[[SignedUrl], Error] = _BAD_URL,
     *,
     source: str = "FACTS 6.3",
     level: Level = Level.HOST,
@@ -31,7 +33,9 @@ def _refuse(
     """A check that the host refuses a form of the image's URL."""
 
     def run(target: Target) -> None:
-        expect_error(target.send(request(image_url(target))), expected)
+        url = image_url(target)
+        wanted = expected if isinstance(expected, Error) else expected(url)
+        expect_error(target.send(request(url)), wanted, target.basis)
 
     add_check(name, claim, level, source, run)
 
@@ -39,6 +43,13 @@ def _refuse(
 def _changed(part: str, change: Callable[[str], str]) -> Callable[[SignedUrl], Request]:
     """The URL with one part changed and its signature left as it was."""
     return lambda url: file_request(url.but(**{part: change(getattr(url, part))}))
+
+
+def _missing(names: tuple[str, ...], url: SignedUrl) -> Error:
+    """The error of a URL without the parameters ``names``."""
+    sent = {name: getattr(url, name) for name in PARAMETERS if name not in names}
+    fields = (missing(name, sent) for name in names)
+    return error("query_parameter_missing", *fields, model="ToolFileQuery", field=names[0])
 
 
 def _only(*parameters: str) -> Callable[[SignedUrl], Request]:
@@ -65,7 +76,7 @@ for _name in PARAMETERS:
     _refuse(f"missing_{_name}_is_400",
             f"A URL without {_name} is refused by that parameter's name.",
             _only(*(name for name in PARAMETERS if name != _name)),
-            error("query_parameter_missing", field=_name),
+            partial(_missing, (_name,)),
             source="FACTS 6.3 and 9.2", level=Level.VERSION)
 # fmt: on
 
@@ -77,7 +88,7 @@ def sign_in_the_other_alphabet_is_403(target: Target) -> None:
     if url is None:
         raise Skipped("no signature of this host has - or _", blocking(target))
     sign = url.sign.replace("-", "%2B").replace("_", "%2F")
-    expect_error(fetch_file(target, url.but(sign=sign)), _BAD_URL)
+    expect_error(fetch_file(target, url.but(sign=sign)), _BAD_URL, target.basis)
 
 
 def _good_urls(target: Target) -> Iterator[SignedUrl]:
@@ -93,19 +104,22 @@ def sign_of_another_file_is_403(target: Target) -> None:
     file or not.
     """
     url = image_url(target)
-    expect_error(fetch_file(target, url.but(file_id=str(uuid.uuid4()))), _BAD_URL)
+    unknown = fetch_file(target, url.but(file_id=str(uuid.uuid4())))
+    expect_error(unknown, _BAD_URL, target.basis)
     other = parse_url(str(next(shared_trace(target).files(), {}).get("url")))
     if other is not None and other.file_id != url.file_id:
-        expect_error(fetch_file(target, url.but(file_id=other.file_id)), _BAD_URL)
+        response = fetch_file(target, url.but(file_id=other.file_id))
+        expect_error(response, _BAD_URL, target.basis)
 
 
 @check(Level.VERSION, "FACTS 6.3 and 9.2")
 def missing_parameters_are_named_in_their_order(target: Target) -> None:
-    """Of several missing parameters the first of timestamp, nonce, sign is named."""
+    """Of several missing parameters the first of timestamp, nonce, sign is named, or all."""
     url = image_url(target)
-    for query, name in (("", "timestamp"), (url.query("timestamp"), "nonce")):
-        response = target.send(file_request(url, query))
-        expect_error(response, error("query_parameter_missing", field=name))
+    for there in ((), ("timestamp",)):
+        names = tuple(name for name in PARAMETERS if name not in there)
+        response = target.send(file_request(url, url.query(*there) if there else ""))
+        expect_error(response, _missing(names, url), target.basis)
 
 
 @check(Level.HOST, "FACTS 6.3")

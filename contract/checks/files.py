@@ -16,16 +16,17 @@ from contract.evidence import (
     fetch_file,
     image,
     image_url,
+    lifetime_level,
     served_image,
 )
 from contract.request_checks import expect_words
 from contract.result import NotRun, expect, expect_equal, expect_version
-from contract.shape import files_within, has_files_of_0_6
+from contract.shape import files_within
 from contract.signature import URL_FORM, SignedUrl, file_request, other_digit, parse_url
 from contract.target import Target
 from contract.trace import shared_trace
 from dify_wire.exchange import Exchange, Request
-from dify_wire.profile import by_version
+from dify_wire.profile import Profile, profiles
 
 _BAD_URL = error("signature_refused")
 
@@ -196,7 +197,7 @@ def first_of_two_parameters_counts(target: Target) -> None:
     url = image_url(target)
     bad, whole = f"sign={other_digit(url.sign)}", url.query()
     _expect_served(target, file_request(url, f"{whole}&{bad}"))
-    expect_error(target.send(file_request(url, f"{bad}&{whole}")), _BAD_URL)
+    expect_error(target.send(file_request(url, f"{bad}&{whole}")), _BAD_URL, target.basis)
 
 
 @check(Level.HOST, "FACTS 6.1 and 6.2")
@@ -208,15 +209,22 @@ def extension_is_not_signed(target: Target) -> None:
 
 
 @check(Level.VERSION, "FACTS 6.2 and 9.1")
-def as_attachment_is_ignored(target: Target) -> None:
-    """as_attachment changes nothing; later versions send a Content-Disposition."""
+def as_attachment_names_the_file_as_the_host_does(target: Target) -> None:
+    """as_attachment gets the Content-Disposition of the host's version; up to 0.6 it changes
+    nothing.
+    """
     url = image_url(target)
     response = _expect_served(target, file_request(url, f"{url.query()}&as_attachment=true"))
     got = response.header("Content-Disposition")
-    known = by_version(lambda profile: profile.fact("files.disposition"))
-    starts = {version: form and form.partition("{name}")[0] for version, form in known.items()}
-    form = next((one for one in starts.values() if one and (got or "").startswith(one)), got)
-    expect_version(form, starts, "Content-Disposition", response)
+
+    def start(profile: Profile) -> str | None:
+        form = profile.fact("files.disposition")
+        return form and str(form).partition("{name}")[0]
+
+    starts = [start(profile) for profile in profiles().values()]
+    fits = [one for one in starts if one and (got or "").startswith(one)]
+    form = max(fits, key=len) if fits else got
+    expect_version(form, start, "Content-Disposition", target.basis, response)
 
 
 # Methods and headers
@@ -228,7 +236,7 @@ def file_url_is_read_only(target: Target) -> None:
     """POST, PUT and DELETE are 405, and Allow names what is possible."""
     for method in ("POST", "PUT", "DELETE"):
         response = fetch_file(target, image_url(target), method)
-        expect_error(response, error("method_not_allowed"))
+        expect_error(response, error("method_not_allowed"), target.basis)
         expect_words(response, "Allow", _METHODS)
 
 
@@ -256,15 +264,20 @@ def options_of_a_url_name_its_methods(target: Target) -> None:
 
 
 @check(Level.VERSION, "FACTS 6.2 and 9.1")
-def image_has_no_length(target: Target) -> None:
-    """An image has no Content-Length; later versions send it, and then it is true."""
+def image_has_a_length_where_the_host_sends_one(target: Target) -> None:
+    """An image has no Content-Length up to 0.6; later versions send it, and then it is true."""
     response = image(target)
     length = str(len(response.body))
-    known = by_version(lambda profile: length if profile.fact("files.content_length") else None)
-    expect_version(response.header("content-length"), known, "Content-Length", response)
+
+    def stated(profile: Profile) -> str | None:
+        return length if profile.fact("files.content_length") else None
+
+    expect_version(
+        response.header("content-length"), stated, "Content-Length", target.basis, response
+    )
 
 
-@check(Level.VERSION, "FACTS 6.2")
+@check(Level.DEPLOYMENT, "FACTS 6.2")
 def image_has_no_caching_headers(target: Target) -> None:
     """An image comes without ETag, Last-Modified, Cache-Control, Accept-Ranges and
     Content-Disposition.
@@ -272,7 +285,7 @@ def image_has_no_caching_headers(target: Target) -> None:
     response = image(target)
     got = {name: value for name in _CACHING if (value := response.header(name)) is not None}
     why = "something between may have added them"
-    expect(not got, "no caching headers", got, response, why, level=Level.VERSION)
+    expect(not got, "no caching headers", got, response, why, level=Level.DEPLOYMENT)
 
 
 # With the host's secret
@@ -313,7 +326,7 @@ def urls_are_signed_by_the_recipe(target: Target) -> None:
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET)
 def url_of_last_year_is_403(target: Target) -> None:
     """A rightly signed URL of last year is refused."""
-    expect_error(target.send(_signed(target, _YEAR_S)), _BAD_URL)
+    expect_error(target.send(_signed(target, _YEAR_S)), _BAD_URL, target.basis)
 
 
 @check(Level.HOST, "FACTS 6.3 and 9.1", Capability.SECRET)
@@ -324,8 +337,13 @@ def url_expires_after_300_seconds(target: Target) -> None:
     chunks = image(target).chunks
     late_s = int(chunks[0].at_s) if chunks else 0  # the Date may be so much younger
     response = target.send(_signed(target, late_s + _VALID_S + 1))
-    level = Level.HOST if has_files_of_0_6(blocking_data(target).get("outputs")) else Level.VERSION
-    expect(response.status == 403, "status 403", response.status, response, level=level)
+    expect(
+        response.status == 403,
+        "status 403",
+        response.status,
+        response,
+        level=lifetime_level(target),
+    )
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
@@ -344,7 +362,7 @@ def url_of_the_future_is_valid(target: Target) -> None:
 def signed_text_as_timestamp_is_400(target: Target) -> None:
     """A rightly signed timestamp that is not a number is refused in Python's words."""
     expected = error("value_error", message="invalid literal for int() with base 10: 'abc'")
-    expect_error(target.send(_signed(target, timestamp="abc")), expected)
+    expect_error(target.send(_signed(target, timestamp="abc")), expected, target.basis)
 
 
 @check(Level.HOST, "FACTS 6.3", Capability.SECRET, follows_from=_SIGNED)
@@ -353,4 +371,4 @@ def signed_unknown_file_is_415(target: Target) -> None:
     says).
     """
     request = _signed(target, file_id=str(uuid.uuid4()))
-    expect_error(target.send(request), error("file_unknown"))
+    expect_error(target.send(request), error("file_unknown"), target.basis)

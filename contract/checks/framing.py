@@ -10,8 +10,7 @@ from contract.errors import expect_status
 from contract.evidence import stream, stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Stream, Target
-from contract.trace import trace_of
-from dify_wire.profile import by_version
+from dify_wire.profile import Profile
 
 _CLOSES_WITHIN_S = 3.0
 
@@ -54,13 +53,13 @@ def stream_content_type_names_utf_8(target: Target) -> None:
     expect_equal(exchange.header("content-type"), expected, "content type", exchange)
 
 
-@check(Level.VERSION, "FACTS 1.4")
+@check(Level.DEPLOYMENT, "FACTS 1.4")
 def stream_has_no_length(target: Target) -> None:
     """A stream has no Content-Length: it is not known when the first frame is sent."""
     exchange = _framed(target).exchange
     length = exchange.header("content-length")
     why = "something between has the whole stream before it passes it on"
-    expect(length is None, "no Content-Length", length, exchange, why, level=Level.VERSION)
+    expect(length is None, "no Content-Length", length, exchange, why, level=Level.DEPLOYMENT)
 
 
 @check(Level.HOST, "FACTS 5.1")
@@ -164,18 +163,19 @@ def data_lines_hold_json_objects(target: Target) -> None:
 
 @check(Level.VERSION, "FACTS 1.7 and 9.2")
 def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
-    r"""The JSON of each event is the host's to the byte: ", " and ": " between, non-ASCII as
-    \uXXXX."""
+    r"""The JSON of each event is the host's to the byte: up to 1.4 ", " and ": " between and
+    non-ASCII as \uXXXX, later without spaces and as it is."""
     found = stream_with_events(target)
-    is_later = trace_of(found).is_later
     for frame, envelope in found.data_frames:
         text = frame.raw[6:].decode("utf-8", "replace")
-        spaced = json.dumps(envelope)
         compact = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
-        alike = is_later and _exponents(text) == _exponents(compact)
-        styles = {"spaced": spaced, "compact": text if alike else None}
-        known = by_version(lambda profile: styles[profile.fact("stream.json")])  # noqa: B023
-        expect_version(text, known, "JSON text", found.exchange)
+        alike = _exponents(text) == _exponents(compact)
+        styles = {"spaced": json.dumps(envelope), "compact": text if alike else compact}
+
+        def written(profile: Profile) -> str:
+            return styles[profile.fact("stream.json")]  # noqa: B023
+
+        expect_version(text, written, "JSON text", target.basis, found.exchange)
 
 
 def _exponents(text: str) -> str:
@@ -184,12 +184,15 @@ def _exponents(text: str) -> str:
 
 
 @check(Level.VERSION, "FACTS 5.4")
-def pings_are_a_bare_event_name(target: Target) -> None:
+def pings_are_written_as_on_the_host(target: Target) -> None:
     """A ping is the line "event: ping" alone; up to 0.6.3 it was "data: ping"."""
     found = stream_with_events(target)
     pings = [frame.raw for frame in found.frames if frame.data is None or frame.event == "ping"]
     if not pings:
         raise Skipped("the run ended before a ping was due", found.exchange)
-    known = by_version(lambda profile: profile.facts["ping"]["frame"].strip().encode())
+
+    def frame(profile: Profile) -> bytes:
+        return str(profile.fact("ping.frame")).strip().encode()
+
     for ping in pings:
-        expect_version(ping, known, "ping", found.exchange)
+        expect_version(ping, frame, "ping", target.basis, found.exchange)

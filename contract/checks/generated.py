@@ -19,9 +19,9 @@ from contract.conformance import Spec, documented, observed
 from contract.errors import error, expect_error, expect_no_run
 from contract.evidence import form_field
 from contract.result import Failed, NotRun, Skipped, expect
+from contract.shape import is_of_0_6
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
 from dify_wire.exchange import Exchange
-from dify_wire.profile import HOST_VERSIONS, REFERENCE_VERSION
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12
@@ -29,19 +29,6 @@ RIGHT_BODIES = 6
 
 # Every exchange of this run
 # ------------------------------------------------------------------------------------------
-
-
-def _host_version(target: Target) -> str:
-    """The version that the host says it is; the reference where it says none."""
-    versions = (exchange.header("X-Version") for exchange in list(target.exchanges))
-    return next((version for version in versions if version), REFERENCE_VERSION)
-
-
-def _observed(target: Target) -> Spec:
-    version = _host_version(target)
-    if version not in HOST_VERSIONS:
-        raise Skipped(f"the host says it is {version}, of which there is no overlay")
-    return observed(version)
 
 
 def _expect_conformance(
@@ -69,8 +56,9 @@ def _conforms(
     """A check that every exchange of this run is as the spec of the host's version has it."""
 
     def run(target: Target) -> None:
-        spec = _observed(target)
-        _expect_conformance(target, spec, lambda exchange: wrong(spec, exchange), what)
+        spec = observed(target.basis.version)
+        level = None if target.basis.is_exact else Level.VERSION
+        _expect_conformance(target, spec, lambda exchange: wrong(spec, exchange), what, level)
 
     source = f"the overlay of the host's version: {part}"
     add_check(name, claim, Level.HOST, source, run, phase=Phase.EXCHANGES, uses=())
@@ -101,16 +89,16 @@ _conforms("every_frame_is_as_its_schema",
 )
 def every_run_is_described_as_in_the_document(target: Target) -> None:
     """The response of every blocking run that succeeded has the document's members and types."""
+    if not is_of_0_6(target.basis.profile):
+        raise Skipped("the document describes the 0.6 line; this version's schemas are checked")
     spec = documented()
-    # The document is of 2024-04; of a version that came later its members are no promise (FACTS 9).
-    level = None if _host_version(target) in HOST_VERSIONS else Level.VERSION
 
     def wrong(exchange: Exchange) -> Iterator[str]:
         # Nor does it describe runs that failed, or whose graph ends without files (FACTS 4).
         if is_accepted_run(exchange) and _has_files(exchange):
             yield from spec.wrong_body(exchange)
 
-    _expect_conformance(target, spec, wrong, "a response as the document describes it", level)
+    _expect_conformance(target, spec, wrong, "a response as the document describes it")
 
 
 def _has_files(exchange: Exchange) -> bool:
@@ -247,7 +235,7 @@ def _other_home() -> Iterator[None]:
 def _wrong_bodies(target: Target) -> list[bytes]:
     """Bodies that no recorded version takes for a run, each once."""
     schema = _request_schema(target)
-    spec = observed(REFERENCE_VERSION)
+    spec = observed(target.basis.version)
     bodies: dict[bytes, None] = {}
     for made in _generated(schema, "negative", target.capabilities.seed, WRONG_BODIES):
         body = made if isinstance(made, bytes) else _as_json(made)
@@ -327,7 +315,7 @@ def keys_like_the_right_one_are_refused(target: Target) -> None:
     for key in dict.fromkeys(keys):
         if key not in ("", right):
             response = target.send(target.get_request("/v1/info", key))
-            expect_error(response, error("token_unknown"))
+            expect_error(response, error("token_unknown"), target.basis)
 
 
 def _edits(key: str) -> Any:

@@ -60,7 +60,7 @@ add_rows(__name__, [
 
 
 @free_check(Level.HOST, "FACTS 2 (recorded: get_v1s)")
-def root_names_the_api(target: Target) -> None:
+def root_is_as_on_the_host(target: Target) -> None:
     """The API's root says what it is."""
     response = get_once(target, _ROOT)
     expect_json(response)

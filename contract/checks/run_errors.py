@@ -18,6 +18,7 @@ from contract.errors import (
     expect_error_style,
 )
 from contract.evidence import changed_run, choice_field, form_field
+from contract.pydantic_text import BadField, missing, not_a_list, not_a_mode, not_an_object
 from contract.request_checks import MakeRequest, Row, add_rows, run, run_with
 from contract.result import Skipped, expect, expect_equal
 from contract.target import LEFT_OUT, PROMPT, USER, Target
@@ -61,20 +62,30 @@ def _kind(variable: str) -> Callable[[Target], str]:
     return lambda target: form_field(target, variable).kind
 
 
-def _bad_inputs(reason: str) -> Error:
-    return error("parameter_invalid", field="inputs", reason=reason)
+def _bad_inputs(reason: str, value: object) -> Error:
+    wrong = not_an_object("inputs", value)
+    return error("parameter_invalid", wrong, field="inputs", reason=reason)
 
 
-def _bad_mode(value: str) -> Error:
-    return error("choice_invalid", field="response_mode", value=value)
+def _bad_mode(value: object) -> Error:
+    return error("choice_invalid", not_a_mode(value), field="response_mode", value=str(value))
+
+
+def _bad_files(value: object, *others: BadField) -> Error:
+    reason = "'int' object is not iterable"
+    wrong = not_a_list("files", value)
+    return error("parameter_invalid", wrong, *others, field="files", reason=reason)
+
+
+def _no_inputs(mode: str, *others: BadField) -> Error:
+    wrong = missing("inputs", {"response_mode": mode, "user": USER})
+    return error("parameter_missing", wrong, *others, field="inputs")
 
 
 _NO_JSON_TYPE = error("content_type_not_json")
 _MALFORMED = error("json_malformed")
 _HOST_FAILS = error("internal_error")
 _NO_USER = error("user_missing")
-_NO_INPUTS = error("parameter_missing", field="inputs")
-_BAD_FILES = error("parameter_invalid", field="files", reason="'int' object is not iterable")
 _NO_PROMPT = error("input_required", variable="prompt")
 _FALSY_PROMPT = error("request.falsy_input_error", variable="prompt", type=_kind("prompt"))
 _PROMPT_TYPE = error("input_not_string", variable="prompt", type=_kind("prompt"))
@@ -162,23 +173,25 @@ add_rows(__name__, [
 
     # the inputs
     Row("missing_inputs_is_400", "Without inputs the host names them as the missing parameter.",
-        "FACTS 3, row 8 (recorded: block_inputs_missing)", run(inputs=LEFT_OUT), _NO_INPUTS),
+        "FACTS 3, row 8 (recorded: block_inputs_missing)",
+        run(inputs=LEFT_OUT), _no_inputs("blocking")),
     Row("null_inputs_is_400", "Inputs must not be null.",
         "FACTS 3, row 8 (recorded: block_inputs_null)",
-        run(inputs=None), error("parameter_null", field="inputs")),
+        run(inputs=None),
+        error("parameter_null", not_an_object("inputs", None), field="inputs")),
     Row("number_as_inputs_is_400", "A number as inputs gets the error text of Python's dict().",
         "FACTS 3, row 8 (recorded: block_inputs_number)",
-        run(inputs=5), _bad_inputs("'int' object is not iterable")),
+        run(inputs=5), _bad_inputs("'int' object is not iterable", 5)),
     Row("boolean_as_inputs_is_400", "A boolean as inputs gets the error text of Python's dict().",
         "FACTS 3, row 8 (recorded: block_inputs_true)",
-        run(inputs=True), _bad_inputs("'bool' object is not iterable")),
+        run(inputs=True), _bad_inputs("'bool' object is not iterable", True)),
     Row("string_as_inputs_is_400", "A string as inputs gets the error text of Python's dict().",
         "FACTS 3, row 8 (recorded: block_inputs_string)", run(inputs="abc"),
-        _bad_inputs("dictionary update sequence element #0 has length 1; 2 is required")),
-    Row("empty_list_as_inputs_lacks_the_prompt",
+        _bad_inputs("dictionary update sequence element #0 has length 1; 2 is required", "abc")),
+    Row("empty_list_as_inputs_is_refused",
         "An empty list counts as empty inputs, so the prompt is missing.",
         "FACTS 3, row 8 (recorded: block_inputs_list)", run(inputs=[]), _NO_PROMPT),
-    Row("pairs_as_inputs_lack_the_prompt",
+    Row("pairs_as_inputs_are_refused",
         "Two-letter strings are pairs of name and value, as Python's dict() takes them.",
         "FACTS 3, row 8 (recorded: block_inputs_listofstr)", run(inputs=["ab"]), _NO_PROMPT),
 
@@ -186,7 +199,7 @@ add_rows(__name__, [
     Row("unknown_mode_is_400", "Another word than the two is not a valid choice.",
         "FACTS 3, row 8 (recorded: mode_invalid)", run(response_mode="foo"), _bad_mode("foo")),
     Row("null_mode_is_400", "Null is not a valid choice, though the field may be left out.",
-        "FACTS 3, row 8 (recorded: mode_null)", run(response_mode=None), _bad_mode("None")),
+        "FACTS 3, row 8 (recorded: mode_null)", run(response_mode=None), _bad_mode(None)),
     Row("empty_mode_is_400", "An empty mode is not a valid choice.",
         "FACTS 3, row 8 (recorded: mode_empty)", run(response_mode=""), _bad_mode("")),
     Row("mode_in_capitals_is_400", "The two words are case sensitive.",
@@ -195,23 +208,23 @@ add_rows(__name__, [
     Row("number_1_as_mode_is_400",
         "The number 1 is refused, though the document's table says \"1:streaming\".",
         "FACTS 10: the document's table numbers the modes (document line 25)",
-        run(response_mode=1), _bad_mode("1")),
+        run(response_mode=1), _bad_mode(1)),
     Row("string_2_as_mode_is_400",
         "The string \"2\" is refused, though the document's table says \"2:blocking\".",
         "FACTS 10: the document's table numbers the modes (document line 25)",
         run(response_mode="2"), _bad_mode("2")),
     Row("list_of_modes_is_400", "A list of modes is refused, written as Python writes it.",
         "FACTS 3, row 8 (recorded: mode_listmix)",
-        run(response_mode=["blocking", "streaming"]), _bad_mode("['blocking', 'streaming']")),
+        run(response_mode=["blocking", "streaming"]), _bad_mode(["blocking", "streaming"])),
     Row("object_as_mode_is_400", "An object as mode is refused, written as Python writes it.",
         "FACTS 3, row 8",
-        run(response_mode={"mode": "blocking"}), _bad_mode("{'mode': 'blocking'}")),
+        run(response_mode={"mode": "blocking"}), _bad_mode({"mode": "blocking"})),
     Row("boolean_as_mode_is_400", "A boolean as mode is refused, written as Python writes it.",
-        "FACTS 3, row 8 (recorded: mode_true)", run(response_mode=True), _bad_mode("True")),
+        "FACTS 3, row 8 (recorded: mode_true)", run(response_mode=True), _bad_mode(True)),
     # with an unknown model, so that a host which accepts the files runs nothing
     Row("number_as_files_is_refused", "A number is not a list of files.",
         "FACTS 3, row 8 and 9.1 (recorded: files_disabled_number)",
-        _run_with_choice(inputs=_UNKNOWN_MODEL, files=3), _BAD_FILES),
+        _run_with_choice(inputs=_UNKNOWN_MODEL, files=3), _bad_files(3)),
 
     # the prompt
     Row("missing_prompt_is_400", "Without a prompt the host says that the form requires it.",
@@ -222,13 +235,13 @@ add_rows(__name__, [
     Row("empty_prompt_counts_as_missing", "An empty prompt counts as missing.",
         "FACTS 3, row 11 and 9.1", run(inputs={"prompt": "", "model_name": "nope"}),
         _EMPTY_PROMPT),
-    Row("prompt_zero_counts_as_missing", "The number 0 counts as no prompt.",
+    Row("prompt_zero_is_refused", "The number 0 counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_zero)",
         run(inputs={"prompt": 0}), _FALSY_PROMPT),
-    Row("prompt_false_counts_as_missing", "False counts as no prompt.",
+    Row("prompt_false_is_refused", "False counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_false)",
         run(inputs={"prompt": False}), _FALSY_PROMPT),
-    Row("empty_list_as_prompt_counts_as_missing", "An empty list counts as no prompt.",
+    Row("empty_list_as_prompt_is_refused", "An empty list counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_emptylist)",
         run(inputs={"prompt": []}), _FALSY_PROMPT),
     Row("number_as_prompt_is_not_a_string", "A number is not a prompt.",
@@ -265,10 +278,10 @@ add_rows(__name__, [
         run(inputs=LEFT_OUT, response_mode="foo", user=LEFT_OUT), _NO_USER),
     Row("inputs_are_checked_before_the_mode", "Missing inputs are reported before a wrong mode.",
         "FACTS 3, order (recorded: order_inputs_and_mode)",
-        run(inputs=LEFT_OUT, response_mode="foo"), _NO_INPUTS),
+        run(inputs=LEFT_OUT, response_mode="foo"), _no_inputs("foo", not_a_mode("foo"))),
     Row("files_are_checked_before_the_mode", "Wrong files are reported before a wrong mode.",
         "FACTS 3, order and 9.1 (recorded: order_files_and_mode)",
-        run(response_mode="foo", files=5), _BAD_FILES),
+        run(response_mode="foo", files=5), _bad_files(5, not_a_mode("foo"))),
     Row("mode_is_checked_before_the_prompt", "A wrong mode is reported before a missing prompt.",
         "FACTS 3, order", run(inputs={}, response_mode="foo"), _bad_mode("foo")),
     Row("prompt_is_checked_before_the_model",
@@ -301,10 +314,10 @@ add_rows(__name__, [
         "With an unpublished app's key, that is reported before a missing prompt.",
         "FACTS 3, order (recorded: order_unpublished_prompt)",
         run(_UNPUBLISHED, inputs={}), error("workflow_unpublished"), needs=(_UNPUBLISHED,)),
-    Row("disabled_app_is_not_found", "The key of an app whose API is switched off finds nothing.",
+    Row("disabled_app_is_refused", "The key of an app whose API is switched off finds nothing.",
         "FACTS 3, row 3 and 9.1 (recorded: api_disabled)",
         run(_DISABLED), _NO_APP, needs=(_DISABLED,)),
-    Row("deleted_app_is_not_found", "The key of a deleted app finds nothing.",
+    Row("deleted_app_is_refused", "The key of a deleted app finds nothing.",
         "FACTS 3, row 3 and 9.1", run(_DELETED), _NO_APP, needs=(_DELETED,)),
     Row("app_is_checked_before_the_json",
         "With a disabled app's key, JSON that breaks off is not even read.",
@@ -323,21 +336,21 @@ def _errors_of_both_shapes(target: Target) -> tuple[Exchange, Exchange]:
 
 
 @free_check(Level.HOST, "FACTS 3: two error shapes (recorded: user_missing)")
-def error_has_code_message_status_in_order(target: Target) -> None:
+def error_has_its_members_in_order(target: Target) -> None:
     """Most errors are a JSON object of code, message, status, in this order."""
-    expect_error_order(changed_run(target, user=LEFT_OUT), _NO_USER)
+    expect_error_order(changed_run(target, user=LEFT_OUT), _NO_USER, target.basis)
 
 
 @free_check(Level.HOST, "FACTS 3: two error shapes (recorded: mode_invalid)")
-def field_error_has_code_message_params_in_order(target: Target) -> None:
+def field_error_has_its_members_in_order(target: Target) -> None:
     """A refused field's error is code, message, params, in this order, and has no status."""
-    expect_error_order(changed_run(target, response_mode="foo"), _bad_mode("foo"))
+    expect_error_order(changed_run(target, response_mode="foo"), _bad_mode("foo"), target.basis)
 
 
 @free_check(Level.HOST, "FACTS 3, row 4: note the order (recorded: user_long256)")
-def host_failure_has_message_code_in_order(target: Target) -> None:
+def host_failure_has_its_members_in_order(target: Target) -> None:
     """The host's own failure is message, code, in this order, and has no status."""
-    expect_error_order(changed_run(target, user="u" * 256), _HOST_FAILS)
+    expect_error_order(changed_run(target, user="u" * 256), _HOST_FAILS, target.basis)
 
 
 @free_check(Level.HOST, "FACTS 3 (recorded: user_missing, block_prompt_missing)")
@@ -367,16 +380,16 @@ def errors_end_with_one_newline(target: Target) -> None:
 
 
 @free_check(Level.HOST, "FACTS 1.7 (recorded: user_missing, mode_invalid)")
-def errors_are_written_with_spaces(target: Target) -> None:
+def errors_are_written_in_the_hosts_style(target: Target) -> None:
     """The JSON of an error has a space after each colon and comma, and no other."""
     for response in _errors_of_both_shapes(target):
-        expect_error_style(response)
+        expect_error_style(response, target.basis)
 
 
 @free_check(Level.HOST, "FACTS 1.7 (captured on 0.6.4: mode_chinese)")
 def errors_escape_chinese(target: Target) -> None:
     r"""Chinese in an error is written as ``\uXXXX``, in lower-case hexadecimal."""
     response = changed_run(target, response_mode="流式")
-    expect_error(response, _bad_mode("流式"))
+    expect_error(response, _bad_mode("流式"), target.basis)
     expected = rb"\u6d41\u5f0f"
     expect(expected in response.body, f"{expected.decode()} in the body", response.text, response)

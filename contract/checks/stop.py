@@ -16,7 +16,7 @@ from contract.request_checks import Row, add_rows, with_key
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Target
 from dify_wire.exchange import Exchange, Request
-from dify_wire.profile import by_version
+from dify_wire.profile import Profile
 
 # Tasks that no host has; the recorded host was asked about each of them with just the request that
 # is sent here.
@@ -113,7 +113,7 @@ add_rows(__name__, [
 @free_check(Level.HOST, "FACTS 1.7 (recorded: stop_unknown)")
 def stop_response_is_written_as_errors_are(target: Target) -> None:
     """The JSON of the stop call's response is one line with spaces, and ends with a newline."""
-    expect_error_style(target.send(stop_request(target, _UNKNOWN)))
+    expect_error_style(target.send(stop_request(target, _UNKNOWN)), target.basis)
 
 
 # What becomes of the run
@@ -214,8 +214,11 @@ def stopped_run_has_no_outputs(target: Target) -> None:
 def stopped_run_says_so_in_its_error(target: Target) -> None:
     """The error of a stopped run says that it was stopped."""
     finished, run = _end(target)
-    known = by_version(lambda profile: profile.fact("run.stop_error"))
-    expect_version(finished.get("error"), known, "error", run)
+
+    def text(profile: Profile) -> object:
+        return profile.fact("run.stop_error")
+
+    expect_version(finished.get("error"), text, "error", target.basis, run)
 
 
 @_run_check(Level.HOST, "FACTS 4 (recorded: stop_during_stream)", Capability.FINITE_SPEED)

@@ -10,7 +10,7 @@ from typing import Any
 from contract.check import Level, check
 from contract.evidence import blocking_data
 from contract.result import NotRun
-from contract.shape import expect_fields, files_within
+from contract.shape import files_within
 from contract.signature import URL_FORM, SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import RunTrace, as_object, shared_trace, trace_check
@@ -56,7 +56,7 @@ def files_repeat_the_outputs_byte_for_byte(trace: RunTrace) -> None:
     """files of a frame have the signatures of its outputs: they are one serialisation."""
     for files, outputs in _with_files(trace):
         got, expected = list(files_within(files)), list(files_within(outputs))
-        trace.expect(got == expected, f"files {expected}", got, level=trace.level)
+        trace.expect(got == expected, f"files {expected}", got)
 
 
 @trace_check(Level.HOST, "FACTS 5.6")
@@ -65,7 +65,7 @@ def end_repeats_the_run_byte_for_byte(trace: RunTrace) -> None:
     last = trace.of_type("end")[-1].result
     for name in ("outputs", "files"):
         got, expected = trace.end.get(name), last.get(name)
-        trace.expect(got == expected, f"{name} {expected}", got, level=trace.level)
+        trace.expect(got == expected, f"{name} {expected}", got)
 
 
 @trace_check(Level.HOST, "FACTS 5.6")
@@ -81,7 +81,7 @@ def each_serialisation_signs_anew(trace: RunTrace) -> None:
     nonces, signs = {url.nonce for url in found}, {url.sign for url in found}
     fresh = len(nonces) == len(signs) == len(found)
     got = f"{len(nonces)} nonces and {len(signs)} signatures"
-    trace.expect(fresh, f"{len(found)} nonces and signatures", got, level=trace.level)
+    trace.expect(fresh, f"{len(found)} nonces and signatures", got)
 
 
 def _urls(value: Any) -> list[SignedUrl]:
@@ -103,7 +103,7 @@ def streamed_files_have_the_hosts_fields(trace: RunTrace) -> None:
     response's.
     """
     for file in _files(trace):
-        expect_fields(file, "File", trace.is_later, "a file", trace.exchange)
+        trace.expect_fields(file, "File", "a file")
 
 
 @trace_check(Level.HOST, "FACTS 4 and 5.6")

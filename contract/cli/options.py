@@ -70,6 +70,20 @@ def admin_url(context: click.Context, parameter: click.Parameter, url: str | Non
     return base_url(context, parameter, url and url.rstrip("/").removesuffix("/__admin"))
 
 
+def host_version(_: click.Context, __: click.Parameter, version: str) -> str | None:
+    """None for ``auto``, else a recorded version."""
+    if version == "auto":
+        return None
+    from dify_wire.profile import overlay_paths
+    from dify_wire.text_file import SpecError
+
+    try:
+        overlay_paths(version)
+    except SpecError as error:
+        raise click.BadParameter(error.message) from None
+    return version
+
+
 def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
     if key is not None and not (key == key.strip() != "" and key.isascii() and key.isprintable()):
         message = "is empty, or has characters that no header can carry, such as a space at its end"
@@ -186,7 +200,10 @@ run_options = together(
     _html,
     option(
         "--host-version",
-        help="The Dify version to name in the reports.  [default: what the host reports]",
+        default="auto",
+        show_default=True,
+        callback=host_version,
+        help="The Dify version to compare the host with; auto: the one that it says it is.",
     ),
     click.option(
         "--confirm",

@@ -83,6 +83,7 @@ def capabilities_from(options: Mapping[str, Any]) -> Capabilities:
         seed=options["seed"],
         clock=clock,
         files_url=options["files_url"],
+        host_version=options["host_version"],
     )
 
 
@@ -172,11 +173,12 @@ class Session:
         if not cause:
             found = complete(found, self.checks, target, reason)
         builder = ReportBuilder.of(target)
-        versions = (exchange.header("x-version") for exchange in target.exchanges)
-        version = next(filter(None, versions), "")[:40]
+        basis = target.basis
         return Report(
             host=self.options["base_url"],
-            host_version=builder.text(self.options["host_version"] or version),
+            host_version=builder.text(basis.stated[:40]),
+            compared_with=basis.version,
+            basis=builder.text(basis.sentence),
             began=began,
             seconds=time.monotonic() - started,
             planned=planned,

@@ -34,7 +34,8 @@ _SIGNED = re.compile(r"(?:sign|nonce)=([^&#\s]{16,})")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run of the suite. ``images`` is what it cost, ``planned`` what it should cost at most.
+    """A run of the suite. ``images`` is what it cost, ``planned`` what it should cost at most;
+    ``basis`` says why it was compared with the version ``compared_with``.
 
     ``unanswered`` runs may have cost an image each: their responses never came. ``cause`` says why
     the host could not be checked at all, or not to the end. ``strict`` makes differences between
@@ -52,6 +53,8 @@ class Report:
     interrupted: bool
     results: tuple[Result, ...]
     cause: str = ""
+    compared_with: str = ""
+    basis: str = ""
 
     @property
     def passed(self) -> bool:

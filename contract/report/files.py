@@ -34,6 +34,8 @@ def report_json(report: Report) -> dict[str, Any]:
         "format": FORMAT,
         "host": report.host,
         "host_version": report.host_version,
+        "compared_with": report.compared_with,
+        "basis": report.basis,
         "began": report.began.isoformat(timespec="seconds"),
         "seconds": round(report.seconds, 3),
         "passed": report.passed,

@@ -169,7 +169,9 @@ class TerminalReport(_Terminal):
             counts = (report.count(status, level) for status in statuses)
             cells = "".join(f"{count or '-':>16}" for count in counts)
             self._write(f"  {level or 'all':<10}{cells}", "" if level else "bold")
-        end = f"\n{report.headline} {report.cost}. It took {report.seconds:.1f} s."
+        if report.basis:
+            self._write(f"\n{report.basis[0].upper()}{report.basis[1:]}.")
+        end = f"{report.headline} {report.cost}. It took {report.seconds:.1f} s."
         self._write(end, "bold green" if report.passed else "bold red")
 
 

@@ -344,7 +344,7 @@ FAILING: dict[str, list[Break]] = {
         on_blocking(body(lambda _: b"[1]")),
     ],
     "blocking_content_type_is_json": [on_blocking(header("content-type", "text/html"))],
-    "blocking_content_type_has_no_charset": [
+    "blocking_content_type_is_the_hosts": [
         on_blocking(header("content-type", "application/json; charset=utf-8"))
     ],
     "blocking_json_is_written_in_the_hosts_style": [
@@ -391,7 +391,7 @@ FAILING: dict[str, list[Break]] = {
         data(status="failed", outputs=None, error="no picture today")
     ],
     "error_is_null_exactly_when_succeeded": [data(error=""), data(status="failed", error=None)],
-    "outputs_are_null_unless_succeeded": [
+    "outputs_are_empty_unless_succeeded": [
         data(outputs=[]),
         data(status="failed", error="for no reason"),
     ],
@@ -446,7 +446,7 @@ FAILING: dict[str, list[Break]] = {
     "related_id_is_the_id_in_the_url": [file(related_id=OTHER_ID)],
     "extension_is_the_one_in_the_url": [file(extension="png"), file(extension=".jpg")],
     "mime_type_belongs_to_the_extension": [file(mime_type="image/jpeg")],
-    "filename_is_image": [file(filename=f"{'a' * 32}.png"), file(filename=None)],
+    "filename_is_the_hosts": [file(filename=f"{'a' * 32}.png"), file(filename=None)],
     "file_fields_are_of_their_kinds": [file(filename=1), file(size=0)],
     # the stream as bytes
     "streaming_run_is_200": [on_stream(status(500)), on_stream(status(None))],
@@ -497,7 +497,7 @@ FAILING: dict[str, list[Break]] = {
         raw_stream(lambda raw: raw.replace(b'": ', b'":').replace(b', "', b',"')),
         first_frame(lambda raw: raw.decode().encode().replace(b"\\u4e00", "一".encode())),
     ],
-    "pings_are_a_bare_event_name": [
+    "pings_are_written_as_on_the_host": [
         more_events(b": ping"),
         more_events(b"event: ping\ndata: {}"),
         more_events({"event": "ping"}),
@@ -832,7 +832,10 @@ FAILING: dict[str, list[Break]] = {
             )
         )
     ],
-    "as_attachment_is_ignored": [strict_files(), on_files(header("content-disposition", "inline"))],
+    "as_attachment_names_the_file_as_the_host_does": [
+        strict_files(),
+        on_files(header("content-disposition", "inline")),
+    ],
     "changed_sign_is_403": [ANY_URL_SERVES, on_files(lambda one: with_body(one, b"no"))],
     "sign_in_another_case_is_403": [ANY_URL_SERVES],
     "empty_sign_is_403": [ANY_URL_SERVES, on_files(status(401))],
@@ -872,7 +875,7 @@ FAILING: dict[str, list[Break]] = {
         on_methods(status(405), "OPTIONS"),
         on_methods(lambda one: with_body(one, b"{}"), "OPTIONS"),
     ],
-    "image_has_no_length": [on_files(header("content-length", "1"))],
+    "image_has_a_length_where_the_host_sends_one": [on_files(header("content-length", "1"))],
     # with the secret
     "urls_are_signed_by_the_recipe": [
         response_json(
@@ -929,14 +932,14 @@ _MISSING_SIGN_OF_1_10 = json.dumps(
 
 DIFFERS: dict[str, list[Break]] = {
     "stream_has_no_length": [on_stream(header("content-length", "10308"))],
-    "pings_are_a_bare_event_name": [
+    "pings_are_written_as_on_the_host": [
         frames(
             lambda items: [
                 (at_s, b"data: ping" if isinstance(item, bytes) else item) for at_s, item in items
             ]
         )
     ],
-    "as_attachment_is_ignored": [
+    "as_attachment_names_the_file_as_the_host_does": [
         on_files(header("content-disposition", "attachment; filename=a.png"))
     ],
     "image_has_no_caching_headers": [

@@ -224,7 +224,7 @@ for _path in (_PARAMETERS, "/v1/info", "/v1/meta"):
     AREA.add(f"{_short}_path_missing", f"There is no {_path}.", f"{_short}_ha*", _missing(_path))
 _of("/v1/", "greeting_without_version", "The root has no version.", "root_*",
     drop("server_version"))
-_of("/v1/", "greeting_of_v2", "The greeting names the API v2.", "root_names_the_api",
+_of("/v1/", "greeting_of_v2", "The greeting names the API v2.", "root_is_as_on_the_host",
     put("api_version", "v2"))
 _of("/v1/", "greeting_of_another_version",
     "The greeting names another version than the header X-Version.",
@@ -265,7 +265,7 @@ _upload("upload_of_json_is_a_415", "An upload that is JSON is refused with 415."
         lambda request, response: not _is_form(request) and response.status == 400,
         lambda response: replace(response, status=415))
 _upload("upload_of_a_program_is_a_400", "A file of a type that is not allowed is refused with 400.",
-        "upload_of_a_program_is_415",
+        "upload_of_a_program_is_as_on_the_host",
         lambda request, response: _is_form(request) and response.status == 415,
         lambda response: replace(response, status=400))
 AREA.add("upload_without_key", "An upload needs no key.", "upload_needs_the_key",

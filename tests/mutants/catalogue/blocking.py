@@ -32,7 +32,7 @@ _FIELDS: dict[str, tuple[Edit, str]] = {
     "data.id": (lambda _: 17, "data_id_is_the_run_id"),
     "data.workflow_id": (lambda _: 17, "workflow_id_is_a_uuid"),
     "data.status": (lambda _: True, "status_is_succeeded_failed_or_stopped"),
-    "data.outputs": (json.dumps, "outputs_are_null_unless_succeeded outputs_have_an_image"),
+    "data.outputs": (json.dumps, "outputs_are_empty_unless_succeeded outputs_have_an_image"),
     "data.error": (lambda _: {"message": ""}, "error_is_null_exactly_when_succeeded"),
     "data.elapsed_time": (str, "elapsed_time_is_a_duration"),
     "data.total_tokens": (str, "total_tokens_is_a_whole_number"),
@@ -154,7 +154,7 @@ _changed("blocking_succeeded_without_outputs", "A run that succeeded has no outp
 _changed("blocking_succeeded_with_error", "A run that succeeded has an error.",
            "error_is_null_exactly_when_succeeded", put("data.error", "CUDA out of memory"))
 _changed("blocking_failed_with_outputs", "A run that failed has outputs.",
-           "outputs_are_null_unless_succeeded", put("data.status", "failed"))
+           "outputs_are_empty_unless_succeeded", put("data.status", "failed"))
 _changed("blocking_error_empty_text", "No error is empty text, and not null.",
            "error_is_null_exactly_when_succeeded", put("data.error", ""))
 _changed("blocking_elapsed_negative", "elapsed_time is negative.", "elapsed_time_is_a_duration",
@@ -238,7 +238,7 @@ AREA.add("blocking_as_text", "The blocking response says it is text/plain.",
 AREA.add("blocking_as_html", "The blocking response says it is HTML.",
          "blocking_content_type_is_json", _run_head(content_type="text/html; charset=utf-8"))
 AREA.add("blocking_with_charset", "The blocking response's content type has a charset.",
-         "blocking_content_type_has_no_charset",
+         "blocking_content_type_is_the_hosts",
          _run_head(content_type="application/json; charset=utf-8"))
 AREA.add("blocking_cut_off", "The connection is closed in the middle of the blocking response.",
          "blocking_response_is_complete",

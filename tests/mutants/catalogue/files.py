@@ -19,7 +19,7 @@ _FIELDS = {
     "transfer_method": "transfer_method_is_tool_file",
     "url": _KINDS,
     "related_id": "related_id_is_the_id_in_the_url",
-    "filename": "filename_is_image",
+    "filename": "filename_is_the_hosts",
     "extension": "extension_is_the_one_in_the_url",
     "mime_type": "mime_type_belongs_to_the_extension",
 }
@@ -79,7 +79,7 @@ _file("file_related_id_of_another", "related_id is not the id in the URL.",
       "related_id_is_the_id_in_the_url", change(f"{_FILE}.related_id", lambda v: v[::-1]))
 _file("file_related_id_no_uuid", "related_id is a number in text.",
       "related_id_is_the_id_in_the_url", put(f"{_FILE}.related_id", "4711"))
-_file("file_filename_empty", "filename is empty.", "filename_is_image",
+_file("file_filename_empty", "filename is empty.", "filename_is_the_hosts",
       put(f"{_FILE}.filename", ""))
 _file("file_extension_without_dot", "extension has no dot.", "extension_is_the_one_in_the_url",
       put(f"{_FILE}.extension", "png"))

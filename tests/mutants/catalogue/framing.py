@@ -278,16 +278,16 @@ _frames("ping_missing", "There are no pings.", "pings_are_as_many_as_are_due", _
 _frames("ping_doubled", "Each ping is there twice.", "pings_are_as_many_as_are_due",
         _pings(b"event: ping\n\nevent: ping\n\n"))
 _frames("ping_as_comment", "Pings are comments.",
-        "pings_are_a_bare_event_name frames_hold_data_or_a_ping", _pings(b": ping\n\n"))
+        "pings_are_written_as_on_the_host frames_hold_data_or_a_ping", _pings(b": ping\n\n"))
 _frames("ping_as_timed_comment", "Pings are sse-starlette's comments.",
-        "pings_are_a_bare_event_name frames_hold_data_or_a_ping",
+        "pings_are_written_as_on_the_host frames_hold_data_or_a_ping",
         _pings(b": ping - 2026-11-22 18:00:00.000000+00:00\r\n\r\n"))
-_frames("ping_in_json", "Pings are JSON.", "pings_are_a_bare_event_name",
+_frames("ping_in_json", "Pings are JSON.", "pings_are_written_as_on_the_host",
         _pings(b'data: {"event": "ping"}\n\n'))
-_frames("ping_with_data", "Pings have an empty data line.", "pings_are_a_bare_event_name",
+_frames("ping_with_data", "Pings have an empty data line.", "pings_are_written_as_on_the_host",
         _pings(b"event: ping\ndata: \n\n"))
 _frames("ping_upper_case", "Pings are called PING.",
-        "pings_are_a_bare_event_name frames_hold_data_or_a_ping", _pings(b"event: PING\n\n"))
+        "pings_are_written_as_on_the_host frames_hold_data_or_a_ping", _pings(b"event: PING\n\n"))
 _frames("ping_storm", "There is a ping before each frame.", "pings_are_as_many_as_are_due",
         _each(lambda frame: b"" if _is_ping(frame) else b"event: ping\n\n" + frame))
 _frames("ping_first", "The stream begins with a ping.", "pings_stand_where_they_are_due",
@@ -297,7 +297,7 @@ _frames("ping_last", "The stream ends with a ping.", "stream_ends_with_its_last_
 AREA.add(
     "ping_of_0_6_3",
     "Pings are as in 0.6.3, and the host says that it is one.",
-    "pings_are_a_bare_event_name",
+    "pings_are_written_as_on_the_host",
     chain(
         edit_frames(_pings(b"data: ping\n\n")), change_responses(lambda: _of_0_6_3, streams=True)
     ),

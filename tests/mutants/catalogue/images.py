@@ -151,7 +151,7 @@ _changed("image_may_be_cached", "The image may be cached for a day.",
            "image_has_no_caching_headers",
            lambda response: response.with_header("Cache-Control", "max-age=86400"), strict=True)
 _changed("image_tells_its_length", "The image's length is sent, as later versions do.",
-           "image_has_no_length",
+           "image_has_a_length_where_the_host_sends_one",
            lambda response: response.with_header("Content-Length", str(len(response.body))),
            strict=True)
 _changed("image_type_with_parameter", "A proxy adds a charset to the image's content type.",

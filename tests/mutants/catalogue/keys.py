@@ -45,8 +45,8 @@ def _is_unknown(request: Request) -> bool:
 _KEY_KILLERS = {
     "chat": "key_of_a_chat_app_is_400",
     "unpublished": "unpublished_workflow_is_400",
-    "disabled": "disabled_app_is_not_found",
-    "deleted": "deleted_app_is_not_found",
+    "disabled": "disabled_app_is_refused",
+    "deleted": "deleted_app_is_refused",
 }
 
 

@@ -110,11 +110,11 @@ _lenient("prompt_empty_accepted", "The prompt may be empty.", "empty_prompt_coun
 _lenient("prompt_null_accepted", "The prompt may be null.", "null_prompt_is_400",
          lambda request: _has_inputs(request) and _input(request, "prompt") is None, _as_prompt)
 _lenient("prompt_number_accepted", "The prompt may be a number.",
-         "number_as_prompt_is_not_a_string prompt_zero_counts_as_missing",
+         "number_as_prompt_is_not_a_string prompt_zero_is_refused",
          lambda request: _has_inputs(request) and isinstance(_input(request, "prompt"), int),
          _as_prompt)
 _lenient("prompt_list_accepted", "The prompt may be a list.",
-         "list_as_prompt_is_not_a_string empty_list_as_prompt_counts_as_missing",
+         "list_as_prompt_is_not_a_string empty_list_as_prompt_is_refused",
          lambda request: _has_inputs(request) and isinstance(_input(request, "prompt"), list),
          _as_prompt)
 _lenient(

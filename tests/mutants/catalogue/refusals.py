@@ -74,7 +74,7 @@ REFUSALS: Mapping[str, tuple[str, int, str]] = {
     "no_object": ("Internal Server Error", 400, "*_body_is_500"),
     "chat_app": ("not_workflow_app", 404, "key_of_a_chat_app_is_400"),
     "unpublished_app": ("Workflow not published", 404, "unpublished_workflow_is_400"),
-    "app_gone": ('"not_found"', 400, "disabled_app_is_not_found deleted_app_is_not_found"),
+    "app_gone": ('"not_found"', 400, "disabled_app_is_refused deleted_app_is_refused"),
     "method": ("method_not_allowed", 404, "*_on_the_run_path_is_405"),
     "forbidden": ('"forbidden"', 401, "changed_sign_is_403"),
     "file_unknown": ("unsupported_file_type", 404, "signed_unknown_file_is_415"),
@@ -137,14 +137,14 @@ for _name in (
     )
 
 # Every refusal at once
-_each("envelope_without_code", "No refusal has a code.", "error_has_code_message_status_in_order",
+_each("envelope_without_code", "No refusal has a code.", "error_has_its_members_in_order",
       _without("code"))
 _each("envelope_without_message", "No refusal has a message.",
-      "error_has_code_message_status_in_order", _without("message"))
+      "error_has_its_members_in_order", _without("message"))
 _each("envelope_without_status", "No refusal has a status in its envelope.",
-      "error_has_code_message_status_in_order", _without("status"))
+      "error_has_its_members_in_order", _without("status"))
 _each("envelope_without_params", "No refusal names the field it means.",
-      "field_error_has_code_message_params_in_order", _without("params"))
+      "field_error_has_its_members_in_order", _without("params"))
 _each("envelope_status_in_text", "The envelope's status is text.",
       "status_in_the_error_is_the_http_status",
       lambda response: response.with_json({**response.json, "status": str(response.status)}))
@@ -153,7 +153,7 @@ _each("envelope_status_wrong", "The envelope's status is not the response's.",
 _each("envelope_params_wrong", "The envelope names another field than the wrong one.",
       "missing_inputs_is_400 unknown_mode_is_400", _fields(params="prompt"), '"params"')
 _each("envelope_nested", "The envelope stands under error.",
-      "error_has_code_message_status_in_order",
+      "error_has_its_members_in_order",
       lambda response: response.with_json({"error": response.json}))
 _each("envelope_code_a_number", "The envelope's code is the status.",
       "missing_user_is_400 missing_authorization_is_401",
@@ -161,14 +161,14 @@ _each("envelope_code_a_number", "The envelope's code is the status.",
 _each("envelope_message_null", "The envelope's message is null.",
       "missing_user_is_400 missing_authorization_is_401", _fields(message=None))
 _each("envelope_extra_field", "The envelope has a trace id.",
-      "error_has_code_message_status_in_order", _fields(trace_id="4711"))
+      "error_has_its_members_in_order", _fields(trace_id="4711"))
 _each("envelope_keys_reversed", "The envelope's keys are in reverse order.",
-      "error_has_code_message_status_in_order",
+      "error_has_its_members_in_order",
       lambda response: response.with_json(dict(reversed(response.json.items()))))
 _each("refusals_in_html", "Every refusal is an HTML page.", "errors_are_json_without_charset",
       _html)
 _each("refusals_html_as_json", "Every refusal is a page that says it is JSON.",
-      "error_has_code_message_status_in_order", lambda response: response.with_body(b"<p>no</p>"))
+      "error_has_its_members_in_order", lambda response: response.with_body(b"<p>no</p>"))
 _each("refusals_as_text", "JSON refusals say they are text.", "errors_are_json_without_charset",
       lambda response: response.with_header("Content-Type", "text/plain"))
 _each("refusals_with_charset", "JSON refusals have a charset in their type.",
@@ -178,14 +178,14 @@ _each("refusals_without_newline", "JSON refusals end without the newline.",
       "errors_end_with_one_newline",
       lambda response: response.with_body(response.body.rstrip(b"\n")))
 _each("refusals_compact", "The JSON of refusals has no blanks, as later versions write it.",
-      "errors_are_written_with_spaces",
+      "errors_are_written_in_the_hosts_style",
       lambda response: response.with_body(
           json.dumps(response.json, separators=(",", ":")).encode() + b"\n"
       ), strict=True)
-_each("refusals_empty", "Refusals have no body.", "error_has_code_message_status_in_order",
+_each("refusals_empty", "Refusals have no body.", "error_has_its_members_in_order",
       lambda response: response.with_body(b""))
 _each("refusals_as_problem", "Refusals are RFC 9457 problems.",
-      "error_has_code_message_status_in_order",
+      "error_has_its_members_in_order",
       lambda response: response.with_json(
           {"type": "about:blank", "title": response.json.get("message"), "status": response.status}
       ).with_header("Content-Type", "application/problem+json"))
@@ -199,7 +199,7 @@ _each("refusals_unescaped", "Chinese in refusals is not escaped.", "errors_escap
       ))
 _each("host_failure_keys_reversed",
       "A failure of the host has its code before its message, as other errors do.",
-      "host_failure_has_message_code_in_order",
+      "host_failure_has_its_members_in_order",
       lambda response: response.with_json(dict(reversed(response.json.items()))),
       "Internal Server Error")
 # fmt: on

@@ -223,7 +223,7 @@ _response("other_origins_refused",
 AREA.add("preflight_allows_any_header", "A preflight allows whatever headers it asks for.",
          "preflight_allows_no_other_headers", edit_responses(_echo_headers))
 _response("refused_key_challenged", "A proxy adds a challenge to a 401.",
-          "wrong_key_gets_no_challenge", lambda request, response: response.status == 401,
+          "wrong_key_gets_the_hosts_challenge", lambda request, response: response.status == 401,
           lambda response: response.with_header("WWW-Authenticate", 'Basic realm="Restricted"'))
 _response("head_on_the_run_path_is_200", "A proxy responds to HEAD on the run's path with 200.",
           "head_on_the_run_path_is_405_without_body",

@@ -96,10 +96,10 @@ for _name, _words, _killer, _holds in (
     (
         "empty_list",
         "an empty list",
-        "empty_list_as_inputs_lacks_the_prompt",
+        "empty_list_as_inputs_is_refused",
         lambda value: value == [],
     ),
-    ("pairs", "a list of pairs", "pairs_as_inputs_lack_the_prompt", lambda value: value == ["ab"]),
+    ("pairs", "a list of pairs", "pairs_as_inputs_are_refused", lambda value: value == ["ab"]),
 ):
     _accepted(
         f"inputs_{_name}_accepted",
@@ -109,12 +109,12 @@ for _name, _words, _killer, _holds in (
         _but(inputs={"prompt": _PROMPT}),
     )
 for _name, _words, _killer, _holds in (
-    ("zero", "0", "prompt_zero_counts_as_missing", lambda value: value == 0 and value is not False),
-    ("false", "false", "prompt_false_counts_as_missing", lambda value: value is False),
+    ("zero", "0", "prompt_zero_is_refused", lambda value: value == 0 and value is not False),
+    ("false", "false", "prompt_false_is_refused", lambda value: value is False),
     (
         "empty_list",
         "an empty list",
-        "empty_list_as_prompt_counts_as_missing",
+        "empty_list_as_prompt_is_refused",
         lambda value: value == [],
     ),
     ("whole_number", "a number", "number_as_prompt_is_not_a_string", lambda value: value == 123),
