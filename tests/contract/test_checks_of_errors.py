@@ -696,6 +696,11 @@ OTHER_VERSION: dict[str, Change] = {
 }
 
 
+def _unrecorded(host: Transport) -> Transport:
+    """``host`` as one of a version that was not recorded."""
+    return _Broken(host, header("X-Version", "0.6.5"))
+
+
 def test_every_version_check_knows_another_version() -> None:
     """A check at version level has a version that does otherwise."""
     version_checks = {name for name, check in OURS.items() if check.level is Level.VERSION}
@@ -716,37 +721,32 @@ def test_error_of_another_version_is_a_difference(
     for code, content in others:
         answer = replace(unchanged_host.send(sent), status=code)
         host = _Instead(unchanged_host, sent, body((json.dumps(content) + "\n").encode())(answer))
-        result = _run_check(name, host, fake.api_key)
+        result = _run_check(name, _unrecorded(host), fake.api_key)
         assert result.status is Status.DIFFERS, result.reason
         assert result.why.endswith("has it")
 
 
 @pytest.mark.parametrize("name", OTHER_VERSION)
-def test_another_version_is_a_difference_and_no_failure(
+def test_another_version_fails_unless_the_hosts_was_not_recorded(
     name: str, unchanged_host: Transport, fake: RunningServer
 ) -> None:
-    """What another recorded version does is reported, and fails only on request."""
-    result = _run_check(name, _Broken(unchanged_host, OTHER_VERSION[name]), fake.api_key)
-    assert result.status is Status.DIFFERS, result.reason
-    assert not result.fails()
-    assert result.fails(strict=True)
+    host = _Broken(unchanged_host, OTHER_VERSION[name])
+    result = _run_check(name, host, fake.api_key)
+    assert (result.status, result.level) == (Status.FAILED, Level.VERSION), result.reason
+    lenient = _run_check(name, _unrecorded(host), fake.api_key)
+    assert lenient.status is Status.DIFFERS, lenient.reason
+    assert not lenient.fails()
+    assert lenient.fails(strict=True)
 
 
-def test_later_version_is_not_held_to_an_older_overlay(
+def test_schemas_of_an_unrecorded_version_are_only_differed_from(
     unchanged_host: Transport, fake: RunningServer
 ) -> None:
-    """A host of a version that has no overlay here is not held to another's, and the document only
-    differs from it.
-    """
-
-    def newer(answer: Exchange) -> Exchange:
-        files = _in_data(lambda data: data["outputs"]["files"][0].pop("__variant"))
-        return header("X-Version", "0.15.3")(files(answer))
-
-    checks = [name for name, check in OURS.items() if check.phase is Phase.EXCHANGES]
-    results = [_run_check(name, _Broken(unchanged_host, newer), fake.api_key) for name in checks]
-    assert not any(result.fails() for result in results)
-    assert [result.status is Status.DIFFERS for result in results] == [*[False] * 4, True]
+    """A host of a version that has no overlay here is compared with the nearest one's schemas."""
+    newer = _in_data(lambda data: data["outputs"]["files"][0].pop("__variant"))
+    host = _unrecorded(_Broken(unchanged_host, newer))
+    result = _run_check("every_body_is_as_its_schema", host, fake.api_key)
+    assert (result.status, result.level) == (Status.DIFFERS, Level.VERSION)
 
 
 # What a deployment decides

@@ -229,7 +229,8 @@ def test_junit_counts_and_explains(every_end: Report) -> None:
 
 def test_json_has_everything(every_end: Report) -> None:
     reported = json.loads(json.dumps(report_json(every_end)))
-    assert reported["counts"]["failed"] == {"all": 3, "document": 1, "host": 2, "version": 0}
+    by_level = {"document": 1, "host": 2, "version": 0, "deployment": 0}
+    assert reported["counts"]["failed"] == {"all": 3, **by_level}
     assert [check["status"] for check in reported["checks"]] == [
         row.status.value for row in every_end.results
     ]

@@ -23,11 +23,9 @@ from contract.diff.pairing import Folder, Host
 from contract.diff.translation import NotComparableError, Translation
 from contract.target import file_urls
 from dify_wire.exchange import Chunk, Exchange, Recording
-from dify_wire.profile import HOST_VERSIONS
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.redaction.exchange import RecordingRedactor
 from fake_server.settings import DEFAULT_API_KEY
-from tests.contract import verdicts
 from tests.contract.hosts import answer, dify_at_first, host, refused_address, saying
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.serving import APP_KEYS, SECRET, serving, untouched
@@ -37,11 +35,6 @@ from tests.serving import ROOT, running_server
 pytestmark = pytest.mark.server
 
 RECORDED = ROOT / "recordings/dify-0.6.4"
-OTHER_VERSIONS = [
-    version
-    for version in HOST_VERSIONS
-    if version != "0.6.4" and RECORDED.with_name(f"dify-{version}").exists()
-]
 QUICK = [check for check in CHECKS.values() if not check.slow]
 LABELS = {DEFAULT_API_KEY: "main"} | {key: kind for kind, key in APP_KEYS.items()}
 
@@ -273,18 +266,6 @@ def test_recorded_host_and_the_fake_differ_only_where_the_world_did() -> None:
         "upload_16M",
         "g_nomax_long",
     } | excused | {"stop_during_stream_call"}
-
-
-@pytest.mark.parametrize("version", OTHER_VERSIONS)
-def test_recording_of_another_version_and_its_fake_show_no_drift(version: str) -> None:
-    """``recordings/dify-VERSION``, as ``contract record`` writes it."""
-    folder = RECORDED.with_name(f"dify-{version}")
-    with running_server(*verdicts.fake_options(), "--host-version", version) as server:
-        keys = {"main": server.api_key, **verdicts.APP_KEYS}
-        there = Host(server.url, keys, verdicts.SECRET, None)
-        found = compare(Folder(folder, read_folder(folder)), there, DiffOptions())
-    assert drift(found) == []
-    assert found.requests > 0
 
 
 # What cannot be repeated

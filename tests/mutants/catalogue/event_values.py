@@ -93,6 +93,12 @@ _event("inputs_without_sys_files", "workflow_started's inputs have no sys.files.
                "inputs": {k: v for k, v in event["data"]["inputs"].items() if k != "sys.files"},
            },
        })
+_event("inputs_with_another_variable", "workflow_started's inputs have a sys.* of no version.",
+       "inputs_name_the_hosts_system_variables", _START,
+       lambda event: {
+           **event,
+           "data": {**event["data"], "inputs": {**event["data"]["inputs"], "sys.mood": "good"}},
+       })
 _event("start_node_inputs_differ", "The start node's inputs are not the run's.",
        "start_node_passes_the_inputs_on", "node_finished",
        of_node("start", put("data.inputs.prompt", "a cat")))

@@ -154,7 +154,8 @@ _response("condition_answered_with_304",
           lambda response: replace(response, status=304).with_body(b""))
 _response("as_attachment_names_a_file",
           "as_attachment gets a Content-Disposition, as later versions do.",
-          "as_attachment_names_the_file_as_the_host_does", lambda request: "as_attachment" in parameters_of(request),
+          "as_attachment_names_the_file_as_the_host_does",
+          lambda request: "as_attachment" in parameters_of(request),
           lambda response: response.with_header(
               "Content-Disposition", "attachment; filename*=UTF-8''image.png"
           ), strict=True)
