@@ -953,9 +953,6 @@ OTHER_VERSIONS: dict[str, list[Break]] = {
         on_files(header("content-disposition", "attachment; filename=a.png"))
     ],
     "missing_sign_is_400": [on_files(body(lambda _: _MISSING_SIGN_OF_1_10))],
-    "inputs_name_the_hosts_system_variables": [
-        events("workflow_started", lambda one: one["inputs"].update({"sys.user_id": "alg123"}))
-    ],
 }
 """Hosts that do as another version does."""
 
