@@ -146,7 +146,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("httpcore", ["fake_server.recorder.upstream"]),
         ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),
-        ("jsonschema_rs", ["dify_wire.spec"]),
+        ("jsonschema_rs", ["dify_wire.spec", "fake_server.workflow.json_objects"]),
         ("prometheus_client", ["fake_server.admin.calls"]),
     ],
 )
