@@ -102,11 +102,14 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class PingRule:
-    """The sign of life of a stream: its bytes, and when it is due in seconds of the run."""
+    """The sign of life of a stream: its bytes, and when it is due in seconds of the run; with
+    ``at_once`` one more comes before all events.
+    """
 
     frame: bytes
     first_s: float
     every_s: float
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,18 +228,50 @@ class InputFileRules:
 
 @dataclass(frozen=True, slots=True)
 class RunRules:
-    """How a run goes (``x-host.run``). ``stop_error`` is the error text of a stopped run."""
+    """How a run goes (``x-host.run``).
+
+    ``stop_error`` is the error text of a stopped run; ``stopped_by`` who can stop one: ``owner``
+    (the user and app that started it) or ``anyone``. ``no_error`` is the error of a run that has
+    none; ``empty_outputs`` the outputs of one that has none: ``null`` or ``object``. Seconds of a
+    run have ``elapsed_digits`` after the point, all that a double has where it is None.
+    """
 
     stop_error: str
+    stopped_by: str
+    no_error: str | None
+    empty_outputs: str
+    elapsed_digits: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRules:
-    """How a stream is written (``x-host.stream``). ``json``: ``spaced``, or ``compact`` with raw
-    UTF-8.
+    """How a stream is written (``x-host.stream``).
+
+    ``json``: ``spaced``, or ``compact`` with raw UTF-8. ``closing_s`` is how long the connection
+    stays open after the last event, ``silence_s`` how long where no run came about.
+
+    ``text_chunks``: which outputs of End nodes are sent bit by bit: ``none``, ``llm`` (texts of
+    models) or ``outputs`` (all of them). ``signed``: how often a file is signed: once for the End
+    node's frame and the run's (``run``), once in each frame but for its inputs (``frame``), or
+    wherever it stands (``each``).
+
+    ``empty`` says for inputs, process_data, outputs and execution_metadata of a node whether an
+    empty one is ``null``, an ``object``, or ``kept`` as the node has it. ``retry_hides_data``:
+    whether node_retry has none of these. ``node_digits`` are those of a node's seconds, as
+    ``elapsed_digits`` of a run. ``created_at_rounded``: to the nearest second, so half a second
+    ahead at times, instead of down. ``iteration_length`` is the name of an iteration's length.
     """
 
     json: str
+    closing_s: float
+    silence_s: float
+    text_chunks: str
+    signed: str
+    empty: Mapping[str, str]
+    retry_hides_data: bool
+    node_digits: int | None
+    created_at_rounded: bool
+    iteration_length: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +287,10 @@ class FileRules:
     not listed, and ``nameless_error`` that for an empty name; they are accepted where it is None.
     ``dotless_extension``: a name without a dot is its own extension, else it has none;
     ``lower_extension``: it is kept in lower case. A longer name than ``longest_name`` is cut.
-    ``upload_sign_quoted``: the URL that is handed out ends in %3D.
+    ``upload_sign_quoted``: the URL that is handed out ends in %3D. ``upload_url``
+    is the path of that URL, its last part what the signature is for; ``upload_remote_url`` what
+    stands as remote_url of an upload in a run: ``null``, ``signed`` (the URL once more) or
+    ``empty``.
     """
 
     mark: Mapping[str, str]
@@ -267,6 +305,8 @@ class FileRules:
     forbidden_characters: str
     longest_name: int | None
     upload_sign_quoted: bool
+    upload_url: str
+    upload_remote_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +356,14 @@ class RecordRules:
     end_user_type: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventFields:
+    """The names of the fields of an event's frame, and of its ``data``, in their order."""
+
+    frame: tuple[str, ...]
+    data: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class HostSpec:
     """Everything that the fake knows of the host which is not deployment."""
@@ -344,8 +392,8 @@ class HostSpec:
     records: RecordRules
     fields: Mapping[str, tuple[str, ...]]
     """The fields that each object of a schema has, in their order on the wire, by its name."""
-    events: frozenset[str]
-    """The names of the events that this version sends."""
+    events: Mapping[str, EventFields]
+    """The events that this version sends, by name."""
 
     @property
     def image_extensions(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from fake_server.host_spec import (
     PATH_PARAMETER,
     AppRules,
     CorsRules,
+    EventFields,
     FileRules,
     HostErrors,
     HostSpec,
@@ -73,7 +74,12 @@ def _compiled(reader: _Reader) -> HostSpec:
         response_modes=reader.enumeration(run, "response_mode"),
         example=reader.request_example(_RUN_OPERATION),
         headers=tuple((name, value) for name, value in host["headers"]),
-        ping=PingRule(ping["frame"].encode(), float(ping["first_s"]), float(ping["every_s"])),
+        ping=PingRule(
+            ping["frame"].encode(),
+            float(ping["first_s"]),
+            float(ping["every_s"]),
+            bool(ping["at_once"]),
+        ),
         limits=Limits(**{name: host["limits"][name] for name in Limits.__dataclass_fields__}),
         upload_extensions={
             kind: frozenset(extensions) for kind, extensions in host["upload_extensions"].items()
@@ -144,9 +150,16 @@ class _Reader:
             if isinstance(schema, Mapping) and "required" in schema
         }
 
-    def events(self) -> frozenset[str]:
+    def events(self) -> Mapping[str, EventFields]:
         events = self._schemas().get("StreamEvent", {}).get("discriminator", {}).get("mapping", {})
-        return frozenset(events)
+        found = {}
+        for name, reference in events.items():
+            frame = self.resolved({"$ref": reference})
+            data = self.resolved(frame.get("properties", {}).get("data", {}))
+            found[name] = EventFields(
+                tuple(frame.get("required", ())), tuple(data.get("required", ()))
+            )
+        return found
 
     def operations(self) -> Iterator[Operation]:
         return (self._operation(*entry) for entry in self._entries())

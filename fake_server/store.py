@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fake_server.bounded import BoundedBytes, BoundedDict
-from fake_server.images import ImageFault, ImageRecord
+from fake_server.images import ImageFault, ImageRecord, render
 from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.records import RunRecords
@@ -109,6 +109,14 @@ class Store:
             self.runs_ended[
                 "streaming" if task.streaming else "blocking", task.playback.outcome
             ] += 1
+
+    async def png(self, file_id: str, record: ImageRecord) -> bytes:
+        """The file of an image, drawn when it is first needed."""
+        png = self.rendered.get(file_id)
+        if png is None:
+            png = await asyncio.to_thread(render, record)
+            self.rendered[file_id] = png
+        return png
 
     def running_of(self, app_id: str, *, blocking: bool = False) -> int:
         """How many runs of an app are being played; with ``blocking`` without streams."""

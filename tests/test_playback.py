@@ -230,7 +230,7 @@ def test_what_a_client_still_sends_is_not_its_leaving() -> None:
 def test_a_blocking_call_gets_the_end_when_it_is_due() -> None:
     """And nobody gets it who has left."""
 
-    async def main(leaves: bool) -> WorkflowFinished | None:
+    async def main(leaves: bool) -> Event | None:
         clock = Clock(lambda: 0.0, lambda: 0.0)
         clock.freeze()
         playback = Playback(TIMELINE, clock, 1.0)

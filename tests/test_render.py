@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 
 from fake_server.host_spec import HostSpec
 from fake_server.runs.engine import plan, with_pings
+from fake_server.runs.event_data import RunFacts
 from fake_server.runs.events import NodeFinished, NodeStarted, Ping, Timeline, WorkflowFinished, cut
+from fake_server.runs.file_objects import FileWriter
 from fake_server.runs.random_values import RandomSource
-from fake_server.runs.render import Renderer, RunFacts
+from fake_server.runs.render import Renderer
+from fake_server.spec import load_host
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import Workflow
 
@@ -26,7 +29,6 @@ FACTS = RunFacts(
     task_id="task",
     workflow_run_id="run",
     workflow_id="workflow",
-    tenant_id="tenant",
     sequence_number=3,
     end_user_id="end-user",
     user="alg123",
@@ -66,15 +68,19 @@ class CountedUrls:
     def __init__(self) -> None:
         self._numbers = count(1)
 
-    def tool_file(self, file_id: str) -> str:
-        return f"/files/tools/{file_id}.png?sign={next(self._numbers)}"
+    def tool_file(self, file_id: str, extension: str) -> str:
+        return f"/files/tools/{file_id}{extension}?sign={next(self._numbers)}"
 
-    def uploaded_image(self, file_id: str) -> str:
+    def uploaded(self, file_id: str) -> str:
         return f"/files/{file_id}/image-preview?sign={next(self._numbers)}"
 
 
-def renderer(facts: RunFacts = FACTS) -> Renderer:
-    return Renderer(facts, b"event: ping\n\n", CountedUrls())
+SPEC = load_host("0.6.4")
+
+
+def renderer(facts: RunFacts = FACTS, spec: HostSpec = SPEC) -> Renderer:
+    files = FileWriter("tenant", spec.fields["File"], spec.files, CountedUrls())
+    return Renderer(facts, spec, files, spec.ping.frame)
 
 
 def frames(timeline: Timeline, facts: RunFacts = FACTS) -> list[bytes]:
@@ -443,7 +449,7 @@ def test_the_times_of_an_answer_keep_the_hosts_relation(
     """FACTS 4: created_at rounds to the nearest second and finished_at down, so the difference lies
     in (-1.5, 0.5).
     """
-    facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", started_at)
+    facts = RunFacts("task", "run", "workflow", 1, "end-user", "u", started_at)
     message = blocking(
         ((elapsed_s, WorkflowFinished("succeeded", None, None, elapsed_s, 0, 0)),), facts
     )["data"]
@@ -460,7 +466,7 @@ def test_the_times_of_every_frame_keep_the_hosts_relation(
     of its frame.
     """
     timeline = planned("g_tools2")
-    facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", started_at)
+    facts = RunFacts("task", "run", "workflow", 1, "end-user", "u", started_at)
     rendered = zip(
         timeline, map(json.loads, (frame[6:] for frame in frames(timeline, facts))), strict=True
     )
@@ -473,6 +479,6 @@ def test_the_times_of_every_frame_keep_the_hosts_relation(
 
 def test_a_run_of_no_time_may_end_before_it_was_created() -> None:
     """FACTS 4: created_at > finished_at happens on the host, and is a truth here."""
-    facts = RunFacts("task", "run", "workflow", "tenant", 1, "end-user", "u", 1000.6)
+    facts = RunFacts("task", "run", "workflow", 1, "end-user", "u", 1000.6)
     message = blocking(((0.1, WorkflowFinished("failed", None, "x", 0.1, 0, 0)),), facts)["data"]
     assert (message["created_at"], message["finished_at"]) == (1001, 1000)

@@ -9,12 +9,10 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.query import read_query
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response, proxy_page
-from fake_server.images import ImageRecord, render
 from fake_server.runs.random_values import image_name
 from fake_server.runs.signing import BadTimestampError, FileSigner, SignatureError
 from fake_server.store import Upload
@@ -44,7 +42,7 @@ async def get_tool_file(request: Request) -> ASGIApp:
     if stored is None:
         raise request.spec.errors("file_unknown")
     drawn = request.scope["method"] != "HEAD" or rules.content_length
-    png: Sequence[bytes] = (await _png(host, file_id, stored.record),) if drawn else ()
+    png: Sequence[bytes] = (await host.store.png(file_id, stored.record),) if drawn else ()
     for fault in (*stored.faults, *request.effects.image_faults):
         spoiled = await asyncio.to_thread(fault, png)
         if spoiled is None:  # FACTS 6.3
@@ -72,15 +70,6 @@ def _verify(request: Request, signer: FileSigner, query: Mapping[str, Any], refu
         raise errors("value_error", message=error) from None
     except SignatureError:
         raise errors(refusal) from None
-
-
-async def _png(host: HostState, file_id: str, record: ImageRecord) -> bytes:
-    """The image's file, drawn when it is first fetched."""
-    png = host.store.rendered.get(file_id)
-    if png is None:
-        png = await asyncio.to_thread(render, record)
-        host.store.rendered[file_id] = png
-    return png
 
 
 @endpoint("getImagePreview")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp, Message
 
 from dify_wire.exchange import AppKind
-from fake_server.clock import Wait
 from fake_server.host_spec import HostError, HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
@@ -19,13 +19,27 @@ from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import ClientLeftError, Request, endpoint
 from fake_server.http.responses import Response, proxy_page
 from fake_server.runs.engine import plan, with_pings
-from fake_server.runs.events import FileRef, NodeFinished, NodeStarted, Ping, Timeline
+from fake_server.runs.event_data import RunFacts
+from fake_server.runs.events import (
+    Event,
+    FileRef,
+    NodeFinished,
+    NodeStarted,
+    Ping,
+    RunCrashed,
+    RunError,
+    Timeline,
+    WorkflowFinished,
+    WorkflowPaused,
+)
+from fake_server.runs.file_objects import FileWriter
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
-from fake_server.runs.render import Renderer, RunFacts
+from fake_server.runs.render import Renderer, of_version
 from fake_server.runs.request import AcceptedBody, RunRequest, accepted_body, run_request
 from fake_server.runs.signing import FileSigner
+from fake_server.runs.text_chunks import with_text_chunks
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.store import RunningTask, StoredImage
 from fake_server.workflow.model import App
@@ -73,7 +87,7 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
     if accepted.streaming:  # loaded by the first stream, before its time begins to run
         from fake_server.http.event_stream import EventStream
     random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
-    run = start(prepare(app, accepted, effects, request.spec, random), request)
+    run = await start(prepare(app, accepted, effects, request.spec, random), request)
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])
     if accepted.streaming:
@@ -105,13 +119,14 @@ def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:
 
 @endpoint("stopWorkflowTask")
 async def stop_workflow_task(request: Request) -> Response:
-    """``POST …/tasks/{task_id}/stop``: always a success; only the run's own user stops it."""
+    """``POST …/tasks/{task_id}/stop``: always a success, whoever may stop the run."""
     app = request.app()
     user = await request.user()
     if app.kind is AppKind.CHAT:
         raise request.spec.errors("not_workflow_app")
     task = request.host.store.task(request.parameters["task_id"])
-    if task is not None and (task.app_id, task.user) == (app.app_id, user):
+    anyone = request.spec.run.stopped_by == "anyone"
+    if task is not None and (anyone or (task.app_id, task.user) == (app.app_id, user)):
         task.playback.stop()
     return request.json_response({"result": "success"})
 
@@ -142,6 +157,8 @@ def prepare(
     for change_workflow in effects.workflow:
         workflow = change_workflow(workflow)
     timeline = plan(workflow, request.inputs, random, spec)
+    if request.streaming and not effects.gateway:
+        timeline = of_version(with_text_chunks(timeline, workflow, spec), spec)
     for change_timeline in effects.timeline:
         timeline = change_timeline(timeline)
     stretches: Sequence[Stretch] = ()
@@ -159,19 +176,19 @@ def prepare(
     return RunPlan(app, request, effects, random, task_id, run_id, timeline, ping, stretches)
 
 
-def start(plan: RunPlan, request: Request) -> Run:
+async def start(plan: RunPlan, request: Request) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for."""
-    host, effects = request.host, plan.effects
-    for _, event in plan.timeline:
-        if isinstance(event, NodeFinished) and event.started.node_type == "tool" and event.outputs:
-            for value in event.outputs.values():
-                for file in value if isinstance(value, list) else ():
-                    if isinstance(file, FileRef):
-                        image = StoredImage(file.record, effects.image_faults)
-                        host.store.images[file.file_id] = image
+    host, effects, spec = request.host, plan.effects, request.spec
+    sizes = {}
+    for file in _tool_files(plan.timeline):
+        host.store.images[file.file_id] = StoredImage(file.record, effects.image_faults)
+        if "size" in spec.fields["File"]:
+            sizes[file.file_id] = len(await host.store.png(file.file_id, file.record))
     speed = host.settings.speed
     endless = plan.ping if effects.endless else None
-    playback = Playback(plan.timeline, host.clock, speed, endless, plan.stretches)
+    playback = Playback(
+        plan.timeline, host.clock, speed, endless, plan.stretches, stop_error=spec.run.stop_error
+    )
     # Back-dated by what the speed will save, so that the run ends now when it ends.
     elapsed_s = plan.timeline[-1][0]
     started_at = host.clock.now() - max(elapsed_s - playback.pace.clock_s(elapsed_s), 0.0)
@@ -180,7 +197,6 @@ def start(plan: RunPlan, request: Request) -> Run:
         task_id=plan.task_id,
         workflow_run_id=plan.run_id,
         workflow_id=plan.request.workflow.workflow_id,
-        tenant_id=TENANT_ID,
         sequence_number=host.store.sequence_numbers[plan.app.app_id],
         end_user_id=end_user_id(plan.app.app_id, plan.request.user),
         user=plan.request.user,
@@ -188,8 +204,22 @@ def start(plan: RunPlan, request: Request) -> Run:
     )
     origin = request.origin if effects.url else ""
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
+    files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)
     task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
-    return Run(plan, request, task, Renderer(facts, plan.ping.frame, urls, effects.payload))
+    return Run(plan, request, task, Renderer(facts, spec, files, plan.ping.frame, effects.payload))
+
+
+def _tool_files(timeline: Timeline) -> Iterator[FileRef]:
+    """The files that the nodes of a run make."""
+    pending: list[Any] = [event.outputs for _, event in timeline if isinstance(event, NodeFinished)]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, FileRef):
+            yield value
+        elif isinstance(value, Mapping):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +238,38 @@ class Run:
         if end is None:
             return self._cut_short()
         self.request.due = self.task.playback.due
-        content_type = self.request.spec.http.run_type.encode()
-        return self.request.response(200, content_type, self.renderer.blocking(end))
+        match end:
+            case WorkflowFinished() | WorkflowPaused():
+                content_type = self.request.spec.http.run_type.encode()
+                return self.request.response(200, content_type, self.renderer.blocking(end))
+            case RunError(code, status, message):
+                body = {"code": code, "message": message, "status": status}
+                raise HostError("run_error", status, body)
+        raise self.request.spec.errors("internal_server_error")
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The stream's chunks: a frame each, or all that need no waiting in one."""
+        playback, last = self.task.playback, None
         with self.request.host.store.running(self.plan.task_id, self.task):
-            async with aclosing(self.task.playback.events(self.request.receive)) as due:
+            async with aclosing(playback.events(self.request.receive)) as due:
                 async for events in due:
-                    self.request.due = self.task.playback.due
+                    self.request.due = playback.due
                     frames = [self.renderer.frame(event) for event in events]
                     for chunk in frames if self.plan.effects.body_filters else (b"".join(frames),):
-                        yield chunk
+                        if chunk:
+                            yield chunk
+                    last = events[-1]
+        if isinstance(last, RunCrashed):
+            await self.request.break_off()
+        elif last is not None and not playback.abandoned:
+            await playback.reaches(self._closes_s(last), self.request.receive)
+
+    def _closes_s(self, last: Event | None) -> float:
+        """The second of the run at which its connection is closed."""
+        spec, ended_s = self.request.spec, self.task.playback.ended_s
+        if isinstance(last, RunError):
+            return max(spec.request.silence_s, ended_s)
+        return ended_s + spec.stream.closing_s
 
     async def gateway_page(self, gateway: Gateway) -> Response:
         """The page of a proxy that waits no longer; the run goes on without it."""
@@ -266,15 +316,19 @@ class SignedUrls:
     changes: Sequence[UrlChange] = ()
     origin: str = ""
 
-    def tool_file(self, file_id: str) -> str | None:
-        path = self.host.spec.paths["getToolFile"].replace("{extension}", "png")
+    def tool_file(self, file_id: str, extension: str) -> str | None:
+        path = self.host.spec.paths["getToolFile"]
+        path = path.replace("{extension}", extension.removeprefix("."))
         return self._signed(self.host.signers.tool_file, path, file_id)
 
-    def uploaded_image(self, file_id: str) -> str | None:
-        path = self.host.spec.paths["getImagePreview"]
-        return self._signed(self.host.signers.uploaded_image, path, file_id)
+    def uploaded(self, file_id: str) -> str | None:
+        rules = self.host.spec.files
+        signer = self.host.signers.of(rules.upload_url.rpartition("/")[2])
+        return self._signed(signer, rules.upload_url, file_id, rules.upload_sign_quoted)
 
-    def _signed(self, signer: FileSigner, path: str, file_id: str) -> str | None:
+    def _signed(
+        self, signer: FileSigner, path: str, file_id: str, quoted: bool = False
+    ) -> str | None:
         now = self.host.clock.now()
         at = min(now, self.ends_at) if now - self.ends_at < _WRITING_S else now
         base = self.host.settings.files_url
@@ -282,6 +336,8 @@ class SignedUrls:
             at -= change.age_s
             base = base if change.base is None else change.base(base or self.origin)
         query = signer.query(file_id, int(at), self.random.nonce())
+        if quoted:  # the padding alone: the query has an = of its own after each name
+            query = f"{query[:-1]}%3D"
         url: str | None = f"{base}{path.replace('{file_id}', file_id)}?{query}"
         for change in self.changes:
             url = None if url is None else change.rewrite(url)

@@ -109,6 +109,8 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:
     """The timeline with the pings before its end (FACTS 5.4), at most ``MOST_PINGS``."""
     pings: list[tuple[float, Event]] = []
+    if ping.at_once:
+        timeline = ((0.0, Ping()), *timeline)
     while (due_s := ping.first_s + ping.every_s * len(pings)) < timeline[-1][0]:
         if len(pings) == MOST_PINGS:
             break

@@ -11,7 +11,17 @@ from starlette.types import Receive
 
 from fake_server.clock import Clock, Wait
 from fake_server.host_spec import PingRule
-from fake_server.runs.events import Event, Ping, Timeline, WorkflowFinished, cut
+from fake_server.runs.events import (
+    STOPPED,
+    Event,
+    Ping,
+    RunCrashed,
+    RunError,
+    Timeline,
+    WorkflowFinished,
+    WorkflowPaused,
+    cut,
+)
 
 STOP_POLL_S = 1.0
 """The host checks once a second of the run whether it is to stop (FACTS 7)."""
@@ -73,8 +83,9 @@ def next_stop_s(elapsed_s: float, speed: float | None) -> float:
 class Playback:
     """One run being played at ``speed`` (None: without waiting).
 
-    With ``endless`` nothing follows the timeline but pings by that rule, until the client leaves or
-    the run is stopped; none where it is played without waiting.
+    ``stop_error`` is the error of a run that is stopped. With ``endless`` nothing follows the
+    timeline but pings by that rule, until the client leaves or the run is stopped; none where it is
+    played without waiting.
     """
 
     def __init__(
@@ -84,8 +95,11 @@ class Playback:
         speed: float | None,
         endless: PingRule | None = None,
         stretches: Sequence[Stretch] = (),
+        *,
+        stop_error: str = STOPPED,
     ) -> None:
         self._timeline = timeline
+        self._stop_error = stop_error
         self._clock = clock
         self._speed = speed
         self.pace = Pace(speed, stretches)
@@ -102,9 +116,19 @@ class Playback:
         if self.abandoned:
             return "abandoned"
         for _, event in reversed(self._timeline):
-            if isinstance(event, WorkflowFinished):
-                return event.status
+            match event:
+                case WorkflowFinished(status=status):
+                    return status
+                case WorkflowPaused():
+                    return "paused"
+                case RunError() | RunCrashed():
+                    return "failed"
         return "unfinished"
+
+    @property
+    def ended_s(self) -> float:
+        """The second of the timeline at which it ends."""
+        return self._timeline[-1][0]
 
     @property
     def elapsed_s(self) -> float:
@@ -115,7 +139,7 @@ class Playback:
         """End the run as stopped at the host's next check; a run that ends before does so."""
         at_s = next_stop_s(self.elapsed_s, self._speed)
         if at_s < self._timeline[-1][0] or self._endless is not None:
-            self._timeline = cut(self._timeline, at_s)
+            self._timeline = cut(self._timeline, at_s, self._stop_error)
             self._endless = None
             if self._wait is not None:
                 self._wait.wake()
@@ -147,13 +171,11 @@ class Playback:
             yield [event for _, event in self._timeline[emitted:following]]
             emitted = following
 
-    async def end(self, receive: Receive) -> WorkflowFinished | None:
-        """Wait for the end of the run and return it; None when the client has left."""
+    async def end(self, receive: Receive) -> Event | None:
+        """Wait for the end of the run and return its event; None when the client has left."""
         if not await self._until(partial(self._due_s, None), receive):
             return None
-        end = self._timeline[-1][1]
-        assert isinstance(end, WorkflowFinished)
-        return end
+        return self._timeline[-1][1]
 
     async def reaches(self, at_s: float, receive: Receive) -> bool:
         """Wait until the run has gone on for ``at_s`` seconds; False when the client has left."""

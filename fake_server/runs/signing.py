@@ -89,3 +89,6 @@ class FileSigners:
     def __init__(self, secret_key: str, lifetime_s: float) -> None:
         self.tool_file = FileSigner(secret_key, lifetime_s, TOOL_FILE)
         self.uploaded_image = FileSigner(secret_key, lifetime_s, UPLOADED_IMAGE)
+
+    def of(self, purpose: str) -> FileSigner:
+        return self.uploaded_image if purpose == UPLOADED_IMAGE else self.tool_file
