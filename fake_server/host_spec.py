@@ -248,7 +248,7 @@ class StreamRules:
     """How a stream is written (``x-host.stream``).
 
     ``json``: ``spaced``, or ``compact`` with raw UTF-8. ``closing_s`` is how long the connection
-    stays open after the last event, ``silence_s`` how long where no run came about.
+    stays open after the last event.
 
     ``text_chunks``: which outputs of End nodes are sent bit by bit: ``none``, ``llm`` (texts of
     models) or ``outputs`` (all of them). ``signed``: how often a file is signed: once for the End
@@ -264,7 +264,6 @@ class StreamRules:
 
     json: str
     closing_s: float
-    silence_s: float
     text_chunks: str
     signed: str
     empty: Mapping[str, str]

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message
 
 from dify_wire.exchange import AppKind
+from fake_server.clock import Wait
 from fake_server.host_spec import HostError, HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
