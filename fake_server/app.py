@@ -6,18 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dify_wire.exchange import AppKind
+from fake_server.apps import load_apps
 from fake_server.clock import Clock, unix_seconds
 from fake_server.endpoints import handlers
-from fake_server.host_spec import HostError, HostSpec, InputRule
+from fake_server.host_spec import HostError, HostSpec
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.faults import BrokenOffError, FaultySend
@@ -35,18 +33,16 @@ from fake_server.http.responses import (
 from fake_server.http.routing import NoMatch, Router
 from fake_server.journal.exchanges import AccessLog, BodyTooLargeError, Counters, Journal
 from fake_server.journal.reading import redactor_of
-from fake_server.runs.random_values import RandomSource, uuid4_for
+from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
 from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.conditions import facts_of
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.scenarios.rules import RuleBook, RuleContext, load_rule_book
-from fake_server.settings import Settings, SettingsError
+from fake_server.settings import Settings
 from fake_server.spec import load_host
 from fake_server.store import Store
-from fake_server.workflow.loader import default_workflow_path, load_workflow
-from fake_server.workflow.model import App, Problem, Workflow
-from fake_server.workflow.problems import NotWorkflowError
+from fake_server.workflow.model import App
 
 if TYPE_CHECKING:
     from fake_server.replay import Replay
@@ -64,7 +60,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     clock = clock or Clock(
         starts_at=None if settings.clock is None else unix_seconds(settings.clock)
     )
-    apps = load_apps(settings.api_keys, settings.apps, settings.workflow, spec.inputs)
+    apps = load_apps(settings.api_keys, settings.apps, settings.workflow, spec)
     host = HostState(
         settings=settings,
         spec=spec,
@@ -263,73 +259,3 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
-
-
-_APP_SUFFIXES = (".yml", ".yaml", ".json")
-_NAMES = {
-    AppKind.CHAT: "chatapp",
-    AppKind.UNPUBLISHED: "unpublished",
-    AppKind.DISABLED: "apidisabled",
-}
-
-
-def load_apps(
-    api_keys: Iterable[str],
-    others: Sequence[tuple[str, str]],
-    default_workflow: Path | None,
-    rules: Sequence[InputRule],
-) -> Mapping[str, App]:
-    """The app of each key: the default app for ``api_keys``, and of ``others`` (key, KIND or app
-    file) what they name.
-
-    The models of the spec's enumeration are those of the image server.
-    Raises ``SettingsError`` for a key given twice or a kind that is neither known nor a file, and
-    ``dify_wire.spec.SpecError`` for an app file that cannot be used.
-    """
-    models = next((rule.options for rule in rules if rule.options), ())
-    default = _workflow_app(
-        load_workflow(default_workflow or default_workflow_path(), rules, models)
-    )
-    apps = dict.fromkeys(api_keys, default)
-    for key, what in others:
-        if key in apps:
-            raise SettingsError(
-                "app", f"the key {key!r} is given twice; each key belongs to one app"
-            )
-        apps[key] = default if what == AppKind.WORKFLOW else _other_app(what, models)
-    return apps
-
-
-def _other_app(what: str, models: Sequence[str]) -> App:
-    if what in set(AppKind):
-        kind = AppKind(what)
-        name = _NAMES.get(kind, kind.value)
-        return App(uuid4_for("app", name), kind, name, f"ref {name}", None)
-    path, beside = app_files(what)
-    try:
-        return _workflow_app(load_workflow(path, models=models, beside=beside))
-    except NotWorkflowError as error:
-        name = str(error.app.get("name") or path.stem)
-        description = str(error.app.get("description") or "")
-        warnings = (Problem(error.path, error.place, error.message),)
-        return App(uuid4_for("app", name), AppKind.CHAT, name, description, None, warnings)
-
-
-def app_files(what: str) -> tuple[Path, Path | None]:
-    """The files of ``export.yml`` or ``export.yml+fake.yml``. Raises ``SettingsError``."""
-    # os.path, because Path.exists raises for long names
-    export, plus, beside = what.rpartition("+")
-    if os.path.exists(what) or not plus:  # noqa: PTH110
-        export, beside = what, ""
-    path = Path(export)
-    if path.suffix not in _APP_SUFFIXES and not os.path.exists(path):  # noqa: PTH110
-        raise SettingsError(
-            "app", f"{what!r} is neither a kind ({', '.join(AppKind)}) nor an app file"
-        )
-    return path, Path(beside) if beside else None
-
-
-def _workflow_app(workflow: Workflow) -> App:
-    app_id = uuid4_for("app", workflow.name)
-    kind, description = AppKind.WORKFLOW, workflow.description
-    return App(app_id, kind, workflow.name, description, workflow, workflow.warnings)

@@ -364,6 +364,31 @@ def _recorded(host_version: str) -> str:
     return version
 
 
+@cli.group()
+def app() -> None:
+    """Look at app files, such as exports of Dify."""
+
+
+@app.command()
+@click.argument("file")
+@click.option(
+    "--host-version", help="The Dify version to check for; by default one that fits the export."
+)
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@_named_by_flag()
+def check(file: str, host_version: str | None, as_json: bool) -> None:
+    """Check FILE (export.yml or export.yml+fake.yml): inputs, what each node will do, outputs,
+    warnings, and the Dify versions that it fits.
+
+    Exit code 2 means that it cannot be used, with every reason.
+    """
+    from fake_server.apps import app_files
+    from fake_server.workflow.report import checked
+
+    version = _recorded(host_version) if host_version else None
+    click.echo(checked(*app_files(file), version, as_json=as_json))
+
+
 def _file_id(url: str) -> tuple[str, str]:
     """The id of the file that ``url`` names, and the URL without its query."""
     path = url.partition("#")[0].partition("?")[0]

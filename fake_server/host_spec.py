@@ -211,7 +211,9 @@ class InputFileRules:
     itself; ``upload_methods_checked``: whether the allowed upload methods hold for others than
     images. ``shared``: whether an upload may be named by other users and apps of its workspace.
     ``references``: whether an id may be given as a reference too, and counts as missing where it is
-    no text. ``unreachable_after_s``: how long the host tries an address that it cannot reach.
+    no text. ``source_urls``: whether an upload keeps the URL that was signed for it then, as the
+    ``remote_url`` of its object. ``unreachable_after_s``: how long the host tries an address that
+    it cannot reach.
     """
 
     form: str
@@ -223,6 +225,7 @@ class InputFileRules:
     upload_methods_checked: bool
     shared: bool
     references: bool
+    source_urls: bool
     unreachable_after_s: float
 
 
@@ -393,6 +396,8 @@ class HostSpec:
     """The fields that each object of a schema has, in their order on the wire, by its name."""
     events: Mapping[str, EventFields]
     """The events that this version sends, by name."""
+    dsl_version: str
+    """The newest version of the export format that this version imports."""
 
     @property
     def image_extensions(self) -> frozenset[str]:

@@ -98,6 +98,7 @@ def _compiled(reader: _Reader) -> HostSpec:
         records=reader.rules(RecordRules, "records"),
         fields=reader.fields(),
         events=reader.events(),
+        dsl_version=host["dsl_version"],
     )
 
 

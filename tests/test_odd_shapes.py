@@ -18,7 +18,7 @@ from dify_wire.profile import overlay_paths
 from dify_wire.spec import check, load
 from dify_wire.text_file import RecordingError, SpecError, bundled, file_errors
 from dify_wire.yaml_file import load_yaml
-from fake_server.app import load_apps
+from fake_server.apps import load_apps
 from fake_server.host_spec import HostErrors, PingRule
 from fake_server.runs.engine import MOST_PINGS, with_pings
 from fake_server.runs.events import Ping
@@ -312,7 +312,7 @@ def test_many_variables_are_compared_in_linear_time(tmp_path: Path) -> None:
 def test_app_of_a_name_too_long_for_any_file_is_no_app() -> None:
     """The system refuses to look for it; the error says what could stand there."""
     with pytest.raises(SettingsError, match="neither a kind"):
-        load_apps(["app-a"], [("app-b", "x" * 5_000)], None, load_host("0.6.4").inputs)
+        load_apps(["app-a"], [("app-b", "x" * 5_000)], None, load_host("0.6.4"))
 
 
 def _json(value: Any) -> str:

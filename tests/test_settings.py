@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dify_wire.exchange import AppKind
 from dify_wire.profile import HOST_VERSIONS
-from fake_server.app import load_apps
+from fake_server.apps import load_apps
 from fake_server.host_spec import HostSpec
 from fake_server.settings import DEFAULT_API_KEY, Settings, SettingsError, parse_speed
 
@@ -217,7 +217,7 @@ def test_a_key_may_open_an_app_of_any_kind(host_spec: HostSpec, kind: AppKind) -
     """A second key with ``workflow`` opens the default app itself; other kinds have nothing to
     run.
     """
-    apps = load_apps(["a"], [("b", kind.value)], None, host_spec.inputs)
+    apps = load_apps(["a"], [("b", kind.value)], None, host_spec)
     assert apps["a"].kind is AppKind.WORKFLOW
     if kind is AppKind.WORKFLOW:
         assert apps["b"] is apps["a"]
@@ -248,5 +248,5 @@ def test_an_app_that_cannot_be_had_is_refused(
 ) -> None:
     """A key belongs to one app, and an app is a kind or a file."""
     with pytest.raises(SettingsError) as caught:
-        load_apps(["a"], others, None, host_spec.inputs)
+        load_apps(["a"], others, None, host_spec)
     assert str(caught.value) == message

@@ -178,7 +178,7 @@ class FileFinder:
             mime_type=upload.mime_type,
             type=self._type(kind, extension, upload.mime_type, types_checked),
             size=upload.size,
-            source_url=upload.source_url,
+            source_url=upload.source_url if self._rules.source_urls else "",
         )
 
     def _remote(self, file: Mapping[str, Any], types_checked: bool) -> InputFile:

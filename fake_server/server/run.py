@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from dify_wire.text_file import write_text
@@ -15,6 +17,10 @@ from fake_server.host_spec import HostSpec
 from fake_server.server.log import LineWriter, set_up_logging
 from fake_server.server.server import Server, address, bind, check_certificate
 from fake_server.settings import Settings
+from fake_server.workflow.model import App
+
+_SHOWN_WARNINGS = 5
+_log = logging.getLogger("fake_server")
 
 
 def serve_forever(settings: Settings) -> None:
@@ -26,6 +32,7 @@ def serve_forever(settings: Settings) -> None:
     sock = bind(settings)
     log = set_up_logging(settings.log_format)
     app.host.counters.log_lines_lost = lambda: log.lost
+    log_warnings(app.host.apps.values())
     url = address(sock, settings.scheme)
 
     def announce() -> None:
@@ -41,6 +48,16 @@ def serve_forever(settings: Settings) -> None:
         Server(app, settings, announce).run(sockets=[sock])
     finally:
         app.close()
+
+
+def log_warnings(apps: Iterable[App]) -> None:
+    """Log what may be wrong with the app files, some of it for each file."""
+    for app in {id(app): app for app in apps}.values():
+        for warning in app.warnings[:_SHOWN_WARNINGS]:
+            _log.warning("warning: %s", warning)
+        if more := len(app.warnings[_SHOWN_WARNINGS:]):
+            path = app.warnings[0].path
+            _log.warning("warning: %s: %d more; see fake-server app check %s", path, more, path)
 
 
 def _write_ready_file(path: Path, url: str, api_key: str) -> None:

@@ -18,6 +18,7 @@ from dify_wire.text_file import file_errors
 from dify_wire.yaml_file import load_yaml, parse_yaml
 from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
+from fake_server.workflow.dsl import release
 from fake_server.workflow.graph_checks import check_graph
 from fake_server.workflow.model import Node, NodeBehaviour, StartVariable, Workflow
 from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, NodeKind, complete_settings
@@ -30,6 +31,7 @@ _WRAPPERS = ("data", "export_data")
 
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _NOTE = "custom-note"
+_APP_KEYS = ("unchecked", "workflow_id", "max_active_requests", "remote_files", "versions")
 _SPREAD = 0.05
 _MAX_NUMBER = 1e9
 
@@ -53,7 +55,7 @@ def load_workflow(
     """
     with file_errors(path, "an app file", WorkflowError):
         added = _field(path, {}) if beside is None else _field(beside, load_yaml(beside))
-        return _Loader(_top(path), added, rules, models, path).workflow()
+        return _Loader(_top(path), added, rules, models, (path, beside or path)).workflow()
 
 
 def _field(path: Path, value: Any, place: str = "") -> Field:
@@ -82,7 +84,7 @@ def default_features(mode: str) -> Mapping[str, Any]:
 
 
 class _Loader:
-    """Reads one app. ``beside`` is the content of the file beside it."""
+    """Reads one app. ``beside`` is the content of the file beside it, whose path is the second."""
 
     def __init__(
         self,
@@ -90,14 +92,14 @@ class _Loader:
         beside: Field,
         rules: Sequence[InputRule] | None,
         models: Sequence[str],
-        path: Path,
+        paths: tuple[Path, Path],
     ) -> None:
         self._top = top
         self._beside = beside
         self._rules = rules
         self._models = models
-        self._path = path
-        self._problems = Problems(path)
+        self._path, self._added_path = paths
+        self._problems = Problems(self._path)
         self._data: dict[str, Field] = {}
 
     def workflow(self) -> Workflow:
@@ -124,10 +126,12 @@ class _Loader:
             complete=all(graph.get(key) is not None for key in ("nodes", "edges")),
             environment=self._values("environment_variables"),
             conversation=self._values("conversation_variables"),
-            dsl_version=str(self._top.value.get("version") or ""),
+            dsl_version=self._dsl_version(),
             app=app,
+            path=self._path,
             max_active_requests=fake.get("max_active_requests", 0),
             remote_files=fake.get("remote_files", {}),
+            older=fake.get("versions", {}),
         )
         problems.raise_errors()
         if fake.get("unchecked"):
@@ -144,13 +148,23 @@ class _Loader:
             raise NotWorkflowError(self._path, mode.path, str(mode.value), app.mapping())
         return app.mapping()
 
+    def _dsl_version(self) -> str:
+        """The version of the export, which YAML may have made a number of; empty if it has none."""
+        version = self._top.get("version")
+        with self._problems.collected():
+            try:
+                release(str(version.value) if version else "")
+            except ValueError as error:
+                self._top["version"].fail(str(error))
+        return str(version.value) if version else ""
+
     def _fake_app(self) -> Mapping[str, Any]:
         """What the fake adds to the app; the file beside it wins."""
         self._beside.only("app", "nodes")
         added: dict[str, Any] = {}
         for extra in (self._top.get("x-fake"), self._beside.get("app")):
             if extra is not None:
-                extra.only("unchecked", "workflow_id", "max_active_requests", "remote_files")
+                extra.only(*_APP_KEYS)
                 added |= extra.mapping()
                 if unchecked := extra.get("unchecked"):
                     unchecked.boolean()
@@ -158,7 +172,16 @@ class _Loader:
                     added["max_active_requests"] = most.whole(0)
                 if remote := extra.get("remote_files"):
                     added["remote_files"] = read_remote_files(remote)
+                if versions := extra.get("versions"):
+                    added["versions"] = dict(self._older(versions))
         return added
+
+    def _older(self, versions: Field) -> Iterator[tuple[str, Workflow]]:
+        """Earlier versions of the workflow: the names of their exports stand beside their ids."""
+        for workflow_id, export in versions.items():
+            path = self._added_path.parent / export.text()
+            workflow = load_workflow(path, models=self._models)
+            yield workflow_id, replace(workflow, workflow_id=workflow_id)
 
     def _features(self) -> dict[str, Any]:
         """The features that ``GET /v1/parameters`` has; it leaves out others of a file."""

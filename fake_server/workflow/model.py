@@ -118,9 +118,10 @@ class Workflow:
 
     A graph without nodes or edges is not ``complete``, and ``start`` is None in a graph without a
     start node.
-    ``dsl_version`` is empty for exports from before 0.6.13; ``app`` is the section of that name.
-    ``max_active_requests`` is the app's limit of concurrent runs (0: none); ``remote_files`` are
-    what URLs of users would give.
+    ``dsl_version`` is empty for exports from before 0.6.13; ``app`` is the section of that name,
+    and ``path`` the file. ``older`` are earlier published versions by their workflow id.
+    ``max_active_requests`` is the app's limit of concurrent runs (0: none);
+    ``remote_files`` are what URLs of users would give.
     """
 
     name: str
@@ -135,7 +136,9 @@ class Workflow:
     conversation: Mapping[str, Any] = field(default_factory=dict)
     dsl_version: str = ""
     app: Mapping[str, Any] = field(default_factory=dict)
+    path: Path = field(default=Path(), compare=False)
     warnings: tuple[Problem, ...] = ()
+    older: Mapping[str, Workflow] = field(default_factory=dict)
     max_active_requests: int = 0
     remote_files: Mapping[str, RemoteFile] = field(default_factory=dict)
     start: Node | None = field(init=False)
@@ -193,3 +196,9 @@ class App:
     description: str
     workflow: Workflow | None
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def versions(self) -> Mapping[str, Workflow]:
+        """Every published version of the workflow by its id."""
+        current = self.workflow
+        return {} if current is None else {current.workflow_id: current, **current.older}

@@ -1,0 +1,422 @@
+"""Exports of Dify as they are: what one may look like, what stands beside it, and what
+``fake-server app check`` prints of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from dify_wire.exchange import AppKind
+from dify_wire.text_file import SpecError
+from dify_wire.yaml_file import dump_yaml
+from fake_server.apps import load_apps
+from fake_server.cli import cli
+from fake_server.server.run import log_warnings
+from fake_server.settings import SettingsError
+from fake_server.spec import load_host
+from fake_server.workflow.loader import load_workflow
+from fake_server.workflow.model import App
+from fake_server.workflow.problems import NotWorkflowError, WorkflowError
+from tests.each import each
+
+Export = dict[str, Any]
+
+
+def export(
+    *others: Mapping[str, Any], edges: str = "s-e", variables: Any = (), **top: Any
+) -> Export:
+    """An export with a start node s, an end node e and ``others``; ``edges`` as ``a-b c-d``."""
+    nodes = [
+        {"id": "s", "data": {"type": "start", "title": "Start", "variables": list(variables)}},
+        {"id": "e", "data": {"type": "end", "title": "End", "outputs": []}},
+        *others,
+    ]
+    listed = [
+        dict(zip(("source", "target"), edge.split("-"), strict=True)) for edge in edges.split()
+    ]
+    workflow = {"graph": {"nodes": nodes, "edges": listed}, **top.pop("workflow", {})}
+    return {"app": {"name": "mine", "mode": "workflow"}, "workflow": workflow, **top}
+
+
+def llm(node_id: str = "l", title: str = "LLM", **data: Any) -> Mapping[str, Any]:
+    prompts = [{"role": "user", "text": "hello"}]
+    model = {"mode": "chat", "provider": "p", "name": "m"}
+    content = {"type": "llm", "title": title, "model": model, "prompt_template": prompts, **data}
+    return {"id": node_id, "data": content}
+
+
+def written(folder: Path, content: Any, name: str = "mine.yml") -> Path:
+    path = folder / name
+    path.write_text(content if isinstance(content, str) else dump_yaml(content), "utf-8")
+    return path
+
+
+def app_of(what: str, host_version: str = "0.6.4") -> App:
+    return load_apps(["a"], [("b", what)], None, load_host(host_version))["b"]
+
+
+# What an export may look like
+# ------------------------------------------------------------------------------------------
+
+PLAIN = export()
+
+
+@each(
+    ("name", "content"),
+    [
+        ("mine.yml", PLAIN),
+        ("mine.json", json.dumps(PLAIN)),
+        ("mine.json", json.dumps({"data": dump_yaml(PLAIN)})),
+        ("mine.yml", {"data": json.dumps(PLAIN)}),
+        ("mine.json", json.dumps({"data": PLAIN})),
+        ("mine.json", json.dumps({"id": "1", "mode": "workflow", "export_data": dump_yaml(PLAIN)})),
+        ("export", dump_yaml(PLAIN)),
+    ],
+)
+def test_an_export_is_taken_out_of_what_it_is_wrapped_in(
+    tmp_path_factory: pytest.TempPathFactory, name: str, content: Any
+) -> None:
+    """YAML or JSON, as a file or as the console's API sends it."""
+    workflow = load_workflow(written(tmp_path_factory.mktemp("app"), content, name))
+    assert (workflow.name, list(workflow.nodes)) == ("mine", ["s", "e"])
+    assert workflow.warnings == ()
+
+
+@each(
+    ("content", "says"),
+    [
+        ({"data": "a: [\n"}, "mine.yml: data, line 2, column 1: "),
+        ({"data": 5}, "mine.yml: data: expected the YAML of an export, or a mapping, not 5"),
+        ({"data": {"a": 1}}, "mine.yml: data.workflow: this key is missing; add it"),
+        ({**PLAIN, "version": "new"}, "mine.yml: version: 'new' is not a version; write one such"),
+    ],
+)
+def test_what_is_wrapped_and_wrong_is_named(
+    tmp_path_factory: pytest.TempPathFactory, content: Any, says: str
+) -> None:
+    """The place is inside of what was wrapped."""
+    with pytest.raises(SpecError) as caught:
+        load_workflow(written(tmp_path_factory.mktemp("app"), content))
+    assert says in str(caught.value)
+
+
+def test_notes_are_left_out(tmp_path: Path) -> None:
+    """A note on the canvas has a type of its own and is connected to nothing."""
+    note = {"id": "n", "type": "custom-note", "data": {"type": "", "text": "mind this"}}
+    workflow = load_workflow(written(tmp_path, export(note)))
+    assert list(workflow.nodes) == ["s", "e"]
+    assert workflow.warnings == ()
+
+
+def test_several_edges_leave_a_node_in_the_order_of_the_file(tmp_path: Path) -> None:
+    """Also by one handle; the same edge twice is one."""
+    content = export(llm("a"), llm("b"), edges="s-b s-a s-b a-e b-e")
+    content["workflow"]["graph"]["edges"][1]["sourceHandle"] = "other"
+    workflow = load_workflow(written(tmp_path, content))
+    assert workflow.edges["s", "source"] == ("b",)
+    assert [tuple(edge) for edge in workflow.outgoing["s"]] == [
+        ("s", "source", "b"),
+        ("s", "other", "a"),
+    ]
+    assert [edge.source for edge in workflow.incoming["e"]] == ["a", "b"]
+
+
+@each(
+    ("inside", "edges", "data"),
+    [
+        (
+            [{**llm(), "parentId": "i"}, {"id": "is", "parentId": "i", "data": {"type": "x"}}],
+            "",
+            {},
+        ),
+        ([llm(iteration_id="i")], "", {"start_node_id": "l"}),
+        ([llm(loop_id="i"), llm("m", loop_id="i")], "l-m", {}),
+        (
+            [
+                {**llm(), "parentId": "i"},
+                {"id": "first", "parentId": "i", "data": {"type": "iteration-start"}},
+            ],
+            "first-l",
+            {"start_node_id": "firststart"},
+        ),
+    ],
+)
+def test_a_container_has_children_and_a_first_node(
+    tmp_path_factory: pytest.TempPathFactory, inside: Any, edges: str, data: Any
+) -> None:
+    """Named by the container, of the type of a start, or the one that no edge leads to."""
+    container = {"id": "i", "data": {"type": "iteration", "title": "Each", **data}}
+    content = export(container, *inside, edges=f"s-i i-e {edges}")
+    workflow = load_workflow(written(tmp_path_factory.mktemp("app"), content))
+    assert [node.node_id for node in workflow.children["i"]] == [node["id"] for node in inside]
+    entry = workflow.entry("i")
+    assert entry is not None
+    assert entry.node_id == ("first" if "first" in edges else "l")
+
+
+def test_every_type_of_start_variable_is_read(tmp_path: Path) -> None:
+    """With all that an export has of it."""
+    files = {
+        "allowed_file_types": ["image"],
+        "allowed_file_extensions": [".JPG"],
+        "allowed_file_upload_methods": ["local_file"],
+    }
+    workflow = load_workflow(
+        written(
+            tmp_path,
+            export(
+                variables=[
+                    {"variable": "n", "type": "number", "default": 7, "max_length": "48"},
+                    {"variable": "k", "type": "checkbox", "default": True, "max_length": None},
+                    {"variable": "f", "type": "file", "max_length": "", **files},
+                    {"variable": "fl", "type": "file-list", "max_length": 2, "label": "Files"},
+                    {"variable": "j", "type": "json_object", "json_schema": '{"type": "object"}'},
+                    {"variable": "o", "type": "json_object", "json_schema": {"type": "object"}},
+                ]
+            ),
+        )
+    )
+    n, k, f, fl, j, o = workflow.variables
+    assert (n.default, n.max_length, k.default, k.max_length) == (7, 48, True, None)
+    assert (f.max_length, fl.max_length, fl.label) == (None, 2, "Files")
+    assert (f.file_types, f.file_extensions, f.upload_methods) == (
+        ("image",),
+        (".JPG",),
+        ("local_file",),
+    )
+    assert j.json_schema == o.json_schema == {"type": "object"}
+    assert workflow.warnings == ()
+
+
+def test_variables_of_the_environment_and_of_conversations_have_values(tmp_path: Path) -> None:
+    """A secret is exported without its value; a reference to either is no warning."""
+    workflow = load_workflow(
+        written(
+            tmp_path,
+            export(
+                llm(
+                    prompt_template=[{"role": "user", "text": "{{#env.KEY#}}{{#conversation.c#}}"}]
+                ),
+                edges="s-l l-e",
+                workflow={
+                    "environment_variables": [{"name": "KEY", "value": "", "value_type": "secret"}],
+                    "conversation_variables": [{"name": "c", "value": [1]}],
+                },
+            ),
+        )
+    )
+    assert (workflow.environment, workflow.conversation) == ({"KEY": ""}, {"c": [1]})
+    assert workflow.warnings == ()
+
+
+# What stands beside it
+# ------------------------------------------------------------------------------------------
+
+
+def test_a_file_beside_an_export_adds_behaviour(tmp_path: Path) -> None:
+    """By id or by title; over what the export itself has, the id over the title."""
+    path = written(
+        tmp_path,
+        export(llm("a", "One", **{"x-fake": {"reply": "old", "seconds": 1}}), llm("b", "Two")),
+    )
+    beside = written(
+        tmp_path,
+        {
+            "app": {"workflow_id": "w", "unchecked": True},
+            "nodes": {"a": {"reply": "new"}, "One": {"reply": "title", "spread": 0}, "Two": {}},
+        },
+        "fake.yml",
+    )
+    app = app_of(f"{path}+{beside}")
+    assert app.workflow is not None
+    behaviour = app.workflow.nodes["a"].behaviour
+    assert (behaviour.reply, behaviour.seconds, behaviour.spread) == ("new", 1, 0)
+    assert (app.workflow.workflow_id, app.warnings) == ("w", ())
+
+
+def test_every_error_of_a_file_beside_an_export_is_named_with_that_file(tmp_path: Path) -> None:
+    """Together with those of the export."""
+    content = export(llm())
+    del content["workflow"]["graph"]["nodes"][2]["data"]["model"]
+    beside = written(
+        tmp_path,
+        {"app": {"workflowid": "w"}, "nodes": {"l": {"second": 1}, "LLN": {}, "e": {"spread": 2}}},
+        "fake.yml",
+    )
+    with pytest.raises(WorkflowError) as caught:
+        load_workflow(written(tmp_path, content), beside=beside)
+    assert [(error.path.name, error.place) for error in caught.value.all] == [
+        ("fake.yml", "app.workflowid"),
+        ("fake.yml", "nodes.e.spread"),
+        ("mine.yml", "workflow.graph.nodes[2].data.model"),
+        ("fake.yml", "nodes.l.second"),
+        ("fake.yml", "nodes.LLN"),
+    ]
+    assert "has this id or title (did you mean 'LLM'?)" in str(caught.value.all[-1])
+
+
+def test_a_file_beside_an_export_names_earlier_versions(tmp_path: Path) -> None:
+    """Exports of them, in the same folder; the current one is a version too."""
+    written(tmp_path, export(llm(), edges="s-l l-e"), "old.yml")
+    added = {"app": {"workflow_id": "new", "versions": {"old": "old.yml"}}}
+    beside = written(tmp_path, added, "fake.yml")
+    versions = app_of(f"{written(tmp_path, PLAIN)}+{beside}").versions
+    assert {name: len(one.nodes) for name, one in versions.items()} == {"new": 2, "old": 3}
+    assert versions["old"].workflow_id == "old"
+    beside.write_text("app: {versions: {old: none.yml}}\n")
+    with pytest.raises(SpecError, match=r"none.yml: the file: it cannot be read"):
+        app_of(f"{tmp_path / 'mine.yml'}+{beside}")
+
+
+def test_a_plus_may_be_part_of_a_name(tmp_path: Path) -> None:
+    """A file of the whole name is that file."""
+    assert app_of(str(written(tmp_path, PLAIN, "a+b.yml"))).name == "mine"
+    with pytest.raises(SpecError, match=r"nothing.yml: the file: it cannot be read"):
+        app_of(f"{written(tmp_path, PLAIN)}+nothing.yml")
+    with pytest.raises(SettingsError, match="neither a kind"):
+        app_of("chat+fake.yml")
+
+
+# Which host it fits
+# ------------------------------------------------------------------------------------------
+
+NEWER = [
+    ("", "0.6.3", None),
+    ("0.1.0", "0.6.4", None),
+    ("0.1.5", "0.6.9", ("0.1.0", "serve it with --host-version 0.15.3")),
+    ("0.1.5", "0.15.3", None),
+    ("0.3.0", "1.4.3", None),
+    ("0.5.0", "1.4.3", ("0.3.0", "serve it with --host-version 1.10.1")),
+    ("0.6.0", "1.14.2", None),
+    ("0.10.0", "1.14.2", ("0.6.0", "no recorded Dify version does")),
+]
+
+
+@each(("dsl_version", "host_version", "says"), NEWER)
+def test_an_export_newer_than_the_host_is_reported_with_both_versions(
+    tmp_path_factory: pytest.TempPathFactory,
+    dsl_version: str,
+    host_version: str,
+    says: tuple[str, str] | None,
+) -> None:
+    """It loads nevertheless."""
+    content = export(version=dsl_version) if dsl_version else PLAIN
+    app = app_of(str(written(tmp_path_factory.mktemp("app"), content)), host_version)
+    assert app.workflow is not None
+    if says is None:
+        assert app.warnings == ()
+    else:
+        (warning,) = app.warnings
+        most, what = says
+        host = f"Dify {host_version} imports DSL up to {most}"
+        message = f"the export is of DSL {dsl_version}, and {host}; {what}"
+        assert (warning.place, warning.message) == ("version", message)
+
+
+@pytest.mark.parametrize("mode", ["chat", "agent-chat", "advanced-chat", "completion"])
+def test_an_app_of_another_mode_is_served_as_one(tmp_path: Path, mode: str) -> None:
+    """Its runs are refused, and the warning says what does work."""
+    content = {"app": {"mode": mode, "name": "talk", "description": "d"}, "model_config": {}}
+    path = written(tmp_path, content)
+    app = app_of(str(path))
+    assert (app.kind, app.name, app.description) == (AppKind.CHAT, "talk", "d")
+    assert f"an app of mode {mode!r}, and only workflow apps run here" in str(app.warnings[0])
+    with pytest.raises(NotWorkflowError):
+        load_workflow(path)
+
+
+# fake-server app check
+# ------------------------------------------------------------------------------------------
+
+
+LEFT_OUT = "the edge names the node 'x', which is not in this graph; it is left out"
+
+
+def check(*args: str | Path) -> Result:
+    return CliRunner().invoke(cli, ["app", "check", *map(str, args)])
+
+
+def test_the_report_lists_inputs_nodes_outputs_and_warnings(tmp_path: Path) -> None:
+    """With types, what each node will do, and the version that the export fits."""
+    code = {"id": "c", "data": {"type": "code", "title": "Code", "outputs": {}}}
+    outputs = [{"variable": "text", "value_selector": ["l", "text"], "value_type": "string"}]
+    content = export(
+        llm(), code, edges="s-l l-c c-x c-e", version="0.3.0",
+        variables=[{"variable": "q", "type": "select", "required": True, "options": ["a", "b"]}],
+    )  # fmt: skip
+    content["workflow"]["graph"]["nodes"][1]["data"]["outputs"] = outputs
+    path = written(tmp_path, content)
+    beside = written(tmp_path, {"nodes": {"l": {"reply": "x"}}}, "fake.yml")
+    text = check(f"{path}+{beside}").output
+    assert text.splitlines() == [
+        f"{path}: workflow app 'mine'",
+        "  DSL 0.3.0, fits Dify 1.4.3 and later; checked for Dify 1.4.3",
+        "",
+        "inputs:",
+        "  q  select  required, options ('a', 'b')",
+        "",
+        "nodes:",
+        "  s  start  run                  Start",
+        "  e  end    run                  End",
+        "  l  llm    outputs of the file  LLM",
+        "  c  code   placeholder          Code",
+        "",
+        "outputs:",
+        "  text  string  l.text",
+        "",
+        "1 warning:",
+        f"  workflow.graph.edges[2]: {LEFT_OUT}",
+    ]
+    found = json.loads(check(path, "--json", "--host-version", "0.6.4").output)
+    assert (found["dsl_version"], found["fits_from"], found["host_version"]) == (
+        "0.3.0",
+        "1.4.3",
+        "0.6.4",
+    )
+    assert [node["does"] for node in found["nodes"]] == ["run", "run", "placeholder", "placeholder"]
+    assert [one["place"] for one in found["warnings"]] == ["version", "workflow.graph.edges[2]"]
+
+
+def test_an_export_without_anything_is_reported_too(tmp_path: Path) -> None:
+    """A graph that no host runs is a warning, not an error."""
+    content = {"app": {"mode": "workflow"}, "workflow": {"graph": {}}}
+    result = check(written(tmp_path, content))
+    assert result.exit_code == 0
+    assert "inputs: none" in result.output
+    assert "there are no nodes, so the host cannot run it" in result.output
+
+
+@each(
+    ("content", "args", "says"),
+    [
+        ("a: [\n", (), "line 2, column 1: "),
+        ({"app": {"mode": "chat"}}, (), "only workflow apps run here"),
+        (PLAIN, ("--host-version", "9.9.9"), "9.9.9"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: Any, args: tuple[str, ...], says: str
+) -> None:
+    """The report is not printed."""
+    result = check(written(tmp_path_factory.mktemp("app"), content), *args)
+    assert (result.output, says in str(result.exception)) == ("", True), result.exception
+
+
+def test_a_server_logs_some_warnings_of_each_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And says how to see all of them; an app under two keys is named once."""
+    app = app_of(str(written(tmp_path, export(edges=" ".join(f"s-x{n}" for n in range(9))))))
+    with caplog.at_level(logging.WARNING, "fake_server"):
+        log_warnings([app, app])
+    *first, last = [record.getMessage() for record in caplog.records]
+    assert len(first) == 5
+    assert "edges[0]: the edge names the node 'x0'" in first[0]
+    assert "5 more; see fake-server app check" in last
