@@ -48,13 +48,8 @@ class Problems:
         except WorkflowError as error:
             self._errors += error.all
 
-    @property
-    def full(self) -> bool:
-        """Whether no further warning is kept, so that none needs to be looked for."""
-        return len(self.warnings) >= _MOST
-
     def warn(self, field: Field, message: str) -> None:
-        if not self.full:
+        if len(self.warnings) < _MOST:
             self.warnings.append(Problem(self._path, field.path, message))
 
     def raise_errors(self) -> None:
