@@ -252,6 +252,16 @@ class RunCrashed:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherEvent:
+    """A frame that no run makes: a scenario puts it into a stream. ``fields`` follow those that
+    every frame begins with.
+    """
+
+    name: str
+    fields: Values
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """Sign of life of a stream; a blocking response has none."""
 
@@ -274,6 +284,7 @@ Event = (
     | WorkflowFinished
     | RunError
     | RunCrashed
+    | OtherEvent
     | Ping
 )
 

@@ -14,6 +14,7 @@ from fake_server.host_spec import EventFields, HostSpec
 from fake_server.runs.event_data import EventData, RunFacts, event_name, picked
 from fake_server.runs.events import (
     Event,
+    OtherEvent,
     Ping,
     RunCrashed,
     RunError,
@@ -59,6 +60,9 @@ class Renderer:
         """One frame of a stream, blank line included; none for an event that this version lacks."""
         if isinstance(event, Ping):
             return self.ping_frame
+        if isinstance(event, OtherEvent):
+            ids = {"workflow_run_id": self.facts.workflow_run_id, "task_id": self.facts.task_id}
+            return self._frame({"event": event.name, **ids, **event.fields})
         fields = self.spec.events.get(event_name(event))
         return b"" if fields is None else self.frame_of(event, fields)
 
@@ -72,7 +76,10 @@ class Renderer:
             "task_id": self.facts.task_id,
             "data": picked(data, fields.data),
         }
-        return b"data: " + self._json(self._changed(picked(known, fields.frame))) + b"\n\n"
+        return self._frame(picked(known, fields.frame))
+
+    def _frame(self, message: Mapping[str, Any]) -> bytes:
+        return b"data: " + self._json(self._changed(message)) + b"\n\n"
 
     def _changed(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
         for change in self.changes:

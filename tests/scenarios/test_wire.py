@@ -369,6 +369,8 @@ def the_stream_ends_in_good_order_but_untold(seen: Seen) -> None:
 @case("no_terminal_event", "blocking")
 @case("double_terminal_event", "blocking")
 @case("reordered_events", "blocking")
+@case("unknown_event", "blocking")
+@case("error_event", "blocking")
 @case("ping_storm", "blocking")
 @case("no_ping", "blocking")
 @case("data_ping", "blocking")
@@ -398,6 +400,32 @@ def pings_go_on_and_on(seen: Seen) -> None:
 @case("endless_stream", "blocking", step_s=1.0, until_s=120)
 def a_blocking_call_hangs(seen: Seen) -> None:
     assert (seen.raw, seen.end) == (b"", "open")
+
+
+@case("unknown_event", "streaming")
+def an_event_of_a_later_version_comes_between(seen: Seen) -> None:
+    assert _apart_from_pings(seen) == [STORY[0], "text_chunk", *STORY[1:]]
+    assert seen.end == "whole"
+
+
+@case("unknown_event; event=agent_log; after=4", "streaming")
+def an_event_of_another_name_comes_later(seen: Seen) -> None:
+    assert _apart_from_pings(seen) == [*STORY[:4], "agent_log", *STORY[4:]]
+
+
+@case("error_event", "streaming")
+def an_error_ends_the_stream(seen: Seen) -> None:
+    assert _apart_from_pings(seen) == [*STORY[:3], "error"]
+    assert seen.end == "whole"
+    error = json.loads(seen.frames[-1][1].removeprefix(b"data: "))
+    assert (error["code"], error["status"]) == ("completion_request_error", 400)
+
+
+@case("error_event; code=c; message=m; status=500; after=100", "streaming")
+def an_error_comes_instead_of_the_end(seen: Seen) -> None:
+    assert _apart_from_pings(seen) == [*STORY[:-1], "error"]
+    error = json.loads(seen.frames[-1][1].removeprefix(b"data: "))
+    assert (error["code"], error["message"], error["status"]) == ("c", "m", 500)
 
 
 @case("reordered_events", "streaming")

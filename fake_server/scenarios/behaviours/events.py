@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fake_server.runs.events import Ping, Timeline, WorkflowFinished
+from fake_server.runs.events import OtherEvent, Ping, Timeline, WorkflowFinished
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects
-from fake_server.scenarios.parameters import Count, Seconds
+from fake_server.scenarios.parameters import Count, Seconds, Status
 
 _MIN_GAP_S = 0.001
 
@@ -73,6 +73,42 @@ def reordered_events(after: Count = 1) -> Effects:
     return Effects(stream=(reorder,))
 
 
+@behaviour(excludes="order")
+def unknown_event(event: str = "text_chunk", after: Count = 1) -> Effects:
+    """An ``event`` of a kind that this version of the host does not send comes after the first
+    ``after`` ones.
+
+    Complaint: on the day the host is upgraded, a client that knows four events gets text_chunk,
+    iteration_started or agent_log, and its switch has no branch for them.
+    Survive: skip events of an unknown name; never take the last event that came for the end.
+    """
+    fields = {"data": {"text": "a later version says more", "from_variable_selector": []}}
+    return Effects(stream=(lambda timeline: _with(timeline, after, OtherEvent(event, fields)),))
+
+
+@behaviour(excludes="end")
+def error_event(
+    code: str = "completion_request_error",
+    message: str = "The host has a problem with this run.",
+    status: Status = 400,
+    after: Count = 3,
+) -> Effects:
+    """An event of the name error comes after the first ``after`` ones, and the stream ends there,
+    in good order and without workflow_finished.
+
+    Complaint: the client waits for workflow_finished, because status 200 has come long ago.
+    Survive: an error event ends the run as failed, at any place of the stream; show its message.
+    """
+    fields = {"code": code, "status": status, "message": message}
+
+    def fail(timeline: Timeline) -> Timeline:
+        changed = _with(timeline, after, OtherEvent("error", fields))
+        ends = next(i for i, (_, one) in enumerate(changed) if isinstance(one, OtherEvent))
+        return changed[: ends + 1]
+
+    return Effects(stream=(fail,))
+
+
 @behaviour(excludes="ping")
 def ping_storm(every_s: Seconds = 0.1) -> Effects:
     """A ping every ``every_s`` seconds instead of every ten.
@@ -123,6 +159,14 @@ def extra_fields(name: str = "x_added_later") -> Effects:
         return [add(entry) for entry in value] if isinstance(value, list) else value
 
     return Effects(payload=(add,))
+
+
+def _with(timeline: Timeline, after: int, event: OtherEvent) -> Timeline:
+    """The timeline with ``event`` behind the first ``after`` events, or before the last one."""
+    places = [index for index, (_, one) in enumerate(timeline) if not isinstance(one, Ping)]
+    place = places[min(after, len(places)) - 1] + 1 if after < len(places) else places[-1]
+    at_s = timeline[place - 1][0] if place else timeline[0][0]
+    return (*timeline[:place], (at_s, event), *timeline[place:])
 
 
 def _without_end(timeline: Timeline) -> Timeline:
