@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -247,6 +247,54 @@ class RunRules:
 
 
 @dataclass(frozen=True, slots=True)
+class GraphRules:
+    """How a graph is walked (``x-host.graph``).
+
+    ``walk`` is how a run goes from node to node: ``chain``, ``branches`` or ``queue``
+    (``runs/walk``), ``gap_s`` the time from one frame to the next where nothing takes time.
+    ``node_types`` are the types of nodes that the version knows. ``indexed``: a node's frames count
+    the steps and name the node before it. ``inner_steps``: nodes inside of a container are steps of
+    the run. ``node_error`` is the error of a run in which a node failed, ``steps_error`` that of
+    one with more steps than ``limits.run_steps`` and ``steps_over``.
+
+    ``exceptions`` says which failures of nodes a run counts and outlives: ``none``, those that an
+    error strategy ``handled``, or all ``failures``, retried ones too. ``exception_error`` stands in
+    place of the node's own error then, ``exception_details`` whether its inputs and process_data
+    are known. A retry has an id and an index of its own (``retry_new_id``), and is told before or
+    after the wait (``retry_after_wait``).
+
+    ``next_after_turn``: an iteration tells of each turn when it has ended, not when it begins.
+    ``breaks_before_turn``: a loop looks at its conditions before its first turn too.
+    ``container_metadata`` are the fields of a container's metadata in their order, by its type;
+    ``container_errors`` the errors of containers that cannot run (without ``output_absent`` a turn
+    without its output counts as one whose output is null).
+
+    ``missing`` and ``graph_errors`` say how a version reports what is not installed and graphs that
+    cannot be built: in a ``text``, and ``when`` it does, or as what (``report``).
+    """
+
+    walk: str
+    gap_s: float
+    node_types: tuple[str, ...]
+    indexed: bool
+    inner_steps: bool
+    node_error: str
+    steps_error: str
+    steps_over: int
+    exceptions: str
+    exception_error: str | None
+    exception_details: bool
+    retry_new_id: bool
+    retry_after_wait: bool
+    next_after_turn: bool
+    breaks_before_turn: bool
+    container_metadata: Mapping[str, Sequence[str]]
+    container_errors: Mapping[str, str]
+    missing: Mapping[str, Mapping[str, str]]
+    graph_errors: Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamRules:
     """How a stream is written (``x-host.stream``).
 
@@ -388,6 +436,7 @@ class HostSpec:
     request: RequestRules
     input_files: InputFileRules
     run: RunRules
+    graph: GraphRules
     stream: StreamRules
     files: FileRules
     app: AppRules

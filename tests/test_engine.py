@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fake_server.host_spec import HostSpec, Limits, PingRule
-from fake_server.runs.engine import GAP_S, plan, with_pings
+from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import (
     STOPPED,
     FileRef,
@@ -31,6 +31,7 @@ from fake_server.workflow.model import Node, NodeBehaviour, Workflow
 
 PING = PingRule(b"event: ping\n\n", 10.2, 10.02)
 SPEC = load_host("0.6.4")
+GAP_S = SPEC.graph.gap_s
 LIMITS = Limits(1, 1, 1, 1, 1, 1, 300, 600.7, 30, 255)
 INPUTS = {"prompt": "a cat", "model_name": "", "sys.files": []}
 

@@ -79,7 +79,7 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
             )
             await Wait(host.clock).until(lambda: due, request.receive)
         raise
-    if not accepted.workflow.complete:
+    if not accepted.workflow.complete and spec.graph.graph_errors["no_nodes"]["report"] == "page":
         return APP_CRASHED
     for respond in effects.responses:
         response = respond(request)

@@ -4,35 +4,35 @@ Pure: nothing here waits, reads a clock or does I/O. A timeline is a list of (se
 seconds counted from the start of the run. Both renderers render the same list, a stream with pings
 in it; only ``clock.Wait`` waits.
 
-Order of events (FACTS 5.3), which ``cut`` keeps too:
-
-    WorkflowStarted (NodeStarted NodeFinished)* [NodeStarted] WorkflowFinished
-
-with a Ping anywhere between. A node that fails finishes as failed and ends the run; a node that is
-running when the run is stopped never finishes.
+Order of events, which ``cut`` keeps too: ``WorkflowStarted`` first, then a ``NodeStarted`` before
+its ``NodeFinished`` and whatever a node tells between them, one end last. Nodes of parallel
+branches overlap. A node that fails, and has no strategy for that, finishes as failed and ends the
+run; a node that is running when the run ends never finishes. A graph that cannot be built is one
+``RunError`` and nothing else.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from fake_server.host_spec import HostSpec, PingRule
+from fake_server.runs.containers import CONTAINERS
 from fake_server.runs.events import (
     Event,
-    NodeFinished,
+    HumanInputFilled,
     NodeStarted,
     Ping,
+    RunError,
     Timeline,
     Values,
-    WorkflowFinished,
+    WorkflowPaused,
     WorkflowStarted,
-    cut,
 )
+from fake_server.runs.human_input import answered
 from fake_server.runs.random_values import RandomValues
-from fake_server.workflow.expressions import Pool
+from fake_server.runs.walk import Run
+from fake_server.workflow.missing import missing_report
 from fake_server.workflow.model import Workflow
-from fake_server.workflow.nodes import NODE_KINDS, NodeCall, run_node, tool_icon
-
-GAP_S = 0.008
-"""From one frame to the next where nothing takes time, as recorded [C: stream_simple]."""
 
 MOST_PINGS = 100_000
 """The most pings of one run: at the host's own pace they go on for eleven days."""
@@ -42,68 +42,93 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
     """The timeline of a run of ``workflow`` without pings, ended by the host's own limit if it
     would take longer.
 
-    ``inputs`` are the cleaned start variables, ``sys.files`` last.
+    ``inputs`` are the cleaned start variables and the values of ``sys``, ``sys.files`` first.
     """
-    limits = spec.limits
-    timeline: list[tuple[float, Event]] = [(0.0, WorkflowStarted(inputs))]
-    pool: Pool = {"sys": {"files": inputs.get("sys.files")}}
-    now_s, steps, tokens = 0.0, 0, 0
-    status, outputs = "failed", None
-    node, previous = workflow.start, None
-    error = "Start node not found in workflow graph." if node is None else None
-    while node is not None:  # what the engine of the host does not start: FACTS 4.1 and 5.9
-        if node.type not in NODE_KINDS:
-            error = f"invalid node type value {node.type}"
-            break
-        if steps >= limits.run_steps:
-            error = f"Max steps {limits.run_steps} reached."
-            break
-        steps += 1
-        now_s += GAP_S
-        started = NodeStarted(
-            execution_id=random.uuid(),
-            node_id=node.node_id,
-            node_type=node.type,
-            title=node.title,
-            index=steps,
-            step=steps,
-            predecessor_node_id=previous,
-            extras={"icon": tool_icon(node)} if node.type == "tool" else {},
-            started_s=now_s,
+    problem = graph_error(workflow, spec)
+    if isinstance(problem, RunError):
+        return ((0.0, problem),)
+    run = Run(workflow, inputs, random, spec, CONTAINERS)
+    run.timeline.append((0.0, WorkflowStarted(inputs)))
+    if workflow.start is None:
+        run.finish("failed", None, problem)
+    else:
+        run.root.begin(workflow.start, spec.graph.gap_s)
+    return _played(run)
+
+
+def graph_error(workflow: Workflow, spec: HostSpec) -> RunError | str | None:
+    """Why the graph cannot be built: before there is a run, or as the error of a failed one."""
+    name, values = None, {}
+    if not workflow.complete:
+        name = "no_nodes"
+    elif not workflow.nodes:
+        name = "empty"
+    elif workflow.start is None:
+        first = next((one for one, edges in workflow.incoming.items() if not edges), "None")
+        name, values = "no_start", {"node": first}
+    if name is None:
+        return _node_error(workflow, spec)
+    rule = spec.graph.graph_errors[name]
+    text = rule["text"].format(**values)
+    return text if rule["report"] == "run" else RunError("invalid_param", 400, text)
+
+
+def _node_error(workflow: Workflow, spec: HostSpec) -> RunError | None:
+    """What the version finds out about nodes before it runs any of them."""
+    unknown = spec.graph.graph_errors["unknown_type"]
+    for node in workflow.nodes.values() if unknown["report"] == "build" else ():
+        if node.type not in spec.graph.node_types:
+            return RunError("invalid_param", 400, unknown["text"].format(type=node.type))
+    for node in workflow.nodes.values():
+        if node.behaviour.missing is not None:
+            report = missing_report(node, spec)
+            if report.when == "build":
+                return RunError("invalid_param", 400, report.text)
+    return None
+
+
+def _played(run: Run) -> Timeline:
+    """What follows until the run ends, or waits for human input."""
+    run.play()
+    if run.end is None:
+        forms = [{**form, "node_id": one.node.node_id, "node_title": one.node.title}
+                 for one, form in run.forms]  # fmt: skip
+        run.end = WorkflowPaused(
+            None,
+            [form["node_id"] for form in forms],
+            forms,
+            run.now_s + run.rules.gap_s,
+            run.root.tokens,
+            run.steps,
+            partial(_resumed, run),
         )
-        timeline.append((now_s, started))
-        seconds = random.vary(node.behaviour.seconds, node.behaviour.spread)
-        outcome = run_node(NodeCall(node, workflow.variables, inputs, pool, random, seconds, spec))
-        now_s += outcome.seconds
-        failed = outcome.error is not None
-        finished = NodeFinished(
-            started=started,
-            finished_s=now_s,
-            status="failed" if failed else "succeeded",
-            error=outcome.error,
-            inputs=outcome.inputs or None,
-            process_data=outcome.process_data or None,
-            outputs=None if failed else outcome.outputs or None,
-            execution_metadata=None if failed else outcome.execution_metadata,
-            handle=None if failed else outcome.handle,
-        )
-        timeline.append((now_s, finished))
-        tokens += outcome.total_tokens
-        if outcome.error is not None:
-            error = f"Node {node.title} run failed: {outcome.error}"
-            break
-        pool[node.node_id] = outcome.outputs or {}
-        edges = workflow.outgoing[node.node_id]
-        if outcome.handle != "source":
-            edges = tuple(edge for edge in edges if edge.handle == outcome.handle)
-        if node.type == "end" or not edges:
-            status, outputs = "succeeded", outcome.outputs
-            break
-        previous, node = node.node_id, workflow.nodes[edges[0].target]
-    now_s += GAP_S
-    timeline.append((now_s, WorkflowFinished(status, outputs, error, now_s, tokens, steps)))
-    late = now_s > limits.run_s
-    return cut(timeline, limits.run_s, spec.run.stop_error) if late else tuple(timeline)
+    return run.planned()
+
+
+def _resumed(run: Run, filled: HumanInputFilled, values: Values) -> Timeline:
+    """What follows the form that is ``filled`` in, in seconds from then on."""
+    gap_s = run.rules.gap_s
+    run.timeline.clear()
+    run.end, run.now_s, run.started_s = None, 0.0, 0.0
+    run.timeline.append((0.0, WorkflowStarted(run.inputs, resumed=True)))
+    waiting, run.forms = run.forms, []
+    for running, form in waiting:
+        run.steps += 1
+        started = running.first
+        running.first = NodeStarted(
+            started.execution_id, started.node_id, started.node_type, started.title,
+            started.index, started.predecessor_node_id, started.extras, gap_s, started.place,
+            step=run.steps,
+        )  # fmt: skip
+        run.timeline.append((gap_s, running.first))
+        if running.node.node_id == filled.node_id:
+            running.outcome = answered(filled, values)
+            run.timeline.append((gap_s, filled))
+            run.at(gap_s, running.scope.finish, running)
+        else:
+            run.at(gap_s, partial(run.ask, form=form), running)
+    run.release()
+    return _played(run)
 
 
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:

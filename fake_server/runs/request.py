@@ -112,7 +112,10 @@ def run_request(accepted: AcceptedBody, sources: FileSources, spec: HostSpec) ->
     finder = FileFinder(sources, owner, spec)
     files = finder.body_files(body.files, workflow.features)
     inputs = cleaned_inputs(workflow.variables, body.inputs, finder.file, finder.files, spec)
-    if not workflow.complete and not body.streaming:
+    reported_as = spec.graph.graph_errors["no_nodes"]["report"]
+    if not workflow.complete and reported_as == "internal_error":
+        raise spec.errors("internal_server_error")
+    if not workflow.complete and reported_as == "page" and not body.streaming:
         raise spec.errors("graph_incomplete")
     inputs["sys.files"] = files
     return RunRequest(workflow, inputs, user, body.streaming)

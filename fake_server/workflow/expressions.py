@@ -30,12 +30,20 @@ NOT_A_STRING = "expected string or bytes-like object"
 """The text of Python's ``re`` on the host for a reference to anything but a string."""
 
 
-def read(pool: Pool, selector: Selector) -> Any:
-    """The value at ``selector``; None where there is none."""
+ABSENT = object()
+
+
+def find(pool: Pool, selector: Iterable[str]) -> Any:
     value: Any = pool
     for key in selector:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
     return value
+
+
+def read(pool: Pool, selector: Iterable[str]) -> Any:
+    """The value at ``selector``; None where there is none."""
+    value = find(pool, selector)
+    return None if value is ABSENT else value
 
 
 @lru_cache(maxsize=4096)

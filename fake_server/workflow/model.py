@@ -63,6 +63,7 @@ class NodeBehaviour:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     outputs: Mapping[str, Any] | None = None
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

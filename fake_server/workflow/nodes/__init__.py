@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fake_server.workflow.nodes.conditions import check_if_else, run_if_else
+from fake_server.workflow.nodes.conditions import check_if_else, conditions_hold, run_if_else
 from fake_server.workflow.nodes.flow import check_end, run_end, run_start
 from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, check_selector
 from fake_server.workflow.nodes.llm import check_llm, run_llm
@@ -30,6 +30,7 @@ __all__ = [
     "NodeOutcome",
     "check_selector",
     "complete_settings",
+    "conditions_hold",
     "is_stable_diffusion",
     "run_node",
     "tool_icon",

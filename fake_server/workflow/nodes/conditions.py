@@ -46,3 +46,13 @@ def run_if_else(call: NodeCall) -> NodeOutcome:
     result = all(passed) if is_and else any(passed)
     handle = "true" if result else "false"
     return NodeOutcome(call.seconds, inputs, process_data, {"result": result}, handle=handle)
+
+
+def conditions_hold(conditions: Any, operator: str, pool: Any, spec: Any) -> bool:
+    results = [
+        OPERATORS[one["comparison_operator"]](
+            read(pool, tuple(one["variable_selector"])), one.get("value")
+        )
+        for one in conditions
+    ]
+    return all(results) if operator == "and" else any(results)
