@@ -63,9 +63,10 @@ drift: install ## compare BASE_URL with RECORDINGS every night; HISTORY (.drift)
 mutants: install ## break the fake in more than 700 ways; a check must name the cause of each (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: install ## generate docs/scenarios.md, docs/limits.md, the schema of scenario files and the types of fixtures
+docs: install ## generate docs/scenarios.md, docs/limits.md, docs/upgrades, the schema of scenario files and the types of fixtures
 	@$(BIN)/python -m tests.scenario_docs
 	@$(BIN)/python -m tests.limit_docs
+	@$(BIN)/python -m tests.upgrade_docs
 
 bench: install ## measure what the fake costs, each figure beside a floor measured in the same run (ARGS="--json streams" chooses)
 	@$(BIN)/python -m benchmarks $(ARGS)

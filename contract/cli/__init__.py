@@ -20,6 +20,7 @@ import click
 from contract.cli.compare import diff, drift
 from contract.cli.options import run_options
 from contract.cli.recordings import har, record, recordings
+from contract.cli.upgrade import upgrade
 from dify_wire import command
 
 
@@ -108,7 +109,7 @@ def list_(as_json: bool) -> None:
         click.echo(f"      {check.level.name.lower()}: {check.source}")
 
 
-for _command in (record, diff, drift, har, recordings):
+for _command in (record, diff, drift, upgrade, har, recordings):
     cli.add_command(_command)
 
 command.with_debug(cli)

@@ -135,6 +135,7 @@ _timeout = option(
 )
 _json = option("--json", "json", type=FILE, help="Write a report as JSON.")
 _html = option("--html", type=FILE, help="Write a report as one HTML page.")
+report_options = together(_json, _html)
 base_url_option = option(
     "--base-url",
     required=True,

@@ -207,7 +207,7 @@ def report_html(report: Report) -> str:
     not_run = group_by(report.of(Status.NOT_RUN), lambda result: result.reason)
     with_exchange = ([one for one in results if one.shown] for results in not_run.values())
     first_not_run = [results[0] for results in with_exchange if results]
-    return _render(
+    return render(
         "page.html",
         report=report,
         Status=Status,
@@ -226,10 +226,11 @@ def comparison_html(
     gone: Sequence[str] = (),
 ) -> str:
     """A comparison; ``since`` says for a difference's identity how long it has been there."""
-    return _render("diff.html", comparison=comparison, since=since or {}, gone=gone)
+    return render("diff.html", comparison=comparison, since=since or {}, gone=gone)
 
 
-def _render(name: str, **values: object) -> str:
+def render(name: str, **values: object) -> str:
+    """A template of this folder, filled."""
     environment = Environment(
         loader=PackageLoader("contract.report", "."),
         autoescape=True,

@@ -33,7 +33,7 @@ _INDENT = "      "
 _MAX_NAMES = 12
 
 
-class _Terminal:
+class Terminal:
     """Writes to ``file`` (standard output by default)."""
 
     name_width = 9
@@ -72,7 +72,7 @@ class _Terminal:
         self._console.print(Text(text, style))
 
 
-class TerminalReport(_Terminal):
+class TerminalReport(Terminal):
     """A run of the suite: one line a check, failures explained, and the counts."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
@@ -175,7 +175,7 @@ class TerminalReport(_Terminal):
         self._write(end, "bold green" if report.passed else "bold red")
 
 
-class TerminalComparison(_Terminal):
+class TerminalComparison(Terminal):
     """A comparison: one entry a difference, what it is on each side, and where it was."""
 
     name_width = 10

@@ -1,0 +1,334 @@
+"""Differences between the recordings of two versions as changes of the host, worst first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from functools import cache
+from pathlib import Path
+
+from contract.diff.difference import ABSENT, EVERY_EVENT, Difference, Group, grouped
+from contract.upgrade.app import AppParts, recorded_app
+from contract.upgrade.evidence import Action, Evidence, actions_between, supporting
+from contract.upgrade.pairs import OTHER_STATE, differences, texts
+from dify_wire.exchange import Recording
+from dify_wire.profile import HOST_VERSIONS, overlay_paths
+from dify_wire.recording.folder import read_folder
+from dify_wire.spec import load
+from dify_wire.text_file import SpecError, bundled
+
+_EXCERPT = 400
+"""Characters of a request or response that are shown."""
+
+_PARAMETER = re.compile(r"\\\{[^{}]+\\\}")
+_ID = re.compile(r"/(?:[0-9A-Fa-f-]{36}|[A-Za-z0-9]{22})(?=/|\.|$)")
+_ERROR_TEXTS = re.compile(r".*\.(message|error|error_message|content)")
+_INSIDE_NODES = re.compile(
+    r"(node_|every event).*\.(inputs|process_data|execution_metadata|extras)\b.*"
+)
+_WRITTEN = frozenset({"key order", "header order", "style", "framing", "identity"})
+"""Kinds of differences that a client meets only where it reads bytes and not values."""
+
+_TITLES = {
+    "keys": "fields of {place}",
+    "key order": "order of the fields of {place}",
+    "type": "type of {place}",
+    "header": "header {place}",
+    "header order": "order of the headers",
+    "events": "event {place}",
+    "framing": "framing of {place}",
+    "style": "JSON of {place}",
+    "ping": "ping ({place})",
+    "length": "length of {place}",
+    "identity": "repeated values of {place}",
+}
+
+
+class Severity(IntEnum):
+    """How much a client notices of a change, worst first."""
+
+    BREAKS = 0
+    CHANGES = 1
+    ADDS = 2
+    WRITES = 3
+
+    @property
+    def heading(self) -> str:
+        return _HEADINGS[self]
+
+
+_HEADINGS = {
+    Severity.BREAKS: "Breaks clients: refused, gone, of another type, or without an end",
+    Severity.CHANGES: "Reads otherwise: statuses, texts, headers, values",
+    Severity.ADDS: "Is new: fields, events, headers, routes",
+    Severity.WRITES: "Is only written otherwise: order, spaces, escapes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One recorded request with its response in both versions, in short."""
+
+    name: str
+    request: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a host of the second version does otherwise, at ``place`` (and ``places``).
+
+    ``requests`` names the recorded requests that show it; ``sides`` is the first of them.
+    ``evidence`` is what the overlays say about it.
+    """
+
+    severity: Severity
+    kind: str
+    place: str
+    before: str
+    after: str
+    requests: tuple[str, ...]
+    sides: Sides
+    places: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return _TITLES.get(self.kind, "{place}").format(place=self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Everything that changes from version ``a`` to version ``b``.
+
+    ``compared`` counts the requests that both recorded, ``differing`` those with a difference.
+    ``left_out`` are changes that do not concern the app ``app``, if one was given; ``stated`` are
+    actions of the overlays that no recorded difference shows.
+    """
+
+    a: str
+    b: str
+    compared: int
+    differing: int
+    changes: tuple[Change, ...]
+    stated: tuple[Action, ...] = ()
+    app: AppParts | None = None
+    left_out: tuple[Change, ...] = ()
+
+    def of(self, severity: Severity) -> list[Change]:
+        return [change for change in self.changes if change.severity == severity]
+
+    @property
+    def headline(self) -> str:
+        versions = f"Dify {self.a} to {self.b}"
+        if not self.changes:
+            return f"{versions}: no difference in {self.compared} requests."
+        words = ("break clients", "read otherwise", "are new", "are only written otherwise")
+        counts = [f"{len(self.of(one))} {word}" for one, word in zip(Severity, words, strict=True)]
+        where = f"{self.differing} of {self.compared} requests"
+        return f"{versions}: {len(self.changes)} changes in {where}; {', '.join(counts)}."
+
+
+def upgrade(a: str, b: str, app: AppParts | None = None) -> Upgrade:
+    """Compare the recordings of two recorded versions, for ``app`` only what concerns it.
+
+    Raises ``SpecError`` and ``RecordingError``.
+    """
+    before, after = _recordings(a), _recordings(b)
+    routes = list(dict.fromkeys([*_routes(b), *_routes(a)]))
+    pairs = [
+        (one, after[name])
+        for name, one in before.items()
+        if name in after and not OTHER_STATE.fullmatch(name) and not _is_direct(one)
+    ]
+    found = [
+        difference
+        for one, other in pairs
+        for difference in differences(one, other, _area(other, routes))
+    ]
+    actions = actions_between(a, b)
+    changes = [_change(group, names, before, after, actions) for group, names in _groups(found)]
+    changes.sort(key=lambda one: (one.severity, -len(one.requests), one.kind, one.place))
+    concerning = [
+        one
+        for one in changes
+        if app is None or app.concerned_by(one.places, _apps_of(one, after, b))
+    ]
+    shown = {evidence.action for one in changes for evidence in one.evidence}
+    return Upgrade(
+        a=a,
+        b=b,
+        compared=len(pairs),
+        differing=len({one.request for one in found}),
+        changes=tuple(concerning),
+        stated=tuple(one for one in actions if one.description and one not in shown),
+        app=app,
+        left_out=tuple(one for one in changes if one not in concerning),
+    )
+
+
+def _apps_of(change: Change, recordings: Mapping[str, Recording], version: str) -> list[AppParts]:
+    """The apps that the requests of ``change`` were sent to, as far as they were exported."""
+    labels = {recordings[name].app for name in change.requests}
+    apps = [recorded_app(label, version) for label in labels]
+    return [] if None in apps else [one for one in apps if one is not None]
+
+
+# Recordings
+# ------------------------------------------------------------------------------------------
+
+
+def versions_with_recordings() -> tuple[str, ...]:
+    """The versions that can be compared, oldest first."""
+    return tuple(version for version in reversed(HOST_VERSIONS) if _folder(version) is not None)
+
+
+def _folder(version: str) -> Path | None:
+    try:
+        return bundled(f"recordings/dify-{version}")
+    except SpecError:
+        return None
+
+
+def _recordings(version: str) -> Mapping[str, Recording]:
+    folder = _folder(version)
+    if folder is None:
+        known = ", ".join(versions_with_recordings()) or "none"
+        raise SpecError(
+            Path("recordings"),
+            f"dify-{version}",
+            f"no recordings of Dify {version} are here; compare two of: {known}",
+        )
+    return {one.name: one for one in read_folder(folder)}
+
+
+@cache
+def _routes(version: str) -> tuple[tuple[str, str], ...]:
+    """Pattern and template of each path of ``version``; paths without parameters first."""
+    document = load(bundled("openapi.yaml"), overlay_paths(version))
+    paths = sorted(document["paths"], key=lambda path: ("{" in path, path))
+    return tuple((_PARAMETER.sub("[^/]+", re.escape(path)), path) for path in paths)
+
+
+def _area(one: Recording, routes: Sequence[tuple[str, str]]) -> str:
+    """The operation of a request, and whether it asks for a stream."""
+    path = one.request.path
+    known = (template for pattern, template in routes if re.fullmatch(pattern, path))
+    template = next(known, None) or _ID.sub("/{id}", path)
+    streams = b'"streaming"' in one.request.body.replace(b" ", b"")
+    return f"{one.request.method} {template}{' (streaming)' if streams else ''}"
+
+
+def _is_direct(one: Recording) -> bool:
+    """Whether the request went past the proxy, to a part of the host that clients do not reach."""
+    return one.header("server") == "gunicorn"
+
+
+# Changes
+# ------------------------------------------------------------------------------------------
+
+
+def _groups(found: Iterable[Difference]) -> Iterator[tuple[Group, tuple[str, ...]]]:
+    """Groups of one cause with the names of their requests; each error text is its own."""
+    alike: dict[tuple[str, ...], list[Difference]] = {}
+    rest: list[Difference] = []
+    for one in found:
+        error_text = one.kind == "value" and _ERROR_TEXTS.fullmatch(one.place)
+        if error_text or one.kind == "status":
+            place = "" if error_text else one.place
+            alike.setdefault((one.kind, place, *texts(one)), []).append(one)
+        else:
+            rest.append(one)
+    for same in alike.values():
+        first, places = same[0], tuple(dict.fromkeys(one.place for one in same))
+        names = tuple(dict.fromkeys(one.request for one in same))
+        group = Group(first.kind, first.place, first.a, first.b, len(names), names)
+        yield replace(group, places=places if len(places) > 1 else ()), names
+    for group in grouped(rest):
+        yield group, _names_of(group, rest)
+
+
+def _names_of(group: Group, found: Sequence[Difference]) -> tuple[str, ...]:
+    ends = tuple(place.removeprefix(EVERY_EVENT) for place in (group.place, *group.places))
+    names = dict.fromkeys(
+        one.request
+        for one in found
+        if one.kind == group.kind
+        and one.place.endswith(ends)
+        and (group.forms > 1 or (one.a, one.b) == (group.a, group.b))
+    )
+    return tuple(names) or group.examples
+
+
+def _change(
+    group: Group,
+    requests: tuple[str, ...],
+    before: Mapping[str, Recording],
+    after: Mapping[str, Recording],
+    actions: Sequence[Action],
+) -> Change:
+    words = [group.kind, group.place, group.a, group.b, *group.places]
+    return Change(
+        severity=_severity(group),
+        kind=group.kind,
+        place=group.place,
+        before=group.a,
+        after=group.b,
+        requests=requests,
+        sides=_sides(before[requests[0]], after[requests[0]]),
+        places=group.places or (group.place,),
+        evidence=supporting(actions, requests, words),
+    )
+
+
+def _severity(group: Group) -> Severity:
+    if group.kind == "status":
+        return _severity_of_outcomes(group.a, group.b)
+    if group.kind in _WRITTEN:
+        return Severity.WRITES
+    if group.a == ABSENT and group.kind in ("keys", "events", "header"):
+        return Severity.ADDS
+    gone = group.kind == "keys" or (group.kind == "events" and group.b == ABSENT)
+    other_type = group.kind == "type" and "null" not in (group.a, group.b)
+    if (gone or other_type) and not _INSIDE_NODES.fullmatch(group.place):
+        return Severity.BREAKS
+    return Severity.CHANGES
+
+
+def _severity_of_outcomes(before: str, after: str) -> Severity:
+    was_good, is_good = (text.startswith(("2", "3")) for text in (before, after))
+    was_endless, is_endless = (
+        any(word in text for word in ("nothing but pings", "not closed", "broken off"))
+        for text in (before, after)
+    )
+    if (was_good and not is_good) or (is_endless and not was_endless):
+        return Severity.BREAKS
+    if before.startswith("404, a page"):
+        return Severity.ADDS
+    return Severity.CHANGES
+
+
+def _sides(before: Recording, after: Recording) -> Sides:
+    request = after.request
+    body = request.body.decode("utf-8", "replace")
+    return Sides(
+        name=after.name,
+        request=_short(f"{request.method} {request.target}\n{body}"),
+        before=_response(before),
+        after=_response(after),
+    )
+
+
+def _response(one: Recording) -> str:
+    text = one.body.decode("utf-8", "replace")
+    if "\x00" in text or one.media_type.startswith("image/"):
+        text = f"({len(one.body)} bytes)"
+    return _short(f"{one.status} {one.reason} {one.header('content-type', '')}\n{text}")
+
+
+def _short(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"

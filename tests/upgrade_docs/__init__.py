@@ -1,0 +1,1 @@
+"""``docs/upgrades``: a page for each pair of neighbouring versions, made of their recordings."""
