@@ -238,6 +238,11 @@ WRONG: list[tuple[str, Any, str]] = [
     (f"{LLM}.x-fake.prompt_tokens", 1.5, "expected a whole number from 0 to 1000000000, not 1.5"),
     (f"{LLM}.x-fake.error", [], "expected a string, not a list"),
     (f"{LLM}.x-fake.outputs", "x", "expected a mapping of names to values, not 'x'"),
+    (f"{LLM}.xfake", {}, "nothing reads this key here; write it as x-fake"),
+    (f"{LLM}.X_Fake", {}, "nothing reads this key here; write it as x-fake"),
+    ("nodes[1].x-fake", {}, "nothing reads this key here; write it as data.x-fake"),
+    ("workflow.x-fake", {}, "nothing reads this key here; write it as x-fake at the top"),
+    ("x_fake", {}, "nothing reads this key here; write it as x-fake at the top of the file"),
     # variables
     (f"{START}.variables", {}, "expected a list, not a mapping"),
     (f"{PROMPT}.variable", DROP, MISSING),

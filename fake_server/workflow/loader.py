@@ -108,6 +108,8 @@ class _Loader:
         name = str(app.get("name") or self._path.stem)
         graph = self._top["workflow"]["graph"]
         graph.mapping()
+        self._check_misplaced(self._top, "x-fake at the top of the file")
+        self._check_misplaced(self._top["workflow"], "x-fake at the top", allowed=False)
         fake: Mapping[str, Any] = {}
         features = default_features("workflow")
         with problems.collected():
@@ -242,6 +244,8 @@ class _Loader:
 
     def _node(self, field: Field, beside: Mapping[str, Field]) -> Node:
         data = field["data"]
+        self._check_misplaced(field, "data.x-fake", allowed=False)
+        self._check_misplaced(data, "x-fake")
         node_id, node_type = _identifier(field["id"]), data["type"].text()
         kind = NODE_KINDS.get(node_type, UNKNOWN_KIND)
         content = data.mapping()
@@ -257,6 +261,14 @@ class _Loader:
         outer = field.get("parentId") or data.get("iteration_id") or data.get("loop_id")
         parent = _identifier(outer) if outer and outer.value else None
         return Node(node_id, node_type, title, content, behaviour, parent)
+
+    def _check_misplaced(self, field: Field, right: str, *, allowed: bool = True) -> None:
+        """Refuse what looks like ``x-fake`` and would be passed over."""
+        for key, value in field.items():
+            plain = key.lower().replace("-", "").replace("_", "")
+            if plain == "xfake" and not (allowed and key == "x-fake"):
+                with self._problems.collected():
+                    value.fail(f"nothing reads this key here; write it as {right}")
 
     def _edges(self, graph: Field, nodes: Mapping[str, Node]) -> dict[tuple[str, str], Any]:
         edges: dict[tuple[str, str], tuple[str, ...]] = {}
