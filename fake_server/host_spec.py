@@ -174,7 +174,8 @@ class RequestRules:
     an empty required text, which is accepted where it is None.
 
     ``body_check``: how the fields of the body are checked: each is converted and the first wrong
-    one named (``conversion``), or all at once by a pydantic model (``model``).
+    one named (``conversion``), or all at once by a pydantic model (``model``). ``pydantic`` is the
+    version of pydantic that its texts name.
     ``variable_types`` are the types of start variables that the version knows. ``defaults``: what
     becomes of an optional one that is left out: its default or an empty text (``text``), null
     (``ignored``), or its default or null (``used``). ``numbers``: a number is a text (``text``), a
@@ -191,6 +192,7 @@ class RequestRules:
     falsy_input_error: str | None
     empty_input_error: str | None
     body_check: str
+    pydantic: str
     variable_types: tuple[str, ...]
     defaults: str
     numbers: str

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 _LONGEST = 50
 _HEAD, _TAIL = 25, 24
-"""Of a longer value its first and last characters are shown [C: file_missing_sign]."""
+"""Of a longer value its first and last bytes are shown, in UTF-8 [C: file_missing_sign]."""
 
 
 class Invalid(NamedTuple):
@@ -26,18 +26,23 @@ def missing(name: str, given: object) -> Invalid:
     return Invalid(name, "Field required", "missing", given)
 
 
-def validation_text(model: str, problems: Sequence[Invalid]) -> str:
-    """The text for what is wrong with an object of ``model``."""
+def validation_text(model: str, problems: Sequence[Invalid], pydantic: str = "2.12") -> str:
+    """The text for what is wrong with an object of ``model``, by that version of pydantic."""
     plural = "s" if len(problems) > 1 else ""
     lines = [f"{len(problems)} validation error{plural} for {model}"]
-    for problem in problems:
-        value = repr(problem.value)
-        if len(value) > _LONGEST:
-            value = f"{value[:_HEAD]}...{value[-_TAIL:]}"
-        kind = type(problem.value).__name__
+    for location, message, kind, value in problems:
+        shown, of = _shown(repr(value)), type(value).__name__
         lines += [
-            problem.location,
-            f"  {problem.message} [type={problem.kind}, input_value={value}, input_type={kind}]",
-            f"    For further information visit https://errors.pydantic.dev/2.12/v/{problem.kind}",
+            location,
+            f"  {message} [type={kind}, input_value={shown}, input_type={of}]",
+            f"    For further information visit https://errors.pydantic.dev/{pydantic}/v/{kind}",
         ]
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """``text`` cut to a limit of bytes, never inside of a character."""
+    whole = text.encode("utf-8", "backslashreplace")
+    if len(whole) <= _LONGEST:
+        return text
+    return f"{whole[:_HEAD].decode(errors='ignore')}...{whole[-_TAIL:].decode(errors='ignore')}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from posixpath import basename
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
+from zlib import crc32
 
 from fake_server.host_spec import HostError, HostErrors
 from fake_server.runs.random_values import uuid4_for
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+-]*):")
 _DEAD_PORTS = (0, 1, 9)
 """Ports where no server listens, which tests use for that [C: types_f_20]."""
+
+_SIZES = 1 << 20
+"""Files of which nothing is said are smaller; each has a size of its own."""
 
 _TYPES = mimetypes.MimeTypes()
 """Python's own table, without that of the machine."""
@@ -56,7 +60,7 @@ class FileSources:
 
 
 class RemoteInfo(NamedTuple):
-    """What the host learns of a file at a URL before it is read; a size of -1 is unknown."""
+    """What the host learns of a file before it is read; an error page has a size of -1."""
 
     filename: str
     extension: str
@@ -88,7 +92,12 @@ def remote_info(address: str, sources: FileSources, errors: HostErrors) -> Remot
     if extension is None:
         extension = f".{name.rpartition('.')[2]}" if "." in name else ".bin"
     name = name or f"{uuid4_for('remote file', address).replace('-', '')}{extension}"
-    return RemoteInfo(name, extension, mime_type, -1 if absent else declared.size)
+    size = (
+        crc32(address.encode("utf-8", "surrogatepass")) % _SIZES
+        if declared.size is None
+        else declared.size
+    )
+    return RemoteInfo(name, extension, mime_type, -1 if absent else size)
 
 
 def unusable(address: str) -> str | None:

@@ -54,7 +54,8 @@ def _check_types(
             *most, last = (f"'{name}'" for name in rules.variable_types)
             message = f"Input should be {', '.join(most)} or {last}"
             problem = Invalid("type", message, "enum", variable.type)
-            raise errors("value_error", message=validation_text("VariableEntity", [problem]))
+            text = validation_text("VariableEntity", [problem], rules.pydantic)
+            raise errors("value_error", message=text)
 
 
 def _value(variable: StartVariable, value: Any, rules: RequestRules, errors: HostErrors) -> Any:

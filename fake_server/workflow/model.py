@@ -97,14 +97,14 @@ CONTAINER_STARTS = ("iteration-start", "loop-start")
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """What a URL that a user sends would give the host; a size of -1 is unknown.
+    """What a URL that a user sends would give the host; without a size it gets one of its own.
 
     ``absent``: an error page; ``unreachable``: no response at all.
     """
 
     filename: str | None = None
     mime_type: str | None = None
-    size: int = -1
+    size: int | None = None
     absent: bool = False
     unreachable: bool = False
 

@@ -30,5 +30,5 @@ def _remote_file(entry: Field) -> RemoteFile:
     return RemoteFile(
         filename=filename.text() if filename else None,
         mime_type=mime_type.text() if mime_type else None,
-        size=int(size.whole(0, _LARGEST)) if size else -1,
+        size=size.whole(0, _LARGEST) if size else None,
     )
