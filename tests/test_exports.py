@@ -161,6 +161,20 @@ def test_a_container_has_children_and_a_first_node(
     assert entry.node_id == ("first" if "first" in edges else "l")
 
 
+@pytest.mark.parametrize("parents", [["a"], ["b", "a"], [*(f"c{n}" for n in range(1, 12)), ""]])
+def test_a_container_is_not_inside_of_itself_or_of_too_many(
+    tmp_path: Path, parents: list[str]
+) -> None:
+    """Nobody can run what has no bottom."""
+    names = ["a", "b"][: len(parents)] if len(parents) < 9 else [f"c{n}" for n in range(12)]
+    inside = [
+        {"id": name, "parentId": parent, "data": {"type": "loop"}}
+        for name, parent in zip(names, parents, strict=True)
+    ]
+    with pytest.raises(WorkflowError, match="inside of more than 10 iterations and loops, or of"):
+        load_workflow(written(tmp_path, export(*inside)))
+
+
 def test_every_type_of_start_variable_is_read(tmp_path: Path) -> None:
     """With all that an export has of it."""
     files = {

@@ -209,7 +209,7 @@ class FileFinder:
         file_id = self._file_id(file, name)
         image = self.sources.images.get(file_id) if file_id and kind == "ToolFile" else None
         if not file_id or image is None:
-            raise self.spec.errors("file_absent", kind=kind, id=file_id)
+            raise self.spec.errors("made_file_absent", kind=kind, id=file_id)
         made = FileRef(file_id, image.record)
         self._type(file.get("type"), made.extension, made.mime_type, types_checked)
         return made

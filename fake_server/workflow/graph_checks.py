@@ -32,7 +32,8 @@ def check_graph(
             graph["edges"], f"the edges go in a circle, {way} -> {cycle[0]}; take one of them out"
         )
     for field in data.values():
-        _check_references(field, workflow, problems)
+        if not problems.full:
+            _check_references(field, workflow, problems)
 
 
 def _check_nodes(
@@ -46,15 +47,11 @@ def _check_nodes(
         )
     for node in workflow.nodes.values():
         field = data[node.node_id]
-        if node.type not in NODE_KINDS:
+        if node.type not in NODE_KINDS and not problems.full:
             problems.warn(
                 field["type"],
                 f"{node.type!r} is not a known node type{did_you_mean(node.type, NODE_KINDS)}, so "
                 f"a run that comes to it fails; known: {', '.join(NODE_KINDS)}",
-            )
-        if node.parent is not None and node.parent not in workflow.nodes:
-            problems.warn(
-                field, f"the node is inside of {node.parent!r}, which is not in this graph"
             )
 
 
@@ -117,6 +114,8 @@ def _check_references(data: Field, workflow: Workflow, problems: Problems) -> No
     if workflow.start is not None:
         known[workflow.start.node_id] = [variable.name for variable in workflow.variables]
     for place, (head, name, *_) in _references(data, problems):
+        if problems.full:
+            return
         if head not in nodes and head not in _OUTSIDE_THE_GRAPH:
             problems.warn(
                 place, f"the node {head!r} is not in this graph{did_you_mean(head, nodes)}"

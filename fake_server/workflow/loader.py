@@ -20,7 +20,7 @@ from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
 from fake_server.workflow.dsl import release
 from fake_server.workflow.graph_checks import check_graph
-from fake_server.workflow.model import Node, NodeBehaviour, StartVariable, Workflow
+from fake_server.workflow.model import CONTAINERS, Node, NodeBehaviour, StartVariable, Workflow
 from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, NodeKind, complete_settings
 from fake_server.workflow.problems import NotWorkflowError, Problems, WorkflowError
 from fake_server.workflow.remote_files import read_remote_files
@@ -32,6 +32,7 @@ _WRAPPERS = ("data", "export_data")
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _NOTE = "custom-note"
 _APP_KEYS = ("unchecked", "workflow_id", "max_active_requests", "remote_files", "versions")
+_NESTED = 10
 _SPREAD = 0.05
 _MAX_NUMBER = 1e9
 
@@ -225,6 +226,7 @@ class _Loader:
                 self._data[node.node_id] = field["data"]
                 if node.type == "start":
                     variables = read_variables(field["data"], self._rules, self._problems)
+        self._inside(nodes)
         names = [name for node in nodes.values() for name in (node.node_id, node.title)]
         for name, field in beside.items():
             with self._problems.collected():
@@ -270,24 +272,44 @@ class _Loader:
                 with self._problems.collected():
                     value.fail(f"nothing reads this key here; write it as {right}")
 
+    def _inside(self, nodes: dict[str, Node]) -> None:
+        """Leave out containers that are not in the graph, or hold none; refuse endless nesting."""
+        for node in list(nodes.values()):
+            around, outer = 0, node.parent
+            while outer is not None and around <= _NESTED:
+                around, outer = around + 1, nodes[outer].parent if outer in nodes else None
+            with self._problems.collected():
+                if around > _NESTED:
+                    self._data[node.node_id].fail(
+                        f"the node is inside of more than {_NESTED} iterations and loops, or of "
+                        "itself; take it out of some"
+                    )
+            parent = None if node.parent is None else nodes.get(node.parent)
+            if node.parent is not None and (parent is None or parent.type not in CONTAINERS):
+                self._problems.warn(
+                    self._data[node.node_id],
+                    f"the node is inside of {node.parent!r}, which is no iteration and no loop of "
+                    "this graph; it stands alone",
+                )
+                nodes[node.node_id] = replace(node, parent=None)
+
     def _edges(self, graph: Field, nodes: Mapping[str, Node]) -> dict[tuple[str, str], Any]:
-        edges: dict[tuple[str, str], tuple[str, ...]] = {}
+        edges: dict[tuple[str, str], dict[str, None]] = {}
         for field in self._entries(graph, "edges"):
             with self._problems.collected():
                 source, target = _identifier(field["source"]), _identifier(field["target"])
-                missing = [end for end in (source, target) if end not in nodes]
-                for end in missing:
+                missing = next((end for end in (source, target) if end not in nodes), None)
+                handle = field.get("sourceHandle")
+                if missing is None:
+                    key = (source, str(handle.value) if handle else "source")
+                    edges.setdefault(key, {})[target] = None
+                elif not self._problems.full:
                     self._problems.warn(
                         field,
-                        f"the edge names the node {end!r}, which is not in this graph"
-                        f"{did_you_mean(end, nodes)}; it is left out",
+                        f"the edge names the node {missing!r}, which is not in this graph"
+                        f"{did_you_mean(missing, nodes)}; it is left out",
                     )
-                handle = field.get("sourceHandle")
-                key = (source, str(handle.value) if handle else "source")
-                targets = edges.get(key, ())
-                if not missing and target not in targets:
-                    edges[key] = (*targets, target)
-        return edges
+        return {key: tuple(targets) for key, targets in edges.items()}
 
 
 def _identifier(field: Field) -> str:

@@ -91,6 +91,9 @@ class Edge(NamedTuple):
 START_TYPES = ("start", "trigger-webhook", "trigger-schedule", "trigger-plugin", "datasource")
 """The types of the nodes at which a run begins."""
 
+CONTAINERS = ("iteration", "loop")
+"""The types of the nodes that have nodes inside."""
+
 CONTAINER_STARTS = ("iteration-start", "loop-start")
 """The types of the nodes at which a container begins; exports before DSL 0.1.2 have none."""
 

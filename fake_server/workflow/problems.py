@@ -48,8 +48,13 @@ class Problems:
         except WorkflowError as error:
             self._errors += error.all
 
+    @property
+    def full(self) -> bool:
+        """Whether no further warning is kept, so that none needs to be looked for."""
+        return len(self.warnings) >= _MOST
+
     def warn(self, field: Field, message: str) -> None:
-        if len(self.warnings) < _MOST:
+        if not self.full:
             self.warnings.append(Problem(self._path, field.path, message))
 
     def raise_errors(self) -> None:
