@@ -12,12 +12,13 @@ from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord, render
 from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import end_user_id
-from fake_server.runs.records import RunRecords
+from fake_server.runs.records import HumanForm, RunRecords
 
 _IMAGES = 20_000
 _UPLOADS = 10_000
 _RENDERED = 64
 _END_USERS = 10_000
+_FORMS = 1_000
 UPLOAD_CONTENT_BYTES = 1 << 26
 """Of all uploads together; the host would serve the older ones, too."""
 
@@ -75,6 +76,8 @@ class Store:
         self.uploads: BoundedDict[str, Upload] = BoundedDict(_UPLOADS)
         self.upload_contents = BoundedBytes(UPLOAD_CONTENT_BYTES)
         self.records = RunRecords()
+        self.forms: BoundedDict[str, HumanForm] = BoundedDict(_FORMS)
+        """By their tokens."""
         self.end_users: BoundedDict[str, EndUser] = BoundedDict(_END_USERS)
         self._tasks: dict[str, RunningTask] = {}
         self.background: set[asyncio.Task[None]] = set()
@@ -148,6 +151,7 @@ class Store:
         self.uploads.clear()
         self.upload_contents.clear()
         self.records.clear()
+        self.forms.clear()
         self.end_users.clear()
         self.sequence_numbers.clear()
 

@@ -13,7 +13,7 @@ from fake_server.host_spec import HostSpec
 from fake_server.http.query import read_query
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response
-from fake_server.runs.random_values import TENANT_ID
+from fake_server.runs.random_values import TENANT_ID, uuid4_for
 from fake_server.runs.records import RunRecord
 from fake_server.runs.run_body import database_uuid
 
@@ -115,7 +115,7 @@ def _ordered(log: Mapping[str, Any], spec: HostSpec) -> Mapping[str, Any]:
 def _log(record: RunRecord, spec: HostSpec) -> Mapping[str, Any]:
     finished_at = record.finished_at
     return {
-        "id": record.log_id,
+        "id": uuid4_for("log", record.run_id),
         "workflow_run": {
             "id": record.run_id,
             "version": _PUBLISHED,

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, aclosing
-from dataclasses import dataclass
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from starlette.types import ASGIApp, Message
 
 from dify_wire.exchange import AppKind
 from fake_server.clock import Wait
-from fake_server.host_spec import HostError, HostSpec, PingRule
+from fake_server.host_spec import HostError, HostSpec, PingRule, RecordRules
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import ClientLeftError, Request, endpoint
 from fake_server.http.responses import Response, proxy_page
 from fake_server.runs.engine import plan, with_pings
-from fake_server.runs.event_data import RunFacts
+from fake_server.runs.event_data import EXPIRES_S, RunFacts, event_name
 from fake_server.runs.events import (
     Event,
     FileRef,
+    HumanInputFilled,
     NodeFinished,
     NodeStarted,
     Ping,
     RunCrashed,
     RunError,
     Timeline,
+    Values,
     WorkflowFinished,
     WorkflowPaused,
 )
@@ -37,10 +41,12 @@ from fake_server.runs.file_objects import FileWriter
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
+from fake_server.runs.records import HumanForm, RunRecord
 from fake_server.runs.render import Renderer, of_version
 from fake_server.runs.request import AcceptedBody, RunRequest, accepted_body, run_request
 from fake_server.runs.signing import FileSigner
-from fake_server.runs.text_chunks import with_text_chunks
+from fake_server.runs.snapshot import Part, snapshot
+from fake_server.runs.text_chunks import stream_after, with_text_chunks
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.store import RunningTask, StoredImage
 from fake_server.workflow.model import App
@@ -146,6 +152,11 @@ class RunPlan:
     ping: PingRule
     stretches: Sequence[Stretch]
 
+    @property
+    def refused(self) -> bool:
+        """Whether the host finds out before the run that it cannot be."""
+        return any(isinstance(event, RunError) for _, event in self.timeline)
+
 
 def prepare(
     app: App, request: RunRequest, effects: Effects, spec: HostSpec, random: RandomValues
@@ -177,8 +188,8 @@ def prepare(
     return RunPlan(app, request, effects, random, task_id, run_id, timeline, ping, stretches)
 
 
-async def start(plan: RunPlan, request: Request) -> Run:
-    """Begin the run of ``plan``, which ``request`` waits for."""
+async def start(plan: RunPlan, request: Request, before: Run | None = None) -> Run:
+    """Begin the run of ``plan``, which ``request`` waits for; or go on with the one ``before``."""
     host, effects, spec = request.host, plan.effects, request.spec
     sizes = {}
     for file in _tool_files(plan.timeline):
@@ -207,7 +218,37 @@ async def start(plan: RunPlan, request: Request) -> Run:
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
     files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)
     task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
-    return Run(plan, request, task, Renderer(facts, spec, files, plan.ping.frame, effects.payload))
+    renderer = Renderer(facts, spec, files, plan.ping.frame, effects.payload)
+    record = before.record if before else None
+    if record is None and "getWorkflowRun" in spec.paths and not plan.refused:
+        record = _new_record(plan, renderer, spec.records)
+        host.store.records.keep(record)
+    return Run(plan, request, task, renderer, record, before)
+
+
+def _new_record(plan: RunPlan, renderer: Renderer, rules: RecordRules) -> RunRecord:
+    facts, given, app_id = renderer.facts, plan.request.inputs, plan.app.app_id
+    known = {
+        **given,
+        "sys.user_id": facts.user,
+        "sys.app_id": app_id,
+        "sys.timestamp": int(facts.started_at),
+        "sys.workflow_id": facts.workflow_id,
+        "sys.workflow_run_id": facts.workflow_run_id,
+    }
+    inputs = {name: value for name, value in given.items() if not name.startswith("sys.")}
+    inputs |= {name: known.get(name) for name in rules.system_inputs}
+    return RunRecord(
+        facts.workflow_run_id,
+        facts.task_id,
+        app_id,
+        facts.workflow_id,
+        facts.user,
+        facts.end_user_id,
+        facts.started_at,
+        json.dumps(renderer.files.value(inputs)),
+        logged_at=facts.started_at if rules.logged_at_start else None,
+    )
 
 
 def _tool_files(timeline: Timeline) -> Iterator[FileRef]:
@@ -225,19 +266,25 @@ def _tool_files(timeline: Timeline) -> Iterator[FileRef]:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has been started."""
+    """A run that has been started, or has gone on after a pause of the one ``before``. ``record``
+    is None in versions that show none.
+    """
 
     plan: RunPlan
     request: Request
     task: RunningTask
     renderer: Renderer
+    record: RunRecord | None = None
+    before: Run | None = None
 
     async def response(self) -> Response:
         """The blocking response, once the run has ended."""
-        with self.request.host.store.running(self.plan.task_id, self.task):
+        with self._playing() as while_played:
             end = await self.task.playback.end(self.request.receive)
-        if end is None:
-            return self._cut_short()
+            if end is None:
+                self._leave(while_played, 0)
+                return self._cut_short()
+            self._write(end)
         self.request.due = self.task.playback.due
         match end:
             case WorkflowFinished() | WorkflowPaused():
@@ -250,20 +297,110 @@ class Run:
 
     async def frames(self) -> AsyncGenerator[bytes]:
         """The stream's chunks: a frame each, or all that need no waiting in one."""
-        playback, last = self.task.playback, None
-        with self.request.host.store.running(self.plan.task_id, self.task):
+        playback, last, emitted = self.task.playback, None, 0
+        with self._playing() as while_played:
             async with aclosing(playback.events(self.request.receive)) as due:
                 async for events in due:
                     self.request.due = playback.due
-                    frames = [self.renderer.frame(event) for event in events]
+                    frames = self._rendered(events)
                     for chunk in frames if self.plan.effects.body_filters else (b"".join(frames),):
                         if chunk:
                             yield chunk
                     last = events[-1]
+                    emitted += len(events)
+            if self.request.spec.records.left_stream == "finishes":
+                self._leave(while_played, emitted)
         if isinstance(last, RunCrashed):
             await self.request.break_off()
         elif last is not None and not playback.abandoned:
             await playback.reaches(self._closes_s(last), self.request.receive)
+
+    @contextmanager
+    def _playing(self) -> Iterator[ExitStack]:
+        """Keep the run known while it is played, or for as long as the stack that is taken."""
+        with ExitStack() as while_played:
+            store = self.request.host.store
+            while_played.enter_context(store.running(self.plan.task_id, self.task))
+            if self.record is not None:
+                self.record.live = self
+            yield while_played
+
+    def _leave(self, while_played: ExitStack, emitted: int) -> None:
+        """Let the run go on without its client, where it has not ended and is recorded."""
+        ended = self.record is None or self.record.live is not self
+        if not ended and not self.task.playback.abandoned and not self.plan.effects.endless:
+            self.play_on(while_played.pop_all(), emitted)
+
+    def play_on(self, while_played: ExitStack | None = None, emitted: int = 0) -> None:
+        """Play what follows the first ``emitted`` events in the background."""
+
+        async def rest() -> None:
+            with while_played or self._playing():
+                async with aclosing(self.task.playback.events(_never_leaves, emitted)) as due:
+                    async for events in due:
+                        self._rendered(events)
+
+        self.request.host.store.keep_alive(asyncio.create_task(rest()))
+
+    def _rendered(self, events: Sequence[Event]) -> list[bytes]:
+        """The frames of ``events``, which are due; what they say is written down."""
+        frames = []
+        for event in events:
+            frames.append(frame := self.renderer.frame(event))
+            if self.record is not None and not isinstance(event, Ping):
+                self.record.feed.publish(event_name(event), frame)
+                self._write(event)
+        return frames
+
+    def _write(self, event: Event) -> None:
+        """Write the end of the run, or its pause, into its record."""
+        record, spec = self.record, self.request.spec
+        if record is None or not isinstance(event, WorkflowFinished | WorkflowPaused):
+            return
+        if isinstance(event, WorkflowPaused):
+            record.pause(event)
+            self._open_forms(event)
+        else:
+            record.live = None
+            if event.status != "stopped" or spec.records.after_stop == "stopped":
+                outputs = self.renderer.files.value(event.outputs)
+                digits = spec.run.elapsed_digits
+                elapsed_s = event.elapsed_s if digits is None else round(event.elapsed_s, digits)
+                ended_at = self.renderer.facts.started_at + elapsed_s
+                record.end(replace(event, elapsed_s=elapsed_s), outputs, ended_at)
+        if record.logged_at is None:
+            record.logged_at = self.request.host.clock.now()
+        self.request.host.store.records.keep(record)
+
+    def _open_forms(self, paused: WorkflowPaused) -> None:
+        """Keep the forms that the run waits for."""
+        for form in paused.reasons:
+            self.request.host.store.forms[form["form_token"]] = HumanForm(
+                self.plan.app.app_id,
+                form,
+                self.renderer.facts.started_at + form[EXPIRES_S],
+                partial(self._go_on, paused),
+            )
+
+    async def _go_on(self, paused: WorkflowPaused, filled: HumanInputFilled, sent: Values) -> None:
+        """Play what follows the form that is filled in, in the background."""
+        assert self.record is not None
+        earlier = [event for _, events in self.parts() for event in events]
+        workflow, spec = self.plan.request.workflow, self.request.spec
+        rest = stream_after(earlier, paused.resume(filled, sent), workflow, spec)
+        plan = replace(self.plan, timeline=of_version(rest, spec), stretches=())
+        run = await start(plan, self.request, self)
+        self.record.status = "running"
+        run.play_on()
+
+    def parts(self) -> list[Part]:
+        """What the run has done so far, before and after each pause."""
+        earlier = self.before.parts() if self.before else []
+        return [*earlier, (self.renderer.data, self.task.playback.passed())]
+
+    def snapshot(self) -> Iterator[bytes]:
+        assert self.record is not None
+        return snapshot(self.record, self.parts(), self.plan.request.workflow, self.request.spec)
 
     def _closes_s(self, last: Event | None) -> float:
         """The second of the run at which its connection is closed."""
@@ -274,13 +411,9 @@ class Run:
 
     async def gateway_page(self, gateway: Gateway) -> Response:
         """The page of a proxy that waits no longer; the run goes on without it."""
-        with ExitStack() as while_played:
-            while_played.enter_context(
-                self.request.host.store.running(self.plan.task_id, self.task)
-            )
+        with self._playing() as while_played:
             reached = await self.task.playback.reaches(gateway.after_s, self.request.receive)
-            rest = self._play_on(while_played.pop_all())
-        self.request.host.store.keep_alive(asyncio.create_task(rest))
+            self.play_on(while_played.pop_all())
         if not reached:
             return self._cut_short()
         return proxy_page(gateway.status, gateway.page(self.request.spec.proxy_server))
@@ -291,10 +424,6 @@ class Run:
             raise ClientLeftError
         self.request.effects = NO_EFFECTS  # a server that ends has no time for faults
         return proxy_page(502, error_pages.nginx(502, self.request.spec.proxy_server))
-
-    async def _play_on(self, while_played: ExitStack) -> None:
-        with while_played:
-            await self.task.playback.end(_never_leaves)
 
 
 async def _never_leaves() -> Message:

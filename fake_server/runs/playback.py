@@ -150,9 +150,15 @@ class Playback:
         if self._wait is not None:
             self._wait.end()
 
-    async def events(self, receive: Receive) -> AsyncGenerator[list[Event]]:
-        """The events as they fall due, those due together in one list, until the client leaves."""
-        emitted = pings = 0
+    def passed(self) -> list[Event]:
+        """The events that are due by now."""
+        return [event for at_s, event in self._timeline if at_s <= self.elapsed_s]
+
+    async def events(self, receive: Receive, emitted: int = 0) -> AsyncGenerator[list[Event]]:
+        """The events after the first ``emitted`` ones as they fall due, those due together in one
+        list, until the client leaves.
+        """
+        pings = 0
         while emitted < len(self._timeline) or self._endless is not None:
             if not await self._until(partial(self._due_s, emitted, pings), receive):
                 return

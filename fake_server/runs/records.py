@@ -6,31 +6,42 @@ texts, as in the host's database: the URLs in them are signed when the run ends,
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
-from fake_server.runs.events import WorkflowFinished, WorkflowPaused
+from fake_server.runs.events import HumanInputFilled, Values, WorkflowFinished, WorkflowPaused
+from fake_server.runs.feed import Feed
 
 _RECORDS = 10_000
 _TEXT_BYTES = 1 << 26
 """Of the inputs and outputs of all records together."""
 
 
+class LiveRun(Protocol):
+    """A run that is being played, or waits for human input."""
+
+    def snapshot(self) -> Iterator[bytes]:
+        """What has happened so far, as frames."""
+        ...
+
+
 @dataclass(slots=True)
 class RunRecord:
-    """One run. ``outputs`` is None until there are any; times are unix times."""
+    """One run. ``outputs`` is None until there are any; times are unix times. ``live`` is None
+    once the run has ended.
+    """
 
     run_id: str
     task_id: str
     app_id: str
     workflow_id: str
-    log_id: str
     user: str
     end_user_id: str
     started_at: float
     inputs: str
-    streaming: bool = False
     logged_at: float | None = None
     status: str = "running"
     outputs: str | None = None
@@ -40,23 +51,36 @@ class RunRecord:
     total_steps: int = 0
     exceptions: int = 0
     finished_at: float | None = None
+    live: LiveRun | None = None
+    feed: Feed = field(default_factory=Feed)
 
-    def end(self, event: WorkflowFinished, outputs: str | None) -> None:
-        """Write how the run ended; ``outputs`` are its event's, as JSON."""
+    def end(self, event: WorkflowFinished, outputs: Any, ended_at: float) -> None:
+        """Write how the run ended; ``outputs`` are its event's, as JSON values."""
         self.status = event.status
-        self.outputs = outputs
+        self.outputs = json.dumps(outputs) if outputs else None
         self.error = event.error
         self.elapsed_s = event.elapsed_s
         self.total_tokens = event.total_tokens
         self.total_steps = event.total_steps
         self.exceptions = event.exceptions
-        self.finished_at = self.started_at + event.elapsed_s
+        self.finished_at = ended_at
 
     def pause(self, event: WorkflowPaused) -> None:
         """Write that the run waits for human input."""
         self.status = "paused"
         self.total_tokens = event.total_tokens
         self.total_steps = event.total_steps
+
+
+@dataclass(slots=True)
+class HumanForm:
+    """A form for which a run waits. ``fill`` makes the run go on."""
+
+    app_id: str
+    values: Values
+    expires_at: float
+    fill: Callable[[HumanInputFilled, Values], Awaitable[None]]
+    submitted: bool = False
 
 
 @dataclass(slots=True)

@@ -41,6 +41,15 @@ def with_text_chunks(timeline: Timeline, workflow: Workflow, spec: HostSpec) -> 
     return tuple((at_s, shown) for at_s, event in timeline for shown in chunks.shown(event))
 
 
+def stream_after(
+    earlier: Iterable[Event], rest: Timeline, workflow: Workflow, spec: HostSpec
+) -> Timeline:
+    """``rest`` as its stream has it, of a run in which ``earlier`` happened before a pause."""
+    before = tuple((-1.0, event) for event in earlier if isinstance(event, NodeFinished))
+    timeline: Timeline = (*before, *rest)
+    return tuple(one for one in with_text_chunks(timeline, workflow, spec) if one[0] >= 0.0)
+
+
 class _Graph:
     """What is known of the run's way through the graph: nodes and edges that are certain to be
     reached, and nodes that are not.
