@@ -32,6 +32,7 @@ from fake_server.runs.events import (
     WorkflowStarted,
 )
 from fake_server.runs.file_objects import FileWriter
+from fake_server.runs.render import of_version
 from fake_server.runs.text_chunks import with_text_chunks
 from fake_server.spec import load_host
 from fake_server.workflow.loader import load_workflow
@@ -133,7 +134,8 @@ class RecordedRun:
             case "node_finished":
                 self.events.append(self._finished(data))
             case "iteration_completed" | "loop_completed":
-                self.events.append(ContainerCompleted(self._finished(data), {}, 0, 0))
+                finished = self._finished(data)
+                self.events += [ContainerCompleted(finished, {}, 0, 0), finished]
             case "text_chunk":
                 self._add_chunk(TextChunk(data["text"], tuple(data["from_variable_selector"])))
 
@@ -219,7 +221,8 @@ def test_text_chunks_are_those_of_the_recorded_host(version: str) -> None:
         run = RecordedRun(workflow, [], [])
         for message in messages:
             run.add(message)
-        made = [event for _, event in with_text_chunks(run.timeline(), workflow, spec)]
+        timeline = of_version(with_text_chunks(run.timeline(), workflow, spec), spec)
+        made = [event for _, event in timeline]
         chunks = [event for event in made if isinstance(event, TextChunk)]
         expected = [wire(chunk, spec) for chunk in run.shown]
         assert [wire(chunk, spec) for chunk in chunks] == expected, recording.name

@@ -169,10 +169,8 @@ def prepare(
     for change_workflow in effects.workflow:
         workflow = change_workflow(workflow)
     timeline = plan(workflow, request.inputs, random, spec)
-    if request.streaming and not effects.gateway:
-        timeline = of_version(with_text_chunks(timeline, workflow, spec), spec)
     for change_timeline in effects.timeline:
-        timeline = change_timeline(timeline)
+        timeline = change_timeline(timeline, spec)
     stretches: Sequence[Stretch] = ()
     if effects.real_waits:
         takes_s = {
@@ -182,9 +180,10 @@ def prepare(
         }
         stretches = _stretches(takes_s, timeline)
     if request.streaming and not effects.gateway:
+        timeline = of_version(with_text_chunks(timeline, workflow, spec), spec)
         timeline = with_pings(timeline, ping)
-        for change_timeline in effects.stream:
-            timeline = change_timeline(timeline)
+        for change_stream in effects.stream:
+            timeline = change_stream(timeline)
     return RunPlan(app, request, effects, random, task_id, run_id, timeline, ping, stretches)
 
 
@@ -475,14 +474,22 @@ class SignedUrls:
 
 
 def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, ...]:
-    """The parts of the timeline in which nodes take ``takes_s``, whatever the speed."""
+    """The parts of the timeline in which nodes take ``takes_s``, whatever the speed; nodes that
+    overlap share one.
+    """
     ended_s = {
         event.started.execution_id: at_s
         for at_s, event in timeline
         if isinstance(event, NodeFinished)
     }
-    return tuple(
-        Stretch(at_s, ended_s.get(event.execution_id, timeline[-1][0]), takes_s[event.node_id])
-        for at_s, event in timeline
-        if isinstance(event, NodeStarted) and event.node_id in takes_s
-    )
+    found: list[Stretch] = []
+    for at_s, event in timeline:
+        if isinstance(event, NodeStarted) and event.node_id in takes_s:
+            until_s = ended_s.get(event.execution_id, timeline[-1][0])
+            stretch = Stretch(at_s, until_s, takes_s[event.node_id])
+            if found and at_s < found[-1].to_s:
+                last = found.pop()
+                takes = max(last.takes_s, stretch.takes_s)
+                stretch = Stretch(last.from_s, max(last.to_s, until_s), takes)
+            found.append(stretch)
+    return tuple(found)

@@ -14,6 +14,8 @@ from fake_server.host_spec import EventFields, HostSpec
 from fake_server.runs.event_data import EventData, RunFacts, event_name, picked
 from fake_server.runs.events import (
     Event,
+    NodeFinished,
+    NodeStarted,
     OtherEvent,
     Ping,
     RunCrashed,
@@ -89,8 +91,14 @@ class Renderer:
 
 def of_version(timeline: Timeline, spec: HostSpec) -> Timeline:
     """``timeline`` without the events that the streams of this version lack."""
-    return tuple(
-        (at_s, event)
-        for at_s, event in timeline
-        if isinstance(event, Ping | RunCrashed) or event_name(event) in spec.events
-    )
+    return tuple((at_s, event) for at_s, event in timeline if _is_sent(event, spec))
+
+
+def _is_sent(event: Event, spec: HostSpec) -> bool:
+    """Iterations and loops have events of their own instead of a node's [C: loop_stream]."""
+    match event:
+        case Ping() | RunCrashed() | OtherEvent():
+            return True
+        case NodeStarted(node_type=kind) | NodeFinished(started=NodeStarted(node_type=kind)):
+            return kind not in ("iteration", "loop")
+    return event_name(event) in spec.events

@@ -17,14 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fake_server.host_spec import HostSpec
-from fake_server.runs.events import (
-    ContainerCompleted,
-    Event,
-    NodeFinished,
-    TextChunk,
-    Timeline,
-    WorkflowStarted,
-)
+from fake_server.runs.events import Event, NodeFinished, TextChunk, Timeline, WorkflowStarted
 from fake_server.workflow.model import Edge, Node, Selector, Workflow
 
 _BRANCHES = {"if-else", "question-classifier", "human-input"}
@@ -170,9 +163,6 @@ class _AllOutputs:
                 if self._is_at_top(event):
                     yield from self._ended(event)
                 yield event
-            case ContainerCompleted(finished) if self._is_at_top(finished):
-                yield event
-                yield from self._ended(finished)
             case _:
                 yield event
 

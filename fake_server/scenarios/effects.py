@@ -126,8 +126,8 @@ class Effects:
     responses: tuple[Responder, ...] = ()
     """Instead of the host's response, once it has accepted the request."""
     workflow: tuple[Callable[[Workflow], Workflow], ...] = ()
-    timeline: tuple[Callable[[Timeline], Timeline], ...] = ()
-    """Before pings are added."""
+    timeline: tuple[Callable[[Timeline, HostSpec], Timeline], ...] = ()
+    """What happens in the run, whatever a stream shows of it."""
     ping: tuple[Callable[[PingRule], PingRule], ...] = ()
     stream: tuple[Callable[[Timeline], Timeline], ...] = ()
     """The timeline of a stream, with pings."""

@@ -51,8 +51,8 @@ def split_frames(
     """Each frame arrives in several chunks: cut after ``every`` bytes, inside an escape, or inside
     a UTF-8 character.
 
-    For "utf8" the text is sent unescaped, as later versions of Dify send it. There are ``pause_s``
-    between the chunks.
+    For "utf8" the text is sent unescaped, as later versions of Dify send it; their streams have no
+    escapes, so "escape" cuts them like "utf8". There are ``pause_s`` between the chunks.
 
     Complaint: half a JSON text, or half of a Chinese character that decodes to a question mark.
     Survive: collect bytes until the blank line, and decode after that (or decode incrementally).
@@ -150,13 +150,15 @@ class _Split(BodyFilter):
     def _cuts(self, chunk: bytes) -> Iterable[int]:
         if self.where == "byte":
             return range(self.every, len(chunk), self.every)
-        if self.where == "escape":
+        if self.where == "escape" and chunk.isascii():
             return (match.start() + 3 for match in re.finditer(rb"\\u[0-9a-f]{4}", chunk))
         return (index + 1 for index, byte in enumerate(chunk) if byte >= 0xC0)
 
 
 def _unescaped(chunk: bytes) -> bytes:
     """The JSON in ``chunk`` without escapes for what is not ASCII."""
+    if b"\\u" not in chunk:
+        return chunk
     start = b"data: " if chunk.startswith(b"data: ") else b""
     try:
         value = json.loads(chunk.removeprefix(start))
@@ -228,4 +230,4 @@ class _Malform(BodyFilter):
             case "no_data":
                 return b"data:\n\n"
             case _:
-                return chunk.replace(b'"event": "', b'"event": "\xff\xfe', 1)
+                return re.sub(rb'"event": ?"', lambda found: found[0] + b"\xff\xfe", chunk, count=1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fake_server.runs.events import OtherEvent, Ping, Timeline, WorkflowFinished
+from fake_server.runs.events import OtherEvent, Ping, Timeline, WorkflowFinished, WorkflowPaused
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects
 from fake_server.scenarios.parameters import Count, Seconds, Status
@@ -127,7 +127,7 @@ def no_ping() -> Effects:
     Complaint: a proxy that closes idle connections after 60 s ends every longer run.
     Survive: expect silence of minutes; reconnecting does not help, for a run cannot be resumed.
     """
-    return Effects(ping=(lambda ping: replace(ping, first_s=float("inf")),))
+    return Effects(ping=(lambda ping: replace(ping, first_s=float("inf"), at_once=False),))
 
 
 @behaviour(excludes="ping")
@@ -170,4 +170,5 @@ def _with(timeline: Timeline, after: int, event: OtherEvent) -> Timeline:
 
 
 def _without_end(timeline: Timeline) -> Timeline:
-    return tuple(one for one in timeline if not isinstance(one[1], WorkflowFinished))
+    ends = WorkflowFinished | WorkflowPaused
+    return tuple(one for one in timeline if not isinstance(one[1], ends))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from fake_server.host_spec import HostSpec
 from fake_server.runs.events import Timeline, WorkflowFinished, cut
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects, RealWait, change_nodes, override
@@ -97,10 +98,10 @@ def stopped(after_s: Seconds | None = None) -> Effects:
     Survive: end every node's spinner when the run ends; do not wait for each node's own end.
     """
 
-    def stop(timeline: Timeline) -> Timeline:
+    def stop(timeline: Timeline, spec: HostSpec) -> Timeline:
         ends_s = timeline[-1][0]
         at_s = max(_MIN_RUN_S, ends_s / 2 if after_s is None else after_s)
-        return cut(timeline, at_s) if at_s < ends_s else timeline
+        return cut(timeline, at_s, spec.run.stop_error) if at_s < ends_s else timeline
 
     return Effects(timeline=(stop,))
 
@@ -127,10 +128,13 @@ def unknown_status(status: str = "partial-succeeded") -> Effects:
     return Effects(timeline=(_with_end(status=status),))
 
 
-def _with_end(**changes: Any) -> Callable[[Timeline], Timeline]:
-    def apply(timeline: Timeline) -> Timeline:
+def _with_end(**changes: Any) -> Callable[[Timeline, HostSpec], Timeline]:
+    """Changes the end of a run; one that waits for input, or that never began, stays as it is."""
+
+    def apply(timeline: Timeline, _: HostSpec) -> Timeline:
         at_s, end = timeline[-1]
-        assert isinstance(end, WorkflowFinished)
+        if not isinstance(end, WorkflowFinished):
+            return timeline
         return (*timeline[:-1], (at_s, replace(end, **changes)))
 
     return apply
