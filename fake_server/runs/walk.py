@@ -87,7 +87,8 @@ class Run:
         containers: Mapping[str, Callable[[Running], Any]],
     ) -> None:
         self.workflow, self.inputs, self.random, self.spec = workflow, inputs, random, spec
-        self.rules, self.node_types = spec.graph, frozenset(spec.graph.node_types)
+        self.rules = spec.graph
+        self.most_steps = spec.limits.run_steps + spec.graph.steps_over
         self.containers = containers
         self.sends_branches = "parallel_branch_started" in spec.events
         self.sends_text = "text_chunk" in spec.events
@@ -128,7 +129,9 @@ class Run:
         """What has happened, in the order of time, up to the end."""
         assert self.end is not None
         limits, end_s = self.spec.limits, self.now_s + self.rules.gap_s
-        timeline = sorted(self.timeline, key=itemgetter(0))
+        timeline = self.timeline
+        if self.rules.walk != "chain":  # which is in order as it is
+            timeline.sort(key=itemgetter(0))
         while timeline and timeline[-1][0] >= end_s:
             timeline.pop()
         timeline.append((end_s, self.end))
@@ -233,8 +236,7 @@ class Scope:
         """Start at ``node``; the start of a container is no node of its own."""
         self.active += 1
         if node is not None and node.type in CONTAINER_STARTS:
-            edges = self.run.workflow.outgoing[node.node_id]
-            self._follow(node.node_id, edges, "source", None, at_s)
+            self._follow(node.node_id, "source", None, at_s)
         elif node is not None:
             self._start(node, None, None, at_s)
         self._leave(None)
@@ -256,12 +258,12 @@ class Scope:
             return
         if self.over:
             return
-        if node.type not in run.node_types:
+        if node.type not in rules.node_types:
             self.stop(rules.graph_errors["unknown_type"]["text"].format(type=node.type), branch)
             return
         if not self.inner or rules.inner_steps:
-            limit = run.spec.limits.run_steps
-            if run.steps >= limit + rules.steps_over:
+            if run.steps >= run.most_steps:
+                limit = run.spec.limits.run_steps
                 self.stop(rules.steps_error.format(limit=limit, steps=run.steps), branch)
                 return
             run.steps += 1
@@ -400,70 +402,60 @@ class Scope:
         outputs: Values | None,
         handle: str | None,
     ) -> None:
-        """Tell how a node ended, and keep what others can use of it."""
-        run, node, outcome = self.run, running.node, running.outcome
+        """Tell how a node ended, and go on by the edges of ``handle``."""
+        now_s, outcome = self.run.now_s, running.outcome
+        inputs, process_data = outcome.inputs, outcome.process_data
         metadata = outcome.execution_metadata
         if status == "exception":
-            metadata = {"error_strategy": node.data["error_strategy"]}
+            metadata = {"error_strategy": running.node.data["error_strategy"]}
+            if not self.run.rules.exception_details:
+                inputs = process_data = None
         if running.branch is not None:
             metadata = {**(metadata or {}), **running.branch.metadata}
         if self.inner:
             metadata = {**(metadata or {}), **self.metadata}
             if outcome.total_tokens:
                 self.price += Decimal((outcome.execution_metadata or {}).get("total_price", 0))
-        details = status != "exception" or run.rules.exception_details
         finished = NodeFinished(
-            running.first,
-            run.now_s,
-            status,
-            error,
-            outcome.inputs if details else None,
-            outcome.process_data if details else None,
-            outputs,
-            metadata,
-            handle,
+            running.first, now_s, status, error, inputs, process_data, outputs, metadata, handle
         )
-        self.events.append((run.now_s, finished))
+        self.events.append((now_s, finished))
         self.tokens += outcome.total_tokens
         if handle is not None:
-            self.pool[node.node_id] = outputs or {}
             self._go_on(running, outputs, handle)
 
     def _go_on(self, running: Running, outputs: Values | None, handle: str) -> None:
-        run, node = self.run, running.node
+        """Keep what others can use of a node, and start what follows it."""
+        run, node, walk = self.run, running.node, self.run.rules.walk
+        self.pool[node.node_id] = outputs or {}
         for selector, value in running.outcome.writes:
             scope = self.pool.get(selector[0])
             if isinstance(scope, dict) and len(selector) > 1:
                 scope[selector[1]] = value
         self.left_by = node.type
-        is_chain = run.rules.walk == "chain"
-        if is_chain:
-            self.outputs = outputs
-        elif node.type == "end":
-            merged = self.outputs if run.rules.walk == "queue" else None
-            self.outputs = {**(merged or {}), **(outputs or {})}
-        if node.type != "end":
-            edges = run.workflow.outgoing[node.node_id]
-            if is_chain:
-                self._follow_first(node.node_id, taken_edges(edges, handle), run.now_s)
-            else:
-                self._follow(node.node_id, edges, handle, running.branch, run.now_s)
+        if node.type == "end" or walk == "chain":
+            several = walk == "queue" and self.outputs
+            self.outputs = {**several, **(outputs or {})} if several else outputs
+        if walk == "chain" and node.type != "end":
+            self._follow_first(node.node_id, handle, run.now_s)
+        elif node.type != "end":
+            self._follow(node.node_id, handle, running.branch, run.now_s)
         self._leave(running.branch)
 
     # what follows a node
 
-    def _follow_first(self, node_id: str, edges: Sequence[Edge], now_s: float) -> None:
-        """Start what the first of ``edges`` leads to."""
-        if edges:
-            run = self.run
-            at_s = now_s + run.rules.gap_s
-            self._start(run.workflow.nodes[edges[0].target], node_id, None, at_s)
+    def _follow_first(self, node_id: str, handle: str, now_s: float) -> None:
+        """Start what the first edge of ``handle`` leads to."""
+        workflow = self.run.workflow
+        for edge in taken_edges(workflow.outgoing[node_id], handle):
+            at_s = now_s + self.run.rules.gap_s
+            self._start(workflow.nodes[edge.target], node_id, None, at_s)
+            break
 
-    def _follow(
-        self, node_id: str, edges: Sequence[Edge], handle: str, branch: Branch | None, now_s: float
-    ) -> None:
+    def _follow(self, node_id: str, handle: str, branch: Branch | None, now_s: float) -> None:
         """Start what the edges of ``handle`` lead to, as far as it waits for nothing else."""
         run = self.run
+        edges = run.workflow.outgoing[node_id]
         taken = taken_edges(edges, handle)
         if len(taken) < len(edges):
             self._skip(edge for edge in edges if edge not in taken)

@@ -14,7 +14,7 @@ from fake_server.workflow.expressions import Pool, fill_fake
 from fake_server.workflow.model import Node, Selector, StartVariable
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeOutcome:
     """How a node ended. ``handle`` names the edge by which the run goes on.
 
@@ -39,7 +39,7 @@ class NodeOutcome:
     form: Values | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NodeCall:
     """What a node works with. ``inputs`` are the start variables of the run with the values of
     ``sys``; ``attempt`` counts the tries of a node that is retried.
