@@ -334,6 +334,24 @@ def test_an_export_newer_than_the_host_is_reported_with_both_versions(
         assert (warning.place, warning.message) == ("version", message)
 
 
+@each(
+    ("host_version", "says"),
+    [
+        ("0.6.4", "Dify 0.6.4 has no start variables of type checkbox, so every run is refused"),
+        ("1.4.3", "Dify 1.4.3 has no start variables of type checkbox, so every run is refused"),
+        ("1.10.1", None),
+    ],
+)
+def test_a_variable_newer_than_the_host_is_reported(
+    tmp_path_factory: pytest.TempPathFactory, host_version: str, says: str | None
+) -> None:
+    """With a version that knows it."""
+    content = export(variables=[{"variable": "k", "type": "checkbox"}])
+    app = app_of(str(written(tmp_path_factory.mktemp("app"), content)), host_version)
+    messages = [warning.message for warning in app.warnings]
+    assert messages == ([f"{says}; serve it with --host-version 1.10.1"] if says else [])
+
+
 @pytest.mark.parametrize("mode", ["chat", "agent-chat", "advanced-chat", "completion"])
 def test_an_app_of_another_mode_is_served_as_one(tmp_path: Path, mode: str) -> None:
     """Its runs are refused, and the warning says what does work."""

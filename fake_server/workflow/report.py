@@ -42,7 +42,7 @@ def checked(path: Path, beside: Path | None, host_version: str | None, *, as_jso
     """The report on an app file. Raises ``SpecError`` for one that cannot be used."""
     workflow = load_workflow(path, beside=beside)
     if host_version is None:
-        fits = fitting_version(workflow.dsl_version) or HOST_VERSIONS[0]
+        fits = fitting_version(workflow) or HOST_VERSIONS[0]
         host_version = max(fits, REFERENCE_VERSION, key=release)
     found = report(workflow, load_host(host_version))
     return json.dumps(found, indent=2, ensure_ascii=False) if as_json else listing(found)
@@ -56,7 +56,7 @@ def report(workflow: Workflow, spec: HostSpec) -> dict[str, Any]:
         "name": workflow.name,
         "dsl_version": workflow.dsl_version or None,
         "host_version": spec.version,
-        "fits_from": fitting_version(workflow.dsl_version),
+        "fits_from": fitting_version(workflow),
         "inputs": [_input(variable) for variable in workflow.variables],
         "nodes": [_node(workflow, node) for node in workflow.nodes.values()],
         "outputs": list(_outputs(workflow)),
