@@ -297,6 +297,49 @@ class GraphRules:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeRules:
+    """What nodes get and give (``x-host.nodes``), beside the fields of their schemas.
+
+    ``start_values`` are the values of ``sys`` among those of a start node, and ``start_cleans``
+    whether it cleans the variables once more. ``references``: a text takes ``strings`` alone, or
+    values of every type as ``segments``. ``cases``: an if-else has several, shown as groups;
+    ``no_case`` is what it has chosen where none holds; ``short_circuit``: it stops at the first
+    condition that decides. ``price`` is a price of nothing; ``failed_prompts``: a failed call of a
+    model shows its prompts; ``model_end_chunks`` is how many empty chunks end its text;
+    ``surrogate_fault`` names the fault of a lone surrogate, which is the tokenizer's where it is
+    None. ``tool_inputs`` of a tool: its ``parameters``, with its ``settings``, or ``all`` as texts;
+    ``runtime_error_inputs`` whether an unknown tool has them, and ``runtime_error_info`` whether it
+    says what it is, as with ``failed_tool_info`` a tool does that failed. ``no_json`` and
+    ``agent_json`` are the ``json`` of a tool and an agent that gave none, ``agent_logs_in_json``
+    whether that of an agent holds its log. ``tool_texts`` are the texts of an image tool that draws
+    nothing. ``plugins``: providers are plugins. ``template_characters`` is the longest text of a
+    template; ``faults`` are the errors of what stands behind a node.
+    """
+
+    start_values: tuple[str, ...]
+    start_cleans: bool
+    references: str
+    cases: bool
+    no_case: str | None
+    short_circuit: bool
+    price: str
+    failed_prompts: bool
+    model_end_chunks: int
+    surrogate_fault: str | None
+    tool_inputs: str
+    runtime_error_inputs: bool
+    runtime_error_info: bool
+    failed_tool_info: bool
+    no_json: tuple[Any, ...]
+    agent_json: tuple[Any, ...]
+    agent_logs_in_json: bool
+    tool_texts: Mapping[str, str]
+    plugins: bool
+    template_characters: int
+    faults: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class StreamRules:
     """How a stream is written (``x-host.stream``).
 
@@ -439,6 +482,7 @@ class HostSpec:
     input_files: InputFileRules
     run: RunRules
     graph: GraphRules
+    nodes: NodeRules
     stream: StreamRules
     files: FileRules
     app: AppRules

@@ -27,7 +27,8 @@ from fake_server.runs.events import (
 )
 from fake_server.runs.random_values import RandomSource
 from fake_server.spec import load_host
-from fake_server.workflow.model import Node, NodeBehaviour, Workflow
+from fake_server.workflow.behaviour import NodeBehaviour
+from fake_server.workflow.model import Node, Workflow
 
 PING = PingRule(b"event: ping\n\n", 10.2, 10.02)
 SPEC = load_host("0.6.4")
@@ -73,6 +74,7 @@ _DATA: dict[str, dict[str, Any]] = {
     "tool": {
         "provider_type": "builtin",
         "provider_id": "stablediffusion",
+        "tool_name": "stable_diffusion",
         "tool_parameters": {"prompt": {"type": "mixed", "value": "{{#start.prompt#}}"}},
     },
     "end": {"outputs": [{"variable": "files", "value_selector": ["tool", "files"]}]},
@@ -489,12 +491,12 @@ def test_a_graph_without_an_end_gives_the_outputs_of_its_last_node() -> None:
     "data", [{"outputs": []}, {"outputs": None}, {}], ids=["none", "null", "no key"]
 )
 def test_an_end_without_outputs_gives_null(data: Mapping[str, Any]) -> None:
-    """FACTS 4: [C: g_endnone_block]; its own inputs and outputs are null too."""
+    """FACTS 4: [C: g_endnone_block]; its own inputs and outputs are empty too."""
     bare = replace(node("end", "end"), data=data)
     timeline = planned(chain(node("start", "start"), bare))
     assert (end_of(timeline).status, end_of(timeline).outputs) == ("succeeded", None)
     finished = of_type(timeline, NodeFinished)[-1]
-    assert (finished.inputs, finished.outputs) == (None, None)
+    assert (finished.inputs, finished.outputs) == ({}, {})
 
 
 def test_an_output_that_no_node_made_is_null() -> None:

@@ -48,7 +48,7 @@ from fake_server.runs.random_values import RandomValues
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.missing import missing_report
 from fake_server.workflow.model import CONTAINER_STARTS, Edge, Node, Workflow
-from fake_server.workflow.nodes import NodeCall, NodeOutcome, run_node, tool_icon
+from fake_server.workflow.nodes import NodeCall, NodeOutcome, run_node, started_icon
 
 MOST_NODES = 20_000
 """The most nodes and turns of one run: an iteration inside an iteration needs a bound."""
@@ -287,7 +287,7 @@ class Scope:
             node.title,
             run.steps if rules.indexed else 1,
             previous if rules.indexed else None,
-            {"icon": tool_icon(node)} if node.type == "tool" else {},
+            {"icon": started_icon(node, run.spec)} if node.type == "tool" else {},
             at_s,
             place,
             None,

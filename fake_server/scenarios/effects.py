@@ -12,7 +12,8 @@ from typing import Any, Protocol
 from fake_server.host_spec import HostError, HostErrors, HostSpec, PingRule
 from fake_server.images import ImageFault
 from fake_server.runs.events import Timeline
-from fake_server.workflow.model import Node, NodeBehaviour, Workflow
+from fake_server.workflow.behaviour import NodeBehaviour
+from fake_server.workflow.model import Node, Workflow
 
 
 @dataclass(frozen=True, slots=True)

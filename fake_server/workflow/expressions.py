@@ -1,20 +1,22 @@
-"""Templates and comparisons of an app file, as Dify 0.6.4 evaluates them (FACTS 12.7 and 12.9).
+"""Values of a run by their selectors, and the texts that refer to them.
 
-A reference ``{{#node.output#}}`` becomes its value. The host strips one pair of braces off whatever
-looks like a reference in a value, and then takes ``<|…|>`` out of the whole. A prompt of a model
-knows more references than a parameter of a tool: ``{{name}}``, ``{{#context#}}``, ``{{#query#}}``,
-``{{#histories#}}``. Whatever the host cannot evaluate raises ``ValueError`` with its text, which
-becomes the error of the node.
+A reference ``{{#node.output#}}`` becomes its value. Dify 0.6 fills in strings alone (FACTS 12.7 and
+12.9): it strips one pair of braces off whatever looks like a reference in a value, and then takes
+``<|…|>`` out of the whole. A prompt of a model knows more references there than a parameter of a
+tool: ``{{name}}``, ``{{#context#}}``, ``{{#query#}}``, ``{{#histories#}}``. Later versions fill in
+values of every type by ``convert``. Whatever the host cannot evaluate raises ``ValueError`` with
+its text, which becomes the error of the node.
 """
 
 from __future__ import annotations
 
-import operator
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from fake_server.runs.events import FileRef, InputFile
 from fake_server.workflow.model import Selector
 
 Pool = dict[str, Mapping[str, Any]]
@@ -31,19 +33,83 @@ NOT_A_STRING = "expected string or bytes-like object"
 
 
 ABSENT = object()
+"""What ``find`` returns for a selector that leads nowhere; null is a value."""
 
 
-def find(pool: Pool, selector: Iterable[str]) -> Any:
+def find(pool: Pool, selector: Sequence[str]) -> Any:
+    """The value at ``selector``, which may go into an object or name an attribute of a file."""
     value: Any = pool
     for key in selector:
+        if isinstance(value, FileRef | InputFile):
+            value = file_attributes(value)
         value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
     return value
 
 
-def read(pool: Pool, selector: Iterable[str]) -> Any:
+def read(pool: Pool, selector: Sequence[str]) -> Any:
     """The value at ``selector``; None where there is none."""
     value = find(pool, selector)
     return None if value is ABSENT else value
+
+
+def file_attributes(file: FileRef | InputFile) -> Mapping[str, Any]:
+    """What conditions, templates and lists know of a file; its URL is signed when it is shown."""
+    if isinstance(file, FileRef):
+        name: str | None = f"{file.file_id}{file.extension}"
+        size, method, url = -1, "tool_file", file.remote_url
+    else:
+        name, method, url = file.filename, file.transfer_method, file.url
+        size = -1 if file.size is None else file.size
+    return {
+        "type": file.type,
+        "name": name,
+        "filename": name,
+        "extension": file.extension,
+        "mime_type": file.mime_type,
+        "size": size,
+        "transfer_method": method,
+        "related_id": file.file_id,
+        "url": url or "",
+    }
+
+
+def text_of(value: Any) -> str:
+    """``value`` inside a text, as hosts from 0.15 on write it."""
+    if value is None or isinstance(value, FileRef | InputFile):
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return json.dumps(plain(value), ensure_ascii=False)
+    if isinstance(value, list):
+        if not value or isinstance(value[0], FileRef | InputFile):
+            return ""
+        if all(isinstance(one, str) for one in value):
+            return json.dumps(value, ensure_ascii=False)
+    return str(plain(value))
+
+
+def plain(value: Any) -> Any:
+    """``value`` with the attributes of files in their place."""
+    if isinstance(value, FileRef | InputFile):
+        return dict(file_attributes(value))
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    return [plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def convert(text: str, pool: Pool) -> str:
+    """``text`` with its references filled in as hosts from 0.15 on do; of a reference to nothing
+    they leave what stands between the ``#``.
+    """
+    if "{{#" not in text:
+        return text
+    parts = _NODE.split(text)
+    for index in range(1, len(parts), 2):
+        key = parts[index].strip("#")
+        value = find(pool, key.split("."))
+        parts[index] = key if value is ABSENT else text_of(value)
+    return "".join(parts)
 
 
 @lru_cache(maxsize=4096)
@@ -79,10 +145,7 @@ def fill_prompt(text: str, values: Mapping[str, Any]) -> str:
 
 def fill_fake(text: str, pool: Pool) -> str:
     """A template of ``x-fake``, filled; a reference without a value becomes nothing."""
-    values = {}
-    for key, selector in references(text):
-        value = read(pool, selector)
-        values[key] = "" if value is None else str(value)
+    values = {key: text_of(read(pool, selector)) for key, selector in references(text)}
     return _fill(text, _NODE, values, _PROMPT)
 
 
@@ -102,57 +165,3 @@ def _fill(
             raise ValueError(NOT_A_STRING)
         parts[index] = (stripped or pattern).sub(r"{\1}", value)
     return _SPECIAL_TOKEN.sub("", "".join(parts))
-
-
-Comparison = Callable[[Any, str], bool]
-
-
-def _contains(actual: Any, expected: str) -> bool:
-    if not actual:
-        return False
-    if not isinstance(actual, str | list):
-        raise ValueError("Invalid actual value type: string or array")
-    return expected in actual
-
-
-def _on_string(holds: Comparison, when_empty: bool = False) -> Comparison:
-    def compare(actual: Any, expected: str) -> bool:
-        if actual is None or (actual == "" and not when_empty):
-            return False
-        if not isinstance(actual, str):
-            raise ValueError("Invalid actual value type: string")
-        return holds(actual, expected)
-
-    return compare
-
-
-def _on_number(holds: Callable[[Any, Any], bool]) -> Comparison:
-    def compare(actual: Any, expected: str) -> bool:
-        if actual is None:
-            return False
-        if not isinstance(actual, int | float):
-            raise ValueError("Invalid actual value type: number")
-        return holds(actual, type(actual)(expected))
-
-    return compare
-
-
-OPERATORS: dict[str, Comparison] = {
-    "contains": _contains,
-    "not contains": lambda actual, expected: not _contains(actual, expected),
-    "start with": _on_string(str.startswith),
-    "end with": _on_string(str.endswith),
-    "is": _on_string(operator.eq, when_empty=True),
-    "is not": _on_string(operator.ne, when_empty=True),
-    "empty": lambda actual, _: not actual,
-    "not empty": lambda actual, _: bool(actual),
-    "=": _on_number(operator.eq),
-    "≠": _on_number(operator.ne),
-    ">": _on_number(operator.gt),
-    "<": _on_number(operator.lt),
-    "≥": _on_number(operator.ge),
-    "≤": _on_number(operator.le),
-    "null": lambda actual, _: actual is None,
-    "not null": lambda actual, _: actual is not None,
-}
-"""The comparisons of an if-else node by their names in an export."""

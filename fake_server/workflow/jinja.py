@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from functools import lru_cache, wraps
 from typing import Any
 
-MAX_STEPS = 1_000_000
+MAX_STEPS = 300_000
 """The work of one rendering: a value or 16 characters of a text each, a turn of a loop ten."""
 
 MAX_TEXT = 400_000
@@ -23,9 +23,10 @@ _MAX_BITS = 4096
 _WIDTH = re.compile(r"\d{5,}|\*")
 """A width in a format string that makes a text of more than 9999 characters."""
 
-_WIDENING = frozenset(
-    "center ljust rjust zfill expandtabs indent wordwrap batch slice truncate tojson round".split()
-)
+_WIDENING = {
+    *("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "wordwrap"),
+    *("batch", "slice", "truncate", "tojson", "round"),
+}
 """What makes a text as long as a number that it is given."""
 
 _LEFT_OUT = frozenset({"urlize", "pprint", "random", "lipsum"})
@@ -111,37 +112,28 @@ def _environment() -> Any:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
     from jinja2.visitor import NodeTransformer
 
-    def guarded(node: nodes.Expr, name: str) -> nodes.Expr:
+    def guarded(node: Any, name: str) -> nodes.Expr:
         return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
     class Guards(NodeTransformer):
-        """Puts a filter that counts around whatever repeats, joins or collects."""
+        """Puts a filter that counts around whatever repeats, joins, collects or compares."""
 
-        def visit_For(self, node: nodes.For) -> nodes.Node:
+        def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
             self.generic_visit(node)
-            node.iter = guarded(node.iter, "__turns")
+            match node:
+                case nodes.For():
+                    node.iter = guarded(node.iter, "__turns")
+                case nodes.Compare():
+                    node.expr = guarded(node.expr, "__sized")
+                case nodes.Test(node=nodes.Expr() as tested) if "defined" not in node.name:
+                    node.node = guarded(tested, "__sized")
+                case nodes.Concat():
+                    return guarded(nodes.List(node.nodes, lineno=node.lineno), "__joined")
+                case nodes.Dict() | nodes.List():
+                    return guarded(node, "__sized")
+                case nodes.Tuple(ctx="load") | nodes.Getitem(ctx="load"):
+                    return guarded(node, "__sized")
             return node
-
-        def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
-            self.generic_visit(node)
-            return guarded(nodes.List(node.nodes, lineno=node.lineno), "__joined")
-
-        def visit_Compare(self, node: nodes.Compare) -> nodes.Node:
-            self.generic_visit(node)
-            node.expr = guarded(node.expr, "__sized")
-            return node
-
-        def visit_Test(self, node: nodes.Test) -> nodes.Node:
-            self.generic_visit(node)
-            if node.name not in ("defined", "undefined"):
-                node.node = guarded(node.node, "__sized")
-            return node
-
-        def collected(self, node: nodes.Expr) -> nodes.Node:
-            self.generic_visit(node)
-            return guarded(node, "__sized") if getattr(node, "ctx", "load") == "load" else node
-
-        visit_List = visit_Tuple = visit_Dict = visit_Getitem = collected
 
     class Sandbox(ImmutableSandboxedEnvironment):
         intercepted_binops = frozenset({"+", "-", "*", "**", "%", "//", "/"})
@@ -248,12 +240,12 @@ def _check_operation(operator: str, left: Any, right: Any) -> None:
         _check_format(str(left))
     if operator == "*":
         for many, times in ((left, right), (right, left)):
-            if hasattr(many, "__len__") and isinstance(times, int):
-                if _bounds.get().text(many) * times > MAX_TEXT:
-                    raise TemplateError(f"Output length exceeds {MAX_TEXT} characters")
-    if operator == "**" and isinstance(left, int) and isinstance(right, int):
-        if left.bit_length() * max(right, 0) > _MAX_BITS:
-            raise TemplateError("the template makes a number with too many digits")
+            repeats = hasattr(many, "__len__") and isinstance(times, int)
+            if repeats and _bounds.get().text(many) * times > MAX_TEXT:
+                raise TemplateError(f"Output length exceeds {MAX_TEXT} characters")
+    is_power = operator == "**" and isinstance(left, int) and isinstance(right, int)
+    if is_power and left.bit_length() * max(right, 0) > _MAX_BITS:
+        raise TemplateError("the template makes a number with too many digits")
 
 
 def _check_format(text: str) -> None:

@@ -18,10 +18,11 @@ from dify_wire.text_file import file_errors
 from dify_wire.yaml_file import load_yaml, parse_yaml
 from fake_server.host_spec import InputRule
 from fake_server.runs.random_values import uuid4_for
+from fake_server.workflow.behaviour import NodeBehaviour, read_behaviour
 from fake_server.workflow.dsl import release
 from fake_server.workflow.graph_checks import check_graph
-from fake_server.workflow.model import CONTAINERS, Node, NodeBehaviour, StartVariable, Workflow
-from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, NodeKind, complete_settings
+from fake_server.workflow.model import CONTAINERS, Node, StartVariable, Workflow
+from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, complete_settings, with_images
 from fake_server.workflow.problems import NotWorkflowError, Problems, WorkflowError
 from fake_server.workflow.remote_files import read_remote_files
 from fake_server.workflow.variables import read_variables
@@ -33,8 +34,6 @@ _TRANSFER_METHODS = ("remote_url", "local_file")
 _NOTE = "custom-note"
 _APP_KEYS = ("unchecked", "workflow_id", "max_active_requests", "remote_files", "versions")
 _NESTED = 10
-_SPREAD = 0.05
-_MAX_NUMBER = 1e9
 
 
 def default_workflow_path() -> Path:
@@ -233,7 +232,7 @@ class _Loader:
                 if name not in names:
                     known = did_you_mean(name, names) or f"; known: {', '.join(nodes)}"
                     field.fail(f"no node of {self._path.name} has this id or title{known}")
-        return nodes, variables
+        return with_images(nodes), variables
 
     def _entries(self, graph: Field, key: str) -> Iterator[Field]:
         """The entries of a list of the graph, which a graph that no host runs may lack."""
@@ -257,9 +256,10 @@ class _Loader:
             if node_type == "tool":
                 settings = complete_settings(content, self._models)
                 content = {**content, "tool_configurations": settings}
-        behaviour = _behaviour(None, kind)
+        behaviour = read_behaviour(None, kind.seconds)
         with self._problems.collected():
-            behaviour = _joined((data.get("x-fake"), beside.get(title), beside.get(node_id)), kind)
+            speaking = (data.get("x-fake"), beside.get(title), beside.get(node_id))
+            behaviour = _joined(speaking, kind.seconds)
         outer = field.get("parentId") or data.get("iteration_id") or data.get("loop_id")
         parent = _identifier(outer) if outer and outer.value else None
         return Node(node_id, node_type, title, content, behaviour, parent)
@@ -316,28 +316,11 @@ def _identifier(field: Field) -> str:
     return str(field.value) if isinstance(field.value, int) else field.text()
 
 
-def _joined(extras: Sequence[Field | None], kind: NodeKind) -> NodeBehaviour:
+def _joined(extras: Sequence[Field | None], seconds: float) -> NodeBehaviour:
     """The behaviour of a node by everything that speaks of it; the last one wins."""
     given = [extra for extra in extras if extra is not None]
     for extra in given:
-        _behaviour(extra, kind)
+        read_behaviour(extra, seconds)
     joined = {key: value for extra in given for key, value in extra.mapping().items()}
-    return _behaviour(Field(joined, given[-1].path, error=given[-1].error) if given else None, kind)
-
-
-def _behaviour(extra: Field | None, kind: NodeKind) -> NodeBehaviour:
-    if extra is None:
-        return NodeBehaviour(kind.seconds, _SPREAD)
-    extra.only(*NodeBehaviour.__dataclass_fields__)
-    error, reply, outputs = extra.get("error"), extra.get("reply"), extra.get("outputs")
-    seconds, spread = extra.get("seconds"), extra.get("spread")
-    prompt, completion = extra.get("prompt_tokens"), extra.get("completion_tokens")
-    return NodeBehaviour(
-        seconds=seconds.number(0, _MAX_NUMBER) if seconds else kind.seconds,
-        spread=spread.number(0, 1) if spread else _SPREAD,
-        error=error.text() if error else None,
-        reply=reply.text() if reply else None,
-        prompt_tokens=prompt.whole(0, _MAX_NUMBER) if prompt else None,
-        completion_tokens=completion.whole(0, _MAX_NUMBER) if completion else None,
-        outputs=outputs.mapping() if outputs else None,
-    )
+    top = Field(joined, given[-1].path, error=given[-1].error) if given else None
+    return read_behaviour(top, seconds)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dify_wire.exchange import AppKind
 from dify_wire.text_file import SpecError
+from fake_server.workflow.behaviour import NodeBehaviour
 
 Selector = tuple[str, ...]
 """The path of a value: node id, name of an output, and names inside that output."""
@@ -45,25 +46,6 @@ class StartVariable:
     file_types: tuple[str, ...] = ()
     file_extensions: tuple[str, ...] = ()
     upload_methods: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NodeBehaviour:
-    """How a node behaves without anything real behind it (``x-fake`` of the file).
-
-    ``spread`` is the fraction by which the durations of runs differ, ``error`` makes the node fail,
-    ``reply`` is a template of a model's text. Tokens that are not given are counted. ``outputs``
-    are those of a node that the fake cannot run, or of a tool that makes no image.
-    """
-
-    seconds: float
-    spread: float
-    error: str | None = None
-    reply: str | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    outputs: Mapping[str, Any] | None = None
-    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

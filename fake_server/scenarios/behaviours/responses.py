@@ -20,7 +20,8 @@ from fake_server.scenarios.effects import (
     change_nodes,
 )
 from fake_server.scenarios.parameters import Count, Index, Seconds, Status
-from fake_server.workflow.model import Node, NodeBehaviour
+from fake_server.workflow.behaviour import NodeBehaviour
+from fake_server.workflow.model import Node
 
 _WITHOUT_BODY = (204, 205, 304)
 """Statuses whose responses never have a body (RFC 9110, 15.3.5, 15.3.6 and 15.4.5)."""

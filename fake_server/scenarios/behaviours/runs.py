@@ -11,8 +11,9 @@ from fake_server.runs.events import Timeline, WorkflowFinished, cut
 from fake_server.scenarios.behaviour import behaviour
 from fake_server.scenarios.effects import Effects, RealWait, change_nodes, override
 from fake_server.scenarios.parameters import Seconds
-from fake_server.workflow.model import Node, NodeBehaviour
-from fake_server.workflow.nodes import NO_IMAGE, NODE_KINDS, UNKNOWN_KIND
+from fake_server.workflow.behaviour import NodeBehaviour
+from fake_server.workflow.model import Node
+from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND
 
 _SLOW_S = 60.0
 _BEYOND_ANY_LIMIT_S = 100_000.0
@@ -60,22 +61,25 @@ def node_failed(node: str | None = None, error: str | None = None) -> Effects:
     """
 
     def fail(one: Node) -> NodeBehaviour:
-        kind = NODE_KINDS.get(one.type, UNKNOWN_KIND)
-        return replace(one.behaviour, error=kind.failure if error is None else error)
+        if error is not None:
+            return replace(one.behaviour, error=error)
+        fault = NODE_KINDS.get(one.type, UNKNOWN_KIND).fault
+        return replace(one.behaviour, error=None, fault=fault, fails=None)
 
     return Effects(workflow=(change_nodes(node, fail),))
 
 
 @behaviour(excludes="node")
-def tool_failed_silently(text: str = str(NO_IMAGE["text"])) -> Effects:
+def tool_failed_silently(text: str | None = None) -> Effects:
     """The tool makes no image and reports that only in its ``text``: the run has succeeded, its
-    files are empty.
+    files are empty. The text is by default the tool's own in this version of the host.
 
     Complaint: "succeeded", and outputs.files is []: the first element of it is an error in the
     client.
     Survive: take no files for a failure of its own kind, and offer to try again.
     """
-    return Effects(workflow=(override("tool", outputs={**NO_IMAGE, "text": text}),))
+    messages = None if text is None else (text,)
+    return Effects(workflow=(override("tool", no_image=True, outputs=None, text=messages),))
 
 
 @behaviour(excludes="outcome")

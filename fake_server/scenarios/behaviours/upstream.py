@@ -12,25 +12,9 @@ from fake_server.http import error_pages
 from fake_server.http.responses import proxy_page
 from fake_server.scenarios.behaviour import Scope, behaviour
 from fake_server.scenarios.effects import Effects, Responder, override
-from fake_server.workflow.nodes import NO_IMAGE, NODE_KINDS
 
 _TOOL_WAITS_S = 120.2
 """How long the tool waits for an image before it gives up [C: slow_block_130s]."""
-
-_PROVIDER = "[openai_api_compatible] "
-_LLM_DROPPED = (
-    _PROVIDER + "Server Unavailable Error, ('Connection aborted.', "
-    "RemoteDisconnected('Remote end closed connection without response'))"
-)
-_LLM_DOWN = (
-    _PROVIDER + "Server Unavailable Error, HTTPConnectionPool(host='127.0.0.1', port=7861): "
-    "Max retries exceeded with url: /v1/chat/completions (Caused by NewConnectionError("
-    "'<urllib3.connection.HTTPConnection object at 0x7fa9dcafb490>: "
-    "Failed to establish a new connection: [Errno 111] Connection refused'))"
-)
-"""As recorded [C: fail_llm_mode_500_main_block, fail_llm_mode_close_main_block,
-down_llm_main_block].
-"""
 
 _CONNECT_ERRORS = {
     "refused": "[Errno 111] Connection refused",
@@ -54,9 +38,9 @@ def upstream_down(service: Literal["sd", "llm", "redis", "postgres", "api"] = "s
     """
     match service:
         case "sd":
-            return _failing("tool")
+            return _failing("tool", "tool")
         case "llm":
-            return _failing("llm", _LLM_DOWN)
+            return _failing("llm", "model_down")
         case "redis":
             return Effects(responses=(_error("internal_server_error"),))
         case "postgres":
@@ -87,7 +71,7 @@ def sd_failed(
     Survive: as with tool_failed_silently; and with a timeout expect the response only after two
     minutes.
     """
-    changes: dict[str, Any] = {"outputs": dict(NO_IMAGE)}
+    changes: dict[str, Any] = {"no_image": True, "outputs": None, "text": None}
     if how == "timeout":
         changes |= {"seconds": _TOOL_WAITS_S, "spread": 0.0}
     return Effects(workflow=(override("tool", **changes),))
@@ -102,7 +86,7 @@ def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
     Complaint: the error names a setting that no user of the API has ever seen.
     Survive: show it as the host's fault; another model may work.
     """
-    return _failing("tool")
+    return _failing("tool", "tool")
 
 
 @behaviour(excludes="node")
@@ -117,7 +101,7 @@ def llm_failed(how: Literal["500", "close", "empty"] = "500") -> Effects:
     """
     if how == "empty":
         return Effects(workflow=(override("llm", reply="", completion_tokens=0),))
-    return _failing("llm", None if how == "500" else _LLM_DROPPED)
+    return _failing("llm", "model" if how == "500" else "model_dropped")
 
 
 @behaviour()
@@ -158,9 +142,9 @@ def _not_connected(address: str, error: str) -> str:
     )
 
 
-def _failing(node_type: str, error: str | None = None) -> Effects:
-    error = NODE_KINDS[node_type].failure if error is None else error
-    return Effects(workflow=(override(node_type, error=error),))
+def _failing(node_type: str, fault: str) -> Effects:
+    """What stands behind the nodes of a type fails, with the error ``fault`` of the version."""
+    return Effects(workflow=(override(node_type, error=None, fault=fault, fails=None),))
 
 
 def _error(name: str) -> Responder:

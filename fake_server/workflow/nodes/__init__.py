@@ -1,71 +1,133 @@
 """The kinds of nodes: how each is checked in a file, and what it does with the values at hand.
 
-Inputs, outputs and metadata have the host's shapes and key orders: FACTS 5.5 and 12,
-[C: stream_ok_no_model, stream_llmonly, fail_llm_mode_500_main_stream].
+Inputs, outputs and metadata have the shapes and key orders of the version: schemas, and facts in
+``x-host.nodes`` (FACTS 5.5 and 12, [C: stream_ok_no_model, stream_llmonly, http404_stream,
+toolall_stream, iter_json_stream]).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
+from fake_server.workflow.nodes.agent import run_agent
 from fake_server.workflow.nodes.conditions import check_if_else, conditions_hold, run_if_else
-from fake_server.workflow.nodes.flow import check_end, run_end, run_start
-from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, check_selector
-from fake_server.workflow.nodes.llm import check_llm, run_llm
+from fake_server.workflow.nodes.flow import check_end, run_answer, run_end, run_nothing, run_start
+from fake_server.workflow.nodes.http import check_http, run_http
+from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome
+from fake_server.workflow.nodes.llm import check_llm, run_classifier, run_extractor, run_llm
+from fake_server.workflow.nodes.others import run_code, run_fixed, run_human_input, run_knowledge
 from fake_server.workflow.nodes.tool import (
-    NO_IMAGE,
     check_tool,
     complete_settings,
     is_stable_diffusion,
     run_tool,
+    started_icon,
     tool_icon,
+    with_images,
+)
+from fake_server.workflow.nodes.variables import (
+    run_aggregator,
+    run_assigner,
+    run_document_extractor,
+    run_list_operator,
+    run_template,
 )
 
 __all__ = [
     "NODE_KINDS",
-    "NO_IMAGE",
     "UNKNOWN_KIND",
     "NodeCall",
     "NodeKind",
     "NodeOutcome",
-    "check_selector",
     "complete_settings",
     "conditions_hold",
     "is_stable_diffusion",
     "run_node",
+    "started_icon",
     "tool_icon",
+    "with_images",
 ]
 
 
 def run_node(call: NodeCall) -> NodeOutcome:
     """Run one node. A value that the host cannot handle is a failed outcome, never an exception."""
-    kind, error = NODE_KINDS[call.node.type], call.node.behaviour.error
-    if error is not None and not kind.reports_more_than_error:
-        return NodeOutcome(call.seconds, error=error)
-    return kind.run(call)
+    kind = NODE_KINDS.get(call.node.type, UNKNOWN_KIND)
+    if call.error is not None and not kind.reports_more_than_error:
+        outcome = NodeOutcome(call.seconds, error=call.error)
+    else:
+        try:
+            outcome = kind.run(call)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            # data of a shape that no editor writes: the host's own check of it would fail as well
+            outcome = NodeOutcome(call.seconds, error=str(error), error_type=type(error).__name__)
+    if outcome.error is None:
+        return outcome
+    named = call.node.behaviour.error_type or outcome.error_type or kind.error_type
+    return replace(outcome, error_type=named or "Exception")
 
 
-# [C: fail_llm_mode_500_main_block]
-_LLM_FAILURE = (
-    "[openai_api_compatible] Error: API request failed with status code 500: "
-    '{"error": {"message": "upstream exploded", "type": "server_error"}}'
-)
-# the image server does not take the model [C: fail_options_mode_500_main_block]
-_TOOL_FAILURE = "Failed to invoke tool: Failed to set model, please tell user to set model"
-UNKNOWN_KIND = NodeKind()
+UNKNOWN_KIND = NodeKind(run_fixed, runs=False)
+
+_PLACE = NodeKind(run_nothing, seconds=0.0)
+"""What the engine walks through, or into, without running anything."""
 
 NODE_KINDS: Mapping[str, NodeKind] = {
     "start": NodeKind(run_start, seconds=0.004),
-    "llm": NodeKind(run_llm, check_llm, 3.2, _LLM_FAILURE, reports_more_than_error=True),
-    "if-else": NodeKind(run_if_else, check_if_else, 0.003, "Invalid actual value type: string"),
-    "tool": NodeKind(run_tool, check_tool, 15.3, _TOOL_FAILURE, reports_more_than_error=True),
     "end": NodeKind(run_end, check_end, seconds=0.004),
-    "answer": NodeKind(),
-    "knowledge-retrieval": NodeKind(),
-    "code": NodeKind(),
-    "template-transform": NodeKind(),
-    "question-classifier": NodeKind(),
-    "http-request": NodeKind(),
-    "variable-assigner": NodeKind(),
+    "answer": NodeKind(run_answer, seconds=0.004),
+    "llm": NodeKind(
+        run_llm, check_llm, 3.2, "model", "InvokeError", reports_more_than_error=True, runs=False
+    ),
+    "knowledge-retrieval": NodeKind(
+        run_knowledge, seconds=0.4, reports_more_than_error=True, runs=False
+    ),
+    "if-else": NodeKind(run_if_else, check_if_else, 0.003, "comparison"),
+    "code": NodeKind(run_code, seconds=0.2, reports_more_than_error=True, runs=False),
+    "template-transform": NodeKind(run_template, seconds=0.02),
+    "question-classifier": NodeKind(
+        run_classifier, seconds=1.2, fault="model", reports_more_than_error=True, runs=False
+    ),
+    "http-request": NodeKind(
+        run_http,
+        check_http,
+        0.3,
+        "http",
+        "HttpRequestNodeError",
+        reports_more_than_error=True,
+        runs=False,
+    ),
+    "tool": NodeKind(
+        run_tool,
+        check_tool,
+        15.3,
+        "tool",
+        "ToolInvokeError",
+        reports_more_than_error=True,
+        runs=False,
+    ),
+    "variable-assigner": NodeKind(run_aggregator, seconds=0.003),
+    "variable-aggregator": NodeKind(run_aggregator, seconds=0.003),
+    "assigner": NodeKind(run_assigner, seconds=0.003),
+    "parameter-extractor": NodeKind(
+        run_extractor, seconds=1.2, fault="model", reports_more_than_error=True, runs=False
+    ),
+    "document-extractor": NodeKind(run_document_extractor, seconds=0.2, runs=False),
+    "list-operator": NodeKind(run_list_operator, seconds=0.003),
+    "agent": NodeKind(
+        run_agent, seconds=4.0, fault="model", reports_more_than_error=True, runs=False
+    ),
+    "human-input": NodeKind(run_human_input, seconds=0.01),
+    "iteration": _PLACE,
+    "iteration-start": _PLACE,
+    "loop": _PLACE,
+    "loop-start": _PLACE,
+    "loop-end": _PLACE,
+    "datasource": UNKNOWN_KIND,
+    "datasource-empty": UNKNOWN_KIND,
+    "knowledge-index": UNKNOWN_KIND,
+    "trigger-webhook": UNKNOWN_KIND,
+    "trigger-schedule": UNKNOWN_KIND,
+    "trigger-plugin": UNKNOWN_KIND,
 }
-"""The node types of Dify 0.6.4."""
+"""The node types of every version; which of them a version knows is a fact of ``x-host.nodes``."""

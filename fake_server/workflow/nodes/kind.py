@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
 from fake_server.runs.events import Values
 from fake_server.runs.random_values import RandomValues
-from fake_server.workflow.expressions import Pool, fill_fake
+from fake_server.workflow.expressions import ABSENT, Pool, convert, fill_fake, fill_parameter, find
+from fake_server.workflow.missing import missing_report
 from fake_server.workflow.model import Node, Selector, StartVariable
 
 
@@ -18,10 +19,11 @@ from fake_server.workflow.model import Node, Selector, StartVariable
 class NodeOutcome:
     """How a node ended. ``handle`` names the edge by which the run goes on.
 
-    Of an empty dictionary and None the version makes null or ``{}``. ``error_type`` is the class
-    of the error, which an error strategy passes on. ``chunks`` are the pieces in which an output
-    became known, by its name; ``logs`` what an agent wrote, and when; ``writes`` the values that
-    an assigner sets; ``form`` the form that somebody has to fill in before the run goes on.
+    None where the node of the host gives nothing, ``{}`` where it gives an empty dictionary.
+    ``error_type`` is the class of the error, which an error strategy passes on. ``chunks`` are the
+    pieces in which an output became known, by its name, the last one its end; ``logs`` what an
+    agent wrote, and when; ``writes`` the values that an assigner sets; ``form`` the form that
+    somebody has to fill in before the run goes on.
     """
 
     seconds: float
@@ -54,6 +56,52 @@ class NodeCall:
     spec: HostSpec
     attempt: int = 0
 
+    @property
+    def data(self) -> Mapping[str, Any]:
+        return self.node.data
+
+    @property
+    def error(self) -> str | None:
+        """The error with which this try ends, as the file or a scenario has it."""
+        behaviour = self.node.behaviour
+        if behaviour.fails is not None and self.attempt >= behaviour.fails:
+            return None
+        if behaviour.missing is not None:
+            report = missing_report(self.node, self.spec)
+            return report.text if report.when == "node" else None
+        if behaviour.error is None and behaviour.fault is not None:
+            provider = self.data.get("provider_id", "")
+            return self.spec.nodes.faults[behaviour.fault].replace("{provider}", str(provider))
+        return behaviour.error
+
+    def find(self, selector: Any) -> Any:
+        """The value at ``selector``; ``ABSENT`` where it leads nowhere."""
+        return find(self.pool, [str(key) for key in selector or ()] or [""])
+
+    def value(self, selector: Any) -> Any:
+        """The value at ``selector``; None where it leads nowhere."""
+        value = self.find(selector)
+        return None if value is ABSENT else value
+
+    def text(self, template: Any) -> str:
+        """``template`` with its references filled in."""
+        if self.spec.nodes.references == "strings":
+            return fill_parameter(str(template), self.pool)
+        return convert(str(template), self.pool)
+
+    def picked(self, schema: str, values: Values) -> dict[str, Any]:
+        """``values`` with the fields that the objects of ``schema`` have in this version."""
+        return {name: values.get(name) for name in self.spec.fields.get(schema, ())}
+
+    def variables_of_data(self) -> dict[str, Any]:
+        """The values of ``variables`` of the node's data, by the names that it gives them."""
+        declared = self.data.get("variables")
+        return {
+            str(one["variable"]): self.value(one.get("value_selector"))
+            for one in (declared if isinstance(declared, list) else ())
+            if isinstance(one, Mapping) and "variable" in one
+        }
+
 
 def check_selector(field: Field) -> None:
     """Fail unless ``field`` is a path of a node and one of its outputs."""
@@ -62,10 +110,10 @@ def check_selector(field: Field) -> None:
 
 
 def check_nothing(data: Field) -> None:
-    """A kind whose data the fake does not read."""
+    """A kind whose data the fake does not read, or reads with care."""
 
 
-def fixed_outputs(call: NodeCall) -> Values:
+def fixed_outputs(call: NodeCall) -> dict[str, Any]:
     """The outputs that the file gives, their texts filled."""
     return {
         name: fill_fake(value, call.pool) if isinstance(value, str) else value
@@ -73,20 +121,21 @@ def fixed_outputs(call: NodeCall) -> Values:
     }
 
 
-def run_fixed(call: NodeCall) -> NodeOutcome:
-    """A node that only something real could run: its outputs stand in the file."""
-    return NodeOutcome(call.seconds, outputs=fixed_outputs(call) or None)
-
-
 @dataclass(frozen=True, slots=True)
 class NodeKind:
     """A type of nodes: ``check`` fails for data that ``run`` cannot use; ``seconds`` is the usual
-    duration, ``failure`` the host's error when what stands behind a node fails. A kind that
-    ``reports_more_than_error`` also runs for ``x-fake.error``.
+    duration.
+
+    ``fault`` names the host's error when what stands behind a node fails (``x-host.nodes.faults``);
+    ``error_type`` is its class. A kind that ``reports_more_than_error`` also runs for an error of
+    ``x-fake``. ``runs`` is False for a kind whose outputs only something real could make: they are
+    placeholders of the declared types.
     """
 
-    run: Callable[[NodeCall], NodeOutcome] = run_fixed
+    run: Callable[[NodeCall], NodeOutcome]
     check: Callable[[Field], None] = check_nothing
     seconds: float = 0.05
-    failure: str = "Invalid value selector"
+    fault: str = "node"
+    error_type: str = ""
     reports_more_than_error: bool = False
+    runs: bool = True

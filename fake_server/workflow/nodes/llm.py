@@ -1,18 +1,34 @@
-"""A model: its prompts, its answer and what it cost."""
+"""A model: its prompts, its answer and what it cost. Also what asks a model: a classifier and an
+extractor of parameters.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dify_wire.strict import Field
-from fake_server.workflow.expressions import Pool, fill_fake, fill_prompt, prompt_values, read
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
+from fake_server.workflow.expressions import (
+    ABSENT,
+    fill_fake,
+    fill_prompt,
+    plain,
+    prompt_values,
+    references,
+    text_of,
+)
+from fake_server.workflow.jinja import render
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.placeholders import sample_of_schema, sample_of_type
 
-_FREE = "0.0000000"
 _TOKEN_BYTES = 4
+_PIECE_CHARACTERS = 24
+"""How many characters of a text come at once, as those of the recorded model [C: llmonly_stream]"""
+
+_MOST_PIECES = 2000
 _NO_PROMPT = (
     "No prompt found in the LLM configuration. "
     "Please ensure a prompt is properly configured before proceeding."
@@ -20,66 +36,92 @@ _NO_PROMPT = (
 _GPT2_PIECE = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[^\W_]+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
 """A unit of GPT-2's tokenizer, which does not distinguish letters and digits."""
 
-_CALL_ERROR = "["
-"""An error of the call itself begins with the provider in brackets, and by then there is a prompt
-to report [C: fail_llm_mode_500_main_stream]; an error before the call names no provider and reports
-no prompt [C: g_badmodel_stream].
+_BEFORE_CALL = ("Model ", "Provider ")
+"""How an error begins that comes before a model is called: there is no prompt to report yet
+[C: g_badmodel_stream, g_noprovider_stream].
 """
+
+_CONTEXT = re.compile(r"\{\{#context#\}\}")
 
 
 def check_llm(data: Field) -> None:
-    data["model"]["mode"].choice(("chat", "completion"))
-    prompts = list(data["prompt_template"].entries())
-    if not prompts:
-        data["prompt_template"].fail("a model needs at least one prompt; add one: {role, text}")
-    for prompt in prompts:
-        prompt["role"].text()
-        prompt["text"].text()
-    if context := data.get("context"):
-        if enabled := context.get("enabled"):
-            enabled.boolean()
-        if selector := context.get("variable_selector"):
-            selector.texts()
+    if (mode := data["model"].get("mode")) and mode.value:
+        mode.choice(("chat", "completion"))
+    template = data["prompt_template"]
+    is_completion = isinstance(template.value, dict)
+    for prompt in [template] if is_completion else template.entries():
+        if "jinja2_text" not in prompt and prompt["text"].value is not None:
+            prompt["text"].text()
+    if (context := data.get("context")) and (selector := context.get("variable_selector")):
+        selector.texts()
 
 
 def run_llm(call: NodeCall) -> NodeOutcome:
-    behaviour, data = call.node.behaviour, call.node.data
-    if behaviour.error is not None and not behaviour.error.startswith(_CALL_ERROR):
-        return NodeOutcome(call.seconds, error=behaviour.error)
-    inputs: dict[str, Any] = {}
+    error, rules = call.error, call.spec.nodes
+    model = call.data.get("model") or {}
+    mode = str(model.get("mode") or "chat")
+    named = {"model_provider": model.get("provider"), "model_name": model.get("name")}
+    inputs = call.picked("LlmInputs", named)
+    missing = call.node.behaviour.missing is not None
+    if error is not None and (missing or error.startswith(_BEFORE_CALL)):
+        return NodeOutcome(call.seconds, inputs, error=error, error_type="ModelNotExistError")
     try:
-        values = prompt_values(data["prompt_template"], call.pool)
-        values["#context#"] = context = _context(data.get("context") or {}, call.pool)
+        context = _context(call)
         if context:
-            inputs["#context#"] = context
-        prompts = _prompts(data["prompt_template"], values)
-    except ValueError as error:
-        return NodeOutcome(call.seconds, inputs, error=str(error))
-    process_data = {"model_mode": data["model"]["mode"], "prompts": prompts}
+            inputs = {"#context#": context, **inputs}
+        prompts = _prompts(call, context)
+    except ValueError as not_filled:
+        return NodeOutcome(
+            call.seconds, inputs, error=str(not_filled), error_type="VariableNotFoundError"
+        )
+    asked = {"model_mode": mode, "prompts": prompts, **named}
     reply = prompts[-1]["text"]
-    if behaviour.reply is not None:
-        reply = fill_fake(behaviour.reply, call.pool)
-    failure = behaviour.error or _token_error(prompts[0]["text"]) or _token_error(reply)
-    if failure is not None:
-        return NodeOutcome(call.seconds, inputs, process_data, error=failure)
-    prompt_tokens = _tokens(call, behaviour.prompt_tokens, prompts)
-    completion_tokens = _tokens(call, behaviour.completion_tokens, [{"text": reply}])
-    usage = _usage(prompt_tokens, completion_tokens, call.seconds)
-    total = usage["total_tokens"]
+    if call.node.behaviour.reply is not None:
+        reply = fill_fake(call.node.behaviour.reply, call.pool)
+    structured = _structured_output(call)
+    if structured is not None and call.node.behaviour.reply is None:
+        reply = json.dumps(structured, ensure_ascii=False)
+    error = error or _token_error(call, prompts[0]["text"]) or _token_error(call, reply)
+    if error is not None:
+        known = call.spec.fields.get("LlmProcessData", ()) if rules.failed_prompts else ()
+        shown = {name: asked[name] for name in known if name in asked}
+        return NodeOutcome(
+            call.seconds, inputs, shown or None, error=error, error_type="InvokeError"
+        )
+    spent = used(call, prompts, reply)
+    finished = {"usage": spent, "finish_reason": "stop"}
+    outputs = call.picked(
+        "LlmOutputs",
+        {
+            "text": reply,
+            "reasoning_content": call.node.behaviour.reasoning or "",
+            "files": [],
+            **finished,
+        },
+    )
+    if structured is not None:
+        outputs["structured_output"] = structured
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
-        process_data=process_data,
-        outputs={"text": reply, "usage": usage},
-        execution_metadata={"total_tokens": total, "total_price": _FREE, "currency": "USD"},
-        total_tokens=total,
+        process_data=call.picked("LlmProcessData", {**asked, **finished}),
+        outputs=outputs | fixed_outputs(call),
+        execution_metadata=call.picked("LlmMetadata", spent),
+        total_tokens=spent["total_tokens"],
+        chunks=(("text", (*pieces(reply), *("",) * rules.model_end_chunks)),),
     )
 
 
-def _context(context: Mapping[str, Any], pool: Pool) -> str:
+def pieces(text: str) -> tuple[str, ...]:
+    """``text`` in the pieces in which a model streams it."""
+    size = max(_PIECE_CHARACTERS, math.ceil(len(text) / _MOST_PIECES))
+    return tuple(text[start : start + size] for start in range(0, len(text), size))
+
+
+def _context(call: NodeCall) -> str:
     """The text of a model's context, or of its entries; empty where it is off or names nothing."""
-    selector = tuple(context.get("variable_selector") or ()) if context.get("enabled") else ()
-    value = read(pool, selector) if selector else None
+    context = call.data.get("context") or {}
+    value = call.value(context.get("variable_selector")) if context.get("enabled") else None
     if not value or isinstance(value, str):
         return value or ""
     lines = []
@@ -91,49 +133,89 @@ def _context(context: Mapping[str, Any], pool: Pool) -> str:
     return "\n".join(lines).strip()
 
 
-def _prompts(
-    template: Sequence[Mapping[str, str]], values: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    prompts: list[dict[str, Any]] = []
-    for part in template:
-        text = fill_prompt(part["text"], values)
-        if text:
-            prompts.append({"role": part["role"], "text": text, "files": []})
+def _prompts(call: NodeCall, context: str) -> list[dict[str, Any]]:
+    """The prompts that the model gets; raises ``ValueError`` with the host's text."""
+    template = call.data["prompt_template"]
+    parts = [template] if isinstance(template, Mapping) else list(template)
+    if call.spec.nodes.references == "strings":
+        texts = [str(part.get("text") or "") for part in parts]
+        values = prompt_values([{"text": text} for text in texts], call.pool)
+        values["#context#"] = context
+        filled = [fill_prompt(text, values) for text in texts]
+    else:
+        filled = [_filled(call, part, context) for part in parts]
+    prompts = [
+        {"role": str(part.get("role") or "user"), "text": text, "files": []}
+        for part, text in zip(parts, filled, strict=True)
+        if text
+    ]
     if not prompts:
         raise ValueError(_NO_PROMPT)
     return prompts
 
 
-def _tokens(call: NodeCall, count: int | None, messages: Sequence[Mapping[str, Any]]) -> int:
+def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
+    if part.get("edition_type") == "jinja2":
+        config = call.data.get("prompt_config") or {}
+        variables = {
+            str(one.get("variable")): plain(call.value(one.get("value_selector")))
+            for one in config.get("jinja2_variables") or ()
+        }
+        return render(str(part.get("jinja2_text") or part.get("text") or ""), variables)
+    text = str(part.get("text") or "")
+    for key, selector in references(text):
+        if call.find(selector) is ABSENT:
+            raise ValueError(f"Variable {key} not found")
+    return call.text(_CONTEXT.sub(lambda _: context, text))
+
+
+def _structured_output(call: NodeCall) -> Any:
+    """An answer of the shape that the node demands, where it does."""
+    if not call.data.get("structured_output_enabled"):
+        return None
+    schema = (call.data.get("structured_output") or {}).get("schema")
+    return sample_of_schema(schema) if isinstance(schema, Mapping) else {}
+
+
+def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> dict[str, Any]:
+    """What the answer ``reply`` to ``prompts`` used."""
+    behaviour = call.node.behaviour
+    prompt = _tokens(call, behaviour.prompt_tokens, [one["text"] for one in prompts])
+    return usage(call, prompt, _tokens(call, behaviour.completion_tokens, [reply]))
+
+
+def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
+    """What so many tokens of a prompt and of its answer used, in tokens, money and time."""
+    first_s, free = call.seconds / 3, call.spec.nodes.price
+    values = {
+        "prompt_tokens": prompt,
+        "prompt_unit_price": "0",
+        "prompt_price_unit": "0",
+        "prompt_price": free,
+        "completion_tokens": completion,
+        "completion_unit_price": "0",
+        "completion_price_unit": "0",
+        "completion_price": free,
+        "total_tokens": prompt + completion,
+        "total_price": free,
+        "currency": "USD",
+        "latency": round(call.seconds, 3),
+        "time_to_first_token": round(first_s, 3),
+        "time_to_generate": round(call.seconds - first_s, 3),
+    }
+    return call.picked("LlmUsage", values)
+
+
+def _tokens(call: NodeCall, count: int | None, texts: Sequence[str]) -> int:
     """About ``count`` where the file gives it, else one token for four bytes of UTF-8."""
     if count is not None:
         return round(call.draw.vary(count, call.node.behaviour.spread))
-    total = 0
-    for message in messages:
-        size = len(message["text"].encode("utf-8", "surrogatepass"))
-        total += math.ceil(size / _TOKEN_BYTES)
-    return total
+    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
+    return sum(math.ceil(size / _TOKEN_BYTES) for size in sizes)
 
 
-def _usage(prompt_tokens: int, completion_tokens: int, latency_s: float) -> dict[str, Any]:
-    return {
-        "prompt_tokens": prompt_tokens,
-        "prompt_unit_price": "0",
-        "prompt_price_unit": "0",
-        "prompt_price": _FREE,
-        "completion_tokens": completion_tokens,
-        "completion_unit_price": "0",
-        "completion_price_unit": "0",
-        "completion_price": _FREE,
-        "total_tokens": prompt_tokens + completion_tokens,
-        "total_price": _FREE,
-        "currency": "USD",
-        "latency": latency_s,
-    }
-
-
-def _token_error(text: str) -> str | None:
-    """The error of a model's client that counts the tokens of a lone surrogate.
+def _token_error(call: NodeCall, text: str) -> str | None:
+    """The error of a model's client that counts the tokens of a lone surrogate, or cannot send it.
 
     GPT-2's tokenizer encodes piece by piece, so positions count from the start of a piece
     (FACTS 12.10).
@@ -141,9 +223,91 @@ def _token_error(text: str) -> str | None:
     try:
         text.encode()
     except UnicodeEncodeError:
+        if call.spec.nodes.surrogate_fault is not None:
+            return call.spec.nodes.faults[call.spec.nodes.surrogate_fault]
         for piece in _GPT2_PIECE.finditer(text):
             try:
                 piece[0].encode()
             except UnicodeEncodeError as error:
                 return f"[openai_api_compatible] Error: {error}"
     return None
+
+
+def run_classifier(call: NodeCall) -> NodeOutcome:
+    """Finds the class that ``x-fake.branch`` names, else the first, and leaves by its id."""
+    error, classes = call.error, [one for one in call.data.get("classes") or () if one]
+    wanted = call.node.behaviour.branch
+    chosen: Mapping[str, Any] = next(
+        (one for one in classes if wanted in (str(one.get("id")), one.get("name"))),
+        classes[0] if classes else {"id": "source", "name": ""},
+    )
+    query = text_of(call.value(call.data.get("query_variable_selector")))
+    inputs = {"query": query}
+    if error is not None:
+        return NodeOutcome(call.seconds, inputs, error=error, error_type="InvokeError")
+    reply = json.dumps({"category_name": chosen.get("name")}, ensure_ascii=False)
+    process_data, spent, cost = _asked(call, query, reply)
+    class_id = str(chosen.get("id"))
+    outputs = {"class_name": chosen.get("name"), "class_id": class_id, "usage": spent}
+    return NodeOutcome(
+        call.seconds,
+        inputs,
+        process_data,
+        call.picked("ClassifierOutputs", outputs) | fixed_outputs(call),
+        execution_metadata=cost,
+        total_tokens=spent["total_tokens"],
+        handle=class_id,
+    )
+
+
+def run_extractor(call: NodeCall) -> NodeOutcome:
+    """Extracts a placeholder of its type for each declared parameter."""
+    query = text_of(call.value(call.data.get("query")))
+    declared = call.data.get("parameters") or ()
+    parameters = [one for one in declared if isinstance(one, Mapping) and one.get("name")]
+    inputs = {
+        "query": query,
+        "files": [],
+        "parameters": parameters,
+        "instruction": call.text(call.data.get("instruction") or ""),
+    }
+    error = call.error
+    if error is not None:
+        outputs = {"__is_success": 0, "__reason": error}
+        return NodeOutcome(
+            call.seconds, inputs, outputs=outputs, error=error, error_type="InvokeError"
+        )
+    extracted = {}
+    for one in parameters:
+        kind, options = str(one.get("type") or "string"), one.get("options") or ()
+        name = str(one["name"])
+        extracted[name] = options[0] if options else sample_of_type(kind, name)
+    reply = json.dumps(extracted, ensure_ascii=False)
+    process_data, spent, cost = _asked(call, query, reply)
+    known = call.picked("ExtractorOutputs", {"__is_success": 1, "__usage": spent})
+    return NodeOutcome(
+        call.seconds,
+        inputs,
+        process_data,
+        known | extracted | fixed_outputs(call),
+        execution_metadata=cost,
+        total_tokens=spent["total_tokens"],
+    )
+
+
+def _asked(
+    call: NodeCall, query: str, reply: str
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Process data, usage and metadata of a node that asks a model about ``query``."""
+    model = call.data.get("model") or {}
+    prompts = [{"role": "user", "text": query, "files": []}]
+    spent = used(call, prompts, reply)
+    values = {
+        "model_mode": str(model.get("mode") or "chat"),
+        "prompts": prompts,
+        "usage": spent,
+        "finish_reason": "stop",
+        "model_provider": model.get("provider"),
+        "model_name": model.get("name"),
+    }
+    return call.picked("LlmProcessData", values), spent, call.picked("LlmMetadata", spent)

@@ -1,26 +1,41 @@
-"""A tool: Stable Diffusion, which draws an image, and any other."""
+"""A tool, which draws images or gives a text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dify_wire.strict import Field
+from fake_server.host_spec import HostSpec
 from fake_server.images import ImageRecord
 from fake_server.runs.events import FileRef, Values
-from fake_server.runs.random_values import RandomValues
-from fake_server.workflow.expressions import fill_parameter, read
+from fake_server.runs.random_values import TENANT_ID
+from fake_server.workflow.behaviour import FakeFile
+from fake_server.workflow.expressions import ABSENT, fill_fake, plain, references, text_of
 from fake_server.workflow.model import Node
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, check_selector, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
 
-NO_IMAGE: Mapping[str, Any] = {"text": "Failed to generate image\n", "files": []}
-"""The outputs when the image server gave no image [C: fail_sd_mode_500_textmodel_block]."""
+IMAGE_TOOLS = frozenset(
+    name
+    for names in (
+        "stable_diffusion text_to_image text2image txt2img image_generation generate_image",
+        "dalle dalle2 dalle3 gpt_image gpt_image_1 flux flux_1 siliconflow_flux sd3 sdxl kolors",
+        "cogview cogview3 cogview_3 wanx jimeng seedream imagen ideogram recraft midjourney",
+        "comfyui comfyui_workflow comfyui_stable_diffusion novita_ai_txt2img spark_img_generation",
+        "image_to_image img2img vectorizer qrcode_generator bar_chart line_chart linear_chart",
+        "pie_chart column_chart wordcloud",
+    )
+    for name in names.split()
+)
+"""The tools that draw an image even where the graph does not ask for their ``files``, by name."""
 
 MAX_IMAGE_NUMBER = 4096
 """The most pixels a side, and steps, of an image."""
 
 _NO_RUNTIME = "Failed to get tool runtime"
-"""The start of an error that leaves the tool without its settings [C: g_badtool_stream]."""
+"""The start of an error that leaves the tool without its parameters [C: g_badtool_stream]."""
 
 _IMAGE_NUMBERS = {"steps": 10, "width": 1024, "height": 1024}
 """The numeric settings with the defaults of the Stable Diffusion tool."""
@@ -32,37 +47,43 @@ _IMAGE_DEFAULTS: Mapping[str, Any] = {
     "negative_prompt": "bad art, ugly, deformed, watermark, duplicated, discontinuous lines",
 }
 _IMAGE_STRINGS = ("prompt", "model", "lora", "negative_prompt")
+_IMAGE_ORDER = ("prompt", "negative_prompt", "model", "lora", *_IMAGE_NUMBERS)
+"""The parameters of Stable Diffusion as a plugin, in its order [C: stream_simple of 1.14.2]."""
+
+_PROMPTS = ("prompt", "query", "text", "input", "content", "instruction", "description")
+"""The parameters that may say what an image shows."""
+
 _RECORD_CHARACTERS = 6000
 """The part of a text that an image can show; no more of it is stored."""
+
+_DEFAULT_ICON = {"background": "#252525", "content": "\U0001f601"}
+"""The icon of a tool that is a workflow or an API."""
 
 
 def check_tool(data: Field) -> None:
     for key in ("provider_id", "provider_type", "tool_name"):
         data[key].text()
-    if settings := data.get("tool_configurations"):
-        for name, setting in settings.items():
-            if name in _IMAGE_NUMBERS and setting.value:
-                _check_image_number(setting)
-    if parameters := data.get("tool_parameters"):
-        for name in parameters.mapping():
-            parameter = parameters[name]
-            kind = parameter["type"].choice(("mixed", "variable", "constant"), "type")
-            if kind == "variable":
-                check_selector(parameter["value"])
-            elif kind == "mixed":
-                parameter["value"].text()
+    settings, parameters = data.get("tool_configurations"), data.get("tool_parameters")
+    for name, setting in settings.items() if settings else ():
+        if name in _IMAGE_NUMBERS and is_stable_diffusion(data.mapping()):
+            _check_image_number(setting)
+    for _, parameter in parameters.items() if parameters else ():
+        kind = parameter.get("type")
+        if kind and kind.choice(("mixed", "variable", "constant"), "type") == "variable":
+            parameter["value"].texts()
 
 
 def _check_image_number(field: Field) -> None:
-    """A number, or a string of digits; empty ones are the tool's default (FACTS 12.6)."""
+    """A number or its digits; anything else is the tool's default, or fails when the tool runs."""
     text = field.value if isinstance(field.value, str) else ""
     if text.isascii() and text.isdigit():
         field = Field(int(text), field.path, error=field.error)
-    field.whole(1, MAX_IMAGE_NUMBER)
+    if field.value and isinstance(field.value, int):
+        field.whole(1, MAX_IMAGE_NUMBER)
 
 
 def is_stable_diffusion(data: Mapping[str, Any]) -> bool:
-    """Whether a tool node is the one whose settings and images the fake knows."""
+    """Whether a tool node is the built-in one of 0.6, whose settings the host completes."""
     names = (data.get("provider_type"), data.get("provider_id"), data.get("tool_name"))
     return names == _STABLE_DIFFUSION
 
@@ -71,77 +92,218 @@ def complete_settings(data: Mapping[str, Any], models: Sequence[str]) -> Mapping
     """The settings of a tool as the host completes them, in the tool's order.
 
     The first of ``models`` is the default model. Settings that Stable Diffusion does not know are
-    dropped; those of any other tool stay as they are.
+    dropped, and empty ones are its defaults (FACTS 12.6); those of any other tool stay as they are.
     """
     stored = data.get("tool_configurations") or {}
     if not is_stable_diffusion(data):
         return stored
     defaults = {"model": models[0] if models else "", **_IMAGE_DEFAULTS}
-    settings = {name: stored.get(name) or default for name, default in defaults.items()}
-    return {
-        name: int(value) if name in _IMAGE_NUMBERS else str(value)
-        for name, value in settings.items()
+    return {name: stored.get(name) or default for name, default in defaults.items()}
+
+
+def with_images(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """``nodes``, the tools among them whose ``files`` the graph uses with the image that they
+    draw.
+    """
+    used = {
+        selector[0]
+        for node in nodes.values()
+        for selector in _selectors(node.data)
+        if selector[1] == "files"
     }
+    drawing = {}
+    for node_id, node in nodes.items():
+        given = node.behaviour.files is not None or node.behaviour.outputs is not None
+        if node.type == "tool" and not given and node_id in used:
+            drawing[node_id] = replace(node, behaviour=replace(node.behaviour, files=(FakeFile(),)))
+    return {**nodes, **drawing}
+
+
+def draws_always(node: Node) -> bool:
+    """Whether a tool draws an image whatever the graph uses of it."""
+    return str(node.data.get("tool_name")).lower() in IMAGE_TOOLS
+
+
+def _selectors(value: Any) -> Iterator[Sequence[str]]:
+    """Every selector below ``value``, in lists and in texts."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            yield from (selector for _, selector in references(one)) if "{{#" in one else ()
+        elif isinstance(one, Mapping):
+            pending += one.values()
+        elif isinstance(one, list):
+            if len(one) > 1 and all(isinstance(part, str) for part in one[:2]):
+                yield one
+            pending += one
 
 
 def run_tool(call: NodeCall) -> NodeOutcome:
-    data, behaviour, error = call.node.data, call.node.behaviour, call.node.behaviour.error
-    parameters: dict[str, Any] = {}
+    data, behaviour, rules = call.data, call.node.behaviour, call.spec.nodes
+    error, error_type = call.error, behaviour.error_type or "ToolInvokeError"
+    no_runtime = error is not None and (behaviour.missing or error.startswith(_NO_RUNTIME))
+    if no_runtime and not rules.runtime_error_inputs:
+        info = {"tool_info": _tool_info(call)} if rules.runtime_error_info else None
+        return NodeOutcome(
+            call.seconds, {}, error=error, execution_metadata=info, error_type=error_type
+        )
     try:
-        for name, parameter in (data.get("tool_parameters") or {}).items():
-            value = parameter.get("value")
-            if parameter["type"] == "variable":
-                value = read(call.pool, tuple(value))
-            elif parameter["type"] == "mixed":
-                value = fill_parameter(value, call.pool)
-            parameters[name] = value
+        inputs = _parameters(call)
+        settings = _settings(call)
     except ValueError as not_filled:
-        return NodeOutcome(call.seconds, error=str(not_filled))
-    if error is not None and error.startswith(_NO_RUNTIME):
-        return NodeOutcome(call.seconds, parameters, error=error)
-    # a setting wins over a parameter of its name, and stands in its place
-    inputs = {**parameters, **(data.get("tool_configurations") or {})}
-    if is_stable_diffusion(data):
-        for name in _IMAGE_STRINGS:
-            if name in inputs:
-                inputs[name] = str(inputs[name])
-    if error is not None:
-        return NodeOutcome(call.seconds, inputs, error=error)
-    if behaviour.outputs is not None:
-        outputs: Values = fixed_outputs(call)
+        return NodeOutcome(call.seconds, error=str(not_filled), error_type="ToolParameterError")
+    if no_runtime:
+        return NodeOutcome(call.seconds, inputs, error=error, error_type=error_type)
+    if rules.tool_inputs == "settings":  # a setting wins over a parameter, and stands in its place
+        shown = {**inputs, **settings}
+    elif rules.tool_inputs == "all":
+        shown = {name: text_of(value) for name, value in _in_order({**settings, **inputs}).items()}
     else:
-        # the image is labelled with the requested model
-        model = parameters.get("model") or inputs.get("model")
-        outputs = _image_outputs({**inputs, "model": model}, call.draw)
-    tool = {"provider_type": data["provider_type"], "provider_id": data["provider_id"]}
+        shown = _in_order(inputs)
+    if is_stable_diffusion(data):
+        for name in set(_IMAGE_STRINGS) & set(shown):
+            shown[name] = str(shown[name])
+    metadata = call.picked("ToolMetadata", {"tool_info": _tool_info(call), "agent_log": []})
+    if error is None and is_stable_diffusion(data) and rules.tool_inputs == "settings":
+        error = _number_error(settings)
+    if error is not None:
+        failed = {"tool_info": metadata["tool_info"]} if rules.failed_tool_info else None
+        return NodeOutcome(
+            call.seconds, shown, error=error, execution_metadata=failed, error_type=error_type
+        )
+    outputs, chunks = _outputs(call, {**settings, **inputs})
     return NodeOutcome(
-        call.seconds, inputs, outputs=outputs, execution_metadata={"tool_info": tool}
+        call.seconds, shown, outputs=outputs, execution_metadata=metadata, chunks=chunks
     )
 
 
-def _image_outputs(inputs: Values, draw: RandomValues) -> Values:
-    """The outputs of Stable Diffusion for ``inputs``."""
-    if not inputs.get("prompt"):
-        return {"text": "Please input prompt\n", "files": []}
+def _number_error(settings: Values) -> str | None:
+    """A setting that should be a number and is none: the host fails before it calls the tool."""
+    for name in _IMAGE_NUMBERS:
+        try:
+            int(settings.get(name) or 0)
+        except (ValueError, TypeError) as error:
+            return str(error)
+    return None
+
+
+def _parameters(call: NodeCall) -> dict[str, Any]:
+    """The parameters of the node with their values; raises ``ValueError`` with the host's text."""
+    parameters: dict[str, Any] = {}
+    for name, parameter in (call.data.get("tool_parameters") or {}).items():
+        value = parameter_value(call, parameter)
+        if value is not ABSENT:
+            parameters[str(name)] = value
+    return parameters
+
+
+def _settings(call: NodeCall) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    for name, setting in (call.data.get("tool_configurations") or {}).items():
+        value = parameter_value(call, setting) if isinstance(setting, Mapping) else setting
+        if value is not ABSENT:
+            settings[str(name)] = value
+    return settings
+
+
+def parameter_value(call: NodeCall, given: Any) -> Any:
+    """The value of a parameter: a plain one, or one of the type variable, mixed or constant."""
+    if not isinstance(given, Mapping):
+        return given
+    kind, value = given.get("type"), given.get("value")
+    if kind == "variable":
+        found = call.find(value) if isinstance(value, list) else ABSENT
+        is_old = call.spec.nodes.references == "strings"
+        return None if found is ABSENT and is_old else found
+    if isinstance(value, str) and (kind == "mixed" or "{{#" in value):
+        return call.text(value)
+    return value
+
+
+def _in_order(values: Mapping[str, Any]) -> dict[str, Any]:
+    """``values``, those of Stable Diffusion first in its order; an export sorts them by name."""
+    if "prompt" not in values:
+        return dict(values)
+    return {name: values[name] for name in (*_IMAGE_ORDER, *values) if name in values}
+
+
+def _tool_info(call: NodeCall) -> dict[str, Any]:
+    return call.picked("ToolInfo", call.data)
+
+
+def _outputs(
+    call: NodeCall, values: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[tuple[str, tuple[str, ...]], ...]]:
+    """The outputs of a tool that got ``values``, and how they came."""
+    behaviour, texts = call.node.behaviour, call.spec.nodes.tool_texts
+    if behaviour.outputs is not None:
+        return dict(fixed_outputs(call)), ()
+    messages: tuple[str, ...] = tuple(fill_fake(one, call.pool) for one in behaviour.text or ())
+    files: list[FileRef] = []
+    known = (FakeFile(),) if draws_always(call.node) else ()
+    wanted = known if behaviour.files is None else behaviour.files
+    if wanted and "prompt" in values and not values["prompt"]:
+        messages = messages or (texts["no_prompt"],)
+    elif wanted or behaviour.no_image:
+        drawn = [] if behaviour.no_image else [drawn_file(call, values, one) for one in wanted]
+        files = [one for one in drawn if one is not None]
+        if not files and not behaviour.text:
+            messages = (texts["no_image"],)
+    elif behaviour.text is None:
+        shown = json.dumps(plain(dict(values)), ensure_ascii=False, default=str)
+        label = call.data.get("tool_label") or call.data.get("tool_name") or call.node.title
+        messages = (f"{label}: {shown}",)
+    variables = {
+        name: fill_fake(value, call.pool) if isinstance(value, str) else value
+        for name, value in (behaviour.variables or {}).items()
+    }
+    given = {
+        "text": "".join(messages),
+        "files": files,
+        "json": list(behaviour.json or call.spec.nodes.no_json),
+    }
+    chunks = (("text", (*messages, "")), *((name, ("",)) for name in variables))
+    return {**call.picked("ToolOutputs", given), **variables}, chunks
+
+
+def drawn_file(call: NodeCall, values: Mapping[str, Any], wanted: FakeFile) -> FileRef | None:
+    """A file of a tool, an image of what ``values`` say; None for numbers that no tool draws."""
+    prompts = [values[name] for name in _PROMPTS if values.get(name)]
+    prompt = text_of(prompts[0]) if prompts else call.node.title
     numbers: dict[str, int] = {}
     try:
         for name, default in _IMAGE_NUMBERS.items():
-            numbers[name] = int(inputs.get(name) or default)
+            numbers[name] = int(values.get(name) or default)
         if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
             raise ValueError
     except (ValueError, TypeError, OverflowError):  # a 422 of Stable Diffusion
-        return NO_IMAGE
+        if "prompt" in values:
+            return None
+        numbers = dict(_IMAGE_NUMBERS)
     record = ImageRecord(
-        prompt=str(inputs["prompt"])[:_RECORD_CHARACTERS],
-        model=str(inputs.get("model") or "")[:_RECORD_CHARACTERS],
-        seed=draw.getrandbits(32),
-        negative_prompt=str(inputs.get("negative_prompt") or "")[:_RECORD_CHARACTERS],
+        prompt=prompt[:_RECORD_CHARACTERS],
+        model=text_of(values.get("model"))[:_RECORD_CHARACTERS],
+        seed=call.draw.getrandbits(32),
+        negative_prompt=text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
         **numbers,
     )
-    return {"text": "", "files": [FileRef(draw.uuid(), record)]}
+    return FileRef(
+        call.draw.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url
+    )
 
 
 def tool_icon(node: Node) -> str:
     """The path of the icon of a tool node's provider in the console."""
-    kind, provider = node.data["provider_type"], node.data["provider_id"]
+    kind, provider = node.data.get("provider_type"), node.data.get("provider_id")
     return f"/console/api/workspaces/current/tool-provider/{kind}/{provider}/icon"
+
+
+def started_icon(node: Node, spec: HostSpec) -> Any:
+    """The icon in node_started of a tool node: the path of a picture, or a character."""
+    if node.data.get("provider_type") in ("workflow", "api"):
+        return dict(_DEFAULT_ICON)
+    if spec.nodes.plugins and "/" in str(node.data.get("provider_id")):
+        query = f"tenant_id={TENANT_ID}&filename=icon.png"
+        return f"/console/api/workspaces/current/plugin/icon?{query}"
+    return tool_icon(node)
