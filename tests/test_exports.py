@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -332,6 +333,22 @@ def test_an_export_newer_than_the_host_is_reported_with_both_versions(
         host = f"Dify {host_version} imports DSL up to {most}"
         message = f"the export is of DSL {dsl_version}, and {host}; {what}"
         assert (warning.place, warning.message) == ("version", message)
+
+
+def test_a_way_too_long_for_the_host_is_reported(tmp_path: Path) -> None:
+    """Later versions take more steps; edges in a circle have no longest way."""
+    names = ["s", *(f"l{n}" for n in range(29)), "e"]
+    edges = " ".join("-".join(pair) for pair in pairwise(names))
+    content = export(*map(llm, names[1:-1]), edges=f"{edges} s-e")
+    path = written(tmp_path, content)
+    (warning,) = app_of(str(path), "0.6.9").warnings
+    assert warning.message == (
+        "the longest way takes 31 steps, and Dify 0.6.9 fails a run of more than 30; "
+        "serve it with --host-version 0.15.3"
+    )
+    assert app_of(str(path), "0.15.3").warnings == ()
+    content["workflow"]["graph"]["edges"].append({"source": "l9", "target": "l8"})
+    assert load_workflow(written(tmp_path, content)).longest_way == 0
 
 
 @each(

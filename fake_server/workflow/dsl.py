@@ -21,16 +21,18 @@ def release(version: str) -> list[int]:
 
 
 def fitting_version(workflow: Workflow) -> str | None:
-    """The oldest recorded Dify version that imports the export and knows the types of its nodes and
-    variables, as far as any version does.
+    """The oldest recorded Dify version that imports the export, knows the types of its nodes and
+    variables as far as any version does, and takes as many steps.
     """
     from dify_wire.profile import profiles  # only where it is looked for: it reads every version
 
     nodes = {node.type for node in workflow.nodes.values()} & NODE_KINDS.keys()
     variables = {variable.type for variable in workflow.variables} & set(VARIABLE_TYPES)
+    steps = workflow.longest_way
     for version, profile in profiles().items():
         if (
-            release(workflow.dsl_version) <= release(profile.facts["dsl_version"])
+            steps <= profile.fact("limits.run_steps")
+            and release(workflow.dsl_version) <= release(profile.facts["dsl_version"])
             and nodes <= set(profile.fact("graph.node_types"))
             and variables <= set(profile.fact("request.variable_types"))
         ):
@@ -66,4 +68,10 @@ def _newer(workflow: Workflow, spec: HostSpec) -> Iterator[tuple[str, str]]:
         yield (
             "workflow.graph.nodes",
             f"{host} has no start variables of type {kind}, so every run is refused",
+        )
+    steps, most = workflow.longest_way, spec.limits.run_steps
+    if steps > most:
+        yield (
+            "workflow.graph.edges",
+            f"the longest way takes {steps} steps, and {host} fails a run of more than {most}",
         )

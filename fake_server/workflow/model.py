@@ -162,6 +162,26 @@ class Workflow:
         starts += [node for node in inside if not self.incoming[node.node_id]]
         return starts[0] if starts else None
 
+    @property
+    def longest_way(self) -> int:
+        """The most nodes that a run can come to one after the other; 0 where edges go in a circle.
+
+        Nodes inside of a container are not counted.
+        """
+        waiting = {node_id: len(edges) for node_id, edges in self.incoming.items()}
+        ready = [node_id for node_id, edges in waiting.items() if not edges]
+        ways = dict.fromkeys(self.nodes, 0)
+        if self.start is not None:
+            ways[self.start.node_id] = 1
+        for node_id in ready:  # which grows
+            for edge in self.outgoing[node_id]:
+                if ways[node_id]:
+                    ways[edge.target] = max(ways[edge.target], ways[node_id] + 1)
+                waiting[edge.target] -= 1
+                if not waiting[edge.target]:
+                    ready.append(edge.target)
+        return max(ways.values(), default=0) if len(ready) == len(self.nodes) else 0
+
     def select(self, node: str | None) -> list[Node]:
         """The nodes of that id, title or type; for None, of the type that takes the longest."""
         nodes = list(self.nodes.values())
