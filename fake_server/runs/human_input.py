@@ -14,10 +14,11 @@ _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _LENGTH = 22
 
 
-def with_ids(form: Values, random: RandomValues) -> Values:
-    """The form with the ids by which it is found again."""
+def opened(form: Values, random: RandomValues, now_s: float) -> Values:
+    """The form with the ids by which it is found again, and the second at which it expires."""
     token = "".join(random.choice(_BASE62) for _ in range(_LENGTH))
-    return {"form_id": random.uuid(), **form, "form_token": token}
+    expires_s = now_s + form["timeout"]
+    return {"form_id": random.uuid(), **form, "form_token": token, "expires_s": expires_s}
 
 
 def answered(filled: HumanInputFilled, values: Values) -> NodeOutcome:

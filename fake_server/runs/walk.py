@@ -43,7 +43,7 @@ from fake_server.runs.events import (
     cut,
 )
 from fake_server.runs.failures import FAIL_BRANCH, SUCCESS_BRANCH, failure_outputs, retries
-from fake_server.runs.human_input import with_ids
+from fake_server.runs.human_input import opened
 from fake_server.runs.random_values import RandomValues
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.missing import missing_report
@@ -327,7 +327,7 @@ class Scope:
         if outcome.error is not None:
             self._fail(running, outcome.error)
         elif outcome.form is not None:
-            self.run.ask(running, with_ids(outcome.form, self.run.random))
+            self.run.ask(running, opened(outcome.form, self.run.random, self.run.now_s))
         else:
             handle = outcome.handle
             if handle == "source" and running.node.data.get("error_strategy") == FAIL_BRANCH:
