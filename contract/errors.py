@@ -26,16 +26,14 @@ _STYLES: dict[str, Callable[[Any], str]] = {
 }
 """How a version writes its errors: a value of ``x-host.http.error_json``."""
 
-_ALL_FIELDS = "fields_invalid"
-"""The error of versions that report all wrong fields at once, in pydantic's words."""
-
 
 @dataclass(frozen=True, slots=True)
 class Error:
     """An error with the ``values`` that fill its text; a value may be a function of the target.
 
     ``or_else`` is the error of versions that accept what the others refuse with this one.
-    ``fields`` are the wrong fields, for versions that report all of them; ``model`` is theirs.
+    ``fields`` are the wrong fields, for versions that check all at once by a ``model`` of pydantic;
+    ``model_accepts`` says that it takes what the others refuse.
     """
 
     name: str
@@ -43,6 +41,7 @@ class Error:
     or_else: Error | None = None
     fields: tuple[BadField, ...] = ()
     model: str = "WorkflowRunPayload"
+    model_accepts: bool = False
 
     def filled(self, target: Target) -> Error:
         """The same error with the values that ``target`` decides. Raises ``Skipped``, also where
@@ -63,9 +62,10 @@ class Error:
 
     def bodies(self, profile: Profile) -> Iterator[tuple[int, dict[str, Any]]]:
         """The status and body of each form that the error has in a version."""
-        if self.fields and _ALL_FIELDS in profile.errors:
-            text, error = pydantic_text(self.model, self.fields), profile.errors[_ALL_FIELDS]
-            yield error.status, error.filled(message=text)
+        if profile.fact("request.body_check") == "model" and (self.fields or self.model_accepts):
+            if not self.model_accepts:
+                text, error = pydantic_text(self.model, self.fields), profile.errors["value_error"]
+                yield error.status, error.filled(message=text)
             return
         named = profile.fact(self.name) if "." in self.name else self.name
         if named is None:

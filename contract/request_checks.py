@@ -10,9 +10,10 @@ from urllib.parse import urlsplit
 from contract.check import Capability, Level, Phase, add_check
 from contract.errors import Error, expect_error, expect_status
 from contract.evidence import send_once
-from contract.result import expect, expect_equal
+from contract.result import expect, expect_equal, expect_version
 from contract.target import RUN_PATH, Target
 from dify_wire.exchange import Exchange, Request
+from dify_wire.profile import Profile
 
 Headers = tuple[tuple[str, str], ...]
 MakeRequest = Callable[[Target], Request]
@@ -53,7 +54,10 @@ class Row:
         for name, value in self.headers.items():
             expect_equal(response.header(name), value, name, response)
         for name, words in self.lists.items():
-            expect_words(response, name, words)
+            if name == "Allow":
+                expect_allow(response, words, target)
+            else:
+                expect_words(response, name, words)
         if self.body is not None:
             expect_equal(response.body, self.body, "body", response)
         if self.title:
@@ -94,6 +98,22 @@ def expect_words(response: Exchange, name: str, words: str) -> None:
     got = {word.strip() for word in (response.header(name) or "").split(",") if word.strip()}
     wanted = words.split()
     expect(got == set(wanted), f"{name}: {', '.join(wanted)}", response.header(name), response)
+
+
+def expect_allow(response: Exchange, words: str, target: Target) -> None:
+    """Raise ``Failed`` unless Allow names just these methods; later versions send it with OPTIONS
+    alone.
+    """
+    if response.status == 405 and response.media_type != "text/html":
+        got = response.header("Allow") is not None
+
+        def is_sent(profile: Profile) -> bool:
+            return bool(profile.fact("http.allow_with_405"))
+
+        expect_version(got, is_sent, "an Allow header", target.basis, response)
+        if not got:
+            return
+    expect_words(response, "Allow", words)
 
 
 # Requests

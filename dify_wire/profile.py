@@ -83,10 +83,9 @@ def nearest_recorded(stated: str) -> str:
     there is none, the reference where ``stated`` does not begin with a version.
     """
     release = re.match(r"\d{1,9}(?:\.\d{1,9})*", stated)
-    if stated in HOST_VERSIONS or release is None:
-        return stated if stated in HOST_VERSIONS else REFERENCE_VERSION
-    before = [one for one in HOST_VERSIONS if _release(one) <= _release(release[0])]
-    return (before or HOST_VERSIONS[-1:])[0]
+    if release is None:
+        return REFERENCE_VERSION
+    return stated if stated in HOST_VERSIONS else nearest_older(release[0]) or HOST_VERSIONS[-1]
 
 
 @cache

@@ -71,17 +71,16 @@ def admin_url(context: click.Context, parameter: click.Parameter, url: str | Non
 
 
 def host_version(_: click.Context, __: click.Parameter, version: str) -> str | None:
-    """None for ``auto``, else a recorded version."""
+    """None for ``auto``, else the recorded version that ``version`` names or begins."""
     if version == "auto":
         return None
-    from dify_wire.profile import overlay_paths
+    from dify_wire.profile import recorded_version
     from dify_wire.text_file import SpecError
 
     try:
-        overlay_paths(version)
+        return recorded_version(version)
     except SpecError as error:
         raise click.BadParameter(error.message) from None
-    return version
 
 
 def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
