@@ -49,14 +49,18 @@ class Pair:
     stream: Stream
 
 
+def shared_requests(target: Target) -> tuple[Request, Request]:
+    """The requests of the shared runs, blocking and as a stream."""
+    blocking = target.run_request(inputs=inputs_with(DOCUMENT_MODEL))
+    return blocking, target.run_request(response_mode="streaming")
+
+
 def shared_runs(target: Target) -> Pair:
     """Both shared runs, sent at once. Raises ``NotRun`` where the budget forbids them."""
 
     def fetch() -> Pair:
-        blocking = target.run_request(inputs=inputs_with(DOCUMENT_MODEL))
-        streaming = target.run_request(response_mode="streaming")
         with ContextPool(2) as pool:
-            sent = [pool.submit(target.send, request) for request in (blocking, streaming)]
+            sent = [pool.submit(target.send, request) for request in shared_requests(target)]
             return Pair(sent[0].result(), Stream.of(sent[1].result()))
 
     found: Pair = target.shared("shared runs", fetch)

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from contract.check import Check, Phase
+from contract.evidence import shared_requests
 from contract.result import Result, Skipped, Status
 from contract.runner import run_check
-from contract.target import Capabilities, Target
+from contract.target import Capabilities, Target, is_accepted_run
 from dify_wire.exchange import MAIN, OTHER_APP_KINDS, Exchange, Recording, Request
 from dify_wire.profile import nearest_recorded
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import EXACT_MATCHERS, RequestKey
 from dify_wire.recording.store import NotRecordedError, RecordingStore
+
+EVENT_STREAM = "text/event-stream"
+_SUCCEEDED = b"/files/tools/"
+"""In the body of a run that made an image."""
 
 
 class RecordedTransport:
@@ -24,11 +30,16 @@ class RecordedTransport:
     Raises ``Skipped`` for a request that was not recorded; ``names`` has the recordings that were
     used. JSON bodies are compared as JSON.
     Of several equal requests the n-th gets the n-th exchange, later ones the last again.
+    ``stand_ins`` are exchanges of other requests, to be used for these.
     """
 
-    def __init__(self, exchanges: Iterable[Exchange]) -> None:
+    def __init__(
+        self, exchanges: Iterable[Exchange], stand_ins: Iterable[tuple[Request, Exchange]] = ()
+    ) -> None:
+        pairs = [(exchange.request, exchange) for exchange in exchanges]
         self._store = RecordingStore(
-            ((RequestKey(exchange.request), exchange) for exchange in exchanges), EXACT_MATCHERS
+            ((RequestKey(request), exchange) for request, exchange in [*pairs, *stand_ins]),
+            EXACT_MATCHERS,
         )
         self.names: list[str] = []
 
@@ -97,6 +108,8 @@ def check_recordings(
         version = nearest_recorded(next((one.host_version for one in recordings), ""))
         capabilities = replace(capabilities, host_version=version)
     results = []
+    stand_ins = list(_stand_ins(recordings, capabilities))
+    recorded = RecordedTransport(recordings, stand_ins)
     for check in checks:
         host = recorded.rewound()
         target = Target(host, capabilities)
@@ -108,6 +121,24 @@ def check_recordings(
         names = [one.name for one in recordings] if check.phase is Phase.EXCHANGES else host.names
         results.append(OfflineResult(result, tuple(dict.fromkeys(names))))
     return results
+
+
+def _stand_ins(
+    recordings: Sequence[Recording], capabilities: Capabilities
+) -> Iterator[tuple[Request, Recording]]:
+    """For each of the suite's shared runs that was not recorded another run of the app, of the same
+    mode, that made an image.
+    """
+    host = RecordedTransport(recordings)
+    runs = [one for one in recordings if one.app == MAIN and is_accepted_run(one)]
+    for request, kind in zip(
+        shared_requests(Target(host, capabilities)), ("application/json", EVENT_STREAM), strict=True
+    ):
+        try:
+            host.send(request)
+        except Skipped:
+            made = (one for one in runs if one.media_type == kind and _SUCCEEDED in one.body)
+            yield from ((request, one) for one in islice(made, 1))
 
 
 def load_keys(path: Path) -> Mapping[str, str]:

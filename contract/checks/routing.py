@@ -63,7 +63,7 @@ add_rows(__name__, [
 def _is_greeted(target: Target) -> bool:
     """Whether the version has an answer of its own at the API's root, and not a page."""
     paths = observed(target.basis.version).document["paths"]
-    return paths.get(_ROOT, {}).get("get", {}).get("x-view") != "page"
+    return bool(paths.get(_ROOT, {}).get("get", {}).get("x-view") != "page")
 
 
 @free_check(Level.HOST, "FACTS 2 (recorded: get_v1s)")
