@@ -127,6 +127,22 @@ def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
         yield from files_within(part)
 
 
+def no_error(profile: Profile) -> str | None:
+    """The error of a run that has none."""
+    error: str | None = profile.fact("run.no_error")
+    return error
+
+
+def empty_outputs(profile: Profile) -> dict[str, Any] | None:
+    """The outputs of a run that has none."""
+    return {} if profile.fact("run.empty_outputs") == "object" else None
+
+
+def statuses(profile: Profile, schema: str) -> Kind:
+    """What ``status`` may be in the objects of ``schema``."""
+    return among(*profile.schemas[schema]["properties"]["status"]["enum"])
+
+
 def is_of_0_6(profile: Profile) -> bool:
     """Whether the version is of the 0.6 line, by its files: its runs have no parallel branches, its
     database rounds times, and its URLs live for 300 s whatever a deployment wants (FACTS 9.1).

@@ -66,8 +66,20 @@ class RunTrace:
         return self.stream.exchange
 
     @property
+    def opening_ping(self) -> bool:
+        """Whether the first frame is a ping, before anything was waited for."""
+        return bool(self.stream.frames) and self.stream.frames[0].is_ping
+
+    @property
     def pings(self) -> list[Frame]:
-        return [frame for frame in self.stream.frames if frame.is_ping]
+        """The pings that come as time passes: where the version opens with one, not that one."""
+        opens = self.opening_ping and bool(self.profile.fact("ping.at_once"))
+        return [frame for frame in self.stream.frames[opens:] if frame.is_ping]
+
+    @property
+    def wall_s(self) -> float:
+        """Until the last event, by our clock: a version may keep the stream open after it."""
+        return self.events[-1].at_s
 
     @property
     def profile(self) -> Profile:
@@ -111,7 +123,7 @@ class RunTrace:
         """A sentence with times where something between seems to hold the stream back, else
         empty.
         """
-        first_s, last_s = self.events[0].at_s, self.events[-1].at_s
+        first_s, last_s = self.stream.frames[0].at_s, self.events[-1].at_s
         if first_s < self.exchange.seconds / 2 or last_s - first_s >= self.elapsed_s / 2:
             return ""
         return (

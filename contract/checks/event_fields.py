@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from contract.check import Level
 from contract.shape import (
     COUNT,
@@ -14,12 +16,14 @@ from contract.shape import (
     UUID,
     WHOLE,
     WORDS,
+    Kind,
     among,
     expect_kinds,
     or_null,
+    statuses,
 )
 from contract.trace import RunTrace, trace_check
-from dify_wire.profile import data_schema
+from dify_wire.profile import Profile, data_schema
 
 EVENTS = ("workflow_started", "node_started", "node_finished", "workflow_finished")
 
@@ -72,6 +76,14 @@ KINDS = {
 }
 
 
+def _kinds(event: str, profile: Profile) -> Mapping[str, Kind]:
+    """The kinds of an event's values; which status there is depends on the version."""
+    kinds = KINDS[event]
+    if "status" not in kinds:
+        return kinds
+    return {**kinds, "status": statuses(profile, data_schema(event))}
+
+
 def _fields_check(event: str) -> None:
     def claim(trace: RunTrace) -> None:
         for data in trace.data_of(event):
@@ -85,7 +97,7 @@ def _fields_check(event: str) -> None:
 def _kinds_check(event: str) -> None:
     def claim(trace: RunTrace) -> None:
         for data in trace.data_of(event):
-            expect_kinds(data, KINDS[event], event, trace.exchange)
+            expect_kinds(data, _kinds(event, trace.profile), event, trace.exchange)
 
     claim.__name__ = f"{event}_is_of_the_hosts_kinds"
     claim.__doc__ = f"The values of {event} are of the host's kinds."

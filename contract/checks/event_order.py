@@ -230,8 +230,7 @@ def nodes_name_their_predecessor(trace: RunTrace) -> None:
 
 def _is_unnumbered(profile: Profile) -> bool:
     """Whether the nodes of a run have neither number nor predecessor."""
-    schema = profile.schemas["NodeStartedData"]["properties"]["predecessor_node_id"]
-    return bool(schema.get("type") == "null")
+    return profile.fact("graph.indexed") is False
 
 
 @trace_check(Level.HOST, "FACTS 5.3")

@@ -169,7 +169,7 @@ def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
     for frame, envelope in found.data_frames:
         text = frame.raw[6:].decode("utf-8", "replace")
         compact = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"))
-        alike = _exponents(text) == _exponents(compact)
+        alike = _same_numbers(text) == _same_numbers(compact)
         styles = {"spaced": json.dumps(envelope), "compact": text if alike else compact}
 
         def written(profile: Profile) -> str:
@@ -178,9 +178,10 @@ def stream_json_is_written_in_the_hosts_style(target: Target) -> None:
         expect_version(text, written, "JSON text", target.basis, found.exchange)
 
 
-def _exponents(text: str) -> str:
-    """Small numbers as 1e-5, where Python writes 1e-05."""
-    return re.sub(r"(\de-)0(\d)", r"\1\2", text)
+def _same_numbers(text: str) -> str:
+    """Numbers as Python writes them: the host writes 0.00001 or 1e-5 for 1e-05."""
+    number = r"(?<=[:\[,])-?\d{1,20}\.?\d{0,20}(?:e-?\d{1,3})?(?=[,\]}])"
+    return re.sub(number, lambda found: repr(float(found[0])), text)
 
 
 @check(Level.VERSION, "FACTS 5.4")

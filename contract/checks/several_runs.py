@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from contract.check import Capability, Evidence, Level, Phase, check
-from contract.checks.streamed_files import ids_of
 from contract.evidence import (
     STOPPED_MODEL,
     blocking,
@@ -17,6 +16,7 @@ from contract.evidence import (
     stream_with_events,
 )
 from contract.result import NotRun, Skipped, expect, expect_equal
+from contract.shape import files_within
 from contract.target import Stream, Target, is_accepted_run
 from contract.trace import as_object, shared_trace
 from dify_wire.exchange import Exchange
@@ -24,6 +24,8 @@ from dify_wire.exchange import Exchange
 _SLOWER = 1.3
 _SLACK_S = 1.0
 _STOP_POLL_S = 1.0
+_RUNS_OF_ONE_TIME = 50
+"""Of so many runs two may take the same number of microseconds."""
 _STOP_SLACK_S = 0.2
 
 
@@ -44,7 +46,9 @@ def each_run_has_ids_of_its_own(target: Target) -> None:
     """No two runs have the same task, run or file."""
     seen: set[str] = set()
     for exchange, result in _runs(target):
-        ids = [result.get("task_id"), result.get("workflow_run_id"), *ids_of(result)]
+        made = (file for file in files_within(result) if file["transfer_method"] == "tool_file")
+        ids = [result.get("task_id"), result.get("workflow_run_id")]
+        ids += [file.get("related_id") for file in made]
         own = {one for one in ids if isinstance(one, str)}
         expect(not own & seen, "ids that no earlier run had", sorted(own & seen), exchange)
         seen |= own
@@ -52,14 +56,19 @@ def each_run_has_ids_of_its_own(target: Target) -> None:
 
 @check(Level.HOST, "FACTS 4 and 8", phase=Phase.EXCHANGES)
 def each_run_is_timed_for_itself(target: Target) -> None:
-    """No two runs that succeeded took the same time to the last digit, for it is measured."""
-    seen: set[float] = set()
+    """No two runs that succeeded took the same time to the last digit, for it is measured; of a
+    hundred runs two may.
+    """
+    times: dict[float, Exchange] = {}
+    repeated: list[float] = []
     for exchange, result in _runs(target):
         data = as_object(result.get("data"))
         elapsed_s = data.get("elapsed_time")
         if data.get("status") == "succeeded" and isinstance(elapsed_s, float):
-            expect(elapsed_s not in seen, "an elapsed_time of its own", elapsed_s, exchange)
-            seen.add(elapsed_s)
+            repeated += [elapsed_s] if elapsed_s in times else []
+            times[elapsed_s] = exchange
+    if len(repeated) > len(times) / _RUNS_OF_ONE_TIME:
+        expect(False, "an elapsed_time of its own", repeated[0], times[repeated[0]])
 
 
 def _first_and_later(target: Target) -> Iterator[tuple[Exchange, Mapping[str, Any]]]:

@@ -475,7 +475,7 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "none": event("workflow_finished", lambda data: data.update(total_steps=0)),
         "a node less": event("node_started", lambda data: data["index"] != 1),
     },
-    "stop_by_another_user_stops_nothing": {
+    "stop_by_another_user_acts_as_on_the_host": {
         "refused": only(lambda request: request.path.endswith("/stop"), status(403))
     },
     "stopped_run_says_so_in_its_error": {"another text": STOPPED_ERROR},
@@ -675,7 +675,7 @@ def test_stop_by_anybody_is_caught(
 ) -> None:
     """A host that stops a run for another user than its own breaks a promise."""
     monkeypatch.setattr(unchanged_host, "users", {USER, evidence.OTHER_USER})
-    result = _run_check("stop_by_another_user_stops_nothing", unchanged_host, fake.api_key)
+    result = _run_check("stop_by_another_user_acts_as_on_the_host", unchanged_host, fake.api_key)
     assert (result.status, result.got) == (Status.FAILED, "a run that was stopped")
 
 

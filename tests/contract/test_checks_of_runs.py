@@ -942,6 +942,12 @@ DEPLOYMENTS: dict[str, list[Break]] = {
 """Hosts that do as a proxy before a host may: reported, and no failure."""
 
 OTHER_VERSIONS: dict[str, list[Break]] = {
+    "stream_opens_with_a_ping_where_the_host_sends_one": [
+        frames(lambda items: [(items[0][0], b"event: ping"), *items])
+    ],
+    "inputs_name_the_hosts_system_variables": [
+        events("workflow_started", lambda one: one["inputs"].update({"sys.user_id": "alg123"}))
+    ],
     "pings_are_written_as_on_the_host": [
         frames(
             lambda items: [

@@ -195,6 +195,8 @@ def _of_0_6_3(_: Request, response: Response) -> Response:
 # fmt: off
 
 # Cut
+_frames("stream_opens_with_a_ping", "A stream opens with a ping, as those of later versions.",
+        "stream_opens_with_a_ping_where_the_host_sends_one", _before(b"event: ping\n\n"))
 _frames("stream_empty", "The stream ends before its first frame.", "stream_has_events", _first(0))
 _frames("stream_cut_after_1", "The stream ends after the first frame.",
         "stream_ends_with_its_last_event", _first(1))

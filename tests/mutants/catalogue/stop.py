@@ -178,7 +178,7 @@ _in_time("stop_steps_lost", "A stopped run counts no step.",
          "stopped_run_counts_the_interrupted_node", _stopped(put("data.total_steps", 0)))
 _in_time("stop_finishes_node", "The running node of a stopped run finishes.",
          "interrupted_node_never_finishes", replace_events(_node_finishes))
-_in_time("stop_by_any_user", "Any user may stop a run.", "stop_by_another_user_stops_nothing",
+_in_time("stop_by_any_user", "Any user may stop a run.", "stop_by_another_user_acts_as_on_the_host",
          change_requests(_any_user))
 AREA.add("stop_is_404", "A stop is not known.", "stop_of_*_succeeds",
          _response(lambda response: replace(response, status=404)))
