@@ -14,7 +14,7 @@ from fake_server.workflow.nodes.agent import run_agent
 from fake_server.workflow.nodes.conditions import check_if_else, conditions_hold, run_if_else
 from fake_server.workflow.nodes.flow import check_end, run_answer, run_end, run_nothing, run_start
 from fake_server.workflow.nodes.http import check_http, run_http
-from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome
+from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, fixed_outputs
 from fake_server.workflow.nodes.llm import check_llm, run_classifier, run_extractor, run_llm
 from fake_server.workflow.nodes.others import run_code, run_fixed, run_human_input, run_knowledge
 from fake_server.workflow.nodes.tool import (
@@ -62,7 +62,8 @@ def run_node(call: NodeCall) -> NodeOutcome:
             # data of a shape that no editor writes: the host's own check of it would fail as well
             outcome = NodeOutcome(call.seconds, error=str(error), error_type=type(error).__name__)
     if outcome.error is None:
-        return outcome
+        fixed = fixed_outputs(call)
+        return replace(outcome, outputs={**(outcome.outputs or {}), **fixed}) if fixed else outcome
     named = call.node.behaviour.error_type or outcome.error_type or kind.error_type
     return replace(outcome, error_type=named or "Exception")
 

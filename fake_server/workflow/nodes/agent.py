@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fake_server.workflow.expressions import ABSENT, fill_fake, text_of
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 from fake_server.workflow.nodes.llm import pieces, usage
 from fake_server.workflow.nodes.tool import drawn_file, parameter_value
 
@@ -47,11 +47,7 @@ def run_agent(call: NodeCall) -> NodeOutcome:
     return NodeOutcome(
         call.seconds,
         inputs,
-        outputs={
-            **call.picked("AgentOutputs", values),
-            **(behaviour.variables or {}),
-            **fixed_outputs(call),
-        },
+        outputs={**call.picked("AgentOutputs", values), **(behaviour.variables or {})},
         execution_metadata={
             **call.picked("LlmMetadata", spent),
             "tool_info": strategy,

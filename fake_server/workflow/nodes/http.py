@@ -13,7 +13,7 @@ from urllib.parse import urlencode, urlsplit
 from dify_wire.strict import Field
 from fake_server.workflow.behaviour import FakeFile, FakeResponse
 from fake_server.workflow.expressions import fill_fake
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 from fake_server.workflow.nodes.tool import drawn_file
 
 _CONTENT_TYPES = {
@@ -106,7 +106,7 @@ def _outputs(call: NodeCall, response: FakeResponse) -> dict[str, Any]:
         wanted = FakeFile(None, kind, f".{extension}", mime_type)
         files, body = [drawn_file(call, {}, wanted)], response.body or ""
     shown = {"status_code": response.status, "body": body, "headers": headers, "files": list(files)}
-    return {**shown, **fixed_outputs(call)}
+    return {**shown}
 
 
 def _request(call: NodeCall) -> tuple[str, str]:

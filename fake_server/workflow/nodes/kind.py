@@ -68,7 +68,7 @@ class NodeCall:
             return None
         if behaviour.missing is not None:
             report = missing_report(self.node, self.spec)
-            return report.text if report.when == "node" else None
+            return (behaviour.error or report.text) if report.when == "node" else None
         if behaviour.error is None and behaviour.fault is not None:
             provider = self.data.get("provider_id", "")
             return self.spec.nodes.faults[behaviour.fault].replace("{provider}", str(provider))

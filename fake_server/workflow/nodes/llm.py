@@ -21,7 +21,7 @@ from fake_server.workflow.expressions import (
     text_of,
 )
 from fake_server.workflow.jinja import render
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 from fake_server.workflow.placeholders import sample_of_schema, sample_of_type
 
 _TOKEN_BYTES = 4
@@ -105,7 +105,7 @@ def run_llm(call: NodeCall) -> NodeOutcome:
         call.seconds,
         inputs=inputs,
         process_data=call.picked("LlmProcessData", {**asked, **finished}),
-        outputs=outputs | fixed_outputs(call),
+        outputs=outputs,
         execution_metadata=call.picked("LlmMetadata", spent),
         total_tokens=spent["total_tokens"],
         chunks=(("text", (*pieces(reply), *("",) * rules.model_end_chunks)),),
@@ -253,7 +253,7 @@ def run_classifier(call: NodeCall) -> NodeOutcome:
         call.seconds,
         inputs,
         process_data,
-        call.picked("ClassifierOutputs", outputs) | fixed_outputs(call),
+        call.picked("ClassifierOutputs", outputs),
         execution_metadata=cost,
         total_tokens=spent["total_tokens"],
         handle=class_id,
@@ -289,7 +289,7 @@ def run_extractor(call: NodeCall) -> NodeOutcome:
         call.seconds,
         inputs,
         process_data,
-        known | extracted | fixed_outputs(call),
+        known | extracted,
         execution_metadata=cost,
         total_tokens=spent["total_tokens"],
     )

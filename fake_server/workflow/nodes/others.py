@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fake_server.workflow.expressions import convert, text_of
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 from fake_server.workflow.placeholders import sample_of_type
 
 _UNIT_S = {"hour": 3600, "day": 86400}
@@ -16,7 +16,7 @@ _UNIT_S = {"hour": 3600, "day": 86400}
 
 def run_fixed(call: NodeCall) -> NodeOutcome:
     """A node whose outputs stand in the file."""
-    return NodeOutcome(call.seconds, outputs=fixed_outputs(call))
+    return NodeOutcome(call.seconds, outputs={})
 
 
 def run_code(call: NodeCall) -> NodeOutcome:
@@ -30,7 +30,7 @@ def run_code(call: NodeCall) -> NodeOutcome:
         for name, one in (declared.items() if isinstance(declared, Mapping) else ())
         if isinstance(one, Mapping)
     }
-    return NodeOutcome(call.seconds, inputs, outputs={**outputs, **fixed_outputs(call)})
+    return NodeOutcome(call.seconds, inputs, outputs={**outputs})
 
 
 def run_knowledge(call: NodeCall) -> NodeOutcome:
@@ -59,7 +59,7 @@ def run_knowledge(call: NodeCall) -> NodeOutcome:
         }
         for position, dataset in enumerate(datasets[:3], start=1)
     ]
-    return NodeOutcome(call.seconds, inputs, outputs={"result": passages, **fixed_outputs(call)})
+    return NodeOutcome(call.seconds, inputs, outputs={"result": passages})
 
 
 def run_human_input(call: NodeCall) -> NodeOutcome:
@@ -90,6 +90,6 @@ def run_human_input(call: NodeCall) -> NodeOutcome:
         "actions": actions,
         "display_in_ui": any(one.get("enabled") and one.get("type") == "webapp" for one in methods),
         "resolved_default_values": defaults,
-        "timeout": float(data.get("timeout") or 3) * unit_s,
+        "expires_s": float(data.get("timeout") or 3) * unit_s,
     }
     return NodeOutcome(call.seconds, form=form)

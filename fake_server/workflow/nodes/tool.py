@@ -15,7 +15,7 @@ from fake_server.runs.random_values import TENANT_ID
 from fake_server.workflow.behaviour import FakeFile
 from fake_server.workflow.expressions import ABSENT, fill_fake, plain, references, text_of
 from fake_server.workflow.model import Node
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 
 IMAGE_TOOLS = frozenset(
     name
@@ -237,11 +237,10 @@ def _outputs(
 ) -> tuple[dict[str, Any], tuple[tuple[str, tuple[str, ...]], ...]]:
     """The outputs of a tool that got ``values``, and how they came."""
     behaviour, texts = call.node.behaviour, call.spec.nodes.tool_texts
-    if behaviour.outputs is not None:
-        return dict(fixed_outputs(call)), ()
     messages: tuple[str, ...] = tuple(fill_fake(one, call.pool) for one in behaviour.text or ())
     files: list[FileRef] = []
-    known = (FakeFile(),) if draws_always(call.node) else ()
+    is_given = behaviour.outputs is not None
+    known = (FakeFile(),) if draws_always(call.node) and not is_given else ()
     wanted = known if behaviour.files is None else behaviour.files
     if wanted and "prompt" in values and not values["prompt"]:
         messages = messages or (texts["no_prompt"],)
@@ -250,7 +249,7 @@ def _outputs(
         files = [one for one in drawn if one is not None]
         if not files and not behaviour.text:
             messages = (texts["no_image"],)
-    elif behaviour.text is None:
+    elif behaviour.text is None and not is_given:
         shown = json.dumps(plain(dict(values)), ensure_ascii=False, default=str)
         label = call.data.get("tool_label") or call.data.get("tool_name") or call.node.title
         messages = (f"{label}: {shown}",)

@@ -13,7 +13,7 @@ from fake_server.workflow.expressions import ABSENT, plain
 from fake_server.workflow.jinja import TemplateError, render
 from fake_server.workflow.model import Selector
 from fake_server.workflow.nodes.conditions import attribute
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, fixed_outputs
+from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 
 
 def run_template(call: NodeCall) -> NodeOutcome:
@@ -163,7 +163,7 @@ def run_list_operator(call: NodeCall) -> NodeOutcome:
         "first_record": entries[0] if entries else None,
         "last_record": entries[-1] if entries else None,
     }
-    return NodeOutcome(call.seconds, shown, shown, outputs={**outputs, **fixed_outputs(call)})
+    return NodeOutcome(call.seconds, shown, shown, outputs={**outputs})
 
 
 def _listed(call: NodeCall, entries: list[Any]) -> list[Any]:
@@ -214,6 +214,4 @@ def run_document_extractor(call: NodeCall) -> NodeOutcome:
     documents = [plain(one) for one in files if isinstance(one, FileRef | InputFile)]
     texts = [f"text of {one.get('filename') or one.get('url')}" for one in documents]
     outputs = {"text": texts if isinstance(value, list) else "".join(texts)}
-    return NodeOutcome(
-        call.seconds, inputs, {"documents": documents}, outputs={**outputs, **fixed_outputs(call)}
-    )
+    return NodeOutcome(call.seconds, inputs, {"documents": documents}, outputs={**outputs})
