@@ -410,15 +410,16 @@ class AppRules:
 
     ``features`` are those of an app that has none of its own; ``system_parameters`` stand beside
     them, and their sizes in megabytes hold for uploads. ``converts_image_upload``: a switch for
-    images is shown as one for files. ``exported_order`` are the keys of features and start
-    variables in the order of the host, which an export loses. ``description_error`` names the
-    error of GET /v1/swagger.json, if it has one.
+    images is shown as one for files. ``features_order`` and ``form_order`` are the keys of
+    features and of start variables in the order of the host, which an export loses.
+    ``description_error`` names the error of GET /v1/swagger.json, if it has one.
     """
 
     features: Mapping[str, Any]
     system_parameters: Mapping[str, Any]
     converts_image_upload: bool
-    exported_order: tuple[str, ...]
+    features_order: tuple[str, ...]
+    form_order: tuple[str, ...]
     description_error: str | None
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dify_wire.exchange import AppKind
+from fake_server.host_spec import AppRules
 from fake_server.http import error_pages
 from fake_server.http.authorization import authorised_app
 from fake_server.http.query import read_query
@@ -18,6 +19,9 @@ _ICON, _ICON_BACKGROUND = "\N{ROBOT FACE}", "#FFEAD5"
 _ICONS = "/console/api/workspaces/current/tool-provider/builtin"
 _API_TOOL_ICON = {"background": "#252525", "content": "\N{GRINNING FACE WITH SMILING EYES}"}
 """Of a tool whose provider the workspace does not have, as the source of Dify says."""
+
+
+_SCHEMA_ORDER = ("type", "properties", "required", "additionalProperties")
 
 
 @endpoint("getIndex")
@@ -95,12 +99,13 @@ async def get_parameters(request: Request) -> Response:
     """``GET /v1/parameters``: the app's features with its start variables in their old form."""
     app, rules = request.app(), request.spec.app
     if app.workflow is not None:
-        order = rules.exported_order
         features = {
-            name: _in_order(feature, order) if isinstance(feature, Mapping) else feature
+            name: _in_order(feature, rules.features_order)
+            if isinstance(feature, Mapping)
+            else feature
             for name, feature in app.workflow.features.items()
         }
-        form = [{one.type: _in_order(one.entry, order)} for one in app.workflow.variables]
+        form = [{one.type: _form_entry(one.entry, rules)} for one in app.workflow.variables]
         features["user_input_form"] = form
         if rules.converts_image_upload:
             features["file_upload"] = _converted(features["file_upload"] or {})
@@ -113,6 +118,13 @@ async def get_parameters(request: Request) -> Response:
     image = type(known["image_file_size_limit"])(limit)  # once a string [C: sib_parameters]
     system = {**known, "image_file_size_limit": image}
     return request.json_response({**features, "system_parameters": system})
+
+
+def _form_entry(entry: Mapping[str, Any], rules: AppRules) -> Mapping[str, Any]:
+    shown = _in_order(entry, rules.form_order)
+    if isinstance(schema := shown.get("json_schema"), Mapping):
+        shown["json_schema"] = _in_order(schema, _SCHEMA_ORDER)
+    return shown
 
 
 def _in_order(value: Mapping[str, Any], order: Sequence[str]) -> dict[str, Any]:

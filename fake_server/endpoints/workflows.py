@@ -71,6 +71,7 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
     app, host, effects = request.app(), request.host, request.effects
     active, spec = host.store.running_of, request.spec
     body = accepted_body(await request.json(), app, active, spec, workflow_id)
+    host.store.see_user(app.app_id, body.user, host.clock.now())
     sources = FileSources(
         host.store.uploads, host.store.images, body.workflow.remote_files, effects.remote_file
     )

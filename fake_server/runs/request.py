@@ -84,9 +84,9 @@ def _published(app: App, workflow_id: str | None, errors: HostErrors) -> Workflo
         wanted = str(uuid.UUID(workflow_id))
     except ValueError:
         raise errors("workflow_id_malformed", workflow_id=workflow_id) from None
-    if app.workflow is None or app.workflow.workflow_id != wanted:
+    if wanted not in app.versions:
         raise errors("workflow_absent", workflow_id=workflow_id)
-    return app.workflow
+    return app.versions[wanted]
 
 
 def _check_active(
