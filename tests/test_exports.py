@@ -22,8 +22,11 @@ from fake_server.cli import cli
 from fake_server.server.run import log_warnings
 from fake_server.settings import SettingsError
 from fake_server.spec import load_host
+from fake_server.workflow.behaviour import NodeBehaviour
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import App
+from fake_server.workflow.nodes import NODE_KINDS
+from fake_server.workflow.nodes.tool import IMAGE_TOOLS
 from fake_server.workflow.problems import NotWorkflowError, WorkflowError
 from tests.each import each
 
@@ -469,3 +472,12 @@ def test_a_server_logs_some_warnings_of_each_file(
     assert len(first) == 5
     assert "edges[0]: the edge names the node 'x0'" in first[0]
     assert "5 more; see fake-server app check" in last
+
+
+def test_the_documentation_names_every_key_and_every_image_tool() -> None:
+    """The lists in docs/apps.md are complete."""
+    text = (Path(__file__).parent.parent / "docs" / "apps.md").read_text("utf-8")
+    given = set(NodeBehaviour.__dataclass_fields__) - {"fault"}  # which scenarios set
+    words = {*NODE_KINDS, *IMAGE_TOOLS, *given} - {"answer"}
+    places = {"iteration-start", "loop-start", "loop-end"}
+    assert [word for word in sorted(words - places) if f"`{word}`" not in text] == []

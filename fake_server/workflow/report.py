@@ -17,23 +17,11 @@ from fake_server.spec import load_host
 from fake_server.workflow.dsl import fitting_version, release, version_problems
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import Node, StartVariable, Workflow
-from fake_server.workflow.nodes import NODE_KINDS, is_stable_diffusion
+from fake_server.workflow.nodes import NODE_KINDS
+from fake_server.workflow.nodes.tool import draws_always
 
-_PLACEHOLDERS = frozenset(
-    {
-        "agent",
-        "code",
-        "document-extractor",
-        "http-request",
-        "knowledge-retrieval",
-        "list-operator",
-        "llm",
-        "parameter-extractor",
-        "question-classifier",
-        "tool",
-    }
-)
-"""Types of nodes that only something real could run: they have outputs of the right type."""
+_GIVEN = ("outputs", "reply", "text", "json", "variables", "response", "branch")
+"""What a file may say of a node that only something real could run."""
 
 _SHOWN = 200
 
@@ -86,15 +74,16 @@ def _node(workflow: Workflow, node: Node) -> dict[str, Any]:
 
 def _does(node: Node) -> str:
     behaviour = node.behaviour
-    if behaviour.error is not None:
+    if behaviour.error is not None and behaviour.fails is None:
         return "fails"
     if node.type not in NODE_KINDS:
         return "unknown"
-    if node.type not in _PLACEHOLDERS:
+    if NODE_KINDS[node.type].runs:
         return "run"
-    if behaviour.outputs is not None or behaviour.reply is not None:
-        return "outputs of the file"
-    return "image" if node.type == "tool" and is_stable_diffusion(node.data) else "placeholder"
+    if node.type == "tool" and (behaviour.files or draws_always(node)):
+        return "image"
+    given = any(getattr(behaviour, name) is not None for name in _GIVEN)
+    return "outputs of the file" if given else "placeholder"
 
 
 def _outputs(workflow: Workflow) -> Iterator[dict[str, Any]]:
