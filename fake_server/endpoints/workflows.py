@@ -36,6 +36,7 @@ from fake_server.runs.events import (
     Values,
     WorkflowFinished,
     WorkflowPaused,
+    WorkflowStarted,
 )
 from fake_server.runs.file_objects import FileWriter
 from fake_server.runs.file_sources import FileSources
@@ -48,11 +49,12 @@ from fake_server.runs.signing import FileSigner
 from fake_server.runs.snapshot import Part, snapshot
 from fake_server.runs.text_chunks import stream_after, with_text_chunks
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
-from fake_server.store import RunningTask, StoredImage
+from fake_server.store import RunningTask, Store, StoredImage
 from fake_server.workflow.model import App
 
 EVENT_STREAM = (b"Content-Type", b"text/event-stream; charset=utf-8")
 _WRITING_S = 1.0
+_WITHOUT_FILES = (WorkflowStarted, NodeStarted, Ping)
 
 
 @endpoint("runWorkflow")
@@ -95,7 +97,7 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
     if accepted.streaming:  # loaded by the first stream, before its time begins to run
         from fake_server.http.event_stream import EventStream
     random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
-    run = await start(prepare(app, accepted, effects, request.spec, random), request)
+    run = start(prepare(app, accepted, effects, request.spec, random), request)
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])
     if accepted.streaming:
@@ -188,14 +190,15 @@ def prepare(
     return RunPlan(app, request, effects, random, task_id, run_id, timeline, ping, stretches)
 
 
-async def start(plan: RunPlan, request: Request, before: Run | None = None) -> Run:
+def start(plan: RunPlan, request: Request, before: Run | None = None) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for; or go on with the one ``before``."""
     host, effects, spec = request.host, plan.effects, request.spec
-    sizes = {}
-    for file in _tool_files(plan.timeline):
+    made, sizes, drawing = list(_tool_files(plan.timeline)), dict[str, int](), None
+    for file in made:
         host.store.images[file.file_id] = StoredImage(file.record, effects.image_faults)
-        if "size" in spec.fields["File"]:
-            sizes[file.file_id] = len(await host.store.png(file.file_id, file.record))
+    if made and "size" in spec.fields["File"]:
+        drawing = asyncio.create_task(_measure(made, host.store, sizes))
+        host.store.keep_alive(drawing)
     speed = host.settings.speed
     endless = plan.ping if effects.endless else None
     playback = Playback(
@@ -223,7 +226,13 @@ async def start(plan: RunPlan, request: Request, before: Run | None = None) -> R
     if record is None and "getWorkflowRun" in spec.paths and not plan.refused:
         record = _new_record(plan, renderer, spec.records)
         host.store.records.keep(record)
-    return Run(plan, request, task, renderer, record, before)
+    return Run(plan, request, task, renderer, record, before, drawing)
+
+
+async def _measure(files: Sequence[FileRef], store: Store, sizes: dict[str, int]) -> None:
+    """Draw images of the run for their sizes, which stand beside their URLs."""
+    for file in files:
+        sizes[file.file_id] = len(await store.png(file.file_id, file.record))
 
 
 def _new_record(plan: RunPlan, renderer: Renderer, rules: RecordRules) -> RunRecord:
@@ -276,6 +285,8 @@ class Run:
     renderer: Renderer
     record: RunRecord | None = None
     before: Run | None = None
+    drawing: asyncio.Task[None] | None = None
+    """Finds the sizes of the run's images, where the version shows them."""
 
     async def response(self) -> Response:
         """The blocking response, once the run has ended."""
@@ -284,6 +295,7 @@ class Run:
             if end is None:
                 self._leave(while_played, 0)
                 return self._cut_short()
+            await self._measured(end)
             self._write(end)
         self.request.due = self.task.playback.due
         match end:
@@ -302,6 +314,7 @@ class Run:
             async with aclosing(playback.events(self.request.receive)) as due:
                 async for events in due:
                     self.request.due = playback.due
+                    await self._measured(*events)
                     frames = self._rendered(events)
                     for chunk in frames if self.plan.effects.body_filters else (b"".join(frames),):
                         if chunk:
@@ -338,9 +351,15 @@ class Run:
             with while_played or self._playing():
                 async with aclosing(self.task.playback.events(_never_leaves, emitted)) as due:
                     async for events in due:
+                        await self._measured(*events)
                         self._rendered(events)
 
         self.request.host.store.keep_alive(asyncio.create_task(rest()))
+
+    async def _measured(self, *events: Event) -> None:
+        """Wait for the sizes of files that may stand in ``events``."""
+        if self.drawing is not None and not all(isinstance(one, _WITHOUT_FILES) for one in events):
+            await asyncio.shield(self.drawing)
 
     def _rendered(self, events: Sequence[Event]) -> list[bytes]:
         """The frames of ``events``, which are due; what they say is written down."""
@@ -389,7 +408,7 @@ class Run:
         workflow, spec = self.plan.request.workflow, self.request.spec
         rest = stream_after(earlier, paused.resume(filled, sent), workflow, spec)
         plan = replace(self.plan, timeline=of_version(rest, spec), stretches=())
-        run = await start(plan, self.request, self)
+        run = start(plan, self.request, self)
         self.record.status = "running"
         run.play_on()
 
