@@ -64,12 +64,12 @@ class Fork:
 
 def joined(arrivals: Sequence[tuple[Branch | None, str]]) -> tuple[Branch | None, str]:
     """The branch in which a node runs that edges from ``arrivals`` lead to (branch and node), and
-    its predecessor.
+    its predecessor. A branch that has ended is none.
     """
     last, previous = arrivals[-1]
     around = [set(branch.outward()) if branch else set[Branch]() for branch, _ in arrivals]
     for branch in last.outward() if last else ():
-        if all(branch in others for others in around):
+        if branch.active and all(branch in others for others in around):
             return branch, previous
         previous = branch.forked_at
     return None, previous
