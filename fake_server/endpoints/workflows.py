@@ -97,7 +97,8 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
     if accepted.streaming:  # loaded by the first stream, before its time begins to run
         from fake_server.http.event_stream import EventStream
     random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
-    run = start(prepare(app, accepted, effects, request.spec, random), request)
+    planned = prepare(app, accepted, effects, request.spec, random, now=host.clock.now())
+    run = start(planned, request)
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])
     if accepted.streaming:
@@ -143,10 +144,13 @@ async def stop_workflow_task(request: Request) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What a run will do, before any of it happens."""
+    """What a run will do, before any of it happens. ``inputs`` are the start variables and the
+    system variables of the version.
+    """
 
     app: App
     request: RunRequest
+    inputs: Mapping[str, Any]
     effects: Effects
     random: RandomValues
     task_id: str
@@ -162,16 +166,32 @@ class RunPlan:
 
 
 def prepare(
-    app: App, request: RunRequest, effects: Effects, spec: HostSpec, random: RandomValues
+    app: App,
+    request: RunRequest,
+    effects: Effects,
+    spec: HostSpec,
+    random: RandomValues,
+    *,
+    now: float,
 ) -> RunPlan:
     """Plan the run of an accepted request: nothing here waits, reads a clock or is stored."""
     task_id, run_id = random.uuid(), random.uuid()
+    system = {
+        **request.inputs,
+        "sys.user_id": request.user,
+        "sys.app_id": app.app_id,
+        "sys.timestamp": int(now),
+        "sys.workflow_id": request.workflow.workflow_id,
+        "sys.workflow_run_id": run_id,
+    }
+    inputs = {name: value for name, value in request.inputs.items() if name != "sys.files"}
+    inputs |= {name: system.get(name) for name in spec.records.system_inputs}
     ping, workflow = spec.ping, request.workflow
     for change_ping in effects.ping:
         ping = change_ping(ping)
     for change_workflow in effects.workflow:
         workflow = change_workflow(workflow)
-    timeline = plan(workflow, request.inputs, random, spec)
+    timeline = plan(workflow, inputs, random, spec)
     for change_timeline in effects.timeline:
         timeline = change_timeline(timeline, spec)
     stretches: Sequence[Stretch] = ()
@@ -187,7 +207,9 @@ def prepare(
         timeline = with_pings(timeline, ping)
         for change_stream in effects.stream:
             timeline = change_stream(timeline)
-    return RunPlan(app, request, effects, random, task_id, run_id, timeline, ping, stretches)
+    return RunPlan(
+        app, request, inputs, effects, random, task_id, run_id, timeline, ping, stretches
+    )
 
 
 def start(plan: RunPlan, request: Request, before: Run | None = None) -> Run:
@@ -236,17 +258,7 @@ async def _measure(files: Sequence[FileRef], store: Store, sizes: dict[str, int]
 
 
 def _new_record(plan: RunPlan, renderer: Renderer, rules: RecordRules) -> RunRecord:
-    facts, given, app_id = renderer.facts, plan.request.inputs, plan.app.app_id
-    known = {
-        **given,
-        "sys.user_id": facts.user,
-        "sys.app_id": app_id,
-        "sys.timestamp": int(facts.started_at),
-        "sys.workflow_id": facts.workflow_id,
-        "sys.workflow_run_id": facts.workflow_run_id,
-    }
-    inputs = {name: value for name, value in given.items() if not name.startswith("sys.")}
-    inputs |= {name: known.get(name) for name in rules.system_inputs}
+    facts, app_id = renderer.facts, plan.app.app_id
     return RunRecord(
         facts.workflow_run_id,
         facts.task_id,
@@ -255,7 +267,7 @@ def _new_record(plan: RunPlan, renderer: Renderer, rules: RecordRules) -> RunRec
         facts.user,
         facts.end_user_id,
         facts.started_at,
-        json.dumps(renderer.files.value(inputs)),
+        json.dumps(renderer.files.value(plan.inputs)),
         logged_at=facts.started_at if rules.logged_at_start else None,
     )
 

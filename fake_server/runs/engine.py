@@ -48,12 +48,17 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
     if isinstance(problem, RunError):
         return ((0.0, problem),)
     run = Run(workflow, inputs, random, spec, CONTAINERS)
-    run.timeline.append((0.0, WorkflowStarted(inputs)))
+    run.timeline.append((0.0, WorkflowStarted(_told(inputs))))
     if workflow.start is None:
         run.finish("failed", None, problem)
     else:
         run.root.begin(workflow.start, spec.graph.gap_s)
     return _played(run)
+
+
+def _told(inputs: Values) -> Values:
+    """The inputs as the start of the run tells them: without its time."""
+    return {name: value for name, value in inputs.items() if name != "sys.timestamp"}
 
 
 def graph_error(workflow: Workflow, spec: HostSpec) -> RunError | str | None:
@@ -110,7 +115,7 @@ def _resumed(run: Run, filled: HumanInputFilled, values: Values) -> Timeline:
     gap_s = run.rules.gap_s
     run.timeline.clear()
     run.end, run.now_s, run.started_s = None, 0.0, 0.0
-    run.timeline.append((0.0, WorkflowStarted(run.inputs, resumed=True)))
+    run.timeline.append((0.0, WorkflowStarted(_told(run.inputs), resumed=True)))
     waiting, run.forms = run.forms, []
     for running, form in waiting:
         run.steps += 1

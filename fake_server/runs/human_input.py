@@ -17,7 +17,7 @@ _LENGTH = 22
 def opened(form: Values, random: RandomValues, now_s: float) -> Values:
     """The form with the ids by which it is found again, and the second at which it expires."""
     token = "".join(random.choice(_BASE62) for _ in range(_LENGTH))
-    expires_s = now_s + form["timeout"]
+    expires_s = now_s + form["expires_s"]
     return {"form_id": random.uuid(), **form, "form_token": token, "expires_s": expires_s}
 
 
