@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ _MOST = 3
 _ALIKE = 0.1
 """An action that shares an exchange and is as much alike as this speaks of a change."""
 
-_VERY_ALIKE = 0.2
-"""The same of an action that names other exchanges."""
+_VERY_ALIKE = 0.25
+"""The same of an action that names other exchanges, if none shares one."""
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{2,}")
 _PART = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
@@ -28,7 +29,20 @@ _COMMON = frozenset(
         *("body", "data", "event", "every", "node", "finished", "value", "status", "message"),
         *("response", "run", "file", "files", "app", "code", "error", "errors", "invalid", "param"),
         *("application", "json", "text", "description", "evidence", "outputs", "inputs", "keys"),
-        *("post", "get", "workflows", "user", "number", "integer", "array", "succeeded", "uuid"),
+        *(
+            "post",
+            "get",
+            "workflow",
+            "workflows",
+            "user",
+            "payload",
+            "validation",
+            "number",
+            "integer",
+            "array",
+            "succeeded",
+            "uuid",
+        ),
     )
 )
 """Words that say nothing about which action a change is."""
@@ -108,12 +122,21 @@ def supporting(
 ) -> tuple[Evidence, ...]:
     """The actions that speak of the same as ``words``, the likeliest first."""
     names, said = frozenset(requests), frozenset(_words(" ".join(words)))
-    found = []
-    for action in actions:
-        common, same = action.exchanges & names, action.words & said
-        likeness = len(same) / ((len(action.words) * len(said)) or 1) ** 0.5
-        if likeness >= (_ALIKE if common else _VERY_ALIKE):
-            shown = tuple(sorted(common or action.exchanges))
-            found.append((likeness, Evidence(action, shown)))
+    found = [(_likeness(action, said), action) for action in actions]
     found.sort(key=lambda one: -one[0])
-    return tuple(evidence for _, evidence in found[:_MOST])
+    shared = [
+        Evidence(action, tuple(sorted(action.exchanges & names)))
+        for likeness, action in found
+        if likeness >= _ALIKE and action.exchanges & names
+    ]
+    others = [
+        Evidence(action, tuple(sorted(action.exchanges)))
+        for likeness, action in found[:1]
+        if likeness >= _VERY_ALIKE
+    ]
+    return tuple(shared[:_MOST] or others)
+
+
+def _likeness(action: Action, said: frozenset[str]) -> float:
+    """How many words of both are the same, from 0 to 1."""
+    return len(action.words & said) / math.sqrt(len(action.words) * len(said) or 1)
