@@ -24,7 +24,7 @@ from fake_server.settings import SettingsError
 from fake_server.spec import load_host
 from fake_server.workflow.behaviour import NodeBehaviour
 from fake_server.workflow.loader import load_workflow
-from fake_server.workflow.model import App
+from fake_server.workflow.model import App, RemoteFile
 from fake_server.workflow.nodes import NODE_KINDS
 from fake_server.workflow.nodes.tool import IMAGE_TOOLS
 from fake_server.workflow.problems import NotWorkflowError, WorkflowError
@@ -278,6 +278,41 @@ def test_every_error_of_a_file_beside_an_export_is_named_with_that_file(tmp_path
         ("fake.yml", "nodes.LLN"),
     ]
     assert "has this id or title (did you mean 'LLM'?)" in str(caught.value.all[-1])
+
+
+def test_a_file_beside_an_export_says_what_the_host_would_find_at_a_url(tmp_path: Path) -> None:
+    """And how many runs the app takes at a time."""
+    remote = {
+        "https://a.example/x": {"mime_type": "image/png", "size": 5, "filename": "x.png"},
+        "https://a.example/y": "absent",
+        "https://a.example/z": "unreachable",
+    }
+    added = {"app": {"max_active_requests": 2, "remote_files": remote}}
+    beside = written(tmp_path, added, "fake.yml")
+    workflow = load_workflow(written(tmp_path, PLAIN), beside=beside)
+    assert workflow.max_active_requests == 2
+    assert list(workflow.remote_files.values()) == [
+        RemoteFile("x.png", "image/png", 5),
+        RemoteFile(absent=True),
+        RemoteFile(unreachable=True),
+    ]
+
+
+def test_every_wrong_entry_of_the_app_is_named(tmp_path: Path) -> None:
+    """Each with its place."""
+    remote = {"u": "gone", "v": {"size": -1}, "w": {"mimetype": "x"}, "x": {"size": 1}, "y": []}
+    added = {"app": {"max_active_requests": -1, "unchecked": "no", "remote_files": remote}}
+    with pytest.raises(WorkflowError) as caught:
+        load_workflow(written(tmp_path, PLAIN), beside=written(tmp_path, added, "fake.yml"))
+    assert [error.place for error in caught.value.all] == [
+        "app.unchecked",
+        "app.max_active_requests",
+        "app.remote_files.u",
+        "app.remote_files.v.size",
+        "app.remote_files.w.mimetype",
+        "app.remote_files.y",
+    ]
+    assert "known: absent, unreachable" in str(caught.value.all[2])
 
 
 def test_a_file_beside_an_export_names_earlier_versions(tmp_path: Path) -> None:

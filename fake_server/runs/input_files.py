@@ -41,23 +41,36 @@ class FileConfig:
 
 def upload_config(features: Mapping[str, Any]) -> FileConfig | None:
     """The app's upload feature, in its present or its former form; None where it is off."""
-    upload = features.get("file_upload") or {}
-    image = upload.get("image") or {}
+    upload = _mapping(features.get("file_upload"))
+    image = _mapping(upload.get("image"))
     if image.get("enabled"):  # the former form, which the host reads as the present one
-        limit, methods = image.get("number_limits") or 1, image.get("transfer_methods") or ()
+        limit, methods = _number(image, 1), _list(image, "transfer_methods")
         return FileConfig((_IMAGE,), (), methods, methods, limit, limit)
     if not upload.get("enabled"):
         return None
-    limit = upload.get("number_limits")
-    methods = upload.get("allowed_file_upload_methods") or ()
+    methods = _list(upload, "allowed_file_upload_methods")
     return FileConfig(
-        types=upload.get("allowed_file_types") or (),
-        extensions=upload.get("allowed_file_extensions") or (),
+        types=_list(upload, "allowed_file_types"),
+        extensions=_list(upload, "allowed_file_extensions"),
         methods=methods,
         image_methods=methods,
-        limit=limit or 0,
-        image_limit=1 if limit is None else limit,
+        limit=_number(upload, 0),
+        image_limit=_number(upload, 1),
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(feature: Mapping[str, Any], key: str) -> Sequence[str]:
+    value = feature.get(key)
+    return value if isinstance(value, list) else ()
+
+
+def _number(feature: Mapping[str, Any], default: int) -> int:
+    limit = feature.get("number_limits")
+    return limit if isinstance(limit, int) else default
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +88,7 @@ class FileFinder:
     def body_files(self, files: Sequence[Any], features: Mapping[str, Any]) -> list[FileValue]:
         """The files of the body, ``sys.files``."""
         if self._rules.form == "images":
-            image = (features.get("file_upload") or {}).get("image") or {}
+            image = _mapping(_mapping(features.get("file_upload")).get("image"))
             if not image.get("enabled"):
                 return []
             return [*input_images(files, image, self.owner, self.sources, self.spec)]

@@ -33,6 +33,7 @@ _WRAPPERS = ("data", "export_data")
 _TRANSFER_METHODS = ("remote_url", "local_file")
 _NOTE = "custom-note"
 _APP_KEYS = ("unchecked", "workflow_id", "max_active_requests", "remote_files", "versions")
+_MOST_REQUESTS = 1e9
 _NESTED = 10
 
 
@@ -164,16 +165,23 @@ class _Loader:
         """What the fake adds to the app; the file beside it wins."""
         self._beside.only("app", "nodes")
         added: dict[str, Any] = {}
+        collected = self._problems.collected
         for extra in (self._top.get("x-fake"), self._beside.get("app")):
-            if extra is not None:
+            if extra is None:
+                continue
+            with collected():
                 extra.only(*_APP_KEYS)
-                added |= extra.mapping()
+            added |= extra.mapping()
+            with collected():
                 if unchecked := extra.get("unchecked"):
                     unchecked.boolean()
+            with collected():
                 if most := extra.get("max_active_requests"):
-                    added["max_active_requests"] = most.whole(0)
+                    added["max_active_requests"] = most.whole(0, _MOST_REQUESTS)
+            with collected():
                 if remote := extra.get("remote_files"):
-                    added["remote_files"] = read_remote_files(remote)
+                    added["remote_files"] = read_remote_files(remote, collected)
+            with collected():
                 if versions := extra.get("versions"):
                     added["versions"] = dict(self._older(versions))
         return added

@@ -7,7 +7,8 @@ place of the mapping.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 
 from dify_wire.strict import Field
 from fake_server.workflow.model import RemoteFile
@@ -16,9 +17,15 @@ _ABSENT, _UNREACHABLE = "absent", "unreachable"
 _LARGEST = 2**40
 
 
-def read_remote_files(field: Field) -> Mapping[str, RemoteFile]:
-    """The entries of ``field`` by URL. Raises the error of the file for the first that is wrong."""
-    return {url: _remote_file(entry) for url, entry in field.items()}
+def read_remote_files(
+    field: Field, collected: Callable[[], AbstractContextManager[None]]
+) -> Mapping[str, RemoteFile]:
+    """The entries of ``field`` by URL; ``collected`` keeps the error of one that is wrong."""
+    files = {}
+    for url, entry in field.items():
+        with collected():
+            files[url] = _remote_file(entry)
+    return files
 
 
 def _remote_file(entry: Field) -> RemoteFile:
