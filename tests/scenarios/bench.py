@@ -320,6 +320,7 @@ class Client:
         if self._bench.host.clock.frozen:
             self._socket.setblocking(False)
             self._bench.until(lambda: self.look() or self._bench.host.clock.waiting > waiting)
+            self.look()  # what was sent before the wait
 
     def see(self, step_s: float = 1.0, until_s: float = 1_000.0) -> Seen:
         if not self._bench.host.clock.frozen:
