@@ -43,6 +43,8 @@ class Capability(StrEnum):
     ALL_MODELS = "runs for every model (--all-models)"
     FREE_RUNS = "runs that cost nothing (--free-runs)"
     CLOCK = "the host's clock (--admin-url)"
+    DOCUMENT_APP = "the app of the document (runs without --inputs and --app-file)"
+    IMAGE = "an app whose run makes an image"
 
 
 class Evidence(Enum):
@@ -100,6 +102,14 @@ class Check:
 CHECKS: dict[str, Check] = {}
 """Every check by its name, in the order of their files."""
 
+_NEEDS_OF_AREAS = {
+    **dict.fromkeys(
+        ("expiry", "file_errors", "files", "images", "streamed_files"), (Capability.IMAGE,)
+    ),
+    "models": (Capability.DOCUMENT_APP,),
+}
+"""What all checks of an area need."""
+
 
 def add_check(
     name: str, claim: str, level: Level, source: str, run: Claim, *, area: str = "", **options: Any
@@ -110,6 +120,7 @@ def add_check(
     assert claim, f"{name} needs a sentence"
     assert name not in CHECKS, f"{name} is there twice"
     area = area or run.__module__.rpartition(".")[2]
+    options["needs"] = (*options.get("needs", ()), *_NEEDS_OF_AREAS.get(area, ()))
     CHECKS[name] = Check(name, claim, level, source, run, area, **options)
 
 

@@ -19,7 +19,7 @@ from contract.result import NotPassed, NotRun, Skipped, expect
 from contract.shape import is_of_0_6
 from contract.signature import SignedUrl
 from contract.sse import split_frames
-from contract.target import FINITE_SPEED_S, PROMPT, USER, Stream, Target, file_urls
+from contract.target import FINITE_SPEED_S, USER, Stream, Target, file_urls, images_within
 from dify_wire.exchange import Chunk, Exchange, Request
 from dify_wire.text_file import bundled
 from dify_wire.yaml_file import load_yaml
@@ -35,8 +35,10 @@ STOP_NOTICED_S = 1.2
 """A host looks for a stop once a second (FACTS 7)."""
 
 
-def inputs_with(model: str) -> dict[str, str]:
-    return {"prompt": PROMPT, "model_name": model}
+def inputs_with(target: Target, model: str) -> dict[str, Any]:
+    """The inputs of a run with that model; those of any run where the app is not the document's."""
+    is_documents = target.capabilities.inputs is None
+    return {**target.inputs, "model_name": model} if is_documents else target.inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Pair:
 
 def shared_requests(target: Target) -> tuple[Request, Request]:
     """The requests of the shared runs, blocking and as a stream."""
-    blocking = target.run_request(inputs=inputs_with(DOCUMENT_MODEL))
+    blocking = target.run_request(inputs=inputs_with(target, DOCUMENT_MODEL))
     return blocking, target.run_request(response_mode="streaming")
 
 
@@ -115,6 +117,14 @@ def image_url(target: Target) -> SignedUrl:
     if not urls or urls[0] is None:
         raise NotRun("there is no signed URL to check", blocking(target))
     return urls[0]
+
+
+def makes_images(target: Target) -> bool:
+    """Whether a run of the app makes an image; the document's app has to."""
+    if target.capabilities.inputs is None:
+        return True
+    data = blocking(target).json_object().get("data")
+    return isinstance(data, dict) and bool(images_within(data.get("outputs")))
 
 
 def image(target: Target) -> Exchange:
@@ -192,7 +202,9 @@ def _stop_run(target: Target) -> Stopped:
         if task_id:
             calls.append(pool.submit(_call_stop, target, task_id, has_time, ended))
 
-    request = target.run_request(inputs=inputs_with(STOPPED_MODEL), response_mode="streaming")
+    request = target.run_request(
+        inputs=inputs_with(target, STOPPED_MODEL), response_mode="streaming"
+    )
     with ContextPool(1) as pool:
         try:
             run = Stream.of(target.send(request, on_chunk))
@@ -275,6 +287,32 @@ def form_field(target: Target, variable: str) -> FormField:
                 tuple(map(str, options)) if isinstance(options, list) else (),
             )
     raise Skipped(f"the app has no input {variable}")
+
+
+def text_variable(target: Target) -> str:
+    """The first text that the app requires: the document's ``prompt``. Raises ``Skipped`` where it
+    requires none.
+    """
+    form = parameters(target).json_object().get("user_input_form")
+    if target.capabilities.inputs is None or not isinstance(form, list):
+        return "prompt"
+    for kind, field in form_fields(form):
+        if kind in ("paragraph", "text-input") and field.get("required") is True:
+            return str(field.get("variable"))
+    raise Skipped("the app requires no text")
+
+
+def choice_variable(target: Target) -> str:
+    """The first list of the app's form: the document's ``model_name``. Raises ``Skipped`` where it
+    has none.
+    """
+    form = parameters(target).json_object().get("user_input_form")
+    if target.capabilities.inputs is None or not isinstance(form, list):
+        return "model_name"
+    for kind, field in form_fields(form):
+        if kind == "select":
+            return str(field.get("variable"))
+    raise Skipped("the app has no list to choose from")
 
 
 def choice_field(target: Target, variable: str) -> FormField:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from contract.check import CURRENT_CHECK, Capability, Check, Evidence, Level, Phase
-from contract.evidence import stream
+from contract.evidence import makes_images, stream
 from contract.result import Failed, NotRun, Result, Skipped, Status
 from contract.target import FINITE_SPEED_S, Capabilities, Target
 from dify_wire.strict import closest
@@ -131,9 +131,13 @@ def run_check(check: Check, target: Target) -> Result:
 def _evaluate(check: Check, target: Target) -> Result:
     try:
         for capability in check.needs:
-            if capability is not Capability.FINITE_SPEED:
-                target.require(capability)
-            elif stream(target).exchange.seconds < FINITE_SPEED_S:
+            if capability is Capability.FINITE_SPEED:
+                lacks = stream(target).exchange.seconds < FINITE_SPEED_S
+            elif capability is Capability.IMAGE:
+                lacks = not makes_images(target)
+            else:
+                lacks = not target.capabilities.has(capability)
+            if lacks:
                 raise Skipped(f"needs {capability}")
         check.run(target)
     except Failed as error:

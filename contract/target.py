@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from contract.basis import Basis
 from contract.check import SIDE_REQUEST, Capability
-from contract.result import NotRun, Skipped
+from contract.result import NotRun
+from contract.shape import files_within
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
 from dify_wire.exchange import AppKind, Exchange, Request
@@ -34,6 +35,7 @@ LEFT_OUT: Any = object()
 """In the changes to a run request: leave the field out."""
 
 _UNSET: Any = object()
+_IMAGE_OF_A_TOOL = ("image", "tool_file")
 
 
 class Transport(Protocol):
@@ -66,6 +68,7 @@ class Capabilities:
 
     The URLs of its files begin with ``files_url`` (FILES_URL on a Dify); without it they are
     relative. ``host_version`` is the one to compare it with, if not the one that it states.
+    ``inputs`` are those of a run of another app than the document's.
     """
 
     api_key: str
@@ -78,6 +81,7 @@ class Capabilities:
     clock: Clock | None = None
     files_url: str | None = None
     host_version: str | None = None
+    inputs: Mapping[str, Any] | None = None
 
     @property
     def secrets(self) -> list[str]:
@@ -86,7 +90,7 @@ class Capabilities:
         return [secret for secret in (self.secret, token) if secret]
 
     def has(self, capability: Capability) -> bool:
-        """Whether it is there; ``FINITE_SPEED`` shows only in a run."""
+        """Whether it is there; ``FINITE_SPEED`` and ``IMAGE`` show only in a run."""
         if capability in _APP_KINDS:
             return _APP_KINDS[capability] in self.app_keys
         present = {
@@ -94,6 +98,7 @@ class Capabilities:
             Capability.ALL_MODELS: self.all_models,
             Capability.FREE_RUNS: self.free_runs,
             Capability.CLOCK: self.clock is not None,
+            Capability.DOCUMENT_APP: self.inputs is None,
         }
         return present[capability]
 
@@ -219,9 +224,15 @@ class Target:
         """A run as in the document; ``changes`` replace fields of the body, ``LEFT_OUT`` drops
         one.
         """
-        body = {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER, **changes}
+        body = {"inputs": self.inputs, "response_mode": "blocking", "user": USER, **changes}
         body = {name: value for name, value in body.items() if value is not LEFT_OUT}
         return self.json_request("POST", RUN_PATH, body, key)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The inputs of a run: those that were given, or the document's prompt alone."""
+        given = self.capabilities.inputs
+        return {"prompt": PROMPT} if given is None else dict(given)
 
     def json_request(self, method: str, path: str, body: Any, key: str | None = None) -> Request:
         """A request with a JSON body and a key (the target's own by default)."""
@@ -257,11 +268,6 @@ class Target:
         if isinstance(found, Exception):
             raise found
         return found
-
-    def require(self, capability: Capability) -> None:
-        """Raise ``Skipped`` unless the target has ``capability``."""
-        if not self.capabilities.has(capability):
-            raise Skipped(f"needs {capability}")
 
     def app_key(self, capability: Capability) -> str:
         return self.capabilities.app_keys[_APP_KINDS[capability]]
@@ -322,6 +328,16 @@ class Stream:
 
 
 def file_urls(outputs: Any) -> list[SignedUrl | None]:
-    """The URLs of the files in ``outputs``; None for one that is not a signed URL of the host."""
-    files = (outputs or {}).get("files") if isinstance(outputs, dict) else None
-    return [parse_url(str(file.get("url"))) for file in files or () if isinstance(file, dict)]
+    """The URLs of the images in ``outputs``; None for one that is not a signed URL of the host."""
+    return [parse_url(str(file.get("url"))) for file in images_within(outputs)]
+
+
+def images_within(outputs: Any) -> list[Mapping[str, Any]]:
+    """The image that a tool made, wherever in ``outputs`` it stands; under the document's name,
+    ``files``, whatever is there.
+    """
+    files = outputs.get("files") if isinstance(outputs, dict) else None
+    if isinstance(files, list) and files:
+        return [file for file in files if isinstance(file, dict)]
+    found = files_within(outputs)
+    return [one for one in found if (one.get("type"), one["transfer_method"]) == _IMAGE_OF_A_TOOL]

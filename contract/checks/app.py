@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.check import Level, free_check
+from contract.check import Capability, Level, free_check
 from contract.errors import error, expect_error_style, expect_json
 from contract.evidence import (
     choice_field,
@@ -134,7 +134,7 @@ def form_is_a_list_of_named_fields(target: Target) -> None:
         expect_equal(field["type"], kind, "type", response)
 
 
-@free_check(Level.DOCUMENT, f"{_INPUTS} (document lines 29-31)")
+@free_check(Level.DOCUMENT, f"{_INPUTS} (document lines 29-31)", Capability.DOCUMENT_APP)
 def form_has_the_documented_inputs(target: Target) -> None:
     """The app has the two inputs of the document."""
     response = parameters(target)
@@ -146,7 +146,7 @@ def form_has_the_documented_inputs(target: Target) -> None:
     expect(not missing, "prompt and model_name in the form", f"no {missing}", response)
 
 
-@free_check(Level.DOCUMENT, f"{_INPUTS} (document line 30)")
+@free_check(Level.DOCUMENT, f"{_INPUTS} (document line 30)", Capability.DOCUMENT_APP)
 def form_requires_the_prompt(target: Target) -> None:
     """The app's prompt is a text, and required."""
     field = form_field(target, "prompt")
@@ -155,7 +155,11 @@ def form_requires_the_prompt(target: Target) -> None:
     expect_equal(field.required, True, "required of prompt", parameters(target))
 
 
-@free_check(Level.DOCUMENT, "openapi.yaml#/components/schemas/ModelName (document line 31)")
+@free_check(
+    Level.DOCUMENT,
+    "openapi.yaml#/components/schemas/ModelName (document line 31)",
+    Capability.DOCUMENT_APP,
+)
 def form_offers_the_documented_models(target: Target) -> None:
     """Where the app has a list of models, every model of the document is in it."""
     offered = choice_field(target, "model_name").options
@@ -164,7 +168,7 @@ def form_offers_the_documented_models(target: Target) -> None:
     expect(not missing, expected, f"no {missing}", parameters(target))
 
 
-@free_check(Level.DOCUMENT, f"{_INPUTS}/required (document line 31)")
+@free_check(Level.DOCUMENT, f"{_INPUTS}/required (document line 31)", Capability.DOCUMENT_APP)
 def form_leaves_the_model_open(target: Target) -> None:
     """The model need not be chosen."""
     required = form_field(target, "model_name").required

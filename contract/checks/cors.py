@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contract import evidence
-from contract.check import Level, check, free_check
+from contract.check import Capability, Level, check, free_check
 from contract.evidence import send_once
 from contract.request_checks import MakeRequest, Row, add_rows, request, run_with, with_key
 from contract.result import NotRun, expect, expect_equal
@@ -86,7 +86,7 @@ def echoed_origin_varies(target: Target) -> None:
     expect("Origin" in words, "Vary: Origin", response.header("Vary"), response)
 
 
-@check(Level.HOST, "FACTS 1.8 (recorded: file_ok)")
+@check(Level.HOST, "FACTS 1.8 (recorded: file_ok)", Capability.IMAGE)
 def image_allows_any_origin(target: Target) -> None:
     """Without an Origin an image allows any."""
     response = evidence.image(target)

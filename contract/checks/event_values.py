@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from contract.check import Level
+from contract.check import Capability, Level
 from contract.evidence import DOCUMENT_MODEL
 from contract.result import NotRun, Skipped
 from contract.shape import (
@@ -54,7 +54,9 @@ def _start_nodes(trace: RunTrace) -> list[Node]:
 
 @trace_check(Level.DOCUMENT, "document lines 30 and 38; FACTS 5.5")
 def prompt_comes_back_character_for_character(trace: RunTrace) -> None:
-    """workflow_started and the start node have the Chinese prompt exactly as it was sent."""
+    """workflow_started and the start node have the Chinese prompt exactly as it was sent; of
+    another app all texts.
+    """
     if not trace.nodes and not trace.has_succeeded:
         raise Skipped("the run failed before its start node", trace.exchange)
     found = [trace.start.get("inputs")]
@@ -62,8 +64,10 @@ def prompt_comes_back_character_for_character(trace: RunTrace) -> None:
         node.result.get(name) for node in _start_nodes(trace) for name in ("inputs", "outputs")
     ]
     for inputs in found:
-        got = inputs.get("prompt") if isinstance(inputs, dict) else inputs
-        trace.expect_equal(got, _sent_inputs(trace).get("prompt"), "prompt")
+        for name, text in _sent_inputs(trace).items():
+            if isinstance(text, str) and name != "model_name":
+                got = inputs.get(name) if isinstance(inputs, dict) else inputs
+                trace.expect_equal(got, text, name)
 
 
 @trace_check(Level.HOST, "FACTS 5.5, 9.0 and 9.1")
@@ -116,7 +120,7 @@ def created_by_is_the_user_of_the_request(trace: RunTrace) -> None:
     trace.expect_kind(created_by.get("id"), UUID, "id of the user")
 
 
-@trace_check(Level.HOST, "document line 31; FACTS 3, row 11")
+@trace_check(Level.HOST, "document line 31; FACTS 3, row 11", Capability.DOCUMENT_APP)
 def model_left_out_is_not_another_runs_model(trace: RunTrace) -> None:
     """A run without a model does not run with the model of the run that was started at the same
     time.

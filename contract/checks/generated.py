@@ -274,6 +274,7 @@ def _may_pass(spec: Spec, body: bytes) -> bool:
 @check(
     Level.HOST,
     "openapi.yaml#/components/schemas/RunRequest and FACTS 3",
+    Capability.DOCUMENT_APP,
     phase=Phase.ERRORS,
     slow=True,
     uses=(),
@@ -340,6 +341,7 @@ def _edits(key: str) -> Any:
     Level.HOST,
     "overlay: RunRequest",
     Capability.FREE_RUNS,
+    Capability.DOCUMENT_APP,
     phase=Phase.GENERATED_RUNS,
     slow=True,
     uses=(),

@@ -29,11 +29,11 @@ def _expect_accepted(response: Exchange, media_type: str) -> None:
 
 
 def _run_model(target: Target, model: str) -> Exchange:
-    return target.send(target.run_request(inputs=evidence.inputs_with(model)))
+    return target.send(target.run_request(inputs=evidence.inputs_with(target, model)))
 
 
 def _run_without_mode(target: Target) -> Exchange:
-    inputs = evidence.inputs_with(evidence.MODE_LEFT_OUT_MODEL)
+    inputs = evidence.inputs_with(target, evidence.MODE_LEFT_OUT_MODEL)
     return evidence.changed_run(target, inputs=inputs, response_mode=LEFT_OUT)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.check import Claim, Level, add_check, check
+from contract.check import Capability, Claim, Level, add_check, check
 from contract.evidence import blocking, blocking_data
 from contract.result import NotRun, expect, expect_equal, expect_version
 from contract.shape import (
@@ -32,7 +32,7 @@ from contract.shape import (
     or_null,
     statuses,
 )
-from contract.target import Target
+from contract.target import Target, images_within
 from dify_wire.exchange import Exchange
 from dify_wire.profile import Profile, profiles
 
@@ -92,9 +92,9 @@ class BlockingRun:
 
     @property
     def file(self) -> Mapping[str, Any]:
-        """The first file object."""
-        files = self.outputs.get("files")
-        if not isinstance(files, list) or not files or not isinstance(files[0], dict):
+        """The first image's object."""
+        files = images_within(self.outputs)
+        if not files:
             raise NotRun("the blocking run has no file", self.response)
         return files[0]
 
@@ -112,7 +112,7 @@ class BlockingRun:
 
 
 def run_check(
-    level: Level, source: str, **options: Any
+    level: Level, source: str, *needs: Capability, **options: Any
 ) -> Callable[[Callable[[BlockingRun], None]], Claim]:
     """As ``check``, for a claim about the shared blocking run."""
 
@@ -121,7 +121,7 @@ def run_check(
         def run(target: Target) -> None:
             claim(BlockingRun(target))
 
-        return check(level, source, **options)(run)
+        return check(level, source, *needs, **options)(run)
 
     return decorate
 
@@ -142,6 +142,7 @@ class _Row:
     got: Callable[[BlockingRun], Any]
     expected: Any
     settles: bool = False
+    needs: tuple[Capability, ...] = ()
 
     def run(self, target: Target) -> None:
         run = BlockingRun(target)
@@ -156,6 +157,7 @@ class _Row:
 
 
 _DOCUMENT, _HOST = Level.DOCUMENT, Level.HOST
+_IMAGE = (Capability.IMAGE,)
 _DURATION = Kind(
     "seconds, more than 0 and less than a day",
     lambda value: SECONDS.accepts(value) and 0 < value < 86400,
@@ -247,24 +249,27 @@ _ROWS = [
          "finished_at", lambda run: run.data.get("finished_at"), UNIX_S),
     _Row(_HOST, "run_makes_one_image",
          "outputs.files has exactly one file, however many the image tool made.", "FACTS 4",
-         "number of files", lambda run: run.file and len(run.outputs["files"]), 1),
+         "number of files", lambda run: run.file and len(run.outputs["files"]), 1,
+         needs=(Capability.DOCUMENT_APP,)),
     _Row(_HOST, "tenant_id_is_a_uuid",
          "tenant_id is a lower-case uuid; the file object of 1.14 has none.",
          "document line 56; FACTS 4", "tenant_id", lambda run: run.file.get("tenant_id"),
-         lambda run: UUID if "tenant_id" in run.profile.fields("File") else None),
+         lambda run: UUID if "tenant_id" in run.profile.fields("File") else None, needs=_IMAGE),
     _Row(_DOCUMENT, "file_type_is_image", "The file's type is image.",
-         "document line 57; FACTS 4", "type", lambda run: run.file.get("type"), "image"),
+         "document line 57; FACTS 4", "type", lambda run: run.file.get("type"), "image",
+         needs=_IMAGE),
     _Row(_DOCUMENT, "transfer_method_is_tool_file", "The file's transfer_method is tool_file.",
          "document line 58; FACTS 4", "transfer_method",
-         lambda run: run.file.get("transfer_method"), "tool_file"),
+         lambda run: run.file.get("transfer_method"), "tool_file", needs=_IMAGE),
     _Row(_DOCUMENT, "extension_is_the_one_in_the_url",
          "extension begins with its dot, and is the one in the url.",
          "document lines 59 and 62; FACTS 4", "extension", lambda run: run.file.get("extension"),
-         lambda run: f".{str(run.file.get('url')).partition('?')[0].rpartition('.')[2]}"),
+         lambda run: f".{str(run.file.get('url')).partition('?')[0].rpartition('.')[2]}",
+         needs=_IMAGE),
     _Row(_DOCUMENT, "mime_type_belongs_to_the_extension",
          "mime_type is the one that belongs to extension.",
          "document lines 62-63; FACTS 4", "mime_type", lambda run: run.file.get("mime_type"),
-         lambda run: _MIME_TYPES.get(str(run.file.get("extension")))),
+         lambda run: _MIME_TYPES.get(str(run.file.get("extension"))), needs=_IMAGE),
 ]
 # fmt: on
 
@@ -282,6 +287,7 @@ for _row in _ROWS:
         _row.run,
         area="responses",
         settles=_row.settles,
+        needs=_row.needs,
     )
 
 
@@ -332,7 +338,11 @@ def run_finished_just_now(run: BlockingRun) -> None:
     expect_just_now(run.data.get("finished_at"), run.response)
 
 
-@run_check(Level.DOCUMENT, "document lines 52-65; openapi.yaml#/components/schemas/RunData")
+@run_check(
+    Level.DOCUMENT,
+    "document lines 52-65; openapi.yaml#/components/schemas/RunData",
+    Capability.DOCUMENT_APP,
+)
 def outputs_have_an_image(run: BlockingRun) -> None:
     """outputs.files of a succeeded run is an array with a file object in it."""
     if not run.has_succeeded:
@@ -344,13 +354,13 @@ def outputs_have_an_image(run: BlockingRun) -> None:
     run.expect(has_files, "outputs.files with a file object", files, why)
 
 
-@run_check(Level.VERSION, "document lines 54-64; FACTS 4 and 9.1")
+@run_check(Level.VERSION, "document lines 54-64; FACTS 4 and 9.1", Capability.IMAGE)
 def file_has_the_fields_of_the_host(run: BlockingRun) -> None:
     """The file object has the document's fields, in the host's order, and no other."""
     expect_fields(run.file, "File", "the file", run.target.basis, run.response)
 
 
-@run_check(Level.VERSION, "document line 55; FACTS 4 and 9.1")
+@run_check(Level.VERSION, "document line 55; FACTS 4 and 9.1", Capability.IMAGE)
 def file_is_marked_as_a_file(run: BlockingRun) -> None:
     """__variant is FileVar; later versions have dify_model_identity __dify__file__ instead."""
     names = {name for profile in profiles().values() for name in profile.fact("files.mark")}
@@ -358,7 +368,7 @@ def file_is_marked_as_a_file(run: BlockingRun) -> None:
     run.expect_version(marks, lambda profile: profile.fact("files.mark"), "mark")
 
 
-@run_check(Level.DOCUMENT, "document lines 59-60; FACTS 4")
+@run_check(Level.DOCUMENT, "document lines 59-60; FACTS 4", Capability.IMAGE)
 def related_id_is_the_id_in_the_url(run: BlockingRun) -> None:
     """related_id is a uuid, and the same as in the url."""
     file = run.file
@@ -367,7 +377,7 @@ def related_id_is_the_id_in_the_url(run: BlockingRun) -> None:
     expect_equal(file["related_id"], in_url, "related_id", run.response)
 
 
-@run_check(Level.VERSION, "document line 61; FACTS 4 and 9.1")
+@run_check(Level.VERSION, "document line 61; FACTS 4 and 9.1", Capability.IMAGE)
 def filename_is_the_hosts(run: BlockingRun) -> None:
     """filename is image up to 0.6; later versions have 32 hexadecimal digits and the extension."""
     filename = str(run.file.get("filename"))
@@ -379,7 +389,7 @@ def filename_is_the_hosts(run: BlockingRun) -> None:
     run.expect_version(filename, named, "filename")
 
 
-@run_check(Level.HOST, "document lines 54-64; FACTS 4 and 9.1")
+@run_check(Level.HOST, "document lines 54-64; FACTS 4 and 9.1", Capability.IMAGE)
 def file_fields_are_of_their_kinds(run: BlockingRun) -> None:
     """The document's fields of the file object are strings; the size of later versions is in whole
     bytes.

@@ -5,7 +5,7 @@ wrong things is reported.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,15 @@ from contract.errors import (
     expect_error_order,
     expect_error_style,
 )
-from contract.evidence import changed_run, choice_field, form_field
+from contract.evidence import (
+    changed_run,
+    choice_field,
+    choice_variable,
+    form_field,
+    form_fields,
+    parameters,
+    text_variable,
+)
 from contract.pydantic_text import BadField, missing, not_a_list, not_a_mode, not_an_object
 from contract.request_checks import MakeRequest, Row, add_rows, run, run_with
 from contract.result import Skipped, expect, expect_equal
@@ -29,27 +37,39 @@ _SCHEMAS = "openapi.yaml#/components/schemas"
 _GBK = json.dumps(
     {"inputs": {"prompt": PROMPT}, "response_mode": "blocking", "user": USER}, ensure_ascii=False
 )
-_UNKNOWN_MODEL = {"prompt": PROMPT, "model_name": "nope"}
 
 
-def _run_with_choice(**changes: Any) -> MakeRequest:
-    """A run that only an app with a list of models refuses; skipped on others."""
+def _run_without_text(**changes: Any) -> MakeRequest:
+    """A run without the first text that the app requires: its prompt."""
+    return lambda target: target.run_request(inputs=_without_text(target), **changes)
+
+
+def _run_with_choice(value: object) -> MakeRequest:
+    """A run with that value for the app's first list; skipped where it has none."""
 
     def make(target: Target) -> Request:
-        choice_field(target, "model_name")
-        return target.run_request(**changes)
+        name = choice_variable(target)
+        form_field(target, name)
+        return target.run_request(inputs={**target.inputs, name: value})
 
     return make
 
 
+def _run_with_bad_choice_alone(target: Target) -> Request:
+    name = choice_variable(target)
+    choice_field(target, name)
+    return target.run_request(inputs={**_without_text(target), name: "nope"})
+
+
 def _model_in_capitals(target: Target) -> Request:
-    name = choice_field(target, "model_name").options[0].swapcase()
-    return target.run_request(inputs={"prompt": PROMPT, "model_name": name})
+    variable = choice_variable(target)
+    name = choice_field(target, variable).options[0].swapcase()
+    return target.run_request(inputs={**target.inputs, variable: name})
 
 
-def _refused_stream(inputs: Mapping[str, Any]) -> MakeRequest:
-    """A stream of these inputs. Raises ``Skipped`` where the version leaves it silent for minutes
-    (FACTS 9.2).
+def _refused_stream(request: MakeRequest) -> MakeRequest:
+    """A stream that is refused for its inputs. Raises ``Skipped`` where the version leaves it
+    silent for minutes (FACTS 9.2).
     """
 
     def make(target: Target) -> Request:
@@ -57,13 +77,42 @@ def _refused_stream(inputs: Mapping[str, Any]) -> MakeRequest:
         if silence_s:
             version = target.basis.version
             raise Skipped(f"Dify {version} leaves a refused stream silent for {silence_s:g} s")
-        return target.run_request(inputs=inputs, response_mode="streaming")
+        return request(target)
+
+    return make
+
+
+def _without_text(target: Target) -> dict[str, Any]:
+    """The inputs of a run without the first text that the app requires."""
+    name = text_variable(target)
+    return {key: value for key, value in target.inputs.items() if key != name}
+
+
+def _run_with_text(text: object) -> MakeRequest:
+    """A run with another value of the first text that the app requires: its prompt."""
+
+    def make(target: Target) -> Request:
+        return target.run_request(inputs={**target.inputs, text_variable(target): text})
+
+    return make
+
+
+def _run_with_bad_choice(*first: tuple[str, object], **changes: Any) -> MakeRequest:
+    """A run with a choice that is not in the list, which even a host that takes all else refuses;
+    skipped where the app has no list.
+    """
+
+    def make(target: Target) -> Request:
+        name = choice_variable(target)
+        choice_field(target, name)
+        texts = {text_variable(target) if key == "prompt" else key: value for key, value in first}
+        return target.run_request(inputs={**target.inputs, **texts, name: "nope"}, **changes)
 
     return make
 
 
 def _max_length(target: Target) -> int:
-    limit = form_field(target, "prompt").max_length
+    limit = form_field(target, text_variable(target)).max_length
     if not limit:
         raise Skipped("the app sets its prompt no greatest length")
     return limit
@@ -71,11 +120,18 @@ def _max_length(target: Target) -> int:
 
 def _prompt_too_long(target: Target) -> Request:
     prompt = "猫" * (_max_length(target) + 1)
-    return target.run_request(inputs={"model_name": "nope", "prompt": prompt})
+    inputs = {**target.inputs, text_variable(target): prompt}
+    with suppress(Skipped):
+        inputs[choice_variable(target)] = "nope"
+    return target.run_request(inputs=inputs)
 
 
-def _kind(variable: str) -> Callable[[Target], str]:
-    return lambda target: form_field(target, variable).kind
+def _kind_of_text(target: Target) -> str:
+    return form_field(target, text_variable(target)).kind
+
+
+def _kind_of_choice(target: Target) -> str:
+    return form_field(target, choice_variable(target)).kind
 
 
 def _bad_inputs(reason: str, value: object) -> Error:
@@ -83,8 +139,19 @@ def _bad_inputs(reason: str, value: object) -> Error:
     return error("parameter_invalid", wrong, field="inputs", reason=reason)
 
 
+def _first_required(target: Target) -> str:
+    """The first variable that the app requires."""
+    form = parameters(target).json_object().get("user_input_form")
+    for _, field in form_fields(form if isinstance(form, list) else []):
+        if field.get("required") is True:
+            return str(field.get("variable"))
+    if target.capabilities.inputs is None:
+        return "prompt"
+    raise Skipped("the app requires no input")
+
+
 def _not_pairs(value: object) -> Error:
-    return error("input_required", not_an_object("inputs", value), variable="prompt")
+    return error("input_required", not_an_object("inputs", value), variable=_first_required)
 
 
 def _bad_mode(value: object) -> Error:
@@ -106,17 +173,17 @@ _NO_JSON_TYPE = error("content_type_not_json")
 _MALFORMED = error("json_malformed")
 _HOST_FAILS = error("internal_error")
 _NO_USER = error("user_missing")
-_NO_PROMPT = error("input_required", variable="prompt")
+_NO_PROMPT = error("input_required", variable=text_variable)
 _NULL_MODE = replace(_bad_mode(None), model_accepts=True)
-_FALSY_PROMPT = error("request.falsy_input_error", variable="prompt", type=_kind("prompt"))
-_PROMPT_TYPE = error("input_not_string", variable="prompt", type=_kind("prompt"))
-_MODEL_TYPE = error("input_not_string", variable="model_name", type=_kind("model_name"))
+_FALSY_PROMPT = error("request.falsy_input_error", variable=text_variable, type=_kind_of_text)
+_PROMPT_TYPE = error("input_not_string", variable=text_variable, type=_kind_of_text)
+_MODEL_TYPE = error("input_not_string", variable=choice_variable, type=_kind_of_choice)
 _NO_SUCH_MODEL = error(
     "input_not_in_options",
-    variable="model_name",
-    options=lambda target: list(choice_field(target, "model_name").options),
+    variable=choice_variable,
+    options=lambda target: list(choice_field(target, choice_variable(target)).options),
 )
-_EMPTY_PROMPT = error("request.empty_input_error", or_else=_NO_SUCH_MODEL, variable="prompt")
+_EMPTY_PROMPT = error("request.empty_input_error", or_else=_NO_SUCH_MODEL, variable=text_variable)
 _CHAT, _UNPUBLISHED = Capability.CHAT_KEY, Capability.UNPUBLISHED_KEY
 _DISABLED, _DELETED = Capability.DISABLED_KEY, Capability.DELETED_KEY
 _NO_APP = error("request.app_errors")
@@ -133,7 +200,7 @@ add_rows(__name__, [
         run(user=LEFT_OUT), status=CLIENT_ERRORS, level=_DOCUMENT),
     Row("run_without_a_prompt_is_refused", "``prompt`` is required among the inputs.",
         f"{_SCHEMAS}/Inputs/required (document line 30)",
-        run(inputs={}), status=CLIENT_ERRORS, level=_DOCUMENT),
+        _run_without_text(), status=CLIENT_ERRORS, level=_DOCUMENT),
     Row("run_in_an_unknown_mode_is_refused",
         "``response_mode`` is one of the document's two words.",
         f"{_SCHEMAS}/ResponseMode (document lines 18-20)",
@@ -141,7 +208,7 @@ add_rows(__name__, [
     Row("run_with_an_unknown_model_is_refused",
         "``model_name`` is one of the models that the document names.",
         f"{_SCHEMAS}/ModelName (document line 31)",
-        _run_with_choice(inputs=_UNKNOWN_MODEL), status=CLIENT_ERRORS, level=_DOCUMENT),
+        _run_with_bad_choice(), status=CLIENT_ERRORS, level=_DOCUMENT),
 
     # the content type and the JSON
     Row("form_body_is_415", "A form is not JSON.", "FACTS 3, row 4 (recorded: ct_form)",
@@ -246,52 +313,52 @@ add_rows(__name__, [
     # with an unknown model, so that a host which accepts the files runs nothing
     Row("number_as_files_is_refused", "A number is not a list of files.",
         "FACTS 3, row 8 and 9.1 (recorded: files_disabled_number)",
-        _run_with_choice(inputs=_UNKNOWN_MODEL, files=3), _bad_files(3)),
+        _run_with_bad_choice(files=3), _bad_files(3)),
 
     # the prompt
     Row("missing_prompt_is_400", "Without a prompt the host says that the form requires it.",
-        "FACTS 3, row 11 (recorded: block_prompt_missing)", run(inputs={}), _NO_PROMPT),
+        "FACTS 3, row 11 (recorded: block_prompt_missing)",
+        _run_without_text(), _NO_PROMPT),
     Row("null_prompt_is_400", "A null prompt counts as missing.", "FACTS 3, row 11",
-        run(inputs={"prompt": None}), _NO_PROMPT),
+        _run_with_text(None), _NO_PROMPT),
     # with an unknown model, so that a version which accepts an empty prompt runs nothing
     Row("empty_prompt_counts_as_missing", "An empty prompt counts as missing.",
-        "FACTS 3, row 11 and 9.1", run(inputs={"prompt": "", "model_name": "nope"}),
-        _EMPTY_PROMPT),
+        "FACTS 3, row 11 and 9.1", _run_with_bad_choice(("prompt", "")), _EMPTY_PROMPT),
     Row("prompt_zero_is_refused", "The number 0 counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_zero)",
-        run(inputs={"prompt": 0}), _FALSY_PROMPT),
+        _run_with_text(0), _FALSY_PROMPT),
     Row("prompt_false_is_refused", "False counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_false)",
-        run(inputs={"prompt": False}), _FALSY_PROMPT),
+        _run_with_text(False), _FALSY_PROMPT),
     Row("empty_list_as_prompt_is_refused", "An empty list counts as no prompt.",
         "FACTS 3, row 11, 9.0 and 9.1 (recorded: block_prompt_emptylist)",
-        run(inputs={"prompt": []}), _FALSY_PROMPT),
+        _run_with_text([]), _FALSY_PROMPT),
     Row("number_as_prompt_is_not_a_string", "A number is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_number)",
-        run(inputs={"prompt": 123}), _PROMPT_TYPE),
+        _run_with_text(123), _PROMPT_TYPE),
     Row("boolean_as_prompt_is_not_a_string", "A boolean is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_true)",
-        run(inputs={"prompt": True}), _PROMPT_TYPE),
+        _run_with_text(True), _PROMPT_TYPE),
     Row("list_as_prompt_is_not_a_string", "A list is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_list)",
-        run(inputs={"prompt": ["a"]}), _PROMPT_TYPE),
+        _run_with_text(["a"]), _PROMPT_TYPE),
     Row("object_as_prompt_is_not_a_string", "An object is not a prompt.",
         "FACTS 3, row 11 and 9.1 (recorded: block_prompt_dict)",
-        run(inputs={"prompt": {"a": 1}}), _PROMPT_TYPE),
+        _run_with_text({"a": 1}), _PROMPT_TYPE),
     Row("prompt_beyond_the_form_is_400",
         "A prompt one character longer than the form allows is refused; Chinese counts too.",
         "FACTS 3, row 11 (recorded: block_prompt_len1001, block_model_bad_prompt_long)",
-        _prompt_too_long, error("input_too_long", variable="prompt", max_length=_max_length)),
+        _prompt_too_long, error("input_too_long", variable=text_variable, max_length=_max_length)),
 
     # the model
     Row("unknown_model_is_400_and_names_the_models",
         "An unknown model is refused with the list of those that the app has, in Python's style.",
         "FACTS 3, row 11 (recorded: block_unknown_model)",
-        run(inputs=_UNKNOWN_MODEL), _NO_SUCH_MODEL),
+        _run_with_bad_choice(), _NO_SUCH_MODEL),
     Row("model_in_capitals_is_400", "A model's name is case sensitive.",
         "FACTS 3, row 11: case sensitive", _model_in_capitals, _NO_SUCH_MODEL),
     Row("number_as_model_is_not_a_string", "A number is not a model.", "FACTS 3, row 11 and 9.1",
-        run(inputs={"prompt": PROMPT, "model_name": 123}), _MODEL_TYPE),
+        _run_with_choice(123), _MODEL_TYPE),
 
     # which of two errors is reported
     Row("user_is_checked_before_the_fields",
@@ -305,20 +372,20 @@ add_rows(__name__, [
         "FACTS 3, order and 9.1 (recorded: order_files_and_mode)",
         run(response_mode="foo", files=5), _bad_files(5, not_a_mode("foo"))),
     Row("mode_is_checked_before_the_prompt", "A wrong mode is reported before a missing prompt.",
-        "FACTS 3, order", run(inputs={}, response_mode="foo"), _bad_mode("foo")),
+        "FACTS 3, order", _run_without_text(response_mode="foo"), _bad_mode("foo")),
     Row("prompt_is_checked_before_the_model",
         "A missing prompt is reported before an unknown model: the form's order counts.",
         "FACTS 3, order (recorded: block_two_errors)",
-        _run_with_choice(inputs={"model_name": "nope"}), _NO_PROMPT),
+        _run_with_bad_choice_alone, _NO_PROMPT),
 
     # streams
     Row("refused_stream_is_plain_json", "A streaming request that is refused gets the same JSON.",
         "FACTS 3: identical for streaming (recorded: stream_unknown_model)",
-        _refused_stream({"prompt": PROMPT, "model_name": "x"}), _NO_SUCH_MODEL),
+        _refused_stream(_run_with_bad_choice(response_mode="streaming")), _NO_SUCH_MODEL),
     Row("refused_stream_without_prompt_is_plain_json",
         "A streaming request without a prompt gets the same JSON as a blocking one.",
         "FACTS 3: identical for streaming",
-        _refused_stream({}), _NO_PROMPT),
+        _refused_stream(_run_without_text(response_mode="streaming")), _NO_PROMPT),
 
     # other apps
     Row("key_of_a_chat_app_is_400", "A chat app's key does not run workflows.",
@@ -377,7 +444,8 @@ def host_failure_has_its_members_in_order(target: Target) -> None:
 @free_check(Level.HOST, "FACTS 3 (recorded: user_missing, block_prompt_missing)")
 def status_in_the_error_is_the_http_status(target: Target) -> None:
     """Where an error has a status, it is the response's own."""
-    for response in (changed_run(target, user=LEFT_OUT), changed_run(target, inputs={})):
+    without_text = changed_run(target, inputs=_without_text(target))
+    for response in (changed_run(target, user=LEFT_OUT), without_text):
         got = response.json_object().get("status")
         expect_equal(got, response.status, "status in the body", response)
 

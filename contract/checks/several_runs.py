@@ -151,7 +151,12 @@ def _elapsed_s(data: Mapping[str, Any], exchange: Exchange) -> float:
     return float(elapsed_s)
 
 
-@check(Level.HOST, "FACTS 5.5", uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
+@check(
+    Level.HOST,
+    "FACTS 5.5",
+    Capability.DOCUMENT_APP,
+    uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN),
+)
 def model_comes_back_as_it_was_sent(target: Target) -> None:
     """The stream of a run has, at its start, the model that was sent."""
     form_field(target, "model_name")

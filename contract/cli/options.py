@@ -157,6 +157,16 @@ run_options = together(
         help=f"The key of another app, {_KINDS}; repeatable.",
     ),
     option(
+        "--inputs",
+        type=FILE,
+        help="Inputs of a run, in JSON or YAML, for another app than the document's.",
+    ),
+    option(
+        "--app-file",
+        type=FILE,
+        help="The export of the key's app: what it requires and --inputs lacks gets a value.",
+    ),
+    option(
         "--files-url",
         callback=base_url,
         help="What the URLs of the host's files begin with, if they are absolute.",
