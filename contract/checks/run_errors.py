@@ -97,7 +97,9 @@ def _run_with_text(text: object) -> MakeRequest:
     return make
 
 
-def _run_with_bad_choice(*first: tuple[str, object], **changes: Any) -> MakeRequest:
+def _run_with_bad_choice(
+    *first: tuple[str, object], choice: str = "nope", **changes: Any
+) -> MakeRequest:
     """A run with a choice that is not in the list, which even a host that takes all else refuses;
     skipped where the app has no list.
     """
@@ -106,7 +108,7 @@ def _run_with_bad_choice(*first: tuple[str, object], **changes: Any) -> MakeRequ
         name = choice_variable(target)
         choice_field(target, name)
         texts = {text_variable(target) if key == "prompt" else key: value for key, value in first}
-        return target.run_request(inputs={**target.inputs, **texts, name: "nope"}, **changes)
+        return target.run_request(inputs={**target.inputs, **texts, name: choice}, **changes)
 
     return make
 
@@ -381,7 +383,7 @@ add_rows(__name__, [
     # streams
     Row("refused_stream_is_plain_json", "A streaming request that is refused gets the same JSON.",
         "FACTS 3: identical for streaming (recorded: stream_unknown_model)",
-        _refused_stream(_run_with_bad_choice(response_mode="streaming")), _NO_SUCH_MODEL),
+        _refused_stream(_run_with_bad_choice(choice="x", response_mode="streaming")), _NO_SUCH_MODEL),
     Row("refused_stream_without_prompt_is_plain_json",
         "A streaming request without a prompt gets the same JSON as a blocking one.",
         "FACTS 3: identical for streaming",
