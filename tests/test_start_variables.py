@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.host_spec import HostError, HostSpec
+from fake_server.runs.file_sources import FileSources, Owner
+from fake_server.runs.input_files import FileFinder
 from fake_server.runs.inputs import cleaned_inputs
 from fake_server.spec import load_host
 from fake_server.workflow.model import StartVariable
@@ -48,17 +50,29 @@ def variable(kind: str, **changes: Any) -> StartVariable:
     return StartVariable(**fields)
 
 
+class AnyFile(FileFinder):
+    """Finds every file, and shows which."""
+
+    def file(self, variable: StartVariable, file: Mapping[str, Any]) -> Any:
+        return ("found", file["upload_file_id"])
+
+    def files(self, variable: StartVariable, files: Sequence[Mapping[str, Any]]) -> list[Any]:
+        return [self.file(variable, file) for file in files]
+
+
+def value_of(spec: HostSpec, declared: StartVariable, inputs: Mapping[str, Any]) -> Any:
+    """The value of the variable. Raises ``HostError``."""
+
+    def finder() -> FileFinder:
+        return AnyFile(FileSources(), Owner("app", "user"), spec)
+
+    return cleaned_inputs([declared], inputs, finder, spec)["v"]
+
+
 def cleaned(spec: HostSpec, declared: StartVariable, inputs: Mapping[str, Any]) -> Any:
     """The value of the variable, or the text of the error."""
-
-    def file(_: StartVariable, found: Mapping[str, Any]) -> Any:
-        return ("found", found["upload_file_id"])
-
-    def files(of: StartVariable, found: Sequence[Mapping[str, Any]]) -> list[Any]:
-        return [file(of, one) for one in found]
-
     try:
-        return cleaned_inputs([declared], inputs, file, files, spec)["v"]
+        return value_of(spec, declared, inputs)
     except HostError as error:
         return error.body["message"]
 
@@ -224,10 +238,6 @@ def test_any_value_is_taken_or_refused(version: str, kind: str, value: Any, requ
     """
     declared = variable(kind, required=required)
     with contextlib.suppress(HostError):
-        clean = cleaned_inputs([declared], {"v": value}, _none, _none, spec_of(version))["v"]
+        clean = value_of(spec_of(version), declared, {"v": value})
         if clean not in (None, ""):
             assert cleaned(spec_of(version), declared, {"v": clean}) == clean
-
-
-def _none(*_: Any) -> Any:
-    raise AssertionError("there are no files")

@@ -9,9 +9,8 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from posixpath import basename
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 from zlib import crc32
 
@@ -32,6 +31,8 @@ _SIZES = 1 << 20
 _TYPES = mimetypes.MimeTypes()
 """Python's own table, without that of the machine."""
 
+_NONE: Mapping[str, Any] = {}
+
 Fault = Callable[[str, HostErrors], HostError]
 
 
@@ -42,13 +43,12 @@ class Owner(NamedTuple):
     end_user_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileSources:
+class FileSources(NamedTuple):
     """What a server has of files. ``faults`` reject an address in the name of a scenario."""
 
-    uploads: Mapping[str, Upload] = field(default_factory=dict)
-    images: Mapping[str, StoredImage] = field(default_factory=dict)
-    remote: Mapping[str, RemoteFile] = field(default_factory=dict)
+    uploads: Mapping[str, Upload] = _NONE
+    images: Mapping[str, StoredImage] = _NONE
+    remote: Mapping[str, RemoteFile] = _NONE
     faults: Sequence[Fault] = ()
 
     def upload(self, file_id: str, owner: Owner, *, shared: bool) -> Upload | None:

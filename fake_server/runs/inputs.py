@@ -11,38 +11,48 @@ from typing import Any
 
 from fake_server.host_spec import HostErrors, HostSpec, RequestRules
 from fake_server.http.validation_text import Invalid, validation_text
+from fake_server.runs.input_files import FileFinder
 from fake_server.workflow.model import StartVariable
 
 FILE, FILES = "file", "file-list"
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
-FindFile = Callable[[StartVariable, Mapping[str, Any]], Any]
-FindFiles = Callable[[StartVariable, Sequence[Mapping[str, Any]]], Sequence[Any]]
-
 
 def cleaned_inputs(
     variables: Sequence[StartVariable],
     inputs: Mapping[Any, Any],
-    find_file: FindFile,
-    find_files: FindFiles,
+    finder: Callable[[], FileFinder],
     spec: HostSpec,
 ) -> dict[str, Any]:
-    """The value of each variable by its name. Raises ``HostError``."""
+    """The value of each variable by its name. Raises ``HostError``.
+
+    ``finder`` makes what finds files, for inputs that name any.
+    """
     rules, errors = spec.request, spec.errors
     _check_types(variables, rules, errors)
     cleaned: dict[str, Any] = {}
+    nested = False
     for variable in variables:
-        cleaned[variable.name] = _value(variable, inputs.get(variable.name), rules, errors)
+        value = cleaned[variable.name] = _value(variable, inputs.get(variable.name), rules, errors)
+        nested = nested or isinstance(value, dict | list)
+    if nested:
+        cleaned |= _found(variables, cleaned, finder())
+        _check_objects(variables, cleaned, rules, errors)
+    return cleaned
+
+
+def _found(
+    variables: Sequence[StartVariable], values: Mapping[str, Any], finder: FileFinder
+) -> dict[str, Any]:
+    """The files that ``values`` name."""
     found: dict[str, Any] = {}
     for variable in variables:
-        if variable.type == FILE and isinstance(cleaned[variable.name], dict):
-            found[variable.name] = find_file(variable, cleaned[variable.name])
+        if variable.type == FILE and values[variable.name] is not None:
+            found[variable.name] = finder.file(variable, values[variable.name])
     for variable in variables:
-        if variable.type == FILES and isinstance(cleaned[variable.name], list):
-            found[variable.name] = find_files(variable, cleaned[variable.name])
-    cleaned |= found
-    _check_objects(variables, cleaned, rules, errors)
-    return cleaned
+        if variable.type == FILES and values[variable.name] is not None:
+            found[variable.name] = finder.files(variable, values[variable.name])
+    return found
 
 
 def _check_types(
@@ -68,6 +78,8 @@ def _value(variable: StartVariable, value: Any, rules: RequestRules, errors: Hos
         if value is None:
             return None
     match variable.type:
+        case "text-input" | "paragraph" | "select":
+            _check_text(variable, value, errors)
         case "file" | "file-list":
             value = _files(variable, value, rules, errors)
         case "number" if rules.numbers != "text":

@@ -13,7 +13,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dify_wire.exchange import AppKind
 from fake_server.host_spec import HostErrors, HostSpec
@@ -31,8 +31,7 @@ class ActiveRuns(Protocol):
     def __call__(self, app_id: str, *, blocking: bool) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedBody:
+class AcceptedBody(NamedTuple):
     """A request whose body is right, for an app that has a workflow."""
 
     app_id: str
@@ -107,15 +106,14 @@ def _check_active(
 
 def run_request(accepted: AcceptedBody, sources: FileSources, spec: HostSpec) -> RunRequest:
     """Check files and start variables of a request. Raises ``HostError``."""
-    workflow, user, body = accepted.workflow, accepted.user, accepted.body
-    owner = Owner(accepted.app_id, end_user_id(accepted.app_id, user))
-    finder = FileFinder(sources, owner, spec)
-    files = finder.body_files(body.files, workflow.features)
-    inputs = cleaned_inputs(workflow.variables, body.inputs, finder.file, finder.files, spec)
-    reported_as = spec.graph.graph_errors["no_nodes"]["report"]
-    if not workflow.complete and reported_as == "internal_error":
-        raise spec.errors("internal_server_error")
-    if not workflow.complete and reported_as == "page" and not body.streaming:
+    app_id, workflow, user, body = accepted
+
+    def finder() -> FileFinder:
+        return FileFinder(sources, Owner(app_id, end_user_id(app_id, user)), spec)
+
+    files = finder().body_files(body.files, workflow.features) if body.files else []
+    inputs = cleaned_inputs(workflow.variables, body.inputs, finder, spec)
+    if not workflow.complete and not body.streaming:
         raise spec.errors("graph_incomplete")
     inputs["sys.files"] = files
     return RunRequest(workflow, inputs, user, body.streaming)

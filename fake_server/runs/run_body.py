@@ -11,8 +11,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.http.validation_text import Invalid, missing, validation_text
@@ -28,8 +27,7 @@ _MODEL = "WorkflowRunPayload"
 _NO_MAPPING = "Input should be a valid dictionary", "dict_type"
 
 
-@dataclass(frozen=True, slots=True)
-class RunBody:
+class RunBody(NamedTuple):
     """What a run is asked for. An entry of ``files`` may still be anything."""
 
     inputs: Mapping[Any, Any]
