@@ -16,7 +16,9 @@ from tests.serving import ROOT
 pytestmark = pytest.mark.server
 
 NEEDED = [
+    "contract/report/diff.html",
     "contract/report/page.html",
+    "contract/report/upgrade.html",
     "contract/verified.toml",
     "fake_server/admin/admin.yaml",
     "fake_server/data/features.yml",
@@ -25,6 +27,7 @@ NEEDED = [
     "fake_server/images/fonts/LICENSE.txt",
     "fake_server/py.typed",
     "dify_wire/data/openapi.yaml",
+    "dify_wire/data/recordings/dify-1.14.2/keys.json",
     *(f"dify_wire/data/overlays/{path.name}" for path in (ROOT / "overlays").glob("*.yaml")),
     "dify_wire/py.typed",
     "dify_wire/recording/recording.schema.json",

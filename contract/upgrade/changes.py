@@ -139,10 +139,10 @@ def upgrade(a: str, b: str, app: AppParts | None = None) -> Upgrade:
     """
     before, after = _recordings(a), _recordings(b)
     routes = list(dict.fromkeys([*_routes(b), *_routes(a)]))
-    pairs = [
+    pairs = [  # without what went past the proxy, to parts of the host that no client reaches
         (one, after[name])
         for name, one in before.items()
-        if name in after and not OTHER_STATE.fullmatch(name) and not _is_direct(one)
+        if name in after and not OTHER_STATE.fullmatch(name) and one.header("server") != "gunicorn"
     ]
     found = [
         difference
@@ -220,11 +220,6 @@ def _area(one: Recording, routes: Sequence[tuple[str, str]]) -> str:
     template = next(known, None) or _ID.sub("/{id}", path)
     streams = b'"streaming"' in one.request.body.replace(b" ", b"")
     return f"{one.request.method} {template}{' (streaming)' if streams else ''}"
-
-
-def _is_direct(one: Recording) -> bool:
-    """Whether the request went past the proxy, to a part of the host that clients do not reach."""
-    return one.header("server") == "gunicorn"
 
 
 # Changes

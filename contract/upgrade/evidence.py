@@ -121,8 +121,11 @@ def supporting(
     actions: Sequence[Action], requests: Iterable[str], words: Iterable[str]
 ) -> tuple[Evidence, ...]:
     """The actions that speak of the same as ``words``, the likeliest first."""
-    names, said = frozenset(requests), frozenset(_words(" ".join(words)))
-    found = [(_likeness(action, said), action) for action in actions]
+    names, of_change = frozenset(requests), frozenset(_words(" ".join(words)))
+    found = []
+    for action in actions:
+        most = math.sqrt(len(action.words) * len(of_change)) or 1
+        found.append((len(action.words & of_change) / most, action))
     found.sort(key=lambda one: -one[0])
     shared = [
         Evidence(action, tuple(sorted(action.exchanges & names)))
@@ -135,8 +138,3 @@ def supporting(
         if likeness >= _VERY_ALIKE
     ]
     return tuple(shared[:_MOST] or others)
-
-
-def _likeness(action: Action, said: frozenset[str]) -> float:
-    """How many words of both are the same, from 0 to 1."""
-    return len(action.words & said) / math.sqrt(len(action.words) * len(said) or 1)

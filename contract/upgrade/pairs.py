@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from contract.diff import response
@@ -56,6 +56,16 @@ _TYPED = re.compile(
 
 _OF_A_VARIABLE = re.compile(r".*(outputs|inputs)\.\w+")
 _ENUMERATIONS = re.compile(r".*\.(created_by_end_user\.type|created_from|triggered_from)")
+_NOWHERE = re.compile("(?!)")
+_ONLY_AT = {
+    "identity": re.compile(r".*\.url|node_retry.*"),
+    "length": re.compile(r".*\.json"),
+    "events": _NOWHERE,
+    "end": _NOWHERE,
+    "image": _NOWHERE,
+}
+"""Where differences of some kinds are the version's doing; events and ends are compared apart."""
+
 _ENDS = {"cut": "broken off", "client_left": "not closed"}
 
 
@@ -176,19 +186,28 @@ def _kept(one: Difference, area: str, stream: bool) -> Iterator[Difference]:
         one = replace(one, a=_listed(one.a), b=_listed(one.b))
     elif one.kind == "value" and place.endswith(".index"):
         one = replace(one, a=_index(one.a), b=_index(one.b))
-    if _KEPT.get(one.kind, _of_any)(one, area, stream):
+    if _is_of_the_version(one, area, stream):
         yield one
 
 
-def _of_any(one: Difference, *_: object) -> bool:
-    return one.a != one.b and "user_input_form" not in one.place
+def _is_of_the_version(one: Difference, area: str, stream: bool) -> bool:
+    """Whether a difference is the version's doing, not that of an app, a stand-in or the day."""
+    place, kind = one.place, one.kind
+    if kind in _ONLY_AT:
+        return bool(_ONLY_AT[kind].fullmatch(place))
+    if kind == "value":
+        return _is_value_of_the_version(one, area, stream)
+    if kind == "type":
+        variable = ": body.data[]" in place or _OF_A_VARIABLE.fullmatch(place)
+        typed = _TYPED.fullmatch(place) or not _OF_THE_APP.fullmatch(place)
+        return bool(typed) and not variable
+    if kind == "style":
+        return "a style of its own" not in one.a + one.b and ABSENT not in (one.a, one.b)
+    written = _masked(one.a) != _masked(one.b)
+    return written and place != "x-version" and "user_input_form" not in place
 
 
-def _of_header(one: Difference, *_: object) -> bool:
-    return one.place != "x-version" and _masked(one.a) != _masked(one.b)
-
-
-def _of_value(one: Difference, area: str, stream: bool) -> bool:
+def _is_value_of_the_version(one: Difference, area: str, stream: bool) -> bool:
     if _masked(one.a) == _masked(one.b) or area.endswith("/v1/parameters"):
         return False
     if ": body.data[]" in one.place:
@@ -196,43 +215,6 @@ def _of_value(one: Difference, area: str, stream: bool) -> bool:
     if one.place.endswith(".total_steps"):
         return stream
     return not _OF_THE_APP.fullmatch(one.place)
-
-
-def _of_type(one: Difference, *_: object) -> bool:
-    if ": body.data[]" in one.place or _OF_A_VARIABLE.fullmatch(one.place):
-        return False
-    return bool(_TYPED.fullmatch(one.place)) or not _OF_THE_APP.fullmatch(one.place)
-
-
-def _of_identity(one: Difference, *_: object) -> bool:
-    return one.place.endswith(".url") or one.place.startswith("node_retry")
-
-
-def _of_length(one: Difference, *_: object) -> bool:
-    return one.place.endswith(".json")
-
-
-def _of_style(one: Difference, *_: object) -> bool:
-    return "a style of its own" not in one.a + one.b and ABSENT not in (one.a, one.b)
-
-
-def _never(*_: object) -> bool:
-    """Compared in another way."""
-    return False
-
-
-_KEPT: Mapping[str, Callable[[Difference, str, bool], bool]] = {
-    "header": _of_header,
-    "value": _of_value,
-    "type": _of_type,
-    "identity": _of_identity,
-    "length": _of_length,
-    "style": _of_style,
-    "events": _never,
-    "end": _never,
-    "image": _never,
-}
-"""By kind of difference whether it is the version's doing."""
 
 
 def _system_keys(names: str) -> str:
