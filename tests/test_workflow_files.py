@@ -303,6 +303,12 @@ WARNED: list[tuple[str, Any, str, str]] = [
 ]
 # where the message stands at another place than what is written
 ELSEWHERE: list[tuple[str, Any, str, str]] = [
+    (
+        "workflow.environment_variables",
+        ["KEY"],
+        "workflow.environment_variables[0]",
+        "expected a mapping of names to values, not 'KEY'",
+    ),
     (IMAGE, {"enabled": True}, f"{IMAGE}.number_limits", MISSING),
     (
         IMAGE,

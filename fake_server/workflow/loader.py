@@ -212,7 +212,7 @@ class _Loader:
         variables = self._top["workflow"].get(key)
         with self._problems.collected():
             for variable in variables.entries() if variables else ():
-                values[variable["name"].text()] = variable.value.get("value")
+                values[variable["name"].text()] = variable.mapping().get("value")
         return values
 
     def _nodes(self, graph: Field) -> tuple[dict[str, Node], tuple[StartVariable, ...]]:
