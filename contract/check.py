@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum, StrEnum
 from functools import cache, partial
 from pathlib import Path
@@ -155,16 +155,20 @@ FAKE_ONLY = "fake only"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Where a check was last seen to pass; ``recording`` is "fake only" without a host's own."""
+    """Where a check was last seen to pass; ``recording`` is "fake only" without a host's own.
+    ``also_on`` are other versions, recorded on that day.
+    """
 
     host_version: str
     day: datetime.date
     recording: str
+    also_on: Mapping[str, datetime.date] = field(default_factory=dict)
 
     def __str__(self) -> str:
+        also = f"; also on {', '.join(self.also_on)}" if self.also_on else ""
         if self.recording == FAKE_ONLY:
-            return f"on the fake of {self.host_version} only, {self.day}"
-        return f"on Dify {self.host_version}, {self.day}, {self.recording}"
+            return f"on the fake of {self.host_version} only, {self.day}{also}"
+        return f"on Dify {self.host_version}, {self.day}, {self.recording}{also}"
 
 
 @cache
@@ -172,7 +176,9 @@ def verdicts(path: Path = VERDICTS) -> Mapping[str, Seen]:
     """The entries of verified.toml by the names of their checks."""
     entries = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return {
-        name: Seen(entry["host_version"], entry["day"], entry["recording"])
+        name: Seen(
+            entry["host_version"], entry["day"], entry["recording"], entry.get("also_on", {})
+        )
         for name, entry in entries.items()
     }
 

@@ -383,7 +383,8 @@ add_rows(__name__, [
     # streams
     Row("refused_stream_is_plain_json", "A streaming request that is refused gets the same JSON.",
         "FACTS 3: identical for streaming (recorded: stream_unknown_model)",
-        _refused_stream(_run_with_bad_choice(choice="x", response_mode="streaming")), _NO_SUCH_MODEL),
+        _refused_stream(_run_with_bad_choice(choice="x", response_mode="streaming")),
+        _NO_SUCH_MODEL),
     Row("refused_stream_without_prompt_is_plain_json",
         "A streaming request without a prompt gets the same JSON as a blocking one.",
         "FACTS 3: identical for streaming",

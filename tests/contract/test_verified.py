@@ -57,6 +57,12 @@ def test_verdicts_name_exchanges_that_are_recorded(recorded: set[str]) -> None:
             assert set(seen.recording.split(", ")) <= recorded, name
 
 
+def test_verdicts_name_versions_that_are_recorded() -> None:
+    others = {version for seen in verdicts().values() for version in seen.also_on}
+    assert others == set(writing.OTHER_VERSIONS)
+    assert "; also on 0.6.9, " in str(verdicts()["unknown_key_is_401"])
+
+
 @pytest.fixture(scope="module")
 def offline() -> dict[str, Status]:
     return {one.result.check.name: one.result.status for one in writing.offline()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from contract.admin import AdminClock
@@ -26,6 +27,7 @@ from contract.offline import (
 from contract.result import Result, Status
 from contract.runner import run_checks
 from contract.target import Capabilities, Target
+from dify_wire.profile import HOST_VERSIONS
 from tests.serving import ROOT, running_server
 
 EVERY_EXCHANGE = "every recorded exchange"
@@ -35,16 +37,37 @@ APP_KEYS = {kind: f"app-{kind:0<24}" for kind in ("chat", "unpublished", "disabl
 SECRET = "sk-the-fake-is-signed-with-this"
 _HEAD = """\
 # On which host version and day each check was seen to pass, and in which recorded exchanges, by the
-# names of the checks. Written by `python -m tests.contract.verdicts`; "fake only" is what no
-# recording shows.
+# names of the checks; also_on are the other recorded versions. Written by
+# `python -m tests.contract.verdicts`; "fake only" is what no recording of 0.6.4 shows.
 """
 
 
-def offline() -> list[OfflineResult]:
-    """The result of every check on the recorded host."""
+OTHER_VERSIONS = [
+    version
+    for version in HOST_VERSIONS[::-1]
+    if version != VERSION and (RECORDING.parent / f"dify-{version}").is_dir()
+]
+
+
+def offline(version: str = VERSION) -> list[OfflineResult]:
+    """The result of every check on the recorded host of ``version``."""
+    folder = RECORDING.parent / f"dify-{version}"
     return check_recordings(
-        RECORDING, capabilities_from(load_keys(RECORDING / "keys.json")), CHECKS.values()
+        folder, capabilities_from(load_keys(folder / "keys.json")), CHECKS.values()
     )
+
+
+def also_on() -> dict[str, dict[str, datetime.date]]:
+    """On which other recorded versions each check passes, and when these were recorded."""
+    found: dict[str, dict[str, datetime.date]] = {}
+    for version in OTHER_VERSIONS:
+        recordings = load_exchanges(RECORDING.parent / f"dify-{version}")
+        sent_at = {one.name: one.sent_at for one in recordings}
+        for one in offline(version):
+            if one.result.status is Status.PASSED and one.exchanges:
+                day = datetime.datetime.fromtimestamp(sent_at[one.exchanges[0]], datetime.UTC)
+                found.setdefault(one.result.name, {})[version] = day.date()
+    return found
 
 
 def every_capability(api_key: str, clock: AdminClock | None = None) -> Capabilities:
@@ -86,14 +109,16 @@ def seen() -> dict[str, Seen]:
     }
     for name, old in verdicts().items():
         if name in CHECKS and (old.host_version, old.recording) == (VERSION, FAKE_ONLY):
-            found.setdefault(name, old)
+            found.setdefault(name, replace(old, also_on={}))
     new = [check for name, check in CHECKS.items() if name not in found]
     results = on_the_fake(new) if new else []
     problems = [_problem(one) for one in results if one.status is not Status.PASSED]
     if problems:
         sys.exit("\n".join([*problems, "nothing is written; try again on an idle machine"]))
     today = datetime.datetime.now(datetime.UTC).date()
-    return found | {check.name: Seen(VERSION, today, FAKE_ONLY) for check in new}
+    found |= {check.name: Seen(VERSION, today, FAKE_ONLY) for check in new}
+    others = also_on()
+    return {name: replace(one, also_on=others.get(name, {})) for name, one in found.items()}
 
 
 def _problem(result: Result) -> str:
@@ -103,10 +128,15 @@ def _problem(result: Result) -> str:
 def write(found: Mapping[str, Seen], path: Path = VERDICTS) -> None:
     entries = (
         f'[{name}]\nhost_version = "{one.host_version}"\nday = {one.day}\nrecording = '
-        f'"{one.recording}"\n'
+        f'"{one.recording}"\n{_also_on(one)}'
         for name, one in sorted(found.items())
     )
     path.write_text("\n".join([_HEAD, *entries]), encoding="utf-8")
+
+
+def _also_on(one: Seen) -> str:
+    days = ", ".join(f'"{version}" = {day}' for version, day in one.also_on.items())
+    return f"also_on = {{{days}}}\n" if days else ""
 
 
 def main() -> None:
