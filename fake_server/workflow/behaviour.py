@@ -80,6 +80,8 @@ def read_behaviour(extra: Field | None, seconds: float) -> NodeBehaviour:
     for name, field in extra.items():
         if field.value is not None:
             given[name] = _READ[name](field)
+    if "fails" in given and "error" not in given:
+        extra["fails"].fail("tries that fail need an error; add error")
     return NodeBehaviour(**given)
 
 

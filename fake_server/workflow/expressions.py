@@ -40,9 +40,12 @@ def find(pool: Pool, selector: Sequence[str]) -> Any:
     """The value at ``selector``, which may go into an object or name an attribute of a file."""
     value: Any = pool
     for key in selector:
-        if isinstance(value, FileRef | InputFile):
-            value = file_attributes(value)
-        value = value.get(key, ABSENT) if isinstance(value, Mapping) else ABSENT
+        if type(value) is not dict:  # nearly always it is one, and the other questions take time
+            if isinstance(value, FileRef | InputFile):
+                value = file_attributes(value)
+            elif not isinstance(value, Mapping):
+                return ABSENT
+        value = value.get(key, ABSENT)
     return value
 
 
@@ -75,10 +78,10 @@ def file_attributes(file: FileRef | InputFile) -> Mapping[str, Any]:
 
 def text_of(value: Any) -> str:
     """``value`` inside a text, as hosts from 0.15 on write it."""
-    if value is None or isinstance(value, FileRef | InputFile):
-        return ""
     if isinstance(value, str):
         return value
+    if value is None or isinstance(value, FileRef | InputFile):
+        return ""
     if isinstance(value, Mapping):
         return json.dumps(plain(value), ensure_ascii=False)
     if isinstance(value, list):

@@ -53,7 +53,7 @@ __all__ = [
 def run_node(call: NodeCall) -> NodeOutcome:
     """Run one node. A value that the host cannot handle is a failed outcome, never an exception."""
     kind = NODE_KINDS.get(call.node.type, UNKNOWN_KIND)
-    if call.error is not None and not kind.reports_more_than_error:
+    if not kind.reports_more_than_error and call.error is not None:
         outcome = NodeOutcome(call.seconds, error=call.error)
     else:
         try:
@@ -62,8 +62,9 @@ def run_node(call: NodeCall) -> NodeOutcome:
             # data of a shape that no editor writes: the host's own check of it would fail as well
             outcome = NodeOutcome(call.seconds, error=str(error), error_type=type(error).__name__)
     if outcome.error is None:
-        fixed = fixed_outputs(call)
-        return replace(outcome, outputs={**(outcome.outputs or {}), **fixed}) if fixed else outcome
+        if not call.node.behaviour.outputs:
+            return outcome
+        return replace(outcome, outputs={**(outcome.outputs or {}), **fixed_outputs(call)})
     named = call.node.behaviour.error_type or outcome.error_type or kind.error_type
     return replace(outcome, error_type=named or "Exception")
 

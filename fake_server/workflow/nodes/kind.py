@@ -64,6 +64,8 @@ class NodeCall:
     def error(self) -> str | None:
         """The error with which this try ends, as the file or a scenario has it."""
         behaviour = self.node.behaviour
+        if behaviour.error is behaviour.fault is behaviour.missing is None:
+            return None
         if behaviour.fails is not None and self.attempt >= behaviour.fails:
             return None
         if behaviour.missing is not None:
@@ -76,7 +78,7 @@ class NodeCall:
 
     def find(self, selector: Any) -> Any:
         """The value at ``selector``; ``ABSENT`` where it leads nowhere."""
-        return find(self.pool, [str(key) for key in selector or ()] or [""])
+        return find(self.pool, selector or ("",))
 
     def value(self, selector: Any) -> Any:
         """The value at ``selector``; None where it leads nowhere."""
@@ -91,7 +93,8 @@ class NodeCall:
 
     def picked(self, schema: str, values: Values) -> dict[str, Any]:
         """``values`` with the fields that the objects of ``schema`` have in this version."""
-        return {name: values.get(name) for name in self.spec.fields.get(schema, ())}
+        get = values.get
+        return {name: get(name) for name in self.spec.fields.get(schema, ())}
 
     def variables_of_data(self) -> dict[str, Any]:
         """The values of ``variables`` of the node's data, by the names that it gives them."""

@@ -59,9 +59,12 @@ def check_llm(data: Field) -> None:
 def run_llm(call: NodeCall) -> NodeOutcome:
     error, rules = call.error, call.spec.nodes
     model = call.data.get("model") or {}
-    mode = str(model.get("mode") or "chat")
-    named = {"model_provider": model.get("provider"), "model_name": model.get("name")}
-    inputs = call.picked("LlmInputs", named)
+    known: dict[str, Any] = {
+        "model_mode": str(model.get("mode") or "chat"),
+        "model_provider": model.get("provider"),
+        "model_name": model.get("name"),
+    }
+    inputs = call.picked("LlmInputs", known)
     missing = call.node.behaviour.missing is not None
     if error is not None and (missing or error.startswith(_BEFORE_CALL)):
         return NodeOutcome(call.seconds, inputs, error=error, error_type="ModelNotExistError")
@@ -74,7 +77,7 @@ def run_llm(call: NodeCall) -> NodeOutcome:
         return NodeOutcome(
             call.seconds, inputs, error=str(not_filled), error_type="VariableNotFoundError"
         )
-    asked = {"model_mode": mode, "prompts": prompts, **named}
+    known["prompts"] = prompts
     reply = prompts[-1]["text"]
     if call.node.behaviour.reply is not None:
         reply = fill_fake(call.node.behaviour.reply, call.pool)
@@ -83,28 +86,26 @@ def run_llm(call: NodeCall) -> NodeOutcome:
         reply = json.dumps(structured, ensure_ascii=False)
     error = error or _token_error(call, prompts[0]["text"]) or _token_error(call, reply)
     if error is not None:
-        known = call.spec.fields.get("LlmProcessData", ()) if rules.failed_prompts else ()
-        shown = {name: asked[name] for name in known if name in asked}
+        fields = call.spec.fields["LlmProcessData"] if rules.failed_prompts else ()
+        shown = {name: known[name] for name in fields if name in known}
         return NodeOutcome(
             call.seconds, inputs, shown or None, error=error, error_type="InvokeError"
         )
     spent = used(call, prompts, reply)
-    finished = {"usage": spent, "finish_reason": "stop"}
-    outputs = call.picked(
-        "LlmOutputs",
-        {
-            "text": reply,
-            "reasoning_content": call.node.behaviour.reasoning or "",
-            "files": [],
-            **finished,
-        },
-    )
+    known |= {
+        "text": reply,
+        "reasoning_content": call.node.behaviour.reasoning or "",
+        "files": [],
+        "usage": spent,
+        "finish_reason": "stop",
+    }
+    outputs = call.picked("LlmOutputs", known)
     if structured is not None:
         outputs["structured_output"] = structured
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
-        process_data=call.picked("LlmProcessData", {**asked, **finished}),
+        process_data=call.picked("LlmProcessData", known),
         outputs=outputs,
         execution_metadata=call.picked("LlmMetadata", spent),
         total_tokens=spent["total_tokens"],
@@ -186,8 +187,8 @@ def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> di
 
 def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
     """What so many tokens of a prompt and of its answer used, in tokens, money and time."""
-    first_s, free = call.seconds / 3, call.spec.nodes.price
-    values = {
+    free = call.spec.nodes.price
+    values: dict[str, Any] = {
         "prompt_tokens": prompt,
         "prompt_unit_price": "0",
         "prompt_price_unit": "0",
@@ -200,10 +201,11 @@ def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
         "total_price": free,
         "currency": "USD",
         "latency": round(call.seconds, 3),
-        "time_to_first_token": round(first_s, 3),
-        "time_to_generate": round(call.seconds - first_s, 3),
     }
-    return call.picked("LlmUsage", values)
+    if "time_to_first_token" in call.spec.fields["LlmUsage"]:
+        values["time_to_first_token"] = round(call.seconds / 3, 3)
+        values["time_to_generate"] = round(call.seconds * 2 / 3, 3)
+    return values
 
 
 def _tokens(call: NodeCall, count: int | None, texts: Sequence[str]) -> int:

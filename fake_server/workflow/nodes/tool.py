@@ -155,36 +155,42 @@ def run_tool(call: NodeCall) -> NodeOutcome:
         return NodeOutcome(call.seconds, error=str(not_filled), error_type="ToolParameterError")
     if no_runtime:
         return NodeOutcome(call.seconds, inputs, error=error, error_type=error_type)
-    if rules.tool_inputs == "settings":  # a setting wins over a parameter, and stands in its place
-        shown = {**inputs, **settings}
-    elif rules.tool_inputs == "all":
-        shown = {name: text_of(value) for name, value in _in_order({**settings, **inputs}).items()}
-    else:
+    values = {**settings, **inputs}
+    if rules.tool_inputs == "all":
+        shown = {name: text_of(value) for name, value in _in_order(values).items()}
+    elif rules.tool_inputs == "parameters":
         shown = _in_order(inputs)
-    if is_stable_diffusion(data):
-        for name in set(_IMAGE_STRINGS) & set(shown):
-            shown[name] = str(shown[name])
+    else:  # a setting wins over a parameter of its name, and stands in its place
+        shown = {**inputs, **settings}
+        if is_stable_diffusion(data):
+            error = _cast(shown, settings) or error
+        # the image is labelled with the requested model
+        values = {**shown, "model": inputs.get("model") or shown.get("model")}
     metadata = call.picked("ToolMetadata", {"tool_info": _tool_info(call), "agent_log": []})
-    if error is None and is_stable_diffusion(data) and rules.tool_inputs == "settings":
-        error = _number_error(settings)
     if error is not None:
         failed = {"tool_info": metadata["tool_info"]} if rules.failed_tool_info else None
         return NodeOutcome(
             call.seconds, shown, error=error, execution_metadata=failed, error_type=error_type
         )
-    outputs, chunks = _outputs(call, {**settings, **inputs})
+    outputs, chunks = _outputs(call, values)
     return NodeOutcome(
         call.seconds, shown, outputs=outputs, execution_metadata=metadata, chunks=chunks
     )
 
 
-def _number_error(settings: Values) -> str | None:
-    """A setting that should be a number and is none: the host fails before it calls the tool."""
-    for name in _IMAGE_NUMBERS:
-        try:
-            int(settings.get(name) or 0)
-        except (ValueError, TypeError) as error:
-            return str(error)
+def _cast(shown: dict[str, Any], settings: Values) -> str | None:
+    """Make texts and numbers of what the built-in Stable Diffusion gets; returns the host's error
+    for a setting that should be a number and is none.
+    """
+    for name in _IMAGE_STRINGS:
+        if name in shown:
+            shown[name] = str(shown[name])
+    try:
+        for name in _IMAGE_NUMBERS:
+            if name in settings:
+                shown[name] = int(settings[name])
+    except (ValueError, TypeError) as error:
+        return str(error)
     return None
 
 
@@ -201,7 +207,7 @@ def _parameters(call: NodeCall) -> dict[str, Any]:
 def _settings(call: NodeCall) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for name, setting in (call.data.get("tool_configurations") or {}).items():
-        value = parameter_value(call, setting) if isinstance(setting, Mapping) else setting
+        value = parameter_value(call, setting) if isinstance(setting, dict) else setting
         if value is not ABSENT:
             settings[str(name)] = value
     return settings
@@ -209,14 +215,14 @@ def _settings(call: NodeCall) -> dict[str, Any]:
 
 def parameter_value(call: NodeCall, given: Any) -> Any:
     """The value of a parameter: a plain one, or one of the type variable, mixed or constant."""
-    if not isinstance(given, Mapping):
+    if not isinstance(given, dict):
         return given
     kind, value = given.get("type"), given.get("value")
+    is_old = call.spec.nodes.references == "strings"
     if kind == "variable":
         found = call.find(value) if isinstance(value, list) else ABSENT
-        is_old = call.spec.nodes.references == "strings"
         return None if found is ABSENT and is_old else found
-    if isinstance(value, str) and (kind == "mixed" or "{{#" in value):
+    if isinstance(value, str) and (kind == "mixed" or not is_old):
         return call.text(value)
     return value
 
@@ -268,8 +274,8 @@ def _outputs(
 
 def drawn_file(call: NodeCall, values: Mapping[str, Any], wanted: FakeFile) -> FileRef | None:
     """A file of a tool, an image of what ``values`` say; None for numbers that no tool draws."""
-    prompts = [values[name] for name in _PROMPTS if values.get(name)]
-    prompt = text_of(prompts[0]) if prompts else call.node.title
+    prompt = text_of(next((values[name] for name in _PROMPTS if values.get(name)), None))
+    prompt = prompt or call.node.title
     numbers: dict[str, int] = {}
     try:
         for name, default in _IMAGE_NUMBERS.items():
