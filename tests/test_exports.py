@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -177,6 +178,32 @@ def test_a_container_is_not_inside_of_itself_or_of_too_many(
     ]
     with pytest.raises(WorkflowError, match="inside of more than 10 iterations and loops, or of"):
         load_workflow(written(tmp_path, export(*inside)))
+
+
+@each(
+    ("data", "place", "says"),
+    [
+        ({"type": "iteration", "iterator_selector": "x"}, "iterator_selector", "expected a list"),
+        ({"type": "iteration", "output_selector": [1]}, "output_selector[0]", "expected a string"),
+        ({"type": "loop", "break_conditions": ["x"]}, "break_conditions[0]", "expected a mapping"),
+        ({"type": "loop", "loop_variables": [{"label": 1}]}, "loop_variables[0].label", "expected"),
+        (
+            {
+                "type": "loop",
+                "loop_variables": [{"label": "a", "value_type": "variable", "value": 1}],
+            },
+            "loop_variables[0].value",
+            "expected a list",
+        ),
+    ],
+)
+def test_a_container_that_cannot_be_read_is_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: Any, place: str, says: str
+) -> None:
+    """With the place in its data."""
+    content = export({"id": "c", "data": data}, edges="s-c c-e")
+    with pytest.raises(WorkflowError, match=re.escape(f"nodes[2].data.{place}: {says}")):
+        load_workflow(written(tmp_path_factory.mktemp("app"), content))
 
 
 def test_every_type_of_start_variable_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fake_server.workflow.nodes.agent import run_agent
-from fake_server.workflow.nodes.conditions import check_if_else, conditions_hold, run_if_else
+from fake_server.workflow.nodes.conditions import (
+    check_if_else,
+    check_iteration,
+    check_loop,
+    conditions_hold,
+    run_if_else,
+)
 from fake_server.workflow.nodes.flow import check_end, run_answer, run_end, run_nothing, run_start
 from fake_server.workflow.nodes.http import check_http, run_http
 from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, fixed_outputs
@@ -120,9 +126,9 @@ NODE_KINDS: Mapping[str, NodeKind] = {
         run_agent, seconds=4.0, fault="model", reports_more_than_error=True, runs=False
     ),
     "human-input": NodeKind(run_human_input, seconds=0.01),
-    "iteration": _PLACE,
+    "iteration": NodeKind(run_nothing, check_iteration, seconds=0.0),
     "iteration-start": _PLACE,
-    "loop": _PLACE,
+    "loop": NodeKind(run_nothing, check_loop, seconds=0.0),
     "loop-start": _PLACE,
     "loop-end": _PLACE,
     "datasource": UNKNOWN_KIND,

@@ -20,14 +20,32 @@ _NAMED_WITHOUT_VALUE = ("exists", "not exists")
 def check_if_else(data: Field) -> None:
     cases = data.get("cases")
     for place in [data] if cases is None else cases.entries():
-        if operator := place.get("logical_operator"):
-            operator.choice((_AND, "or"), "logical operator")
-        conditions = place["conditions"] if cases is None else place.get("conditions")
-        for condition in () if conditions is None else conditions.entries():
-            if operator := condition.get("comparison_operator"):
-                operator.choice(OPERATORS, "comparison")
-            if condition["variable_selector"].texts():
-                check_selector(condition["variable_selector"])
+        _check(place, place["conditions"] if cases is None else place.get("conditions"))
+
+
+def check_iteration(data: Field) -> None:
+    for key in ("iterator_selector", "output_selector"):
+        if selector := data.get(key):
+            selector.texts()
+
+
+def check_loop(data: Field) -> None:
+    _check(data, data.get("break_conditions"))
+    variables = data.get("loop_variables")
+    for variable in variables.entries() if variables else ():
+        variable["label"].text()
+        if (value := variable.get("value")) and variable.value.get("value_type") == "variable":
+            value.texts()
+
+
+def _check(place: Field, conditions: Field | None) -> None:
+    if operator := place.get("logical_operator"):
+        operator.choice((_AND, "or"), "logical operator")
+    for condition in () if conditions is None else conditions.entries():
+        if operator := condition.get("comparison_operator"):
+            operator.choice(OPERATORS, "comparison")
+        if condition["variable_selector"].texts():
+            check_selector(condition["variable_selector"])
 
 
 def run_if_else(call: NodeCall) -> NodeOutcome:
