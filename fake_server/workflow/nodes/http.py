@@ -177,7 +177,7 @@ def _body(call: NodeCall, kind: str, data: Any, boundary: str) -> str:
             try:
                 return json.dumps(json.loads(text, strict=False))
             except ValueError:
-                raise ValueError(f"Failed to parse JSON: {text}") from None
+                return text  # a placeholder in it need not be JSON, as what it stands for would be
         return text
     pairs = [
         (call.text(one.get("key") or ""), call.text(one.get("value") or ""))

@@ -90,6 +90,6 @@ def run_human_input(call: NodeCall) -> NodeOutcome:
         "actions": actions,
         "display_in_ui": any(one.get("enabled") and one.get("type") == "webapp" for one in methods),
         "resolved_default_values": defaults,
-        "timeout": float(data.get("timeout") or 3) * unit_s,
+        "expires_s": float(data.get("timeout") or 3) * unit_s,
     }
     return NodeOutcome(call.seconds, form=form)
