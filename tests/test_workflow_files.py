@@ -234,6 +234,16 @@ WRONG: list[tuple[str, Any, str]] = [
     (f"{LLM}.x-fake.prompt_tokens", 1.5, "expected a whole number from 0 to 1000000000, not 1.5"),
     (f"{LLM}.x-fake.error", [], "expected a string, not a list"),
     (f"{LLM}.x-fake.outputs", "x", "expected a mapping of names to values, not 'x'"),
+    (f"{LLM}.x-fake.fails", 2, "tries that fail need an error; add error"),
+    (
+        f"{LLM}.x-fake.missing",
+        "mode",
+        "'mode' is not a known part of the host (did you mean 'model'?)",
+    ),
+    (f"{LLM}.x-fake.files", -1, "expected a whole number from 0 to 100, not -1"),
+    (f"{LLM}.x-fake.json", {}, "expected a list, not a mapping"),
+    (f"{LLM}.x-fake.no_image", "yes", "expected true or false, not 'yes'"),
+    (f"{LLM}.x-fake.fault", "model", "'fault' is not a known key"),
     (f"{LLM}.xfake", {}, "nothing reads this key here; write it as x-fake"),
     (f"{LLM}.X_Fake", {}, "nothing reads this key here; write it as x-fake"),
     ("nodes[1].x-fake", {}, "nothing reads this key here; write it as data.x-fake"),
@@ -303,6 +313,31 @@ WARNED: list[tuple[str, Any, str, str]] = [
 ]
 # where the message stands at another place than what is written
 ELSEWHERE: list[tuple[str, Any, str, str]] = [
+    (f"{LLM}.x-fake.text", [1], f"{LLM}.x-fake.text[0]", "expected a string, not 1"),
+    (
+        f"{LLM}.x-fake.files",
+        [{"link": "x"}],
+        f"{LLM}.x-fake.files[0].link",
+        "'link' is not a known key",
+    ),
+    (
+        f"{LLM}.x-fake.logs",
+        ["x"],
+        f"{LLM}.x-fake.logs[0]",
+        "expected a mapping of names to values, not 'x'",
+    ),
+    (
+        f"{LLM}.x-fake.response",
+        {"status": 99},
+        f"{LLM}.x-fake.response.status",
+        "expected a whole number from 100 to 599, not 99",
+    ),
+    (
+        f"{LLM}.x-fake.response",
+        {"code": 1},
+        f"{LLM}.x-fake.response.code",
+        "'code' is not a known key",
+    ),
     (
         "workflow.environment_variables",
         ["KEY"],

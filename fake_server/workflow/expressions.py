@@ -45,7 +45,7 @@ def find(pool: Pool, selector: Sequence[str]) -> Any:
                 value = file_attributes(value)
             elif not isinstance(value, Mapping):
                 return ABSENT
-        value = value.get(key, ABSENT)
+        value = value.get(key, ABSENT) if isinstance(key, str) else ABSENT
     return value
 
 

@@ -151,6 +151,8 @@ class _Tested:
         return [{**condition, "result": result} for condition, result in pairs]
 
     def _values(self, condition: Mapping[str, Any]) -> dict[str, Any]:
+        if not isinstance(condition, Mapping):
+            raise ValueError(f"{condition!r} is no condition")
         actual = find(self._pool, condition.get("variable_selector") or ("",))
         if actual is ABSENT:
             if self._rules.cases:

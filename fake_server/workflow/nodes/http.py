@@ -56,7 +56,12 @@ def run_http(call: NodeCall) -> NodeOutcome:
             error = f"Request failed with status code {response.status}"
             error_type = "HTTPResponseCodeError"
     return NodeOutcome(
-        call.seconds, None, process_data, outputs, error=error, error_type=error_type
+        call.seconds,
+        None,
+        process_data,
+        outputs,
+        error=error,
+        error_type=error_type if error else "",
     )
 
 
