@@ -261,6 +261,27 @@ def test_variables_of_the_environment_and_of_conversations_have_values(tmp_path:
     assert workflow.warnings == ()
 
 
+def test_a_tool_has_the_outputs_that_the_graph_uses_of_it(tmp_path: Path) -> None:
+    """No export declares them: an image for files, a text for a variable, a list to iterate."""
+    tool = {"type": "tool", "provider_id": "p", "provider_type": "builtin", "tool_name": "t"}
+    each_entry = {"type": "iteration", "iterator_selector": ["t", "links"]}
+    path = written(
+        tmp_path,
+        export(
+            {"id": "t", "data": tool},
+            {"id": "u", "data": {**tool, "x-fake": {"variables": {"page": "given"}}}},
+            {"id": "i", "data": each_entry},
+            llm(prompt_template=[{"role": "user", "text": "{{#t.page#}}{{#u.page#}}{{#t.text#}}"}]),
+            {"id": "a", "data": {"type": "template-transform", "variables": ["t", "files"]}},
+            edges="s-t t-u u-i i-l l-a a-e",
+        ),
+    )
+    nodes = load_workflow(path).nodes
+    assert nodes["t"].behaviour.variables == {"links": ["links"], "page": "page"}
+    assert nodes["u"].behaviour.variables == {"page": "given"}
+    assert [nodes[name].behaviour.files is not None for name in "tu"] == [True, False]
+
+
 # What stands beside it
 # ------------------------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from fake_server.workflow.nodes import (
     NodeOutcome,
     conditions_hold,
     run_node,
-    with_images,
+    with_used_outputs,
 )
 from tests.each import each
 
@@ -329,7 +329,7 @@ def test_a_tool_draws_where_the_graph_uses_its_files_and_else_gives_a_text() -> 
         Node("t", "answer", "t", {"answer": "{{#b.files#}} {{#c.text#}}"}, nodes["a"].behaviour),
     ):
         nodes[one.node_id] = one
-    drawn = with_images(nodes)
+    drawn = with_used_outputs(nodes)
     assert [bool(drawn[name].behaviour.files) for name in "abc"] == [True, True, False]
     outputs = run("tool", tool).outputs or {}
     assert outputs["files"] == []

@@ -22,7 +22,12 @@ from fake_server.workflow.behaviour import NodeBehaviour, read_behaviour
 from fake_server.workflow.dsl import release
 from fake_server.workflow.graph_checks import check_graph
 from fake_server.workflow.model import CONTAINERS, Node, StartVariable, Workflow
-from fake_server.workflow.nodes import NODE_KINDS, UNKNOWN_KIND, complete_settings, with_images
+from fake_server.workflow.nodes import (
+    NODE_KINDS,
+    UNKNOWN_KIND,
+    complete_settings,
+    with_used_outputs,
+)
 from fake_server.workflow.problems import NotWorkflowError, Problems, WorkflowError
 from fake_server.workflow.remote_files import read_remote_files
 from fake_server.workflow.variables import read_variables
@@ -240,7 +245,7 @@ class _Loader:
                 if name not in names:
                     known = did_you_mean(name, names) or f"; known: {', '.join(nodes)}"
                     field.fail(f"no node of {self._path.name} has this id or title{known}")
-        return with_images(nodes), variables
+        return with_used_outputs(nodes), variables
 
     def _entries(self, graph: Field, key: str) -> Iterator[Field]:
         """The entries of a list of the graph, which a graph that no host runs may lack."""

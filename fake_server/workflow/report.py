@@ -20,7 +20,7 @@ from fake_server.workflow.model import Node, StartVariable, Workflow
 from fake_server.workflow.nodes import NODE_KINDS
 from fake_server.workflow.nodes.tool import draws_always
 
-_GIVEN = ("outputs", "reply", "text", "json", "variables", "response", "branch")
+_GIVEN = ("outputs", "reply", "text", "json", "response", "branch")
 """What a file may say of a node that only something real could run."""
 
 _SHOWN = 200

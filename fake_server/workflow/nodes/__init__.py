@@ -30,7 +30,7 @@ from fake_server.workflow.nodes.tool import (
     run_tool,
     started_icon,
     tool_icon,
-    with_images,
+    with_used_outputs,
 )
 from fake_server.workflow.nodes.variables import (
     run_aggregator,
@@ -52,7 +52,7 @@ __all__ = [
     "run_node",
     "started_icon",
     "tool_icon",
-    "with_images",
+    "with_used_outputs",
 ]
 
 

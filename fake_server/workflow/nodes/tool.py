@@ -34,6 +34,9 @@ IMAGE_TOOLS = frozenset(
 MAX_IMAGE_NUMBER = 4096
 """The most pixels a side, and steps, of an image."""
 
+_OWN_OUTPUTS = frozenset({"text", "files", "json", "usage", "error_message", "error_type"})
+"""Outputs that tools and agents have anyway, the last two after a fail branch."""
+
 _NO_RUNTIME = "Failed to get tool runtime"
 """The start of an error that leaves the tool without its parameters [C: g_badtool_stream]."""
 
@@ -101,22 +104,30 @@ def complete_settings(data: Mapping[str, Any], models: Sequence[str]) -> Mapping
     return {name: stored.get(name) or default for name, default in defaults.items()}
 
 
-def with_images(nodes: Mapping[str, Node]) -> dict[str, Node]:
-    """``nodes``, the tools among them whose ``files`` the graph uses with the image that they
-    draw.
+def with_used_outputs(nodes: Mapping[str, Node]) -> dict[str, Node]:
+    """``nodes``, the tools and agents among them with what the graph uses of them and no export
+    declares: an image for ``files``, and variables.
     """
-    used = {
-        selector[0]
-        for node in nodes.values()
-        for selector in _selectors(node.data)
-        if selector[1] == "files"
-    }
-    drawing = {}
-    for node_id, node in nodes.items():
-        given = node.behaviour.files is not None or node.behaviour.outputs is not None
-        if node.type == "tool" and not given and node_id in used:
-            drawing[node_id] = replace(node, behaviour=replace(node.behaviour, files=(FakeFile(),)))
-    return {**nodes, **drawing}
+    used: dict[str, set[str]] = {}
+    iterated = set()
+    for node in nodes.values():
+        for selector in _selectors(node.data):
+            used.setdefault(selector[0], set()).add(selector[1])
+        if node.type == "iteration":
+            iterated.add(tuple((node.data.get("iterator_selector") or ())[:2]))
+    completed = {}
+    for node_id in used.keys() & nodes.keys():
+        node, names = nodes[node_id], sorted(used[node_id] - _OWN_OUTPUTS)
+        behaviour = node.behaviour
+        if node.type not in ("tool", "agent") or behaviour.outputs is not None:
+            continue
+        if node.type == "tool" and behaviour.files is None and "files" in used[node_id]:
+            behaviour = replace(behaviour, files=(FakeFile(),))
+        if names and behaviour.variables is None:
+            values = {name: [name] if (node_id, name) in iterated else name for name in names}
+            behaviour = replace(behaviour, variables=values)
+        completed[node_id] = replace(node, behaviour=behaviour)
+    return {node_id: completed.get(node_id, node) for node_id, node in nodes.items()}
 
 
 def draws_always(node: Node) -> bool:
