@@ -21,8 +21,8 @@ class Mutant:
 
     A mutant that another check fails, and none of its killers, was killed for the wrong reason.
     ``speed`` None is instant; ``timeout_s`` bounds each request of the suite. ``strict`` is for a
-    host that does as another version than the reference does: only a run with ``--strict-observed``
-    may call it broken. ``refused`` is for a host that cannot be checked at all: words of the line
+    host that does as a deployment may: only a run with ``--strict-observed`` calls it broken.
+    ``refused`` is for a host that cannot be checked at all: words of the line
     that says why.
     """
 

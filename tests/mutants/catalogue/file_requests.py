@@ -158,7 +158,7 @@ _response("as_attachment_names_a_file",
           lambda request: "as_attachment" in parameters_of(request),
           lambda response: response.with_header(
               "Content-Disposition", "attachment; filename*=UTF-8''image.png"
-          ), strict=True)
+          ))
 AREA.add("missing_parameter_in_plain_text",
          "The JSON that names a missing parameter is called text/plain.",
          "every_content_type_is_documented",

@@ -105,8 +105,7 @@ def _as_event(reason: str) -> Wrap:
 _lenient("prompt_missing_accepted", "A run needs no prompt.", "run_without_a_prompt_is_refused",
          lambda request: _has_inputs(request) and _input(request, "prompt") is _NOTHING, _as_prompt)
 _lenient("prompt_empty_accepted", "The prompt may be empty.", "empty_prompt_counts_as_missing",
-         lambda request: _has_inputs(request) and _input(request, "prompt") == "", _as_prompt,
-         strict=True)
+         lambda request: _has_inputs(request) and _input(request, "prompt") == "", _as_prompt)
 _lenient("prompt_null_accepted", "The prompt may be null.", "null_prompt_is_400",
          lambda request: _has_inputs(request) and _input(request, "prompt") is None, _as_prompt)
 _lenient("prompt_number_accepted", "The prompt may be a number.",

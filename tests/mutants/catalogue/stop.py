@@ -231,7 +231,7 @@ AREA.add("stop_without_key", "A stop needs no key.", "stop_needs_the_key",
 AREA.add("stop_error_of_later_versions",
          "A stopped run says that it was stopped by its user, as later versions do.",
          "stopped_run_says_so_in_its_error", _stopped(put("data.error", "Stopped by user.")),
-         speed=RHYTHM, strict=True)
+         speed=RHYTHM)
 
 # How the call is read
 AREA.add("stop_by_another_user_is_403", "A stop by a user who has no run is refused with 403.",
