@@ -4,7 +4,7 @@ found before a request is sent, all of it at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ def inputs_of_app(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     no value can be made.
     """
     values = dict(given)
-    variables = list(_variables(path))
+    variables = start_variables(path, exported_app(path)[1])
     known = {str(variable.get("variable")) for variable in variables}
     problems = [f"{name} is no variable of this app" for name in given if name not in known]
     for variable in variables:
@@ -38,8 +38,8 @@ def inputs_of_app(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _variables(path: Path) -> Iterator[Mapping[str, Any]]:
-    """The start variables of an export, as it has them."""
+def exported_app(path: Path) -> tuple[str, list[Mapping[str, Any]]]:
+    """The name of the app exported to ``path``, and the data of its nodes. Raises ``SpecError``."""
     document: Any = load_yaml(path)
     if "data" in document and "workflow" not in document:  # as the API of Dify's console has it
         document = document["data"]
@@ -47,14 +47,22 @@ def _variables(path: Path) -> Iterator[Mapping[str, Any]]:
             document = parse_yaml(path, document, "data")
     try:
         nodes = [node["data"] for node in document["workflow"]["graph"]["nodes"]]
-        starts = [node for node in nodes if node.get("type") == "start"]
-        variables = [one for node in starts for one in node.get("variables") or ()]
+        name = str((document.get("app") or {}).get("name") or path.stem)
+        if all(isinstance(node, Mapping) for node in nodes):
+            return name, nodes
     except (KeyError, TypeError, AttributeError):
-        message = "this is not an exported workflow app; export one from the studio (Export DSL)"
-        raise SpecError(path, "workflow.graph.nodes", message) from None
+        pass
+    message = "this is not an exported workflow app; export one from the studio (Export DSL)"
+    raise SpecError(path, "workflow.graph.nodes", message)
+
+
+def start_variables(path: Path, nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The start variables among ``nodes``, as the export has them. Raises ``SpecError``."""
+    starts = [node for node in nodes if node.get("type") == "start"]
+    variables = [one for node in starts for one in node.get("variables") or ()]
     if not all(isinstance(one, Mapping) and one.get("variable") for one in variables):
         raise SpecError(path, "start variables", "each needs the name that it has as `variable`")
-    yield from variables
+    return variables
 
 
 def _value(variable: Mapping[str, Any]) -> Any:

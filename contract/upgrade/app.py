@@ -5,14 +5,13 @@ changes of a host do not concern it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
+from contract.app_inputs import exported_app, start_variables
 from dify_wire.text_file import SpecError, bundled
-from dify_wire.yaml_file import load_yaml
 
 _OF_NODE = re.compile(r"node_\w+ \(([a-z-]+)\)")
 _OF_KIND = {
@@ -64,24 +63,10 @@ class AppParts:
 
 def read_app(path: Path) -> AppParts:
     """The parts of an exported app. Raises ``SpecError``."""
-    document: Any = load_yaml(path)
-    if isinstance(document, Mapping) and "data" in document and "workflow" not in document:
-        document = document["data"]
-    try:
-        nodes = [node["data"] for node in document["workflow"]["graph"]["nodes"]]
-        kinds = frozenset(str(node["type"]) for node in nodes if "type" in node)
-        variables = frozenset(_variable_types(nodes))
-        name = str((document.get("app") or {}).get("name") or path.stem)
-    except (KeyError, TypeError, AttributeError):
-        message = "this is not an exported workflow app; export one from the studio (Export DSL)"
-        raise SpecError(path, "workflow.graph.nodes", message) from None
-    return AppParts(name, kinds, variables)
-
-
-def _variable_types(nodes: list[Mapping[str, Any]]) -> Iterator[str]:
-    for node in nodes:
-        if node.get("type") == "start":
-            yield from (str(variable["type"]) for variable in node.get("variables") or ())
+    name, nodes = exported_app(path)
+    variables = (str(one.get("type")) for one in start_variables(path, nodes))
+    kinds = (str(node["type"]) for node in nodes if node.get("type"))  # a note has none
+    return AppParts(name, frozenset(kinds), frozenset(variables))
 
 
 @cache

@@ -197,6 +197,12 @@ def test_a_change_concerns_an_app_with_the_same_parts(
     assert app.concerned_by([place], others) is concerned
 
 
+def test_an_app_may_be_wrapped_as_the_console_gives_it(tmp_path: Path) -> None:
+    text = (APPS / "main.yml").read_text("utf-8")
+    (tmp_path / "app.json").write_text(json.dumps({"data": text}))
+    assert read_app(tmp_path / "app.json") == read_app(APPS / "main.yml")
+
+
 @each(
     "text, words",
     [
