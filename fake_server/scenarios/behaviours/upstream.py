@@ -112,7 +112,8 @@ def remote_file_unreachable(
 
     Nothing listens there, its name is unknown, nothing comes, or it gives 404 ("absent"). Acts on
     runs of an app with image upload that send a file with remote_url. The host connects from
-    its own network: an address that works for the client may not work for the host.
+    its own network: an address that works for the client may not work for the host. From 0.15.3 on
+    an address that gives 404 is accepted where its name tells the type of the file.
 
     Complaint: 400 for a request that was right yesterday, with a Python exception in its message.
     Survive: upload the file instead, or report which address could not be read, and offer to try
