@@ -123,11 +123,7 @@ def references(text: str) -> tuple[tuple[str, Selector], ...]:
 
 def fill_parameter(text: str, pool: Pool) -> str:
     """A parameter of a tool, filled."""
-    values: dict[str, Any] = {}
-    for key, selector in references(text):
-        value = read(pool, selector)
-        values[key] = value
-    return _fill(text, _NODE, values)
+    return _fill(text, _NODE, {key: read(pool, one) for key, one in references(text)})
 
 
 def prompt_values(prompts: Iterable[Mapping[str, str]], pool: Pool) -> dict[str, Any]:
@@ -160,11 +156,18 @@ def _fill(
 ) -> str:
     if "{{" not in text and "<|" not in text:
         return text
-    parts = pattern.split(text)
+    parts = list(_split(pattern, text))
     for index in range(1, len(parts), 2):
         key = parts[index]
         value = values.get(key, f"{{{{{key}}}}}")
         if not isinstance(value, str):
             raise ValueError(NOT_A_STRING)
-        parts[index] = (stripped or pattern).sub(r"{\1}", value)
-    return _SPECIAL_TOKEN.sub("", "".join(parts))
+        parts[index] = (stripped or pattern).sub(r"{\1}", value) if "{{" in value else value
+    filled = "".join(parts)
+    return _SPECIAL_TOKEN.sub("", filled) if "<|" in filled else filled
+
+
+@lru_cache(maxsize=4096)
+def _split(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    """The parts of ``text``, every second one the key of a reference."""
+    return tuple(pattern.split(text))

@@ -93,8 +93,8 @@ class NodeCall:
 
     def picked(self, schema: str, values: Values) -> dict[str, Any]:
         """``values`` with the fields that the objects of ``schema`` have in this version."""
-        get = values.get
-        return {name: get(name) for name in self.spec.fields.get(schema, ())}
+        names = self.spec.fields.get(schema, ())
+        return dict(zip(names, map(values.get, names), strict=True))
 
     def variables_of_data(self) -> dict[str, Any]:
         """The values of ``variables`` of the node's data, by the names that it gives them."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dify_wire.strict import Field
@@ -69,7 +69,7 @@ def run_llm(call: NodeCall) -> NodeOutcome:
     if error is not None and (missing or error.startswith(_BEFORE_CALL)):
         return NodeOutcome(call.seconds, inputs, error=error, error_type="ModelNotExistError")
     try:
-        context = _context(call)
+        context = _context(call) if call.data.get("context") else ""
         if context:
             inputs = {"#context#": context, **inputs}
         prompts = _prompts(call, context)
@@ -81,10 +81,15 @@ def run_llm(call: NodeCall) -> NodeOutcome:
     reply = prompts[-1]["text"]
     if call.node.behaviour.reply is not None:
         reply = fill_fake(call.node.behaviour.reply, call.pool)
-    structured = _structured_output(call)
-    if structured is not None and call.node.behaviour.reply is None:
-        reply = json.dumps(structured, ensure_ascii=False)
-    error = error or _token_error(call, prompts[0]["text"]) or _token_error(call, reply)
+    structured = None
+    if call.data.get("structured_output_enabled"):
+        structured = _structured_output(call)
+        if call.node.behaviour.reply is None:
+            reply = json.dumps(structured, ensure_ascii=False)
+    try:
+        f"{prompts[0]['text']}{reply}".encode()
+    except UnicodeEncodeError:
+        error = error or _token_error(call, prompts[0]["text"]) or _token_error(call, reply)
     if error is not None:
         fields = call.spec.fields["LlmProcessData"] if rules.failed_prompts else ()
         shown = {name: known[name] for name in fields if name in known}
@@ -171,18 +176,21 @@ def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
 
 
 def _structured_output(call: NodeCall) -> Any:
-    """An answer of the shape that the node demands, where it does."""
-    if not call.data.get("structured_output_enabled"):
-        return None
+    """An answer of the shape that the node demands."""
     schema = (call.data.get("structured_output") or {}).get("schema")
     return sample_of_schema(schema) if isinstance(schema, Mapping) else {}
 
 
 def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> dict[str, Any]:
     """What the answer ``reply`` to ``prompts`` used."""
-    behaviour = call.node.behaviour
-    prompt = _tokens(call, behaviour.prompt_tokens, [one["text"] for one in prompts])
-    return usage(call, prompt, _tokens(call, behaviour.completion_tokens, [reply]))
+    behaviour, vary = call.node.behaviour, call.draw.vary
+    prompt, completion = behaviour.prompt_tokens, behaviour.completion_tokens
+    if prompt is None:
+        prompt = sum(_tokens(one["text"]) for one in prompts)
+    else:
+        prompt = round(vary(prompt, behaviour.spread))
+    answer = _tokens(reply) if completion is None else round(vary(completion, behaviour.spread))
+    return usage(call, prompt, answer)
 
 
 def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
@@ -208,12 +216,9 @@ def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
     return values
 
 
-def _tokens(call: NodeCall, count: int | None, texts: Sequence[str]) -> int:
-    """About ``count`` where the file gives it, else one token for four bytes of UTF-8."""
-    if count is not None:
-        return round(call.draw.vary(count, call.node.behaviour.spread))
-    sizes = [len(text.encode("utf-8", "surrogatepass")) for text in texts]
-    return sum(math.ceil(size / _TOKEN_BYTES) for size in sizes)
+def _tokens(text: str) -> int:
+    """One token for four bytes of UTF-8."""
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES)
 
 
 def _token_error(call: NodeCall, text: str) -> str | None:

@@ -155,7 +155,8 @@ def run_tool(call: NodeCall) -> NodeOutcome:
     error, error_type = call.error, behaviour.error_type or "ToolInvokeError"
     no_runtime = error is not None and (behaviour.missing or error.startswith(_NO_RUNTIME))
     if no_runtime and not rules.runtime_error_inputs:
-        info = {"tool_info": _tool_info(call)} if rules.runtime_error_info else None
+        known = {"tool_info": call.picked("ToolInfo", data)}
+        info = known if rules.runtime_error_info else None
         return NodeOutcome(
             call.seconds, {}, error=error, execution_metadata=info, error_type=error_type
         )
@@ -177,9 +178,10 @@ def run_tool(call: NodeCall) -> NodeOutcome:
             error = _cast(shown, settings) or error
         # the image is labelled with the requested model
         values = {**shown, "model": inputs.get("model") or shown.get("model")}
-    metadata = call.picked("ToolMetadata", {"tool_info": _tool_info(call), "agent_log": []})
+    tool_info = call.picked("ToolInfo", data)
+    metadata = call.picked("ToolMetadata", {"tool_info": tool_info, "agent_log": []})
     if error is not None:
-        failed = {"tool_info": metadata["tool_info"]} if rules.failed_tool_info else None
+        failed = {"tool_info": tool_info} if rules.failed_tool_info else None
         return NodeOutcome(
             call.seconds, shown, error=error, execution_metadata=failed, error_type=error_type
         )
@@ -216,8 +218,11 @@ def _parameters(call: NodeCall) -> dict[str, Any]:
 
 
 def _settings(call: NodeCall) -> dict[str, Any]:
+    given = call.data.get("tool_configurations") or {}
+    if dict not in map(type, given.values()):  # before 1.0 they are all plain
+        return {**given}
     settings: dict[str, Any] = {}
-    for name, setting in (call.data.get("tool_configurations") or {}).items():
+    for name, setting in given.items():
         value = parameter_value(call, setting) if isinstance(setting, dict) else setting
         if value is not ABSENT:
             settings[str(name)] = value
@@ -245,20 +250,19 @@ def _in_order(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: values[name] for name in (*_IMAGE_ORDER, *values) if name in values}
 
 
-def _tool_info(call: NodeCall) -> dict[str, Any]:
-    return call.picked("ToolInfo", call.data)
-
-
 def _outputs(
     call: NodeCall, values: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[tuple[str, tuple[str, ...]], ...]]:
     """The outputs of a tool that got ``values``, and how they came."""
     behaviour, texts = call.node.behaviour, call.spec.nodes.tool_texts
-    messages: tuple[str, ...] = tuple(fill_fake(one, call.pool) for one in behaviour.text or ())
+    messages: tuple[str, ...] = ()
+    if behaviour.text:
+        messages = tuple(fill_fake(one, call.pool) for one in behaviour.text)
     files: list[FileRef] = []
     is_given = behaviour.outputs is not None
-    known = (FakeFile(),) if draws_always(call.node) and not is_given else ()
-    wanted = known if behaviour.files is None else behaviour.files
+    wanted = behaviour.files
+    if wanted is None:
+        wanted = (FakeFile(),) if not is_given and draws_always(call.node) else ()
     if wanted and "prompt" in values and not values["prompt"]:
         messages = messages or (texts["no_prompt"],)
     elif wanted or behaviour.no_image:
@@ -270,17 +274,17 @@ def _outputs(
         shown = json.dumps(plain(dict(values)), ensure_ascii=False, default=str)
         label = call.data.get("tool_label") or call.data.get("tool_name") or call.node.title
         messages = (f"{label}: {shown}",)
-    variables = {
-        name: fill_fake(value, call.pool) if isinstance(value, str) else value
-        for name, value in (behaviour.variables or {}).items()
-    }
     given = {
         "text": "".join(messages),
         "files": files,
         "json": list(behaviour.json or call.spec.nodes.no_json),
     }
-    chunks = (("text", (*messages, "")), *((name, ("",)) for name in variables))
-    return {**call.picked("ToolOutputs", given), **variables}, chunks
+    outputs = call.picked("ToolOutputs", given)
+    chunks: tuple[tuple[str, tuple[str, ...]], ...] = (("text", (*messages, "")),)
+    for name, value in (behaviour.variables or {}).items():
+        outputs[name] = fill_fake(value, call.pool) if isinstance(value, str) else value
+        chunks += ((name, ("",)),)
+    return outputs, chunks
 
 
 def drawn_file(call: NodeCall, values: Mapping[str, Any], wanted: FakeFile) -> FileRef | None:
