@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fake_server.host_spec import HostSpec
@@ -55,6 +55,11 @@ class EventData:
     spec: HostSpec
     files: FileWriter
     _last_outputs: tuple[Any, Any] = (None, None)
+    _more: bool = field(init=False)
+    """Whether frames of nodes have more than they had at first."""
+
+    def __post_init__(self) -> None:
+        self._more = "iteration_id" in self.spec.fields["NodeStartedData"]
 
     def of(self, event: Event) -> dict[str, Any]:
         """The data of ``event``."""
@@ -78,20 +83,27 @@ class EventData:
         shared = event.outputs is known and self.spec.stream.signed == "run"
         outputs = rendered if shared else self.files.value(event.outputs)
         return {
-            "id": self.facts.workflow_run_id,
-            "workflow_id": self.facts.workflow_id,
+            **self.ended_run(event, outputs),
             "sequence_number": self.facts.sequence_number,
-            "status": event.status,
-            "outputs": self._outputs(outputs),
-            "error": self.spec.run.no_error if event.error is None else event.error,
-            "elapsed_time": _rounded(event.elapsed_s, self.spec.run.elapsed_digits),
-            "total_tokens": event.total_tokens,
-            "total_steps": event.total_steps,
             "created_by": {"id": self.facts.end_user_id, "user": self.facts.user},
-            "created_at": self._created_at(0.0),
-            "finished_at": self._second(event.elapsed_s),
             "exceptions_count": event.exceptions,
             "files": self._files(event.outputs, outputs),
+        }
+
+    def ended_run(self, event: WorkflowFinished, outputs: Any) -> dict[str, Any]:
+        """What both forms of a run's end have, with the rendered ``outputs``."""
+        rules = self.spec.run
+        return {
+            "id": self.facts.workflow_run_id,
+            "workflow_id": self.facts.workflow_id,
+            "status": event.status,
+            "outputs": self._outputs(outputs),
+            "error": rules.no_error if event.error is None else event.error,
+            "elapsed_time": _rounded(event.elapsed_s, rules.elapsed_digits),
+            "total_tokens": event.total_tokens,
+            "total_steps": event.total_steps,
+            "created_at": self._created_at(0.0),
+            "finished_at": self._second(event.elapsed_s),
         }
 
     def workflow_paused(self, event: WorkflowPaused) -> dict[str, Any]:
@@ -122,54 +134,63 @@ class EventData:
     # ------------------------------------------------------------------------------------------
 
     def node_started(self, event: NodeStarted) -> dict[str, Any]:
-        place = event.place
-        return {
-            **_node(event),
+        data = {
+            "id": event.execution_id,
+            "node_id": event.node_id,
+            "node_type": event.node_type,
+            "title": event.title,
+            "index": event.index,
+            "predecessor_node_id": event.predecessor_node_id,
             "inputs": None,
-            "inputs_truncated": False,
             "created_at": self._created_at(event.started_s),
             "extras": event.extras,
-            **_parallel(place),
-            "iteration_id": place.iteration_id,
-            "loop_id": place.loop_id,
-            "parallel_run_id": place.parallel_run_id,
-            "agent_strategy": event.agent_strategy,
         }
+        if self._more:
+            data |= {
+                **_around(event.place),
+                "inputs_truncated": False,
+                "parallel_run_id": event.place.parallel_run_id,
+                "agent_strategy": event.agent_strategy,
+            }
+        return data
 
     def node_finished(self, event: NodeFinished) -> dict[str, Any]:
-        inputs, outputs = self.files.value(event.inputs), self.files.value(event.outputs)
+        started, files, empty = event.started, self.files, self.spec.stream.empty
+        inputs, outputs = files.value(event.inputs), files.value(event.outputs)
         self._last_outputs = (event.outputs, outputs)
-        place, elapsed_s = event.started.place, event.finished_s - event.started.started_s
-        return {
-            **_node(event.started),
-            "inputs": self._empty("inputs", inputs),
-            "inputs_truncated": False,
-            "process_data": self._empty("process_data", self.files.value(event.process_data)),
-            "process_data_truncated": False,
-            "outputs": self._empty("outputs", outputs),
-            "outputs_truncated": False,
+        process_data, metadata = files.value(event.process_data), event.execution_metadata
+        data = {
+            "id": started.execution_id,
+            "node_id": started.node_id,
+            "node_type": started.node_type,
+            "title": started.title,
+            "index": started.index,
+            "predecessor_node_id": started.predecessor_node_id,
+            "inputs": inputs or _EMPTY[empty["inputs"]](inputs),
+            "process_data": process_data or _EMPTY[empty["process_data"]](process_data),
+            "outputs": outputs or _EMPTY[empty["outputs"]](outputs),
             "status": event.status,
             "error": event.error,
-            "elapsed_time": _rounded(elapsed_s, self.spec.stream.node_digits),
-            "execution_metadata": self._empty("execution_metadata", event.execution_metadata),
-            "created_at": self._created_at(event.started.started_s),
+            "elapsed_time": self._seconds(event.finished_s - started.started_s),
+            "execution_metadata": metadata or _EMPTY[empty["execution_metadata"]](metadata),
+            "created_at": self._created_at(started.started_s),
             "finished_at": self._second(event.finished_s),
             "files": self._files(event.outputs, outputs),
-            **_parallel(place),
-            "iteration_id": place.iteration_id,
-            "loop_id": place.loop_id,
         }
+        if self._more:
+            data |= {
+                **_around(started.place),
+                "inputs_truncated": False,
+                "process_data_truncated": False,
+                "outputs_truncated": False,
+            }
+        return data
 
     def node_retry(self, event: NodeRetry) -> dict[str, Any]:
         data = {**self.node_finished(event.attempt), "retry_index": event.retry_index}
         if self.spec.stream.retry_hides_data:
             data |= dict.fromkeys(("inputs", "process_data", "outputs"))
         return data
-
-    def _empty(self, name: str, value: Any) -> Any:
-        """``value``, or the version's form of an empty one."""
-        form = self.spec.stream.empty[name]
-        return value if value or form == "kept" else {} if form == "object" else None
 
     def _files(self, outputs: Any, rendered: Any) -> list[Any]:
         each = self.spec.stream.signed == "each"
@@ -215,7 +236,7 @@ class EventData:
             "inputs_truncated": False,
             "status": finished.status,
             "error": finished.error,
-            "elapsed_time": _rounded(elapsed_s, self.spec.stream.node_digits),
+            "elapsed_time": self._seconds(elapsed_s),
             "total_tokens": event.total_tokens,
             "execution_metadata": finished.execution_metadata,
             "finished_at": self._second(finished.finished_s),
@@ -225,20 +246,20 @@ class EventData:
     def _container(self, node: NodeStarted, at_s: float) -> dict[str, Any]:
         """What all events of an iteration or a loop have; the id is the node's [C: loop_stream]."""
         return {
-            **_node(node),
             "id": node.node_id,
+            "node_id": node.node_id,
+            "node_type": node.node_type,
+            "title": node.title,
             "created_at": self._created_at(at_s),
             "extras": {},
-            **_parallel(node.place),
+            **_around(node.place),
         }
 
     def parallel_branch(self, event: BranchStarted | BranchFinished) -> dict[str, Any]:
         place = event.place
         data = {
-            **_parallel(place),
+            **_around(place),
             "parallel_branch_id": place.parallel_start_node_id,
-            "iteration_id": place.iteration_id,
-            "loop_id": place.loop_id,
             "created_at": self._created_at(event.at_s),
         }
         if isinstance(event, BranchFinished):
@@ -266,36 +287,42 @@ class EventData:
         """The database of early versions rounds, so up to 0.5 s ahead (FACTS 4)."""
         return self._second(offset_s + (0.5 if self.spec.stream.created_at_rounded else 0.0))
 
+    def _seconds(self, seconds: float) -> float:
+        """How long a node took."""
+        return _rounded(seconds, self.spec.stream.node_digits)
+
     def _second(self, offset_s: float) -> int:
         return int(self.facts.started_at + offset_s)
 
 
-def picked(known: Mapping[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+def picked(known: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
     """The values of ``fields``; null where the fake does not know the field."""
+    if tuple(known) == fields:
+        return known
     return {name: known.get(name) for name in fields}
+
+
+_EMPTY: Mapping[str, Callable[[Any], Any]] = {
+    "null": lambda _: None,
+    "object": lambda _: {},
+    "kept": lambda value: value,
+}
+"""The version's form of what a node has not (``StreamRules.empty``)."""
 
 
 def _rounded(seconds: float, digits: int | None) -> float:
     return seconds if digits is None else round(seconds, digits)
 
 
-def _node(event: NodeStarted) -> dict[str, Any]:
-    return {
-        "id": event.execution_id,
-        "node_id": event.node_id,
-        "node_type": event.node_type,
-        "title": event.title,
-        "index": event.index,
-        "predecessor_node_id": event.predecessor_node_id,
-    }
-
-
-def _parallel(place: Place) -> dict[str, Any]:
+def _around(place: Place) -> dict[str, Any]:
+    """What is around a node, or a branch."""
     return {
         "parallel_id": place.parallel_id,
         "parallel_start_node_id": place.parallel_start_node_id,
         "parent_parallel_id": place.parent_parallel_id,
         "parent_parallel_start_node_id": place.parent_parallel_start_node_id,
+        "iteration_id": place.iteration_id,
+        "loop_id": place.loop_id,
     }
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -17,6 +16,9 @@ from fake_server.runs.events import FileRef, InputFile
 from fake_server.runs.random_values import image_name
 
 AnyFile = FileRef | InputFile
+
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+"""Types of values without files; a run has hundreds of them."""
 
 
 class FileUrls(Protocol):
@@ -29,8 +31,9 @@ class FileUrls(Protocol):
 
 def tool_file_name(file_id: str, extension: str, rules: FileRules) -> str:
     """The name of a file that a tool made: the same for all, or 32 digits, by the version."""
-    name = image_name(file_id).removesuffix(".png") + extension
-    return name if re.fullmatch(rules.name_pattern, name) else rules.name_pattern
+    if rules.name_pattern.isalpha():
+        return rules.name_pattern
+    return image_name(file_id).removesuffix(".png") + extension
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,20 @@ class FileWriter:
 
     def value(self, value: Any) -> Any:
         """``value`` with its files as file objects."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is dict:
+            return {
+                name: entry if type(entry) in _PLAIN else self.value(entry)
+                for name, entry in value.items()
+            }
         if isinstance(value, FileRef | InputFile):
             return self._object(value)
         if isinstance(value, list):
-            return list(map(self.value, value))
+            return [self.value(entry) for entry in value]
         if isinstance(value, Mapping):
-            return dict(zip(value, map(self.value, value.values()), strict=True))
+            return {name: self.value(entry) for name, entry in value.items()}
         return value
 
     def text(self, value: Any) -> str:
@@ -60,7 +71,7 @@ class FileWriter:
         if value is None:
             return ""
         if isinstance(value, FileRef | InputFile):
-            name, url = self._name(value), self._url(value) or ""
+            name, url = self._name(value) or "", self._url(value) or ""
             return f"![{name}]({url})" if value.type == "image" else f"[{name or url}]({url})"
         if isinstance(value, Mapping):
             return json.dumps(self.value(value), ensure_ascii=False, indent=2)
@@ -83,10 +94,10 @@ class FileWriter:
             return self.rules.mark.items() <= value.items()
         return isinstance(value, FileRef | InputFile)
 
-    def _name(self, file: AnyFile) -> str:
+    def _name(self, file: AnyFile) -> str | None:
         if isinstance(file, FileRef):
             return tool_file_name(file.file_id, file.extension, self.rules)
-        return file.filename or ""
+        return file.filename
 
     def _url(self, file: AnyFile) -> str | None:
         if isinstance(file, FileRef):
@@ -95,26 +106,27 @@ class FileWriter:
 
     def _object(self, file: AnyFile) -> dict[str, Any]:
         """The host's file object, its keys in wire order (FACTS 4)."""
+        if isinstance(file, FileRef):
+            method, size = "tool_file", self.sizes.get(file.file_id)
+        else:
+            method, size = file.transfer_method, file.size
         known: dict[str, Any] = {
             **self.rules.mark,
             "id": None,
             "tenant_id": self.tenant_id,
             "type": file.type,
-            "remote_url": self._remote_url(file),
-            "reference": _reference(file.file_id),
+            "transfer_method": method,
             "related_id": file.file_id,
+            "filename": self._name(file),
             "extension": file.extension,
             "mime_type": file.mime_type,
-            "url": self._url(file),
+            "size": size,
         }
-        if isinstance(file, FileRef):
-            known["transfer_method"] = "tool_file"
-            known["filename"] = self._name(file)
-            known["size"] = self.sizes.get(file.file_id)
-        else:
-            known["transfer_method"] = file.transfer_method
-            known["filename"] = file.filename
-            known["size"] = file.size
+        if "remote_url" in self.fields:
+            known["remote_url"] = self._remote_url(file)
+        if "reference" in self.fields:
+            known["reference"] = _reference(file.file_id)
+        known["url"] = self._url(file)
         return {name: known.get(name) for name in self.fields}
 
     def _remote_url(self, file: AnyFile) -> str | None:

@@ -49,12 +49,15 @@ class Renderer:
 
     def blocking(self, end: WorkflowFinished | WorkflowPaused) -> bytes:
         """The whole response of a blocking run, without a newline at its end."""
-        data = self.data.of(end)
-        schema = "PausedRunData" if isinstance(end, WorkflowPaused) else "RunData"
+        if isinstance(end, WorkflowPaused):
+            data = picked(self.data.of(end), self.spec.fields["PausedRunData"])
+        else:
+            known = self.data.ended_run(end, self.files.value(end.outputs))
+            data = picked(known, self.spec.fields["RunData"])
         known = {
             "task_id": self.facts.task_id,
             "workflow_run_id": self.facts.workflow_run_id,
-            "data": picked(data, self.spec.fields[schema]),
+            "data": data,
         }
         return spaced(self._changed(picked(known, self.spec.fields["RunResponse"])))
 
@@ -71,13 +74,14 @@ class Renderer:
     def frame_of(self, event: Event, fields: EventFields) -> bytes:
         """The frame of ``event`` with those ``fields``."""
         data = self.data.of(event)
-        known = {
-            **data,
+        known: dict[str, Any] = {
             "event": event_name(event),
-            "workflow_run_id": None if isinstance(event, RunError) else self.facts.workflow_run_id,
+            "workflow_run_id": self.facts.workflow_run_id,
             "task_id": self.facts.task_id,
             "data": picked(data, fields.data),
         }
+        if isinstance(event, RunError):
+            known |= {**data, "workflow_run_id": None}
         return self._frame(picked(known, fields.frame))
 
     def _frame(self, message: Mapping[str, Any]) -> bytes:
