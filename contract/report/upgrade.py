@@ -197,7 +197,7 @@ def _cut(text: str, most: int) -> str:
 
 def _escaped(text: str) -> str:
     """``text`` as it stands, within a cell of a table."""
-    text = " ".join(text.split())
+    text = " ".join(text.replace("\n", "; ").split())
     for character in "\\`*_|<>[]{}":
         text = text.replace(character, f"\\{character}")
     return text

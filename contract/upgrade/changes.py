@@ -12,7 +12,7 @@ from pathlib import Path
 from contract.diff.difference import ABSENT, EVERY_EVENT, Difference, Group, grouped
 from contract.upgrade.app import AppParts, recorded_app
 from contract.upgrade.evidence import Action, Evidence, actions_between, supporting
-from contract.upgrade.pairs import OTHER_STATE, differences, texts
+from contract.upgrade.pairs import NO_ROUTE, OTHER_STATE, differences, texts
 from dify_wire.exchange import Recording
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.recording.folder import read_folder
@@ -21,6 +21,9 @@ from dify_wire.text_file import SpecError, bundled
 
 _EXCERPT = 400
 """Characters of a request or response that are shown."""
+
+_OUTCOME = 100
+"""The same of a response that stands in a list."""
 
 _PARAMETER = re.compile(r"\\\{[^{}]+\\\}")
 _ID = re.compile(r"/(?:[0-9A-Fa-f-]{36}|[A-Za-z0-9]{22})(?=/|\.|$)")
@@ -97,6 +100,8 @@ class Change:
 
     @property
     def title(self) -> str:
+        if self.kind == "route":
+            return f"{'new' if self.before == ABSENT else 'gone'}: {self.place}"
         return _TITLES.get(self.kind, "{place}").format(place=self.place)
 
 
@@ -229,14 +234,20 @@ def _area(one: Recording, routes: Sequence[tuple[str, str]]) -> str:
 def _groups(found: Iterable[Difference]) -> Iterator[tuple[Group, tuple[str, ...]]]:
     """Groups of one cause with the names of their requests; each error text is its own."""
     alike: dict[tuple[str, ...], list[Difference]] = {}
+    routes: dict[str, list[Difference]] = {}
     rest: list[Difference] = []
     for one in found:
+        if one.kind == "status" and (one.a in NO_ROUTE) != (one.b in NO_ROUTE):
+            routes.setdefault(one.place.split(" ")[1], []).append(one)
+            continue
         error_text = one.kind == "value" and _ERROR_TEXTS.fullmatch(one.place)
         if error_text or one.kind == "status":
             place = "" if error_text else one.place
             alike.setdefault((one.kind, place, *texts(one)), []).append(one)
         else:
             rest.append(one)
+    for path, same in routes.items():
+        yield _route(path, same), tuple(dict.fromkeys(one.request for one in same))
     for same in alike.values():
         first, places = same[0], tuple(dict.fromkeys(one.place for one in same))
         names = tuple(dict.fromkeys(one.request for one in same))
@@ -244,6 +255,18 @@ def _groups(found: Iterable[Difference]) -> Iterator[tuple[Group, tuple[str, ...
         yield replace(group, places=places if len(places) > 1 else ()), names
     for group in grouped(rest):
         yield group, _names_of(group, rest)
+
+
+def _route(path: str, found: Sequence[Difference]) -> Group:
+    """A path that only one version has, with what it responds there."""
+    is_new = found[0].a in NO_ROUTE
+    sides = {
+        f"{one.place.replace(f' {path}', '')}: {_short(one.b if is_new else one.a, _OUTCOME)}": one
+        for one in found
+    }
+    responses = "\n".join(sides)
+    a, b = (ABSENT, responses) if is_new else (responses, ABSENT)
+    return Group("route", path, a, b, len(found), tuple(one.request for one in found))
 
 
 def _names_of(group: Group, found: Sequence[Difference]) -> tuple[str, ...]:
@@ -270,8 +293,8 @@ def _change(
         severity=_severity(group),
         kind=group.kind,
         place=group.place,
-        before=group.a,
-        after=group.b,
+        before=_side(group.kind, group.a),
+        after=_side(group.kind, group.b),
         requests=requests,
         sides=_sides(before[requests[0]], after[requests[0]]),
         places=group.places or (group.place,),
@@ -279,14 +302,18 @@ def _change(
     )
 
 
+def _side(kind: str, value: str) -> str:
+    return f"only here: {value}" if kind == "keys" and value != ABSENT else value
+
+
 def _severity(group: Group) -> Severity:
     if group.kind == "status":
         return _severity_of_outcomes(group.a, group.b)
     if group.kind in _WRITTEN:
         return Severity.WRITES
-    if group.a == ABSENT and group.kind in ("keys", "events", "header"):
+    if group.a == ABSENT and group.kind in ("keys", "events", "header", "route"):
         return Severity.ADDS
-    gone = group.kind == "keys" or (group.kind == "events" and group.b == ABSENT)
+    gone = group.kind in ("keys", "route") or (group.kind == "events" and group.b == ABSENT)
     other_type = group.kind == "type" and "null" not in (group.a, group.b)
     if (gone or other_type) and not _INSIDE_NODES.fullmatch(group.place):
         return Severity.BREAKS
@@ -301,8 +328,6 @@ def _severity_of_outcomes(before: str, after: str) -> Severity:
     )
     if (was_good and not is_good) or (is_endless and not was_endless):
         return Severity.BREAKS
-    if before.startswith("404, a page"):
-        return Severity.ADDS
     return Severity.CHANGES
 
 
@@ -324,6 +349,6 @@ def _response(one: Recording) -> str:
     return _short(f"{one.status} {one.reason} {one.header('content-type', '')}\n{text}")
 
 
-def _short(text: str) -> str:
+def _short(text: str, most: int = _EXCERPT) -> str:
     text = text.strip()
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
+    return text if len(text) <= most else f"{text[:most]}…"

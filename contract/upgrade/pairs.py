@@ -25,6 +25,9 @@ _OPEN_S = 0.5
 OTHER_STATE = re.compile(r"(down|after|disconnect2?|tenant|app_status)_.*")
 """Exchanges with a host in another state, by their names: an outage, a client that left."""
 
+NO_ROUTE = ("404, a page", "404")
+"""Outcomes of a request for a path that the host does not have; the second of HEAD."""
+
 _MASKS = (
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\bfor \d+ s\b"), "for some time"),
