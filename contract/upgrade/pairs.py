@@ -66,6 +66,7 @@ _ONLY_AT = {
     "events": _NOWHERE,
     "end": _NOWHERE,
     "image": _NOWHERE,
+    "timing": _NOWHERE,
 }
 """Where differences of some kinds are the version's doing; events and ends are compared apart."""
 
