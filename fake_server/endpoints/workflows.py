@@ -57,7 +57,9 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
             await Wait(host.clock).until(lambda: due, request.receive)
         raise
     if not accepted.workflow.complete and spec.graph.graph_errors["no_nodes"]["report"] == "page":
-        return APP_CRASHED
+        if accepted.streaming:
+            return APP_CRASHED
+        raise spec.errors("graph_incomplete")
     for respond in effects.responses:
         response = respond(request)
         if response is not None:
@@ -66,6 +68,8 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
         from fake_server.http.event_stream import EventStream
     random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
     planned = prepare(app, accepted, effects, request.spec, random, now=host.clock.now())
+    if planned.refused and "error" not in spec.events:  # [C of 0.6.9: g_nonodes_stream]
+        raise spec.errors("internal_server_error")
     run = start(planned, request)
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])

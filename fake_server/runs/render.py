@@ -101,7 +101,7 @@ def of_version(timeline: Timeline, spec: HostSpec) -> Timeline:
 def _is_sent(event: Event, spec: HostSpec) -> bool:
     """Iterations and loops have events of their own instead of a node's [C: loop_stream]."""
     match event:
-        case Ping() | RunCrashed() | OtherEvent():
+        case Ping() | RunCrashed() | RunError() | OtherEvent():
             return True
         case NodeStarted(node_type=kind) | NodeFinished(started=NodeStarted(node_type=kind)):
             return kind not in ("iteration", "loop")

@@ -113,7 +113,5 @@ def run_request(accepted: AcceptedBody, sources: FileSources, spec: HostSpec) ->
 
     files = finder().body_files(body.files, workflow.features) if body.files else []
     inputs = cleaned_inputs(workflow.variables, body.inputs, finder, spec)
-    if not workflow.complete and not body.streaming:
-        raise spec.errors("graph_incomplete")
     inputs["sys.files"] = files
     return RunRequest(workflow, inputs, user, body.streaming)
