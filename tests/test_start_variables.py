@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,3 +243,18 @@ def test_any_value_is_taken_or_refused(version: str, kind: str, value: Any, requ
         clean = value_of(spec_of(version), declared, {"v": value})
         if clean not in (None, ""):
             assert cleaned(spec_of(version), declared, {"v": clean}) == clean
+
+
+def test_the_documentation_names_every_type_with_its_first_version() -> None:
+    """The table in docs/apps.md."""
+    text = (Path(__file__).parent.parent / "docs" / "apps.md").read_text("utf-8")
+    table = text.partition("## Start variables")[2].partition("\n\nLeft out")[0]
+    since = {}
+    for row in table.splitlines():
+        for kind in re.findall(r"`([a-z_-]+)`", row.split(" | ")[0]):
+            since[kind] = row.split(" | ")[1]
+    for kind, version in since.items():
+        know = [one for one in ALL if kind in spec_of(one).request.variable_types]
+        assert know[0] == (ALL[0] if version == "all" else version)
+    known = set(spec_of(ALL[-1]).request.variable_types)
+    assert since.keys() == known - {"external_data_tool"}  # of other modes
