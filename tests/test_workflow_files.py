@@ -17,7 +17,7 @@ from dify_wire.text_file import SpecError, bundled
 from fake_server import Settings, create_app
 from fake_server.host_spec import HostSpec, InputRule
 from fake_server.settings import DEFAULT_API_KEY
-from fake_server.workflow.comparisons import OPERATORS
+from fake_server.workflow.expressions import OPERATORS
 from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import Workflow
 from fake_server.workflow.problems import WorkflowError

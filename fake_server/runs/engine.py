@@ -31,8 +31,8 @@ from fake_server.runs.events import (
 from fake_server.runs.human_input import answered
 from fake_server.runs.random_values import RandomValues
 from fake_server.runs.walk import Run
-from fake_server.workflow.missing import missing_report
 from fake_server.workflow.model import Workflow
+from fake_server.workflow.nodes import missing_report
 
 MOST_PINGS = 100_000
 """The most pings of one run: at the host's own pace they go on for eleven days."""

@@ -46,9 +46,8 @@ from fake_server.runs.failures import FAIL_BRANCH, SUCCESS_BRANCH, failure_outpu
 from fake_server.runs.human_input import opened
 from fake_server.runs.random_values import RandomValues
 from fake_server.workflow.expressions import Pool
-from fake_server.workflow.missing import missing_report
 from fake_server.workflow.model import CONTAINER_STARTS, Edge, Node, Workflow
-from fake_server.workflow.nodes import NodeCall, NodeOutcome, run_node, started_icon
+from fake_server.workflow.nodes import NodeCall, NodeOutcome, missing_report, run_node, started_icon
 
 MOST_NODES = 20_000
 """The most nodes and turns of one run: an iteration inside an iteration needs a bound."""

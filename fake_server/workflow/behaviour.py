@@ -85,10 +85,6 @@ def read_behaviour(extra: Field | None, seconds: float) -> NodeBehaviour:
     return NodeBehaviour(**given)
 
 
-def _texts(field: Field) -> tuple[str, ...]:
-    return field.texts() if isinstance(field.value, list) else (field.text(),)
-
-
 def _files(field: Field) -> tuple[FakeFile, ...]:
     if not isinstance(field.value, list):
         return (FakeFile(),) * field.whole(0, _MAX_FILES)
@@ -121,7 +117,7 @@ _READ: Mapping[str, Callable[[Field], Any]] = {
     "reasoning": Field.text,
     "prompt_tokens": lambda field: field.whole(0, _MAX_NUMBER),
     "completion_tokens": lambda field: field.whole(0, _MAX_NUMBER),
-    "text": _texts,
+    "text": lambda field: field.texts() if isinstance(field.value, list) else (field.text(),),
     "files": _files,
     "json": lambda field: tuple(one.value for one in field.entries()),
     "variables": Field.mapping,

@@ -8,7 +8,7 @@ soon and stays small. Pure: the same template with the same values gives the sam
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache, wraps
 from typing import Any
@@ -160,18 +160,17 @@ def _environment() -> Any:
             bounds.text(result)
             return result
 
-    @pass_context
+    @pass_context  # which keeps Jinja2 from working out constants when it compiles
     def finalize(context: Any, value: Any) -> Any:
-        """Also keeps Jinja2 from working out constants when it compiles, outside of the bounds."""
-        _bounds.get().text(value)
-        return value
+        return _sized(value)
 
     environment = Sandbox(optimized=False, finalize=finalize)
     for name in _LEFT_OUT:
         environment.filters.pop(name, None)
         environment.globals.pop(name, None)
     environment.filters = {name: _counted(name, one) for name, one in environment.filters.items()}
-    environment.filters |= {"__turns": _turns, "__joined": _joined, "__sized": _sized}
+    environment.filters |= {"__turns": _turns, "__sized": _sized}
+    environment.filters["__joined"] = lambda parts: "".join(_sized([*map(str, parts)]))
     environment.globals["range"] = _range
     return environment
 
@@ -181,12 +180,6 @@ def _turns(values: Any) -> Iterator[Any]:
     for value in values:
         bounds.turn()
         yield value
-
-
-def _joined(parts: Iterable[Any]) -> str:
-    texts = [part if isinstance(part, str) else str(part) for part in parts]
-    _bounds.get().text(texts)
-    return "".join(texts)
 
 
 def _sized(value: Any) -> Any:
@@ -218,7 +211,11 @@ def _counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 def _check_call(name: str, values: tuple[Any, ...]) -> None:
     """Raises ``TemplateError`` where the result could be far larger than ``values`` are."""
     bounds = _bounds.get()
-    sizes = sorted(bounds.text(value) for value in values if not _is_context(value))
+    sizes = sorted(
+        bounds.text(value)
+        for value in values  # context and environment are what Jinja2 itself gives to a filter
+        if not type(value).__module__.startswith(("jinja2.", __name__))
+    )
     numbers = [value for value in values if isinstance(value, int)]
     if name in _WIDENING and any(abs(number) > MAX_TEXT for number in numbers):
         raise TemplateError(f"{name} makes a text of more than {MAX_TEXT} characters")
@@ -228,11 +225,6 @@ def _check_call(name: str, values: tuple[Any, ...]) -> None:
         bounds.spend(sum(sizes) * len(values[1:]) * sum(sizes) // MAX_STEPS)
     if name in ("format", "format_map") and isinstance(values[0], str):
         _check_format(values[0])
-
-
-def _is_context(value: Any) -> bool:
-    """Whether ``value`` is what Jinja2 itself gives to a filter: context or environment."""
-    return type(value).__module__.startswith(("jinja2.", __name__))
 
 
 def _check_operation(operator: str, left: Any, right: Any) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from fake_server.workflow.nodes.agent import run_agent
 from fake_server.workflow.nodes.conditions import (
     check_if_else,
     check_iteration,
@@ -18,11 +17,36 @@ from fake_server.workflow.nodes.conditions import (
     conditions_hold,
     run_if_else,
 )
-from fake_server.workflow.nodes.flow import check_end, run_answer, run_end, run_nothing, run_start
-from fake_server.workflow.nodes.http import check_http, run_http
-from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, fixed_outputs
-from fake_server.workflow.nodes.llm import check_llm, run_classifier, run_extractor, run_llm
-from fake_server.workflow.nodes.others import run_code, run_fixed, run_human_input, run_knowledge
+from fake_server.workflow.nodes.flow import (
+    check_end,
+    run_answer,
+    run_end,
+    run_fixed,
+    run_human_input,
+    run_nothing,
+    run_start,
+)
+from fake_server.workflow.nodes.kind import (
+    NodeCall,
+    NodeKind,
+    NodeOutcome,
+    fixed_outputs,
+    missing_report,
+)
+from fake_server.workflow.nodes.llm import (
+    check_llm,
+    run_agent,
+    run_classifier,
+    run_extractor,
+    run_llm,
+)
+from fake_server.workflow.nodes.outside import (
+    check_http,
+    run_code,
+    run_document_extractor,
+    run_http,
+    run_knowledge,
+)
 from fake_server.workflow.nodes.tool import (
     check_tool,
     complete_settings,
@@ -35,7 +59,6 @@ from fake_server.workflow.nodes.tool import (
 from fake_server.workflow.nodes.variables import (
     run_aggregator,
     run_assigner,
-    run_document_extractor,
     run_list_operator,
     run_template,
 )
@@ -49,6 +72,7 @@ __all__ = [
     "complete_settings",
     "conditions_hold",
     "is_stable_diffusion",
+    "missing_report",
     "run_node",
     "started_icon",
     "tool_icon",

@@ -8,8 +8,7 @@ from typing import Any
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
 from fake_server.runs.events import FileRef, InputFile
-from fake_server.workflow.comparisons import OPERATORS
-from fake_server.workflow.expressions import ABSENT, Pool, convert, file_attributes, find
+from fake_server.workflow.expressions import ABSENT, OPERATORS, Pool, convert, file_attributes, find
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, check_selector
 
 _AND = "and"
@@ -189,12 +188,9 @@ def files_hold(files: Sequence[Any], sub: Mapping[str, Any]) -> bool:
         if compare is None:
             raise ValueError(f"Unsupported operator: {operator}")
         each = [
-            compare(attribute(file, str(condition.get("key"))), condition.get("value"))
+            compare(file_attributes(file).get(condition.get("key")), condition.get("value"))
             for file in files
+            if isinstance(file, FileRef | InputFile)
         ]
         results.append(all(each) if "not" in operator else any(each))
     return all(results) if sub.get("logical_operator", _AND) == _AND else any(results)
-
-
-def attribute(file: Any, key: str) -> Any:
-    return file_attributes(file).get(key) if isinstance(file, FileRef | InputFile) else None

@@ -1,14 +1,17 @@
-"""Where a run begins and ends: the start and the end node, and the answer of a chat."""
+"""Where a run begins, waits and ends: start, form for a human, end, and the answer of a chat."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from dify_wire.strict import Field
-from fake_server.workflow.expressions import text_of
+from fake_server.workflow.expressions import convert, text_of
 from fake_server.workflow.json_objects import schema_error
 from fake_server.workflow.model import StartVariable
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
+
+_UNIT_S = {"hour": 3600, "day": 86400}
 
 
 def run_start(call: NodeCall) -> NodeOutcome:
@@ -75,3 +78,41 @@ def run_answer(call: NodeCall) -> NodeOutcome:
 def run_nothing(call: NodeCall) -> NodeOutcome:
     """A node that only marks a place: the start of an iteration, the end of a loop."""
     return NodeOutcome(call.seconds, outputs={})
+
+
+def run_fixed(call: NodeCall) -> NodeOutcome:
+    """A node whose outputs stand in the file."""
+    return NodeOutcome(call.seconds, outputs={})
+
+
+def run_human_input(call: NodeCall) -> NodeOutcome:
+    """A form that somebody fills in: the run pauses until then [C: human_stream]."""
+    data = call.data
+    fields, defaults = [], {}
+    for field in data.get("inputs") or ():
+        name, default = field.get("output_variable_name"), field.get("default")
+        shown = {"type": field.get("type"), "output_variable_name": name, "default": default}
+        if isinstance(default, Mapping):
+            shown["default"] = {
+                "type": default.get("type"),
+                "selector": default.get("selector") or [],
+                "value": default.get("value", ""),
+            }
+            if default.get("type") == "variable":
+                defaults[name] = call.value(default.get("selector"))
+        fields.append(call.picked("HumanInputField", shown))
+    actions = [
+        {key: action.get(key) for key in ("id", "title", "button_style")}
+        for action in data.get("user_actions") or ()
+    ]
+    unit_s = _UNIT_S.get(str(data.get("timeout_unit")), 86400)
+    methods = [one for one in data.get("delivery_methods") or () if isinstance(one, Mapping)]
+    form: dict[str, Any] = {
+        "form_content": convert(str(data.get("form_content") or ""), call.pool),
+        "inputs": fields,
+        "actions": actions,
+        "display_in_ui": any(one.get("enabled") and one.get("type") == "webapp" for one in methods),
+        "resolved_default_values": defaults,
+        "expires_s": float(data.get("timeout") or 3) * unit_s,
+    }
+    return NodeOutcome(call.seconds, form=form)

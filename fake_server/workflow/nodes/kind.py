@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
 from fake_server.runs.events import Values
 from fake_server.runs.random_values import RandomValues
 from fake_server.workflow.expressions import ABSENT, Pool, convert, fill_fake, fill_parameter, find
-from fake_server.workflow.missing import missing_report
 from fake_server.workflow.model import Node, Selector, StartVariable
 
 
@@ -91,6 +91,21 @@ class NodeCall:
             return fill_parameter(str(template), self.pool)
         return convert(str(template), self.pool)
 
+    def parameter(self, given: Any) -> Any:
+        """The value of a parameter: a plain one, or one of the type variable, mixed or constant;
+        ``ABSENT`` where it has none.
+        """
+        if not isinstance(given, dict):
+            return given
+        kind, value = given.get("type"), given.get("value")
+        is_old = self.spec.nodes.references == "strings"
+        if kind == "variable":
+            found = self.find(value) if isinstance(value, list) else ABSENT
+            return None if found is ABSENT and is_old else found
+        if isinstance(value, str) and (kind == "mixed" or not is_old):
+            return self.text(value)
+        return value
+
     def picked(self, schema: str, values: Values) -> dict[str, Any]:
         """``values`` with the fields that the objects of ``schema`` have in this version."""
         names = self.spec.fields.get(schema, ())
@@ -104,6 +119,32 @@ class NodeCall:
             for one in (declared if isinstance(declared, list) else ())
             if isinstance(one, Mapping) and "variable" in one
         }
+
+
+class MissingReport(NamedTuple):
+    """How a host reports a model, a provider or a tool that is not installed (``x-fake.missing``):
+    the version says when it notices, and in which words [C: g_badmodel_block, g_noprovider_block,
+    g_badtool_block].
+
+    ``when``: ``build``, before there is a run; ``node``, as the error of the node; ``crash``,
+    with the host's own failure.
+    """
+
+    when: str
+    text: str
+
+
+def missing_report(node: Node, spec: HostSpec) -> MissingReport:
+    """How the version reports what ``node`` misses, which has to miss something."""
+    rule, data = spec.graph.missing[node.behaviour.missing or "model"], node.data
+    model = data.get("model") or {}
+    text = rule["text"].format(
+        model=model.get("name", ""),
+        provider=model.get("provider", ""),
+        tool=data.get("provider_id", ""),
+        request_id=sha256(node.node_id.encode()).hexdigest()[:10],
+    )
+    return MissingReport(rule["when"], text)
 
 
 def check_selector(field: Field) -> None:

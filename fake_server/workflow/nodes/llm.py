@@ -1,5 +1,5 @@
-"""A model: its prompts, its answer and what it cost. Also what asks a model: a classifier and an
-extractor of parameters.
+"""A model: its prompts, its answer and what it cost. Also what asks a model: a classifier, an
+extractor of parameters, and an agent.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dify_wire.strict import Field
@@ -22,7 +22,7 @@ from fake_server.workflow.expressions import (
 )
 from fake_server.workflow.jinja import render
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
-from fake_server.workflow.placeholders import sample_of_schema, sample_of_type
+from fake_server.workflow.placeholders import drawn_file, sample_of_schema, sample_of_type
 
 _TOKEN_BYTES = 4
 _PIECE_CHARACTERS = 24
@@ -42,6 +42,10 @@ _BEFORE_CALL = ("Model ", "Provider ")
 """
 
 _CONTEXT = re.compile(r"\{\{#context#\}\}")
+
+
+_LOG_FIELDS = ("id", "parent_id", "error", "status", "data", "label", "metadata")
+"""The fields of a log entry, in the order of the agent's ``json`` [C: agent_block of 1.14.2]."""
 
 
 def check_llm(data: Field) -> None:
@@ -83,7 +87,8 @@ def run_llm(call: NodeCall) -> NodeOutcome:
         reply = fill_fake(call.node.behaviour.reply, call.pool)
     structured = None
     if call.data.get("structured_output_enabled"):
-        structured = _structured_output(call)
+        schema = (call.data.get("structured_output") or {}).get("schema")
+        structured = sample_of_schema(schema) if isinstance(schema, Mapping) else {}
         if call.node.behaviour.reply is None:
             reply = json.dumps(structured, ensure_ascii=False)
     try:
@@ -173,12 +178,6 @@ def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
         if call.find(selector) is ABSENT:
             raise ValueError(f"Variable {key} not found")
     return call.text(_CONTEXT.sub(lambda _: context, text))
-
-
-def _structured_output(call: NodeCall) -> Any:
-    """An answer of the shape that the node demands."""
-    schema = (call.data.get("structured_output") or {}).get("schema")
-    return sample_of_schema(schema) if isinstance(schema, Mapping) else {}
 
 
 def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> dict[str, Any]:
@@ -318,3 +317,63 @@ def _asked(
         "model_name": model.get("name"),
     }
     return call.picked("LlmProcessData", values), spent, call.picked("LlmMetadata", spent)
+
+
+def run_agent(call: NodeCall) -> NodeOutcome:
+    """Gives a text in pieces, and writes what it does into its log."""
+    behaviour, rules = call.node.behaviour, call.spec.nodes
+    inputs: dict[str, Any] = {}
+    for name, given in (call.data.get("agent_parameters") or {}).items():
+        value = call.parameter(given)
+        if value is not ABSENT and not isinstance(value, Mapping | list):
+            inputs[str(name)] = call.text(value) if isinstance(value, str) else value
+    if call.error is not None:
+        error_type = behaviour.error_type or "AgentInvocationError"
+        return NodeOutcome(call.seconds, inputs, error=call.error, error_type=error_type)
+    messages: Sequence[str] = [fill_fake(one, call.pool) for one in behaviour.text or ()]
+    messages = messages or pieces(text_of(inputs.get("query"))) or ("",)
+    text = "".join(messages)
+    logs: list[dict[str, Any]] = []
+    for given in behaviour.logs or _steps(call, text):
+        log = {name: given.get(name) for name in _LOG_FIELDS}
+        logs.append({**log, "status": log["status"] or "success", "data": log["data"] or {}})
+    entries = {log["id"]: {**log, "node_id": call.node.node_id} for log in logs}
+    tokens = sum(
+        int((log["metadata"] or {}).get("total_tokens") or 0)
+        for log in entries.values()
+        if log["parent_id"] is None
+    )
+    found = rules.agent_json if behaviour.json is None else behaviour.json
+    spent = usage(call, 0, tokens)
+    values = {
+        "text": text,
+        "usage": spent,
+        "files": [
+            drawn_file(call.draw, call.node.title, inputs, one) for one in behaviour.files or ()
+        ],
+        "json": [*(entries.values() if rules.agent_logs_in_json else ()), *found],
+    }
+    strategy = {"agent_strategy": call.data.get("agent_strategy_name"), "icon": None}
+    step_s = call.seconds / (len(logs) + 1)
+    return NodeOutcome(
+        call.seconds,
+        inputs,
+        outputs={**call.picked("AgentOutputs", values), **(behaviour.variables or {})},
+        execution_metadata={
+            **call.picked("LlmMetadata", spent),
+            "tool_info": strategy,
+            "agent_log": list(entries.values()),
+        },
+        total_tokens=tokens,
+        chunks=(("text", (*messages, "")),),
+        logs=tuple((step_s * number, log) for number, log in enumerate(logs, start=1)),
+    )
+
+
+def _steps(call: NodeCall, text: str) -> list[Mapping[str, Any]]:
+    """One round of an agent: it begins, and it has an answer."""
+    tokens = len(text) // 4 + 1
+    begun = {"id": call.draw.uuid(), "label": "ROUND 1", "status": "start", "metadata": {}}
+    metadata = {"elapsed_time": round(call.seconds, 3), "total_tokens": tokens}
+    output = {"output": {"llm_response": text}}
+    return [begun, {**begun, "status": "success", "data": output, "metadata": metadata}]

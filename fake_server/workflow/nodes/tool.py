@@ -9,13 +9,13 @@ from typing import Any
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
-from fake_server.images import ImageRecord
 from fake_server.runs.events import FileRef, Values
 from fake_server.runs.random_values import TENANT_ID
 from fake_server.workflow.behaviour import FakeFile
 from fake_server.workflow.expressions import ABSENT, fill_fake, plain, references, text_of
 from fake_server.workflow.model import Node
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
+from fake_server.workflow.placeholders import IMAGE_NUMBERS, MAX_IMAGE_NUMBER, drawn_file
 
 IMAGE_TOOLS = frozenset(
     name
@@ -31,33 +31,21 @@ IMAGE_TOOLS = frozenset(
 )
 """The tools that draw an image even where the graph does not ask for their ``files``, by name."""
 
-MAX_IMAGE_NUMBER = 4096
-"""The most pixels a side, and steps, of an image."""
-
 _OWN_OUTPUTS = frozenset({"text", "files", "json", "usage", "error_message", "error_type"})
 """Outputs that tools and agents have anyway, the last two after a fail branch."""
 
 _NO_RUNTIME = "Failed to get tool runtime"
 """The start of an error that leaves the tool without its parameters [C: g_badtool_stream]."""
 
-_IMAGE_NUMBERS = {"steps": 10, "width": 1024, "height": 1024}
-"""The numeric settings with the defaults of the Stable Diffusion tool."""
-
 _STABLE_DIFFUSION = ("builtin", "stablediffusion", "stable_diffusion")
 _IMAGE_DEFAULTS: Mapping[str, Any] = {
     "lora": "",
-    **_IMAGE_NUMBERS,
+    **IMAGE_NUMBERS,
     "negative_prompt": "bad art, ugly, deformed, watermark, duplicated, discontinuous lines",
 }
 _IMAGE_STRINGS = ("prompt", "model", "lora", "negative_prompt")
-_IMAGE_ORDER = ("prompt", "negative_prompt", "model", "lora", *_IMAGE_NUMBERS)
+_IMAGE_ORDER = ("prompt", "negative_prompt", "model", "lora", *IMAGE_NUMBERS)
 """The parameters of Stable Diffusion as a plugin, in its order [C: stream_simple of 1.14.2]."""
-
-_PROMPTS = ("prompt", "query", "text", "input", "content", "instruction", "description")
-"""The parameters that may say what an image shows."""
-
-_RECORD_CHARACTERS = 6000
-"""The part of a text that an image can show; no more of it is stored."""
 
 _DEFAULT_ICON = {"background": "#252525", "content": "\U0001f601"}
 """The icon of a tool that is a workflow or an API."""
@@ -68,7 +56,7 @@ def check_tool(data: Field) -> None:
         data[key].text()
     settings, parameters = data.get("tool_configurations"), data.get("tool_parameters")
     for name, setting in settings.items() if settings else ():
-        if name in _IMAGE_NUMBERS and is_stable_diffusion(data.mapping()):
+        if name in IMAGE_NUMBERS and is_stable_diffusion(data.mapping()):
             _check_image_number(setting)
     for _, parameter in parameters.items() if parameters else ():
         kind = parameter.get("type")
@@ -199,7 +187,7 @@ def _cast(shown: dict[str, Any], settings: Values) -> str | None:
         if name in shown:
             shown[name] = str(shown[name])
     try:
-        for name in _IMAGE_NUMBERS:
+        for name in IMAGE_NUMBERS:
             if name in settings:
                 shown[name] = int(settings[name])
     except (ValueError, TypeError) as error:
@@ -211,7 +199,7 @@ def _parameters(call: NodeCall) -> dict[str, Any]:
     """The parameters of the node with their values; raises ``ValueError`` with the host's text."""
     parameters: dict[str, Any] = {}
     for name, parameter in (call.data.get("tool_parameters") or {}).items():
-        value = parameter_value(call, parameter)
+        value = call.parameter(parameter)
         if value is not ABSENT:
             parameters[str(name)] = value
     return parameters
@@ -223,24 +211,10 @@ def _settings(call: NodeCall) -> dict[str, Any]:
         return {**given}
     settings: dict[str, Any] = {}
     for name, setting in given.items():
-        value = parameter_value(call, setting) if isinstance(setting, dict) else setting
+        value = call.parameter(setting) if isinstance(setting, dict) else setting
         if value is not ABSENT:
             settings[str(name)] = value
     return settings
-
-
-def parameter_value(call: NodeCall, given: Any) -> Any:
-    """The value of a parameter: a plain one, or one of the type variable, mixed or constant."""
-    if not isinstance(given, dict):
-        return given
-    kind, value = given.get("type"), given.get("value")
-    is_old = call.spec.nodes.references == "strings"
-    if kind == "variable":
-        found = call.find(value) if isinstance(value, list) else ABSENT
-        return None if found is ABSENT and is_old else found
-    if isinstance(value, str) and (kind == "mixed" or not is_old):
-        return call.text(value)
-    return value
 
 
 def _in_order(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,8 +240,10 @@ def _outputs(
     if wanted and "prompt" in values and not values["prompt"]:
         messages = messages or (texts["no_prompt"],)
     elif wanted or behaviour.no_image:
-        drawn = [] if behaviour.no_image else [drawn_file(call, values, one) for one in wanted]
-        files = [one for one in drawn if one is not None]
+        for one in () if behaviour.no_image else wanted:
+            file = drawn_file(call.draw, call.node.title, values, one)
+            if file is not None:
+                files.append(file)
         if not files and not behaviour.text:
             messages = (texts["no_image"],)
     elif behaviour.text is None and not is_given:
@@ -285,32 +261,6 @@ def _outputs(
         outputs[name] = fill_fake(value, call.pool) if isinstance(value, str) else value
         chunks += ((name, ("",)),)
     return outputs, chunks
-
-
-def drawn_file(call: NodeCall, values: Mapping[str, Any], wanted: FakeFile) -> FileRef | None:
-    """A file of a tool, an image of what ``values`` say; None for numbers that no tool draws."""
-    prompt = text_of(next((values[name] for name in _PROMPTS if values.get(name)), None))
-    prompt = prompt or call.node.title
-    numbers: dict[str, int] = {}
-    try:
-        for name, default in _IMAGE_NUMBERS.items():
-            numbers[name] = int(values.get(name) or default)
-        if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
-            raise ValueError
-    except (ValueError, TypeError, OverflowError):  # a 422 of Stable Diffusion
-        if "prompt" in values:
-            return None
-        numbers = dict(_IMAGE_NUMBERS)
-    record = ImageRecord(
-        prompt=prompt[:_RECORD_CHARACTERS],
-        model=text_of(values.get("model"))[:_RECORD_CHARACTERS],
-        seed=call.draw.getrandbits(32),
-        negative_prompt=text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
-        **numbers,
-    )
-    return FileRef(
-        call.draw.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url
-    )
 
 
 def tool_icon(node: Node) -> str:

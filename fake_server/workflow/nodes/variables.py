@@ -1,18 +1,16 @@
-"""Nodes that only move values: templates, aggregators, assigners, lists, documents."""
+"""Nodes that only move values: templates, aggregators, assigners, lists."""
 
 from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fake_server.runs.events import FileRef, InputFile
-from fake_server.workflow.comparisons import OPERATORS
-from fake_server.workflow.expressions import ABSENT, plain
+from fake_server.workflow.expressions import ABSENT, OPERATORS, file_attributes, plain
 from fake_server.workflow.jinja import TemplateError, render
 from fake_server.workflow.model import Selector
-from fake_server.workflow.nodes.conditions import attribute
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 
 
@@ -199,19 +197,4 @@ def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _key(entry: Any, key: str) -> Any:
-    return attribute(entry, key) if isinstance(entry, FileRef | InputFile) else entry
-
-
-def run_document_extractor(call: NodeCall) -> NodeOutcome:
-    """Gives a text for each document: its name, since nothing reads it."""
-    selector = call.data.get("variable_selector")
-    value = call.find(selector)
-    inputs = {"variable_selector": selector}
-    if value is ABSENT:
-        missing = f"File variable not found for selector: {selector}"
-        return NodeOutcome(call.seconds, inputs, error=missing, error_type="DocumentExtractorError")
-    files: Iterable[Any] = value if isinstance(value, list) else [value]
-    documents = [plain(one) for one in files if isinstance(one, FileRef | InputFile)]
-    texts = [f"text of {one.get('filename') or one.get('url')}" for one in documents]
-    outputs = {"text": texts if isinstance(value, list) else "".join(texts)}
-    return NodeOutcome(call.seconds, inputs, {"documents": documents}, outputs={**outputs})
+    return file_attributes(entry).get(key) if isinstance(entry, FileRef | InputFile) else entry

@@ -1,5 +1,5 @@
-"""An http-request node. No request leaves the machine: the response is the file's, or an empty
-object with status 200.
+"""Nodes that reach outside: http-request, code, knowledge, documents. Here none does: no request
+leaves the machine and no code of a file runs. What they give is the file's, or a placeholder.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from dify_wire.strict import Field
+from fake_server.runs.events import FileRef, InputFile
 from fake_server.workflow.behaviour import FakeFile, FakeResponse
-from fake_server.workflow.expressions import fill_fake
+from fake_server.workflow.expressions import ABSENT, fill_fake, plain, text_of
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
-from fake_server.workflow.nodes.tool import drawn_file
+from fake_server.workflow.placeholders import drawn_file, sample_of_type
 
 _CONTENT_TYPES = {
     "json": "application/json",
@@ -51,7 +52,8 @@ def run_http(call: NodeCall) -> NodeOutcome:
         error = _transport_error(call, url, response)
     if error is None:
         outputs = _outputs(call, response)
-        is_watched = call.data.get("error_strategy") or _retries(call.data)
+        retries = (call.data.get("retry_config") or {}).get("retry_enabled")
+        is_watched = call.data.get("error_strategy") or retries
         if is_watched and not 200 <= response.status < 400 and call.spec.nodes.cases:
             error = f"Request failed with status code {response.status}"
             error_type = "HTTPResponseCodeError"
@@ -63,11 +65,6 @@ def run_http(call: NodeCall) -> NodeOutcome:
         error=error,
         error_type=error_type if error else "",
     )
-
-
-def _retries(data: Mapping[str, Any]) -> bool:
-    config = data.get("retry_config")
-    return isinstance(config, Mapping) and bool(config.get("retry_enabled"))
 
 
 def _transport_error(call: NodeCall, url: str, response: FakeResponse) -> str | None:
@@ -103,13 +100,15 @@ def _outputs(call: NodeCall, response: FakeResponse) -> dict[str, Any]:
     files: Sequence[Any] = ()
     body = fill_fake(response.body, call.pool) if response.body is not None else "{}"
     if call.node.behaviour.files:
-        files = [drawn_file(call, {}, one) for one in call.node.behaviour.files]
+        files = [
+            drawn_file(call.draw, call.node.title, {}, one) for one in call.node.behaviour.files
+        ]
     elif _is_file(headers):
         mime_type = headers.get("content-type", "application/octet-stream").split(";")[0]
         kind, _, extension = mime_type.partition("/")
         kind = kind if kind in ("image", "audio", "video") else "document"
         wanted = FakeFile(None, kind, f".{extension}", mime_type)
-        files, body = [drawn_file(call, {}, wanted)], response.body or ""
+        files, body = [drawn_file(call.draw, call.node.title, {}, wanted)], response.body or ""
     shown = {"status_code": response.status, "body": body, "headers": headers, "files": list(files)}
     return {**shown}
 
@@ -198,3 +197,61 @@ def _body(call: NodeCall, kind: str, data: Any, boundary: str) -> str:
         ]
         return "".join(parts) + f"--{boundary}--\r\n"
     return ""
+
+
+def run_code(call: NodeCall) -> NodeOutcome:
+    """Never runs the code: its outputs are placeholders of the types that it declares."""
+    inputs = call.variables_of_data()
+    if call.error is not None:
+        return NodeOutcome(call.seconds, inputs, error=call.error, error_type="CodeExecutionError")
+    declared = call.data.get("outputs")
+    outputs = {
+        str(name): sample_of_type(str(one.get("type")), str(name), one.get("children"))
+        for name, one in (declared.items() if isinstance(declared, Mapping) else ())
+        if isinstance(one, Mapping)
+    }
+    return NodeOutcome(call.seconds, inputs, outputs={**outputs})
+
+
+def run_knowledge(call: NodeCall) -> NodeOutcome:
+    """Finds one passage in each of the first of its knowledge bases."""
+    query = text_of(call.value(call.data.get("query_variable_selector")))
+    inputs = {"query": query}
+    if call.error is not None:
+        return NodeOutcome(
+            call.seconds, inputs, error=call.error, error_type="KnowledgeRetrievalNodeError"
+        )
+    datasets = call.data.get("dataset_ids") or ["knowledge"]
+    passages = [
+        {
+            "metadata": {
+                "_source": "knowledge",
+                "position": position,
+                "dataset_id": str(dataset),
+                "dataset_name": "knowledge",
+                "document_name": f"document {position}",
+                "data_source_type": "upload_file",
+                "retriever_from": "workflow",
+                "score": 0.5,
+            },
+            "title": f"document {position}",
+            "content": f"What is known about {query}",
+        }
+        for position, dataset in enumerate(datasets[:3], start=1)
+    ]
+    return NodeOutcome(call.seconds, inputs, outputs={"result": passages})
+
+
+def run_document_extractor(call: NodeCall) -> NodeOutcome:
+    """Gives a text for each document: its name, since nothing reads it."""
+    selector = call.data.get("variable_selector")
+    value = call.find(selector)
+    inputs = {"variable_selector": selector}
+    if value is ABSENT:
+        missing = f"File variable not found for selector: {selector}"
+        return NodeOutcome(call.seconds, inputs, error=missing, error_type="DocumentExtractorError")
+    files: Sequence[Any] = value if isinstance(value, list) else [value]
+    documents = [plain(one) for one in files if isinstance(one, FileRef | InputFile)]
+    texts = [f"text of {one.get('filename') or one.get('url')}" for one in documents]
+    outputs = {"text": texts if isinstance(value, list) else "".join(texts)}
+    return NodeOutcome(call.seconds, inputs, {"documents": documents}, outputs={**outputs})
