@@ -239,11 +239,14 @@ async def _started(app: FakeServer) -> None:
     raise AssertionError("the run does not start")
 
 
-async def _advanced(app: FakeServer, seconds: float) -> None:
-    for _ in range(int(seconds)):
-        app.clock.advance(1)
-        for _ in range(20):
-            await asyncio.sleep(0)
+async def _advanced(app: FakeServer, seconds: int) -> None:
+    """Goes on by some seconds, with the real time that drawing an image takes."""
+    for _ in range(0, seconds, 10):
+        app.clock.advance(min(seconds, 10))
+        for _ in range(50):
+            await asyncio.sleep(0.001)
+            if app.clock.waiting:
+                break
 
 
 async def _stop(app: FakeServer, user: str, key: str) -> None:
