@@ -82,14 +82,14 @@ def end_of(timeline: Timeline) -> WorkflowFinished:
 
 def order(timeline: Timeline) -> str:
     """The nodes in the order in which they start (``+``) and end (``-``), ``!`` for a failure."""
-    told = []
+    shown = []
     for event in events(timeline, NodeStarted, NodeFinished):
         if isinstance(event, NodeStarted):
-            told.append(f"+{event.node_id}")
+            shown.append(f"+{event.node_id}")
         else:
             mark = {"failed": "!", "exception": "?"}.get(event.status, "")
-            told.append(f"-{event.started.node_id}{mark}")
-    return " ".join(told)
+            shown.append(f"-{event.started.node_id}{mark}")
+    return " ".join(shown)
 
 
 def if_else(node_id: str, value: str, inside: str | None = None) -> Node:

@@ -11,7 +11,7 @@ from fake_server.runs.events import (
     NodeFinished,
     NodeStarted,
 )
-from fake_server.runs.walk import MOST_NODES, TOO_MANY
+from fake_server.runs.scope import MOST_NODES, TOO_MANY
 from fake_server.workflow.model import Node, Workflow
 from tests.each import each
 from tests.graphs import (
@@ -90,7 +90,7 @@ def test_parallel_turns_take_as_long_as_the_longest(version: str) -> None:
         assert seconds < finish.elapsed_s < seconds + 0.6
 
 
-def test_parallel_turns_are_told_whole_or_by_an_id() -> None:
+def test_parallel_turns_are_sent_whole_or_with_an_id() -> None:
     """[C: iter_par_stream]; the older way by the source of 1.4.3."""
     graph_of = iteration(ITEM, is_parallel=True)
     assert order(planned(graph_of, QUEUE)).count("+one -one") == 3
@@ -169,6 +169,24 @@ def test_what_cannot_be_iterated_fails(selector: list[str], items: Any, error: s
     timeline = planned(iteration(ITEM, iterator_selector=selector, items=items))
     assert (end_of(timeline).status, end_of(timeline).error) == ("failed", error)
     assert events(timeline, ContainerStarted) == []
+
+
+@each(
+    "data",
+    [
+        {"kind": "iteration", "iterator_selector": [["list"], {}]},
+        {"kind": "iteration", "iterator_selector": "list.x", "parallel_nums": "x"},
+        {"kind": "loop", "loop_count": 2, "break_conditions": ["odd", 3]},
+        {"kind": "loop", "loop_count": "2", "loop_variables": ["odd"]},
+        {"kind": "loop", "loop_variables": 7, "logical_operator": []},
+    ],
+)
+def test_data_that_no_editor_writes_is_no_accident(data: dict[str, Any]) -> None:
+    """Such a container ends, well or as failed."""
+    node = code("odd", 0.0, kind=data["kind"], data=data)
+    one = code("one", inside="odd")
+    for version in ("1.4.3", *QUEUES):
+        assert end_of(planned(graph("start > odd, odd > end", node, one, end()), version))
 
 
 def test_a_container_without_nodes_still_ends() -> None:

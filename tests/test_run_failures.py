@@ -276,8 +276,8 @@ def test_a_run_waits_for_its_form_and_goes_on_after_it(version: str) -> None:
     paused = timeline[-1][1]
     assert isinstance(paused, WorkflowPaused)
     assert order(timeline) == "+start -start +form +slow -slow"
-    (asked,) = events(timeline, HumanInputRequired)
-    assert (asked.node_id, len(asked.form["form_token"])) == ("form", 22)
+    (required,) = events(timeline, HumanInputRequired)
+    assert (required.node_id, len(required.form["form_token"])) == ("form", 22)
     assert (list(paused.paused_nodes), paused.total_steps) == (["form"], 3)
     rest = paused.resume(filled(), {"note": "fine"})
     assert isinstance(rest[0][1], WorkflowStarted)

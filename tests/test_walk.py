@@ -51,7 +51,7 @@ def test_the_first_versions_follow_the_first_edge_alone(version: str) -> None:
     assert order(planned(FORK, version)) == "+start -start +a -a +a2 -a2 +end -end"
 
 
-def test_a_branch_is_told_where_the_version_tells_of_it() -> None:
+def test_a_branch_has_events_where_the_version_has_them() -> None:
     """Its nodes name it, the first has no predecessor, and what joins them follows the fork
     [C: parallel_nodes_stream].
     """

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from fake_server.runs.events import (
@@ -22,7 +23,8 @@ from fake_server.runs.events import (
     Place,
     Values,
 )
-from fake_server.runs.walk import MOST_NODES, TOO_MANY, Entries, Running, Scope
+from fake_server.runs.scope import MALFORMED, MOST_NODES, TOO_MANY, Running, Scope
+from fake_server.runs.walk import Entries
 from fake_server.workflow.expressions import ABSENT, Pool, find, read
 from fake_server.workflow.nodes import NodeOutcome, conditions_hold
 
@@ -72,10 +74,9 @@ class _Container:
             self._run,
             pool,
             turn.events,
-            done=partial(self._turn_done, turn),
-            failed=partial(self._turn_failed, turn),
+            on_end=partial(self.turn_ended, turn),
             place=place,
-            metadata={**metadata, **self._outer.metadata},
+            metadata={**metadata, **(self._outer.metadata or {})},
         )
         self._turns.append(turn)
         self._run.nodes_run += 1
@@ -85,10 +86,7 @@ class _Container:
         entry = self._run.workflow.entry(self._node.node_id)
         self._run.at(turn.began_s, partial(turn.scope.begin, entry), turn.began_s)
 
-    def _turn_done(self, turn: _Turn) -> None:
-        raise NotImplementedError
-
-    def _turn_failed(self, turn: _Turn, error: str) -> None:
+    def turn_ended(self, turn: _Turn, error: str | None) -> None:
         raise NotImplementedError
 
     def _count(self, turn: _Turn) -> None:
@@ -149,8 +147,8 @@ class Iteration(_Container):
         self._items: list[Any] = []
         self._results: dict[int, Any] = {}
         self._begun = 0
-        selector = list(self._data.get("iterator_selector") or ())
-        items = find(self._outer.pool, selector or [""])
+        selector = _path(self._data.get("iterator_selector"))
+        items = find(self._outer.pool, selector)
         errors = self._rules.container_errors
         if items is ABSENT:
             self._end(None, errors["iterator_absent"].format(selector=selector), None)
@@ -195,25 +193,23 @@ class Iteration(_Container):
         )
         self._begin(turn, pool, place, metadata)
 
-    def _turn_done(self, turn: _Turn) -> None:
-        output = find(turn.scope.pool, list(self._data.get("output_selector") or [""]))
-        absent = self._rules.container_errors.get("output_absent")
-        if output is ABSENT and absent:
-            self._failed(absent)
-            return
-        self._results[turn.index] = None if output is ABSENT else output
-        if turn.events is not self._outer.events:
-            turn.events.sort(key=lambda entry: entry[0])
-            self._outer.events += [(self._run.now_s, event) for _, event in turn.events]
-        self._go_on(turn)
-
-    def _turn_failed(self, turn: _Turn, error: str) -> None:
+    def turn_ended(self, turn: _Turn, error: str | None) -> None:
         mode = self._data.get("error_handle_mode")
-        if mode not in ("continue-on-error", "remove-abnormal-output"):
-            self._failed(error)
+        outlived = mode in ("continue-on-error", "remove-abnormal-output")
+        output = find(turn.scope.pool, _path(self._data.get("output_selector")))
+        absent = self._rules.container_errors.get("output_absent")
+        if error is None and output is ABSENT and absent:
+            error, outlived = absent, False
+        if error is not None and not outlived:
+            self._completed({"output": self._output()}, error, iteration_duration_map=self._seconds)
             return
-        if mode == "continue-on-error":
+        if error is None:
+            self._results[turn.index] = None if output is ABSENT else output
+        elif mode == "continue-on-error":
             self._results[turn.index] = None
+        if error is None and turn.events is not self._outer.events:
+            turn.events.sort(key=itemgetter(0))
+            self._outer.events += [(self._run.now_s, event) for _, event in turn.events]
         self._go_on(turn)
 
     def _go_on(self, turn: _Turn) -> None:
@@ -224,9 +220,6 @@ class Iteration(_Container):
             self._begin_turn()
         else:
             self._completed({"output": self._output()}, None, iteration_duration_map=self._seconds)
-
-    def _failed(self, error: str) -> None:
-        self._completed({"output": self._output()}, error, iteration_duration_map=self._seconds)
 
     def _output(self) -> list[Any]:
         """The results in the order of the list; lists of them become one."""
@@ -268,7 +261,7 @@ class Loop(_Container):
         """The value with which a variable of the loop begins; None where there is none."""
         value = entry.get("value")
         if entry.get("value_type") == "variable":
-            return read(self._outer.pool, value) if isinstance(value, list) else None
+            return read(self._outer.pool, _path(value))
         kind = str(entry.get("var_type"))
         if isinstance(value, str) and kind != "string":
             try:
@@ -289,7 +282,11 @@ class Loop(_Container):
         place = replace(self._outer.place, loop_id=node_id, turn=index)
         self._begin(turn, self._outer.pool, place, metadata)
 
-    def _turn_done(self, turn: _Turn) -> None:
+    def turn_ended(self, turn: _Turn, error: str | None) -> None:
+        if error is not None:
+            self._reason = "error"
+            self._completed({}, error, **self._metadata())
+            return
         self._count(turn)
         self._kept[str(turn.index)] = dict(self._variables)
         broken = self._breaks()
@@ -300,10 +297,6 @@ class Loop(_Container):
         self._next(turn.index + 1, self._outputs(turn.index + 1))
         self._begin_turn(turn.index + 1)
 
-    def _turn_failed(self, turn: _Turn, error: str) -> None:
-        self._reason = "error"
-        self._completed({}, error, **self._metadata())
-
     def _breaks(self) -> bool:
         """Whether the conditions for its end hold; values that cannot be compared are none."""
         conditions = self._data.get("break_conditions")
@@ -312,7 +305,7 @@ class Loop(_Container):
         operator = self._data.get("logical_operator") or "and"
         try:
             return conditions_hold(conditions, operator, self._outer.pool, self._run.spec)
-        except (ValueError, TypeError):
+        except MALFORMED:
             return False
 
     def _outputs(self, turns: int) -> Values:
@@ -324,6 +317,10 @@ class Loop(_Container):
             "loop_duration_map": self._seconds,
             "loop_variable_map": self._kept,
         }
+
+
+def _path(selector: Any) -> list[str]:
+    return [str(one) for one in selector] if selector and isinstance(selector, list) else [""]
 
 
 CONTAINERS = {"iteration": Iteration, "loop": Loop}
