@@ -153,7 +153,8 @@ class FileFinder:
         else:
             built = self._made(file, types_checked)
         if config and not self._allowed(file.get("type", _CUSTOM), built, method, config):
-            raise errors("file_refused", filename=_name(built))
+            name = built.filename if isinstance(built, InputFile) else built.file_id
+            raise errors("file_refused", filename=name)
         return built
 
     def _allowed(self, kind: Any, file: FileValue, method: str, config: FileConfig) -> bool:
@@ -268,10 +269,6 @@ _MARKS = {_IMAGE: ("image",), "video": ("video",), "audio": ("audio",), "documen
 
 def _config_of(variable: StartVariable) -> FileConfig:
     return FileConfig(variable.file_types, variable.file_extensions, variable.upload_methods)
-
-
-def _name(file: FileValue) -> str:
-    return (file.filename if isinstance(file, InputFile) else file.file_id) or ""
 
 
 def _referred(value: str) -> str | None:
