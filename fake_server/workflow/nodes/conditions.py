@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dify_wire.strict import Field
-from fake_server.host_spec import HostSpec
+from fake_server.host_spec import HostSpec, NodeRules
 from fake_server.runs.events import FileRef, InputFile
 from fake_server.workflow.expressions import ABSENT, OPERATORS, Pool, convert, file_attributes, find
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, check_selector
@@ -51,41 +51,45 @@ def run_if_else(call: NodeCall) -> NodeOutcome:
     """Leaves by the id of the first case that holds, else by ``false``. An export of before 0.6.10
     has one case without a name.
     """
+    rules, pool, cases = call.spec.nodes, call.pool, call.node.data.get("cases")
     inputs: dict[str, Any] = {"conditions": []}
     shown: list[dict[str, Any]] = []
     process_data = {"condition_results": shown}
-    chosen, holds = None, False
-    try:
-        for case_id, case in _cases(call.data):
-            tested = _Tested(call.pool, call.spec)
-            joined_by = case.get("logical_operator") or _AND
-            holds = tested.holds(case.get("conditions") or (), joined_by)
-            inputs["conditions"] = tested.conditions
-            if call.spec.nodes.cases:
-                group = "default" if "cases" not in call.data else _shown(case_id, case)
-                shown.append({"group": group, "results": tested.results, "final_result": holds})
-            else:
-                shown += tested.shown()
-            if holds:
-                chosen = case_id
-                break
-    except (ValueError, TypeError) as error:
-        if not call.spec.nodes.cases:
-            inputs["conditions"], shown[:] = tested.conditions, tested.shown()
-        return NodeOutcome(
-            call.seconds, inputs, process_data, error=str(error), error_type=type(error).__name__
-        )
-    no_case = call.spec.nodes.no_case if "cases" in call.data else "false"
+    chosen, holds, error = None, False, None
+    for case in [call.node.data] if cases is None else cases:
+        conditions: list[dict[str, Any]] = []
+        results: list[bool] = []
+        case_id = "true" if cases is None else str(case.get("case_id") or case.get("id"))
+        operator = case.get("logical_operator") or _AND
+        try:
+            holds = _hold(
+                case.get("conditions") or (),
+                operator,
+                pool,
+                rules,
+                shown=conditions,
+                results=results,
+            )
+        except (ValueError, TypeError) as refusal:
+            error = refusal
+        if not rules.cases:
+            inputs["conditions"] = conditions
+            for condition, result in zip(conditions, results, strict=False):
+                shown.append({**condition, "result": result})
+        elif error is None:
+            inputs["conditions"] = conditions
+            group = "default" if cases is None else _shown(case_id, case)
+            shown.append({"group": group, "results": results, "final_result": holds})
+        if holds:
+            chosen = case_id
+        if holds or error is not None:
+            break
+    if error is not None:
+        kind = type(error).__name__
+        return NodeOutcome(call.seconds, inputs, process_data, error=str(error), error_type=kind)
+    no_case = "false" if cases is None else rules.no_case
     outputs = call.picked("IfElseOutputs", {"result": holds, "selected_case_id": chosen or no_case})
     return NodeOutcome(call.seconds, inputs, process_data, outputs, handle=chosen or "false")
-
-
-def _cases(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if "cases" not in data:
-        yield "true", data
-        return
-    for case in data.get("cases") or ():
-        yield str(case.get("case_id") or case.get("id") or "true"), case
 
 
 def _shown(case_id: str, case: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -121,62 +125,57 @@ def conditions_hold(
     """Whether ``conditions``, joined by ``and`` or ``or``, hold for the values of ``pool``. Raises
     ``ValueError`` or ``TypeError`` with the host's text.
     """
-    return _Tested(pool, spec).holds(conditions, operator)
+    return _hold(conditions, operator, pool, spec.nodes, shown=[], results=[])
 
 
-class _Tested:
-    """Conditions with their values, and the result of each that was looked at."""
-
-    def __init__(self, pool: Pool, spec: HostSpec) -> None:
-        self._pool = pool
-        self._rules = spec.nodes
-        self.conditions: list[dict[str, Any]] = []
-        self.results: list[bool] = []
-
-    def holds(self, conditions: Sequence[Mapping[str, Any]], operator: str) -> bool:
-        if not self._rules.cases:  # 0.6 reads all values before it compares any
-            self.conditions = [self._values(one) for one in conditions]
-        for index, condition in enumerate(conditions):
-            values = self.conditions[index] if not self._rules.cases else None
-            result = self._holds(condition, values)
-            self.results.append(result)
-            if self._rules.short_circuit and result is (operator != _AND):
-                return result
-        return all(self.results) if operator == _AND else any(self.results)
-
-    def shown(self) -> list[dict[str, Any]]:
-        """The conditions with their results, as 0.6 shows them."""
-        pairs = zip(self.conditions, self.results, strict=False)
-        return [{**condition, "result": result} for condition, result in pairs]
-
-    def _values(self, condition: Mapping[str, Any]) -> dict[str, Any]:
-        if not isinstance(condition, Mapping):
-            raise ValueError(f"{condition!r} is no condition")
-        actual = find(self._pool, condition.get("variable_selector") or ("",))
-        if actual is ABSENT:
-            if self._rules.cases:
-                raise ValueError(f"Variable {condition.get('variable_selector')} not found")
-            actual = None
-        expected = condition.get("value")
-        if isinstance(expected, str) and self._rules.cases:
-            expected = convert(expected, self._pool)
-        return {
-            "actual_value": actual,
-            "expected_value": expected,
-            "comparison_operator": condition.get("comparison_operator"),
-        }
-
-    def _holds(self, condition: Mapping[str, Any], known: Mapping[str, Any] | None) -> bool:
-        values = known or self._values(condition)
-        actual, operator = values["actual_value"], str(values["comparison_operator"])
+def _hold(
+    conditions: Sequence[Mapping[str, Any]],
+    operator: str,
+    pool: Pool,
+    rules: NodeRules,
+    *,
+    shown: list[dict[str, Any]],
+    results: list[bool],
+) -> bool:
+    """Also adds each condition with its values to ``shown``, and what came of it to ``results``."""
+    if not rules.cases:  # 0.6 reads all values before it compares any
+        shown += [_values(one, pool, rules) for one in conditions]
+    for index, condition in enumerate(conditions):
+        values = _values(condition, pool, rules) if rules.cases else shown[index]
+        actual, name = values["actual_value"], str(values["comparison_operator"])
         sub = condition.get("sub_variable_condition")
-        if isinstance(sub, Mapping) and operator in _OF_FILES and isinstance(actual, list):
-            return files_hold(actual, sub)
-        if known is None and operator not in _NAMED_WITHOUT_VALUE:
-            self.conditions.append(dict(values))
-        if operator not in OPERATORS:
-            raise ValueError(f"Unsupported operator: {operator}")
-        return OPERATORS[operator](actual, values["expected_value"])
+        if isinstance(sub, dict) and name in _OF_FILES and isinstance(actual, list):
+            result = files_hold(actual, sub)
+        else:
+            if rules.cases and name not in _NAMED_WITHOUT_VALUE:
+                shown.append(values)
+            if name not in OPERATORS:
+                raise ValueError(f"Unsupported operator: {name}")
+            result = OPERATORS[name](actual, values["expected_value"])
+        results.append(result)
+        if rules.short_circuit and result is (operator != _AND):
+            return result
+    return all(results) if operator == _AND else any(results)
+
+
+def _values(condition: Mapping[str, Any], pool: Pool, rules: NodeRules) -> dict[str, Any]:
+    if not isinstance(condition, dict):
+        raise ValueError(f"{condition!r} is no condition")
+    actual, expected = (
+        find(pool, condition.get("variable_selector") or ("",)),
+        condition.get("value"),
+    )
+    if actual is ABSENT:
+        if rules.cases:
+            raise ValueError(f"Variable {condition.get('variable_selector')} not found")
+        actual = None
+    if rules.cases and isinstance(expected, str):
+        expected = convert(expected, pool)
+    return {
+        "actual_value": actual,
+        "expected_value": expected,
+        "comparison_operator": condition.get("comparison_operator"),
+    }
 
 
 def files_hold(files: Sequence[Any], sub: Mapping[str, Any]) -> bool:

@@ -65,13 +65,13 @@ def check_end(data: Field) -> None:
 def run_end(call: NodeCall) -> NodeOutcome:
     values = {
         output["variable"]: call.value(output.get("value_selector"))
-        for output in call.data.get("outputs") or ()
+        for output in call.node.data.get("outputs") or ()
     }
     return NodeOutcome(call.seconds, inputs=values, outputs=values)
 
 
 def run_answer(call: NodeCall) -> NodeOutcome:
-    answer = text_of(call.text(call.data.get("answer") or ""))
+    answer = text_of(call.text(call.node.data.get("answer") or ""))
     return NodeOutcome(call.seconds, outputs={"answer": answer})
 
 
@@ -87,7 +87,7 @@ def run_fixed(call: NodeCall) -> NodeOutcome:
 
 def run_human_input(call: NodeCall) -> NodeOutcome:
     """A form that somebody fills in: the run pauses until then [C: human_stream]."""
-    data = call.data
+    data = call.node.data
     fields, defaults = [], {}
     for field in data.get("inputs") or ():
         name, default = field.get("output_variable_name"), field.get("default")

@@ -57,10 +57,6 @@ class NodeCall:
     attempt: int = 0
 
     @property
-    def data(self) -> Mapping[str, Any]:
-        return self.node.data
-
-    @property
     def error(self) -> str | None:
         """The error with which this try ends, as the file or a scenario has it."""
         behaviour = self.node.behaviour
@@ -72,7 +68,7 @@ class NodeCall:
             report = missing_report(self.node, self.spec)
             return (behaviour.error or report.text) if report.when == "node" else None
         if behaviour.error is None and behaviour.fault is not None:
-            provider = self.data.get("provider_id", "")
+            provider = self.node.data.get("provider_id", "")
             return self.spec.nodes.faults[behaviour.fault].replace("{provider}", str(provider))
         return behaviour.error
 
@@ -113,7 +109,7 @@ class NodeCall:
 
     def variables_of_data(self) -> dict[str, Any]:
         """The values of ``variables`` of the node's data, by the names that it gives them."""
-        declared = self.data.get("variables")
+        declared = self.node.data.get("variables")
         return {
             str(one["variable"]): self.value(one.get("value_selector"))
             for one in (declared if isinstance(declared, list) else ())

@@ -62,7 +62,7 @@ def check_llm(data: Field) -> None:
 
 def run_llm(call: NodeCall) -> NodeOutcome:
     error, rules = call.error, call.spec.nodes
-    model = call.data.get("model") or {}
+    model = call.node.data.get("model") or {}
     known: dict[str, Any] = {
         "model_mode": str(model.get("mode") or "chat"),
         "model_provider": model.get("provider"),
@@ -73,7 +73,7 @@ def run_llm(call: NodeCall) -> NodeOutcome:
     if error is not None and (missing or error.startswith(_BEFORE_CALL)):
         return NodeOutcome(call.seconds, inputs, error=error, error_type="ModelNotExistError")
     try:
-        context = _context(call) if call.data.get("context") else ""
+        context = _context(call) if call.node.data.get("context") else ""
         if context:
             inputs = {"#context#": context, **inputs}
         prompts = _prompts(call, context)
@@ -86,8 +86,8 @@ def run_llm(call: NodeCall) -> NodeOutcome:
     if call.node.behaviour.reply is not None:
         reply = fill_fake(call.node.behaviour.reply, call.pool)
     structured = None
-    if call.data.get("structured_output_enabled"):
-        schema = (call.data.get("structured_output") or {}).get("schema")
+    if call.node.data.get("structured_output_enabled"):
+        schema = (call.node.data.get("structured_output") or {}).get("schema")
         structured = sample_of_schema(schema) if isinstance(schema, Mapping) else {}
         if call.node.behaviour.reply is None:
             reply = json.dumps(structured, ensure_ascii=False)
@@ -131,7 +131,7 @@ def pieces(text: str) -> tuple[str, ...]:
 
 def _context(call: NodeCall) -> str:
     """The text of a model's context, or of its entries; empty where it is off or names nothing."""
-    context = call.data.get("context") or {}
+    context = call.node.data.get("context") or {}
     value = call.value(context.get("variable_selector")) if context.get("enabled") else None
     if not value or isinstance(value, str):
         return value or ""
@@ -146,7 +146,7 @@ def _context(call: NodeCall) -> str:
 
 def _prompts(call: NodeCall, context: str) -> list[dict[str, Any]]:
     """The prompts that the model gets; raises ``ValueError`` with the host's text."""
-    template = call.data["prompt_template"]
+    template = call.node.data["prompt_template"]
     parts = [template] if isinstance(template, Mapping) else list(template)
     if call.spec.nodes.references == "strings":
         texts = [str(part.get("text") or "") for part in parts]
@@ -167,7 +167,7 @@ def _prompts(call: NodeCall, context: str) -> list[dict[str, Any]]:
 
 def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
     if part.get("edition_type") == "jinja2":
-        config = call.data.get("prompt_config") or {}
+        config = call.node.data.get("prompt_config") or {}
         variables = {
             str(one.get("variable")): plain(call.value(one.get("value_selector")))
             for one in config.get("jinja2_variables") or ()
@@ -241,13 +241,13 @@ def _token_error(call: NodeCall, text: str) -> str | None:
 
 def run_classifier(call: NodeCall) -> NodeOutcome:
     """Finds the class that ``x-fake.branch`` names, else the first, and leaves by its id."""
-    error, classes = call.error, [one for one in call.data.get("classes") or () if one]
+    error, classes = call.error, [one for one in call.node.data.get("classes") or () if one]
     wanted = call.node.behaviour.branch
     chosen: Mapping[str, Any] = next(
         (one for one in classes if wanted in (str(one.get("id")), one.get("name"))),
         classes[0] if classes else {"id": "source", "name": ""},
     )
-    query = text_of(call.value(call.data.get("query_variable_selector")))
+    query = text_of(call.value(call.node.data.get("query_variable_selector")))
     inputs = {"query": query}
     if error is not None:
         return NodeOutcome(call.seconds, inputs, error=error, error_type="InvokeError")
@@ -268,14 +268,14 @@ def run_classifier(call: NodeCall) -> NodeOutcome:
 
 def run_extractor(call: NodeCall) -> NodeOutcome:
     """Extracts a placeholder of its type for each declared parameter."""
-    query = text_of(call.value(call.data.get("query")))
-    declared = call.data.get("parameters") or ()
+    query = text_of(call.value(call.node.data.get("query")))
+    declared = call.node.data.get("parameters") or ()
     parameters = [one for one in declared if isinstance(one, Mapping) and one.get("name")]
     inputs = {
         "query": query,
         "files": [],
         "parameters": parameters,
-        "instruction": call.text(call.data.get("instruction") or ""),
+        "instruction": call.text(call.node.data.get("instruction") or ""),
     }
     error = call.error
     if error is not None:
@@ -305,7 +305,7 @@ def _asked(
     call: NodeCall, query: str, reply: str
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Process data, usage and metadata of a node that asks a model about ``query``."""
-    model = call.data.get("model") or {}
+    model = call.node.data.get("model") or {}
     prompts = [{"role": "user", "text": query, "files": []}]
     spent = used(call, prompts, reply)
     values = {
@@ -323,7 +323,7 @@ def run_agent(call: NodeCall) -> NodeOutcome:
     """Gives a text in pieces, and writes what it does into its log."""
     behaviour, rules = call.node.behaviour, call.spec.nodes
     inputs: dict[str, Any] = {}
-    for name, given in (call.data.get("agent_parameters") or {}).items():
+    for name, given in (call.node.data.get("agent_parameters") or {}).items():
         value = call.parameter(given)
         if value is not ABSENT and not isinstance(value, Mapping | list):
             inputs[str(name)] = call.text(value) if isinstance(value, str) else value
@@ -353,7 +353,7 @@ def run_agent(call: NodeCall) -> NodeOutcome:
         ],
         "json": [*(entries.values() if rules.agent_logs_in_json else ()), *found],
     }
-    strategy = {"agent_strategy": call.data.get("agent_strategy_name"), "icon": None}
+    strategy = {"agent_strategy": call.node.data.get("agent_strategy_name"), "icon": None}
     step_s = call.seconds / (len(logs) + 1)
     return NodeOutcome(
         call.seconds,

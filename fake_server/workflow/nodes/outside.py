@@ -52,8 +52,8 @@ def run_http(call: NodeCall) -> NodeOutcome:
         error = _transport_error(call, url, response)
     if error is None:
         outputs = _outputs(call, response)
-        retries = (call.data.get("retry_config") or {}).get("retry_enabled")
-        is_watched = call.data.get("error_strategy") or retries
+        retries = (call.node.data.get("retry_config") or {}).get("retry_enabled")
+        is_watched = call.node.data.get("error_strategy") or retries
         if is_watched and not 200 <= response.status < 400 and call.spec.nodes.cases:
             error = f"Request failed with status code {response.status}"
             error_type = "HTTPResponseCodeError"
@@ -115,7 +115,7 @@ def _outputs(call: NodeCall, response: FakeResponse) -> dict[str, Any]:
 
 def _request(call: NodeCall) -> tuple[str, str]:
     """The URL of the request, and its text as the host shows it. Raises ``ValueError``."""
-    data = call.data
+    data = call.node.data
     url = call.text(data.get("url") or "").strip()
     if not url:
         raise ValueError("url is required")
@@ -153,7 +153,7 @@ def _lines(call: NodeCall, text: Any) -> Iterator[tuple[str, str]]:
 
 def _authorized(call: NodeCall, headers: dict[str, str]) -> str:
     """The name of the header with the secret, which is put into ``headers``; empty without one."""
-    authorization = call.data.get("authorization")
+    authorization = call.node.data.get("authorization")
     if not isinstance(authorization, Mapping) or authorization.get("type") != "api-key":
         return ""
     config = authorization.get("config")
@@ -204,7 +204,7 @@ def run_code(call: NodeCall) -> NodeOutcome:
     inputs = call.variables_of_data()
     if call.error is not None:
         return NodeOutcome(call.seconds, inputs, error=call.error, error_type="CodeExecutionError")
-    declared = call.data.get("outputs")
+    declared = call.node.data.get("outputs")
     outputs = {
         str(name): sample_of_type(str(one.get("type")), str(name), one.get("children"))
         for name, one in (declared.items() if isinstance(declared, Mapping) else ())
@@ -215,13 +215,13 @@ def run_code(call: NodeCall) -> NodeOutcome:
 
 def run_knowledge(call: NodeCall) -> NodeOutcome:
     """Finds one passage in each of the first of its knowledge bases."""
-    query = text_of(call.value(call.data.get("query_variable_selector")))
+    query = text_of(call.value(call.node.data.get("query_variable_selector")))
     inputs = {"query": query}
     if call.error is not None:
         return NodeOutcome(
             call.seconds, inputs, error=call.error, error_type="KnowledgeRetrievalNodeError"
         )
-    datasets = call.data.get("dataset_ids") or ["knowledge"]
+    datasets = call.node.data.get("dataset_ids") or ["knowledge"]
     passages = [
         {
             "metadata": {
@@ -244,7 +244,7 @@ def run_knowledge(call: NodeCall) -> NodeOutcome:
 
 def run_document_extractor(call: NodeCall) -> NodeOutcome:
     """Gives a text for each document: its name, since nothing reads it."""
-    selector = call.data.get("variable_selector")
+    selector = call.node.data.get("variable_selector")
     value = call.find(selector)
     inputs = {"variable_selector": selector}
     if value is ABSENT:

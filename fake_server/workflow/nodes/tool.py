@@ -139,7 +139,7 @@ def _selectors(value: Any) -> Iterator[Sequence[str]]:
 
 
 def run_tool(call: NodeCall) -> NodeOutcome:
-    data, behaviour, rules = call.data, call.node.behaviour, call.spec.nodes
+    data, behaviour, rules = call.node.data, call.node.behaviour, call.spec.nodes
     error, error_type = call.error, behaviour.error_type or "ToolInvokeError"
     no_runtime = error is not None and (behaviour.missing or error.startswith(_NO_RUNTIME))
     if no_runtime and not rules.runtime_error_inputs:
@@ -149,8 +149,7 @@ def run_tool(call: NodeCall) -> NodeOutcome:
             call.seconds, {}, error=error, execution_metadata=info, error_type=error_type
         )
     try:
-        inputs = _parameters(call)
-        settings = _settings(call)
+        inputs, settings = _given(call, "tool_parameters"), _given(call, "tool_configurations")
     except ValueError as not_filled:
         return NodeOutcome(call.seconds, error=str(not_filled), error_type="ToolParameterError")
     if no_runtime:
@@ -195,26 +194,15 @@ def _cast(shown: dict[str, Any], settings: Values) -> str | None:
     return None
 
 
-def _parameters(call: NodeCall) -> dict[str, Any]:
-    """The parameters of the node with their values; raises ``ValueError`` with the host's text."""
-    parameters: dict[str, Any] = {}
-    for name, parameter in (call.data.get("tool_parameters") or {}).items():
-        value = call.parameter(parameter)
-        if value is not ABSENT:
-            parameters[str(name)] = value
-    return parameters
-
-
-def _settings(call: NodeCall) -> dict[str, Any]:
-    given = call.data.get("tool_configurations") or {}
-    if dict not in map(type, given.values()):  # before 1.0 they are all plain
+def _given(call: NodeCall, key: str) -> dict[str, Any]:
+    """The values of the parameters or settings of the node. Raises ``ValueError`` with the host's
+    text.
+    """
+    given = call.node.data.get(key) or {}
+    if dict not in map(type, given.values()):  # settings from before 1.0 are all plain
         return {**given}
-    settings: dict[str, Any] = {}
-    for name, setting in given.items():
-        value = call.parameter(setting) if isinstance(setting, dict) else setting
-        if value is not ABSENT:
-            settings[str(name)] = value
-    return settings
+    values = {str(name): call.parameter(one) for name, one in given.items()}
+    return {name: value for name, value in values.items() if value is not ABSENT}
 
 
 def _in_order(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,7 +236,9 @@ def _outputs(
             messages = (texts["no_image"],)
     elif behaviour.text is None and not is_given:
         shown = json.dumps(plain(dict(values)), ensure_ascii=False, default=str)
-        label = call.data.get("tool_label") or call.data.get("tool_name") or call.node.title
+        label = (
+            call.node.data.get("tool_label") or call.node.data.get("tool_name") or call.node.title
+        )
         messages = (f"{label}: {shown}",)
     given = {
         "text": "".join(messages),

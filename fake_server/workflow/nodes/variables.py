@@ -17,7 +17,7 @@ from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 def run_template(call: NodeCall) -> NodeOutcome:
     inputs = call.variables_of_data()
     try:
-        text = render(str(call.data.get("template") or ""), plain(inputs))
+        text = render(str(call.node.data.get("template") or ""), plain(inputs))
     except TemplateError as error:
         return NodeOutcome(call.seconds, inputs, error=str(error), error_type="CodeExecutionError")
     most = call.spec.nodes.template_characters
@@ -29,9 +29,9 @@ def run_template(call: NodeCall) -> NodeOutcome:
 
 def run_aggregator(call: NodeCall) -> NodeOutcome:
     """Passes on the first of its variables that has a value: that of the branch that ran."""
-    settings = call.data.get("advanced_settings") or {}
+    settings = call.node.data.get("advanced_settings") or {}
     if not settings.get("group_enabled"):
-        selector, value = _first(call, call.data.get("variables"))
+        selector, value = _first(call, call.node.data.get("variables"))
         inputs = {} if selector is None else {".".join(selector[1:]): value}
         return NodeOutcome(
             call.seconds, inputs, outputs={} if selector is None else {"output": value}
@@ -55,15 +55,15 @@ def _first(call: NodeCall, selectors: Any) -> tuple[Sequence[str] | None, Any]:
 
 def run_assigner(call: NodeCall) -> NodeOutcome:
     """Sets variables of a loop or a conversation, by one of two forms of its data."""
-    if "items" in call.data:
-        items = [one for one in call.data.get("items") or () if isinstance(one, Mapping)]
+    if "items" in call.node.data:
+        items = [one for one in call.node.data.get("items") or () if isinstance(one, Mapping)]
         inputs: dict[str, Any] = {"items": items}
     else:
-        operation = str(call.data.get("write_mode") or "over-write")
-        source = call.data.get("input_variable_selector")
+        operation = str(call.node.data.get("write_mode") or "over-write")
+        source = call.node.data.get("input_variable_selector")
         items = [
             {
-                "variable_selector": call.data.get("assigned_variable_selector"),
+                "variable_selector": call.node.data.get("assigned_variable_selector"),
                 "input_type": "variable",
                 "operation": operation,
                 "value": source,
@@ -83,7 +83,7 @@ def run_assigner(call: NodeCall) -> NodeOutcome:
             call.seconds, inputs, error=str(error), error_type="VariableOperatorNodeError"
         )
     changed = {selector[-1]: value for selector, value in writes.items()}
-    if "items" not in call.data:
+    if "items" not in call.node.data:
         inputs = {"value": next(iter(writes.values()), None)}
         return NodeOutcome(call.seconds, inputs, outputs={}, writes=tuple(writes.items()))
     return NodeOutcome(
@@ -144,7 +144,7 @@ _OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 def run_list_operator(call: NodeCall) -> NodeOutcome:
     """Filters, picks from, orders and cuts a list of texts, numbers or files."""
-    selector = call.data.get("variable")
+    selector = call.node.data.get("variable")
     value = call.find(selector)
     if value is ABSENT:
         return NodeOutcome(call.seconds, {}, error=f"Variable not found for selector: {selector}")
@@ -165,7 +165,7 @@ def run_list_operator(call: NodeCall) -> NodeOutcome:
 
 
 def _listed(call: NodeCall, entries: list[Any]) -> list[Any]:
-    data = call.data
+    data = call.node.data
     for condition in _part(data, "filter_by").get("conditions") or ():
         name, expected = str(condition.get("comparison_operator")), condition.get("value")
         if name not in OPERATORS:
