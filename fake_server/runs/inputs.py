@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fake_server.host_spec import HostErrors, HostSpec, RequestRules
+from fake_server.host_spec import HostError, HostErrors, HostSpec, RequestRules
 from fake_server.http.validation_text import Invalid, validation_text
 from fake_server.runs.input_files import FileFinder
 from fake_server.workflow.model import StartVariable
 
 FILE, FILES = "file", "file-list"
+_REQUIRED = "input_required"
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
@@ -29,7 +30,9 @@ def cleaned_inputs(
     ``finder`` makes what finds files, for inputs that name any.
     """
     rules, errors = spec.request, spec.errors
-    _check_types(variables, rules, errors)
+    for variable in variables:
+        if variable.type not in rules.variable_types:
+            raise _unknown_type(variable, rules, errors)
     cleaned: dict[str, Any] = {}
     nested = False
     for variable in variables:
@@ -55,21 +58,21 @@ def _found(
     return found
 
 
-def _check_types(
-    variables: Sequence[StartVariable], rules: RequestRules, errors: HostErrors
-) -> None:
-    """Refuse a variable of a type that only later versions know: the host cannot read the app."""
-    for variable in variables:
-        if variable.type not in rules.variable_types:
-            *most, last = (f"'{name}'" for name in rules.variable_types)
-            message = f"Input should be {', '.join(most)} or {last}"
-            problem = Invalid("type", message, "enum", variable.type)
-            text = validation_text("VariableEntity", [problem], rules.pydantic)
-            raise errors("value_error", message=text)
+def _unknown_type(variable: StartVariable, rules: RequestRules, errors: HostErrors) -> HostError:
+    """A type that only later versions know: the host cannot read the app."""
+    *most, last = (f"'{name}'" for name in rules.variable_types)
+    message = f"Input should be {', '.join(most)} or {last}"
+    problem = Invalid("type", message, "enum", variable.type)
+    text = validation_text("VariableEntity", [problem], rules.pydantic)
+    return errors("value_error", message=text)
 
 
 def _value(variable: StartVariable, value: Any, rules: RequestRules, errors: HostErrors) -> Any:
-    if _absent(value, rules):
+    if (
+        value is None
+        or (not value and rules.falsy_input_error == _REQUIRED)
+        or (value == "" and rules.empty_input_error == _REQUIRED)
+    ):
         if variable.required:
             raise errors("input_required", variable=variable.name)
         if rules.defaults == "text":
@@ -92,12 +95,6 @@ def _value(variable: StartVariable, value: Any, rules: RequestRules, errors: Hos
         case _:
             _check_text(variable, value, errors)
     return value.replace("\x00", "") if isinstance(value, str) else value
-
-
-def _absent(value: Any, rules: RequestRules) -> bool:
-    if rules.falsy_input_error == "input_required":
-        return not value
-    return value is None or (value == "" and rules.empty_input_error == "input_required")
 
 
 def _check_text(variable: StartVariable, value: Any, errors: HostErrors) -> None:
