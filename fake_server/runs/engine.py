@@ -56,8 +56,9 @@ def graph_error(workflow: Workflow, spec: HostSpec) -> RunError | str | None:
         rule = errors[name if workflow.complete else "no_nodes"]
         first = next((one for one, edges in workflow.incoming.items() if not edges), None)
         text, report = rule["text"].format(node=first), rule["report"]
+    types_checked = errors["unknown_type"]["report"] == "build"
     for node in () if text else workflow.nodes.values():
-        if node.type not in spec.graph.node_types and errors["unknown_type"]["report"] == "build":
+        if types_checked and node.type not in spec.graph.node_types:
             text = errors["unknown_type"]["text"].format(type=node.type)
         elif node.behaviour.missing is not None:
             missing = missing_report(node, spec)

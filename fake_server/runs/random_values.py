@@ -61,10 +61,9 @@ class RandomSource:
 
 def uuid4_text(bits: int) -> str:
     """128 bits as the text of a version 4 UUID."""
-    bits = bits & ~(0xF << 76) | (0x4 << 76)
-    bits = bits & ~(0x3 << 62) | (0x2 << 62)
     text = f"{bits:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    variant = "89ab"[int(text[16], 16) & 3]
+    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 @lru_cache(maxsize=1024)

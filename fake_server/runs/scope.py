@@ -109,7 +109,14 @@ class Scope:
 
     def _start(self, node: Node, previous: str | None, branch: Branch | None, at_s: float) -> None:
         run, rules = self.run, self.run.rules
-        if self.over or self._refused(node, branch):
+        if self.over:
+            return
+        if (
+            node.type not in rules.node_types
+            or node.behaviour.missing is not None
+            or run.steps >= run.most_steps
+            or run.nodes_run >= MOST_NODES
+        ) and self._refused(node, branch):
             return
         self.active += 1
         place = self.place
@@ -306,11 +313,13 @@ class Scope:
         """Start what the edges of ``handle`` lead to, as far as it waits for nothing else."""
         run, workflow = self.run, self.run.workflow
         edges, at_s = workflow.outgoing[node_id], now_s + run.rules.gap_s
-        taken = taken_edges(edges, handle)
         if run.rules.walk == "chain":
-            if taken:
-                self._start(workflow.nodes[taken[0].target], node_id, None, at_s)
+            for edge in edges:
+                if handle in ("source", edge.handle):
+                    self._start(workflow.nodes[edge.target], node_id, None, at_s)
+                    break
             return
+        taken = taken_edges(edges, handle)
         if len(taken) < len(edges):
             self._skip(edge for edge in edges if edge not in taken)
         fork = None

@@ -118,6 +118,8 @@ class Run:
     @property
     def shown_inputs(self) -> Values:
         """The inputs as the start of the run tells them: without its time."""
+        if "sys.timestamp" not in self.inputs:
+            return self.inputs
         return {name: value for name, value in self.inputs.items() if name != "sys.timestamp"}
 
     # forms that somebody fills in [C: human_stream, human_events_resume]
