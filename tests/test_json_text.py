@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.runs.json_text import compact, spaced
+from fake_server.runs.render import compact, spaced
 from tests.each import each
 
 VALUES = st.recursive(

@@ -19,7 +19,6 @@ from dify_wire.recording.folder import read_folder
 from dify_wire.text_file import SpecError
 from fake_server.host_spec import HostSpec
 from fake_server.images import ImageRecord
-from fake_server.runs.event_data import event_name
 from fake_server.runs.events import (
     ContainerCompleted,
     Event,
@@ -31,8 +30,8 @@ from fake_server.runs.events import (
     Timeline,
     WorkflowStarted,
 )
-from fake_server.runs.file_objects import FileWriter
-from fake_server.runs.render import of_version
+from fake_server.runs.frames import event_name, of_version
+from fake_server.runs.render import FileWriter
 from fake_server.runs.text_chunks import with_text_chunks
 from fake_server.spec import load_host
 from fake_server.workflow.loader import load_workflow

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from fake_server.host_spec import HostSpec
 from fake_server.runs.engine import plan, with_pings
-from fake_server.runs.event_data import RunFacts
 from fake_server.runs.events import NodeFinished, NodeStarted, Ping, Timeline, WorkflowFinished, cut
-from fake_server.runs.file_objects import FileWriter
+from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.random_values import RandomSource
-from fake_server.runs.render import Renderer
+from fake_server.runs.render import FileWriter, RunFacts
 from fake_server.spec import load_host
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import Workflow
@@ -78,9 +77,9 @@ class CountedUrls:
 SPEC = load_host("0.6.4")
 
 
-def renderer(facts: RunFacts = FACTS, spec: HostSpec = SPEC) -> Renderer:
+def renderer(facts: RunFacts = FACTS, spec: HostSpec = SPEC) -> FrameRenderer:
     files = FileWriter("tenant", spec.fields["File"], spec.files, CountedUrls())
-    return Renderer(facts, spec, files, spec.ping.frame)
+    return FrameRenderer(facts, spec, files, spec.ping.frame)
 
 
 def frames(timeline: Timeline, facts: RunFacts = FACTS) -> list[bytes]:

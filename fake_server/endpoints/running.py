@@ -1,55 +1,142 @@
-"""A run that has been started: what it sends, what is written down of it, and its end."""
+"""A run from its plan to its end: what happens in it, and what its response or stream sends."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import ExitStack, aclosing, contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, aclosing
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import Message
 
-from fake_server.endpoints.planning import RunPlan, tool_files
-from fake_server.host_spec import HostError, RecordRules
+from fake_server.host_spec import HostError, HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import Response, proxy_page
-from fake_server.runs.event_data import EXPIRES_S, RunFacts, event_name
+from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import (
     Event,
     FileRef,
-    HumanInputFilled,
+    NodeFinished,
     NodeStarted,
     Ping,
     RunCrashed,
     RunError,
-    Values,
+    Timeline,
     WorkflowFinished,
     WorkflowPaused,
     WorkflowStarted,
 )
-from fake_server.runs.file_objects import FileWriter
-from fake_server.runs.playback import Playback
+from fake_server.runs.frames import FrameRenderer, of_version
+from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
-from fake_server.runs.records import HumanForm, RunRecord
-from fake_server.runs.render import Renderer, of_version
+from fake_server.runs.render import FileWriter, RunFacts
+from fake_server.runs.request import RunRequest
 from fake_server.runs.signing import FileSigner
-from fake_server.runs.snapshot import Part, snapshot
-from fake_server.runs.text_chunks import stream_after
-from fake_server.scenarios.effects import NO_EFFECTS, Gateway, UrlChange
+from fake_server.runs.text_chunks import with_text_chunks
+from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.store import RunningTask, Store, StoredImage
+from fake_server.workflow.model import App
 
 _WRITING_S = 1.0
 _WITHOUT_FILES = (WorkflowStarted, NodeStarted, Ping)
 
 
-def start(plan: RunPlan, request: Request, before: Run | None = None) -> Run:
-    """Begin the run of ``plan``, which ``request`` waits for; or go on with the one ``before``."""
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What a run will do, before any of it happens. ``inputs`` are the start variables and the
+    system variables of the version.
+    """
+
+    app: App
+    request: RunRequest
+    inputs: Mapping[str, Any]
+    effects: Effects
+    random: RandomValues
+    task_id: str
+    run_id: str
+    timeline: Timeline
+    ping: PingRule
+    stretches: Sequence[Stretch]
+
+
+def prepare(
+    app: App,
+    request: RunRequest,
+    effects: Effects,
+    spec: HostSpec,
+    random: RandomValues,
+    *,
+    now: float,
+) -> RunPlan:
+    """Plan the run of an accepted request: nothing here waits, reads a clock or is stored."""
+    task_id, run_id = random.uuid(), random.uuid()
+    system = {
+        "sys.files": request.inputs["sys.files"],
+        "sys.user_id": request.user,
+        "sys.app_id": app.app_id,
+        "sys.timestamp": int(now),
+        "sys.workflow_id": request.workflow.workflow_id,
+        "sys.workflow_run_id": run_id,
+    }
+    inputs = dict(request.inputs)
+    del inputs["sys.files"]  # which stands among the others, in the version's order
+    for name in spec.records.system_inputs:
+        inputs[name] = system.get(name)
+    ping, workflow = spec.ping, request.workflow
+    for change_ping in effects.ping:
+        ping = change_ping(ping)
+    for change_workflow in effects.workflow:
+        workflow = change_workflow(workflow)
+    timeline = plan(workflow, inputs, random, spec)
+    for change_timeline in effects.timeline:
+        timeline = change_timeline(timeline, spec)
+    stretches: Sequence[Stretch] = ()
+    if effects.real_waits:
+        takes_s = {
+            node.node_id: wait.seconds
+            for wait in effects.real_waits
+            for node in workflow.select(wait.node)
+        }
+        stretches = _stretches(takes_s, timeline)
+    if request.streaming and not effects.gateway:
+        timeline = of_version(with_text_chunks(timeline, workflow, spec), spec)
+        timeline = with_pings(timeline, ping)
+        for change_stream in effects.stream:
+            timeline = change_stream(timeline)
+    return RunPlan(
+        app, request, inputs, effects, random, task_id, run_id, timeline, ping, stretches
+    )
+
+
+def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, ...]:
+    """The parts of the timeline in which nodes take ``takes_s``, whatever the speed; nodes that
+    overlap share one.
+    """
+    ended_s = {
+        event.started.execution_id: at_s
+        for at_s, event in timeline
+        if isinstance(event, NodeFinished)
+    }
+    found: list[Stretch] = []
+    for at_s, event in timeline:
+        if isinstance(event, NodeStarted) and event.node_id in takes_s:
+            until_s = ended_s.get(event.execution_id, timeline[-1][0])
+            stretch = Stretch(at_s, until_s, takes_s[event.node_id])
+            if found and at_s < found[-1].to_s:
+                last = found.pop()
+                takes = max(last.takes_s, stretch.takes_s)
+                stretch = Stretch(last.from_s, max(last.to_s, until_s), takes)
+            found.append(stretch)
+    return tuple(found)
+
+
+def start(plan: RunPlan, request: Request) -> Run:
+    """Begin the run of ``plan``, which ``request`` waits for."""
     host, effects, spec = request.host, plan.effects, request.spec
-    made, sizes, drawing = list(tool_files(plan.timeline)), dict[str, int](), None
+    made, sizes, drawing = _tool_files(plan.timeline), dict[str, int](), None
     for file in made:
         host.store.images[file.file_id] = StoredImage(file.record, effects.image_faults)
     if made and "size" in spec.fields["File"]:
@@ -77,12 +164,26 @@ def start(plan: RunPlan, request: Request, before: Run | None = None) -> Run:
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
     files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)
     task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
-    renderer = Renderer(facts, spec, files, plan.ping.frame, effects.payload)
-    record = before.record if before else None
-    if record is None and "getWorkflowRun" in spec.paths and not plan.refused:
-        record = _new_record(plan, renderer, spec.records)
-        host.store.records.keep(record)
-    return Run(plan, request, task, renderer, record, before, drawing)
+    renderer = FrameRenderer(facts, spec, files, plan.ping.frame, effects.payload)
+    return Run(plan, request, task, renderer, drawing)
+
+
+def _tool_files(timeline: Timeline) -> list[FileRef]:
+    """The files that the nodes of a run make."""
+    found: list[FileRef] = []
+    pending: list[Any] = []
+    for _, event in timeline:
+        if isinstance(event, NodeFinished):
+            pending.append(event.outputs)
+    while pending:
+        value = pending.pop()
+        if isinstance(value, FileRef):
+            found.append(value)
+        elif isinstance(value, Mapping):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return found
 
 
 async def _measure(files: Sequence[FileRef], store: Store, sizes: dict[str, int]) -> None:
@@ -91,45 +192,23 @@ async def _measure(files: Sequence[FileRef], store: Store, sizes: dict[str, int]
         sizes[file.file_id] = len(await store.png(file.file_id, file.record))
 
 
-def _new_record(plan: RunPlan, renderer: Renderer, rules: RecordRules) -> RunRecord:
-    facts, app_id = renderer.facts, plan.app.app_id
-    return RunRecord(
-        facts.workflow_run_id,
-        facts.task_id,
-        app_id,
-        facts.workflow_id,
-        facts.user,
-        facts.end_user_id,
-        facts.started_at,
-        json.dumps(renderer.files.value(plan.inputs)),
-        logged_at=facts.started_at if rules.logged_at_start else None,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has been started, or has gone on after a pause of the one ``before``. ``record``
-    is None in versions that show none.
+    """A run that has been started. ``drawing`` finds the sizes of its images, where the version
+    shows them.
     """
 
     plan: RunPlan
     request: Request
     task: RunningTask
-    renderer: Renderer
-    record: RunRecord | None = None
-    before: Run | None = None
+    renderer: FrameRenderer
     drawing: asyncio.Task[None] | None = None
-    """Finds the sizes of the run's images, where the version shows them."""
 
     async def response(self) -> Response:
         """The blocking response, once the run has ended."""
-        with self._playing() as while_played:
-            end = await self.task.playback.end(self.request.receive)
-            if end is None:
-                self._leave(while_played, 0)
-                return self._cut_short()
-            await self._measured(end)
-            self._write(end)
+        end = await self._ended()
+        if end is None:
+            return self._cut_short()
         self.request.due = self.task.playback.due
         match end:
             case WorkflowFinished() | WorkflowPaused():
@@ -140,119 +219,57 @@ class Run:
                 raise HostError("run_error", status, body)
         raise self.request.spec.errors("internal_server_error")
 
+    async def _ended(self) -> Event | None:
+        """Wait for the end of a blocking run; None when its client has left."""
+        with self.playing():
+            end = await self.task.playback.end(self.request.receive)
+            if end is not None and self.drawing is not None:
+                await asyncio.shield(self.drawing)
+            return end
+
     async def frames(self) -> AsyncGenerator[bytes]:
         """The stream's chunks: a frame each, or all that need no waiting in one."""
         playback, last, emitted = self.task.playback, None, 0
-        with self._playing() as while_played:
+        with ExitStack() as while_played:
+            while_played.enter_context(self.playing())
             async with aclosing(playback.events(self.request.receive)) as due:
                 async for events in due:
                     self.request.due = playback.due
-                    await self._measured(*events)
-                    frames = self._rendered(events)
+                    frames = await self.rendered(events)
                     for chunk in frames if self.plan.effects.body_filters else (b"".join(frames),):
                         if chunk:
                             yield chunk
                     last = events[-1]
                     emitted += len(events)
-            if self.request.spec.records.left_stream == "finishes":
-                self._leave(while_played, emitted)
+            self._left(while_played, emitted)
         if isinstance(last, RunCrashed):
             await self.request.break_off()
         elif last is not None and not playback.abandoned:
             await playback.reaches(self._closes_s(last), self.request.receive)
 
-    @contextmanager
-    def _playing(self) -> Iterator[ExitStack]:
-        """Keep the run known while it is played, or for as long as the stack that is taken."""
-        with ExitStack() as while_played:
-            store = self.request.host.store
-            while_played.enter_context(store.running(self.plan.task_id, self.task))
-            if self.record is not None:
-                self.record.live = self
-            yield while_played
+    def playing(self) -> AbstractContextManager[None]:
+        """Keeps the run known while it is played."""
+        return self.request.host.store.running(self.plan.task_id, self.task)
 
-    def _leave(self, while_played: ExitStack, emitted: int) -> None:
-        """Let the run go on without its client, where it has not ended and is recorded."""
-        ended = self.record is None or self.record.live is not self
-        if not ended and not self.task.playback.abandoned and not self.plan.effects.endless:
-            self.play_on(while_played.pop_all(), emitted)
+    def _left(self, while_played: ExitStack, emitted: int) -> None:
+        """The stream is over after ``emitted`` events, or its client has left."""
 
     def play_on(self, while_played: ExitStack | None = None, emitted: int = 0) -> None:
         """Play what follows the first ``emitted`` events in the background."""
 
         async def rest() -> None:
-            with while_played or self._playing():
+            with while_played or self.playing():
                 async with aclosing(self.task.playback.events(_never_leaves, emitted)) as due:
                     async for events in due:
-                        await self._measured(*events)
-                        self._rendered(events)
+                        await self.rendered(events)
 
         self.request.host.store.keep_alive(asyncio.create_task(rest()))
 
-    async def _measured(self, *events: Event) -> None:
-        """Wait for the sizes of files that may stand in ``events``."""
+    async def rendered(self, events: Sequence[Event]) -> list[bytes]:
+        """The frames of ``events``, which are due, with the sizes of files that stand in them."""
         if self.drawing is not None and not all(isinstance(one, _WITHOUT_FILES) for one in events):
             await asyncio.shield(self.drawing)
-
-    def _rendered(self, events: Sequence[Event]) -> list[bytes]:
-        """The frames of ``events``, which are due; what they say is written down."""
-        frames = []
-        for event in events:
-            frames.append(frame := self.renderer.frame(event))
-            if self.record is not None and not isinstance(event, Ping):
-                self.record.feed.publish(event_name(event), frame)
-                self._write(event)
-        return frames
-
-    def _write(self, event: Event) -> None:
-        """Write the end of the run, or its pause, into its record."""
-        record, spec = self.record, self.request.spec
-        if record is None or not isinstance(event, WorkflowFinished | WorkflowPaused):
-            return
-        if isinstance(event, WorkflowPaused):
-            record.pause(event)
-            self._open_forms(event)
-        else:
-            record.live = None
-            if event.status != "stopped" or spec.records.after_stop == "stopped":
-                outputs = self.renderer.files.value(event.outputs)
-                digits = spec.run.elapsed_digits
-                elapsed_s = event.elapsed_s if digits is None else round(event.elapsed_s, digits)
-                ended_at = self.renderer.facts.started_at + elapsed_s
-                record.end(replace(event, elapsed_s=elapsed_s), outputs, ended_at)
-        if record.logged_at is None:
-            record.logged_at = self.request.host.clock.now()
-        self.request.host.store.records.keep(record)
-
-    def _open_forms(self, paused: WorkflowPaused) -> None:
-        """Keep the forms that the run waits for."""
-        for form in paused.reasons:
-            self.request.host.store.forms[form["form_token"]] = HumanForm(
-                self.plan.app.app_id,
-                form,
-                self.renderer.facts.started_at + form[EXPIRES_S],
-                partial(self._go_on, paused),
-            )
-
-    async def _go_on(self, paused: WorkflowPaused, filled: HumanInputFilled, sent: Values) -> None:
-        """Play what follows the form that is filled in, in the background."""
-        assert self.record is not None
-        earlier = [event for _, events in self.parts() for event in events]
-        workflow, spec = self.plan.request.workflow, self.request.spec
-        rest = stream_after(earlier, paused.resume(filled, sent), workflow, spec)
-        plan = replace(self.plan, timeline=of_version(rest, spec), stretches=())
-        run = start(plan, self.request, self)
-        self.record.status = "running"
-        run.play_on()
-
-    def parts(self) -> list[Part]:
-        """What the run has done so far, before and after each pause."""
-        earlier = self.before.parts() if self.before else []
-        return [*earlier, (self.renderer.data, self.task.playback.passed())]
-
-    def snapshot(self) -> Iterator[bytes]:
-        assert self.record is not None
-        return snapshot(self.record, self.parts(), self.plan.request.workflow, self.request.spec)
+        return [self.renderer.frame(event) for event in events]
 
     def _closes_s(self, last: Event | None) -> float:
         """The second of the run at which its connection is closed."""
@@ -263,7 +280,8 @@ class Run:
 
     async def gateway_page(self, gateway: Gateway) -> Response:
         """The page of a proxy that waits no longer; the run goes on without it."""
-        with self._playing() as while_played:
+        with ExitStack() as while_played:
+            while_played.enter_context(self.playing())
             reached = await self.task.playback.reaches(gateway.after_s, self.request.receive)
             self.play_on(while_played.pop_all())
         if not reached:

@@ -10,13 +10,13 @@ from starlette.types import ASGIApp
 
 from dify_wire.exchange import AppKind
 from fake_server.clock import Wait
-from fake_server.endpoints.planning import prepare
-from fake_server.endpoints.running import start
+from fake_server.endpoints.recorded_runs import recorded
+from fake_server.endpoints.running import prepare, start
 from fake_server.host_spec import HostError
 from fake_server.http.nginx import APP_CRASHED
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import Response
-from fake_server.runs.events import Ping, Timeline
+from fake_server.runs.events import Ping, RunError, Timeline
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.playback import Playback
 from fake_server.runs.request import AcceptedBody, accepted_body, run_request
@@ -68,9 +68,12 @@ async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
         from fake_server.http.event_stream import EventStream
     random = host.random.for_request(app.app_id, accepted.user, accepted.streaming, accepted.inputs)
     planned = prepare(app, accepted, effects, request.spec, random, now=host.clock.now())
-    if planned.refused and "error" not in spec.events:  # [C of 0.6.9: g_nonodes_stream]
+    refused = isinstance(planned.timeline[-1][1], RunError)
+    if refused and "error" not in spec.events:  # [C of 0.6.9: g_nonodes_stream]
         raise spec.errors("internal_server_error")
     run = start(planned, request)
+    if "getWorkflowRun" in spec.paths and not refused:
+        run = recorded(run)
     if effects.gateway:
         return await run.gateway_page(effects.gateway[0])
     if accepted.streaming:

@@ -1,108 +1,297 @@
-"""The two renderings of one timeline: one JSON object, or the frames of a stream.
+"""The end of a run as the host writes it: one JSON object, with its files, in the style of the
+version.
 
-What each object holds, and in which order, is the version's: its fields are those that the spec
-requires of it (``HostSpec.fields`` and ``events``), with the values of ``event_data``.
+What an object holds, and in which order, is the version's: its fields are those that the spec
+requires of it (``HostSpec.fields``). The URL of a file is signed anew each time (FACTS 5.6).
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from fake_server.host_spec import EventFields, HostSpec
-from fake_server.runs.event_data import EventData, RunFacts, event_name, picked
-from fake_server.runs.events import (
-    Event,
-    NodeFinished,
-    NodeStarted,
-    OtherEvent,
-    Ping,
-    RunCrashed,
-    RunError,
-    Timeline,
-    WorkflowFinished,
-    WorkflowPaused,
-)
-from fake_server.runs.file_objects import FileWriter
-from fake_server.runs.json_text import WRITERS, spaced
+from fake_server.host_spec import FileRules, HostSpec
+from fake_server.runs.events import FileRef, InputFile, WorkflowFinished, WorkflowPaused
+from fake_server.runs.random_values import image_name
+
+# JSON
+# --------------------------------------------------------------------------------------------------
+
+_EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w.+-])(-?)(\d)(?:\.(\d+))?e([+-]\d+)')
+"""A string, or a number with an exponent and the parts of that."""
+
+_FIRST_EXPONENT, _LAST_EXPONENT = -5, 15
+"""Numbers between these exponents are written without one."""
+
+
+def spaced(message: Mapping[str, Any]) -> bytes:
+    """``", "`` and ``": "``, and only ASCII (FACTS 1.7)."""
+    return json.dumps(message).encode("ascii")
+
+
+def compact(message: Mapping[str, Any]) -> bytes:
+    """No blanks, and UTF-8; a lone surrogate, which UTF-8 has not, is a question mark."""
+    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+    if "e-" in text or "e+" in text:
+        text = _EXPONENT.sub(_number, text)
+    return text.encode("utf-8", "replace")
+
+
+def _number(found: re.Match[str]) -> str:
+    """A number with Python's exponent as orjson has it: ``1e-5`` as 0.00001, ``1e+16`` as 1e16."""
+    if found[4] is None:
+        return found[0]
+    sign, first, rest, exponent = found[1], found[2], found[3] or "", int(found[4])
+    if _FIRST_EXPONENT <= exponent < 0:
+        return f"{sign}0.{'0' * (-exponent - 1)}{first}{rest}"
+    return f"{sign}{first}{'.' + rest if rest else ''}e{exponent}"
+
+
+WRITERS = {"spaced": spaced, "compact": compact}
+"""By the style's name in ``x-host.stream.json``."""
+
+# Files
+# --------------------------------------------------------------------------------------------------
+
+AnyFile = FileRef | InputFile
+
+_PLAIN = frozenset((str, int, float, bool, type(None)))
+"""Types of values without files; a run has hundreds of them."""
+
+
+class FileUrls(Protocol):
+    """Makes the URL of a file id, signed anew at each call (FACTS 5.6)."""
+
+    def tool_file(self, file_id: str, extension: str) -> str | None: ...
+
+    def uploaded(self, file_id: str) -> str | None: ...
+
+
+def tool_file_name(file_id: str, extension: str, rules: FileRules) -> str:
+    """The name of a file that a tool made: the same for all, or 32 digits, by the version."""
+    if rules.name_pattern.isalpha():
+        return rules.name_pattern
+    return image_name(file_id).removesuffix(".png") + extension
+
+
+@dataclass(frozen=True, slots=True)
+class FileWriter:
+    """Writes the files of one run. ``fields`` are those of the host's file object, in their order;
+    ``sizes`` the bytes of files of tools by their ids.
+    """
+
+    tenant_id: str
+    fields: tuple[str, ...]
+    rules: FileRules
+    urls: FileUrls
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    def value(self, value: Any) -> Any:
+        """``value`` with its files as file objects."""
+        kind = type(value)
+        if kind in _PLAIN:
+            return value
+        if kind is dict:
+            return {
+                name: entry if type(entry) in _PLAIN else self.value(entry)
+                for name, entry in value.items()
+            }
+        if isinstance(value, FileRef | InputFile):
+            return self._object(value)
+        if isinstance(value, list):
+            return [self.value(entry) for entry in value]
+        if isinstance(value, Mapping):
+            return {name: self.value(entry) for name, entry in value.items()}
+        return value
+
+    def text(self, value: Any) -> str:
+        """``value`` as an End node puts it into text [C: types_all_stream, iter_json_stream]."""
+        if value is None:
+            return ""
+        if isinstance(value, FileRef | InputFile):
+            url = self._url(value) or ""
+            if isinstance(value, FileRef):
+                name = tool_file_name(value.file_id, value.extension, self.rules)
+            else:
+                name = value.filename or ""
+            return f"![{name}]({url})" if value.type == "image" else f"[{name or url}]({url})"
+        if isinstance(value, Mapping):
+            return json.dumps(self.value(value), ensure_ascii=False, indent=2)
+        if isinstance(value, list):
+            if all(isinstance(entry, FileRef | InputFile) for entry in value):
+                return "\n".join(map(self.text, value))
+            return "\n".join(f"- {self.value(entry)}" for entry in value)
+        return str(value)
+
+    def in_outputs(self, outputs: Mapping[str, Any] | None) -> list[Any]:
+        """The files among ``outputs``, each output a file or a list of them."""
+        found: list[Any] = []
+        for value in (outputs or {}).values():
+            entries = value if isinstance(value, list) else [value]
+            found += [self.value(entry) for entry in entries if self._is_file(entry)]
+        return found
+
+    def _is_file(self, value: Any) -> bool:
+        if isinstance(value, Mapping):
+            return self.rules.mark.items() <= value.items()
+        return isinstance(value, FileRef | InputFile)
+
+    def _object(self, file: AnyFile) -> dict[str, Any]:
+        """The host's file object, its keys in wire order (FACTS 4)."""
+        if isinstance(file, FileRef):
+            method, size = "tool_file", self.sizes.get(file.file_id)
+            name: str | None = tool_file_name(file.file_id, file.extension, self.rules)
+        else:
+            method, size, name = file.transfer_method, file.size, file.filename
+        known: dict[str, Any] = {
+            **self.rules.mark,
+            "id": None,
+            "tenant_id": self.tenant_id,
+            "type": file.type,
+            "transfer_method": method,
+            "related_id": file.file_id,
+            "filename": name,
+            "extension": file.extension,
+            "mime_type": file.mime_type,
+            "size": size,
+        }
+        if "remote_url" in self.fields:
+            known["remote_url"] = self._remote_url(file)
+        if "reference" in self.fields:
+            known["reference"] = _reference(file.file_id)
+        known["url"] = self._url(file)
+        return {name: known.get(name) for name in self.fields}
+
+    def _url(self, file: AnyFile) -> str | None:
+        if isinstance(file, FileRef):
+            return self.urls.tool_file(file.file_id, file.extension)
+        return self.urls.uploaded(file.file_id) if file.file_id else file.url
+
+    def _remote_url(self, file: AnyFile) -> str | None:
+        if isinstance(file, FileRef):
+            return file.remote_url
+        if file.file_id is None:
+            return file.url
+        match self.rules.upload_remote_url:
+            case "signed":
+                return self.urls.uploaded(file.file_id)
+            case "empty":
+                return ""
+        return None
+
+
+def _reference(file_id: str | None) -> str | None:
+    """[C of 1.14.2: block_ok_doc_example, filesin_remote_stream]"""
+    if file_id is None:
+        return None
+    record = json.dumps({"record_id": file_id}, separators=(",", ":"))
+    return "dify-file-ref:" + base64.b64encode(record.encode()).decode()
+
+
+# Runs
+# --------------------------------------------------------------------------------------------------
+
+EXPIRES_S = "expires_s"
+"""A form's own name for its expiration_time, in seconds of the run."""
 
 Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Changes what is about to be rendered, as JSON data."""
 
 
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """The run as a whole. ``started_at`` is the unix time of the timeline's second 0."""
+
+    task_id: str
+    workflow_run_id: str
+    workflow_id: str
+    sequence_number: int
+    end_user_id: str
+    user: str
+    started_at: float
+
+
 @dataclass(slots=True)
 class Renderer:
-    """Renders one run; ``changes`` are applied to each event, or to the whole response."""
+    """Renders the end of one run; ``changes`` are applied to the whole response."""
 
     facts: RunFacts
     spec: HostSpec
     files: FileWriter
     ping_frame: bytes
     changes: Sequence[Change] = ()
-    data: EventData = field(init=False)
-    _json: Callable[[Mapping[str, Any]], bytes] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.data = EventData(self.facts, self.spec, self.files)
-        self._json = WRITERS[self.spec.stream.json]
 
     def blocking(self, end: WorkflowFinished | WorkflowPaused) -> bytes:
         """The whole response of a blocking run, without a newline at its end."""
         if isinstance(end, WorkflowPaused):
-            data = picked(self.data.of(end), self.spec.fields["PausedRunData"])
+            data, fields = self.paused_run(end), self.spec.fields["PausedRunData"]
         else:
-            known = self.data.ended_run(end, self.files.value(end.outputs))
-            data = picked(known, self.spec.fields["RunData"])
+            data = self.ended_run(end, self.files.value(end.outputs))
+            fields = self.spec.fields["RunData"]
         known = {
             "task_id": self.facts.task_id,
             "workflow_run_id": self.facts.workflow_run_id,
-            "data": data,
+            "data": picked(data, fields),
         }
-        return spaced(self._changed(picked(known, self.spec.fields["RunResponse"])))
-
-    def frame(self, event: Event) -> bytes:
-        """One frame of a stream, blank line included; none for an event that this version lacks."""
-        if isinstance(event, Ping):
-            return self.ping_frame
-        if isinstance(event, OtherEvent):
-            ids = {"workflow_run_id": self.facts.workflow_run_id, "task_id": self.facts.task_id}
-            return self._frame({"event": event.name, **ids, **event.fields})
-        fields = self.spec.events.get(event_name(event))
-        return b"" if fields is None else self.frame_of(event, fields)
-
-    def frame_of(self, event: Event, fields: EventFields) -> bytes:
-        """The frame of ``event`` with those ``fields``."""
-        data = self.data.of(event)
-        known: dict[str, Any] = {
-            "event": event_name(event),
-            "workflow_run_id": self.facts.workflow_run_id,
-            "task_id": self.facts.task_id,
-            "data": picked(data, fields.data),
-        }
-        if isinstance(event, RunError):
-            known |= {**data, "workflow_run_id": None}
-        return self._frame(picked(known, fields.frame))
-
-    def _frame(self, message: Mapping[str, Any]) -> bytes:
-        return b"data: " + self._json(self._changed(message)) + b"\n\n"
-
-    def _changed(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        message: Mapping[str, Any] = picked(known, self.spec.fields["RunResponse"])
         for change in self.changes:
             message = change(message)
-        return message
+        return spaced(message)
+
+    def ended_run(self, event: WorkflowFinished, outputs: Any) -> dict[str, Any]:
+        """What a blocking response and workflow_finished have, with the rendered ``outputs``."""
+        rules, digits = self.spec.run, self.spec.run.elapsed_digits
+        return {
+            "id": self.facts.workflow_run_id,
+            "workflow_id": self.facts.workflow_id,
+            "status": event.status,
+            "outputs": outputs or ({} if rules.empty_outputs == "object" else None),
+            "error": rules.no_error if event.error is None else event.error,
+            "elapsed_time": event.elapsed_s if digits is None else round(event.elapsed_s, digits),
+            "total_tokens": event.total_tokens,
+            "total_steps": event.total_steps,
+            "created_at": self.created_at(0.0),
+            "finished_at": int(self.facts.started_at + event.elapsed_s),
+        }
+
+    def paused_run(self, event: WorkflowPaused) -> dict[str, Any]:
+        """What a blocking response and workflow_paused have."""
+        outputs = self.files.value(event.outputs)
+        end = WorkflowFinished(
+            "paused", event.outputs, None, event.elapsed_s, event.total_tokens, event.total_steps
+        )
+        reason_fields = self.spec.fields.get("PauseReason", ())
+        return {
+            **self.ended_run(end, outputs),
+            "workflow_run_id": self.facts.workflow_run_id,
+            "paused_nodes": list(event.paused_nodes),
+            "reasons": [
+                picked({"TYPE": "human_input_required", **self.form(one)}, reason_fields)
+                for one in event.reasons
+            ],
+            "finished_at": None,
+        }
+
+    def form(self, form: Mapping[str, Any]) -> dict[str, Any]:
+        """``form`` with the time at which it expires."""
+        known = dict(form)
+        if EXPIRES_S in known:
+            known["expiration_time"] = int(self.facts.started_at + known[EXPIRES_S])
+        return known
+
+    def created_at(self, offset_s: float) -> int:
+        """The database of early versions rounds, so up to 0.5 s ahead (FACTS 4)."""
+        if self.spec.stream.created_at_rounded:
+            offset_s += 0.5
+        return int(self.facts.started_at + offset_s)
 
 
-def of_version(timeline: Timeline, spec: HostSpec) -> Timeline:
-    """``timeline`` without the events that the streams of this version lack."""
-    return tuple((at_s, event) for at_s, event in timeline if _is_sent(event, spec))
-
-
-def _is_sent(event: Event, spec: HostSpec) -> bool:
-    """Iterations and loops have events of their own instead of a node's [C: loop_stream]."""
-    match event:
-        case Ping() | RunCrashed() | RunError() | OtherEvent():
-            return True
-        case NodeStarted(node_type=kind) | NodeFinished(started=NodeStarted(node_type=kind)):
-            return kind not in ("iteration", "loop")
-    return event_name(event) in spec.events
+def picked(known: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
+    """The values of ``fields``; null where the fake does not know the field."""
+    if tuple(known) == fields:
+        return known
+    return {name: known.get(name) for name in fields}

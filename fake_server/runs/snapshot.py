@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fake_server.host_spec import HostSpec
-from fake_server.runs.event_data import EventData, picked
 from fake_server.runs.events import (
     Event,
     HumanInputRequired,
@@ -20,11 +19,12 @@ from fake_server.runs.events import (
     Values,
     WorkflowPaused,
 )
-from fake_server.runs.json_text import WRITERS, spaced
+from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.records import RunRecord
+from fake_server.runs.render import WRITERS, picked, spaced
 from fake_server.workflow.model import Workflow
 
-Part = tuple[EventData, Sequence[Event]]
+Part = tuple[FrameRenderer, Sequence[Event]]
 """What a run did up to a pause, or from one on."""
 
 

@@ -1,12 +1,14 @@
-"""What the events of a run hold, with the fields of every version that has them."""
+"""The frames of a run's stream: each event with the fields that the version gives it, in their
+order (``HostSpec.events``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from fake_server.host_spec import HostSpec
+from fake_server.host_spec import EventFields, HostSpec
 from fake_server.runs.events import (
     AgentLog,
     BranchFinished,
@@ -20,46 +22,55 @@ from fake_server.runs.events import (
     NodeFinished,
     NodeRetry,
     NodeStarted,
+    OtherEvent,
+    Ping,
     Place,
+    RunCrashed,
     RunError,
     TextChunk,
-    Values,
+    Timeline,
     WorkflowFinished,
     WorkflowPaused,
     WorkflowStarted,
 )
-from fake_server.runs.file_objects import FileWriter
-
-EXPIRES_S = "expires_s"
-"""A form's own name for its expiration_time, in seconds of the run."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """The run as a whole. ``started_at`` is the unix time of the timeline's second 0."""
-
-    task_id: str
-    workflow_run_id: str
-    workflow_id: str
-    sequence_number: int
-    end_user_id: str
-    user: str
-    started_at: float
+from fake_server.runs.render import WRITERS, Renderer, picked
 
 
 @dataclass(slots=True)
-class EventData:
-    """The data of one run's events."""
+class FrameRenderer(Renderer):
+    """Renders the events of one run; ``changes`` are applied to each. The data of an event are
+    methods, with the fields of every version.
+    """
 
-    facts: RunFacts
-    spec: HostSpec
-    files: FileWriter
     _last_outputs: tuple[Any, Any] = (None, None)
-    _more: bool = field(init=False)
-    """Whether frames of nodes have more than they had at first."""
 
-    def __post_init__(self) -> None:
-        self._more = "iteration_id" in self.spec.fields["NodeStartedData"]
+    def frame(self, event: Event) -> bytes:
+        """One frame of a stream, blank line included; none for an event that this version lacks."""
+        if isinstance(event, Ping):
+            return self.ping_frame
+        if isinstance(event, OtherEvent):
+            ids = {"workflow_run_id": self.facts.workflow_run_id, "task_id": self.facts.task_id}
+            return self._frame({"event": event.name, **ids, **event.fields})
+        fields = self.spec.events.get(event_name(event))
+        return b"" if fields is None else self.frame_of(event, fields)
+
+    def frame_of(self, event: Event, fields: EventFields) -> bytes:
+        """The frame of ``event`` with those ``fields``."""
+        data = self.of(event)
+        known: dict[str, Any] = {
+            "event": event_name(event),
+            "workflow_run_id": self.facts.workflow_run_id,
+            "task_id": self.facts.task_id,
+            "data": picked(data, fields.data),
+        }
+        if isinstance(event, RunError):
+            known |= {**data, "workflow_run_id": None}
+        return self._frame(picked(known, fields.frame))
+
+    def _frame(self, message: Mapping[str, Any]) -> bytes:
+        for change in self.changes:
+            message = change(message)
+        return b"data: " + WRITERS[self.spec.stream.json](message) + b"\n\n"
 
     def of(self, event: Event) -> dict[str, Any]:
         """The data of ``event``."""
@@ -74,7 +85,7 @@ class EventData:
             "workflow_id": self.facts.workflow_id,
             "sequence_number": self.facts.sequence_number,
             "inputs": self.files.value(event.inputs),
-            "created_at": self._created_at(0.0),
+            "created_at": self.created_at(0.0),
             "reason": "resumption" if event.resumed else "initial",
         }
 
@@ -90,46 +101,6 @@ class EventData:
             "files": self._files(event.outputs, outputs),
         }
 
-    def ended_run(self, event: WorkflowFinished, outputs: Any) -> dict[str, Any]:
-        """What both forms of a run's end have, with the rendered ``outputs``."""
-        rules = self.spec.run
-        return {
-            "id": self.facts.workflow_run_id,
-            "workflow_id": self.facts.workflow_id,
-            "status": event.status,
-            "outputs": self._outputs(outputs),
-            "error": rules.no_error if event.error is None else event.error,
-            "elapsed_time": _rounded(event.elapsed_s, rules.elapsed_digits),
-            "total_tokens": event.total_tokens,
-            "total_steps": event.total_steps,
-            "created_at": self._created_at(0.0),
-            "finished_at": self._second(event.elapsed_s),
-        }
-
-    def workflow_paused(self, event: WorkflowPaused) -> dict[str, Any]:
-        reason_fields = self.spec.fields.get("PauseReason", ())
-        reasons = [
-            {"TYPE": "human_input_required", **self._form(reason)} for reason in event.reasons
-        ]
-        return {
-            "id": self.facts.workflow_run_id,
-            "workflow_run_id": self.facts.workflow_run_id,
-            "workflow_id": self.facts.workflow_id,
-            "paused_nodes": list(event.paused_nodes),
-            "outputs": self._outputs(self.files.value(event.outputs)),
-            "reasons": [picked(reason, reason_fields) for reason in reasons],
-            "status": "paused",
-            "error": self.spec.run.no_error,
-            "created_at": self._created_at(0.0),
-            "finished_at": None,
-            "elapsed_time": _rounded(event.elapsed_s, self.spec.run.elapsed_digits),
-            "total_tokens": event.total_tokens,
-            "total_steps": event.total_steps,
-        }
-
-    def _outputs(self, outputs: Any) -> Any:
-        return outputs or ({} if self.spec.run.empty_outputs == "object" else None)
-
     # Of a node
     # ------------------------------------------------------------------------------------------
 
@@ -142,10 +113,10 @@ class EventData:
             "index": event.index,
             "predecessor_node_id": event.predecessor_node_id,
             "inputs": None,
-            "created_at": self._created_at(event.started_s),
+            "created_at": self.created_at(event.started_s),
             "extras": event.extras,
         }
-        if self._more:
+        if "iteration_id" in self.spec.fields["NodeStartedData"]:
             data |= {
                 **_around(event.place),
                 "inputs_truncated": False,
@@ -173,11 +144,11 @@ class EventData:
             "error": event.error,
             "elapsed_time": self._seconds(event.finished_s - started.started_s),
             "execution_metadata": metadata or _EMPTY[empty["execution_metadata"]](metadata),
-            "created_at": self._created_at(started.started_s),
-            "finished_at": self._second(event.finished_s),
+            "created_at": self.created_at(started.started_s),
+            "finished_at": int(self.facts.started_at + event.finished_s),
             "files": self._files(event.outputs, outputs),
         }
-        if self._more:
+        if "iteration_id" in self.spec.fields["NodeStartedData"]:
             data |= {
                 **_around(started.place),
                 "inputs_truncated": False,
@@ -239,7 +210,7 @@ class EventData:
             "elapsed_time": self._seconds(elapsed_s),
             "total_tokens": event.total_tokens,
             "execution_metadata": finished.execution_metadata,
-            "finished_at": self._second(finished.finished_s),
+            "finished_at": int(self.facts.started_at + finished.finished_s),
             "steps": event.steps,
         }
 
@@ -250,7 +221,7 @@ class EventData:
             "node_id": node.node_id,
             "node_type": node.node_type,
             "title": node.title,
-            "created_at": self._created_at(at_s),
+            "created_at": self.created_at(at_s),
             "extras": {},
             **_around(node.place),
         }
@@ -260,7 +231,7 @@ class EventData:
         data = {
             **_around(place),
             "parallel_branch_id": place.parallel_start_node_id,
-            "created_at": self._created_at(event.at_s),
+            "created_at": self.created_at(event.at_s),
         }
         if isinstance(event, BranchFinished):
             data |= {"status": event.status, "error": event.error}
@@ -271,35 +242,12 @@ class EventData:
 
     def human_input_required(self, event: HumanInputRequired) -> dict[str, Any]:
         node = {"node_id": event.node_id, "node_title": event.node_title}
-        return {**self._form(event.form), **node}
-
-    def _form(self, form: Values) -> dict[str, Any]:
-        """``form`` with the time at which it expires."""
-        known = dict(form)
-        if EXPIRES_S in known:
-            known["expiration_time"] = self._second(known[EXPIRES_S])
-        return known
-
-    # Time
-    # ------------------------------------------------------------------------------------------
-
-    def _created_at(self, offset_s: float) -> int:
-        """The database of early versions rounds, so up to 0.5 s ahead (FACTS 4)."""
-        return self._second(offset_s + (0.5 if self.spec.stream.created_at_rounded else 0.0))
+        return {**self.form(event.form), **node}
 
     def _seconds(self, seconds: float) -> float:
         """How long a node took."""
-        return _rounded(seconds, self.spec.stream.node_digits)
-
-    def _second(self, offset_s: float) -> int:
-        return int(self.facts.started_at + offset_s)
-
-
-def picked(known: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
-    """The values of ``fields``; null where the fake does not know the field."""
-    if tuple(known) == fields:
-        return known
-    return {name: known.get(name) for name in fields}
+        digits = self.spec.stream.node_digits
+        return seconds if digits is None else round(seconds, digits)
 
 
 _EMPTY: Mapping[str, Callable[[Any], Any]] = {
@@ -308,10 +256,6 @@ _EMPTY: Mapping[str, Callable[[Any], Any]] = {
     "kept": lambda value: value,
 }
 """The version's form of what a node has not (``StreamRules.empty``)."""
-
-
-def _rounded(seconds: float, digits: int | None) -> float:
-    return seconds if digits is None else round(seconds, digits)
 
 
 def _around(place: Place) -> dict[str, Any]:
@@ -326,12 +270,12 @@ def _around(place: Place) -> dict[str, Any]:
     }
 
 
-def _agent_log(_: EventData, event: AgentLog) -> dict[str, Any]:
+def _agent_log(_: FrameRenderer, event: AgentLog) -> dict[str, Any]:
     node_id = event.started.node_id
     return {**event.data, "node_execution_id": node_id, "node_id": node_id}
 
 
-def _form_filled(_: EventData, event: HumanInputFilled) -> dict[str, Any]:
+def _form_filled(_: FrameRenderer, event: HumanInputFilled) -> dict[str, Any]:
     return {
         "node_id": event.node_id,
         "node_title": event.node_title,
@@ -341,7 +285,7 @@ def _form_filled(_: EventData, event: HumanInputFilled) -> dict[str, Any]:
     }
 
 
-def _error(_: EventData, event: RunError) -> dict[str, Any]:
+def _error(_: FrameRenderer, event: RunError) -> dict[str, Any]:
     return {"code": event.code, "status": event.status, "message": event.message}
 
 
@@ -377,21 +321,36 @@ def event_name(event: Event) -> str:
     return name
 
 
-_DATA: Mapping[type[Event], Callable[[EventData, Any], dict[str, Any]]] = {
-    WorkflowStarted: EventData.workflow_started,
-    NodeStarted: EventData.node_started,
-    NodeFinished: EventData.node_finished,
-    NodeRetry: EventData.node_retry,
-    ContainerStarted: EventData.container_started,
-    ContainerNext: EventData.container_next,
-    ContainerCompleted: EventData.container_completed,
-    BranchStarted: EventData.parallel_branch,
-    BranchFinished: EventData.parallel_branch,
-    TextChunk: EventData.text_chunk,
+_DATA: Mapping[type[Event], Callable[[FrameRenderer, Any], dict[str, Any]]] = {
+    WorkflowStarted: FrameRenderer.workflow_started,
+    NodeStarted: FrameRenderer.node_started,
+    NodeFinished: FrameRenderer.node_finished,
+    NodeRetry: FrameRenderer.node_retry,
+    ContainerStarted: FrameRenderer.container_started,
+    ContainerNext: FrameRenderer.container_next,
+    ContainerCompleted: FrameRenderer.container_completed,
+    BranchStarted: FrameRenderer.parallel_branch,
+    BranchFinished: FrameRenderer.parallel_branch,
+    TextChunk: FrameRenderer.text_chunk,
     AgentLog: _agent_log,
-    HumanInputRequired: EventData.human_input_required,
+    HumanInputRequired: FrameRenderer.human_input_required,
     HumanInputFilled: _form_filled,
-    WorkflowPaused: EventData.workflow_paused,
-    WorkflowFinished: EventData.workflow_finished,
+    WorkflowPaused: Renderer.paused_run,
+    WorkflowFinished: FrameRenderer.workflow_finished,
     RunError: _error,
 }
+
+
+def of_version(timeline: Timeline, spec: HostSpec) -> Timeline:
+    """``timeline`` without the events that the streams of this version lack."""
+    return tuple((at_s, event) for at_s, event in timeline if _is_sent(event, spec))
+
+
+def _is_sent(event: Event, spec: HostSpec) -> bool:
+    """Iterations and loops have events of their own instead of a node's [C: loop_stream]."""
+    match event:
+        case Ping() | RunCrashed() | RunError() | OtherEvent():
+            return True
+        case NodeStarted(node_type=kind) | NodeFinished(started=NodeStarted(node_type=kind)):
+            return kind not in ("iteration", "loop")
+    return event_name(event) in spec.events
