@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from dify_wire.exchange import AppKind
@@ -46,7 +47,23 @@ def load_apps(
                 "app", f"the key {key!r} is given twice; each key belongs to one app"
             )
         apps[key] = default if what == AppKind.WORKFLOW else _other_app(what, models, spec)
-    return apps
+    return _with_own_ids(apps, {key: what for key, what in others if what != AppKind.WORKFLOW})
+
+
+def _with_own_ids(apps: Mapping[str, App], files: Mapping[str, str]) -> Mapping[str, App]:
+    """``apps`` with an id of its own for each: files of one name are different apps, and one file
+    under several keys is one app.
+    """
+    first: dict[str, str] = {}
+    apart: dict[str, App] = {}
+    for key, app in apps.items():
+        what = files.get(key, "")
+        app_id, number = app.app_id, 1
+        while first.setdefault(app_id, what) != what:
+            number += 1
+            app_id = uuid4_for("app", f"{app.name} {number}")
+        apart[key] = app if app_id == app.app_id else replace(app, app_id=app_id)
+    return apart
 
 
 def _other_app(what: str, models: Sequence[str], spec: HostSpec) -> App:

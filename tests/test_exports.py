@@ -385,6 +385,15 @@ def test_a_plus_may_be_part_of_a_name(tmp_path: Path) -> None:
         app_of("chat+fake.yml")
 
 
+def test_files_of_one_name_are_different_apps(tmp_path: Path) -> None:
+    """And one file under two keys is one app."""
+    files = [str(written(tmp_path, PLAIN, name)) for name in ("a.yml", "b.yml", "c.yml")]
+    others = [("a", files[0]), ("b", files[1]), ("again", files[0]), ("c", files[2])]
+    apps = load_apps(["key"], others, None, load_host("0.6.4"))
+    assert apps["a"].app_id == apps["again"].app_id == app_of(files[0]).app_id
+    assert len({app.app_id for app in apps.values()}) == 4
+
+
 # Which host it fits
 # ------------------------------------------------------------------------------------------
 
