@@ -91,8 +91,11 @@ def drawn_file(
     """A file that a node gives, an image of what ``values`` say, else of ``title``; None for sizes
     and steps that no tool draws.
     """
-    prompt = text_of(next((values[name] for name in _PROMPTS if values.get(name)), None))
-    prompt = prompt or title
+    prompt = title
+    for name in _PROMPTS:
+        if values.get(name):
+            prompt = text_of(values[name]) or title
+            break
     numbers: dict[str, int] = {}
     try:
         for name, default in IMAGE_NUMBERS.items():

@@ -112,14 +112,17 @@ def run_llm(call: NodeCall) -> NodeOutcome:
     outputs = call.picked("LlmOutputs", known)
     if structured is not None:
         outputs["structured_output"] = structured
+    chunks: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    if call.spec.stream.text_chunks != "none":
+        chunks = (("text", (*pieces(reply), *("",) * rules.model_end_chunks)),)
     return NodeOutcome(
         call.seconds,
         inputs=inputs,
         process_data=call.picked("LlmProcessData", known),
         outputs=outputs,
-        execution_metadata=call.picked("LlmMetadata", spent),
+        execution_metadata=cost(spent),
         total_tokens=spent["total_tokens"],
-        chunks=(("text", (*pieces(reply), *("",) * rules.model_end_chunks)),),
+        chunks=chunks,
     )
 
 
@@ -148,18 +151,15 @@ def _prompts(call: NodeCall, context: str) -> list[dict[str, Any]]:
     """The prompts that the model gets; raises ``ValueError`` with the host's text."""
     template = call.node.data["prompt_template"]
     parts = [template] if isinstance(template, Mapping) else list(template)
-    if call.spec.nodes.references == "strings":
-        texts = [str(part.get("text") or "") for part in parts]
-        values = prompt_values([{"text": text} for text in texts], call.pool)
+    is_old = call.spec.nodes.references == "strings"
+    if is_old:
+        values = prompt_values(parts, call.pool)
         values["#context#"] = context
-        filled = [fill_prompt(text, values) for text in texts]
-    else:
-        filled = [_filled(call, part, context) for part in parts]
-    prompts = [
-        {"role": str(part.get("role") or "user"), "text": text, "files": []}
-        for part, text in zip(parts, filled, strict=True)
-        if text
-    ]
+    prompts: list[dict[str, Any]] = []
+    for part in parts:
+        text = fill_prompt(part["text"], values) if is_old else _filled(call, part, context)
+        if text:
+            prompts.append({"role": part.get("role") or "user", "text": text, "files": []})
     if not prompts:
         raise ValueError(_NO_PROMPT)
     return prompts
@@ -190,6 +190,11 @@ def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> di
         prompt = round(vary(prompt, behaviour.spread))
     answer = _tokens(reply) if completion is None else round(vary(completion, behaviour.spread))
     return usage(call, prompt, answer)
+
+
+def cost(spent: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of a node that spent so much on a model."""
+    return {name: spent[name] for name in ("total_tokens", "total_price", "currency")}
 
 
 def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
@@ -252,7 +257,7 @@ def run_classifier(call: NodeCall) -> NodeOutcome:
     if error is not None:
         return NodeOutcome(call.seconds, inputs, error=error, error_type="InvokeError")
     reply = json.dumps({"category_name": chosen.get("name")}, ensure_ascii=False)
-    process_data, spent, cost = _asked(call, query, reply)
+    process_data, spent, cost = _called(call, query, reply)
     class_id = str(chosen.get("id"))
     outputs = {"class_name": chosen.get("name"), "class_id": class_id, "usage": spent}
     return NodeOutcome(
@@ -289,7 +294,7 @@ def run_extractor(call: NodeCall) -> NodeOutcome:
         name = str(one["name"])
         extracted[name] = options[0] if options else sample_of_type(kind, name)
     reply = json.dumps(extracted, ensure_ascii=False)
-    process_data, spent, cost = _asked(call, query, reply)
+    process_data, spent, cost = _called(call, query, reply)
     known = call.picked("ExtractorOutputs", {"__is_success": 1, "__usage": spent})
     return NodeOutcome(
         call.seconds,
@@ -301,7 +306,7 @@ def run_extractor(call: NodeCall) -> NodeOutcome:
     )
 
 
-def _asked(
+def _called(
     call: NodeCall, query: str, reply: str
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Process data, usage and metadata of a node that asks a model about ``query``."""
@@ -316,7 +321,7 @@ def _asked(
         "model_provider": model.get("provider"),
         "model_name": model.get("name"),
     }
-    return call.picked("LlmProcessData", values), spent, call.picked("LlmMetadata", spent)
+    return call.picked("LlmProcessData", values), spent, cost(spent)
 
 
 def run_agent(call: NodeCall) -> NodeOutcome:
@@ -360,7 +365,7 @@ def run_agent(call: NodeCall) -> NodeOutcome:
         inputs,
         outputs={**call.picked("AgentOutputs", values), **(behaviour.variables or {})},
         execution_metadata={
-            **call.picked("LlmMetadata", spent),
+            **cost(spent),
             "tool_info": strategy,
             "agent_log": list(entries.values()),
         },

@@ -154,17 +154,17 @@ def run_tool(call: NodeCall) -> NodeOutcome:
         return NodeOutcome(call.seconds, error=str(not_filled), error_type="ToolParameterError")
     if no_runtime:
         return NodeOutcome(call.seconds, inputs, error=error, error_type=error_type)
-    values = {**settings, **inputs}
-    if rules.tool_inputs == "all":
-        shown = {name: text_of(value) for name, value in _in_order(values).items()}
-    elif rules.tool_inputs == "parameters":
-        shown = _in_order(inputs)
-    else:  # a setting wins over a parameter of its name, and stands in its place
+    if rules.tool_inputs == "settings":  # a setting wins over a parameter, and stands in its place
         shown = {**inputs, **settings}
         if is_stable_diffusion(data):
             error = _cast(shown, settings) or error
         # the image is labelled with the requested model
         values = {**shown, "model": inputs.get("model") or shown.get("model")}
+    else:
+        values = {**settings, **inputs}
+        shown = _in_order(inputs)
+        if rules.tool_inputs == "all":
+            shown = {name: text_of(value) for name, value in _in_order(values).items()}
     tool_info = call.picked("ToolInfo", data)
     metadata = call.picked("ToolMetadata", {"tool_info": tool_info, "agent_log": []})
     if error is not None:
