@@ -11,7 +11,7 @@ from fake_server.runs.events import (
     NodeFinished,
     NodeStarted,
 )
-from fake_server.runs.scope import MOST_NODES, TOO_MANY
+from fake_server.runs.walk import MOST_NODES, TOO_MANY
 from fake_server.workflow.model import Node, Workflow
 from tests.each import each
 from tests.graphs import (

@@ -15,10 +15,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("fake_dify", "fake_server", "dify_wire", "contract")
 PURE = [
+    "fake_server.runs.branches",
+    "fake_server.runs.containers",
     "fake_server.runs.engine",
     "fake_server.runs.events",
     "fake_server.runs.render",
+    "fake_server.runs.scope",
     "fake_server.runs.signing",
+    "fake_server.runs.walk",
     "fake_server.workflow",
 ]
 DRAWING = "fake_server.images.drawing"

@@ -13,7 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fake_server.runs.events import (
     ContainerCompleted,
@@ -23,10 +23,12 @@ from fake_server.runs.events import (
     Place,
     Values,
 )
-from fake_server.runs.scope import MALFORMED, MOST_NODES, TOO_MANY, Running, Scope
-from fake_server.runs.walk import Entries
+from fake_server.runs.walk import MALFORMED, MOST_NODES, TOO_MANY, Entries
 from fake_server.workflow.expressions import ABSENT, Pool, find, read
 from fake_server.workflow.nodes import NodeOutcome, conditions_hold
+
+if TYPE_CHECKING:
+    from fake_server.runs.scope import Running, Scope
 
 _MOST_PARALLEL = 100
 _DEFAULT_PARALLEL = 10
@@ -70,14 +72,8 @@ class _Container:
 
     def _begin(self, turn: _Turn, pool: Pool, place: Place, metadata: Values) -> None:
         """Begin one turn, as an action of its own, so that turns without nodes do not nest."""
-        turn.scope = Scope(
-            self._run,
-            pool,
-            turn.events,
-            on_end=partial(self.turn_ended, turn),
-            place=place,
-            metadata={**metadata, **(self._outer.metadata or {})},
-        )
+        ended = partial(self.turn_ended, turn)
+        turn.scope = self._outer.inside(pool, turn.events, ended, place, metadata)
         self._turns.append(turn)
         self._run.nodes_run += 1
         if self._run.nodes_run > MOST_NODES:

@@ -22,7 +22,8 @@ def retries(data: Mapping[str, Any]) -> tuple[int, float]:
     config = data.get("retry_config")
     if not isinstance(config, Mapping) or config.get("retry_enabled") is not True:
         return 0, 0.0
-    most, interval_ms = (_number(config.get(key)) for key in ("max_retries", "retry_interval"))
+    given = (config.get("max_retries"), config.get("retry_interval"))
+    most, interval_ms = (value if isinstance(value, int | float) else 0 for value in given)
     seconds = min(max(interval_ms / 1000, 0.0), _LONGEST_INTERVAL_S)
     return int(min(max(most, 0), _MOST_RETRIES)), seconds
 
@@ -55,7 +56,3 @@ def _typed(value: Any, kind: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _number(value: Any) -> float:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else 0

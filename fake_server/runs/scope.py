@@ -29,18 +29,10 @@ from fake_server.runs.events import (
     Values,
 )
 from fake_server.runs.failures import FAIL_BRANCH, SUCCESS_BRANCH, failure_outputs, retries
-from fake_server.runs.walk import Entries, Run
+from fake_server.runs.walk import MALFORMED, MOST_NODES, TOO_MANY, Entries, Run
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.model import CONTAINER_STARTS, Edge, Node
 from fake_server.workflow.nodes import NodeCall, NodeOutcome, missing_report, run_node, started_icon
-
-MOST_NODES = 20_000
-"""The most nodes and turns of one run: an iteration inside an iteration needs a bound."""
-
-TOO_MANY = f"The fake runs at most {MOST_NODES} nodes in one run."
-
-MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
-"""What data of a shape raises that no editor writes; the host's own check of it would fail too."""
 
 _BEGUN = NodeOutcome(0.0)
 """The outcome of a node that has none yet."""
@@ -92,6 +84,18 @@ class Scope:
         self.on_end = on_end
         self._awaited: dict[str, int] = {}
         self._arrivals: dict[str, list[tuple[Branch | None, str]]] = {}
+
+    def inside(
+        self,
+        pool: Pool,
+        events: Entries,
+        on_end: Callable[[str | None], None],
+        place: Place,
+        metadata: Values,
+    ) -> Scope:
+        """The scope of one turn of a container in this one."""
+        around = {**metadata, **(self.metadata or {})}
+        return Scope(self.run, pool, events, on_end=on_end, place=place, metadata=around)
 
     def begin(self, node: Node | None, at_s: float) -> None:
         """Start at ``node``; the start of a container is no node of its own."""

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from fake_server.runs.branches import Branch
     from fake_server.runs.scope import Running, Scope
 
+MOST_NODES = 20_000
+"""The most nodes and turns of one run: an iteration inside an iteration needs a bound."""
+
+TOO_MANY = f"The fake runs at most {MOST_NODES} nodes in one run."
+
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""What data of a shape raises that no editor writes; the host's own check of it would fail too."""
+
 Entries = list[tuple[float, Event]]
 """Events with the seconds at which they happen."""
 

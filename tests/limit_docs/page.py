@@ -93,6 +93,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "dify_wire.recording.document.LONGEST_S",
         "dify_wire.recording.document.LATEST_S",
         "fake_server.runs.engine.MOST_PINGS",
+        "fake_server.runs.walk.MOST_NODES",
     ),
 }
 """The registered constants, by the part of the page that lists them."""
