@@ -504,7 +504,7 @@ def test_the_report_lists_inputs_nodes_outputs_and_warnings(tmp_path: Path) -> N
         "  DSL 0.3.0, fits Dify 1.4.3 and later; checked for Dify 1.4.3",
         "",
         "inputs:",
-        "  q  select  required, options ('a', 'b')",
+        "  q  select  required, one of a, b",
         "",
         "nodes:",
         "  s  start  run                  Start",
@@ -526,6 +526,30 @@ def test_the_report_lists_inputs_nodes_outputs_and_warnings(tmp_path: Path) -> N
     )
     assert [node["does"] for node in found["nodes"]] == ["run", "run", "placeholder", "placeholder"]
     assert [one["place"] for one in found["warnings"]] == ["version", "workflow.graph.edges[2]"]
+
+
+def test_the_report_says_what_each_input_takes(tmp_path: Path) -> None:
+    """The length where the type has one, options, kinds of files and the default."""
+    path = written(
+        tmp_path,
+        export(
+            variables=[
+                {"variable": "t", "type": "text-input", "max_length": 9, "default": "é"},
+                {"variable": "n", "type": "number", "max_length": 48, "default": 7},
+                {
+                    "variable": "f",
+                    "type": "file-list",
+                    "max_length": 2,
+                    "allowed_file_types": ["image", "document"],
+                },
+            ]
+        ),
+    )
+    assert check(path).output.split("inputs:\n")[1].split("\n\n")[0].splitlines() == [
+        '  t  text-input  optional, at most 9 characters, default "é"',
+        "  n  number      optional, default 7",
+        "  f  file-list   optional, at most 2 files, image or document",
+    ]
 
 
 def test_an_export_without_anything_is_reported_too(tmp_path: Path) -> None:

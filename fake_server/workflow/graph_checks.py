@@ -136,7 +136,9 @@ def _references(field: Field, problems: Problems) -> Iterator[tuple[Field, Selec
                 continue
             is_parameter = key == "value" and value.get("type") == "variable"
             if key.endswith("selector") or is_parameter:
-                yield from _selector(child)
+                path = child.value if isinstance(child.value, list) else ()
+                if len(path) > 1 and all(isinstance(one, str) for one in path):
+                    yield child, tuple(path)
             else:
                 yield from _references(child, problems)
     elif isinstance(value, list):
@@ -149,9 +151,3 @@ def _references(field: Field, problems: Problems) -> Iterator[tuple[Field, Selec
             problems.warn(
                 field, f"the reference {found[0]!r} is not closed; write {{{{#node.output#}}}}"
             )
-
-
-def _selector(field: Field) -> Iterator[tuple[Field, Selector]]:
-    value = field.value
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(one, str) for one in value):
-        yield field, tuple(value)

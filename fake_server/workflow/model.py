@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dify_wire.exchange import AppKind
 from dify_wire.text_file import SpecError
-from fake_server.workflow.behaviour import NodeBehaviour
+
+if TYPE_CHECKING:
+    from fake_server.workflow.behaviour import NodeBehaviour
 
 Selector = tuple[str, ...]
 """The path of a value: node id, name of an output, and names inside that output."""

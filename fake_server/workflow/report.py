@@ -23,6 +23,10 @@ from fake_server.workflow.nodes.tool import draws_always
 _GIVEN = ("outputs", "reply", "text", "json", "response", "branch")
 """What a file may say of a node that only something real could run."""
 
+_MEASURED = {"text-input": "characters", "paragraph": "characters", "file-list": "files"}
+"""What the length of a variable of a type counts; other types have none."""
+
+_FILES = ("file", "file-list")
 _SHOWN = 200
 
 
@@ -54,22 +58,21 @@ def report(workflow: Workflow, spec: HostSpec) -> dict[str, Any]:
 
 def _input(variable: StartVariable) -> dict[str, Any]:
     limits = {
-        "max_length": variable.max_length,
-        "options": variable.options,
+        "max_length": variable.max_length if variable.type in _MEASURED else None,
+        "options": list(variable.options or ()),
         "default": variable.default,
-        "file_types": variable.file_types,
+        "file_types": list(variable.file_types) if variable.type in _FILES else None,
         "json_schema": variable.json_schema,
     }
-    known = {name: value for name, value in limits.items() if value not in (None, "", ())}
+    known = {name: value for name, value in limits.items() if value not in (None, "", [])}
     described = {"name": variable.name, "type": variable.type, "required": variable.required}
     return {**described, **known}
 
 
 def _node(workflow: Workflow, node: Node) -> dict[str, Any]:
-    described = {"id": node.node_id, "title": node.title, "type": node.type, "does": _does(node)}
-    if node.parent is not None:
-        described["inside"] = node.parent
-    return described
+    outer = workflow.nodes[node.parent].title if node.parent else None
+    names = {"id": node.node_id, "title": node.title, "type": node.type}
+    return {**names, "does": _does(node), "inside": outer}
 
 
 def _does(node: Node) -> str:
@@ -102,9 +105,18 @@ def _outputs(workflow: Workflow) -> Iterator[dict[str, Any]]:
 def listing(found: Mapping[str, Any]) -> str:
     """The report as text for a terminal."""
     lines = [f"{found['file']}: workflow app {found['name']!r}", f"  {_versions(found)}"]
+    nodes = [
+        (
+            one["id"],
+            one["type"],
+            one["does"],
+            one["title"] + (f" (inside {one['inside']})" if one["inside"] else ""),
+        )
+        for one in found["nodes"]
+    ]
     for heading, rows in (
         ("inputs", [_input_row(one) for one in found["inputs"]]),
-        ("nodes", [_node_row(one) for one in found["nodes"]]),
+        ("nodes", nodes),
         ("outputs", [(one["name"], one["type"] or "", one["from"]) for one in found["outputs"]]),
     ):
         lines += ["", f"{heading}:" if rows else f"{heading}: none", *_columns(rows)]
@@ -124,14 +136,14 @@ def _versions(found: Mapping[str, Any]) -> str:
 def _input_row(one: Mapping[str, Any]) -> Sequence[str]:
     notes = ["required" if one["required"] else "optional"]
     if "max_length" in one:
-        notes.append(f"at most {one['max_length']}")
-    notes += [f"{key} {one[key]}" for key in ("options", "default", "file_types") if key in one]
+        notes.append(f"at most {one['max_length']} {_MEASURED[one['type']]}")
+    if "options" in one:
+        notes.append(f"one of {', '.join(one['options'])}")
+    if "file_types" in one:
+        notes.append(" or ".join(one["file_types"]))
+    if "default" in one:
+        notes.append(f"default {json.dumps(one['default'], ensure_ascii=False)}")
     return one["name"], one["type"], ", ".join(notes)
-
-
-def _node_row(one: Mapping[str, Any]) -> Sequence[str]:
-    inside = f" (inside {one['inside']})" if "inside" in one else ""
-    return one["id"], one["type"], one["does"], f"{one['title']}{inside}"
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> list[str]:
