@@ -155,21 +155,34 @@ def upgrade(a: str, b: str, app: AppParts | None = None) -> Upgrade:
         for difference in differences(one, other, _area(other, routes))
     ]
     actions = actions_between(a, b)
-    changes = [_change(group, names, before, after, actions) for group, names in _groups(found)]
+    documents = [load(bundled("openapi.yaml"), overlay_paths(version)) for version in (a, b)]
+    changes = [
+        _change(group, names, before, after, supporting(actions, group, names, documents))
+        for group, names in _groups(found)
+    ]
     changes.sort(key=lambda one: (one.severity, -len(one.requests), one.kind, one.place))
     concerning = [
         one
         for one in changes
         if app is None or app.concerned_by(one.places, _apps_of(one, after, b))
     ]
-    shown = {evidence.action for one in changes for evidence in one.evidence}
+    shown = {
+        (evidence.action.version, evidence.action.description)
+        for one in changes
+        for evidence in one.evidence
+    }
+    stated = {
+        (action.version, action.description): action
+        for action in reversed(actions)
+        if action.description and (action.version, action.description) not in shown
+    }
     return Upgrade(
         a=a,
         b=b,
         compared=len(pairs),
         differing=len({one.request for one in found}),
         changes=tuple(concerning),
-        stated=tuple(one for one in actions if one.description and one not in shown),
+        stated=tuple(reversed(stated.values())),
         app=app,
         left_out=tuple(one for one in changes if one not in concerning),
     )
@@ -286,9 +299,8 @@ def _change(
     requests: tuple[str, ...],
     before: Mapping[str, Recording],
     after: Mapping[str, Recording],
-    actions: Sequence[Action],
+    evidence: tuple[Evidence, ...],
 ) -> Change:
-    words = [group.kind, group.place, group.a, group.b, *group.places]
     return Change(
         severity=_severity(group),
         kind=group.kind,
@@ -298,7 +310,7 @@ def _change(
         requests=requests,
         sides=_sides(before[requests[0]], after[requests[0]]),
         places=group.places or (group.place,),
-        evidence=supporting(actions, requests, words),
+        evidence=evidence,
     )
 
 

@@ -1,67 +1,85 @@
-"""What the overlays between two versions say: which of their actions a change is."""
+"""What the overlays between two versions say: which of their actions states a change.
+
+An action is known by what it changes in the merged document. It states a change only if that
+concerns it: the schema of the object and the field, the text of the error, the path, the fact of
+the host's group. A change that no action concerns has no evidence rather than a wrong one.
+"""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
+from contract.diff.difference import ABSENT, Group
 from dify_wire.overlay import read_overlay
 from dify_wire.profile import overlay_paths
+from dify_wire.spec import load, resolved
+from dify_wire.text_file import bundled
+
+Leaf = tuple[str, ...]
+"""A value of a document, after the names that lead to it; places in lists do not count."""
 
 _MOST = 3
 """Actions that are named with one change."""
 
-_ALIKE = 0.1
-"""An action that shares an exchange and is as much alike as this speaks of a change."""
+_SEGMENT = re.compile(r"\.(?P<name>[\w-]+)|\['(?P<quoted>[^']+)'\]|(?P<open>\.\*|\[\?.*)")
+_OF_RESPONSE = re.compile(
+    r"(?P<method>[A-Z]+) (?P<path>/\S+)(?: \(streaming\))?: body\.?(?P<rest>.*)"
+)
+_OF_EVENT = re.compile(r"(?P<event>every event|[a-z_]+)(?: \((?P<node>.*)\))?\.(?P<rest>.*)")
+_ERROR_TEXT = re.compile(r".*\.(message|error|error_message|content)")
+_RUN = ("POST", "/v1/workflows/run")
+_NAMING = frozenset(("properties", "required", "mapping"))
+"""Keywords beneath which a schema names fields."""
 
-_VERY_ALIKE = 0.25
-"""The same of an action that names other exchanges, if none shares one."""
+_SHORTEST_TEXT = 12
+"""Characters of a text that is recognised in a response."""
 
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9]{2,}")
-_PART = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_COMMON = frozenset(
+_OF_REQUESTS = frozenset(
     (
-        *("the", "and", "for", "with", "not", "null", "true", "false", "string", "object", "type"),
-        *("components", "schemas", "required", "properties", "const", "update", "host", "ref"),
-        *("body", "data", "event", "every", "node", "finished", "value", "status", "message"),
-        *("response", "run", "file", "files", "app", "code", "error", "errors", "invalid", "param"),
-        *("application", "json", "text", "description", "evidence", "outputs", "inputs", "keys"),
-        *(
-            "post",
-            "get",
-            "workflow",
-            "workflows",
-            "user",
-            "payload",
-            "validation",
-            "number",
-            "integer",
-            "array",
-            "succeeded",
-            "uuid",
-        ),
+        *("errors", "http", "limits", "app_prefixes", "proxy", "request", "input_files", "files"),
+        *("upload_extensions", "graph", "nodes", "records", "app"),
     )
 )
-"""Words that say nothing about which action a change is."""
+"""Groups of facts that decide the outcome of a request."""
+
+_OF_RUNS = frozenset(("stream", "run", "graph", "nodes", "records", "files", "input_files"))
+_OF_KIND: Mapping[str, frozenset[str]] = {
+    "header": frozenset(("headers", "cors", "http", "files", "responses")),
+    "ping": frozenset(("ping", "stream")),
+    "end": frozenset(("stream",)),
+    "style": frozenset(("http",)),
+    "framing": frozenset(("http", "files", "stream")),
+    "identity": frozenset(("stream", "files")),
+}
+"""Groups of facts that decide the rest of a response, by the kind of a difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An action of an overlay: where it acts, what it says, and the exchanges that show it."""
+    """An action of an overlay: where it acts, what it says, and the exchanges that show it.
+
+    ``error`` is the one error that it is about, of those that the action in the overlay holds;
+    without exchanges of its own it has those of all of them, and is not narrow.
+    """
 
     version: str
     target: str
     description: str
     exchanges: frozenset[str]
     source: str
-    words: frozenset[str]
+    leaves: frozenset[Leaf]
+    error: str = ""
+    is_narrow: bool = True
 
     @property
     def title(self) -> str:
-        return self.description or self.target
+        error = f" ({self.error})" if self.error else ""
+        return f"{self.description or self.target}{error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,69 +90,336 @@ class Evidence:
     exchanges: tuple[str, ...]
 
 
+# Actions
+# ------------------------------------------------------------------------------------------
+
+
 def actions_between(a: str, b: str) -> tuple[Action, ...]:
     """The actions of the overlays that lead from ``a`` to ``b``, or back, in their order."""
     of_a, of_b = overlay_paths(a), overlay_paths(b)
-    paths = [path for path in [*of_a, *of_b] if path not in of_a or path not in of_b]
-    return tuple(action for path in paths for action in _actions(read_overlay(path)))
+    longer = of_b if len(of_b) > len(of_a) else of_a
+    found: list[Action] = []
+    for count, path in enumerate(longer):
+        if path not in of_a or path not in of_b:
+            start, end = _leaves_of(tuple(longer[:count])), _leaves_of(tuple(longer[: count + 1]))
+            found += _actions(read_overlay(path), start ^ end)
+    return tuple(found)
 
 
-def _actions(overlay: Mapping[str, Any]) -> Iterator[Action]:
+@cache
+def _leaves_of(overlays: tuple[Any, ...]) -> frozenset[Leaf]:
+    return frozenset(_leaves(load(bundled("openapi.yaml"), overlays)))
+
+
+def _leaves(value: Any, path: Leaf = ()) -> Iterator[Leaf]:
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            if key not in ("evidence", "x-observed", "x-document-lines", "description"):
+                yield from _leaves(child, (*path, str(key)))
+    elif isinstance(value, list):
+        for child in value:
+            yield from _leaves(child, path)
+    else:
+        yield (*path, str(value))
+
+
+def _actions(overlay: Mapping[str, Any], changed: frozenset[Leaf]) -> Iterator[Action]:
+    """What is removed to be added in another form, or has no words, goes with what is added."""
+    version = str(overlay["info"]["version"])
+    groups = [_Group.of(action) for action in overlay["actions"] if "update" in action]
     for action in overlay["actions"]:
-        update = action.get("update")
-        if update is None:
-            continue  # what is removed is added again, in another form, by the next action
-        target, description = action["target"], " ".join(action.get("description", "").split())
-        yield Action(
-            version=str(overlay["info"]["version"]),
-            target=target,
-            description=description,
-            exchanges=frozenset((*_exchanges(action.get("x-evidence", ())), *_within(update))),
-            source=str(action.get("x-source", "")),
-            words=frozenset(_words(f"{target} {description} {update!r}")),
+        gone, _ = _path(action["target"])
+        if "update" not in action:
+            home = next((one for one in groups if one.takes(gone, "description" in action)), None)
+            if home is None:
+                groups.append(_Group([action], gone, True, frozenset(), frozenset(), [gone]))
+            else:
+                home.parts.append(action)
+                home.gone.append(gone)
+    for group in groups:
+        leaves = frozenset(leaf for leaf in changed if group.changes(leaf))
+        if group.path[:2] == ("x-host", "errors"):
+            yield from _errors(version, group.parts[0], leaves)
+        else:
+            yield _action(version, group.parts, leaves)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """An update with the removals that belong to it: where it acts, and on which places."""
+
+    parts: list[Mapping[str, Any]]
+    path: Leaf
+    is_whole: bool
+    keys: frozenset[str]
+    added: frozenset[Leaf]
+    gone: list[Leaf]
+
+    @classmethod
+    def of(cls, action: Mapping[str, Any]) -> _Group:
+        (path, is_whole), update = _path(action["target"]), action["update"]
+        keys = frozenset(update) if isinstance(update, Mapping) else frozenset((str(update),))
+        added = frozenset(leaf[:-1] for leaf in _leaves(update, path))
+        return cls([action], path, is_whole, keys, added, [])
+
+    def takes(self, gone: Leaf, is_described: bool) -> bool:
+        again = any(leaf[: len(gone)] == gone for leaf in self.added)
+        return again or (
+            not is_described and len(self.path) > 2 and gone[: len(self.path)] == self.path
         )
 
-
-def _exchanges(evidence: Iterable[str]) -> Iterator[str]:
-    return (name for name in evidence if not name.startswith("FACTS "))
-
-
-def _within(update: Any) -> Iterator[str]:
-    """The evidence of errors, which stands beside each of them."""
-    if isinstance(update, Mapping):
-        for key, value in update.items():
-            if key == "evidence" and isinstance(value, list):
-                yield from _exchanges(value)
-            else:
-                yield from _within(value)
+    def changes(self, leaf: Leaf) -> bool:
+        if leaf[:-1] in self.added or any(leaf[: len(one)] == one for one in self.gone):
+            return True
+        inside = not self.is_whole and leaf[: len(self.path)] == self.path
+        return inside and not self.keys.isdisjoint(leaf)
 
 
-def _words(text: str) -> Iterator[str]:
-    """The words of ``text`` in lower case, also those within names such as NodeStartedData."""
-    for word in _WORD.findall(text.replace("_", " ")):
-        for part in _PART.findall(word):
-            if len(part) > 2 and part.lower() not in _COMMON:
-                yield part.lower()
+def _path(target: str) -> tuple[Leaf, bool]:
+    """The names of a JSONPath up to the first that stands for several, and whether none does."""
+    names: list[str] = []
+    for segment in _SEGMENT.finditer(target):
+        if segment["open"]:
+            return tuple(names), False
+        names.append(segment["name"] or segment["quoted"])
+    return tuple(names), True
+
+
+def _action(
+    version: str,
+    parts: Sequence[Mapping[str, Any]],
+    leaves: frozenset[Leaf],
+    error: str = "",
+    is_narrow: bool = True,
+) -> Action:
+    described = dict.fromkeys(one["description"] for one in parts if "description" in one)
+    sources = (str(one["x-source"]) for one in parts if "x-source" in one)
+    return Action(
+        version=version,
+        target=parts[0]["target"],
+        description=" ".join(" ".join(reversed(described)).split()),
+        exchanges=frozenset(
+            name
+            for one in parts
+            for name in one.get("x-evidence", ())
+            if not name.startswith("FACTS ")
+        ),
+        source=next(sources, ""),
+        leaves=leaves,
+        error=error,
+        is_narrow=is_narrow,
+    )
+
+
+def _errors(version: str, action: Mapping[str, Any], leaves: frozenset[Leaf]) -> Iterator[Action]:
+    """One action for each error, with the evidence that stands beside it."""
+    update, (path, _) = action["update"], _path(action["target"])
+    entries = {path[2]: update} if len(path) > 2 else update
+    for name, entry in entries.items():
+        of_error = frozenset(leaf for leaf in leaves if leaf[2] == name)
+        evidence = entry.get("evidence", action.get("x-evidence", ()))
+        if of_error:
+            parts = [{**action, "x-evidence": evidence}]
+            is_one = len(entries) == 1
+            is_narrow = is_one or "evidence" in entry
+            yield _action(version, parts, of_error, "" if is_one else name, is_narrow)
+
+
+# What a change is about
+# ------------------------------------------------------------------------------------------
 
 
 def supporting(
-    actions: Sequence[Action], requests: Iterable[str], words: Iterable[str]
+    actions: Sequence[Action],
+    group: Group,
+    requests: Sequence[str],
+    documents: Sequence[Mapping[str, Any]],
 ) -> tuple[Evidence, ...]:
-    """The actions that speak of the same as ``words``, the likeliest first."""
-    names, of_change = frozenset(requests), frozenset(_words(" ".join(words)))
+    """The actions that state the change ``group``, which ``requests`` show, the likeliest first.
+
+    ``documents`` are the merged documents of both versions.
+    """
+    concern = _Concern(group, documents)
+    names = frozenset(requests)
     found = []
     for action in actions:
-        most = math.sqrt(len(action.words) * len(of_change)) or 1
-        found.append((len(action.words & of_change) / most, action))
-    found.sort(key=lambda one: -one[0])
-    shared = [
-        Evidence(action, tuple(sorted(action.exchanges & names)))
-        for likeness, action in found
-        if likeness >= _ALIKE and action.exchanges & names
-    ]
-    others = [
-        Evidence(action, tuple(sorted(action.exchanges)))
-        for likeness, action in found[:1]
-        if likeness >= _VERY_ALIKE
-    ]
-    return tuple(shared[:_MOST] or others)
+        shared = action.exchanges & names
+        weight = concern.weight(action, bool(shared))
+        if weight:
+            shown = tuple(sorted(shared or action.exchanges))
+            found.append((weight, len(shared), Evidence(action, shown)))
+    found.sort(key=lambda one: one[:2], reverse=True)
+    if group.kind == "status" and found and not found[0][1] and len(found) > 1:
+        return ()  # several have the same text
+    best = [evidence for weight, _, evidence in found if 2 * weight > found[0][0]]
+    return tuple(best[:_MOST])
+
+
+class _Concern:
+    """What a change is about: schemas and their fields, a path, texts of errors, facts."""
+
+    def __init__(self, group: Group, documents: Sequence[Mapping[str, Any]]) -> None:
+        self.kind, places = group.kind, group.places or (group.place,)
+        self.is_error_text = any(_ERROR_TEXT.fullmatch(place) for place in places)
+        self.texts = [text.strip("'\"") for text in (group.a, group.b) if text != ABSENT]
+        last = {place.rpartition(".")[2].removesuffix("[]") for place in places}
+        self.schemas: set[str] = set()
+        self.fields = last
+        self.path = ""
+        self.is_object = self.kind in ("keys", "key order")
+        self.is_value = not self.is_object and self.kind != "events"
+        if self.is_object:
+            self.fields = {name for text in self.texts for name in text.split(", ")}
+        elif self.kind == "header":
+            self.fields = {name.lower() for name in (*places, *self.texts)}
+        elif self.kind in ("framing", "identity"):
+            self.fields = {"signed", *(text.lower() for text in self.texts)}
+            places = ()
+        elif self.kind == "events":
+            self.schemas.add("StreamEvent")
+        elif self.kind in ("status", "route"):
+            self.path = next((word for word in group.place.split(" ") if word[0] == "/"), "")
+        for document in documents:
+            for place in places:
+                self.schemas |= _schemas_at(document, place, self.is_object)
+            if self.kind == "status":
+                self.schemas |= _of_request(document, group.place.split(" ")[0], self.path)
+        if self.is_value and self.kind != "status":  # a new schema changes no value
+            self.schemas.intersection_update(*(one["components"]["schemas"] for one in documents))
+        running = any(_OF_EVENT.match(place) or place.startswith("body") for place in places)
+        self.groups = _OF_KIND.get(self.kind, _OF_RUNS if running else _OF_REQUESTS)
+
+    def weight(self, action: Action, shares: bool) -> int:
+        """How much ``action`` concerns it: not at all, or more where an exchange shows both."""
+        shows = shares and action.is_narrow
+        weights = {self._weight(leaf, shows) for leaf in action.leaves}
+        return max(weights, default=0) * (2 if shares else 1)
+
+    def _weight(self, leaf: Leaf, shows: bool) -> int:
+        if leaf[:2] == ("components", "schemas"):
+            named = [name for word, name in pairwise(leaf[3:]) if word in _NAMING]
+            concerns = shows if self.kind == "status" else 4 * self._mentions(named)
+            return concerns if leaf[2] in self.schemas else 0
+        if leaf[0] == "paths":
+            concerns = 4 if self.kind == "route" else self.kind == "status" and shows
+            return concerns if leaf[1] == self.path else 0
+        is_fact = leaf[0] in ("x-host", "components") and leaf[1] in self.groups
+        return 2 * self._weight_of_fact(leaf, shows) if is_fact else 0
+
+    def _weight_of_fact(self, leaf: Leaf, shows: bool) -> int:
+        if leaf[1] == "errors":
+            return shows + self._is_said(leaf[-1])
+        if leaf[1] == "cors":
+            stems = tuple(word for field in self.fields for word in _words(field))
+            return any(word.startswith(stems) for word in _words(leaf[2]))
+        if self.kind in ("status", "ping", "end", "style") or self.is_error_text:
+            return shows * (1 + self._is_said(leaf[-1]))
+        return self._mentions(leaf[1:]) and (shows or self.kind == "header")
+
+    def _mentions(self, names: Iterable[str]) -> bool:
+        """Whether a field is named, as it is or, of a value, within a name (``no_error``)."""
+        return any(
+            field == name.lower() or (self.is_value and frozenset() < _words(field) <= _words(name))
+            for name in names
+            for field in self.fields
+        )
+
+    def _is_said(self, template: str) -> bool:
+        """Whether the change has the text ``template``, with anything in its gaps."""
+        if len(template) < _SHORTEST_TEXT or " " not in template:
+            return False
+        pattern = re.sub(r"\\\{\w+\\\}", ".*", re.escape(template))
+        return any(re.search(pattern, text, re.DOTALL) for text in self.texts)
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+# Schemas
+# ------------------------------------------------------------------------------------------
+
+
+def _schemas_at(document: Mapping[str, Any], place: str, is_object: bool) -> set[str]:
+    """The names of the schemas that say something of ``place``: of its object, if it is none."""
+    node = None
+    if of_response := _OF_RESPONSE.fullmatch(place):
+        operation = (of_response["method"], of_response["path"])
+        current, rest = _of_responses(document, *operation), of_response["rest"]
+    elif place.startswith("body"):
+        current, rest = _of_responses(document, *_RUN), place.removeprefix("body").lstrip(".")
+    elif of_event := _OF_EVENT.fullmatch(place):
+        mapping = document["components"]["schemas"].get("StreamEvent", {}).get("discriminator", {})
+        events = mapping.get("mapping", {})
+        every = of_event["event"] == "every event"
+        names = events if every else events.keys() & {of_event["event"]}
+        current, rest = [("", {"$ref": events[name]}) for name in names], of_event["rest"]
+        node = of_event["node"]
+    else:
+        errors = {name for name in document["components"]["schemas"] if name.endswith("Error")}
+        return errors if place.startswith("an error") else set()
+    around: set[str] = set()
+    for segment in filter(None, rest.split(".")):
+        name, is_list = segment.removesuffix("[]"), segment.endswith("[]")
+        parts = list(_parts(document, current, node))
+        around = {owner for owner, _ in parts}
+        current = [
+            (owner, one["properties"][name])
+            for owner, one in parts
+            if name in one.get("properties", ())
+        ]
+        if is_list:
+            lists = _parts(document, current, node)
+            current = [(owner, one["items"]) for owner, one in lists if "items" in one]
+    here = {owner for owner, _ in _parts(document, current, node)}
+    return here if is_object else around | here
+
+
+def _of_responses(
+    document: Mapping[str, Any], method: str, path: str
+) -> list[tuple[str, Mapping[str, Any]]]:
+    operation = document["paths"].get(path, {}).get(method.lower(), {})
+    found = []
+    for status, response in operation.get("responses", {}).items():
+        content = resolved(document, response).get("content", {}) if status < "3" else {}
+        found += [("", one["schema"]) for one in content.values() if "schema" in one]
+    return found
+
+
+def _of_request(document: Mapping[str, Any], method: str, path: str) -> set[str]:
+    """The names of all schemas within the body of a request."""
+    operation = document["paths"].get(path, {}).get(method.lower(), {})
+    pending: list[Any] = [operation.get("requestBody", {})]
+    names: set[str] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping):
+            name = str(value.get("$ref", "")).rpartition("/")[2]
+            if name and name not in names:
+                names.add(name)
+                pending.append(resolved(document, value))
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+    return names
+
+
+def _parts(
+    document: Mapping[str, Any], schemas: Iterable[tuple[str, Any]], node: str | None
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Each schema that applies, with the name of the one it stands in; for nodes of one kind."""
+    pending = list(schemas)
+    while pending:
+        owner, schema = pending.pop()
+        if not isinstance(schema, Mapping):
+            continue
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            pending.append((name, document["components"]["schemas"][name]))
+        else:
+            yield owner, schema
+        kinds = schema.get("if", {}).get("properties", {}).get("node_type", {})
+        if node is None or not kinds or node in (kinds.get("const"), *kinds.get("enum", ())):
+            pending += [(owner, schema[word]) for word in ("then", "else") if word in schema]
+        for word in ("allOf", "anyOf", "oneOf"):
+            pending += [(owner, one) for one in schema.get(word, ())]
