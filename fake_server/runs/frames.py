@@ -5,7 +5,7 @@ order (``HostSpec.events``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fake_server.host_spec import EventFields, HostSpec
@@ -270,25 +270,6 @@ def _around(place: Place) -> dict[str, Any]:
     }
 
 
-def _agent_log(_: FrameRenderer, event: AgentLog) -> dict[str, Any]:
-    node_id = event.started.node_id
-    return {**event.data, "node_execution_id": node_id, "node_id": node_id}
-
-
-def _form_filled(_: FrameRenderer, event: HumanInputFilled) -> dict[str, Any]:
-    return {
-        "node_id": event.node_id,
-        "node_title": event.node_title,
-        "rendered_content": event.rendered_content,
-        "action_id": event.action_id,
-        "action_text": event.action_text,
-    }
-
-
-def _error(_: FrameRenderer, event: RunError) -> dict[str, Any]:
-    return {"code": event.code, "status": event.status, "message": event.message}
-
-
 _NAMES: Mapping[type[Event], str] = {
     WorkflowStarted: "workflow_started",
     NodeStarted: "node_started",
@@ -332,12 +313,16 @@ _DATA: Mapping[type[Event], Callable[[FrameRenderer, Any], dict[str, Any]]] = {
     BranchStarted: FrameRenderer.parallel_branch,
     BranchFinished: FrameRenderer.parallel_branch,
     TextChunk: FrameRenderer.text_chunk,
-    AgentLog: _agent_log,
+    AgentLog: lambda _, event: {
+        **event.data,
+        "node_execution_id": event.started.node_id,
+        "node_id": event.started.node_id,
+    },
     HumanInputRequired: FrameRenderer.human_input_required,
-    HumanInputFilled: _form_filled,
+    HumanInputFilled: lambda _, event: asdict(event),
     WorkflowPaused: Renderer.paused_run,
     WorkflowFinished: FrameRenderer.workflow_finished,
-    RunError: _error,
+    RunError: lambda _, event: asdict(event),
 }
 
 

@@ -131,14 +131,11 @@ class FileWriter:
         """The files among ``outputs``, each output a file or a list of them."""
         found: list[Any] = []
         for value in (outputs or {}).values():
-            entries = value if isinstance(value, list) else [value]
-            found += [self.value(entry) for entry in entries if self._is_file(entry)]
+            for entry in value if isinstance(value, list) else [value]:
+                marked = isinstance(entry, Mapping) and self.rules.mark.items() <= entry.items()
+                if marked or isinstance(entry, FileRef | InputFile):
+                    found.append(self.value(entry))
         return found
-
-    def _is_file(self, value: Any) -> bool:
-        if isinstance(value, Mapping):
-            return self.rules.mark.items() <= value.items()
-        return isinstance(value, FileRef | InputFile)
 
     def _object(self, file: AnyFile) -> dict[str, Any]:
         """The host's file object, its keys in wire order (FACTS 4)."""

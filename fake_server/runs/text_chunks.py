@@ -65,7 +65,8 @@ class _Graph:
             if node_id in self.certain:
                 continue
             self.certain.add(node_id)
-            if not _decides(self._workflow.nodes[node_id]):
+            node = self._workflow.nodes[node_id]
+            if node.type not in _CONTAINERS and not _branches(node):
                 pending += [edge.target for edge in self._workflow.outgoing[node_id]]
 
     def leave(self, node_id: str, handle: str | None) -> Iterator[Edge]:
@@ -91,10 +92,6 @@ class _Graph:
 
 def _branches(node: Node) -> bool:
     return node.type in _BRANCHES or node.data.get("error_strategy") == _FAIL_BRANCH
-
-
-def _decides(node: Node) -> bool:
-    return node.type in _CONTAINERS or _branches(node)
 
 
 def _end_outputs(node: Node) -> list[Selector]:
@@ -150,8 +147,11 @@ class _AllOutputs:
         """The events of the stream for one of the run's."""
         match event:
             case WorkflowStarted(inputs):
-                names = {name.removeprefix("sys."): inputs[name] for name in inputs}
-                self._values.known["sys"] = names
+                self._values.known["sys"] = {
+                    name.removeprefix("sys."): value
+                    for name, value in inputs.items()
+                    if name.startswith("sys.")
+                }
                 yield event
             case TextChunk(_, selector, final):
                 key = tuple(selector)
@@ -160,15 +160,11 @@ class _AllOutputs:
                     self._values.closed.add(key)
                 yield from self._flush()
             case NodeFinished() if event.started.node_id in self._workflow.nodes:
-                if self._is_at_top(event):
+                if event.started.place.container is None:
                     yield from self._ended(event)
                 yield event
             case _:
                 yield event
-
-    def _is_at_top(self, event: NodeFinished) -> bool:
-        place = event.started.place
-        return place.iteration_id is None and place.loop_id is None
 
     def _ended(self, event: NodeFinished) -> Iterator[TextChunk]:
         node_id = event.started.node_id
@@ -197,7 +193,9 @@ class _AllOutputs:
                     session.separated = True
                 selector = session.outputs[session.sent]
                 if selector[0] not in self._graph.skipped:
-                    yield from self._unread(selector)
+                    unread = self._values.buffers.get(selector)
+                    while unread:
+                        yield unread.popleft()
                     if selector not in self._values.closed:
                         is_known, value = self._values.find(selector)
                         if not is_known:
@@ -207,11 +205,6 @@ class _AllOutputs:
                 session.separated = False
             self._active.popleft()
 
-    def _unread(self, selector: Selector) -> Iterator[TextChunk]:
-        buffer = self._values.buffers.get(selector, deque())
-        while buffer:
-            yield buffer.popleft()
-
 
 class _ModelTexts:
     """Texts of models that the End nodes give out; those of different models begin new lines."""
@@ -220,18 +213,16 @@ class _ModelTexts:
         self._workflow = workflow
         self._graph = _Graph(workflow)
         self._values = _Values({})
+        models = [node.node_id for node in workflow.nodes.values() if node.type == "llm"]
+        texts = {(node_id, "text") for node_id in models}
         self._sessions = [
-            _Session(node.node_id, [one for one in _end_outputs(node) if self._is_text(one)])
+            _Session(node.node_id, [one for one in _end_outputs(node) if one in texts])
             for node in workflow.nodes.values()
             if node.type == "end"
         ]
         self._streaming: dict[str, list[_Session]] = {}
         """By the node that streams: the End nodes whose next output that is."""
         self._shown_nodes = set[str]()
-
-    def _is_text(self, selector: Selector) -> bool:
-        node = self._workflow.nodes.get(selector[0])
-        return node is not None and node.type == "llm" and selector[1:] == ("text",)
 
     def shown(self, event: Event) -> Iterator[Event]:
         """The events of the stream for one of the run's."""
