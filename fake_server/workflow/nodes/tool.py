@@ -101,8 +101,9 @@ def with_used_outputs(nodes: Mapping[str, Node]) -> dict[str, Node]:
     for node in nodes.values():
         for selector in _selectors(node.data):
             used.setdefault(selector[0], set()).add(selector[1])
-        if node.type == "iteration":
-            iterated.add(tuple((node.data.get("iterator_selector") or ())[:2]))
+        path = node.data.get("iterator_selector")
+        if isinstance(path, list):
+            iterated.add(tuple(map(str, path[:2])))
     completed = {}
     for node_id in used.keys() & nodes.keys():
         node, names = nodes[node_id], sorted(used[node_id] - _OWN_OUTPUTS)
