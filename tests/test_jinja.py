@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fake_server.workflow.jinja import MAX_TEXT, TemplateError, render
+from fake_server.workflow.jinja import MAX_RUN_STEPS, MAX_TEXT, RunSteps, TemplateError, render
 from tests.each import each
 
 VALUES: dict[str, Any] = {
@@ -147,3 +147,14 @@ def test_nothing_of_one_rendering_is_left_for_the_next() -> None:
     """The bounds belong to one rendering."""
     for _ in range(20):
         assert render("{% for i in range(1000) %}{{ i }}{% endfor %}", {}).endswith("999")
+
+
+def test_the_templates_of_a_run_share_a_bound() -> None:
+    """A graph can have thousands of templates, each of them within its own."""
+    run, text = RunSteps(), "{% for i in range(9000) %}{% endfor %}"
+    for _ in range(5):
+        render(text, {}, run)
+    run.left = min(run.left, MAX_RUN_STEPS // 100)
+    with pytest.raises(TemplateError):
+        render(text, {}, run)
+    assert render("short", {}) == "short"

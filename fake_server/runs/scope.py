@@ -176,7 +176,7 @@ class Scope:
         running.outcome = outcome = run_node(
             NodeCall(
                 node, run.workflow.variables, run.inputs, self.pool, run.random, seconds, run.spec,
-                running.attempt,
+                running.attempt, run.template_steps,
             )
         )  # fmt: skip
         if outcome.chunks and run.sends_text:

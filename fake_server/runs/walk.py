@@ -28,6 +28,7 @@ from fake_server.runs.events import (
 )
 from fake_server.runs.random_values import RandomValues
 from fake_server.workflow.model import Node, Workflow
+from fake_server.workflow.nodes import RunSteps
 
 if TYPE_CHECKING:
     from fake_server.runs.branches import Branch
@@ -73,6 +74,7 @@ class Run:
         self.now_s = self.started_s = 0.0
         """The time, and when the latest node started."""
         self.steps = self.nodes_run = 0
+        self.template_steps = RunSteps()
         self.end: Event | None = None
         self.forms: list[tuple[Running, Values]] = []
         """The nodes that wait for a form; until then no further node starts."""

@@ -34,6 +34,11 @@ NOT_A_STRING = "expected string or bytes-like object"
 """The text of Python's ``re`` on the host for a reference to anything but a string."""
 
 
+MAX_TEXT = 16_000_000
+"""The most characters of a text that is filled in: a graph can double one at each node."""
+
+TOO_LONG = f"the fake makes texts of at most {MAX_TEXT} characters"
+
 ABSENT = object()
 """What ``find`` returns for a selector that leads nowhere; null is a value."""
 
@@ -85,13 +90,29 @@ def text_of(value: Any) -> str:
     if value is None or isinstance(value, FileRef | InputFile):
         return ""
     if isinstance(value, Mapping):
+        check_size(value)
         return json.dumps(plain(value), ensure_ascii=False)
     if isinstance(value, list):
+        check_size(value)
         if not value or isinstance(value[0], FileRef | InputFile):
             return ""
         if all(isinstance(one, str) for one in value):
             return json.dumps(value, ensure_ascii=False)
     return str(plain(value))
+
+
+def check_size(value: Any) -> None:
+    """Raises ``ValueError`` for a value that is too large as a text."""
+    size, pending = 0, [value]
+    while pending:
+        one = pending.pop()
+        size += len(one) if isinstance(one, str) else 1
+        if isinstance(one, Mapping):
+            pending += [*one.keys(), *one.values()]
+        elif isinstance(one, list | tuple):
+            pending += one
+        if size + len(pending) > MAX_TEXT:
+            raise ValueError(TOO_LONG)
 
 
 def plain(value: Any) -> Any:
@@ -114,7 +135,7 @@ def convert(text: str, pool: Pool) -> str:
         key = parts[index].strip("#")
         value = find(pool, key.split("."))
         parts[index] = key if value is ABSENT else text_of(value)
-    return "".join(parts)
+    return _joined(parts)
 
 
 @lru_cache(maxsize=4096)
@@ -165,8 +186,14 @@ def _fill(
         if not isinstance(value, str):
             raise ValueError(NOT_A_STRING)
         parts[index] = (stripped or pattern).sub(r"{\1}", value) if "{{" in value else value
-    filled = "".join(parts)
+    filled = _joined(parts)
     return _SPECIAL_TOKEN.sub("", filled) if "<|" in filled else filled
+
+
+def _joined(parts: Sequence[str]) -> str:
+    if sum(map(len, parts)) > MAX_TEXT:
+        raise ValueError(TOO_LONG)
+    return "".join(parts)
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,12 @@ from typing import Any
 MAX_STEPS = 300_000
 """The work of one rendering: a value or 16 characters of a text each, a turn of a loop ten."""
 
+MAX_RUN_STEPS = 1_000_000
+"""The work of all templates of one run."""
+
+MAX_RUN_TEXT = 100_000_000
+"""The most characters in the outputs of the nodes of one run."""
+
 MAX_TEXT = 400_000
 """The most characters that a template, one of its values or its output has."""
 
@@ -37,16 +43,26 @@ class TemplateError(ValueError):
     """A template that cannot be rendered; the text is the error of its node."""
 
 
+class RunSteps:
+    """What is left of the work that the templates of one run may do, and of the ``characters``
+    that all of its nodes may make.
+    """
+
+    def __init__(self) -> None:
+        self.left = MAX_RUN_STEPS
+        self.characters = MAX_RUN_TEXT
+
+
 class _Bounds:
     """What is left of the work that one rendering may do."""
 
-    def __init__(self, source: str) -> None:
-        self._left = MAX_STEPS
+    def __init__(self, source: str, steps: int) -> None:
+        self.left = steps
         self._turn = 10 + len(source) // 50  # a turn may put out all of the template
 
     def spend(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
+        self.left -= steps
+        if self.left < 0:
             raise TemplateError("the template does more than the fake runs: it has too many steps")
 
     def turn(self) -> None:
@@ -77,11 +93,15 @@ class _Bounds:
 _bounds: ContextVar[_Bounds] = ContextVar("_bounds")
 
 
-def render(source: str, values: Mapping[str, Any]) -> str:
-    """The text of the template ``source``. Raises ``TemplateError``, whatever goes wrong."""
+def render(source: str, values: Mapping[str, Any], run: RunSteps | None = None) -> str:
+    """The text of the template ``source``, as one of those of a ``run``. Raises ``TemplateError``,
+    whatever goes wrong.
+    """
     if len(source) > MAX_TEXT:
         raise TemplateError(f"a template has at most {MAX_TEXT} characters")
-    token = _bounds.set(_Bounds(source))
+    most = MAX_STEPS if run is None else min(MAX_STEPS, run.left)
+    bounds = _Bounds(source, most)
+    token = _bounds.set(bounds)
     parts, length = [], 0
     try:
         for part in _compiled(source).generate(dict(values)):
@@ -97,6 +117,8 @@ def render(source: str, values: Mapping[str, Any]) -> str:
         raise TemplateError(str(error) or type(error).__name__) from None
     finally:
         _bounds.reset(token)
+        if run is not None:
+            run.left -= most - bounds.left
     return "".join(parts)
 
 

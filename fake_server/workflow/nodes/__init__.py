@@ -8,8 +8,9 @@ toolall_stream, iter_json_stream]).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
+from fake_server.workflow.expressions import TOO_LONG
+from fake_server.workflow.jinja import RunSteps
 from fake_server.workflow.nodes.conditions import (
     check_if_else,
     check_iteration,
@@ -69,6 +70,7 @@ __all__ = [
     "NodeCall",
     "NodeKind",
     "NodeOutcome",
+    "RunSteps",
     "complete_settings",
     "conditions_hold",
     "is_stable_diffusion",
@@ -92,11 +94,17 @@ def run_node(call: NodeCall) -> NodeOutcome:
             # data of a shape that no editor writes: the host's own check of it would fail as well
             outcome = NodeOutcome(call.seconds, error=str(error), error_type=type(error).__name__)
     if outcome.error is None:
-        if not call.node.behaviour.outputs:
-            return outcome
-        return replace(outcome, outputs={**(outcome.outputs or {}), **fixed_outputs(call)})
+        if call.node.behaviour.outputs:
+            outcome.outputs = {**(outcome.outputs or {}), **fixed_outputs(call)}
+        if call.steps is not None and outcome.outputs:
+            made = sum(len(one) for one in outcome.outputs.values() if type(one) is str)
+            call.steps.characters -= made
+            if call.steps.characters < 0:
+                return NodeOutcome(call.seconds, error=TOO_LONG, error_type="ValueError")
+        return outcome
     named = call.node.behaviour.error_type or outcome.error_type or kind.error_type
-    return replace(outcome, error_type=named or "Exception")
+    outcome.error_type = named or "Exception"
+    return outcome
 
 
 UNKNOWN_KIND = NodeKind(run_fixed, runs=False)

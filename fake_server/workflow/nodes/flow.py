@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from dify_wire.strict import Field
-from fake_server.workflow.expressions import convert, text_of
+from fake_server.workflow.expressions import check_size, convert, text_of
 from fake_server.workflow.json_objects import schema_error
 from fake_server.workflow.model import StartVariable
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
+
+_CHECKED_VALUES = 10
+"""More values than these can be too large together where none of them is."""
 
 _UNIT_S = {"hour": 3600, "day": 86400}
 
@@ -67,6 +70,8 @@ def run_end(call: NodeCall) -> NodeOutcome:
         output["variable"]: call.value(output.get("value_selector"))
         for output in call.node.data.get("outputs") or ()
     }
+    if len(values) > _CHECKED_VALUES:
+        check_size(list(values.values()))
     return NodeOutcome(call.seconds, inputs=values, outputs=values)
 
 

@@ -11,7 +11,16 @@ from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
 from fake_server.runs.events import Values
 from fake_server.runs.random_values import RandomValues
-from fake_server.workflow.expressions import ABSENT, Pool, convert, fill_fake, fill_parameter, find
+from fake_server.workflow.expressions import (
+    ABSENT,
+    Pool,
+    check_size,
+    convert,
+    fill_fake,
+    fill_parameter,
+    find,
+)
+from fake_server.workflow.jinja import RunSteps
 from fake_server.workflow.model import Node, Selector, StartVariable
 
 
@@ -44,7 +53,8 @@ class NodeOutcome:
 @dataclass(slots=True)
 class NodeCall:
     """What a node works with. ``inputs`` are the start variables of the run with the values of
-    ``sys``; ``attempt`` counts the tries of a node that is retried.
+    ``sys``; ``attempt`` counts the tries of a node that is retried; ``steps`` are those that
+    the templates of the run have left.
     """
 
     node: Node
@@ -55,6 +65,7 @@ class NodeCall:
     seconds: float
     spec: HostSpec
     attempt: int = 0
+    steps: RunSteps | None = None
 
     @property
     def error(self) -> str | None:
@@ -110,11 +121,13 @@ class NodeCall:
     def variables_of_data(self) -> dict[str, Any]:
         """The values of ``variables`` of the node's data, by the names that it gives them."""
         declared = self.node.data.get("variables")
-        return {
+        values = {
             str(one["variable"]): self.value(one.get("value_selector"))
             for one in (declared if isinstance(declared, list) else ())
             if isinstance(one, Mapping) and "variable" in one
         }
+        check_size(values)
+        return values
 
 
 class MissingReport(NamedTuple):

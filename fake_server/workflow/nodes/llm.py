@@ -172,7 +172,7 @@ def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
             str(one.get("variable")): plain(call.value(one.get("value_selector")))
             for one in config.get("jinja2_variables") or ()
         }
-        return render(str(part.get("jinja2_text") or part.get("text") or ""), variables)
+        return render(str(part.get("jinja2_text") or part.get("text") or ""), variables, call.steps)
     text = str(part.get("text") or "")
     for key, selector in references(text):
         if call.find(selector) is ABSENT:

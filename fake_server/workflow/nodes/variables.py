@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fake_server.runs.events import FileRef, InputFile
-from fake_server.workflow.expressions import ABSENT, OPERATORS, file_attributes, plain
+from fake_server.workflow.expressions import ABSENT, OPERATORS, check_size, file_attributes, plain
 from fake_server.workflow.jinja import TemplateError, render
 from fake_server.workflow.model import Selector
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
@@ -17,7 +17,7 @@ from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 def run_template(call: NodeCall) -> NodeOutcome:
     inputs = call.variables_of_data()
     try:
-        text = render(str(call.node.data.get("template") or ""), plain(inputs))
+        text = render(str(call.node.data.get("template") or ""), plain(inputs), call.steps)
     except TemplateError as error:
         return NodeOutcome(call.seconds, inputs, error=str(error), error_type="CodeExecutionError")
     most = call.spec.nodes.template_characters
@@ -78,6 +78,7 @@ def run_assigner(call: NodeCall) -> NodeOutcome:
             if current is ABSENT:
                 raise ValueError(f"Variable {list(selector)} not found")
             writes[selector] = _assigned(call, item, current)
+            check_size(writes[selector])
     except (ValueError, TypeError, ArithmeticError) as error:
         return NodeOutcome(
             call.seconds, inputs, error=str(error), error_type="VariableOperatorNodeError"
