@@ -237,13 +237,15 @@ class RunRules:
 
     ``stop_error`` is the error text of a stopped run; ``stopped_by`` who can stop one: ``owner``
     (the user and app that started it) or ``anyone``. ``no_error`` is the error of a run that has
-    none; ``empty_outputs`` the outputs of one that has none: ``null`` or ``object``. Seconds of a
-    run have ``elapsed_digits`` after the point, all that a double has where it is None.
+    none, ``empty_error`` that of one whose error has no text; ``empty_outputs`` the outputs of one
+    that has none: ``null`` or ``object``. Seconds of a run have ``elapsed_digits`` after the point,
+    all that a double has where it is None.
     """
 
     stop_error: str
     stopped_by: str
     no_error: str | None
+    empty_error: str
     empty_outputs: str
     elapsed_digits: int | None
 

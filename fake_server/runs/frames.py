@@ -35,6 +35,9 @@ from fake_server.runs.events import (
 )
 from fake_server.runs.render import WRITERS, Renderer, picked
 
+_UNKNOWN = "Unknown error"
+"""In place of a node's error without a text [C of 1.4.3: fail_sd_mode_close_main_stream]."""
+
 
 @dataclass(slots=True)
 class FrameRenderer(Renderer):
@@ -141,7 +144,7 @@ class FrameRenderer(Renderer):
             "process_data": process_data or _EMPTY[empty["process_data"]](process_data),
             "outputs": outputs or _EMPTY[empty["outputs"]](outputs),
             "status": event.status,
-            "error": event.error,
+            "error": _UNKNOWN if event.error == "" else event.error,
             "elapsed_time": self._seconds(event.finished_s - started.started_s),
             "execution_metadata": metadata or _EMPTY[empty["execution_metadata"]](metadata),
             "created_at": self.created_at(started.started_s),

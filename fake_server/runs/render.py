@@ -247,7 +247,7 @@ class Renderer:
             "workflow_id": self.facts.workflow_id,
             "status": event.status,
             "outputs": outputs or ({} if rules.empty_outputs == "object" else None),
-            "error": rules.no_error if event.error is None else event.error,
+            "error": rules.no_error if event.error is None else event.error or rules.empty_error,
             "elapsed_time": event.elapsed_s if digits is None else round(event.elapsed_s, digits),
             "total_tokens": event.total_tokens,
             "total_steps": event.total_steps,

@@ -65,13 +65,16 @@ def sd_failed(
     succeeds.
 
     With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a
-    client: that they do is what they show.
+    client: that they do is what they show. But where tools are plugins (from 1.4.3 on), one that
+    drops the call ("close") fails the run, without a text.
 
     Complaint: only the empty list of files distinguishes a broken GPU from a finished image.
     Survive: as with tool_failed_silently; and with a timeout expect the response only after two
     minutes.
     """
     changes: dict[str, Any] = {"no_image": True, "outputs": None, "text": None}
+    if how == "close":
+        changes["fault"] = "tool_dropped"
     if how == "timeout":
         changes |= {"seconds": _TOOL_WAITS_S, "spread": 0.0}
     return Effects(workflow=(override("tool", **changes),))

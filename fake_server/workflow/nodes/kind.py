@@ -79,8 +79,8 @@ class NodeCall:
             report = missing_report(self.node, self.spec)
             return (behaviour.error or report.text) if report.when == "node" else None
         if behaviour.error is None and behaviour.fault is not None:
-            provider = self.node.data.get("provider_id", "")
-            return self.spec.nodes.faults[behaviour.fault].replace("{provider}", str(provider))
+            text = self.spec.nodes.faults.get(behaviour.fault)  # None: the version hides it
+            return text and text.replace("{provider}", str(self.node.data.get("provider_id", "")))
         return behaviour.error
 
     def find(self, selector: Any) -> Any:

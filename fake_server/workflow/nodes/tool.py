@@ -149,6 +149,8 @@ def run_tool(call: NodeCall) -> NodeOutcome:
         return NodeOutcome(
             call.seconds, {}, error=error, execution_metadata=info, error_type=error_type
         )
+    if error == "":  # the plugin dropped the call [C of 1.10.1: fail_sd_mode_close_main_stream]
+        return NodeOutcome(call.seconds, {}, {}, error=error, error_type=error_type)
     try:
         inputs, settings = _given(call, "tool_parameters"), _given(call, "tool_configurations")
     except ValueError as not_filled:
