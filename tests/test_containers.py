@@ -213,7 +213,6 @@ def test_iterations_inside_of_iterations_are_bounded() -> None:
     )  # fmt: skip
     error = end_of(planned(graph_of, run_s=1e9)).error
     assert error == TOO_MANY
-    assert end_of(planned(graph_of)).status in ("stopped", "failed")
 
 
 def test_a_container_has_an_error_strategy_too() -> None:

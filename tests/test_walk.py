@@ -243,6 +243,18 @@ def test_a_chain_of_ten_thousand_nodes_is_planned() -> None:
 
 
 @pytest.mark.parametrize("version", [BRANCHES, QUEUE])
+def test_thousands_of_edges_are_decided_one_by_one(version: str) -> None:
+    names = [f"n{number}" for number in range(3_000)]
+    edges = ", ".join(f"choice.false > {name}, {name} > end" for name in names)
+    nodes = (code(name) for name in names)
+    graph_of = graph(
+        f"start > choice, {edges}, choice.true > a, a > end",
+        if_else("choice", "cat"), code("a"), end(), *nodes,
+    )  # fmt: skip
+    assert order(planned(graph_of, version)) == "+start -start +choice -choice +a -a +end -end"
+
+
+@pytest.mark.parametrize("version", [BRANCHES, QUEUE])
 def test_ten_thousand_skipped_nodes_do_not_nest(version: str) -> None:
     names = ["choice", *(f"n{number}" for number in range(10_000))]
     graph_of = graph(

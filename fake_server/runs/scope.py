@@ -10,7 +10,7 @@ How a version goes from node to node is ``GraphRules.walk``:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 
@@ -323,9 +323,9 @@ class Scope:
                     self._start(workflow.nodes[edge.target], node_id, None, at_s)
                     break
             return
-        taken = taken_edges(edges, handle)
-        if len(taken) < len(edges):
-            self._skip(edge for edge in edges if edge not in taken)
+        taken, others = parted(edges, handle)
+        if others:
+            self._skip(others)
         fork = None
         if run.sends_branches and len(taken) > 1:
             fork = Fork(node_id, branch, run.random.uuid(), self.place)
@@ -342,9 +342,9 @@ class Scope:
                     self._start(target, previous, into, at_s)
             at_s += run.rules.gap_s
 
-    def _skip(self, edges: Iterable[Edge]) -> None:
+    def _skip(self, pending: list[Edge]) -> None:
         """The edges are not taken, and neither is what only they lead to."""
-        run, pending = self.run, list(edges)
+        run = self.run
         while pending:
             edge = pending.pop()
             if self._decided(edge):
@@ -364,8 +364,10 @@ class Scope:
             return True
         for branch in taken_in:
             self._arrivals.setdefault(target, []).append((branch, edge.source))
-        awaited = self._awaited[target] = self._awaited.get(target, run.awaited(target)) - 1
-        return awaited == 0
+        if target not in self._awaited:
+            self._awaited[target] = run.awaited(target)
+        self._awaited[target] -= 1
+        return self._awaited[target] == 0
 
     def _leave(self, branch: Branch | None) -> None:
         """Something of the scope, and of ``branch``, runs no more."""
@@ -381,10 +383,13 @@ class Scope:
             self.on_end(None)
 
 
-def taken_edges(edges: Sequence[Edge], handle: str) -> Sequence[Edge]:
-    """The edges by which a run goes on: those of ``handle``, and of a node that chooses none all
-    but that for its failure.
+def parted(edges: Sequence[Edge], handle: str) -> tuple[list[Edge], list[Edge]]:
+    """The edges by which a run goes on, and the others: those of ``handle`` are taken, and after a
+    node that chooses none all but that for its failure.
     """
-    if handle in ("source", SUCCESS_BRANCH):
-        return [edge for edge in edges if edge.handle != FAIL_BRANCH]
-    return [edge for edge in edges if edge.handle == handle]
+    parts: tuple[list[Edge], list[Edge]] = ([], [])
+    chooses = handle not in ("source", SUCCESS_BRANCH)
+    for edge in edges:
+        is_taken = edge.handle == handle if chooses else edge.handle != FAIL_BRANCH
+        parts[not is_taken].append(edge)
+    return parts
