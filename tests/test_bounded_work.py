@@ -18,7 +18,7 @@ from dify_wire.recording.matching import FORM_FIELDS, MATCHERS, RequestKey
 from fake_server.clock import LATEST, Clock, iso
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.http.form import FORM_BYTES, FORM_PARTS, FormTooLargeError, read_form
-from fake_server.http.json_body import json_object
+from fake_server.http.request import json_object
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import await_matching, read_match
 from fake_server.settings import DEFAULT_API_KEY

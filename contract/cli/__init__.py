@@ -17,10 +17,9 @@ from typing import Any, NoReturn
 
 import click
 
-from contract.cli.compare import diff, drift
+from contract.cli.compare import diff, drift, upgrade
 from contract.cli.options import run_options
 from contract.cli.recordings import har, record, recordings
-from contract.cli.upgrade import upgrade
 from dify_wire import command
 
 

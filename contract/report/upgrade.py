@@ -27,10 +27,6 @@ _STYLES = {
 }
 
 
-def _seen_in(change: Change) -> str:
-    return f"{counted(len(change.requests), 'request')}: {_names(change.requests)}"
-
-
 def _names(names: Sequence[str]) -> str:
     more = ", …" if len(names) > _MOST_NAMES else ""
     return f"{', '.join(names[:_MOST_NAMES])}{more}"
@@ -78,8 +74,11 @@ class TerminalUpgrade(Terminal):
         self._fact(upgrade.b, change.after)
         if change.kind == "status":
             self._fact("request", _cut(" ".join(change.sides.request.split()), _LONGEST_REQUEST))
-        self._fact("at", "\n".join(change.places) if len(change.places) > 1 else "")
-        self._fact("seen in", _seen_in(change))
+        more = ["…"] if len(change.places) > _MOST_NAMES else []
+        places = [*change.places[:_MOST_NAMES], *more]
+        self._fact("at", "\n".join(places) if len(places) > 1 else "")
+        requests = counted(len(change.requests), "request")
+        self._fact("seen in", f"{requests}: {_names(change.requests)}")
         self._fact("stated in", "\n".join(map(_stated, change.evidence)))
 
 
@@ -178,17 +177,14 @@ def upgrade_markdown(upgrade: Upgrade) -> str:
         if changes:
             head = f"| what | {a} | {b} | seen in |"
             lines += ["", f"## {severity.heading}", "", head, "|---|---|---|---|"]
-            lines += map(_row, changes)
+        for change in changes:
+            sides = [_cut(text, _LONGEST_CELL) for text in (change.before, change.after)]
+            seen = f"{len(change.requests)}: {', '.join(change.requests[:2])}"
+            lines.append(f"| {' | '.join(map(_escaped, (change.title, *sides, seen)))} |")
     if upgrade.stated:
         lines += ["", "## Stated by the overlays, and shown by no recorded difference", ""]
         lines += [f"- {_escaped(_action(action))}" for action in upgrade.stated]
     return "\n".join(lines) + "\n"
-
-
-def _row(change: Change) -> str:
-    requests = f"{len(change.requests)}: {', '.join(change.requests[:2])}"
-    sides = [_cut(text, _LONGEST_CELL) for text in (change.before, change.after)]
-    return f"| {' | '.join(map(_escaped, (change.title, *sides, requests)))} |"
 
 
 def _cut(text: str, most: int) -> str:

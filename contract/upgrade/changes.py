@@ -301,21 +301,21 @@ def _change(
     after: Mapping[str, Recording],
     evidence: tuple[Evidence, ...],
 ) -> Change:
+    before_text, after_text = group.a, group.b
+    if group.kind == "keys":
+        before_text = ABSENT if group.a == ABSENT else f"loses {group.a}"
+        after_text = ABSENT if group.b == ABSENT else f"gains {group.b}"
     return Change(
         severity=_severity(group),
         kind=group.kind,
         place=group.place,
-        before=_side(group.kind, group.a),
-        after=_side(group.kind, group.b),
+        before=before_text,
+        after=after_text,
         requests=requests,
         sides=_sides(before[requests[0]], after[requests[0]]),
         places=group.places or (group.place,),
         evidence=evidence,
     )
-
-
-def _side(kind: str, value: str) -> str:
-    return f"only here: {value}" if kind == "keys" and value != ABSENT else value
 
 
 def _severity(group: Group) -> Severity:

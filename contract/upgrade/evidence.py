@@ -124,13 +124,13 @@ def _leaves(value: Any, path: Leaf = ()) -> Iterator[Leaf]:
 
 
 def _actions(overlay: Mapping[str, Any], changed: frozenset[Leaf]) -> Iterator[Action]:
-    """What is removed to be added in another form, or has no words, goes with what is added."""
+    """What is removed from an object goes with what is added to it, as one action."""
     version = str(overlay["info"]["version"])
     groups = [_Group.of(action) for action in overlay["actions"] if "update" in action]
     for action in overlay["actions"]:
         gone, _ = _path(action["target"])
         if "update" not in action:
-            home = next((one for one in groups if one.takes(gone, "description" in action)), None)
+            home = next((one for one in groups if one.takes(gone)), None)
             if home is None:
                 groups.append(_Group([action], gone, True, frozenset(), frozenset(), [gone]))
             else:
@@ -162,11 +162,10 @@ class _Group:
         added = frozenset(leaf[:-1] for leaf in _leaves(update, path))
         return cls([action], path, is_whole, keys, added, [])
 
-    def takes(self, gone: Leaf, is_described: bool) -> bool:
+    def takes(self, gone: Leaf) -> bool:
+        """Whether what is removed is added again, or is a part of the same object."""
         again = any(leaf[: len(gone)] == gone for leaf in self.added)
-        return again or (
-            not is_described and len(self.path) > 2 and gone[: len(self.path)] == self.path
-        )
+        return again or (len(self.path) > 2 and gone[: len(self.path)] == self.path)
 
     def changes(self, leaf: Leaf) -> bool:
         if leaf[:-1] in self.added or any(leaf[: len(one)] == one for one in self.gone):
@@ -192,12 +191,12 @@ def _action(
     error: str = "",
     is_narrow: bool = True,
 ) -> Action:
-    described = dict.fromkeys(one["description"] for one in parts if "description" in one)
+    described = (one["description"] for one in parts if "description" in one)
     sources = (str(one["x-source"]) for one in parts if "x-source" in one)
     return Action(
         version=version,
         target=parts[0]["target"],
-        description=" ".join(" ".join(reversed(described)).split()),
+        description=" ".join(next(described, "").split()),
         exchanges=frozenset(
             name
             for one in parts
@@ -308,12 +307,12 @@ class _Concern:
 
     def _weight_of_fact(self, leaf: Leaf, shows: bool) -> int:
         if leaf[1] == "errors":
-            return shows + self._is_said(leaf[-1])
+            return shows + self._fits(leaf[-1])
         if leaf[1] == "cors":
             stems = tuple(word for field in self.fields for word in _words(field))
             return any(word.startswith(stems) for word in _words(leaf[2]))
         if self.kind in ("status", "ping", "end", "style") or self.is_error_text:
-            return shows * (1 + self._is_said(leaf[-1]))
+            return shows * (1 + self._fits(leaf[-1]))
         return self._mentions(leaf[1:]) and (shows or self.kind == "header")
 
     def _mentions(self, names: Iterable[str]) -> bool:
@@ -324,7 +323,7 @@ class _Concern:
             for field in self.fields
         )
 
-    def _is_said(self, template: str) -> bool:
+    def _fits(self, template: str) -> bool:
         """Whether the change has the text ``template``, with anything in its gaps."""
         if len(template) < _SHORTEST_TEXT or " " not in template:
             return False

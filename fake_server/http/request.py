@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from itertools import accumulate
 from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.host_spec import HostError, Operation
+from fake_server.host_spec import HostError, HostErrors, HostSpec, Operation
 from fake_server.host_state import HostState
-from fake_server.http.authorization import authorised_app
 from fake_server.http.form import Form, FormTooLargeError, read_form
-from fake_server.http.json_body import json_object
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.run_body import user_text
@@ -22,6 +23,16 @@ from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.workflow.model import App
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+_NESTING_LIMIT = 950
+"""The levels of JSON that the standard library's parser accepts on the host [C: deep_json]."""
+
+_STRICT_NESTING_LIMIT = 1025
+"""The same of the strict parser, orjson."""
+
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
+_INTEGERS = range(-(1 << 63), 1 << 64)
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class ClientLeftError(Exception):
@@ -227,3 +238,104 @@ def endpoint(operation_id: str) -> Callable[[Handler], Handler]:
         return handler
 
     return enter
+
+
+# Who sends it
+# ------------------------------------------------------------------------------------------
+
+
+def authorised_app(header: bytes | None, apps: Mapping[str, App], spec: HostSpec) -> App:
+    """The app whose key the ``Authorization`` header carries. Raises ``HostError``: 401, or the
+    version's error of an app that is not served (FACTS 3, steps 1 to 3).
+    """
+    errors = spec.errors
+    text = (header or b"").decode("latin-1").lstrip(" \t").rstrip(" ")  # as nginx leaves it
+    if " " not in text:
+        raise errors("auth_header_missing")
+    scheme, key = text.split(None, 1)
+    if scheme.lower() != "bearer":
+        raise errors("auth_scheme_wrong")
+    app = apps.get(key)
+    if app is None:
+        raise errors("token_unknown")
+    if app.kind.value in spec.request.app_errors:
+        raise errors(spec.request.app_errors[app.kind.value])
+    return app
+
+
+# The JSON object of its body
+# ------------------------------------------------------------------------------------------
+#
+# Two parsers are known. The standard library's takes a byte order mark, UTF-16, NaN and lone
+# surrogates; what is nested too deep for it crashes the request. The strict one of later versions
+# refuses all of these as malformed [C: body_bom, body_utf16, body_surrogate].
+
+
+def json_object(
+    body: bytes, content_type: str, errors: HostErrors, strict: bool = False
+) -> dict[str, Any]:
+    """The JSON object of a body. Raises ``HostError``: 415 (type), 400 (no JSON) or 500."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise errors("content_type_not_json")
+    value = _strictly_parsed(body, errors) if strict else _parsed(body, errors)
+    if not isinstance(value, dict):
+        raise errors("internal_error")
+    return value
+
+
+def _parsed(body: bytes, errors: HostErrors) -> Any:
+    try:
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        nested = _deeper(error.doc[: error.pos], _NESTING_LIMIT)
+        raise errors("internal_error" if nested else "json_malformed") from None
+    except ValueError:
+        raise errors("json_malformed") from None
+    except RecursionError:
+        raise errors("internal_error") from None
+    if _deeper(text, _NESTING_LIMIT):
+        raise errors("internal_error")
+    return value
+
+
+def _strictly_parsed(body: bytes, errors: HostErrors) -> Any:
+    try:
+        text = body.decode()
+        value = _STRICT.decode(text)
+        if _SURROGATE_ESCAPE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # fails for a surrogate on its own
+    except (ValueError, RecursionError):
+        raise errors("json_malformed") from None
+    if _deeper(text, _STRICT_NESTING_LIMIT):
+        raise errors("json_malformed")
+    return value
+
+
+def _integer(digits: str) -> int | float:
+    """Integers beyond 64 bits are floats; so is one of more digits than Python converts."""
+    if len(digits) <= 20 and int(digits) in _INTEGERS:
+        return int(digits)
+    return _finite(digits)
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits} is too large")
+    return value
+
+
+def _deeper(text: str, limit: int) -> bool:
+    """Whether JSON (or its beginning) is nested in ``limit`` levels or more."""
+    if text.count("[") + text.count("{") < limit:
+        return False
+    outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    brackets = re.sub(r"[^\[\]{}]+", "", outside_strings)
+    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) >= limit
+
+
+_STRICT = json.JSONDecoder(parse_constant=int, parse_int=_integer, parse_float=_finite, strict=True)

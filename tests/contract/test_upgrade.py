@@ -45,21 +45,16 @@ BREAKS, CHANGES, ADDS, WRITES = Severity
 @each(
     "a, b, severity, title",
     [
-        ("0.6.4", "0.6.9", ADDS, "workflow_started.data.inputs: - -> only here: sys.user_id"),
+        ("0.6.4", "0.6.9", ADDS, "workflow_started.data.inputs: - -> gains sys.user_id"),
         (
             "0.6.9",
             "0.15.3",
             BREAKS,
-            "fields of body.data.outputs.files[]: only here: __variant -> only",
+            "fields of body.data.outputs.files[]: loses __variant -> gains",
         ),
         ("0.6.9", "0.15.3", CHANGES, "403 forbidden: The app's API service has been disabled."),
         ("0.6.9", "0.15.3", CHANGES, "header set-cookie: remember_token"),
-        (
-            "0.15.3",
-            "1.4.3",
-            BREAKS,
-            "fields of workflow_started.data: only here: sequence_number -> -",
-        ),
+        ("0.15.3", "1.4.3", BREAKS, "fields of workflow_started.data: loses sequence_number -> -"),
         ("0.15.3", "1.4.3", ADDS, "new: /v1/site: - -> GET: 200"),
         ("1.4.3", "1.10.1", BREAKS, "gone: /v1/: GET: 200 -> -"),
         ("1.4.3", "1.10.1", BREAKS, "event parallel_branch_started"),
@@ -76,9 +71,9 @@ BREAKS, CHANGES, ADDS, WRITES = Severity
             "1.13.3",
             "1.14.2",
             BREAKS,
-            "fields of body.data.outputs.files[]: only here: tenant_id -> only here: reference",
+            "fields of body.data.outputs.files[]: loses tenant_id -> gains reference",
         ),
-        ("0.6.4", "1.14.2", BREAKS, "fields of workflow_finished.data: only here: sequence_number"),
+        ("0.6.4", "1.14.2", BREAKS, "fields of workflow_finished.data: loses sequence_number"),
         ("1.14.2", "0.6.4", ADDS, "header set-cookie: - -> remember_token"),
     ],
 )
@@ -121,6 +116,38 @@ def test_a_change_names_the_overlay_that_states_it() -> None:
     assert {one.version for one in actions_between("0.15.3", "1.10.1")} == {"1.4.3", "1.10.1"}
     assert actions_between("1.10.1", "1.10.1") == ()
     assert actions_between("1.10.1", "0.15.3") == actions_between("0.15.3", "1.10.1")
+
+
+@each(
+    "a, b, severity, title, targets",
+    [
+        ("1.4.3", "1.10.1", BREAKS, "400 bad_request", {"$['x-host'].http"}),
+        ("1.4.3", "1.10.1", CHANGES, "header allow", {"$['x-host'].http"}),
+        ("1.4.3", "1.10.1", BREAKS, "gone: /v1/", {"$.paths"}),
+        (
+            "1.4.3",
+            "1.10.1",
+            CHANGES,
+            "400 no_file_uploaded",
+            {"$['x-host'].errors.upload_without_file"},
+        ),
+        (
+            "1.10.1",
+            "1.13.3",
+            ADDS,
+            "fields of workflow_started.data",
+            {"$.components.schemas.WorkflowStartedData"},
+        ),
+        ("1.10.1", "1.13.3", ADDS, "header access-control-expose-headers", {"$['x-host'].cors"}),
+        ("1.13.3", "1.14.2", CHANGES, "fields of node_finished (start).data.inputs", set()),
+    ],
+)
+def test_only_what_concerns_a_change_states_it(
+    a: str, b: str, severity: Severity, title: str, targets: set[str]
+) -> None:
+    """The schema of the object, the error, the path, the fact: none rather than a wrong one."""
+    evidence = found(a, b, severity, title).evidence
+    assert {one.action.target for one in evidence} == targets
 
 
 # One request, two responses
