@@ -17,11 +17,13 @@ from fake_server.runs.events import FileRef, InputFile
 from fake_server.runs.random_values import RandomValues
 from fake_server.spec import load_host
 from fake_server.workflow.behaviour import FakeFile, FakeResponse, NodeBehaviour
+from fake_server.workflow.expressions import TOO_LONG
 from fake_server.workflow.model import Node, StartVariable
 from fake_server.workflow.nodes import (
     NODE_KINDS,
     NodeCall,
     NodeOutcome,
+    RunSteps,
     conditions_hold,
     run_node,
     with_used_outputs,
@@ -745,3 +747,25 @@ def test_every_error_of_a_scenario_has_its_text_in_every_version() -> None:
     for version in HOST_VERSIONS:
         assert names <= set(spec(version).nodes.faults)
     assert "fault" in {field.name for field in fields(NodeBehaviour)}
+
+
+def test_a_text_that_grows_at_each_node_ends_with_an_error() -> None:
+    """One that doubles has passed any memory after thirty nodes."""
+    pool = {**POOL, "start": {"prompt": "x" * 1_000_000}}
+    steps = RunSteps()
+    data = {"prompt_template": [{"role": "user", "text": "{{#start.prompt#}}" * 20}]}
+    node = Node("n", "llm", "Title", {**LLM, **data}, NodeBehaviour(1.0, 0.0))
+    long = NodeCall(node, (), {}, pool, RandomValues(1), 1.0, spec(NEW), 0, steps)
+    assert run_node(long).error == TOO_LONG
+    node = Node("n", "llm", "Title", LLM, NodeBehaviour(1.0, 0.0))
+    call = NodeCall(node, (), {}, pool, RandomValues(1), 1.0, spec(NEW), 0, steps)
+    errors = [run_node(call).error for _ in range(120)]
+    assert (errors[0], errors[-1]) == (None, TOO_LONG)
+
+
+def test_many_outputs_of_a_long_text_are_an_error() -> None:
+    pool = {**POOL, "start": {"prompt": "x" * 1_000_000}}
+    outputs = [{"variable": str(n), "value_selector": ["start", "prompt"]} for n in range(100)]
+    node = Node("n", "end", "Title", {"outputs": outputs}, NodeBehaviour(1.0, 0.0))
+    call = NodeCall(node, (), {}, pool, RandomValues(1), 1.0, spec(NEW))
+    assert run_node(call).error == TOO_LONG
