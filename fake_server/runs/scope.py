@@ -144,7 +144,9 @@ class Scope:
             {"icon": started_icon(node, run.spec)} if node.type == "tool" else {},
             at_s,
             place,
-            None,
+            {"name": node.data.get("agent_strategy_name"), "icon": None}
+            if node.type == "agent"
+            else None,
             run.steps,
         )
         self.events.append((at_s, started))
