@@ -253,6 +253,18 @@ def test_a_snapshot_of_a_waiting_run_ends_soon() -> None:
     asyncio.run(scenario())
 
 
+def test_a_watch_without_any_news_ends() -> None:
+    async def scenario() -> None:
+        app = served()
+        run_id, _ = await paused(app)
+        path = f"/v1/workflow/{run_id}/events?user=alg123&include_state_snapshot=true"
+        watching = asyncio.create_task(ask(app, "GET", f"{path}&continue_on_pause=true"))
+        body = (await later(app, watching, 301)).body
+        assert kinds(body)[8:] == ["ping"] * 29
+
+    asyncio.run(scenario())
+
+
 @each(
     "run, query, key, status, code",
     [

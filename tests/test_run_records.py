@@ -250,8 +250,8 @@ async def _advanced(app: FakeServer, seconds: int) -> None:
 
 
 async def _stop(app: FakeServer, user: str, key: str) -> None:
-    (task_id,) = app.host.store._tasks
-    path = f"/v1/workflows/tasks/{task_id}/stop"
+    (record,) = app.host.store.records
+    path = f"/v1/workflows/tasks/{record.task_id}/stop"
     body = json.dumps({"user": user}).encode()
     await exchange(app, scope("POST", path, json_headers(key)), client(body))
 
@@ -308,10 +308,10 @@ async def left(app: FakeServer, mode: str) -> tuple[str, str]:
         messages.append(message)
 
     await app(request, leaving, send)
-    (run_id,) = app.host.store.records._records
+    (record,) = app.host.store.records
 
     async def status() -> str:
-        path = f"/v1/workflows/run/{run_id}"
+        path = f"/v1/workflows/run/{record.run_id}"
         answer = await exchange(app, scope("GET", path, json_headers(DEFAULT_API_KEY)), client())
         return str(answer.json()["status"])
 

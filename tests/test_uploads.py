@@ -81,7 +81,7 @@ def test_an_upload_is_given_back(version: str, kind: str, mime_type: str, served
         ("1.14.2", "&as_attachment=false", None),
     ],
 )
-def test_an_attachment_is_asked_for_by_each_versions_truth(
+def test_each_version_has_its_own_words_for_an_attachment(
     version: str, more: str, expected: str | None
 ) -> None:
     app = served(version)

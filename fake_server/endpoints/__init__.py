@@ -8,20 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from dify_wire.text_file import SpecError, bundled
-from fake_server.endpoints import app_info, files, human_input, records, uploads, workflows
+from fake_server.endpoints import app_info, files, human_input, records, workflows
 from fake_server.host_spec import HostSpec
 from fake_server.http.request import ENDPOINTS, Handler
 
-__all__ = [
-    "ENDPOINTS",
-    "app_info",
-    "files",
-    "handlers",
-    "human_input",
-    "records",
-    "uploads",
-    "workflows",
-]
+__all__ = ["ENDPOINTS", "app_info", "files", "handlers", "human_input", "records", "workflows"]
 
 
 def handlers(spec: HostSpec, path: Path | None) -> dict[str, Handler]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any
@@ -146,8 +145,7 @@ async def _watched(
             if record.status == "paused" and not continue_on_pause:
                 await watcher.pause(spec.stream.closing_s / speed, receive)
                 return
-        idle_s = math.inf if include_state_snapshot else _IDLE_S
-        async for event, sent in watcher.frames(_PING_S / speed, idle_s / speed, receive):
+        async for event, sent in watcher.frames(_PING_S / speed, _IDLE_S / speed, receive):
             yield spec.ping.frame if sent is None else sent
             if event in last:
                 await watcher.pause(spec.stream.closing_s / speed, receive)

@@ -1,4 +1,5 @@
-"""What the host keeps of its runs, for ``GET /v1/workflows/run/<id>`` and the logs.
+"""What the host keeps of its runs, for ``GET /v1/workflows/run/<id>`` and the logs, and who watches
+them.
 
 A record is written when a run begins and once more when it ends. Its inputs and outputs are JSON
 texts, as in the host's database: the URLs in them are signed when the run ends, and not anew.
@@ -7,17 +8,22 @@ texts, as in the host's database: the URLs in them are signed when the run ends,
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from starlette.types import Receive
+
+from fake_server.clock import Clock, Wait
 from fake_server.runs.events import HumanInputFilled, Values, WorkflowFinished, WorkflowPaused
-from fake_server.runs.feed import Feed
 
 _RECORDS = 10_000
 _TEXT_BYTES = 1 << 26
 """Of the inputs and outputs of all records together."""
+
+_WAITING_FRAMES = 2_048
+"""Of a watcher that reads too slowly the oldest frames are dropped, as by the host."""
 
 
 class LiveRun(Protocol):
@@ -26,6 +32,68 @@ class LiveRun(Protocol):
     def snapshot(self) -> Iterator[bytes]:
         """What has happened so far, as frames."""
         ...
+
+
+@dataclass(slots=True)
+class Feed:
+    """The frames of a run as they are sent, each with the name of its event, for those who watch it
+    beside the client that started it. Nothing is kept for later.
+    """
+
+    _watchers: list[Watcher] = field(default_factory=list)
+
+    def publish(self, event: str, frame: bytes) -> None:
+        """Give ``frame`` to everybody who is watching."""
+        for watcher in self._watchers:
+            watcher.add(event, frame)
+
+    def watch(self, clock: Clock) -> Watcher:
+        """Watch from now on, until ``leave``."""
+        watcher = Watcher(clock)
+        self._watchers.append(watcher)
+        return watcher
+
+    def leave(self, watcher: Watcher) -> None:
+        self._watchers.remove(watcher)
+
+
+class Watcher:
+    """One who watches a feed."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wait = Wait(clock)
+        self._due = 0.0
+        self._frames: deque[tuple[str, bytes]] = deque(maxlen=_WAITING_FRAMES)
+
+    def add(self, event: str, frame: bytes) -> None:
+        self._frames.append((event, frame))
+        self._wait.wake()
+
+    async def frames(
+        self, every_s: float, idle_s: float, receive: Receive
+    ) -> AsyncGenerator[tuple[str, bytes | None]]:
+        """The event and frame of what is published; every ``every_s`` seconds without any, a ping
+        without a frame. Ends when the client leaves, or after ``idle_s`` seconds of nothing.
+        """
+        last = pinged = self._clock.ticks()
+        while True:
+            self._due = min(pinged + every_s, last + idle_s)
+            if not await self._wait.until(lambda: 0.0 if self._frames else self._due, receive):
+                return
+            if self._frames:
+                last = pinged = self._clock.ticks()
+                yield self._frames.popleft()
+            elif self._clock.ticks() >= last + idle_s:
+                return
+            else:
+                pinged = self._clock.ticks()
+                yield "ping", None
+
+    async def pause(self, seconds: float, receive: Receive) -> None:
+        """Wait before the connection is closed."""
+        due = self._clock.ticks() + seconds
+        await self._wait.until(lambda: due, receive)
 
 
 @dataclass(slots=True)
@@ -109,9 +177,12 @@ class RunRecords:
     def get(self, run_id: str) -> RunRecord | None:
         return self._records.get(run_id)
 
+    def __iter__(self) -> Iterator[RunRecord]:
+        return iter(self._records.values())
+
     def logged(self, app_id: str) -> Iterator[RunRecord]:
         """The runs of an app that are in its logs, the last first."""
-        found = [one for one in self._records.values() if one.app_id == app_id and one.logged_at]
+        found = [one for one in self if one.app_id == app_id and one.logged_at]
         found.sort(key=lambda one: one.logged_at or 0.0)
         return reversed(found)
 
