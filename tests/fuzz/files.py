@@ -130,6 +130,12 @@ def seeds() -> dict[str, list[Seed]]:
             for path in sorted((ROOT / "recordings" / "apps").glob("*.yml"))
         ]
         + [
+            _yaml("app", path, partial(_serve_export, version))
+            for version in ("1.14.2", "1.4.3")
+            for path in sorted((ROOT / "recordings" / "apps" / f"dify-{version}").glob("*.yml"))
+            if not path.name.endswith(".fake.yml")
+        ]
+        + [
             _yaml(
                 "app", ROOT / "fake_server" / "data" / "workflow.yml", partial(_serve, "--workflow")
             )
@@ -215,6 +221,10 @@ def _serve(flag: str, path: Path) -> Sequence[str]:
 
 def _serve_app(path: Path) -> Sequence[str]:
     return _serve("--app", Path(f"app-fuzzed={path}"))
+
+
+def _serve_export(version: str, path: Path) -> Sequence[str]:
+    return (*_serve("--app", Path(f"app-fuzzed={path}")), "--host-version", version)
 
 
 def _replay(path: Path) -> Sequence[str]:
