@@ -58,8 +58,8 @@ class Problems:
             self.warnings.append(Problem(self._path, field.path, message))
 
     def raise_errors(self) -> None:
-        """Raise what was collected as one ``WorkflowError``, if it is anything."""
+        """Raise what was collected, each once, as one ``WorkflowError``, if it is anything."""
         if self._errors:
-            first = self._errors[0]
-            first.others = tuple(self._errors[1:_MOST])
+            first, *others = {str(error): error for error in self._errors}.values()
+            first.others = tuple(others[: _MOST - 1])
             raise first

@@ -1,6 +1,6 @@
 """``python -m tests.fuzz files``: mutated files of users, given to the commands that read them.
 
-A file has to end in use, or in exit code 2 with one line that says what to do; never in a
+A file has to end in use, or in exit code 2 with a line for each reason; never in a
 traceback, in more than 2 s of CPU, or in more than 300 MB. Commands run in worker processes, one a
 core, each with an address space of 2 GB; what a server would serve is built and dropped. A sample
 goes through the real command besides. What finds something is kept in a folder, and printed with
@@ -82,27 +82,31 @@ class Outcome:
 
 
 def problems(outcome: Outcome) -> Iterator[str]:
-    """What must not be: everything but use and a refusal in one line, within the bounds."""
+    """What must not be: everything but use and a refusal in a line for each reason, within the
+    bounds.
+    """
     if outcome.crash is not None:
         yield f"crash: {outcome.crash}"
     elif "Traceback" in outcome.stderr:
         yield f"traceback: {outcome.stderr.strip().splitlines()[-1]}"
     elif outcome.code not in (0, 2):
         yield f"exit code {outcome.code}: {outcome.stderr[-300:]}"
-    elif outcome.code == 2 and not _is_one_line(outcome.stderr):
-        yield f"exit code 2 without one readable line: {outcome.stderr[-500:]!r}"
+    elif outcome.code == 2 and not _is_readable(outcome.stderr):
+        yield f"exit code 2 without readable lines: {outcome.stderr[-500:]!r}"
     if outcome.cpu_s > MOST_CPU_S:
         yield f"time: more than {MOST_CPU_S:g} s of CPU"
     if outcome.grown_mb > MOST_MB:
         yield f"memory: more than {MOST_MB} MB"
 
 
-def _is_one_line(stderr: str) -> bool:
-    """One line says what to do; click puts its usage before it, and ``har import`` names what it
-    leaves out.
+def _is_readable(stderr: str) -> bool:
+    """Lines say what to do, each once; click puts its usage before them, and ``har import`` names
+    what it leaves out.
     """
     lines = [line for line in stderr.splitlines() if line.startswith("Error: ")]
-    return len(lines) == 1 and len(lines[0]) < 1_000 and "please report" not in lines[0]
+    return 0 < len(lines) == len(set(lines)) and all(
+        len(line) < 1_000 and "please report" not in line for line in lines
+    )
 
 
 # Files
