@@ -363,6 +363,15 @@ def test_every_wrong_entry_of_the_app_is_named(tmp_path: Path) -> None:
     assert "known: absent, unreachable" in str(caught.value.all[2])
 
 
+def test_a_reference_to_nothing_in_a_file_beside_an_export_is_a_warning(tmp_path: Path) -> None:
+    """It names that file."""
+    path = written(tmp_path, export(llm(), edges="s-l l-e"))
+    beside = written(tmp_path, {"nodes": {"l": {"reply": "{{#x.text#}}"}}}, "fake.yml")
+    (warning,) = app_of(f"{path}+{beside}").warnings
+    assert (warning.path.name, warning.place) == ("fake.yml", "nodes.l.reply")
+    assert warning.message.startswith("the node 'x' is not in this graph")
+
+
 def test_a_file_beside_an_export_names_earlier_versions(tmp_path: Path) -> None:
     """Exports of them, in the same folder; the current one is a version too."""
     written(tmp_path, export(llm(), edges="s-l l-e"), "old.yml")

@@ -297,6 +297,12 @@ WARNED: list[tuple[str, Any, str, str]] = [
     ("nodes[1].parentId", "tool", LLM, "the node is inside of 'tool', which is no iteration and"),
     ("edges[5]", {"source": "end", "target": "nowhere"}, "edges[5]", NOWHERE),
     ("edges[5]", {"source": "nowhere", "target": "end"}, "edges[5]", NOWHERE),
+    (
+        "edges[2].sourceHandle",
+        "tru",
+        WHICH,
+        "an edge leaves this node by 'tru' (did you mean 'true'?), but no run does; known: false, ",
+    ),
     ("edges[5]", {"source": "tool", "target": "llm"}, "edges", "the edges go in a circle, llm -> "),
     ("edges[5]", {"source": "llm", "target": "llm"}, "edges", "the edges go in a circle, llm -> l"),
     (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dify_wire.strict import Field, did_you_mean
 from fake_server.workflow.expressions import references
@@ -16,22 +16,36 @@ _OUTSIDE_THE_GRAPH = ("sys", "env", "conversation", "rag")
 
 _UNCLOSED = re.compile(r"\{\{#(?![^{}]{1,200}#\}\})[^{}\n]{0,40}")
 _SHOWN_NODES = 8
+_OF_ERRORS = ("fail-branch", "success-branch")
+_WAYS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "if-else": ("cases", ("case_id", "id"), ("true", "false")),
+    "question-classifier": ("classes", ("id",), ()),
+    "human-input": ("user_actions", ("id",), ("__timeout",)),
+}
+"""The handles of nodes that choose: a list in their data, its keys, and handles that each has."""
 
 
 def check_graph(
-    workflow: Workflow, graph: Field, data: Mapping[str, Field], problems: Problems
+    workflow: Workflow,
+    graph: Field,
+    data: Mapping[str, Field],
+    beside: Iterable[Field],
+    problems: Problems,
 ) -> None:
-    """Warn of what is wrong in ``graph``; ``data`` are the data of each node."""
+    """Warn of what is wrong in ``graph``; ``data`` are the data of each node, and ``beside`` what
+    the file beside says of nodes.
+    """
     if not workflow.complete:
         return
     _check_nodes(workflow, graph, data, problems)
     _check_ways(workflow, graph, data, problems)
+    _check_handles(workflow, data, problems)
     for cycle in _cycles(workflow):
         way = " -> ".join(cycle[:_SHOWN_NODES]) + (" -> …" if len(cycle) > _SHOWN_NODES else "")
         problems.warn(
             graph["edges"], f"the edges go in a circle, {way} -> {cycle[0]}; take one of them out"
         )
-    for field in data.values():
+    for field in (*data.values(), *beside):
         if not problems.full:
             _check_references(field, workflow, problems)
 
@@ -80,6 +94,27 @@ def _check_ways(
                 f"no edge leads from the start to the end {node.node_id!r}, so no run has its "
                 "outputs; connect it or take it out",
             )
+
+
+def _check_handles(workflow: Workflow, data: Mapping[str, Field], problems: Problems) -> None:
+    """Warn of edges that leave a node by a way that it never goes."""
+    for node_id, edges in workflow.outgoing.items():
+        node = workflow.nodes[node_id]
+        if node.type not in _WAYS:
+            continue
+        listed, keys, always = _WAYS[node.type]
+        entries = node.data.get(listed)
+        known = {*always, *_OF_ERRORS}
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, Mapping):
+                known |= {str(entry[key]) for key in keys if key in entry}
+        for edge in edges:
+            if edge.handle not in known and not problems.full:
+                problems.warn(
+                    data[node_id],
+                    f"an edge leaves this node by {edge.handle!r}{did_you_mean(edge.handle, known)}"
+                    f", but no run does; known: {', '.join(sorted(known - {*_OF_ERRORS}))}",
+                )
 
 
 def _cycles(workflow: Workflow) -> Iterator[list[str]]:

@@ -144,7 +144,9 @@ class _Loader:
         problems.raise_errors()
         if fake.get("unchecked"):
             return workflow
-        check_graph(workflow, graph, self._data, problems)
+        beside = self._beside.get("nodes")
+        added = [] if beside is None else [field for _, field in beside.items()]
+        check_graph(workflow, graph, self._data, added, problems)
         return replace(workflow, warnings=tuple(problems.warnings))
 
     def _app(self) -> Mapping[str, Any]:

@@ -55,7 +55,9 @@ class Problems:
 
     def warn(self, field: Field, message: str) -> None:
         if not self.full:
-            self.warnings.append(Problem(self._path, field.path, message))
+            error = field.error(field.path, message)  # which knows the file that the field is in
+            path = error.path if isinstance(error, SpecError) else self._path
+            self.warnings.append(Problem(path, field.path, message))
 
     def raise_errors(self) -> None:
         """Raise what was collected, each once, as one ``WorkflowError``, if it is anything."""
