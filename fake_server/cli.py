@@ -374,9 +374,12 @@ def app() -> None:
 @click.option(
     "--host-version", help="The Dify version to check for; by default one that fits the export."
 )
+@click.option(
+    "--default-app", is_flag=True, help="FILE is for --workflow: the spec has the inputs."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @_named_by_flag()
-def check(file: str, host_version: str | None, as_json: bool) -> None:
+def check(file: str, host_version: str | None, default_app: bool, as_json: bool) -> None:
     """Check FILE (export.yml or export.yml+fake.yml): inputs, what each node will do, outputs,
     warnings, and the Dify versions that it fits.
 
@@ -386,7 +389,7 @@ def check(file: str, host_version: str | None, as_json: bool) -> None:
     from fake_server.workflow.report import checked
 
     version = _recorded(host_version) if host_version else None
-    click.echo(checked(*app_files(file), version, as_json=as_json))
+    click.echo(checked(*app_files(file), version, default_app=default_app, as_json=as_json))
 
 
 def _file_id(url: str) -> tuple[str, str]:

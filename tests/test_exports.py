@@ -24,7 +24,7 @@ from fake_server.server.run import log_warnings
 from fake_server.settings import SettingsError
 from fake_server.spec import load_host
 from fake_server.workflow.behaviour import NodeBehaviour
-from fake_server.workflow.loader import load_workflow
+from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import App, RemoteFile
 from fake_server.workflow.nodes import NODE_KINDS
 from fake_server.workflow.nodes.tool import IMAGE_TOOLS
@@ -559,6 +559,14 @@ def test_the_report_says_what_each_input_takes(tmp_path: Path) -> None:
         "  n  number      optional, default 7",
         "  f  file-list   optional, at most 2 files, image or document",
     ]
+
+
+def test_a_file_of_the_default_app_is_checked_with_the_inputs_of_the_spec() -> None:
+    """It leaves their types to the spec."""
+    result = check(default_workflow_path(), "--default-app")
+    assert result.exit_code == 0
+    assert "model_name  select" in result.output
+    assert check(default_workflow_path()).exit_code != 0
 
 
 def test_an_export_without_anything_is_reported_too(tmp_path: Path) -> None:

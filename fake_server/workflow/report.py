@@ -30,9 +30,15 @@ _FILES = ("file", "file-list")
 _SHOWN = 200
 
 
-def checked(path: Path, beside: Path | None, host_version: str | None, *, as_json: bool) -> str:
-    """The report on an app file. Raises ``SpecError`` for one that cannot be used."""
-    workflow = load_workflow(path, beside=beside)
+def checked(
+    path: Path, beside: Path | None, host_version: str | None, *, default_app: bool, as_json: bool
+) -> str:
+    """The report on an app file. Raises ``SpecError`` for one that cannot be used.
+
+    The inputs of the default app are those of the spec.
+    """
+    rules = load_host(host_version or REFERENCE_VERSION).inputs if default_app else None
+    workflow = load_workflow(path, rules, beside=beside)
     if host_version is None:
         fits = fitting_version(workflow) or HOST_VERSIONS[0]
         host_version = max(fits, REFERENCE_VERSION, key=release)
