@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fake_server.workflow.jinja import MAX_RUN_STEPS, MAX_TEXT, RunSteps, TemplateError, render
+from fake_server.workflow.expressions import MAX_RUN_STEPS, RunSteps
+from fake_server.workflow.jinja import MAX_TEXT, TemplateError, render
 from tests.each import each
 
 VALUES: dict[str, Any] = {

@@ -17,15 +17,14 @@ from fake_server.runs.events import FileRef, InputFile
 from fake_server.runs.random_values import RandomValues
 from fake_server.spec import load_host
 from fake_server.workflow.behaviour import FakeFile, FakeResponse, NodeBehaviour
-from fake_server.workflow.expressions import TOO_LONG
+from fake_server.workflow.expressions import TOO_LONG, RunSteps
 from fake_server.workflow.model import Node, StartVariable
 from fake_server.workflow.nodes import (
     NODE_KINDS,
+    UNKNOWN_KIND,
     NodeCall,
     NodeOutcome,
-    RunSteps,
     conditions_hold,
-    run_node,
     with_used_outputs,
 )
 from tests.each import each
@@ -57,9 +56,13 @@ def run(
     **behaviour: Any,
 ) -> NodeOutcome:
     node = Node("n", kind, "Title", data, NodeBehaviour(1.0, 0.0, **behaviour))
-    return run_node(
+    return outcome(
         NodeCall(node, started, inputs or {}, POOL, RandomValues(1), 1.0, spec(version), attempt)
     )
+
+
+def outcome(call: NodeCall) -> NodeOutcome:
+    return NODE_KINDS.get(call.node.type, UNKNOWN_KIND).outcome(call)
 
 
 # Any data
@@ -756,10 +759,10 @@ def test_a_text_that_grows_at_each_node_ends_with_an_error() -> None:
     data = {"prompt_template": [{"role": "user", "text": "{{#start.prompt#}}" * 20}]}
     node = Node("n", "llm", "Title", {**LLM, **data}, NodeBehaviour(1.0, 0.0))
     long = NodeCall(node, (), {}, pool, RandomValues(1), 1.0, spec(NEW), 0, steps)
-    assert run_node(long).error == TOO_LONG
+    assert outcome(long).error == TOO_LONG
     node = Node("n", "llm", "Title", LLM, NodeBehaviour(1.0, 0.0))
     call = NodeCall(node, (), {}, pool, RandomValues(1), 1.0, spec(NEW), 0, steps)
-    errors = [run_node(call).error for _ in range(120)]
+    errors = [outcome(call).error for _ in range(120)]
     assert (errors[0], errors[-1]) == (None, TOO_LONG)
 
 
@@ -768,4 +771,4 @@ def test_many_outputs_of_a_long_text_are_an_error() -> None:
     outputs = [{"variable": str(n), "value_selector": ["start", "prompt"]} for n in range(100)]
     node = Node("n", "end", "Title", {"outputs": outputs}, NodeBehaviour(1.0, 0.0))
     call = NodeCall(node, (), {}, pool, RandomValues(1), 1.0, spec(NEW))
-    assert run_node(call).error == TOO_LONG
+    assert outcome(call).error == TOO_LONG

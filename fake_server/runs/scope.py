@@ -32,7 +32,14 @@ from fake_server.runs.failures import FAIL_BRANCH, SUCCESS_BRANCH, failure_outpu
 from fake_server.runs.walk import MALFORMED, MOST_NODES, TOO_MANY, Entries, Run
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.model import CONTAINER_STARTS, Edge, Node
-from fake_server.workflow.nodes import NodeCall, NodeOutcome, missing_report, run_node, started_icon
+from fake_server.workflow.nodes import (
+    NODE_KINDS,
+    UNKNOWN_KIND,
+    NodeCall,
+    NodeOutcome,
+    missing_report,
+    started_icon,
+)
 
 _BEGUN = NodeOutcome(0.0)
 """The outcome of a node that has none yet."""
@@ -175,7 +182,7 @@ class Scope:
             run.at(at_s, self._open, running)
             return
         seconds = run.random.vary(node.behaviour.seconds, node.behaviour.spread)
-        running.outcome = outcome = run_node(
+        running.outcome = outcome = NODE_KINDS.get(node.type, UNKNOWN_KIND).outcome(
             NodeCall(
                 node, run.workflow.variables, run.inputs, self.pool, run.random, seconds, run.spec,
                 running.attempt, run.template_steps,

@@ -27,8 +27,8 @@ from fake_server.runs.events import (
     cut,
 )
 from fake_server.runs.random_values import RandomValues
+from fake_server.workflow.expressions import RunSteps
 from fake_server.workflow.model import Node, Workflow
-from fake_server.workflow.nodes import RunSteps
 
 if TYPE_CHECKING:
     from fake_server.runs.branches import Branch

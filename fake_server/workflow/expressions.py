@@ -15,6 +15,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -39,8 +40,24 @@ MAX_TEXT = 16_000_000
 
 TOO_LONG = f"the fake makes texts of at most {MAX_TEXT} characters"
 
+MAX_RUN_STEPS = 1_000_000
+"""The work of all templates of one run."""
+
+MAX_RUN_TEXT = 100_000_000
+"""The most characters in the outputs of the nodes of one run."""
+
 ABSENT = object()
 """What ``find`` returns for a selector that leads nowhere; null is a value."""
+
+
+@dataclass(slots=True)
+class RunSteps:
+    """What is left of the work that the templates of one run may do, and of the ``characters``
+    that all of its nodes may make.
+    """
+
+    left: int = MAX_RUN_STEPS
+    characters: int = MAX_RUN_TEXT
 
 
 def find(pool: Pool, selector: Sequence[str]) -> Any:

@@ -13,14 +13,10 @@ from contextvars import ContextVar
 from functools import lru_cache, wraps
 from typing import Any
 
+from fake_server.workflow.expressions import RunSteps
+
 MAX_STEPS = 300_000
 """The work of one rendering: a value or 16 characters of a text each, a turn of a loop ten."""
-
-MAX_RUN_STEPS = 1_000_000
-"""The work of all templates of one run."""
-
-MAX_RUN_TEXT = 100_000_000
-"""The most characters in the outputs of the nodes of one run."""
 
 MAX_TEXT = 400_000
 """The most characters that a template, one of its values or its output has."""
@@ -41,16 +37,6 @@ _LEFT_OUT = frozenset({"urlize", "pprint", "random", "lipsum"})
 
 class TemplateError(ValueError):
     """A template that cannot be rendered; the text is the error of its node."""
-
-
-class RunSteps:
-    """What is left of the work that the templates of one run may do, and of the ``characters``
-    that all of its nodes may make.
-    """
-
-    def __init__(self) -> None:
-        self.left = MAX_RUN_STEPS
-        self.characters = MAX_RUN_TEXT
 
 
 class _Bounds:

@@ -9,31 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fake_server.workflow.expressions import TOO_LONG
-from fake_server.workflow.jinja import RunSteps
-from fake_server.workflow.nodes.conditions import (
+from fake_server.workflow.nodes.flow import (
+    check_end,
     check_if_else,
     check_iteration,
     check_loop,
     conditions_hold,
-    run_if_else,
-)
-from fake_server.workflow.nodes.flow import (
-    check_end,
     run_answer,
     run_end,
     run_fixed,
     run_human_input,
+    run_if_else,
     run_nothing,
     run_start,
 )
-from fake_server.workflow.nodes.kind import (
-    NodeCall,
-    NodeKind,
-    NodeOutcome,
-    fixed_outputs,
-    missing_report,
-)
+from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, missing_report
 from fake_server.workflow.nodes.llm import (
     check_llm,
     run_agent,
@@ -70,41 +60,14 @@ __all__ = [
     "NodeCall",
     "NodeKind",
     "NodeOutcome",
-    "RunSteps",
     "complete_settings",
     "conditions_hold",
     "is_stable_diffusion",
     "missing_report",
-    "run_node",
     "started_icon",
     "tool_icon",
     "with_used_outputs",
 ]
-
-
-def run_node(call: NodeCall) -> NodeOutcome:
-    """Run one node. A value that the host cannot handle is a failed outcome, never an exception."""
-    kind = NODE_KINDS.get(call.node.type, UNKNOWN_KIND)
-    if not kind.reports_more_than_error and call.error is not None:
-        outcome = NodeOutcome(call.seconds, error=call.error)
-    else:
-        try:
-            outcome = kind.run(call)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # data of a shape that no editor writes: the host's own check of it would fail as well
-            outcome = NodeOutcome(call.seconds, error=str(error), error_type=type(error).__name__)
-    if outcome.error is None:
-        if call.node.behaviour.outputs:
-            outcome.outputs = {**(outcome.outputs or {}), **fixed_outputs(call)}
-        if call.steps is not None and outcome.outputs:
-            made = sum(len(one) for one in outcome.outputs.values() if type(one) is str)
-            call.steps.characters -= made
-            if call.steps.characters < 0:
-                return NodeOutcome(call.seconds, error=TOO_LONG, error_type="ValueError")
-        return outcome
-    named = call.node.behaviour.error_type or outcome.error_type or kind.error_type
-    outcome.error_type = named or "Exception"
-    return outcome
 
 
 UNKNOWN_KIND = NodeKind(run_fixed, runs=False)

@@ -9,19 +9,36 @@ from typing import Any, NamedTuple
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
-from fake_server.runs.events import Values
+from fake_server.images import ImageRecord
+from fake_server.runs.events import FileRef, Values
 from fake_server.runs.random_values import RandomValues
+from fake_server.workflow.behaviour import FakeFile
 from fake_server.workflow.expressions import (
     ABSENT,
+    TOO_LONG,
     Pool,
+    RunSteps,
     check_size,
     convert,
     fill_fake,
     fill_parameter,
     find,
+    read,
+    text_of,
 )
-from fake_server.workflow.jinja import RunSteps
 from fake_server.workflow.model import Node, Selector, StartVariable
+
+MAX_IMAGE_NUMBER = 4096
+"""The most pixels a side, and steps, of an image."""
+
+IMAGE_NUMBERS = {"steps": 10, "width": 1024, "height": 1024}
+"""The numeric settings of Stable Diffusion with their defaults."""
+
+_PROMPTS = ("prompt", "query", "text", "input", "content", "instruction", "description")
+"""The parameters that may say what an image shows."""
+
+_RECORD_CHARACTERS = 6000
+"""The part of a text that an image can show; no more of it is stored."""
 
 
 @dataclass(slots=True)
@@ -54,7 +71,8 @@ class NodeOutcome:
 class NodeCall:
     """What a node works with. ``inputs`` are the start variables of the run with the values of
     ``sys``; ``attempt`` counts the tries of a node that is retried; ``steps`` are those that
-    the templates of the run have left.
+    the templates of the run have left, ``error`` is that with which this try ends, as the file or a
+    scenario has it.
     """
 
     node: Node
@@ -66,22 +84,7 @@ class NodeCall:
     spec: HostSpec
     attempt: int = 0
     steps: RunSteps | None = None
-
-    @property
-    def error(self) -> str | None:
-        """The error with which this try ends, as the file or a scenario has it."""
-        behaviour = self.node.behaviour
-        if behaviour.error is behaviour.fault is behaviour.missing is None:
-            return None
-        if behaviour.fails is not None and self.attempt >= behaviour.fails:
-            return None
-        if behaviour.missing is not None:
-            report = missing_report(self.node, self.spec)
-            return (behaviour.error or report.text) if report.when == "node" else None
-        if behaviour.error is None and behaviour.fault is not None:
-            text = self.spec.nodes.faults.get(behaviour.fault)  # None: the version hides it
-            return text and text.replace("{provider}", str(self.node.data.get("provider_id", "")))
-        return behaviour.error
+    error: str | None = None
 
     def find(self, selector: Any) -> Any:
         """The value at ``selector``; ``ABSENT`` where it leads nowhere."""
@@ -89,8 +92,7 @@ class NodeCall:
 
     def value(self, selector: Any) -> Any:
         """The value at ``selector``; None where it leads nowhere."""
-        value = self.find(selector)
-        return None if value is ABSENT else value
+        return read(self.pool, selector or ("",))
 
     def text(self, template: Any) -> str:
         """``template`` with its references filled in."""
@@ -117,6 +119,36 @@ class NodeCall:
         """``values`` with the fields that the objects of ``schema`` have in this version."""
         names = self.spec.fields.get(schema, ())
         return dict(zip(names, map(values.get, names), strict=True))
+
+    def drawn_file(self, values: Mapping[str, Any], wanted: FakeFile) -> FileRef | None:
+        """A file that the node gives, an image of what ``values`` say, else of its title; None for
+        sizes and steps that no tool draws.
+        """
+        prompt = self.node.title
+        for name in _PROMPTS:
+            if values.get(name):
+                prompt = text_of(values[name]) or self.node.title
+                break
+        numbers: dict[str, int] = {}
+        try:
+            for name, default in IMAGE_NUMBERS.items():
+                numbers[name] = int(values.get(name) or default)
+            if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
+                raise ValueError
+        except (ValueError, TypeError, OverflowError):  # a 422 of Stable Diffusion
+            if "prompt" in values:
+                return None
+            numbers = dict(IMAGE_NUMBERS)
+        record = ImageRecord(
+            prompt=prompt[:_RECORD_CHARACTERS],
+            model=text_of(values.get("model"))[:_RECORD_CHARACTERS],
+            seed=self.draw.getrandbits(32),
+            negative_prompt=text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
+            **numbers,
+        )
+        return FileRef(
+            self.draw.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url
+        )
 
     def variables_of_data(self) -> dict[str, Any]:
         """The values of ``variables`` of the node's data, by the names that it gives them."""
@@ -174,6 +206,20 @@ def fixed_outputs(call: NodeCall) -> dict[str, Any]:
     }
 
 
+def _error_of(call: NodeCall) -> str | None:
+    """The error with which this try ends, as the file or a scenario has it."""
+    behaviour = call.node.behaviour
+    if behaviour.fails is not None and call.attempt >= behaviour.fails:
+        return None
+    if behaviour.missing is not None:
+        report = missing_report(call.node, call.spec)
+        return (behaviour.error or report.text) if report.when == "node" else None
+    if behaviour.error is None and behaviour.fault is not None:
+        text = call.spec.nodes.faults.get(behaviour.fault)  # None: the version hides it
+        return text and text.replace("{provider}", str(call.node.data.get("provider_id", "")))
+    return behaviour.error
+
+
 @dataclass(frozen=True, slots=True)
 class NodeKind:
     """A type of nodes: ``check`` fails for data that ``run`` cannot use; ``seconds`` is the usual
@@ -192,3 +238,33 @@ class NodeKind:
     error_type: str = ""
     reports_more_than_error: bool = False
     runs: bool = True
+
+    def outcome(self, call: NodeCall) -> NodeOutcome:
+        """Run a node of this kind. A value that the host cannot handle is a failed outcome, never
+        an exception.
+        """
+        behaviour = call.node.behaviour
+        if not (behaviour.error is behaviour.fault is behaviour.missing is None):
+            call.error = _error_of(call)
+        if call.error is not None and not self.reports_more_than_error:
+            outcome = NodeOutcome(call.seconds, error=call.error)
+        else:
+            try:
+                outcome = self.run(call)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                # data of a shape that no editor writes: the host's own check of it would fail too
+                name = type(error).__name__
+                outcome = NodeOutcome(call.seconds, error=str(error), error_type=name)
+        if outcome.error is not None:
+            named = behaviour.error_type or outcome.error_type or self.error_type
+            outcome.error_type = named or "Exception"
+            return outcome
+        if behaviour.outputs:
+            outcome.outputs = {**(outcome.outputs or {}), **fixed_outputs(call)}
+        if call.steps is not None and outcome.outputs:
+            for value in outcome.outputs.values():
+                if type(value) is str:
+                    call.steps.characters -= len(value)
+            if call.steps.characters < 0:
+                return NodeOutcome(call.seconds, error=TOO_LONG, error_type="ValueError")
+        return outcome

@@ -22,7 +22,7 @@ from fake_server.workflow.expressions import (
 )
 from fake_server.workflow.jinja import render
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
-from fake_server.workflow.placeholders import drawn_file, sample_of_schema, sample_of_type
+from fake_server.workflow.placeholders import sample_of_schema, sample_of_type
 
 _TOKEN_BYTES = 4
 _PIECE_CHARACTERS = 24
@@ -194,7 +194,11 @@ def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> di
 
 def cost(spent: Mapping[str, Any]) -> dict[str, Any]:
     """The metadata of a node that spent so much on a model."""
-    return {name: spent[name] for name in ("total_tokens", "total_price", "currency")}
+    return {
+        "total_tokens": spent["total_tokens"],
+        "total_price": spent["total_price"],
+        "currency": spent["currency"],
+    }
 
 
 def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
@@ -353,9 +357,7 @@ def run_agent(call: NodeCall) -> NodeOutcome:
     values = {
         "text": text,
         "usage": spent,
-        "files": [
-            drawn_file(call.draw, call.node.title, inputs, one) for one in behaviour.files or ()
-        ],
+        "files": [call.drawn_file(inputs, one) for one in behaviour.files or ()],
         "json": [*(entries.values() if rules.agent_logs_in_json else ()), *found],
     }
     strategy = {"agent_strategy": call.node.data.get("agent_strategy_name"), "icon": None}

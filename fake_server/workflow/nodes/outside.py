@@ -15,7 +15,7 @@ from fake_server.runs.events import FileRef, InputFile
 from fake_server.workflow.behaviour import FakeFile, FakeResponse
 from fake_server.workflow.expressions import ABSENT, fill_fake, plain, text_of
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
-from fake_server.workflow.placeholders import drawn_file, sample_of_type
+from fake_server.workflow.placeholders import sample_of_type
 
 _CONTENT_TYPES = {
     "json": "application/json",
@@ -100,15 +100,13 @@ def _outputs(call: NodeCall, response: FakeResponse) -> dict[str, Any]:
     files: Sequence[Any] = ()
     body = fill_fake(response.body, call.pool) if response.body is not None else "{}"
     if call.node.behaviour.files:
-        files = [
-            drawn_file(call.draw, call.node.title, {}, one) for one in call.node.behaviour.files
-        ]
+        files = [call.drawn_file({}, one) for one in call.node.behaviour.files]
     elif _is_file(headers):
         mime_type = headers.get("content-type", "application/octet-stream").split(";")[0]
         kind, _, extension = mime_type.partition("/")
         kind = kind if kind in ("image", "audio", "video") else "document"
         wanted = FakeFile(None, kind, f".{extension}", mime_type)
-        files, body = [drawn_file(call.draw, call.node.title, {}, wanted)], response.body or ""
+        files, body = [call.drawn_file({}, wanted)], response.body or ""
     shown = {"status_code": response.status, "body": body, "headers": headers, "files": list(files)}
     return {**shown}
 

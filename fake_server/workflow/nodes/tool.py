@@ -14,8 +14,7 @@ from fake_server.runs.random_values import TENANT_ID
 from fake_server.workflow.behaviour import FakeFile
 from fake_server.workflow.expressions import ABSENT, fill_fake, plain, references, text_of
 from fake_server.workflow.model import Node
-from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
-from fake_server.workflow.placeholders import IMAGE_NUMBERS, MAX_IMAGE_NUMBER, drawn_file
+from fake_server.workflow.nodes.kind import IMAGE_NUMBERS, MAX_IMAGE_NUMBER, NodeCall, NodeOutcome
 
 IMAGE_TOOLS = frozenset(
     name
@@ -232,7 +231,7 @@ def _outputs(
         messages = messages or (texts["no_prompt"],)
     elif wanted or behaviour.no_image:
         for one in () if behaviour.no_image else wanted:
-            file = drawn_file(call.draw, call.node.title, values, one)
+            file = call.drawn_file(values, one)
             if file is not None:
                 files.append(file)
         if not files and not behaviour.text:
