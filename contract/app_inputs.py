@@ -16,6 +16,14 @@ _TEXTS = ("text-input", "paragraph")
 _FILES = ("file", "file-list")
 
 
+def given_inputs(inputs: Path | None, app_file: Path | None) -> Mapping[str, Any] | None:
+    """The inputs in a JSON or YAML file, with what the export ``app_file`` requires beside them;
+    None without a file. Raises ``SpecError``.
+    """
+    values = load_yaml(inputs) if inputs is not None else None
+    return values if app_file is None else inputs_of_app(app_file, values or {})
+
+
 def inputs_of_app(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """A value for each start variable that the export at ``path`` requires, but for those that are
     ``given``. Raises ``SpecError`` for a file that is not an export, and for variables for which

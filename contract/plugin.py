@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -30,6 +31,18 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "files-url": {
         "metavar": "URL",
         "help": "What the URLs of its files begin with, if they are absolute.",
+    },
+    "host-version": {
+        "metavar": "V",
+        "help": "The Dify version to compare the host with.  [default: the one that it states]",
+    },
+    "inputs": {
+        "metavar": "FILE",
+        "help": "Inputs of a run, in JSON or YAML, for another app than the document's.",
+    },
+    "app-file": {
+        "metavar": "FILE",
+        "help": "The export of the key's app: what it requires and the inputs lack gets a value.",
     },
     "app": {
         "metavar": "KEY=KIND",
@@ -91,7 +104,26 @@ def _capabilities(config: pytest.Config) -> dict[str, Any]:
         "app_keys": app_keys,
         "secret": config.getoption("--contract-secret"),
         "files_url": config.getoption("--contract-files-url"),
+        **_basis_and_inputs(config),
     }
+
+
+def _basis_and_inputs(config: pytest.Config) -> dict[str, Any]:
+    """The version to compare with, and the inputs of another app than the document's."""
+    from contract.app_inputs import given_inputs
+    from dify_wire.profile import recorded_version
+    from dify_wire.text_file import SpecError
+
+    version, *files = (
+        config.getoption(f"--contract-{name}") for name in ("host-version", "inputs", "app-file")
+    )
+    try:
+        return {
+            "host_version": version and recorded_version(version),
+            "inputs": given_inputs(*(file and Path(file) for file in files)),
+        }
+    except SpecError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 class _Host:

@@ -127,6 +127,11 @@ def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
         yield from files_within(part)
 
 
+def ids_of(value: Any) -> list[Any]:
+    """The ids of the file objects within ``value``."""
+    return [file.get("related_id") for file in files_within(value)]
+
+
 def no_error(profile: Profile) -> str | None:
     """The error of a run that has none."""
     error: str | None = profile.fact("run.no_error")

@@ -10,15 +10,10 @@ from typing import Any
 from contract.check import Level, check
 from contract.evidence import blocking_data
 from contract.result import NotRun, Skipped
-from contract.shape import files_within
+from contract.shape import files_within, ids_of
 from contract.signature import URL_FORM, SignedUrl, parse_url
 from contract.target import Target
 from contract.trace import RunTrace, as_object, shared_trace, trace_check
-
-
-def ids_of(value: Any) -> list[Any]:
-    """The ids of the file objects within ``value``."""
-    return [file.get("related_id") for file in files_within(value)]
 
 
 def _with_files(trace: RunTrace) -> Iterator[tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from contract.admin import AdminClock
+from contract.app_inputs import given_inputs
 from contract.check import Check
 from contract.checks import CHECKS
 from contract.cli.options import budget
@@ -84,17 +85,8 @@ def capabilities_from(options: Mapping[str, Any]) -> Capabilities:
         clock=clock,
         files_url=options["files_url"],
         host_version=options["host_version"],
-        inputs=_inputs(options["inputs"], options["app_file"]),
+        inputs=given_inputs(options["inputs"], options["app_file"]),
     )
-
-
-def _inputs(given: Path | None, app_file: Path | None) -> Mapping[str, Any] | None:
-    """The inputs of another app than the document's; None without a file."""
-    from contract.app_inputs import inputs_of_app
-    from dify_wire.yaml_file import load_yaml
-
-    values = load_yaml(given) if given is not None else None
-    return values if app_file is None else inputs_of_app(app_file, values or {})
 
 
 @dataclass(frozen=True, slots=True)

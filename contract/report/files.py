@@ -133,7 +133,7 @@ _TAGS = {
     Status.DIFFERS: "skipped",
     Status.SKIPPED: "skipped",
 }
-"""JUnit has only "skipped" for a version difference and for what follows from another failure."""
+"""JUnit has only "skipped" for a difference and for what follows from another failure."""
 
 
 def report_junit(report: Report) -> str:
@@ -153,7 +153,7 @@ def report_junit(report: Report) -> str:
 def summary(result: Result) -> str:
     """The reason of ``result`` with what makes it more than its status says."""
     if result.status is Status.DIFFERS:
-        return f"version difference: {result.reason}"
+        return f"{result.level_name} difference: {result.reason}"
     if result.status is Status.FOLLOWS:
         return f"follows from {result.follows}: {result.reason}"
     return result.reason

@@ -104,7 +104,7 @@ class TerminalReport(Terminal):
                 self._line(result)
         not_run = report.of(Status.NOT_RUN)
         self._explain("Failures", report.of(Status.FAILED), not_run, report)
-        self._explain("Version differences", report.of(Status.DIFFERS), [], report)
+        self._explain("Differences", report.of(Status.DIFFERS), [], report)
         self._summary(report)
 
     def _line(self, result: Result) -> None:

@@ -46,7 +46,7 @@ def test_each_check_is_a_test_and_ends_as_its_verdict(pytester: pytest.Pytester,
             "PASSED contract::answer_is_200",
             "FAILED contract::answer_is_json*",
             "SKIPPED *needs the host's SECRET_KEY*",
-            "XFAIL contract::host_is_of_today*version difference*",
+            "XFAIL contract::host_is_of_today*deployment difference*",
             "FAILED contract::evidence_is_missing*",
         ]
     )
@@ -113,6 +113,8 @@ def test_without_an_address_it_imports_nothing_heavy() -> None:
         ((), "needs --contract-key"),
         (("--contract-key", KEY, "--contract-app", "k=magic"), "KEY=KIND"),
         (("--contract-key", KEY, "-n", "2"), "--dist loadgroup"),
+        (("--contract-key", KEY, "--contract-host-version", "0.7"), "nearest older one is 0.6.9"),
+        (("--contract-key", KEY, "--contract-inputs", "no-file.json"), "no-file.json"),
     ],
 )
 def test_bad_options_are_errors_before_any_request(

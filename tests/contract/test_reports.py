@@ -224,7 +224,7 @@ def test_junit_counts_and_explains(every_end: Report) -> None:
     assert "alert(1)" in (failure.text or "")
     difference = cases["host_is_of_today"].find("skipped")
     assert difference is not None
-    assert "version difference" in (difference.get("message") or "")
+    assert "deployment difference" in (difference.get("message") or "")
 
 
 def test_json_has_everything(every_end: Report) -> None:
