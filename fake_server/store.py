@@ -18,9 +18,11 @@ _IMAGES = 20_000
 _UPLOADS = 10_000
 _RENDERED = 64
 _END_USERS = 10_000
-_FORMS = 1_000
+FORMS = 1_000
+"""So many forms of runs that wait are kept; with more the oldest are not found."""
+
 UPLOAD_CONTENT_BYTES = 1 << 26
-"""Of all uploads together; the host would serve the older ones, too."""
+"""Contents of uploads beyond this, oldest first, are not kept: a download of them gets 502."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Store:
         self.uploads: BoundedDict[str, Upload] = BoundedDict(_UPLOADS)
         self.upload_contents = BoundedBytes(UPLOAD_CONTENT_BYTES)
         self.records = RunRecords()
-        self.forms: BoundedDict[str, HumanForm] = BoundedDict(_FORMS)
+        self.forms: BoundedDict[str, HumanForm] = BoundedDict(FORMS)
         """By their tokens."""
         self.end_users: BoundedDict[str, EndUser] = BoundedDict(_END_USERS)
         self._tasks: dict[str, RunningTask] = {}

@@ -18,12 +18,14 @@ from starlette.types import Receive
 from fake_server.clock import Clock, Wait
 from fake_server.runs.events import HumanInputFilled, Values, WorkflowFinished, WorkflowPaused
 
-_RECORDS = 10_000
-_TEXT_BYTES = 1 << 26
-"""Of the inputs and outputs of all records together."""
+RECORDS = 10_000
+"""With more runs the oldest are forgotten: they are 404 or empty, as those that never were."""
 
-_WAITING_FRAMES = 2_048
-"""Of a watcher that reads too slowly the oldest frames are dropped, as by the host."""
+TEXT_BYTES = 1 << 26
+"""What inputs and outputs of all records hold; beyond it the oldest are forgotten."""
+
+WAITING_FRAMES = 2_048
+"""A client that watches a run and reads too slowly loses the oldest frames, as on the host."""
 
 
 class LiveRun(Protocol):
@@ -64,7 +66,7 @@ class Watcher:
         self._clock = clock
         self._wait = Wait(clock)
         self._due = 0.0
-        self._frames: deque[tuple[str, bytes]] = deque(maxlen=_WAITING_FRAMES)
+        self._frames: deque[tuple[str, bytes]] = deque(maxlen=WAITING_FRAMES)
 
     def add(self, event: str, frame: bytes) -> None:
         self._frames.append((event, frame))
@@ -155,8 +157,8 @@ class HumanForm:
 class RunRecords:
     """The records of one server, the oldest of which are forgotten."""
 
-    capacity: int = _RECORDS
-    text_bytes: int = _TEXT_BYTES
+    capacity: int = RECORDS
+    text_bytes: int = TEXT_BYTES
     _records: OrderedDict[str, RunRecord] = field(default_factory=OrderedDict)
     _sizes: dict[str, int] = field(default_factory=dict)
     _size: int = 0

@@ -58,7 +58,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.server.server.UNREAD_S",
         "fake_server.server.log.WAITING_BYTES",
         "fake_server.http.form.FORM_BYTES",
+        "fake_server.http.form.CONTENT_BYTES",
         "fake_server.clock.LATEST",
+        "fake_server.runs.records.RECORDS",
+        "fake_server.runs.records.TEXT_BYTES",
+        "fake_server.runs.records.WAITING_FRAMES",
+        "fake_server.store.FORMS",
+        "fake_server.store.UPLOAD_CONTENT_BYTES",
     ),
     "Journal and admin API": (
         "fake_server.journal.exchanges.ENTRIES",
