@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from contract.basis import Basis
 from contract.check import Level
 from contract.pydantic_text import BadField, pydantic_text
 from contract.result import Failed, Skipped, expect, expect_equal, expect_version, shortened
 from contract.target import Target, is_accepted_run
 from dify_wire.exchange import Exchange
-from dify_wire.profile import Profile, profiles
+from dify_wire.profile import Basis, Profile, profiles
 
 CLIENT_ERRORS = range(400, 500)
 _STYLES: dict[str, Callable[[Any], str]] = {

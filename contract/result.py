@@ -12,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from contract.basis import Basis
 from contract.check import Check, Level
 from dify_wire.exchange import Exchange
-from dify_wire.profile import Profile, profiles
+from dify_wire.profile import Basis, Profile, profiles
 
 
 class Status(StrEnum):

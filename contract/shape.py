@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from contract.basis import Basis
 from contract.check import Level
 from contract.result import NotRun, expect
 from dify_wire.exchange import Exchange
-from dify_wire.profile import Profile, profiles
+from dify_wire.profile import Basis, Profile, profiles
 
 _CLOCK_TOLERANCE_S = 60.0
 """Enough for two clocks that are not synchronized; frozen responses are off by days."""
@@ -114,22 +113,6 @@ def expect_fields(
         words = f"in the order {', '.join(got)}"
     wanted = f"{what} with the fields {', '.join(expected)} as {basis.version} has it"
     expect(False, wanted, words, exchange, level=level)
-
-
-def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The file objects anywhere within ``value``, in their order."""
-    if isinstance(value, dict):
-        if "transfer_method" in value and "related_id" in value:
-            yield value
-            return
-        value = list(value.values())
-    for part in value if isinstance(value, list) else ():
-        yield from files_within(part)
-
-
-def ids_of(value: Any) -> list[Any]:
-    """The ids of the file objects within ``value``."""
-    return [file.get("related_id") for file in files_within(value)]
 
 
 def no_error(profile: Profile) -> str | None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from contract.basis import Basis
 from contract.check import SIDE_REQUEST, Capability
 from contract.result import NotRun
-from contract.shape import files_within
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
 from dify_wire.exchange import AppKind, Exchange, Request
+from dify_wire.profile import Basis
 
 RUN_PATH = "/v1/workflows/run"
 PROMPT = "一个胸有成竹的男人"
@@ -341,3 +340,19 @@ def images_within(outputs: Any) -> list[Mapping[str, Any]]:
         return [file for file in files if isinstance(file, dict)]
     found = files_within(outputs)
     return [one for one in found if (one.get("type"), one["transfer_method"]) == _IMAGE_OF_A_TOOL]
+
+
+def files_within(value: Any) -> Iterator[Mapping[str, Any]]:
+    """The file objects anywhere within ``value``, in their order."""
+    if isinstance(value, dict):
+        if "transfer_method" in value and "related_id" in value:
+            yield value
+            return
+        value = list(value.values())
+    for part in value if isinstance(value, list) else ():
+        yield from files_within(part)
+
+
+def ids_of(value: Any) -> list[Any]:
+    """The ids of the file objects within ``value``."""
+    return [file.get("related_id") for file in files_within(value)]

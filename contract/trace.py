@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contract.basis import Basis
 from contract.check import Capability, Claim, Level, check
 from contract.evidence import stream_with_events
 from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
-from contract.shape import Kind, expect_fields, expect_kind, files_within, is_of_0_6
+from contract.shape import Kind, expect_fields, expect_kind, is_of_0_6
 from contract.sse import Frame
-from contract.target import Stream, Target
+from contract.target import Stream, Target, files_within
 from dify_wire.exchange import Exchange
-from dify_wire.profile import Profile
+from dify_wire.profile import Basis, Profile
 
 
 @dataclass(frozen=True, slots=True)

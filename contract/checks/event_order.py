@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from contract.check import Level, check
 from contract.evidence import blocking, blocking_data
 from contract.result import NotRun, Skipped
-from contract.shape import COUNT, OBJECT, UUID, ids_of
-from contract.target import Target
+from contract.shape import COUNT, OBJECT, UUID
+from contract.target import Target, ids_of
 from contract.trace import Event, RunTrace, events_of, shared_trace, trace_check
 from dify_wire.profile import Profile, profiles
 

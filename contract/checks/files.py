@@ -21,9 +21,8 @@ from contract.evidence import (
 )
 from contract.request_checks import expect_allow, expect_words
 from contract.result import NotRun, expect, expect_equal, expect_version
-from contract.shape import files_within
 from contract.signature import URL_FORM, SignedUrl, file_request, other_digit, parse_url
-from contract.target import Target
+from contract.target import Target, files_within
 from contract.trace import shared_trace
 from dify_wire.exchange import Exchange, Request
 from dify_wire.profile import Profile, profiles

@@ -13,8 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from contract.check import Level, check
 from contract.evidence import blocking_data, image, stream_image
 from contract.result import NotRun, Skipped, expect, expect_equal
-from contract.shape import files_within
-from contract.target import Target
+from contract.target import Target, files_within
 from dify_wire.exchange import Exchange
 
 _LEAST_SIDE = 64

@@ -16,8 +16,7 @@ from contract.evidence import (
     stream_with_events,
 )
 from contract.result import NotRun, Skipped, expect, expect_equal
-from contract.shape import files_within
-from contract.target import Stream, Target, is_accepted_run
+from contract.target import Stream, Target, files_within, is_accepted_run
 from contract.trace import as_object, shared_trace
 from dify_wire.exchange import Exchange
 

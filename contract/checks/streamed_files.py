@@ -10,9 +10,8 @@ from typing import Any
 from contract.check import Level, check
 from contract.evidence import blocking_data
 from contract.result import NotRun, Skipped
-from contract.shape import files_within, ids_of
 from contract.signature import URL_FORM, SignedUrl, parse_url
-from contract.target import Target
+from contract.target import Target, files_within, ids_of
 from contract.trace import RunTrace, as_object, shared_trace, trace_check
 
 

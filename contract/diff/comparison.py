@@ -13,7 +13,7 @@ from contract.client import HttpTransport
 from contract.diff import response
 from contract.diff.difference import NOTES, Difference, Group, Ignored, grouped, without
 from contract.diff.pairing import Folder, Host, NotCompared, Pair, Pairs, pair_recordings, resend
-from contract.preflight import CouldNotRunError, preflight
+from contract.preflight import CouldNotRunError, cause_of, preflight
 from contract.record import Recorder, keys_of
 from contract.report.builder import printable
 from contract.runner import run_checks
@@ -167,12 +167,22 @@ def _pairs(a: Side, b: Side, checks: Sequence[Check]) -> Pairs:
         if isinstance(host, Host):
             _expect_usable(host)
     if isinstance(a, Host) and isinstance(b, Folder):
-        pairs = resend(b.recordings, a)
+        pairs = resend(b.recordings, a, _probe)
         return (
             one if isinstance(one, NotCompared) else Pair(one.name, one.b, one.a) for one in pairs
         )
     assert isinstance(b, Host)
-    return resend(a.recordings if isinstance(a, Folder) else record(a, checks), b)
+    return resend(a.recordings if isinstance(a, Folder) else record(a, checks), b, _probe)
+
+
+def _probe(host: Host) -> str | None:
+    """Why ``host`` no longer works, or None."""
+    transport = HttpTransport(host.url, host.timeout_s)
+    try:
+        request = Target(transport, Capabilities(host.keys[MAIN])).get_request("/v1/parameters")
+        return cause_of(transport.send(request))
+    finally:
+        transport.close()
 
 
 def _expect_usable(host: Host) -> None:

@@ -9,6 +9,9 @@ from fnmatch import fnmatchcase
 
 from dify_wire.strict import closest
 
+DIFF_FORMAT = 1
+"""Of a comparison as JSON; changes when a field changes its meaning or goes."""
+
 KINDS = (
     "status",
     "end",

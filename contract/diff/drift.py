@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from contract.diff.comparison import Comparison
-from contract.diff.difference import OLD_KINDS, Group
-from contract.report.files import DIFF_FORMAT
+from contract.diff.difference import DIFF_FORMAT, OLD_KINDS, Group
 from dify_wire.text_file import SpecError, read_text, reason, write_text
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})\.json")

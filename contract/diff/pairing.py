@@ -19,7 +19,6 @@ from contract.client import HttpTransport
 from contract.diff.translation import NotComparableError, Translation
 from contract.diff.values import volatile
 from contract.evidence import STOP_NOTICED_S, TASK_NAMED_WITHIN_BYTES, task_id_in
-from contract.preflight import cause_of
 from contract.result import NotRun
 from contract.target import DEFAULT_TIMEOUT_S, Capabilities, Target, is_doubtful, may_run
 from dify_wire.exchange import MAIN, Exchange, Recording, Request
@@ -193,13 +192,15 @@ def _matchers(known: frozenset[str]) -> tuple[Matcher, ...]:
 # A folder and a host
 
 
-def resend(recordings: Sequence[Recording], host: Host) -> Pairs:
+def resend(
+    recordings: Sequence[Recording], host: Host, probe: Callable[[Host], str | None]
+) -> Pairs:
     """The recorded responses with those of ``host``, one request after the other.
 
     Responses that differ and could come from a host that is down are held back until another one
-    shows that it is not.
+    shows that it is not. ``probe`` says why the host no longer works, or None.
     """
-    sender = _Sender(host)
+    sender = _Sender(host, probe)
     stops = _stops(recordings)
     within_a_run = {id(stop) for calls in stops.values() for stop in calls}
     doubtful: list[Pair | NotCompared] = []
@@ -247,24 +248,14 @@ def _stops(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
     }
 
 
-def _probe(host: Host) -> str | None:
-    """Why ``host`` no longer works, or None."""
-    transport = HttpTransport(host.url, host.timeout_s)
-    try:
-        request = Target(transport, Capabilities(host.keys[MAIN])).get_request("/v1/parameters")
-        return cause_of(transport.send(request))
-    finally:
-        transport.close()
-
-
 class _Sender:
     """Sends requests that were recorded with another host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, probe: Callable[[Host], str | None]) -> None:
         self._transport = HttpTransport(host.url, host.timeout_s, raw=True)
         capabilities = Capabilities(host.keys[MAIN], max_runs=host.max_runs)
         self._target = Target(self._transport, capabilities)
-        self._target.probe = lambda: _probe(host)
+        self._target.probe = lambda: probe(host)
         self._translation = Translation(host.keys, host.secret)
 
     @property

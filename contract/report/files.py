@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from contract.check import Level
-from contract.diff.comparison import Comparison
-from contract.diff.difference import Group
+from contract.diff.difference import DIFF_FORMAT, Group
 from contract.report.builder import Report, group_by
 from contract.result import Result, Status
 
+if TYPE_CHECKING:
+    from contract.diff.comparison import Comparison
+
 FORMAT = 3
-DIFF_FORMAT = 1
-"""Both change when a field changes its meaning or goes."""
+"""Changes when a field changes its meaning or goes."""
 
 # JSON
 # -------------------------------------------------------------------------------------------------

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from contract.check import Level
-from contract.diff.comparison import Comparison
 from contract.diff.difference import Group
 from contract.report.builder import Report, group_by
 from contract.result import Result, ShownExchange, Status
 from dify_wire.strict import counted
+
+if TYPE_CHECKING:
+    from contract.diff.comparison import Comparison
 
 _MARKS = {
     Status.PASSED: ("✓", "+", "green"),

@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from contract.basis import Basis
 from contract.check import Level
 from contract.checks import CHECKS
 from contract.offline import capabilities_from, check_recordings, load_keys
 from contract.result import Result, Status
-from dify_wire.profile import HOST_VERSIONS
+from dify_wire.profile import HOST_VERSIONS, Basis
 from tests.contract.verdicts import APP_KEYS, SECRET, fake_options
 from tests.each import each
 from tests.serving import ROOT, running_server
