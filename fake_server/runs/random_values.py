@@ -62,7 +62,7 @@ class RandomSource:
 def uuid4_text(bits: int) -> str:
     """128 bits as the text of a version 4 UUID."""
     text = f"{bits:032x}"
-    variant = "89ab"[int(text[16], 16) & 3]
+    variant = "89ab"[bits >> 60 & 3]
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 

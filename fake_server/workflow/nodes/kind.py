@@ -117,8 +117,7 @@ class NodeCall:
 
     def picked(self, schema: str, values: Values) -> dict[str, Any]:
         """``values`` with the fields that the objects of ``schema`` have in this version."""
-        names = self.spec.fields.get(schema, ())
-        return dict(zip(names, map(values.get, names), strict=True))
+        return {name: values.get(name) for name in self.spec.fields.get(schema, ())}
 
     def drawn_file(self, values: Mapping[str, Any], wanted: FakeFile) -> FileRef | None:
         """A file that the node gives, an image of what ``values`` say, else of its title; None for
@@ -129,22 +128,27 @@ class NodeCall:
             if values.get(name):
                 prompt = text_of(values[name]) or self.node.title
                 break
-        numbers: dict[str, int] = {}
+        steps, width, height = IMAGE_NUMBERS.values()
         try:
-            for name, default in IMAGE_NUMBERS.items():
-                numbers[name] = int(values.get(name) or default)
-            if not 1 <= min(numbers.values()) <= max(numbers.values()) <= MAX_IMAGE_NUMBER:
-                raise ValueError
-        except (ValueError, TypeError, OverflowError):  # a 422 of Stable Diffusion
+            steps = int(values.get("steps") or steps)
+            width, height = int(values.get("width") or width), int(values.get("height") or height)
+            is_drawn = (
+                min(steps, width, height) >= 1 and max(steps, width, height) <= MAX_IMAGE_NUMBER
+            )
+        except (ValueError, TypeError, OverflowError):
+            is_drawn = False
+        if not is_drawn:  # a 422 of Stable Diffusion
             if "prompt" in values:
                 return None
-            numbers = dict(IMAGE_NUMBERS)
+            steps, width, height = IMAGE_NUMBERS.values()
         record = ImageRecord(
-            prompt=prompt[:_RECORD_CHARACTERS],
-            model=text_of(values.get("model"))[:_RECORD_CHARACTERS],
-            seed=self.draw.getrandbits(32),
-            negative_prompt=text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
-            **numbers,
+            prompt[:_RECORD_CHARACTERS],
+            text_of(values.get("model"))[:_RECORD_CHARACTERS],
+            self.draw.getrandbits(32),
+            width,
+            height,
+            steps,
+            text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
         )
         return FileRef(
             self.draw.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url

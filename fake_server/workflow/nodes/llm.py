@@ -91,10 +91,9 @@ def run_llm(call: NodeCall) -> NodeOutcome:
         structured = sample_of_schema(schema) if isinstance(schema, Mapping) else {}
         if call.node.behaviour.reply is None:
             reply = json.dumps(structured, ensure_ascii=False)
-    try:
-        f"{prompts[0]['text']}{reply}".encode()
-    except UnicodeEncodeError:
-        error = error or _token_error(call, prompts[0]["text"]) or _token_error(call, reply)
+    for text in (prompts[0]["text"], reply):
+        if not text.isascii():
+            error = error or _token_error(call, text)
     if error is not None:
         fields = call.spec.fields["LlmProcessData"] if rules.failed_prompts else ()
         shown = {name: known[name] for name in fields if name in known}
@@ -226,7 +225,8 @@ def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
 
 def _tokens(text: str) -> int:
     """One token for four bytes of UTF-8."""
-    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / _TOKEN_BYTES)
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return math.ceil(size / _TOKEN_BYTES)
 
 
 def _token_error(call: NodeCall, text: str) -> str | None:

@@ -200,11 +200,12 @@ def _given(call: NodeCall, key: str) -> dict[str, Any]:
     """The values of the parameters or settings of the node. Raises ``ValueError`` with the host's
     text.
     """
-    given = call.node.data.get(key) or {}
-    if dict not in map(type, given.values()):  # settings from before 1.0 are all plain
-        return {**given}
-    values = {str(name): call.parameter(one) for name, one in given.items()}
-    return {name: value for name, value in values.items() if value is not ABSENT}
+    values: dict[str, Any] = {}
+    for name, given in (call.node.data.get(key) or {}).items():
+        value = call.parameter(given) if type(given) is dict else given
+        if value is not ABSENT:
+            values[str(name)] = value
+    return values
 
 
 def _in_order(values: Mapping[str, Any]) -> dict[str, Any]:
