@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fake_server.images import ImageRecord
+if TYPE_CHECKING:
+    from fake_server.images import ImageRecord
 
 Values = Mapping[str, Any]
 

@@ -17,10 +17,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fake_server.runs.events import FileRef, InputFile
-from fake_server.workflow.model import Selector
+
+if TYPE_CHECKING:
+    from fake_server.workflow.model import Selector
 
 Pool = dict[str, Mapping[str, Any]]
 """The outputs of the nodes that have run, by node id."""
