@@ -130,7 +130,9 @@ def _actions(overlay: Mapping[str, Any], changed: frozenset[Leaf]) -> Iterator[A
     for action in overlay["actions"]:
         gone, _ = _path(action["target"])
         if "update" not in action:
-            home = next((one for one in groups if one.takes(gone)), None)
+            homes = [one for one in groups if one.adds_again(gone)]
+            homes += [one for one in groups if one.holds(gone)]
+            home = next(iter(homes), None)
             if home is None:
                 groups.append(_Group([action], gone, True, frozenset(), frozenset(), [gone]))
             else:
@@ -162,10 +164,12 @@ class _Group:
         added = frozenset(leaf[:-1] for leaf in _leaves(update, path))
         return cls([action], path, is_whole, keys, added, [])
 
-    def takes(self, gone: Leaf) -> bool:
-        """Whether what is removed is added again, or is a part of the same object."""
-        again = any(leaf[: len(gone)] == gone for leaf in self.added)
-        return again or (len(self.path) > 2 and gone[: len(self.path)] == self.path)
+    def adds_again(self, gone: Leaf) -> bool:
+        return any(leaf[: len(gone)] == gone for leaf in self.added)
+
+    def holds(self, gone: Leaf) -> bool:
+        """Whether what is removed is a part of the same object."""
+        return len(self.path) > 2 and gone[: len(self.path)] == self.path
 
     def changes(self, leaf: Leaf) -> bool:
         if leaf[:-1] in self.added or any(leaf[: len(one)] == one for one in self.gone):
@@ -259,9 +263,14 @@ class _Concern:
 
     def __init__(self, group: Group, documents: Sequence[Mapping[str, Any]]) -> None:
         self.kind, places = group.kind, group.places or (group.place,)
-        self.is_error_text = any(_ERROR_TEXT.fullmatch(place) for place in places)
+        is_value = self.kind == "value"
+        self.is_error_text = is_value and any(_ERROR_TEXT.fullmatch(one) for one in places)
         self.texts = [text.strip("'\"") for text in (group.a, group.b) if text != ABSENT]
         last = {place.rpartition(".")[2].removesuffix("[]") for place in places}
+        of_nodes = (_OF_EVENT.fullmatch(place) for place in places)
+        self.of_nodes = [  # the words of a fact such as tool_inputs
+            {one["node"], one["rest"].rpartition(".")[2]} for one in of_nodes if one and one["node"]
+        ]
         self.schemas: set[str] = set()
         self.fields = last
         self.path = ""
@@ -313,7 +322,11 @@ class _Concern:
             return any(word.startswith(stems) for word in _words(leaf[2]))
         if self.kind in ("status", "ping", "end", "style") or self.is_error_text:
             return shows * (1 + self._fits(leaf[-1]))
-        return self._mentions(leaf[1:]) and (shows or self.kind == "header")
+        mentions = self._mentions(leaf[1:])
+        if leaf[1] == "nodes" and self.is_object:
+            words = {"inputs" if word == "values" else word for word in _words(leaf[2])}
+            mentions = mentions or any(one <= words for one in self.of_nodes)
+        return mentions and (shows or self.kind == "header")
 
     def _mentions(self, names: Iterable[str]) -> bool:
         """Whether a field is named, as it is or, of a value, within a name (``no_error``)."""
@@ -371,6 +384,11 @@ def _schemas_at(document: Mapping[str, Any], place: str, is_object: bool) -> set
             lists = _parts(document, current, node)
             current = [(owner, one["items"]) for owner, one in lists if "items" in one]
     here = {owner for owner, _ in _parts(document, current, node)}
+    if node is not None:  # the schemas of nodes are known by their names
+        part = rest.removeprefix("data.").title().replace("Execution_M", "M").replace("_", "")
+        here |= {f"{node.title().replace('-', '')}{part}"} & document["components"][
+            "schemas"
+        ].keys()
     return here if is_object else around | here
 
 
