@@ -14,10 +14,10 @@ from contract.evidence import (
     send_once,
 )
 from contract.request_checks import MakeRequest, Row, add_rows, request
-from contract.result import NotRun, expect, expect_equal, expect_version
+from contract.result import NotRun, Skipped, expect, expect_equal, expect_version
 from contract.target import Target
 from dify_wire.exchange import Request
-from dify_wire.profile import Profile
+from dify_wire.profile import Profile, profiles
 
 _INPUTS = "openapi.yaml#/components/schemas/Inputs"
 _UPLOAD = "/v1/files/upload"
@@ -173,6 +173,27 @@ def form_leaves_the_model_open(target: Target) -> None:
     """The model need not be chosen."""
     required = form_field(target, "model_name").required
     expect_equal(required, False, "required of model_name", parameters(target))
+
+
+@free_check(Level.VERSION, "FACTS 1.1, 1.8 and 9.1 (recorded: sib_parameters)")
+def response_has_the_headers_of_the_version(target: Target) -> None:
+    """A response of the app has the headers that its version adds: up to 0.6 Set-Cookie, since 1.11
+    Vary: Cookie and those that a browser may read.
+    """
+    response = parameters(target)
+    expect_json(response)
+    if response.header("X-Version") is None:
+        raise Skipped("something before the host takes the headers of the app away")
+    known = {name for profile in profiles().values() for name in _headers(profile)}
+    vary = "Cookie" in (response.header("Vary") or "")
+    got = {name for name in known if response.header(name) is not None}
+    got = (got - {"Vary"}) | ({"Vary"} if vary else set())
+    expect_version(got, _headers, "headers", target.basis, response)
+
+
+def _headers(profile: Profile) -> set[str]:
+    exposed = {"Access-Control-Expose-Headers"} if profile.fact("cors.exposed") else set()
+    return {name for name, _ in profile.fact("headers")} | exposed
 
 
 # Name and icons

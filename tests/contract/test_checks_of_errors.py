@@ -425,6 +425,11 @@ BROKEN: dict[str, Mapping[str, Change]] = {
         "another status": status(404),
         "a page": html,
     },
+    "response_has_the_headers_of_the_version": {
+        "neither cookie nor environment": lambda answer: header("X-Env", None)(
+            header("Set-Cookie", None)(answer)
+        )
+    },
     "info_has_no_other_members": {
         "a member more": member("mood", "good"),
         "one less": without("name"),
@@ -687,6 +692,7 @@ VARIES = [name for name, row in ROWS.items() if name in OURS and row.error and r
 OTHER_VERSION: dict[str, Change] = {
     "wrong_key_gets_the_hosts_challenge": header("WWW-Authenticate", 'Bearer realm="api"'),
     "info_has_no_other_members": member("tags", []),
+    "response_has_the_headers_of_the_version": header("Set-Cookie", None),
     "upload_of_a_program_is_as_on_the_host": lambda answer: edited(lambda _: {"id": "x"})(
         status(201)(answer)
     ),

@@ -103,6 +103,9 @@ _request(
 _request("double_slash_accepted", "Two slashes in the path are as good as one.",
          "doubled_slash_redirects_to_the_run_path",
          lambda request: replace(request, path=request.path.replace("//", "/")))
+_response("app_headers_lost", "No response says in which environment the host runs.",
+          "response_has_the_headers_of_the_version", _any_answer,
+          lambda response: response.without_header("X-Env"))
 _response("other_method_without_allow", "A 405 has no Allow.", "get_on_the_run_path_is_405",
           _other_method, lambda response: response.without_header("Allow"))
 _response("other_method_with_wrong_allow", "A 405's Allow lists GET.", "get_on_the_run_path_is_405",
