@@ -17,6 +17,7 @@ FORMAT = 1
 """Changes when a field changes its meaning or goes."""
 
 _MOST_NAMES = 5
+_MOST_ACTIONS = 3
 _LONGEST_REQUEST = 160
 _LONGEST_CELL = 120
 _STYLES = {
@@ -61,7 +62,7 @@ class TerminalUpgrade(Terminal):
             for change in changes:
                 self._change(change, upgrade)
         if upgrade.stated:
-            self._write("\nStated by the overlays, and shown by no recorded difference", "bold")
+            self._write("\nAlso stated by the overlays", "bold")
         for action in upgrade.stated:
             self._write(f"  {_action(action)}", "dim")
 
@@ -79,7 +80,7 @@ class TerminalUpgrade(Terminal):
         self._fact("at", "\n".join(places) if len(places) > 1 else "")
         requests = counted(len(change.requests), "request")
         self._fact("seen in", f"{requests}: {_names(change.requests)}")
-        self._fact("stated in", "\n".join(map(_stated, change.evidence)))
+        self._fact("stated in", "\n".join(map(_stated, change.evidence[:_MOST_ACTIONS])))
 
 
 def notes(upgrade: Upgrade) -> Iterator[str]:
@@ -182,7 +183,7 @@ def upgrade_markdown(upgrade: Upgrade) -> str:
             seen = f"{len(change.requests)}: {', '.join(change.requests[:2])}"
             lines.append(f"| {' | '.join(map(_escaped, (change.title, *sides, seen)))} |")
     if upgrade.stated:
-        lines += ["", "## Stated by the overlays, and shown by no recorded difference", ""]
+        lines += ["", "## Also stated by the overlays", ""]
         lines += [f"- {_escaped(_action(action))}" for action in upgrade.stated]
     return "\n".join(lines) + "\n"
 

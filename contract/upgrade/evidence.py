@@ -23,9 +23,6 @@ from dify_wire.text_file import bundled
 Leaf = tuple[str, ...]
 """A value of a document, after the names that lead to it; places in lists do not count."""
 
-_MOST = 3
-"""Actions that are named with one change."""
-
 _SEGMENT = re.compile(r"\.(?P<name>[\w-]+)|\['(?P<quoted>[^']+)'\]|(?P<open>\.\*|\[\?.*)")
 _OF_RESPONSE = re.compile(
     r"(?P<method>[A-Z]+) (?P<path>/\S+)(?: \(streaming\))?: body\.?(?P<rest>.*)"
@@ -36,13 +33,16 @@ _RUN = ("POST", "/v1/workflows/run")
 _NAMING = frozenset(("properties", "required", "mapping"))
 """Keywords beneath which a schema names fields."""
 
+_OF_VALUES = frozenset(("keys", "key order", "type", "value", "length"))
+"""Kinds of differences at a field, whose name a description may have."""
+
 _SHORTEST_TEXT = 12
 """Characters of a text that is recognised in a response."""
 
 _OF_REQUESTS = frozenset(
     (
         *("errors", "http", "limits", "app_prefixes", "proxy", "request", "input_files", "files"),
-        *("upload_extensions", "graph", "nodes", "records", "app"),
+        *("upload_extensions", "graph", "nodes", "records", "app", "run", "stream"),
     )
 )
 """Groups of facts that decide the outcome of a request."""
@@ -50,7 +50,7 @@ _OF_REQUESTS = frozenset(
 _OF_RUNS = frozenset(("stream", "run", "graph", "nodes", "records", "files", "input_files"))
 _OF_KIND: Mapping[str, frozenset[str]] = {
     "header": frozenset(("headers", "cors", "http", "files", "responses")),
-    "ping": frozenset(("ping", "stream")),
+    "ping": frozenset(("ping",)),
     "end": frozenset(("stream",)),
     "style": frozenset(("http",)),
     "framing": frozenset(("http", "files", "stream")),
@@ -255,7 +255,7 @@ def supporting(
     if group.kind == "status" and found and not found[0][1] and len(found) > 1:
         return ()  # several have the same text
     best = [evidence for weight, _, evidence in found if 2 * weight > found[0][0]]
-    return tuple(best[:_MOST])
+    return tuple(best)
 
 
 class _Concern:
@@ -301,6 +301,13 @@ class _Concern:
         """How much ``action`` concerns it: not at all, or more where an exchange shows both."""
         shows = shares and action.is_narrow
         weights = {self._weight(leaf, shows) for leaf in action.leaves}
+        if (
+            shows
+            and self.kind in _OF_VALUES
+            and not self.groups.isdisjoint(leaf[1] for leaf in action.leaves if leaf[0] == "x-host")
+        ):
+            words = _words(action.description)
+            weights.add(any(frozenset() < _words(field) <= words for field in self.fields))
         return max(weights, default=0) * (2 if shares else 1)
 
     def _weight(self, leaf: Leaf, shows: bool) -> int:
