@@ -168,6 +168,8 @@ class Server(ToolServer):
             ssl_keyfile=settings.ssl_keyfile,
         )
         super().__init__(config, on_listening, app.end_runs)
+        # Where a file has its size, a run draws its images, and should not wait for the import.
+        self._draws_at_once = "size" in app.spec.fields["File"]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._date_responses()
@@ -176,6 +178,8 @@ class Server(ToolServer):
         # What the first stream needs is loaded after the start, but before most first streams.
         loop = asyncio.get_running_loop()
         loop.call_later(_TICK_S, import_module, "fake_server.http.event_stream")
+        if self._draws_at_once:
+            loop.run_in_executor(None, import_module, "fake_server.images.drawing")
 
     async def main_loop(self) -> None:
         """Write the date once a second, as the base does, but see the end at once."""
