@@ -86,6 +86,25 @@ def test_recorded_host_fails_as_its_neighbour(version: str, basis: str) -> None:
 
 
 @pytest.mark.server
+@pytest.mark.parametrize("version", HOST_VERSIONS)
+def test_fake_of_each_version_meets_no_false_alarm_and_fails_as_another(
+    version: str, tmp_path: Path
+) -> None:
+    from contract.cli import exit_code
+
+    report = tmp_path / "report.json"
+    other = HOST_VERSIONS[HOST_VERSIONS.index(version) - 1]  # the next newer; of the newest, 0.6.3
+    options = [*fake_options(), "--speed=instant", "--host-version", version]
+    with running_server(*options) as server:
+        run = ["run", "--base-url", server.url, "--api-key", server.api_key, "--json", str(report)]
+        run += [*(f"--app={key}={kind}" for kind, key in APP_KEYS.items()), "--skip", "generated_*"]
+        assert exit_code(run) == 0, report.read_text()
+        assert exit_code([*run, "--host-version", other]) == 1
+    failed = [one for one in json.loads(report.read_text())["checks"] if one["status"] == "failed"]
+    assert any(f"as {other} has it" in one["expected"] for one in failed)
+
+
+@pytest.mark.server
 def test_report_says_which_profile_it_was(tmp_path: Path) -> None:
     from contract.cli import exit_code
 
