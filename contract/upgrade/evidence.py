@@ -42,7 +42,7 @@ _SHORTEST_TEXT = 12
 _OF_REQUESTS = frozenset(
     (
         *("errors", "http", "limits", "app_prefixes", "proxy", "request", "input_files", "files"),
-        *("upload_extensions", "graph", "nodes", "records", "app", "run", "stream"),
+        *("upload_extensions", "graph", "nodes", "records", "app", "run"),
     )
 )
 """Groups of facts that decide the outcome of a request."""
