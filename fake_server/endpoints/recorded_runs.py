@@ -4,7 +4,6 @@ down of a run, who watches it, and how it goes on once a form is filled in.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -69,7 +68,7 @@ class RecordedRun(Run):
                 self._go_on_alone(while_played, 0)
                 return None
             if self.drawing is not None:
-                await asyncio.shield(self.drawing)
+                await self.drawing.done()
             if isinstance(end, WorkflowFinished | WorkflowPaused):
                 self._write(end)
             return end

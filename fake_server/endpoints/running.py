@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -136,12 +136,12 @@ def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, 
 def start(plan: RunPlan, request: Request) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for."""
     host, effects, spec = request.host, plan.effects, request.spec
-    made, sizes, drawing = _tool_files(plan.timeline), dict[str, int](), None
-    for file in made:
+    made = list(_tool_files(plan.timeline))
+    for _, file in made:
         host.store.images[file.file_id] = StoredImage(file.record, effects.image_faults)
-    if made and "size" in spec.fields["File"]:
-        drawing = asyncio.create_task(_measure(made, host.store, sizes))
-        host.store.keep_alive(drawing)
+    drawing = Drawing(made, host.store) if made and "size" in spec.fields["File"] else None
+    if drawing is not None and not plan.request.streaming:
+        drawing.begin()
     speed = host.settings.speed
     endless = plan.ping if effects.endless else None
     playback = Playback(
@@ -162,47 +162,71 @@ def start(plan: RunPlan, request: Request) -> Run:
     )
     origin = request.origin if effects.url else ""
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
+    sizes = {} if drawing is None else drawing.sizes
     files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)
     task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
     renderer = FrameRenderer(facts, spec, files, plan.ping.frame, effects.payload)
     return Run(plan, request, task, renderer, drawing)
 
 
-def _tool_files(timeline: Timeline) -> list[FileRef]:
-    """The files that the nodes of a run make."""
-    found: list[FileRef] = []
-    pending: list[Any] = []
-    for _, event in timeline:
-        if isinstance(event, NodeFinished):
-            pending.append(event.outputs)
-    while pending:
-        value = pending.pop()
-        if isinstance(value, FileRef):
-            found.append(value)
-        elif isinstance(value, Mapping):
-            pending += value.values()
-        elif isinstance(value, list):
-            pending += value
-    return found
+def _tool_files(timeline: Timeline) -> Iterator[tuple[str, FileRef]]:
+    """The files in the outputs of a run's nodes, with the node's execution."""
+    ended = (event for _, event in timeline if isinstance(event, NodeFinished))
+    for node in ended:
+        pending: list[Any] = [node.outputs]
+        while pending:
+            value = pending.pop()
+            if isinstance(value, FileRef):
+                yield node.started.execution_id, value
+            elif isinstance(value, Mapping):
+                pending += value.values()
+            elif isinstance(value, list):
+                pending += value
 
 
-async def _measure(files: Sequence[FileRef], store: Store, sizes: dict[str, int]) -> None:
-    """Draw images of the run for their sizes, which stand beside their URLs."""
-    for file in files:
-        sizes[file.file_id] = len(await store.png(file.file_id, file.record))
+class Drawing:
+    """Images of a run, which are drawn for their sizes: these stand beside their URLs. A stream
+    begins it with the first node that has an image: drawing would hold up the frames before.
+    """
+
+    def __init__(self, made: Sequence[tuple[str, FileRef]], store: Store) -> None:
+        self.sizes: dict[str, int] = {}
+        self._made, self._store = made, store
+        self._nodes = {execution_id for execution_id, _ in made}
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._draw())
+            self._store.keep_alive(self._task)
+
+    async def _draw(self) -> None:
+        for _, file in self._made:
+            self.sizes[file.file_id] = len(await self._store.png(file.file_id, file.record))
+
+    async def done(self) -> None:
+        if self._task is not None:
+            await asyncio.shield(self._task)
+
+    async def due(self, events: Sequence[Event]) -> None:
+        """Know the sizes of the images in ``events``, which a stream shows now."""
+        for event in events:
+            node = event.started if isinstance(event, NodeFinished) else event
+            if isinstance(node, NodeStarted) and node.execution_id in self._nodes:
+                self.begin()
+        if not all(isinstance(one, _WITHOUT_FILES) for one in events):
+            await self.done()
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has been started. ``drawing`` finds the sizes of its images, where the version
-    shows them.
-    """
+    """A run that has been started; with ``drawing`` where the version shows sizes of images."""
 
     plan: RunPlan
     request: Request
     task: RunningTask
     renderer: FrameRenderer
-    drawing: asyncio.Task[None] | None = None
+    drawing: Drawing | None = None
 
     async def response(self) -> Response:
         """The blocking response, once the run has ended."""
@@ -224,7 +248,7 @@ class Run:
         with self.playing():
             end = await self.task.playback.end(self.request.receive)
             if end is not None and self.drawing is not None:
-                await asyncio.shield(self.drawing)
+                await self.drawing.done()
             return end
 
     async def frames(self) -> AsyncGenerator[bytes]:
@@ -267,8 +291,8 @@ class Run:
 
     async def rendered(self, events: Sequence[Event]) -> list[bytes]:
         """The frames of ``events``, which are due, with the sizes of files that stand in them."""
-        if self.drawing is not None and not all(isinstance(one, _WITHOUT_FILES) for one in events):
-            await asyncio.shield(self.drawing)
+        if self.drawing is not None:
+            await self.drawing.due(events)
         return [self.renderer.frame(event) for event in events]
 
     def _closes_s(self, last: Event | None) -> float:
@@ -335,9 +359,7 @@ class SignedUrls:
         for change in self.changes:
             at -= change.age_s
             base = base if change.base is None else change.base(base or self.origin)
-        query = signer.query(file_id, int(at), self.random.nonce())
-        if quoted:  # the padding alone: the query has an = of its own after each name
-            query = f"{query[:-1]}%3D"
+        query = signer.query(file_id, int(at), self.random.nonce(), quoted)
         url: str | None = f"{base}{path.replace('{file_id}', file_id)}?{query}"
         for change in self.changes:
             url = None if url is None else change.rewrite(url)

@@ -177,7 +177,8 @@ class Server(ToolServer):
         await super().startup(sockets)
         # What the first stream needs is loaded after the start, but before most first streams.
         loop = asyncio.get_running_loop()
-        loop.call_later(_TICK_S, import_module, "fake_server.http.event_stream")
+        for module in ("fake_server.http.event_stream", "anyio._backends._asyncio"):
+            loop.call_later(_TICK_S, import_module, module)
         if self._draws_at_once:
             loop.run_in_executor(None, import_module, "fake_server.images.drawing")
 
