@@ -627,9 +627,27 @@ def test_an_assigner_sets_the_variables_of_a_loop(item: dict[str, Any], value: A
     assert outcome.writes == ((tuple(item["variable_selector"]), value),)
 
 
+def test_an_assigner_reads_what_its_items_before_wrote() -> None:
+    """As in all versions of its node: langgenius/dify, variable_assigner/v2/node.py."""
+    copy = assigned("over-write", ["loop", "count"], kind="variable")
+    outcome = run("assigner", {"items": [assigned("+=", 2, "count"), copy]})
+    assert dict(outcome.writes) == {("loop", "count"): 3, ("loop", "acc"): 3}
+
+
+def test_a_number_that_no_host_could_write_out_is_an_error() -> None:
+    squared = assigned("*=", ["loop", "count"], "count", "variable")
+    items = [assigned("+=", 9, "count"), *[squared] * 40]
+    assert "the fake makes" in (run("assigner", {"items": items}).error or "")
+
+
 @each(
     "item",
     [
+        assigned("*=", "xyz", "count"),
+        assigned("+=", True, "count"),
+        assigned("append", "y"),
+        assigned("remove-last", None),
+        assigned("extend", "yz", "list"),
         assigned("+=", 1),
         assigned("/=", 0, "count"),
         assigned("set", "{", "o"),

@@ -42,6 +42,11 @@ MAX_TEXT = 16_000_000
 
 TOO_LONG = f"the fake makes texts of at most {MAX_TEXT} characters"
 
+MAX_INTEGER = 10**4000
+"""Python writes out numbers of up to 4,300 digits; a loop can square one at each turn."""
+
+TOO_LARGE = "the fake makes integers of at most 4000 digits"
+
 MAX_RUN_STEPS = 1_000_000
 """The work of all templates of one run."""
 
@@ -125,6 +130,8 @@ def check_size(value: Any) -> None:
     size, pending = 0, [value]
     while pending:
         one = pending.pop()
+        if isinstance(one, int) and abs(one) >= MAX_INTEGER:
+            raise ValueError(TOO_LARGE)
         size += len(one) if isinstance(one, str) else 1
         if isinstance(one, Mapping):
             pending += [*one.keys(), *one.values()]

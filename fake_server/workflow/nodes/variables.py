@@ -77,7 +77,7 @@ def run_assigner(call: NodeCall) -> NodeOutcome:
             current = writes.get(selector, call.find(selector))
             if current is ABSENT:
                 raise ValueError(f"Variable {list(selector)} not found")
-            writes[selector] = _assigned(call, item, current)
+            writes[selector] = _assigned(call, item, current, writes)
             check_size(writes[selector])
     except (ValueError, TypeError, ArithmeticError) as error:
         return NodeOutcome(
@@ -92,20 +92,35 @@ def run_assigner(call: NodeCall) -> NodeOutcome:
     )
 
 
-def _assigned(call: NodeCall, item: Mapping[str, Any], current: Any) -> Any:
+def _assigned(
+    call: NodeCall, item: Mapping[str, Any], current: Any, writes: Mapping[Selector, Any]
+) -> Any:
+    """The value that ``item`` gives its variable; it reads what the items before it wrote."""
     operation, value = str(item.get("operation") or "over-write"), item.get("value")
     if item.get("input_type") == "variable" and operation != "clear" and value is not None:
-        found = call.find(value)
+        written = tuple(str(key) for key in value) if isinstance(value, list) else ()
+        found = writes[written] if written in writes else call.find(value)
         if found is ABSENT:
             raise ValueError(f"Variable {value} not found")
         if found is None:
             return current
         value = found
     change = _OPERATIONS.get(operation)
-    is_number = isinstance(current, int | float) and not isinstance(current, bool)
-    if change is None or (operation.endswith("=") and not is_number):
+    if (
+        change is None
+        or (operation.endswith("=") and not _is_number(current))
+        or (operation in _OF_LISTS and not isinstance(current, list | tuple))
+    ):
         raise ValueError(f"Operation {operation} is not supported for this variable")
+    if (operation.endswith("=") and not _is_number(value)) or (
+        operation == "extend" and not isinstance(value, list | tuple)
+    ):
+        raise ValueError(f"Invalid input value {value!r}")
     return change(current, value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _replaced(current: Any, value: Any) -> Any:
@@ -127,6 +142,8 @@ def _cleared(value: Any) -> Any:
         return 0
     return {} if isinstance(value, Mapping) else ""
 
+
+_OF_LISTS = frozenset({"append", "extend", "remove-first", "remove-last"})
 
 _OPERATIONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "over-write": _replaced,
