@@ -283,7 +283,7 @@ class _Converter:
     def _count(self, node: Any) -> None:
         self._values += 1
         if self._values > VALUES:
-            message = f"its anchors unfold to more than {VALUES} values; write less of it"
+            message = f"more than {VALUES} values, with its anchors unfolded; write fewer"
             raise self._error(node, message)
 
     def _enter(self, node: Any) -> None:

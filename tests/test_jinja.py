@@ -30,6 +30,8 @@ ORDINARY = [
         "1/2 1;2/2 x;",
     ),
     ("{{ rows|map(attribute='a')|join(', ') }}", "1, x"),
+    ("{{ d|tojson(indent=2) }}", '{\n  "a": 2,\n  "b": 1\n}'),
+    ("{{ 'a\\nb'|indent(4) }}", "a\n    b"),
     ("{{ rows|tojson }}", '[{"a": 1}, {"a": "x"}]'),
     ("{{ '%05.2f'|format(3.14159) }} {{ 'a,b'.split(',')[1] }}", "03.14 b"),
     ("{{ n + 1 }} {{ n ~ 'x' }} {{ n * 2 }} {{ 2 ** 10 }}", "4 3x 6 1024"),
@@ -94,6 +96,14 @@ HOSTILE = {
     "a replacement": "{{ long.replace('a', long) }}",
     "a replacement by a filter": "{{ long|replace('a', long) }}",
     "a separator": "{{ ([1] * 100000)|join(long) }}",
+    "a format of a long text": "{{ ('%(a)s' * 60000) % {'a': long} }}",
+    "an indent of many lines": "{{ ('a\\n' * 100000)|indent(10000) }}",
+    "tabs": "{{ ('\\t' * 100000).expandtabs(10000)|length }}",
+    "an indent of JSON": "{{ range(99999)|list|tojson(indent=99999) }}",
+    "JSON of many levels": (
+        "{% set ns = namespace(x=range(2000)|list) %}{% for i in range(50) %}"
+        "{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson(indent=100) }}"
+    ),
     "a long text in a loop": (
         "{% for i in range(100000) %}{{ long|upper|lower|length }}{% endfor %}"
     ),

@@ -247,5 +247,5 @@ def test_anchors_that_unfold_to_too_much_are_refused(tmp_path: Path) -> None:
     ]
     path = tmp_path / "bomb.yaml"
     path.write_text("\n".join(lines))
-    with pytest.raises(SpecError, match="its anchors unfold to more than 200000 values"):
+    with pytest.raises(SpecError, match="more than 200000 values, with its anchors unfolded"):
         load_yaml(path)

@@ -132,7 +132,7 @@ def check_size(value: Any) -> None:
         one = pending.pop()
         if isinstance(one, int) and abs(one) >= MAX_INTEGER:
             raise ValueError(TOO_LARGE)
-        size += len(one) if isinstance(one, str) else 1
+        size += len(one) if isinstance(one, str) else 16  # as much memory as a value takes
         if isinstance(one, Mapping):
             pending += [*one.keys(), *one.values()]
         elif isinstance(one, list | tuple):

@@ -7,6 +7,7 @@ soon and stays small. Pure: the same template with the same values gives the sam
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -27,9 +28,14 @@ _WIDTH = re.compile(r"\d{5,}|\*")
 
 _WIDENING = {
     *("center", "ljust", "rjust", "zfill", "expandtabs", "indent", "wordwrap"),
-    *("batch", "slice", "truncate", "tojson", "round"),
+    *("batch", "slice", "truncate", "round"),
 }
 """What makes a text as long as a number that it is given."""
+
+_WIDENING_LINES = {"indent", "expandtabs"}
+"""What does so for each line or tab of a text."""
+
+_MAX_INDENT = 100
 
 _LEFT_OUT = frozenset({"urlize", "pprint", "random", "lipsum"})
 """Filters and functions that are slow, or that give another text each time."""
@@ -180,6 +186,7 @@ def _environment() -> Any:
     environment.filters |= {"__turns": _turns, "__sized": _sized}
     environment.filters["__joined"] = lambda parts: "".join(_sized([*map(str, parts)]))
     environment.globals["range"] = _range
+    environment.policies["json.dumps_function"] = _json_text
     return environment
 
 
@@ -193,6 +200,18 @@ def _turns(values: Any) -> Iterator[Any]:
 def _sized(value: Any) -> Any:
     _bounds.get().text(value)
     return value
+
+
+def _json_text(value: Any, *, indent: Any = None, **options: Any) -> str:
+    if indent is not None and not (isinstance(indent, int) and indent <= _MAX_INDENT):
+        raise TemplateError(f"tojson indents by at most {_MAX_INDENT} here")
+    pieces, size = [], 0
+    for piece in json.JSONEncoder(indent=indent, **options).iterencode(value):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MAX_TEXT:
+            raise TemplateError(f"Output length exceeds {MAX_TEXT} characters")
+    return "".join(pieces)
 
 
 def _range(*bounds: int) -> range:
@@ -227,17 +246,24 @@ def _check_call(name: str, values: tuple[Any, ...]) -> None:
     numbers = [value for value in values if isinstance(value, int)]
     if name in _WIDENING and any(abs(number) > MAX_TEXT for number in numbers):
         raise TemplateError(f"{name} makes a text of more than {MAX_TEXT} characters")
-    if len(sizes) > 1 and sizes[-1] * sizes[-2] > 100 * MAX_TEXT:
-        raise TemplateError("the template joins texts that are too long for the fake")
+    widths = [abs(number) for number in numbers] if name in _WIDENING_LINES else []
+    _check_product(*[1, *sorted([*sizes, *widths])][-2:])
     if name == "sum":  # it copies a list for each that it adds
         bounds.spend(sum(sizes) * len(values[1:]) * sum(sizes) // MAX_STEPS)
     if name in ("format", "format_map") and isinstance(values[0], str):
         _check_format(values[0])
 
 
+def _check_product(size: int, other: int = 1) -> None:
+    """A text of ``size`` may take in another one at each of its characters."""
+    if size * other > 100 * MAX_TEXT:
+        raise TemplateError("the template joins texts that are too long for the fake")
+
+
 def _check_operation(operator: str, left: Any, right: Any) -> None:
     if operator == "%" and isinstance(left, str | bytes):
         _check_format(str(left))
+        _check_product(_bounds.get().text(left), _bounds.get().text(right))
     if operator == "*":
         for many, times in ((left, right), (right, left)):
             repeats = hasattr(many, "__len__") and isinstance(times, int)
