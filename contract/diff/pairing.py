@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from contract.client import HttpTransport
+from contract.diff.response import EVENT_STREAM
 from contract.diff.translation import NotComparableError, Translation
 from contract.diff.values import volatile
 from contract.evidence import STOP_NOTICED_S, TASK_NAMED_WITHIN_BYTES, task_id_in
@@ -45,8 +46,8 @@ _COMPARED_HEADERS = (
 
 
 _STOP = re.compile(r"/v1/workflows/tasks/([^/]+)/stop")
-_STOPPED = b'"status": "stopped"'
-_EVENT = b'{"event": '
+_STOPPED = re.compile(rb'"status": ?"stopped"')
+_EVENT = b'{"event":'
 _TOO_LATE = "the run was over before it could be stopped"
 
 
@@ -235,7 +236,9 @@ def _refused_runs_first(recordings: Sequence[Recording]) -> list[Recording]:
 
 def _stops(recordings: Sequence[Recording]) -> dict[int, list[Recording]]:
     """For the id of each recorded stream that was stopped, the calls made while it ran."""
-    streams = [one for one in recordings if _STOPPED in one.body and one.body.startswith(b"data:")]
+    streams = [
+        one for one in recordings if one.media_type == EVENT_STREAM and _STOPPED.search(one.body)
+    ]
     calls = [(one, match[1]) for one in recordings if (match := _STOP.fullmatch(one.request.path))]
     return {
         id(run): [
@@ -310,7 +313,7 @@ class _Sender:
 def _ended_before_it_was_stopped(run: Exchange, calls: Sequence[Pair | NotCompared]) -> bool:
     """Whether ``run`` ended by itself before the host had to look for a stop."""
     sent_at = [call.b.sent_at for call in calls if isinstance(call, Pair)]
-    if not sent_at or _STOPPED in run.body:
+    if not sent_at or _STOPPED.search(run.body):
         return False
     return run.sent_at + run.seconds - min(sent_at) < STOP_NOTICED_S
 
