@@ -30,8 +30,8 @@ _VOLATILE = re.compile(
     r"|\b0x(?P<address>[0-9a-f]{6,16})\b"
     r"|(?P<date>[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} (?!1970)\d{4} \d\d:\d\d:\d\d GMT)"
 )
-"""``name`` is that of a file that a tool made. ``input`` is what a text of pydantic shows of a body,
-cut to a length: the user in it is another for each side.
+"""``name`` is that of a file that a tool made. ``input`` is what a text of pydantic shows of a
+body, cut to a length: each side has another user in it.
 """
 
 _UNPAIRED = ("time", "address", "date", "input")

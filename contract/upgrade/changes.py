@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from contract.diff.difference import ABSENT, EVERY_EVENT, Difference, Group, grouped
+from contract.diff.pairing import Pair, pair_recordings
 from contract.upgrade.app import AppParts, recorded_app
 from contract.upgrade.evidence import Action, Evidence, actions_between, supporting
 from contract.upgrade.pairs import NO_ROUTE, OTHER_STATE, differences, texts
@@ -142,7 +143,7 @@ def upgrade(a: str, b: str, app: AppParts | None = None) -> Upgrade:
 
     Raises ``SpecError`` and ``RecordingError``.
     """
-    before, after = _recordings(a), _recordings(b)
+    before, after = _recordings_of_both(a, b)
     routes = list(dict.fromkeys([*_routes(b), *_routes(a)]))
     pairs = [  # without what went past the proxy, to parts of the host that no client reaches
         (one, after[name])
@@ -221,6 +222,20 @@ def _recordings(version: str) -> Mapping[str, Recording]:
             f"no recordings of Dify {version} are here; compare two of: {known}",
         )
     return {one.name: one for one in read_folder(folder)}
+
+
+def _recordings_of_both(a: str, b: str) -> tuple[Mapping[str, Recording], Mapping[str, Recording]]:
+    """The recordings of both versions by name, which is that of the request. Where no name is
+    shared, ``contract record`` made those of one version: then equal requests get the name that
+    the first version has for them.
+    """
+    before, after = _recordings(a), _recordings(b)
+    if not before.keys().isdisjoint(after):
+        return before, after
+    sent_alike = [one for one in before.values() if one.request.http_version == "1.1"]
+    pairs = pair_recordings(sent_alike, list(after.values()))
+    named = {one.name: one.b for one in pairs if isinstance(one, Pair)}
+    return before, {name: one for name, one in named.items() if isinstance(one, Recording)}
 
 
 @cache

@@ -11,12 +11,14 @@ import pytest
 
 from contract.cli import exit_code
 from contract.report.upgrade import upgrade_html, upgrade_json, upgrade_markdown
+from contract.upgrade import changes
 from contract.upgrade.app import AppParts, read_app
 from contract.upgrade.changes import Change, Severity, Upgrade, upgrade, versions_with_recordings
 from contract.upgrade.evidence import actions_between
 from contract.upgrade.pairs import differences, outcome
 from dify_wire.exchange import Chunk, Recording, Request
 from dify_wire.profile import HOST_VERSIONS
+from dify_wire.recording.folder import read_folder
 from dify_wire.text_file import SpecError
 from tests.each import each
 from tests.serving import ROOT
@@ -330,3 +332,20 @@ def test_pages_are_up_to_date() -> None:
     """``make docs`` writes them."""
     written = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
     assert written == dict(pages())
+
+
+def test_versions_that_share_no_name_are_compared_by_their_requests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``contract record`` gives exchanges other names than the recordings of the project have."""
+
+    def renamed(folder: Path) -> list[Recording]:
+        recordings = read_folder(folder)
+        if folder.name != "dify-1.14.2":
+            return recordings
+        return [replace(one, name=f"mine_{one.name}") for one in recordings]
+
+    monkeypatch.setattr(changes, "read_folder", renamed)
+    titles = {one.title for one in upgrade("1.13.3", "1.14.2").changes}
+    assert "fields of node_finished (start).data.inputs" in titles
+    assert "fields of body.data.outputs.files[]" in titles

@@ -4,6 +4,7 @@ rules.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -73,6 +74,25 @@ def run(at: int = 0, **changes: Any) -> dict[str, Any]:
 def test_two_runs_are_no_difference() -> None:
     """Ids, times, nonces, signatures, durations and counts are a run's own."""
     assert found(json_exchange(run(0)), json_exchange(run(3 - 1))) == []
+
+
+def test_two_files_of_later_versions_are_no_difference() -> None:
+    """Names, sizes and references of images are a run's own, and so is what a text shows of it."""
+
+    def file(at: int) -> dict[str, Any]:
+        name = "0123456789abcdef"[at] * 32
+        reference = base64.b64encode(IDS[at].encode()).decode()
+        file = {"filename": f"{name}.png", "size": 24213 + at}
+        return {**file, "reference": f"dify-file-ref:{reference}"}
+
+    def message(user: str) -> str:
+        value = f"{{'response_mode': 'blocking', 'user': '{user}'}}"
+        return f"inputs\n  Field required [type=missing, input_value={value}, input_type=dict]"
+
+    one, other = (json_exchange(run(0, outputs={"files": [file(at)]})) for at in (0, 1))
+    assert found(one, other) == []
+    one, other = (json_exchange({"message": message(user)}) for user in ("a", "a longer name"))
+    assert found(one, other) == []
 
 
 CHANGED: dict[str, tuple[Callable[[dict[str, Any]], Any], tuple[str, str, str, str]]] = {
