@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dify_wire.error_text import ErrorText
+if TYPE_CHECKING:
+    from dify_wire.error_text import ErrorText
 
 
 class HostError(Exception):

@@ -7,12 +7,14 @@ before lists.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fake_server.host_spec import HostError, HostErrors, HostSpec, RequestRules
 from fake_server.http.validation_text import Invalid, validation_text
-from fake_server.runs.input_files import FileFinder
 from fake_server.workflow.model import StartVariable
+
+if TYPE_CHECKING:
+    from fake_server.runs.input_files import FileFinder
 
 FILE, FILES = "file", "file-list"
 _REQUIRED = "input_required"

@@ -27,17 +27,17 @@ SMALL = 4
 
 
 LIMITS = {
-    "modules that one other imports": 38,
+    "modules that one other imports": 50,
     "private functions, one caller, at most 4 lines": 50,
-    "longest import chain": 11,
+    "longest import chain": 12,
     "largest import cycle, for types and lazy imports": 2,
     "identifiers with old words, product": 0,
     "identifiers with old words, tests": 0,
     "lines over 100 columns": 20,
     "private attributes that tests use": 8,
-    "POST /v1/workflows/run, functions": 110,
-    "POST /v1/workflows/run, files": 20,
-    "POST /v1/workflows/run, file changes": 80,
+    "POST /v1/workflows/run, functions": 165,
+    "POST /v1/workflows/run, files": 26,
+    "POST /v1/workflows/run, file changes": 118,
 }
 """The most that each figure may be; totals of lines and modules have no limit."""
 

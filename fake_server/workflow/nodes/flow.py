@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec, NodeRules
@@ -19,8 +19,10 @@ from fake_server.workflow.expressions import (
     text_of,
 )
 from fake_server.workflow.json_objects import schema_error
-from fake_server.workflow.model import StartVariable
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, check_selector
+
+if TYPE_CHECKING:
+    from fake_server.workflow.model import StartVariable
 
 _CHECKED_VALUES = 10
 """More values than these can be too large together where none of them is."""

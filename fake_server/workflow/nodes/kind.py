@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
 from fake_server.images import ImageRecord
 from fake_server.runs.events import FileRef, Values
-from fake_server.runs.random_values import RandomValues
-from fake_server.workflow.behaviour import FakeFile
 from fake_server.workflow.expressions import (
     ABSENT,
     TOO_LONG,
@@ -26,7 +24,11 @@ from fake_server.workflow.expressions import (
     read,
     text_of,
 )
-from fake_server.workflow.model import Node, Selector, StartVariable
+
+if TYPE_CHECKING:
+    from fake_server.runs.random_values import RandomValues
+    from fake_server.workflow.behaviour import FakeFile
+    from fake_server.workflow.model import Node, Selector, StartVariable
 
 MAX_IMAGE_NUMBER = 4096
 """The most pixels a side, and steps, of an image."""
