@@ -265,10 +265,10 @@ class GraphRules:
     ``exceptions`` says which failures of nodes a run counts and outlives: ``none``, those that an
     error strategy ``handled``, or all ``failures``, retried ones too. ``exception_error`` stands in
     place of the node's own error then, ``exception_details`` whether its inputs and process_data
-    are known. A retry has an id and an index of its own (``retry_new_id``), and is told before or
-    after the wait (``retry_after_wait``).
+    are known. A retry has an id and an index of its own (``retry_new_id``); its event comes before
+    the wait or after it (``retry_after_wait``).
 
-    ``next_after_turn``: an iteration tells of each turn when it has ended, not when it begins.
+    ``next_after_turn``: iteration_next comes when a turn has ended, not when it begins.
     ``breaks_before_turn``: a loop looks at its conditions before its first turn too.
     ``container_metadata`` are the fields of a container's metadata in their order, by its type;
     ``container_errors`` the errors of containers that cannot run (without ``output_absent`` a turn

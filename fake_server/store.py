@@ -19,7 +19,7 @@ _UPLOADS = 10_000
 _RENDERED = 64
 _END_USERS = 10_000
 FORMS = 1_000
-"""So many forms of runs that wait are kept; with more the oldest are not found."""
+"""The forms of waiting runs that are kept; beyond this the oldest are not found."""
 
 UPLOAD_CONTENT_BYTES = 1 << 26
 """Contents of uploads beyond this, oldest first, are not kept: a download of them gets 502."""

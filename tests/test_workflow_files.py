@@ -301,7 +301,7 @@ WARNED: list[tuple[str, Any, str, str]] = [
         "edges[2].sourceHandle",
         "tru",
         WHICH,
-        "an edge leaves this node by 'tru' (did you mean 'true'?), but no run does; known: false, ",
+        "an edge leaves this node by 'tru' (did you mean 'true'?), but no run takes it; known:",
     ),
     ("edges[5]", {"source": "tool", "target": "llm"}, "edges", "the edges go in a circle, llm -> "),
     ("edges[5]", {"source": "llm", "target": "llm"}, "edges", "the edges go in a circle, llm -> l"),

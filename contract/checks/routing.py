@@ -61,7 +61,7 @@ add_rows(__name__, [
 
 
 def _is_greeted(target: Target) -> bool:
-    """Whether the version has an answer of its own at the API's root, and not a page."""
+    """Whether the version has a response of its own at the API's root, and not a page."""
     paths = observed(target.basis.version).document["paths"]
     return bool(paths.get(_ROOT, {}).get("get", {}).get("x-view") != "page")
 

@@ -165,7 +165,7 @@ def _compare(
 @option(
     "--fail-on",
     type=click.Choice(["breaks", "changes", "adds", "writes"]),
-    help="Exit code 1 for a change of this weight, or a heavier one.",
+    help="Exit code 1 for a change of this severity, or a worse one.",
 )
 @click.pass_context
 def upgrade(context: click.Context, /, **options: Any) -> None:
@@ -199,7 +199,7 @@ def run_upgrade(options: Mapping[str, Any]) -> int:
         files.write(json=lambda: to_text(upgrade_json(found)), html=lambda: upgrade_html(found))
     )
     limit = options["fail_on"]
-    heaviest = min((one.severity for one in found.changes), default=None)
-    if limit is None or heaviest is None:
+    worst = min((one.severity for one in found.changes), default=None)
+    if limit is None or worst is None:
         return 0
-    return 1 if heaviest <= Severity[limit.upper()] else 0
+    return 1 if worst <= Severity[limit.upper()] else 0

@@ -25,7 +25,7 @@ _OUTPUT = re.compile(r"\{\{#\$output\.([^#{}]+)#\}\}")
 
 _PING_S = 10.0
 _IDLE_S = 300.0
-"""A run of which nothing is heard for that long is watched no longer."""
+"""A stream of a watched run ends after that long without an event."""
 
 
 @endpoint("getHumanInputForm")
@@ -135,7 +135,7 @@ async def _watched(
     speed = host.settings.speed or 1.0
     last = {"workflow_finished"} | (set() if continue_on_pause else {"workflow_paused"})
     if continue_on_pause and not include_state_snapshot:
-        last = set()  # the host watches on until nothing is heard
+        last = set()  # on this host only _IDLE_S without an event ends the stream
     watcher = record.feed.watch(host.clock)
     try:
         yield spec.ping.frame

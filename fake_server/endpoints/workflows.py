@@ -125,7 +125,7 @@ def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:
 
 @endpoint("stopWorkflowTask")
 async def stop_workflow_task(request: Request) -> Response:
-    """``POST …/tasks/{task_id}/stop``: always a success, whoever may stop the run."""
+    """``POST …/tasks/{task_id}/stop``: always a success, also where nothing is stopped."""
     app = request.app()
     user = await request.user()
     if app.kind is AppKind.CHAT:
@@ -195,7 +195,7 @@ class RecordedRun(Run):
             self.play_on(while_played.pop_all(), emitted)
 
     async def rendered(self, events: Sequence[Event]) -> list[bytes]:
-        """What the events say is written down and shown to whoever watches."""
+        """Also writes what the events say into the record, and sends it to those who watch."""
         frames = await Run.rendered(self, events)
         for event, frame in zip(events, frames, strict=True):
             if not isinstance(event, Ping):

@@ -159,7 +159,7 @@ class Request(ObservedExchange):
             self.host.store.see_user(self.app_id, user, self.host.clock.now())
         return user
 
-    # How it is answered
+    # The response
     # ------------------------------------------------------------------------------------------
 
     def complete_headers(self, *own: tuple[bytes, bytes]) -> RawHeaders:

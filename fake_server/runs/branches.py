@@ -1,4 +1,4 @@
-"""Parallel branches, as the versions that tell their clients of them know them
+"""Parallel branches, in the versions whose streams have events of them
 [C: parallel_nodes_stream].
 
 A fork begins them, one for each edge; a branch ends with the last of its nodes, and a node that

@@ -2,7 +2,7 @@
 [C: iter_json_stream, iter_par_stream, iter_fail_stream, loop_stream, loop_break_stream].
 
 A container is a node: it starts, has its turns, and ends with outputs or with an error, so that its
-own error strategy holds. What is not the same in all versions is said by ``GraphRules``.
+own error strategy holds. ``GraphRules`` has what differs between versions.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class _Container:
 
     def _started(self, inputs: Values, length: int) -> None:
         self._inputs, self._length = inputs, length
-        self._tell(ContainerStarted(self._running.first, inputs, length))
+        self._emit(ContainerStarted(self._running.first, inputs, length))
 
     def _next(self, index: int, output: Any = None, after: _Turn | None = None) -> None:
         seconds = None if after is None else self._run.now_s - after.began_s
         run_id = None if after is None else after.run_id
-        self._tell(
+        self._emit(
             ContainerNext(self._running.first, index, self._run.now_s, output, seconds, run_id)
         )
 
@@ -92,7 +92,7 @@ class _Container:
         self._seconds[str(turn.index)] = round(self._run.now_s - turn.began_s, 6)
 
     def _completed(self, outputs: Values, error: str | None, **metadata: Any) -> None:
-        """Tell how it ended, and end the node that it is."""
+        """Add the end of the container to the events, and end its node."""
         found = {
             "total_tokens": self._tokens,
             "total_price": str(self._price),
@@ -110,7 +110,7 @@ class _Container:
             outputs,
             known,
         )
-        self._tell(ContainerCompleted(finished, self._inputs, self._tokens, self._length))
+        self._emit(ContainerCompleted(finished, self._inputs, self._tokens, self._length))
         self._end(outputs, error, known)
 
     def _end(self, outputs: Values | None, error: str | None, metadata: Values | None) -> None:
@@ -126,7 +126,7 @@ class _Container:
         )
         self._outer.finish(self._running)
 
-    def _tell(self, event: ContainerStarted | ContainerNext | ContainerCompleted) -> None:
+    def _emit(self, event: ContainerStarted | ContainerNext | ContainerCompleted) -> None:
         self._outer.events.append((self._run.now_s, event))
 
 

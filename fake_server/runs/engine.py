@@ -5,9 +5,9 @@ seconds counted from the start of the run. Both renderers render the same list, 
 in it; only ``clock.Wait`` waits.
 
 Order of events, which ``cut`` keeps too: ``WorkflowStarted`` first, then a ``NodeStarted`` before
-its ``NodeFinished`` and whatever a node tells between them, one end last. Nodes of parallel
-branches overlap. A node that fails, and has no strategy for that, finishes as failed and ends the
-run; a node that is running when the run ends never finishes. A graph that cannot be built is one
+its ``NodeFinished`` and other events of the node between them, one end last. Nodes of parallel
+branches overlap. A node that fails without an error strategy finishes as failed and ends the run;
+a node that is running when the run ends never finishes. A graph that cannot be built is one
 ``RunError`` and nothing else.
 """
 

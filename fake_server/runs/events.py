@@ -172,9 +172,9 @@ class BranchFinished:
 
 @dataclass(frozen=True, slots=True)
 class TextChunk:
-    """A part of an output: from the engine what a node itself gives out bit by bit, whoever uses
-    it; on the wire what the End nodes give out (``text_chunks``). ``value`` becomes text when it is
-    rendered; nothing of the same output follows a ``final`` one.
+    """A part of an output. The engine has one for each part that a node sends bit by bit, a stream
+    those that belong to an output of an End node (``text_chunks``). ``value`` becomes text when it
+    is rendered; nothing of the same output follows a ``final`` one.
     """
 
     value: Any

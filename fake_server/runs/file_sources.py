@@ -1,7 +1,7 @@
 """Where the files that a request names may come from: uploads, images of runs, and the network.
 
-The fake sends no request anywhere: what a URL would give goes by the URL alone, or by what the
-app's file says of it.
+The fake sends no request anywhere. What it knows of a file at a URL is the URL itself, and what
+``remote_files`` of the app's file says.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DEAD_PORTS = (0, 1, 9)
 """Ports where no server listens, which tests use for that [C: types_f_20]."""
 
 _SIZES = 1 << 20
-"""Files of which nothing is said are smaller; each has a size of its own."""
+"""A file without a declared size gets one below this, which depends on its URL."""
 
 _TYPES = mimetypes.MimeTypes()
 """Python's own table, without that of the machine."""
@@ -71,7 +71,7 @@ class RemoteInfo(NamedTuple):
 def remote_info(address: str, sources: FileSources, errors: HostErrors) -> RemoteInfo:
     """The file at ``address``. Raises ``HostError`` where the host cannot connect.
 
-    A response that is no success is no error: the type then goes by the name [C: types_f_19].
+    An error page at the address is no error: the name then gives the type [C: types_f_19].
     """
     declared = sources.remote.get(address, RemoteFile())
     reason = unusable(address) or ("" if _alive(address) else "Connection refused")
@@ -120,7 +120,7 @@ def unusable(address: str) -> str | None:
 
 
 def _alive(address: str) -> bool:
-    """Whether something may answer at a usable ``address``: not at a dead port, nor under a name
+    """Whether a server may respond at a usable ``address``: not at a dead port, nor under a name
     that RFC 2606 keeps free.
     """
     url = urlsplit(address)

@@ -118,7 +118,7 @@ class FileFinder:
         return found
 
     def _dropped(self, file: Any) -> bool:
-        """Whether the host passes over an entry of a list without a word [C: filesin_bad_07]."""
+        """Whether the host silently leaves out an entry of a list [C: filesin_bad_07]."""
         rules = self._rules
         if rules.without_method == "refused":
             self._check_mapping(file)
@@ -264,7 +264,7 @@ class FileFinder:
 
 
 _MARKS = {_IMAGE: ("image",), "video": ("video",), "audio": ("audio",), "document": ("text", "pdf")}
-"""What in a MIME type tells the type of a file whose extension does not."""
+"""The type of a file by a part of its MIME type, where the extension does not give it."""
 
 
 def _config_of(variable: StartVariable) -> FileConfig:

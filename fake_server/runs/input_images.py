@@ -56,7 +56,7 @@ def input_images(
 
 
 def _remote(address: str, sources: FileSources, errors: HostErrors) -> InputFile:
-    """The host requests the URL. The fake sends no request anywhere: it goes by the URL alone."""
+    """The host requests the URL. The fake sends no request, and looks at the URL alone."""
     if reason := unusable(address):
         raise errors("file_remote_unchecked", reason=reason, address=address)
     for refuse in sources.faults:

@@ -19,10 +19,10 @@ from fake_server.clock import Clock, Wait
 from fake_server.runs.events import HumanInputFilled, Values, WorkflowFinished, WorkflowPaused
 
 RECORDS = 10_000
-"""With more runs the oldest are forgotten: they are 404 or empty, as those that never were."""
+"""Beyond this the oldest records are dropped; their runs are then unknown."""
 
 TEXT_BYTES = 1 << 26
-"""What inputs and outputs of all records hold; beyond it the oldest are forgotten."""
+"""The inputs and outputs of all records; beyond this the oldest records are dropped."""
 
 WAITING_FRAMES = 2_048
 """A client that watches a run and reads too slowly loses the oldest frames, as on the host."""
@@ -60,7 +60,7 @@ class Feed:
 
 
 class Watcher:
-    """One who watches a feed."""
+    """A client that watches a feed."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -155,7 +155,7 @@ class HumanForm:
 
 @dataclass(slots=True)
 class RunRecords:
-    """The records of one server, the oldest of which are forgotten."""
+    """The records of one server, within bounds."""
 
     capacity: int = RECORDS
     text_bytes: int = TEXT_BYTES

@@ -26,7 +26,7 @@ from fake_server.workflow.model import App, Workflow
 
 
 class ActiveRuns(Protocol):
-    """How many runs of an app are being played; on wish without streams."""
+    """How many runs of an app are being played; with ``blocking`` those without a stream."""
 
     def __call__(self, app_id: str, *, blocking: bool) -> int: ...
 

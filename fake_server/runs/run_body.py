@@ -28,7 +28,7 @@ _NO_MAPPING = "Input should be a valid dictionary", "dict_type"
 
 
 class RunBody(NamedTuple):
-    """What a run is asked for. An entry of ``files`` may still be anything."""
+    """The fields of a run's body. An entry of ``files`` may still be anything."""
 
     inputs: Mapping[Any, Any]
     files: Sequence[Any]

@@ -1,5 +1,5 @@
 """Walks the graph of a workflow, and that inside of a container once for each turn: which node
-starts when, what it tells, and what follows it.
+starts when, which events it has, and what follows it.
 
 How a version goes from node to node is ``GraphRules.walk``:
 
@@ -214,7 +214,7 @@ class Scope:
         if outcome.error is not None:
             self._fail(running, outcome.error)
         elif outcome.form is not None:
-            self.run.ask(running, outcome.form)
+            self.run.require_input(running, outcome.form)
         else:
             handle = outcome.handle
             if handle == "source" and running.node.data.get("error_strategy") == FAIL_BRANCH:
@@ -285,7 +285,7 @@ class Scope:
         outputs: Values | None,
         handle: str | None,
     ) -> None:
-        """Tell how a node ended, and go on by the edges of ``handle``."""
+        """Add the end of a node to the events, and go on by the edges of ``handle``."""
         run, node, outcome = self.run, running.node, running.outcome
         now_s, walk = run.now_s, run.rules.walk
         inputs, process_data = outcome.inputs, outcome.process_data
@@ -379,7 +379,7 @@ class Scope:
         return self._awaited[target] == 0
 
     def _leave(self, branch: Branch | None) -> None:
-        """Something of the scope, and of ``branch``, runs no more."""
+        """One node less runs in the scope, and in ``branch``; without any they end."""
         for one in branch.outward() if branch is not None else ():
             one.active -= 1
             if one.active:

@@ -1,4 +1,4 @@
-"""What has happened in a run so far, as frames: for a client that begins to watch in its midst.
+"""What has happened in a run so far, as frames: for a client that begins to watch it later.
 
 The host makes these frames from its database, so they hold less than those of the stream, and their
 fields have an order of their own [C: human_events_paused_snapshot].
@@ -40,7 +40,7 @@ def snapshot(
         "reason": "initial",
     }
     yield _frame("workflow_started", started, record, spec)
-    data, events = parts[-1]
+    renderer, events = parts[-1]
     paused = next((event for event in events if isinstance(event, WorkflowPaused)), None)
     waiting = set(paused.paused_nodes) if paused else set()
     for index, (begun, ended) in enumerate(_nodes(parts), start=1):
@@ -59,10 +59,10 @@ def snapshot(
     for event in events:
         if isinstance(event, HumanInputRequired):
             form = {**event.form, **_template(workflow, event.node_id)}
-            shown = data.of(HumanInputRequired(event.node_id, event.node_title, form))
+            shown = renderer.of(HumanInputRequired(event.node_id, event.node_title, form))
             fields = spec.events["human_input_required"].data
             yield _frame("human_input_required", picked(shown, fields), record, spec)
-    shown = {**data.of(paused), "elapsed_time": 0.0}
+    shown = {**renderer.of(paused), "elapsed_time": 0.0}
     shown["reasons"] = [
         {**reason, **_template(workflow, reason["node_id"])} for reason in shown["reasons"]
     ]
@@ -73,13 +73,13 @@ def snapshot(
 def _nodes(parts: Sequence[Part]) -> Sequence[tuple[dict[str, Any], dict[str, Any] | None]]:
     """The nodes with their ends, in the order in which they began; one that went on counts once."""
     nodes: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {}
-    for data, events in parts:
+    for renderer, events in parts:
         for event in events:
             if isinstance(event, NodeStarted):
-                nodes[event.execution_id] = (data.of(event), None)
+                nodes[event.execution_id] = (renderer.of(event), None)
             elif isinstance(event, NodeFinished):
-                begun = nodes.get(event.started.execution_id, (data.of(event.started), None))[0]
-                nodes[event.started.execution_id] = (begun, data.of(event))
+                begun = nodes.get(event.started.execution_id, (renderer.of(event.started), None))[0]
+                nodes[event.started.execution_id] = (begun, renderer.of(event))
     return list(nodes.values())
 
 
@@ -90,11 +90,8 @@ def _template(workflow: Workflow, node_id: str) -> dict[str, Any]:
 
 
 def _frame(event: str, data: Values, record: RunRecord, spec: HostSpec) -> bytes:
-    return (
-        b"data: "
-        + WRITERS[spec.stream.json](_message(event, data, record.task_id, record))
-        + (b"\n\n")
-    )
+    message = _message(event, data, record.task_id, record)
+    return b"data: " + WRITERS[spec.stream.json](message) + b"\n\n"
 
 
 def finished_frame(record: RunRecord, spec: HostSpec) -> bytes:

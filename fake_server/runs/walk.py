@@ -127,14 +127,14 @@ class Run:
 
     @property
     def shown_inputs(self) -> Values:
-        """The inputs as the start of the run tells them: without its time."""
+        """The inputs as the events of the run show them: without its time."""
         if "sys.timestamp" not in self.inputs:
             return self.inputs
         return {name: value for name, value in self.inputs.items() if name != "sys.timestamp"}
 
     # forms that somebody fills in [C: human_stream, human_events_resume]
 
-    def ask(self, running: Running, form: Values) -> None:
+    def require_input(self, running: Running, form: Values) -> None:
         """Wait for somebody to fill in ``form``, once everything that runs has ended."""
         if "form_token" not in form:
             token = "".join(self.random.choice(_BASE62) for _ in range(_TOKEN_CHARACTERS))
@@ -169,7 +169,7 @@ class Run:
             running.first = replace(running.first, started_s=at_s, step=self.steps)
             self.timeline.append((at_s, running.first))
             if running.node.node_id != filled.node_id:
-                self.at(at_s, partial(self.ask, form=form), running)
+                self.at(at_s, partial(self.require_input, form=form), running)
                 continue
             running.outcome = replace(
                 running.outcome,

@@ -1,4 +1,4 @@
-"""Warnings about a graph that can be read: what the host accepts silently, and nobody means."""
+"""Warnings about a graph that can be read: what the host accepts silently, and is hardly meant."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _check_handles(workflow: Workflow, data: Mapping[str, Field], problems: Prob
                 problems.warn(
                     data[node_id],
                     f"an edge leaves this node by {edge.handle!r}{did_you_mean(edge.handle, known)}"
-                    f", but no run does; known: {', '.join(sorted(known - {*_OF_ERRORS}))}",
+                    f", but no run takes it; known: {', '.join(sorted(known - {*_OF_ERRORS}))}",
                 )
 
 

@@ -19,7 +19,7 @@ _COUNTED: Mapping[str, tuple[int, str, str]] = {
     "maxLength": (0, "is expected to be empty", "is too long"),
     "maxProperties": (0, "is expected to be empty", "has too many properties"),
 }
-"""What is said of a limit of that number, and of any other."""
+"""The words for a limit of that number, and for any other."""
 
 _TEXTS: Mapping[str, Callable[[Any, Any], str]] = {
     "type": lambda value, kinds: f"{value!r} is not of type {_listed(kinds)}",
@@ -52,8 +52,8 @@ _TEXTS: Mapping[str, Callable[[Any, Any], str]] = {
 def schema_error(schema: Mapping[str, Any], value: Any) -> str | None:
     """What is wrong with ``value``, in the host's words; None where it fits.
 
-    Of several errors the host names the first in the order of the schema. A schema that is none
-    forbids nothing.
+    Of several errors the host names the first in the order of the schema. An invalid schema
+    allows everything.
     """
     validator = _validator(json.dumps(schema, default=str))
     errors = [] if validator is None else list(validator.iter_errors(value))

@@ -1,8 +1,8 @@
-"""What URLs that users send along would give the host, as an app's file says it.
+"""What the host would find at URLs that users send: ``remote_files`` of an app's file.
 
-The fake sends no request anywhere, so that a URL goes by its own text where nothing is said of it:
-``x-fake: {remote_files: {URL: {mime_type, size, filename}}}``, or ``absent`` or ``unreachable`` in
-place of the mapping.
+The fake sends no request, so an app's file can say what is there:
+``remote_files: {URL: {mime_type, size, filename}}``, or ``absent`` or ``unreachable`` in place of
+the mapping.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What leads a run: start, branches by conditions, forms for a human, end, a chat's answer."""
+"""Nodes that decide how a run goes: start, conditions, forms for a human, end, answer of a chat."""
 
 from __future__ import annotations
 

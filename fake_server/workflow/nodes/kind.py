@@ -81,7 +81,7 @@ class NodeCall:
     variables: Sequence[StartVariable]
     inputs: Values
     pool: Pool
-    draw: RandomValues
+    random: RandomValues
     seconds: float
     spec: HostSpec
     attempt: int = 0
@@ -146,14 +146,14 @@ class NodeCall:
         record = ImageRecord(
             prompt[:_RECORD_CHARACTERS],
             text_of(values.get("model"))[:_RECORD_CHARACTERS],
-            self.draw.getrandbits(32),
+            self.random.getrandbits(32),
             width,
             height,
             steps,
             text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
         )
         return FileRef(
-            self.draw.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url
+            self.random.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url
         )
 
     def variables_of_data(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model: its prompts, its answer and what it cost. Also what asks a model: a classifier, an
+"""A model: its prompts, its reply and its usage. Also the nodes that call one: a classifier, an
 extractor of parameters, and an agent.
 """
 
@@ -180,15 +180,15 @@ def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
 
 
 def used(call: NodeCall, prompts: Iterable[Mapping[str, Any]], reply: str) -> dict[str, Any]:
-    """What the answer ``reply`` to ``prompts`` used."""
-    behaviour, vary = call.node.behaviour, call.draw.vary
+    """The usage of a call with ``prompts`` that gave ``reply``."""
+    behaviour, vary = call.node.behaviour, call.random.vary
     prompt, completion = behaviour.prompt_tokens, behaviour.completion_tokens
     if prompt is None:
         prompt = sum(_tokens(one["text"]) for one in prompts)
     else:
         prompt = round(vary(prompt, behaviour.spread))
-    answer = _tokens(reply) if completion is None else round(vary(completion, behaviour.spread))
-    return usage(call, prompt, answer)
+    counted = _tokens(reply) if completion is None else round(vary(completion, behaviour.spread))
+    return usage(call, prompt, counted)
 
 
 def cost(spent: Mapping[str, Any]) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def cost(spent: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def usage(call: NodeCall, prompt: int, completion: int) -> dict[str, Any]:
-    """What so many tokens of a prompt and of its answer used, in tokens, money and time."""
+    """The usage of so many tokens of a prompt and of its reply: tokens, money and time."""
     free = call.spec.nodes.price
     values: dict[str, Any] = {
         "prompt_tokens": prompt,
@@ -313,7 +313,7 @@ def run_extractor(call: NodeCall) -> NodeOutcome:
 def _called(
     call: NodeCall, query: str, reply: str
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Process data, usage and metadata of a node that asks a model about ``query``."""
+    """Process data, usage and metadata of a node that calls a model with ``query``."""
     model = call.node.data.get("model") or {}
     prompts = [{"role": "user", "text": query, "files": []}]
     spent = used(call, prompts, reply)
@@ -378,9 +378,9 @@ def run_agent(call: NodeCall) -> NodeOutcome:
 
 
 def _steps(call: NodeCall, text: str) -> list[Mapping[str, Any]]:
-    """One round of an agent: it begins, and it has an answer."""
+    """One round of an agent: it begins, and it has a reply."""
     tokens = len(text) // 4 + 1
-    begun = {"id": call.draw.uuid(), "label": "ROUND 1", "status": "start", "metadata": {}}
+    begun = {"id": call.random.uuid(), "label": "ROUND 1", "status": "start", "metadata": {}}
     metadata = {"elapsed_time": round(call.seconds, 3), "total_tokens": tokens}
     output = {"output": {"llm_response": text}}
     return [begun, {**begun, "status": "success", "data": output, "metadata": metadata}]

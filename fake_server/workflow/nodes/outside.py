@@ -24,7 +24,7 @@ _CONTENT_TYPES = {
     "raw-text": "text/plain",
 }
 _RETRIED = (429, 500, 502, 503, 504)
-"""The statuses after which the host's client asks again, and then gives up."""
+"""The statuses after which the host's client tries again, and then gives up."""
 
 _TEXT_TYPES = ("text/", "application/json", "application/xml", "application/javascript")
 _MEBIBYTE = 1024 * 1024
@@ -127,7 +127,7 @@ def _request(call: NodeCall) -> tuple[str, str]:
     given = data.get("body")
     body: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     kind = str(body.get("type") or "none")
-    boundary = _BOUNDARY.format(call.draw.nonce()[:16])
+    boundary = _BOUNDARY.format(call.random.nonce()[:16])
     if kind in _CONTENT_TYPES and "content-type" not in map(str.lower, headers):
         headers["Content-Type"] = _CONTENT_TYPES[kind]
     if kind == "form-data":

@@ -263,7 +263,7 @@ def tool_icon(node: Node) -> str:
 
 
 def started_icon(node: Node, spec: HostSpec) -> Any:
-    """The icon in node_started of a tool node: the path of a picture, or a character."""
+    """The icon in node_started of a tool node: the path of an image, or an emoji."""
     if node.data.get("provider_type") in ("workflow", "api"):
         return dict(_DEFAULT_ICON)
     if spec.nodes.plugins and "/" in str(node.data.get("provider_id")):
