@@ -32,7 +32,7 @@ def inputs_of_app(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(given)
     variables = start_variables(path, exported_app(path)[1])
     known = {str(variable.get("variable")) for variable in variables}
-    problems = [f"{name} is no variable of this app" for name in given if name not in known]
+    problems = [f"{name} is not a variable of this app" for name in given if name not in known]
     for variable in variables:
         name = str(variable.get("variable"))
         if name in values or not variable.get("required"):
@@ -69,7 +69,7 @@ def start_variables(path: Path, nodes: Iterable[Mapping[str, Any]]) -> list[Mapp
     starts = [node for node in nodes if node.get("type") == "start"]
     variables = [one for node in starts for one in node.get("variables") or ()]
     if not all(isinstance(one, Mapping) and one.get("variable") for one in variables):
-        raise SpecError(path, "start variables", "each needs the name that it has as `variable`")
+        raise SpecError(path, "start variables", "each needs its name under `variable`")
     return variables
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from contract.sse import Frame
 from contract.target import Stream
 from dify_wire import profile, spec
-from dify_wire.exchange import Exchange, loads
+from dify_wire.exchange import EVENT_STREAM, Exchange, loads
 from dify_wire.spec import Schemas
 from dify_wire.text_file import bundled
 
@@ -83,7 +83,7 @@ class Spec:
     def wrong_frames(self, exchange: Exchange) -> Iterator[str]:
         """What is wrong with each frame of a stream."""
         schema = self._media(exchange).get("itemSchema")
-        if schema is None or exchange.media_type != "text/event-stream":
+        if schema is None or exchange.media_type != EVENT_STREAM:
             return
         for number, frame in enumerate(Stream.of(exchange).frames, 1):
             yield from (

@@ -13,7 +13,7 @@ from contract.check import Check, Level
 from contract.evidence import changed_run, parameters, shared_runs, stop_request
 from contract.result import NotRun
 from contract.target import LEFT_OUT, Target, is_accepted_run
-from dify_wire.exchange import Exchange
+from dify_wire.exchange import EVENT_STREAM, Exchange
 
 _TITLE = re.compile(r"<title>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _PARAMETERS = frozenset({"user_input_form", "opening_statement"})
@@ -117,7 +117,7 @@ def _is_wrong(exchange: Exchange) -> bool:
     if status is None or status in (401, 403, 404) or status >= 500:
         return True
     if status < 300:
-        is_stream = exchange.media_type == "text/event-stream" and b'"event"' in exchange.body
+        is_stream = exchange.media_type == EVENT_STREAM and b'"event"' in exchange.body
         is_run = is_accepted_run(exchange) and (is_stream or bool(_RUN & payload.keys()))
         return not (is_run or _PARAMETERS & payload.keys())
     is_error = isinstance(payload.get("code"), str) and isinstance(payload.get("message"), str)

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, overload
 
+EVENT_STREAM = "text/event-stream"
+"""The media type of streams."""
+
 MAIN = "main"
 """The label of the default app."""
 

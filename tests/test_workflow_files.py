@@ -293,8 +293,8 @@ WARNED: list[tuple[str, Any, str, str]] = [
         "a graph needs exactly one node of type start, and this one has 2",
     ),
     (f"{WHICH}.type", "if_else", f"{WHICH}.type", "'if_else' is not a known node type (did you"),
-    ("nodes[1].parentId", "loop", LLM, "the node is inside of 'loop', which is no iteration and"),
-    ("nodes[1].parentId", "tool", LLM, "the node is inside of 'tool', which is no iteration and"),
+    ("nodes[1].parentId", "loop", LLM, "the node is inside of 'loop', which is not an iteration"),
+    ("nodes[1].parentId", "tool", LLM, "the node is inside of 'tool', which is not an iteration"),
     ("edges[5]", {"source": "end", "target": "nowhere"}, "edges[5]", NOWHERE),
     ("edges[5]", {"source": "nowhere", "target": "end"}, "edges[5]", NOWHERE),
     (

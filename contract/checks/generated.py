@@ -21,7 +21,7 @@ from contract.evidence import form_field
 from contract.result import Failed, NotRun, Skipped, expect
 from contract.shape import is_of_0_6
 from contract.target import PROMPT, RUN_PATH, USER, Target, is_accepted_run
-from dify_wire.exchange import Exchange
+from dify_wire.exchange import EVENT_STREAM, Exchange
 
 WRONG_BODIES = 40
 WRONG_KEYS = 12
@@ -106,8 +106,8 @@ def _has_files(exchange: Exchange) -> bool:
     files.
     """
     data = exchange.json_object().get("data")
-    if exchange.media_type == "text/event-stream" or not isinstance(data, dict):
-        return exchange.media_type != "text/event-stream"
+    if exchange.media_type == EVENT_STREAM or not isinstance(data, dict):
+        return exchange.media_type != EVENT_STREAM
     outputs = data.get("outputs")
     files = outputs.get("files") if isinstance(outputs, dict) else outputs
     return data.get("status") not in ("failed", "stopped") and files is not None

@@ -13,7 +13,7 @@ from contract import evidence
 from contract.check import Capability, Evidence, Level, check
 from contract.result import expect, expect_equal
 from contract.target import LEFT_OUT, Target
-from dify_wire.exchange import Exchange
+from dify_wire.exchange import EVENT_STREAM, Exchange
 
 _MODELS = "openapi.yaml#/components/schemas/ModelName (document line 31)"
 
@@ -52,13 +52,13 @@ def example_of_the_document_is_accepted(target: Target) -> None:
 )
 def model_may_be_left_out(target: Target) -> None:
     """Without a model the host takes its default one."""
-    _expect_accepted(evidence.stream(target).exchange, "text/event-stream")
+    _expect_accepted(evidence.stream(target).exchange, EVENT_STREAM)
 
 
 @_accepted_check(Level.DOCUMENT, _MODELS, uses=(Evidence.SHARED_RUNS, Evidence.STOPPED_RUN))
 def model_dosmix_is_accepted(target: Target) -> None:
     """The document's second model is carried out."""
-    _expect_accepted(evidence.stopped(target).stream.exchange, "text/event-stream")
+    _expect_accepted(evidence.stopped(target).stream.exchange, EVENT_STREAM)
 
 
 @_accepted_check(

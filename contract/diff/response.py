@@ -20,7 +20,7 @@ from contract.diff.values import (
     volatile,
 )
 from contract.diff.values import differences as value_differences
-from dify_wire.exchange import Exchange, loads
+from dify_wire.exchange import EVENT_STREAM, Exchange, loads
 from dify_wire.redaction.fields import user_of
 
 DEFAULT_FACTOR = 3.0
@@ -207,7 +207,6 @@ def file_kind(body: bytes, whole: bool = True) -> str:
     return f"PNG {width}x{height}, {depth} bits, colour type {colours}{end}"
 
 
-EVENT_STREAM = "text/event-stream"
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 _PING = re.compile(rb"(?:event|data): ?ping|:.*")
 _PING_DUE_S = 11.0

@@ -12,11 +12,10 @@ from contract.check import Seen, verdicts
 from contract.result import Result, ShownExchange, Status
 from contract.sse import split_frames
 from contract.target import Target
-from dify_wire.exchange import Chunk, Exchange
+from dify_wire.exchange import EVENT_STREAM, Chunk, Exchange
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.strict import counted
 
-EVENT_STREAM = "text/event-stream"
 TEXT_LIMIT = 6_000
 _WINDOW = TEXT_LIMIT * 4 + 4_096
 """More than is shown, so that no secret is cut in two before it is redacted."""

@@ -360,7 +360,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _schemas_at(document: Mapping[str, Any], place: str, is_object: bool) -> set[str]:
-    """The names of the schemas that say something of ``place``: of its object, if it is none."""
+    """The names of the schemas that describe ``place``, or the object around it."""
     node = None
     if of_response := _OF_RESPONSE.fullmatch(place):
         operation = (of_response["method"], of_response["path"])

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from contract.diff import response
 from contract.diff.difference import ABSENT, Difference
-from contract.diff.response import EVENT_STREAM, Stream
-from dify_wire.exchange import Recording
+from contract.diff.response import Stream
+from dify_wire.exchange import EVENT_STREAM, Recording
 
 _NEVER = 1e9
 """The factor from which on times differ: they say nothing about a version."""
@@ -131,7 +131,7 @@ def differences(a: Recording, b: Recording, area: str) -> Iterator[Difference]:
 
 
 def _in_area(one: Difference, exchange: Recording, area: str) -> Difference:
-    """``one`` with the operation before the place in a body that is no run's."""
+    """``one`` with the operation before its place, in a body that is not that of a run."""
     run = b'"workflow_run_id"' in exchange.body[:100]
     if run or one.kind == "style" or not one.place.startswith("body"):
         return one
@@ -222,7 +222,7 @@ def _is_value_of_the_version(one: Difference, area: str, stream: bool) -> bool:
 
 
 def _system_keys(names: str) -> str:
-    """Of the fields of inputs those that are no variable of the app."""
+    """The fields of inputs that are not variables of the app."""
     return ", ".join(name for name in names.split(", ") if name.startswith("sys.")) or ABSENT
 
 

@@ -1,7 +1,7 @@
 """Running the workflow, and stopping a run.
 
-Later versions keep a record of each run, and go on without its client: ``RecordedRun`` is what is
-written down of a run, who watches it, and how it goes on once a form is filled in.
+Later versions keep a record of each run, and go on without its client: ``RecordedRun`` writes the
+record, sends events to those who watch the run, and goes on once a form is filled in.
 """
 
 from __future__ import annotations

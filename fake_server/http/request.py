@@ -240,7 +240,7 @@ def endpoint(operation_id: str) -> Callable[[Handler], Handler]:
     return enter
 
 
-# Who sends it
+# Authentication
 # ------------------------------------------------------------------------------------------
 
 

@@ -64,7 +64,7 @@ class Fork:
 
 def joined(arrivals: Sequence[tuple[Branch | None, str]]) -> tuple[Branch | None, str]:
     """The branch in which a node runs that edges from ``arrivals`` lead to (branch and node), and
-    its predecessor. A branch that has ended is none.
+    its predecessor. A branch that has ended does not count.
     """
     last, previous = arrivals[-1]
     around = [set(branch.outward()) if branch else set[Branch]() for branch, _ in arrivals]

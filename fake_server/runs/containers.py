@@ -294,7 +294,7 @@ class Loop(_Container):
         self._begin_turn(turn.index + 1)
 
     def _breaks(self) -> bool:
-        """Whether the conditions for its end hold; values that cannot be compared are none."""
+        """Whether the conditions for its end hold; values that cannot be compared do not hold."""
         conditions = self._data.get("break_conditions")
         if not conditions:
             return False

@@ -258,7 +258,7 @@ _EMPTY: Mapping[str, Callable[[Any], Any]] = {
     "object": lambda _: {},
     "kept": lambda value: value,
 }
-"""The version's form of what a node has not (``StreamRules.empty``)."""
+"""How the version writes an empty value of a node (``StreamRules.empty``)."""
 
 
 def _around(place: Place) -> dict[str, Any]:

@@ -29,7 +29,7 @@ _REFERENCE = "dify-file-ref:"
 
 @dataclass(frozen=True, slots=True)
 class FileConfig:
-    """Which files an upload feature or a start variable takes. Limits of 0 are none."""
+    """Which files an upload feature or a start variable takes. A limit of 0 means no limit."""
 
     types: Sequence[str]
     extensions: Sequence[str]

@@ -34,7 +34,7 @@ def spaced(message: Mapping[str, Any]) -> bytes:
 
 
 def compact(message: Mapping[str, Any]) -> bytes:
-    """No blanks, and UTF-8; a lone surrogate, which UTF-8 has not, is a question mark."""
+    """No blanks, and UTF-8; a lone surrogate, which UTF-8 cannot write, is a question mark."""
     text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
     if "e-" in text or "e+" in text:
         text = _EXPONENT.sub(_number, text)

@@ -59,7 +59,7 @@ def check_storable(text: str, errors: HostErrors) -> None:
 
 
 def database_uuid(text: str) -> str | None:
-    """The UUID that ``text`` is for the host's database; None where it is none."""
+    """The UUID that ``text`` is for the host's database; None where it is not one."""
     return str(uuid.UUID(text)) if _DATABASE_UUID.fullmatch(text) else None
 
 

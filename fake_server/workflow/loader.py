@@ -273,14 +273,14 @@ class _Loader:
                 content = {**content, "tool_configurations": settings}
         behaviour = read_behaviour(None, kind.seconds)
         with self._problems.collected():
-            speaking = (data.get("x-fake"), beside.get(title), beside.get(node_id))
-            behaviour = _joined(speaking, kind.seconds)
+            described = (data.get("x-fake"), beside.get(title), beside.get(node_id))
+            behaviour = _joined(described, kind.seconds)
         outer = field.get("parentId") or data.get("iteration_id") or data.get("loop_id")
         parent = _identifier(outer) if outer and outer.value else None
         return Node(node_id, node_type, title, content, behaviour, parent)
 
     def _check_misplaced(self, field: Field, right: str, *, allowed: bool = True) -> None:
-        """Refuse what looks like ``x-fake`` and would be passed over."""
+        """Refuse what looks like ``x-fake`` and would be ignored."""
         for key, value in field.items():
             plain = key.lower().replace("-", "").replace("_", "")
             if plain == "xfake" and not (allowed and key == "x-fake"):
@@ -303,7 +303,7 @@ class _Loader:
             if node.parent is not None and (parent is None or parent.type not in CONTAINERS):
                 self._problems.warn(
                     self._data[node.node_id],
-                    f"the node is inside of {node.parent!r}, which is no iteration and no loop of "
+                    f"the node is inside of {node.parent!r}, which is not an iteration or loop of "
                     "this graph; it stands alone",
                 )
                 nodes[node.node_id] = replace(node, parent=None)
@@ -332,7 +332,7 @@ def _identifier(field: Field) -> str:
 
 
 def _joined(extras: Sequence[Field | None], seconds: float) -> NodeBehaviour:
-    """The behaviour of a node by everything that speaks of it; the last one wins."""
+    """The behaviour of a node from everything that describes it; the last one wins."""
     given = [extra for extra in extras if extra is not None]
     for extra in given:
         read_behaviour(extra, seconds)

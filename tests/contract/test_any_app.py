@@ -77,7 +77,7 @@ def test_all_problems_of_the_variables_are_named_at_once(tmp_path: Path) -> None
     with pytest.raises(SpecError) as raised:
         inputs_of_app(app, {"nobody": 1})
     for words in (
-        "nobody is no variable of this app",
+        "nobody is not a variable of this app",
         "picture is a file, which has to be uploaded first",
         "kind is a list without options",
         "mood is of the unknown type 'colour'",

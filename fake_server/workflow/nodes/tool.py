@@ -182,7 +182,7 @@ def run_tool(call: NodeCall) -> NodeOutcome:
 
 def _cast(shown: dict[str, Any], settings: Values) -> str | None:
     """Make texts and numbers of what the built-in Stable Diffusion gets; returns the host's error
-    for a setting that should be a number and is none.
+    for a setting that should be a number and is not.
     """
     for name in _IMAGE_STRINGS:
         if name in shown:
