@@ -57,6 +57,12 @@ _TOKEN = re.compile(
 )
 _PADDING = re.compile(rb"(?:=|%(?:25){0,8}3[dD]|\\{1,16}(?:u00|x)3[dD]){0,2}$")
 _LONGEST_PADDING = 64
+USER_FIELDS = (
+    *("user", "sys.user_id", "session_id", "external_user_id"),
+    "created_by_end_user_session_id",
+)
+"""What names a user: in a request, in a run, in its record, in the logs, of an end user."""
+
 _REMEMBERED = 512
 _LONGEST_REMEMBERED = 256
 _SIGNED_URL = re.compile(
@@ -97,7 +103,7 @@ class Search:
             if rule.kind == "field":
                 name = rule.pointer[-1] if rule.pointer else rule.what
                 self._named.setdefault(name, []).append(rule)
-        names_of_secrets = [*_KEY_FIELDS, *(() if keep_user else ("user",))]
+        names_of_secrets = [*_KEY_FIELDS, *(() if keep_user else USER_FIELDS)]
         self._fields = FieldReader(names_of_secrets, _SIGNATURES, self._named)
         for key, label in keys.items():
             self.learn(key, names.key(key, label), "keys", least=1)
@@ -165,7 +171,7 @@ class Search:
     def _values(self, view: View) -> Iterator[Value]:
         yield from self._fields.values(view)
         if view.parent is None and b"isposition" in view.lowered:
-            wanted = {*self._named, *_KEY_FIELDS, "user"}
+            wanted = {*self._named, *_KEY_FIELDS, *USER_FIELDS}
             yield from (part for part in parts(view.data) if part.name in wanted)
 
     def _field_edits(
@@ -184,7 +190,7 @@ class Search:
         if name in _KEY_FIELDS and value.is_text:
             written = self.learn_credentials(value.text, _LEAST_KEY)
             return _edit(view, value.start, value.end, written, "keys")
-        if name != "user" or self._keep_user:
+        if name not in USER_FIELDS or self._keep_user:
             return []
         if not is_a_name(value.text) or not (value.is_text or len(value.text) >= FINDABLE):
             return []

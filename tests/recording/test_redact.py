@@ -287,6 +287,20 @@ def test_a_user_called_like_a_field_does_not_break_the_answer() -> None:
     assert re.fullmatch(rb'\{"prompt": "user-\w{8}"\}', found.body)
 
 
+def test_users_of_other_requests_are_found_in_logs_and_records_of_runs() -> None:
+    inputs = {"prompt": "p", "sys.user_id": USER}
+    named = {"name": USER, "external_user_id": USER, "session_id": USER}
+    for body in (
+        {"created_by_end_user": {"type": "service-api", "session_id": USER}},
+        {"status": "succeeded", "inputs": json.dumps(inputs)},
+        {"status": "succeeded", "inputs": inputs},
+        named,
+    ):
+        exchange = recording(json.dumps(body).encode(), headers=JSON)
+        assert USER.encode() not in redacted(exchange).body
+        assert USER.encode() in redacted(exchange, keep_user=True).body
+
+
 def test_users_in_queries_and_forms_are_found() -> None:
     form = b'--x\r\nContent-Disposition: form-data; name="user"\r\n\r\nalice\r\n--x--\r\n'
     headers = (("Content-Type", "multipart/form-data; boundary=x"),)
