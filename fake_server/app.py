@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -104,6 +104,11 @@ class FakeServer:
 
             self._replay = load_replay(host.settings, host.spec)
         self._admin: ASGIApp | None = None
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What may be wrong with what is replayed."""
+        return self._replay.warnings if self._replay else ()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

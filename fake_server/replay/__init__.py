@@ -23,6 +23,7 @@ from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import RequestKey
 from dify_wire.recording.store import NearMiss, NotRecordedError, recording_store
+from fake_server.apps import app_files
 from fake_server.clock import iso
 from fake_server.endpoints.files import check_signature
 from fake_server.host_spec import HostSpec
@@ -111,7 +112,7 @@ def app_labels(settings: Settings) -> dict[str, str]:
         if app == AppKind.WORKFLOW:
             labels[key] = MAIN
         else:
-            labels[key] = app if app in set(AppKind) else Path(app).stem
+            labels[key] = app if app in set(AppKind) else app_files(app)[0].stem
     return labels
 
 
@@ -142,7 +143,14 @@ def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
         from fake_server.recorder.proxy import Forwarding  # which loads the recorder
 
         forwards = Forwarding(settings, app_labels(settings))
-    return Replay(settings, loaded, forwards)
+    versions = {one.host_version for one in (*loaded.labelled, *loaded.others)} - {""}
+    warnings = []
+    if versions and spec.version not in versions:
+        warnings.append(
+            f"{settings.replay}: recorded from Dify {' and '.join(sorted(versions))}, and what a "
+            f"replay decides itself is that of Dify {spec.version}; see --host-version"
+        )
+    return Replay(settings, loaded, forwards, warnings)
 
 
 class Forwards(Protocol):
@@ -159,8 +167,13 @@ class Replay:
     """Responds to the requests of one server from ``loaded``; misses go to ``forwards``, if any."""
 
     def __init__(
-        self, settings: Settings, loaded: LoadedRecordings, forwards: Forwards | None
+        self,
+        settings: Settings,
+        loaded: LoadedRecordings,
+        forwards: Forwards | None,
+        warnings: Sequence[str] = (),
     ) -> None:
+        self.warnings = warnings
         self._misses_are_faked = settings.on_miss == "fake"
         self._labels = app_labels(settings)
         after_last = settings.after_last or "repeat"

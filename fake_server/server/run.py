@@ -33,6 +33,8 @@ def serve_forever(settings: Settings) -> None:
     log = set_up_logging(settings.log_format)
     app.host.counters.log_lines_lost = lambda: log.lost
     log_warnings(app.host.apps.values())
+    for warning in app.warnings:
+        _log.warning("warning: %s", warning)
     url = address(sock, settings.scheme)
 
     def announce() -> None:

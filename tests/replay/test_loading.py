@@ -11,6 +11,7 @@ import pytest
 
 from dify_wire.exchange import Shortened
 from dify_wire.recording import store
+from fake_server.app import create_app
 from fake_server.cli import serve
 from fake_server.replay import (
     app_labels,
@@ -84,8 +85,17 @@ def test_the_choices_of_the_flags_are_those_of_the_settings_and_of_the_library()
 
 def test_labels_are_those_of_a_recorder() -> None:
     apps = (("k3", "chat"), ("k4", "workflow"), ("k5", "some/folder/cats.yml"))
-    labels = app_labels(Settings(api_keys=("k1", "k2"), apps=apps))
-    assert labels == {"k1": "main", "k2": "main", "k3": "chat", "k4": "main", "k5": "cats"}
+    beside = ("k6", "some/dogs.yml+some/dogs.fake.yml")
+    labels = app_labels(Settings(api_keys=("k1", "k2"), apps=(*apps, beside)))
+    assert list(labels.values()) == ["main", "main", "chat", "main", "cats", "dogs"]
+
+
+def test_a_replay_of_another_version_is_a_warning() -> None:
+    recordings = HOST.parent / "dify-1.14.2"
+    app = create_app(Settings(replay=recordings, host_version="1.13"))
+    (warning,) = app.warnings
+    assert "recorded from Dify 1.14.2" in warning
+    assert not create_app(Settings(replay=recordings, host_version="1.14")).warnings
 
 
 def test_what_is_refused_before_anything_is_looked_up_answers_nothing() -> None:
