@@ -16,7 +16,7 @@ _MIN_GAP_S = 0.001
 
 @behaviour(excludes="end")
 def no_terminal_event() -> Effects:
-    """The stream ends in good order, but without workflow_finished.
+    """The stream ends as it should, but without workflow_finished.
 
     Complaint: a worker was restarted in the middle of a run; the client waits for an event that
     cannot come.
@@ -93,8 +93,8 @@ def error_event(
     status: Status = 400,
     after: Count = 3,
 ) -> Effects:
-    """An event of the name error comes after the first ``after`` ones, and the stream ends there,
-    in good order and without workflow_finished.
+    """An event of the name error comes after the first ``after`` ones, and the stream then ends as
+    it should, but without workflow_finished.
 
     Complaint: the client waits for workflow_finished, because status 200 has come long ago.
     Survive: an error event ends the run as failed, at any place of the stream; show its message.

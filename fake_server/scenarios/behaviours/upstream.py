@@ -64,9 +64,9 @@ def sd_failed(
     """The image server fails while it draws; whatever the way, the tool hides it, and the run
     succeeds.
 
-    With "timeout" it does so when the tool has waited its 120 s. The other ways look the same to a
-    client: that they do is what they show. But where tools are plugins (from 1.4.3 on), one that
-    drops the call ("close") fails the run, without a text.
+    With "timeout" it does so when the tool has waited its 120 s. A client cannot distinguish the
+    other ways. Where tools are plugins (from 1.4.3 on), one that drops the call ("close") fails the
+    run, without a text.
 
     Complaint: only the empty list of files distinguishes a broken GPU from a finished image.
     Survive: as with tool_failed_silently; and with a timeout expect the response only after two
@@ -84,7 +84,7 @@ def sd_failed(
 def sd_options_failed(how: Literal["500", "close"] = "500") -> Effects:
     """The image server fails to load the model; this the tool does report, and the run fails.
 
-    Both ways look the same to a client: that they do is what they show.
+    A client cannot distinguish the two ways.
 
     Complaint: the error names a setting that no user of the API has ever seen.
     Survive: show it as the host's fault; another model may work.
