@@ -5,14 +5,19 @@ from __future__ import annotations
 import html
 import json
 import socket
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from contract.cli import exit_code, session
-from contract.result import expect_equal
+from contract.errors import error, expect_error
+from contract.pydantic_text import missing, pydantic_text
+from contract.result import Failed, expect_equal
 from contract.target import Target
+from dify_wire.exchange import Chunk, Recording, Request
+from dify_wire.profile import Basis, profile_of
 from dify_wire.redaction.replacement import REDACTED
 from dify_wire.redaction.text import TextRedactor
 from tests.contract import samples
@@ -160,3 +165,26 @@ def echo_in_a_picture(target: Target) -> None:
     """A picture tells it."""
     response = target.send(target.get_request(URL))
     expect_equal(response.status, 200, response.text, response)
+
+
+def test_a_redacted_recording_may_show_another_input_than_it_sent() -> None:
+    """pydantic cuts what it shows, so that no secret is found in it; a live host gets no leeway."""
+    profile = profile_of("1.14.2")
+    shown, sent = ({"timestamp": "1713938972", "sign": sign * 40} for sign in "ab")
+    text = pydantic_text("ToolFileQuery", [missing("nonce", shown)])
+    refused = profile.errors["value_error"].filled(message=text)
+    exchange = Recording(
+        Request("GET", "/files/tools/x.png"),
+        status=400,
+        headers=(("Content-Type", "application/json"),),
+        chunks=(Chunk(0.0, json.dumps(refused).encode()),),
+        name="missing_nonce",
+        host="",
+        redacted=("keys",),
+    )
+    expected = error(
+        "query_parameter_missing", missing("nonce", sent), model="ToolFileQuery", field="nonce"
+    )
+    expect_error(exchange, expected, Basis(given="1.14.2"))
+    with pytest.raises(Failed):
+        expect_error(replace(exchange, redacted=()), expected, Basis(given="1.14.2"))
