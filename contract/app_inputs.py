@@ -32,7 +32,11 @@ def inputs_of_app(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(given)
     variables = start_variables(path, exported_app(path)[1])
     known = {str(variable.get("variable")) for variable in variables}
-    problems = [f"{name} is not a variable of this app" for name in given if name not in known]
+    problems = [
+        f"{name} is not a variable of this app; take it out of --inputs"
+        for name in given
+        if name not in known
+    ]
     for variable in variables:
         name = str(variable.get("variable"))
         if name in values or not variable.get("required"):
@@ -40,9 +44,9 @@ def inputs_of_app(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             values[name] = _value(variable)
         except ValueError as error:
-            problems.append(f"{name} {error}")
+            problems.append(f"{name} {error}; give it with --inputs")
     if problems:
-        raise SpecError(path, "start variables", f"{'; '.join(problems)}; give it with --inputs")
+        raise SpecError(path, "start variables", ". ".join(problems))
     return values
 
 

@@ -30,6 +30,8 @@ MODE_LEFT_OUT_MODEL = "ghostmix_v20Bakedvae"
 REMAINING_MODELS = ("rundiffusionFX_v10", "v1-5-pruned-emaonly")
 OTHER_USER = "somebody else"
 
+WAITS = "the run of this app waits for a human"
+
 TASK_NAMED_WITHIN_BYTES = 64 << 10
 STOP_NOTICED_S = 1.2
 """A host looks for a stop once a second (FACTS 7)."""
@@ -91,10 +93,14 @@ def blocking(target: Target) -> Exchange:
 
 
 def blocking_data(target: Target) -> Mapping[str, Any]:
-    """``data`` of the blocking response. Raises ``NotRun`` where there is none."""
+    """``data`` of the blocking response. Raises ``NotRun`` where there is none, and ``Skipped``
+    where the run of another app than the document's waits for a human.
+    """
     data = blocking(target).json_object().get("data")
     if not isinstance(data, dict):
         raise NotRun("there is no blocking response to check", blocking(target))
+    if data.get("status") == "paused" and target.capabilities.inputs is not None:
+        raise Skipped(WAITS, blocking(target))
     return data
 
 
@@ -104,10 +110,15 @@ def stream(target: Target) -> Stream:
 
 
 def stream_with_events(target: Target) -> Stream:
-    """The streaming run. Raises ``NotRun`` where it has no event at all."""
+    """The streaming run. Raises ``NotRun`` where it has no event at all, and ``Skipped`` where the
+    run of another app than the document's waits for a human.
+    """
     found = stream(target)
     if not found.data_frames:
         raise NotRun("there is no stream to check", found.exchange)
+    last = found.data_frames[-1][1].get("event")
+    if last == "workflow_paused" and target.capabilities.inputs is not None:
+        raise Skipped(WAITS, found.exchange)
     return found
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
+from typing import Any
 
 from contract.check import Level, check
 from contract.evidence import blocking, blocking_data
 from contract.result import NotRun, Skipped
 from contract.shape import COUNT, OBJECT, UUID
-from contract.target import Target, ids_of
+from contract.target import Target, files_within
 from contract.trace import Event, RunTrace, events_of, shared_trace, trace_check
 from dify_wire.profile import Profile, profiles
 
@@ -254,9 +255,16 @@ def runs_at_once_have_ids_of_their_own(target: Target) -> None:
     for name in ("task_id", "workflow_run_id"):
         got = trace.events[0].envelope.get(name)
         trace.expect(got != other.get(name), f"a {name} of its own", got)
-    streamed = {str(file_id) for event in trace.events for file_id in ids_of(event.data)}
-    common = streamed.intersection(map(str, ids_of(other)))
+    streamed = {file_id for event in trace.events for file_id in _made(event.data)}
+    common = streamed.intersection(_made(other))
     trace.expect(not common, "files of its own", sorted(common))
+
+
+def _made(value: Any) -> set[str]:
+    """The ids of the files that a run has made; a user may send the same file to several."""
+    sent = ("local_file", "remote_url")
+    files = (file for file in files_within(value) if file.get("transfer_method") not in sent)
+    return {str(file.get("related_id")) for file in files}
 
 
 @check(Level.HOST, "FACTS 8")

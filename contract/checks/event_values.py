@@ -306,8 +306,13 @@ def image_tool_reports_text_and_files(trace: RunTrace) -> None:
 
 @trace_check(Level.HOST, "FACTS 5.5")
 def end_node_selects_the_runs_outputs(trace: RunTrace) -> None:
-    """inputs and outputs of the end node have the names of the run's outputs, in the same order."""
+    """inputs and outputs of the end node have the names of the run's outputs, in the same order;
+    several end nodes have them together.
+    """
     expected = list(as_object(trace.end.get("outputs")))
-    for node in trace.of_type("end"):
-        for name in ("inputs", "outputs"):
-            trace.expect_equal(list(node.object(name)), expected, f"names in {name} of end")
+    ends = trace.of_type("end")
+    for name in ("inputs", "outputs"):
+        names = [key for node in ends for key in node.object(name)]
+        if len(ends) > 1:
+            names = [key for key in expected if key in names]
+        trace.expect_equal(names, expected, f"names in {name} of end")

@@ -77,7 +77,7 @@ def test_all_problems_of_the_variables_are_named_at_once(tmp_path: Path) -> None
     with pytest.raises(SpecError) as raised:
         inputs_of_app(app, {"nobody": 1})
     for words in (
-        "nobody is not a variable of this app",
+        "nobody is not a variable of this app; take it out of --inputs",
         "picture is a file, which has to be uploaded first",
         "kind is a list without options",
         "mood is of the unknown type 'colour'",
@@ -139,3 +139,30 @@ def test_app_of_an_export_meets_no_false_alarm(app: str, has_images: bool, tmp_p
     passed = {one["name"] for one in checks if one["status"] == "passed"}
     assert {"missing_prompt_is_400", "steps_are_the_nodes_started"} <= passed
     assert ("url_serves_the_image_without_a_key" in passed) is has_images
+
+
+@pytest.mark.server
+def test_app_that_waits_or_has_two_ends_meets_no_false_alarm(tmp_path: Path) -> None:
+    picture = {"type": "image", "transfer_method": "remote_url", "url": "http://a.test/b.png"}
+    start = variable("picture", "file", label="P", allowed_file_types=["image"])
+    two_ends = export(tmp_path / "ends.yml", start)
+    graph = json.loads(two_ends.read_text())
+    for name in ("a", "b"):
+        output = {"variable": name, "value_selector": ["1", "picture"]}
+        node = {"id": name, "data": {"type": "end", "title": name, "outputs": [output]}}
+        graph["workflow"]["graph"]["nodes"].append(node)
+    graph["workflow"]["graph"]["edges"] = [{"source": "1", "target": name} for name in "ab"]
+    two_ends.write_text(json.dumps(graph), encoding="utf-8")
+    inputs = tmp_path / "inputs.json"
+    inputs.write_text(json.dumps({"picture": picture}), encoding="utf-8")
+    waiting, report = APPS / "human.yml", tmp_path / "report.json"
+    apps = ("--app", f"{KEY}={waiting}", "--app", f"{KEY}-2={two_ends}")
+    with running_server(*apps, "--host-version", "1.14.2", "--speed", "10") as server:
+        run = ["run", "--base-url", server.url, "--json", str(report), "--api-key"]
+        assert exit_code([*run, KEY, "--app-file", str(waiting)]) == 0
+        checks = json.loads(report.read_text())["checks"]
+        reasons = {one["name"]: one["reason"] for one in checks if one["status"] == "skipped"}
+        waits = "the run of this app waits for a human"
+        assert reasons["stream_ends_with_one_workflow_finished"] == waits
+        more = ("--app-file", str(two_ends), "--inputs", str(inputs))
+        assert exit_code([*run, f"{KEY}-2", *more]) == 0
