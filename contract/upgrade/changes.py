@@ -18,6 +18,7 @@ from dify_wire.exchange import Recording
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.recording.folder import read_folder
 from dify_wire.spec import load
+from dify_wire.strict import counted
 from dify_wire.text_file import SpecError, bundled
 
 _EXCERPT = 400
@@ -69,6 +70,15 @@ _HEADINGS = {
     Severity.ADDS: "Is new: fields, events, headers, routes",
     Severity.WRITES: "Is only written otherwise: order, spaces, escapes",
 }
+
+
+_COUNTED = {
+    Severity.BREAKS: ("breaks clients", "break clients"),
+    Severity.CHANGES: ("reads otherwise", "read otherwise"),
+    Severity.ADDS: ("is new", "are new"),
+    Severity.WRITES: ("is only written otherwise", "are only written otherwise"),
+}
+"""The same behind a number: one, or any other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +142,12 @@ class Upgrade:
         versions = f"Dify {self.a} to {self.b}"
         if not self.changes:
             return f"{versions}: no difference in {self.compared} requests."
-        words = ("break clients", "read otherwise", "are new", "are only written otherwise")
-        counts = [f"{len(self.of(one))} {word}" for one, word in zip(Severity, words, strict=True)]
-        where = f"{self.differing} of {self.compared} requests"
-        return f"{versions}: {len(self.changes)} changes in {where}; {', '.join(counts)}."
+        counts = ", ".join(
+            f"{len(found)} {words[len(found) != 1]}"
+            for found, words in ((self.of(one), _COUNTED[one]) for one in Severity)
+        )
+        changes = counted(len(self.changes), "change")
+        return f"{versions}: {changes} in {self.differing} of {self.compared} requests; {counts}."
 
 
 def upgrade(a: str, b: str, app: AppParts | None = None) -> Upgrade:
