@@ -275,6 +275,12 @@ WARNED: list[tuple[str, Any, str, str]] = [
         f"{PARAMETER}.value",
         "the reference '{{#llm.text' is not closed; write {{#node.output#}}",
     ),
+    (
+        f"{PARAMETER}.value",
+        "a {{#模型.text#}} cat",
+        f"{PARAMETER}.value",
+        "the reference '{{#模型.text#}}' stays as it is: the host reads names of ASCII",
+    ),
     (f"{PARAMETER}.value", "{{#env.KEY#}}", f"{PARAMETER}.value", "there is no env variable 'KEY'"),
     (
         f"{LLM}.prompt_template[0].text",

@@ -170,6 +170,11 @@ def references(text: str) -> tuple[tuple[str, Selector], ...]:
     return tuple((key, tuple(key.strip("#").split("."))) for key in _NODE.findall(text))
 
 
+def is_replaced(reference: str) -> bool:
+    """Whether the host takes ``reference`` for one: of ASCII, with names that are not too long."""
+    return bool(_NODE.fullmatch(reference) or _PROMPT.fullmatch(reference))
+
+
 def fill_parameter(text: str, pool: Pool) -> str:
     """A parameter of a tool, filled."""
     return _fill(text, _NODE, {key: read(pool, one) for key, one in references(text)})

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from dify_wire.strict import Field, did_you_mean
-from fake_server.workflow.expressions import references
+from fake_server.workflow.expressions import is_replaced, references
 from fake_server.workflow.model import START_TYPES, Selector, Workflow
 from fake_server.workflow.nodes import NODE_KINDS
 from fake_server.workflow.problems import Problems
@@ -14,6 +14,7 @@ from fake_server.workflow.problems import Problems
 _OUTSIDE_THE_GRAPH = ("sys", "env", "conversation", "rag")
 """What a selector can begin with beside the id of a node."""
 
+_CLOSED = re.compile(r"\{\{#(?!\$)[^#{}\n]{1,200}#\}\}")
 _UNCLOSED = re.compile(r"\{\{#(?![^{}]{1,200}#\}\})[^{}\n]{0,40}")
 _SHOWN_NODES = 8
 _OF_ERRORS = ("fail-branch", "success-branch")
@@ -182,7 +183,16 @@ def _references(field: Field, problems: Problems) -> Iterator[tuple[Field, Selec
     elif isinstance(value, str) and "{{#" in value:
         for _, selector in references(value):
             yield field, selector
-        for found in _UNCLOSED.finditer(value):
-            problems.warn(
-                field, f"the reference {found[0]!r} is not closed; write {{{{#node.output#}}}}"
-            )
+        _check_spelling(field, value, problems)
+
+
+def _check_spelling(field: Field, text: str, problems: Problems) -> None:
+    """Warn of what looks like a reference in ``text``, and stays as it is on the host."""
+    for found in _UNCLOSED.finditer(text):
+        problems.warn(
+            field, f"the reference {found[0]!r} is not closed; write {{{{#node.output#}}}}"
+        )
+    for found in _CLOSED.finditer(text):
+        if not is_replaced(found[0]):
+            what = "stays as it is: the host reads names of ASCII letters, digits and _ only"
+            problems.warn(field, f"the reference {found[0]!r} {what}")
