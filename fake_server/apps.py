@@ -87,6 +87,8 @@ def app_files(what: str) -> tuple[Path, Path | None]:
     export, plus, beside = what.rpartition("+")
     if os.path.exists(what) or not plus:  # noqa: PTH110
         export, beside = what, ""
+    elif not export or not beside:
+        raise SettingsError("app", f"{what!r} names no file on one side of its +")
     path = Path(export)
     if path.suffix not in _APP_SUFFIXES and not os.path.exists(path):  # noqa: PTH110
         raise SettingsError(

@@ -239,6 +239,10 @@ BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
     "app without kind": (["--app", "a"], ["--app: 'a' is not KEY=KIND or KEY=FILE"]),
     "app without key": (["--app", "=chat"], ["--app: '=chat' is not KEY=KIND or KEY=FILE"]),
     "app of no kind": (["--app", "a=chatt"], ["--app: 'chatt' is neither a kind (workflow, chat,"]),
+    "app without its second file": (
+        ["--app", "a=export.yml+"],
+        ["--app: 'export.yml+' names no file on one side of its +"],
+    ),
     "app file missing": (["--app", "a=gone.yml"], ["gone.yml: the file: it cannot be read"]),
     "app with the default key": (
         ["--app", f"{DEFAULT_API_KEY}=chat"],
