@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from dify_wire.error_text import ErrorText
@@ -56,8 +56,7 @@ class HostErrors:
 PATH_PARAMETER = re.compile(r"\{([^{}]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class InputRule:
+class InputRule(NamedTuple):
     """What the spec says of one input of the default app."""
 
     name: str
@@ -65,8 +64,7 @@ class InputRule:
     options: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
-class QueryParameter:
+class QueryParameter(NamedTuple):
     """A parameter of an operation's query. ``type``: string, integer or boolean."""
 
     name: str
@@ -78,8 +76,7 @@ class QueryParameter:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """One operation of the spec. ``user_in`` says where the host looks for the user: query, json,
     form or nowhere.
 
@@ -101,8 +98,7 @@ class Operation:
     page: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PingRule:
+class PingRule(NamedTuple):
     """The sign of life of a stream: its bytes, and when it is due in seconds of the run; with
     ``at_once`` one more comes before all events.
     """
@@ -113,8 +109,7 @@ class PingRule:
     at_once: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """The host's hard limits, in the unit that the name says."""
 
     request_body_bytes: int
@@ -129,8 +124,7 @@ class Limits:
     user_characters: int
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRules:
+class HttpRules(NamedTuple):
     """How any response of the app is written (``x-host.http``).
 
     ``error_json`` is the style of JSON that is not a run's: ``spaced`` or ``compact``.
@@ -150,8 +144,7 @@ class HttpRules:
     hinted_routes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CorsRules:
+class CorsRules(NamedTuple):
     """What Flask-CORS adds to the responses of the app (``x-host.cors``).
 
     ``headers`` may be sent by pages of other origins, ``file_headers`` with requests for files.
@@ -166,8 +159,7 @@ class CorsRules:
     private_network: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRules:
+class RequestRules(NamedTuple):
     """How the request of a run is validated (``x-host.request``).
 
     ``app_errors`` names the error of an app that is disabled, abnormal, deleted or archived;
@@ -203,8 +195,7 @@ class RequestRules:
     active_runs: str
 
 
-@dataclass(frozen=True, slots=True)
-class InputFileRules:
+class InputFileRules(NamedTuple):
     """Which files a run's request may name (``x-host.input_files``).
 
     ``form``: images alone, checked field by field (``images``), or files of any kind (``files``);
@@ -232,8 +223,7 @@ class InputFileRules:
     unreachable_after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RunRules:
+class RunRules(NamedTuple):
     """How a run goes (``x-host.run``).
 
     ``stop_error`` is the error text of a stopped run; ``stopped_by`` who can stop one: ``owner``
@@ -251,8 +241,7 @@ class RunRules:
     elapsed_digits: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class GraphRules:
+class GraphRules(NamedTuple):
     """How a graph is walked (``x-host.graph``).
 
     ``walk`` is how a run goes from node to node: ``chain``, ``branches`` or ``queue``
@@ -299,8 +288,7 @@ class GraphRules:
     graph_errors: Mapping[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRules:
+class NodeRules(NamedTuple):
     """What nodes get and give (``x-host.nodes``), beside the fields of their schemas.
 
     ``start_values`` are the values of ``sys`` among those of a start node, and ``start_cleans``
@@ -342,8 +330,7 @@ class NodeRules:
     faults: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class StreamRules:
+class StreamRules(NamedTuple):
     """How a stream is written (``x-host.stream``).
 
     ``json``: ``spaced``, or ``compact`` with raw UTF-8. ``closing_s`` is how long the connection
@@ -372,8 +359,7 @@ class StreamRules:
     iteration_length: str
 
 
-@dataclass(frozen=True, slots=True)
-class FileRules:
+class FileRules(NamedTuple):
     """Files in responses, and how they are served (``x-host.files``).
 
     ``mark`` is the field that marks an object as a file; ``name_pattern`` the pattern of an
@@ -407,8 +393,7 @@ class FileRules:
     upload_remote_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppRules:
+class AppRules(NamedTuple):
     """What the host says of an app (``x-host.app``).
 
     ``features`` are those of an app that has none of its own; ``system_parameters`` stand beside
@@ -426,8 +411,7 @@ class AppRules:
     description_error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RecordRules:
+class RecordRules(NamedTuple):
     """What the host keeps of a run (``x-host.records``).
 
     ``absent_error`` names the error for a run that is not there; where it is None, every field is
@@ -455,8 +439,7 @@ class RecordRules:
     end_user_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class EventFields:
+class EventFields(NamedTuple):
     """The names of the fields of an event's frame, and of its ``data``, in their order."""
 
     frame: tuple[str, ...]

@@ -82,7 +82,7 @@ def _compiled(reader: _Reader) -> HostSpec:
             float(ping["every_s"]),
             bool(ping["at_once"]),
         ),
-        limits=Limits(**{name: host["limits"][name] for name in Limits.__dataclass_fields__}),
+        limits=Limits(**{name: host["limits"][name] for name in Limits._fields}),
         upload_extensions={
             kind: frozenset(extensions) for kind, extensions in host["upload_extensions"].items()
         },

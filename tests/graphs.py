@@ -66,7 +66,7 @@ def graph(edges: str, *nodes: Node) -> Workflow:
 
 def planned(workflow: Workflow, version: str = QUEUE, **limits: Any) -> Timeline:
     spec = host(version)
-    spec = replace(spec, limits=replace(spec.limits, **limits))
+    spec = replace(spec, limits=spec.limits._replace(**limits))
     return plan(workflow, INPUTS, RandomSource(1).for_request("t"), spec)
 
 

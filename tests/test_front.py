@@ -47,7 +47,7 @@ class Behind(FakeServer):
 
 @pytest.fixture
 def behind(host_spec: HostSpec) -> Behind:
-    return Behind(replace(host_spec, limits=replace(host_spec.limits, request_body_bytes=LIMIT)))
+    return Behind(replace(host_spec, limits=host_spec.limits._replace(request_body_bytes=LIMIT)))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from fake_server.runs.events import OtherEvent, Ping, Timeline, WorkflowFinished, WorkflowPaused
@@ -117,7 +116,7 @@ def ping_storm(every_s: Seconds = 0.1) -> Effects:
     Survive: drop pings before anything else happens.
     """
     gap_s = max(every_s, _MIN_GAP_S)
-    return Effects(ping=(lambda ping: replace(ping, first_s=gap_s, every_s=gap_s),))
+    return Effects(ping=(lambda ping: ping._replace(first_s=gap_s, every_s=gap_s),))
 
 
 @behaviour(excludes="ping")
@@ -127,7 +126,7 @@ def no_ping() -> Effects:
     Complaint: a proxy that closes idle connections after 60 s ends every longer run.
     Survive: expect silence of minutes; reconnecting does not help, for a run cannot be resumed.
     """
-    return Effects(ping=(lambda ping: replace(ping, first_s=float("inf"), at_once=False),))
+    return Effects(ping=(lambda ping: ping._replace(first_s=float("inf"), at_once=False),))
 
 
 @behaviour(excludes="ping")
@@ -140,7 +139,7 @@ def data_ping(frame: str = "data: ping", every_s: Seconds = 2.0) -> Effects:
     Survive: skip data that is exactly ping; never let one frame that cannot be read end the stream.
     """
     data, gap_s = frame.rstrip("\n").encode() + b"\n\n", max(every_s, _MIN_GAP_S)
-    return Effects(ping=(lambda ping: replace(ping, frame=data, first_s=gap_s, every_s=gap_s),))
+    return Effects(ping=(lambda ping: ping._replace(frame=data, first_s=gap_s, every_s=gap_s),))
 
 
 @behaviour()
