@@ -217,7 +217,7 @@ class RecordedRun(Run):
                 digits = spec.run.elapsed_digits
                 elapsed_s = event.elapsed_s if digits is None else round(event.elapsed_s, digits)
                 ended_at = self.renderer.facts.started_at + elapsed_s
-                record.end(replace(event, elapsed_s=elapsed_s), outputs, ended_at)
+                record.end(event._replace(elapsed_s=elapsed_s), outputs, ended_at)
         if record.logged_at is None:
             record.logged_at = self.request.host.clock.now()
         self.request.host.store.records.keep(record)

@@ -8,7 +8,6 @@ several branches lead to runs outside of them, after the node of the fork.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 from fake_server.runs.events import Place, Values
 
@@ -50,12 +49,11 @@ class Fork:
         self._place = place
 
     def branch(self, start: str) -> Branch:
-        place = replace(self._place, parallel_id=self._id, parallel_start_node_id=start)
+        place = self._place._replace(parallel_id=self._id, parallel_start_node_id=start)
         if self._around is not None:
             self._around.active += 1
             outer = self._around.place
-            place = replace(
-                place,
+            place = place._replace(
                 parent_parallel_id=outer.parallel_id,
                 parent_parallel_start_node_id=outer.parallel_start_node_id,
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from operator import itemgetter
@@ -184,8 +183,8 @@ class Iteration(_Container):
         elif self._parallel:
             turn.events = []
         pool = {**self._outer.pool, node_id: {"item": self._items[index], "index": index}}
-        place = replace(
-            self._outer.place, iteration_id=node_id, turn=index, parallel_run_id=turn.run_id
+        place = self._outer.place._replace(
+            iteration_id=node_id, turn=index, parallel_run_id=turn.run_id
         )
         self._begin(turn, pool, place, metadata)
 
@@ -275,7 +274,7 @@ class Loop(_Container):
         node_id = self._node.node_id
         metadata = {"loop_id": node_id, "loop_index": index}
         turn = _Turn(index, self._run.now_s, self._outer.events)
-        place = replace(self._outer.place, loop_id=node_id, turn=index)
+        place = self._outer.place._replace(loop_id=node_id, turn=index)
         self._begin(turn, self._outer.pool, place, metadata)
 
     def turn_ended(self, turn: _Turn, error: str | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from fake_server.images import ImageRecord
@@ -48,16 +48,14 @@ class InputFile:
     source_url: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowStarted:
+class WorkflowStarted(NamedTuple):
     """``resumed``: the run goes on after a pause."""
 
     inputs: Values
     resumed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where in the graph a node runs: in which turn of which container, in which branch."""
 
     iteration_id: str | None = None
@@ -113,16 +111,14 @@ class NodeFinished:
     handle: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRetry:
+class NodeRetry(NamedTuple):
     """An attempt of a node that failed and is made again; ``retry_index`` counts from 1."""
 
     attempt: NodeFinished
     retry_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerStarted:
+class ContainerStarted(NamedTuple):
     """An iteration or a loop begins; ``length`` is how many turns it is to have."""
 
     started: NodeStarted
@@ -130,8 +126,7 @@ class ContainerStarted:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerNext:
+class ContainerNext(NamedTuple):
     """A turn of an iteration begins, or one of a loop has ended; ``output`` is that of the turn
     before, ``seconds`` how long it took.
     """
@@ -144,8 +139,7 @@ class ContainerNext:
     parallel_run_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerCompleted:
+class ContainerCompleted(NamedTuple):
     """An iteration or a loop has ended. ``finished`` has status, error, outputs and metadata."""
 
     finished: NodeFinished
@@ -154,24 +148,21 @@ class ContainerCompleted:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
-class BranchStarted:
+class BranchStarted(NamedTuple):
     """One of several parallel branches begins."""
 
     place: Place
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class BranchFinished:
+class BranchFinished(NamedTuple):
     place: Place
     at_s: float
     status: str
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TextChunk:
+class TextChunk(NamedTuple):
     """A part of an output. The engine has one for each part that a node sends bit by bit, a stream
     those that belong to an output of an End node (``text_chunks``). ``value`` becomes text when it
     is rendered; nothing of the same output follows a ``final`` one.
@@ -182,16 +173,14 @@ class TextChunk:
     final: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AgentLog:
+class AgentLog(NamedTuple):
     """One line of an agent's log; ``data`` are its fields from ``id`` on."""
 
     started: NodeStarted
     data: Values
 
 
-@dataclass(frozen=True, slots=True)
-class HumanInputRequired:
+class HumanInputRequired(NamedTuple):
     """A node waits for somebody to fill in a form; ``form`` are the fields of the form."""
 
     node_id: str
@@ -199,8 +188,7 @@ class HumanInputRequired:
     form: Values
 
 
-@dataclass(frozen=True, slots=True)
-class HumanInputFilled:
+class HumanInputFilled(NamedTuple):
     node_id: str
     node_title: str
     rendered_content: str
@@ -208,8 +196,7 @@ class HumanInputFilled:
     action_text: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowPaused:
+class WorkflowPaused(NamedTuple):
     """The run waits for human input, and its stream ends. ``resume`` gives the timeline of what
     follows a form that was filled in, its seconds counted from 0 again.
     """
@@ -223,8 +210,7 @@ class WorkflowPaused:
     resume: Callable[[HumanInputFilled, Values], Timeline]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowFinished:
+class WorkflowFinished(NamedTuple):
     """``status``: succeeded, partial-succeeded, failed or stopped."""
 
     status: str
@@ -236,8 +222,7 @@ class WorkflowFinished:
     exceptions: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class RunError:
+class RunError(NamedTuple):
     """A run that could not be built: the only frame of its stream."""
 
     code: str
@@ -245,15 +230,13 @@ class RunError:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunCrashed:
+class RunCrashed(NamedTuple):
     """The app fails in the middle of a run: a blocking request gets its page of status 500, and a
     stream breaks off.
     """
 
 
-@dataclass(frozen=True, slots=True)
-class OtherEvent:
+class OtherEvent(NamedTuple):
     """A frame that no run makes: a scenario puts it into a stream. ``fields`` follow those that
     every frame begins with.
     """

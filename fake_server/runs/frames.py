@@ -5,7 +5,7 @@ order (``HostSpec.events``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from fake_server.host_spec import EventFields, HostSpec
@@ -322,10 +322,10 @@ _DATA: Mapping[type[Event], Callable[[FrameRenderer, Any], dict[str, Any]]] = {
         "node_id": event.started.node_id,
     },
     HumanInputRequired: FrameRenderer.human_input_required,
-    HumanInputFilled: lambda _, event: asdict(event),
+    HumanInputFilled: lambda _, event: event._asdict(),
     WorkflowPaused: Renderer.paused_run,
     WorkflowFinished: FrameRenderer.workflow_finished,
-    RunError: lambda _, event: asdict(event),
+    RunError: lambda _, event: event._asdict(),
 }
 
 

@@ -139,6 +139,6 @@ def _with_end(**changes: Any) -> Callable[[Timeline, HostSpec], Timeline]:
         at_s, end = timeline[-1]
         if not isinstance(end, WorkflowFinished):
             return timeline
-        return (*timeline[:-1], (at_s, replace(end, **changes)))
+        return (*timeline[:-1], (at_s, end._replace(**changes)))
 
     return apply
