@@ -120,6 +120,16 @@ def test_notes_are_left_out(tmp_path: Path) -> None:
     assert workflow.warnings == ()
 
 
+def test_the_first_of_two_start_nodes_has_the_variables(tmp_path: Path) -> None:
+    """A run begins there, so its inputs are those."""
+    variables = [{"variable": "q", "type": "paragraph", "label": "q"}]
+    second = {"id": "t", "data": {"type": "start", "title": "Second", "variables": []}}
+    workflow = load_workflow(written(tmp_path, export(second, variables=variables)))
+    assert workflow.start is not None
+    assert workflow.start.node_id == "s"
+    assert [one.name for one in workflow.variables] == ["q"]
+
+
 def test_several_edges_leave_a_node_in_the_order_of_the_file(tmp_path: Path) -> None:
     """Also by one handle; the same edge twice is one."""
     content = export(llm("a"), llm("b"), edges="s-b s-a s-b a-e b-e")

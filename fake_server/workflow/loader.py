@@ -236,9 +236,12 @@ class _Loader:
                 node = self._node(field, beside)
                 if node.node_id in nodes:
                     field.fail(f"another node has the id {node.node_id!r}; give each node its own")
+                is_first_start = node.type == "start" and all(
+                    one.type != "start" for one in nodes.values()
+                )
                 nodes[node.node_id] = node
                 self._data[node.node_id] = field["data"]
-                if node.type == "start":
+                if is_first_start:  # a run begins there
                     variables = read_variables(field["data"], self._rules, self._problems)
         self._inside(nodes)
         names = [name for node in nodes.values() for name in (node.node_id, node.title)]
