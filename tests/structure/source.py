@@ -157,9 +157,12 @@ def long_lines(module: Module) -> Iterator[str]:
 
 
 def private_attributes(module: Module) -> Iterator[str]:
-    """Accesses to a private attribute of something else than ``self`` or ``cls``."""
+    """Accesses to a private attribute of something else than ``self`` or ``cls``; those of named
+    tuples are public.
+    """
+    private = re.compile(r"_(?!_|asdict$|fields$|make$|replace$)")
     for node in module.nodes:
-        if isinstance(node, ast.Attribute) and re.match(r"_[^_]", node.attr):
+        if isinstance(node, ast.Attribute) and private.match(node.attr):
             owner = getattr(node.value, "id", "")
             if owner not in ("self", "cls"):
                 yield f"{module.path.relative_to(ROOT)}:{node.lineno} {node.attr}"
