@@ -3,6 +3,8 @@
 A template comes from a file that nobody here wrote, so it reaches nothing but its own values
 (Jinja2's sandbox), and every step and every text that it makes is counted: whatever it does ends
 soon and stays small. Pure: the same template with the same values gives the same text.
+
+The first template that runs imports this module, and with it Jinja2; the start does not.
 """
 
 from __future__ import annotations
@@ -13,6 +15,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import lru_cache, wraps
 from typing import Any
+
+from jinja2 import nodes, pass_context
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from fake_server.workflow.expressions import RunSteps
 
@@ -120,65 +126,8 @@ def _compiled(source: str) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Any:
-    """The sandbox. Jinja2 is loaded by the first template that runs, not by the start."""
-    from jinja2 import nodes, pass_context
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-    from jinja2.visitor import NodeTransformer
-
-    def guarded(node: Any, name: str) -> nodes.Expr:
-        return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
-
-    class Guards(NodeTransformer):
-        """Puts a filter that counts around whatever repeats, joins, collects or compares."""
-
-        def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-            self.generic_visit(node)
-            match node:
-                case nodes.For():
-                    node.iter = guarded(node.iter, "__turns")
-                case nodes.Compare():
-                    node.expr = guarded(node.expr, "__sized")
-                case nodes.Test(node=nodes.Expr() as tested) if "defined" not in node.name:
-                    node.node = guarded(tested, "__sized")
-                case nodes.Concat():
-                    return guarded(nodes.List(node.nodes, lineno=node.lineno), "__joined")
-                case nodes.Dict() | nodes.List():
-                    return guarded(node, "__sized")
-                case nodes.Tuple(ctx="load") | nodes.Getitem(ctx="load"):
-                    return guarded(node, "__sized")
-            return node
-
-    class Sandbox(ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset({"+", "-", "*", "**", "%", "//", "/"})
-
-        def _parse(self, source: str, name: Any, filename: Any) -> nodes.Template:
-            template = super()._parse(source, name, filename)
-            Guards().visit(template)
-            return template
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            _check_operation(operator, left, right)
-            result = super().call_binop(context, operator, left, right)
-            _bounds.get().text(result)
-            return result
-
-        def call(self, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-            bounds = _bounds.get()
-            bounds.turn()
-            method = getattr(function, "__wrapped__", function)  # as str.format of a sandbox is
-            owner = getattr(method, "__self__", None)
-            texts = (owner,) if isinstance(owner, str | list | tuple | dict) else ()
-            _check_call(getattr(method, "__name__", ""), (*texts, *args, *kwargs.values()))
-            result = super().call(context, function, *args, **kwargs)
-            bounds.text(result)
-            return result
-
-    @pass_context  # which keeps Jinja2 from working out constants when it compiles
-    def finalize(context: Any, value: Any) -> Any:
-        return _sized(value)
-
-    environment = Sandbox(optimized=False, finalize=finalize)
+def _environment() -> _Sandbox:
+    environment = _Sandbox(optimized=False, finalize=_finalize)
     for name in _LEFT_OUT:
         environment.filters.pop(name, None)
         environment.globals.pop(name, None)
@@ -188,6 +137,62 @@ def _environment() -> Any:
     environment.globals["range"] = _range
     environment.policies["json.dumps_function"] = _json_text
     return environment
+
+
+def _guarded(node: Any, name: str) -> nodes.Expr:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+class _Guards(NodeTransformer):
+    """Puts a filter that counts around whatever repeats, joins, collects or compares."""
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        self.generic_visit(node)
+        match node:
+            case nodes.For():
+                node.iter = _guarded(node.iter, "__turns")
+            case nodes.Compare():
+                node.expr = _guarded(node.expr, "__sized")
+            case nodes.Test(node=nodes.Expr() as tested) if "defined" not in node.name:
+                node.node = _guarded(tested, "__sized")
+            case nodes.Concat():
+                return _guarded(nodes.List(node.nodes, lineno=node.lineno), "__joined")
+            case nodes.Dict() | nodes.List():
+                return _guarded(node, "__sized")
+            case nodes.Tuple(ctx="load") | nodes.Getitem(ctx="load"):
+                return _guarded(node, "__sized")
+        return node
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset({"+", "-", "*", "**", "%", "//", "/"})
+
+    def _parse(self, source: str, name: Any, filename: Any) -> nodes.Template:
+        template = super()._parse(source, name, filename)
+        _Guards().visit(template)
+        return template
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        _check_operation(operator, left, right)
+        result = super().call_binop(context, operator, left, right)
+        _bounds.get().text(result)
+        return result
+
+    def call(self, context: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
+        bounds = _bounds.get()
+        bounds.turn()
+        method = getattr(function, "__wrapped__", function)  # as str.format of a sandbox is
+        owner = getattr(method, "__self__", None)
+        texts = (owner,) if isinstance(owner, str | list | tuple | dict) else ()
+        _check_call(getattr(method, "__name__", ""), (*texts, *args, *kwargs.values()))
+        result = super().call(context, function, *args, **kwargs)
+        bounds.text(result)
+        return result
+
+
+@pass_context  # which keeps Jinja2 from working out constants when it compiles
+def _finalize(context: Any, value: Any) -> Any:
+    return _sized(value)
 
 
 def _turns(values: Any) -> Iterator[Any]:

@@ -20,7 +20,6 @@ from fake_server.workflow.expressions import (
     references,
     text_of,
 )
-from fake_server.workflow.jinja import render
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 from fake_server.workflow.placeholders import sample_of_schema, sample_of_type
 
@@ -166,6 +165,8 @@ def _prompts(call: NodeCall, context: str) -> list[dict[str, Any]]:
 
 def _filled(call: NodeCall, part: Mapping[str, Any], context: str) -> str:
     if part.get("edition_type") == "jinja2":
+        from fake_server.workflow.jinja import render
+
         config = call.node.data.get("prompt_config") or {}
         variables = {
             str(one.get("variable")): plain(call.value(one.get("value_selector")))

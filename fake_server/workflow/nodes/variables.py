@@ -9,12 +9,13 @@ from typing import Any
 
 from fake_server.runs.events import FileRef, InputFile
 from fake_server.workflow.expressions import ABSENT, OPERATORS, check_size, file_attributes, plain
-from fake_server.workflow.jinja import TemplateError, render
 from fake_server.workflow.model import Selector
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 
 
 def run_template(call: NodeCall) -> NodeOutcome:
+    from fake_server.workflow.jinja import TemplateError, render
+
     inputs = call.variables_of_data()
     try:
         text = render(str(call.node.data.get("template") or ""), plain(inputs), call.steps)
