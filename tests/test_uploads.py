@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
+from python_multipart.multipart import MultipartParser
 from starlette.types import ASGIApp
 
 from fake_server import create_app
 from fake_server.bounded import BoundedBytes
 from fake_server.clock import iso
+from fake_server.http.form import read_form
 from fake_server.runs.signing import FileSigners
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.store import UPLOAD_CONTENT_BYTES
@@ -222,3 +226,24 @@ def test_a_file_too_large_to_keep_is_lost_like_one_whose_disk_is_gone() -> None:
     assert answer.status == 201
     assert answer.json()["size"] == 17 << 20 < UPLOAD_CONTENT_BYTES
     assert preview(app, answer.json()["id"]).status == 502
+
+
+def test_what_read_a_form_is_gone_at_once() -> None:
+    """It held the files until a full collection, which is long in coming."""
+
+    async def body() -> AsyncIterator[bytes]:
+        for part in (
+            '--x\r\nContent-Disposition: form-data; name="user"\r\n\r\nu\r\n',
+            "--x--\r\n",
+        ):
+            yield part.encode()
+
+    gc.collect()
+    gc.disable()
+    try:
+        form = asyncio.run(read_form(body(), "multipart/form-data; boundary=x"))
+        readers = [one for one in gc.get_objects() if isinstance(one, MultipartParser)]
+    finally:
+        gc.enable()
+    assert form.fields == {"user": "u"}
+    assert readers == []

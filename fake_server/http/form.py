@@ -62,12 +62,16 @@ async def read_form(body: AsyncIterator[bytes], content_type: str) -> Form:
     boundary = parameters.get("boundary", "")
     if kind.lower() != "multipart/form-data" or not boundary or not boundary.isascii():
         return Form()
+    reading = None
     try:
         reading = _Reading(boundary.encode())
         async for chunk in body:
             reading.write(chunk)
     except (FormParserError, NamelessPartError, UnicodeDecodeError):
         return Form()
+    finally:
+        if reading is not None:
+            del reading.write  # a circle, which would keep the files until it is collected
     return reading.form if reading.ended else Form()
 
 
