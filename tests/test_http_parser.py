@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
+from fake_server.server.heads import KNOWN_BYTES, Head, KnownHeads
+from fake_server.server.parser import HeadLimits, RefusedRequestError, RequestParser
 
 LIMITS = HeadLimits(request_line=200, header_line=100, headers=400)
 HOST = b"Host: h\r\n"
 GET = b"GET /v1/ HTTP/1.1\r\n" + HOST
 
 
-def read(*pieces: bytes) -> list[object]:
+def read(*pieces: bytes, known: KnownHeads | None = None) -> list[object]:
     """What the pieces amount to: heads as tuples, each body in one piece, ends, and at last a
     refusal as a number.
     """
-    parser = RequestParser(LIMITS)
+    parser = RequestParser(LIMITS, known)
     found: list[object] = []
     try:
         for piece in pieces:
@@ -399,3 +400,38 @@ def test_pieces_make_no_difference(requests: list[bytes], ending: bytes, places:
         == read(data)
         == read(*(data[at : at + 1] for at in range(len(data))))
     )
+
+
+@given(requests=_REQUESTS, ending=_ENDINGS, places=st.lists(st.integers(0, 10_000), max_size=30))
+def test_heads_that_are_known_make_no_difference(
+    requests: list[bytes], ending: bytes, places: list[int]
+) -> None:
+    data, known = b"".join(requests) + ending, KnownHeads()
+    expected = read(data)
+    for pieces in ([data], [data], _cut(data, places), _cut(data, places)):
+        assert read(*pieces, known=known) == expected
+
+
+def test_a_head_is_known_once_it_has_come_whole() -> None:
+    known, pieces = KnownHeads(), (GET, b"X-A: b\r\n\r\n")
+    read(*pieces, known=known)
+    assert known.request(b"".join(pieces)) is None
+    read(b"".join(pieces) + b"GET /rest", known=known)
+    head = known.request(b"".join(pieces))
+    assert head is not None
+    assert head.headers[1] == (b"x-a", b"b")
+
+
+def test_refused_heads_are_not_known() -> None:
+    known, twice = KnownHeads(), GET + HOST + b"Content-Length: 1\r\n" * 2 + b"\r\n"
+    for _ in range(2):
+        assert read(twice, known=known) == [400]
+    assert known.request(twice) is None
+
+
+def test_known_heads_take_up_so_much_and_no_more() -> None:
+    known, first = KnownHeads(), GET + b"\r\n"
+    read(first, known=known)
+    for number in range(KNOWN_BYTES // 200):
+        read(GET + b"X-A: %d\r\n\r\n" % number, known=known)
+    assert known.request(first) is None

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fake_server.http.error_pages import HEAD_TOO_LARGE
+from fake_server.http.responses import RawHeaders
+from fake_server.server.heads import LONGEST_KNOWN, Head, KnownHeads, scope_of
 
 _COMMON_LINE = re.compile(rb"([A-Z_-]+) +(/[^\x00-\x20\x7f]*) +HTTP/1\.([0-9]{1,3}) *\r?")
 _METHOD = re.compile(rb"[A-Z_-]+")
@@ -59,35 +61,37 @@ class HeadLimits:
     body: int = field(default=_GREATEST_LENGTH, repr=False)
 
 
-@dataclass(slots=True)
-class Head:
-    """The part of a request before its body. ``headers`` have their names in lower case; ``names``
-    has them as they came.
-
-    ``target`` is the path with its query. ``version`` is "0.9", "1.0" or "1.1", which nginx also
-    takes for later versions.
+class RequestParser:
+    """Turns bytes into heads and parts of bodies, for one request after the other. ``known`` are
+    the heads that were read before under the same limits.
     """
 
-    method: bytes
-    target: bytes
-    version: str
-    keep_alive: bool
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    names: list[bytes] = field(default_factory=list)
-    with_body: bool = False
-    waits_for_100: bool = False
+    __slots__ = (
+        "_at",
+        "_headers",
+        "_known",
+        "_left",
+        "_limits",
+        "_line_bytes",
+        "_names",
+        "_read",
+        "_request",
+        "_scanned",
+        "buffer",
+        "in_body",
+    )
 
-
-class RequestParser:
-    """Turns bytes into heads and parts of bodies, for one request after the other."""
-
-    def __init__(self, limits: HeadLimits) -> None:
+    def __init__(self, limits: HeadLimits, known: KnownHeads | None = None) -> None:
         self._limits = limits
+        self._known = known or KnownHeads()
         self.buffer = bytearray()
         """What has come and has not been read; whoever receives bytes appends them."""
         self._at = 0
         self._scanned = 0
-        self._head: Head | None = None
+        self._request: tuple[bytes, bytes, str] | None = None
+        """The request line of a head that has not come whole, and below what came after it."""
+        self._headers: RawHeaders = []
+        self._names: list[bytes] = []
         self._line_bytes = 0
         self._left = 0
         self._read: Callable[[], Head | bytes | None] = self._read_head
@@ -123,38 +127,39 @@ class RequestParser:
     # ------------------------------------------------------------------------------------------
 
     def _read_head(self) -> Head | None:
-        head = self._head
-        if head is None:
-            head = self._request_line()
+        head, raw = None, b""
+        if self._request is None and not self._scanned:
+            end = self.buffer.find(b"\r\n\r\n", 0, LONGEST_KNOWN) + len(b"\r\n\r\n")
+            raw = bytes(self.buffer[:end])
+            head = self._known.request(raw)
+        if head is not None:
+            self._at = end
+        else:
+            head = self._parsed_head()
             if head is None:
                 return None
-            if head.version == "0.9":
-                return head  # it has no headers
-            self._head = head
-            self._line_bytes = 0
-        headers, names, limits = head.headers, head.names, self._limits
-        while True:
-            line = self._line(
-                min(limits.header_line, limits.headers - self._line_bytes), HEAD_TOO_LARGE
-            )
-            if line is None:
-                return None
-            if line in (b"\r", b""):
-                self._head = None
-                self._finish(head)
-                return head
-            self._line_bytes += len(line) + 1
-            match = _HEADER.fullmatch(line)
-            if match is None:
-                name, value = _other_header(line)
-                if not name:
-                    continue
-            else:
-                name, value = match[1], match[2].rstrip(b" ")
-            names.append(name)
-            headers.append((name.lower(), value))
+            if self._at == len(raw):
+                self._known.remember(raw, head)
+        if head.chunked:
+            self._read = self._read_chunk_size
+        elif head.length:
+            self._left = head.length
+            self._read = self._read_by_length
+        return head
 
-    def _request_line(self) -> Head | None:
+    def _parsed_head(self) -> Head | None:
+        if self._request is None:
+            self._request = self._request_line()
+            if self._request is None:
+                return None
+            self._headers, self._names, self._line_bytes = [], [], 0
+        if self._request[2] != "0.9" and not self._header_lines():
+            return None  # HTTP/0.9 has none
+        head = _head(*self._request, self._headers, self._names)
+        self._request = None
+        return head
+
+    def _request_line(self) -> tuple[bytes, bytes, str] | None:
         breaks = _LINE_BREAKS.match(self.buffer, self._at)
         assert breaks is not None
         self._at = breaks.end()
@@ -166,44 +171,29 @@ class RequestParser:
         match = _COMMON_LINE.fullmatch(line)
         if match is None:
             return _other_request_line(line)
-        modern = int(match[3]) > 0
-        return Head(match[1], match[2], "1.1" if modern else "1.0", keep_alive=modern)
+        return match[1], match[2], "1.1" if int(match[3]) else "1.0"
 
-    def _finish(self, head: Head) -> None:
-        """Find out how the body is framed, and whether the connection is kept."""
-        framing: dict[bytes, bytes] = {}
-        for name, value in head.headers:
-            if name in _FRAMING:
-                if name in framing:
-                    raise RefusedRequestError(400)
-                framing[name] = value
-            elif name == b"connection":
-                options = value.lower()
-                head.keep_alive = b"close" not in options and (
-                    head.keep_alive or b"keep-alive" in options
-                )
-        if framing:
-            self._frame(head, framing.get(b"content-length"), framing.get(b"transfer-encoding"))
-            expected = framing.get(b"expect", b"").lower() == b"100-continue"
-            head.waits_for_100 = expected and head.with_body and head.version == "1.1"
-
-    def _frame(self, head: Head, length: bytes | None, coding: bytes | None) -> None:
-        if length is not None:
-            if not length.isdigit() or len(length.lstrip(b"0")) > _LENGTH_DIGITS:
-                raise RefusedRequestError(400)
-            self._left = int(length[-_LENGTH_DIGITS:])
-            if self._left > _GREATEST_LENGTH:
-                raise RefusedRequestError(400)
-            head.with_body = self._left > 0
-            self._read = self._read_by_length if head.with_body else self._read_head
-        if coding is not None:
-            chunked = coding.lower() == b"chunked"
-            if head.version == "1.0" or (chunked and length is not None):
-                raise RefusedRequestError(400)
-            if not chunked:
-                raise RefusedRequestError(501)
-            self._read = self._read_chunk_size
-            head.with_body = True
+    def _header_lines(self) -> bool:
+        """Read header lines; whether the empty line after them has come."""
+        headers, names, limits = self._headers, self._names, self._limits
+        while True:
+            line = self._line(
+                min(limits.header_line, limits.headers - self._line_bytes), HEAD_TOO_LARGE
+            )
+            if line is None:
+                return False
+            if line in (b"\r", b""):
+                return True
+            self._line_bytes += len(line) + 1
+            match = _HEADER.fullmatch(line)
+            if match is None:
+                name, value = _other_header(line)
+                if not name:
+                    continue
+            else:
+                name, value = match[1], match[2].rstrip(b" ")
+            names.append(name)
+            headers.append((name.lower(), value))
 
     # The body
     # ------------------------------------------------------------------------------------------
@@ -278,7 +268,52 @@ class RequestParser:
         return None
 
 
-def _other_request_line(line: bytes) -> Head:
+def _head(
+    method: bytes, target: bytes, version: str, headers: RawHeaders, names: list[bytes]
+) -> Head:
+    """A head that has come whole. Raises ``RefusedRequestError`` where its body is framed in a way
+    that nginx does not accept.
+    """
+    keep_alive = version == "1.1"
+    framing: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in _FRAMING:
+            if name in framing:
+                raise RefusedRequestError(400)
+            framing[name] = value
+        elif name == b"connection":
+            options = value.lower()
+            keep_alive = b"close" not in options and (keep_alive or b"keep-alive" in options)
+    length, chunked = _body(
+        version, framing.get(b"content-length"), framing.get(b"transfer-encoding")
+    )
+    expects = framing.get(b"expect", b"").lower() == b"100-continue"
+    waits_for_100 = expects and version == "1.1" and (chunked or length > 0)
+    scope = scope_of(method, target, version, headers)
+    return Head(
+        method, target, version, keep_alive, headers, names, length, chunked, waits_for_100, scope
+    )
+
+
+def _body(version: str, length: bytes | None, coding: bytes | None) -> tuple[int, bool]:
+    """The length of a body, 0 where none is announced, and whether it comes in chunks."""
+    announced = 0
+    if length is not None:
+        if not length.isdigit() or len(length.lstrip(b"0")) > _LENGTH_DIGITS:
+            raise RefusedRequestError(400)
+        announced = int(length[-_LENGTH_DIGITS:])
+        if announced > _GREATEST_LENGTH:
+            raise RefusedRequestError(400)
+    if coding is not None:
+        chunked = coding.lower() == b"chunked"
+        if version == "1.0" or (chunked and length is not None):
+            raise RefusedRequestError(400)
+        if not chunked:
+            raise RefusedRequestError(501)
+    return announced, coding is not None
+
+
+def _other_request_line(line: bytes) -> tuple[bytes, bytes, str]:
     """An unusual request line. Raises ``RefusedRequestError`` where it is invalid."""
     method, _, rest = line.removesuffix(b"\r").partition(b" ")
     target, _, version = rest.lstrip(b" ").partition(b" ")
@@ -293,7 +328,7 @@ def _other_request_line(line: bytes) -> Head:
         raise RefusedRequestError(400)
     origin_form = path[1] if path[1].startswith(b"/") else b"/" + path[1]
     number = ("1.1" if int(known[1]) else "1.0") if known else "0.9"
-    return Head(method, origin_form, number, keep_alive=number == "1.1")
+    return method, origin_form, number
 
 
 def _other_header(line: bytes) -> tuple[bytes, bytes]:

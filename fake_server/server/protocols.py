@@ -12,17 +12,16 @@ import asyncio
 import logging
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Scope
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from fake_server.http import error_pages
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
-from fake_server.server.parser import Head, HeadLimits, RefusedRequestError, RequestParser
+from fake_server.server.heads import Head, KnownHeads
+from fake_server.server.parser import HeadLimits, RefusedRequestError, RequestParser
 
 LINGER_S = 30.0
 """So long is a connection that is closed early still read, so that its client gets the response."""
@@ -43,11 +42,37 @@ _PLACES = {b"server": 0, b"date": 1, b"content-type": 2, b"content-length": 3}
 _PLACES |= {b"transfer-encoding": 3, b"connection": 4}
 """The headers that nginx itself writes, in its order; all others follow."""
 
+_ASGI = {"version": "3.0", "spec_version": "2.3"}
+
 _log = logging.getLogger("uvicorn.error")
 
 
 class CommonProtocol(asyncio.Protocol):
-    """A connection whose responses have the headers that the app gives them."""
+    """A connection whose responses have the headers that the app gives them. ``known`` are the
+    heads that other connections of its server have read under the same ``limits``.
+    """
+
+    __slots__ = (
+        "_given_up",
+        "_idle_since",
+        "_keep_alive_s",
+        "_linger_bytes",
+        "_lingered",
+        "_lingered_before",
+        "_lingering_until",
+        "_parser",
+        "_read_paused",
+        "_receiving",
+        "_scope",
+        "_timer",
+        "app",
+        "exchange",
+        "known",
+        "loop",
+        "server_state",
+        "transport",
+        "writable",
+    )
 
     def __init__(
         self,
@@ -56,6 +81,7 @@ class CommonProtocol(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         limits: HeadLimits = RECORDER_LIMITS,
+        known: KnownHeads | None = None,
     ) -> None:
         if not config.loaded:
             config.load()
@@ -65,9 +91,14 @@ class CommonProtocol(asyncio.Protocol):
         self.exchange: Exchange | None = None
         """What is under way; None between two requests."""
         self._keep_alive_s = config.timeout_keep_alive
-        self._parser = RequestParser(limits)
+        self.known = known or KnownHeads()
+        self._parser = RequestParser(limits, self.known)
         self._receiving = False
+        self._read_paused = False
+        self.writable: asyncio.Event | None = None
+        """None while more can be written, else set when it can."""
         self._timer: asyncio.TimerHandle | None = None
+        self._idle_since: float | None = None
         self._lingering_until: float | None = None
         self._lingered = self._lingered_before = 0
         self._linger_bytes = LINGER_BYTES
@@ -79,10 +110,9 @@ class CommonProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.server_state.connections.add(self)  # type: ignore[arg-type]  # not uvicorn's own
         self.transport = transport
-        self.flow = FlowControl(transport)
         self._scope: dict[str, Any] = {
             "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "asgi": _ASGI,
             "server": get_local_addr(transport),
             "client": get_remote_addr(transport),
             "scheme": "https" if is_ssl(transport) else "http",
@@ -95,18 +125,30 @@ class CommonProtocol(asyncio.Protocol):
         self._stop_timer()
         if self.exchange is not None and not self.exchange.complete:
             self.exchange.client_left()
-        self.flow.resume_writing()
+        self.resume_writing()
 
     def eof_received(self) -> None:
         """A client that ends its side has left, as for nginx; the transport closes."""
 
     def pause_writing(self) -> None:
-        self.flow.pause_writing()
+        self.writable = self.writable or asyncio.Event()
         if self._given_up:
             self.transport.abort()
 
     def resume_writing(self) -> None:
-        self.flow.resume_writing()
+        if self.writable is not None:
+            self.writable.set()
+            self.writable = None
+
+    def pause_reading(self) -> None:
+        if not self._read_paused:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._read_paused:
+            self._read_paused = False
+            self.transport.resume_reading()
 
     def shutdown(self) -> None:
         """The server ends: close now, or with the end of the response that is under way."""
@@ -138,7 +180,7 @@ class CommonProtocol(asyncio.Protocol):
             if self._lingered > self._linger_bytes:
                 self.transport.close()
             return
-        self._stop_timer()
+        self._idle_since = None
         self._parser.buffer += data
         self._read()
 
@@ -156,35 +198,24 @@ class CommonProtocol(asyncio.Protocol):
                     continue
                 assert self.exchange is not None
                 if event:
-                    self.exchange.received(event)
+                    self.exchange.received(event, self._receiving)
                 if not self._receiving:
-                    self.exchange.more_body = False
                     if self.exchange.complete:
                         self._next()
                     else:
-                        self.exchange.arrived.set()
+                        self.exchange.body_ended()
         except RefusedRequestError as refused:
             self._refuse(refused.status)
             return
         if self._parser.buffer:
-            self.flow.pause_reading()
+            self.pause_reading()
 
     def _begin(self, head: Head) -> None:
-        path, _, query = head.target.partition(b"#")[0].partition(b"?")
-        scope = {
-            **self._scope,
-            "http_version": head.version,
-            "method": head.method.decode("ascii"),
-            "path": (unquote_to_bytes(path) if b"%" in path else path).decode("utf-8", "replace"),
-            "raw_path": path,
-            "query_string": query,
-            "headers": head.headers,
-        }
+        scope = self._scope | head.scope
         self.complete_scope(scope, head)
-        self.exchange = Exchange(self, scope, head)
-        task = self.loop.create_task(self.exchange.run(self.app))
-        self.server_state.tasks.add(task)
-        task.add_done_callback(self.server_state.tasks.discard)
+        exchange = self.exchange = Exchange(self, scope, head)
+        exchange.task = self.loop.create_task(exchange.run(self.app))
+        self.server_state.tasks.add(exchange.task)
 
     def complete_scope(self, scope: Scope, head: Head) -> None:
         """Add to ``scope`` what else the app needs of ``head``."""
@@ -226,19 +257,30 @@ class CommonProtocol(asyncio.Protocol):
         if not self.exchange.keep_alive:
             self._close()
         elif self._receiving:
-            self.flow.resume_reading()  # of a body that is not used
+            self.resume_reading()  # of a body that is not used
         else:
             self._next()
 
     def _next(self) -> None:
         """Wait for the next request, or go on with one that is here."""
         self.exchange = None
-        self.flow.resume_reading()
+        self.resume_reading()
         if self._parser.buffer:
             self._read()
         if self.exchange is None and not self.transport.is_closing():
-            self._stop_timer()
-            self._timer = self.loop.call_later(self._keep_alive_s, self.transport.close)
+            self._idle_since = self.loop.time()
+            if self._timer is None:
+                self._timer = self.loop.call_later(self._keep_alive_s, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """Close what had no request for too long: one timer for all requests of a connection."""
+        self._timer = None
+        if self._idle_since is not None:
+            left_s = self._idle_since + self._keep_alive_s - self.loop.time()
+            if left_s > 0:
+                self._timer = self.loop.call_later(left_s, self._close_if_idle)
+            else:
+                self.transport.close()
 
     def _close(self) -> None:
         """Close, after reading what the client still sends: a connection that is closed on unread
@@ -253,7 +295,8 @@ class CommonProtocol(asyncio.Protocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._lingering_until = self.loop.time() + LINGER_S
-        self.flow.resume_reading()
+        self._stop_timer()
+        self.resume_reading()
         self._linger()
 
     def _linger(self) -> None:
@@ -270,13 +313,39 @@ class CommonProtocol(asyncio.Protocol):
 class Exchange:
     """A request and its response: what the app receives and sends."""
 
+    __slots__ = (
+        "_chunked",
+        "_flushing",
+        "_head",
+        "_head_bytes",
+        "_is_news",
+        "_left",
+        "_left_early",
+        "_parts",
+        "_protocol",
+        "_scope",
+        "_transport",
+        "_waiters",
+        "_waits_for_100",
+        "complete",
+        "keep_alive",
+        "more_body",
+        "started",
+        "task",
+    )
+    task: asyncio.Task[None]
+
     def __init__(self, protocol: CommonProtocol, scope: Scope, head: Head) -> None:
         self._protocol = protocol
         self._transport = protocol.transport
         self._scope = scope
+        self._head = head
         self._waits_for_100 = head.waits_for_100
-        self.arrived = asyncio.Event()
-        self._body = bytearray()
+        self._is_news = not head.with_body
+        """Whether there is something that the app has not received."""
+        self._waiters: list[asyncio.Future[None]] = []
+        self._parts: list[bytes] = []
+        """What has come of the body, and the app has not received."""
         self._left_early = False
         self._head_bytes = b""
         self._flushing: asyncio.Handle
@@ -286,26 +355,40 @@ class Exchange:
         self.more_body = head.with_body
         self.started = False
         self.complete = False
-        if not head.with_body:
-            self.arrived.set()
 
     # What the protocol calls
     # ------------------------------------------------------------------------------------------
 
-    def received(self, data: bytes) -> None:
-        """A part of the body has come; the next is read once the app has taken this one."""
-        flow = self._protocol.flow
-        flow.pause_reading()
+    def received(self, data: bytes, more: bool) -> None:
+        """A part of the body has come; where there is ``more`` of it, that is read once the app has
+        taken this one.
+        """
+        protocol = self._protocol
+        if more:
+            protocol.pause_reading()
         if self.complete:
-            self._protocol.loop.call_soon(flow.resume_reading)
+            protocol.loop.call_soon(protocol.resume_reading)
             return
-        self._body += data
-        self.arrived.set()
+        self._parts.append(data)
+        if more:
+            self._tell()
+
+    def body_ended(self) -> None:
+        """The body has come whole."""
+        self.more_body = False
+        self._tell()
 
     def client_left(self) -> None:
         """Nobody is there any more to get the response."""
         self._left_early = not self.complete
-        self.arrived.set()
+        self._tell()
+
+    def _tell(self) -> None:
+        """Let the app receive what is new."""
+        self._is_news = True
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     # What the app calls
     # ------------------------------------------------------------------------------------------
@@ -313,14 +396,18 @@ class Exchange:
     async def run(self, app: ASGIApp) -> None:
         """Let ``app`` respond; where it fails after the head was sent, the connection is closed."""
         try:
-            await app(self._scope, self.receive, self.send)
+            try:
+                await app(self._scope, self.receive, self.send)
+            except Exception as error:
+                _log.error("Exception in the app", exc_info=error)
+            if not self.complete and not self._left_early:
+                await self._crashed()
         except asyncio.CancelledError:
             self._transport.abort()  # the server waits no longer
-            return
-        except Exception as error:
-            _log.error("Exception in the app", exc_info=error)
-        if self.complete or self._left_early:
-            return
+        finally:
+            self._protocol.server_state.tasks.discard(self.task)
+
+    async def _crashed(self) -> None:
         if self.started:
             self._transport.close()
             return
@@ -335,19 +422,26 @@ class Exchange:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self._waits_for_100 = False
         if not self._left_early and not self.complete:
-            self._protocol.flow.resume_reading()
-            await self.arrived.wait()
-            self.arrived.clear()
+            self._protocol.resume_reading()
+            if not self._is_news:
+                waiter = self._protocol.loop.create_future()
+                self._waiters.append(waiter)
+                try:
+                    await waiter
+                finally:
+                    self._waiters.remove(waiter)
+            self._is_news = False
         if self._left_early or self.complete:
             return {"type": "http.disconnect"}
-        body, self._body = bytes(self._body), bytearray()
+        body = b"".join(self._parts)
+        self._parts.clear()
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
         """Send the head or a part of the body; returns when the client reads fast enough."""
-        flow = self._protocol.flow
-        if flow.write_paused and not self._left_early:
-            await flow.drain()
+        writable = self._protocol.writable
+        if writable is not None and not self._left_early:
+            await writable.wait()
         if self._left_early:
             return
         if message["type"] == "http.response.start":
@@ -359,29 +453,14 @@ class Exchange:
         if self.started:
             raise RuntimeError("the response has begun before")
         self.started = True
-        status, headers = message["status"], message["headers"]
-        length: bytes | None = None
-        for name, value in headers:
-            lower = name.lower()
-            if lower == b"content-length":
-                length = value
-            elif lower == b"connection" and b"close" in value.lower():
-                self.keep_alive = False
-        framed: list[tuple[bytes, bytes]] = []
-        if self._scope["method"] == "HEAD" or status in (204, 304):
-            self._left = 0
-        elif length is not None:
-            self._left = int(length)
-        elif self._scope["http_version"] == "1.1":
-            self._chunked = True
-            framed = [(b"Transfer-Encoding", b"chunked")]
-        else:
-            self.keep_alive = False
-        if self._scope["http_version"] == "0.9":
-            self.keep_alive = False
-            return
-        connection = b"keep-alive" if self.keep_alive else b"close"
-        head = self._protocol.head(status, message.get("reason"), [*headers, *framed], connection)
+        protocol = self._protocol
+        added = protocol.server_state.default_headers
+        form, length = protocol.known.response(
+            self._head, self.keep_alive, message, protocol.head, added
+        )
+        self.keep_alive, self._chunked = form.keep_alive, form.chunked
+        self._left = int(length) if form.has_length else form.length
+        head = form.before if form.after is None else b"%b%b%b" % (form.before, length, form.after)
         if self._waits_for_100 and self.keep_alive:
             # nginx reads a body before any app sees its request
             head = b"HTTP/1.1 100 Continue\r\n\r\n" + head
@@ -415,7 +494,7 @@ class Exchange:
             self._transport.write(data)
         if not more:
             self.complete = True
-            self.arrived.set()
+            self._tell()
             self._protocol.response_ended()
 
 

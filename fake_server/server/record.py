@@ -28,8 +28,8 @@ from fake_server.recorder.proxy import WIRE, RecordingProxy
 from fake_server.recorder.settings import RecorderSettings, split_upstream
 from fake_server.recorder.upstream import Upstream
 from fake_server.recorder.writing import ExchangeWriter, Written, redactor, start_writer
+from fake_server.server.heads import Head, KnownHeads
 from fake_server.server.log import set_up_logging
-from fake_server.server.parser import Head
 from fake_server.server.protocols import CommonProtocol
 from fake_server.server.server import ToolServer, address, bind, tool_config
 from fake_server.settings import SettingsError
@@ -77,7 +77,8 @@ class RecordingServer:
         fetch_images = partial(ImageFetcher, upstream, writer) if settings.fetch_images else None
         self._proxy = RecordingProxy(upstream, writer, fetch_images)
         app = _logged(self._proxy, redactor(settings))
-        config = tool_config(app, http=_Protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
+        protocol = partial(_Protocol, known=KnownHeads())
+        config = tool_config(app, http=protocol, lifespan="on", timeout_graceful_shutdown=_GRACE_S)
         self.server = ToolServer(config, self._announce, self._proxy.end)
 
     def run(self) -> int:

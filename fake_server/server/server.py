@@ -25,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.clock import Clock
 from fake_server.host_spec import HostSpec
+from fake_server.server.heads import KnownHeads
 from fake_server.server.parser import HeadLimits
 from fake_server.server.protocols import Protocol
 from fake_server.settings import Settings, SettingsError
@@ -161,7 +162,7 @@ class Server(ToolServer):
         )
         config = tool_config(
             app,
-            http=partial(Protocol, limits=limits),
+            http=partial(Protocol, limits=limits, known=KnownHeads()),
             lifespan="off",
             timeout_graceful_shutdown=GRACE_S,
             ssl_certfile=settings.ssl_certfile,

@@ -56,6 +56,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.server.server.KEEP_ALIVE_S",
         "fake_server.server.server.GRACE_S",
         "fake_server.server.server.UNREAD_S",
+        "fake_server.server.heads.KNOWN_BYTES",
         "fake_server.server.log.WAITING_BYTES",
         "fake_server.http.form.FORM_BYTES",
         "fake_server.http.form.CONTENT_BYTES",

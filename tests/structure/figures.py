@@ -36,7 +36,7 @@ LIMITS = {
     "lines over 100 columns": 20,
     "private attributes that tests use": 8,
     "POST /v1/workflows/run, functions": 165,
-    "POST /v1/workflows/run, files": 26,
+    "POST /v1/workflows/run, files": 27,
     "POST /v1/workflows/run, file changes": 118,
 }
 """The most that each figure may be; totals of lines and modules have no limit."""
