@@ -8,7 +8,6 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,20 +16,11 @@ from fake_server.clock import Clock, unix_seconds
 from fake_server.endpoints import handlers
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.host_state import HostState
-from fake_server.http import error_pages
 from fake_server.http.faults import BrokenOffError, FaultySend
-from fake_server.http.nginx import APP_CRASHED, Nginx
+from fake_server.http.known import KnownRequests
+from fake_server.http.nginx import Nginx
 from fake_server.http.request import ClientLeftError, Request
-from fake_server.http.responses import (
-    HTML,
-    JSON,
-    SCENARIO_HEADER,
-    HostHeaders,
-    NotFoundHints,
-    Response,
-    json_bytes,
-)
-from fake_server.http.routing import NoMatch, Router
+from fake_server.http.responses import SCENARIO_HEADER, HostHeaders, NotFoundHints
 from fake_server.journal.exchanges import AccessLog, BodyTooLargeError, Counters, Journal
 from fake_server.journal.reading import redactor_of
 from fake_server.runs.random_values import RandomSource
@@ -96,7 +86,7 @@ class FakeServer:
         self.scenarios = scenarios
         self._log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
         self._nginx = Nginx(host.spec)
-        self._router = Router(host.spec.operations)
+        self.known = KnownRequests(host.spec, host.apps, host.headers, self._nginx)
         self._handlers = handlers(host.spec, host.settings.spec)
         self._replay: Replay | None = None
         if host.settings.replay is not None:
@@ -120,7 +110,8 @@ class FakeServer:
                 self._admin = admin_app(self.host, self.scenarios, self.reset)
             await self._admin(scope, receive, send)
         elif scope["type"] == "http":
-            with Request(self.host, self._log, scope, receive, send) as request:
+            known = self.known.of(scope)
+            with Request(self.host, self._log, scope, receive, send, known=known) as request:
                 await self._respond(request)
 
     def end_runs(self) -> None:
@@ -145,7 +136,7 @@ class FakeServer:
     async def _respond(self, request: Request) -> None:
         scope, send = request.scope, request.send
         try:
-            response = self._nginx.response(scope) or await self.app_response(request)
+            response = request.known.refusal or await self.app_response(request)
             if request.effects.body_filters:
                 filters = [make() for make in request.effects.body_filters]
                 with contextlib.suppress(BrokenOffError):
@@ -159,11 +150,12 @@ class FakeServer:
 
     async def app_response(self, request: Request) -> ASGIApp:
         """The response of the app behind nginx and gunicorn."""
-        match = self._router.route(request.scope["method"], request.scope["path"])
-        if isinstance(match, NoMatch):
-            return _response_without_operation(match, request)
-        request.operation, request.parameters = match.operation, match.parameters
-        request.entry.operation = operation_id = match.operation.operation_id
+        operation = request.known.operation
+        if operation is None:
+            assert request.known.unrouted is not None
+            return request.known.unrouted
+        request.operation, request.parameters = operation, request.known.parameters
+        request.entry.operation = operation_id = operation.operation_id
         handler = self._handlers[operation_id]
         try:
             response = None
@@ -218,44 +210,6 @@ async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | N
         if response is not None:
             return response
     return None
-
-
-def _response_without_operation(match: NoMatch, request: Request) -> Response:
-    """The response to a request whose path and method no operation has."""
-    host = request.host
-    if match.crash:
-        return APP_CRASHED
-    if match.allow is None:
-        status, content_type, body, own = 404, HTML, error_pages.NOT_FOUND, []
-        if match.redirect is not None:
-            location = _location(match.redirect, request)
-            status, body = 308, error_pages.redirect(location)
-            own = [(b"Location", location.encode("latin-1"))]
-    elif request.scope["method"] == "OPTIONS":
-        granted = host.headers.preflight(request.headers, request.scope["path"])
-        own = [(b"Content-Type", HTML), (b"Content-Length", b"0"), (b"Allow", match.allow.encode())]
-        return Response(200, host.headers.complete(own, request.headers, granted), b"")
-    elif match.page:
-        status, content_type, body = 405, HTML, error_pages.METHOD_NOT_ALLOWED
-        own = [(b"Allow", match.allow.encode())]
-    else:
-        error, rules = host.spec.errors("method_not_allowed"), host.spec.http
-        status, content_type = error.status, JSON
-        body = json_bytes(dict(error.body), rules.error_json)
-        own = [(b"Allow", match.allow.encode())] if rules.allow_with_405 else []
-    length = str(len(body)).encode()
-    own = [(b"Content-Type", content_type), (b"Content-Length", length), *own]
-    return Response(status, own + host.headers.always, body)  # without CORS
-
-
-def _location(path: str, request: Request) -> str:
-    """``path`` at the same host without its port, which the proxy does not pass on (FACTS 2)."""
-    host = request.headers.get(b"host", b"_").decode("latin-1").lower()
-    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
-    query = request.scope["query_string"].decode("latin-1")
-    quoted = quote(path, safe="!$&'()*+,/:;=@")
-    location = f"http://{name}{quoted}"
-    return f"{location}?{query}" if query else location
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -13,13 +13,18 @@ if TYPE_CHECKING:
 
 
 class HostError(Exception):
-    """A refusal in the host's own words; ``body`` keeps the order of the keys on the wire."""
+    """A refusal in the host's own words; ``body`` keeps the order of the keys on the wire, and is
+    the same for each error of that name where it is ``fixed``.
+    """
 
-    def __init__(self, name: str, status: int, body: Mapping[str, Any]) -> None:
+    def __init__(
+        self, name: str, status: int, body: Mapping[str, Any], *, fixed: bool = False
+    ) -> None:
         super().__init__(f"{name}: {status}")
         self.name = name
         self.status = status
         self.body = body
+        self.fixed = fixed
 
 
 class HostErrors:
@@ -36,7 +41,7 @@ class HostErrors:
         template = self._templates[name]
         if values:
             return HostError(name, template.status, template.filled(**values))
-        return HostError(name, template.status, template.body)
+        return HostError(name, template.status, template.body, fixed=True)
 
     def by_code(self, code: str, status: int) -> Mapping[str, Any] | None:
         """The first body with that code and status whose text has no placeholders."""

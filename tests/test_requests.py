@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from dify_wire.exchange import AppKind
 from fake_server.host_spec import HostError, HostSpec
-from fake_server.http.request import authorised_app, json_object
+from fake_server.http.known import authorised_app
+from fake_server.http.request import json_object
 from fake_server.runs.events import InputFile
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.request import RunRequest, accepted_body, run_request

@@ -8,8 +8,9 @@ from typing import Any
 from dify_wire.exchange import AppKind
 from fake_server.host_spec import AppRules
 from fake_server.http import error_pages
+from fake_server.http.known import authorised_app
 from fake_server.http.query import read_query
-from fake_server.http.request import Request, authorised_app, endpoint
+from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import HTML, Response
 
 _MEGABYTE = 1 << 20

@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from fake_server.host_spec import HostError, HostErrors, HostSpec, Operation
+from fake_server.host_spec import HostError, HostErrors, Operation
 from fake_server.host_state import HostState
 from fake_server.http.form import Form, FormTooLargeError, read_form
+from fake_server.http.known import KnownRequest, authorised_app
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.run_body import user_text
@@ -52,23 +53,31 @@ class Request(ObservedExchange):
     _form: Form | None = None
 
     def __init__(
-        self, host: HostState, log: AccessLog, scope: Scope, receive: Receive, send: Send
+        self,
+        host: HostState,
+        log: AccessLog,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        known: KnownRequest,
     ) -> None:
         super().__init__(log, scope, receive, send, host.spec.limits.request_body_bytes)
         self.host = host
         self.spec = host.spec
-        self.headers: dict[bytes, bytes] = {}
-        """As gunicorn joins them: lines of one name with a comma, the last Content-Type alone."""
-        headers = self.headers
-        for name, value in scope["headers"]:
-            joined = name in headers and name != b"content-type"
-            headers[name] = headers[name] + b"," + value if joined else value
+        self.known = known
+        self.headers = known.headers
 
     # What was sent
     # ------------------------------------------------------------------------------------------
 
     def app(self) -> App:
         """The app behind the request's key. Raises ``HostError``."""
+        known = self.known
+        if known.app is not None:
+            return known.app
+        if known.app_error:
+            raise self.spec.errors(known.app_error)
         return authorised_app(self.headers.get(b"authorization"), self.host.apps, self.spec)
 
     @property
@@ -164,15 +173,15 @@ class Request(ObservedExchange):
 
     def complete_headers(self, *own: tuple[bytes, bytes]) -> RawHeaders:
         """``own`` headers with those that the app and CORS add."""
-        return self.host.headers.complete(own, self.headers)
+        return [*own, *self.known.added]
 
     def response(
         self, status: int, content_type: bytes, body: bytes, *own: tuple[bytes, bytes]
     ) -> Response:
         """A whole response of the app."""
-        length = str(len(body)).encode()
-        headers = ((b"Content-Type", content_type), (b"Content-Length", length), *own)
-        return Response(status, self.host.headers.complete(headers, self.headers), body)
+        length = b"%d" % len(body)
+        headers = [(b"Content-Type", content_type), (b"Content-Length", length), *own]
+        return Response(status, headers + self.known.added, body)
 
     def json_response(
         self, value: object, status: int = 200, *own: tuple[bytes, bytes]
@@ -182,13 +191,18 @@ class Request(ObservedExchange):
 
     def error_response(self, error: HostError) -> Response:
         """The response of an error, with what the version adds to errors of its status."""
+        if error.fixed and error.name in self.known.errors:
+            return self.known.errors[error.name]
         rules, body = self.spec.http, dict(error.body)
         own = []
         if error.status == 401 and rules.www_authenticate:
             own = [(b"WWW-Authenticate", rules.www_authenticate.encode())]
         if error.status == 404 and rules.not_found_hints and "message" in body:
             body["message"] = self.host.hints.added(str(body["message"]), self.scope["path"])
-        return self.json_response(body, error.status, *own)
+        response = self.json_response(body, error.status, *own)
+        if error.fixed:
+            self.known.errors[error.name] = response
+        return response
 
     @property
     def connection_closes(self) -> bool:
@@ -238,29 +252,6 @@ def endpoint(operation_id: str) -> Callable[[Handler], Handler]:
         return handler
 
     return enter
-
-
-# Authentication
-# ------------------------------------------------------------------------------------------
-
-
-def authorised_app(header: bytes | None, apps: Mapping[str, App], spec: HostSpec) -> App:
-    """The app whose key the ``Authorization`` header carries. Raises ``HostError``: 401, or the
-    version's error of an app that is not served (FACTS 3, steps 1 to 3).
-    """
-    errors = spec.errors
-    text = (header or b"").decode("latin-1").lstrip(" \t").rstrip(" ")  # as nginx leaves it
-    if " " not in text:
-        raise errors("auth_header_missing")
-    scheme, key = text.split(None, 1)
-    if scheme.lower() != "bearer":
-        raise errors("auth_scheme_wrong")
-    app = apps.get(key)
-    if app is None:
-        raise errors("token_unknown")
-    if app.kind.value in spec.request.app_errors:
-        raise errors(spec.request.app_errors[app.kind.value])
-    return app
 
 
 # The JSON object of its body

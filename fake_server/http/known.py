@@ -1,0 +1,157 @@
+"""What the head of a request means to the host, before anything of its body is read: the responses
+of nginx, gunicorn and the router, the operation, the app of the key, the headers of a response.
+
+Clients send the same heads again and again, so what the last ones mean is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from starlette.types import Scope
+
+from fake_server.bounded import BoundedDict
+from fake_server.host_spec import HostError, HostSpec, Operation
+from fake_server.http import error_pages
+from fake_server.http.nginx import APP_CRASHED, Nginx
+from fake_server.http.responses import HTML, JSON, HostHeaders, RawHeaders, Response, json_bytes
+from fake_server.http.routing import NoMatch, Router
+from fake_server.workflow.model import App
+
+REQUESTS = 256
+"""So many heads are known, the newest."""
+
+HEAD_BYTES = 4096
+"""A larger head is not kept."""
+
+
+@dataclass(slots=True)
+class KnownRequest:
+    """What a request means by its head."""
+
+    headers: Mapping[bytes, bytes]
+    """As gunicorn joins them: lines of one name with a comma, the last Content-Type alone."""
+    added: RawHeaders
+    """The headers of CORS and the app, which follow a response's own."""
+    refusal: Response | None
+    """The response of nginx or gunicorn, where they do not pass the request on."""
+    unrouted: Response | None = None
+    """The app's response where no operation has the path and method."""
+    operation: Operation | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    app: App | None = None
+    """The app behind the key; None where there is none, and ``app_error`` names the error."""
+    app_error: str = ""
+    errors: dict[str, Response] = field(default_factory=dict)
+    """The responses of errors that are the same each time, by their names, once they were sent."""
+
+
+class KnownRequests:
+    """What the heads of requests to one host mean."""
+
+    def __init__(
+        self, spec: HostSpec, apps: Mapping[str, App], headers: HostHeaders, nginx: Nginx
+    ) -> None:
+        self._spec = spec
+        self._apps = apps
+        self._headers = headers
+        self._nginx = nginx
+        self._router = Router(spec.operations)
+        self._known: BoundedDict[object, KnownRequest] = BoundedDict(REQUESTS)
+
+    def of(self, scope: Scope) -> KnownRequest:
+        """What the head of the request in ``scope`` means."""
+        key = (
+            scope["method"],
+            scope["path"],
+            scope.get("raw_path"),
+            scope["query_string"],
+            scope["http_version"],
+            *map(tuple, scope["headers"]),
+        )
+        known = self._known.get(key)
+        if known is None:
+            known = self._read(scope)
+            size = len(scope["path"]) + len(scope["query_string"])
+            if size + sum(len(n) + len(v) for n, v in scope["headers"]) <= HEAD_BYTES:
+                self._known[key] = known
+        return known
+
+    def _read(self, scope: Scope) -> KnownRequest:
+        joined: dict[bytes, bytes] = {}
+        for name, value in scope["headers"]:
+            joins = name in joined and name != b"content-type"
+            joined[name] = joined[name] + b"," + value if joins else value
+        added, refusal = self._headers.complete((), joined), self._nginx.response(scope)
+        known = KnownRequest(joined, added, refusal)
+        match = self._router.route(scope["method"], scope["path"])
+        if isinstance(match, NoMatch):
+            known.unrouted = self._response_without_operation(match, scope, joined)
+        else:
+            known.operation, known.parameters = match.operation, match.parameters
+        with contextlib.suppress(ValueError):  # which the app meets again
+            try:
+                known.app = authorised_app(joined.get(b"authorization"), self._apps, self._spec)
+            except HostError as error:
+                known.app_error = error.name
+        return known
+
+    def _response_without_operation(
+        self, match: NoMatch, scope: Scope, headers: Mapping[bytes, bytes]
+    ) -> Response:
+        """The response to a request whose path and method no operation has."""
+        if match.crash:
+            return APP_CRASHED
+        if match.allow is None:
+            status, content_type, body, own = 404, HTML, error_pages.NOT_FOUND, []
+            if match.redirect is not None:
+                location = _location(match.redirect, scope, headers)
+                status, body = 308, error_pages.redirect(location)
+                own = [(b"Location", location.encode("latin-1"))]
+        elif scope["method"] == "OPTIONS":
+            granted = self._headers.preflight(headers, scope["path"])
+            length = (b"Content-Length", b"0")
+            own = [(b"Content-Type", HTML), length, (b"Allow", match.allow.encode())]
+            return Response(200, self._headers.complete(own, headers, granted), b"")
+        elif match.page:
+            status, content_type, body = 405, HTML, error_pages.METHOD_NOT_ALLOWED
+            own = [(b"Allow", match.allow.encode())]
+        else:
+            error, rules = self._spec.errors("method_not_allowed"), self._spec.http
+            status, content_type = error.status, JSON
+            body = json_bytes(dict(error.body), rules.error_json)
+            own = [(b"Allow", match.allow.encode())] if rules.allow_with_405 else []
+        own = [(b"Content-Type", content_type), (b"Content-Length", b"%d" % len(body)), *own]
+        return Response(status, own + self._headers.always, body)  # without CORS
+
+
+def _location(path: str, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+    """``path`` at the same host without its port, which the proxy does not pass on (FACTS 2)."""
+    host = headers.get(b"host", b"_").decode("latin-1").lower()
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") else host
+    query = scope["query_string"].decode("latin-1")
+    quoted = quote(path, safe="!$&'()*+,/:;=@")
+    location = f"http://{name}{quoted}"
+    return f"{location}?{query}" if query else location
+
+
+def authorised_app(header: bytes | None, apps: Mapping[str, App], spec: HostSpec) -> App:
+    """The app whose key the ``Authorization`` header carries. Raises ``HostError``: 401, or the
+    version's error of an app that is not served (FACTS 3, steps 1 to 3).
+    """
+    errors = spec.errors
+    text = (header or b"").decode("latin-1").lstrip(" \t").rstrip(" ")  # as nginx leaves it
+    if " " not in text:
+        raise errors("auth_header_missing")
+    scheme, key = text.split(None, 1)
+    if scheme.lower() != "bearer":
+        raise errors("auth_scheme_wrong")
+    app = apps.get(key)
+    if app is None:
+        raise errors("token_unknown")
+    if app.kind.value in spec.request.app_errors:
+        raise errors(spec.request.app_errors[app.kind.value])
+    return app
