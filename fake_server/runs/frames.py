@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import floor
 from typing import Any
 
 from fake_server.host_spec import EventFields, HostSpec
@@ -148,7 +149,7 @@ class FrameRenderer(Renderer):
             "elapsed_time": self._seconds(event.finished_s - started.started_s),
             "execution_metadata": metadata or _EMPTY[empty["execution_metadata"]](metadata),
             "created_at": self.created_at(started.started_s),
-            "finished_at": int(self.facts.started_at + event.finished_s),
+            "finished_at": floor(self.facts.started_at + event.finished_s),
             "files": self._files(event.outputs, outputs),
         }
         if "iteration_id" in self.spec.fields["NodeStartedData"]:
@@ -213,7 +214,7 @@ class FrameRenderer(Renderer):
             "elapsed_time": self._seconds(elapsed_s),
             "total_tokens": event.total_tokens,
             "execution_metadata": finished.execution_metadata,
-            "finished_at": int(self.facts.started_at + finished.finished_s),
+            "finished_at": floor(self.facts.started_at + finished.finished_s),
             "steps": event.steps,
         }
 

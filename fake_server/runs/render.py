@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any, Protocol
 
 from fake_server.host_spec import FileRules, HostSpec
@@ -252,7 +253,7 @@ class Renderer:
             "total_tokens": event.total_tokens,
             "total_steps": event.total_steps,
             "created_at": self.created_at(0.0),
-            "finished_at": int(self.facts.started_at + event.elapsed_s),
+            "finished_at": floor(self.facts.started_at + event.elapsed_s),
         }
 
     def paused_run(self, event: WorkflowPaused) -> dict[str, Any]:
@@ -277,14 +278,14 @@ class Renderer:
         """``form`` with the time at which it expires."""
         known = dict(form)
         if EXPIRES_S in known:
-            known["expiration_time"] = int(self.facts.started_at + known[EXPIRES_S])
+            known["expiration_time"] = floor(self.facts.started_at + known[EXPIRES_S])
         return known
 
     def created_at(self, offset_s: float) -> int:
         """The database of early versions rounds, so up to 0.5 s ahead (FACTS 4)."""
         if self.spec.stream.created_at_rounded:
             offset_s += 0.5
-        return int(self.facts.started_at + offset_s)
+        return floor(self.facts.started_at + offset_s)
 
 
 def picked(known: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
