@@ -19,7 +19,7 @@ from fake_server.host_state import HostState
 from fake_server.http.faults import BrokenOffError, FaultySend
 from fake_server.http.known import KnownRequests
 from fake_server.http.nginx import Nginx
-from fake_server.http.request import ClientLeftError, Request
+from fake_server.http.request import ClientLeftError, Request, is_json
 from fake_server.http.responses import SCENARIO_HEADER, HostHeaders, NotFoundHints
 from fake_server.journal.exchanges import AccessLog, BodyTooLargeError, Counters, Journal
 from fake_server.journal.reading import redactor_of
@@ -35,6 +35,8 @@ from fake_server.store import Store
 from fake_server.workflow.model import App
 
 if TYPE_CHECKING:
+    from fake_server.compiled.responder import CompiledRuns
+    from fake_server.http.quick import QuickResponder
     from fake_server.replay import Replay
 
 log = logging.getLogger("fake_server")
@@ -94,6 +96,7 @@ class FakeServer:
 
             self._replay = load_replay(host.settings, host.spec)
         self._admin: ASGIApp | None = None
+        self._compiled: CompiledRuns | None = None
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -132,6 +135,26 @@ class FakeServer:
         seed = self.host.settings.seed if seed is None else seed
         self.host.reset(seed)
         self.scenarios.reset(seed)
+
+    def quick_responder(self, scope: Scope) -> QuickResponder | None:
+        """See ``QuickApp``: runs from compiled forms."""
+        known = self.known.of(scope)
+        content_type = known.headers.get(b"content-type", b"").decode("latin-1")
+        if (
+            self._replay is not None
+            or known.refusal is not None
+            or known.operation is None
+            or known.operation.operation_id != RUN
+            or known.app is None
+            or SCENARIO_HEADER in known.headers
+            or not is_json(content_type)
+        ):
+            return None
+        if self._compiled is None:
+            from fake_server.compiled.responder import CompiledRuns
+
+            self._compiled = CompiledRuns(self.host, self._log, self.scenarios)
+        return self._compiled.responder(known.app, known.added)
 
     async def _respond(self, request: Request) -> None:
         scope, send = request.scope, request.send

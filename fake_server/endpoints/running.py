@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
+from math import floor
 from typing import Any
 
 from starlette.types import Message
@@ -77,7 +78,7 @@ def prepare(
         "sys.files": request.inputs["sys.files"],
         "sys.user_id": request.user,
         "sys.app_id": app.app_id,
-        "sys.timestamp": int(now),
+        "sys.timestamp": floor(now),
         "sys.workflow_id": request.workflow.workflow_id,
         "sys.workflow_run_id": run_id,
     }
@@ -136,7 +137,7 @@ def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, 
 def start(plan: RunPlan, request: Request) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for."""
     host, effects, spec = request.host, plan.effects, request.spec
-    made = list(_tool_files(plan.timeline))
+    made = list(tool_files(plan.timeline))
     for _, file in made:
         host.store.images[file.file_id] = StoredImage(file.record, effects.image_faults)
     drawing = Drawing(made, host.store) if made and "size" in spec.fields["File"] else None
@@ -169,7 +170,7 @@ def start(plan: RunPlan, request: Request) -> Run:
     return Run(plan, request, task, renderer, drawing)
 
 
-def _tool_files(timeline: Timeline) -> Iterator[tuple[str, FileRef]]:
+def tool_files(timeline: Timeline) -> Iterator[tuple[str, FileRef]]:
     """The files in the outputs of a run's nodes, with the node's execution."""
     ended = (event for _, event in timeline if isinstance(event, NodeFinished))
     for node in ended:

@@ -266,15 +266,20 @@ def json_object(
     body: bytes, content_type: str, errors: HostErrors, strict: bool = False
 ) -> dict[str, Any]:
     """The JSON object of a body. Raises ``HostError``: 415 (type), 400 (no JSON) or 500."""
-    media_type = content_type.partition(";")[0].strip().lower()
-    if media_type != "application/json" and not (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    ):
+    if not is_json(content_type):
         raise errors("content_type_not_json")
     value = _strictly_parsed(body, errors) if strict else _parsed(body, errors)
     if not isinstance(value, dict):
         raise errors("internal_error")
     return value
+
+
+def is_json(content_type: str) -> bool:
+    """Whether the host reads a body of that type as JSON."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
 
 
 def _parsed(body: bytes, errors: HostErrors) -> Any:

@@ -43,6 +43,10 @@ class RandomSource:
         self._unseeded = RandomValues()
         self._occurrences: BoundedDict[bytes, int] = BoundedDict(remembered)
 
+    @property
+    def seeded(self) -> bool:
+        return self._seed is not None
+
     def reset(self, seed: int | None) -> None:
         """Begin again, with ``seed``."""
         self._seed = seed

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -168,6 +168,21 @@ def convert(text: str, pool: Pool) -> str:
 def references(text: str) -> tuple[tuple[str, Selector], ...]:
     """The references to nodes in ``text``: ``#node.output#`` with its selector."""
     return tuple((key, tuple(key.strip("#").split("."))) for key in _NODE.findall(text))
+
+
+def selectors(value: Any) -> Iterator[Sequence[str]]:
+    """Every selector below ``value``, in lists and in texts."""
+    pending = [value]
+    while pending:
+        one = pending.pop()
+        if isinstance(one, str):
+            yield from (selector for _, selector in references(one)) if "{{#" in one else ()
+        elif isinstance(one, Mapping):
+            pending += one.values()
+        elif isinstance(one, list):
+            if len(one) > 1 and all(isinstance(part, str) for part in one[:2]):
+                yield one
+            pending += one
 
 
 def is_replaced(reference: str) -> bool:

@@ -15,6 +15,7 @@ from fake_server.workflow.nodes.flow import (
     check_iteration,
     check_loop,
     conditions_hold,
+    if_else_passes_on,
     run_answer,
     run_end,
     run_fixed,
@@ -23,9 +24,10 @@ from fake_server.workflow.nodes.flow import (
     run_nothing,
     run_start,
 )
-from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, missing_report
+from fake_server.workflow.nodes.kind import NodeCall, NodeKind, NodeOutcome, always, missing_report
 from fake_server.workflow.nodes.llm import (
     check_llm,
+    llm_passes_on,
     run_agent,
     run_classifier,
     run_extractor,
@@ -45,6 +47,7 @@ from fake_server.workflow.nodes.tool import (
     run_tool,
     started_icon,
     tool_icon,
+    tool_passes_on,
     with_used_outputs,
 )
 from fake_server.workflow.nodes.variables import (
@@ -76,16 +79,25 @@ _PLACE = NodeKind(run_nothing, seconds=0.0)
 """What the engine walks through, or into, without running anything."""
 
 NODE_KINDS: Mapping[str, NodeKind] = {
-    "start": NodeKind(run_start, seconds=0.004),
-    "end": NodeKind(run_end, check_end, seconds=0.004),
+    "start": NodeKind(run_start, seconds=0.004, passes_on=always),
+    "end": NodeKind(run_end, check_end, seconds=0.004, passes_on=always),
     "answer": NodeKind(run_answer, seconds=0.004),
     "llm": NodeKind(
-        run_llm, check_llm, 3.2, "model", "InvokeError", reports_more_than_error=True, runs=False
+        run_llm,
+        check_llm,
+        3.2,
+        "model",
+        "InvokeError",
+        reports_more_than_error=True,
+        runs=False,
+        passes_on=llm_passes_on,
     ),
     "knowledge-retrieval": NodeKind(
         run_knowledge, seconds=0.4, reports_more_than_error=True, runs=False
     ),
-    "if-else": NodeKind(run_if_else, check_if_else, 0.003, "comparison"),
+    "if-else": NodeKind(
+        run_if_else, check_if_else, 0.003, "comparison", passes_on=if_else_passes_on
+    ),
     "code": NodeKind(run_code, seconds=0.2, reports_more_than_error=True, runs=False),
     "template-transform": NodeKind(run_template, seconds=0.02),
     "question-classifier": NodeKind(
@@ -108,6 +120,7 @@ NODE_KINDS: Mapping[str, NodeKind] = {
         "ToolInvokeError",
         reports_more_than_error=True,
         runs=False,
+        passes_on=tool_passes_on,
     ),
     "variable-assigner": NodeKind(run_aggregator, seconds=0.003),
     "variable-aggregator": NodeKind(run_aggregator, seconds=0.003),

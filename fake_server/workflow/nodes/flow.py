@@ -22,10 +22,13 @@ from fake_server.workflow.json_objects import schema_error
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome, check_selector
 
 if TYPE_CHECKING:
-    from fake_server.workflow.model import StartVariable
+    from fake_server.workflow.model import Node, StartVariable
 
 _CHECKED_VALUES = 10
 """More values than these can be too large together where none of them is."""
+
+_OF_PRESENCE = frozenset({"empty", "not empty", "null", "not null", "exists", "not exists"})
+"""The comparisons that ask whether there is a value."""
 
 _UNIT_S = {"hour": 3600, "day": 86400}
 _AND = "and"
@@ -215,6 +218,20 @@ def run_if_else(call: NodeCall) -> NodeOutcome:
     no_case = "false" if cases is None else rules.no_case
     outputs = call.picked("IfElseOutputs", {"result": holds, "selected_case_id": chosen or no_case})
     return NodeOutcome(call.seconds, inputs, process_data, outputs, handle=chosen or "false")
+
+
+def if_else_passes_on(node: Node, _: HostSpec) -> bool:
+    """Whether it only looks which values there are."""
+    cases = node.data.get("cases")
+    conditions = [
+        condition
+        for case in ([node.data] if cases is None else cases)
+        for condition in case.get("conditions") or ()
+    ]
+    return all(
+        one.get("comparison_operator") in _OF_PRESENCE and not one.get("sub_variable_condition")
+        for one in conditions
+    )
 
 
 def _shown(case_id: str, case: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -22,6 +22,7 @@ from fake_server.workflow.expressions import (
     fill_parameter,
     find,
     read,
+    selectors,
     text_of,
 )
 
@@ -39,7 +40,7 @@ IMAGE_NUMBERS = {"steps": 10, "width": 1024, "height": 1024}
 _PROMPTS = ("prompt", "query", "text", "input", "content", "instruction", "description")
 """The parameters that may say what an image shows."""
 
-_RECORD_CHARACTERS = 6000
+RECORD_CHARACTERS = 6000
 """The part of a text that an image can show; no more of it is stored."""
 
 
@@ -144,13 +145,13 @@ class NodeCall:
                 return None
             steps, width, height = IMAGE_NUMBERS.values()
         record = ImageRecord(
-            prompt[:_RECORD_CHARACTERS],
-            text_of(values.get("model"))[:_RECORD_CHARACTERS],
+            prompt[:RECORD_CHARACTERS],
+            text_of(values.get("model"))[:RECORD_CHARACTERS],
             self.random.getrandbits(32),
             width,
             height,
             steps,
-            text_of(values.get("negative_prompt"))[:_RECORD_CHARACTERS],
+            text_of(values.get("negative_prompt"))[:RECORD_CHARACTERS],
         )
         return FileRef(
             self.random.uuid(), record, wanted.type, wanted.extension, wanted.mime_type, wanted.url
@@ -226,6 +227,15 @@ def _error_of(call: NodeCall) -> str | None:
     return behaviour.error
 
 
+def refers_to_nothing(node: Node, _: HostSpec) -> bool:
+    """Whether every run of the node is given the same."""
+    return not any(selectors(node.data)) and "{{" not in str(node.behaviour)
+
+
+def always(_: Node, __: HostSpec) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class NodeKind:
     """A type of nodes: ``check`` fails for data that ``run`` cannot use; ``seconds`` is the usual
@@ -235,6 +245,9 @@ class NodeKind:
     ``error_type`` is its class. A kind that ``reports_more_than_error`` also runs for an error of
     ``x-fake``. ``runs`` is False for a kind whose outputs only something real could make: they are
     placeholders of the declared types.
+
+    ``passes_on`` says of a node whether what it is given appears in what it gives only as a part of
+    texts, so that other texts change nothing else. Such runs can be compiled.
     """
 
     run: Callable[[NodeCall], NodeOutcome]
@@ -244,6 +257,7 @@ class NodeKind:
     error_type: str = ""
     reports_more_than_error: bool = False
     runs: bool = True
+    passes_on: Callable[[Node, HostSpec], bool] = refers_to_nothing
 
     def outcome(self, call: NodeCall) -> NodeOutcome:
         """Run a node of this kind. A value that the host cannot handle is a failed outcome, never

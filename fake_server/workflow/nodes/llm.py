@@ -8,9 +8,10 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dify_wire.strict import Field
+from fake_server.host_spec import HostSpec
 from fake_server.workflow.expressions import (
     ABSENT,
     fill_fake,
@@ -22,6 +23,9 @@ from fake_server.workflow.expressions import (
 )
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
 from fake_server.workflow.placeholders import sample_of_schema, sample_of_type
+
+if TYPE_CHECKING:
+    from fake_server.workflow.model import Node
 
 _TOKEN_BYTES = 4
 _PIECE_CHARACTERS = 24
@@ -122,6 +126,20 @@ def run_llm(call: NodeCall) -> NodeOutcome:
         total_tokens=spent["total_tokens"],
         chunks=chunks,
     )
+
+
+def llm_passes_on(node: Node, spec: HostSpec) -> bool:
+    """Whether its tokens are given, and no piece of its reply depends on how long that is."""
+    behaviour, data = node.behaviour, node.data
+    counts = behaviour.prompt_tokens is not None and behaviour.completion_tokens is not None
+    plain = not data.get("context") and not data.get("structured_output_enabled")
+    templates = data["prompt_template"]
+    parts = [templates] if isinstance(templates, Mapping) else templates
+    plain = plain and all(one.get("edition_type") != "jinja2" for one in parts)
+    whole = spec.stream.text_chunks == "none" or (
+        behaviour.reply is not None and "{{" not in behaviour.reply
+    )
+    return counts and plain and whole
 
 
 def pieces(text: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from fake_server.host_spec import HostSpec
 from fake_server.runs.events import FileRef, Values
 from fake_server.runs.random_values import TENANT_ID
 from fake_server.workflow.behaviour import FakeFile
-from fake_server.workflow.expressions import ABSENT, fill_fake, plain, references, text_of
+from fake_server.workflow.expressions import ABSENT, fill_fake, plain, selectors, text_of
 from fake_server.workflow.model import Node
 from fake_server.workflow.nodes.kind import IMAGE_NUMBERS, MAX_IMAGE_NUMBER, NodeCall, NodeOutcome
 
@@ -98,7 +98,7 @@ def with_used_outputs(nodes: Mapping[str, Node]) -> dict[str, Node]:
     used: dict[str, set[str]] = {}
     iterated = set()
     for node in nodes.values():
-        for selector in _selectors(node.data):
+        for selector in selectors(node.data):
             used.setdefault(selector[0], set()).add(selector[1])
         path = node.data.get("iterator_selector")
         if isinstance(path, list):
@@ -121,21 +121,6 @@ def with_used_outputs(nodes: Mapping[str, Node]) -> dict[str, Node]:
 def draws_always(node: Node) -> bool:
     """Whether a tool draws an image whatever the graph uses of it."""
     return str(node.data.get("tool_name")).lower() in IMAGE_TOOLS
-
-
-def _selectors(value: Any) -> Iterator[Sequence[str]]:
-    """Every selector below ``value``, in lists and in texts."""
-    pending = [value]
-    while pending:
-        one = pending.pop()
-        if isinstance(one, str):
-            yield from (selector for _, selector in references(one)) if "{{#" in one else ()
-        elif isinstance(one, Mapping):
-            pending += one.values()
-        elif isinstance(one, list):
-            if len(one) > 1 and all(isinstance(part, str) for part in one[:2]):
-                yield one
-            pending += one
 
 
 def run_tool(call: NodeCall) -> NodeOutcome:
@@ -177,6 +162,14 @@ def run_tool(call: NodeCall) -> NodeOutcome:
     outputs, chunks = _outputs(call, values)
     return NodeOutcome(
         call.seconds, shown, outputs=outputs, execution_metadata=metadata, chunks=chunks
+    )
+
+
+def tool_passes_on(node: Node, _: HostSpec) -> bool:
+    """Whether what it is given becomes text, and no number."""
+    given = [node.data.get(key) or {} for key in ("tool_parameters", "tool_configurations")]
+    return not any(
+        any(selectors(values[name])) for values in given for name in IMAGE_NUMBERS if name in values
     )
 
 
