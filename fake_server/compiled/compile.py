@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from fake_server.compiled.form import Template, json_template, template, with_number_marks
@@ -14,7 +15,7 @@ from fake_server.images import ImageRecord
 from fake_server.runs.events import NodeFinished, NodeStarted, Timeline, WorkflowFinished
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.frames import FrameRenderer
-from fake_server.runs.random_values import TENANT_ID
+from fake_server.runs.random_values import TENANT_ID, RandomValues
 from fake_server.runs.render import FileWriter, RunFacts
 from fake_server.runs.request import accepted_body, run_request
 from fake_server.scenarios.effects import Effects
@@ -83,7 +84,7 @@ class RunForm(NamedTuple):
     slots: int
     constants: tuple[tuple[int, Any], ...]
     inputs: tuple[tuple[str, Any], ...]
-    """The cleaned inputs, which identify a request, with the values of those that are not given."""
+    """The cleaned inputs, which identify a request; without the values of ``texts``."""
     texts: tuple[tuple[str, int], ...]
     """The inputs that may be any text, with their slots."""
     escaped: tuple[int, ...]
@@ -117,6 +118,8 @@ very text, or None for nothing.
 
 def compile_run(app: App, shape: Shape, streaming: bool, spec: HostSpec) -> RunForm | None:
     """The form of the runs of ``app`` with inputs of that ``shape``; None where there is none."""
+    if not streaming:  # no response shows the pieces of a text, and how many there are
+        spec = replace(spec, stream=spec.stream._replace(text_chunks="none"))
     if app.workflow is None or not all(
         _passes_on(one, spec) for one in app.workflow.nodes.values()
     ):
@@ -152,8 +155,11 @@ class _Compilation:
         ends_s, end = timeline[-1]
         if not isinstance(end, WorkflowFinished) or _overlaps(timeline):
             raise NotCompilableError("it does not go straight to its end")
+        ends = tape.slot_of(ends_s)
+        if end.status == "stopped" or self._latest_s(ends) > spec.limits.run_s:
+            raise NotCompilableError("the host may end it")
         images = tuple(self._images(timeline))
-        ends, planned = tape.slot_of(ends_s), len(tape.steps)
+        planned = len(tape.steps)
         facts = RunFacts(
             task_id=plan.task_id,
             workflow_run_id=plan.run_id,
@@ -215,6 +221,17 @@ class _Compilation:
         sources = FileSources({}, {}, accepted.workflow.remote_files, ())
         request = run_request(accepted, sources, self._spec)
         return prepare(self._app, request, _NO_PINGS, self._spec, self._random, now=self._now)
+
+    def _latest_s(self, ends: int) -> float:
+        """The value of slot ``ends`` if each of the durations is as long as can be."""
+        values = {**self._tape.constants}
+        for slot, method, arguments in self._tape.draws:
+            if method is RandomValues.vary:
+                values[slot] = arguments[0] * (1 + arguments[1])
+        for slot, function, left, right in self._tape.steps:
+            if left in values and right in values:
+                values[slot] = function(values[left], values[right])
+        return float(values[ends])
 
     def _images(self, timeline: Timeline) -> Iterator[Image]:
         tape = self._tape

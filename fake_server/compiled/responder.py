@@ -114,7 +114,9 @@ class RunResponder:
         noted = headers
         if not streaming:
             noted = [headers[0], (b"Content-Length", b"%d" % len(sent)), *headers[1:]]
-        self._runs.log.noted(scope, body, RUN, 200, noted, sent, streaming, began)
+        self._runs.log.noted(
+            scope, body, operation=RUN, status=200, headers=noted, sent=sent, began=began
+        )
         return QuickResponse(headers, sent, streaming)
 
     def _plain(self, body: bytes) -> tuple[bool, str, Mapping[str, Any], Shape] | None:
@@ -180,7 +182,9 @@ class _Filler:
         values[form.user], values[form.now] = user, now
         random, draws = host.random.for_request(), form.used_draws
         if host.random.seeded:
-            known = {name: inputs.get(name, default) for name, default in form.inputs}
+            known = dict(form.inputs)
+            for name, _ in form.texts:
+                known[name] = inputs[name]
             random = host.random.for_request(app_id, user, form.streaming, known)
             draws = form.draws
         for slot, method, arguments in draws:

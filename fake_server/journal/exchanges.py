@@ -333,6 +333,33 @@ class AccessLog:
     counters: Counters
     redactor: TextRedactor
 
+    def noted(
+        self,
+        scope: Scope,
+        body: bytes,
+        *,
+        operation: str,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        sent: bytes,
+        began: float,
+    ) -> Entry:
+        """Note an exchange that is over: ``began`` is when its request had come, by
+        ``time.perf_counter``.
+        """
+        entry = self.journal.begin(scope)
+        entry.began, entry.operation = began, operation
+        self.counters.running += 1
+        entry.request_chunk({"type": "http.request", "body": body})
+        entry.response_head({"status": status, "headers": headers})
+        self.counters.streams_open += entry.is_stream
+        entry.response_chunk({"body": sent})
+        entry.end(crashed=False)
+        self.counters.count(entry)
+        if access_log.isEnabledFor(logging.INFO):
+            self.write(entry)
+        return entry
+
     def write(self, entry: Entry) -> None:
         """Write the line of an exchange that is over."""
         scope = entry.scope
