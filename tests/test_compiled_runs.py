@@ -103,7 +103,7 @@ def left_behind(of: FakeServer) -> Any:
 # The document's app
 # --------------------------------------------------------------------------------------------------
 
-INPUTS = [
+INPUTS: list[dict[str, Any]] = [
     {"prompt": "a cat", "model_name": "dosmix_"},
     {"prompt": "一个胸有成竹的男人", "model_name": "chilloutmix_NiPrunedFp32Fix"},
     {"prompt": "a cat"},
@@ -112,12 +112,17 @@ INPUTS = [
 ]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("mode", ["blocking", "streaming"])
+@pytest.mark.parametrize(
+    ("version", "mode"),
+    [
+        ("0.6.3", "blocking"),
+        ("0.6.4", "blocking"),
+        ("0.6.4", "streaming"),
+        ("0.6.9", "blocking"),  # in its streams, the pieces of a text depend on the prompt
+    ],
+)
 @pytest.mark.parametrize("seed", [7, 8])
 def test_the_documents_app_is_compiled(version: str, mode: str, seed: int) -> None:
-    if (version, mode) == ("0.6.9", "streaming"):
-        pytest.skip("the pieces of its text depend on the prompt")
     compiled, plain = server(version, seed=seed), server(version, seed=seed)
     for inputs in [*INPUTS, *INPUTS]:  # a request that comes again has other ids
         sent = body(inputs, mode)
@@ -294,6 +299,24 @@ def test_a_compiled_run_is_the_ordinary_one(data: st.DataObject) -> None:
 # What is not plain
 # --------------------------------------------------------------------------------------------------
 
+CHANGES: list[dict[str, Any]] = [
+    {"user": ""},
+    {"user": 5},
+    {"user": "u" * 256},
+    {"user": "\ud800"},
+    {"inputs": None},
+    {"inputs": {}},
+    {"inputs": {"prompt": 5}},
+    {"inputs": {"prompt": "{{#sys.user_id#}}"}},
+    {"inputs": {"prompt": "a\x00"}},
+    {"inputs": {"prompt": "x" * 1001}},
+    {"inputs": {"prompt": "a cat", "model_name": "none"}},
+    {"inputs": {"prompt": "a cat", "other": 1}},
+    {"response_mode": "other"},
+    {"response_mode": None},
+    {"files": [{}]},
+    {"other": 1},
+]
 PLAIN = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}
 
 
@@ -306,27 +329,7 @@ PLAIN = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"
         b"\xff",
         b"[" * 100_000,
         json.dumps(PLAIN).encode("utf-16"),
-        *(
-            json.dumps({**PLAIN, **change}).encode()
-            for change in (
-                {"user": ""},
-                {"user": 5},
-                {"user": "u" * 256},
-                {"user": "\ud800"},
-                {"inputs": None},
-                {"inputs": {}},
-                {"inputs": {"prompt": 5}},
-                {"inputs": {"prompt": "{{#sys.user_id#}}"}},
-                {"inputs": {"prompt": "a\x00"}},
-                {"inputs": {"prompt": "x" * 1001}},
-                {"inputs": {"prompt": "a cat", "model_name": "none"}},
-                {"inputs": {"prompt": "a cat", "other": 1}},
-                {"response_mode": "other"},
-                {"response_mode": None},
-                {"files": [{}]},
-                {"other": 1},
-            )
-        ),
+        *(json.dumps({**PLAIN, **change}).encode() for change in CHANGES),
     ],
 )
 def test_what_is_not_plain_takes_the_ordinary_path(sent: bytes) -> None:

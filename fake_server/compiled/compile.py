@@ -217,7 +217,7 @@ class _Compilation:
             "response_mode": "streaming" if self._streaming else "blocking",
             "user": user,
         }
-        accepted = accepted_body(body, self._app, _no_active_runs, self._spec)
+        accepted = accepted_body(body, self._app, lambda app_id, *, blocking: 0, self._spec)
         sources = FileSources({}, {}, accepted.workflow.remote_files, ())
         request = run_request(accepted, sources, self._spec)
         return prepare(self._app, request, _NO_PINGS, self._spec, self._random, now=self._now)
@@ -272,10 +272,6 @@ class _Compilation:
 
     def uploaded(self, file_id: str) -> str:
         raise NotCompilableError("it shows an uploaded file")
-
-
-def _no_active_runs(app_id: str, *, blocking: bool) -> int:
-    return 0
 
 
 def _passes_on(node: Node, spec: HostSpec) -> bool:

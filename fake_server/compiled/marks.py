@@ -119,11 +119,11 @@ class Marked:
 
     def __round__(self, digits: int | None = None) -> Any:
         if digits is None:
-            return self.tape.made(_whole, self, 0)
+            return self.tape.made(whole, self, 0)
         return self.tape.made(round, self, digits)
 
     def __floor__(self) -> Any:
-        return self.tape.made(_floor, self, 0)
+        return self.tape.made(floored, self, 0)
 
 
 class MarkedFloat(Marked, float):  # type: ignore[misc]  # numbers that are rounded stay marked
@@ -143,11 +143,11 @@ def _plain(number: Any) -> Any:
     return number
 
 
-def _whole(number: float, _: int) -> int:
+def whole(number: float, _: int) -> int:
     return round(number)
 
 
-def _floor(number: float, _: int) -> int:
+def floored(number: float, _: int) -> int:
     return math.floor(number)
 
 

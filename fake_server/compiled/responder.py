@@ -17,6 +17,7 @@ from fake_server.endpoints.running import SignedUrls
 from fake_server.endpoints.workflows import EVENT_STREAM
 from fake_server.host_state import HostState
 from fake_server.http.quick import QuickResponse
+from fake_server.http.responses import RawHeaders
 from fake_server.journal.exchanges import AccessLog
 from fake_server.runs.engine import with_pings
 from fake_server.runs.events import Timeline
@@ -47,9 +48,9 @@ class CompiledRuns:
         self.host, self.log, self.scenarios = host, log, scenarios
         self._forms = {id(app): AppForms(host, app) for app in host.apps.values()}
 
-    def responder(self, app: App, headers: Mapping[bytes, bytes]) -> RunResponder | None:
-        """What responds to runs of ``app`` in requests with these ``headers``, where anything
-        can.
+    def responder(self, app: App, added: RawHeaders) -> RunResponder | None:
+        """What responds to runs of ``app``, where anything can; ``added`` are the headers that
+        follow a response's own.
         """
         host, spec = self.host, self.host.spec
         if (
@@ -61,7 +62,7 @@ class CompiledRuns:
             or spec.stream.json != "spaced"
         ):
             return None
-        return RunResponder(self, self._forms[id(app)], headers)
+        return RunResponder(self, self._forms[id(app)], added)
 
 
 class AppForms:
@@ -84,9 +85,9 @@ class AppForms:
 
 
 class RunResponder:
-    """Responds to the runs of one app, to requests with the same ``headers``."""
+    """Responds to the runs of one app, with the same headers."""
 
-    def __init__(self, runs: CompiledRuns, forms: AppForms, headers: Mapping[bytes, bytes]) -> None:
+    def __init__(self, runs: CompiledRuns, forms: AppForms, added: RawHeaders) -> None:
         host = runs.host
         assert forms.app.workflow is not None
         self._runs, self._forms = runs, forms
@@ -94,10 +95,7 @@ class RunResponder:
         self._variables = forms.app.workflow.variables
         self._names = frozenset(one.name for one in self._variables)
         run_type = (b"Content-Type", host.spec.http.run_type.encode())
-        self._headers = [
-            host.headers.complete([content_type], headers)
-            for content_type in (run_type, EVENT_STREAM)
-        ]
+        self._headers = [[content_type, *added] for content_type in (run_type, EVENT_STREAM)]
 
     def respond(self, scope: Scope, body: bytes) -> QuickResponse | None:
         """The response, or None where the request is not plain, or its run has no form."""
