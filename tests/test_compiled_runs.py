@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.clock import Clock
+from fake_server.http.quick import QuickResponse
 from fake_server.journal.exchanges import Counters, Journal
 from fake_server.runs.random_values import RandomSource
 from fake_server.store import Store
@@ -61,6 +62,7 @@ def quick(of: FakeServer, sent: bytes, headers: Mapping[str, str] = HEADERS) -> 
     response = None if responder is None else responder.respond(scope, sent)
     if response is None:
         return None
+    assert isinstance(response, QuickResponse)
     framing = [] if response.chunked else [("Content-Length", str(len(response.body)))]
     headers_sent = [(name.decode(), value.decode()) for name, value in response.headers]
     return sorted([*headers_sent, *framing]), response.body
