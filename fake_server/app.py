@@ -115,7 +115,16 @@ class FakeServer:
         elif scope["type"] == "http":
             known = self.known.of(scope)
             with Request(self.host, self._log, scope, receive, send, known=known) as request:
-                await self._respond(request)
+                try:
+                    response = known.refusal or await self.app_response(request)
+                    is_faulty = request.effects.body_filters
+                    send = FaultySend(request) if is_faulty else request.send
+                    await response(scope, request.receive, send)
+                except (ClientLeftError, BrokenOffError):
+                    pass
+                except BodyTooLargeError:
+                    page = self._nginx.page(413, close=True)
+                    await page(scope, request.receive, request.send)
 
     def end_runs(self) -> None:
         """End every run, and any that still begins: the server is going down."""
@@ -155,21 +164,6 @@ class FakeServer:
 
             self._compiled = CompiledRuns(self.host, self._log, self.scenarios)
         return self._compiled.responder(known.app, known.added)
-
-    async def _respond(self, request: Request) -> None:
-        scope, send = request.scope, request.send
-        try:
-            response = request.known.refusal or await self.app_response(request)
-            if request.effects.body_filters:
-                filters = [make() for make in request.effects.body_filters]
-                with contextlib.suppress(BrokenOffError):
-                    await response(scope, request.receive, FaultySend(filters, request))
-            else:
-                await response(scope, request.receive, send)
-        except ClientLeftError:
-            return
-        except BodyTooLargeError:
-            await self._nginx.page(413, close=True)(scope, request.receive, send)
 
     async def app_response(self, request: Request) -> ASGIApp:
         """The response of the app behind nginx and gunicorn."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord, render
@@ -25,8 +25,7 @@ UPLOAD_CONTENT_BYTES = 1 << 26
 """Contents of uploads beyond this, oldest first, are not kept: a download of them gets 502."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningTask:
+class RunningTask(NamedTuple):
     """A run that can be stopped: only by the app and the user that started it (FACTS 7)."""
 
     app_id: str
@@ -35,8 +34,7 @@ class RunningTask:
     streaming: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StoredImage:
+class StoredImage(NamedTuple):
     """What an image is drawn from when it is fetched, and the faults of its bytes."""
 
     record: ImageRecord
@@ -82,6 +80,8 @@ class Store:
         """By their tokens."""
         self.end_users: BoundedDict[str, EndUser] = BoundedDict(_END_USERS)
         self._tasks: dict[str, RunningTask] = {}
+        self._running: Counter[tuple[str, bool]] = Counter()
+        """How many runs are being played, by their app and whether they are streams."""
         self.background: set[asyncio.Task[None]] = set()
         self._ending = False
         self.sequence_numbers: Counter[str] = Counter()
@@ -100,20 +100,24 @@ class Store:
         """The run that can be stopped by that id."""
         return self._tasks.get(task_id)
 
-    @contextlib.contextmanager
-    def running(self, task_id: str, task: RunningTask) -> Iterator[None]:
+    def running(self, task_id: str, task: RunningTask) -> AbstractContextManager[None]:
         """Keep ``task`` known while it is being played."""
+        return _Playing(self, task_id, task)
+
+    def begin(self, task_id: str, task: RunningTask) -> None:
+        """``task`` is being played from now on."""
         self._tasks[task_id] = task
+        self._running[task.app_id, task.streaming] += 1
         if self._ending:
             task.playback.abandon()
-        try:
-            yield
-        finally:
-            if self._tasks.get(task_id) is task:  # not another run's, after a reset
-                del self._tasks[task_id]
-            self.runs_ended[
-                "streaming" if task.streaming else "blocking", task.playback.outcome
-            ] += 1
+
+    def end(self, task_id: str, task: RunningTask) -> None:
+        """``task`` is no longer being played."""
+        if self._tasks.get(task_id) is task:  # not another run's, after a reset
+            del self._tasks[task_id]
+        self._running[task.app_id, task.streaming] -= 1
+        mode = "streaming" if task.streaming else "blocking"
+        self.runs_ended[mode, task.playback.outcome] += 1
 
     async def png(self, file_id: str, record: ImageRecord) -> bytes:
         """The file of an image, drawn when it is first needed."""
@@ -125,10 +129,8 @@ class Store:
 
     def running_of(self, app_id: str, *, blocking: bool = False) -> int:
         """How many runs of an app are being played; with ``blocking`` without streams."""
-        return sum(
-            task.app_id == app_id and not (blocking and task.streaming)
-            for task in self._tasks.values()
-        )
+        streams = 0 if blocking else self._running[app_id, True]
+        return self._running[app_id, False] + streams
 
     def keep_alive(self, task: asyncio.Task[None]) -> None:
         """Keep ``task`` until it is done: a loop alone would let it be collected."""
@@ -160,3 +162,17 @@ class Store:
     def _abandon_all(self) -> None:
         for task in list(self._tasks.values()):
             task.playback.abandon()
+
+
+class _Playing(NamedTuple):
+    """Lets a store know of a task between its entry and its exit."""
+
+    store: Store
+    task_id: str
+    task: RunningTask
+
+    def __enter__(self) -> None:
+        self.store.begin(self.task_id, self.task)
+
+    def __exit__(self, *_: object) -> None:
+        self.store.end(self.task_id, self.task)

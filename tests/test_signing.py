@@ -4,6 +4,8 @@ the host's.
 
 from __future__ import annotations
 
+import base64
+import hmac
 import re
 import string
 from urllib.parse import parse_qsl, urlsplit
@@ -208,3 +210,11 @@ def test_signature_comes_before_form_and_form_before_age(
             FILE_ID, timestamp, NONCE, right if sign == "right" else f"{right[:-2]}A=", NOW
         )
     assert type(caught.value) is refusal
+
+
+@given(secret=st.text(min_size=1, max_size=80), message=ANY_TEXT)
+def test_a_signature_is_the_librarys_hmac(secret: str, message: str) -> None:
+    """RFC 2104, for keys below and above a block of SHA-256."""
+    signed = f"{TOOL_FILE}|{message}||".encode("utf-8", "surrogatepass")
+    expected = base64.urlsafe_b64encode(hmac.digest(secret.encode(), signed, "sha256"))
+    assert FileSigner(secret, LIFETIME_S).sign(message, "", "") == expected.decode()

@@ -32,6 +32,18 @@ def test_a_task_is_known_while_it_runs_and_no_longer() -> None:
     assert store.task("id") is None
 
 
+def test_running_runs_are_counted_by_app() -> None:
+    """With their streams, and without; a reset does not end them at once."""
+    store = Store()
+    with contextlib.ExitStack() as playing:
+        for number, (app_id, streaming) in enumerate([("a", True), ("a", False), ("b", True)]):
+            running = task()._replace(app_id=app_id, streaming=streaming)
+            playing.enter_context(store.running(str(number), running))
+        assert (store.running_of("a"), store.running_of("a", blocking=True)) == (2, 1)
+        assert (store.running_of("b"), store.running_of("b", blocking=True)) == (1, 0)
+    assert store.running_of("a") == store.running_of("b") == store.running_of("c") == 0
+
+
 def test_ending_abandons_what_runs_and_what_begins_after_it() -> None:
     store, before, after = Store(), task(), task()
     with store.running("before", before):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing
 from dataclasses import dataclass
 from math import floor
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import Message
 
@@ -33,7 +33,7 @@ from fake_server.runs.events import (
 from fake_server.runs.frames import FrameRenderer, of_version
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
-from fake_server.runs.render import FileWriter, RunFacts
+from fake_server.runs.render import PLAIN, FileWriter, RunFacts
 from fake_server.runs.request import RunRequest
 from fake_server.runs.signing import FileSigner
 from fake_server.runs.text_chunks import with_text_chunks
@@ -45,8 +45,7 @@ _WRITING_S = 1.0
 _WITHOUT_FILES = (WorkflowStarted, NodeStarted, Ping)
 
 
-@dataclass(frozen=True, slots=True)
-class RunPlan:
+class RunPlan(NamedTuple):
     """What a run will do, before any of it happens. ``inputs`` are the start variables and the
     system variables of the version.
     """
@@ -137,7 +136,7 @@ def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, 
 def start(plan: RunPlan, request: Request) -> Run:
     """Begin the run of ``plan``, which ``request`` waits for."""
     host, effects, spec = request.host, plan.effects, request.spec
-    made = list(tool_files(plan.timeline))
+    made = tool_files(plan.timeline)
     for _, file in made:
         host.store.images[file.file_id] = StoredImage(file.record, effects.image_faults)
     drawing = Drawing(made, host.store) if made and "size" in spec.fields["File"] else None
@@ -170,19 +169,22 @@ def start(plan: RunPlan, request: Request) -> Run:
     return Run(plan, request, task, renderer, drawing)
 
 
-def tool_files(timeline: Timeline) -> Iterator[tuple[str, FileRef]]:
+def tool_files(timeline: Timeline) -> list[tuple[str, FileRef]]:
     """The files in the outputs of a run's nodes, with the node's execution."""
-    ended = (event for _, event in timeline if isinstance(event, NodeFinished))
-    for node in ended:
-        pending: list[Any] = [node.outputs]
+    found: list[tuple[str, FileRef]] = []
+    for _, event in timeline:
+        if not isinstance(event, NodeFinished):
+            continue
+        pending: list[Any] = [event.outputs]
         while pending:
             value = pending.pop()
             if isinstance(value, FileRef):
-                yield node.started.execution_id, value
-            elif isinstance(value, Mapping):
-                pending += value.values()
+                found.append((event.started.execution_id, value))
             elif isinstance(value, list):
                 pending += value
+            elif type(value) is dict or isinstance(value, Mapping):  # the first is quicker
+                pending += [one for one in value.values() if type(one) not in PLAIN]
+    return found
 
 
 class Drawing:
@@ -327,8 +329,7 @@ async def _never_leaves() -> Message:
     raise AssertionError("the future is never done")
 
 
-@dataclass(frozen=True, slots=True)
-class SignedUrls:
+class SignedUrls(NamedTuple):
     """The URLs of files, signed with the time at which they are rendered (FACTS 6.1).
 
     That is never after the run's end by the little time that writing the response takes: on the

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.types import ASGIApp
@@ -46,20 +46,14 @@ EVENT_STREAM = (b"Content-Type", b"text/event-stream; charset=utf-8")
 
 
 @endpoint("runWorkflow")
-async def run_workflow(request: Request) -> ASGIApp:
-    """``POST /v1/workflows/run``: one timeline, rendered as one response or as a stream."""
-    return await _run(request)
-
-
 @endpoint("runWorkflowById")
-async def run_workflow_by_id(request: Request) -> ASGIApp:
-    """``POST /v1/workflows/{workflow_id}/run``: a run of that published version."""
-    return await _run(request, request.parameters["workflow_id"])
-
-
-async def _run(request: Request, workflow_id: str | None = None) -> ASGIApp:
+async def run_workflow(request: Request) -> ASGIApp:
+    """``POST /v1/workflows/run``: one timeline, rendered as one response or as a stream; and
+    ``POST /v1/workflows/{workflow_id}/run``: a run of that published version.
+    """
     app, host, effects = request.app(), request.host, request.effects
     active, spec = host.store.running_of, request.spec
+    workflow_id = request.parameters.get("workflow_id")
     body = accepted_body(await request.json(), app, active, spec, workflow_id)
     host.store.see_user(app.app_id, body.user, host.clock.now())
     sources = FileSources(
@@ -237,7 +231,7 @@ class RecordedRun(Run):
         earlier = [event for _, events in self.parts() for event in events]
         workflow, spec = self.plan.request.workflow, self.request.spec
         rest = stream_after(earlier, paused.resume(filled, sent), workflow, spec)
-        plan = replace(self.plan, timeline=of_version(rest, spec), stretches=())
+        plan = self.plan._replace(timeline=of_version(rest, spec), stretches=())
         run = _with(start(plan, self.request), self.record, before=self)
         self.record.status = "running"
         run.play_on()

@@ -16,15 +16,15 @@ class BrokenOffError(Exception):
 
 
 class FaultySend:
-    """Sends the body of a response in the segments that ``filters`` make of it, the head with the
-    first of them.
+    """Sends the body of a response in the segments that the filters of ``request`` make of it, the
+    head with the first of them.
 
     Pauses are counted from the time at which the bytes before them were due, not from when they
     were sent: moving the clock on releases all of them together.
     """
 
-    def __init__(self, filters: Sequence[BodyFilter], request: Request) -> None:
-        self._filters = filters
+    def __init__(self, request: Request) -> None:
+        self._filters = [make() for make in request.effects.body_filters]
         self._request = request
         self._wait = Wait(request.host.clock)
         self._due = request.host.clock.ticks()

@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 from urllib.parse import parse_qsl
@@ -274,6 +275,7 @@ def json_object(
     return value
 
 
+@lru_cache(maxsize=64)
 def is_json(content_type: str) -> bool:
     """Whether the host reads a body of that type as JSON."""
     media_type = content_type.partition(";")[0].strip().lower()

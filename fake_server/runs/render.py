@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fake_server.host_spec import FileRules, HostSpec
 from fake_server.runs.events import FileRef, InputFile, WorkflowFinished, WorkflowPaused
@@ -60,7 +60,7 @@ WRITERS = {"spaced": spaced, "compact": compact}
 
 AnyFile = FileRef | InputFile
 
-_PLAIN = frozenset((str, int, float, bool, type(None)))
+PLAIN = frozenset((str, int, float, bool, type(None)))
 """Types of values without files; a run has hundreds of them."""
 
 
@@ -94,11 +94,11 @@ class FileWriter:
     def value(self, value: Any) -> Any:
         """``value`` with its files as file objects."""
         kind = type(value)
-        if kind in _PLAIN:
+        if kind in PLAIN:
             return value
         if kind is dict:
             return {
-                name: entry if type(entry) in _PLAIN else self.value(entry)
+                name: entry if type(entry) in PLAIN else self.value(entry)
                 for name, entry in value.items()
             }
         if isinstance(value, FileRef | InputFile):
@@ -200,8 +200,7 @@ Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 """Changes what is about to be rendered, as JSON data."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFacts:
+class RunFacts(NamedTuple):
     """The run as a whole. ``started_at`` is the unix time of the timeline's second 0."""
 
     task_id: str

@@ -44,19 +44,30 @@ TOOL_FILE = "file-preview"
 UPLOADED_IMAGE = "image-preview"
 """Purpose of a signature for ``/files/<file_id>/image-preview``."""
 
+_BLOCK_BYTES = 64
+"""Of SHA-256."""
+
 
 class FileSigner:
     """Signs and verifies the URLs of files for one purpose with one SECRET_KEY."""
 
     def __init__(self, secret_key: str, lifetime_s: float, purpose: str = TOOL_FILE) -> None:
-        self._keyed = hmac.new(secret_key.encode(), f"{purpose}|".encode(), hashlib.sha256)
+        # The two halves of an HMAC (RFC 2104), to be copied for each file: half the time of
+        # copying the library's object.
+        key = secret_key.encode()
+        block = (hashlib.sha256(key).digest() if len(key) > _BLOCK_BYTES else key).ljust(
+            _BLOCK_BYTES, b"\0"
+        )
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block) + f"{purpose}|".encode())
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
         self.lifetime_s = lifetime_s
 
     def sign(self, file_id: str, timestamp: str, nonce: str) -> str:
         """The signature as it stands in a URL: 43 base64url characters and ``=``."""
-        mac = self._keyed.copy()
-        mac.update(f"{file_id}|{timestamp}|{nonce}".encode("utf-8", "surrogatepass"))
-        return base64.urlsafe_b64encode(mac.digest()).decode()
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(f"{file_id}|{timestamp}|{nonce}".encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return base64.urlsafe_b64encode(outer.digest()).decode()
 
     def query(self, file_id: str, timestamp: int, nonce: str, quoted: bool = False) -> str:
         """The query of a signed URL, its parameters in the host's order; ``quoted``: with the
