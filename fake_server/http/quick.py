@@ -26,8 +26,8 @@ class PlayedResponse(Protocol):
     """A response of status 200 whose parts are due one after the other, by the fake's clock.
 
     ``headers`` and ``chunked`` are as those of a ``QuickResponse``; without ``chunked`` there is
-    one part. Whoever plays it calls ``part`` when ``delay_s`` has passed, until ``over``; after that
-    nothing, but for the end of a chunked body.
+    one part. Whoever plays it calls ``part`` when ``delay_s`` has passed, until ``over``; after
+    that nothing, but for the end of a chunked body.
     """
 
     headers: RawHeaders

@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from starlette.types import Message
+from starlette.types import Message, Scope
 
+from fake_server.http.quick import QuickResponder, QuickResponse
 from fake_server.http.responses import RawHeaders
 
 LONGEST_KNOWN = 4096
@@ -87,6 +88,8 @@ class ResponseHead:
     keep_alive: bool
 
 
+FindResponder = Callable[[Scope], QuickResponder | None]
+
 Render = Callable[[int, bytes | None, RawHeaders, bytes], bytes]
 """Makes the bytes of a head from status, reason, headers and the value of ``Connection``."""
 
@@ -99,7 +102,9 @@ class KnownHeads:
     def __init__(self) -> None:
         self._requests: dict[bytes, Head] = {}
         self._size = 0
+        self._responders: dict[bytes, tuple[Head, QuickResponder | None]] = {}
         self._responses: dict[tuple[object, ...], ResponseHead] = {}
+        self._quick: dict[tuple[int, bool, bool], tuple[ResponseHead, RawHeaders]] = {}
         self._added: object = None
         self.request = self._requests.get
         """The head of a request that has these bytes, None where it is not known."""
@@ -109,9 +114,46 @@ class KnownHeads:
         size = 2 * len(raw) + _HEADER_BYTES * (len(head.headers) + 1)
         if self._size + size > KNOWN_BYTES:
             self._requests.clear()
+            self._responders.clear()
             self._size = 0
         self._requests[raw] = head
         self._size += size
+
+    def responder(
+        self, raw: bytes, connection: dict[str, Any], find: FindResponder
+    ) -> tuple[Head, QuickResponder | None] | None:
+        """The head that has these bytes, and what ``find`` found to respond to it when it came for
+        the second time. None where it is not known.
+        """
+        found = self._responders.get(raw)
+        if found is None and (head := self._requests.get(raw)) is not None:
+            plain = head.version == "1.1" and head.method != b"HEAD"
+            plain = plain and not head.chunked and not head.waits_for_100
+            found = (head, find(connection | head.scope) if plain else None)
+            self._responders[raw] = found
+        return found
+
+    def quick_response(
+        self, response: QuickResponse, keep_alive: bool, render: Render, added: object
+    ) -> ResponseHead:
+        """The head of a quick response; as ``response``."""
+        if added is not self._added:
+            self._forget_responses(added)
+        headers, chunked = response.headers, response.chunked
+        key = (id(headers), chunked, keep_alive)
+        known = self._quick.get(key)
+        if known is None:
+            framed = headers if chunked else [*headers, _ANY_LENGTH]
+            head = _response_head("1.1", keep_alive, False, framed, partial(render, 200, None))
+            if len(self._quick) >= _KNOWN_RESPONSES:
+                self._quick.clear()
+            known = self._quick[key] = (head, headers)  # which keeps its id
+        return known[0]
+
+    def _forget_responses(self, added: object) -> None:
+        self._responses.clear()
+        self._quick.clear()
+        self._added = added
 
     def response(
         self, request: Head, keep_alive: bool, message: Message, render: Render, added: object
@@ -122,8 +164,7 @@ class KnownHeads:
         ``added`` is what ``render`` adds by itself; another object forgets what is known.
         """
         if added is not self._added:
-            self._responses.clear()
-            self._added = added
+            self._forget_responses(added)
         status, reason, headers = message["status"], message.get("reason"), message["headers"]
         length = b""
         for place, (name, value) in enumerate(headers):

@@ -75,10 +75,10 @@ class RequestParser:
         "_line_bytes",
         "_names",
         "_read",
-        "_request",
         "_scanned",
         "buffer",
         "in_body",
+        "request_line",
     )
 
     def __init__(self, limits: HeadLimits, known: KnownHeads | None = None) -> None:
@@ -88,8 +88,8 @@ class RequestParser:
         """What has come and has not been read; whoever receives bytes appends them."""
         self._at = 0
         self._scanned = 0
-        self._request: tuple[bytes, bytes, str] | None = None
-        """The request line of a head that has not come whole, and below what came after it."""
+        self.request_line: tuple[bytes, bytes, str] | None = None
+        """That of a head that has not come whole; its headers so far are below."""
         self._headers: RawHeaders = []
         self._names: list[bytes] = []
         self._line_bytes = 0
@@ -128,7 +128,7 @@ class RequestParser:
 
     def _read_head(self) -> Head | None:
         head, raw = None, b""
-        if self._request is None and not self._scanned:
+        if self.request_line is None and not self._scanned:
             end = self.buffer.find(b"\r\n\r\n", 0, LONGEST_KNOWN) + len(b"\r\n\r\n")
             raw = bytes(self.buffer[:end])
             head = self._known.request(raw)
@@ -148,15 +148,15 @@ class RequestParser:
         return head
 
     def _parsed_head(self) -> Head | None:
-        if self._request is None:
-            self._request = self._request_line()
-            if self._request is None:
+        if self.request_line is None:
+            self.request_line = self._request_line()
+            if self.request_line is None:
                 return None
             self._headers, self._names, self._line_bytes = [], [], 0
-        if self._request[2] != "0.9" and not self._header_lines():
+        if self.request_line[2] != "0.9" and not self._header_lines():
             return None  # HTTP/0.9 has none
-        head = _head(*self._request, self._headers, self._names)
-        self._request = None
+        head = _head(*self.request_line, self._headers, self._names)
+        self.request_line = None
         return head
 
     def _request_line(self) -> tuple[bytes, bytes, str] | None:

@@ -1,5 +1,5 @@
 """HTTP/1 between the socket and an ASGI app, as nginx speaks it: what it accepts, what it refuses,
-how it closes.
+how it closes. ``Protocol`` in ``host_protocol`` adds what the fake's own host does.
 
 uvicorn's own protocols write the head of a response in another way and read requests by other rules
 than nginx; only uvicorn's server around the connections is used. The exchanges of a connection run
@@ -19,7 +19,7 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
 from fake_server.http import error_pages
-from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
+from fake_server.http.responses import TRANSPORT, RawHeaders, Response
 from fake_server.server.heads import Head, KnownHeads
 from fake_server.server.parser import HeadLimits, RefusedRequestError, RequestParser
 
@@ -37,10 +37,6 @@ LINGER_REFUSED_BYTES = 32 << 20
 
 RECORDER_LIMITS = HeadLimits(request_line=1 << 16, header_line=1 << 16, headers=1 << 18)
 """Bytes of a head that the recorder passes on, for its upstream to refuse."""
-
-_PLACES = {b"server": 0, b"date": 1, b"content-type": 2, b"content-length": 3}
-_PLACES |= {b"transfer-encoding": 3, b"connection": 4}
-"""The headers that nginx itself writes, in its order; all others follow."""
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
@@ -117,7 +113,6 @@ class CommonProtocol(asyncio.Protocol):
             "client": get_remote_addr(transport),
             "scheme": "https" if is_ssl(transport) else "http",
             "root_path": "",
-            "extensions": {TRANSPORT: transport},
         }
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -212,6 +207,7 @@ class CommonProtocol(asyncio.Protocol):
 
     def _begin(self, head: Head) -> None:
         scope = self._scope | head.scope
+        scope["extensions"] = {TRANSPORT: self.transport}
         self.complete_scope(scope, head)
         exchange = self.exchange = Exchange(self, scope, head)
         exchange.task = self.loop.create_task(exchange.run(self.app))
@@ -246,7 +242,7 @@ class CommonProtocol(asyncio.Protocol):
         lines = [b"%b: %b" % pair for pair in headers]
         if connection == b"close" and not any(name.lower() == b"connection" for name, _ in headers):
             lines.append(b"Connection: close")
-        return _joined([_status_line(status, reason, in_capitals=False), *lines])
+        return joined([status_line(status, reason, in_capitals=False), *lines])
 
     def response_ended(self) -> None:
         """The response is complete: close, or go on with the next request."""
@@ -268,9 +264,13 @@ class CommonProtocol(asyncio.Protocol):
         if self._parser.buffer:
             self._read()
         if self.exchange is None and not self.transport.is_closing():
-            self._idle_since = self.loop.time()
-            if self._timer is None:
-                self._timer = self.loop.call_later(self._keep_alive_s, self._close_if_idle)
+            self._idle()
+
+    def _idle(self) -> None:
+        """Nothing is under way: wait for a request, but not for ever."""
+        self._idle_since = self.loop.time()
+        if self._timer is None:
+            self._timer = self.loop.call_later(self._keep_alive_s, self._close_if_idle)
 
     def _close_if_idle(self) -> None:
         """Close what had no request for too long: one timer for all requests of a connection."""
@@ -498,43 +498,15 @@ class Exchange:
             self._protocol.response_ended()
 
 
-class Protocol(CommonProtocol):
-    """A connection of the fake: limits and heads of responses are those of its host's proxy."""
-
-    def refusal(self, status: int) -> Response:
-        """The proxy's page."""
-        server = self.app.spec.proxy_server  # type: ignore[attr-defined]  # it is a ServedApp
-        if status == error_pages.HEAD_TOO_LARGE:
-            return proxy_page(400, error_pages.head_too_large(server))
-        return proxy_page(status, error_pages.nginx(status, server))
-
-    def head(
-        self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes
-    ) -> bytes:
-        """As the host's proxy writes it (FACTS 1.1, 1.2); the app's reason is in capitals."""
-        first = [b""] * 5
-        rest: list[bytes] = []
-        default = self.server_state.default_headers
-        for name, value in (*default, *headers, (b"Connection", connection)):
-            place = _PLACES.get(name.lower())
-            if place is None:
-                rest.append(b"%b: %b" % (name, value))
-            else:
-                first[place] = b"%b: %b" % (name, value)
-        return _joined(
-            [_status_line(status, reason, in_capitals=True), *filter(None, first), *rest]
-        )
-
-
 @lru_cache(maxsize=256)
-def _status_line(status: int, reason: bytes | None, in_capitals: bool) -> bytes:
+def status_line(status: int, reason: bytes | None, in_capitals: bool) -> bytes:
     if reason is None:
         phrase = error_pages.reason_phrase(status)
         reason = (phrase.upper() if in_capitals else phrase).encode()
     return b"HTTP/1.1 %d %b" % (status, reason)
 
 
-def _joined(lines: list[bytes]) -> bytes:
+def joined(lines: list[bytes]) -> bytes:
     """Raises ``ValueError`` for a header that would break its line."""
     head = b"\r\n".join(lines)
     if head.count(b"\n") != len(lines) - 1 or head.count(b"\r") != len(lines) - 1:

@@ -26,8 +26,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fake_server.clock import Clock
 from fake_server.host_spec import HostSpec
 from fake_server.server.heads import KnownHeads
+from fake_server.server.host_protocol import Protocol
 from fake_server.server.parser import HeadLimits
-from fake_server.server.protocols import Protocol
 from fake_server.settings import Settings, SettingsError
 
 KEEP_ALIVE_S = 65

@@ -1,0 +1,136 @@
+"""A connection of the fake: the heads and pages of its host's proxy, and quick responses.
+
+A request whose head has come before, and whose body is there, may be one that the app responds to
+at once (``http/quick.py``). Then no task is made, and nothing waits. Whatever else may happen on a
+connection takes the ordinary path.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fake_server.http import error_pages
+from fake_server.http.quick import QuickResponse
+from fake_server.http.responses import RawHeaders, Response, proxy_page
+from fake_server.server.heads import LONGEST_KNOWN, FindResponder, Head
+from fake_server.server.protocols import CommonProtocol, joined, status_line
+
+_PLACES = {b"server": 0, b"date": 1, b"content-type": 2, b"content-length": 3}
+_PLACES |= {b"transfer-encoding": 3, b"connection": 4}
+"""The headers that nginx itself writes, in its order; all others follow."""
+
+_HOLD_S = 0.005
+"""So long does a head wait for its body, which many clients send apart, before a task is made."""
+
+_QUICK_BODY_BYTES = 1 << 16
+
+
+class Protocol(CommonProtocol):
+    """A connection whose limits and heads of responses are those of the host's proxy."""
+
+    __slots__ = ("_find", "_held", "_hold_ends")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held = b""
+        """A known head whose body has not come whole, and what has come of it."""
+        self._hold_ends: asyncio.TimerHandle | None = None
+        self._find: FindResponder | None = getattr(self.app, "quick_responder", None)
+
+    # Quick responses
+    # ------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        if self._held:
+            data, self._held = self._held + data, b""
+        responded = self.exchange is None and self._responded(data)
+        if self._hold_ends is not None and not self._held:
+            self._hold_ends.cancel()
+            self._hold_ends = None
+        if not responded:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._release()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        self._release()
+        super().shutdown()
+
+    def _responded(self, data: bytes) -> bool:
+        """Whether ``data`` is a request that has got its response, or is held back until it is."""
+        parser = self._parser
+        if self._find is None or parser.buffer or parser.request_line is not None:
+            return False
+        end = data.find(b"\r\n\r\n", 0, LONGEST_KNOWN) + 4
+        found = self.known.responder(data[:end], self._scope, self._find)
+        if found is None:
+            return False
+        head, responder = found
+        missing = head.length + end - len(data)
+        closes = self._lingering_until is not None or self.transport.is_closing()
+        if responder is None or missing < 0 or closes or self.writable:
+            return False
+        if missing:
+            return self._holds(data, head)
+        response = responder.respond(self._scope | head.scope, data[end:])
+        if not isinstance(response, QuickResponse):
+            return False
+        added = self.server_state.default_headers
+        form = self.known.quick_response(response, head.keep_alive, self.head, added)
+        body = response.body
+        if response.chunked:
+            raw = b"%b%x\r\n%b\r\n0\r\n\r\n" % (form.before, len(body), body)
+        else:
+            raw = b"%b%d%b%b" % (form.before, len(body), form.after or b"", body)
+        self.transport.write(raw)
+        self.server_state.total_requests += 1
+        if form.keep_alive:
+            self._idle()
+        else:
+            self._close()
+        return True
+
+    def _holds(self, data: bytes, head: Head) -> bool:
+        """Whether ``data``, the beginning of a request, is kept until the rest comes."""
+        if head.length > _QUICK_BODY_BYTES:
+            return False
+        self._held = data
+        self._idle_since = None
+        if self._hold_ends is None:
+            self._hold_ends = self.loop.call_later(_HOLD_S, self._release)
+        return True
+
+    def _release(self) -> None:
+        """Let what is held take the ordinary path."""
+        self._hold_ends = None
+        data, self._held = self._held, b""
+        if data:
+            super().data_received(data)
+
+    # As the host's proxy
+    # ------------------------------------------------------------------------------------------
+
+    def refusal(self, status: int) -> Response:
+        """The proxy's page."""
+        server = self.app.spec.proxy_server  # type: ignore[attr-defined]  # it is a ServedApp
+        if status == error_pages.HEAD_TOO_LARGE:
+            return proxy_page(400, error_pages.head_too_large(server))
+        return proxy_page(status, error_pages.nginx(status, server))
+
+    def head(
+        self, status: int, reason: bytes | None, headers: RawHeaders, connection: bytes
+    ) -> bytes:
+        """As the host's proxy writes it (FACTS 1.1, 1.2); the app's reason is in capitals."""
+        first = [b""] * 5
+        rest: list[bytes] = []
+        default = self.server_state.default_headers
+        for name, value in (*default, *headers, (b"Connection", connection)):
+            place = _PLACES.get(name.lower())
+            if place is None:
+                rest.append(b"%b: %b" % (name, value))
+            else:
+                first[place] = b"%b: %b" % (name, value)
+        return joined([status_line(status, reason, in_capitals=True), *filter(None, first), *rest])

@@ -1,0 +1,321 @@
+"""Requests that an app responds to at once: to a client they are like all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
+
+from fake_server.app import create_app
+from fake_server.http.quick import QuickResponse
+from fake_server.http.responses import RawHeaders, Response
+from fake_server.server.server import Server
+from fake_server.settings import Settings
+
+_FAKE = create_app(Settings(clock="2026-11-27T12:00:00Z"))
+_OWN: RawHeaders = [(b"Content-Type", b"text/plain"), (b"X-Version", b"0.6.4")]
+_LENGTH = b"Content-Length: %d\r\n\r\n%b"
+
+
+class OrdinaryApp:
+    """Sends back the body of a request; ``stream`` in its path asks for chunks."""
+
+    def __init__(self) -> None:
+        self.clock, self.spec = _FAKE.clock, _FAKE.spec
+        self.received: list[bytes] = []
+        """The bodies that have come whole."""
+        self.begun = asyncio.Semaphore(0)
+        self.left = 0
+        """How many clients left before."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.begun.release()
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                self.left += 1
+                return
+            body += message["body"]
+            if not message["more_body"]:
+                break
+        self.received.append(body)
+        if scope["path"] == "/stream":
+            await send({"type": "http.response.start", "status": 200, "headers": _OWN})
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            length = (b"Content-Length", b"%d" % len(body))
+            await Response(200, [*_OWN, length], body)(scope, receive, send)
+
+    def end_runs(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class QuickApp(OrdinaryApp):
+    """The same, and at once; but not where ``odd`` is in a head or a body."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.quick: list[bytes] = []
+        """The bodies of requests that were responded to at once."""
+        self.sought = 0
+
+    def quick_responder(self, scope: Scope) -> _Responder | None:
+        self.sought += 1
+        return None if b"odd" in scope["query_string"] else _Responder(self)
+
+
+class _Responder:
+    def __init__(self, app: QuickApp) -> None:
+        self._app = app
+
+    def respond(self, scope: Scope, body: bytes) -> QuickResponse | None:
+        if b"odd" in body or not body:
+            return None
+        self._app.received.append(body)
+        self._app.quick.append(body)
+        return QuickResponse(_OWN, body, scope["path"] == "/stream")
+
+
+class _Transport(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[bytes] = []
+        self._closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written.append(bytes(data))
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+
+    abort = close
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Connected:
+    """A connection to ``app``, without a socket; ``written`` is what it has written, in pieces."""
+
+    def __init__(self, app: OrdinaryApp) -> None:
+        server = Server(app, Settings(), lambda: None)
+        server.config.load()
+        server.server_state.default_headers = [(b"Server", b"nginx"), (b"Date", b"today")]
+        self._make = server.config.http_protocol_class
+        self._server = server
+        self.connect()
+
+    def connect(self) -> None:
+        """Connect once more, to the same server."""
+        self._transport = _Transport()
+        self.written = self._transport.written
+        self._protocol = self._make(  # type: ignore[call-arg]
+            config=self._server.config,
+            server_state=self._server.server_state,
+            app_state={},
+            _loop=asyncio.get_running_loop(),
+        )
+        self._protocol.connection_made(self._transport)
+
+    @property
+    def closed(self) -> bool:
+        return self._transport.is_closing()
+
+    async def send(self, *pieces: bytes) -> None:
+        """Send pieces, and let happen what they make happen; but wait for nothing."""
+        for piece in pieces:
+            if not self.closed:
+                self._protocol.data_received(piece)
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+    async def leave(self) -> None:
+        self._transport.close()
+        self._protocol.connection_lost(None)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def _run(test: Callable[[QuickApp, Connected], Awaitable[None]]) -> None:
+    async def run() -> None:
+        app = QuickApp()
+        await test(app, Connected(app))
+
+    asyncio.run(run())
+
+
+def _request(
+    body: bytes, path: bytes = b"/", headers: bytes = b"", version: bytes = b"1.1"
+) -> bytes:
+    head = b"POST %b HTTP/%b\r\nHost: h\r\n%b" % (path, version, headers)
+    return head + _LENGTH % (len(body), body)
+
+
+def test_a_head_that_came_before_gets_its_response_at_once_and_in_one_piece() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        for path in (b"/", b"/stream"):
+            await client.send(_request(b"first", path), _request(b"again", path))
+            assert app.quick.pop() == b"again"
+            first = b"".join(client.written[:-1])
+            assert client.written[-1] == first.replace(b"first", b"again")
+            client.written.clear()
+        assert app.sought == 2
+
+    _run(test)
+
+
+def test_heads_are_known_to_all_connections() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        await client.send(_request(b"first"))
+        client.connect()
+        await client.send(_request(b"again"))
+        assert app.quick == [b"again"]
+
+    _run(test)
+
+
+def test_a_body_may_come_apart_from_its_head() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        request = _request(b"again")
+        await client.send(request)
+        for cut in (request.index(b"again"), len(request) - 2):
+            await client.send(request[:cut])
+            assert not app.quick
+            await client.send(request[cut:])
+            assert app.quick.pop() == b"again"
+
+    _run(test)
+
+
+def test_a_head_does_not_wait_for_a_slow_body() -> None:
+    """The app gets the request, as if it knew nothing of it."""
+
+    async def test(app: QuickApp, client: Connected) -> None:
+        request = _request(b"again")
+        await client.send(request, request[:-1])
+        for _ in range(2):
+            await app.begun.acquire()
+        await client.send(request[-1:])
+        assert app.received == [b"again", b"again"]
+        assert not app.quick
+
+    _run(test)
+
+
+def test_a_client_that_leaves_before_its_body_has_left_a_request() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        request = _request(b"again")
+        await client.send(request, request[:-1])
+        await client.leave()
+        assert app.left == 1
+
+    _run(test)
+
+
+def test_a_connection_is_closed_as_its_request_says() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        request = _request(b"again", headers=b"Connection: close\r\n")
+        await client.send(request)
+        client.connect()
+        await client.send(request)
+        assert app.quick == [b"again"]
+        assert b"Connection: close\r\n" in client.written[0]
+        assert client.closed
+
+    _run(test)
+
+
+def test_no_responder_is_sought_for_a_first_request() -> None:
+    """Nor for one of another kind."""
+
+    async def test(app: QuickApp, client: Connected) -> None:
+        await client.send(_request(b"a", b"/1"), _request(b"a", b"/2"), _request(b"a", b"/3"))
+        expecting = _request(b"a", headers=b"Expect: 100-continue\r\n")
+        old = _request(b"a", version=b"1.0", headers=b"Connection: keep-alive\r\n")
+        await client.send(expecting, expecting, old, old, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert app.sought == 0
+        assert not client.closed
+
+    _run(test)
+
+
+# Whatever comes, and however
+# --------------------------------------------------------------------------------------------------
+
+_CLOSE = b"Connection: close\r\n"
+_REQUESTS = st.lists(
+    st.sampled_from(
+        [
+            _request(b"body"),
+            _request(b"other body", b"/stream"),
+            _request(b"odd"),
+            _request(b"body", b"/?odd"),
+            _request(b""),
+            _request(b"body", headers=b"Expect: 100-continue\r\n"),
+            _request(b"body", headers=_CLOSE),
+            _request(b"body", version=b"1.0"),
+            _request(b"body", b"/stream", b"Connection: keep-alive\r\n", version=b"1.0"),
+            b"GET / HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n",
+            b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nnot all",
+        ]
+    ),
+    max_size=6,
+)
+
+
+def _cut(data: bytes, places: Iterable[int]) -> list[bytes]:
+    ends = sorted({place % (len(data) + 1) for place in places} | {len(data)})
+    return [data[start:end] for start, end in zip([0, *ends], ends, strict=False) if end > start]
+
+
+async def _outcome(app: OrdinaryApp, connections: Sequence[Sequence[bytes]]) -> list[object]:
+    found: list[object] = []
+    client = Connected(app)
+    for pieces in connections:
+        client.connect()
+        await client.send(*pieces)
+        was_closed = client.closed
+        await client.leave()
+        found += [b"".join(client.written), was_closed, list(app.received), app.left]
+    return found
+
+
+@given(
+    connections=st.lists(
+        st.tuples(_REQUESTS, st.lists(st.integers(0, 1000), max_size=8)), min_size=1, max_size=3
+    )
+)
+@settings(deadline=None)
+def test_quick_responses_make_no_difference(
+    connections: list[tuple[list[bytes], list[int]]],
+) -> None:
+    cut = [_cut(b"".join(requests), places) for requests, places in connections]
+    whole = [requests for requests, _ in connections]
+    for sent in ([*cut, *cut], [*whole, *whole]):
+        quick = asyncio.run(_outcome(QuickApp(), sent))
+        assert quick == asyncio.run(_outcome(OrdinaryApp(), sent))
