@@ -21,8 +21,10 @@ class ErrorText:
 
 
 def _filled(value: Any, values: Mapping[str, object]) -> Any:
+    if isinstance(value, str):
+        if "{" not in value:
+            return value
+        return re.sub(r"\{(\w+)\}", lambda hole: str(values.get(hole[1], hole[0])), value)
     if isinstance(value, Mapping):
         return {_filled(key, values): _filled(entry, values) for key, entry in value.items()}
-    if isinstance(value, str) and "{" in value:
-        return re.sub(r"\{(\w+)\}", lambda hole: str(values.get(hole[1], hole[0])), value)
     return value
