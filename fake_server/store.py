@@ -6,11 +6,10 @@ import asyncio
 from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord, render
-from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import end_user_id
 from fake_server.runs.records import HumanForm, RunRecords
 
@@ -25,12 +24,23 @@ UPLOAD_CONTENT_BYTES = 1 << 26
 """Contents of uploads beyond this, oldest first, are not kept: a download of them gets 502."""
 
 
+class Played(Protocol):
+    """A run that is being played."""
+
+    @property
+    def outcome(self) -> str: ...
+
+    def stop(self) -> None: ...
+
+    def abandon(self) -> None: ...
+
+
 class RunningTask(NamedTuple):
     """A run that can be stopped: only by the app and the user that started it (FACTS 7)."""
 
     app_id: str
     user: str
-    playback: Playback
+    playback: Played
     streaming: bool = False
 
 

@@ -48,6 +48,6 @@ def test_ending_abandons_what_runs_and_what_begins_after_it() -> None:
     store, before, after = Store(), task(), task()
     with store.running("before", before):
         store.end_tasks()
-        assert before.playback.abandoned
+        assert before.playback.outcome == "abandoned"
         with store.running("after", after):
-            assert after.playback.abandoned
+            assert after.playback.outcome == "abandoned"

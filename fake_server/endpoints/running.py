@@ -166,7 +166,7 @@ def start(plan: RunPlan, request: Request) -> Run:
     files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)
     task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
     renderer = FrameRenderer(facts, spec, files, plan.ping.frame, effects.payload)
-    return Run(plan, request, task, renderer, drawing)
+    return Run(plan, request, playback, task, renderer, drawing)
 
 
 def tool_files(timeline: Timeline) -> list[tuple[str, FileRef]]:
@@ -227,6 +227,7 @@ class Run:
 
     plan: RunPlan
     request: Request
+    playback: Playback
     task: RunningTask
     renderer: FrameRenderer
     drawing: Drawing | None = None
@@ -236,7 +237,7 @@ class Run:
         end = await self._ended()
         if end is None:
             return self._cut_short()
-        self.request.due = self.task.playback.due
+        self.request.due = self.playback.due
         match end:
             case WorkflowFinished() | WorkflowPaused():
                 content_type = self.request.spec.http.run_type.encode()
@@ -249,17 +250,19 @@ class Run:
     async def _ended(self) -> Event | None:
         """Wait for the end of a blocking run; None when its client has left."""
         with self.playing():
-            end = await self.task.playback.end(self.request.receive)
+            end = await self.playback.end(self.request.receive)
             if end is not None and self.drawing is not None:
                 await self.drawing.done()
             return end
 
-    async def frames(self) -> AsyncGenerator[bytes]:
-        """The stream's chunks: a frame each, or all that need no waiting in one."""
-        playback, last, emitted = self.task.playback, None, 0
+    async def frames(self, emitted: int = 0) -> AsyncGenerator[bytes]:
+        """The stream's chunks after the first ``emitted`` events: a frame each, or all that need no
+        waiting in one.
+        """
+        playback, last = self.playback, None
         with ExitStack() as while_played:
             while_played.enter_context(self.playing())
-            async with aclosing(playback.events(self.request.receive)) as due:
+            async with aclosing(playback.events(self.request.receive, emitted)) as due:
                 async for events in due:
                     self.request.due = playback.due
                     frames = await self.rendered(events)
@@ -286,7 +289,7 @@ class Run:
 
         async def rest() -> None:
             with while_played or self.playing():
-                async with aclosing(self.task.playback.events(_never_leaves, emitted)) as due:
+                async with aclosing(self.playback.events(_never_leaves, emitted)) as due:
                     async for events in due:
                         await self.rendered(events)
 
@@ -300,7 +303,7 @@ class Run:
 
     def _closes_s(self, last: Event | None) -> float:
         """The second of the run at which its connection is closed."""
-        spec, ended_s = self.request.spec, self.task.playback.ended_s
+        spec, ended_s = self.request.spec, self.playback.ended_s
         if isinstance(last, RunError):
             return max(spec.request.silence_s, ended_s)
         return ended_s + spec.stream.closing_s
@@ -309,7 +312,7 @@ class Run:
         """The page of a proxy that waits no longer; the run goes on without it."""
         with ExitStack() as while_played:
             while_played.enter_context(self.playing())
-            reached = await self.task.playback.reaches(gateway.after_s, self.request.receive)
+            reached = await self.playback.reaches(gateway.after_s, self.request.receive)
             self.play_on(while_played.pop_all())
         if not reached:
             return self._cut_short()
@@ -317,7 +320,7 @@ class Run:
 
     def _cut_short(self) -> Response:
         """The proxy's response when the server ends first. Raises ``ClientLeftError``."""
-        if not self.task.playback.abandoned:
+        if not self.playback.abandoned:
             raise ClientLeftError
         self.request.effects = NO_EFFECTS  # a server that ends has no time for faults
         return proxy_page(502, error_pages.nginx(502, self.request.spec.proxy_server))

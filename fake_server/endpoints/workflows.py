@@ -150,7 +150,7 @@ def recorded(run: Run) -> RecordedRun:
 
 
 def _with(run: Run, record: RunRecord, before: RecordedRun | None = None) -> RecordedRun:
-    parts = (run.plan, run.request, run.task, run.renderer, run.drawing)
+    parts = (run.plan, run.request, run.playback, run.task, run.renderer, run.drawing)
     return RecordedRun(*parts, record=record, before=before)
 
 
@@ -168,7 +168,7 @@ class RecordedRun(Run):
     async def _ended(self) -> Event | None:
         with ExitStack() as while_played:
             while_played.enter_context(self.playing())
-            end = await self.task.playback.end(self.request.receive)
+            end = await self.playback.end(self.request.receive)
             if end is None:
                 self._go_on_alone(while_played, 0)
                 return None
@@ -184,7 +184,7 @@ class RecordedRun(Run):
 
     def _go_on_alone(self, while_played: ExitStack, emitted: int) -> None:
         """Go on without the client, where the run has not ended."""
-        endless = self.task.playback.abandoned or self.plan.effects.endless
+        endless = self.playback.abandoned or self.plan.effects.endless
         if self.record.live is self and not endless:
             self.play_on(while_played.pop_all(), emitted)
 
@@ -239,7 +239,7 @@ class RecordedRun(Run):
     def parts(self) -> list[Part]:
         """What the run has done so far, before and after each pause."""
         earlier = self.before.parts() if self.before else []
-        return [*earlier, (self.renderer, self.task.playback.passed())]
+        return [*earlier, (self.renderer, self.playback.passed())]
 
     def snapshot(self) -> Iterator[bytes]:
         return snapshot(self.record, self.parts(), self.plan.request.workflow, self.request.spec)

@@ -19,7 +19,7 @@ from fake_server.host_state import HostState
 from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.known import KnownRequest, authorised_app
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
-from fake_server.journal.exchanges import AccessLog, ObservedExchange
+from fake_server.journal.exchanges import AccessLog, Entry, ObservedExchange
 from fake_server.runs.run_body import user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.workflow.model import App
@@ -62,8 +62,10 @@ class Request(ObservedExchange):
         send: Send,
         *,
         known: KnownRequest,
+        entry: Entry | None = None,
     ) -> None:
-        super().__init__(log, scope, receive, send, host.spec.limits.request_body_bytes)
+        body_limit = host.spec.limits.request_body_bytes
+        super().__init__(log, scope, receive, send, body_limit, entry=entry)
         self.host = host
         self.spec = host.spec
         self.known = known

@@ -383,7 +383,8 @@ class AccessLog:
 class ObservedExchange:
     """A request and its response on their way. Enter it for as long as the app responds.
 
-    ``receive`` raises ``BodyTooLargeError`` once more than ``body_limit`` bytes have come.
+    ``receive`` raises ``BodyTooLargeError`` once more than ``body_limit`` bytes have come. An
+    exchange that has begun before has an ``entry``, and is counted as running.
     """
 
     def __init__(
@@ -393,9 +394,14 @@ class ObservedExchange:
         receive: Receive,
         send: Send,
         body_limit: float = float("inf"),
+        *,
+        entry: Entry | None = None,
     ) -> None:
+        if entry is None:
+            entry = log.journal.begin(scope)
+            log.counters.running += 1
         self.scope = scope
-        self.entry = log.journal.begin(scope)
+        self.entry = entry
         self._log = log
         self._receive = receive
         self._send = send
@@ -403,7 +409,6 @@ class ObservedExchange:
         self._unread: Message | None = None
 
     def __enter__(self) -> Self:
-        self._log.counters.running += 1
         return self
 
     def __exit__(

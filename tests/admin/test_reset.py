@@ -24,11 +24,11 @@ def test_a_run_that_ends_after_a_reset_leaves_its_successor_alone() -> None:
     with contextlib.ExitStack() as ending:
         ending.enter_context(store.running("same", before))
         store.reset()
-        assert before.playback.abandoned
+        assert before.playback.outcome == "abandoned"
         with store.running("same", after):
             ending.close()
             assert store.task("same") is after
-            assert not after.playback.abandoned
+            assert after.playback.outcome != "abandoned"
         assert store.task("same") is None
 
 
