@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench redocly rhythm fuzz
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers redocly rhythm fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,8 +68,11 @@ docs: install ## generate docs/scenarios.md, docs/limits.md, docs/upgrades, the 
 	@$(BIN)/python -m tests.limit_docs
 	@$(BIN)/python -m tests.upgrade_docs
 
-bench: install ## measure what the fake costs, each figure beside a floor measured in the same run (ARGS="--json streams" chooses)
+bench: install ## measure what the fake costs beside a floor and its peers, in one run (ARGS="--quick streams" chooses)
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: install ## install the peers that make bench measures, from npm and PyPI, into .benchmarks
+	@$(BIN)/python -m benchmarks.peers
 
 redocly: install ## lint spec and overlays with Redocly, fetched from the npm registry
 	$(BIN)/python -m tests.redocly

@@ -1,5 +1,5 @@
-"""``python -m benchmarks [NAME …]``: run every benchmark of this package, or those named, and print
-the figures.
+"""``python -m benchmarks [NAME …]``: run every benchmark of this package, or those named, print a
+table and write the figures as JSON.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+import platform
 import sys
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import benchmarks
-from benchmarks.measure import Figure, SkippedError, table
+from benchmarks.measure import Figure, Size, SkippedError, table
+from benchmarks.servers import ROOT
 from dify_wire.strict import unknown
 
-Figures = Callable[[], list[Figure]]
+Figures = Callable[[Size], list[Figure]]
 
 
 def main() -> None:
@@ -26,22 +30,45 @@ def main() -> None:
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"one of: {', '.join(found)}; all by default"
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--quick", action="store_const", dest="size", const=Size.QUICK, help=_QUICK)
+    sizes.add_argument("--smoke", action="store_const", dest="size", const=Size.SMOKE, help=_SMOKE)
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=ROOT / ".benchmarks" / "figures.json",
+        metavar="FILE",
+        help="where to write the figures (default: %(default)s)",
+    )
+    parser.set_defaults(size=Size.FULL)
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in found:
             parser.error(unknown("benchmark", name, found))
-    results = {name: _measured(name, found[name]) for name in arguments.names or found}
-    if arguments.json:
-        shown = {
-            name: [dataclasses.asdict(figure) for figure in figures]
-            for name, figures in results.items()
-        }
-        print(json.dumps(shown, indent=2))
-    else:
-        print(
-            "\n\n".join(f"{name}\n{table(figures)}" for name, figures in results.items() if figures)
+    parts = {
+        name: _measured(name, found[name], arguments.size) for name in arguments.names or found
+    }
+    machine = {"machine": platform.platform(), "python": platform.python_version()}
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(
+        json.dumps(
+            {
+                "date": time.strftime("%Y-%m-%d"),
+                **machine,
+                "size": arguments.size.value,
+                "parts": {
+                    name: [dataclasses.asdict(figure) for figure in figures]
+                    for name, figures in parts.items()
+                },
+            },
+            indent=1,
+            ensure_ascii=False,
         )
+    )
+
+
+_QUICK = "the whole in two minutes, less exact"
+_SMOKE = "only prove that each part runs"
 
 
 def declared() -> Mapping[str, Figures]:
@@ -55,13 +82,14 @@ def declared() -> Mapping[str, Figures]:
     return {name: module.figures for name, module in modules.items() if hasattr(module, "figures")}
 
 
-def _measured(name: str, figures: Figures) -> list[Figure]:
+def _measured(name: str, figures: Figures, size: Size) -> list[Figure]:
     print(f"measuring {name} …", file=sys.stderr)
     try:
-        return figures()
+        measured = figures(size)
     except SkippedError as skipped:
-        print(f"{name} is skipped: {skipped}", file=sys.stderr)
-        return []
+        measured = [Figure(name, "skipped", note=str(skipped))]
+    print(f"\n{table(measured)}", flush=True)
+    return measured
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
 """What the fixture costs a test run: its first use to the first response, in a fresh process, and a
-reset between tests.
-
-``python -m benchmarks.fixture`` prints medians of several processes. pytest itself is imported
-before the clock runs.
+reset between tests. pytest itself is imported before the clock runs.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import statistics
 import subprocess
 import sys
 
-from benchmarks.measure import COMPILING, ROOT, Figure, table
+from benchmarks.measure import FAKE, Figure, Sample, Size, beside
+from benchmarks.servers import ROOT, environment
 
 _PROGRAM = """
 import http.client, json, statistics, time
@@ -35,36 +31,24 @@ with FakeHost() as fake:
         fake.reset()
         resets.append(time.perf_counter() - began)
     connection.close()
-print(json.dumps([ready, statistics.median(resets), sorted(resets)[197]]))
+print(json.dumps({
+    "ready ms": ready * 1000,
+    "reset p50 µs": statistics.median(resets) * 1e6,
+    "p99 µs": sorted(resets)[197] * 1e6,
+}))
 """
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=7, help="processes (default: %(default)s)")
-    print(table(figures(parser.parse_args().times)))
+def figures(size: Size) -> list[Figure]:
+    """Medians of several processes; the first fills caches."""
+    _process()
+    return beside("fixture", {FAKE: _process}, size.of(1, 3, 9))
 
 
-def figures(times: int = 7) -> list[Figure]:
-    """The medians of ``times`` processes."""
-    measured = [_measured() for _ in range(times + 1)][1:]  # the first fills caches
-    ready, reset, slow = (statistics.median(column) for column in zip(*measured, strict=True))
-    return [
-        Figure("fixture: ready", ready * 1000, "ms"),
-        Figure("fixture: a reset, p50", reset * 1e6, "µs"),
-        Figure("fixture: a reset, p99", slow * 1e6, "µs"),
-    ]
-
-
-def _measured() -> list[float]:
+def _process() -> Sample:
     command = [sys.executable, "-c", _PROGRAM]
     ended = subprocess.run(
-        command, cwd=ROOT, env=COMPILING, capture_output=True, text=True, check=True
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=True
     )
-    measured: list[float] = json.loads(ended.stdout)
-    return measured
-
-
-if __name__ == "__main__":
-    main()
+    sample: Sample = json.loads(ended.stdout)
+    return sample

@@ -1,88 +1,83 @@
-"""How much later the first frame of a stream comes through the recorder: ``python -m
-benchmarks.recorder [STREAMS]``.
+"""How much later the first frame of a stream comes through ``fake-server record``.
 
-Streams of the fake at speed ``instant``, requested directly and through the recorder in turn, over
-connections that are kept: by one client, which shows what the recorder adds, and by ten that never
-rest, which shows what a full machine makes of it.
+Streams of the fake at speed ``instant``, which each client asks for directly and through the
+recorder by turns: one client, and ten that never rest. The recorder, which writes in a process of
+its own, may use every core.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
-import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-from pathlib import Path
+import time
+from collections.abc import Sequence
+from functools import partial
 
-from benchmarks.measure import Figure, table
-from tests.recorder.upstreams import post, run_body, running_recorder
-from tests.serving import Connection, running_server
+from benchmarks.measure import Figure, Sample, Size, beside, percentile
+from benchmarks.servers import Server, fake, served
+from benchmarks.wrk import Requests, runs
 
-STREAMS = 200
-CLIENTS = 10
-
-Address = tuple[str, int]
+_REQUESTS = Requests("/v1/workflows/run", runs("streaming"))
 
 
-def figures(streams: int = STREAMS) -> list[Figure]:
-    """Medians of so many streams, direct and through the recorder. Raises ``SystemExit`` where an
-    exchange was lost.
-    """
-    with tempfile.TemporaryDirectory() as folder, running_server("--speed", "instant") as fake:
-        direct = (fake.host, fake.port)
-        authorization = f"Authorization: Bearer {fake.api_key}\r\n"
-        request = post("/v1/workflows/run", run_body(), authorization)
-        with running_recorder(fake.url, Path(folder) / "to", "--no-fetch-images") as recorder:
-            _first_frames_ms([direct, recorder.address], request, 20)
-            found = _figures(
-                "one client", *_first_frames_ms([direct, recorder.address], request, streams)
+def figures(size: Size) -> list[Figure]:
+    """The first frame, direct and through the recorder."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        served(fake("--speed", "instant")) as direct,
+        served(_recorder(direct, folder), on_one_core=False) as recorder,
+    ):
+        _first_frames((direct, recorder), 10, 5)  # warm
+        rounds = size.of(1, 4, 8)
+        found = []
+        for clients in (1, 10):
+            streams = size.of(5, 50, 100) // clients + 1
+            measured = [_first_frames((direct, recorder), clients, streams) for _ in range(rounds)]
+            directly, through = (iter(samples) for samples in zip(*measured, strict=True))
+            found += beside(
+                f"first frame, {clients} client{'s'[: clients - 1]}",
+                {"direct": partial(next, directly), "through the recorder": partial(next, through)},
+                rounds,
             )
-            with ThreadPoolExecutor(CLIENTS) as clients:
-                share = max(1, streams // CLIENTS)
-                measured = list(
-                    clients.map(
-                        lambda _: _first_frames_ms([direct, recorder.address], request, share),
-                        range(CLIENTS),
-                    )
-                )
-            found += _figures(
-                f"{CLIENTS} clients",
-                *(list(chain(*times)) for times in zip(*measured, strict=True)),
-            )
-            if recorder.end() != 0:
-                raise SystemExit(recorder.output())
     return found
 
 
-def _first_frames_ms(addresses: list[Address], request: bytes, streams: int) -> list[list[float]]:
-    """Milliseconds until the first frame, for each address, which take turns so that both see the
-    same machine.
+def _recorder(upstream: Server, folder: str) -> list[str]:
+    command = fake("--upstream", upstream.url, "--to", f"{folder}/to", "--no-fetch-images")
+    return ["record" if part == "serve" else part for part in command]
+
+
+def _first_frames(servers: Sequence[Server], clients: int, streams: int) -> list[Sample]:
+    """Milliseconds from a request to its first frame, for each server; each client asks them by
+    turns for so many streams.
     """
-    connections = [Connection(*address) for address in addresses]
-    times: list[list[float]] = [[] for _ in addresses]
-    for _ in range(streams):
-        for connection, mine in zip(connections, times, strict=True):
-            mine.append(connection.exchange(request).chunks[0][0] * 1000)
-    for connection in connections:
-        connection.close()
-    return times
+
+    async def all_of_them() -> list[list[list[float]]]:
+        return await asyncio.gather(*(_client(servers, streams) for _ in range(clients)))
+
+    by_server = zip(*asyncio.run(all_of_them()), strict=True)
+    return [_sample([ms for one in took for ms in one]) for took in by_server]
 
 
-def _figures(who: str, direct: list[float], through: list[float]) -> list[Figure]:
-    without, with_it = statistics.median(direct), statistics.median(through)
-    return [
-        Figure(f"first frame, {who}: direct", without, "ms"),
-        Figure(
-            f"first frame, {who}: through the recorder",
-            with_it,
-            "ms",
-            with_it / without,
-            against="the direct one",
-        ),
-        Figure(f"first frame, {who}: what the recorder adds", with_it - without, "ms"),
+def _sample(took_ms: Sequence[float]) -> Sample:
+    return {"p50 ms": statistics.median(took_ms), "p90 ms": percentile(took_ms, 90)}
+
+
+async def _client(servers: Sequence[Server], streams: int) -> list[list[float]]:
+    """A connection to each server that is kept."""
+    connections = [
+        await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 20) for server in servers
     ]
-
-
-if __name__ == "__main__":
-    print(table(figures(int(sys.argv[1]) if len(sys.argv) > 1 else STREAMS)))
+    took_ms: list[list[float]] = [[] for _ in servers]
+    for _ in range(streams):
+        for (reader, writer), mine in zip(connections, took_ms, strict=True):
+            began = time.perf_counter()
+            writer.write(_REQUESTS.raw())
+            await reader.readuntil(b"\n\n")
+            mine.append((time.perf_counter() - began) * 1000)
+            await reader.readuntil(b"\r\n0\r\n\r\n")
+    for _, writer in connections:
+        writer.close()
+        await writer.wait_closed()
+    return took_ms

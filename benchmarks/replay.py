@@ -1,6 +1,6 @@
-"""How punctual a replay is: ``python -m benchmarks.replay [CLIENTS] [ROUNDS]``.
+"""How punctual a replay is.
 
-A stream of the real host, stretched to three seconds, is replayed at speed 1 to clients that all
+A stream of the real host, stretched to some seconds, is replayed at speed 1 to clients that all
 ask at once. Each gap between two chunks is compared with the recorded one. What the machine itself
 adds is measured in the same run: by a bare asyncio server that writes the same chunks at the same
 times.
@@ -14,52 +14,51 @@ import json
 import multiprocessing
 import multiprocessing.connection
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks.measure import Figure, table
+from benchmarks.measure import Figure, Sample, Size, beside, percentile
 from dify_wire.exchange import Chunk, Recording
 from tests.replay.folders import changed, folder, recorded
 from tests.serving import running_server
 
-CLIENTS = 20
-ROUNDS = 5
+_CLIENTS = 20
 _NAME = "stream_ok"
-_SECONDS = 3.0
 
 
-def figures(clients: int = CLIENTS, rounds: int = ROUNDS) -> list[Figure]:
-    """By how much gaps are off, of so many clients at once, so many times."""
-    recording = _stretched()
-    off_ms: dict[str, list[float]] = {"bare asyncio": [], "replay": []}
+def figures(size: Size) -> list[Figure]:
+    """By how much gaps are off, of many clients at once."""
+    recording = _stretched(size.of(0.3, 3.0, 3.0))
     with tempfile.TemporaryDirectory() as path, _bare(recording) as bare:
         flags = ("--replay", str(folder(Path(path), recording)), "--speed", "1")
         with (
             running_server(*flags) as server,
             multiprocessing.get_context("spawn").Pool(1) as asking,
         ):
-            hosts = {
-                "bare asyncio": (bare, b"GET / HTTP/1.1\r\n\r\n"),
-                "replay": ((server.host, server.port), _request(recording, server.api_key)),
-            }
-            for _ in range(rounds):
-                for who, (
-                    address,
-                    request,
-                ) in hosts.items():  # in turn, so that both see the same machine
-                    off_ms[who] += _off_ms(
-                        asking.apply(_gaps, (address, request, clients)), recording
-                    )
-    return [figure for who, measured in off_ms.items() for figure in _figures(who, measured)]
+            ours = (server.host, server.port)
+
+            def off_ms(address: tuple[str, int], request: bytes) -> Sample:
+                gaps = asking.apply(_gaps, (address, request, _CLIENTS))
+                measured = _off_ms(gaps, recording)
+                return {"p50 ms": statistics.median(measured), "p99 ms": percentile(measured, 99)}
+
+            return beside(
+                "gaps of a replay off",
+                {
+                    "bare asyncio": partial(off_ms, bare, b"GET / HTTP/1.1\r\n\r\n"),
+                    "replay": partial(off_ms, ours, _request(recording, server.api_key)),
+                },
+                size.of(1, 2, 6),
+            )
 
 
-def _stretched() -> Recording:
-    """The recorded stream with its rhythm, so slow that it takes three seconds."""
+def _stretched(seconds: float) -> Recording:
+    """The recorded stream with its rhythm, so slow that it takes so many seconds."""
     first_s, last_s = recorded()[_NAME].chunks[0].at_s, recorded()[_NAME].chunks[-1].at_s
-    scale = _SECONDS / (last_s - first_s)
+    scale = seconds / (last_s - first_s)
     chunks = tuple(
         Chunk(round(chunk.at_s * scale, 6), chunk.data) for chunk in recorded()[_NAME].chunks
     )
@@ -141,15 +140,3 @@ def _serve_bare(ended: multiprocessing.connection.Connection, recording: Recordi
         await server.serve_forever()
 
     asyncio.run(serve())
-
-
-def _figures(who: str, off_ms: list[float]) -> list[Figure]:
-    return [
-        Figure(f"gaps off, {who}, p50", statistics.median(off_ms), "ms"),
-        Figure(f"gaps off, {who}, p99", statistics.quantiles(off_ms, n=100)[98], "ms"),
-    ]
-
-
-if __name__ == "__main__":
-    numbers = [int(argument) for argument in sys.argv[1:]]
-    print(table(figures(*(numbers + [CLIENTS, ROUNDS][len(numbers) :]))))

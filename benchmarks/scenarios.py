@@ -1,65 +1,45 @@
-"""What scenarios cost a run that matches none: the same app with and without, by turns, without a
-socket.
-
-What is looked for is a hundredth of a run, and so the turns are short: a batch of runs with, one
-without.
+"""What scenarios cost a run that matches none: apps with and without rules, by turns, without a
+socket. What is looked for is a hundredth of a run, and so the turns are short: a batch of runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any
-from unittest import mock
 
-from benchmarks.measure import API_KEY, Figure, Load, compared, cpu_figure, run_body
+from benchmarks.measure import Figure, Sample, Size, beside
+from benchmarks.servers import API_KEY
+from benchmarks.wrk import runs
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
-from fake_server.http.request import Request
 
 _RUNS = 20
-_ROUNDS = 400
 _RULES = 30
 
-_BASELINE = "that without scenarios"
-"""The app as it would be if there were no scenarios: what asks for them always says no."""
 
-
-def figures() -> list[Figure]:
+def figures(size: Size) -> list[Figure]:
     """A blocking run at speed instant: without rules, then with rules of which none matches."""
     app = create_app(Settings(speed=None))
     ruled = create_app(Settings(speed=None))
     ruled.scenarios.add([_rule(number) for number in range(_RULES)])
     with asyncio.Runner() as runner:
 
-        def batch(app: FakeServer) -> Load:
+        def batch(app: FakeServer) -> Sample:
             return runner.run(_batch(app))
-
-        def baseline() -> Load:
-            with mock.patch("fake_server.app.is_spared", _always):
-                return batch(app)
 
         for one in (app, ruled):
             batch(one)  # imports what the first run needs
-        return [
-            cpu_figure(
-                "a run without rules", *compared(lambda: batch(app), baseline, _ROUNDS), _BASELINE
-            ),
-            cpu_figure(
-                "the noise: the same beside itself",
-                *compared(baseline, baseline, _ROUNDS),
-                "itself",
-            ),
-            cpu_figure(
-                f"a run with {_RULES} rules of which none matches",
-                *compared(lambda: batch(ruled), baseline, _ROUNDS),
-                _BASELINE,
-            ),
-        ]
-
-
-def _always(request: Request) -> bool:
-    return True
+        return beside(
+            "a run without a socket",
+            {
+                "no rules": partial(batch, app),
+                "the same again": partial(batch, app),
+                f"{_RULES} rules of which none matches": partial(batch, ruled),
+            },
+            size.of(4, 100, 400),
+        )
 
 
 def _rule(number: int) -> dict[str, object]:
@@ -69,13 +49,12 @@ def _rule(number: int) -> dict[str, object]:
     return {"name": "http_error", "when": {"user": f"other {number}"}}
 
 
-async def _batch(app: FakeServer) -> Load:
+async def _batch(app: FakeServer) -> Sample:
     """So many runs, one after the other."""
-    began_ns, began = time.thread_time_ns(), time.perf_counter()
+    began_ns = time.thread_time_ns()
     for _ in range(_RUNS):
         await _run(app)
-    took_ns, took_s = time.thread_time_ns() - began_ns, time.perf_counter() - began
-    return Load(_RUNS / took_s, took_ns / _RUNS / 1000)
+    return {"µs CPU a run": (time.thread_time_ns() - began_ns) / _RUNS / 1000}
 
 
 async def _run(app: FakeServer) -> None:
@@ -93,7 +72,7 @@ async def _run(app: FakeServer) -> None:
     assert statuses == [200]
 
 
-_BODY = run_body("blocking")
+_BODY = runs("blocking")[0]
 
 
 def _scope() -> dict[str, Any]:

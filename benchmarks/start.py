@@ -1,19 +1,20 @@
-"""From starting the process to the first response: the fake beside a bare Starlette on uvicorn.
-
-``python -m benchmarks.start`` starts both by turns, so that a busy machine is as unfair to the one
-as to the other, and prints the medians and their ratio.
+"""From starting the process to its first response: a bare Starlette on uvicorn, the fake, and its
+peers, by turns.
 """
 
 from __future__ import annotations
 
-import argparse
 import socket
-import statistics
-import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
-from benchmarks.measure import COMPILING, FAKE, ROOT, Figure, table
+from benchmarks.measure import FAKE, Figure, Sample, Size, beside
+from benchmarks.peers import found
+from benchmarks.servers import PORT, end, fake, free_port, started
 
 _PATIENCE_S = 20.0
 _BARE = """
@@ -28,63 +29,43 @@ async def home(request):
 
 uvicorn.run(Starlette(routes=[Route("/v1/", home)]), port=int(sys.argv[1]), log_level="error")
 """
-_SERVERS = {"bare Starlette": [sys.executable, "-c", _BARE], "fake-server": list(FAKE)}
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--times", type=int, default=15, help="starts of each (default: %(default)s)"
-    )
-    print(table(figures(parser.parse_args().times)))
+def figures(size: Size) -> list[Figure]:
+    """Medians of so many starts; peers are slow, and differ by more than a few starts hide."""
+    bare, ours = [sys.executable, "-c", _BARE, PORT], fake()
+    for command in (bare, ours):
+        _start(command)  # compiles, and fills caches, as any earlier start has
+    with tempfile.TemporaryDirectory() as config:
+        peers = found(Path(config), "{}")
+        slices: dict[str, Callable[[], Sample] | str] = {
+            "bare Starlette": partial(_start, bare),
+            FAKE: partial(_start, ours),
+        }
+        many = beside("start to first response", slices, size.of(1, 7, 21))
+        slices |= {
+            name: peer
+            if isinstance(peer, str)
+            else partial(_start, peer.command, tuple(peer.environment.items()))
+            for name, peer in peers.items()
+        }
+        few = beside("start to first response, with peers", slices, size.of(1, 1, 3))
+    return [*many, *few]
 
 
-def figures(times: int = 15) -> list[Figure]:
-    """The medians of ``times`` starts of each."""
-    for command in _SERVERS.values():
-        first_response_s(command)  # compiles, and fills caches, as any earlier start has
-    took: dict[str, list[float]] = {name: [] for name in _SERVERS}
-    for _ in range(times):
-        for name, command in _SERVERS.items():
-            took[name].append(first_response_s(command) * 1000)
-    bare, fake = took.values()
-    lower, ratio, upper = statistics.quantiles(
-        [one / other for one, other in zip(fake, bare, strict=True)], n=4
-    )
-    return [
-        Figure("start to first response: bare Starlette", statistics.median(bare), "ms"),
-        Figure(
-            "start to first response: fake-server",
-            statistics.median(fake),
-            "ms",
-            ratio,
-            (lower, upper),
-            "the bare one",
-        ),
-    ]
-
-
-def first_response_s(command: list[str]) -> float:
-    """Seconds from the start of ``command``, given a port, to the first byte of its response
-    there.
-    """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+def _start(command: Sequence[str], environment: Sequence[tuple[str, str]] = ()) -> Sample:
+    """Milliseconds from the start of ``command`` to the first byte of a response."""
+    port = free_port()
     began = time.perf_counter()
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(
-        [*command, str(port)], cwd=ROOT, env=COMPILING, stdout=quiet, stderr=quiet
-    )
+    process = started(command, port, more_environment=dict(environment), on_one_core=False)
     try:
         while not _responds(port):
             if process.poll() is not None or time.perf_counter() - began > _PATIENCE_S:
                 raise SystemExit(f"{command[:3]} does not respond")
             time.sleep(0.001)
-        return time.perf_counter() - began
+        return {"ms": (time.perf_counter() - began) * 1000}
     finally:
-        process.terminate()
-        process.wait()
+        end(process)
 
 
 def _responds(port: int) -> bool:
@@ -92,9 +73,5 @@ def _responds(port: int) -> bool:
         with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_S) as connection:
             connection.sendall(b"GET /v1/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             return bool(connection.recv(1))
-    except ConnectionRefusedError:
+    except ConnectionError:
         return False
-
-
-if __name__ == "__main__":
-    main()

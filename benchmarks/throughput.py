@@ -1,70 +1,123 @@
-"""Runs at speed instant: the fake beside the least that a server on uvicorn can do."""
+"""Runs at speed ``instant`` under load: the fake beside F with the same responses, and its peers.
+
+The bodies have 64 prompts in turn. A scenario that is on stands for all that the ordinary path
+responds to; no two equal heads are those of a client that numbers its requests.
+"""
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack
+import contextlib
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
-from benchmarks.measure import (
-    FAKE,
-    Figure,
-    Load,
-    Loaded,
-    compared,
-    cpu_figure,
-    rate_figure,
-    run_body,
-    served,
-    wrk,
+from benchmarks.floor import Constant, floor
+from benchmarks.measure import FAKE, FLOOR, Figure, Sample, Size, beside
+from benchmarks.peers import Peer, found
+from benchmarks.servers import Server, fake, served
+from benchmarks.wrk import Requests, load, runs, without_prompt
+from tests.serving import raw_exchange
+
+_PATH = "/v1/workflows/run"
+_RUN = Requests(_PATH, runs("blocking"))
+_REFUSED = Requests(_PATH, without_prompt(runs("blocking")), 400)
+_STREAM = Requests(_PATH, runs("streaming"))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Requests of a kind over so many connections; ``requests`` are those to the fake."""
+
+    name: str
+    kind: str
+    requests: Requests
+    connections: int = 32
+    with_peers: bool = True
+
+
+_WORKLOADS = (
+    Workload("blocking run, 1 connection", "run", _RUN, 1),
+    Workload("blocking run, 32 connections", "run", _RUN),
+    Workload("blocking run, 256 connections", "run", _RUN, 256),
+    Workload("blocking run, no two heads equal", "run", replace(_RUN, fresh_heads=True), 32, False),
+    Workload(
+        "blocking run, a scenario on",
+        "run",
+        replace(_RUN, headers={"X-Fake-Scenario": "no_ping"}),
+        with_peers=False,
+    ),
+    Workload("refused run", "refused", _REFUSED),
+    Workload("stream at once", "stream", _STREAM),
 )
 
-_ROUNDS = 8
-_SLICE_S = 1.0
-
-_FLOOR = """
-import sys, uvicorn
-BODY = b"x" * int(sys.argv[1])
-HEAD = {
-    "type": "http.response.start",
-    "status": 200,
-    "headers": [(b"content-length", sys.argv[1].encode())],
-}
-
-async def app(scope, receive, send):
-    await receive()
-    await send(HEAD)
-    await send({"type": "http.response.body", "body": BODY})
-
-uvicorn.run(app, port=int(sys.argv[2]), log_level="error", lifespan="off", access_log=False)
-"""
-"""A constant response, of as many bytes as the fake's."""
-
-_INSTANT = ("--speed", "instant", "--port")
+Subject = tuple[Server, Requests]
 
 
-def figures() -> list[Figure]:
-    """Blocking and streaming runs over a socket."""
-    with ExitStack() as running:
-        fake = running.enter_context(served(*FAKE[:-1], *_INSTANT))
-        constant = running.enter_context(served(sys.executable, "-c", _FLOOR, "834"))
-        stream = running.enter_context(served(sys.executable, "-c", _FLOOR, "9977"))
+def figures(size: Size) -> list[Figure]:
+    """Every workload."""
+    with contextlib.ExitStack() as running:
+        ours = running.enter_context(served(fake("--speed", "instant")))
+        constants = {
+            f"/{kind}": response(ours, requests)
+            for kind, requests in (("run", _RUN), ("refused", _REFUSED), ("stream", _STREAM))
+        }
+        bare = running.enter_context(floor(constants))
+        config = Path(running.enter_context(tempfile.TemporaryDirectory()))
+        [(_, body)] = constants["/run"].frames
+        peers = {
+            name: peer if isinstance(peer, str) else (peer, running.enter_context(_served(peer)))
+            for name, peer in found(config, body).items()
+        }
         return [
-            *_beside("blocking, 1 connection", fake, constant, "blocking", 1),
-            *_beside("blocking, 32 connections", fake, constant, "blocking", 32),
-            *_beside("stream of 12 frames, 32 connections", fake, stream, "streaming", 32),
+            figure
+            for workload in _WORKLOADS
+            for figure in _beside(workload, ours, bare, peers, size)
         ]
 
 
-def _beside(name: str, fake: Loaded, floor: Loaded, mode: str, connections: int) -> list[Figure]:
-    runs, constants = compared(
-        lambda: _load(fake, mode, connections), lambda: _load(floor, mode, connections), _ROUNDS
-    )
-    return [
-        rate_figure(f"{name}: the fake", runs),
-        rate_figure(f"{name}: a constant response", constants),
-        cpu_figure(f"{name}: the fake", runs, constants, "the constant response's"),
-    ]
+def response(server: Server, requests: Requests) -> Constant:
+    """How the fake responds to the first of ``requests``, for F to repeat."""
+    raw = raw_exchange("127.0.0.1", server.port, requests.raw())
+    assert raw.status == requests.status, raw
+    text = raw.body.decode()
+    if raw.header("content-type") == "application/json":
+        return Constant(raw.status, [(0, text)], False)
+    return Constant(raw.status, [(0, frame + "\n\n") for frame in text.split("\n\n")[:-1]], True)
 
 
-def _load(server: Loaded, mode: str, connections: int) -> Load:
-    return wrk(server, "/v1/workflows/run", run_body(mode), connections, _SLICE_S)
+def _served(peer: Peer) -> contextlib.AbstractContextManager[Server]:
+    return served(peer.command, peer.environment)
+
+
+def _beside(
+    workload: Workload,
+    ours: Server,
+    bare: Server,
+    peers: Mapping[str, tuple[Peer, Server] | str],
+    size: Size,
+) -> list[Figure]:
+    subjects: dict[str, Subject | str] = {
+        FLOOR: (bare, replace(workload.requests, path=f"/{workload.kind}")),
+        FAKE: (ours, workload.requests),
+    }
+    if workload.with_peers:
+        subjects |= {name: _of(peer, workload.kind) for name, peer in peers.items()}
+    slices: dict[str, Callable[[], Sample] | str] = {}
+    for name, subject in subjects.items():
+        if isinstance(subject, str):
+            slices[name] = subject
+        else:
+            warm_s = size.of(0.1, 0.3, 4.0 if name == "WireMock" else 1.0)
+            load(*subject, workload.connections, warm_s)
+            slices[name] = partial(load, *subject, workload.connections, size.of(0.1, 0.5, 1.0))
+    return beside(workload.name, slices, size.of(1, 4, 8))
+
+
+def _of(peer: tuple[Peer, Server] | str, kind: str) -> Subject | str:
+    """What is asked of a peer instead of our requests, or why nothing is."""
+    if isinstance(peer, str):
+        return peer
+    theirs = {"run": peer[0].run, "refused": peer[0].refused, "stream": peer[0].stream}[kind]
+    return theirs if isinstance(theirs, str) else (peer[1], theirs)

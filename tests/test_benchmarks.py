@@ -7,12 +7,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import measure
-from benchmarks.measure import Figure, Load, Loaded, SkippedError, compared, cpu_figure, table, wrk
+from benchmarks import peers
+from benchmarks.measure import Figure, Sample, Size, beside, table
+from benchmarks.servers import Server
+from benchmarks.wrk import PROMPTS, Requests, load, runs
 from tests.serving import ROOT
 
 
@@ -26,55 +29,70 @@ def test_slices_take_turns() -> None:
     order: list[str] = []
     clock: Iterator[int] = iter(range(100))
 
-    def load(name: str) -> Load:
+    def measured(name: str) -> Sample:
         order.append(name)
-        return Load(1.0, float(next(clock)))
+        return {"µs": float(next(clock))}
 
-    ones, others = compared(lambda: load("a"), lambda: load("b"), rounds=4)
+    found = beside("x", {"a": lambda: measured("a"), "b": lambda: measured("b")}, rounds=4)
     assert "".join(order) == "abbaabba"
-    assert sum(one.cpu_us for one in ones) == sum(other.cpu_us for other in others)
+    assert [figure.value for figure in found] == [3.5, 3.5]
 
 
 def test_ratio_is_that_of_each_round() -> None:
     """A round in which everything was slow counts as any other."""
-    ones = [Load(1, us) for us in (20, 2000, 30)]
-    others = [Load(1, us) for us in (10, 1000, 10)]
-    figure = cpu_figure("x", ones, others, "y")
-    assert (figure.value, figure.ratio, figure.against) == (30, 2.0, "y")
-    assert figure.spread == (2.0, 3.0)
+    ours, floors = iter((20.0, 2000.0, 30.0)), iter((10.0, 1000.0, 10.0))
+    floor, fake = beside(
+        "x", {"F": lambda: {"µs": next(floors)}, "f": lambda: {"µs": next(ours)}}, 3
+    )
+    assert (floor.ratio, floor.spread) == (None, (10.0, 505.0))
+    assert (fake.value, fake.ratio, fake.ratio_spread) == (30, 2.0, (2.0, 2.5))
 
 
-def test_table_stands_in_columns() -> None:
+def test_table_has_a_row_for_each_subject() -> None:
     figures = [
-        Figure("short", 1234.5, "requests/s"),
-        Figure("longer", 1.25, "µs CPU", 1.004, (0.99, 1.02), "that"),
+        Figure("a run", "F", "requests/s", 20_000.4),
+        Figure("a run", "F", "µs CPU", 33.44),
+        Figure("a run", "the fake", "requests/s", 9_000.0, None, 0.45),
+        Figure("a run", "the fake", "µs CPU", 66.9, (66.0, 67.0), 2.0, (1.9, 2.1)),
+        Figure("a run", "Prism", note="missing: not installed"),
     ]
     assert table(figures).splitlines() == [
-        "short   1,234 requests/s",
-        "longer    1.2 µs CPU      1.004 (0.990 to 1.020) of that",
+        "a run       requests/s      µs CPU",
+        "  F         20,000          33.4",
+        "  the fake  9,000 = 0.45 ×  66.9 = 2.00 × (1.90 to 2.10)",
+        "  Prism     missing: not installed",
     ]
 
 
-def test_without_wrk_the_reason_is_printed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_without_wrk_the_reason_is_in_the_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("shutil.which", lambda name: None)
-    monkeypatch.setattr(benchmarks, "declared", lambda: {"throughput": figures})
-    monkeypatch.setattr(sys, "argv", ["benchmarks", "--json"])
-
-    def figures() -> list[Figure]:
-        wrk(Loaded("http://127.0.0.1:1", 1, 1), "/", b"", 1, 1.0)
+    def figures(size: Size) -> list[Figure]:
+        load(Server("http://127.0.0.1:1", 1, 1), Requests("/", [b""]), 1, 1.0)
         raise AssertionError("it cannot be measured")
 
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(benchmarks, "declared", lambda: {"throughput": figures})
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--json", str(tmp_path / "figures.json")])
     benchmarks.main()
-    output = capsys.readouterr()
-    assert json.loads(output.out) == {"throughput": []}
-    assert "throughput is skipped: wrk is not installed" in output.err
+    assert "skipped   wrk is not installed" in capsys.readouterr().out
+    [figure] = json.loads((tmp_path / "figures.json").read_text())["parts"]["throughput"]
+    assert figure["note"].startswith("wrk is not installed")
 
 
-def test_processor_time_that_cannot_be_read_is_a_reason_to_skip() -> None:
-    with pytest.raises(SkippedError, match="on Linux only"):
-        measure.cpu_s(-1)
+def test_peer_that_is_not_installed_is_missing_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peers, "FOLDER", tmp_path / "none")
+    found = peers.found(tmp_path, "{}")
+    assert set(found) == {"aimock", "Prism", "WireMock", "pytest-httpserver"}
+    assert all(isinstance(why, str) and why.startswith("missing: ") for why in found.values())
+
+
+def test_prompts_differ_in_length_and_script() -> None:
+    assert len(set(PROMPTS)) == len(set(runs("blocking"))) == 64
+    assert sum(prompt.isascii() for prompt in PROMPTS) == 32
+    assert (min(map(len, PROMPTS)), max(map(len, PROMPTS))) == (7, 404)
 
 
 def test_unknown_benchmark_is_refused_with_the_nearest(
