@@ -162,7 +162,7 @@ class FakeServer:
         if self._compiled is None:
             from fake_server.compiled.responder import CompiledRuns
 
-            self._compiled = CompiledRuns(self.host, self._log, self.scenarios)
+            self._compiled = CompiledRuns(self.host, self._log, self.known, self.scenarios)
         return self._compiled.responder(known.app, known.added)
 
     async def app_response(self, request: Request) -> ASGIApp:

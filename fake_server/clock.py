@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Protocol
 
 from starlette.types import Receive
 
@@ -70,7 +71,7 @@ class Clock:
         self._starts_at = starts_at
         self._wall_shift_s = self._ticks_shift_s = 0.0
         self._frozen: tuple[float, float] | None = None
-        self._waits: set[Wait] = set()
+        self._waits: set[Waiter] = set()
         self._followers: list[Callable[[], None]] = []
         self.on_wait: Callable[[], None] | None = None
         """Called whenever somebody begins to wait for this clock."""
@@ -132,13 +133,13 @@ class Clock:
         self._frozen = None if self._starts_at is None else (self._starts_at, self.ticks())
         self._moved()
 
-    def add_wait(self, wait: Wait) -> None:
+    def add_wait(self, wait: Waiter) -> None:
         """Count ``wait`` as waiting, and wake it when the clock is moved, until ``remove_wait``."""
         self._waits.add(wait)
         if self.on_wait is not None:
             self.on_wait()
 
-    def remove_wait(self, wait: Wait) -> None:
+    def remove_wait(self, wait: Waiter) -> None:
         self._waits.discard(wait)
 
     def end_waits(self) -> None:
@@ -165,6 +166,18 @@ def _checked(at: float) -> float:
     if not 0 <= at <= LATEST:  # also of NaN
         raise ValueError(f"the years of a clock are 1970 to 9998, not {at} unix seconds")
     return at
+
+
+class Waiter(Protocol):
+    """What waits for a clock."""
+
+    def wake(self) -> None:
+        """The clock has been moved."""
+        ...
+
+    def end(self) -> None:
+        """There is nothing more to wait for."""
+        ...
 
 
 class Wait:

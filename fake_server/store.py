@@ -28,7 +28,9 @@ class Played(Protocol):
     """A run that is being played."""
 
     @property
-    def outcome(self) -> str: ...
+    def outcome(self) -> str:
+        """How it has ended, as ``Playback`` says."""
+        ...
 
     def stop(self) -> None: ...
 
@@ -121,11 +123,15 @@ class Store:
         if self._ending:
             task.playback.abandon()
 
-    def end(self, task_id: str, task: RunningTask) -> None:
-        """``task`` is no longer being played."""
+    def release(self, task_id: str, task: RunningTask) -> None:
+        """``task`` is played by another that takes its place."""
         if self._tasks.get(task_id) is task:  # not another run's, after a reset
             del self._tasks[task_id]
         self._running[task.app_id, task.streaming] -= 1
+
+    def end(self, task_id: str, task: RunningTask) -> None:
+        """``task`` is no longer being played."""
+        self.release(task_id, task)
         mode = "streaming" if task.streaming else "blocking"
         self.runs_ended[mode, task.playback.outcome] += 1
 

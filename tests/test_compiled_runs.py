@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
+from starlette.types import Message
 
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.clock import Clock
-from fake_server.http.quick import QuickResponse
+from fake_server.http.quick import PlayedResponse, QuickResponse
 from fake_server.journal.exchanges import Counters, Journal
 from fake_server.runs.random_values import RandomSource
 from fake_server.store import Store
@@ -35,13 +37,15 @@ def body(inputs: Mapping[str, Any], mode: str = "blocking", user: str = "abc-123
 
 
 @cache
-def made(version: str) -> FakeServer:
-    return create_app(Settings(speed=None, host_version=version))
+def made(version: str, speed: float | None = None) -> FakeServer:
+    return create_app(Settings(speed=speed, host_version=version))
 
 
-def server(version: str, workflow: Workflow | None = None, seed: int | None = 7) -> FakeServer:
-    """A new server whose only app has ``workflow``, or the document's."""
-    known, clock = made(version).host, Clock(starts_at=NOW)
+def server(
+    version: str, workflow: Workflow | None = None, seed: int | None = 7, speed: float | None = None
+) -> FakeServer:
+    """A new server whose only app has ``workflow``, or the document's; its wall clock stands."""
+    known, clock = made(version, speed).host, Clock(wall=lambda: NOW)
     app = known.apps[KEY]
     host = replace(
         known,
@@ -296,6 +300,106 @@ def test_a_compiled_run_is_the_ordinary_one(data: st.DataObject) -> None:
         else:
             assert response == ordinary(plain, sent)
     assert left_behind(compiled) == left_behind(plain)
+
+
+# Runs that are played by the clock
+# --------------------------------------------------------------------------------------------------
+
+SLOW = 1e6
+"""Runs take microseconds at this speed, and wait all the same."""
+
+
+def played(of: FakeServer, sent: bytes) -> tuple[PlayedResponse, list[str]]:
+    """A run that has begun, and what it says when the ordinary path is to take over."""
+    scope = asgi.scope("POST", "/v1/workflows/run", HEADERS)
+    responder = of.quick_responder(scope)
+    assert responder is not None
+    response = responder.respond(scope, sent)
+    assert response is not None
+    assert not isinstance(response, QuickResponse)
+    handed_over: list[str] = []
+    response.begin(lambda call: call(), lambda: handed_over.append("handed over"))
+    return response, handed_over
+
+
+@pytest.mark.parametrize("mode", ["blocking", "streaming"])
+def test_a_played_run_sends_and_leaves_what_the_ordinary_one_does(mode: str) -> None:
+    compiled, plain = server("0.6.4", speed=SLOW), server("0.6.4", speed=SLOW)
+    for inputs in INPUTS:
+        sent = body(inputs, mode)
+        response, handed_over = played(compiled, sent)
+        assert compiled.host.store.runs_running == compiled.clock.waiting == 1
+        parts = []
+        while not response.over:
+            assert response.delay_s() < 1
+            parts.append(response.part())
+        assert not handed_over
+        assert b"".join(parts) == ordinary(plain, sent)[1]
+    assert compiled.host.store.runs_running == compiled.clock.waiting == 0
+    assert left_behind(compiled) == left_behind(plain)
+
+
+def go_on(response: PlayedResponse) -> bytes:
+    """What the ordinary path sends after it has taken over."""
+    messages: list[Message] = []
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    scope = asgi.scope("POST", "/v1/workflows/run", HEADERS)
+    asyncio.run(response.rest(scope, asgi.client(), send))
+    assert not messages[-1].get("more_body")
+    return b"".join(message.get("body", b"") for message in messages)
+
+
+@pytest.mark.parametrize("mode", ["blocking", "streaming"])
+def test_the_ordinary_path_takes_over_anywhere(mode: str) -> None:
+    for number in range(14 if mode == "streaming" else 1):  # the last is the end of the stream
+        compiled, plain = server("0.6.4", speed=SLOW), server("0.6.4", speed=SLOW)
+        sent = body(INPUTS[1], mode)
+        response, handed_over = played(compiled, sent)
+        parts = [response.part() for _ in range(number)]
+        compiled.clock.advance(0)
+        assert handed_over == ["handed over"]
+        assert compiled.clock.waiting == 0
+        assert b"".join(parts) + go_on(response) == ordinary(plain, sent)[1]
+        assert left_behind(compiled) == left_behind(plain)
+        assert compiled.host.store.runs_running == 0
+
+
+@pytest.mark.parametrize("seed", [7, None])
+def test_a_played_run_can_be_stopped(seed: int | None) -> None:
+    of = server("0.6.4", seed=seed, speed=1)
+    response, handed_over = played(of, body(INPUTS[0], "streaming"))
+    parts = [response.part() for _ in range(3)]
+    frames = [json.loads(part.removeprefix(b"data: ")) for part in parts]
+    task = of.host.store.task(frames[0]["task_id"])
+    assert task is not None
+    task.playback.stop()
+    assert handed_over == ["handed over"]
+    rest = [json.loads(one) for one in go_on(response).split(b"data: ")[1:]]
+    assert rest[-1]["data"]["status"] == "stopped"
+    assert {one["task_id"] for one in frames + rest} == {frames[0]["task_id"]}
+    assert of.host.store.runs_ended == {("streaming", "stopped"): 1}
+
+
+def test_a_client_leaves_a_played_run() -> None:
+    of = server("0.6.4", speed=1)
+    response, _ = played(of, body(INPUTS[0], "streaming"))
+    response.part()
+    response.left()
+    assert of.host.store.runs_running == of.clock.waiting == 0
+    (entry,) = of.host.journal.entries()
+    assert (entry.state, of.host.counters.running) == ("client left", 0)
+
+
+def test_a_reset_abandons_a_played_run() -> None:
+    of = server("0.6.4", speed=1)
+    response, handed_over = played(of, body(INPUTS[0], "streaming"))
+    response.part()
+    of.reset()
+    assert handed_over == ["handed over"]
+    assert go_on(response) == b""
 
 
 # What is not plain

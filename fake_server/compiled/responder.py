@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from starlette.types import Scope
 
 from fake_server.bounded import BoundedDict
-from fake_server.compiled.compile import Part, RunForm, Shape, compile_run, joined
-from fake_server.compiled.form import Template, json_text
-from fake_server.endpoints.running import SignedUrls
+from fake_server.compiled.compile import Shape, compile_run
+from fake_server.compiled.filling import Filler
+from fake_server.compiled.playing import PlayedRun, with_length
 from fake_server.endpoints.workflows import EVENT_STREAM
 from fake_server.host_state import HostState
+from fake_server.http.known import KnownRequests
 from fake_server.http.quick import QuickResponse
 from fake_server.http.responses import RawHeaders
 from fake_server.journal.exchanges import AccessLog
-from fake_server.runs.engine import with_pings
-from fake_server.runs.events import Timeline
-from fake_server.runs.playback import Pace
-from fake_server.runs.random_values import end_user_id
 from fake_server.runs.run_body import STREAMING
 from fake_server.scenarios.behaviour import RUN
 from fake_server.scenarios.rules import RuleBook
-from fake_server.store import StoredImage
 from fake_server.workflow.model import App, StartVariable
 
 _FIELDS = frozenset({"inputs", "response_mode", "user", "files"})
@@ -44,18 +39,19 @@ _PING = -1
 class CompiledRuns:
     """The compiled runs of one host; ``scenarios`` may ask for others."""
 
-    def __init__(self, host: HostState, log: AccessLog, scenarios: RuleBook) -> None:
-        self.host, self.log, self.scenarios = host, log, scenarios
+    def __init__(
+        self, host: HostState, log: AccessLog, known: KnownRequests, scenarios: RuleBook
+    ) -> None:
+        self.host, self.log, self.known, self.scenarios = host, log, known, scenarios
         self._forms = {id(app): AppForms(host, app) for app in host.apps.values()}
 
     def responder(self, app: App, added: RawHeaders) -> RunResponder | None:
         """What responds to runs of ``app``, where anything can; ``added`` are the headers that
         follow a response's own.
         """
-        host, spec = self.host, self.host.spec
+        spec = self.host.spec
         if (
-            host.settings.speed is not None
-            or app.workflow is None
+            app.workflow is None
             or app.workflow.max_active_requests
             or "getWorkflowRun" in spec.paths
             or "size" in spec.fields["File"]
@@ -64,6 +60,11 @@ class CompiledRuns:
             return None
         return RunResponder(self, self._forms[id(app)], added)
 
+    @property
+    def are_plain(self) -> bool:
+        """Whether runs that begin now are as their app has them, and time goes on by itself."""
+        return self.scenarios.empty and not self.host.clock.frozen and not self.host.journal.closed
+
 
 class AppForms:
     """The forms of the runs of ``app``, each made when it is first needed."""
@@ -71,15 +72,15 @@ class AppForms:
     def __init__(self, host: HostState, app: App) -> None:
         self.app = app
         self._host = host
-        self._fillers: BoundedDict[tuple[bool, Shape], _Filler | None] = BoundedDict(_MOST_FORMS)
+        self._fillers: BoundedDict[tuple[bool, Shape], Filler | None] = BoundedDict(_MOST_FORMS)
 
-    def filler(self, streaming: bool, shape: Shape) -> _Filler | None:
+    def filler(self, streaming: bool, shape: Shape) -> Filler | None:
         """What fills the form of such runs; None where there is none."""
         try:
             return self._fillers[streaming, shape]
         except KeyError:
             form = compile_run(self.app, shape, streaming, self._host.spec)
-            filler = None if form is None else _Filler(self._host, self.app, form)
+            filler = None if form is None else Filler(self._host, self.app, form)
             self._fillers[streaming, shape] = filler
             return filler
 
@@ -97,21 +98,25 @@ class RunResponder:
         run_type = (b"Content-Type", host.spec.http.run_type.encode())
         self._headers = [[content_type, *added] for content_type in (run_type, EVENT_STREAM)]
 
-    def respond(self, scope: Scope, body: bytes) -> QuickResponse | None:
+    def respond(self, scope: Scope, body: bytes) -> QuickResponse | PlayedRun | None:
         """The response, or None where the request is not plain, or its run has no form."""
-        began = time.perf_counter()
-        plain = self._plain(body) if self._runs.scenarios.empty else None
+        began = self._runs.log.ticks()
+        plain = self._plain(body) if self._runs.are_plain else None
         if plain is None:
             return None
         streaming, user, inputs, shape = plain
         filler = self._forms.filler(streaming, shape)
         if filler is None:
             return None
-        sent = filler.filled(user, inputs)
-        headers = self._headers[streaming]
-        noted = headers
-        if not streaming:
-            noted = [headers[0], (b"Content-Length", b"%d" % len(sent)), *headers[1:]]
+        run, headers = filler.filled(user, inputs), self._headers[streaming]
+        if self._runs.host.settings.speed is not None:
+            entry = self._runs.log.begin(scope)
+            entry.request_chunk({"type": "http.request", "body": body})
+            entry.operation = RUN
+            return PlayedRun(self._runs, filler, run, entry, headers)
+        sent = filler.rendered(filler.whole(run.values), run)
+        filler.host.store.runs_ended[filler.mode, filler.form.status] += 1
+        noted = headers if streaming else with_length(headers, sent)
         self._runs.log.noted(
             scope, body, operation=RUN, status=200, headers=noted, sent=sent, began=began
         )
@@ -154,69 +159,3 @@ def _kind(variable: StartVariable, value: Any) -> str | None:
     if variable.max_length and len(value) > variable.max_length:
         return None
     return "ascii" if value.isascii() else "text"
-
-
-class _Filler:
-    """Fills one form, and keeps of a run what outlives its request."""
-
-    def __init__(self, host: HostState, app: App, form: RunForm) -> None:
-        self._host, self._app, self._form = host, app, form
-        self._mode = STREAMING if form.streaming else "blocking"
-        self._empty: list[Any] = [None] * form.slots
-        for slot, constant in form.constants:
-            self._empty[slot] = constant
-        self._pace = Pace(host.settings.speed)
-        self._ping = host.spec.ping._replace(at_once=False)
-        self._wholes: BoundedDict[tuple[int, ...], Part] = BoundedDict(_MOST_FORMS)
-
-    def filled(self, user: str, inputs: Mapping[str, Any]) -> bytes:
-        """The body of the response."""
-        host, form, app_id = self._host, self._form, self._app.app_id
-        now = host.clock.now()
-        host.store.see_user(app_id, user, now)
-        values = self._empty.copy()
-        for name, slot in form.texts:
-            values[slot] = inputs[name]
-        values[form.user], values[form.now] = user, now
-        random, draws = host.random.for_request(), form.used_draws
-        if host.random.seeded:
-            known = dict(form.inputs)
-            for name, _ in form.texts:
-                known[name] = inputs[name]
-            random = host.random.for_request(app_id, user, form.streaming, known)
-            draws = form.draws
-        for slot, method, arguments in draws:
-            values[slot] = method(random, *arguments)
-        for slot, function, left, right in form.steps:
-            values[slot] = function(values[left], values[right])
-        for image in form.images:
-            host.store.images[values[image.file_id]] = StoredImage(image.record(values))
-        elapsed_s = values[form.ends]
-        started_at = now - max(elapsed_s - self._pace.clock_s(elapsed_s), 0.0)
-        host.store.sequence_numbers[app_id] += 1
-        values[form.sequence_number] = host.store.sequence_numbers[app_id]
-        values[form.started_at] = started_at
-        values[form.end_user_id] = end_user_id(app_id, user)
-        for slot, function, left, right in form.render_steps:
-            values[slot] = function(values[left], values[right])
-        for slot in form.escaped:
-            values[slot] = json_text(values[slot])
-        whole = self._whole(values) if form.streaming else form.parts[0]
-        urls = SignedUrls(host, random, started_at + elapsed_s)
-        for slot, file_id, extension in whole.urls:
-            values[slot] = urls.tool_file(values[file_id], extension)
-        host.store.runs_ended[self._mode, form.status] += 1
-        return whole.template.filled(values).encode()
-
-    def _whole(self, values: list[Any]) -> Part:
-        """All frames as one, with the pings between them."""
-        frames = tuple((values[part.at], number) for number, part in enumerate(self._form.parts))
-        shown: Any = with_pings(cast(Timeline, frames), self._ping)
-        order = tuple(entry if type(entry) is int else _PING for _, entry in shown)
-        try:
-            return self._wholes[order]
-        except KeyError:
-            ping = Part(0, Template(self._ping.frame.decode(), ()), ())
-            whole = joined([ping if one == _PING else self._form.parts[one] for one in order])
-            self._wholes[order] = whole
-            return whole

@@ -26,8 +26,8 @@ class PlayedResponse(Protocol):
     """A response of status 200 whose parts are due one after the other, by the fake's clock.
 
     ``headers`` and ``chunked`` are as those of a ``QuickResponse``; without ``chunked`` there is
-    one part. Whoever plays it calls ``part`` when ``delay_s`` has passed, until ``over``; after
-    that nothing, but for the end of a chunked body.
+    one part. Whoever plays it calls ``part`` when ``delay_s`` has passed, until ``over``, and then
+    nothing any more.
     """
 
     headers: RawHeaders
@@ -35,11 +35,19 @@ class PlayedResponse(Protocol):
     over: bool
     """Whether there is nothing more to be sent."""
 
-    def begin(self, hand_over: Callable[[], None]) -> None:
-        """The response begins. ``hand_over`` is called once, by whatever this way of playing does
+    def begin(
+        self, call: Callable[[Callable[[], None]], object], hand_over: Callable[[], None]
+    ) -> None:
+        """The response begins. ``call`` calls a function in the server's thread, from any thread.
+
+        ``hand_over`` is called once, in the server's thread, by whatever this way of playing does
         not know: a run that is stopped, a clock that is moved, a server that ends. From then on
         ``rest`` responds, and nothing else of this is called any more.
         """
+        ...
+
+    def take_over(self) -> None:
+        """Have ``hand_over`` called, if it has not been."""
         ...
 
     def delay_s(self) -> float:

@@ -344,21 +344,32 @@ class AccessLog:
         sent: bytes,
         began: float,
     ) -> Entry:
-        """Note an exchange that is over: ``began`` is when its request had come, by
-        ``time.perf_counter``.
-        """
-        entry = self.journal.begin(scope)
+        """Note an exchange that is over; ``began`` are the ``ticks`` at which it began."""
+        entry = self.begin(scope)
         entry.began, entry.operation = began, operation
-        self.counters.running += 1
         entry.request_chunk({"type": "http.request", "body": body})
         entry.response_head({"status": status, "headers": headers})
         self.counters.streams_open += entry.is_stream
         entry.response_chunk({"body": sent})
-        entry.end(crashed=False)
+        self.end(entry)
+        return entry
+
+    @staticmethod
+    def ticks() -> float:
+        """The time by which exchanges are measured."""
+        return time.perf_counter()
+
+    def begin(self, scope: Scope) -> Entry:
+        """The entry of a request that has come."""
+        self.counters.running += 1
+        return self.journal.begin(scope)
+
+    def end(self, entry: Entry, crashed: bool = False) -> None:
+        """The exchange is over; ``crashed`` where the server failed."""
+        entry.end(crashed)
         self.counters.count(entry)
         if access_log.isEnabledFor(logging.INFO):
             self.write(entry)
-        return entry
 
     def write(self, entry: Entry) -> None:
         """Write the line of an exchange that is over."""
@@ -397,11 +408,8 @@ class ObservedExchange:
         *,
         entry: Entry | None = None,
     ) -> None:
-        if entry is None:
-            entry = log.journal.begin(scope)
-            log.counters.running += 1
         self.scope = scope
-        self.entry = entry
+        self.entry = log.begin(scope) if entry is None else entry
         self._log = log
         self._receive = receive
         self._send = send
@@ -417,10 +425,7 @@ class ObservedExchange:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.entry.end(crashed=error is not None)
-        self._log.counters.count(self.entry)
-        if access_log.isEnabledFor(logging.INFO):
-            self._log.write(self.entry)
+        self._log.end(self.entry, crashed=error is not None)
 
     async def receive(self) -> Message:
         """The ASGI receive."""

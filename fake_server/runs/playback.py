@@ -83,9 +83,9 @@ def next_stop_s(elapsed_s: float, speed: float | None) -> float:
 class Playback:
     """One run being played at ``speed`` (None: without waiting).
 
-    ``stop_error`` is the error of a run that is stopped. With ``endless`` nothing follows the
-    timeline but pings by that rule, until the client leaves or the run is stopped; none where it is
-    played without waiting.
+    ``stop_error`` is the error of a run that is stopped; ``started`` are the clock's ticks at its
+    start, now by default. With ``endless`` nothing follows the timeline but pings by that rule,
+    until the client leaves or the run is stopped; none where it is played without waiting.
     """
 
     def __init__(
@@ -97,6 +97,7 @@ class Playback:
         stretches: Sequence[Stretch] = (),
         *,
         stop_error: str = STOPPED,
+        started: float | None = None,
     ) -> None:
         self._timeline = timeline
         self._stop_error = stop_error
@@ -104,7 +105,7 @@ class Playback:
         self._speed = speed
         self.pace = Pace(speed, stretches)
         self._endless = endless
-        self._started = self.due = clock.ticks()
+        self._started = self.due = clock.ticks() if started is None else started
         """``due``: the clock's ticks at which the last event was due."""
         self._wait: Wait | None = None
         self.abandoned = False
