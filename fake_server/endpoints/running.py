@@ -358,8 +358,9 @@ class SignedUrls(NamedTuple):
     def _signed(
         self, signer: FileSigner, path: str, file_id: str, quoted: bool = False
     ) -> str | None:
-        now = self.host.clock.now()
-        at = min(now, self.ends_at) if now - self.ends_at < _WRITING_S else now
+        at = self.host.clock.now()
+        if 0 < at - self.ends_at < _WRITING_S:
+            at = self.ends_at
         base = self.host.settings.files_url
         for change in self.changes:
             at -= change.age_s

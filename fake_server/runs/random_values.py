@@ -19,6 +19,11 @@ REMEMBERED_REQUESTS = 100_000
 """Of more different requests the oldest count from 1 again."""
 
 
+_DRAWN = ~(0xF << 76 | 0x3 << 62)
+_VERSION_4 = 0x4 << 76 | 0x2 << 62
+"""The bits of a UUID that say its version and variant; the others are drawn."""
+
+
 class RandomValues(random.Random):
     """The random values of one run."""
 
@@ -28,7 +33,7 @@ class RandomValues(random.Random):
 
     def nonce(self) -> str:
         """16 random bytes as 32 hexadecimal digits."""
-        return f"{self.getrandbits(128):032x}"
+        return self.getrandbits(128).to_bytes(16, "big").hex()
 
     def vary(self, value: float, spread: float) -> float:
         """``value`` give or take the fraction ``spread`` of it."""
@@ -65,9 +70,8 @@ class RandomSource:
 
 def uuid4_text(bits: int) -> str:
     """128 bits as the text of a version 4 UUID."""
-    text = f"{bits:032x}"
-    variant = "89ab"[bits >> 60 & 3]
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+    text = (bits & _DRAWN | _VERSION_4).to_bytes(16, "big").hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 @lru_cache(maxsize=1024)
