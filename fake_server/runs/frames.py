@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from math import floor
 from typing import Any
 
-from fake_server.host_spec import EventFields, HostSpec
+from fake_server.host_spec import HostSpec
 from fake_server.runs.events import (
+    TOP,
     AgentLog,
     BranchFinished,
     BranchStarted,
@@ -26,7 +27,6 @@ from fake_server.runs.events import (
     OtherEvent,
     Ping,
     Place,
-    RunCrashed,
     RunError,
     TextChunk,
     Timeline,
@@ -35,6 +35,7 @@ from fake_server.runs.events import (
     WorkflowStarted,
 )
 from fake_server.runs.render import WRITERS, Renderer, picked
+from fake_server.workflow.model import CONTAINERS
 
 _UNKNOWN = "Unknown error"
 """In place of a node's error without a text [C of 1.4.3: fail_sd_mode_close_main_stream]."""
@@ -52,28 +53,25 @@ class FrameRenderer(Renderer):
         """One frame of a stream, blank line included; none for an event that this version lacks."""
         if isinstance(event, Ping):
             return self.ping_frame
-        if isinstance(event, OtherEvent):
-            ids = {"workflow_run_id": self.facts.workflow_run_id, "task_id": self.facts.task_id}
-            return self._frame({"event": event.name, **ids, **event.fields})
-        fields = self.spec.events.get(event_name(event))
-        return b"" if fields is None else self.frame_of(event, fields)
-
-    def frame_of(self, event: Event, fields: EventFields) -> bytes:
-        """The frame of ``event`` with those ``fields``."""
-        data = self.of(event)
-        known: dict[str, Any] = {
-            "event": event_name(event),
-            "workflow_run_id": self.facts.workflow_run_id,
-            "task_id": self.facts.task_id,
-            "data": picked(data, fields.data),
+        facts, name = self.facts, event_name(event)
+        message: dict[str, Any] = {
+            "event": name,
+            "workflow_run_id": facts.workflow_run_id,
+            "task_id": facts.task_id,
         }
-        if isinstance(event, RunError):
-            known |= {**data, "workflow_run_id": None}
-        return self._frame(picked(known, fields.frame))
-
-    def _frame(self, message: Mapping[str, Any]) -> bytes:
+        if isinstance(event, OtherEvent):
+            message |= {"event": event.name, **event.fields}
+        else:
+            fields = self.spec.events.get(name)
+            if fields is None:
+                return b""
+            data = self.of(event)
+            message["data"] = picked(data, fields.data)
+            if isinstance(event, RunError):
+                message |= {**data, "workflow_run_id": None}
+            message = picked(message, fields.frame)
         for change in self.changes:
-            message = change(message)
+            message = dict(change(message))
         return b"data: " + WRITERS[self.spec.stream.json](message) + b"\n\n"
 
     def of(self, event: Event) -> dict[str, Any]:
@@ -120,13 +118,10 @@ class FrameRenderer(Renderer):
             "created_at": self.created_at(event.started_s),
             "extras": event.extras,
         }
-        if "iteration_id" in self.spec.fields["NodeStartedData"]:
-            data |= {
-                **_around(event.place),
-                "inputs_truncated": False,
-                "parallel_run_id": event.place.parallel_run_id,
-                "agent_strategy": event.agent_strategy,
-            }
+        if event.place is not TOP:
+            data |= {**_around(event.place), "parallel_run_id": event.place.parallel_run_id}
+        if event.agent_strategy is not None:
+            data["agent_strategy"] = event.agent_strategy
         return data
 
     def node_finished(self, event: NodeFinished) -> dict[str, Any]:
@@ -152,13 +147,8 @@ class FrameRenderer(Renderer):
             "finished_at": floor(self.facts.started_at + event.finished_s),
             "files": self._files(event.outputs, outputs),
         }
-        if "iteration_id" in self.spec.fields["NodeStartedData"]:
-            data |= {
-                **_around(started.place),
-                "inputs_truncated": False,
-                "process_data_truncated": False,
-                "outputs_truncated": False,
-            }
+        if started.place is not TOP:
+            data |= _around(started.place)
         return data
 
     def node_retry(self, event: NodeRetry) -> dict[str, Any]:
@@ -186,7 +176,6 @@ class FrameRenderer(Renderer):
             **self._container(node, node.started_s),
             "metadata": {length: event.length},
             "inputs": self.files.value(event.inputs),
-            "inputs_truncated": False,
         }
 
     def container_next(self, event: ContainerNext) -> dict[str, Any]:
@@ -206,9 +195,7 @@ class FrameRenderer(Renderer):
         return {
             **self._container(finished.started, finished.finished_s),
             "outputs": self.files.value(finished.outputs),
-            "outputs_truncated": False,
             "inputs": self.files.value(event.inputs),
-            "inputs_truncated": False,
             "status": finished.status,
             "error": finished.error,
             "elapsed_time": self._seconds(elapsed_s),
@@ -298,12 +285,11 @@ _NAMES: Mapping[type[Event], str] = {
 def event_name(event: Event) -> str:
     """The name of ``event`` on the wire; empty where it is no frame with data."""
     name = _NAMES.get(type(event), "")
-    match event:
-        case ContainerStarted(started) | ContainerNext(started):
-            return name.format(kind=started.node_type)
-        case ContainerCompleted(finished):
-            return name.format(kind=finished.started.node_type)
-    return name
+    if "{" not in name:
+        return name
+    assert isinstance(event, ContainerStarted | ContainerNext | ContainerCompleted)
+    container = event.finished if isinstance(event, ContainerCompleted) else event
+    return name.format(kind=container.started.node_type)
 
 
 _DATA: Mapping[type[Event], Callable[[FrameRenderer, Any], dict[str, Any]]] = {
@@ -332,14 +318,13 @@ _DATA: Mapping[type[Event], Callable[[FrameRenderer, Any], dict[str, Any]]] = {
 
 def of_version(timeline: Timeline, spec: HostSpec) -> Timeline:
     """``timeline`` without the events that the streams of this version lack."""
-    return tuple((at_s, event) for at_s, event in timeline if _is_sent(event, spec))
+    return tuple(entry for entry in timeline if _is_sent(entry[1], spec))
 
 
 def _is_sent(event: Event, spec: HostSpec) -> bool:
     """Iterations and loops have events of their own instead of a node's [C: loop_stream]."""
-    match event:
-        case Ping() | RunCrashed() | RunError() | OtherEvent():
-            return True
-        case NodeStarted(node_type=kind) | NodeFinished(started=NodeStarted(node_type=kind)):
-            return kind not in ("iteration", "loop")
-    return event_name(event) in spec.events
+    if isinstance(event, NodeStarted | NodeFinished):
+        node = event.started if isinstance(event, NodeFinished) else event
+        return node.node_type not in CONTAINERS
+    name = event_name(event)
+    return name in spec.events or name in ("", "error")

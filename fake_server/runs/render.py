@@ -25,19 +25,25 @@ from fake_server.runs.random_values import image_name
 _EXPONENT = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w.+-])(-?)(\d)(?:\.(\d+))?e([+-]\d+)')
 """A string, or a number with an exponent and the parts of that."""
 
-_FIRST_EXPONENT, _LAST_EXPONENT = -5, 15
-"""Numbers between these exponents are written without one."""
+_MAY_BE_EXPONENT = re.compile(r"e[+-]\d+[,}\]]")
+"""What is in each text with such a number, and in few others: most ids have an ``e-``."""
+
+_FIRST_EXPONENT = -5
+"""Numbers from this exponent on are written without one."""
+
+_SPACED = json.JSONEncoder(check_circular=False)
+_COMPACT = json.JSONEncoder(check_circular=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def spaced(message: Mapping[str, Any]) -> bytes:
     """``", "`` and ``": "``, and only ASCII (FACTS 1.7)."""
-    return json.dumps(message).encode("ascii")
+    return _SPACED.encode(message).encode("ascii")
 
 
 def compact(message: Mapping[str, Any]) -> bytes:
     """No blanks, and UTF-8; a lone surrogate, which UTF-8 cannot write, is a question mark."""
-    text = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
-    if "e-" in text or "e+" in text:
+    text = _COMPACT.encode(message)
+    if _MAY_BE_EXPONENT.search(text):
         text = _EXPONENT.sub(_number, text)
     return text.encode("utf-8", "replace")
 
@@ -62,6 +68,8 @@ AnyFile = FileRef | InputFile
 
 PLAIN = frozenset((str, int, float, bool, type(None)))
 """Types of values without files; a run has hundreds of them."""
+
+FILES = frozenset((FileRef, InputFile))
 
 
 class FileUrls(Protocol):
@@ -94,20 +102,20 @@ class FileWriter:
     def value(self, value: Any) -> Any:
         """``value`` with its files as file objects."""
         kind = type(value)
-        if kind in PLAIN:
-            return value
         if kind is dict:
+            if PLAIN.issuperset(map(type, value.values())):
+                return value
             return {
                 name: entry if type(entry) in PLAIN else self.value(entry)
                 for name, entry in value.items()
             }
-        if isinstance(value, FileRef | InputFile):
-            return self._object(value)
-        if isinstance(value, list):
+        if kind is list:
+            if PLAIN.issuperset(map(type, value)):
+                return value
             return [self.value(entry) for entry in value]
-        if isinstance(value, Mapping):
-            return {name: self.value(entry) for name, entry in value.items()}
-        return value
+        if kind in FILES:
+            return self._object(value)
+        return self.value(dict(value)) if isinstance(value, Mapping) else value
 
     def text(self, value: Any) -> str:
         """``value`` as an End node puts it into text [C: types_all_stream, iter_json_stream]."""
@@ -132,9 +140,11 @@ class FileWriter:
         """The files among ``outputs``, each output a file or a list of them."""
         found: list[Any] = []
         for value in (outputs or {}).values():
+            if type(value) in PLAIN:
+                continue
             for entry in value if isinstance(value, list) else [value]:
-                marked = isinstance(entry, Mapping) and self.rules.mark.items() <= entry.items()
-                if marked or isinstance(entry, FileRef | InputFile):
+                kind = type(entry)
+                if kind in FILES or (kind is dict and self.rules.mark.items() <= entry.items()):
                     found.append(self.value(entry))
         return found
 
@@ -287,8 +297,14 @@ class Renderer:
         return floor(self.facts.started_at + offset_s)
 
 
+_NOT_KNOWN = dict.fromkeys(
+    ("inputs_truncated", "process_data_truncated", "outputs_truncated"), False
+)
+"""Nothing is ever too long to be shown whole."""
+
+
 def picked(known: dict[str, Any], fields: Sequence[str]) -> dict[str, Any]:
     """The values of ``fields``; null where the fake does not know the field."""
-    if tuple(known) == fields:
+    if len(known) == len(fields) and tuple(known) == fields:
         return known
-    return {name: known.get(name) for name in fields}
+    return {name: known[name] if name in known else _NOT_KNOWN.get(name) for name in fields}
