@@ -11,7 +11,6 @@ from fake_server.compiled.form import Template, json_template, template, with_nu
 from fake_server.compiled.marks import Draw, MarkedRandom, NotCompilableError, Step, Tape
 from fake_server.endpoints.running import RunPlan, prepare, tool_files
 from fake_server.host_spec import HostError, HostSpec
-from fake_server.images import ImageRecord
 from fake_server.runs.events import NodeFinished, NodeStarted, Timeline, WorkflowFinished
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.frames import FrameRenderer
@@ -21,7 +20,6 @@ from fake_server.runs.request import accepted_body, run_request
 from fake_server.scenarios.effects import Effects
 from fake_server.workflow.model import App, Node
 from fake_server.workflow.nodes import NODE_KINDS
-from fake_server.workflow.nodes.kind import RECORD_CHARACTERS
 
 _PADDINGS = (":", ":" + "y" * 30)
 """Of the marks of the two runs whose forms must be equal."""
@@ -42,15 +40,8 @@ class Image(NamedTuple):
     file_id: int
     seed: int
     texts: tuple[Template, Template, Template]
-    width: int
-    height: int
-    steps: int
-
-    def record(self, values: Sequence[Any]) -> ImageRecord:
-        """What the image of one run is drawn from."""
-        prompt, model, negative = (one.filled(values)[:RECORD_CHARACTERS] for one in self.texts)
-        seed = values[self.seed]
-        return ImageRecord(prompt, model, seed, self.width, self.height, self.steps, negative)
+    size: tuple[int, int, int]
+    """Width, height and steps."""
 
 
 class Url(NamedTuple):
@@ -244,9 +235,7 @@ class _Compilation:
                 tape.slot_of(file.file_id),
                 tape.slot_of(record.seed),
                 (template(texts[0]), template(texts[1]), template(texts[2])),
-                record.width,
-                record.height,
-                record.steps,
+                (record.width, record.height, record.steps),
             )
 
     def _parts(

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from fake_server.bounded import BoundedDict
-from fake_server.compiled.compile import Part, RunForm, joined
+from fake_server.compiled.compile import Part, RunForm, Url, joined
 from fake_server.compiled.form import Template, json_text
 from fake_server.endpoints.running import SignedUrls
 from fake_server.host_state import HostState
+from fake_server.images import ImageRecord
 from fake_server.runs.engine import with_pings
 from fake_server.runs.events import Timeline
 from fake_server.runs.playback import Pace
 from fake_server.runs.random_values import RandomValues, end_user_id
 from fake_server.store import StoredImage
 from fake_server.workflow.model import App
+from fake_server.workflow.nodes.kind import RECORD_CHARACTERS
 
 PING = -1
 """The number of a ping, where frames have theirs."""
@@ -34,6 +36,13 @@ class Filled(NamedTuple):
     urls: SignedUrls
 
 
+class Written(NamedTuple):
+    """A part of a response, ready to be filled: ``write`` after each of its ``urls`` is signed."""
+
+    urls: tuple[Url, ...]
+    write: Callable[[Sequence[Any]], str]
+
+
 class Filler:
     """Fills the form of an app's runs."""
 
@@ -42,11 +51,14 @@ class Filler:
         self.mode = "streaming" if form.streaming else "blocking"
         self.pace = Pace(host.settings.speed)
         self.ping = Part(0, Template(host.spec.ping.frame.decode(), ()), ())
+        self._parts = [_written(part) for part in form.parts]
+        self._ping = _written(self.ping)
+        self._images = [(one, [text.writer() for text in one.texts]) for one in form.images]
         self._ping_rule = host.spec.ping._replace(at_once=False)
         self._empty: list[Any] = [None] * form.slots
         for slot, constant in form.constants:
             self._empty[slot] = constant
-        self._wholes: BoundedDict[tuple[int, ...], Part] = BoundedDict(_MOST_ORDERS)
+        self._wholes: BoundedDict[tuple[int, ...], Written] = BoundedDict(_MOST_ORDERS)
 
     def filled(self, user: str, inputs: Mapping[str, Any]) -> Filled:
         """A run for ``user`` that begins now."""
@@ -69,8 +81,10 @@ class Filler:
             values[slot] = method(random, *arguments)
         for slot, function, left, right in form.steps:
             values[slot] = function(values[left], values[right])
-        for image in form.images:
-            host.store.images[values[image.file_id]] = StoredImage(image.record(values))
+        for image, writers in self._images:
+            prompt, model, negative = [write(values)[:RECORD_CHARACTERS] for write in writers]
+            record = ImageRecord(prompt, model, values[image.seed], *image.size, negative)
+            host.store.images[values[image.file_id]] = StoredImage(record)
         elapsed_s = values[form.ends]
         started_at = now - max(elapsed_s - self.pace.clock_s(elapsed_s), 0.0)
         host.store.sequence_numbers[app_id] += 1
@@ -84,12 +98,20 @@ class Filler:
         urls = SignedUrls(host, random, started_at + elapsed_s)
         return Filled(user, inputs, now, random, values, urls)
 
-    def rendered(self, part: Part, run: Filled) -> bytes:
-        """``part`` as ``run`` has it, its URLs signed now."""
-        values = run.values
-        for slot, file_id, extension in part.urls:
-            values[slot] = run.urls.tool_file(values[file_id], extension)
-        return part.template.filled(values).encode()
+    def part(self, number: int, run: Filled) -> bytes:
+        """The part of that number as ``run`` has it, its URLs signed now."""
+        return _rendered(self._ping if number == PING else self._parts[number], run)
+
+    def whole(self, run: Filled) -> bytes:
+        """All that is sent, with the pings between."""
+        if not self.form.streaming:
+            return _rendered(self._parts[0], run)
+        order = tuple([number for _, number in self.timeline(run.values)])
+        whole = self._wholes.get(order)
+        if whole is None:
+            parts = [self.ping if one == PING else self.form.parts[one] for one in order]
+            whole = self._wholes[order] = _written(joined(parts))
+        return _rendered(whole, run)
 
     def timeline(self, values: Sequence[Any]) -> Sequence[tuple[float, int]]:
         """When each frame of a stream is due, by its number, and the pings between them."""
@@ -97,14 +119,13 @@ class Filler:
         shown: Any = with_pings(cast(Timeline, frames), self._ping_rule)
         return [(at_s, one if type(one) is int else PING) for at_s, one in shown]
 
-    def whole(self, values: Sequence[Any]) -> Part:
-        """All that is sent, as one part."""
-        if not self.form.streaming:
-            return self.form.parts[0]
-        order = tuple([number for _, number in self.timeline(values)])
-        try:
-            return self._wholes[order]
-        except KeyError:
-            parts = [self.ping if one == PING else self.form.parts[one] for one in order]
-            whole = self._wholes[order] = joined(parts)
-            return whole
+
+def _written(part: Part) -> Written:
+    return Written(part.urls, part.template.writer())
+
+
+def _rendered(part: Written, run: Filled) -> bytes:
+    values = run.values
+    for slot, file_id, extension in part.urls:
+        values[slot] = run.urls.tool_file(values[file_id], extension)
+    return part.write(values).encode()

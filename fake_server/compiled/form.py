@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from json.encoder import encode_basestring_ascii
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from fake_server.compiled.marks import BEGIN, END, MARK, Marked, NotCompilableError
@@ -25,8 +26,16 @@ class Template(NamedTuple):
     text: str
     slots: tuple[int, ...]
 
-    def filled(self, values: Sequence[Any]) -> str:
-        return self.text % tuple([values[slot] for slot in self.slots])
+    def writer(self) -> Callable[[Sequence[Any]], str]:
+        """What fills the holes from the values of a run."""
+        text, slots = self.text, self.slots
+        if len(slots) > 1:
+            values_of = itemgetter(*slots)
+            return lambda values: text % values_of(values)
+        if slots:
+            return lambda values: text % (values[slots[0]],)
+        constant = text % ()
+        return lambda _: constant
 
 
 def template(text: str, pattern: re.Pattern[str] = MARK) -> Template:
@@ -46,7 +55,7 @@ def template(text: str, pattern: re.Pattern[str] = MARK) -> Template:
 
 def json_text(text: str) -> str:
     """``text`` as it stands inside of the quotes of JSON."""
-    return json.dumps(text)[1:-1]
+    return encode_basestring_ascii(text)[1:-1]
 
 
 def json_template(data: bytes) -> Template:

@@ -51,6 +51,8 @@ class Tape:
         self.draws: list[Draw] = []
         self.steps: list[Step] = []
         self.constants: dict[int, Any] = {}
+        self._made: dict[tuple[Any, ...], int] = {}
+        """Which slots have what has been made, or stands fixed, before."""
 
     def new_slot(self) -> int:
         self.slots += 1
@@ -60,22 +62,24 @@ class Tape:
         """A marked text."""
         return f"{BEGIN}{self.new_slot()}{self.padding}{END}"
 
-    def number(self, value: float) -> Any:
+    def number(self, value: float, slot: int | None = None) -> Any:
         """A marked number, whole or not as ``value`` is."""
         kind: Any = MarkedInteger if isinstance(value, int) else MarkedFloat
         marked = kind(value)
-        marked.tape, marked.slot = self, self.new_slot()
+        marked.tape, marked.slot = self, self.new_slot() if slot is None else slot
         return marked
 
     def made(self, function: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
         """The number that ``function`` makes of two, of which at least one is marked."""
-        slots = self.slot_of(left), self.slot_of(right)
-        marked = self.number(function(_plain(left), _plain(right)))
-        self.steps.append(Step(marked.slot, function, *slots))
+        key = (function, self.slot_of(left), self.slot_of(right))
+        marked = self.number(function(_plain(left), _plain(right)), self._made.get(key))
+        if key not in self._made:
+            self._made[key] = marked.slot
+            self.steps.append(Step(marked.slot, *key))
         return marked
 
     def slot_of(self, value: Any) -> int:
-        """The slot of a marked value; any other gets one of its own."""
+        """The slot of a marked value, or of any other that stays the same."""
         if isinstance(value, Marked):
             return value.slot
         if isinstance(value, str):
@@ -83,9 +87,11 @@ class Tape:
             if found is None:
                 raise NotCompilableError(f"{value!r} was made of a marked text")
             return int(found[1])
-        slot = self.new_slot()
-        self.constants[slot] = value
-        return slot
+        key = type(value), value
+        if key not in self._made:
+            slot = self._made[key] = self.new_slot()
+            self.constants[slot] = value
+        return self._made[key]
 
 
 class Marked:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
 
-from fake_server.compiled.filling import PING, Filled, Filler
+from fake_server.compiled.filling import Filled, Filler
 from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import RawHeaders
 from fake_server.journal.exchanges import Entry
@@ -83,9 +83,7 @@ class PlayedRun:
             self._entry.response_chunk({"body": b""})
             self._close()
             return b""
-        data = filler.rendered(
-            filler.ping if number == PING else filler.form.parts[number], self._run
-        )
+        data = filler.part(number, self._run)
         if not self.chunked:
             headers = with_length(self.headers, data)
             self._entry.response_head({"status": 200, "headers": headers})

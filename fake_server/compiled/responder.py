@@ -114,7 +114,7 @@ class RunResponder:
             entry.request_chunk({"type": "http.request", "body": body})
             entry.operation = RUN
             return PlayedRun(self._runs, filler, run, entry, headers)
-        sent = filler.rendered(filler.whole(run.values), run)
+        sent = filler.whole(run)
         filler.host.store.runs_ended[filler.mode, filler.form.status] += 1
         noted = headers if streaming else with_length(headers, sent)
         self._runs.log.noted(

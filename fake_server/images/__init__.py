@@ -4,11 +4,10 @@ Pillow and the font are loaded by the first call of ``render``, not by importing
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """What an image is drawn from; equal records give equal bytes in every process."""
 
     prompt: str
