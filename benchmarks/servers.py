@@ -137,8 +137,9 @@ def _family(pid: int) -> Iterator[int]:
     """A process and all that it has started."""
     yield pid
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from _family(int(child))
+        with contextlib.suppress(FileNotFoundError):  # the thread has ended
+            for child in children.read_text().split():
+                yield from _family(int(child))
 
 
 def _cpu_s(pid: int) -> float:

@@ -35,25 +35,25 @@ def figures(size: Size) -> list[Figure]:
     """Medians of so many starts; peers are slow, and differ by more than a few starts hide."""
     bare, ours = [sys.executable, "-c", _BARE, PORT], fake()
     for command in (bare, ours):
-        _start(command)  # compiles, and fills caches, as any earlier start has
+        start(command)  # compiles, and fills caches, as any earlier start has
     with tempfile.TemporaryDirectory() as config:
-        peers = found(Path(config), "{}")
+        peers = found(size, Path(config))
         slices: dict[str, Callable[[], Sample] | str] = {
-            "bare Starlette": partial(_start, bare),
-            FAKE: partial(_start, ours),
+            "bare Starlette": partial(start, bare),
+            FAKE: partial(start, ours),
         }
         many = beside("start to first response", slices, size.of(1, 7, 21))
         slices |= {
             name: peer
             if isinstance(peer, str)
-            else partial(_start, peer.command, tuple(peer.environment.items()))
+            else partial(start, peer.command, tuple(peer.environment.items()))
             for name, peer in peers.items()
         }
         few = beside("start to first response, with peers", slices, size.of(1, 1, 3))
     return [*many, *few]
 
 
-def _start(command: Sequence[str], environment: Sequence[tuple[str, str]] = ()) -> Sample:
+def start(command: Sequence[str], environment: Sequence[tuple[str, str]] = ()) -> Sample:
     """Milliseconds from the start of ``command`` to the first byte of a response."""
     port = free_port()
     began = time.perf_counter()

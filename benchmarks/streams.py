@@ -50,10 +50,9 @@ class Subject:
 
 def figures(size: Size) -> list[Figure]:
     """At the host's own speed, or faster where there is no time for that."""
-    speed = size.of(50.0, 5.0, 1.0)
     counts = size.of((20,), (500,), (500, 2_000, 5_000))
     with tempfile.TemporaryDirectory() as folder:
-        subjects = dict(_subjects(speed, Path(folder)))
+        subjects = dict(_subjects(size, Path(folder)))
         return [
             figure
             for count in counts
@@ -68,7 +67,8 @@ def figures(size: Size) -> list[Figure]:
         ]
 
 
-def _subjects(speed: float, config: Path) -> Iterator[tuple[str, Subject | str]]:
+def _subjects(size: Size, config: Path) -> Iterator[tuple[str, Subject | str]]:
+    speed = size.of(50.0, 5.0, 1.0)
     ours = partial(served, fake("--speed", str(speed)))
     frames = _learned(ours)
     lasts_s = frames[-1][0]
@@ -87,7 +87,7 @@ def _subjects(speed: float, config: Path) -> Iterator[tuple[str, Subject | str]]
         Subject(ours, _REQUESTS, b"workflow_finished", lambda frame: _elapsed_s(frame) / speed),
     )
     gap_ms = round(lasts_s * 1000 / FRAMES)
-    for name, peer in found(config, "{}").items():
+    for name, peer in found(size, config).items():
         yield name, peer if isinstance(peer, str) else _peer(peer, gap_ms)
 
 

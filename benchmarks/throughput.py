@@ -21,7 +21,7 @@ from benchmarks.wrk import Requests, load, runs, without_prompt
 from tests.serving import raw_exchange
 
 _PATH = "/v1/workflows/run"
-_RUN = Requests(_PATH, runs("blocking"))
+RUN = Requests(_PATH, runs("blocking"))
 _REFUSED = Requests(_PATH, without_prompt(runs("blocking")), 400)
 _STREAM = Requests(_PATH, runs("streaming"))
 
@@ -38,14 +38,14 @@ class Workload:
 
 
 _WORKLOADS = (
-    Workload("blocking run, 1 connection", "run", _RUN, 1),
-    Workload("blocking run, 32 connections", "run", _RUN),
-    Workload("blocking run, 256 connections", "run", _RUN, 256),
-    Workload("blocking run, no two heads equal", "run", replace(_RUN, fresh_heads=True), 32, False),
+    Workload("blocking run, 1 connection", "run", RUN, 1),
+    Workload("blocking run, 32 connections", "run", RUN),
+    Workload("blocking run, 256 connections", "run", RUN, 256),
+    Workload("blocking run, no two heads equal", "run", replace(RUN, fresh_heads=True), 32, False),
     Workload(
         "blocking run, a scenario on",
         "run",
-        replace(_RUN, headers={"X-Fake-Scenario": "no_ping"}),
+        replace(RUN, headers={"X-Fake-Scenario": "no_ping"}),
         with_peers=False,
     ),
     Workload("refused run", "refused", _REFUSED),
@@ -61,14 +61,14 @@ def figures(size: Size) -> list[Figure]:
         ours = running.enter_context(served(fake("--speed", "instant")))
         constants = {
             f"/{kind}": response(ours, requests)
-            for kind, requests in (("run", _RUN), ("refused", _REFUSED), ("stream", _STREAM))
+            for kind, requests in (("run", RUN), ("refused", _REFUSED), ("stream", _STREAM))
         }
         bare = running.enter_context(floor(constants))
         config = Path(running.enter_context(tempfile.TemporaryDirectory()))
         [(_, body)] = constants["/run"].frames
         peers = {
             name: peer if isinstance(peer, str) else (peer, running.enter_context(_served(peer)))
-            for name, peer in found(config, body).items()
+            for name, peer in found(size, config, body).items()
         }
         return [
             figure

@@ -98,6 +98,13 @@ def load(server: Server, requests: Requests, connections: int, seconds: float) -
     }
 
 
+def send(server: Server, requests: Requests, count: int) -> None:
+    """Send roughly so many ``requests``."""
+    seconds = 0.2
+    while count > 0:
+        count -= round(load(server, requests, 32, seconds)["requests/s"] * seconds)
+
+
 def _interrupted(command: Sequence[str], seconds: float) -> str:
     """What wrk prints when it is interrupted: by itself it takes whole seconds."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -84,7 +84,7 @@ def test_peer_that_is_not_installed_is_missing_with_the_reason(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(peers, "FOLDER", tmp_path / "none")
-    found = peers.found(tmp_path, "{}")
+    found = peers.found(Size.QUICK, tmp_path)
     assert set(found) == {"aimock", "Prism", "WireMock", "pytest-httpserver"}
     assert all(isinstance(why, str) and why.startswith("missing: ") for why in found.values())
 
