@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -112,9 +113,14 @@ class Store:
         """The run that can be stopped by that id."""
         return self._tasks.get(task_id)
 
-    def running(self, task_id: str, task: RunningTask) -> AbstractContextManager[None]:
+    @contextmanager
+    def running(self, task_id: str, task: RunningTask) -> Iterator[None]:
         """Keep ``task`` known while it is being played."""
-        return _Playing(self, task_id, task)
+        self.begin(task_id, task)
+        try:
+            yield
+        finally:
+            self.end(task_id, task)
 
     def begin(self, task_id: str, task: RunningTask) -> None:
         """``task`` is being played from now on."""
@@ -178,17 +184,3 @@ class Store:
     def _abandon_all(self) -> None:
         for task in list(self._tasks.values()):
             task.playback.abandon()
-
-
-class _Playing(NamedTuple):
-    """Lets a store know of a task between its entry and its exit."""
-
-    store: Store
-    task_id: str
-    task: RunningTask
-
-    def __enter__(self) -> None:
-        self.store.begin(self.task_id, self.task)
-
-    def __exit__(self, *_: object) -> None:
-        self.store.end(self.task_id, self.task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from math import floor
 from typing import Any, NamedTuple
@@ -223,7 +223,9 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that has been started; with ``drawing`` where the version shows sizes of images."""
+    """A run that has been started, to be entered while it is played; with ``drawing`` where the
+    version shows sizes of images.
+    """
 
     plan: RunPlan
     request: Request
@@ -231,6 +233,12 @@ class Run:
     task: RunningTask
     renderer: FrameRenderer
     drawing: Drawing | None = None
+
+    def __enter__(self) -> None:
+        self.request.host.store.begin(self.plan.task_id, self.task)
+
+    def __exit__(self, *_: object) -> None:
+        self.request.host.store.end(self.plan.task_id, self.task)
 
     async def response(self) -> Response:
         """The blocking response, once the run has ended."""
@@ -249,7 +257,7 @@ class Run:
 
     async def _ended(self) -> Event | None:
         """Wait for the end of a blocking run; None when its client has left."""
-        with self.playing():
+        with self:
             end = await self.playback.end(self.request.receive)
             if end is not None and self.drawing is not None:
                 await self.drawing.done()
@@ -261,7 +269,7 @@ class Run:
         """
         playback, last = self.playback, None
         with ExitStack() as while_played:
-            while_played.enter_context(self.playing())
+            while_played.enter_context(self)
             async with aclosing(playback.events(self.request.receive, emitted)) as due:
                 async for events in due:
                     self.request.due = playback.due
@@ -277,10 +285,6 @@ class Run:
         elif last is not None and not playback.abandoned:
             await playback.reaches(self._closes_s(last), self.request.receive)
 
-    def playing(self) -> AbstractContextManager[None]:
-        """Keeps the run known while it is played."""
-        return self.request.host.store.running(self.plan.task_id, self.task)
-
     def _left(self, while_played: ExitStack, emitted: int) -> None:
         """The stream is over after ``emitted`` events, or its client has left."""
 
@@ -288,7 +292,7 @@ class Run:
         """Play what follows the first ``emitted`` events in the background."""
 
         async def rest() -> None:
-            with while_played or self.playing():
+            with while_played or self:
                 async with aclosing(self.playback.events(_never_leaves, emitted)) as due:
                     async for events in due:
                         await self.rendered(events)
@@ -311,7 +315,7 @@ class Run:
     async def gateway_page(self, gateway: Gateway) -> Response:
         """The page of a proxy that waits no longer; the run goes on without it."""
         with ExitStack() as while_played:
-            while_played.enter_context(self.playing())
+            while_played.enter_context(self)
             reached = await self.playback.reaches(gateway.after_s, self.request.receive)
             self.play_on(while_played.pop_all())
         if not reached:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -161,13 +161,13 @@ class RecordedRun(Run):
     record: RunRecord
     before: RecordedRun | None = None
 
-    def playing(self) -> AbstractContextManager[None]:
+    def __enter__(self) -> None:
         self.record.live = self
-        return Run.playing(self)
+        Run.__enter__(self)
 
     async def _ended(self) -> Event | None:
         with ExitStack() as while_played:
-            while_played.enter_context(self.playing())
+            while_played.enter_context(self)
             end = await self.playback.end(self.request.receive)
             if end is None:
                 self._go_on_alone(while_played, 0)
