@@ -373,10 +373,9 @@ class Scope:
             return True
         for branch in taken_in:
             self._arrivals.setdefault(target, []).append((branch, edge.source))
-        if target not in self._awaited:
-            self._awaited[target] = run.awaited(target)
-        self._awaited[target] -= 1
-        return self._awaited[target] == 0
+        left = self._awaited.get(target, run.workflow.awaited[target]) - 1
+        self._awaited[target] = left
+        return left == 0
 
     def _leave(self, branch: Branch | None) -> None:
         """One node less runs in the scope, and in ``branch``; without any they end."""

@@ -23,6 +23,8 @@ from fake_server.workflow.model import Edge, Node, Selector, Workflow
 _BRANCHES = {"if-else", "question-classifier", "human-input"}
 _CONTAINERS = {"iteration", "loop"}
 _FAIL_BRANCH = "fail-branch"
+_DECIDING = (WorkflowStarted, TextChunk, NodeFinished)
+"""The events that say something of values and ways; all others stay where they are."""
 
 
 def with_text_chunks(timeline: Timeline, workflow: Workflow, spec: HostSpec) -> Timeline:
@@ -31,7 +33,14 @@ def with_text_chunks(timeline: Timeline, workflow: Workflow, spec: HostSpec) -> 
     if kind == "none":
         return tuple(one for one in timeline if not isinstance(one[1], TextChunk))
     chunks = _ModelTexts(workflow) if kind == "llm" else _AllOutputs(workflow)
-    return tuple((at_s, shown) for at_s, event in timeline for shown in chunks.shown(event))
+    found: list[tuple[float, Event]] = []
+    for entry in timeline:
+        at_s, event = entry
+        if isinstance(event, _DECIDING):
+            found += [(at_s, shown) for shown in chunks.shown(event)]
+        else:
+            found.append(entry)
+    return tuple(found)
 
 
 def stream_after(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from heapq import heappop, heappush
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -192,27 +192,6 @@ class Run:
         for scope, node, previous, branch in held:
             scope.release(node, previous, branch, at_s)
         return self.play()
-
-    # joins
-
-    @cached_property
-    def _reachable(self) -> frozenset[str]:
-        """The nodes to which edges lead from the start; other edges decide nothing."""
-        workflow, found = self.workflow, set[str]()
-        pending = [] if workflow.start is None else [workflow.start.node_id]
-        while pending:
-            node_id = pending.pop()
-            if node_id not in found:
-                found.add(node_id)
-                pending += [edge.target for edge in workflow.outgoing[node_id]]
-                if node_id in workflow.children and (entry := workflow.entry(node_id)):
-                    pending.append(entry.node_id)
-        return frozenset(found)
-
-    def awaited(self, node_id: str) -> int:
-        """How many edges have to be decided before the node can start."""
-        edges = self.workflow.incoming[node_id]
-        return sum(edge.source in self._reachable for edge in edges)
 
 
 def _value_type(value: Any) -> str:

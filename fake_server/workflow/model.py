@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,7 +97,7 @@ class RemoteFile:
     unreachable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Workflow:
     """The published workflow of an app.
 
@@ -163,6 +164,25 @@ class Workflow:
         starts += [node for node in inside if node.type in CONTAINER_STARTS]
         starts += [node for node in inside if not self.incoming[node.node_id]]
         return starts[0] if starts else None
+
+    @cached_property
+    def awaited(self) -> Mapping[str, int]:
+        """How many edges have to be decided before each node can start: those from nodes to which
+        edges lead from the start; others decide nothing.
+        """
+        reachable = set[str]()
+        pending = [] if self.start is None else [self.start.node_id]
+        while pending:
+            node_id = pending.pop()
+            if node_id not in reachable:
+                reachable.add(node_id)
+                pending += [edge.target for edge in self.outgoing[node_id]]
+                if node_id in self.children and (entry := self.entry(node_id)):
+                    pending.append(entry.node_id)
+        return {
+            node_id: sum(edge.source in reachable for edge in edges)
+            for node_id, edges in self.incoming.items()
+        }
 
     @property
     def longest_way(self) -> int:
