@@ -145,13 +145,12 @@ class FakeServer:
         self.host.reset(seed)
         self.scenarios.reset(seed)
 
-    def quick_responder(self, scope: Scope, plays: bool = False) -> QuickResponder | None:
-        """See ``QuickApp``: runs from compiled forms; slow ones for a server that ``plays``."""
+    def quick_responder(self, scope: Scope) -> QuickResponder | None:
+        """See ``QuickApp``: runs from compiled forms."""
         known = self.known.of(scope)
         content_type = known.headers.get(b"content-type", b"").decode("latin-1")
         if (
             self._replay is not None
-            or (self.host.settings.speed is not None and not plays)
             or known.refusal is not None
             or known.operation is None
             or known.operation.operation_id != RUN

@@ -312,7 +312,7 @@ SLOW = 1e6
 def played(of: FakeServer, sent: bytes) -> tuple[PlayedResponse, list[str]]:
     """A run that has begun, and what it says when the ordinary path is to take over."""
     scope = asgi.scope("POST", "/v1/workflows/run", HEADERS)
-    responder = of.quick_responder(scope, plays=True)
+    responder = of.quick_responder(scope)
     assert responder is not None
     response = responder.respond(scope, sent)
     assert response is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
@@ -43,9 +44,11 @@ class OrdinaryApp:
             if not message["more_body"]:
                 break
         self.received.append(body)
-        if scope["path"] == "/stream":
+        if scope["path"] in {"/stream", "/played"}:
+            each = [body] if scope["path"] == "/stream" else [b"%c" % byte for byte in body]
             await send({"type": "http.response.start", "status": 200, "headers": _OWN})
-            await send({"type": "http.response.body", "body": body, "more_body": True})
+            for part in each:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         else:
             length = (b"Content-Length", b"%d" % len(body))
@@ -66,6 +69,7 @@ class QuickApp(OrdinaryApp):
         self.quick: list[bytes] = []
         """The bodies of requests that were responded to at once."""
         self.sought = 0
+        self.played: Played
 
     def quick_responder(self, scope: Scope) -> _Responder | None:
         self.sought += 1
@@ -76,12 +80,71 @@ class _Responder:
     def __init__(self, app: QuickApp) -> None:
         self._app = app
 
-    def respond(self, scope: Scope, body: bytes) -> QuickResponse | None:
+    def respond(self, scope: Scope, body: bytes) -> QuickResponse | Played | None:
         if b"odd" in body or not body:
             return None
+        if scope["path"].startswith("/played"):
+            self._app.played = Played(body, scope["path"] == "/played")
+            return self._app.played
         self._app.received.append(body)
         self._app.quick.append(body)
         return QuickResponse(_OWN, body, scope["path"] == "/stream")
+
+
+class Played:
+    """Each byte of ``body`` as a part, or all in one; as soon as the test lets it be due."""
+
+    headers = _OWN
+
+    def __init__(self, body: bytes, chunked: bool) -> None:
+        self.chunked = chunked
+        self.over = False
+        self.has_left = False
+        self.due = 0
+        """How many parts are due."""
+        self.sent = 0
+        self._parts = [body[at : at + 1] for at in range(len(body))] if chunked else [body]
+        self._sent = asyncio.Semaphore(0)
+        self._handed_over = False
+
+    def begin(
+        self, call: Callable[[Callable[[], None]], object], hand_over: Callable[[], None]
+    ) -> None:
+        self.call, self._hand_over = call, hand_over
+
+    def take_over(self) -> None:
+        if not self._handed_over and not self.has_left:
+            self._handed_over = True
+            self._hand_over()
+
+    def delay_s(self) -> float:
+        return 0.0 if self.due > self.sent else 0.001
+
+    def part(self) -> bytes:
+        self.sent += 1
+        self.over = self.sent == len(self._parts)
+        self._sent.release()
+        return self._parts[self.sent - 1]
+
+    def left(self) -> None:
+        self.has_left = True
+
+    async def rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        length = [] if self.chunked else [(b"Content-Length", b"%d" % len(self._parts[0]))]
+        if not self.sent:
+            start = {"type": "http.response.start", "status": 200}
+            await send(start | {"headers": [*_OWN, *length]})
+        for part in self._parts[self.sent :]:
+            self.sent += 1
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        self.over = True
+
+    async def play(self, parts: int) -> None:
+        """Let so many parts be due, and sent."""
+        self.due += parts
+        for _ in range(parts):
+            await self._sent.acquire()
 
 
 class _Transport(asyncio.Transport):
@@ -145,11 +208,17 @@ class Connected:
 
     async def send(self, *pieces: bytes) -> None:
         """Send pieces, and let happen what they make happen; but wait for nothing."""
-        for piece in pieces:
-            if not self.closed:
+        for piece in pieces or (b"",):
+            if piece and not self.closed:
                 self._protocol.data_received(piece)
             for _ in range(5):
                 await asyncio.sleep(0)
+
+    def stop_reading(self) -> None:
+        self._protocol.pause_writing()
+
+    def read_on(self) -> None:
+        self._protocol.resume_writing()
 
     async def leave(self) -> None:
         self._transport.close()
@@ -257,6 +326,76 @@ def test_no_responder_is_sought_for_a_first_request() -> None:
         await client.send(expecting, expecting, old, old, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
         assert app.sought == 0
         assert not client.closed
+
+    _run(test)
+
+
+# Responses that are played
+# --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [b"/played", b"/played/whole"])
+@pytest.mark.parametrize("then", ["", "handed over", "handed over by another thread"])
+@pytest.mark.parametrize("sent", range(4))
+def test_a_response_is_played_by_the_clock(path: bytes, then: str, sent: int) -> None:
+    """Whether it is played to its end or an app takes over, the client gets the same; what it sends
+    meanwhile waits.
+    """
+
+    async def test(app: QuickApp, client: Connected) -> None:
+        request, following = _request(b"abcd", path), _request(b"following")
+        expected = Connected(OrdinaryApp())
+        await expected.send(request, request, following)
+        await client.send(request, request, following)
+        played, parts = app.played, 4 if path == b"/played" else 1
+        await played.play(min(sent, parts))
+        if then and not played.over:
+            if "thread" in then:
+                await asyncio.to_thread(played.call, played.take_over)
+            else:
+                played.take_over()
+            played.due = parts
+        elif not played.over:
+            await played.play(parts - sent)
+        for _ in range(2):
+            await app.begun.acquire()
+        await client.send()
+        assert played.over
+        assert not played.has_left
+        assert b"".join(client.written) == b"".join(expected.written)
+        assert not client.closed
+
+    _run(test)
+
+
+def test_a_client_that_leaves_ends_what_is_played() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        request = _request(b"abcd", b"/played")
+        await client.send(request, request)
+        await app.played.play(2)
+        await client.leave()
+        assert app.played.has_left
+        app.played.take_over()
+        await client.send()
+        assert app.played.sent == 2
+
+    _run(test)
+
+
+def test_a_client_that_does_not_read_is_left_to_an_app() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        request = _request(b"abcd", b"/played")
+        await client.send(request, request)
+        await app.played.play(1)
+        client.stop_reading()
+        sent = len(client.written)
+        app.played.due = 4
+        await asyncio.sleep(0.01)
+        assert len(client.written) == sent
+        client.read_on()
+        while not app.played.over:
+            await client.send()
+        assert client.written[-1].endswith(b"0\r\n\r\n")
 
     _run(test)
 

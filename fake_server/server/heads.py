@@ -14,7 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Message, Scope
 
-from fake_server.http.quick import QuickResponder, QuickResponse
+from fake_server.http.quick import PlayedResponse, QuickResponder, QuickResponse
 from fake_server.http.responses import RawHeaders
 
 LONGEST_KNOWN = 4096
@@ -134,7 +134,11 @@ class KnownHeads:
         return found
 
     def quick_response(
-        self, response: QuickResponse, keep_alive: bool, render: Render, added: object
+        self,
+        response: QuickResponse | PlayedResponse,
+        keep_alive: bool,
+        render: Render,
+        added: object,
     ) -> ResponseHead:
         """The head of a quick response; as ``response``."""
         if added is not self._added:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from starlette.types import Scope
+
 from fake_server.http import error_pages
-from fake_server.http.quick import QuickResponse
-from fake_server.http.responses import RawHeaders, Response, proxy_page
-from fake_server.server.heads import LONGEST_KNOWN, FindResponder, Head
-from fake_server.server.protocols import CommonProtocol, joined, status_line
+from fake_server.http.quick import PlayedResponse, QuickResponse
+from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
+from fake_server.server.heads import LONGEST_KNOWN, FindResponder, Head, ResponseHead
+from fake_server.server.protocols import CommonProtocol, Exchange, joined, status_line
 
 _PLACES = {b"server": 0, b"date": 1, b"content-type": 2, b"content-length": 3}
 _PLACES |= {b"transfer-encoding": 3, b"connection": 4}
@@ -75,11 +77,21 @@ class Protocol(CommonProtocol):
             return False
         if missing:
             return self._holds(data, head)
-        response = responder.respond(self._scope | head.scope, data[end:])
-        if not isinstance(response, QuickResponse):
+        scope = self._scope | head.scope
+        response = responder.respond(scope, data[end:])
+        if response is None:
             return False
         added = self.server_state.default_headers
         form = self.known.quick_response(response, head.keep_alive, self.head, added)
+        if isinstance(response, QuickResponse):
+            self._respond(form, response)
+        else:
+            self._idle_since = None
+            self.exchange = Play(self, scope, head, response, form)
+            self.exchange.play()
+        return True
+
+    def _respond(self, form: ResponseHead, response: QuickResponse) -> None:
         body = response.body
         if response.chunked:
             raw = b"%b%x\r\n%b\r\n0\r\n\r\n" % (form.before, len(body), body)
@@ -91,7 +103,6 @@ class Protocol(CommonProtocol):
             self._idle()
         else:
             self._close()
-        return True
 
     def _holds(self, data: bytes, head: Head) -> bool:
         """Whether ``data``, the beginning of a request, is kept until the rest comes."""
@@ -134,3 +145,72 @@ class Protocol(CommonProtocol):
             else:
                 first[place] = b"%b: %b" % (name, value)
         return joined([status_line(status, reason, in_capitals=True), *filter(None, first), *rest])
+
+
+class Play(Exchange):
+    """A response that is played by the clock: a timer calls, and no task waits.
+
+    Whatever this does not know is left to the ordinary path: the rest is sent by an app.
+    """
+
+    __slots__ = ("_form", "_played", "_timer")
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        scope: Scope,
+        head: Head,
+        played: PlayedResponse,
+        form: ResponseHead,
+    ) -> None:
+        super().__init__(protocol, scope, head)
+        self.more_body = False
+        self._played: PlayedResponse | None = played
+        self._form = form
+        self._timer: asyncio.TimerHandle | None = None
+
+    def play(self) -> None:
+        """Begin."""
+        assert self._played is not None
+        self._played.begin(self._protocol.loop.call_soon_threadsafe, self._hand_over)
+        self._go_on()
+
+    def client_left(self) -> None:
+        played = self._ended()
+        if played is None:
+            super().client_left()
+        else:
+            self._left_early = True
+            played.left()
+
+    def _go_on(self) -> None:
+        """Send what is due, and wait for what is not."""
+        while (played := self._played) is not None:
+            delay_s = played.delay_s()
+            if delay_s > 0:
+                self._timer = self._protocol.loop.call_later(delay_s, self._go_on)
+                return
+            if self._protocol.writable is not None:
+                played.take_over()
+                return
+            data = played.part()
+            if not self.started:
+                self.started = True
+                self._announce(self._form, b"%d" % len(data))
+            if played.over:
+                self._ended()
+            self._send_body(data, more=not played.over)
+
+    def _ended(self) -> PlayedResponse | None:
+        """What was played until now, which nothing here holds any longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        played, self._played = self._played, None
+        return played
+
+    def _hand_over(self) -> None:
+        played = self._ended()
+        if played is not None:
+            self._scope["extensions"] = {TRANSPORT: self._transport}
+            self.begin(played.rest)

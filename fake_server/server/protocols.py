@@ -20,7 +20,7 @@ from uvicorn.server import ServerState
 
 from fake_server.http import error_pages
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response
-from fake_server.server.heads import Head, KnownHeads
+from fake_server.server.heads import Head, KnownHeads, ResponseHead
 from fake_server.server.parser import HeadLimits, RefusedRequestError, RequestParser
 
 LINGER_S = 30.0
@@ -209,9 +209,8 @@ class CommonProtocol(asyncio.Protocol):
         scope = self._scope | head.scope
         scope["extensions"] = {TRANSPORT: self.transport}
         self.complete_scope(scope, head)
-        exchange = self.exchange = Exchange(self, scope, head)
-        exchange.task = self.loop.create_task(exchange.run(self.app))
-        self.server_state.tasks.add(exchange.task)
+        self.exchange = Exchange(self, scope, head)
+        self.exchange.begin(self.app)
 
     def complete_scope(self, scope: Scope, head: Head) -> None:
         """Add to ``scope`` what else the app needs of ``head``."""
@@ -343,12 +342,12 @@ class Exchange:
         self._waits_for_100 = head.waits_for_100
         self._is_news = not head.with_body
         """Whether there is something that the app has not received."""
-        self._waiters: list[asyncio.Future[None]] = []
-        self._parts: list[bytes] = []
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._parts: list[bytes] | None = None
         """What has come of the body, and the app has not received."""
         self._left_early = False
         self._head_bytes = b""
-        self._flushing: asyncio.Handle
+        self._flushing: asyncio.Handle | None = None
         self._chunked = False
         self._left: int | None = None
         self.keep_alive = head.keep_alive
@@ -369,6 +368,8 @@ class Exchange:
         if self.complete:
             protocol.loop.call_soon(protocol.resume_reading)
             return
+        if self._parts is None:
+            self._parts = []
         self._parts.append(data)
         if more:
             self._tell()
@@ -386,9 +387,14 @@ class Exchange:
     def _tell(self) -> None:
         """Let the app receive what is new."""
         self._is_news = True
-        for waiter in self._waiters:
+        for waiter in self._waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
+
+    def begin(self, app: ASGIApp) -> None:
+        """Let ``app`` respond, in a task of its own."""
+        self.task = self._protocol.loop.create_task(self.run(app))
+        self._protocol.server_state.tasks.add(self.task)
 
     # What the app calls
     # ------------------------------------------------------------------------------------------
@@ -425,16 +431,16 @@ class Exchange:
             self._protocol.resume_reading()
             if not self._is_news:
                 waiter = self._protocol.loop.create_future()
-                self._waiters.append(waiter)
+                waiters = self._waiters = self._waiters or []
+                waiters.append(waiter)
                 try:
                     await waiter
                 finally:
-                    self._waiters.remove(waiter)
+                    waiters.remove(waiter)
             self._is_news = False
         if self._left_early or self.complete:
             return {"type": "http.disconnect"}
-        body = b"".join(self._parts)
-        self._parts.clear()
+        body, self._parts = b"".join(self._parts or ()), None
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: Message) -> None:
@@ -455,9 +461,12 @@ class Exchange:
         self.started = True
         protocol = self._protocol
         added = protocol.server_state.default_headers
-        form, length = protocol.known.response(
-            self._head, self.keep_alive, message, protocol.head, added
-        )
+        head = protocol.known.response(self._head, self.keep_alive, message, protocol.head, added)
+        self._flushing = protocol.loop.call_soon(self._flush)
+        self._announce(*head)
+
+    def _announce(self, form: ResponseHead, length: bytes) -> None:
+        """Have a head ready to be sent, and know how the body is framed."""
         self.keep_alive, self._chunked = form.keep_alive, form.chunked
         self._left = int(length) if form.has_length else form.length
         head = form.before if form.after is None else b"%b%b%b" % (form.before, length, form.after)
@@ -466,7 +475,6 @@ class Exchange:
             head = b"HTTP/1.1 100 Continue\r\n\r\n" + head
         self._waits_for_100 = False
         self._head_bytes = head
-        self._flushing = self._protocol.loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Send a head that no body has followed at once; otherwise they go together."""
@@ -488,7 +496,8 @@ class Exchange:
             if not more:
                 data += b"0\r\n\r\n"
         if self._head_bytes:
-            self._flushing.cancel()
+            if self._flushing is not None:
+                self._flushing.cancel()
             data, self._head_bytes = self._head_bytes + data, b""
         if data:
             self._transport.write(data)
