@@ -13,6 +13,8 @@ a node that is running when the run ends never finishes. A graph that cannot be 
 
 from __future__ import annotations
 
+from operator import itemgetter
+
 from fake_server.host_spec import HostSpec, PingRule
 from fake_server.runs.containers import CONTAINERS
 from fake_server.runs.events import Event, Ping, RunError, Timeline, Values, WorkflowStarted
@@ -37,8 +39,11 @@ def plan(workflow: Workflow, inputs: Values, random: RandomValues, spec: HostSpe
     if isinstance(problem, RunError):
         return ((0.0, problem),)
     run = Run(workflow, inputs, random, spec, CONTAINERS)
-    pool: Pool = {"sys": {k[4:]: v for k, v in inputs.items() if k.startswith("sys.")}}
-    pool["env"], pool["conversation"] = workflow.environment, dict(workflow.conversation)
+    pool: Pool = {
+        "sys": {name[4:]: value for name, value in inputs.items() if name.startswith("sys.")},
+        "env": workflow.environment,
+        "conversation": dict(workflow.conversation),
+    }
     run.root = Scope(run, pool, run.timeline, on_end=run.ended)
     run.timeline.append((0.0, WorkflowStarted(run.shown_inputs)))
     if problem is not None:
@@ -70,11 +75,14 @@ def graph_error(workflow: Workflow, spec: HostSpec) -> RunError | str | None:
 
 def with_pings(timeline: Timeline, ping: PingRule) -> Timeline:
     """The timeline with the pings before its end (FACTS 5.4), at most ``MOST_PINGS``."""
-    pings: list[tuple[float, Event]] = []
     if ping.at_once:
         timeline = ((0.0, Ping()), *timeline)
-    while (due_s := ping.first_s + ping.every_s * len(pings)) < timeline[-1][0]:
-        if len(pings) == MOST_PINGS:
-            break
-        pings.append((due_s, Ping()))
-    return tuple(sorted((*timeline, *pings), key=lambda entry: entry[0])) if pings else timeline
+    entries: list[tuple[float, Event]] = list(timeline)
+    ends_s, number, due_s = timeline[-1][0], 0, ping.first_s
+    while due_s < ends_s and number < MOST_PINGS:
+        entries.append((due_s, Ping()))
+        number += 1
+        due_s = ping.first_s + ping.every_s * number
+    if number:
+        entries.sort(key=itemgetter(0))
+    return tuple(entries)

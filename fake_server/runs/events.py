@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)  # not frozen: made in each run, in half the time
 class FileRef:
     """A file made by a tool node, an image as a rule; ``remote_url`` is where the tool took it
     from.
