@@ -176,7 +176,7 @@ class FakeServer:
         handler = self._handlers[operation_id]
         try:
             response = None
-            if not self.scenarios.empty or SCENARIO_HEADER in request.headers:
+            if not self.scenarios.empty or SCENARIO_HEADER in request.known.headers:
                 response = await _apply_scenarios(self.scenarios, request)
             if response is None and self._replay:
                 response = await self._replay.response(request)
@@ -202,7 +202,7 @@ async def _apply_scenarios(scenarios: RuleBook, request: Request) -> ASGIApp | N
             body = await request.json()
     try:
         match = scenarios.match(
-            facts_of(operation, request.headers, body), request.headers.get(SCENARIO_HEADER)
+            facts_of(operation, request.headers, body), request.known.headers.get(SCENARIO_HEADER)
         )
     except ScenarioError as error:
         # Not in the host's form: a misspelt scenario must not look like an error of Dify.

@@ -45,8 +45,14 @@ PARTS: dict[str, st.SearchStrategy[Any]] = {
                 ("content-type", "application/json"),
                 ("origin", "http://shop"),
                 ("content-length", "99999999"),
+                ("content-length", "x"),
+                ("content-length", "1"),
+                ("if-match", "a"),
                 ("accept", "a"),
                 ("accept", "b"),
+                ("x", "a" * 5000),
+                ("x", "a" * 9000),
+                ("x-fake-scenario", "slow"),
             ]
         ),
         max_size=4,
@@ -73,6 +79,15 @@ def test_the_newest_heads_are_kept(known: KnownRequests) -> None:
     for number in range(REQUESTS):
         known.of(scope("GET", f"/v1/{number}"))
     assert known.of(scope("GET", "/v1/info")) is not first
+
+
+def test_clients_may_number_their_requests(known: KnownRequests) -> None:
+    """What nobody looks into does not make a head new, nor does the size of a body."""
+    same = {
+        id(known.of(scope("GET", "/v1/info", {"x-id": number, "content-length": number})))
+        for number in map(str, range(2 * REQUESTS))
+    }
+    assert len(same) == 1
 
 
 def test_a_large_head_is_not_kept(known: KnownRequests) -> None:

@@ -228,7 +228,7 @@ async def refuse(request: Request) -> Response:
     refusal = request.operation.refusal
     assert refusal is not None
     if refusal == "token_unknown":  # no key of ours is known
-        authorised_app(request.headers.get(b"authorization"), {}, request.spec)
+        authorised_app(request.known.headers.get(b"authorization"), {}, request.spec)
     request.app()
     await request.user()
     raise request.spec.errors(refusal)

@@ -1,13 +1,15 @@
 """What the head of a request means to the host, before anything of its body is read: the responses
 of nginx, gunicorn and the router, the operation, the app of the key, the headers of a response.
 
-Clients send the same heads again and again, so what the last ones mean is kept.
+Clients send heads that mean the same again and again, so what the last ones mean is kept. Of a
+header that nobody here looks into only its name and its size have a meaning: a client may number
+its requests.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -17,7 +19,15 @@ from fake_server.bounded import BoundedDict
 from fake_server.host_spec import HostError, HostSpec, Operation
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED, Nginx
-from fake_server.http.responses import HTML, JSON, HostHeaders, RawHeaders, Response, json_bytes
+from fake_server.http.responses import (
+    HTML,
+    JSON,
+    SCENARIO_HEADER,
+    HostHeaders,
+    RawHeaders,
+    Response,
+    json_bytes,
+)
 from fake_server.http.routing import NoMatch, Router
 from fake_server.workflow.model import App
 
@@ -25,7 +35,13 @@ REQUESTS = 256
 """So many heads are known, the newest."""
 
 HEAD_BYTES = 4096
-"""A larger head is not kept."""
+"""A larger head is not kept; in a smaller one no value is too long for the host."""
+
+_MEANINGFUL = frozenset(
+    b"host authorization content-type origin access-control-request-method"
+    b" access-control-request-headers access-control-request-private-network".split()
+) | {SCENARIO_HEADER}
+"""Headers whose values decide what is known here."""
 
 
 @dataclass(slots=True)
@@ -33,7 +49,7 @@ class KnownRequest:
     """What a request means by its head."""
 
     headers: Mapping[bytes, bytes]
-    """As gunicorn joins them: lines of one name with a comma, the last Content-Type alone."""
+    """Those that mean something, ``joined``."""
     added: RawHeaders
     """The headers of CORS and the app, which follow a response's own."""
     refusal: Response | None
@@ -64,37 +80,36 @@ class KnownRequests:
 
     def of(self, scope: Scope) -> KnownRequest:
         """What the head of the request in ``scope`` means."""
-        key = (
-            scope["method"],
-            scope["path"],
-            scope.get("raw_path"),
-            scope["query_string"],
-            scope["http_version"],
-            *map(tuple, scope["headers"]),
-        )
+        size = len(scope["path"]) + len(scope["query_string"])
+        parts = [scope["method"], scope["path"], scope.get("raw_path"), scope["http_version"]]
+        parts.append(scope["query_string"])
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            parts.append(name)
+            if name in _MEANINGFUL:
+                parts.append(value)
+            elif name == b"content-length":
+                parts.append(self._nginx.is_too_large(value))
+        if size > HEAD_BYTES:
+            return self._read(scope)
+        key = tuple(parts)
         known = self._known.get(key)
         if known is None:
-            known = self._read(scope)
-            size = len(scope["path"]) + len(scope["query_string"])
-            if size + sum(len(n) + len(v) for n, v in scope["headers"]) <= HEAD_BYTES:
-                self._known[key] = known
+            known = self._known[key] = self._read(scope)
         return known
 
     def _read(self, scope: Scope) -> KnownRequest:
-        joined: dict[bytes, bytes] = {}
-        for name, value in scope["headers"]:
-            joins = name in joined and name != b"content-type"
-            joined[name] = joined[name] + b"," + value if joins else value
-        added, refusal = self._headers.complete((), joined), self._nginx.response(scope)
-        known = KnownRequest(joined, added, refusal)
+        headers = joined(pair for pair in scope["headers"] if pair[0] in _MEANINGFUL)
+        added, refusal = self._headers.complete((), headers), self._nginx.response(scope)
+        known = KnownRequest(headers, added, refusal)
         match = self._router.route(scope["method"], scope["path"])
         if isinstance(match, NoMatch):
-            known.unrouted = self._response_without_operation(match, scope, joined)
+            known.unrouted = self._response_without_operation(match, scope, headers)
         else:
             known.operation, known.parameters = match.operation, match.parameters
         with contextlib.suppress(ValueError):  # which the app meets again
             try:
-                known.app = authorised_app(joined.get(b"authorization"), self._apps, self._spec)
+                known.app = authorised_app(headers.get(b"authorization"), self._apps, self._spec)
             except HostError as error:
                 known.app_error = error.name
         return known
@@ -126,6 +141,17 @@ class KnownRequests:
             own = [(b"Allow", match.allow.encode())] if rules.allow_with_405 else []
         own = [(b"Content-Type", content_type), (b"Content-Length", b"%d" % len(body)), *own]
         return Response(status, own + self._headers.always, body)  # without CORS
+
+
+def joined(lines: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Headers as gunicorn joins them: lines of one name with a comma, the last Content-Type
+    alone.
+    """
+    headers: dict[bytes, bytes] = {}
+    for name, value in lines:
+        joins = name in headers and name != b"content-type"
+        headers[name] = headers[name] + b"," + value if joins else value
+    return headers
 
 
 def _location(path: str, scope: Scope, headers: Mapping[bytes, bytes]) -> str:

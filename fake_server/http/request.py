@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fake_server.host_spec import HostError, HostErrors, Operation
 from fake_server.host_state import HostState
 from fake_server.http.form import Form, FormTooLargeError, read_form
-from fake_server.http.known import KnownRequest, authorised_app
+from fake_server.http.known import KnownRequest, authorised_app, joined
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
 from fake_server.journal.exchanges import AccessLog, Entry, ObservedExchange
 from fake_server.runs.run_body import user_text
@@ -49,6 +49,7 @@ class Request(ObservedExchange):
     effects: Effects = NO_EFFECTS
     due: float | None = None
     """The clock's ticks at which what is sent now is due; None: when it is sent."""
+    _headers: Mapping[bytes, bytes] | None = None
     _body: bytes | None = None
     _json: dict[str, Any] | None = None
     _form: Form | None = None
@@ -69,7 +70,13 @@ class Request(ObservedExchange):
         self.host = host
         self.spec = host.spec
         self.known = known
-        self.headers = known.headers
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """All that were sent, ``joined``."""
+        if self._headers is None:
+            self._headers = joined(self.scope["headers"])
+        return self._headers
 
     # What was sent
     # ------------------------------------------------------------------------------------------
@@ -81,7 +88,7 @@ class Request(ObservedExchange):
             return known.app
         if known.app_error:
             raise self.spec.errors(known.app_error)
-        return authorised_app(self.headers.get(b"authorization"), self.host.apps, self.spec)
+        return authorised_app(self.known.headers.get(b"authorization"), self.host.apps, self.spec)
 
     @property
     def operation_id(self) -> str:
@@ -99,7 +106,7 @@ class Request(ObservedExchange):
     def origin(self) -> str:
         """The address to which the client sent the request."""
         name, port = self.scope.get("server") or ("127.0.0.1", self.host.settings.port)
-        authority = self.headers.get(b"host", b"").decode("latin-1") or f"{name}:{port}"
+        authority = self.known.headers.get(b"host", b"").decode("latin-1") or f"{name}:{port}"
         return f"{self.scope.get('scheme', 'http')}://{authority}"
 
     def query(self) -> dict[str, str]:
@@ -139,7 +146,7 @@ class Request(ObservedExchange):
     async def json(self) -> dict[str, Any]:
         """The request's JSON object. Raises ``HostError``."""
         if self._json is None:
-            content_type = self.headers.get(b"content-type", b"").decode("latin-1")
+            content_type = self.known.headers.get(b"content-type", b"").decode("latin-1")
             spec = self.spec
             self._json = json_object(
                 await self.body(), content_type, spec.errors, spec.http.strict_json
@@ -149,7 +156,7 @@ class Request(ObservedExchange):
     async def form(self) -> Form:
         """The request's form; an empty one where its body is none. Raises ``HostError``."""
         if self._form is None:
-            content_type = self.headers.get(b"content-type", b"").decode("latin-1")
+            content_type = self.known.headers.get(b"content-type", b"").decode("latin-1")
             try:
                 self._form = await read_form(self.chunks(), content_type)
             except FormTooLargeError:
