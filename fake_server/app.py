@@ -148,6 +148,8 @@ class FakeServer:
     def quick_responder(self, scope: Scope) -> QuickResponder | None:
         """See ``QuickApp``: runs from compiled forms."""
         known = self.known.of(scope)
+        if known.responder is not None:
+            return known.responder
         content_type = known.headers.get(b"content-type", b"").decode("latin-1")
         if (
             self._replay is not None
@@ -163,7 +165,8 @@ class FakeServer:
             from fake_server.compiled.responder import CompiledRuns
 
             self._compiled = CompiledRuns(self.host, self._log, self.known, self.scenarios)
-        return self._compiled.responder(known.app, known.added)
+        known.responder = self._compiled.responder(known.app, known.added)
+        return known.responder
 
     async def app_response(self, request: Request) -> ASGIApp:
         """The response of the app behind nginx and gunicorn."""

@@ -12,7 +12,7 @@ from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.http.known import HEAD_BYTES, REQUESTS, KnownRequests
 from fake_server.http.nginx import Nginx
-from tests.asgi import call, scope
+from tests.asgi import call, json_headers, scope
 
 KEYS = ("app-one", "app-two")
 
@@ -88,6 +88,17 @@ def test_clients_may_number_their_requests(known: KnownRequests) -> None:
         for number in map(str, range(2 * REQUESTS))
     }
     assert len(same) == 1
+
+
+def test_heads_that_mean_the_same_have_one_responder(app: FakeServer) -> None:
+    """So that the head of its responses is made once."""
+    headers = json_headers(KEYS[0])
+    one, other = (
+        app.quick_responder(scope("POST", "/v1/workflows/run", {**headers, "x-id": number}))
+        for number in "12"
+    )
+    assert one is not None
+    assert one is other
 
 
 def test_a_large_head_is_not_kept(known: KnownRequests) -> None:

@@ -19,6 +19,7 @@ from fake_server.bounded import BoundedDict
 from fake_server.host_spec import HostError, HostSpec, Operation
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED, Nginx
+from fake_server.http.quick import QuickResponder
 from fake_server.http.responses import (
     HTML,
     JSON,
@@ -63,6 +64,8 @@ class KnownRequest:
     app_error: str = ""
     errors: dict[str, Response] = field(default_factory=dict)
     """The responses of errors that are the same each time, by their names, once they were sent."""
+    responder: QuickResponder | None = None
+    """What responds to it without a task, once that was looked for and found."""
 
 
 class KnownRequests:
@@ -75,6 +78,7 @@ class KnownRequests:
         self._apps = apps
         self._headers = headers
         self._nginx = nginx
+        self._most_bytes = spec.limits.request_body_bytes
         self._router = Router(spec.operations)
         self._known: BoundedDict[object, KnownRequest] = BoundedDict(REQUESTS)
 
@@ -89,7 +93,7 @@ class KnownRequests:
             if name in _MEANINGFUL:
                 parts.append(value)
             elif name == b"content-length":
-                parts.append(self._nginx.is_too_large(value))
+                parts.append(value.isdigit() and int(value) > self._most_bytes)
         if size > HEAD_BYTES:
             return self._read(scope)
         key = tuple(parts)

@@ -62,24 +62,20 @@ class Nginx:
         """nginx's own page."""
         return proxy_page(status, error_pages.nginx(status, self._server), close=close)
 
-    def is_too_large(self, length: bytes) -> bool:
-        """Whether a body is too large by its Content-Length."""
-        return length.isdigit() and int(length) > self._limit
-
     def response(self, scope: Scope) -> Response | None:
         """The response that the app has no part in; None where it gets the request."""
         method, headers = scope["method"], scope["headers"]
         raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
         path = location_path(raw_path)
         seen: set[bytes] = set()
-        longest_header, too_large = 0, False
+        length = longest_header = 0
         malformed = path is None or not _METHOD.fullmatch(method)
         for name, value in headers:
             longest_header = max(longest_header, len(name) + len(value))
             if name == b"host":
                 malformed = malformed or not _is_host(value)
             elif name == b"content-length":
-                too_large = self.is_too_large(value)
+                length = int(value) if value.isdigit() else 0
             if name in seen and name in _SINGLE:
                 malformed = True
             seen.add(name)
@@ -87,7 +83,7 @@ class Nginx:
             return self.page(400, close=True)
         if method in ("TRACE", "CONNECT"):
             return self.page(405, close=True)
-        if too_large:
+        if length > self._limit:
             return self.page(413, close=True)
         assert path is not None
         if path.startswith(self._prefixes):
