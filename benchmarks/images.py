@@ -27,7 +27,7 @@ _TOOL = "tool_configurations: {model: v1-5-pruned-emaonly"
 
 def figures(size: Size) -> list[Figure]:
     """Drawing alone, then over a socket, then the first of a process."""
-    count = size.of(2, 20, 50)
+    count = size.of(2, 10, 50)
     with tempfile.TemporaryDirectory() as folder:
         workflow = Path(folder) / "workflow.yml"
         text = default_workflow_path().read_text()
@@ -53,7 +53,7 @@ def figures(size: Size) -> list[Figure]:
                         for letters in list(_LETTERS.values())[1:]
                         for name, wait_s in (("at once", 0.0), ("after half a second", 0.5))
                     },
-                    size.of(1, 3, 7),
+                    size.of(1, 2, 7),
                 ),
             ]
 

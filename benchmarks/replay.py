@@ -31,7 +31,7 @@ _NAME = "stream_ok"
 
 def figures(size: Size) -> list[Figure]:
     """By how much gaps are off, of many clients at once."""
-    recording = _stretched(size.of(0.3, 3.0, 3.0))
+    recording = _stretched(size.of(0.3, 1.5, 3.0))
     with tempfile.TemporaryDirectory() as path, _bare(recording) as bare:
         flags = ("--replay", str(folder(Path(path), recording)), "--speed", "1")
         with (

@@ -40,7 +40,7 @@ def figures(size: Size) -> list[Figure]:
             *beside(
                 "a run without a socket, no rule matches",
                 {name: partial(batch, app) for name, app in apps.items()},
-                size.of(4, 50, 300),
+                size.of(4, 20, 300),
             ),
             *beside(
                 f"adding {many:,} rules with contains or matches, together",

@@ -42,7 +42,7 @@ def figures(size: Size) -> list[Figure]:
             "bare Starlette": partial(start, bare),
             FAKE: partial(start, ours),
         }
-        many = beside("start to first response", slices, size.of(1, 7, 21))
+        many = beside("start to first response", slices, size.of(1, 5, 21))
         slices |= {
             name: peer
             if isinstance(peer, str)

@@ -68,7 +68,7 @@ def figures(size: Size) -> list[Figure]:
 
 
 def _subjects(size: Size, config: Path) -> Iterator[tuple[str, Subject | str]]:
-    speed = size.of(50.0, 5.0, 1.0)
+    speed = size.of(50.0, 10.0, 1.0)
     ours = partial(served, fake("--speed", str(speed)))
     frames = _learned(ours)
     lasts_s = frames[-1][0]

@@ -109,10 +109,13 @@ def _beside(
         if isinstance(subject, str):
             slices[name] = subject
         else:
-            warm_s = size.of(0.1, 0.3, 4.0 if name == "WireMock" else 1.0)
-            load(*subject, workload.connections, warm_s)
-            slices[name] = partial(load, *subject, workload.connections, size.of(0.1, 0.5, 1.0))
-    return beside(workload.name, slices, size.of(1, 4, 8))
+            warm_s = size.of(0.1, 0.2, 4.0 if name == "WireMock" else 0.7)
+            server, requests = subject
+            first = raw_exchange("127.0.0.1", server.port, requests.raw(), timeout=60)
+            assert first.status == requests.status, first
+            load(server, requests, workload.connections, warm_s)
+            slices[name] = partial(load, *subject, workload.connections, size.of(0.1, 0.3, 0.7))
+    return beside(workload.name, slices, size.of(1, 3, 6))
 
 
 def _of(peer: tuple[Peer, Server] | str, kind: str) -> Subject | str:
