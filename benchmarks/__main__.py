@@ -8,6 +8,7 @@ import argparse
 import dataclasses
 import importlib
 import json
+import os
 import pkgutil
 import platform
 import sys
@@ -45,26 +46,23 @@ def main() -> None:
     for name in arguments.names:
         if name not in found:
             parser.error(unknown("benchmark", name, found))
-    parts = {
-        name: _measured(name, found[name], arguments.size) for name in arguments.names or found
+    about = {
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": platform.platform(terse=True),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "size": arguments.size.value,
     }
-    machine = {"machine": platform.platform(), "python": platform.python_version()}
+    print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
+    parts = {
+        name: [
+            dataclasses.asdict(figure) for figure in _measured(name, found[name], arguments.size)
+        ]
+        for name in arguments.names or found
+    }
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
-    arguments.json.write_text(
-        json.dumps(
-            {
-                "date": time.strftime("%Y-%m-%d"),
-                **machine,
-                "size": arguments.size.value,
-                "parts": {
-                    name: [dataclasses.asdict(figure) for figure in figures]
-                    for name, figures in parts.items()
-                },
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
-    )
+    text = json.dumps({**about, "parts": parts}, indent=1, ensure_ascii=False)
+    arguments.json.write_text(text)
 
 
 _QUICK = "the whole in two minutes, less exact"

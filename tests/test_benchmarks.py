@@ -5,6 +5,9 @@ not left out.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +16,11 @@ import pytest
 
 from benchmarks import __main__ as benchmarks
 from benchmarks import peers
+from benchmarks.floor import Constant, floor
 from benchmarks.measure import Figure, Sample, Size, beside, table
 from benchmarks.servers import Server
 from benchmarks.wrk import PROMPTS, Requests, load, runs
-from tests.serving import ROOT
+from tests.serving import ROOT, Connection
 
 
 def test_modules_with_figures_are_benchmarks() -> None:
@@ -87,6 +91,43 @@ def test_peer_that_is_not_installed_is_missing_with_the_reason(
     found = peers.found(Size.QUICK, tmp_path)
     assert set(found) == {"aimock", "Prism", "WireMock", "pytest-httpserver"}
     assert all(isinstance(why, str) and why.startswith("missing: ") for why in found.values())
+
+
+@pytest.mark.server
+def test_floor_sends_a_body_at_once_and_each_frame_by_itself() -> None:
+    frames = [(0.0, "data: 1\n\n"), (0.0, "event: ping\n\n")]
+    constants = {"/run": Constant(400, [(0, "{}")], False), "/s": Constant(200, frames, True)}
+    with floor(constants) as server, Connection("127.0.0.1", server.port) as connection:
+        run, stream = (connection.exchange(Requests(path, [b"x"]).raw()) for path in ("/run", "/s"))
+    assert (run.status, run.body, run.header("content-length")) == (400, b"{}", "2")
+    assert [data for _, data in stream.chunks] == [frame.encode() for _, frame in frames]
+
+
+_BUSY = """
+import subprocess, sys, threading, time
+def burn():
+    while time.thread_time() < 0.1: pass
+work = threading.Thread(target=burn)
+work.start()
+if len(sys.argv) == 2:
+    child = subprocess.Popen([*sys.orig_argv[:3], "child", "of", "it"], stdout=subprocess.PIPE)
+    child.stdout.readline()
+work.join()
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.server
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the clocks of other processes")
+def test_processor_time_is_that_of_threads_and_children_too() -> None:
+    command = [sys.executable, "-c", _BUSY, "parent"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        used_s = Server("", 0, process.pid).cpu_s()
+        os.killpg(process.pid, signal.SIGKILL)
+    assert used_s >= 0.2
 
 
 def test_prompts_differ_in_length_and_script() -> None:
