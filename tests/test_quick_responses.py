@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import pytest
@@ -214,6 +216,10 @@ class Connected:
             for _ in range(5):
                 await asyncio.sleep(0)
 
+    def watched(self) -> weakref.ref[_Transport]:
+        """What tells whether the connection is still held by something."""
+        return weakref.ref(self._transport)
+
     def stop_reading(self) -> None:
         self._protocol.pause_writing()
 
@@ -398,6 +404,40 @@ def test_a_client_that_does_not_read_is_left_to_an_app() -> None:
         assert client.written[-1].endswith(b"0\r\n\r\n")
 
     _run(test)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        _request(b"abcd"),
+        _request(b"abcd", headers=b"Connection: close\r\n"),
+        _request(b"abcd", b"/played"),
+        _request(b"abcd")[:-1],
+        _request(b"abcd", b"/?odd")[:-1],
+    ],
+)
+def test_a_connection_that_is_over_is_freed_without_the_garbage_collector(request_: bytes) -> None:
+    """Which a server calls but rarely."""
+
+    async def test(app: QuickApp, client: Connected) -> None:
+        gc.collect()
+        gc.disable()
+        for _ in range(3):
+            await client.send(request_)
+            if b"played" in request_ and app.sought:
+                await app.played.play(4)
+                await client.send()
+                del app.played
+            await client.leave()
+            old = client.watched()
+            client.connect()
+            await client.send()
+            assert old() is None
+
+    try:
+        _run(test)
+    finally:
+        gc.enable()
 
 
 # Whatever comes, and however

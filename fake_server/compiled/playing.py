@@ -106,6 +106,7 @@ class PlayedRun:
         with request, suppress(ClientLeftError):
             if self._plan is not None and self._playback is not None:
                 host.store.release(self._task_id, self._task)
+                del self._task
                 from fake_server.compiled.ordinary import begun_run
 
                 run = begun_run(
@@ -186,5 +187,6 @@ class PlayedRun:
 
     def _close(self) -> None:
         self.over = True
+        del self._task  # which knows this run: a cycle would keep both
         self._filler.host.clock.remove_wait(self)
         self._log.end(self._entry)

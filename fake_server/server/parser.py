@@ -94,7 +94,9 @@ class RequestParser:
         self._names: list[bytes] = []
         self._line_bytes = 0
         self._left = 0
-        self._read: Callable[[], Head | bytes | None] = self._read_head
+        self._read: Callable[[RequestParser], Head | bytes | None] = RequestParser._read_head
+        """Reads what comes next. A function and no method: that would hold the parser in a cycle,
+        and with it the memory of a connection that is over."""
         self.in_body = False
         """Whether more of a body is to come."""
 
@@ -103,11 +105,11 @@ class RequestParser:
 
         A part of a body may be empty where only its end was still to come.
         """
-        event = self._read()
+        event = self._read(self)
         del self.buffer[: self._at]
         self._scanned = max(0, self._scanned - self._at)
         self._at = 0
-        self.in_body = self._read != self._read_head
+        self.in_body = self._read is not RequestParser._read_head
         return event
 
     def _line(self, most: int, refusal: int) -> bytes | None:
@@ -141,10 +143,10 @@ class RequestParser:
             if self._at == len(raw):
                 self._known.remember(raw, head)
         if head.chunked:
-            self._read = self._read_chunk_size
+            self._read = RequestParser._read_chunk_size
         elif head.length:
             self._left = head.length
-            self._read = self._read_by_length
+            self._read = RequestParser._read_by_length
         return head
 
     def _parsed_head(self) -> Head | None:
@@ -203,7 +205,7 @@ class RequestParser:
         self._at += len(data)
         self._left -= len(data)
         if not self._left:
-            self._read = self._read_head
+            self._read = RequestParser._read_head
         return data or None
 
     def _small_chunks(self) -> bytes:
@@ -238,8 +240,8 @@ class RequestParser:
         if self._left > self._limits.body:
             raise RefusedRequestError(413)
         self._line_bytes = 0
-        self._read = self._read_chunk if self._left else self._read_trailer
-        return self._read()
+        self._read = RequestParser._read_chunk if self._left else RequestParser._read_trailer
+        return self._read(self)
 
     def _read_chunk(self) -> Head | bytes | None:
         if self._left:
@@ -253,14 +255,14 @@ class RequestParser:
         if end != b"\r\n" and not end.startswith(b"\n"):
             raise RefusedRequestError(400)
         self._at += 1 if end.startswith(b"\n") else 2
-        self._read = self._read_chunk_size
-        return self._read()
+        self._read = RequestParser._read_chunk_size
+        return self._read(self)
 
     def _read_trailer(self) -> bytes | None:
         """Trailers are ignored, as by nginx."""
         while (line := self._line(self._limits.headers - self._line_bytes, 400)) is not None:
             if line in (b"\r", b""):
-                self._read = self._read_head
+                self._read = RequestParser._read_head
                 return b""
             if b"\r" in line[:-1]:
                 raise RefusedRequestError(400)

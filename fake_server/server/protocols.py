@@ -118,8 +118,9 @@ class CommonProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.server_state.connections.discard(self)
         self._stop_timer()
-        if self.exchange is not None and not self.exchange.complete:
-            self.exchange.client_left()
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None and not exchange.complete:
+            exchange.client_left()
         self.resume_writing()
 
     def eof_received(self) -> None:
@@ -412,6 +413,7 @@ class Exchange:
             self._transport.abort()  # the server waits no longer
         finally:
             self._protocol.server_state.tasks.discard(self.task)
+            del self.task  # which holds on to this exchange
 
     async def _crashed(self) -> None:
         if self.started:
@@ -498,6 +500,7 @@ class Exchange:
         if self._head_bytes:
             if self._flushing is not None:
                 self._flushing.cancel()
+                self._flushing = None
             data, self._head_bytes = self._head_bytes + data, b""
         if data:
             self._transport.write(data)

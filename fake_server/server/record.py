@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -31,7 +30,7 @@ from fake_server.recorder.writing import ExchangeWriter, Written, redactor, star
 from fake_server.server.heads import Head, KnownHeads
 from fake_server.server.log import set_up_logging
 from fake_server.server.protocols import CommonProtocol
-from fake_server.server.server import ToolServer, address, bind, tool_config
+from fake_server.server.server import ToolServer, address, bind, collect_rarely, tool_config
 from fake_server.settings import SettingsError
 
 _GRACE_S = 10
@@ -55,7 +54,7 @@ def record_forever(settings: RecorderSettings) -> int:
     if writer.leftovers:
         removed = f"{len(writer.leftovers)} unfinished files of it have been removed"
         _warn(f"an earlier recorder was killed: {removed}")
-    gc.freeze()  # what is there now stays; collecting it again would delay every stream
+    collect_rarely()
     return RecordingServer(settings, sock, writer).run()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from dify_wire.text_file import write_text
 from fake_server.app import create_app
 from fake_server.host_spec import HostSpec
 from fake_server.server.log import LineWriter, set_up_logging
-from fake_server.server.server import Server, address, bind, check_certificate
+from fake_server.server.server import Server, address, bind, check_certificate, collect_rarely
 from fake_server.settings import Settings
 from fake_server.workflow.model import App
 
@@ -44,8 +43,7 @@ def serve_forever(settings: Settings) -> None:
         if settings.ready_file:
             _write_ready_file(settings.ready_file, url, settings.api_keys[0])
 
-    gc.freeze()  # what is there now stays; looking at it again costs every stream its punctuality
-    gc.enable()
+    collect_rarely()
     try:
         Server(app, settings, announce).run(sockets=[sock])
     finally:
