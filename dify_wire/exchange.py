@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 EVENT_STREAM = "text/event-stream"
 """The media type of streams."""
@@ -92,16 +92,14 @@ class _WithHeaders:
         return self.header("content-type", "").partition(";")[0].strip().lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Bytes of a response's body that arrived together, ``at_s`` seconds after the request."""
 
     at_s: float
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Shortened:
+class Shortened(NamedTuple):
     """A body of which only the beginning is there: the whole has ``size`` bytes."""
 
     size: int

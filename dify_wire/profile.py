@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_wire.error_text import ErrorText
 from dify_wire.overlay import read_overlay
@@ -43,8 +42,7 @@ HOST_VERSIONS = _versions()
 """The versions that the fake can serve, newest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(NamedTuple):
     """What a host of ``version`` does: its error responses by name, the other facts of ``x-host``,
     and the schemas of what it sends.
     """
@@ -100,8 +98,7 @@ def profile_of(version: str) -> Profile:
     return Profile(version, errors, facts, document["components"]["schemas"])
 
 
-@dataclass(frozen=True, slots=True)
-class Basis:
+class Basis(NamedTuple):
     """``stated`` is the version that the host says it is, "" where it says none; ``given`` the one
     that the user wants it to be compared with, if any.
     """

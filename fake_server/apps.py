@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from dify_wire.exchange import AppKind
@@ -62,7 +61,7 @@ def _with_own_ids(apps: Mapping[str, App], files: Mapping[str, str]) -> Mapping[
         while first.setdefault(app_id, what) != what:
             number += 1
             app_id = uuid4_for("app", f"{app.name} {number}")
-        apart[key] = app if app_id == app.app_id else replace(app, app_id=app_id)
+        apart[key] = app if app_id == app.app_id else app._replace(app_id=app_id)
     return apart
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fake_server.clock import Clock
 from fake_server.host_spec import HostSpec
@@ -16,8 +16,7 @@ from fake_server.store import Store
 from fake_server.workflow.model import App
 
 
-@dataclass(frozen=True, slots=True)
-class HostState:
+class HostState(NamedTuple):
     """Configuration and state of one fake host."""
 
     settings: Settings

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from fake_server.bounded import BoundedBytes, BoundedDict
@@ -54,8 +53,7 @@ class StoredImage(NamedTuple):
     faults: tuple[ImageFault, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """An uploaded file. Its content is in ``Store.upload_contents``, as long as there is room."""
 
     file_id: str
@@ -69,8 +67,7 @@ class Upload:
     """Its URL as it was signed at the upload."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndUser:
+class EndUser(NamedTuple):
     """A user whom a request of the app has named; the host keeps a row of each."""
 
     end_user_id: str

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -47,9 +46,8 @@ def server(
     """A new server whose only app has ``workflow``, or the document's; its wall clock stands."""
     known, clock = made(version, speed).host, Clock(wall=lambda: NOW)
     app = known.apps[KEY]
-    host = replace(
-        known,
-        apps={KEY: app if workflow is None else replace(app, workflow=workflow)},
+    host = known._replace(
+        apps={KEY: app if workflow is None else app._replace(workflow=workflow)},
         clock=clock,
         random=RandomSource(seed),
         store=Store(),

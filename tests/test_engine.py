@@ -492,7 +492,7 @@ def test_a_graph_without_an_end_gives_the_outputs_of_its_last_node() -> None:
 )
 def test_an_end_without_outputs_gives_null(data: Mapping[str, Any]) -> None:
     """FACTS 4: [C: g_endnone_block]; its own inputs and outputs are empty too."""
-    bare = replace(node("end", "end"), data=data)
+    bare = node("end", "end")._replace(data=data)
     timeline = planned(chain(node("start", "start"), bare))
     assert (end_of(timeline).status, end_of(timeline).outputs) == ("succeeded", None)
     finished = of_type(timeline, NodeFinished)[-1]
@@ -537,7 +537,7 @@ def test_a_branch_without_an_edge_ends_the_run() -> None:
 
 def test_a_run_stays_within_the_spread_of_its_nodes() -> None:
     """Durations differ from run to run, by no more than the file allows."""
-    spread = replace(node("n", "code"), behaviour=NodeBehaviour(10.0, 0.2))
+    spread = node("n", "code")._replace(behaviour=NodeBehaviour(10.0, 0.2))
     seconds = set()
     for seed in range(50):
         finished = of_type(planned(chain(node("start", "start"), spread), seed=seed), NodeFinished)[

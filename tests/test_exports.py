@@ -620,7 +620,7 @@ def test_a_server_logs_some_warnings_of_each_file(
 def test_the_documentation_names_every_key_and_every_image_tool() -> None:
     """The lists in docs/apps.md are complete."""
     text = (Path(__file__).parent.parent / "docs" / "apps.md").read_text("utf-8")
-    given = set(NodeBehaviour.__dataclass_fields__) - {"fault"}  # which scenarios set
+    given = set(NodeBehaviour._fields) - {"fault"}  # which scenarios set
     words = {*NODE_KINDS, *IMAGE_TOOLS, *given} - {"answer"}
     places = {"iteration-start", "loop-start", "loop-end"}
     assert [word for word in sorted(words - places) if f"`{word}`" not in text] == []

@@ -37,7 +37,7 @@ class Behind(FakeServer):
 
     def __init__(self, spec: HostSpec) -> None:
         app = create_app(Settings(speed=None))
-        super().__init__(replace(app.host, spec=spec), app.scenarios)
+        super().__init__(app.host._replace(spec=spec), app.scenarios)
 
     async def app_response(self, request: Request) -> Response:
         self.requests += 1

@@ -165,7 +165,7 @@ def test_an_app_that_is_not_served_is_not_found(
 ) -> None:
     """FACTS 3, step 3: 404 as JSON, not the page of an unknown path."""
     with pytest.raises(HostError) as caught:
-        authorised_app(f"Bearer {KEY}".encode(), {KEY: replace(app, kind=kind)}, host_spec)
+        authorised_app(f"Bearer {KEY}".encode(), {KEY: app._replace(kind=kind)}, host_spec)
     assert seen(caught.value) == expected(404, refused("not_found", NOT_FOUND, 404))
 
 
@@ -497,8 +497,8 @@ def test_files_are_checked_where_uploads_are_on(app: App, host_spec: HostSpec) -
     """What the check makes of them is ``sys.files``; it is told the app's own limits."""
     assert app.workflow is not None
     image = {"enabled": True, "number_limits": 2, "transfer_methods": ["remote_url"]}
-    enabled = replace(
-        app, workflow=replace(app.workflow, features={"file_upload": {"image": image}})
+    enabled = app._replace(
+        workflow=replace(app.workflow, features={"file_upload": {"image": image}})
     )
     address = "https://a.example/b.png"
     file = {"type": "image", "transfer_method": "remote_url", "url": address}
@@ -565,7 +565,7 @@ def test_a_default_of_the_app_is_applied(app: App, checked: Checked) -> None:
     """[C: g_default_stream]: where the start variable has one."""
     assert app.workflow is not None
     style = StartVariable("style", "text-input", False, None, None, "oil", {})
-    own = replace(app, workflow=replace(app.workflow, variables=(style,)))
+    own = app._replace(workflow=replace(app.workflow, variables=(style,)))
     assert checked(own, inputs={}).inputs["style"] == "oil"
     assert checked(own, inputs={"style": "ink"}).inputs["style"] == "ink"
 
@@ -627,7 +627,7 @@ def _inputs(attempt: Attempt, **changes: Any) -> Attempt:
 
 
 def _app(attempt: Attempt, **changes: Any) -> Attempt:
-    return attempt._replace(app=replace(attempt.app, **changes))
+    return attempt._replace(app=attempt.app._replace(**changes))
 
 
 ERRORS = [
@@ -668,8 +668,8 @@ def good_attempt(app: App) -> Attempt:
     """Nothing is wrong with it, and its app takes files."""
     assert app.workflow is not None
     image = {"enabled": True, "number_limits": 3, "transfer_methods": ["remote_url"]}
-    takes_files = replace(
-        app, workflow=replace(app.workflow, features={"file_upload": {"image": image}})
+    takes_files = app._replace(
+        workflow=replace(app.workflow, features={"file_upload": {"image": image}})
     )
     return Attempt(f"Bearer {KEY}".encode(), JSON_TYPE, None, GOOD, takes_files)
 

@@ -10,9 +10,8 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, unquote_plus
 
 from dify_wire.content_disposition import parse_options
@@ -120,8 +119,7 @@ _MOST_FIELDS = 1000
 _FRAME = re.compile(rb"^data: ?(.*)$", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """The value of the field ``name``, from ``start`` to ``end``, without quotation marks."""
 
     name: str

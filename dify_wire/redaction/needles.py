@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -28,8 +27,7 @@ _WORD = frozenset(b"%c" % code for code in range(128) if chr(code).isalnum() or 
 _NAME = _WORD | {b"-"}
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(NamedTuple):
     """A secret, what replaces it, and the rule that says so. ``word``: it is found neither inside
     of a word nor as the name of a field.
     """
@@ -179,4 +177,4 @@ def _forms(secret: Secret) -> Iterator[tuple[bytes, Secret]]:
     for coding in ("latin-1", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
         written = text.encode(coding, "ignore")
         if written.decode(coding) == text:
-            yield written, replace(secret, replacement=secret.replacement.decode().encode(coding))
+            yield written, secret._replace(replacement=secret.replacement.decode().encode(coding))

@@ -14,7 +14,7 @@ import re
 import secrets
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 GONE = "redacted"
 """In a recording, in place of what need not be distinguished."""
@@ -83,8 +83,7 @@ class Pseudonyms(Marks):
         return hmac.digest(self._salt, message, "sha256")
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """``data`` in place of the bytes from ``start`` to ``end``, by the rule of that name."""
 
     start: int

@@ -5,7 +5,7 @@ line each.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dify_wire.strict import closest
 
@@ -17,8 +17,7 @@ class RuleError(ValueError):
     """A rule that cannot be used; as text, what is wrong with it and how to write it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """``header:NAME`` empties headers; ``field:NAME`` and ``field:/a/pointer`` fields of bodies and
     queries; ``text:REGEX`` takes out what a regular expression finds.
     """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from dify_wire.content_disposition import parse_options
@@ -32,8 +33,7 @@ class NamelessPartError(Exception):
     """A part without Content-Disposition."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilePart:
+class FilePart(NamedTuple):
     """A part with a file name. ``content_type`` is "" where the part has none; ``content`` is None
     where it is too large to keep.
     """

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from fake_server.host_spec import PATH_PARAMETER, Operation
 
@@ -21,16 +22,14 @@ _LISTED = ("POST", "OPTIONS", "GET", "HEAD", "PUT", "DELETE", "PATCH", "TRACE")
 _CACHED_ROUTES = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """The operation of a request and the parameters of its path."""
 
     operation: Operation
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class NoMatch:
+class NoMatch(NamedTuple):
     """No operation has this path and method; without any attribute, no route has the path.
 
     ``allow``: the methods of a known path; OPTIONS lists them, any other method is refused.

@@ -15,10 +15,9 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qsl
 
 from starlette.types import Message, Receive, Scope, Send
@@ -325,8 +324,7 @@ class BodyTooLargeError(Exception):
     """A body has grown beyond the proxy's limit while it was read."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccessLog:
+class AccessLog(NamedTuple):
     """Where exchanges are noted; ``redactor`` keeps secrets out of the log."""
 
     journal: Journal

@@ -13,9 +13,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_wire.strict import Field
 from fake_server.journal.exchanges import Entry, Journal
@@ -27,8 +26,7 @@ _COMPARED_CHARACTERS = 200
 """The similarity of two strings is that of their beginnings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(NamedTuple):
     """A field in which an entry does not fit its description."""
 
     field: str
@@ -36,8 +34,7 @@ class Difference:
     got: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A checked description."""
 
     fields: Mapping[str, Any]
@@ -127,8 +124,7 @@ def _equal(wanted: Any, got: Any) -> bool:
     return bool(wanted == got) and isinstance(wanted, bool) == isinstance(got, bool)
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(NamedTuple):
     """The entry that differs the least, and where."""
 
     entry: Entry

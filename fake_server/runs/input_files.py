@@ -10,8 +10,7 @@ import binascii
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fake_server.host_spec import HostSpec, InputFileRules
 from fake_server.runs.events import FileRef, InputFile
@@ -27,8 +26,7 @@ _CUSTOM, _IMAGE = "custom", "image"
 _REFERENCE = "dify-file-ref:"
 
 
-@dataclass(frozen=True, slots=True)
-class FileConfig:
+class FileConfig(NamedTuple):
     """Which files an upload feature or a start variable takes. A limit of 0 means no limit."""
 
     types: Sequence[str]
@@ -73,8 +71,7 @@ def _number(feature: Mapping[str, Any], default: int) -> int:
     return limit if isinstance(limit, int) else default
 
 
-@dataclass(frozen=True, slots=True)
-class FileFinder:
+class FileFinder(NamedTuple):
     """Finds the files of one request. Each method raises ``HostError``."""
 
     sources: FileSources

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from starlette.types import Receive
 
@@ -27,8 +27,7 @@ STOP_POLL_S = 1.0
 """The host checks once a second of the run whether it is to stop (FACTS 7)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """A part of the timeline that takes ``takes_s`` seconds of the clock, whatever the speed."""
 
     from_s: float

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from dify_wire.exchange import AppKind
@@ -44,8 +43,7 @@ class AcceptedBody(NamedTuple):
         return self.body.streaming
 
 
-@dataclass(frozen=True, slots=True)
-class RunRequest:
+class RunRequest(NamedTuple):
     """A request that the host would run; ``inputs`` are cleaned, ``sys.files`` last."""
 
     workflow: Workflow

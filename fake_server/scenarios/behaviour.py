@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_wire.strict import Field, unknown
 from fake_server.scenarios.effects import Effects
@@ -25,8 +24,7 @@ class Scope(Enum):
 _OPERATIONS = {Scope.RUNS: {RUN}, Scope.IMAGES: {RUN, IMAGE}}
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(NamedTuple):
     """One behaviour. ``make`` is its function and ``doc`` the docstring of that.
 
     Behaviours with equal ``excludes`` cannot act on one request together; parameters may stand in

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_wire.strict import Field, unknown
 from fake_server.scenarios.parameters import Bounds, Parameter
 
 
-@dataclass(frozen=True, slots=True)
-class RequestFacts:
+class RequestFacts(NamedTuple):
     """What rules look at in a request; the fields of a body are empty where it is not a run."""
 
     operation: str
@@ -39,8 +37,7 @@ def facts_of(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TextCondition:
+class TextCondition(NamedTuple):
     """A condition on a string: equal, containing something, or matched by a regular expression."""
 
     exact: str | None = None
@@ -83,8 +80,7 @@ IN_HEADERS = {"times": TIMES, **_COUNTED}
 NAMES = ("operation", *_TEXTS, "mode", "header", *_COUNTED)
 
 
-@dataclass(frozen=True, slots=True)
-class Conditions:
+class Conditions(NamedTuple):
     """All conditions of a rule, each None where the rule has none.
 
     ``call`` is the number of the request among those that satisfy the others, from 1;
@@ -116,7 +112,7 @@ class Conditions:
     @property
     def uncounted(self) -> Conditions:
         """Those that do not depend on a number or on chance."""
-        return replace(self, call=None, probability=None, seed=None)
+        return self._replace(call=None, probability=None, seed=None)
 
 
 def read_conditions(when: Field, operations: tuple[str, ...]) -> Conditions:

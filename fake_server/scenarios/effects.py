@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from fake_server.host_spec import HostError, HostErrors, HostSpec, PingRule
 from fake_server.images import ImageFault
@@ -16,15 +16,13 @@ from fake_server.workflow.behaviour import NodeBehaviour
 from fake_server.workflow.model import Node, Workflow
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """Nothing is sent for ``seconds`` of the timeline."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(NamedTuple):
     """The connection ends here: with a reset, or closed as if the sender had died."""
 
     reset: bool
@@ -81,8 +79,7 @@ Responder = Callable[[InterceptedRequest], ResponseApp | None]
 """Responds in the host's place; None leaves the request to the host."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gateway:
+class Gateway(NamedTuple):
     """A proxy that gives up after ``after_s`` seconds of the run and responds itself.
 
     ``page`` makes its body from the name of the proxy.
@@ -93,8 +90,7 @@ class Gateway:
     page: Callable[[str], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class UrlChange:
+class UrlChange(NamedTuple):
     """How the URL of an image is changed: signed earlier, made absolute, then rewritten.
 
     ``base`` makes the address before the path from the one by which the client reaches the host.
@@ -105,8 +101,7 @@ class UrlChange:
     rewrite: Callable[[str], str | None] = lambda url: url
 
 
-@dataclass(frozen=True, slots=True)
-class RealWait:
+class RealWait(NamedTuple):
     """The nodes that ``node`` selects take ``seconds`` of the clock, at any speed."""
 
     node: str | None
@@ -160,7 +155,7 @@ NO_EFFECTS = Effects()
 
 def override(node: str | None, **changes: Any) -> Callable[[Workflow], Workflow]:
     """Makes ``changes`` to the behaviour of the selected nodes."""
-    return change_nodes(node, lambda one: replace(one.behaviour, **changes))
+    return change_nodes(node, lambda one: one.behaviour._replace(**changes))
 
 
 def change_nodes(
@@ -169,7 +164,7 @@ def change_nodes(
     def apply(workflow: Workflow) -> Workflow:
         nodes = dict(workflow.nodes)
         for one in workflow.select(node):
-            nodes[one.node_id] = replace(one, behaviour=change(one))
+            nodes[one.node_id] = one._replace(behaviour=change(one))
         return replace(workflow, nodes=nodes)
 
     return apply

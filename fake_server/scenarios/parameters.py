@@ -12,7 +12,7 @@ import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin
 
 from dify_wire.strict import TOP_LEVEL, Field, bounds
 
@@ -38,8 +38,7 @@ def rule_field(value: object, path: str = "") -> Field:
     return Field(value, path, error=error)
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     least: float
     most: float = float("inf")
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_wire.strict import Field, unknown
 from dify_wire.text_file import SpecError, file_errors
@@ -37,8 +37,7 @@ _MAX_TIMES = 1 << 53
 """A greater number is read as this one, which any JSON reader can hold."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleContext:
+class RuleContext(NamedTuple):
     """What rules may name: the operations of the spec, and the nodes of all apps by id, title and
     type.
     """
@@ -204,8 +203,7 @@ def _named(number: int, rule: Rule) -> str:
     return f"{rule.behaviour.name} (rule {number if rule.source == 'header' else rule.rule_id})"
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """What acts on one request: the names of the scenarios, and their effects together."""
 
     names: tuple[str, ...]

@@ -5,8 +5,7 @@ beside an export.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dify_wire.strict import Field
 
@@ -16,8 +15,7 @@ _MAX_FILES = 100
 _MISSING = ("model", "provider", "tool")
 
 
-@dataclass(frozen=True, slots=True)
-class FakeFile:
+class FakeFile(NamedTuple):
     """A file that a tool, an agent or a model gives; ``url`` is where it took it from."""
 
     url: str | None = None
@@ -26,8 +24,7 @@ class FakeFile:
     mime_type: str = "image/png"
 
 
-@dataclass(frozen=True, slots=True)
-class FakeResponse:
+class FakeResponse(NamedTuple):
     """The response to an http-request node."""
 
     status: int = 200
@@ -35,8 +32,7 @@ class FakeResponse:
     body: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NodeBehaviour:
+class NodeBehaviour(NamedTuple):
     """``spread`` is the fraction by which the durations of runs differ.
 
     ``error`` makes the node fail, the first ``fails`` tries of it or all; ``error_type`` is the
@@ -90,13 +86,13 @@ def _files(field: Field) -> tuple[FakeFile, ...]:
         return (FakeFile(),) * field.whole(0, _MAX_FILES)
     files = []
     for entry in field.entries():
-        entry.only(*FakeFile.__dataclass_fields__)
+        entry.only(*FakeFile._fields)
         files.append(FakeFile(**{name: one.text() for name, one in entry.items()}))
     return tuple(files)
 
 
 def _response(field: Field) -> FakeResponse:
-    field.only(*FakeResponse.__dataclass_fields__)
+    field.only(*FakeResponse._fields)
     status, headers, body = field.get("status"), field.get("headers"), field.get("body")
     return FakeResponse(
         status=status.whole(100, 599) if status else 200,

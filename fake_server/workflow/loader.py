@@ -309,7 +309,7 @@ class _Loader:
                     f"the node is inside of {node.parent!r}, which is not an iteration or loop of "
                     "this graph; it stands alone",
                 )
-                nodes[node.node_id] = replace(node, parent=None)
+                nodes[node.node_id] = node._replace(parent=None)
 
     def _edges(self, graph: Field, nodes: Mapping[str, Node]) -> dict[tuple[str, str], Any]:
         edges: dict[tuple[str, str], dict[str, None]] = {}

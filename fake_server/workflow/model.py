@@ -29,8 +29,7 @@ class Problem(NamedTuple):
         return str(SpecError(self.path, self.place, self.message))
 
 
-@dataclass(frozen=True, slots=True)
-class StartVariable:
+class StartVariable(NamedTuple):
     """An input of the app; ``entry`` is its JSON in ``GET /v1/parameters``.
 
     ``options`` are those of a select, ``json_schema`` that of a json_object. ``file_types``,
@@ -51,8 +50,7 @@ class StartVariable:
     upload_methods: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(NamedTuple):
     """One node; ``data`` is its mapping in the export. ``parent`` is the id of the iteration or
     loop that it is inside of.
     """
@@ -83,8 +81,7 @@ CONTAINER_STARTS = ("iteration-start", "loop-start")
 """The types of the nodes at which a container begins; exports before DSL 0.1.2 have none."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+class RemoteFile(NamedTuple):
     """What a URL that a user sends would give the host; without a size it gets one of its own.
 
     ``absent``: an error page; ``unreachable``: no response at all.
@@ -212,8 +209,7 @@ class Workflow:
         return [one for one in nodes if node in (one.node_id, one.title, one.type)]
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(NamedTuple):
     """One app of the host. ``workflow`` is None where nothing is published or the mode is
     another. ``warnings`` are what its file may have wrong.
     """

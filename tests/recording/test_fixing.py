@@ -54,7 +54,7 @@ def test_length_follows_an_edited_text(tmp_path: Path) -> None:
     assert read == replace(
         PLAIN,
         headers=(*JSON, ("Content-Length", "21"), ("X-Any", "1")),
-        chunks=(replace(PLAIN.chunks[0], data=body),),
+        chunks=(PLAIN.chunks[0]._replace(data=body),),
     )
     assert fix_folder(tmp_path).changes == {}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,16 +14,16 @@ from tests.scenarios.books import RUN, book, error_of, names
 
 CASES: list[tuple[dict[str, Any], RequestFacts, RequestFacts]] = [
     ({"operation": "runWorkflow"}, RUN, RequestFacts("getToolFile", {})),
-    ({"prompt": "a cat"}, RUN, replace(RUN, prompt="a cat!")),
-    ({"prompt": {"contains": "cat"}}, RUN, replace(RUN, prompt="a dog")),
-    ({"prompt": {"matches": "^a .at$"}}, RUN, replace(RUN, prompt="a catfish")),
-    ({"model": "dosmix_"}, RUN, replace(RUN, model="")),
-    ({"model": {"contains": "mix"}}, RUN, replace(RUN, model="x")),
-    ({"user": {"matches": "[0-9]+"}}, RUN, replace(RUN, user="nobody")),
-    ({"mode": "blocking"}, RUN, replace(RUN, mode="streaming")),
-    ({"header": {"User-Agent": "tests"}}, RUN, replace(RUN, headers={b"user-agent": b"curl"})),
-    ({"header": {"user-agent": {"contains": "es"}}}, RUN, replace(RUN, headers={})),
-    ({"user": "alg123", "mode": "blocking"}, RUN, replace(RUN, mode="streaming")),
+    ({"prompt": "a cat"}, RUN, RUN._replace(prompt="a cat!")),
+    ({"prompt": {"contains": "cat"}}, RUN, RUN._replace(prompt="a dog")),
+    ({"prompt": {"matches": "^a .at$"}}, RUN, RUN._replace(prompt="a catfish")),
+    ({"model": "dosmix_"}, RUN, RUN._replace(model="")),
+    ({"model": {"contains": "mix"}}, RUN, RUN._replace(model="x")),
+    ({"user": {"matches": "[0-9]+"}}, RUN, RUN._replace(user="nobody")),
+    ({"mode": "blocking"}, RUN, RUN._replace(mode="streaming")),
+    ({"header": {"User-Agent": "tests"}}, RUN, RUN._replace(headers={b"user-agent": b"curl"})),
+    ({"header": {"user-agent": {"contains": "es"}}}, RUN, RUN._replace(headers={})),
+    ({"user": "alg123", "mode": "blocking"}, RUN, RUN._replace(mode="streaming")),
 ]
 
 

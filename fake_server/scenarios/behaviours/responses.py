@@ -5,7 +5,6 @@ before it.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -77,7 +76,7 @@ def gateway_timeout(after_s: Seconds = 100.0, status: Literal["504", "524"] = "5
 
     def stretch(node: Node) -> NodeBehaviour:
         seconds = max(node.behaviour.seconds, after_s + _PAST_S)
-        return replace(node.behaviour, seconds=seconds, spread=0.0)
+        return node.behaviour._replace(seconds=seconds, spread=0.0)
 
     page = error_pages.nginx_timeout if status == "504" else error_pages.cloudflare_timeout
     gateway = Gateway(after_s, int(status), page)

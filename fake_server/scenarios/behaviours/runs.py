@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from fake_server.host_spec import HostSpec
@@ -62,9 +61,9 @@ def node_failed(node: str | None = None, error: str | None = None) -> Effects:
 
     def fail(one: Node) -> NodeBehaviour:
         if error is not None:
-            return replace(one.behaviour, error=error)
+            return one.behaviour._replace(error=error)
         fault = NODE_KINDS.get(one.type, UNKNOWN_KIND).fault
-        return replace(one.behaviour, error=None, fault=fault, fails=None)
+        return one.behaviour._replace(error=None, fault=fault, fails=None)
 
     return Effects(workflow=(change_nodes(node, fail),))
 

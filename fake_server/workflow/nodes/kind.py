@@ -236,8 +236,7 @@ def always(_: Node, __: HostSpec) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class NodeKind:
+class NodeKind(NamedTuple):
     """A type of nodes: ``check`` fails for data that ``run`` cannot use; ``seconds`` is the usual
     duration.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from dify_wire.strict import Field
@@ -110,11 +109,11 @@ def with_used_outputs(nodes: Mapping[str, Node]) -> dict[str, Node]:
         if node.type not in ("tool", "agent") or behaviour.outputs is not None:
             continue
         if node.type == "tool" and behaviour.files is None and "files" in used[node_id]:
-            behaviour = replace(behaviour, files=(FakeFile(),))
+            behaviour = behaviour._replace(files=(FakeFile(),))
         if names and behaviour.variables is None:
             values = {name: [name] if (node_id, name) in iterated else name for name in names}
-            behaviour = replace(behaviour, variables=values)
-        completed[node_id] = replace(node, behaviour=behaviour)
+            behaviour = behaviour._replace(variables=values)
+        completed[node_id] = node._replace(behaviour=behaviour)
     return {node_id: completed.get(node_id, node) for node_id, node in nodes.items()}
 
 
