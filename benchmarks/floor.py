@@ -58,8 +58,9 @@ def main(path: str, port: str) -> None:
             return
         began = asyncio.get_running_loop().time()
         for at_s, frame in frames:
-            if at_s:
-                await asyncio.sleep(began + at_s - asyncio.get_running_loop().time())
+            wait_s = began + at_s - asyncio.get_running_loop().time()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
             await send({"type": "http.response.body", "body": frame, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 

@@ -91,7 +91,7 @@ def _figures(
         ratios = [
             value / base[measure]
             for value, base in zip(values, first, strict=True)
-            if samples is not first and base.get(measure)
+            if samples is not first and base.get(measure, 0) > 0 < value
         ]
         yield Figure(
             workload,

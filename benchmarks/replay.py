@@ -51,7 +51,7 @@ def figures(size: Size) -> list[Figure]:
                     "bare asyncio": partial(off_ms, bare, b"GET / HTTP/1.1\r\n\r\n"),
                     "replay": partial(off_ms, ours, _request(recording, server.api_key)),
                 },
-                size.of(1, 2, 6),
+                size.of(1, 2, 4),
             )
 
 

@@ -50,19 +50,19 @@ class Subject:
 
 def figures(size: Size) -> list[Figure]:
     """At the host's own speed, or faster where there is no time for that."""
-    counts = size.of((20,), (500,), (500, 2_000, 5_000))
+    rounds = size.of({20: 1}, {500: 1}, {500: 1, 2_000: 1, 5_000: 2})
     with tempfile.TemporaryDirectory() as folder:
         subjects = dict(_subjects(size, Path(folder)))
         return [
             figure
-            for count in counts
+            for count in rounds
             for figure in beside(
                 f"{count:,} slow streams",
                 {
                     name: one if isinstance(one, str) else partial(_slice, one, count)
                     for name, one in subjects.items()
                 },
-                size.of(1, 1, 2),
+                rounds[count],
             )
         ]
 
@@ -111,7 +111,7 @@ def _learned(
     with serve() as server, Connection("127.0.0.1", server.port, timeout=60) as connection:
         connection.send(_REQUESTS.raw())
         frames = [(at_s, f"{frame.decode()}\n\n") for at_s, frame in connection.frames()]
-    return [(at_s - frames[0][0], frame) for at_s, frame in frames]
+    return [(round(at_s - frames[0][0], 2), frame) for at_s, frame in frames]
 
 
 def _elapsed_s(frame: bytes) -> float:
