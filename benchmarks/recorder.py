@@ -57,11 +57,12 @@ def _first_frames(servers: Sequence[Server], clients: int, streams: int) -> list
         return await asyncio.gather(*(_client(servers, streams) for _ in range(clients)))
 
     by_server = zip(*asyncio.run(all_of_them()), strict=True)
-    return [_sample([ms for one in took for ms in one]) for took in by_server]
-
-
-def _sample(took_ms: Sequence[float]) -> Sample:
-    return {"p50 ms": statistics.median(took_ms), "p90 ms": percentile(took_ms, 90)}
+    took_ms = [[ms for one in of_server for ms in one] for of_server in by_server]
+    p50_ms = [statistics.median(one) for one in took_ms]
+    return [
+        {"p50 ms": p50, "p90 ms": percentile(one, 90), "p50 ms more than direct": p50 - p50_ms[0]}
+        for one, p50 in zip(took_ms, p50_ms, strict=True)
+    ]
 
 
 async def _client(servers: Sequence[Server], streams: int) -> list[list[float]]:

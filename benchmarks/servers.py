@@ -145,11 +145,16 @@ def _family(pid: int) -> Iterator[int]:
 
 def _cpu_s(pid: int) -> float:
     """By the process's own clock, as clock_getcpuclockid(3) makes it of the pid."""
-    if sys.platform != "linux":
-        raise SkippedError("the time that a process has on the processor can be read on Linux only")
+    _only_linux()
     return time.clock_gettime(~pid << 3 | 2)
 
 
 def _resident_kb(pid: int) -> int:
+    _only_linux()
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def _only_linux() -> None:
+    if sys.platform != "linux":
+        raise SkippedError("processor time and memory of other processes can be read on Linux only")
