@@ -1,13 +1,14 @@
 """How much later the first frame of a stream comes through ``fake-server record``.
 
 Streams of the fake at speed ``instant``, which each client asks for directly and through the
-recorder by turns: one client, and ten that never rest. The recorder, which writes in a process of
-its own, may use every core.
+recorder by turns. Ten clients that never rest show how many streams a second the recorder manages.
+It writes in a process of its own, and may use every core.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import statistics
 import tempfile
 import time
@@ -18,6 +19,11 @@ from benchmarks.measure import Figure, Sample, Size, beside, percentile
 from benchmarks.servers import Server, fake, served
 from benchmarks.wrk import Requests, runs
 
+_CLIENTS = (
+    ("1 client", 1, 0.0),
+    ("10 clients that rest 100 ms after each stream", 10, 0.1),
+    ("10 clients that never rest", 10, 0.0),
+)
 _REQUESTS = Requests("/v1/workflows/run", runs("streaming"))
 
 
@@ -28,15 +34,18 @@ def figures(size: Size) -> list[Figure]:
         served(fake("--speed", "instant")) as direct,
         served(_recorder(direct, folder), on_one_core=False) as recorder,
     ):
-        _first_frames((direct, recorder), 10, 5)  # warm
+        _first_frames((direct, recorder), 10, 0.0, 5)  # warm
         rounds = size.of(1, 4, 8)
         found = []
-        for clients in (1, 10):
-            streams = size.of(5, 50, 100) // clients + 1
-            measured = [_first_frames((direct, recorder), clients, streams) for _ in range(rounds)]
+        for name, clients, rest_s in _CLIENTS:
+            streams = size.of(5, 60, 120) // clients
+            measured = [
+                _first_frames((direct, recorder), clients, rest_s, max(streams, 1))
+                for _ in range(rounds)
+            ]
             directly, through = (iter(samples) for samples in zip(*measured, strict=True))
             found += beside(
-                f"first frame, {clients} client{'s'[: clients - 1]}",
+                f"first frame, {name}",
                 {"direct": partial(next, directly), "through the recorder": partial(next, through)},
                 rounds,
             )
@@ -48,13 +57,15 @@ def _recorder(upstream: Server, folder: str) -> list[str]:
     return ["record" if part == "serve" else part for part in command]
 
 
-def _first_frames(servers: Sequence[Server], clients: int, streams: int) -> list[Sample]:
+def _first_frames(
+    servers: Sequence[Server], clients: int, rest_s: float, streams: int
+) -> list[Sample]:
     """Milliseconds from a request to its first frame, for each server; each client asks them by
     turns for so many streams.
     """
 
     async def all_of_them() -> list[list[list[float]]]:
-        return await asyncio.gather(*(_client(servers, streams) for _ in range(clients)))
+        return await asyncio.gather(*(_client(servers, rest_s, streams) for _ in range(clients)))
 
     by_server = zip(*asyncio.run(all_of_them()), strict=True)
     took_ms = [[ms for one in of_server for ms in one] for of_server in by_server]
@@ -65,7 +76,7 @@ def _first_frames(servers: Sequence[Server], clients: int, streams: int) -> list
     ]
 
 
-async def _client(servers: Sequence[Server], streams: int) -> list[list[float]]:
+async def _client(servers: Sequence[Server], rest_s: float, streams: int) -> list[list[float]]:
     """A connection to each server that is kept."""
     connections = [
         await asyncio.open_connection("127.0.0.1", server.port, limit=1 << 20) for server in servers
@@ -78,6 +89,7 @@ async def _client(servers: Sequence[Server], streams: int) -> list[list[float]]:
             await reader.readuntil(b"\n\n")
             mine.append((time.perf_counter() - began) * 1000)
             await reader.readuntil(b"\r\n0\r\n\r\n")
+            await asyncio.sleep(rest_s * random.uniform(0.5, 1.5))
     for _, writer in connections:
         writer.close()
         await writer.wait_closed()
