@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.apps import load_apps
 from fake_server.clock import Clock, unix_seconds
-from fake_server.endpoints import handlers
+from fake_server.endpoints import Handlers
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.host_state import HostState
 from fake_server.http.faults import BrokenOffError, FaultySend
@@ -89,7 +89,7 @@ class FakeServer:
         self._log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
         self._nginx = Nginx(host.spec)
         self.known = KnownRequests(host.spec, host.apps, host.headers, self._nginx)
-        self._handlers = handlers(host.spec, host.settings.spec)
+        self._handlers = Handlers(host.spec, host.settings)
         self._replay: Replay | None = None
         if host.settings.replay is not None:
             from fake_server.replay import load_replay

@@ -17,7 +17,7 @@ from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.spec import load
 from dify_wire.text_file import SpecError, bundled
 from fake_server.app import create_app
-from fake_server.endpoints import ENDPOINTS
+from fake_server.endpoints import ENDPOINTS, load_all
 from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.settings import Settings
 
@@ -100,6 +100,7 @@ def test_every_error_of_the_spec_is_made_by_something(version: str) -> None:
 @pytest.mark.parametrize("version", HOST_VERSIONS)
 def test_every_operation_can_be_answered(version: str) -> None:
     """By an endpoint of its own or by its one error."""
+    load_all()
     for operation in operations(merged(version)):
         assert operation["operationId"] in ENDPOINTS or "x-refusal" in operation
     create_app(Settings(host_version=version))

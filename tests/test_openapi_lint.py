@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, OpenAPIV32SpecValida
 from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.spec import load, to_openapi_31
 from dify_wire.yaml_file import load_yaml
-from fake_server.endpoints import ENDPOINTS
+from fake_server.endpoints import ENDPOINTS, load_all
 
 ROOT = Path(__file__).resolve().parent.parent
 OVERLAYS = {"document": [], **{version: overlay_paths(version) for version in HOST_VERSIONS}}
@@ -111,6 +111,7 @@ def test_every_operation_has_what_the_fake_and_its_tests_read(version: str) -> N
 def test_every_endpoint_has_an_operation() -> None:
     versions = [load(ROOT / "openapi.yaml", overlay_paths(version)) for version in HOST_VERSIONS]
     named = {one["operationId"] for merged in versions for *_, one in operations(merged)}
+    load_all()
     assert sorted(ENDPOINTS.keys() - named) == [], "these endpoints are not an operationId"
 
 

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from fake_server.host_spec import PATH_PARAMETER, Operation
@@ -45,11 +44,17 @@ class NoMatch(NamedTuple):
     crash: bool = False
 
 
-@dataclass(slots=True)
 class _Route:
-    pattern: re.Pattern[str]
-    names: Sequence[str]
-    operations: dict[str, Operation] = field(default_factory=dict)
+    """The operations of one path. ``expression`` has a group for each of the ``names``."""
+
+    def __init__(self, expression: str, names: Sequence[str]) -> None:
+        self._expression = expression
+        self.names = names
+        self.operations: dict[str, Operation] = {}
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(self._expression)  # when a path first needs it: there are many
 
     @property
     def methods(self) -> set[str]:
@@ -71,7 +76,7 @@ class Router:
     def __init__(self, operations: Iterable[Operation]) -> None:
         routes: dict[str, _Route] = {}
         for operation in operations:
-            route = routes.setdefault(operation.path, _Route(*_compiled(operation)))
+            route = routes.setdefault(operation.path, _Route(*_expression(operation)))
             route.operations[operation.method] = operation
         self._fixed = {path: route for path, route in routes.items() if "{" not in path}
         self._patterns = [route for path, route in routes.items() if "{" in path]
@@ -107,11 +112,11 @@ class Router:
         return None
 
 
-def _compiled(operation: Operation) -> tuple[re.Pattern[str], Sequence[str]]:
-    """The pattern of a path with a group for each parameter, and the names of these in order."""
+def _expression(operation: Operation) -> tuple[str, Sequence[str]]:
+    """The regular expression of a path, with a group for each parameter, and their names."""
     parts = PATH_PARAMETER.split(operation.path)
     names = parts[1::2]
     groups = [f"({_UUID if name in operation.uuids else _ANY_SEGMENT})" for name in names]
     literals = [re.escape(part) for part in parts[::2]]
     pattern = "".join(part for pair in zip(literals, [*groups, ""], strict=True) for part in pair)
-    return re.compile(pattern), names
+    return pattern, names

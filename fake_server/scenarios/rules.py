@@ -20,7 +20,6 @@ from dify_wire.strict import Field, unknown
 from dify_wire.text_file import SpecError, file_errors
 from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios.behaviour import RUN, Behaviour
-from fake_server.scenarios.behaviours import BEHAVIOURS, find
 from fake_server.scenarios.conditions import (
     IN_HEADERS,
     TIMES,
@@ -103,10 +102,18 @@ class Rule:
         self.seen = self.matched = 0
 
 
+def behaviours() -> Mapping[str, Behaviour]:
+    """Every behaviour by its name, loaded by the first rule."""
+    from fake_server.scenarios.behaviours import BEHAVIOURS
+
+    return BEHAVIOURS
+
+
 def read_rule(field: Field, rule_id: str, source: str, context: RuleContext) -> Rule:
     """The rule in ``field``. Raises ``ScenarioError``."""
     field.only("name", "with", "when", "times")
-    behaviour = BEHAVIOURS[field["name"].choice(BEHAVIOURS, "scenario")]
+    known = behaviours()
+    behaviour = known[field["name"].choice(known, "scenario")]
     given = field.get("with") or rule_field({}, field.path)
     parameters = behaviour.read(given)
     node = parameters.get("node")
@@ -161,6 +168,8 @@ def read_header(value: bytes) -> list[dict[str, Any]]:
     Beside the parameters of a behaviour a scenario takes ``times``, ``call``, ``probability`` and
     ``seed``, which count the requests that carry the same header.
     """
+    from fake_server.scenarios.behaviours import find
+
     rules = []
     for name, pairs in parse_header(value):
         behaviour = find(name)
@@ -339,11 +348,14 @@ def schema(operations: tuple[str, ...]) -> Mapping[str, Any]:
         "additionalProperties": False,
         "required": [_TOP],
         "properties": {
-            _TOP: {"type": "array", "items": {"oneOf": [_rule(one) for one in BEHAVIOURS.values()]}}
+            _TOP: {
+                "type": "array",
+                "items": {"oneOf": [_rule(one) for one in behaviours().values()]},
+            }
         },
         "$defs": {
             _when(one): conditions_schema(tuple(filter(one.acts_on, operations)))
-            for one in BEHAVIOURS.values()
+            for one in behaviours().values()
         },
     }
 

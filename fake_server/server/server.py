@@ -43,6 +43,17 @@ UNREAD_S = 0.3
 _LATE_S = 0.2
 _TICK_S = 1.0
 
+_IDLE_S = 0.1
+"""So long after the start a first response has been sent, where somebody waited for it."""
+
+_LATER = (
+    "fake_server.endpoints.workflows",
+    "fake_server.compiled.responder",
+    "fake_server.http.event_stream",
+    "anyio._backends._asyncio",
+)
+"""What a start does without, and runs need."""
+
 
 _NEW_OBJECTS = 50_000
 
@@ -190,10 +201,10 @@ class Server(ToolServer):
         self._date_responses()
         self._clock.follow(self._date_responses)
         await super().startup(sockets)
-        # What the first stream needs is loaded after the start, but before most first streams.
+        # What the first run needs is loaded after the first response, but before most first runs.
         loop = asyncio.get_running_loop()
-        for module in ("fake_server.http.event_stream", "anyio._backends._asyncio"):
-            loop.call_later(_TICK_S, import_module, module)
+        rest = map(import_module, _LATER)
+        loop.call_later(_IDLE_S, lambda: loop.run_in_executor(None, list, rest))
         if self._draws_at_once:
             loop.run_in_executor(None, import_module, "fake_server.images.drawing")
 
