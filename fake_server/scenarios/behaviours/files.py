@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 import zlib
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
+from fake_server.images import png
 from fake_server.scenarios.behaviour import IMAGE, Scope, behaviour
 from fake_server.scenarios.effects import Effects, InterceptedRequest, ResponseApp, UrlChange
 from fake_server.scenarios.parameters import Bounds, ScenarioError, Seconds
@@ -132,21 +132,12 @@ def white_png(side: int, padding: int) -> tuple[bytes, ...]:
     packer = zlib.compressobj()
     row = b"\0" + b"\xff" * ((side + 7) // 8)
     pixels = b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()])
-    header = struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)
-    zeros = bytes(1 << 16)
-    parts = [b"\x89PNG\r\n\x1a\n", *_png_chunk(b"IHDR", [header])]
+    parts: list[png.Part] = [(b"IDAT", [pixels])]
     if padding:
+        zeros = bytes(1 << 16)
         full, rest = divmod(padding, len(zeros))
-        parts += _png_chunk(b"fkPd", [*[zeros] * full, zeros[:rest]])
-    return (*parts, *_png_chunk(b"IDAT", [pixels]), *_png_chunk(b"IEND", []))
-
-
-def _png_chunk(kind: bytes, data: Sequence[bytes]) -> list[bytes]:
-    checksum = zlib.crc32(kind)
-    for part in data:
-        checksum = zlib.crc32(part, checksum)
-    head = struct.pack(">I", sum(map(len, data))) + kind
-    return [head, *data, struct.pack(">I", checksum)]
+        parts.insert(0, (b"fkPd", [*[zeros] * full, zeros[:rest]]))
+    return tuple(png.png_file((side, side), 1, png.GREY, parts))
 
 
 def _address(base: str) -> str:
