@@ -86,7 +86,7 @@ class FakeServer:
         self.spec = host.spec
         self.clock = host.clock
         self.scenarios = scenarios
-        self._log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
+        self.access_log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
         self._nginx = Nginx(host.spec)
         self.known = KnownRequests(host.spec, host.apps, host.headers, self._nginx)
         self._handlers = Handlers(host.spec, host.settings)
@@ -114,7 +114,7 @@ class FakeServer:
             await self._admin(scope, receive, send)
         elif scope["type"] == "http":
             known = self.known.of(scope)
-            with Request(self.host, self._log, scope, receive, send, known=known) as request:
+            with Request(self.host, self.access_log, scope, receive, send, known=known) as request:
                 try:
                     response = known.refusal or await self.app_response(request)
                     is_faulty = request.effects.body_filters
@@ -164,7 +164,7 @@ class FakeServer:
         if self._compiled is None:
             from fake_server.compiled.responder import CompiledRuns
 
-            self._compiled = CompiledRuns(self.host, self._log, self.known, self.scenarios)
+            self._compiled = CompiledRuns(self.host, self.access_log, self.known, self.scenarios)
         known.responder = self._compiled.responder(known.app, known.added)
         return known.responder
 

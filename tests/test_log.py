@@ -10,15 +10,53 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fake_server.server.log import WAITING_BYTES, BackgroundHandler, LineWriter
+from dify_wire.redaction.text import TextRedactor
+from fake_server.clock import Clock
+from fake_server.journal.exchanges import AccessLog, Counters, Journal
+from fake_server.server.log import (
+    WAITING_BYTES,
+    BackgroundHandler,
+    HumanLines,
+    JsonLines,
+    Lines,
+    LineWriter,
+)
 from tests.admin.calling import admin, host
+from tests.asgi import scope
 from tests.serving import ROOT, raw_exchange
 
 _PIPE_BYTES = 1 << 16
+
+
+class _Records(logging.Handler):
+    """Keeps the records of a logger."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[Any] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(record)
+
+    @contextlib.contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        logger = logging.getLogger(name)
+        level = logger.level
+        logger.addHandler(self)
+        logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            logger.setLevel(level)
 
 
 def _lost(count: int) -> str:
@@ -74,12 +112,45 @@ def test_a_closed_pipe_is_no_error() -> None:
 
 def test_records_are_written_as_the_formatter_has_them() -> None:
     stream = io.StringIO()
-    handler = BackgroundHandler(stream)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    handler = BackgroundHandler(stream, HumanLines())
     handler.handle(logging.LogRecord("x", logging.INFO, "", 0, "a \ud800 %s", ("b",), None))
     handler.flush()
-    assert stream.getvalue() == "INFO a \\ud800 b\n"
+    assert stream.getvalue()[8:] == " a \\ud800 b\n"
     assert handler.lost == 0
+
+
+_REQUESTS = st.tuples(
+    st.sampled_from(["GET", 'O"DD']),
+    st.text(st.characters(codec="latin-1", exclude_characters="?"), min_size=1),
+    st.none() | st.just("runWorkflow"),
+    st.none() | st.just(("127.0.0.1", 1)),
+    st.none() | st.just(200),
+    st.floats(0, 600),
+)
+
+
+@given(
+    at=st.floats(1e9, 2e9) | st.integers(0, 10**10).map(lambda us: 1.7e9 + us / 1e6), of=_REQUESTS
+)
+@pytest.mark.parametrize("lines", [HumanLines(), JsonLines()], ids=["human", "json"])
+def test_the_line_of_a_request_is_that_of_its_record(
+    lines: Lines,
+    at: float,
+    of: tuple[str, str, str | None, tuple[str, int] | None, int | None, float],
+) -> None:
+    method, target, operation, client, status, seconds = of
+    records = _Records()
+    log = AccessLog(Journal(Clock()), Counters(), TextRedactor([]))
+    entry = log.begin(
+        {**scope(method, "/"), "raw_path": target.encode("latin-1"), "client": client}
+    )
+    entry.operation, entry.status, entry.sent_bytes = operation, status, 12
+    entry.began -= seconds
+    with records.of("fake_server.access"):
+        log.end(entry)
+    [record] = records.found
+    record.created = at
+    assert lines.request_line(at, entry, record.fields["path"]) == lines.format(record)
 
 
 def test_the_metrics_count_lost_lines() -> None:

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from fake_server.compiled.filling import Filled, Filler
 from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import RawHeaders
-from fake_server.journal.exchanges import Entry
+from fake_server.journal.entry import Entry
 from fake_server.runs.playback import Playback
 from fake_server.store import RunningTask
 

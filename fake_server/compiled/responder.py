@@ -118,7 +118,14 @@ class RunResponder:
         filler.host.store.runs_ended[filler.mode, filler.form.status] += 1
         noted = headers if streaming else with_length(headers, sent)
         self._runs.log.noted(
-            scope, body, operation=RUN, status=200, headers=noted, sent=sent, began=began
+            scope,
+            body,
+            operation=RUN,
+            status=200,
+            headers=noted,
+            sent=sent,
+            is_stream=streaming,
+            began=began,
         )
         return QuickResponse(headers, sent, streaming)
 

@@ -19,7 +19,8 @@ from fake_server.host_state import HostState
 from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.known import KnownRequest, authorised_app, joined
 from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
-from fake_server.journal.exchanges import AccessLog, Entry, ObservedExchange
+from fake_server.journal.entry import Entry
+from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.run_body import user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.workflow.model import App

@@ -17,7 +17,8 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 from dify_wire.strict import Field
-from fake_server.journal.exchanges import Entry, Journal
+from fake_server.journal.entry import Entry
+from fake_server.journal.exchanges import Journal
 
 MISSING = "(missing)"
 """Shown for what is not there."""

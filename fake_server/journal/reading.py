@@ -19,7 +19,7 @@ from dify_wire.spec import Schemas, resolved
 from dify_wire.text_file import bundled
 from dify_wire.yaml_file import load_yaml
 from fake_server.host_state import HostState
-from fake_server.journal.exchanges import Entry
+from fake_server.journal.entry import Entry
 from fake_server.journal.matching import Difference
 from fake_server.settings import Settings
 from fake_server.workflow.model import App
@@ -46,13 +46,13 @@ class JournalReader:
         return {
             "id": entry.number,
             "received_at": entry.received_at,
-            "client": (scope.get("client") or (None,))[0],
+            "client": entry.client,
             "method": scope["method"],
             "path": self.redactor.text(path),
             "query": self.redactor.text(scope["query_string"].decode("latin-1")),
             "operation": entry.operation,
             "headers": self._headers(scope["headers"]),
-            **self._body(b"".join(entry.body), size),
+            **self._body(entry.body, size),
             "json": self.redactor.value(entry.json()),
             "state": entry.state,
             "answer": None if entry.status is None else self._response(entry),
@@ -92,7 +92,7 @@ class JournalReader:
         }
         if entry.digest is not None:
             return {**response, "sha256": entry.digest}
-        chunks = list(entry.chunks)
+        chunks = entry.chunks
         body = b"".join(data for _, data in chunks)
         if not entry.is_stream:
             return {**response, **self._body(body, entry.sent_bytes)}

@@ -14,18 +14,23 @@ import logging
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from json.encoder import encode_basestring as quoted
 from typing import TextIO
+
+from fake_server.journal.entry import Entry
 
 WAITING_BYTES = 1 << 20
 """More than this is not kept for a reader: further lines are lost and counted."""
 
-_TOGETHER_S = 0.01
-"""Lines that come within this time are written together."""
+TOGETHER_S = 0.1
+"""Lines of the log that come within this time are written together, so each at most so late."""
 
 _CLOSE_S = 0.5
+_HUMAN_TIME = "%H:%M:%S"
 
 
 class LineWriter:
@@ -41,7 +46,8 @@ class LineWriter:
         self.waiting_bytes = 0
         """What has been handed over and not yet taken to be written."""
         self._unreported = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._writing = False
         self._thread: threading.Thread | None = None
         self.lost = 0
@@ -50,7 +56,7 @@ class LineWriter:
     def write(self, line: str) -> None:
         """Have ``line`` (with its line end) written. From any thread; returns at once."""
         data = line.encode("utf-8", "backslashreplace")
-        with self._changed:
+        with self._lock:
             if self.waiting_bytes + len(data) > self._most_bytes:
                 self.lost += 1
                 self._unreported += 1
@@ -72,7 +78,7 @@ class LineWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
-                self._changed.wait(_TOGETHER_S)
+                self._changed.wait(TOGETHER_S)
             self._write(self._taken())
             with self._changed:
                 self._writing = False
@@ -100,7 +106,35 @@ class LineWriter:
                 data = data[os.write(descriptor, data) :]
 
 
-class JsonLines(logging.Formatter):
+class Lines(logging.Formatter, ABC):
+    """Records, and requests without a record, as lines: the same ones in a fraction of the time."""
+
+    _second = -1
+    _time = ""
+    """Of that second, as far as all lines of it have it."""
+
+    @abstractmethod
+    def request_line(self, at: float, entry: Entry, target: str) -> str:
+        """As the record of the logger ``fake_server.access`` would be formatted."""
+
+
+class HumanLines(Lines):
+    """For a person: the local time and the message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(message)s", datefmt=_HUMAN_TIME)
+
+    def request_line(self, at: float, entry: Entry, target: str) -> str:
+        if int(at) != self._second:
+            self._second = int(at)
+            self._time = datetime.fromtimestamp(self._second).strftime(_HUMAN_TIME)
+        return (
+            f"{self._time} {entry.scope['method']} {target} {entry.logged_status}"
+            f" {entry.sent_bytes} B {entry.ms} ms"
+        )
+
+
+class JsonLines(Lines):
     """Each record as one JSON object, with a request's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -115,12 +149,37 @@ class JsonLines(logging.Formatter):
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields, ensure_ascii=False)
 
+    def request_line(self, at: float, entry: Entry, target: str) -> str:
+        second = int(at)
+        milliseconds = round((at - second) * 1_000_000) // 1000
+        if milliseconds == 1000:
+            second, milliseconds = second + 1, 0
+        if second != self._second:
+            self._second = second
+            self._time = datetime.fromtimestamp(second, UTC).isoformat()[: -len("+00:00")]
+        method, status, size, ms = (
+            entry.scope["method"],
+            entry.logged_status,
+            entry.sent_bytes,
+            entry.ms,
+        )
+        message = f"{method} {target} {status} {size} B {ms} ms"
+        return (
+            f'{{"time": "{self._time}.{milliseconds:03}+00:00", "level": "info", '
+            f'"logger": "fake_server.access", "message": {quoted(message)}, '
+            f'"client": {quoted(entry.client or "-")}, "method": {quoted(method)}, '
+            f'"path": {quoted(target)}, "operation": {quoted(entry.operation or "-")}, '
+            f'"status": {status}, "bytes": {size}, "ms": {ms}}}'
+        )
+
 
 class BackgroundHandler(logging.Handler):
     """Writes records to ``stream`` without ever blocking whoever logs them."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, lines: Lines) -> None:
         super().__init__()
+        self.setFormatter(lines)
+        self._lines = lines
         self._writer = LineWriter(stream, self._lost_line)
 
     @property
@@ -130,6 +189,10 @@ class BackgroundHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._writer.write(self.format(record) + "\n")
+
+    def write_request(self, at: float, entry: Entry, target: str) -> None:
+        """Write the line of a request that is over; see ``AccessLog``."""
+        self._writer.write(self._lines.request_line(at, entry, target) + "\n")
 
     def flush(self) -> None:
         self._writer.flush()
@@ -142,11 +205,7 @@ class BackgroundHandler(logging.Handler):
 
 def set_up_logging(log_format: str) -> BackgroundHandler:
     """Send the log of the fake, and what uvicorn warns of, to stderr."""
-    handler = BackgroundHandler(sys.stderr)
-    if log_format == "json":
-        handler.setFormatter(JsonLines())
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    handler = BackgroundHandler(sys.stderr, JsonLines() if log_format == "json" else HumanLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -30,6 +30,7 @@ def serve_forever(settings: Settings) -> None:
         settings.ready_file.unlink(missing_ok=True)  # an earlier server's
     sock = bind(settings)
     log = set_up_logging(settings.log_format)
+    app.access_log.write_line = log.write_request
     app.host.counters.log_lines_lost = lambda: log.lost
     log_warnings(app.host.apps.values())
     for warning in app.warnings:

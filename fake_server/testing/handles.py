@@ -122,7 +122,7 @@ class FakeRequest:
     @property
     def body(self) -> bytes:
         """Its first 64 KiB."""
-        return b"".join(self._entry.body)
+        return self._entry.body
 
     @property
     def json(self) -> Any:

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 
 from fake_server.admin import ROUTES
-from fake_server.journal.exchanges import BYTES, ENTRIES, KEPT_BYTES
+from fake_server.journal.entry import KEPT_BYTES
+from fake_server.journal.exchanges import BYTES, ENTRIES
 from tests.admin.calling import admin, host, run
 from tests.serving import ROOT, running_server
 from tests.tools import needed

@@ -58,12 +58,10 @@ def test_frames_have_the_time_of_their_last_byte() -> None:
     entry = ring.begin(scope("POST", "/"))
     entry.began = 0.0
     entry.response_head(started(b"text/event-stream"))
-    entry.chunks = [
-        (0.001, b"data: 1\n\nda"),
-        (0.002, b"ta: 2\n"),
-        (0.0035, b"\ndata: 3\n\ndata"),
-        (0.004, b": 4"),
-    ]
+    entry.response_chunk(sent(b"data: 1\n\nda", more=True), at=0.001)
+    entry.response_chunk(sent(b"ta: 2\n", more=True), at=0.002)
+    entry.response_chunk(sent(b"\ndata: 3\n\ndata", more=True), at=0.0035)
+    entry.response_chunk(sent(b": 4", more=True), at=0.004)
     shown = JournalReader(host().host).to_json(entry)["answer"]["frames"]
     assert shown == [
         {"ms": 1.0, "frame": "data: 1"},

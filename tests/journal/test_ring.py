@@ -4,13 +4,20 @@ nothing.
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import Message
 
+from dify_wire.redaction.text import TextRedactor
 from fake_server.clock import Clock
 from fake_server.journal import Entry, Journal
-from fake_server.journal.exchanges import BYTES, ENTRIES, KEPT_BYTES
+from fake_server.journal.entry import KEPT_BYTES
+from fake_server.journal.exchanges import BYTES, ENTRIES, AccessLog, Counters
+from fake_server.journal.reading import JournalReader
 from tests.admin.calling import host, requests_of, run
 from tests.asgi import scope
+
+READER = JournalReader(host().host)
 
 
 def journal(entries: int = ENTRIES, size: int = BYTES) -> Journal:
@@ -79,7 +86,7 @@ def test_of_a_body_only_its_beginning_is_kept_and_all_of_it_counted() -> None:
     entry.response_head(started())
     for _ in range(3):
         entry.response_chunk(sent(b"y" * 40_000, more=True))
-    assert (sum(map(len, entry.body)), entry.body_bytes) == (KEPT_BYTES, 120_000)
+    assert (len(entry.body), entry.body_bytes) == (KEPT_BYTES, 120_000)
     assert (sum(len(data) for _, data in entry.chunks), entry.sent_bytes) == (KEPT_BYTES, 120_000)
 
 
@@ -95,6 +102,58 @@ def test_a_stream_that_has_made_room_keeps_no_more() -> None:
     stream.response_chunk(sent(b"data: {}\n\n", more=True))
     assert (stream.discarded, stream.chunks, ring.bytes) == (True, [], kept)
     assert stream.sent_bytes == 10
+
+
+def test_a_discarded_stream_drops_what_it_has_sent_but_not_the_request() -> None:
+    """A test may hold the request; what a stream has sent is only shown by the journal."""
+    ring = journal(entries=1)
+    stream = begun(ring, b"{}")
+    stream.response_head(started(b"text/event-stream"))
+    stream.response_chunk(sent(b"data: 1\n\n", more=True))
+    stream.response_chunk(sent(b"data: 2\n\n", more=True))
+    assert [data for _, data in stream.chunks] == [b"data: 1\n\n", b"data: 2\n\n"]
+    begun(ring)
+    assert (stream.chunks, stream.body) == ([], b"{}")
+
+
+@given(
+    body=st.binary(max_size=KEPT_BYTES + 10),
+    answer=st.sampled_from([b"", b"{}", b"x" * (KEPT_BYTES + 10)]),
+    kind=st.sampled_from([b"application/json", b"text/event-stream; charset=utf-8"]),
+)
+def test_an_exchange_noted_at_once_is_as_one_noted_bit_by_bit(
+    body: bytes, answer: bytes, kind: bytes
+) -> None:
+    logs = [AccessLog(journal(), Counters(), TextRedactor([])) for _ in range(2)]
+    request, head = scope("POST", "/v1/workflows/run"), started(kind)
+    entry = logs[0].begin(request)
+    entry.operation = "runWorkflow"
+    entry.request_chunk(received(body))
+    entry.response_head(head)
+    logs[0].counters.streams_open += entry.is_stream
+    entry.response_chunk(sent(answer))
+    logs[0].end(entry)
+    logs[1].noted(
+        request,
+        body,
+        operation="runWorkflow",
+        status=200,
+        headers=head["headers"],
+        sent=answer,
+        is_stream=entry.is_stream,
+        began=logs[1].ticks(),
+    )
+    assert _state(logs[0]) == _state(logs[1])
+
+
+def _state(log: AccessLog) -> object:
+    """What the journal and the metrics know, but for times."""
+    counters, [entry] = log.counters, log.journal.entries()
+    shown = {name: value for name, value in READER.to_json(entry).items() if "_ms" not in name}
+    for frame in (shown["answer"] or {}).get("frames", ()):
+        del frame["ms"]
+    counts = (dict(counters.requests), counters.running, counters.streams_open)
+    return shown, entry.size, log.journal.bytes, entry.request_complete, counts
 
 
 def test_clearing_forgets_what_is_still_being_answered() -> None:

@@ -57,6 +57,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.server.server.GRACE_S",
         "fake_server.server.server.UNREAD_S",
         "fake_server.server.heads.KNOWN_BYTES",
+        "fake_server.server.log.TOGETHER_S",
         "fake_server.server.log.WAITING_BYTES",
         "fake_server.http.form.FORM_BYTES",
         "fake_server.http.form.CONTENT_BYTES",
@@ -70,7 +71,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "Journal and admin API": (
         "fake_server.journal.exchanges.ENTRIES",
         "fake_server.journal.exchanges.BYTES",
-        "fake_server.journal.exchanges.KEPT_BYTES",
+        "fake_server.journal.entry.KEPT_BYTES",
         "fake_server.admin.call.BODY_BYTES",
         "fake_server.admin.calls.LONGEST_WAIT_S",
     ),

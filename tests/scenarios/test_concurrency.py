@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from fake_server.journal.exchanges import CLIENT_LEFT
+from fake_server.journal.entry import CLIENT_LEFT
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from tests.scenarios.bench import Bench, Client, Seen, parsed
 from tests.serving import RunningServer, raw_exchange, running_server

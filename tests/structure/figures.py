@@ -35,9 +35,9 @@ LIMITS = {
     "identifiers with old words, tests": 0,
     "lines over 100 columns": 20,
     "private attributes that tests use": 8,
-    "POST /v1/workflows/run, functions": 172,
-    "POST /v1/workflows/run, files": 28,
-    "POST /v1/workflows/run, file changes": 126,
+    "POST /v1/workflows/run, functions": 174,
+    "POST /v1/workflows/run, files": 29,
+    "POST /v1/workflows/run, file changes": 134,
 }
 """The most that each figure may be; totals of lines and modules have no limit."""
 

@@ -1,0 +1,277 @@
+"""What the journal has of one request with its response, as it came: decoded when it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Message, Scope
+
+RawHeaders = Sequence[tuple[bytes, bytes]]
+
+KEPT_BYTES = 1 << 16
+"""So much of the body of a request and of a response is kept and matched; the rest is counted."""
+
+CLIENT_LEFT = 499
+"""nginx's own number for a client that left before it got a response."""
+
+_DEEPEST_JSON = 500
+"""JSON nested deeper is shown as text alone: readers of the journal might fail on it."""
+
+_HEAD_BYTES = 2048
+"""The size of an entry without its bodies and headers, roughly."""
+
+_PIECE_BYTES = 128
+"""The size of a piece of a body beside its bytes: a stream may come in many."""
+
+SMALL_BYTES = 4096
+"""What an entry keeps is counted when it ends, and at once when it is more than this."""
+
+
+class Entry:
+    """What is known of one exchange so far; times are of ``time.perf_counter``.
+
+    ``changed`` is called when there is more to count or to match. Thousands of entries are made a
+    second, and thousands may wait for the rest of a stream: what most never have is a default of
+    the class, and of a body in many pieces one buffer is kept.
+    """
+
+    operation: str | None = None
+    """The operation of the spec that the request found."""
+    scenarios: tuple[str, ...] = ()
+    """The names of the scenarios that apply to the request."""
+    notes: tuple[str, ...] = ()
+    """What scenarios did otherwise than their author may expect, a sentence each."""
+    body_bytes = 0
+    request_complete = False
+    """Whether the host has what it needs of the request: its whole body, or enough to respond."""
+    status: int | None = None
+    headers: RawHeaders = ()
+    is_stream = False
+    sent_bytes = 0
+    first_byte: float | None = None
+    response_complete = False
+    ended: float | None = None
+    client_left = False
+    broken_off = False
+    """Whether the server ended the response before its end."""
+    discarded = False
+    """Whether the journal no longer has the entry."""
+    new_bytes = 0
+    """What the journal has not yet counted."""
+    _received: bytes | bytearray = b""
+    _sent: bytes | bytearray = b""
+    _marks: array[float] | None = None
+    """Of a body that was sent in several chunks: the time of each and where it ends, in turn."""
+    _hash: Any = None
+
+    def __init__(
+        self,
+        changed: Callable[[Entry], None],
+        number: int,
+        received_at: float,
+        scope: Scope,
+        headers_bytes: int,
+    ) -> None:
+        self._changed = changed
+        self.number = number
+        self.received_at = received_at
+        self.scope = scope
+        self.size = _HEAD_BYTES + headers_bytes
+        self.began = time.perf_counter()
+
+    # What happens
+    # ------------------------------------------------------------------------------------------
+
+    def request_chunk(self, message: Message) -> None:
+        """Note what the client sent, or that it left."""
+        if message["type"] != "http.request":
+            self.client_left = self.client_left or not self.response_complete
+            return
+        data = message.get("body")
+        if data:
+            if self.body_bytes < KEPT_BYTES and not self.discarded:
+                kept = data[: KEPT_BYTES - self.body_bytes]
+                self._received = _joined(self._received, kept) if self._received else kept
+                self.new_bytes += len(kept) + _PIECE_BYTES
+                if self.new_bytes > SMALL_BYTES:
+                    self._changed(self)
+            self.body_bytes += len(data)
+        if not message.get("more_body"):
+            self.request_complete = True
+            self._changed(self)
+
+    def response_head(self, message: Message) -> None:
+        """Note the head of the response."""
+        self.request_complete = True
+        self.status = message["status"]
+        self.headers = message["headers"]
+        for name, value in self.headers:
+            if name == b"Content-Type":
+                self.is_stream = value.startswith(b"text/event-stream")
+                if value.startswith(b"image/"):
+                    self._hash = hashlib.sha256()
+        self._changed(self)
+
+    def response_chunk(self, message: Message, at: float | None = None) -> None:
+        """Note a part of the response's body, which was sent ``at`` that time or now."""
+        self.response_complete = not message.get("more_body")
+        data = message.get("body")
+        if not data:
+            return
+        if at is None:
+            at = time.perf_counter()
+        if self.first_byte is None:
+            self.first_byte = at
+        if self._hash is not None:
+            self._hash.update(data)
+        elif self.sent_bytes < KEPT_BYTES and not self.discarded:
+            kept = data[: KEPT_BYTES - self.sent_bytes]
+            if not self._sent:
+                self._sent = kept
+            else:
+                if self._marks is None:
+                    self._marks = array("d", (self.first_byte, len(self._sent)))
+                self._sent = _joined(self._sent, kept)
+                self._marks.append(at)
+                self._marks.append(len(self._sent))
+            self.new_bytes += len(kept) + _PIECE_BYTES
+            if self.new_bytes > SMALL_BYTES:
+                self._changed(self)
+        self.sent_bytes += len(data)
+
+    def end(self, crashed: bool) -> None:
+        """The exchange is over; ``crashed`` where the server failed."""
+        self.ended = time.perf_counter()
+        self.broken_off = self.broken_off or crashed
+        self.scope.pop("extensions", None)  # they hold on to the connection
+        self.request_complete = True
+        self._changed(self)
+
+    def exchange(
+        self, body: bytes, status: int, headers: RawHeaders, sent: bytes, began: float
+    ) -> None:
+        """Note at once what the methods above note one by one, where each body came in one piece.
+
+        The journal gets the entry afterwards.
+        """
+        self.began = began
+        self.ended = now = time.perf_counter()
+        self.status, self.headers = status, headers
+        self.request_complete = self.response_complete = True
+        if body:
+            self.body_bytes = len(body)
+            self._received = body[:KEPT_BYTES]
+            self.size += len(self._received) + _PIECE_BYTES
+        if sent:
+            self.first_byte = now
+            self.sent_bytes = len(sent)
+            self._sent = sent[:KEPT_BYTES]
+            self.size += len(self._sent) + _PIECE_BYTES
+
+    def discard(self) -> None:
+        """The journal no longer has the entry, which keeps no more of what it gets."""
+        self.discarded = True
+        if self.ended is None:
+            self._sent, self._marks = b"", None
+
+    # What is known
+    # ------------------------------------------------------------------------------------------
+
+    @property
+    def body(self) -> bytes:
+        """What is kept of the request's body."""
+        return bytes(self._received)
+
+    @property
+    def chunks(self) -> list[tuple[float, bytes]]:
+        """What is kept of the response's body, each chunk with the time at which it was sent."""
+        first_byte, marks = self.first_byte, self._marks
+        if marks is None:
+            sent = bytes(self._sent)
+            return [(first_byte, sent)] if sent and first_byte is not None else []
+        times, ends = marks[::2], marks[1::2]  # first: the server may go on meanwhile
+        sent, start, found = bytes(self._sent), 0, []
+        for at, end in zip(times, map(int, ends), strict=False):
+            found.append((at, sent[start:end]))
+            start = end
+        return found
+
+    @property
+    def digest(self) -> str | None:
+        """SHA-256 of an image's bytes so far; None where the response is not an image."""
+        return None if self._hash is None else str(self._hash.hexdigest())
+
+    @property
+    def ms(self) -> float:
+        """How long the exchange took, once it is over, as the log shows it."""
+        assert self.ended is not None
+        return round((self.ended - self.began) * 1000, 1)
+
+    @property
+    def client(self) -> str | None:
+        """The address of the client, where it is known."""
+        client = self.scope.get("client")
+        return client[0] if client else None
+
+    @property
+    def logged_status(self) -> int:
+        """The status that was sent, or nginx's number for none."""
+        return CLIENT_LEFT if self.status is None else self.status
+
+    @property
+    def state(self) -> str:
+        """running, complete, client left or broken."""
+        if self.ended is None:
+            return "running"
+        if self.broken_off or not (self.response_complete or self.client_left):
+            return "broken"
+        return "client left" if self.client_left else "complete"
+
+    def header(self, name: bytes) -> bytes:
+        """The first header of that name in the request, empty where there is none."""
+        return next((value for key, value in self.scope["headers"] if key == name), b"")
+
+    def json(self) -> Any:
+        """The request's body as JSON; None where it is none, or not stored as a whole."""
+        data = self.body
+        deepest = max(data.count(b"["), data.count(b"{"))
+        if not data or self.body_bytes > len(data) or deepest > _DEEPEST_JSON:
+            return None
+        try:
+            return json.loads(data, parse_constant=str, parse_float=_finite)
+        except ValueError:
+            return None
+
+    def json_field(self, name: str) -> Any:
+        """A value of the request's JSON object; None where there is none."""
+        body = self.json()
+        return body.get(name) if isinstance(body, dict) else None
+
+    def user(self) -> Any:
+        """The user in the request's JSON or its query."""
+        body = self.json()
+        if isinstance(body, dict) and "user" in body:
+            return body["user"]
+        query = self.scope["query_string"].decode("latin-1")
+        return dict(parse_qsl(query, keep_blank_values=True)).get("user")
+
+
+def _finite(text: str) -> float | str:
+    """What JSON cannot write stays a string, as NaN does."""
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def _joined(kept: bytes | bytearray, more: bytes) -> bytearray:
+    """``kept`` with ``more`` of it, in a buffer that grows."""
+    if isinstance(kept, bytes):
+        kept = bytearray(kept)
+    kept += more
+    return kept
