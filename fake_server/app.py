@@ -19,7 +19,7 @@ from fake_server.host_state import HostState
 from fake_server.http.faults import BrokenOffError, FaultySend
 from fake_server.http.known import KnownRequests
 from fake_server.http.nginx import Nginx
-from fake_server.http.request import ClientLeftError, Request, is_json
+from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import SCENARIO_HEADER, HostHeaders, NotFoundHints
 from fake_server.journal.exchanges import AccessLog, BodyTooLargeError, Counters, Journal
 from fake_server.journal.reading import redactor_of
@@ -146,26 +146,23 @@ class FakeServer:
         self.scenarios.reset(seed)
 
     def quick_responder(self, scope: Scope) -> QuickResponder | None:
-        """See ``QuickApp``: runs from compiled forms."""
+        """See ``QuickApp``: runs from compiled forms, and their errors."""
         known = self.known.of(scope)
         if known.responder is not None:
             return known.responder
-        content_type = known.headers.get(b"content-type", b"").decode("latin-1")
         if (
             self._replay is not None
             or known.refusal is not None
             or known.operation is None
             or known.operation.operation_id != RUN
-            or known.app is None
             or SCENARIO_HEADER in known.headers
-            or not is_json(content_type)
         ):
             return None
         if self._compiled is None:
             from fake_server.compiled.responder import CompiledRuns
 
             self._compiled = CompiledRuns(self.host, self.access_log, self.known, self.scenarios)
-        known.responder = self._compiled.responder(known.app, known.added)
+        known.responder = self._compiled.responder(known)
         return known.responder
 
     async def app_response(self, request: Request) -> ASGIApp:

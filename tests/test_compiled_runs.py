@@ -18,6 +18,7 @@ from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.clock import Clock
 from fake_server.http.quick import PlayedResponse, QuickResponse
+from fake_server.http.responses import Response
 from fake_server.journal.exchanges import Counters, Journal
 from fake_server.runs.random_values import RandomSource
 from fake_server.store import Store
@@ -62,18 +63,20 @@ def quick(of: FakeServer, sent: bytes, headers: Mapping[str, str] = HEADERS) -> 
     scope = asgi.scope("POST", "/v1/workflows/run", headers)
     responder = of.quick_responder(scope)
     response = None if responder is None else responder.respond(scope, sent)
+    if isinstance(response, Response):
+        headers_sent = [(name.decode(), value.decode()) for name, value in response.headers]
+        return response.status, sorted(headers_sent), response.body
     if response is None:
         return None
     assert isinstance(response, QuickResponse)
     framing = [] if response.chunked else [("Content-Length", str(len(response.body)))]
     headers_sent = [(name.decode(), value.decode()) for name, value in response.headers]
-    return sorted([*headers_sent, *framing]), response.body
+    return 200, sorted([*headers_sent, *framing]), response.body
 
 
 def ordinary(of: FakeServer, sent: bytes, headers: Mapping[str, str] = HEADERS) -> Any:
     answer = asgi.call(of, "POST", "/v1/workflows/run", headers, sent)
-    assert answer.status == 200, answer.body
-    return sorted(answer.headers), answer.body
+    return answer.status, sorted(answer.headers), answer.body
 
 
 def left_behind(of: FakeServer) -> Any:
@@ -314,7 +317,7 @@ def played(of: FakeServer, sent: bytes) -> tuple[PlayedResponse, list[str]]:
     assert responder is not None
     response = responder.respond(scope, sent)
     assert response is not None
-    assert not isinstance(response, QuickResponse)
+    assert not isinstance(response, QuickResponse | Response)
     handed_over: list[str] = []
     response.begin(lambda call: call(), lambda: handed_over.append("handed over"))
     return response, handed_over
@@ -332,7 +335,7 @@ def test_a_played_run_sends_and_leaves_what_the_ordinary_one_does(mode: str) -> 
             assert response.delay_s() < 1
             parts.append(response.part())
         assert not handed_over
-        assert b"".join(parts) == ordinary(plain, sent)[1]
+        assert b"".join(parts) == ordinary(plain, sent)[2]
     assert compiled.host.store.runs_running == compiled.clock.waiting == 0
     assert left_behind(compiled) == left_behind(plain)
 
@@ -360,7 +363,7 @@ def test_the_ordinary_path_takes_over_anywhere(mode: str) -> None:
         compiled.clock.advance(0)
         assert handed_over == ["handed over"]
         assert compiled.clock.waiting == 0
-        assert b"".join(parts) + go_on(response) == ordinary(plain, sent)[1]
+        assert b"".join(parts) + go_on(response) == ordinary(plain, sent)[2]
         assert left_behind(compiled) == left_behind(plain)
         assert compiled.host.store.runs_running == 0
 
@@ -436,10 +439,8 @@ PLAIN = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"
         *(json.dumps({**PLAIN, **change}).encode() for change in CHANGES),
     ],
 )
-def test_what_is_not_plain_takes_the_ordinary_path(sent: bytes) -> None:
-    of = server("0.6.4")
-    assert quick(of, sent) is None
-    assert len(of.host.journal) == 0
+def test_what_is_not_plain_is_refused_or_takes_the_ordinary_path(sent: bytes) -> None:
+    assert_alike(HEADERS, sent)
 
 
 @pytest.mark.parametrize(
@@ -447,11 +448,44 @@ def test_what_is_not_plain_takes_the_ordinary_path(sent: bytes) -> None:
     [
         {"Authorization": "Bearer wrong"},
         {"Authorization": "Basic abc"},
+        {"Authorization": "\xa0 abc"},
         {"Content-Type": "text/plain"},
-        {"X-Fake-Scenario": "http_error"},
-        {"Host": "a/b"},
+        {"Origin": "http://shop", "Authorization": "Bearer wrong"},
     ],
 )
+@pytest.mark.parametrize("version", ["0.6.4", "1.14.2"])
+def test_what_a_head_refuses_is_refused_at_once(version: str, change: Mapping[str, str]) -> None:
+    assert_alike({**HEADERS, **change}, json.dumps(PLAIN).encode(), version)
+
+
+ODD = st.none() | st.booleans() | st.integers() | st.sampled_from(["", "a", "streaming", [], {}])
+
+
+@given(
+    st.dictionaries(st.sampled_from(["inputs", "response_mode", "user", "files"]), ODD),
+    st.sampled_from(["0.6.4", "0.15.3", "1.14.2"]),
+)
+def test_any_odd_body_is_refused_as_the_ordinary_path_does(
+    change: Mapping[str, Any], version: str
+) -> None:
+    assert_alike(HEADERS, json.dumps({**PLAIN, **change}).encode(), version)
+
+
+def assert_alike(headers: Mapping[str, str], sent: bytes, version: str = "0.6.4") -> None:
+    """A quick response is the ordinary one and leaves the same; where there is none, no entry is
+    in the journal.
+    """
+    of, plain = server(version), server(version)
+    headers = {**headers, "Content-Length": str(len(sent))}
+    response = quick(of, sent, headers)
+    if response is None:
+        assert len(of.host.journal) == 0
+        return
+    assert response == ordinary(plain, sent, headers)
+    assert left_behind(of) == left_behind(plain)
+
+
+@pytest.mark.parametrize("change", [{"X-Fake-Scenario": "http_error"}, {"Host": "a/b"}])
 def test_other_heads_take_the_ordinary_path(change: Mapping[str, str]) -> None:
     assert quick(server("0.6.4"), json.dumps(PLAIN).encode(), {**HEADERS, **change}) is None
 

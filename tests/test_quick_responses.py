@@ -23,6 +23,11 @@ _OWN: RawHeaders = [(b"Content-Type", b"text/plain"), (b"X-Version", b"0.6.4")]
 _LENGTH = b"Content-Length: %d\r\n\r\n%b"
 
 
+def _whole(scope: Scope, body: bytes) -> Response:
+    status = 400 if scope["path"] == "/refused" else 200
+    return Response(status, [*_OWN, (b"Content-Length", b"%d" % len(body))], body)
+
+
 class OrdinaryApp:
     """Sends back the body of a request; ``stream`` in its path asks for chunks."""
 
@@ -53,8 +58,7 @@ class OrdinaryApp:
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         else:
-            length = (b"Content-Length", b"%d" % len(body))
-            await Response(200, [*_OWN, length], body)(scope, receive, send)
+            await _whole(scope, body)(scope, receive, send)
 
     def end_runs(self) -> None:
         pass
@@ -82,7 +86,7 @@ class _Responder:
     def __init__(self, app: QuickApp) -> None:
         self._app = app
 
-    def respond(self, scope: Scope, body: bytes) -> QuickResponse | Played | None:
+    def respond(self, scope: Scope, body: bytes) -> QuickResponse | Response | Played | None:
         if b"odd" in body or not body:
             return None
         if scope["path"].startswith("/played"):
@@ -90,6 +94,8 @@ class _Responder:
             return self._app.played
         self._app.received.append(body)
         self._app.quick.append(body)
+        if scope["path"] == "/refused":
+            return _whole(scope, body)
         return QuickResponse(_OWN, body, scope["path"] == "/stream")
 
 
@@ -250,13 +256,13 @@ def _request(
 
 def test_a_head_that_came_before_gets_its_response_at_once_and_in_one_piece() -> None:
     async def test(app: QuickApp, client: Connected) -> None:
-        for path in (b"/", b"/stream"):
+        for path in (b"/", b"/stream", b"/refused"):
             await client.send(_request(b"first", path), _request(b"again", path))
             assert app.quick.pop() == b"again"
             first = b"".join(client.written[:-1])
             assert client.written[-1] == first.replace(b"first", b"again")
             client.written.clear()
-        assert app.sought == 2
+        assert app.sought == 3
 
     _run(test)
 
@@ -449,6 +455,8 @@ _REQUESTS = st.lists(
         [
             _request(b"body"),
             _request(b"other body", b"/stream"),
+            _request(b"body", b"/refused"),
+            _request(b"other body", b"/refused"),
             _request(b"odd"),
             _request(b"body", b"/?odd"),
             _request(b""),

@@ -13,11 +13,12 @@ from fake_server.bounded import BoundedDict
 from fake_server.compiled.compile import Shape, compile_run
 from fake_server.compiled.filling import Filler
 from fake_server.compiled.playing import PlayedRun, with_length
-from fake_server.endpoints.workflows import EVENT_STREAM
+from fake_server.endpoints.workflows import EVENT_STREAM, refusal
 from fake_server.host_state import HostState
-from fake_server.http.known import KnownRequests
+from fake_server.http.known import KnownRequest, KnownRequests
 from fake_server.http.quick import QuickResponse
-from fake_server.http.responses import RawHeaders
+from fake_server.http.request import is_json
+from fake_server.http.responses import RawHeaders, Response
 from fake_server.journal.exchanges import AccessLog
 from fake_server.runs.run_body import STREAMING
 from fake_server.scenarios.behaviour import RUN
@@ -27,6 +28,7 @@ from fake_server.workflow.model import App, StartVariable
 _FIELDS = frozenset({"inputs", "response_mode", "user", "files"})
 _TEXTS = ("text-input", "paragraph", "select")
 _MODES = ("blocking", STREAMING)
+_NO_FILES: tuple[object, ...] = (None, [])
 
 _UNPLAIN = re.compile(r"^\s|[\x00{}|\ud800-\udfff]|\s$")
 """What is more than text somewhere: in a template, in a model's prompt, in UTF-8."""
@@ -45,25 +47,62 @@ class CompiledRuns:
         self.host, self.log, self.known, self.scenarios = host, log, known, scenarios
         self._forms = {id(app): AppForms(host, app) for app in host.apps.values()}
 
-    def responder(self, app: App, added: RawHeaders) -> RunResponder | None:
-        """What responds to runs of ``app``, where anything can; ``added`` are the headers that
-        follow a response's own.
-        """
-        spec = self.host.spec
+    def responder(self, known: KnownRequest) -> HeadResponder:
+        """What responds to runs by their head."""
+        spec, app = self.host.spec, known.app
+        forms = None
         if (
-            app.workflow is None
-            or app.workflow.max_active_requests
-            or "getWorkflowRun" in spec.paths
-            or "size" in spec.fields["File"]
-            or spec.stream.json != "spaced"
+            app is not None
+            and app.workflow is not None
+            and not app.workflow.max_active_requests
+            and is_json(known.content_type)
+            and "getWorkflowRun" not in spec.paths
+            and "size" not in spec.fields["File"]
+            and spec.stream.json == "spaced"
         ):
-            return None
-        return RunResponder(self, self._forms[id(app)], added)
+            forms = RunResponder(self, self._forms[id(app)], known.added)
+        return HeadResponder(self, known, forms)
 
     @property
     def are_plain(self) -> bool:
         """Whether runs that begin now are as their app has them, and time goes on by itself."""
         return self.scenarios.empty and not self.host.clock.frozen and not self.host.journal.closed
+
+
+class HeadResponder:
+    """Responds to the requests of one head: from ``forms`` where that can be, and with the error of
+    a request that is refused at once, as the ordinary path would find it.
+    """
+
+    def __init__(self, runs: CompiledRuns, known: KnownRequest, forms: RunResponder | None) -> None:
+        self._runs, self._known, self._forms = runs, known, forms
+
+    def respond(self, scope: Scope, body: bytes) -> QuickResponse | PlayedRun | Response | None:
+        """The response, or None where it takes the ordinary path."""
+        runs = self._runs
+        began = runs.log.ticks()
+        if not runs.are_plain:
+            return None
+        if self._forms is not None:
+            response = self._forms.respond(scope, body)
+            if response is not None:
+                return response
+        error = refusal(self._known, body, runs.host)
+        if error is None:
+            return None
+        refused = self._known.error_response(error, runs.host, scope["path"])
+        status, headers, sent = refused.status, refused.headers, refused.body
+        runs.log.noted(
+            scope,
+            body,
+            operation=RUN,
+            status=status,
+            headers=headers,
+            sent=sent,
+            is_stream=False,
+            began=began,
+        )
+        return refused
 
 
 class AppForms:
@@ -101,7 +140,7 @@ class RunResponder:
     def respond(self, scope: Scope, body: bytes) -> QuickResponse | PlayedRun | None:
         """The response, or None where the request is not plain, or its run has no form."""
         began = self._runs.log.ticks()
-        plain = self._plain(body) if self._runs.are_plain else None
+        plain = self._plain(body)
         if plain is None:
             return None
         streaming, user, inputs, shape = plain
@@ -135,7 +174,11 @@ class RunResponder:
             message = json.loads(body.decode())
         except (ValueError, RecursionError):
             return None
-        if type(message) is not dict or not message.keys() <= _FIELDS or message.get("files"):
+        if (
+            type(message) is not dict
+            or not message.keys() <= _FIELDS
+            or message.get("files") not in _NO_FILES
+        ):
             return None
         inputs, user, mode = (message.get(name) for name in ("inputs", "user", "response_mode"))
         if (

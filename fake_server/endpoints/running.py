@@ -15,7 +15,7 @@ from fake_server.host_spec import HostError, HostSpec, PingRule
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.request import ClientLeftError, Request
-from fake_server.http.responses import Response, proxy_page
+from fake_server.http.responses import Response, app_response, proxy_page
 from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import (
     Event,
@@ -183,7 +183,9 @@ def tool_files(timeline: Timeline) -> list[tuple[str, FileRef]]:
             elif isinstance(value, list):
                 pending += value
             elif type(value) is dict or isinstance(value, Mapping):  # the first is quicker
-                pending += [one for one in value.values() if type(one) not in PLAIN]
+                for one in value.values():
+                    if type(one) not in PLAIN:
+                        pending.append(one)
     return found
 
 
@@ -249,7 +251,8 @@ class Run:
         match end:
             case WorkflowFinished() | WorkflowPaused():
                 content_type = self.request.spec.http.run_type.encode()
-                return self.request.response(200, content_type, self.renderer.blocking(end))
+                data = self.renderer.blocking(end)
+                return app_response(200, content_type, data, self.request.known.added)
             case RunError(code, status, message):
                 body = {"code": code, "message": message, "status": status}
                 raise HostError("run_error", status, body)

@@ -19,8 +19,10 @@ from dify_wire.exchange import AppKind
 from fake_server.clock import Wait
 from fake_server.endpoints.running import Run, prepare, start
 from fake_server.host_spec import HostError
+from fake_server.host_state import HostState
+from fake_server.http.known import KnownRequest
 from fake_server.http.nginx import APP_CRASHED
-from fake_server.http.request import Request, endpoint
+from fake_server.http.request import Request, endpoint, json_object
 from fake_server.http.responses import Response
 from fake_server.runs.events import (
     Event,
@@ -37,12 +39,17 @@ from fake_server.runs.frames import event_name, of_version
 from fake_server.runs.playback import Playback
 from fake_server.runs.records import HumanForm, RunRecord
 from fake_server.runs.render import EXPIRES_S
-from fake_server.runs.request import AcceptedBody, accepted_body, run_request
+from fake_server.runs.request import AcceptedBody, RunRequest, accepted_body, run_request
 from fake_server.runs.snapshot import Part, snapshot
 from fake_server.runs.text_chunks import stream_after
+from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.store import RunningTask
+from fake_server.workflow.model import App
 
 EVENT_STREAM = (b"Content-Type", b"text/event-stream; charset=utf-8")
+
+_UNCHECKED = "file_remote_unchecked"
+"""The error of a file that the host has tried to reach for some time."""
 
 
 @endpoint("runWorkflow")
@@ -52,24 +59,17 @@ async def run_workflow(request: Request) -> ASGIApp:
     ``POST /v1/workflows/{workflow_id}/run``: a run of that published version.
     """
     app, host, effects = request.app(), request.host, request.effects
-    active, spec = host.store.running_of, request.spec
-    workflow_id = request.parameters.get("workflow_id")
-    body = accepted_body(await request.json(), app, active, spec, workflow_id)
-    host.store.see_user(app.app_id, body.user, host.clock.now())
-    sources = FileSources(
-        host.store.uploads, host.store.images, body.workflow.remote_files, effects.remote_file
-    )
-    try:
-        accepted = run_request(body, sources, request.spec)
-    except HostError as error:
-        if body.streaming and request.spec.request.silence_s:
+    workflow_id, spec = request.parameters.get("workflow_id"), request.spec
+    body, accepted = _checked(await request.json(), app, host, effects, workflow_id)
+    if isinstance(accepted, HostError):
+        if body.streaming and spec.request.silence_s:
             return silent_stream(request, body)
-        if error.name == "file_remote_unchecked":
-            due = host.clock.ticks() + request.spec.input_files.unreachable_after_s / (
+        if accepted.name == _UNCHECKED:
+            due = host.clock.ticks() + spec.input_files.unreachable_after_s / (
                 host.settings.speed or math.inf
             )
             await Wait(host.clock).until(lambda: due, request.receive)
-        raise
+        raise accepted
     if not accepted.workflow.complete and spec.graph.graph_errors["no_nodes"]["report"] == "page":
         if accepted.streaming:
             return APP_CRASHED
@@ -93,6 +93,39 @@ async def run_workflow(request: Request) -> ASGIApp:
     if accepted.streaming:
         return EventStream(run.frames(), request.complete_headers(EVENT_STREAM))
     return await run.response()
+
+
+def _checked(
+    content: Values, app: App, host: HostState, effects: Effects, workflow_id: str | None
+) -> tuple[AcceptedBody, RunRequest | HostError]:
+    """The body ``content``, and the run that it asks for, or the error of its files or start
+    variables. Raises ``HostError`` for what is checked before these.
+    """
+    body = accepted_body(content, app, host.store.running_of, host.spec, workflow_id)
+    host.store.see_user(app.app_id, body.user, host.clock.now())
+    sources = FileSources(
+        host.store.uploads, host.store.images, body.workflow.remote_files, effects.remote_file
+    )
+    try:
+        return body, run_request(body, sources, host.spec)
+    except HostError as error:
+        return body, error
+
+
+def refusal(known: KnownRequest, body: bytes, host: HostState) -> HostError | None:
+    """The error of a ``POST /v1/workflows/run`` that is refused at once; None for any other."""
+    spec = host.spec
+    try:
+        app = known.authorised(host)
+        content = json_object(body, known.content_type, spec.errors, spec.http.strict_json)
+        read, accepted = _checked(content, app, host, NO_EFFECTS, None)
+    except HostError as error:
+        return error
+    except Exception:  # which the ordinary path meets again
+        return None
+    if not isinstance(accepted, HostError) or accepted.name == _UNCHECKED:
+        return None
+    return None if read.streaming and spec.request.silence_s else accepted
 
 
 def silent_stream(request: Request, body: AcceptedBody) -> ASGIApp:

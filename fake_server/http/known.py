@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from fake_server.bounded import BoundedDict
 from fake_server.host_spec import HostError, HostSpec, Operation
+from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED, Nginx
 from fake_server.http.quick import QuickResponder
@@ -27,6 +28,7 @@ from fake_server.http.responses import (
     HostHeaders,
     RawHeaders,
     Response,
+    app_response,
     json_bytes,
 )
 from fake_server.http.routing import NoMatch, Router
@@ -55,6 +57,7 @@ class KnownRequest:
     """The headers of CORS and the app, which follow a response's own."""
     refusal: Response | None
     """The response of nginx or gunicorn, where they do not pass the request on."""
+    content_type: str
     unrouted: Response | None = None
     """The app's response where no operation has the path and method."""
     operation: Operation | None = None
@@ -66,6 +69,30 @@ class KnownRequest:
     """The responses of errors that are the same each time, by their names, once they were sent."""
     responder: QuickResponder | None = None
     """What responds to it without a task, once that was looked for and found."""
+
+    def authorised(self, host: HostState) -> App:
+        """The app behind the key. Raises ``HostError``."""
+        if self.app is not None:
+            return self.app
+        if self.app_error:
+            raise host.spec.errors(self.app_error)
+        return authorised_app(self.headers.get(b"authorization"), host.apps, host.spec)
+
+    def error_response(self, error: HostError, host: HostState, path: str) -> Response:
+        """The response of an error, with what the version adds to errors of its status."""
+        if error.fixed and error.name in self.errors:
+            return self.errors[error.name]
+        rules, body = host.spec.http, dict(error.body)
+        own = []
+        if error.status == 401 and rules.www_authenticate:
+            own = [(b"WWW-Authenticate", rules.www_authenticate.encode())]
+        if error.status == 404 and rules.not_found_hints and "message" in body:
+            body["message"] = host.hints.added(str(body["message"]), path)
+        data = json_bytes(body, rules.error_json)
+        response = app_response(error.status, JSON, data, self.added, *own)
+        if error.fixed:
+            self.errors[error.name] = response
+        return response
 
 
 class KnownRequests:
@@ -105,7 +132,8 @@ class KnownRequests:
     def _read(self, scope: Scope) -> KnownRequest:
         headers = joined(pair for pair in scope["headers"] if pair[0] in _MEANINGFUL)
         added, refusal = self._headers.complete((), headers), self._nginx.response(scope)
-        known = KnownRequest(headers, added, refusal)
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        known = KnownRequest(headers, added, refusal, content_type)
         match = self._router.route(scope["method"], scope["path"])
         if isinstance(match, NoMatch):
             known.unrouted = self._response_without_operation(match, scope, headers)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from fake_server.http.responses import RawHeaders
+from fake_server.http.responses import RawHeaders, Response
 
 
 class QuickResponse(NamedTuple):
@@ -70,7 +70,9 @@ class PlayedResponse(Protocol):
 class QuickResponder(Protocol):
     """Responds to the requests of one head."""
 
-    def respond(self, scope: Scope, body: bytes) -> QuickResponse | PlayedResponse | None:
+    def respond(
+        self, scope: Scope, body: bytes
+    ) -> QuickResponse | PlayedResponse | Response | None:
         """The response to a request whose ``body`` has come whole, noted in journal, counters and
         log; None where the ordinary path has to respond, and nothing has been noted.
         """

@@ -17,8 +17,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fake_server.host_spec import HostError, HostErrors, Operation
 from fake_server.host_state import HostState
 from fake_server.http.form import Form, FormTooLargeError, read_form
-from fake_server.http.known import KnownRequest, authorised_app, joined
-from fake_server.http.responses import JSON, TRANSPORT, RawHeaders, Response, json_bytes
+from fake_server.http.known import KnownRequest, joined
+from fake_server.http.responses import (
+    JSON,
+    TRANSPORT,
+    RawHeaders,
+    Response,
+    app_response,
+    json_bytes,
+)
 from fake_server.journal.entry import Entry
 from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.run_body import user_text
@@ -84,12 +91,7 @@ class Request(ObservedExchange):
 
     def app(self) -> App:
         """The app behind the request's key. Raises ``HostError``."""
-        known = self.known
-        if known.app is not None:
-            return known.app
-        if known.app_error:
-            raise self.spec.errors(known.app_error)
-        return authorised_app(self.known.headers.get(b"authorization"), self.host.apps, self.spec)
+        return self.known.app or self.known.authorised(self.host)
 
     @property
     def operation_id(self) -> str:
@@ -147,7 +149,7 @@ class Request(ObservedExchange):
     async def json(self) -> dict[str, Any]:
         """The request's JSON object. Raises ``HostError``."""
         if self._json is None:
-            content_type = self.known.headers.get(b"content-type", b"").decode("latin-1")
+            content_type = self.known.content_type
             spec = self.spec
             self._json = json_object(
                 await self.body(), content_type, spec.errors, spec.http.strict_json
@@ -157,7 +159,7 @@ class Request(ObservedExchange):
     async def form(self) -> Form:
         """The request's form; an empty one where its body is none. Raises ``HostError``."""
         if self._form is None:
-            content_type = self.known.headers.get(b"content-type", b"").decode("latin-1")
+            content_type = self.known.content_type
             try:
                 self._form = await read_form(self.chunks(), content_type)
             except FormTooLargeError:
@@ -190,9 +192,7 @@ class Request(ObservedExchange):
         self, status: int, content_type: bytes, body: bytes, *own: tuple[bytes, bytes]
     ) -> Response:
         """A whole response of the app."""
-        length = b"%d" % len(body)
-        headers = [(b"Content-Type", content_type), (b"Content-Length", length), *own]
-        return Response(status, headers + self.known.added, body)
+        return app_response(status, content_type, body, self.known.added, *own)
 
     def json_response(
         self, value: object, status: int = 200, *own: tuple[bytes, bytes]
@@ -202,18 +202,7 @@ class Request(ObservedExchange):
 
     def error_response(self, error: HostError) -> Response:
         """The response of an error, with what the version adds to errors of its status."""
-        if error.fixed and error.name in self.known.errors:
-            return self.known.errors[error.name]
-        rules, body = self.spec.http, dict(error.body)
-        own = []
-        if error.status == 401 and rules.www_authenticate:
-            own = [(b"WWW-Authenticate", rules.www_authenticate.encode())]
-        if error.status == 404 and rules.not_found_hints and "message" in body:
-            body["message"] = self.host.hints.added(str(body["message"]), self.scope["path"])
-        response = self.json_response(body, error.status, *own)
-        if error.fixed:
-            self.known.errors[error.name] = response
-        return response
+        return self.known.error_response(error, self.host, self.scope["path"])
 
     @property
     def connection_closes(self) -> bool:

@@ -56,6 +56,16 @@ def proxy_page(
     return Response(status, own, body, nginx_reason(status).encode())
 
 
+def app_response(
+    status: int, content_type: bytes, body: bytes, added: RawHeaders, *own: tuple[bytes, bytes]
+) -> Response:
+    """A response of the app with its ``own`` headers; those of CORS and all responses are
+    ``added``.
+    """
+    headers = [(b"Content-Type", content_type), (b"Content-Length", b"%d" % len(body)), *own]
+    return Response(status, headers + added, body)
+
+
 def json_bytes(value: object, style: str = "spaced") -> bytes:
     """The body of any JSON response but a run's: it ends with a newline (FACTS 1.7).
 

@@ -84,22 +84,28 @@ class Protocol(CommonProtocol):
         response = responder.respond(scope, data[end:])
         if response is None:
             return False
-        added = self.server_state.default_headers
-        form = self.known.quick_response(response, head.keep_alive, self.head, added)
-        if isinstance(response, QuickResponse):
-            self._respond(form, response)
+        if isinstance(response, (QuickResponse, Response)):
+            self._respond(head, response)
         else:
             self._idle_since = None
+            added = self.server_state.default_headers
+            form = self.known.quick_response(response, head.keep_alive, self.head, added)
             self.exchange = Play(self, scope, head, response, form)
             self.exchange.play()
         return True
 
-    def _respond(self, form: ResponseHead, response: QuickResponse) -> None:
-        body = response.body
-        if response.chunked:
+    def _respond(self, head: Head, response: QuickResponse | Response) -> None:
+        body, added = response.body, self.server_state.default_headers
+        if isinstance(response, QuickResponse):
+            form = self.known.quick_response(response, head.keep_alive, self.head, added)
+            length = b"%d" % len(body)
+        else:
+            message = {"status": response.status, "headers": response.headers}
+            form, length = self.known.response(head, head.keep_alive, message, self.head, added)
+        if form.chunked:
             raw = b"%b%x\r\n%b\r\n0\r\n\r\n" % (form.before, len(body), body)
         else:
-            raw = b"%b%d%b%b" % (form.before, len(body), form.after or b"", body)
+            raw = b"%b%b%b%b" % (form.before, length, form.after or b"", body)
         self.transport.write(raw)
         self.server_state.total_requests += 1
         if form.keep_alive:
