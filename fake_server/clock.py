@@ -25,6 +25,10 @@ Dates end with the year 9999, and a clock runs on: the Date header and the end o
 """
 
 
+EARLY_S = 0.0006
+"""What is due in so short a time is due: an event loop's timers call to the nearest millisecond."""
+
+
 def unix_seconds(at: Timestamp) -> float:
     """The unix seconds of a time such as ``2024-05-01T12:00:00Z``.
 
@@ -44,6 +48,17 @@ def unix_seconds(at: Timestamp) -> float:
             f"{at!r} is not in the years 1970 to 9998; write it as 2024-05-01T12:00:00Z"
         )
     return seconds
+
+
+def call_in(
+    loop: asyncio.AbstractEventLoop, delay_s: float, callback: Callable[[], object]
+) -> asyncio.TimerHandle:
+    """Have ``loop`` call in so many seconds from now, less ``EARLY_S`` at most.
+
+    ``call_later`` may be a millisecond too early: its seconds begin when the loop last looked at
+    the time, which it counts in milliseconds.
+    """
+    return loop.call_at(time.monotonic() + delay_s, callback)
 
 
 def iso(at: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from starlette.types import Scope
 
+from fake_server.clock import EARLY_S, call_in
 from fake_server.http import error_pages
 from fake_server.http.quick import PlayedResponse, QuickResponse
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
@@ -24,10 +25,6 @@ _PLACES |= {b"transfer-encoding": 3, b"connection": 4}
 
 _HOLD_S = 0.005
 """So long does a head wait for its body, which many clients send apart, before a task is made."""
-
-_TICK_S = 0.001
-"""uvloop counts milliseconds from the last one that began: without one more, most timers would call
-before a part is due."""
 
 _QUICK_BODY_BYTES = 1 << 16
 
@@ -187,7 +184,8 @@ class Play(Exchange):
         """Begin."""
         assert self._played is not None
         self._played.begin(self._protocol.loop.call_soon_threadsafe, self._hand_over)
-        self._go_on()
+        if not self._waits(self._played):
+            self._go_on()
 
     def client_left(self) -> None:
         played = self._ended()
@@ -197,13 +195,16 @@ class Play(Exchange):
             self._left_early = True
             played.left()
 
+    def _waits(self, played: PlayedResponse) -> bool:
+        """Whether a timer calls for the next part, since it is not due."""
+        delay_s = played.delay_s()
+        if delay_s > EARLY_S:
+            self._timer = call_in(self._protocol.loop, delay_s, self._go_on)
+        return delay_s > EARLY_S
+
     def _go_on(self) -> None:
-        """Send what is due, and wait for what is not."""
+        """Send the next part, and whatever else is due."""
         while (played := self._played) is not None:
-            delay_s = played.delay_s()
-            if delay_s > 0:
-                self._timer = self._protocol.loop.call_later(delay_s + _TICK_S, self._go_on)
-                return
             if self._protocol.writable is not None:
                 played.take_over()
                 return
@@ -214,6 +215,8 @@ class Play(Exchange):
             if played.over:
                 self._ended()
             self._send_body(data, more=not played.over)
+            if played.over or self._waits(played):
+                return
 
     def _ended(self) -> PlayedResponse | None:
         """What was played until now, which nothing here holds any longer."""

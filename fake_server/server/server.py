@@ -55,7 +55,11 @@ _LATER = (
 """What a start does without, and runs need."""
 
 
-_NEW_OBJECTS = 50_000
+_NEW_OBJECTS = 10_000
+"""Objects that are new since the last look; to look at so many takes 2 or 3 ms."""
+
+_LOOKS = 500
+"""After so many looks, what has survived one is looked at again."""
 
 
 def collect_rarely() -> None:
@@ -64,7 +68,7 @@ def collect_rarely() -> None:
     garbage for it. For a process of its own; a fake in a test leaves its host's collector alone.
     """
     gc.freeze()
-    gc.set_threshold(_NEW_OBJECTS, 20, 100)
+    gc.set_threshold(_NEW_OBJECTS, _LOOKS, _LOOKS)
     gc.enable()
 
 
