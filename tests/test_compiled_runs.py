@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Mapping
 from functools import cache
@@ -17,6 +18,7 @@ from starlette.types import Message
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.clock import Clock
+from fake_server.host_spec import HostError
 from fake_server.http.quick import PlayedResponse, QuickResponse
 from fake_server.http.responses import Response
 from fake_server.journal.exchanges import Counters, Journal
@@ -483,6 +485,26 @@ def assert_alike(headers: Mapping[str, str], sent: bytes, version: str = "0.6.4"
         return
     assert response == ordinary(plain, sent, headers)
     assert left_behind(of) == left_behind(plain)
+
+
+@pytest.mark.parametrize("inputs", [{}, None])
+@pytest.mark.parametrize("key", [KEY, "wrong"])
+def test_errors_leave_nothing_to_the_garbage_collector(inputs: Any, key: str) -> None:
+    """An error knows the frames that it went through, and they must not know the error."""
+
+    def errors() -> int:
+        return sum(isinstance(one, HostError) for one in gc.get_objects())
+
+    of, headers = server("0.6.4"), {**HEADERS, "Authorization": f"Bearer {key}"}
+    gc.collect()
+    gc.disable()
+    try:
+        before = errors()
+        assert quick(of, body(inputs), headers) is not None
+        assert ordinary(of, body(inputs), headers)[0] >= 400
+        assert errors() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("change", [{"X-Fake-Scenario": "http_error"}, {"Host": "a/b"}])

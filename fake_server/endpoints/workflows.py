@@ -62,14 +62,7 @@ async def run_workflow(request: Request) -> ASGIApp:
     workflow_id, spec = request.parameters.get("workflow_id"), request.spec
     body, accepted = _checked(await request.json(), app, host, effects, workflow_id)
     if isinstance(accepted, HostError):
-        if body.streaming and spec.request.silence_s:
-            return silent_stream(request, body)
-        if accepted.name == _UNCHECKED:
-            due = host.clock.ticks() + spec.input_files.unreachable_after_s / (
-                host.settings.speed or math.inf
-            )
-            await Wait(host.clock).until(lambda: due, request.receive)
-        raise accepted
+        return await _refused(request, body, accepted)
     if not accepted.workflow.complete and spec.graph.graph_errors["no_nodes"]["report"] == "page":
         if accepted.streaming:
             return APP_CRASHED
@@ -109,7 +102,20 @@ def _checked(
     try:
         return body, run_request(body, sources, host.spec)
     except HostError as error:
-        return body, error
+        return body, error.with_traceback(None)  # which would hold whoever holds the error
+
+
+async def _refused(request: Request, body: AcceptedBody, error: HostError) -> ASGIApp:
+    """What a client gets whose files or start variables are refused, when it is due."""
+    host, spec = request.host, request.spec
+    if body.streaming and spec.request.silence_s:
+        return silent_stream(request, body)
+    if error.name == _UNCHECKED:
+        due = host.clock.ticks() + spec.input_files.unreachable_after_s / (
+            host.settings.speed or math.inf
+        )
+        await Wait(host.clock).until(lambda: due, request.receive)
+    return request.error_response(error)
 
 
 def refusal(known: KnownRequest, body: bytes, host: HostState) -> HostError | None:
@@ -120,7 +126,7 @@ def refusal(known: KnownRequest, body: bytes, host: HostState) -> HostError | No
         content = json_object(body, known.content_type, spec.errors, spec.http.strict_json)
         read, accepted = _checked(content, app, host, NO_EFFECTS, None)
     except HostError as error:
-        return error
+        return error.with_traceback(None)
     except Exception:  # which the ordinary path meets again
         return None
     if not isinstance(accepted, HostError) or accepted.name == _UNCHECKED:
