@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dify_wire.overlay import OverlayError, apply_overlay, copied, read_overlay
+from dify_wire.own_files import kept
 from dify_wire.strict import Field
-from dify_wire.text_file import SpecError, file_errors
+from dify_wire.text_file import SpecError, file_errors, read_text
 from dify_wire.yaml_file import load_yaml
 
 DEEPEST = 300
 """The most levels of a merged document; one of more is refused."""
+
+_MERGING = [Path(__file__).with_name(name) for name in ("spec.py", "overlay.py", "yaml_file.py")]
+"""The code that a merged document depends on."""
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace", "query")
 _DATA = frozenset(("example", "examples", "default", "const", "enum", "value"))  # no rules
@@ -111,26 +116,34 @@ class Schemas:
 
 
 def load(spec: Path, overlays: Sequence[Path], *, checked: bool = False) -> dict[str, Any]:
-    """The document of ``spec`` with ``overlays`` applied in order, checked unless it has been.
+    """The document of ``spec`` with ``overlays`` applied in order, checked unless it has been, as
+    that of the project's own files has; it is kept, too.
 
     Raises ``SpecError`` for a file that cannot be used, an overlay that does not fit, a ``$ref`` to
     nothing, and for rules that contradict each other; then no socket should open.
     """
+    last = overlays[-1] if overlays else spec
+    merge = partial(_merged, spec, overlays)
+    if checked:
+        texts = [read_text(path, "YAML") for path in (spec, *overlays)]
+        return kept(last.with_suffix(".merged"), texts, _MERGING, merge)
+    document = merge()
+    with file_errors(
+        last,
+        "an OpenAPI document that an overlay has changed" if overlays else "an OpenAPI document",
+    ):
+        check(last, document)
+    return document
+
+
+def _merged(spec: Path, overlays: Sequence[Path]) -> dict[str, Any]:
     document = load_yaml(spec)
     _check_version(spec, document)
-    last = spec
     for path in overlays:
         try:
             apply_overlay(document, read_overlay(path))
         except OverlayError as error:
             raise SpecError(path, error.place, f"{error.message} (applied to {spec})") from None
-        last = path
-    with file_errors(
-        last,
-        "an OpenAPI document that an overlay has changed" if overlays else "an OpenAPI document",
-    ):
-        if not checked:
-            check(last, document)
     return document
 
 

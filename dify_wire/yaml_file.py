@@ -8,19 +8,17 @@ is imported when a file is parsed or written.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dify_wire.text_file import SpecError, read_text, write_text
+from dify_wire.own_files import is_own, kept
+from dify_wire.text_file import SpecError, read_text
 
 NESTING = 200
 """The deepest level of a YAML or JSON file."""
@@ -29,7 +27,6 @@ VALUES = 200_000
 """The most values of a YAML or JSON file, anchors and merge keys unfolded."""
 
 _CODE = Path(__file__)
-_OURS = _CODE.parent.parent
 _LARGE = 1 << 18
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPED_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
@@ -43,7 +40,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     shared. A whole number beyond any float is infinite. Raises ``SpecError`` with the line.
     """
     text = read_text(path, "YAML")
-    return _cached(path, text) if path.is_relative_to(_OURS) else _parsed(path, text)
+    parse = partial(_parsed, path, text)
+    return kept(path, [text], [_CODE], parse) if is_own(path) else parse()
 
 
 def parse_yaml(path: Path, text: str, inside: str) -> dict[str, Any]:
@@ -52,34 +50,6 @@ def parse_yaml(path: Path, text: str, inside: str) -> dict[str, Any]:
         return _parsed(path, text)
     except SpecError as error:
         raise SpecError(path, f"{inside}, {error.place}", error.message) from None
-
-
-def _cached(path: Path, text: str) -> dict[str, Any]:
-    """``text``, the content of the project's own file at ``path``, parsed; kept as JSON in the
-    user's cache, because parsing takes longer than a start may.
-
-    An entry is used only if it was made of the same bytes by the same code. Where the cache cannot
-    be read or written, the file is parsed.
-    """
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        folder = (home if home.is_absolute() else Path.home() / ".cache") / "fake-dify"
-        code = _CODE.read_bytes()
-    except (OSError, RuntimeError):  # a program without its sources, or a user without a home
-        return _parsed(path, text)
-    made_of = b"%b\0%b\0%b" % (sys.version.encode(), code, text.encode())
-    digest = hashlib.sha256(made_of).hexdigest()
-    entry = folder / ("-".join(path.relative_to(_OURS).parts) + ".json")
-    with contextlib.suppress(OSError, ValueError):
-        found, _, value = entry.read_text("utf-8").partition("\n")
-        if found == digest:
-            cached: dict[str, Any] = json.loads(value)
-            return cached
-    parsed = _parsed(path, text)
-    with contextlib.suppress(OSError):
-        entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_text(entry, f"{digest}\n{json.dumps(parsed)}")
-    return parsed
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:

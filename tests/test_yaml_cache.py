@@ -1,13 +1,16 @@
-"""The project's own YAML files are parsed once: a cache entry is used for the very same bytes and
-code, or not at all.
+"""The project's own YAML files are parsed and merged once: a cache entry is used for the very same
+bytes and code, or not at all.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import dify_wire.own_files
+import dify_wire.spec
 import dify_wire.yaml_file
 from dify_wire.yaml_file import load_yaml
 
@@ -22,7 +25,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     project = tmp_path / "project"
     (project / "data").mkdir(parents=True)
     (project / "code.py").write_text("code")
-    monkeypatch.setattr(dify_wire.yaml_file, "_OURS", project)
+    monkeypatch.setattr(dify_wire.own_files, "_OURS", project)
     monkeypatch.setattr(dify_wire.yaml_file, "_CODE", project / "code.py")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = project / "data" / "a.yaml"
@@ -102,3 +105,27 @@ def test_without_a_cache_files_are_parsed(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     assert load_yaml(path) == VALUE
+
+
+def test_a_merged_document_is_kept_for_the_same_files_and_code(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever of its files, or of the code that merged them, is another, it is merged anew."""
+    code = path.parent / "merging.py"
+    code.write_text("code")
+    monkeypatch.setattr(dify_wire.spec, "_MERGING", [code])
+    spec, overlay = path.with_name("spec.yaml"), path.with_name("overlay.yaml")
+    spec.write_text("openapi: 3.2.0\npaths: {}\n")
+    overlay.write_text('overlay: 1.0.0\nactions: [{target: "$", update: {x-host: 1}}]\n')
+
+    def load() -> dict[str, Any]:
+        return dify_wire.spec.load(spec, [overlay], checked=True)
+
+    merged = {"openapi": "3.2.0", "paths": {}, "x-host": 1}
+    assert load() == merged
+    [entry] = [one for one in entries(tmp_path) if "merged" in one.name]
+    for changed in (spec, overlay, code):
+        mark(entry)
+        assert load() == CACHED
+        changed.write_text(changed.read_text() + "\n")
+        assert load() == merged
