@@ -1,7 +1,7 @@
 """What one ``POST /v1/workflows/run`` passes through, from socket to bytes, in the project's own
 code. It is one of HTTP/1.0, which takes the ordinary path and not that of quick responses.
 
-Runs as a process of its own, since it profiles every thread: prints one JSON object.
+Runs as a process of its own, since it profiles the server's thread: prints one JSON object.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ class Trace:
         self.calls: list[CodeType] = []
 
     def profile(self, frame: FrameType, event: str, _: Any) -> None:
-        if self.on and event == "call" and frame.f_code.co_filename.startswith(PACKAGES):
+        if (
+            self.on
+            and event == "call"
+            and frame.f_code.co_filename.startswith(PACKAGES)
+            and threading.current_thread().name.startswith("fake host")  # not what loads late
+        ):
             self.calls.append(frame.f_code)
 
     def figures(self) -> dict[str, int]:
