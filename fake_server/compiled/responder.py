@@ -30,12 +30,10 @@ _TEXTS = ("text-input", "paragraph", "select")
 _MODES = ("blocking", STREAMING)
 _NO_FILES: tuple[object, ...] = (None, [])
 
-_UNPLAIN = re.compile(r"^\s|[\x00{}|\ud800-\udfff]|\s$")
+_UNPLAIN = re.compile(r"[\x00{}|\ud800-\udfff]")
 """What is more than text somewhere: in a template, in a model's prompt, in UTF-8."""
 
 _MOST_FORMS = 256
-_PING = -1
-"""The number of a ping, where frames have theirs."""
 
 
 class CompiledRuns:
