@@ -50,15 +50,13 @@ def unix_seconds(at: Timestamp) -> float:
     return seconds
 
 
-def call_in(
-    loop: asyncio.AbstractEventLoop, delay_s: float, callback: Callable[[], object]
-) -> asyncio.TimerHandle:
-    """Have ``loop`` call in so many seconds from now, less ``EARLY_S`` at most.
+def loop_time(delay_s: float) -> float:
+    """The time at which an event loop has to call after so many seconds, by its own clock.
 
-    ``call_later`` may be a millisecond too early: its seconds begin when the loop last looked at
-    the time, which it counts in milliseconds.
+    Its ``call_later`` may be a millisecond too early: those seconds begin when the loop last looked
+    at the time, which it counts in milliseconds.
     """
-    return loop.call_at(time.monotonic() + delay_s, callback)
+    return time.monotonic() + delay_s
 
 
 def iso(at: float) -> str:
@@ -214,9 +212,10 @@ class Wait:
         try:
             while not self.over:
                 delay_s = due() - self._clock.ticks()
-                if delay_s <= 0:
+                frozen = self._clock.frozen
+                if delay_s <= (0 if frozen else EARLY_S):
                     return True
-                if await self._client_left_within(None if self._clock.frozen else delay_s, receive):
+                if await self._client_left_within(None if frozen else delay_s, receive):
                     return False
             return False
         finally:
@@ -233,9 +232,9 @@ class Wait:
             self._loop.call_soon_threadsafe(self._end_wait)
 
     async def _client_left_within(self, delay_s: float | None, receive: Receive) -> bool:
-        finite = delay_s if delay_s is None or delay_s < _FOR_EVER_S else None
+        until = loop_time(delay_s) if delay_s is not None and delay_s < _FOR_EVER_S else None
         try:
-            async with asyncio.timeout(finite) as self._waiting:
+            async with asyncio.timeout_at(until) as self._waiting:
                 message = await receive()
                 return bool(message["type"] == "http.disconnect")
         except TimeoutError:

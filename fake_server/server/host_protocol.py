@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import Scope
 
-from fake_server.clock import EARLY_S, call_in
+from fake_server.clock import EARLY_S, loop_time
 from fake_server.http import error_pages
 from fake_server.http.quick import PlayedResponse, QuickResponse
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
@@ -199,7 +199,7 @@ class Play(Exchange):
         """Whether a timer calls for the next part, since it is not due."""
         delay_s = played.delay_s()
         if delay_s > EARLY_S:
-            self._timer = call_in(self._protocol.loop, delay_s, self._go_on)
+            self._timer = self._protocol.loop.call_at(loop_time(delay_s), self._go_on)
         return delay_s > EARLY_S
 
     def _go_on(self) -> None:
