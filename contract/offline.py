@@ -13,7 +13,8 @@ from contract.evidence import shared_requests
 from contract.result import Result, Skipped, Status
 from contract.runner import run_check
 from contract.target import Capabilities, Target, is_accepted_run
-from dify_wire.exchange import EVENT_STREAM, MAIN, OTHER_APP_KINDS, Exchange, Recording, Request
+from dify_wire.app_kind import MAIN, OTHER_APP_KINDS
+from dify_wire.exchange import EVENT_STREAM, Exchange, Recording, Request
 from dify_wire.profile import nearest_recorded
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import EXACT_MATCHERS, RequestKey

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dify_wire.exchange import OTHER_APP_KINDS
+from dify_wire.app_kind import OTHER_APP_KINDS
 
 if TYPE_CHECKING:
     from contract.check import Check

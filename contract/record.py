@@ -14,7 +14,8 @@ from typing import Protocol
 
 from contract.check import CLOCK_MOVED, CURRENT_CHECK, SIDE_REQUEST
 from contract.target import Capabilities, Transport
-from dify_wire.exchange import MAIN, Exchange, Recording, Request
+from dify_wire.app_kind import MAIN
+from dify_wire.exchange import Exchange, Recording, Request
 from dify_wire.recording.folder import RecordingWriter, is_recordings_folder, read_folder
 from dify_wire.text_file import RecordingError
 

@@ -18,7 +18,8 @@ from contract.check import SIDE_REQUEST, Capability
 from contract.result import NotRun
 from contract.signature import SignedUrl, parse_url
 from contract.sse import Frame, split_frames
-from dify_wire.exchange import AppKind, Exchange, Request
+from dify_wire.app_kind import AppKind
+from dify_wire.exchange import Exchange, Request
 from dify_wire.profile import Basis
 
 RUN_PATH = "/v1/workflows/run"

@@ -1,6 +1,4 @@
-"""One HTTP exchange: the request as it was sent and the response as it arrived, chunk by chunk; and
-the kinds of app that an exchange can belong to.
-"""
+"""One HTTP exchange: the request as it was sent and the response as it arrived, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -8,14 +6,10 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any, NamedTuple, overload
 
 EVENT_STREAM = "text/event-stream"
 """The media type of streams."""
-
-MAIN = "main"
-"""The label of the default app."""
 
 ENDS = ("complete", "cut", "client_left")
 """How a response can end: whole, with a broken connection, or left by the client."""
@@ -31,20 +25,6 @@ Headers = tuple[tuple[str, str], ...]
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 """A pattern of the ids of runs, tasks and files as the host writes them."""
-
-
-class AppKind(StrEnum):
-    """``deleted`` is a key that outlived its app."""
-
-    WORKFLOW = "workflow"
-    CHAT = "chat"
-    UNPUBLISHED = "unpublished"
-    DISABLED = "disabled"
-    DELETED = "deleted"
-
-
-OTHER_APP_KINDS: tuple[str, ...] = tuple(kind for kind in AppKind if kind != AppKind.WORKFLOW)
-"""The kinds that cannot run a workflow."""
 
 
 def loads(text: bytes | str) -> Any:

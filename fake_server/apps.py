@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.host_spec import HostSpec
 from fake_server.runs.random_values import uuid4_for
 from fake_server.settings import SettingsError

@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 
 DEFAULT_API_KEY = "app-FakeHostKey0123456789abc"
 """The key that works when none is given; of the host's form, and no secret of anybody's."""

@@ -22,7 +22,8 @@ from urllib.parse import unquote, unquote_plus
 
 import yaml
 
-from dify_wire.exchange import OTHER_APP_KINDS, Recording, Request
+from dify_wire.app_kind import OTHER_APP_KINDS
+from dify_wire.exchange import Recording, Request
 from dify_wire.recording.folder import read_folder
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"

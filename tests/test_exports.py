@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from dify_wire.text_file import SpecError
 from dify_wire.yaml_file import dump_yaml
 from fake_server.apps import load_apps

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.http.known import authorised_app
 from fake_server.http.request import json_object

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.apps import load_apps
 from fake_server.host_spec import HostSpec

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dify_wire.exchange import OTHER_APP_KINDS, Recording
+from dify_wire.app_kind import OTHER_APP_KINDS
+from dify_wire.exchange import Recording
 from dify_wire.profile import HOST_VERSIONS, nearest_older, recorded_version
 from dify_wire.recording.folder import read_folder
 from dify_wire.text_file import SpecError

@@ -20,7 +20,8 @@ from urllib.parse import unquote
 
 import yaml
 
-from dify_wire.exchange import OTHER_APP_KINDS, Recording, Request
+from dify_wire.app_kind import OTHER_APP_KINDS
+from dify_wire.exchange import Recording, Request
 from dify_wire.profile import HOST_VERSIONS
 from dify_wire.recording.folder import read_folder
 from tests.recorded import APPS, RECORDINGS

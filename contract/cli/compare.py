@@ -93,7 +93,7 @@ def _side(where: str, options: Mapping[str, Any], name: str) -> Side:
 def _host(url: str, options: Mapping[str, Any], name: str) -> Host:
     """``name`` is that of the host's options: ``_a``, ``_b`` or empty."""
     from contract.diff.pairing import Host
-    from dify_wire.exchange import MAIN
+    from dify_wire.app_kind import MAIN
 
     api_key = options[f"api_key{name}"]
     if api_key is None:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
-from dify_wire.exchange import OTHER_APP_KINDS
+from dify_wire.app_kind import OTHER_APP_KINDS
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter

@@ -18,7 +18,8 @@ from contract.record import Recorder, keys_of
 from contract.report.builder import printable
 from contract.runner import run_checks
 from contract.target import Capabilities, Target
-from dify_wire.exchange import MAIN, Recording
+from dify_wire.app_kind import MAIN
+from dify_wire.exchange import Recording
 from dify_wire.redaction.text import TextRedactor
 from dify_wire.strict import counted
 

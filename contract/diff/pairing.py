@@ -21,7 +21,8 @@ from contract.diff.values import volatile
 from contract.evidence import STOP_NOTICED_S, TASK_NAMED_WITHIN_BYTES, task_id_in
 from contract.result import NotRun
 from contract.target import DEFAULT_TIMEOUT_S, Capabilities, Target, is_doubtful, may_run
-from dify_wire.exchange import EVENT_STREAM, MAIN, Exchange, Recording, Request
+from dify_wire.app_kind import MAIN
+from dify_wire.exchange import EVENT_STREAM, Exchange, Recording, Request
 from dify_wire.recording.matching import MATCHERS, Matcher, RequestKey
 from dify_wire.redaction.replacement import KEY, USER
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.http.query import read_query
 from fake_server.http.request import Request, endpoint
 from fake_server.http.responses import JSON, Response

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.host_spec import HostSpec
 from fake_server.http.query import read_query
 from fake_server.http.request import Request, endpoint

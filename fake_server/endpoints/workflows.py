@@ -15,7 +15,7 @@ from functools import partial
 
 from starlette.types import ASGIApp
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.clock import Wait
 from fake_server.endpoints.running import Run, prepare, start
 from fake_server.host_spec import HostError

@@ -8,10 +8,14 @@ import re
 from collections.abc import MutableMapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from dify_wire.exchange import MAIN, Recording
+from dify_wire.app_kind import MAIN
 from fake_server.settings import SettingsError, listener_problems, setting
+
+if TYPE_CHECKING:
+    from dify_wire.exchange import Recording
 
 DEFAULT_TIMEOUT_S = 300.0
 """Longer than any run that the host lets live (FACTS 5: it ends them at 200 s), so that the client

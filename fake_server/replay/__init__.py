@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dify_wire.exchange import MAIN, UUID, AppKind, Recording
+from dify_wire.app_kind import MAIN, AppKind
+from dify_wire.exchange import UUID, Recording
 from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.folder import read_folder
 from dify_wire.recording.matching import RequestKey

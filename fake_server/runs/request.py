@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from fake_server.host_spec import HostErrors, HostSpec
 from fake_server.runs.file_sources import FileSources, Owner
 from fake_server.runs.input_files import FileFinder

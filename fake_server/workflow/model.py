@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from dify_wire.text_file import SpecError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from contract.check import Capability
 from contract.checks import CHECKS
-from dify_wire.exchange import OTHER_APP_KINDS
+from dify_wire.app_kind import OTHER_APP_KINDS
 from tests.serving import ROOT, ServerProcess, server_process
 
 pytestmark = pytest.mark.server

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from dify_wire.exchange import AppKind
+from dify_wire.app_kind import AppKind
 from tests.compared import differences
 from tests.each import each
 from tests.recorded import APPS, HOST, KEYS, SECRET_KEY, Exchange, exchanges, outages, ready
