@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,8 +22,13 @@ from fake_server.http.known import KnownRequests
 from fake_server.http.nginx import Nginx
 from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import SCENARIO_HEADER, HostHeaders, NotFoundHints
-from fake_server.journal.exchanges import AccessLog, BodyTooLargeError, Counters, Journal
-from fake_server.journal.reading import redactor_of
+from fake_server.journal.exchanges import (
+    AccessLog,
+    BodyTooLargeError,
+    Counters,
+    Journal,
+    redactor_of,
+)
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
 from fake_server.scenarios.behaviour import RUN
@@ -86,7 +92,8 @@ class FakeServer:
         self.spec = host.spec
         self.clock = host.clock
         self.scenarios = scenarios
-        self.access_log = AccessLog(host.journal, host.counters, redactor_of(host.settings))
+        redactor = partial(redactor_of, host.settings)
+        self.access_log = AccessLog(host.journal, host.counters, redactor)
         self._nginx = Nginx(host.spec)
         self.known = KnownRequests(host.spec, host.apps, host.headers, self._nginx)
         self._handlers = Handlers(host.spec, host.settings)

@@ -140,7 +140,7 @@ def test_the_line_of_a_request_is_that_of_its_record(
 ) -> None:
     method, target, operation, client, status, seconds = of
     records = _Records()
-    log = AccessLog(Journal(Clock()), Counters(), TextRedactor([]))
+    log = AccessLog(Journal(Clock()), Counters(), TextRedactor)
     entry = log.begin(
         {**scope(method, "/"), "raw_path": target.encode("latin-1"), "client": client}
     )

@@ -209,10 +209,10 @@ class Entry:
         return None if self._hash is None else str(self._hash.hexdigest())
 
     @property
-    def ms(self) -> float:
+    def tenths_of_ms(self) -> int:
         """How long the exchange took, once it is over, as the log shows it."""
         assert self.ended is not None
-        return round((self.ended - self.began) * 1000, 1)
+        return round((self.ended - self.began) * 10_000)
 
     @property
     def client(self) -> str | None:

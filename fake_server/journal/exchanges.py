@@ -12,16 +12,20 @@ import threading
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from functools import cache
 from itertools import chain
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from starlette.types import Message, Receive, Scope, Send
 
-from dify_wire.redaction.text import TextRedactor
 from fake_server.bounded import BoundedDict
 from fake_server.clock import Clock
 from fake_server.journal.entry import CLIENT_LEFT, SMALL_BYTES, Entry, RawHeaders
+
+if TYPE_CHECKING:
+    from dify_wire.redaction.text import TextRedactor
+    from fake_server.settings import Settings
 
 access_log = logging.getLogger("fake_server.access")
 
@@ -180,7 +184,7 @@ def _log_record(at: float, entry: Entry, target: str) -> None:
         "operation": entry.operation or "-",
         "status": entry.logged_status,
         "bytes": entry.sent_bytes,
-        "ms": entry.ms,
+        "ms": entry.tenths_of_ms / 10,
     }
     access_log.info(
         "%(method)s %(path)s %(status)s %(bytes)s B %(ms)s ms", fields, extra={"fields": fields}
@@ -188,17 +192,20 @@ def _log_record(at: float, entry: Entry, target: str) -> None:
 
 
 class AccessLog:
-    """Where exchanges are noted; ``redactor`` keeps secrets out of the log.
+    """Where exchanges are noted; what ``redactor`` gives keeps secrets out of the log, and is not
+    needed before the first line.
 
     The process of a server sets ``write_line``. In any other program the logger
     ``fake_server.access`` gets a record for each line.
     """
 
-    def __init__(self, journal: Journal, counters: Counters, redactor: TextRedactor) -> None:
+    def __init__(
+        self, journal: Journal, counters: Counters, redactor: Callable[[], TextRedactor]
+    ) -> None:
         self.journal = journal
         self.counters = counters
         self.write_line: WriteLine = _log_record
-        self._redactor = redactor
+        self._redactor = cache(redactor)
         self._shown: BoundedDict[bytes, str] = BoundedDict(_TARGETS)
 
     @staticmethod
@@ -257,10 +264,18 @@ class AccessLog:
             target = b"%b?%b" % (target, scope["query_string"])
         shown = self._shown.get(target)
         if shown is None:
-            shown = self._redactor.text(target.decode("latin-1"))
+            shown = self._redactor().text(target.decode("latin-1"))
             if len(target) <= _LONGEST_TARGET:
                 self._shown[target] = shown
         return shown
+
+
+def redactor_of(settings: Settings) -> TextRedactor:
+    """Keeps the secrets of ``settings`` out of log and journal."""
+    from dify_wire.redaction.text import TextRedactor  # a server that starts does not need it
+
+    keys = [*settings.api_keys, *(key for key, _ in settings.apps)]
+    return TextRedactor([*keys, settings.secret_key, settings.admin_token or ""])
 
 
 class ObservedExchange:

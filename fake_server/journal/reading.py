@@ -14,14 +14,13 @@ from functools import cached_property
 from typing import Any
 from urllib.parse import parse_qsl
 
-from dify_wire.redaction.text import TextRedactor
 from dify_wire.spec import Schemas, resolved
 from dify_wire.text_file import bundled
 from dify_wire.yaml_file import load_yaml
 from fake_server.host_state import HostState
 from fake_server.journal.entry import Entry
+from fake_server.journal.exchanges import redactor_of
 from fake_server.journal.matching import Difference
-from fake_server.settings import Settings
 from fake_server.workflow.model import App
 
 _LONGEST = 200
@@ -130,12 +129,6 @@ class JournalReader:
             cut = self.redactor.without_cut_secret(text)
             frames.append({"ms": _ms(entry, chunks[-1][0]), "frame": cut, "partial": True})
         return frames
-
-
-def redactor_of(settings: Settings) -> TextRedactor:
-    """Keeps the secrets of ``settings`` out of log and journal."""
-    keys = [*settings.api_keys, *(key for key, _ in settings.apps)]
-    return TextRedactor([*keys, settings.secret_key, settings.admin_token or ""])
 
 
 def _ms(entry: Entry, at: float | None) -> float | None:

@@ -125,13 +125,13 @@ class HumanLines(Lines):
         super().__init__("%(asctime)s %(message)s", datefmt=_HUMAN_TIME)
 
     def request_line(self, at: float, entry: Entry, target: str) -> str:
-        if int(at) != self._second:
-            self._second = int(at)
-            self._time = datetime.fromtimestamp(self._second).strftime(_HUMAN_TIME)
-        return (
-            f"{self._time} {entry.scope['method']} {target} {entry.logged_status}"
-            f" {entry.sent_bytes} B {entry.ms} ms"
-        )
+        second = int(at)
+        if second != self._second:
+            self._second = second
+            self._time = datetime.fromtimestamp(second).strftime(_HUMAN_TIME)
+        status, size, tenths = entry.logged_status, entry.sent_bytes, entry.tenths_of_ms
+        method, ms = entry.scope["method"], f"{tenths // 10}.{tenths % 10}"
+        return f"{self._time} {method} {target} {status} {size} B {ms} ms"
 
 
 class JsonLines(Lines):
@@ -157,18 +157,15 @@ class JsonLines(Lines):
         if second != self._second:
             self._second = second
             self._time = datetime.fromtimestamp(second, UTC).isoformat()[: -len("+00:00")]
-        method, status, size, ms = (
-            entry.scope["method"],
-            entry.logged_status,
-            entry.sent_bytes,
-            entry.ms,
-        )
-        message = f"{method} {target} {status} {size} B {ms} ms"
+        method, path = quoted(entry.scope["method"]), quoted(target)
+        status, size, tenths = entry.logged_status, entry.sent_bytes, entry.tenths_of_ms
+        ms = f"{tenths // 10}.{tenths % 10}"
         return (
             f'{{"time": "{self._time}.{milliseconds:03}+00:00", "level": "info", '
-            f'"logger": "fake_server.access", "message": {quoted(message)}, '
-            f'"client": {quoted(entry.client or "-")}, "method": {quoted(method)}, '
-            f'"path": {quoted(target)}, "operation": {quoted(entry.operation or "-")}, '
+            f'"logger": "fake_server.access", '
+            f'"message": {method[:-1]} {path[1:-1]} {status} {size} B {ms} ms", '
+            f'"client": {quoted(entry.client or "-")}, "method": {method}, "path": {path}, '
+            f'"operation": {quoted(entry.operation or "-")}, '
             f'"status": {status}, "bytes": {size}, "ms": {ms}}}'
         )
 

@@ -135,7 +135,7 @@ class _Protocol(CommonProtocol):
 
 def _logged(proxy: RecordingProxy, redactor: TextRedactor) -> ASGIApp:
     """The proxy with a line in the log for each request."""
-    log = AccessLog(Journal(Clock(), entries=_REMEMBERED), Counters(), redactor)
+    log = AccessLog(Journal(Clock(), entries=_REMEMBERED), Counters(), lambda: redactor)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

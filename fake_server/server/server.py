@@ -50,6 +50,7 @@ _LATER = (
     "fake_server.endpoints.workflows",
     "fake_server.compiled.responder",
     "fake_server.http.event_stream",
+    "dify_wire.redaction.text",
     "anyio._backends._asyncio",
 )
 """What a start does without, and runs need."""

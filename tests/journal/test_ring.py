@@ -124,7 +124,7 @@ def test_a_discarded_stream_drops_what_it_has_sent_but_not_the_request() -> None
 def test_an_exchange_noted_at_once_is_as_one_noted_bit_by_bit(
     body: bytes, answer: bytes, kind: bytes
 ) -> None:
-    logs = [AccessLog(journal(), Counters(), TextRedactor([])) for _ in range(2)]
+    logs = [AccessLog(journal(), Counters(), TextRedactor) for _ in range(2)]
     request, head = scope("POST", "/v1/workflows/run"), started(kind)
     entry = logs[0].begin(request)
     entry.operation = "runWorkflow"
