@@ -6,12 +6,15 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord, render
 from fake_server.runs.random_values import end_user_id
-from fake_server.runs.records import HumanForm, RunRecords
+
+if TYPE_CHECKING:
+    from fake_server.runs.records import HumanForm, RunRecords
 
 _IMAGES = 20_000
 _UPLOADS = 10_000
@@ -85,7 +88,6 @@ class Store:
         self.rendered: BoundedDict[str, bytes] = BoundedDict(_RENDERED)
         self.uploads: BoundedDict[str, Upload] = BoundedDict(_UPLOADS)
         self.upload_contents = BoundedBytes(UPLOAD_CONTENT_BYTES)
-        self.records = RunRecords()
         self.forms: BoundedDict[str, HumanForm] = BoundedDict(FORMS)
         """By their tokens."""
         self.end_users: BoundedDict[str, EndUser] = BoundedDict(_END_USERS)
@@ -98,6 +100,13 @@ class Store:
         """The number of the last run of each app; runs count from 1 (FACTS 5.5)."""
         self.runs_ended: Counter[tuple[str, str]] = Counter()
         """By mode and outcome, since the server began."""
+
+    @cached_property
+    def records(self) -> RunRecords:
+        """What is kept of runs, which a start does without."""
+        from fake_server.runs.records import RunRecords
+
+        return RunRecords()
 
     def see_user(self, app_id: str, name: str, now: float, anonymous: bool = False) -> str:
         """Keep the user of a request at ``now``; return the id."""

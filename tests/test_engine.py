@@ -16,7 +16,6 @@ from fake_server.host_spec import HostSpec, Limits, PingRule
 from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import (
     STOPPED,
-    FileRef,
     NodeFinished,
     NodeStarted,
     Ping,
@@ -26,6 +25,7 @@ from fake_server.runs.events import (
     cut,
 )
 from fake_server.runs.random_values import RandomSource
+from fake_server.runs.values import FileRef
 from fake_server.spec import load_host
 from fake_server.workflow.behaviour import NodeBehaviour
 from fake_server.workflow.model import Node, Workflow

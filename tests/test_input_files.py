@@ -15,9 +15,9 @@ import pytest
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.host_spec import HostError, HostErrors
 from fake_server.images import ImageRecord
-from fake_server.runs.events import FileRef, InputFile
 from fake_server.runs.file_sources import FileSources, Owner
 from fake_server.runs.input_files import FileFinder
+from fake_server.runs.values import FileRef, InputFile
 from fake_server.spec import load_host
 from fake_server.store import StoredImage, Upload
 from fake_server.workflow.model import RemoteFile, StartVariable

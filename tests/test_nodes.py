@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from dify_wire.profile import HOST_VERSIONS
 from fake_server.host_spec import HostSpec
-from fake_server.runs.events import FileRef, InputFile
 from fake_server.runs.random_values import RandomValues
+from fake_server.runs.values import FileRef, InputFile
 from fake_server.spec import load_host
 from fake_server.workflow.behaviour import FakeFile, FakeResponse, NodeBehaviour
 from fake_server.workflow.expressions import TOO_LONG, RunSteps

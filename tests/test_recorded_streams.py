@@ -22,7 +22,6 @@ from fake_server.images import ImageRecord
 from fake_server.runs.events import (
     ContainerCompleted,
     Event,
-    FileRef,
     NodeFinished,
     NodeStarted,
     Place,
@@ -33,6 +32,7 @@ from fake_server.runs.events import (
 from fake_server.runs.frames import event_name, of_version
 from fake_server.runs.render import FileWriter
 from fake_server.runs.text_chunks import with_text_chunks
+from fake_server.runs.values import FileRef
 from fake_server.spec import load_host
 from fake_server.workflow.loader import load_workflow
 from fake_server.workflow.model import Workflow

@@ -21,10 +21,10 @@ from dify_wire.app_kind import AppKind
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.http.known import authorised_app
 from fake_server.http.request import json_object
-from fake_server.runs.events import InputFile
 from fake_server.runs.file_sources import FileSources
 from fake_server.runs.request import RunRequest, accepted_body, run_request
 from fake_server.runs.run_body import user_text
+from fake_server.runs.values import InputFile
 from fake_server.workflow.model import App, StartVariable, Workflow
 from tests.each import each
 

@@ -19,7 +19,6 @@ from fake_server.http.responses import Response, app_response, proxy_page
 from fake_server.runs.engine import plan, with_pings
 from fake_server.runs.events import (
     Event,
-    FileRef,
     NodeFinished,
     NodeStarted,
     Ping,
@@ -37,6 +36,7 @@ from fake_server.runs.render import PLAIN, FileWriter, RunFacts
 from fake_server.runs.request import RunRequest
 from fake_server.runs.signing import FileSigner
 from fake_server.runs.text_chunks import with_text_chunks
+from fake_server.runs.values import FileRef
 from fake_server.scenarios.effects import NO_EFFECTS, Effects, Gateway, UrlChange
 from fake_server.store import RunningTask, Store, StoredImage
 from fake_server.workflow.model import App

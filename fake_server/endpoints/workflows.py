@@ -30,7 +30,6 @@ from fake_server.runs.events import (
     Ping,
     RunError,
     Timeline,
-    Values,
     WorkflowFinished,
     WorkflowPaused,
 )
@@ -42,6 +41,7 @@ from fake_server.runs.render import EXPIRES_S
 from fake_server.runs.request import AcceptedBody, RunRequest, accepted_body, run_request
 from fake_server.runs.snapshot import Part, snapshot
 from fake_server.runs.text_chunks import stream_after
+from fake_server.runs.values import Values
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.store import RunningTask
 from fake_server.workflow.model import App

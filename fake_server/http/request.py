@@ -9,14 +9,13 @@ import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.host_spec import HostError, HostErrors, Operation
 from fake_server.host_state import HostState
-from fake_server.http.form import Form, FormTooLargeError, read_form
 from fake_server.http.known import KnownRequest, joined
 from fake_server.http.responses import (
     JSON,
@@ -31,6 +30,9 @@ from fake_server.journal.exchanges import AccessLog, ObservedExchange
 from fake_server.runs.run_body import user_text
 from fake_server.scenarios.effects import NO_EFFECTS, Effects
 from fake_server.workflow.model import App
+
+if TYPE_CHECKING:
+    from fake_server.http.form import Form
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -159,6 +161,8 @@ class Request(ObservedExchange):
     async def form(self) -> Form:
         """The request's form; an empty one where its body is none. Raises ``HostError``."""
         if self._form is None:
+            from fake_server.http.form import FormTooLargeError, read_form
+
             content_type = self.known.content_type
             try:
                 self._form = await read_form(self.chunks(), content_type)

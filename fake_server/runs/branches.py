@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fake_server.runs.events import Place, Values
+from fake_server.runs.events import Place
+from fake_server.runs.values import Values
 
 
 class Branch:

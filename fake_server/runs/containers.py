@@ -20,8 +20,8 @@ from fake_server.runs.events import (
     ContainerStarted,
     NodeFinished,
     Place,
-    Values,
 )
+from fake_server.runs.values import Values
 from fake_server.runs.walk import MALFORMED, MOST_NODES, TOO_MANY, Entries
 from fake_server.workflow.expressions import ABSENT, Pool, find, read
 from fake_server.workflow.nodes import NodeOutcome, conditions_hold

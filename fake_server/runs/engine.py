@@ -17,9 +17,10 @@ from operator import itemgetter
 
 from fake_server.host_spec import HostSpec, PingRule
 from fake_server.runs.containers import CONTAINERS
-from fake_server.runs.events import Event, Ping, RunError, Timeline, Values, WorkflowStarted
+from fake_server.runs.events import Event, Ping, RunError, Timeline, WorkflowStarted
 from fake_server.runs.random_values import RandomValues
 from fake_server.runs.scope import Scope
+from fake_server.runs.values import Values
 from fake_server.runs.walk import Run
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.model import Workflow

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fake_server.host_spec import HostSpec, InputFileRules
-from fake_server.runs.events import FileRef, InputFile
 from fake_server.runs.file_sources import FileSources, Owner, remote_info
 from fake_server.runs.input_images import input_images
+from fake_server.runs.values import FileRef, InputFile
 from fake_server.workflow.model import StartVariable
 
 FileValue = InputFile | FileRef

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_server.host_spec import HostErrors, HostSpec
-from fake_server.runs.events import InputFile
 from fake_server.runs.file_sources import FileSources, Owner, unusable
 from fake_server.runs.run_body import check_storable, database_uuid
+from fake_server.runs.values import InputFile
 
 _IMAGE = "image"
 _REMOTE = "remote_url"

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from starlette.types import Receive
 
 from fake_server.clock import Clock, Wait
-from fake_server.runs.events import HumanInputFilled, Values, WorkflowFinished, WorkflowPaused
+from fake_server.runs.events import HumanInputFilled, WorkflowFinished, WorkflowPaused
+from fake_server.runs.values import Values
 
 RECORDS = 10_000
 """Beyond this the oldest records are dropped; their runs are then unknown."""

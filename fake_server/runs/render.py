@@ -16,8 +16,9 @@ from math import floor
 from typing import Any, NamedTuple, Protocol
 
 from fake_server.host_spec import FileRules, HostSpec
-from fake_server.runs.events import FileRef, InputFile, WorkflowFinished, WorkflowPaused
+from fake_server.runs.events import WorkflowFinished, WorkflowPaused
 from fake_server.runs.random_values import image_name
+from fake_server.runs.values import FileRef, InputFile
 
 # JSON
 # --------------------------------------------------------------------------------------------------

@@ -26,9 +26,9 @@ from fake_server.runs.events import (
     Place,
     RunCrashed,
     TextChunk,
-    Values,
 )
 from fake_server.runs.failures import FAIL_BRANCH, SUCCESS_BRANCH, failure_outputs, retries
+from fake_server.runs.values import Values
 from fake_server.runs.walk import MALFORMED, MOST_NODES, TOO_MANY, Entries, Run
 from fake_server.workflow.expressions import Pool
 from fake_server.workflow.model import CONTAINER_STARTS, Edge, Node

@@ -16,12 +16,12 @@ from fake_server.runs.events import (
     HumanInputRequired,
     NodeFinished,
     NodeStarted,
-    Values,
     WorkflowPaused,
 )
 from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.records import RunRecord
 from fake_server.runs.render import WRITERS, picked, spaced
+from fake_server.runs.values import Values
 from fake_server.workflow.model import Workflow
 
 Part = tuple[FrameRenderer, Sequence[Event]]

@@ -20,13 +20,13 @@ from fake_server.runs.events import (
     HumanInputFilled,
     HumanInputRequired,
     Timeline,
-    Values,
     WorkflowFinished,
     WorkflowPaused,
     WorkflowStarted,
     cut,
 )
 from fake_server.runs.random_values import RandomValues
+from fake_server.runs.values import Values
 from fake_server.workflow.expressions import RunSteps
 from fake_server.workflow.model import Node, Workflow
 

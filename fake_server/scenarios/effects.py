@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fake_server.host_spec import HostError, HostErrors, HostSpec, PingRule
 from fake_server.images import ImageFault
-from fake_server.runs.events import Timeline
 from fake_server.workflow.behaviour import NodeBehaviour
 from fake_server.workflow.model import Node, Workflow
+
+if TYPE_CHECKING:
+    from fake_server.runs.events import Timeline
 
 
 class Pause(NamedTuple):

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from fake_server.runs.events import FileRef, InputFile
+from fake_server.runs.values import FileRef, InputFile
 
 if TYPE_CHECKING:
     from fake_server.workflow.model import Selector

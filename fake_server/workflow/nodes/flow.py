@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec, NodeRules
-from fake_server.runs.events import FileRef, InputFile
+from fake_server.runs.values import FileRef, InputFile
 from fake_server.workflow.expressions import (
     ABSENT,
     OPERATORS,

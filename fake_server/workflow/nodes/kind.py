@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
 from fake_server.images import ImageRecord
-from fake_server.runs.events import FileRef, Values
+from fake_server.runs.values import FileRef, Values
 from fake_server.workflow.expressions import (
     ABSENT,
     TOO_LONG,

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from dify_wire.strict import Field
-from fake_server.runs.events import FileRef, InputFile
+from fake_server.runs.values import FileRef, InputFile
 from fake_server.workflow.behaviour import FakeFile, FakeResponse
 from fake_server.workflow.expressions import ABSENT, fill_fake, plain, text_of
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome

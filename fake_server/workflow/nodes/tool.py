@@ -8,8 +8,8 @@ from typing import Any
 
 from dify_wire.strict import Field
 from fake_server.host_spec import HostSpec
-from fake_server.runs.events import FileRef, Values
 from fake_server.runs.random_values import TENANT_ID
+from fake_server.runs.values import FileRef, Values
 from fake_server.workflow.behaviour import FakeFile
 from fake_server.workflow.expressions import ABSENT, fill_fake, plain, selectors, text_of
 from fake_server.workflow.model import Node

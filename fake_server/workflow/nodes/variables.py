@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from fake_server.runs.events import FileRef, InputFile
+from fake_server.runs.values import FileRef, InputFile
 from fake_server.workflow.expressions import ABSENT, OPERATORS, check_size, file_attributes, plain
 from fake_server.workflow.model import Selector
 from fake_server.workflow.nodes.kind import NodeCall, NodeOutcome
