@@ -66,7 +66,7 @@ def read_text_condition(field: Field) -> TextCondition:
         matches.fail(f"this is not a valid regular expression: {error}")
 
 
-_TEXTS = ("prompt", "model", "user")
+TEXTS = ("prompt", "model", "user")
 _MODE = Parameter("mode", str, choices=("blocking", "streaming"))
 TIMES = Parameter("times", int, bounds=Bounds(1))
 _COUNTED = {
@@ -77,7 +77,7 @@ _COUNTED = {
 IN_HEADERS = {"times": TIMES, **_COUNTED}
 """What a header, which belongs to one request, can ask for."""
 
-NAMES = ("operation", *_TEXTS, "mode", "header", *_COUNTED)
+NAMES = ("operation", *TEXTS, "mode", "header", *_COUNTED)
 
 
 class Conditions(NamedTuple):
@@ -110,6 +110,11 @@ class Conditions(NamedTuple):
         return True
 
     @property
+    def exact_text(self) -> tuple[str, str] | None:
+        """A text that a request must have, after the name of the fact; None for no such text."""
+        return next(((name, one.exact) for name, one in self.texts if one.exact is not None), None)
+
+    @property
     def uncounted(self) -> Conditions:
         """Those that do not depend on a number or on chance."""
         return self._replace(call=None, probability=None, seed=None)
@@ -126,7 +131,7 @@ def read_conditions(when: Field, operations: tuple[str, ...]) -> Conditions:
         if "operation" in when
         else None,
         mode=_MODE.read(when["mode"]) if "mode" in when else None,
-        texts=tuple((name, read_text_condition(when[name])) for name in _TEXTS if name in when),
+        texts=tuple((name, read_text_condition(when[name])) for name in TEXTS if name in when),
         headers=tuple(
             (name.lower().encode("latin-1", "replace"), read_text_condition(field))
             for name, field in headers
@@ -157,7 +162,7 @@ def schema(operations: tuple[str, ...]) -> Mapping[str, Any]:
         "additionalProperties": False,
         "properties": {
             "operation": {"enum": list(operations)},
-            **dict.fromkeys(_TEXTS, text),
+            **dict.fromkeys(TEXTS, text),
             "mode": _MODE.schema,
             "header": {"type": "object", "additionalProperties": text},
             **{name: one.schema for name, one in _COUNTED.items()},

@@ -13,6 +13,7 @@ import random
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from dify_wire.yaml_file import line_of, load_yaml
 from fake_server.scenarios.behaviour import RUN, Behaviour
 from fake_server.scenarios.conditions import (
     IN_HEADERS,
+    TEXTS,
     TIMES,
     Conditions,
     RequestFacts,
@@ -187,25 +189,56 @@ def read_header(value: bytes) -> list[dict[str, Any]]:
     return rules
 
 
-def check_contradictions(rules: Iterable[Rule]) -> None:
-    """Raise ``ScenarioError`` for a rule that can never act beside an earlier one.
-
-    Found are those with the same conditions, and those after a rule without conditions.
+class Always:
+    """The rules that always act, by what they exclude and under which conditions: no later rule can
+    act where they do.
     """
-    always: dict[tuple[str, Conditions], tuple[int, Rule]] = {}
-    for number, rule in enumerate(rules, start=1):
-        same = rule.conditions.uncounted
-        for conditions in (same, Conditions(operation=same.operation), Conditions()):
-            if (rule.exclusion, conditions) in always:
-                earlier = always[rule.exclusion, conditions]
-                raise ScenarioError(
-                    f"{_named(*earlier)} and {_named(number, rule)} contradict each other: the "
-                    "first always acts where the second could; take one out, or give the first "
-                    "times or other conditions",
-                    rule.path,
-                )
-        if rule.times is None and rule.conditions == same:
-            always.setdefault((rule.exclusion, same), (number, rule))
+
+    def __init__(self) -> None:
+        self._rules: dict[tuple[str, Conditions], tuple[int, Rule]] = {}
+
+    def with_rules(self, rules: Iterable[Rule]) -> Always:
+        """These and ``rules``. Raises ``ScenarioError`` for a rule that can never act beside an
+        earlier one.
+
+        Found are those with the same conditions, and those after a rule without conditions.
+        """
+        always = Always()
+        always._rules = known = self._rules.copy()
+        for number, rule in enumerate(rules, start=1):
+            same = rule.conditions.uncounted
+            for conditions in (same, Conditions(operation=same.operation), Conditions()):
+                if (rule.exclusion, conditions) in known:
+                    earlier = known[rule.exclusion, conditions]
+                    raise ScenarioError(
+                        f"{_named(*earlier)} and {_named(number, rule)} contradict each other: the "
+                        "first always acts where the second could; take one out, or give the first "
+                        "times or other conditions",
+                        rule.path,
+                    )
+            if rule.times is None and rule.conditions == same:
+                known.setdefault((rule.exclusion, same), (number, rule))
+        return always
+
+
+class RuleIndex:
+    """Finds the rules that may act on a request without asking those for other texts."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._by_text: dict[tuple[str, str], list[tuple[int, Rule]]] = {}
+        self._others: list[tuple[int, Rule]] = []
+        for entry in enumerate(rules):
+            key = entry[1].conditions.exact_text
+            (self._others if key is None else self._by_text.setdefault(key, [])).append(entry)
+
+    def candidates(self, facts: RequestFacts) -> Iterable[Rule]:
+        """Those rules, in their order."""
+        found = self._others
+        for name in TEXTS if self._by_text else ():
+            found = [*found, *self._by_text.get((name, getattr(facts, name)), ())]
+        if found is not self._others:
+            found.sort(key=itemgetter(0))
+        return [rule for _, rule in found]
 
 
 def _named(number: int, rule: Rule) -> str:
@@ -230,8 +263,11 @@ class RuleBook:
         self._fixed: tuple[Rule, ...] = ()
         if rules is not None:
             self._fixed = tuple(self._read(field, "file") for field in rules.entries(_RULES))
-        check_contradictions(self._fixed)
+            Always().with_rules(self._fixed)
         self._added: tuple[Rule, ...] = ()
+        self._always = Always()
+        """Those of the added rules."""
+        self._index: RuleIndex | None = None
         self._by_header: dict[bytes, list[Rule]] = {}
         self._seed = _seed(seed)
         self.empty = not self._fixed
@@ -242,23 +278,23 @@ class RuleBook:
         try:
             entries = field.entries(_RULES) if isinstance(rules, list) else (field,)
             added = [self._read(entry, "admin") for entry in entries]
-            check_contradictions((*self._added, *added))
+            always = self._always.with_rules(added)
         except ScenarioError:
             self._number = number
             raise
-        self._replace_added((*self._added, *added))
+        self._replace_added((*self._added, *added), always)
         return added
 
     def remove(self, rule_id: str) -> bool:
         """Take one added rule away; False where there is none of that id."""
         left = tuple(rule for rule in self._added if rule.rule_id != rule_id)
         found = len(left) < len(self._added)
-        self._replace_added(left)
+        self._replace_added(left, Always().with_rules(left))
         return found
 
     def clear(self) -> None:
         """Take every added rule away; those of the file stay."""
-        self._replace_added(())
+        self._replace_added((), Always())
 
     def reset(self, seed: int | None) -> None:
         """Restore the start: the rules of the file, nothing counted, and ``seed``."""
@@ -281,7 +317,10 @@ class RuleBook:
         names: list[str] = []
         excluded: set[str] = set()
         effects = NO_EFFECTS
-        for rule in (*(self._header_rules(header) if header else ()), *self._added, *self._fixed):
+        if self._index is None:
+            self._index = RuleIndex((*self._added, *self._fixed))
+        of_header = self._header_rules(header) if header else ()
+        for rule in (*of_header, *self._index.candidates(facts)):
             if rule.takes(facts, excluded, self._seed):
                 names.append(rule.behaviour.name)
                 excluded.add(rule.exclusion)
@@ -295,14 +334,14 @@ class RuleBook:
                 read_rule(rule_field(rule), f"{header!r}|{index}", "header", self._context)
                 for index, rule in enumerate(read_header(header))
             ]
-            check_contradictions(known)
+            Always().with_rules(known)
             self._by_header[header] = known
             if len(self._by_header) > _MAX_HEADERS:
                 del self._by_header[next(iter(self._by_header))]
         return known
 
-    def _replace_added(self, rules: tuple[Rule, ...]) -> None:
-        self._added = rules
+    def _replace_added(self, rules: tuple[Rule, ...], always: Always) -> None:
+        self._added, self._always, self._index = rules, always, None
         self.empty = not (rules or self._fixed)
 
     def _read(self, field: Field, source: str) -> Rule:

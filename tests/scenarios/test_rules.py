@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fake_server.scenarios.behaviours import BEHAVIOURS
@@ -369,3 +370,43 @@ def test_a_wrong_rule_is_an_error_with_its_correction(rule: object, message: str
 def test_every_behaviour_works_bare(name: str) -> None:
     assert names(book({"name": name})) == (name,)
     assert names(book(), header=name) == (name,)
+
+
+# Many rules
+# ---
+
+CONDITIONS = st.sampled_from(["cat", "dog", {"contains": "c"}, {"matches": "g$"}])
+RULES = st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["slow", "http_error", "no_ping", "unsigned_url"])},
+        optional={
+            "when": st.dictionaries(st.sampled_from(["prompt", "model", "user"]), CONDITIONS),
+            "times": st.integers(1, 2),
+        },
+    ),
+    max_size=8,
+)
+FACTS = st.builds(
+    RequestFacts,
+    st.just("runWorkflow"),
+    st.just({}),
+    *[st.sampled_from(["cat", "dog", "", "magic"])] * 3,
+)
+
+
+@given(RULES, st.lists(FACTS, max_size=4))
+def test_rules_that_are_found_by_a_text_act_as_if_each_was_asked(
+    rules: list[dict[str, Any]], requests: list[RequestFacts]
+) -> None:
+    """Each alone in a book of its own says whether it acts; of one behaviour, the first does."""
+    try:
+        together = book(*rules)
+    except ScenarioError:
+        assume(False)
+    alone = [(rule["name"], book(rule)) for rule in rules]
+    for facts in requests:
+        expected: list[str] = []
+        for name, one in alone:
+            if name not in expected:
+                expected += names(one, facts)
+        assert names(together, facts) == tuple(expected)
