@@ -42,6 +42,9 @@ _NESTING_LIMIT = 950
 _STRICT_NESTING_LIMIT = 1025
 """The same of the strict parser, orjson."""
 
+_BRACKETS = 4096
+"""So many are counted before a look at the depth, which what is nested too deep soon reaches."""
+
 _STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _INTEGERS = range(-(1 << 63), 1 << 64)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -336,7 +339,14 @@ def _deeper(text: str, limit: int) -> bool:
         return False
     outside_strings = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
     brackets = re.sub(r"[^\[\]{}]+", "", outside_strings)
-    return max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) >= limit
+    level = 0
+    for start in range(0, len(brackets), _BRACKETS):
+        steps = map(_STEPS.__getitem__, brackets[start : start + _BRACKETS])
+        levels = list(accumulate(steps, initial=level))
+        if max(levels) >= limit:
+            return True
+        level = levels[-1]
+    return False
 
 
 _STRICT = json.JSONDecoder(parse_constant=int, parse_int=_integer, parse_float=_finite, strict=True)

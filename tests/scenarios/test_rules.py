@@ -395,7 +395,7 @@ FACTS = st.builds(
 
 
 @given(RULES, st.lists(FACTS, max_size=4))
-def test_rules_that_are_found_by_a_text_act_as_if_each_was_asked(
+def test_rules_that_are_found_by_a_text_act_as_if_all_were_tried(
     rules: list[dict[str, Any]], requests: list[RequestFacts]
 ) -> None:
     """Each alone in a book of its own says whether it acts; of one behaviour, the first does."""
