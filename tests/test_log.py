@@ -79,6 +79,17 @@ def test_lines_are_written_in_order() -> None:
     assert stream.getvalue() == "".join(f"line {number}\n" for number in range(100))
 
 
+def test_a_flush_waits_for_no_further_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the banner of a start nor the end of a server is late for the sake of a batch."""
+    monkeypatch.setattr("fake_server.server.log.TOGETHER_S", 3600.0)
+    stream = io.StringIO()
+    writer = LineWriter(stream, _lost)
+    for line in ("one\n", "two\n"):
+        writer.write(line)
+        writer.flush(30.0)
+    assert stream.getvalue() == "one\ntwo\n"
+
+
 def test_waiting_lines_are_bounded_to_the_byte() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb"), os.fdopen(writing, "w") as stream:

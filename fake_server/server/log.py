@@ -49,6 +49,7 @@ class LineWriter:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._writing = False
+        self._flushing = 0
         self._thread: threading.Thread | None = None
         self.lost = 0
         """How many lines were lost since the start."""
@@ -72,13 +73,16 @@ class LineWriter:
     def flush(self, timeout_s: float = _CLOSE_S) -> None:
         """Return once everything is written, after ``timeout_s`` at the latest."""
         with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
             self._changed.wait_for(lambda: not self._lines and not self._writing, timeout_s)
+            self._flushing -= 1
 
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._lines))
-                self._changed.wait(TOGETHER_S)
+                self._changed.wait_for(lambda: self._flushing > 0, TOGETHER_S)
             self._write(self._taken())
             with self._changed:
                 self._writing = False
