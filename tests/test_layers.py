@@ -147,7 +147,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("sse_starlette", ["fake_server.http.event_stream"]),
         ("PIL", ["fake_server.images"]),
         ("click", ["dify_wire.command", "fake_server.cli", "fake_server.server.record"]),
-        ("httpcore", ["fake_server.recorder.upstream"]),
+        ("h11", ["fake_server.recorder"]),
         ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli"]),
         ("jsonschema_rs", ["dify_wire.spec", "fake_server.workflow.json_objects"]),
@@ -253,7 +253,7 @@ def test_images_are_drawn_only_when_one_is_fetched() -> None:
                 *(
                     "PIL",
                     "httpx",
-                    "httpcore",
+                    "h11",
                     "jsonschema",
                     "jsonschema_rs",
                     "prometheus_client",

@@ -164,7 +164,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._chunks: list[Chunk] = []
+        self._in_memory: list[bytes] = []
         self._times = array("d")
         self._sizes = array("Q")
         self._file: BinaryIO | None = None
@@ -183,17 +183,19 @@ class Spool:
             return
         if self.size > MOST_BODY_BYTES:
             self._exceed(f"it has more than {MOST_BODY_BYTES >> 20} MiB")
-        elif len(self._chunks) + len(self._sizes) >= MOST_CHUNKS:
+        elif len(self._times) >= MOST_CHUNKS:
             self._exceed(f"it came in more than {MOST_CHUNKS} chunks")
-        elif self._path is None and self.size <= IN_MEMORY:
-            self._chunks.append(Chunk(at_s, data))
         else:
-            self._write(Chunk(at_s, data))
+            self._times.append(at_s)
+            self._sizes.append(len(data))
+            self._in_memory.append(data)
+            if self._path is not None or self.size > IN_MEMORY:
+                self._write()
 
     def chunks(self) -> Iterator[Chunk]:
         """All chunks; each call reads them from the start."""
         if self._path is None:
-            yield from self._chunks
+            yield from map(Chunk, self._times, self._in_memory)
             return
         if self._file is not None:
             self._file.flush()
@@ -209,7 +211,7 @@ class Spool:
 
     def discard(self) -> None:
         """Drop the body and remove its file; may be called again."""
-        self._chunks.clear()
+        self._in_memory.clear()
         del self._times[:], self._sizes[:]
         try:
             self.close()
@@ -222,12 +224,10 @@ class Spool:
         self.discard()
         self.exceeded = why
 
-    def _write(self, chunk: Chunk) -> None:
+    def _write(self) -> None:
+        """Move what is in memory to the disk."""
         if self._file is None:
             handle, name = tempfile.mkstemp(prefix=PARTIAL, dir=self._folder)
             self._path, self._file = Path(name), os.fdopen(handle, "wb")
-        chunks, self._chunks = [*self._chunks, chunk], []
-        for one in chunks:
-            self._times.append(one.at_s)
-            self._sizes.append(len(one.data))
-            self._file.write(one.data)
+        self._file.writelines(self._in_memory)
+        self._in_memory.clear()

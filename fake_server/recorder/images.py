@@ -118,8 +118,8 @@ class ImageFetcher:
             "GET", target.encode(), self._upstream.headers_for(headers), no_body()
         )
         async with self._upstream.send(request) as response:
-            async for data in response.body:
-                await exchange.add_response_chunk(request.elapsed_s(), data)
+            async for chunks in response.body:
+                await exchange.add_response_chunks(request.elapsed_s(), chunks)
             exchange.end(request, response, request.elapsed_s(), "complete")
         if response.status == 200:
             self._fetched.add(path)

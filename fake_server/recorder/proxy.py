@@ -7,7 +7,6 @@ connection ends without the end of the body. If there is no response, the proxy 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -73,18 +72,26 @@ class RecordingProxy:
         self.upstream = upstream
         self.writer = writer
         self._fetch_images = fetch_images
-        self._ending = asyncio.Event()
+        self._under_way: set[_ProxiedRequest] = set()
+        self._is_ending = False
 
     def end(self) -> None:
         """Break off what is under way; its part so far is recorded."""
-        self._ending.set()
+        self._is_ending = True
+        for request in list(self._under_way):
+            request.break_off("cut")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
             return
         try:
-            await _ProxiedRequest(self, scope, receive, send).run(self._ending)
+            request = _ProxiedRequest(self, scope, receive, send)
+            self._under_way.add(request)
+            try:
+                await request.run(self._is_ending)
+            finally:
+                self._under_way.discard(request)
         except Exception:
             log.exception("a request could not be passed on")  # the server closes the connection
 
@@ -95,7 +102,7 @@ class RecordingProxy:
         await receive()
         if self.images:
             await self.images.finish()
-        await self.upstream.close()
+        self.upstream.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
@@ -113,27 +120,36 @@ class _ProxiedRequest:
         self._request = UpstreamRequest(
             scope["method"], target, self._upstream.headers_for(headers), self._request_body()
         )
-        self._body_read = asyncio.Event()
         self._response: UpstreamResponse | None = None
         self._is_passed_on = False
+        self._task: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._broken_off = ""
+        """How it ended early, if it did."""
 
-    async def run(self, ending: asyncio.Event) -> None:
+    async def run(self, is_ending: bool) -> None:
         """Pass it on until it is complete, one side breaks off, or the recorder ends."""
-        transfer = asyncio.create_task(self._transfer())
-        left = asyncio.create_task(self._client_leaves())
-        ends = asyncio.create_task(ending.wait())
+        self._task = asyncio.current_task()
         ended = "cut"
         try:
-            await asyncio.wait((transfer, left, ends), return_when=asyncio.FIRST_COMPLETED)
-            if not (transfer.done() or self._is_passed_on):
-                transfer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                ended = "client_left" if left.done() else "cut"
-                ended = await transfer
+            if is_ending:
+                self.break_off("cut")
+            ended = await self._transfer()
+        except asyncio.CancelledError:
+            if not (self._broken_off and self._task) or self._task.uncancel():
+                raise
+            ended = self._broken_off
         finally:  # also when the server does not wait any longer for a client that does not read
-            for task in (transfer, left, ends):
-                task.cancel()
+            if self._leaving is not None:
+                self._leaving.cancel()
+            self._task = self._leaving = None  # which hold on to this request
             self._record(ended)
+
+    def break_off(self, ended: str) -> None:
+        """End what is under way; what has been passed on whole is complete."""
+        if self._task is not None and not (self._broken_off or self._is_passed_on):
+            self._broken_off = ended
+            self._task.cancel()
 
     def _record(self, ended: str) -> None:
         if self._response is None:
@@ -187,11 +203,12 @@ class _ProxiedRequest:
         types = (value for name, value in response.headers if name.lower() == b"content-type")
         search = self._images is not None and is_text(next(types, b"").decode("latin-1"))
         finder = UrlFinder() if search else None
-        async for data in response.body:
+        async for chunks in response.body:
             at_s = self._request.elapsed_s()
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-            await self._exchange.add_response_chunk(at_s, data)
-            finder = self._search(finder, data)
+            for data in chunks:
+                await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            await self._exchange.add_response_chunks(at_s, chunks)
+            finder = self._search(finder, b"".join(chunks))
         self._is_passed_on = True
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         self._search(finder, None)
@@ -236,12 +253,12 @@ class _ProxiedRequest:
             if data := message.get("body", b""):
                 yield data
                 await self._exchange.add_request_chunk(data)
-        self._body_read.set()
+        self._leaving = asyncio.create_task(self._client_leaves())
 
     async def _client_leaves(self) -> None:
-        await self._body_read.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self.break_off("client_left")
 
     def _warn(self, message: str) -> None:
         path = self._request.target.partition(b"?")[0]  # what follows may be a signature

@@ -15,14 +15,17 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from dataclasses import dataclass
 
-import httpcore
+import certifi
+import h11
 
+from fake_server.recorder.connection import Connection, connect
 from fake_server.recorder.settings import split_upstream
 
 RawHeaders = list[tuple[bytes, bytes]]
 
 _CONNECT_S = 10.0
 _HIGHEST_STATUS = 599
+_MOST_IDLE = 16
 _IDLE_S = 2.0
 """Kept connections are let go before any server's own limit, which could cut a request that has
 just been sent.
@@ -31,7 +34,7 @@ just been sent.
 _HOP_BY_HOP = frozenset(
     {b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"upgrade"}
 )
-_NO_RESPONSE = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
+_NO_RESPONSE = (OSError, h11.RemoteProtocolError)
 
 
 class UpstreamError(Exception):
@@ -67,12 +70,14 @@ class UpstreamRequest:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamResponse:
-    """The head of a response, and its body as it arrives, which raises ``UpstreamBrokeError``."""
+    """The head of a response, and its body: each time the chunks that have arrived. The body raises
+    ``UpstreamBrokeError``.
+    """
 
     status: int
     reason: str
     headers: RawHeaders
-    body: AsyncIterator[bytes]
+    body: AsyncIterator[list[bytes]]
 
 
 class Upstream:
@@ -82,21 +87,21 @@ class Upstream:
         self._base = split_upstream(url)
         self._timeout_s = timeout_s
         self.origin = f"{self._base.scheme}://{self._base.netloc}"
-        # No limit to their number: no client waits for another.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trusted() if self._base.scheme == "https" else None,
-            max_connections=None,
-            max_keepalive_connections=16,
-            keepalive_expiry=_IDLE_S,
-        )
+        self._ssl = _trusted() if self._base.scheme == "https" else None
+        self._idle: list[Connection] = []
+        """Those without an exchange, the one used last at the end. There is no limit to the number
+        of the others: no client waits for another.
+        """
 
     @property
     def netloc(self) -> str:
         """Host and port, as a URL shows them."""
         return self._base.netloc
 
-    async def close(self) -> None:
-        await self._pool.aclose()
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        while self._idle:
+            self._idle.pop().close()
 
     def headers_for(self, headers: Iterable[tuple[bytes, bytes]]) -> RawHeaders:
         """A client's headers as they are passed on."""
@@ -122,63 +127,72 @@ class Upstream:
             raise UpstreamError(
                 400, "the request cannot be passed on: the recorder is not a proxy for other hosts"
             )
-        response = await self._send(request)
+        connection = await self._connection()
         try:
-            if response.status > _HIGHEST_STATUS:
+            response = await self._response(connection, request)
+            if response.status_code > _HIGHEST_STATUS:
                 raise UpstreamError(
-                    502, f"{self.origin} sent the status {response.status}, which is not valid"
+                    502, f"{self.origin} sent the status {response.status_code}, which is not valid"
                 )
             yield UpstreamResponse(
-                response.status,
-                response.extensions["reason_phrase"].decode("latin-1"),
-                response.headers,
-                _chunks(response),
+                response.status_code,
+                response.reason.decode("latin-1"),
+                response.headers.raw_items(),
+                _chunks(connection),
             )
         finally:
-            with contextlib.suppress(*_NO_RESPONSE):
-                await response.aclose()
+            if connection.end_exchange():
+                self._idle.append(connection)
+                self._close_idle()
 
-    async def _send(self, request: UpstreamRequest) -> httpcore.Response:
-        url = httpcore.URL(
-            scheme=self._base.scheme,
-            host=self._base.hostname or "",
-            port=self._base.port,
-            target=self._base.path.encode() + request.target,
-        )
-        request.start_clock()
+    async def _connection(self) -> Connection:
+        """One that is kept, or a new one."""
+        self._close_idle()
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        https = self._base.scheme == "https"
+        port = self._base.port or (443 if https else 80)
+        limit = asyncio.timeout(_CONNECT_S)
         try:
-            async with asyncio.timeout(None) as limit:
-                sent = httpcore.Request(
-                    request.method,
-                    url,
-                    headers=request.headers,
-                    content=self._timed(request, limit),
-                    extensions={"timeout": {"connect": _CONNECT_S}},
-                )
-                return await self._pool.handle_async_request(sent)
-        except (TimeoutError, httpcore.ConnectTimeout) as error:
-            waited_s = _CONNECT_S if isinstance(error, httpcore.ConnectTimeout) else self._timeout_s
-            raise UpstreamError(
-                504, f"{self.origin} sent no response within {waited_s:g} s"
-            ) from None
-        except (httpcore.LocalProtocolError, httpcore.UnsupportedProtocol) as error:
-            raise UpstreamError(400, f"the request cannot be passed on: {error}") from None
-        except httpcore.ConnectError as error:
+            async with limit:
+                return await connect(self._base.hostname or "", port, self._ssl)
+        except OSError as error:
+            if limit.expired():
+                raise self._late(_CONNECT_S) from None
             raise UpstreamError(
                 502, f"{self.origin} cannot be reached ({_reason(error)})"
             ) from None
+
+    def _close_idle(self) -> None:
+        """Close what has been kept for too long, and the oldest of too many."""
+        oldest = asyncio.get_running_loop().time() - _IDLE_S
+        while self._idle and (len(self._idle) > _MOST_IDLE or self._idle[0].idle_since < oldest):
+            self._idle.pop(0).close()
+
+    async def _response(self, connection: Connection, request: UpstreamRequest) -> h11.Response:
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            target = self._base.path.encode() + request.target
+            head = h11.Request(method=request.method, target=target, headers=request.headers)
+            request.start_clock()
+            if await connection.send(head, request.body):
+                request.start_clock()
+            async with limit:
+                return await connection.response()
+        except h11.LocalProtocolError as error:
+            raise UpstreamError(400, f"the request cannot be passed on: {error}") from None
         except _NO_RESPONSE as error:
+            if limit.expired():
+                raise self._late(self._timeout_s) from None
             raise UpstreamError(
                 502, f"{self.origin} closed the connection without a response ({_reason(error)})"
             ) from None
 
-    async def _timed(
-        self, request: UpstreamRequest, limit: asyncio.Timeout
-    ) -> AsyncIterator[bytes]:
-        async for data in request.body:
-            yield data
-        request.start_clock()
-        limit.reschedule(asyncio.get_running_loop().time() + self._timeout_s)
+    def _late(self, waited_s: float) -> UpstreamError:
+        return UpstreamError(504, f"{self.origin} sent no response within {waited_s:g} s")
 
 
 def end_to_end(headers: RawHeaders) -> RawHeaders:
@@ -204,28 +218,23 @@ async def no_body() -> AsyncIterator[bytes]:
     yield
 
 
-async def _chunks(response: httpcore.Response) -> AsyncIterator[bytes]:
+async def _chunks(connection: Connection) -> AsyncIterator[list[bytes]]:
     try:
-        async for data in response.aiter_stream():
-            yield data
+        async for chunks in connection.body():
+            yield chunks
     except _NO_RESPONSE as error:
         raise UpstreamBrokeError(_reason(error)) from None
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost reason: httpcore often wraps an error that says more."""
-    inner: BaseException | None = error
-    while inner is not None:
-        if isinstance(inner, OSError) and inner.strerror:
-            return inner.strerror
-        inner = inner.__cause__ or inner.__context__
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _trusted() -> ssl.SSLContext:
     """The usual authorities, and those that this machine trusts (``SSL_CERT_FILE``)."""
-    context = httpcore.default_ssl_context()
+    context = ssl.create_default_context(cafile=certifi.where())
     context.load_default_certs()
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 

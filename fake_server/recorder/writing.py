@@ -26,6 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait as wait_for_end
 from pathlib import Path
+from typing import NamedTuple
 
 from dify_wire.exchange import Headers, Recording, Request
 from dify_wire.recording.bodies import IN_MEMORY, Spool
@@ -58,6 +59,14 @@ _EXCHANGE_BYTES = 2048
 _NICENESS = 10
 """On a busy machine the streams go first."""
 
+_TOGETHER_S = 0.05
+"""How long an exchange waits for others to be handed over with: each time wakes four threads, while
+a client may be waiting.
+"""
+
+MOST_TOGETHER = 16
+"""How many exchanges are handed over at once; their results come at once too."""
+
 _START_S = 60.0
 _POLL_S = 0.05
 
@@ -70,6 +79,15 @@ class Written:
     images: int = 0
     lost: int = 0
     bodies_lost: int = 0
+
+
+class Ended(NamedTuple):
+    """An exchange that has ended, its bodies beside it; ``size`` is what it takes in memory."""
+
+    recording: Recording
+    response: Spool
+    request: Spool
+    size: int
 
 
 # In the process that writes
@@ -110,9 +128,18 @@ def _open(settings: RecorderSettings) -> tuple[str, ...]:
     return _workers[0].writer.leftovers
 
 
-def _write(recording: Recording, response: Spool, request: Spool) -> list[str]:
-    """Write one exchange; returns a sentence for each body that is left out."""
-    return _workers[0].write(recording, response, request)
+def _write(batch: list[Ended]) -> list[list[str] | Exception]:
+    """Write exchanges; returns for each a sentence for each body that is left out, or why it could
+    not be written.
+    """
+    return [_result(ended) for ended in batch]
+
+
+def _result(ended: Ended) -> list[str] | Exception:
+    try:
+        return _workers[0].write(ended.recording, ended.response, ended.request)
+    except Exception as error:  # whatever it is, the next exchanges are still to be written
+        return error
 
 
 def _close() -> str:
@@ -170,7 +197,8 @@ class ExchangeWriter:
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._unwritten = 0
-        self._pending: set[Future[list[str]]] = set()
+        self._ended: list[Ended] = []
+        self._pending: set[Future[list[list[str] | Exception]]] = set()
         self._is_gone = False
         self._is_counted = False
         """What ends now has been counted as lost."""
@@ -187,21 +215,28 @@ class ExchangeWriter:
                     await asyncio.sleep(_POLL_S)
         return self._waiting_bytes <= WAITING_BYTES
 
-    async def add(self, spool: Spool, at_s: float, data: bytes) -> None:
+    async def add(self, spool: Spool, at_s: float, chunks: list[bytes]) -> None:
         """Add to a spool. Raises ``OSError`` and ``TimeoutError``."""
-        if spool.in_memory and spool.size + len(data) <= IN_MEMORY:
-            spool.add(at_s, data)
+        if spool.in_memory and spool.size + sum(map(len, chunks)) <= IN_MEMORY:
+            _add(spool, at_s, chunks)
             return
-        added = asyncio.wrap_future(self._disk.submit(spool.add, at_s, data))
+        added = asyncio.wrap_future(self._disk.submit(_add, spool, at_s, chunks))
         await asyncio.wait_for(asyncio.shield(added), CAPACITY_WAIT_S)
 
     def write(self, recording: Recording, response: Spool, request: Spool) -> None:
-        """Write an exchange that has ended."""
+        """Write an exchange that has ended, together with others that end soon."""
         size = _EXCHANGE_BYTES + sum(one.size for one in (response, request) if one.in_memory)
         with self._lock:
             self._waiting_bytes += size
             self._unwritten += 1
-        self._disk.submit(self._submit, recording, response, request, size)
+        if not self._ended:
+            asyncio.get_running_loop().call_later(_TOGETHER_S, self._submit_ended)
+        self._ended.append(Ended(recording, response, request, size))
+
+    def _submit_ended(self) -> None:
+        ended, self._ended = self._ended, []
+        for at in range(0, len(ended), MOST_TOGETHER):
+            self._disk.submit(self._submit, ended[at : at + MOST_TOGETHER])
 
     def discard(self, *spools: Spool) -> None:
         """Drop the bodies of an exchange."""
@@ -221,6 +256,8 @@ class ExchangeWriter:
         What is not written is lost if nothing is written for ``stuck_s`` seconds, at Ctrl-C, or
         with ``at_once`` after a moment.
         """
+        if not at_once:
+            self._submit_ended()
         try:
             why = "the recorder ends at once" if at_once else self._wait(report, stuck_s)
         except KeyboardInterrupt:
@@ -270,35 +307,38 @@ class ExchangeWriter:
     def _warn(self, message: str) -> None:
         self._warn_unredacted(self._redactor.text(message))
 
-    def _submit(self, recording: Recording, response: Spool, request: Spool, size: int) -> None:
+    def _submit(self, batch: list[Ended]) -> None:
         """In the thread, after what it still adds to the spools."""
         try:
-            response.close()
-            request.close()
-            future = self._executor.submit(_write, recording, response, request)
+            for ended in batch:
+                ended.response.close()
+                ended.request.close()
+            future = self._executor.submit(_write, batch)
         except (OSError, RuntimeError) as error:
             future = Future()
             future.set_exception(error)
         self._pending.add(future)
-        future.add_done_callback(
-            lambda done: self._note_result(done, recording, (response, request), size)
-        )
+        future.add_done_callback(lambda done: self._note_results(done, batch))
 
-    def _note_result(
-        self, done: Future[list[str]], recording: Recording, spools: tuple[Spool, ...], size: int
-    ) -> None:
+    def _note_results(self, done: Future[list[list[str] | Exception]], batch: list[Ended]) -> None:
         self._pending.discard(done)
-        _discard(spools)
         error = CancelledError() if done.cancelled() else done.exception()
-        left_out = [] if error else done.result()
-        if isinstance(error, BrokenProcessPool | CancelledError):
-            if not self._is_gone:
-                self._is_gone = True
-                self._warn(
-                    "the process that writes has ended; nothing is recorded any more,"
-                    " and all that was not is lost"
-                )
-        elif error:  # whatever it is, the next exchanges are still to be written
+        if isinstance(error, BrokenProcessPool | CancelledError) and not self._is_gone:
+            self._is_gone = True
+            self._warn(
+                "the process that writes has ended; nothing is recorded any more,"
+                " and all that was not is lost"
+            )
+        results = [error] * len(batch) if error else done.result()
+        for ended, result in zip(batch, results, strict=True):
+            self._note_result(ended, result)
+
+    def _note_result(self, ended: Ended, result: list[str] | BaseException | None) -> None:
+        recording = ended.recording
+        _discard((ended.response, ended.request))
+        error = result if isinstance(result, BaseException) else None
+        left_out = result if isinstance(result, list) else []
+        if error and not isinstance(error, BrokenProcessPool | CancelledError):
             what = f"{recording.request.method} {recording.request.path}"
             self._warn(f"{what} could not be written ({_reason(error)}); it is lost")
         for message in left_out:
@@ -307,7 +347,7 @@ class ExchangeWriter:
         with self._lock:
             if self._is_counted:
                 return
-            self._waiting_bytes -= size
+            self._waiting_bytes -= ended.size
             self._unwritten -= 1
             self.written.lost += error is not None
             self.written.images += image and not error
@@ -349,6 +389,11 @@ def is_image(recording: Recording) -> bool:
     )
 
 
+def _add(spool: Spool, at_s: float, chunks: list[bytes]) -> None:
+    for data in chunks:
+        spool.add(at_s, data)
+
+
 def _discard(spools: tuple[Spool, ...]) -> None:
     for spool in spools:
         with suppress(OSError):  # a full disk may refuse even the last bytes of what is dropped
@@ -378,17 +423,17 @@ class OpenExchange:
             self._lose("the process that writes cannot keep up; an exchange is lost")
 
     async def add_request_chunk(self, data: bytes) -> None:
-        await self._add(self._request, 0.0, data)
+        await self._add(self._request, 0.0, [data])
 
-    async def add_response_chunk(self, at_s: float, data: bytes) -> None:
-        """Add a chunk that arrived ``at_s`` seconds after the request."""
-        await self._add(self._response, round(at_s, 6), data)
+    async def add_response_chunks(self, at_s: float, chunks: list[bytes]) -> None:
+        """Add chunks that arrived together, ``at_s`` seconds after the request."""
+        await self._add(self._response, round(at_s, 6), chunks)
 
-    async def _add(self, spool: Spool, at_s: float, data: bytes) -> None:
+    async def _add(self, spool: Spool, at_s: float, chunks: list[bytes]) -> None:
         if not self._writer:
             return
         try:
-            await self._writer.add(spool, at_s, data)
+            await self._writer.add(spool, at_s, chunks)
         except TimeoutError:
             self._lose("the disk cannot keep up; an exchange that is under way is lost")
         except OSError as error:

@@ -91,7 +91,7 @@ def test_without_an_address_it_does_nothing(pytester: pytest.Pytester) -> None:
 def test_without_an_address_it_imports_nothing_heavy() -> None:
     heavy = {
         "click",
-        "httpcore",
+        "h11",
         "rich",
         "jinja2",
         "schemathesis",

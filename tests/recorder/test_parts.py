@@ -21,7 +21,7 @@ import pytest
 
 from dify_wire.exchange import Recording, Request
 from dify_wire.recording.bodies import IN_MEMORY
-from dify_wire.recording.folder import read_folder
+from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.strict import counted
 from fake_server.recorder import writing
 from fake_server.recorder.proxy import RecordingProxy
@@ -33,7 +33,7 @@ from fake_server.recorder.upstream import (
     end_to_end,
     no_body,
 )
-from fake_server.recorder.writing import ExchangeWriter, OpenExchange, Written
+from fake_server.recorder.writing import MOST_TOGETHER, ExchangeWriter, OpenExchange, Written
 from fake_server.settings import SettingsError
 
 RUN = "/v1/workflows/run"
@@ -186,6 +186,11 @@ def started(folder: Path, executor: Executor | None = None) -> tuple[ExchangeWri
     return ExchangeWriter(settings, executor or ThreadPoolExecutor(1), warnings.append), warnings
 
 
+async def no_chunks() -> AsyncIterator[list[bytes]]:
+    return
+    yield
+
+
 async def record(
     writer: ExchangeWriter,
     *chunks: bytes,
@@ -200,30 +205,24 @@ async def record(
     if incoming:
         await exchange.add_request_chunk(incoming)
     for number, chunk in enumerate(chunks):
-        await exchange.add_response_chunk(number / 2, chunk)
+        await exchange.add_response_chunks(number / 2, [chunk])
     request = UpstreamRequest("GET", target, [], no_body(), sent_at=1.0)
-    response = UpstreamResponse(status, "OK", list(headers), no_body())
+    response = UpstreamResponse(status, "OK", list(headers), no_chunks())
     exchange.end(request, response, 1.0, "complete")
 
 
-class Failing(ThreadPoolExecutor):
-    """Writes in a thread, but for exchanges with the status 500, for which it raises ``error``."""
+def test_loss_is_reported_and_counted_and_the_next_exchange_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = RecordingWriter.write
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__(1)
-        self._error = error
+    def fail_once(self: RecordingWriter, exchange: Recording, *bodies: Any) -> Path:
+        if exchange.status == 500:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(self, exchange, *bodies)
 
-    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if args and isinstance(args[0], Recording) and args[0].status == 500:
-            failed: Future[Any] = Future()
-            failed.set_exception(self._error)
-            return failed
-        return super().submit(function, *args, **kwargs)
-
-
-def test_loss_is_reported_and_counted_and_the_next_exchange_is_written(tmp_path: Path) -> None:
-    full = Failing(OSError(errno.ENOSPC, "No space left on device"))
-    writer, warnings = started(tmp_path / "to", full)
+    monkeypatch.setattr(RecordingWriter, "write", fail_once)
+    writer, warnings = started(tmp_path / "to")
     for status in (200, 500, 201):
         asyncio.run(record(writer, b"response", incoming=b"request", status=status))
     assert writer.finish(print) == Written(exchanges=2, lost=1)
@@ -235,12 +234,31 @@ def test_loss_is_reported_and_counted_and_the_next_exchange_is_written(tmp_path:
     ]
 
 
+def test_exchanges_that_end_together_are_handed_over_together(tmp_path: Path) -> None:
+    """Each time wakes other threads, while clients are served."""
+    sizes: list[int] = []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            sizes.extend(len(batch) for batch in args if isinstance(batch, list))
+            return super().submit(function, *args, **kwargs)
+
+    async def record_some() -> None:
+        for _ in range(MOST_TOGETHER + 2):
+            await record(writer)
+
+    writer, _ = started(tmp_path / "to", Counting(1))
+    asyncio.run(record_some())
+    assert writer.finish(print) == Written(exchanges=MOST_TOGETHER + 2)
+    assert sizes == [MOST_TOGETHER, 2]
+
+
 def test_exchange_that_is_discarded_leaves_nothing(tmp_path: Path) -> None:
     """Not even the spool of a long body."""
 
     async def discard() -> None:
         exchange = OpenExchange(writer, "http://host.test")
-        await exchange.add_response_chunk(0.0, b"x" * (2 << 20))
+        await exchange.add_response_chunks(0.0, [b"x" * (2 << 20)])
         exchange.discard()
 
     writer, warnings = started(tmp_path / "to")
@@ -292,7 +310,7 @@ class Stuck(ThreadPoolExecutor):
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         def later() -> Any:
-            if args and isinstance(args[0], Recording):
+            if args and isinstance(args[0], list):
                 self.go.wait()
             return function(*args, **kwargs)
 
@@ -320,8 +338,19 @@ def test_exchanges_wait_while_too_much_waits_to_be_written(
     assert written.lost == 0
 
 
+class Ended(ThreadPoolExecutor):
+    """Whose process has ended before it writes."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if args and isinstance(args[0], list):
+            failed: Future[Any] = Future()
+            failed.set_exception(BrokenProcessPool())
+            return failed
+        return super().submit(function, *args, **kwargs)
+
+
 def test_end_of_the_process_that_writes_is_reported_once(tmp_path: Path) -> None:
-    writer, warnings = started(tmp_path / "to", Failing(BrokenProcessPool()))
+    writer, warnings = started(tmp_path / "to", Ended(1))
     for _ in range(100):
         asyncio.run(record(writer, status=500))
     assert writer.finish(print) == Written(lost=100)
@@ -329,8 +358,11 @@ def test_end_of_the_process_that_writes_is_reported_once(tmp_path: Path) -> None
     assert "nothing is recorded any more" in warnings[0]
 
 
-def test_end_waits_a_bounded_time_for_what_is_not_written(tmp_path: Path) -> None:
+def test_end_waits_a_bounded_time_for_what_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was written until then is counted, the rest is lost and reported."""
+    monkeypatch.setattr(writing, "MOST_TOGETHER", 1)
     stuck, killed = Stuck(), list[bool]()
 
     def kill() -> None:
@@ -352,11 +384,11 @@ def test_end_waits_a_bounded_time_for_what_is_not_written(tmp_path: Path) -> Non
 
 
 class Slow(ThreadPoolExecutor):
-    """Takes its time for each exchange."""
+    """Takes its time for whatever it is given to write."""
 
     def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         def later() -> Any:
-            if args and isinstance(args[0], Recording):
+            if args and isinstance(args[0], list):
                 time.sleep(0.15)
             return function(*args, **kwargs)
 
@@ -367,6 +399,7 @@ def test_end_waits_as_long_as_writing_goes_on_and_says_for_what(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writing, "REPORT_S", 0.2)
+    monkeypatch.setattr(writing, "MOST_TOGETHER", 1)
     writer, warnings = started(tmp_path / "to", Slow(1))
     for _ in range(8):
         asyncio.run(record(writer))
@@ -381,9 +414,9 @@ def test_nothing_is_recorded_without_a_writer() -> None:
     async def pass_on() -> None:
         exchange = OpenExchange(None, "http://host.test")
         await exchange.start()
-        await exchange.add_response_chunk(0.0, b"x")
+        await exchange.add_response_chunks(0.0, [b"x"])
         request = UpstreamRequest("GET", b"/", [], no_body())
-        exchange.end(request, UpstreamResponse(200, "OK", [], no_body()), 1.0, "complete")
+        exchange.end(request, UpstreamResponse(200, "OK", [], no_chunks()), 1.0, "complete")
 
     asyncio.run(pass_on())
 
@@ -400,8 +433,8 @@ class ShortUpstream(Upstream):
             pass
         yield UpstreamResponse(200, "OK", [(b"Content-Type", b"text/plain")], self._body())
 
-    async def _body(self) -> AsyncIterator[bytes]:
-        yield b"all of it"
+    async def _body(self) -> AsyncIterator[list[bytes]]:
+        yield [b"all of it"]
 
 
 def test_response_is_recorded_when_the_server_gives_up_on_a_client_that_does_not_read(

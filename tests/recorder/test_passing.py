@@ -228,6 +228,68 @@ def test_recorder_says_by_its_name_that_the_upstream_is_not_there(tmp_path: Path
     assert list((tmp_path / "to").glob("*.yaml")) == []
 
 
+def test_connections_to_the_host_are_kept_as_long_as_it_keeps_them(tmp_path: Path) -> None:
+    """The host closes the second one after its response; nobody sees that."""
+    closed = threading.Event()
+
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(b"{}")
+        if incoming.target == "/closes":
+            incoming.writer.close()
+            await incoming.writer.wait_closed()
+            closed.set()
+            raise ConnectionError
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        with recorder.connection() as connection:
+            for target in ("/", "/closes"):
+                assert connection.exchange(get(target)).status == 200
+            assert closed.wait(10)
+            assert connection.exchange(get("/")).status == 200
+        assert recorder.end() == 0
+    first, second, third = (incoming.writer for incoming in upstream.incoming)
+    assert first is second
+    assert second is not third
+
+
+def test_upstream_may_have_several_addresses(tmp_path: Path) -> None:
+    """The host listens on one of those that its name has."""
+
+    async def script(incoming: Incoming) -> None:
+        await incoming.whole(b"{}")
+
+    with scripted(script) as upstream:
+        url = upstream.url.replace("127.0.0.1", "localhost")
+        with running_recorder(url, tmp_path / "to") as recorder:
+            assert recorder.exchange(get("/")).status == 200
+            assert recorder.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b"", "Server disconnected without sending a response."),
+        (b"HTTP/1.1 200 OK\r\nContent-", "Server disconnected without sending a response."),
+        (b"nonsense\r\n\r\n", "illegal status line: bytearray(b'nonsense')"),
+    ],
+    ids=["nothing", "half a head", "no HTTP"],
+)
+def test_what_is_no_response_is_reported_with_its_reason(
+    tmp_path: Path, raw: bytes, reason: str
+) -> None:
+    async def script(incoming: Incoming) -> None:
+        await incoming.send(raw)
+        incoming.writer.close()
+        raise ConnectionError
+
+    with scripted(script) as upstream, running_recorder(upstream.url, tmp_path / "to") as recorder:
+        answer = recorder.exchange(get("/"))
+        assert recorder.end() == 0
+    assert answer.status == 502
+    closed = f"{upstream.url} closed the connection without a response ({reason})"
+    assert json.loads(answer.body)["message"] == f"fake-server record: {closed}"
+
+
 def test_upstream_that_does_not_answer_in_time_is_reported(tmp_path: Path) -> None:
     with (
         scripted(_never) as upstream,

@@ -121,7 +121,7 @@ def test_every_option_is_explained_in_the_docs() -> None:
 
 def test_nothing_of_the_recorder_is_loaded_for_the_fake() -> None:
     """Neither by the command line nor by the app: its first answer is not to wait for it."""
-    code = "import fake_server.cli, fake_server.server.run, sys; print('httpcore' in sys.modules)"
+    code = "import fake_server.cli, fake_server.server.run, sys; print('h11' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     ended = subprocess.run(
         [sys.executable, "-c", code],
