@@ -17,10 +17,8 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -28,7 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.strict import unknown
 from fake_server.admin import calls
-from fake_server.admin.call import Admin, AdminCall, AdminError
+from fake_server.admin.call import Admin, AdminCall, AdminError, json_bytes
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
@@ -81,16 +79,16 @@ async def _respond(admin: Admin, request: Request) -> Response:
     except AdminError as error:
         place = {} if error.place is None else {"place": error.place}
         value = {"error": {"message": error.message, **place}, **error.fields}
-        return _json(admin.reading.redactor.value(value), error.status, headers)
+        return _json(json_bytes(admin.reading.redactor.value(value)), error.status, headers)
     if isinstance(reply, Response):
         return reply
-    value = reply.value if reply.redacted else admin.reading.redactor.value(reply.value)
-    return _json(value, reply.status, headers)
+    body = reply.value
+    if not isinstance(body, bytes):
+        body = json_bytes(admin.reading.redactor.value(body))
+    return _json(body, reply.status, headers)
 
 
-def _json(value: Any, status: int, headers: Mapping[str, str]) -> Response:
-    # backslashreplace: a lone surrogate becomes JSON's own escape
-    body = json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+def _json(body: bytes, status: int, headers: Mapping[str, str]) -> Response:
     return Response(body + b"\n", status, headers, "application/json")
 
 

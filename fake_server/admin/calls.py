@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import importlib.metadata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,21 @@ from fake_server.admin.call import (
     bad_request,
     body_of,
     field_of,
+    json_bytes,
     json_of,
     query_of,
 )
 from fake_server.clock import LATEST, Clock, iso, unix_seconds
 from fake_server.host_state import HostState
 from fake_server.journal import Entry
-from fake_server.journal.matching import Match, await_matching, matching, nearest_entry, read_match
+from fake_server.journal.matching import (
+    Match,
+    await_matching,
+    in_turns,
+    matching,
+    nearest_entry,
+    read_match,
+)
 from fake_server.scenarios.parameters import ScenarioError
 from fake_server.settings import INSTANT
 
@@ -227,7 +235,7 @@ async def requests(admin: Admin, request: Request) -> Reply:
     entries = await run_in_threadpool(_selected, admin, query)
     journal = admin.host.journal
     fields = {"last_id": journal.last_number, "forgotten": journal.forgotten}
-    return Reply({"requests": await _as_json(admin, entries), **fields}, redacted=True)
+    return Reply(await run_in_threadpool(_as_json, admin, entries, fields))
 
 
 def _selected(admin: Admin, query: Field) -> list[Entry]:
@@ -241,9 +249,9 @@ def _selected(admin: Admin, query: Field) -> list[Entry]:
     by_time = since >= _OLDEST_UNIX
     found = [
         entry
-        for entry in admin.host.journal.entries(0 if by_time else int(since))
+        for entry in in_turns(admin.host.journal.entries(0 if by_time else int(since)))
         if (not by_time or entry.received_at >= since)
-        and not match.differences(entry)
+        and match.fits(entry)
         and status in (None, entry.status)
         and (scenario is None or scenario in entry.scenarios)
         and (not warned or admin.reading.warnings(entry))
@@ -284,7 +292,7 @@ async def wait(admin: Admin, request: Request) -> Reply:
         waiting.cancel()
         leaving.cancel()
     if len(found) >= count:
-        return Reply({"requests": await _as_json(admin, found)}, redacted=True)
+        return Reply(await run_in_threadpool(_as_json, admin, found, {}))
     if journal.closed:
         raise AdminError(503, "the server is going down")
     message = f"{_requests(len(found))} matched within {timeout_s:g} s; expected: {count}"
@@ -334,13 +342,19 @@ def _requests(count: int) -> str:
     return f"{count or 'no'} request{'' if count == 1 else 's'}"
 
 
-async def _as_json(admin: Admin, entries: list[Entry]) -> list[dict[str, Any]]:
-    """In a thread: a full journal takes long enough to make streams late."""
-    return await run_in_threadpool(lambda: [admin.reading.to_json(entry) for entry in entries])
+def _as_json(admin: Admin, entries: list[Entry], fields: Mapping[str, Any]) -> bytes:
+    """The entries, and ``fields`` beside them: one by one, so that no stream is late."""
+    found = [json_bytes(admin.reading.to_json(entry)) for entry in in_turns(entries)]
+    rest = b"".join(b', "%b": %b' % (name.encode(), json_bytes(fields[name])) for name in fields)
+    return b'{"requests": [%b]%b}' % (b", ".join(found), rest)
 
 
 async def _nearest(admin: Admin, match: Match, since: int) -> dict[str, Any]:
-    found = await run_in_threadpool(nearest_entry, admin.host.journal, match, since)
+    return await run_in_threadpool(_nearest_as_json, admin, match, since)
+
+
+def _nearest_as_json(admin: Admin, match: Match, since: int) -> dict[str, Any]:
+    found = nearest_entry(admin.host.journal, match, since)
     if found is None:
         return {"nearest": None, "differences": []}
     return {

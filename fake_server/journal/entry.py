@@ -7,8 +7,8 @@ import json
 import math
 import time
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from starlette.types import Message, Scope
@@ -30,14 +30,24 @@ _HEAD_BYTES = 2048
 _PIECE_BYTES = 128
 """The size of a piece of a body beside its bytes: a stream may come in many."""
 
-SMALL_BYTES = 4096
+_SMALL_BYTES = 4096
 """What an entry keeps is counted when it ends, and at once when it is more than this."""
+
+
+class Keeper(Protocol):
+    """What has the entries."""
+
+    def count(self, entry: Entry) -> None:
+        """Count the ``new_bytes`` of ``entry``."""
+
+    def tell(self, entry: Entry) -> None:
+        """Tell whoever waits that ``entry`` may match other descriptions than before."""
 
 
 class Entry:
     """What is known of one exchange so far; times are of ``time.perf_counter``.
 
-    ``changed`` is called when there is more to count or to match. Thousands of entries are made a
+    Thousands of entries are made a
     second, and thousands may wait for the rest of a stream: what most never have is a default of
     the class, and of a body in many pieces one buffer is kept.
     """
@@ -72,14 +82,9 @@ class Entry:
     _hash: Any = None
 
     def __init__(
-        self,
-        changed: Callable[[Entry], None],
-        number: int,
-        received_at: float,
-        scope: Scope,
-        headers_bytes: int,
+        self, keeper: Keeper, number: int, received_at: float, scope: Scope, headers_bytes: int
     ) -> None:
-        self._changed = changed
+        self._keeper = keeper
         self.number = number
         self.received_at = received_at
         self.scope = scope
@@ -100,12 +105,13 @@ class Entry:
                 kept = data[: KEPT_BYTES - self.body_bytes]
                 self._received = _joined(self._received, kept) if self._received else kept
                 self.new_bytes += len(kept) + _PIECE_BYTES
-                if self.new_bytes > SMALL_BYTES:
-                    self._changed(self)
+                if self.new_bytes > _SMALL_BYTES:
+                    self._keeper.count(self)
             self.body_bytes += len(data)
         if not message.get("more_body"):
             self.request_complete = True
-            self._changed(self)
+        if self.request_complete:
+            self._keeper.tell(self)
 
     def response_head(self, message: Message) -> None:
         """Note the head of the response."""
@@ -117,7 +123,7 @@ class Entry:
                 self.is_stream = value.startswith(b"text/event-stream")
                 if value.startswith(b"image/"):
                     self._hash = hashlib.sha256()
-        self._changed(self)
+        self._keeper.tell(self)
 
     def response_chunk(self, message: Message, at: float | None = None) -> None:
         """Note a part of the response's body, which was sent ``at`` that time or now."""
@@ -142,8 +148,8 @@ class Entry:
                 self._marks.append(at)
                 self._marks.append(len(self._sent))
             self.new_bytes += len(kept) + _PIECE_BYTES
-            if self.new_bytes > SMALL_BYTES:
-                self._changed(self)
+            if self.new_bytes > _SMALL_BYTES:
+                self._keeper.count(self)
         self.sent_bytes += len(data)
 
     def end(self, crashed: bool) -> None:
@@ -151,8 +157,11 @@ class Entry:
         self.ended = time.perf_counter()
         self.broken_off = self.broken_off or crashed
         self.scope.pop("extensions", None)  # they hold on to the connection
-        self.request_complete = True
-        self._changed(self)
+        if self.new_bytes:
+            self._keeper.count(self)
+        if not self.request_complete:
+            self.request_complete = True
+            self._keeper.tell(self)
 
     def exchange(
         self, body: bytes, status: int, headers: RawHeaders, sent: bytes, began: float

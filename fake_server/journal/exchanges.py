@@ -21,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from fake_server.bounded import BoundedDict
 from fake_server.clock import Clock
-from fake_server.journal.entry import CLIENT_LEFT, SMALL_BYTES, Entry, RawHeaders
+from fake_server.journal.entry import CLIENT_LEFT, Entry, RawHeaders
 
 if TYPE_CHECKING:
     from dify_wire.redaction.text import TextRedactor
@@ -50,7 +50,6 @@ class Journal:
         self._most_bytes = size
         self._lock = threading.Lock()
         self._watchers: dict[object, Callable[[Entry | None], None]] = {}
-        self._changed = self._note_change  # one object for all entries
         self._headers: object = None
         self._headers_bytes = 0
         self.bytes = 0
@@ -59,6 +58,8 @@ class Journal:
         """The number of the newest entry; numbers count from 1 and are never given twice."""
         self.forgotten = 0
         """How many entries were discarded for lack of room since the journal was last cleared."""
+        self.last_discarded = 0
+        """The number of the newest entry that was discarded; all older ones are."""
         self.closed = False
         """Whether the server is going down: there is nothing more to wait for."""
 
@@ -72,7 +73,7 @@ class Journal:
         if headers is not self._headers:  # requests with the same ones have one list of them
             self._headers = headers
             self._headers_bytes = sum(map(len, chain.from_iterable(headers)))
-        return Entry(self._changed, number, self._clock.now(), scope, self._headers_bytes)
+        return Entry(self, number, self._clock.now(), scope, self._headers_bytes)
 
     def add(self, entry: Entry) -> None:
         """Have ``entry``, discarding the oldest for it if need be."""
@@ -81,8 +82,8 @@ class Journal:
             self.bytes += entry.size
             if len(self._entries) > self._most_entries or self.bytes > self._most_bytes:
                 self._discard_oldest()
-        if self._watchers and entry.ended is not None:
-            self._call_watchers(entry)
+        if entry.request_complete:
+            self.tell(entry)
 
     def begin(self, scope: Scope) -> Entry:
         """The entry of a request that has come."""
@@ -100,6 +101,7 @@ class Journal:
         with self._lock:
             for entry in self._entries:
                 entry.discard()
+                self.last_discarded = entry.number
             self._entries.clear()
             self.bytes = self.forgotten = 0
 
@@ -108,6 +110,7 @@ class Journal:
         while entries and (len(entries) > self._most_entries or self.bytes > self._most_bytes):
             oldest = entries.popleft()
             oldest.discard()
+            self.last_discarded = oldest.number
             self.bytes -= oldest.size
             self.forgotten += 1
 
@@ -120,28 +123,26 @@ class Journal:
     def unwatch(self, watcher: object) -> None:
         self._watchers.pop(watcher, None)
 
-    def _note_change(self, entry: Entry) -> None:
-        """Count what ``entry`` has got, if it is much or the last, and call the watchers."""
-        new = entry.new_bytes
-        if new and (new > SMALL_BYTES or entry.ended is not None):
-            entry.new_bytes = 0
-            with self._lock:
-                if not entry.discarded:
-                    entry.size += new
-                    self.bytes += new
-                    if self.bytes > self._most_bytes:
-                        self._discard_oldest()
+    def count(self, entry: Entry) -> None:
+        """Count the ``new_bytes`` of ``entry``, discarding the oldest for it if need be."""
+        with self._lock:
+            if not entry.discarded:
+                entry.size += entry.new_bytes
+                self.bytes += entry.new_bytes
+            if self.bytes > self._most_bytes:
+                self._discard_oldest()
+        entry.new_bytes = 0
+
+    def tell(self, entry: Entry | None) -> None:
+        """Tell the watchers of ``entry``, or that the journal closes."""
         if self._watchers:
-            self._call_watchers(entry)
+            for callback in list(self._watchers.values()):
+                callback(entry)
 
     def close(self) -> None:
         """Nothing more will come."""
         self.closed = True
-        self._call_watchers(None)
-
-    def _call_watchers(self, entry: Entry | None) -> None:
-        for callback in list(self._watchers.values()):
-            callback(entry)
+        self.tell(None)
 
 
 class Counters:

@@ -8,8 +8,14 @@ import threading
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dify_wire.redaction.text import TextRedactor
 from fake_server.app import FakeServer
+from fake_server.clock import Clock
+from fake_server.journal import Entry, Journal
+from fake_server.journal.exchanges import AccessLog, Counters
 from fake_server.journal.matching import (
     MISSING,
     await_matching,
@@ -292,3 +298,92 @@ def test_the_journal_goes_on_after_the_runs_are_reset() -> None:
     app.reset()
     run(app)
     assert [entry["id"] for entry in requests_of(app)] == [2]
+
+
+# As by reading everything anew
+# ------------------------------------------------------------------------------------------------
+
+_BODIES = st.sampled_from([b'{"user": "u"}', b'{"user": "v"}', b"1", b"2", b"", b"{"])
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["begin", "noted", "clear"]), st.just(0), _BODIES)
+    | st.tuples(
+        st.sampled_from(["part", "rest", "leaves", "head", "sends", "ends"]),
+        st.integers(1, 4),
+        _BODIES,
+    ),
+    max_size=30,
+)
+_MATCHES = st.sampled_from(
+    [{}, {"user": "u"}, {"status": 200}, {"json": 1}, {"json": 12}, {"json": None}, {"path": "/"}]
+)
+
+
+@given(steps=_STEPS, fields=_MATCHES, since=st.integers(0, 3), counts=st.sets(st.integers(1, 6)))
+def test_a_waiter_finds_what_reading_everything_anew_finds(
+    steps: list[tuple[str, int, bytes]], fields: dict[str, Any], since: int, counts: set[int]
+) -> None:
+    """After each step, in a journal of four entries: those who wait for as many as there are now
+    have them, and the others still wait.
+    """
+    match = read_match(fields)
+
+    async def main() -> None:
+        log = AccessLog(Journal(Clock(), entries=4), Counters(), TextRedactor)
+        journal, open_ = log.journal, list[Entry]()
+        waiting = {
+            count: asyncio.ensure_future(await_matching(journal, match, count, since, 60.0))
+            for count in counts
+        }
+        await _others_go_on()
+        for what, which, body in steps:
+            _do(log, open_, what, which, body)
+            found = matching(journal, match, since)
+            await _others_go_on()
+            for count in list(waiting):
+                assert waiting[count].done() == (len(found) >= count)
+                if waiting[count].done():
+                    assert waiting.pop(count).result() == found
+        journal.close()
+        for one in waiting.values():
+            assert await one == matching(journal, match, since)
+
+    asyncio.run(main())
+
+
+async def _others_go_on() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def _do(log: AccessLog, running: list[Entry], what: str, which: int, body: bytes) -> None:
+    """A step of the newest but ``which`` of the ``running`` requests, or of a new one."""
+    request = scope("POST", "/")
+    headers = [(b"Content-Type", b"application/json")]
+    if what == "begin":
+        running.append(log.begin(request))
+    elif what == "noted":
+        log.noted(
+            request,
+            body,
+            operation="x",
+            status=200,
+            headers=headers,
+            sent=b"{}",
+            is_stream=False,
+            began=log.ticks(),
+        )
+    elif what == "clear":
+        log.journal.clear()
+    elif which <= len(running):
+        entry = running[-which]
+        if what in ("part", "rest"):
+            more = what == "part"
+            entry.request_chunk({"type": "http.request", "body": body, "more_body": more})
+        elif what == "leaves":
+            entry.request_chunk({"type": "http.disconnect"})
+        elif what == "head":
+            entry.response_head({"status": 200, "headers": headers})
+        elif what == "sends":
+            entry.response_chunk({"body": body, "more_body": True})
+        else:
+            log.end(running.pop(-which))
