@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -35,6 +36,21 @@ _ID = re.compile(
 _BEFORE_USER = rb'"(?:user|sys\.user_id)"\s*:\s*"'
 _UUID = re.compile(UUID.encode(), re.IGNORECASE)
 _MOST_ALIASES = 100_000
+
+_KNOWN_BYTES = 64 << 10
+_MOST_KNOWN = 256
+
+
+@lru_cache(_MOST_KNOWN)
+def _known_places(pattern: re.Pattern[bytes], body: bytes) -> tuple[re.Match[bytes], ...]:
+    return tuple(pattern.finditer(body))
+
+
+def _places(pattern: re.Pattern[bytes], body: bytes) -> Iterable[re.Match[bytes]]:
+    """Where ``pattern`` is in ``body``; looked for once in a body that is replayed again and again,
+    unless it is long.
+    """
+    return _known_places(pattern, body) if len(body) <= _KNOWN_BYTES else pattern.finditer(body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +77,13 @@ def own_ids(body: bytes, request: Request) -> list[str]:
     What the request names itself, such as an uploaded file, is not among them.
     """
     named = request.target.encode() + request.body
-    found = [match[1].decode() for match in _ID.finditer(body)] + file_ids(body)
+    found = [match[1].decode() for match in _places(_ID, body)] + file_ids(body)
     return [one for one in dict.fromkeys(found) if one.encode() not in named]
 
 
 def file_ids(body: bytes) -> list[str]:
     """The ids of the images whose signed URLs are in ``body``, each once."""
-    tools = (match["tool"] for match in _URL.finditer(body))
+    tools = (match["tool"] for match in _places(_URL, body))
     return list(dict.fromkeys(tool.decode() for tool in tools if tool))
 
 
@@ -89,7 +105,7 @@ def rewritten(chunks: Sequence[Chunk], changes: Changes) -> tuple[Chunk, ...]:
 
 def _urls(body: bytes, changes: Changes) -> Iterator[Edit]:
     nonces: dict[bytes, str] = {}
-    for match in _URL.finditer(body):
+    for match in _places(_URL, body):
         # The host signs once for each time that it serialises (FACTS 5.6).
         if match["nonce"] not in nonces:
             nonces[match["nonce"]] = changes.nonce()
@@ -119,12 +135,12 @@ def _signed(match: re.Match[bytes], nonce: str, changes: Changes) -> bytes:
 
 
 def _times(body: bytes, shift_s: int) -> Iterator[Edit]:
-    for match in _TIME.finditer(body) if shift_s else ():
+    for match in _places(_TIME, body) if shift_s else ():
         yield Edit(match.start(1), match.end(1), b"%d" % (int(match[1]) + shift_s), "time")
 
 
 def _ids(body: bytes, ids: Mapping[str, str]) -> Iterator[Edit]:
-    for match in _ANY_UUID.finditer(body) if ids else ():
+    for match in _places(_ANY_UUID, body) if ids else ():
         fresh = ids.get(match[0].decode())
         if fresh is not None:
             yield Edit(match.start(), match.end(), fresh.encode(), "id")
@@ -141,7 +157,7 @@ def _users(body: bytes, user: tuple[str, str] | None) -> Iterator[Edit]:
         pattern = rb"(?<![\w-])" + name + rb"(?![\w-])"
     else:
         pattern = _BEFORE_USER + name + rb'"'
-    for match in re.finditer(pattern, body):
+    for match in _places(re.compile(pattern), body):
         yield Edit(match.start(1), match.end(1), caller, "user")
 
 
@@ -254,7 +270,7 @@ def _ended_at(data: Mapping[str, Any], body: bytes) -> float | None:
         return None
     if not isinstance(elapsed, int | float):
         return None
-    last_node_at = max((int(match[1]) for match in _CREATED.finditer(body)), default=created)
+    last_node_at = max((int(match[1]) for match in _places(_CREATED, body)), default=created)
     return max(finished, created - _ROUNDING_S + elapsed, last_node_at - _ROUNDING_S)
 
 
