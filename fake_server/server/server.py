@@ -104,6 +104,16 @@ class ToolServer(uvicorn.Server):
             loop.call_later(UNREAD_S, self._give_up, True)
             loop.call_later(_LATE_S, self._end_late_connections)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base does, which rests 0.1 s for connections to end, if they are to have time."""
+        if not self.force_exit:
+            await super().shutdown(sockets)
+            return
+        for one in (*self.servers, *(sockets or ())):
+            one.close()
+        self._end_connections()
+        await asyncio.sleep(0)  # they close in the loop's next turn
+
     def _give_up(self, unread: bool = False) -> None:
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
@@ -115,12 +125,16 @@ class ToolServer(uvicorn.Server):
 
         The base class ends those that it knows when it begins to shut down, and then waits for all.
         """
+        if self._end_connections():
+            asyncio.get_running_loop().call_later(_LATE_S, self._end_late_connections)
+
+    def _end_connections(self) -> bool:
+        """End all connections; whether there is one."""
         connections: list[Any] = list(self.server_state.connections)
         for connection in connections:
             connection.shutdown()
             connection.give_up()
-        if connections:
-            asyncio.get_running_loop().call_later(_LATE_S, self._end_late_connections)
+        return bool(connections)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
