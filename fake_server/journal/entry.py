@@ -8,6 +8,7 @@ import math
 import time
 from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -248,15 +249,11 @@ class Entry:
         return next((value for key, value in self.scope["headers"] if key == name), b"")
 
     def json(self) -> Any:
-        """The request's body as JSON; None where it is none, or not stored as a whole."""
+        """The request's body as JSON, to be read and not changed; None where it is none, or not
+        stored as a whole.
+        """
         data = self.body
-        deepest = max(data.count(b"["), data.count(b"{"))
-        if not data or self.body_bytes > len(data) or deepest > _DEEPEST_JSON:
-            return None
-        try:
-            return json.loads(data, parse_constant=str, parse_float=_finite)
-        except ValueError:
-            return None
+        return parsed(data) if self.body_bytes == len(data) else None
 
     def json_field(self, name: str) -> Any:
         """A value of the request's JSON object; None where there is none."""
@@ -272,10 +269,24 @@ class Entry:
         return dict(parse_qsl(query, keep_blank_values=True)).get("user")
 
 
+@lru_cache(maxsize=1)  # all who wait for a request look at each that comes
+def parsed(data: bytes) -> Any:
+    """The value of JSON; None where it is none, or nested too deep."""
+    if not data or max(data.count(b"["), data.count(b"{")) > _DEEPEST_JSON:
+        return None
+    try:
+        return _DECODER.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
+    except ValueError:
+        return None
+
+
 def _finite(text: str) -> float | str:
     """What JSON cannot write stays a string, as NaN does."""
     number = float(text)
     return number if math.isfinite(number) else text
+
+
+_DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite)
 
 
 def _joined(kept: bytes | bytearray, more: bytes) -> bytearray:

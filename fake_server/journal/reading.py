@@ -18,7 +18,7 @@ from dify_wire.spec import Schemas, resolved
 from dify_wire.text_file import bundled
 from dify_wire.yaml_file import load_yaml
 from fake_server.host_state import HostState
-from fake_server.journal.entry import Entry
+from fake_server.journal.entry import Entry, parsed
 from fake_server.journal.exchanges import redactor_of
 from fake_server.journal.matching import Difference
 from fake_server.workflow.model import App
@@ -41,6 +41,7 @@ class JournalReader:
         scope = entry.scope
         announced = entry.header(b"content-length")  # of a body that may not have been read
         size = max(entry.body_bytes, int(announced) if announced.isdigit() else 0)
+        body = self._body(entry.body, size)
         path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         return {
             "id": entry.number,
@@ -51,8 +52,8 @@ class JournalReader:
             "query": self.redactor.text(scope["query_string"].decode("latin-1")),
             "operation": entry.operation,
             "headers": self._headers(scope["headers"]),
-            **self._body(entry.body, size),
-            "json": self.redactor.value(entry.json()),
+            **body,
+            "json": self._json(entry.json(), body),
             "state": entry.state,
             "answer": None if entry.status is None else self._response(entry),
             "first_byte_ms": _ms(entry, entry.first_byte),
@@ -61,6 +62,12 @@ class JournalReader:
             "notes": list(entry.notes),
             "warnings": self.warnings(entry),
         }
+
+    def _json(self, value: Any, body: Mapping[str, Any]) -> Any:
+        """The JSON of a body, from its text where that is JSON without its secrets, too."""
+        if value is None or body["encoding"] != "text":
+            return self.redactor.value(value)
+        return parsed(body["body"].encode()) or self.redactor.value(value)
 
     def warnings(self, entry: Entry) -> list[str]:
         """What the host accepted and the document forbids, a sentence each."""

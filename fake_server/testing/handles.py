@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
@@ -127,7 +128,7 @@ class FakeRequest:
     @property
     def json(self) -> Any:
         """The body as JSON; None where it is none."""
-        return self._entry.json()
+        return deepcopy(self._entry.json())
 
     @property
     def operation(self) -> str | None:
@@ -137,12 +138,12 @@ class FakeRequest:
     @property
     def user(self) -> Any:
         """The user in body or query, whatever its type."""
-        return self._entry.user()
+        return deepcopy(self._entry.user())
 
     @property
     def inputs(self) -> Mapping[str, Any]:
         """The inputs of a run; empty where there are none."""
-        found = self._entry.json_field("inputs")
+        found = deepcopy(self._entry.json_field("inputs"))
         return found if isinstance(found, dict) else {}
 
     @property
@@ -156,7 +157,7 @@ class FakeRequest:
     @property
     def mode(self) -> Any:
         """The response mode, whatever its type."""
-        return self._entry.json_field("response_mode")
+        return deepcopy(self._entry.json_field("response_mode"))
 
     @property
     def status(self) -> int | None:
