@@ -15,11 +15,15 @@ from starlette.types import Receive, Scope, Send
 from fake_server.app import create_app
 from fake_server.http.quick import QuickResponse
 from fake_server.http.responses import RawHeaders, Response
+from fake_server.server.host_protocol import FIRST_REQUESTS
 from fake_server.server.server import Server
 from fake_server.settings import Settings
 
 _FAKE = create_app(Settings(clock="2026-11-27T12:00:00Z"))
 _OWN: RawHeaders = [(b"Content-Type", b"text/plain"), (b"X-Version", b"0.6.4")]
+_TURNS = 30
+"""So many turns of an event loop are enough for all requests that are sent here together."""
+
 _LENGTH = b"Content-Length: %d\r\n\r\n%b"
 
 
@@ -193,6 +197,7 @@ class Connected:
     def __init__(self, app: OrdinaryApp) -> None:
         server = Server(app, Settings(), lambda: None)
         server.config.load()
+        server.server_state.total_requests = FIRST_REQUESTS - 1
         server.server_state.default_headers = [(b"Server", b"nginx"), (b"Date", b"today")]
         self._make = server.config.http_protocol_class
         self._server = server
@@ -219,8 +224,12 @@ class Connected:
         for piece in pieces or (b"",):
             if piece and not self.closed:
                 self._protocol.data_received(piece)
-            for _ in range(5):
+            for _ in range(_TURNS):
                 await asyncio.sleep(0)
+
+    def forget_requests(self) -> None:
+        """Be a server that has just begun."""
+        self._server.server_state.total_requests = 0
 
     def watched(self) -> weakref.ref[_Transport]:
         """What tells whether the connection is still held by something."""
@@ -235,7 +244,7 @@ class Connected:
     async def leave(self) -> None:
         self._transport.close()
         self._protocol.connection_lost(None)
-        for _ in range(5):
+        for _ in range(_TURNS):
             await asyncio.sleep(0)
 
 
@@ -262,7 +271,6 @@ def test_a_head_that_came_before_gets_its_response_at_once_and_in_one_piece() ->
             first = b"".join(client.written[:-1])
             assert client.written[-1] == first.replace(b"first", b"again")
             client.written.clear()
-        assert app.sought == 3
 
     _run(test)
 
@@ -328,11 +336,30 @@ def test_a_connection_is_closed_as_its_request_says() -> None:
     _run(test)
 
 
-def test_no_responder_is_sought_for_a_first_request() -> None:
-    """Nor for one of another kind."""
-
+def test_a_head_need_not_have_come_before() -> None:
     async def test(app: QuickApp, client: Connected) -> None:
-        await client.send(_request(b"a", b"/1"), _request(b"a", b"/2"), _request(b"a", b"/3"))
+        await client.send(_request(b"first"))
+        for number in range(3):
+            await client.send(_request(b"new", headers=b"X-Id: %d\r\n" % number))
+        assert app.quick == [b"new"] * 3
+        await client.send(_request(b"odd", headers=b"X-Id: 3\r\n"))
+        assert app.received[-1] == b"odd"
+
+    _run(test)
+
+
+def test_the_first_requests_of_a_server_take_the_ordinary_path() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        client.forget_requests()
+        await client.send(*[_request(b"same")] * (FIRST_REQUESTS + 1))
+        assert app.quick == [b"same"]
+
+    _run(test)
+
+
+def test_no_responder_is_sought_for_another_kind_of_request() -> None:
+    async def test(app: QuickApp, client: Connected) -> None:
+        await client.send(_request(b"first"))
         expecting = _request(b"a", headers=b"Expect: 100-continue\r\n")
         old = _request(b"a", version=b"1.0", headers=b"Connection: keep-alive\r\n")
         await client.send(expecting, expecting, old, old, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -355,7 +382,7 @@ def test_a_response_is_played_by_the_clock(path: bytes, then: str, sent: int) ->
     """
 
     async def test(app: QuickApp, client: Connected) -> None:
-        request, following = _request(b"abcd", path), _request(b"following")
+        request, following = _request(b"abcd", path), _request(b"odd, and so not quick")
         expected = Connected(OrdinaryApp())
         await expected.send(request, request, following)
         await client.send(request, request, following)

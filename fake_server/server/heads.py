@@ -57,6 +57,12 @@ class Head:
     def with_body(self) -> bool:
         return self.chunked or self.length > 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a request with this head may be responded to at once."""
+        special = self.chunked or self.waits_for_100 or self.method == b"HEAD"
+        return self.version == "1.1" and not special
+
 
 def scope_of(method: bytes, target: bytes, version: str, headers: RawHeaders) -> dict[str, Any]:
     """What an ASGI scope has of a head."""
@@ -122,14 +128,12 @@ class KnownHeads:
     def responder(
         self, raw: bytes, connection: dict[str, Any], find: FindResponder
     ) -> tuple[Head, QuickResponder | None] | None:
-        """The head that has these bytes, and what ``find`` found to respond to it when it came for
-        the second time. None where it is not known.
+        """The head that has these bytes, and what ``find`` found to respond to it when it came
+        again. None where it is not known.
         """
         found = self._responders.get(raw)
         if found is None and (head := self._requests.get(raw)) is not None:
-            plain = head.version == "1.1" and head.method != b"HEAD"
-            plain = plain and not head.chunked and not head.waits_for_100
-            found = (head, find(connection | head.scope) if plain else None)
+            found = (head, find(connection | head.scope) if head.is_plain else None)
             self._responders[raw] = found
         return found
 

@@ -1,8 +1,8 @@
 """A connection of the fake: the heads and pages of its host's proxy, and quick responses.
 
-A request whose head has come before, and whose body is there, may be one that the app responds to
-at once (``http/quick.py``). Then no task is made, and nothing waits. Whatever else may happen on a
-connection takes the ordinary path.
+A request whose body is there may be one that the app responds to at once (``http/quick.py``),
+soonest where its head has come before. Then no task is made, and nothing waits. Whatever else may
+happen on a connection takes the ordinary path.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.types import Scope
 
 from fake_server.clock import EARLY_S, loop_time
 from fake_server.http import error_pages
-from fake_server.http.quick import PlayedResponse, QuickResponse
+from fake_server.http.quick import PlayedResponse, QuickResponder, QuickResponse
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
 from fake_server.server.heads import LONGEST_KNOWN, FindResponder, Head, ResponseHead
 from fake_server.server.protocols import CommonProtocol, Exchange, joined, status_line
@@ -25,6 +25,10 @@ _PLACES |= {b"transfer-encoding": 3, b"connection": 4}
 
 _HOLD_S = 0.005
 """So long does a head wait for its body, which many clients send apart, before a task is made."""
+
+FIRST_REQUESTS = 10
+"""So many requests take the ordinary path before any does not: what responds at once takes longer
+to make than they do, and most hosts in tests get no more."""
 
 _QUICK_BODY_BYTES = 1 << 16
 
@@ -63,11 +67,11 @@ class Protocol(CommonProtocol):
 
     def _responded(self, data: bytes) -> bool:
         """Whether ``data`` is a request that has got its response, or is held back until it is."""
-        parser = self._parser
-        if self._find is None or parser.buffer or parser.request_line is not None:
+        parser, find, number = self._parser, self._find, self.server_state.total_requests
+        if find is None or number < FIRST_REQUESTS or parser.buffer or parser.request_line:
             return False
         end = data.find(b"\r\n\r\n", 0, LONGEST_KNOWN) + 4
-        found = self.known.responder(data[:end], self._scope, self._find)
+        found = self.known.responder(data[:end], self._scope, find)
         if found is None:
             return False
         head, responder = found
@@ -77,8 +81,30 @@ class Protocol(CommonProtocol):
             return False
         if missing:
             return self._holds(data, head)
+        return self._responds(responder, head, data[end:])
+
+    def _begin(self, head: Head) -> None:
+        """As a known head, but for what is known of it."""
+        responder, number = None, self.server_state.total_requests
+        plain = len(self._parser.buffer) == head.length > 0 and head.is_plain and not self.writable
+        if plain and self._find is not None and number >= FIRST_REQUESTS:
+            responder = self._find(self._scope | head.scope)
+        if responder is None:
+            super()._begin(head)
+            return
+        body = self._parser.next_event()
+        assert isinstance(body, bytes)
+        self._receiving = False
+        if not self._responds(responder, head, body):
+            super()._begin(head)
+            assert self.exchange is not None
+            self.exchange.received(body, more=False)
+            self.exchange.body_ended()
+
+    def _responds(self, responder: QuickResponder, head: Head, body: bytes) -> bool:
+        """Whether ``responder`` responds, which it does at once or begins to."""
         scope = self._scope | head.scope
-        response = responder.respond(scope, data[end:])
+        response = responder.respond(scope, body)
         if response is None:
             return False
         if isinstance(response, (QuickResponse, Response)):
