@@ -7,6 +7,7 @@ after they were recorded is cold, any other warm.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import statistics
@@ -83,7 +84,9 @@ def _recorded(path: Path, number: int) -> Path:
         prompt = _prompt(one)
         text = texts[one % 2].replace(_PROMPT, prompt)
         text = _LENGTH.sub(lambda found: f"Length, '{int(found[1]) + 6}'", text, count=1)
-        (many / f"{one:05}-run.yaml").write_text(text)
+        file = many / f"{one:05}-run.yaml"
+        file.write_text(text)
+        os.utime(file, (0, 0))  # what has just been written is not remembered
     return many
 
 

@@ -30,6 +30,8 @@ from dify_wire.recording.bodies import (
 )
 from dify_wire.recording.decoding import Searchable, searchable
 from dify_wire.recording.document import Streamed, document, recording
+from dify_wire.recording.index import FOLDER as INDEX
+from dify_wire.recording.index import Index
 from dify_wire.redaction.exchange import ExchangeRedaction, RecordingRedactor
 from dify_wire.redaction.suspicion import Suspicion, suspicions
 from dify_wire.text_file import RecordingError, SpecError, file_errors, printable, reason
@@ -39,7 +41,7 @@ log = logging.getLogger("dify_wire")
 
 _FILE = re.compile(r"([0-9]{4,9})-[^/\x00-\x1f\x7f]+\.yaml")
 _BESIDE = frozenset({FOLDER, "README.md", "keys.json"})
-_HIDDEN = (PARTIAL, ".git")
+_HIDDEN = (PARTIAL, ".git", INDEX)
 _OF_THE_SYSTEM = frozenset({".ds_store", "thumbs.db", "desktop.ini", ".directory"})
 _FORMAT = re.compile(rb"\s*(?:---\s*)?format:")
 _END = (b"\n...\n", b"\n...\r\n")  # as it is written, and as Git checks it out on Windows
@@ -59,7 +61,9 @@ def read_folder(folder: Path) -> list[Recording]:
     names = _sorted_names(folder)
     if names.others:
         log.warning("%s: skipped, not recordings: %s", folder, _listed(names.others))
-    found = [read_recording(folder / name) for name in names.recordings]
+    index = Index(folder, _read)
+    found = [index.recording(folder / name) for name in names.recordings]
+    index.save()
     if not found:
         message = "there is no recording in it; name a folder that holds some"
         raise RecordingError(folder, "the folder", message)
@@ -68,10 +72,15 @@ def read_folder(folder: Path) -> list[Recording]:
 
 def read_recording(path: Path) -> Recording:
     """The exchange in one file. Raises ``RecordingError`` if it is cut or not of this format."""
-    path = Path(path)
+    return _read(Path(path))[0]
+
+
+def _read(path: Path) -> tuple[Recording, bool]:
+    """The exchange in one file, and whether no body of it is another file."""
     data, named = load_document(path), _FILE.fullmatch(path.name)
     with file_errors(path, "a recording", RecordingError):
-        return replace(recording(path, data), number=int(named[1]) if named else 0)
+        made = replace(recording(path, data), number=int(named[1]) if named else 0)
+    return made, isinstance(data["request"]["body"], str) and "chunks" in data["answer"]
 
 
 def load_document(path: Path) -> Any:
