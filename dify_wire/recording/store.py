@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from dify_wire.exchange import Recording
@@ -24,6 +25,7 @@ _MOST_NEAREST = 3
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 Identity = tuple[Hashable, ...]
+Distance = tuple[bool, bool, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,18 +118,40 @@ class RecordingStore(Generic[T]):
         return rewound
 
     def _nearest(self, key: RequestKey, identity: Identity) -> list[NearMiss[T]]:
-        misses = []
-        for recorded, ours, value in self._entries:
-            differences: list[Difference] = []
-            for matcher, one, other in zip(self._matchers, ours, identity, strict=True):
-                # To compare a long body with every recorded one would take seconds.
-                if matcher.name == "body" and len(key.request.body) > _LONG_BODY and one != other:
-                    sizes = (f"{len(each.request.body)} bytes" for each in (recorded, key))
-                    differences.append(Difference(matcher.name, "", *sizes))
-                else:
-                    differences += matcher.differences(one, other)
-            misses.append(NearMiss(value, recorded, tuple(differences)))
-        return sorted(misses, key=_distance)[:_MOST_NEAREST]
+        """Parts are compared first, which is quick; then, where they differ, in their order, until
+        no other recording can come closer.
+        """
+        at_least = []
+        for index, (_, ours, _) in enumerate(self._entries):
+            differing = [
+                matcher.name
+                for matcher, one, other in zip(self._matchers, ours, identity, strict=True)
+                if one != other
+            ]
+            at_least.append((_distance(differing), index))
+        found: list[tuple[Distance, int, NearMiss[T]]] = []
+        for least in sorted(at_least):
+            if len(found) == _MOST_NEAREST and found[-1][:2] <= least:
+                break
+            recorded, ours, value = self._entries[least[1]]
+            differences = self._differences(recorded, ours, key, identity)
+            distance = _distance([one.matcher for one in differences])
+            found.append((distance, least[1], NearMiss(value, recorded, differences)))
+            found = sorted(found, key=itemgetter(0, 1))[:_MOST_NEAREST]
+        return [miss for *_, miss in found]
+
+    def _differences(
+        self, recorded: RequestKey, ours: Identity, key: RequestKey, identity: Identity
+    ) -> tuple[Difference, ...]:
+        differences: list[Difference] = []
+        for matcher, one, other in zip(self._matchers, ours, identity, strict=True):
+            # To compare a long body with every recorded one would take seconds.
+            if matcher.name == "body" and len(key.request.body) > _LONG_BODY and one != other:
+                sizes = (f"{len(each.request.body)} bytes" for each in (recorded, key))
+                differences.append(Difference(matcher.name, "", *sizes))
+            else:
+                differences += matcher.differences(one, other)
+        return tuple(differences)
 
     def _matching(self, key: RequestKey) -> Identity:
         """The identity of the recorded request that ``key`` matches, else its own.
@@ -146,9 +170,9 @@ class RecordingStore(Generic[T]):
         return tuple(matcher.part(key) for matcher in self._matchers)
 
 
-def _distance(miss: NearMiss[object]) -> tuple[bool, bool, int]:
-    differing = {difference.matcher for difference in miss.differences}
-    return bool(differing & {"path", "target"}), "method" in differing, len(miss.differences)
+def _distance(differing: Sequence[str]) -> Distance:
+    """How far two requests are apart, by the matchers that differ, one for each difference."""
+    return "path" in differing or "target" in differing, "method" in differing, len(differing)
 
 
 def recording_store(

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dify_wire.exchange import Recording, Request
 from dify_wire.recording.folder import RecordingWriter, read_folder
 from dify_wire.recording.matching import EXACT_MATCHERS, FORM_FIELDS, MATCHERS, Matcher, RequestKey
-from dify_wire.recording.store import NotRecordedError, RecordingStore, recording_store
+from dify_wire.recording.store import NearMiss, NotRecordedError, RecordingStore, recording_store
 from dify_wire.redaction.exchange import RecordingRedactor
 from dify_wire.redaction.rules import parse_rule
 from tests.recording.samples import KEY, recording, request
@@ -358,3 +360,30 @@ def test_what_a_later_version_s_rule_took_out_is_shown_as_a_difference() -> None
     written = recording(request=request({"a": "redacted"}), redacted=("keys", "cloud:a"))
     with pytest.raises(NotRecordedError, match='body /a: recorded "redacted", asked "x"'):
         recording_store([written]).next(RequestKey(request({"a": "x"}), "main"))
+
+
+REQUESTS = st.builds(
+    lambda method, target, prompt, model, user: request(
+        {"inputs": {"prompt": prompt, "model_name": model}, "user": user}, target, method=method
+    ),
+    st.sampled_from(["POST", "PUT"]),
+    st.sampled_from(["/v1/workflows/run", "/v1/info", "/v1/info?a=1"]),
+    *[st.sampled_from(["a", "b", "c"])] * 3,
+)
+
+
+@given(st.lists(REQUESTS, max_size=12), REQUESTS)
+def test_the_nearest_are_those_that_a_look_at_each_would_find(
+    recorded: list[Request], actual: Request
+) -> None:
+    key = RequestKey(actual, "main")
+
+    def nearest(*requests: Request) -> list[NearMiss[Recording]]:
+        return recording_store([recording(request=one) for one in requests]).nearest(key)
+
+    def distance(miss: NearMiss[Recording]) -> tuple[bool, bool, int]:
+        names = [one.matcher for one in miss.differences]
+        return bool({"path", "target"} & set(names)), "method" in names, len(names)
+
+    alone = [nearest(one)[0] for one in recorded]
+    assert nearest(*recorded) == sorted(alone, key=distance)[:3]
