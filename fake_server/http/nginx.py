@@ -6,7 +6,6 @@ Paths outside the app's prefixes belong to the web container, which is not there
 
 from __future__ import annotations
 
-import html
 import re
 from functools import lru_cache
 from http import HTTPStatus
@@ -54,13 +53,17 @@ class Nginx:
     def __init__(self, spec: HostSpec) -> None:
         self._limit = spec.limits.request_body_bytes
         self._server = spec.proxy_server
-        routes = [f"{one.method} {one.path}" for one in spec.operations if one.refusal is None]
-        self._front_page = error_pages.front(spec.version, routes)
+        self._spec = spec
         self._prefixes = tuple(prefix.encode() for prefix in spec.app_prefixes)
 
     def page(self, status: int, close: bool = False) -> Response:
         """nginx's own page."""
         return proxy_page(status, error_pages.nginx(status, self._server), close=close)
+
+    def _front_page(self) -> bytes:
+        operations = [one for one in self._spec.operations if one.refusal is None]
+        routes = [f"{one.method} {one.path}" for one in operations]
+        return error_pages.front(self._spec.version, routes)
 
     def response(self, scope: Scope) -> Response | None:
         """The response that the app has no part in; None where it gets the request."""
@@ -89,7 +92,7 @@ class Nginx:
         if path.startswith(self._prefixes):
             return _gunicorn_refusal(scope, raw_path, longest_header)
         if path == b"/" and method in ("GET", "HEAD"):
-            return proxy_page(200, self._front_page)
+            return proxy_page(200, self._front_page())
         return self.page(502)
 
 
@@ -133,7 +136,7 @@ def gunicorn_page(status: HTTPStatus, message: str = "") -> Response:
     body = (
         f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    "
         f"<h1><p>{reason}</p></h1>\n"
-        f"    {html.escape(message)}\n  </body>\n</html>\n"
+        f"    {error_pages.escaped(message)}\n  </body>\n</html>\n"
     )
     return proxy_page(status, body.encode())
 

@@ -110,7 +110,7 @@ class RealWait(NamedTuple):
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Effects:
     """What is done to one request, in the order of the stages.
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fake_server.http.error_pages import HEAD_TOO_LARGE
 from fake_server.http.responses import RawHeaders
@@ -49,8 +49,7 @@ class RefusedRequestError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
-class HeadLimits:
+class HeadLimits(NamedTuple):
     """The most bytes of a request line, of a header line and of all header lines, line ends
     included; and of one chunk of a body.
     """
@@ -58,7 +57,7 @@ class HeadLimits:
     request_line: int
     header_line: int
     headers: int
-    body: int = field(default=_GREATEST_LENGTH, repr=False)
+    body: int = _GREATEST_LENGTH
 
 
 class RequestParser:
