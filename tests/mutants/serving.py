@@ -37,6 +37,9 @@ class _MutantServer(FakeServer):
         with crashes_kept():
             await self._mutant(scope, receive, send)
 
+    def quick_responder(self, scope: Scope) -> None:
+        """None: what is responded to at once would pass the mutant by."""
+
 
 def untouched(app: ASGIApp) -> ASGIApp:
     """No change at all: the host that must pass."""
