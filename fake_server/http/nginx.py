@@ -136,7 +136,7 @@ def gunicorn_page(status: HTTPStatus, message: str = "") -> Response:
     body = (
         f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n  <body>\n    "
         f"<h1><p>{reason}</p></h1>\n"
-        f"    {error_pages.escaped(message)}\n  </body>\n</html>\n"
+        f"    {message and error_pages.escaped(message)}\n  </body>\n</html>\n"
     )
     return proxy_page(status, body.encode())
 
