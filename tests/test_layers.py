@@ -22,6 +22,7 @@ PURE = [
     "fake_server.runs.render",
     "fake_server.runs.scope",
     "fake_server.runs.signing",
+    "fake_server.runs.values",
     "fake_server.runs.walk",
     "fake_server.workflow",
 ]
@@ -260,6 +261,9 @@ def test_images_are_drawn_only_when_one_is_fetched() -> None:
                     "hypothesis",
                 ),
                 *("dify_wire.recording", "fake_server.admin", "fake_server.replay"),
+                *("dify_wire.exchange", "dify_wire.redaction", "fake_server.compiled", "html"),
+                *("fake_server.http.form", "fake_server.runs.engine", "fake_server.runs.events"),
+                "fake_server.runs.records",
             ],
         ),
         (
