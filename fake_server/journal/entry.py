@@ -48,9 +48,8 @@ class Keeper(Protocol):
 class Entry:
     """What is known of one exchange so far; times are of ``time.perf_counter``.
 
-    Thousands of entries are made a
-    second, and thousands may wait for the rest of a stream: what most never have is a default of
-    the class, and of a body in many pieces one buffer is kept.
+    Thousands are made a second, and thousands may wait for the rest of a stream: what most never
+    have is a default of the class.
     """
 
     operation: str | None = None
@@ -77,9 +76,11 @@ class Entry:
     new_bytes = 0
     """What the journal has not yet counted."""
     _received: bytes | bytearray = b""
-    _sent: bytes | bytearray = b""
-    _marks: array[float] | None = None
-    """Of a body that was sent in several chunks: the time of each and where it ends, in turn."""
+    _sent = b""
+    """The first chunk of the response's body."""
+    _more: list[bytes] | None = None
+    _times: array[float] | None = None
+    """Further chunks, and the time of each."""
     _hash: Any = None
 
     def __init__(
@@ -104,7 +105,12 @@ class Entry:
         if data:
             if self.body_bytes < KEPT_BYTES and not self.discarded:
                 kept = data[: KEPT_BYTES - self.body_bytes]
-                self._received = _joined(self._received, kept) if self._received else kept
+                if not self._received:
+                    self._received = kept
+                elif isinstance(self._received, bytes):
+                    self._received = bytearray(self._received + kept)
+                else:
+                    self._received += kept
                 self.new_bytes += len(kept) + _PIECE_BYTES
                 if self.new_bytes > _SMALL_BYTES:
                     self._keeper.count(self)
@@ -142,12 +148,11 @@ class Entry:
             kept = data[: KEPT_BYTES - self.sent_bytes]
             if not self._sent:
                 self._sent = kept
+            elif self._more is None or self._times is None:
+                self._more, self._times = [kept], array("d", (at,))
             else:
-                if self._marks is None:
-                    self._marks = array("d", (self.first_byte, len(self._sent)))
-                self._sent = _joined(self._sent, kept)
-                self._marks.append(at)
-                self._marks.append(len(self._sent))
+                self._times.append(at)
+                self._more.append(kept)
             self.new_bytes += len(kept) + _PIECE_BYTES
             if self.new_bytes > _SMALL_BYTES:
                 self._keeper.count(self)
@@ -189,7 +194,7 @@ class Entry:
         """The journal no longer has the entry, which keeps no more of what it gets."""
         self.discarded = True
         if self.ended is None:
-            self._sent, self._marks = b"", None
+            self._sent, self._more, self._times = b"", None, None
 
     # What is known
     # ------------------------------------------------------------------------------------------
@@ -202,16 +207,12 @@ class Entry:
     @property
     def chunks(self) -> list[tuple[float, bytes]]:
         """What is kept of the response's body, each chunk with the time at which it was sent."""
-        first_byte, marks = self.first_byte, self._marks
-        if marks is None:
-            sent = bytes(self._sent)
-            return [(first_byte, sent)] if sent and first_byte is not None else []
-        times, ends = marks[::2], marks[1::2]  # first: the server may go on meanwhile
-        sent, start, found = bytes(self._sent), 0, []
-        for at, end in zip(times, map(int, ends), strict=False):
-            found.append((at, sent[start:end]))
-            start = end
-        return found
+        if not self._sent or self.first_byte is None:
+            return []
+        more = zip(
+            self._times or (), self._more or (), strict=False
+        )  # the server may just add to them
+        return [(self.first_byte, self._sent), *more]
 
     @property
     def digest(self) -> str | None:
@@ -287,11 +288,3 @@ def _finite(text: str) -> float | str:
 
 
 _DECODER = json.JSONDecoder(parse_constant=str, parse_float=_finite)
-
-
-def _joined(kept: bytes | bytearray, more: bytes) -> bytearray:
-    """``kept`` with ``more`` of it, in a buffer that grows."""
-    if isinstance(kept, bytes):
-        kept = bytearray(kept)
-    kept += more
-    return kept
