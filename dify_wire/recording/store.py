@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from operator import itemgetter
 from typing import Generic, TypeVar
 
@@ -20,6 +21,8 @@ AFTER_LAST = ("repeat", "miss")
 """What a request gets after the last of its recorded responses: that one again, or a miss."""
 
 _LONG_BODY = 64 << 10
+_KNOWN_BODY = 16 << 10
+_MOST_KNOWN = 256
 _MOST_NEAREST = 3
 
 T = TypeVar("T")
@@ -86,11 +89,11 @@ class RecordingStore(Generic[T]):
             self._values.setdefault(identity, []).append(value)
         self._given: dict[Identity, int] = {}
         self._lock = threading.Lock()
+        self._known = lru_cache(_MOST_KNOWN)(self._looked_up)
 
     def next(self, key: RequestKey) -> T:
         """The next value for ``key``. Raises ``NotRecordedError``."""
-        key = self._as_recorded(key)
-        identity = self._matching(key)
+        key, identity = self._found(key)
         values = self._values.get(identity)
         if values is None:
             raise NotRecordedError(key, 0, self._nearest(key, identity))
@@ -103,7 +106,7 @@ class RecordingStore(Generic[T]):
 
     def knows(self, key: RequestKey) -> bool:
         """Whether something was recorded for ``key``, returned already or not."""
-        return self._matching(self._as_recorded(key)) in self._values
+        return self._found(key)[1] in self._values
 
     def nearest(self, key: RequestKey) -> list[NearMiss[T]]:
         """The recordings that come closest to ``key``, the closest first."""
@@ -115,6 +118,7 @@ class RecordingStore(Generic[T]):
             (), self._matchers, self._after_last, self._as_recorded, self._redacted
         )
         rewound._entries, rewound._values = self._entries, self._values
+        rewound._known = self._known
         return rewound
 
     def _nearest(self, key: RequestKey, identity: Identity) -> list[NearMiss[T]]:
@@ -152,6 +156,17 @@ class RecordingStore(Generic[T]):
             else:
                 differences += matcher.differences(one, other)
         return tuple(differences)
+
+    def _found(self, key: RequestKey) -> tuple[RequestKey, Identity]:
+        """``key`` as it would be recorded, and what it matches; redaction, which takes longest, is
+        done once for requests that are equal to the byte.
+        """
+        is_known = len(key.request.body) <= _KNOWN_BODY
+        return self._known(key) if is_known else self._looked_up(key)
+
+    def _looked_up(self, key: RequestKey) -> tuple[RequestKey, Identity]:
+        key = self._as_recorded(key)
+        return key, self._matching(key)
 
     def _matching(self, key: RequestKey) -> Identity:
         """The identity of the recorded request that ``key`` matches, else its own.

@@ -294,21 +294,36 @@ def test_form_is_compared_by_its_fields_up_to_a_bound(count: int) -> None:
     assert found.knows(reordered) is (count == FORM_FIELDS)
 
 
-def test_parts_of_a_recording_are_read_once() -> None:
-    """However many requests miss."""
-    read: list[RequestKey] = []
+def test_parts_of_a_request_are_read_once() -> None:
+    """However many requests miss, and however often an equal one comes."""
+    read: list[str] = []
 
     def part(question: RequestKey) -> str:
-        read.append(question)
+        read.append(question.request.target)
         return question.request.target
 
     recorded = [(RequestKey(request(target=f"/{number}")), number) for number in range(50)]
     found = RecordingStore(recorded, [Matcher("target", part)])
-    wanted_request = RequestKey(request(target="/x"))
     for _ in range(3):
-        with pytest.raises(NotRecordedError):
-            found.next(wanted_request)
-    assert len(read) == 50 + 3
+        for target in ("/x", "/y"):
+            with pytest.raises(NotRecordedError):
+                found.next(RequestKey(request(target=target)))
+        assert found.next(RequestKey(request(target="/7"))) == 7
+    assert read == [*(f"/{number}" for number in range(50)), "/x", "/y", "/7"]
+
+
+def test_only_requests_equal_to_the_byte_are_looked_up_together() -> None:
+    bodies = [b'{"user": "u"}', b'{"user":"u"}', b'{"user": "u" }']
+    looked_up: list[bytes] = []
+
+    def as_recorded(key: RequestKey) -> RequestKey:
+        looked_up.append(key.request.body)
+        return key
+
+    entries = [(RequestKey(request(bodies[0])), number) for number in range(4)]
+    found = RecordingStore(entries, as_recorded=as_recorded)
+    assert [found.next(RequestKey(request(body))) for body in [*bodies, bodies[0]]] == [0, 1, 2, 3]
+    assert looked_up == bodies
 
 
 # Redaction before matching
