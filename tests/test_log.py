@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,9 +30,9 @@ from fake_server.server.log import (
     Lines,
     LineWriter,
 )
-from tests.admin.calling import admin, host
-from tests.asgi import scope
-from tests.serving import ROOT, raw_exchange
+from tests.admin.calling import admin, host, run
+from tests.asgi import call, scope
+from tests.serving import ROOT, raw_exchange, server_process
 
 _PIPE_BYTES = 1 << 16
 
@@ -162,6 +163,31 @@ def test_the_line_of_a_request_is_that_of_its_record(
     [record] = records.found
     record.created = at
     assert lines.request_line(at, entry, record.fields["path"]) == lines.format(record)
+
+
+def test_a_program_with_the_fake_inside_gets_records(caplog: pytest.LogCaptureFixture) -> None:
+    app = host()
+    with caplog.at_level(logging.INFO, "fake_server.access"):
+        run(app)
+        call(app, "GET", "/v1/nowhere?api_key=app-0123456789abcdefghijklmn", {"Host": "h"})
+    names = [record.name for record in caplog.records]
+    first, second = caplog.messages
+    assert names == ["fake_server.access"] * 2
+    assert re.fullmatch(r"POST /v1/workflows/run 200 \d+ B \d+\.\d ms", first)
+    assert re.fullmatch(r"GET /v1/nowhere\?api_key=\[redacted\] 404 \d+ B \d+\.\d ms", second)
+
+
+@pytest.mark.server
+def test_the_last_lines_are_written_before_the_end() -> None:
+    """They come up to 0.1 s later; a server that ends does not wait for that."""
+    with server_process("--speed", "instant") as server:
+        for number in range(3):
+            request = f"GET /v1/{number} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+            raw_exchange(server.host, server.port, request)
+        os.kill(server.pid, signal.SIGTERM)
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        log = server.log.read_text()
+    assert re.findall(r" GET /v1/(\d) 404 \d+ B ", log) == ["0", "1", "2"]
 
 
 def test_the_metrics_count_lost_lines() -> None:
