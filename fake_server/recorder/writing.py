@@ -293,10 +293,9 @@ class ExchangeWriter:
         """End the process that writes, and count what it has not written as lost."""
         self._is_gone = True
         self._kill()
-        pending = set(self._pending)
-        for future in pending:
-            future.cancel()
-        wait(pending, 1.0)
+        # The executor cancels what waits; a future cancelled here would be an error in its thread.
+        self._executor.shutdown(wait=False, cancel_futures=True)
+        wait(set(self._pending), 1.0)
         with self._lock:
             self.written.lost += self._unwritten
             self._unwritten = 0
