@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = Path(__file__).parent.parent
     subprocess.run([*command, str(folder)], cwd=root, check=True, capture_output=True)
     return next(folder.glob("*.whl"))
+
+
+def pytest_collection_finish() -> None:
+    """What has been loaded until now stays: no collection of garbage needs to look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -60,6 +60,12 @@ def imported(tree: ast.AST, only_at_import: bool = False) -> Iterator[str]:
         yield from imported(node, only_at_import)
 
 
+@cache
+def imports_of(module: str) -> tuple[str, ...]:
+    """All that a module imports, wherever it does."""
+    return tuple(imported(modules()[module]))
+
+
 def within(name: str, packages: Iterable[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
@@ -72,7 +78,7 @@ def reached(start: str) -> dict[str, list[str]]:
     pending = [(start, [start])]
     while pending:
         module, way = pending.pop()
-        for name in imported(modules()[module]):
+        for name in imports_of(module):
             if name in ways:
                 continue
             ways[name] = [*way, name]
@@ -90,9 +96,9 @@ def offences(
     """Which modules of ``importers`` import something ``forbidden`` by themselves."""
     return [
         f"{module} imports {name}"
-        for module, tree in modules().items()
+        for module in modules()
         if within(module, importers) and not within(module, allowed)
-        for name in imported(tree)
+        for name in imports_of(module)
         if within(name, forbidden)
     ]
 

@@ -38,10 +38,6 @@ FACTS = {
 """What was seen without an exchange being kept; ``tests/test_seen_facts.py`` asks the fake for
 each.
 """
-RECORDED = {
-    recording.name for folder in ROOT.glob("recordings/dify-*") for recording in read_folder(folder)
-}
-"""The exchanges of every recorded version."""
 METHODS = ("get", "put", "post", "delete", "patch")
 OPERATIONS = [
     (path, method, operation)
@@ -54,6 +50,13 @@ OPERATIONS = [
 NO_OPERATION = {
     "direct_health": "sent to the app behind its proxy, which hands /health to the web container"
 }
+
+
+@functools.cache
+def recorded() -> frozenset[str]:
+    """The names of the exchanges of every recorded version."""
+    folders = ROOT.glob("recordings/dify-*")
+    return frozenset(one.name for folder in folders for one in read_folder(folder))
 
 
 def overlays() -> Iterator[tuple[str, dict[str, Any]]]:
@@ -97,7 +100,7 @@ def test_every_action_names_its_evidence(name: str, action: dict[str, Any]) -> N
     """
     where = f"overlays/dify-{name}, {action['target']}"
     assert action.get("x-evidence") or action.get("x-source"), f"{where}: add x-evidence"
-    unknown = set(action.get("x-evidence", ())) - RECORDED - FACTS
+    unknown = set(action.get("x-evidence", ())) - recorded() - FACTS
     assert not unknown, (
         f"{where}: {unknown} are no exchanges of recordings/dify-* and no FACTS 12.n"
     )

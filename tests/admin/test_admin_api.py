@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from openapi_spec_validator import validate
 
 from fake_server.admin import ROUTES
 from fake_server.clock import Clock
@@ -19,6 +18,8 @@ AT = 1714564800.0  # 2024-05-01T12:00:00Z
 
 
 def test_description_is_openapi_and_has_just_the_calls_that_there_are() -> None:
+    from openapi_spec_validator import validate  # slow to import
+
     validate(description())
     described = {path: set(item) for path, item in description()["paths"].items()}
     assert described == {

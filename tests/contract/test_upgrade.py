@@ -27,6 +27,14 @@ from tests.upgrade_docs.pages import FOLDER, pages
 APPS = ROOT / "recordings" / "apps"
 
 
+@pytest.fixture(autouse=True)
+def _recordings_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "read_folder", read_once)
+
+
+read_once = cache(read_folder)
+
+
 @cache
 def compared(a: str, b: str) -> Upgrade:
     return upgrade(a, b)
@@ -331,7 +339,7 @@ def test_versions_with_recordings_are_the_served_ones_but_one() -> None:
 def test_pages_are_up_to_date() -> None:
     """``make docs`` writes them."""
     written = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
-    assert written == dict(pages())
+    assert written == dict(pages(compared))
 
 
 def test_versions_that_share_no_name_are_compared_by_their_requests(
@@ -340,7 +348,7 @@ def test_versions_that_share_no_name_are_compared_by_their_requests(
     """``contract record`` gives exchanges other names than the recordings of the project have."""
 
     def renamed(folder: Path) -> list[Recording]:
-        recordings = read_folder(folder)
+        recordings = read_once(folder)
         if folder.name != "dify-1.14.2":
             return recordings
         return [replace(one, name=f"mine_{one.name}") for one in recordings]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from contract.report.upgrade import upgrade_markdown
-from contract.upgrade.changes import upgrade, versions_with_recordings
+from contract.upgrade.changes import Upgrade, upgrade, versions_with_recordings
 
 FOLDER = Path(__file__).parents[2] / "docs" / "upgrades"
 
@@ -23,7 +23,7 @@ a version.
 """
 
 
-def pages() -> Mapping[str, str]:
+def pages(upgrade: Callable[[str, str], Upgrade] = upgrade) -> Mapping[str, str]:
     found, rows = {}, []
     for a, b in pairwise(versions_with_recordings()):
         compared = upgrade(a, b)
