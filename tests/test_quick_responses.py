@@ -6,6 +6,7 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from fake_server.app import create_app
 from fake_server.http.quick import QuickResponse
 from fake_server.http.responses import RawHeaders, Response
+from fake_server.server.heads import KnownHeads
 from fake_server.server.host_protocol import FIRST_REQUESTS
 from fake_server.server.server import Server
 from fake_server.settings import Settings
@@ -197,9 +199,11 @@ class Connected:
     def __init__(self, app: OrdinaryApp) -> None:
         server = Server(app, Settings(), lambda: None)
         server.config.load()
-        server.server_state.total_requests = FIRST_REQUESTS - 1
         server.server_state.default_headers = [(b"Server", b"nginx"), (b"Date", b"today")]
-        self._make = server.config.http_protocol_class
+        config: Any = server.config
+        self._make = config.http_protocol_class
+        self._known: KnownHeads = self._make.keywords["known"]
+        self._known.begun = FIRST_REQUESTS - 1
         self._server = server
         self.connect()
 
@@ -207,7 +211,7 @@ class Connected:
         """Connect once more, to the same server."""
         self._transport = _Transport()
         self.written = self._transport.written
-        self._protocol = self._make(  # type: ignore[call-arg]
+        self._protocol = self._make(
             config=self._server.config,
             server_state=self._server.server_state,
             app_state={},
@@ -229,7 +233,7 @@ class Connected:
 
     def forget_requests(self) -> None:
         """Be a server that has just begun."""
-        self._server.server_state.total_requests = 0
+        self._known.begun = 0
 
     def watched(self) -> weakref.ref[_Transport]:
         """What tells whether the connection is still held by something."""
@@ -349,9 +353,16 @@ def test_a_head_need_not_have_come_before() -> None:
 
 
 def test_the_first_requests_of_a_server_take_the_ordinary_path() -> None:
+    """Whether they are over or not."""
+
     async def test(app: QuickApp, client: Connected) -> None:
         client.forget_requests()
-        await client.send(*[_request(b"same")] * (FIRST_REQUESTS + 1))
+        for number in range(FIRST_REQUESTS):
+            client.connect()
+            await client.send(_request(b"same")[: -1 if number % 2 else None])
+        assert not app.quick
+        client.connect()
+        await client.send(_request(b"same"))
         assert app.quick == [b"same"]
 
     _run(test)

@@ -112,6 +112,8 @@ class KnownHeads:
         self._responses: dict[tuple[object, ...], ResponseHead] = {}
         self._quick: dict[tuple[int, bool, bool], tuple[ResponseHead, RawHeaders]] = {}
         self._added: object = None
+        self.begun = 0
+        """How many requests have taken the ordinary path."""
         self.request = self._requests.get
         """The head of a request that has these bytes, None where it is not known."""
 

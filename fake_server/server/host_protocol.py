@@ -67,8 +67,9 @@ class Protocol(CommonProtocol):
 
     def _responded(self, data: bytes) -> bool:
         """Whether ``data`` is a request that has got its response, or is held back until it is."""
-        parser, find, number = self._parser, self._find, self.server_state.total_requests
-        if find is None or number < FIRST_REQUESTS or parser.buffer or parser.request_line:
+        parser, find = self._parser, self._find
+        few = self.known.begun < FIRST_REQUESTS
+        if find is None or few or parser.buffer or parser.request_line:
             return False
         end = data.find(b"\r\n\r\n", 0, LONGEST_KNOWN) + 4
         found = self.known.responder(data[:end], self._scope, find)
@@ -85,11 +86,12 @@ class Protocol(CommonProtocol):
 
     def _begin(self, head: Head) -> None:
         """As a known head, but for what is known of it."""
-        responder, number = None, self.server_state.total_requests
+        responder = None
         plain = len(self._parser.buffer) == head.length > 0 and head.is_plain and not self.writable
-        if plain and self._find is not None and number >= FIRST_REQUESTS:
+        if plain and self._find is not None and self.known.begun >= FIRST_REQUESTS:
             responder = self._find(self._scope | head.scope)
         if responder is None:
+            self.known.begun += 1
             super()._begin(head)
             return
         body = self._parser.next_event()
