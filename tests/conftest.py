@@ -44,7 +44,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pytest_collection_finish() -> None:
     """What has been loaded until now stays: no collection of garbage needs to look at it again."""
-    gc.collect()
     gc.freeze()
 
 

@@ -33,14 +33,19 @@ TIME_AND_CHANCE = ["time", "datetime", "asyncio", "threading", "socket", "secret
 
 
 @cache
-def modules() -> dict[str, ast.Module]:
-    """Every module of the project by its name."""
+def modules() -> dict[str, Path]:
+    """The file of every module of the project by its name."""
     found = {}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-            found[name] = ast.parse(path.read_text("utf-8"))
+            found[name] = path
     return found
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(modules()[module].read_text("utf-8"))
 
 
 def imported(tree: ast.AST, only_at_import: bool = False) -> Iterator[str]:
@@ -63,7 +68,7 @@ def imported(tree: ast.AST, only_at_import: bool = False) -> Iterator[str]:
 @cache
 def imports_of(module: str) -> tuple[str, ...]:
     """All that a module imports, wherever it does."""
-    return tuple(imported(modules()[module]))
+    return tuple(imported(tree_of(module)))
 
 
 def within(name: str, packages: Iterable[str]) -> bool:
@@ -113,12 +118,8 @@ def test_there_is_something_to_look_at() -> None:
         "fake_server.images",
     ):
         assert name in modules()
-    assert "PIL" in {
-        name.partition(".")[0] for name in imported(modules()["fake_server.images.drawing"])
-    }
-    assert "uvicorn" in {
-        name.partition(".")[0] for name in imported(modules()["fake_server.server.server"])
-    }
+    assert "PIL" in {name.partition(".")[0] for name in imports_of("fake_server.images.drawing")}
+    assert "uvicorn" in {name.partition(".")[0] for name in imports_of("fake_server.server.server")}
     code = (
         "import a\nfrom b.c import d\n"
         "def f():\n    import e\n    class G:\n        from h import i\n"
@@ -230,7 +231,7 @@ def test_only_the_clock_asks_for_the_time() -> None:
 
 def test_images_are_drawn_only_when_one_is_fetched() -> None:
     """The package of images loads neither Pillow nor its font by being imported."""
-    names = list(imported(modules()["fake_server.images"], only_at_import=True))
+    names = list(imported(tree_of("fake_server.images"), only_at_import=True))
     assert names == ["collections.abc.Callable", "collections.abc.Sequence", "typing.NamedTuple"]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from contract.diff.difference import ABSENT, EVERY_EVENT, Difference, Group, grouped
 from contract.diff.pairing import Pair, pair_recordings
@@ -168,7 +169,7 @@ def upgrade(a: str, b: str, app: AppParts | None = None) -> Upgrade:
         for difference in differences(one, other, _area(other, routes))
     ]
     actions = actions_between(a, b)
-    documents = [load(bundled("openapi.yaml"), overlay_paths(version)) for version in (a, b)]
+    documents = [_document(a), _document(b)]
     changes = [
         _change(group, names, before, after, supporting(actions, group, names, documents))
         for group, names in _groups(found)
@@ -251,10 +252,15 @@ def _recordings_of_both(a: str, b: str) -> tuple[Mapping[str, Recording], Mappin
 
 
 @cache
+def _document(version: str) -> Mapping[str, Any]:
+    """The spec of ``version`` with its overlays."""
+    return load(bundled("openapi.yaml"), overlay_paths(version))
+
+
+@cache
 def _routes(version: str) -> tuple[tuple[str, str], ...]:
     """Pattern and template of each path of ``version``; paths without parameters first."""
-    document = load(bundled("openapi.yaml"), overlay_paths(version))
-    paths = sorted(document["paths"], key=lambda path: ("{" in path, path))
+    paths = sorted(_document(version)["paths"], key=lambda path: ("{" in path, path))
     return tuple((_PARAMETER.sub("[^/]+", re.escape(path)), path) for path in paths)
 
 

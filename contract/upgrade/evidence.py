@@ -351,6 +351,7 @@ class _Concern:
         return any(re.search(pattern, text, re.DOTALL) for text in self.texts)
 
 
+@cache
 def _words(name: str) -> frozenset[str]:
     return frozenset(re.findall(r"[a-z0-9]+", name.lower()))
 
