@@ -26,12 +26,12 @@ FORM_FIELDS = 1_000
 _SIGNATURE = frozenset({"timestamp", "nonce", "sign"})
 _ANY = "*"
 _SIGNED = re.compile(
-    r"(?<![A-Za-z])(sign|nonce)(?:=|%(?:25){0,8}3[dD])(?:[A-Za-z0-9_\-+/=~.]|%(?!26)[0-9A-Fa-f]{2})+"
+    r"(?<![A-Za-z])(sign|nonce)(?:=|%(?:25){0,8}3[dD])(?:[A-Za-z0-9_\-+/=~.]++|%(?!26)[0-9A-Fa-f]{2})++"
 )
 _USER_BYTES = re.compile(USER.pattern.encode())
 _TIMESTAMP = re.compile(r"(timestamp=)\d+(?=&)")
 _BOUNDARY = re.compile(r'boundary="?([^";,]+)', re.IGNORECASE)
-_USER_FIELD = re.compile(rb'("user"\s*:\s*")(?:[^"\\]|\\.)+')
+_USER_FIELD = re.compile(rb'("user"\s*:\s*")(?:[^"\\]++|\\.)++')
 _USER_PAIR = re.compile(rb"(&user=)[^&]+")
 _MOST_DIFFERENCES = 5
 _SHOWN = 80

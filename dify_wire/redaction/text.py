@@ -53,7 +53,7 @@ _KEY_FIELDS = SECRET_HEADERS.difference(COOKIES).union(
 )
 _DIFY_KEY = re.compile(rb"(?<![A-Za-z0-9_])app-[A-Za-z0-9]{24}(?![A-Za-z0-9])", re.IGNORECASE)
 _TOKEN = re.compile(
-    rb"(?:[A-Za-z0-9_\-+/=~.]|%(?:25)*[0-9A-Fa-f]{2}|\\+(?:/|(?:u00|x)[0-9A-Fa-f]{2}))*"
+    rb"(?:[A-Za-z0-9_\-+/=~.]++|%(?:25)*[0-9A-Fa-f]{2}|\\+(?:/|(?:u00|x)[0-9A-Fa-f]{2}))*+"
 )
 _PADDING = re.compile(rb"(?:=|%(?:25){0,8}3[dD]|\\{1,16}(?:u00|x)3[dD]){0,2}$")
 _LONGEST_PADDING = 64

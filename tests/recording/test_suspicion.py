@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contract.cli import exit_code
 from dify_wire.exchange import Recording, Request
@@ -152,3 +155,26 @@ def test_check_of_what_cannot_be_read_is_2(
     path.write_bytes(path.read_bytes()[:-5])
     assert exit_code(["recordings", "check", str(tmp_path), str(tmp_path / "missing")]) == 2
     assert "2 cannot be read" in capsys.readouterr().out
+
+
+# Long texts
+
+_LIKE = {
+    "a mail address": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}",
+    "a secret": r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"
+    r"|\b(?:sk|pk|rk|ghp|gho|glpat|xox[abp])[-_][A-Za-z0-9_-]{16,}",
+}
+_PIECES = ("eyJ", "abcdefgh", "-", "_", ".", "@", "io", "sk-", "é", "%", "9", " ")
+
+
+@given(text=st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
+def test_what_is_found_is_what_a_plain_search_finds(text: str) -> None:
+    found = {one.like for one in suspicions(asking({"inputs": {"prompt": text}}))}
+    assert found == {like for like, pattern in _LIKE.items() if re.search(pattern, text)}
+
+
+@pytest.mark.parametrize("unit", ["e", "0.", "eyJ-", "eyJ-.", "a@", "sk-", f"{'a' * 64}@", "+1"])
+def test_a_long_text_is_searched_in_linear_time(unit: str) -> None:
+    """In quadratic time this would not end today."""
+    text = (unit * (1 << 20))[: 1 << 20]
+    assert len([*suspicions(asking({"inputs": {"prompt": text}}))]) <= 1
