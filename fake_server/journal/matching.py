@@ -45,6 +45,8 @@ class Match(NamedTuple):
     """A checked description."""
 
     fields: Mapping[str, Any]
+    texts: tuple[bytes, ...] = ()
+    """Strings that have to stand in the body."""
 
     def differences(self, entry: Entry) -> list[Difference]:
         """Empty where ``entry`` matches."""
@@ -52,6 +54,11 @@ class Match(NamedTuple):
 
     def fits(self, entry: Entry) -> bool:
         """Whether ``entry`` matches."""
+        body = entry.body
+        if b"\\" not in body and b"\0" not in body:  # then a string stands there as it is, in UTF-8
+            for text in self.texts:
+                if text not in body:
+                    return False
         return next(self._differences(entry), None) is None
 
     def _differences(self, entry: Entry) -> Iterator[Difference]:
@@ -74,6 +81,7 @@ _VALUES: Mapping[str, Callable[[Entry], Any]] = {
     "mode": lambda entry: entry.json_field("response_mode"),
     "status": lambda entry: entry.status,
 }
+_STRINGS = ("prompt", "model", "mode")
 FIELDS = (*_VALUES, "header", "json")
 
 
@@ -93,7 +101,8 @@ def read_match(fields: Any, error: Callable[[str, str], Exception] = _value_erro
                     value[header].text(expected="a string, or null for absent")
         elif name != "json":
             value.text()
-    return Match(match.mapping())
+    texts = (match[name].value for name in _STRINGS if name in match)
+    return Match(match.mapping(), tuple(text.encode("utf-8", "surrogatepass") for text in texts))
 
 
 def _differences(name: str, wanted: Any, entry: Entry) -> Iterator[Difference]:
@@ -209,21 +218,20 @@ class _Search:
         self._journal.unwatch(self)
 
     def _note(self, entry: Entry | None) -> None:
-        if entry is not None:
-            self.look_at(entry)
-        if self.over:
+        if entry is None or (self.look_at(entry) and self.over):
             self._wake()
 
-    def look_at(self, entry: Entry) -> None:
-        """Note whether ``entry`` matches as it is now."""
+    def look_at(self, entry: Entry) -> bool:
+        """Whether ``entry`` matches as it is now; keeps it then."""
         number = entry.number
         with self._lock:
-            if number > self._since and entry.request_complete and self._match.fits(entry):
-                if number not in self._found:
-                    self._found[number] = entry
-                    heappush(self._numbers, number)
-            else:
+            fits = number > self._since and entry.request_complete and self._match.fits(entry)
+            if not fits:
                 self._found.pop(number, None)
+            elif number not in self._found:
+                self._found[number] = entry
+                heappush(self._numbers, number)
+        return fits
 
     @property
     def over(self) -> bool:

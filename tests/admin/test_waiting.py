@@ -387,3 +387,26 @@ def _do(log: AccessLog, running: list[Entry], what: str, which: int, body: bytes
             entry.response_chunk({"body": body, "more_body": True})
         else:
             log.end(running.pop(-which))
+
+
+_TEXTS = st.sampled_from(["", "a", "cat", "猫", '"', "\\", "\x00", "\ud800", "a cat", "é"])
+
+
+@given(
+    prompt=_TEXTS,
+    mode=_TEXTS,
+    wanted=st.fixed_dictionaries({}, optional={"prompt": _TEXTS, "mode": _TEXTS}),
+    ascii_only=st.booleans(),
+    coding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"]),
+)
+def test_a_request_matches_where_it_differs_in_nothing(
+    prompt: str, mode: str, wanted: dict[str, str], ascii_only: bool, coding: str
+) -> None:
+    """However its body is written: most that differ are found so without being decoded."""
+    value = {"inputs": {"prompt": prompt}, "response_mode": mode}
+    body = json.dumps(value, ensure_ascii=ascii_only).encode(coding, "surrogatepass")
+    entry = Journal(Clock()).begin(scope("POST", "/"))
+    entry.request_chunk({"type": "http.request", "body": body})
+    match = read_match(wanted)
+    expected = wanted.items() <= {"prompt": prompt, "mode": mode}.items()
+    assert match.fits(entry) == (match.differences(entry) == []) == expected
