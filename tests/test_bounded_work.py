@@ -22,6 +22,7 @@ from fake_server.http.request import json_object
 from fake_server.journal import Entry, Journal
 from fake_server.journal.matching import await_matching, read_match
 from fake_server.settings import DEFAULT_API_KEY
+from fake_server.workflow.expressions import fill_prompt
 from tests.admin.calling import admin, host
 from tests.asgi import call, scope
 
@@ -149,6 +150,23 @@ def test_a_refused_body_full_of_brackets_takes_no_time(host_spec: HostSpec, text
         assert not _refused_as_too_deep(text, host_spec)
 
     assert _seconds(refused) < 0.1
+
+
+# Texts
+# ------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["<|", "|>", "<", "|", ">", "a", "\n", "\r"])).map("".join))
+def test_special_tokens_are_taken_out_of_a_text(text: str) -> None:
+    """As the host does, whose expression takes quadratic time where no token ends."""
+    assert fill_prompt(text, {}) == re.sub(r"<\|.*?\|>", "", text)
+
+
+@pytest.mark.parametrize("unit", ["<|", "<|a", "{{#a.b", "{{#", "{{", "}}"])
+def test_a_long_text_is_filled_in_linear_time(unit: str) -> None:
+    """In quadratic time this would not end today."""
+    text = (unit * (1 << 20))[: 1 << 20]
+    assert fill_prompt(text, {}) == text
 
 
 # The clock

@@ -31,7 +31,8 @@ _NODE = re.compile(r"\{\{(#\w{1,50}(?:\.[A-Za-z_]\w{0,29}){1,10}#)\}\}", re.ASCI
 _PROMPT = re.compile(
     r"\{\{([A-Za-z_]\w{0,29}|#\w{1,50}\.[\w.]{1,100}#|#(?:histories|query|context)#)\}\}", re.ASCII
 )
-_SPECIAL_TOKEN = re.compile(r"<\|.*?\|>")
+_SPECIAL_TOKEN = re.compile(r"<\|.*?\|>|(<\|.*)")
+"""Or the rest of a line without an end of one, which stays: it is searched once only."""
 
 NOT_A_STRING = "expected string or bytes-like object"
 """The text of Python's ``re`` on the host for a reference to anything but a string."""
@@ -233,7 +234,7 @@ def _fill(
             raise ValueError(NOT_A_STRING)
         parts[index] = (stripped or pattern).sub(r"{\1}", value) if "{{" in value else value
     filled = _joined(parts)
-    return _SPECIAL_TOKEN.sub("", filled) if "<|" in filled else filled
+    return _SPECIAL_TOKEN.sub(r"\1", filled) if "<|" in filled else filled
 
 
 def _joined(parts: Sequence[str]) -> str:
