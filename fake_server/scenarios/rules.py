@@ -194,22 +194,22 @@ class Always:
     act where they do.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self._rules: dict[tuple[str, Conditions], tuple[int, Rule]] = {}
+        self.add(rules)
 
-    def with_rules(self, rules: Iterable[Rule]) -> Always:
-        """These and ``rules``. Raises ``ScenarioError`` for a rule that can never act beside an
-        earlier one.
+    def add(self, rules: Iterable[Rule]) -> None:
+        """Add all of ``rules`` or none. Raises ``ScenarioError`` for a rule that can never act
+        beside an earlier one.
 
         Found are those with the same conditions, and those after a rule without conditions.
         """
-        always = Always()
-        always._rules = known = self._rules.copy()
+        added: dict[tuple[str, Conditions], tuple[int, Rule]] = {}
         for number, rule in enumerate(rules, start=1):
             same = rule.conditions.uncounted
             for conditions in (same, Conditions(operation=same.operation), Conditions()):
-                if (rule.exclusion, conditions) in known:
-                    earlier = known[rule.exclusion, conditions]
+                key = rule.exclusion, conditions
+                if (earlier := self._rules.get(key) or added.get(key)) is not None:
                     raise ScenarioError(
                         f"{_named(*earlier)} and {_named(number, rule)} contradict each other: the "
                         "first always acts where the second could; take one out, or give the first "
@@ -217,8 +217,8 @@ class Always:
                         rule.path,
                     )
             if rule.times is None and rule.conditions == same:
-                known.setdefault((rule.exclusion, same), (number, rule))
-        return always
+                added[rule.exclusion, same] = number, rule
+        self._rules.update(added)
 
 
 class RuleIndex:
@@ -263,7 +263,7 @@ class RuleBook:
         self._fixed: tuple[Rule, ...] = ()
         if rules is not None:
             self._fixed = tuple(self._read(field, "file") for field in rules.entries(_RULES))
-            Always().with_rules(self._fixed)
+            Always(self._fixed)
         self._added: tuple[Rule, ...] = ()
         self._always = Always()
         """Those of the added rules."""
@@ -278,18 +278,18 @@ class RuleBook:
         try:
             entries = field.entries(_RULES) if isinstance(rules, list) else (field,)
             added = [self._read(entry, "admin") for entry in entries]
-            always = self._always.with_rules(added)
+            self._always.add(added)
         except ScenarioError:
             self._number = number
             raise
-        self._replace_added((*self._added, *added), always)
+        self._replace_added((*self._added, *added), self._always)
         return added
 
     def remove(self, rule_id: str) -> bool:
         """Take one added rule away; False where there is none of that id."""
         left = tuple(rule for rule in self._added if rule.rule_id != rule_id)
         found = len(left) < len(self._added)
-        self._replace_added(left, Always().with_rules(left))
+        self._replace_added(left, Always(left))
         return found
 
     def clear(self) -> None:
@@ -334,7 +334,7 @@ class RuleBook:
                 read_rule(rule_field(rule), f"{header!r}|{index}", "header", self._context)
                 for index, rule in enumerate(read_header(header))
             ]
-            Always().with_rules(known)
+            Always(known)
             self._by_header[header] = known
             if len(self._by_header) > _MAX_HEADERS:
                 del self._by_header[next(iter(self._by_header))]

@@ -226,6 +226,7 @@ def test_an_added_rule_that_contradicts_an_earlier_one_is_named_by_its_place() -
     listed = r"^\[1\]: http_error \(rule 2\) and rate_limited \(rule 4\) contradict"
     with pytest.raises(ScenarioError, match=listed):
         rules.add([{"name": "slow"}, {"name": "rate_limited"}])
+    rules.add({"name": "slow"})  # which would contradict itself, had any of the list been added
 
 
 def test_many_rules_are_added_at_once_and_one_by_one() -> None:
