@@ -54,9 +54,10 @@ def loop_time(delay_s: float) -> float:
     """The time at which an event loop has to call after so many seconds, by its own clock.
 
     Its ``call_later`` may be a millisecond too early: those seconds begin when the loop last looked
-    at the time, which it counts in milliseconds.
+    at the time, which it counts in milliseconds. A loop may also have a time of its own.
     """
-    return time.monotonic() + delay_s
+    seen_by_loop, now = asyncio.get_running_loop().time(), time.monotonic()
+    return (now if abs(now - seen_by_loop) < 1 else seen_by_loop) + delay_s
 
 
 def iso(at: float) -> str:

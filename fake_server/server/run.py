@@ -41,6 +41,7 @@ def serve_forever(settings: Settings) -> None:
         banner = LineWriter(sys.stdout, lambda _: "")
         banner.write(_banner(settings, app.host.spec, url) + "\n")
         banner.flush()
+        log.flush()
         if settings.ready_file:
             _write_ready_file(settings.ready_file, url, settings.api_keys[0])
 
