@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,8 +32,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with enough recordings for an index, and the same twice."""
     folder = tmp_path_factory.mktemp("recordings")
     with RecordingWriter(folder) as writer:
-        for number in range(200):
-            writer.write(replace(OTHERS[number % len(OTHERS)], name=f"number {number}"))
+        for one in [*OTHERS, *[recording(b"number")] * (200 - len(OTHERS))]:
+            writer.write(one)
     return folder
 
 
