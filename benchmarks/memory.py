@@ -13,7 +13,7 @@ from benchmarks.measure import FAKE, FLOOR, Figure, Sample, Size, beside
 from benchmarks.peers import found
 from benchmarks.servers import Server, fake, served
 from benchmarks.throughput import RUN, response
-from benchmarks.wrk import Requests, load, send
+from benchmarks.wrk import Requests, send, warm
 
 
 def figures(size: Size) -> list[Figure]:
@@ -47,7 +47,7 @@ def _memory(
     serve: Callable[[], contextlib.AbstractContextManager[Server]], requests: Requests, runs: int
 ) -> Sample:
     with serve() as server:
-        load(server, requests, 1, 0.1)  # imports what the first one needs
+        warm(server, requests)
         measured = [server.memory_mb()]
         for _ in range(2):
             send(server, requests, runs)

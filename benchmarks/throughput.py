@@ -17,7 +17,7 @@ from benchmarks.floor import Constant, floor
 from benchmarks.measure import FAKE, FLOOR, Figure, Sample, Size, beside
 from benchmarks.peers import Peer, found
 from benchmarks.servers import Server, fake, served
-from benchmarks.wrk import Requests, load, runs, without_prompt
+from benchmarks.wrk import Requests, load, runs, warm, without_prompt
 from tests.serving import raw_exchange
 
 _PATH = "/v1/workflows/run"
@@ -111,8 +111,7 @@ def _beside(
         else:
             warm_s = size.of(0.1, 0.2, 4.0 if name == "WireMock" else 0.7)
             server, requests = subject
-            first = raw_exchange("127.0.0.1", server.port, requests.raw(), timeout=60)
-            assert first.status == requests.status, first
+            warm(server, requests)
             load(server, requests, workload.connections, warm_s)
             slices[name] = partial(load, *subject, workload.connections, size.of(0.1, 0.3, 0.7))
     return beside(workload.name, slices, size.of(1, 3, 6))

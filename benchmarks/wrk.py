@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.measure import Sample, SkippedError
 from benchmarks.servers import API_KEY, Server
+from tests.serving import raw_exchange
 
 _MODELS = ("chilloutmix_NiPrunedFp32Fix", "dosmix_", "ghostmix_v20Bakedvae")
 _LATIN = "a cat on a roof under the moon, watercolour, soft light, wide angle, highly detailed; "
@@ -98,9 +99,15 @@ def load(server: Server, requests: Requests, connections: int, seconds: float) -
     }
 
 
+def warm(server: Server, requests: Requests) -> None:
+    """Let a server respond for the first time, which may take long."""
+    first = raw_exchange("127.0.0.1", server.port, requests.raw(), timeout=60)
+    assert first.status == requests.status, first
+
+
 def send(server: Server, requests: Requests, count: int) -> None:
     """Send roughly so many ``requests``."""
-    seconds = 0.2
+    seconds = 0.5
     while count > 0:
         count -= round(load(server, requests, 32, seconds)["requests/s"] * seconds)
 
