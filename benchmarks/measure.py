@@ -105,7 +105,7 @@ def _figures(
 
 
 def _quartiles(values: Sequence[float]) -> Spread | None:
-    if len(values) < 2:
+    if len(values) < 3:
         return None
     lower, _, upper = statistics.quantiles(values, n=4, method="inclusive")
     return lower, upper
