@@ -17,6 +17,7 @@ from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.random_values import TENANT_ID, RandomValues
 from fake_server.runs.render import FileWriter, RunFacts
 from fake_server.runs.request import accepted_body, run_request
+from fake_server.runs.run_body import STREAMING
 from fake_server.scenarios.effects import Effects
 from fake_server.workflow.model import App, Node
 from fake_server.workflow.nodes import NODE_KINDS
@@ -124,6 +125,17 @@ def compile_run(app: App, shape: Shape, streaming: bool, spec: HostSpec) -> RunF
     return one if one == other else None
 
 
+def plan_run(
+    app: App, body: Mapping[str, Any], spec: HostSpec, effects: Effects, random: RandomValues,
+    *, now: float,
+) -> RunPlan:  # fmt: skip
+    """The plan of the run that ``body`` asks of ``app``. Raises ``HostError``."""
+    accepted = accepted_body(body, app, lambda app_id, *, blocking: 0, spec)
+    sources = FileSources({}, {}, accepted.workflow.remote_files, ())
+    request = run_request(accepted, sources, spec)
+    return prepare(app, request, effects, spec, random, now=now)
+
+
 class _Compilation:
     """One run with marked values."""
 
@@ -141,7 +153,9 @@ class _Compilation:
         tape, spec = self._tape, self._spec
         user = tape.text()
         inputs = {name: self._input(kind) for name, kind in self._shape}
-        plan = self._plan(user, inputs)
+        mode = STREAMING if self._streaming else "blocking"
+        body = {"inputs": inputs, "response_mode": mode, "user": user}
+        plan = plan_run(self._app, body, spec, _NO_PINGS, self._random, now=self._now)
         timeline = plan.timeline
         ends_s, end = timeline[-1]
         if not isinstance(end, WorkflowFinished) or _overlaps(timeline):
@@ -201,17 +215,6 @@ class _Compilation:
         if kind is None or kind.startswith("="):
             return kind and kind[1:]
         return self._tape.text() if kind == "ascii" else self._tape.text().replace(":", ":é", 1)
-
-    def _plan(self, user: str, inputs: Mapping[str, str | None]) -> RunPlan:
-        body = {
-            "inputs": inputs,
-            "response_mode": "streaming" if self._streaming else "blocking",
-            "user": user,
-        }
-        accepted = accepted_body(body, self._app, lambda app_id, *, blocking: 0, self._spec)
-        sources = FileSources({}, {}, accepted.workflow.remote_files, ())
-        request = run_request(accepted, sources, self._spec)
-        return prepare(self._app, request, _NO_PINGS, self._spec, self._random, now=self._now)
 
     def _latest_s(self, ends: int) -> float:
         """The value of slot ``ends`` if each of the durations is as long as can be."""

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from fake_server.compiled.compile import Part
+from fake_server.compiled.compile import Part, plan_run
 from fake_server.compiled.filling import PING, Filled, Filler
-from fake_server.endpoints.running import Run, RunPlan, SignedUrls, prepare
+from fake_server.endpoints.running import Run, RunPlan, SignedUrls
 from fake_server.http.request import Request
-from fake_server.runs.file_sources import FileSources
 from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import TENANT_ID, RandomValues
 from fake_server.runs.render import FileWriter, RunFacts
-from fake_server.runs.request import accepted_body, run_request
 from fake_server.scenarios.effects import NO_EFFECTS
 from fake_server.store import RunningTask
 
@@ -54,14 +52,9 @@ class _SignedBefore:
 
 def plan_of(filler: Filler, run: Filled) -> RunPlan:
     """The plan of ``run``, from the values that it has drawn."""
-    form, spec = filler.form, filler.host.spec
-    mode = "streaming" if form.streaming else "blocking"
-    body = {"inputs": run.inputs, "response_mode": mode, "user": run.user}
-    accepted = accepted_body(body, filler.app, lambda app_id, *, blocking: 0, spec)
-    sources = FileSources({}, {}, accepted.workflow.remote_files, ())
-    request = run_request(accepted, sources, spec)
-    random = _Redrawn([run.values[draw.slot] for draw in form.draws])
-    return prepare(filler.app, request, NO_EFFECTS, spec, random, now=run.now)
+    body = {"inputs": run.inputs, "response_mode": filler.mode, "user": run.user}
+    random = _Redrawn([run.values[draw.slot] for draw in filler.form.draws])
+    return plan_run(filler.app, body, filler.host.spec, NO_EFFECTS, random, now=run.now)
 
 
 def begun_run(
