@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fake_server.app import create_app
-from fake_server.cli import serve
+from fake_server.cli.servers import serve
 from fake_server.server.server import ServerThread
 from fake_server.settings import read_settings
 

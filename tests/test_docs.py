@@ -14,7 +14,7 @@ import pytest
 
 from contract.cli import cli as contract_cli
 from fake_server.cli import cli as fake_server_cli
-from fake_server.cli import serve
+from fake_server.cli.servers import serve
 from fake_server.settings import DEFAULT_API_KEY, Settings
 from fake_server.workflow.loader import load_workflow
 from tests.serving import ROOT, server_process

@@ -157,7 +157,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("click", ["dify_wire.command", "fake_server.cli", "fake_server.server.record"]),
         ("h11", ["fake_server.recorder"]),
         ("yaml", ["dify_wire.yaml_file"]),
-        ("dotenv", ["fake_server.cli"]),
+        ("dotenv", ["fake_server.cli.options"]),
         ("jsonschema_rs", ["dify_wire.spec", "fake_server.workflow.json_objects"]),
         ("prometheus_client", ["fake_server.admin.calls"]),
     ],

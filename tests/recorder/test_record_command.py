@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
-from fake_server.cli import record
+from fake_server.cli.servers import record
 from fake_server.recorder.settings import DEFAULT_PORT, DEFAULT_TIMEOUT_S
 from tests.recorder.upstreams import Incoming, get, recorder_process, scripted
 from tests.serving import ROOT, _environment

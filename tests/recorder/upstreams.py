@@ -25,7 +25,7 @@ import pytest
 import fake_server.server.record as record_module
 from dify_wire.exchange import Recording
 from dify_wire.recording.folder import read_folder
-from fake_server.cli import record
+from fake_server.cli.servers import record
 from fake_server.recorder.settings import RecorderSettings
 from fake_server.recorder.writing import ExchangeWriter
 from fake_server.server.record import RecordingServer

@@ -12,7 +12,7 @@ import pytest
 from dify_wire.exchange import Shortened
 from dify_wire.recording import store
 from fake_server.app import create_app
-from fake_server.cli import serve
+from fake_server.cli.servers import serve
 from fake_server.replay import (
     app_labels,
     is_checked_live,
