@@ -29,6 +29,9 @@ from fake_server.settings import read_settings
 
 ROOT = Path(__file__).parent.parent
 
+LOG = "server.log"
+"""The file with everything that a server in a process of its own has printed."""
+
 _START_S = 20.0
 _END_S = 10.0
 
@@ -78,26 +81,32 @@ def server_process(*args: str) -> Iterator[ServerProcess]:
     """``fake-server serve`` with ``args`` on a free port, ended by SIGTERM; fails if the server
     does not end well.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        ready, log = Path(folder) / "ready.json", Path(folder) / "log"
-        command = [
-            sys.executable,
-            "-m",
-            "fake_server",
-            "serve",
-            "--port",
-            "0",
-            "--ready-file",
-            str(ready),
-            *args,
-        ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with command_process("serve", *args, cwd=folder) as ready:
+            log = folder / LOG
+            yield ServerProcess(ready["url"], ready["api_key"], ready["pid"], log)
+
+
+@contextlib.contextmanager
+def command_process(command: str, *args: str, cwd: Path) -> Iterator[dict[str, Any]]:
+    """A command of ``fake-server`` that serves, on a free port, ended by SIGTERM; what it writes
+    to its ready file. Fails if the command does not end well.
+    """
+    own = [sys.executable, "-m", "fake_server", command, "--port", "0"]
+    log = cwd / LOG
+    with tempfile.TemporaryDirectory() as elsewhere:
+        ready = Path(elsewhere) / "ready.json"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                command, cwd=folder, env=_environment(), stdout=out, stderr=out
+                [*own, *args, "--ready-file", str(ready)],
+                cwd=cwd,
+                env=_environment(),
+                stdout=out,
+                stderr=out,
             )
         try:
-            ready_file = _wait_for(ready, process, log)
-            yield ServerProcess(ready_file["url"], ready_file["api_key"], ready_file["pid"], log)
+            yield _wait_for(ready, process, log)
         except BaseException:
             process.kill()
             process.wait()
