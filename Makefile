@@ -63,10 +63,11 @@ drift: install ## compare BASE_URL with RECORDINGS every night; HISTORY (.drift)
 mutants: install ## break the fake in more than 700 ways; a check must name the cause of each (ARGS="--only 'ping_*'")
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: install ## generate docs/scenarios.md, docs/limits.md, docs/upgrades, the schema of scenario files and the types of fixtures
+docs: install ## generate the pages that say what the code says, and build the site into site/
 	@$(BIN)/python -m tests.scenario_docs
 	@$(BIN)/python -m tests.limit_docs
 	@$(BIN)/python -m tests.upgrade_docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: install ## measure what the fake costs beside a floor and its peers, in one run (ARGS="--quick streams" chooses)
 	@$(BIN)/python -m benchmarks $(ARGS)
