@@ -147,8 +147,10 @@ class _Host:
         """
         from contract.checks import CHECKS
         from contract.report.builder import ReportBuilder
-        from contract.runner import possible_causes, with_causes
+        from contract.runner import missing_extra, possible_causes, with_causes
 
+        if (message := missing_extra([check])) is not None:
+            pytest.fail(message, pytrace=False)
         target = self._target or self._reach()
         if self._unreachable is not None:
             message = f"{self._url} could not be checked: {self._unreachable}"

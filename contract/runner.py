@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from contract.check import CURRENT_CHECK, Capability, Check, Evidence, Level, Phase
@@ -27,6 +28,21 @@ _RENAMED = Path(__file__).with_name("renamed_checks.toml")
 
 class UnknownCheckError(ValueError):
     """A name or pattern that fits no check; the message names the nearest."""
+
+
+def missing_extra(checks: Iterable[Check]) -> str | None:
+    """What to install where some of ``checks`` generate requests and the libraries for it are not
+    installed; None if they can run.
+    """
+    names = [check.name for check in checks if check.slow]
+    if not names or all(find_spec(library) for library in ("hypothesis", "schemathesis")):
+        return None
+    which = "a check generates" if len(names) == 1 else f"{len(names)} checks generate"
+    without = " ".join(f"--skip {name}" for name in names)
+    return (
+        f"{which} requests, and what does that is not installed; contract needs its extra: "
+        f"pip install 'fake-dify[contract]' (or leave out: {without})"
+    )
 
 
 @cache

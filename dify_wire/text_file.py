@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
@@ -140,15 +141,41 @@ def write_text(path: Path, content: str) -> None:
 
 
 def bundled(name: str) -> Path:
-    """The path of a file that comes with the project: ``openapi.yaml`` or ``overlays/…``.
+    """The path of what comes with the project: ``openapi.yaml``, ``overlays/…`` or
+    ``recordings/…``. Raises ``SpecError``.
 
-    In a wheel the build has put it into ``dify_wire/data``; in a checkout it lies at the root.
+    In a wheel the build has put it into ``dify_wire/data``, the recordings packed: what is asked of
+    them is unpacked until the process ends. In a checkout it lies at the root.
     """
     for root in (_HERE / "data", _HERE.parent):
         if (root / name).exists():
             return root / name
+    folder, _, rest = name.removeprefix("recordings/").partition("/")
+    archive = _HERE / "data/recordings" / f"{folder}.tar.xz"
+    if archive.exists() and (path := _unpacked(archive) / folder / rest).exists():
+        return path
     raise SpecError(
         _HERE / "data" / name,
         "the file",
         "it should have come with the installation; install it again",
     )
+
+
+@cache
+def _unpacked(archive: Path) -> Path:
+    """A folder of this process with what is in ``archive``."""
+    import atexit
+    import tarfile
+    import tempfile
+
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="fake-dify-")
+        atexit.register(folder.cleanup)
+        with tarfile.open(archive) as packed:
+            packed.extraction_filter = getattr(tarfile, "data_filter", None)  # not in 3.11.3
+            packed.extractall(folder.name)  # noqa: S202  # our own archive
+    except (OSError, EOFError, tarfile.TarError) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        message = f"it cannot be unpacked ({why}); set TMPDIR to a folder with 20 MB of room"
+        raise SpecError(archive, "the archive", message) from None
+    return Path(folder.name)

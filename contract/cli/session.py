@@ -23,8 +23,17 @@ from contract.report.builder import Report, ReportBuilder
 from contract.report.files import report_html, report_json, report_junit, to_text
 from contract.report.terminal import TerminalReport
 from contract.result import NotRun, Result, Status
-from contract.runner import UnknownCheckError, complete, cost, run_each, select, with_causes
+from contract.runner import (
+    UnknownCheckError,
+    complete,
+    cost,
+    missing_extra,
+    run_each,
+    select,
+    with_causes,
+)
 from contract.target import Capabilities, Target, Transport
+from dify_wire.command import CommandError
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +116,8 @@ class Session:
             raise click.UsageError(str(error)) from None
         if not checks:
             raise click.UsageError("--only and --skip leave no check to run")
+        if (message := missing_extra(checks)) is not None:
+            raise CommandError(message)
         return cls(options, checks, ReportFiles.of(options), capabilities_from(options))
 
     @contextmanager

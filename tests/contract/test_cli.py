@@ -341,19 +341,32 @@ def test_reader_that_has_gone_is_no_traceback() -> None:
     assert process.wait(20) == 2
 
 
+def _without_the_extra(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """``contract`` where the libraries of the extra are not installed."""
+    program = (
+        "import sys; sys.modules |= dict.fromkeys(['hypothesis', 'schemathesis'])\n"
+        "from contract.cli import main; main()"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def test_missing_extra_is_one_line_that_names_it() -> None:
-    program = "import sys; sys.modules['rich'] = None; from contract.cli import main; main()"
-    command = [
-        sys.executable,
-        "-c",
-        program,
-        "run",
-        "--base-url",
-        "http://127.0.0.1:9",
-        "--api-key",
-        "k",
-    ]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    """Before anything is sent, for the checks that need it."""
+    host = ("--base-url", "http://127.0.0.1:9", "--api-key", "k")
+    ended = _without_the_extra("run", *host)
     assert ended.returncode == 2
-    assert ended.stderr.count("\n") == 1
-    assert ended.stderr.endswith("contract needs its extra: pip install 'fake-dify[contract]'\n")
+    assert ended.stderr == (
+        "Error: 3 checks generate requests, and what does that is not installed; contract needs "
+        "its extra: pip install 'fake-dify[contract]' (or leave out: "
+        "--skip generated_wrong_bodies_are_refused --skip keys_like_the_right_one_are_refused "
+        "--skip generated_right_bodies_are_accepted)\n"
+    )
+    ended = _without_the_extra("run", *host, "--skip", "generated_*", "--skip", "keys_like_*")
+    assert "127.0.0.1:9" in ended.stderr
+    assert "extra" not in ended.stderr
+
+
+def test_what_generates_nothing_needs_no_extra() -> None:
+    assert _without_the_extra("list").returncode == 0
+    assert _without_the_extra("upgrade", "0.6.4", "0.6.9").returncode == 0
