@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import click
 
@@ -31,6 +32,23 @@ class CommandError(click.ClickException):
     """A command cannot go on; the message says what to do about it."""
 
     exit_code = FAILED
+
+
+def base_url(_: click.Context | None, __: click.Parameter | None, url: str | None) -> str | None:
+    """The URL without a last slash, and without the ``/v1`` that Dify's console shows with it."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+    except ValueError as error:
+        raise click.BadParameter(f"not a valid URL: {error}") from None
+    if "@" in parts.netloc:
+        raise click.BadParameter("leave out user and password; the API key alone opens the host")
+    if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
+        message = f"{url!r} is not a valid base URL, such as http://127.0.0.1:6060"
+        raise click.BadParameter(message)
+    return url.rstrip("/").removesuffix("/v1")
 
 
 def with_debug(command: click.Command) -> None:

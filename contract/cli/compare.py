@@ -12,7 +12,6 @@ import click
 from contract.cli.options import (
     FILE,
     FOLDER,
-    base_url,
     base_url_option,
     budget,
     comparison_options,
@@ -20,6 +19,7 @@ from contract.cli.options import (
     option,
     report_options,
 )
+from dify_wire.command import base_url
 
 if TYPE_CHECKING:
     from contract.cli.session import ReportFiles

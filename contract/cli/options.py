@@ -10,12 +10,12 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
 from dify_wire.app_kind import OTHER_APP_KINDS
+from dify_wire.command import base_url
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter
@@ -46,23 +46,6 @@ def together(*options: _Decorator) -> _Decorator:
 
 
 # Values
-
-
-def base_url(_: click.Context | None, __: click.Parameter | None, url: str | None) -> str | None:
-    """The URL without a last slash, and without the ``/v1`` that Dify's console shows with it."""
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError as error:
-        raise click.BadParameter(f"not a valid URL: {error}") from None
-    if "@" in parts.netloc:
-        raise click.BadParameter("leave out user and password; the API key alone opens the host")
-    if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
-        message = f"{url!r} is not a valid base URL, such as http://127.0.0.1:6060"
-        raise click.BadParameter(message)
-    return url.rstrip("/").removesuffix("/v1")
 
 
 def admin_url(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:

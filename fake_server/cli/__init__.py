@@ -1,4 +1,4 @@
-"""The command ``fake-server``: serve, record, sign, verify, scenarios, spec, app.
+"""The command ``fake-server``: serve, record, request, sign, verify, scenarios, spec, app.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from
 ``.env``, else a key of the TOML file that ``--config`` names, else its default. Exit codes: 0 for a
@@ -18,6 +18,7 @@ from dify_wire.command import exit_code, with_debug
 from dify_wire.strict import did_you_mean
 from fake_server.cli.descriptions import app, scenarios, spec
 from fake_server.cli.options import PREFIX, read_dotenv
+from fake_server.cli.request import request
 from fake_server.cli.servers import record, serve
 from fake_server.cli.signatures import sign, verify
 
@@ -54,7 +55,7 @@ def cli() -> None:
     """A fake of a Dify host that generates images: same responses, same bytes, no GPU."""
 
 
-for _command in (serve, record, sign, verify, scenarios, spec, app):
+for _command in (serve, record, request, sign, verify, scenarios, spec, app):
     cli.add_command(_command)
 
 with_debug(cli)

@@ -1,0 +1,98 @@
+"""Saves the files of a run, and shows images in terminals that can."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from dify_wire.command import CommandError
+from dify_wire.text_file import reason
+
+_UNSAFE = re.compile(r"[^\w.-]+")
+_KITTY_PART = 4096
+_COLUMNS = 40
+_KITTY = frozenset({"ghostty", "kitty"})
+_ITERM = frozenset({"iTerm.app", "WezTerm"})
+
+
+def output_files(outputs: Any) -> Iterator[Mapping[str, Any]]:
+    """The files among the outputs of a run, at any depth."""
+    if isinstance(outputs, Mapping):
+        if isinstance(outputs.get("url"), str) and "extension" in outputs:
+            yield outputs
+        else:
+            for value in outputs.values():
+                yield from output_files(value)
+    elif isinstance(outputs, list):
+        for value in outputs:
+            yield from output_files(value)
+
+
+def paths_for(files: list[Mapping[str, Any]], output: Path | None) -> list[Path]:
+    """Where each file goes: ``output``, then numbered beside it; without one, under the file's own
+    name in this folder, numbered where that is taken.
+    """
+    paths: list[Path] = []
+    for file in files:
+        wanted = output or Path(_name(file))
+        path, number = wanted, 1
+        while path in paths or (output is None and path.exists()):
+            number += 1
+            path = wanted.with_stem(f"{wanted.stem}-{number}")
+        paths.append(path)
+    return paths
+
+
+def _name(file: Mapping[str, Any]) -> str:
+    """The file's own name, without anything that could lead out of a folder."""
+    name = _UNSAFE.sub("-", Path(str(file.get("filename") or "image")).name).strip(".-") or "image"
+    extension = _UNSAFE.sub("", str(file["extension"]))
+    return name if name.endswith(extension) else name + extension
+
+
+def check_image(content: bytes) -> None:
+    """Raises ``CommandError`` for what no program could show."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        Image.open(io.BytesIO(content)).verify()
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        begin = content[:40].decode("utf-8", "backslashreplace")
+        raise CommandError(f"the host serves no image: the file begins {begin!r}") from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Raises ``CommandError`` where the file cannot be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written: {reason(error)}") from None
+
+
+def inline_image(content: bytes, environ: Mapping[str, str]) -> str:
+    """What makes the terminal of ``environ`` show a PNG where the cursor is; empty for a terminal
+    that is not known to show images.
+
+    Kitty and Ghostty take kitty's graphics protocol, iTerm2 and WezTerm that of iTerm2.
+    """
+    program = environ.get("TERM_PROGRAM", "")
+    if environ.get("TERM", "").startswith(("screen", "tmux")):
+        return ""
+    encoded = base64.b64encode(content).decode()
+    if program in _KITTY or environ.get("TERM") == "xterm-kitty":
+        parts = [encoded[at : at + _KITTY_PART] for at in range(0, len(encoded), _KITTY_PART)]
+        first = f"f=100,a=T,c={_COLUMNS},"
+        return (
+            "".join(
+                f"\x1b_G{first if at == 0 else ''}m={int(at < len(parts) - 1)};{part}\x1b\\"
+                for at, part in enumerate(parts)
+            )
+            + "\n"
+        )
+    if program in _ITERM or environ.get("LC_TERMINAL") == "iTerm2":
+        return f"\x1b]1337;File=inline=1;width={_COLUMNS};size={len(content)}:{encoded}\a\n"
+    return ""

@@ -1,0 +1,1 @@
+"""The client of the workflow API: ``fake-server request``."""
