@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fake_server.host_spec import Limits
-from tests.limit_docs.page import HOST, PAGE, PARTS, docstring, limits_page
+from tests.pages.limits import HOST, PAGE, PARTS, docstring, limits_page
 
 
 def test_page_is_what_the_constants_say() -> None:

@@ -27,11 +27,11 @@ from fake_server.scenarios.describe import description
 from fake_server.scenarios.rules import SCHEMA
 from fake_server.testing import FakeHost
 from tests.each import each
-from tests.scenario_docs.__main__ import PAGE
-from tests.scenario_docs.capture import Capture, captured
-from tests.scenario_docs.examples import example
-from tests.scenario_docs.pages import scenarios_page, schema_text
-from tests.scenario_docs.transcript import transcript
+from tests.pages.scenarios.__main__ import PAGE
+from tests.pages.scenarios.capture import Capture, captured
+from tests.pages.scenarios.examples import example
+from tests.pages.scenarios.pages import scenarios_page, schema_text
+from tests.pages.scenarios.transcript import transcript
 from tests.serving import running_server
 from tests.tools import needed
 

@@ -22,7 +22,7 @@ from dify_wire.recording.folder import read_folder
 from dify_wire.text_file import SpecError
 from tests.each import each
 from tests.serving import ROOT
-from tests.upgrade_docs.pages import FOLDER, pages
+from tests.pages.upgrades import FOLDER, pages
 
 APPS = ROOT / "recordings" / "apps"
 

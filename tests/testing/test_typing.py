@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario_docs.typed import TYPED, typed_module
+from tests.pages.scenarios.typed import TYPED, typed_module
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.server

@@ -15,7 +15,7 @@ from fake_server.app import create_app
 from fake_server.clock import Clock
 from fake_server.server.server import Server, bind
 from fake_server.settings import DEFAULT_API_KEY, Settings
-from tests.scenario_docs.virtual_time import VirtualTimeLoop
+from tests.pages.scenarios.virtual_time import VirtualTimeLoop
 from tests.serving import ROOT
 
 UPLOADS_KEY = "app-TakesFiles0123456789abcd"

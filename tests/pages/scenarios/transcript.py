@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tests.scenario_docs.capture import Capture
+from tests.pages.scenarios.capture import Capture
 
 _SHOWN_FIELDS = ("content-type", "content-length", "transfer-encoding", "retry-after")
 _FRAME = re.compile(r'data: \{"event": "\w+"')

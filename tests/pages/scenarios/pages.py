@@ -13,9 +13,9 @@ from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.describe import cors_note, default, description, groups
 from fake_server.scenarios.rules import schema
 from fake_server.spec import load_host
-from tests.scenario_docs.capture import CLOCK, PROMPT, SEED, captured
-from tests.scenario_docs.examples import example
-from tests.scenario_docs.transcript import transcript
+from tests.pages.scenarios.capture import CLOCK, PROMPT, SEED, captured
+from tests.pages.scenarios.examples import example
+from tests.pages.scenarios.transcript import transcript
 
 _INTRODUCTION = Path(__file__).parent / "introduction.md"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tests.scenario_docs.capture import Capture, Exchanges
+from tests.pages.scenarios.capture import Capture, Exchanges
 
 
 @dataclass(frozen=True, slots=True)

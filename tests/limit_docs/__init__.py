@@ -1,1 +1,0 @@
-"""``docs/limits.md``, made of the constants that bound something and of their docstrings."""
