@@ -64,9 +64,7 @@ mutants: install ## break the fake in more than 700 ways; a check must name the 
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
 docs: install ## generate the pages that say what the code says, and build the site into site/
-	@$(BIN)/python -m tests.scenario_docs
-	@$(BIN)/python -m tests.limit_docs
-	@$(BIN)/python -m tests.upgrade_docs
+	@$(BIN)/python -m tests.pages
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 bench: install ## measure what the fake costs beside a floor and its peers, in one run (ARGS="--quick streams" chooses)

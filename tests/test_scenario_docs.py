@@ -27,32 +27,20 @@ from fake_server.scenarios.describe import description
 from fake_server.scenarios.rules import SCHEMA
 from fake_server.testing import FakeHost
 from tests.each import each
-from tests.pages.scenarios.__main__ import PAGE
 from tests.pages.scenarios.capture import Capture, captured
 from tests.pages.scenarios.examples import example
-from tests.pages.scenarios.pages import scenarios_page, schema_text
 from tests.pages.scenarios.transcript import transcript
-from tests.serving import running_server
+from tests.serving import ROOT, running_server
 from tests.tools import needed
 
 pytestmark = pytest.mark.server
 
-PAGE_TEXT = PAGE.read_text("utf-8")
-HOW = "make docs writes it anew"
+PAGE_TEXT = (ROOT / "docs/scenarios.md").read_text("utf-8")
 
 
 def marked_blocks(language: str) -> list[str]:
     """The examples that say of themselves that they run."""
     return re.findall(rf"<!-- runs -->\n```{language}\n(.*?)```", PAGE_TEXT, re.DOTALL)
-
-
-def test_page_is_what_the_code_does() -> None:
-    """Every capture is taken anew, and is the same to the byte."""
-    assert scenarios_page() == PAGE_TEXT, HOW
-
-
-def test_schema_is_what_the_code_takes() -> None:
-    assert schema_text() == SCHEMA.read_text("utf-8"), HOW
 
 
 def test_an_example_is_one_of_its_behaviour() -> None:

@@ -22,7 +22,6 @@ from dify_wire.recording.folder import read_folder
 from dify_wire.text_file import SpecError
 from tests.each import each
 from tests.serving import ROOT
-from tests.pages.upgrades import FOLDER, pages
 
 APPS = ROOT / "recordings" / "apps"
 
@@ -334,12 +333,6 @@ def test_what_cannot_be_compared_is_2(arguments: list[str], words: str) -> None:
 
 def test_versions_with_recordings_are_the_served_ones_but_one() -> None:
     assert set(HOST_VERSIONS) - set(versions_with_recordings()) == {"0.6.3"}
-
-
-def test_pages_are_up_to_date() -> None:
-    """``make docs`` writes them."""
-    written = {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.md")}
-    assert written == dict(pages(compared))
 
 
 def test_versions_that_share_no_name_are_compared_by_their_requests(

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-KINDS = frozenset({"serve", "stop", "run", "output", "file", "pytest", "check", "not run"})
+from tests.pages.markdown import BEGIN, END
 
-GENERATED = "<!-- generated"
-"""How a page begins that a program writes: its blocks need no comment."""
+KINDS = frozenset({"serve", "stop", "run", "output", "file", "pytest", "check", "not run"})
 
 _FENCE = re.compile(r"^(?P<indent>[ ]*)(?P<fence>`{3,})(?P<language>[\w+-]*)")
 _COMMENT = re.compile(r"^\s*<!-- (?P<kind>[a-z ]+?)(?:: (?P<argument>.+?))? -->\s*$")
@@ -37,15 +36,19 @@ def pages(root: Path) -> list[Path]:
 
 
 def blocks(text: str) -> Iterator[Block]:
-    """The blocks of a page in their order. Raises ``ValueError`` for a fence that stays open."""
-    comment = ("", "")
+    """The blocks of a page in their order; those that are generated only where a comment stands
+    before them. Raises ``ValueError`` for a fence that stays open.
+    """
+    comment, generated = ("", ""), False
     lines = iter(enumerate(text.splitlines(), 1))
     for number, line in lines:
         fence = _FENCE.match(line)
         if fence is not None:
             body = list(_body(lines, fence["fence"], number))
             code = textwrap.dedent("".join(f"{one}\n" for one in body))
-            yield Block(number, fence["language"], *comment, code)
+            if comment[0] or not generated:
+                yield Block(number, fence["language"], *comment, code)
+        generated = line == BEGIN or (generated and line != END)
         marked = _COMMENT.match(line)
         if marked is not None and marked["kind"] == "stop":
             yield Block(number, "", "stop", "", "")

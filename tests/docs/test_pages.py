@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import GENERATED, Block, blocks, pages
+from tests.docs.blocks import Block, blocks, pages
 from tests.docs.page_run import PageError, PageRun, matches
+from tests.pages.markdown import BEGIN, END
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.server
@@ -37,11 +38,8 @@ def test_blocks_of_a_page_do_what_it_says(page: str, tmp_path: Path) -> None:
     if page in UNCHECKED:
         return
     text = (ROOT / page).read_text("utf-8")
-    generated = text.startswith(GENERATED)
     with PageRun(tmp_path) as reader:
         for block in blocks(text):
-            if generated and not block.kind:
-                continue
             try:
                 reader.do(block)
             except Exception as error:
@@ -54,6 +52,11 @@ def test_a_comment_belongs_to_the_block_below_it() -> None:
         Block(3, "sh", "run", "exit 1", "false\n"),
         Block(9, "text", "", "", "no\n"),
     ]
+
+
+def test_a_generated_block_needs_no_comment() -> None:
+    part = f"{BEGIN}\n```text\n1\n```\n<!-- run -->\n```sh\n2\n```\n{END}\n```text\n3\n```\n"
+    assert [block.text for block in blocks(part)] == ["2\n", "3\n"]
 
 
 def test_a_block_in_a_list_loses_its_indentation() -> None:

@@ -53,7 +53,8 @@ def admin_part() -> str:
         for method in item
     }
     assert called == described, called ^ described
-    parts, before = [], ""
+    parts: list[str] = []
+    before = ""
     for method, path, body in _CALLS:
         name = f"{method} /__admin{path.partition('?')[0]}"
         if name != before:

@@ -11,14 +11,14 @@ from itertools import groupby
 
 from contract.check import Capability, Check, Evidence, Level, Phase
 from contract.checks import CHECKS
-from tests.pages.markdown import code, table
+from tests.pages.markdown import code, generated, introduction, table
 from tests.serving import ROOT
 
 _LEVELS = {
     Level.DOCUMENT: "the vendor's document states it; a host that breaks it fails",
     Level.HOST: "every recorded host does so; a host that breaks it fails",
     Level.VERSION: "hosts of some versions do so; a host of such a version that breaks it fails",
-    Level.DEPLOYMENT: "a deployment may choose otherwise; a difference is reported and fails no run",
+    Level.DEPLOYMENT: "a deployment may choose otherwise; a difference is reported, no failure",
 }
 
 _WORDS = {
@@ -43,38 +43,11 @@ _COSTS = {
     Evidence.FIFTH_MODEL: "fifth model",
 }
 
-_INTRODUCTION = """# Checks
-
-The {count} checks of the contract suite. `contract run` runs all of them, `--only` and `--skip`
-choose by name (`*` stands for anything), `contract list` prints them. [Contract
-tests](contract.md) says how; `make docs` makes this page from the code.
-
-## How to read the tables
-
-**Level** is on whose authority a claim stands:
-
-{levels}
-
-**Source** is where the claim is written: a section of [FACTS.md](FACTS.md) with the recorded
-exchange that shows it, lines of the [vendor's document](host-document.txt), or a schema of
-[`openapi.yaml`](../openapi.yaml). Where each check was seen to pass, and when, stands in
-[`contract/verified.toml`](../contract/verified.toml).
-
-**Needs** is what a host has to offer beyond its address and a key; without it the check is
-skipped:
-
-{needs}
-
-**Cost** is which runs on the host a check uses. Runs are shared: a whole suite costs the images
-of this table, however many checks it runs. A check without an entry starts no run.
-
-{costs}
-"""
-
 
 def checks_page() -> str:
     """The whole page."""
-    introduction = _INTRODUCTION.format(
+    first = introduction(
+        "checks",
         count=len(CHECKS),
         levels=table(
             ("level", "meaning"), ((_level(level), text) for level, text in _LEVELS.items())
@@ -86,7 +59,7 @@ def checks_page() -> str:
         ),
     )
     areas = groupby(CHECKS.values(), lambda one: one.area)
-    return "\n".join([introduction, *(_area(name, list(checks)) for name, checks in areas)])
+    return generated("\n".join([first, *(_area(name, list(checks)) for name, checks in areas)]))
 
 
 def _area(name: str, checks: list[Check]) -> str:

@@ -14,33 +14,12 @@ from dify_wire.error_text import ErrorText
 from dify_wire.profile import HOST_VERSIONS, overlay_paths, profiles
 from dify_wire.spec import load
 from dify_wire.text_file import bundled
-from tests.pages.markdown import code, table
+from tests.pages.markdown import code, generated, introduction, table
 
 CONDITIONS = Path(__file__).with_name("errors.yml")
 
 _VERSIONS = tuple(reversed(HOST_VERSIONS))
 
-_INTRODUCTION = """# Errors
-
-Every error of every host version that the fake serves, with the text on the wire. `make docs`
-makes this page from [`overlays/`](../overlays), where each error has its evidence: the recorded
-exchange that shows it, or the source that was read. What stands in braces depends on the request.
-
-An error is a JSON object, by default `{"code", "message", "status"}`; where it has other fields,
-the table shows all of it. The host checks a request in a fixed order and reports the first error:
-[By operation](#by-operation).
-
-Not in these tables:
-
-- **The proxy's pages.** nginx refuses a request before Dify sees it, with a page of HTML: 400 for
-  a header that is too large, 413 for a body, 414 for a request line ([limits](limits.md) has the
-  bounds). It responds with 502 or 504 where Dify does not.
-- **Paths that do not exist**, 404, in the form of the version: a page of HTML or JSON.
-- **Runs that fail.** They are no errors: the status is 200, and the run's own `status` is
-  `failed`, with its `error`. [Scenarios](scenarios.md) produce each of them.
-- **Errors of the fake itself**: those of the [admin API](admin.md), and the exit codes of its
-  [commands](commands.md#exit-codes).
-"""
 
 _OPERATIONS = """## By operation
 
@@ -59,7 +38,7 @@ def conditions() -> Mapping[str, Mapping[str, str]]:
 def errors_page() -> str:
     """The whole page."""
     of_versions = profiles()
-    parts = [_INTRODUCTION]
+    parts = [introduction("errors")]
     for section, texts in conditions().items():
         rows = [
             row
@@ -68,7 +47,7 @@ def errors_page() -> str:
         ]
         headings = ("error", "when", "versions", "status", "code", "message")
         parts.append(f"## {section}\n\n{table(headings, rows)}\n")
-    return "\n".join([*parts, _OPERATIONS, *_operations()])
+    return generated("\n".join([*parts, _OPERATIONS, *_operations()]))
 
 
 def _rows(

@@ -12,14 +12,12 @@ import importlib
 import inspect
 import itertools
 from collections.abc import Mapping
-from pathlib import Path
 
 from fake_server.settings import Settings
 from fake_server.spec import load_host
+from tests.pages.markdown import generated, introduction
 
 _VERSION = Settings().host_version
-
-PAGE = Path(__file__).parents[2] / "docs" / "limits.md"
 
 HOST: Mapping[str, str] = {
     "request_line_bytes": "nginx: a longer request line, with its end, gets 414 as it arrives.",
@@ -106,12 +104,6 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 """The registered constants, by the part of the page that lists them."""
 
-_INTRODUCTION = """# Limits
-
-What is bounded, and what happens at the bound. Made of the constants in the code and their
-docstrings by `make docs`.
-"""
-
 
 def limits_page() -> str:
     """The whole page."""
@@ -119,7 +111,7 @@ def limits_page() -> str:
     host = [_line(name, getattr(limits, name), text) for name, text in HOST.items()]
     parts = [_part(f"The host, Dify {_VERSION}", host)]
     parts += [_part(title, [_constant(name) for name in names]) for title, names in PARTS.items()]
-    return "\n".join([_INTRODUCTION, *parts])
+    return generated("\n".join([introduction("limits"), *parts]))
 
 
 def docstring(name: str) -> str:

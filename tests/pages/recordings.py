@@ -59,7 +59,7 @@ def _resolved(root: Mapping[str, Any], value: Mapping[str, Any]) -> tuple[str, M
 
 def _type(root: Mapping[str, Any], field: Mapping[str, Any]) -> str:
     """The type of a field in words, with its values where they are fixed."""
-    names = []
+    names: list[str] = []
     for one in _alternatives(root, field):
         if "enum" in one or "const" in one:
             names += map(code, one.get("enum", (one.get("const"),)))

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
-from pathlib import Path
 
 from contract.report.upgrade import upgrade_markdown
 from contract.upgrade.changes import Upgrade, upgrade, versions_with_recordings
-
-FOLDER = Path(__file__).parents[2] / "docs" / "upgrades"
+from tests.pages.markdown import generated
 
 _LIST = """# From version to version
 
@@ -28,6 +26,6 @@ def pages(upgrade: Callable[[str, str], Upgrade] = upgrade) -> Mapping[str, str]
     for a, b in pairwise(versions_with_recordings()):
         compared = upgrade(a, b)
         name = f"{a}-to-{b}.md"
-        found[name] = upgrade_markdown(compared)
+        found[name] = generated(upgrade_markdown(compared))
         rows.append(f"| {a} | {b} | [{len(compared.changes)}]({name}) |")
-    return {**found, "README.md": _LIST + "\n".join(rows) + "\n"}
+    return {**found, "README.md": generated(_LIST + "\n".join(rows) + "\n")}

@@ -12,21 +12,13 @@ from dify_wire.overlay import read_overlay
 from dify_wire.profile import HOST_VERSIONS, REFERENCE_VERSION, overlay_paths, profiles
 from dify_wire.spec import load
 from dify_wire.text_file import bundled
-from tests.pages.markdown import code, table
+from tests.pages.markdown import code, generated, introduction, table
 
 _VERSIONS = tuple(reversed(HOST_VERSIONS))
 _LONGEST = 70
 _BESIDE = ("errors", "headers", "version")
 """Facts with a table of their own: docs/errors.md, and the one of the headers."""
 
-_INTRODUCTION = """# Host versions
-
-The versions of Dify that `--host-version` serves. Each is a [profile](profiles.md): the vendor's
-document, with the overlays of the version and of those before it applied. `make docs` makes this
-page from [`overlays/`](../overlays), where each line has its evidence. [From version to
-version](upgrades/README.md) shows the same differences on the wire, and [Errors](errors.md) has
-the texts of each version.
-"""
 
 _GLANCE = """## At a glance
 
@@ -45,13 +37,13 @@ first version that has the value. The dataclasses of
 def versions_page() -> str:
     """The whole page."""
     changes = [_changes(older, newer) for older, newer in pairwise(_VERSIONS)]
-    parts = [_INTRODUCTION, _GLANCE, _glance(), "## Operations\n", _operations()]
-    return "\n".join([*parts, *reversed(changes), _FACTS, *_facts()])
+    parts = [introduction("versions"), _GLANCE, _glance(), "## Operations\n", _operations()]
+    return generated("\n".join([*parts, *reversed(changes), _FACTS, *_facts()]))
 
 
 def _glance() -> str:
     rows = []
-    for version, profile in reversed(profiles().items()):
+    for version, profile in reversed(list(profiles().items())):
         error, stream = profile.fact("http.error_json"), profile.fact("stream.json")
         rows.append(
             (

@@ -179,7 +179,7 @@ def test_the_example_of_the_docs_is_a_recording(tmp_path: Path) -> None:
     (tmp_path / "0001-stream_ok.yaml").write_text(example, encoding="utf-8")
     (read,) = read_folder(tmp_path)
     assert (read.name, [chunk.at_s for chunk in read.chunks]) == ("stream_ok", [0.0456, 10.0461])
-    assert set(SCHEMA_FIELDS) <= set(re.findall(r"`(?:request\.|answer\.)?(\w+)`", page))
+    assert set(SCHEMA_FIELDS) <= set(re.findall(r"`(?:[\w\[\]]+\.)*(\w+)`", page))
 
 
 # What is not whole is refused

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.pages.scenarios.typed import TYPED, typed_module
 from tests.serving import ROOT
 
 pytestmark = pytest.mark.server
@@ -45,10 +44,6 @@ def wrong(fake: FakeHost) -> None:
 def wrong_options(fake_host_factory: FakeHostFactory) -> None:
     fake_host_factory(sped=1)  # wrong
 """
-
-
-def test_types_are_what_the_code_takes() -> None:
-    assert typed_module() == TYPED.read_text("utf-8"), "make docs writes it anew"
 
 
 def test_mypy_finds_each_mistake_and_nothing_else(tmp_path: Path) -> None:

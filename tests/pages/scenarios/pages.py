@@ -6,30 +6,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from fake_server.scenarios.behaviour import Behaviour
 from fake_server.scenarios.behaviours import BEHAVIOURS
 from fake_server.scenarios.describe import cors_note, default, description, groups
 from fake_server.scenarios.rules import schema
 from fake_server.spec import load_host
+from tests.pages.markdown import generated, introduction
 from tests.pages.scenarios.capture import CLOCK, PROMPT, SEED, captured
 from tests.pages.scenarios.examples import example
 from tests.pages.scenarios.transcript import transcript
 
-_INTRODUCTION = Path(__file__).parent / "introduction.md"
-
 
 def scenarios_page() -> str:
     """The whole of ``docs/scenarios.md``."""
-    introduction = _INTRODUCTION.read_text("utf-8")
-    for name, value in (("seed", str(SEED)), ("clock", CLOCK), ("prompt", PROMPT)):
-        introduction = introduction.replace(f"{{{name}}}", value)
-    sections = [introduction, *_contents()]
+    first = introduction("scenarios", seed=SEED, clock=CLOCK, prompt=PROMPT)
+    sections = [first, *_contents()]
     for title, behaviours in groups().items():
         sections.append(f"## {title}\n")
         sections += [_section(behaviour) for behaviour in behaviours]
-    return "\n".join(sections)
+    return generated("\n".join(sections))
 
 
 def schema_text() -> str:
