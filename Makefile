@@ -36,7 +36,7 @@ test: install ## run all tests, in parallel and in random order
 	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 unit: install ## run the quick tests: no server, no other process, nothing slow, fewer examples of each property
-	$(BIN)/pytest -n auto --dist worksteal -m "not server and not slow" --hypothesis-profile unit $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal -m "not server and not slow and not browser" --hypothesis-profile unit $(ARGS)
 
 check: install ## check lint, format and types; writes nothing
 	$(BIN)/ruff check .

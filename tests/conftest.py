@@ -14,6 +14,9 @@ from fake_server.host_spec import HostSpec
 from fake_server.spec import load_host
 from fake_server.workflow.loader import default_workflow_path, load_workflow
 from fake_server.workflow.model import Workflow
+from tests.browser import browser, page, pytest_pyfunc_call
+
+__all__ = ["browser", "page", "pytest_pyfunc_call"]
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.register_profile("unit", deadline=None, max_examples=20)
