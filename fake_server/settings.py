@@ -36,6 +36,7 @@ AFTER_LAST = ("repeat", "miss")
 LOG_FORMATS = ("human", "json")
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
+_ORIGIN = re.compile(r"(?!http://[^/]*:80\Z|https://[^/]*:443\Z)https?://[a-z0-9._\[\]:-]+")
 
 
 class SettingsError(ValueError):
@@ -90,6 +91,12 @@ class Settings:
     admin_token: str | None = setting(
         None, "Opens the admin API, /__admin/, to other machines than this one."
     )
+    admin_origins: tuple[str, ...] = setting(
+        (),
+        "Pages of this origin may call the admin API, as http://localhost:5173; repeatable.",
+        flag="--admin-origin",
+        metavar="ORIGIN",
+    )
     files_url: str = setting(
         "", "Prefix of the URLs of images, which are relative otherwise.", show_default=False
     )
@@ -137,6 +144,7 @@ class Settings:
         yield from self._wrong_types()
         yield from listener_problems(self.host, self.port, self.ready_file)
         yield from self._bad_keys()
+        yield from self._bad_origins()
         if self.speed is not None and not 0 < self.speed < float("inf"):
             yield "speed", _bad_speed(self.speed)
         if self.clock is not None:
@@ -176,6 +184,14 @@ class Settings:
         check_secret_key(self.secret_key)
         if self.admin_token is not None and not _HEADER_VALUE.fullmatch(self.admin_token):
             yield "admin_token", f"it {_NOT_IN_HEADER}, or leave it out"
+
+    def _bad_origins(self) -> Iterator[tuple[str, str]]:
+        for origin in self.admin_origins:
+            if not _ORIGIN.fullmatch(origin):
+                yield (
+                    "admin_origin",
+                    f"{origin!r} is not what a browser sends; write it as http://localhost:5173",
+                )
 
     def _bad_replay(self) -> Iterator[tuple[str, str]]:
         for name in ("on_miss", "after_last"):

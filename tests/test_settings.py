@@ -104,6 +104,17 @@ WRONG: list[tuple[dict[str, Any], str, str]] = [
         "admin_token",
         "it cannot be sent in a header; use printable ASCII without spaces, or leave it out",
     ),
+    *[
+        (
+            {"admin_origins": ("http://localhost:5173", origin)},
+            "admin_origin",
+            f"'{origin}' is not what a browser sends; write it as http://localhost:5173",
+        )
+        for origin in (
+            *("*", "null", "localhost:5173", "http://localhost:5173/", "http://LOCALHOST"),
+            *("http://localhost:80", "https://a.example:443", "ws://a.example", ""),
+        )
+    ],
     (
         {"files_url": "host:6060"},
         "files_url",

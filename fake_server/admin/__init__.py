@@ -7,10 +7,11 @@ describes it.
 Here are the table of calls and what all of them share: access, errors, redaction. The package is
 imported with the first call, so a fake without admin calls does not pay for it.
 
-The API is open to this machine, or with the token, and never to a web page of another
-origin. A page in a browser on this machine can send requests to loopback addresses too, under its
-own name's address as well (DNS rebinding): so the ``Host`` header has to name this machine, and a
-page's origin has to be this server's own. The responses carry no CORS headers.
+The API is open to this machine, or with the token, and to no web page of another origin that
+``--admin-origin`` does not name. A page in a browser on this machine can send requests to loopback
+addresses too, under its own name's address as well (DNS rebinding): so the ``Host`` header has to
+name this machine, and a page's origin has to be this server's own or a named one. Only responses to
+a named one carry CORS headers.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -61,7 +64,16 @@ def admin_app(host: HostState, rules: RuleBook, reset: Callable[[int | None], No
             return
         await response(scope, receive, send)
 
-    return app
+    origins = host.settings.admin_origins
+    with_cors = CORSMiddleware(
+        app, origins, ["GET", "POST", "DELETE"], ["Content-Type", "X-Admin-Token"]
+    )
+
+    async def with_cors_for_origins(scope: Scope, receive: Receive, send: Send) -> None:
+        chosen = with_cors if Headers(scope=scope).get("origin") in origins else app
+        await chosen(scope, receive, send)
+
+    return with_cors_for_origins if origins else app
 
 
 async def _respond(admin: Admin, request: Request) -> Response:
@@ -94,7 +106,7 @@ def _json(body: bytes, status: int, headers: Mapping[str, str]) -> Response:
 
 def check_access(request: Request, settings: Settings) -> None:
     """Raise ``AdminError`` (403) where ``request`` may not call the admin API."""
-    _check_origin(request)
+    _check_origin(request, settings.admin_origins)
     tokens = request.headers.getlist("x-admin-token")
     if tokens:
         _check_token(tokens, settings.admin_token)
@@ -124,14 +136,21 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def _check_origin(request: Request) -> None:
-    own = f"{request.url.scheme}://{request.headers.get('host', '')}".lower()
-    site = request.headers.get("sec-fetch-site", "none")
-    found = [] if site in ("same-origin", "none") else [f"Sec-Fetch-Site: {site}"]
+def _check_origin(request: Request, allowed: Sequence[str]) -> None:
     origins = request.headers.getlist("origin")
-    found += [f"Origin: {one}; ours: {own}" for one in origins if one.lower() != own]
+    if len(origins) == 1 and origins[0] in allowed:
+        return
+    own = f"{request.url.scheme}://{request.headers.get('host', '')}".lower()
+    found = [f"Origin: {one}; ours: {own}" for one in origins if one.lower() != own]
+    site = request.headers.get("sec-fetch-site", "none")
+    if site not in ("same-origin", "none"):
+        found.append(f"Sec-Fetch-Site: {site}")
     if found:
-        raise AdminError(403, f"a web page of another origin may not call this ({found[0]})")
+        raise AdminError(
+            403,
+            f"a web page of another origin may not call this ({found[0]}); "
+            "if the page is yours, start the server with --admin-origin and its origin",
+        )
 
 
 def _check_token(tokens: list[str], expected: str | None) -> None:

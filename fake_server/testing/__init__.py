@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 __all__ = ["FakeHost", "FakeHostFactory", "ScenarioWarning", "UnusedScenarioWarning"]
 
 
-ALIASES = {"app": "workflow", "api_key": "api_keys", "overlay": "overlays"}
+ALIASES = {
+    "app": "workflow",
+    "api_key": "api_keys",
+    "overlay": "overlays",
+    "admin_origin": "admin_origins",
+}
 """Options of a host that have another name than their setting."""
 
 NO_OPTIONS = ("host", "port", "log_format", "ready_file")

@@ -34,6 +34,7 @@ class HostOptions(TypedDict, total=False):
     apps: Mapping[str, str | Path]
     secret_key: str
     admin_token: str | None
+    admin_origins: str | Sequence[str]
     files_url: str
     spec: str | Path | None
     overlays: str | Path | Sequence[str | Path]
@@ -49,6 +50,7 @@ class HostOptions(TypedDict, total=False):
     app: str | Path | None
     api_key: str | Sequence[str]
     overlay: str | Path | Sequence[str | Path]
+    admin_origin: str | Sequence[str]
 
 
 class When(TypedDict, total=False):

@@ -168,6 +168,73 @@ def test_a_page_of_another_origin_is_refused_on_the_wire(server: RunningServer, 
         ]
 
 
+PAGE = "http://localhost:5173"
+
+
+@pytest.fixture(scope="module")
+def open_to_page() -> Iterator[RunningServer]:
+    with running_server("--speed", "instant", "--admin-origin", PAGE) as running:
+        yield running
+
+
+def of_page(server: RunningServer, origin: str, *lines: str, method: str = "GET") -> RawAnswer:
+    host = f"Host: 127.0.0.1:{server.port}"
+    return sent(
+        server, host, f"Origin: {origin}", "Sec-Fetch-Site: same-site", *lines, method=method
+    )
+
+
+def cors_headers(response: RawAnswer) -> dict[str, str]:
+    return {
+        name.lower(): value
+        for name, value in response.headers
+        if name.lower() == "vary" or name.lower().startswith("access-control")
+    }
+
+
+def test_a_page_of_the_admin_origin_may_call(open_to_page: RunningServer) -> None:
+    called = of_page(open_to_page, PAGE)
+    assert called.status == 200
+    assert cors_headers(called) == {"access-control-allow-origin": PAGE, "vary": "Origin"}
+
+
+def test_a_page_of_the_admin_origin_may_send_json_and_a_token(open_to_page: RunningServer) -> None:
+    wanted = (
+        "Access-Control-Request-Method: POST",
+        "Access-Control-Request-Headers: content-type,x-admin-token",
+    )
+    allowed = of_page(open_to_page, PAGE, *wanted, method="OPTIONS")
+    assert allowed.status == 200
+    headers = cors_headers(allowed)
+    assert headers["access-control-allow-origin"] == PAGE
+    assert headers["access-control-allow-methods"] == "GET, POST, DELETE"
+    assert {"Content-Type", "X-Admin-Token"} <= set(
+        headers["access-control-allow-headers"].split(", ")
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+@pytest.mark.parametrize("origin", ["http://localhost:5174", "http://127.0.0.1:5173", "null"])
+def test_pages_of_other_origins_are_still_refused(
+    open_to_page: RunningServer, origin: str, method: str
+) -> None:
+    wanted = "Access-Control-Request-Method: POST"
+    refused = of_page(open_to_page, origin, wanted, method=method)
+    assert refused.status == 403
+    assert b"start the server with --admin-origin and its origin" in refused.body
+    assert cors_headers(refused) == {}
+
+
+def test_an_admin_origin_opens_no_other_way(open_to_page: RunningServer) -> None:
+    """Neither under another name, nor with two origins, nor the rest of the server."""
+    rebound = sent(open_to_page, "Host: evil.example", f"Origin: {PAGE}")
+    assert rebound.status == 403
+    assert of_page(open_to_page, PAGE, "Origin: http://evil.example").status == 403
+    host = f"Host: 127.0.0.1:{open_to_page.port}"
+    unknown = sent(open_to_page, host, f"Origin: {PAGE}", path="/v1/unknown")
+    assert (unknown.status, cors_headers(unknown)) == (404, {})
+
+
 def test_a_request_without_a_host_is_refused_on_the_wire(server: RunningServer) -> None:
     refused = raw_exchange(server.host, server.port, b"GET /__admin/health HTTP/1.0\r\n\r\n")
     assert refused.status == 403

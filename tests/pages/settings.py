@@ -13,6 +13,7 @@ _PAGES: Mapping[str, str] = {
     "apps": "[apps](apps.md)",
     "workflow": "[apps](apps.md)",
     "admin_token": "[admin API](admin.md)",
+    "admin_origins": "[admin API](admin.md#access)",
     "clock": "[time](#rules)",
     "host_version": "[host versions](versions.md)",
     "overlays": "[a profile of another version](profiles.md)",
