@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers redocly rhythm fuzz
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers redocly rhythm fuzz dist
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,3 +82,6 @@ rhythm: install ## compare a 35 s stream in real time with the recorded one
 fuzz: install ## send 10,000 random requests, checked against spec and overlay, and read 1,000 mutated files
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.fuzz files
+
+dist: install ## build sdist and wheel into dist/, and try them with every Python here (PYTHONS="python3.12 …" chooses)
+	@$(BIN)/python -m tests.dist $(ARGS)

@@ -50,7 +50,7 @@ def renamed_checks() -> Mapping[str, str]:
     """The present name of each check that had another one, by the old name; none for one that was
     removed.
     """
-    return {old: str(new) for old, new in tomllib.loads(_RENAMED.read_text()).items()}
+    return {old: str(new) for old, new in tomllib.loads(_RENAMED.read_text("utf-8")).items()}
 
 
 def select(

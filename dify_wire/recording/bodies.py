@@ -72,8 +72,11 @@ def write_file(folder: Path, pieces: Iterable[bytes]) -> Path:
 
 def finish_file(unfinished: Path, path: Path) -> None:
     """Rename an unfinished file to ``path``, whose folder must not be a link."""
-    no_link = os.O_NOFOLLOW if path.parent.name == FOLDER else 0
     try:
+        if not hasattr(os, "O_DIRECTORY"):  # Windows, where a link needs an administrator
+            unfinished.replace(path)
+            return
+        no_link = os.O_NOFOLLOW if path.parent.name == FOLDER else 0
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | no_link)
         try:
             os.replace(unfinished, path.name, dst_dir_fd=folder)

@@ -196,7 +196,8 @@ class RecordingWriter:
         self._lock = threading.Lock()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self.folder, os.O_RDONLY)
+            # Windows opens no folder, and so locks none.
+            self._handle = os.open(self.folder, os.O_RDONLY) if hasattr(os, "O_DIRECTORY") else None
         except OSError as error:
             raise self._unwritable(error) from None
         try:
@@ -221,7 +222,8 @@ class RecordingWriter:
     def close(self) -> None:
         """Let another recorder write into the folder."""
         with suppress(OSError):
-            os.close(self._handle)
+            if self._handle is not None:
+                os.close(self._handle)
 
     def spool(self) -> Spool:
         """A place for a body that is still growing, of a request or a response."""
@@ -282,10 +284,11 @@ class RecordingWriter:
         finish_file(write_file(self.folder, [dump_yaml(data).encode()]), path)
 
     def _claim(self) -> None:
-        import fcntl  # not everywhere; reading needs none
-
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._handle is not None:
+                import fcntl
+
+                fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             handle, temporary = tempfile.mkstemp(prefix=PARTIAL, dir=self.folder)
             os.close(handle)
             Path(temporary).unlink()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import select
+import selectors
 import socket
 import ssl
 from asyncio import staggered
@@ -203,9 +203,9 @@ class Connection(asyncio.Protocol):
         """Whether the host has sent nothing since the last exchange, nor closed the connection."""
         if self._arrived or self._is_over:
             return False
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket"), select.POLLIN)
-        return not poll.poll(0)
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.transport.get_extra_info("socket"), selectors.EVENT_READ)
+            return not selector.select(0)
 
     def close(self) -> None:
         """Close it at once, whatever is under way."""

@@ -153,7 +153,8 @@ def _prepare_process() -> None:
     """The proxy handles signals; if it is killed without ending this process, this process ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(_NICENESS)
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(_NICENESS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -361,7 +362,8 @@ def start_writer(settings: RecorderSettings, warn: Callable[[str], None]) -> Exc
     executor = ProcessPoolExecutor(1, context, _prepare_process)
     try:
         pid = executor.submit(os.getpid).result(_START_S)
-        return ExchangeWriter(settings, executor, warn, lambda: os.kill(pid, signal.SIGKILL))
+        kill = getattr(signal, "SIGKILL", signal.SIGTERM)  # on Windows the second ends at once, too
+        return ExchangeWriter(settings, executor, warn, lambda: os.kill(pid, kill))
     except RuleError as error:
         setting, message = "redact", str(error)
     except SpecError as error:

@@ -100,6 +100,11 @@ class LineWriter:
 
     def _write(self, data: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):  # the other end is closed
+            if sys.platform == "win32" and self._stream.isatty():
+                # A console takes text: the bytes would be read as those of its code page.
+                self._stream.write(data.decode())
+                self._stream.flush()
+                return
             try:
                 descriptor = self._stream.fileno()
             except io.UnsupportedOperation:

@@ -146,15 +146,27 @@ class ToolServer(uvicorn.Server):
             yield
             return
         loop = asyncio.get_running_loop()
-        handled = (signal.SIGINT, signal.SIGTERM)
-        for sig in handled:
-            loop.add_signal_handler(sig, self.handle_exit, sig, None)
+        names = ("SIGINT", "SIGTERM", "SIGBREAK")  # Ctrl-Break, on Windows only
+        handled = [getattr(signal, name) for name in names if hasattr(signal, name)]
+        remove = [_handle(loop, sig, self.handle_exit) for sig in handled]
         try:
             yield
         finally:
-            for sig in handled:
-                loop.remove_signal_handler(sig)
+            for one in remove:
+                one()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _handle(
+    loop: asyncio.AbstractEventLoop, sig: int, handler: Callable[[int, None], None]
+) -> Callable[[], object]:
+    """Have ``handler`` called in ``loop`` for ``sig``; what is returned ends that."""
+    try:
+        loop.add_signal_handler(sig, handler, sig, None)
+    except NotImplementedError:  # the loops of Windows
+        before = signal.signal(sig, lambda *_: loop.call_soon_threadsafe(handler, sig, None))
+        return lambda: signal.signal(sig, before)
+    return lambda: loop.remove_signal_handler(sig)
 
 
 def tool_config(app: ASGIApp, **more: Any) -> uvicorn.Config:
