@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers redocly rhythm fuzz dist
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers redocly rhythm fuzz dist container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,3 +85,6 @@ fuzz: install ## send 10,000 random requests, checked against spec and overlay, 
 
 dist: install ## build sdist and wheel into dist/, and try them with every Python here (PYTHONS="python3.12 …" chooses)
 	@$(BIN)/python -m tests.dist $(ARGS)
+
+container: install ## run the steps of the Dockerfile and try its command, without a container engine (Linux, as root)
+	@$(BIN)/python -m tests.container
