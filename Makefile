@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers redocly rhythm fuzz dist container
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers npm redocly rhythm fuzz dist container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ bench: install ## measure what the fake costs beside a floor and its peers, in o
 
 bench-peers: install ## install the peers that make bench measures, from npm and PyPI, into .benchmarks
 	@$(BIN)/python -m benchmarks.peers
+
+npm: install ## install the npm packages that tests of the docs use, into .npm
+	@$(BIN)/python -m tests.npm
 
 redocly: install ## lint spec and overlays with Redocly, fetched from the npm registry
 	$(BIN)/python -m tests.redocly

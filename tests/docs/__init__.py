@@ -13,6 +13,7 @@ An HTML comment on the line before a block says how:
 ``<!-- pytest -->``          a file of tests that pass; ``<!-- pytest: fails -->``: one does not
 ``<!-- check: yaml -->``     can be parsed; also toml, json; ``<!-- check: yaml SCHEMA -->`` is
                              valid by a schema of check-jsonschema, as ``github-workflows``
+``<!-- npm -->``             an ``npm install``; links what ``make npm`` has installed
 ``<!-- not run: REASON -->`` cannot be run here
 ===========================  ======================================================================
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.pages.markdown import BEGIN, END
 
-KINDS = frozenset({"serve", "stop", "run", "output", "file", "pytest", "check", "not run"})
+KINDS = frozenset({"serve", "stop", "run", "output", "file", "pytest", "check", "npm", "not run"})
 
 _FENCE = re.compile(r"^(?P<indent>[ ]*)(?P<fence>`{3,})(?P<language>[\w+-]*)")
 _COMMENT = re.compile(r"^\s*<!-- (?P<kind>[a-z ]+?)(?:: (?P<argument>.+?))? -->\s*$")

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from tests.docs.blocks import Block
+from tests.npm import link_packages
 from tests.serving import command_process
 from tests.tools import QUICK, needed
 
@@ -71,6 +72,8 @@ class PageRun:
                 self._test(block)
             case "check":
                 self._check(block)
+            case "npm":
+                link_packages(_npm_packages(block.text), self._folder)
             case "not run":
                 pass
             case _:
@@ -189,6 +192,13 @@ def _server_command(text: str) -> tuple[str, list[str]]:
     if not words or words[0] not in _PORTS:
         raise PageError("this is not a command that serves")
     return words[0], list(_without_own(words[1:]))
+
+
+def _npm_packages(text: str) -> list[str]:
+    words = shlex.split(text, comments=True)
+    if words[:2] != ["npm", "install"]:
+        raise PageError("this is not an npm install")
+    return [word for word in words[2:] if not word.startswith("-")]
 
 
 def _without_own(arguments: list[str]) -> Iterator[str]:
