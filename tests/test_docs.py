@@ -15,8 +15,7 @@ import pytest
 from contract.cli import cli as contract_cli
 from fake_server.cli import cli as fake_server_cli
 from fake_server.cli.servers import serve
-from fake_server.settings import DEFAULT_API_KEY, Settings
-from fake_server.workflow.loader import load_workflow
+from fake_server.settings import DEFAULT_API_KEY
 from tests.serving import ROOT, server_process
 from tests.tools import needed
 
@@ -52,27 +51,6 @@ def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
     assert re.findall(r'"(\w+)":', ended.stdout) == re.findall(r'"(\w+)":', shown)
 
 
-@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: str(option.opts[0]))
-def test_every_setting_is_in_the_table(option: click.Option) -> None:
-    table = (ROOT / "docs/settings.md").read_text()
-    row = next(
-        (line for line in table.splitlines() if line.startswith(f"| `{option.opts[0]}` |")), None
-    )
-    assert row is not None
-    assert f"`{option.envvar}`" in row
-    default = getattr(Settings(), str(option.name), None)
-    if isinstance(default, str) and default:
-        assert f"`{default}`" in row
-
-
-def test_example_app_file_is_accepted(tmp_path: Path) -> None:
-    path = tmp_path / "cats.yml"
-    path.write_text(block((ROOT / "docs/apps.md").read_text(), "# App files", "yaml"))
-    workflow = load_workflow(path)
-    assert workflow.name == "cats"
-    assert [variable.name for variable in workflow.variables] == ["prompt", "style"]
-
-
 def test_every_make_target_explains_itself_and_the_readme_names_those_of_the_work() -> None:
     makefile = (ROOT / "Makefile").read_text()
     phony = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
@@ -102,12 +80,6 @@ def test_commands_in_the_pages_know_their_options(page: str) -> None:
             for flag in (*parameter.opts, *parameter.secondary_opts)
         }
         assert set(re.findall(r"(?<= )--[a-z-]+", rest)) <= known, f"{page}: {tool} {name}{rest}"
-
-
-def test_links_between_the_pages_lead_somewhere() -> None:
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
 def test_ci_calls_the_readmes_own_command() -> None:

@@ -1,6 +1,4 @@
-"""``docs/scenarios.md`` says what is: it is made of the code and of real captures, and its examples
-run.
-"""
+"""``docs/scenarios.md`` says what is: it is made of the code and of real captures."""
 
 from __future__ import annotations
 
@@ -8,15 +6,11 @@ import contextlib
 import http.client
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from click.testing import CliRunner
 
 from fake_server.cli import cli
@@ -30,17 +24,11 @@ from tests.each import each
 from tests.pages.scenarios.capture import Capture, captured
 from tests.pages.scenarios.examples import example
 from tests.pages.scenarios.transcript import transcript
-from tests.serving import ROOT, running_server
-from tests.tools import needed
+from tests.serving import ROOT
 
 pytestmark = pytest.mark.server
 
 PAGE_TEXT = (ROOT / "docs/scenarios.md").read_text("utf-8")
-
-
-def marked_blocks(language: str) -> list[str]:
-    """The examples that say of themselves that they run."""
-    return re.findall(rf"<!-- runs -->\n```{language}\n(.*?)```", PAGE_TEXT, re.DOTALL)
 
 
 def test_an_example_is_one_of_its_behaviour() -> None:
@@ -71,60 +59,6 @@ def test_a_docstring_has_all_its_parts(behaviour: Behaviour) -> None:
     assert text.does
     assert text.complaint.endswith((".", '"'))
     assert text.survive.endswith(".")
-
-
-# The examples of the introduction
-# ---
-
-
-def test_commands_of_the_page_do_what_they_say(tmp_path: Path) -> None:
-    by_header, by_call, clock = marked_blocks("sh")
-    with running_server("--speed", "instant") as server:
-
-        def run(commands: str) -> list[str]:
-            needed("curl")
-            commands = commands.replace("http://127.0.0.1:6060", server.url)
-            ended = subprocess.run(
-                ["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True
-            )
-            return ended.stdout.splitlines()
-
-        frames = [line for line in run(by_header) if line]
-        assert frames[1] == "data: <html>Bad Gateway</html>"
-        assert '"x_added_later"' in frames[0]
-        added, shown, removed = map(json.loads, run(by_call))
-        assert added == shown
-        assert [rule["name"] for rule in shown["scenarios"]] == ["rate_limited"]
-        assert removed == {"removed": 1}
-        frozen, advanced, resumed = map(json.loads, run(clock))
-        assert advanced["unix"] - frozen["unix"] == pytest.approx(300)
-        assert [clock["frozen"] for clock in (frozen, advanced, resumed)] == [True, True, False]
-
-
-def test_file_of_the_page_is_accepted(tmp_path: Path) -> None:
-    match = re.search(r"```yaml\n(.*?)```", PAGE_TEXT, re.DOTALL)
-    assert match is not None
-    (tmp_path / "rules.yml").write_text(match[1])
-    with running_server("--scenarios", str(tmp_path / "rules.yml")):
-        assert len(yaml.safe_load(match[1])["scenarios"]) == 3
-
-
-def test_tests_of_the_page_pass(tmp_path: Path) -> None:
-    [tests] = marked_blocks("python")
-    (tmp_path / "test_page.py").write_text(tests)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:schemathesis",
-        "test_page.py",
-    ]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert "3 passed" in ended.stdout, ended.stdout
 
 
 def _answers() -> list[tuple[str, Mapping[str, str]]]:
