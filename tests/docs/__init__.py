@@ -8,7 +8,8 @@ An HTML comment on the line before a block says how:
 ``<!-- stop -->``            ends these servers; stands alone
 ``<!-- run -->``             runs: sh, console, python, js, go or java; must end with exit code 0,
                              ``<!-- run: exit 1 -->`` with another
-``<!-- output -->``          what the block that ran last has printed; ``…`` stands for anything
+``<!-- output -->``          what the block that ran last has printed; ``…`` stands for anything;
+                             ``<!-- output: numbers vary -->``: other numbers will do
 ``<!-- file: NAME -->``      is written to NAME
 ``<!-- pytest -->``          a file of tests that pass; ``<!-- pytest: fails -->``: one does not
 ``<!-- check: yaml -->``     can be parsed; also toml, json; ``<!-- check: yaml SCHEMA -->`` is

@@ -29,6 +29,8 @@ _PROGRAMS = {
     "go": ("go", "block.go", ["run"]),
     "java": ("java", "Block.java", []),
 }
+_NUMBER = re.compile(r"\d[\d.,]*(?<=\d)")
+_SETUP = re.compile(r"\.venv/bin/|^make install\n", re.MULTILINE)  # done before
 _PORTS = {"serve": "6060", "record": "6061"}
 
 
@@ -65,7 +67,7 @@ class PageRun:
             case "run":
                 self._run(block)
             case "output":
-                self._compare(block.text)
+                self._compare(block.text, numbers_vary=block.argument == "numbers vary")
             case "file":
                 self._write(block.argument, block.text)
             case "pytest":
@@ -113,7 +115,7 @@ class PageRun:
         ended = subprocess.run(
             command,
             cwd=self._folder,
-            env=_environment(),
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -122,14 +124,16 @@ class PageRun:
         )
         self._printed = ended.stdout.decode("utf-8", "backslashreplace")
         if expected is not None and ended.returncode != expected:
-            raise PageError(f"exit code {ended.returncode}, not {expected}:\n{self._printed}")
+            raise PageError(f"exit code {ended.returncode}, not {expected}:\n{_end(self._printed)}")
 
-    def _compare(self, text: str) -> None:
+    def _compare(self, text: str, *, numbers_vary: bool = False) -> None:
         printed = self._printed
         for port, url in self._urls.items():
             printed = printed.replace(url, f"http://127.0.0.1:{port}")
+        if numbers_vary:
+            text, printed = _NUMBER.sub("0", text), _NUMBER.sub("0", printed)
         if not matches(text, printed):
-            raise PageError(f"the page shows:\n{text}\nbut what is printed is:\n{printed}")
+            raise PageError(f"the page shows:\n{text}\nbut what is printed is:\n{_end(printed)}")
 
     def _write(self, name: str, text: str) -> None:
         path = self._folder / name
@@ -166,13 +170,29 @@ class PageRun:
         for port, url in self._urls.items():
             address = url.removeprefix("http://")
             text = re.sub(rf"(?:127\.0\.0\.1|localhost):{port}\b", address, text)
-        return text.replace(".venv/bin/", "")
+        return _SETUP.sub("", text)
+
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("FAKE_SERVER_", "CONTRACT_", "PYTEST_"))
+        }
+        if "6060" in self._urls:  # where commands look for a host by default
+            kept["CONTRACT_BASE_URL"] = self._urls["6060"]
+        scripts = str(Path(sys.executable).parent)
+        return {**kept, "PATH": os.pathsep.join([scripts, kept["PATH"]]), "COLUMNS": "100"}
 
 
 def matches(shown: str, printed: str) -> bool:
     """Whether a page shows what was printed; ``…`` stands for anything, also for lines."""
     parts = [re.escape(part) for part in _stripped(shown).split("…")]
     return re.fullmatch(".*?".join(parts), _stripped(printed), re.DOTALL) is not None
+
+
+def _end(text: str, most: int = 3000) -> str:
+    """The last of a long output, where it says how it ended."""
+    return text if len(text) <= most else "…" + text[-most:]
 
 
 def _stripped(text: str) -> str:
@@ -209,13 +229,3 @@ def _without_own(arguments: list[str]) -> Iterator[str]:
             next(left)
         elif argument != "&":
             yield argument
-
-
-def _environment() -> dict[str, str]:
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("FAKE_SERVER_", "CONTRACT_", "PYTEST_"))
-    }
-    scripts = str(Path(sys.executable).parent)
-    return {**kept, "PATH": os.pathsep.join([scripts, kept["PATH"]]), "COLUMNS": "100"}
