@@ -51,13 +51,29 @@ def base_url(_: click.Context | None, __: click.Parameter | None, url: str | Non
     return url.rstrip("/").removesuffix("/v1")
 
 
-def with_debug(command: click.Command) -> None:
-    """Give ``command`` and every command below it the option ``--debug``."""
+class CommandGroup(click.Group):
+    """A group whose help has the whole first sentence of each command, on more lines if need be."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands; click by itself cuts each sentence to one line."""
+        commands = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+        rows = [
+            (str(one.name), one.get_short_help_str(limit=1000))
+            for one in commands
+            if one is not None and not one.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def with_common_options(command: click.Command) -> None:
+    """Give ``command`` and every command below it ``-h`` and ``--debug``."""
+    command.context_settings["help_option_names"] = ["-h", "--help"]
     text = "Show the traceback of an unexpected error."
     command.params.append(click.Option([_DEBUG], is_flag=True, expose_value=False, help=text))
     if isinstance(command, click.Group):
         for below in command.commands.values():
-            with_debug(below)
+            with_common_options(below)
 
 
 def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | None = None) -> int:

@@ -24,6 +24,15 @@ def is_own(path: Path) -> bool:
     return path.is_relative_to(_OURS)
 
 
+def cache_folder() -> Path | None:
+    """Where it is kept; None for a user without a home."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        return (home if home.is_absolute() else Path.home() / ".cache") / "fake-dify"
+    except RuntimeError:
+        return None
+
+
 def kept(
     path: Path, texts: Iterable[str], code: Iterable[Path], make: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
@@ -32,11 +41,12 @@ def kept(
     An entry is used only if it was made of the same texts by the same ``code``. Where the cache
     cannot be read or written, it is made anew.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    folder = cache_folder()
+    if folder is None:
+        return make()
     try:
-        folder = (home if home.is_absolute() else Path.home() / ".cache") / "fake-dify"
         sources = [one.read_bytes() for one in (_HERE, *code)]
-    except (OSError, RuntimeError):  # a program without its sources, or a user without a home
+    except OSError:  # a program without its sources
         return make()
     digest = hashlib.sha256(sys.version.encode())
     for part in (*sources, *(text.encode() for text in texts)):

@@ -6,13 +6,15 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from dify_wire.command import CommandError, exit_code, with_debug
+from contract.cli import cli as contract_cli
+from dify_wire.command import CommandError, exit_code, with_common_options
 from dify_wire.text_file import SpecError
 from fake_server.cli import cli
 
@@ -70,7 +72,7 @@ def test_what_a_command_returns_is_its_code(result: object, code: int) -> None:
 
 def test_every_command_takes_debug() -> None:
     group = click.Group("outer", commands={"inner": click.Command("inner")})
-    with_debug(group)
+    with_common_options(group)
     for arguments in (["--debug", "inner"], ["inner", "--debug"]):
         assert group.main(arguments, standalone_mode=False) is None
 
@@ -121,3 +123,27 @@ def test_hidden_option_is_not_suggested(capsys: pytest.CaptureFixture[str]) -> N
     assert exit_code(lambda: cli(arguments, standalone_mode=False), "fake-server", arguments) == 2
     assert "--fetch-images" in (error := capsys.readouterr().err)
     assert "--fetch-pictures" not in error
+
+
+def _all_commands(command: click.Command, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            yield from _all_commands(below, *path, name)
+
+
+@pytest.mark.parametrize(
+    ("program", "path"),
+    [
+        (program, path)
+        for program, group in {"fake-server": cli, "contract": contract_cli}.items()
+        for path in _all_commands(group)
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value) or "itself",
+)
+def test_help_is_whole_in_80_columns(program: str, path: tuple[str, ...]) -> None:
+    group = {"fake-server": cli, "contract": contract_cli}[program]
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(group, [*path, "--help"], terminal_width=80)
+    assert shown.exit_code == 0
+    assert max(map(len, shown.output.splitlines())) <= 80
+    assert "..." not in shown.output.partition("Commands:")[2]

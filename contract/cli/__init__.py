@@ -53,7 +53,7 @@ def _end(code: int) -> NoReturn:
     sys.exit(code)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=command.CommandGroup, context_settings={"max_content_width": 100})
 @click.version_option(package_name="fake-dify")
 def cli() -> None:
     """Check whether a host keeps the contract of the workflow API, and show what it breaks."""
@@ -111,4 +111,4 @@ def list_(as_json: bool) -> None:
 for _command in (record, diff, drift, upgrade, har, recordings):
     cli.add_command(_command)
 
-command.with_debug(cli)
+command.with_common_options(cli)

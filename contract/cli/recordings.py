@@ -20,6 +20,7 @@ from contract.cli.options import (
     run_options,
     warn_of_suspicions,
 )
+from dify_wire.command import CommandGroup
 from dify_wire.strict import counted
 from dify_wire.text_file import SpecError
 
@@ -93,7 +94,7 @@ def _show_recorded(
         click.echo(f"Error: {exchanges} lost; make room and record again", err=True)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def recordings() -> None:
     """Look after folders of recordings."""
 
@@ -176,7 +177,7 @@ def _recording_files(paths: Iterable[Path]) -> Iterator[Path | SpecError]:
             yield error
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def har() -> None:
     """Exchange recordings with other tools as HTTP Archives (HAR 1.2)."""
 

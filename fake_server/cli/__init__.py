@@ -1,4 +1,5 @@
-"""The command ``fake-server``: serve, record, request, sign, verify, scenarios, spec, app.
+"""The command ``fake-server``: serve, request, record, scenarios, app, spec,
+sign, verify, doctor.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from
 ``.env``, else a key of the TOML file that ``--config`` names, else its default. Exit codes: 0 for a
@@ -8,16 +9,15 @@ lost, 2 for anything that has to be put right first.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
-from dify_wire.command import exit_code, with_debug
-from dify_wire.strict import did_you_mean
+from dify_wire.command import CommandGroup, exit_code, with_common_options
 from fake_server.cli.descriptions import app, scenarios, spec
-from fake_server.cli.options import PREFIX, read_dotenv
+from fake_server.cli.doctor import doctor
+from fake_server.cli.options import read_dotenv, unknown_variables
 from fake_server.cli.request import request
 from fake_server.cli.servers import record, serve
 from fake_server.cli.signatures import sign, verify
@@ -28,34 +28,20 @@ def main() -> None:
 
     def run() -> object:
         read_dotenv(Path(".env"))
-        _warn_of_unknown_variables()
+        for problem in unknown_variables(cli):
+            click.echo(f"Warning: {problem}", err=True)
         return cli.main(prog_name="fake-server", standalone_mode=False)
 
     sys.exit(exit_code(run, "fake-server"))
 
 
-def _warn_of_unknown_variables() -> None:
-    """A misspelt variable would otherwise be a setting that silently is not set."""
-    known = {
-        str(option.envvar)
-        for command in cli.commands.values()
-        for option in command.params
-        if option.envvar
-    }
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
-            click.echo(
-                f"Warning: {name} is not a known setting{did_you_mean(name, known)}", err=True
-            )
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=CommandGroup, context_settings={"max_content_width": 100})
 @click.version_option(package_name="fake-dify")
 def cli() -> None:
     """A fake of a Dify host that generates images: same responses, same bytes, no GPU."""
 
 
-for _command in (serve, record, request, sign, verify, scenarios, spec, app):
+for _command in (serve, request, record, scenarios, app, spec, sign, verify, doctor):
     cli.add_command(_command)
 
-with_debug(cli)
+with_common_options(cli)

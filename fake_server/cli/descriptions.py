@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from dify_wire.command import CommandError
+from dify_wire.command import CommandError, CommandGroup
 from fake_server.cli.options import named_by_flag, recorded, setting
 
 
@@ -73,7 +73,7 @@ def spec(
         click.echo(dump_yaml(document), nl=False)
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def app() -> None:
     """Look at app files, such as exports of Dify."""
 

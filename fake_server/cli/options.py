@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from dify_wire.command import CommandError
-from dify_wire.strict import unknown
+from dify_wire.strict import did_you_mean, unknown
 from dify_wire.text_file import SpecError, file_errors
 from fake_server.settings import Settings, SettingsError
 
@@ -131,6 +131,33 @@ def all_options(settings: type[Any], prefix: str = "") -> Decorator:
         return command
 
     return decorate
+
+
+def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of ``serve``: each setting, and a file with any of them."""
+    config = click.option(
+        "--config",
+        type=FILE,
+        envvar=f"{PREFIX}CONFIG",
+        show_envvar=True,
+        is_eager=True,
+        expose_value=False,
+        callback=read_config,
+        help="A TOML file with any of these settings.",
+    )
+    return all_options(Settings, PREFIX)(config(command))
+
+
+def unknown_variables(group: click.Group) -> Iterator[str]:
+    """What is wrong with the names of variables that no command of ``group`` reads.
+
+    A misspelt one would otherwise be a setting that silently is not set.
+    """
+    options = [option for command in group.commands.values() for option in command.params]
+    known = {str(option.envvar) for option in options if option.envvar}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            yield f"{name} is not a known setting{did_you_mean(name, known)}"
 
 
 @contextlib.contextmanager

@@ -7,23 +7,13 @@ from typing import Any
 
 import click
 
-from fake_server.cli.options import FILE, PREFIX, all_options, named_by_flag, read_config
+from fake_server.cli.options import all_options, named_by_flag, serve_options
 from fake_server.recorder.settings import RecorderSettings
-from fake_server.settings import Settings, SettingsError, read_settings
+from fake_server.settings import SettingsError, read_settings
 
 
 @click.command()
-@all_options(Settings, PREFIX)
-@click.option(
-    "--config",
-    type=FILE,
-    envvar=f"{PREFIX}CONFIG",
-    show_envvar=True,
-    is_eager=True,
-    expose_value=False,
-    callback=read_config,
-    help="A TOML file with any of these settings.",
-)
+@serve_options
 @named_by_flag()
 def serve(**values: Any) -> None:
     """Serve the fake until Ctrl-C or SIGTERM."""

@@ -17,11 +17,21 @@ def commands_page() -> str:
     return generated("\n".join([introduction("commands"), *sections]))
 
 
-def _sections(name: str, command: click.Command, level: int = 2) -> Iterator[str]:
+def _sections(
+    name: str, command: click.Command, above: click.Context | None = None
+) -> Iterator[str]:
     """The help of ``command`` and of those below it."""
-    with click.Context(command, info_name=name, terminal_width=80, max_content_width=80) as context:
-        yield f"{'#' * level} {name}\n\n```text\n{command.get_help(context)}\n```\n"
+    context = command.make_context(
+        name.rpartition(" ")[2],
+        [],
+        above,
+        resilient_parsing=True,
+        terminal_width=80,
+        max_content_width=80,
+    )
+    level = 2 if above is None else 3
+    yield f"{'#' * level} {name}\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for below, one in command.commands.items():
             if not one.hidden:
-                yield from _sections(f"{name} {below}", one, 3)
+                yield from _sections(f"{name} {below}", one, context)
