@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dify_wire.recording.folder import read_recording
-from dify_wire.redaction.suspicion import suspicions
+from dify_wire.recording.folder import RecordingWriter, read_recording
+from dify_wire.redaction.exchange import RecordingRedactor
 from tests.serving import ROOT
 from tests.tools import needed
 
@@ -39,7 +39,8 @@ def test_hook_finds_what_is_secret_and_what_is_cut(
     recording = ROOT / "recordings/dify-0.6.4/0001-block_ok_doc_example.yaml"
     whole = recording.read_text("utf-8")
     (repository / "mine").mkdir()
-    (repository / "mine/README.yaml").write_text("not: a recording\n")
+    (repository / "other").mkdir()
+    (repository / "other/README.yaml").write_text("not: a recording\n")
     (repository / "mine/0001-secret.yaml").write_text(whole, "utf-8")
     (repository / "mine/0002-cut.yaml").write_text(whole[:-200], "utf-8")
     git(repository, "add", ".")
@@ -50,10 +51,8 @@ def test_hook_finds_what_is_secret_and_what_is_cut(
     assert "2 recordings" in ended.stdout
     for name in ("0001-secret", "0002-cut"):
         git(repository, "rm", "--quiet", "-f", f"mine/{name}.yaml")
-    clean = next(
-        one for one in recording.parent.glob("*.yaml") if not suspicions(read_recording(one))
-    )
-    (repository / "mine" / clean.name).write_bytes(clean.read_bytes())
+    with RecordingWriter(repository / "mine", RecordingRedactor()) as writer:
+        writer.write(read_recording(recording))
     git(repository, "add", ".")
     ended = try_hook(repository, installed, tmp_path)
     assert ended.returncode == 0, ended.stdout
