@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from inspect import cleandoc
 from typing import Any, NamedTuple
 
 from dify_wire.strict import Field, unknown
@@ -68,9 +69,9 @@ def behaviour(
     """Make a behaviour of a function, under its name."""
 
     def decorate(make: Callable[..., Effects]) -> Behaviour:
-        name, doc = make.__name__, make.__doc__ or ""
+        name, doc = make.__name__, cleandoc(make.__doc__ or "")  # from 3.13 on it comes so
         for part in ("Complaint:", "Survive:"):
-            assert f"    {part} " in doc, f"{name}: its docstring needs a paragraph '{part} …'"
+            assert f"\n{part} " in doc, f"{name}: its docstring needs a paragraph '{part} …'"
         parameters = parameters_of(make)
         return Behaviour(name, make, excludes or name, scope, parameters, doc, without_cors)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 import sys
@@ -33,7 +32,7 @@ class Description:
 
 def description(behaviour: Behaviour) -> Description:
     """The docstring of ``behaviour`` in parts, without line breaks inside a paragraph."""
-    does, complaint, survive = _PARTS.split(inspect.cleandoc(behaviour.doc))
+    does, complaint, survive = _PARTS.split(behaviour.doc)
     does = "\n\n".join(" ".join(part.split()) for part in does.strip().split("\n\n"))
     headline = re.split(r"(?<=[.])\s|[:;] ", does, maxsplit=1)[0].rstrip(".")
     return Description(headline, does, " ".join(complaint.split()), " ".join(survive.split()))

@@ -142,6 +142,7 @@ def try_base(environment: Environment) -> None:
     checks = json.loads(environment.run("contract", "list", "--json"))
     _expect(len(checks) > 300, "contract list", str(len(checks)))
     _expect_written(environment, "fake-server", "spec")
+    _expect_written(environment, "fake-server", "scenarios")
     _expect_written(environment, "contract", "upgrade", "0.6.4", "1.14.2")
 
 
