@@ -1,5 +1,5 @@
-"""The command ``fake-server``: serve, request, record, scenarios, app, spec,
-sign, verify, doctor.
+"""The command ``fake-server``: serve, request, examples, record, scenarios, app,
+spec, sign, verify, doctor.
 
 Each setting is a flag, else ``FAKE_SERVER_<NAME>`` from the environment, else the same from
 ``.env``, else a key of the TOML file that ``--config`` names, else its default. Exit codes: 0 for a
@@ -17,6 +17,7 @@ import click
 from dify_wire.command import CommandGroup, exit_code, with_common_options
 from fake_server.cli.descriptions import app, scenarios, spec
 from fake_server.cli.doctor import doctor
+from fake_server.cli.examples import examples
 from fake_server.cli.options import read_dotenv, unknown_variables
 from fake_server.cli.request import request
 from fake_server.cli.servers import record, serve
@@ -41,7 +42,7 @@ def cli() -> None:
     """A fake of a Dify host that generates images: same responses, same bytes, no GPU."""
 
 
-for _command in (serve, request, record, scenarios, app, spec, sign, verify, doctor):
+for _command in (serve, request, examples, record, scenarios, app, spec, sign, verify, doctor):
     cli.add_command(_command)
 
 with_common_options(cli)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
@@ -26,6 +26,24 @@ _FAKE = f"http://{Settings().host}:{Settings().port}"
 _PROMPT = "prompt"
 _MODEL = "model_name"
 _TEXTS = ("paragraph", "text-input")
+
+BASE_URL = click.option(
+    "--base-url",
+    envvar="CONTRACT_BASE_URL",
+    show_envvar=True,
+    default=_FAKE,
+    show_default=True,
+    metavar="URL",
+    callback=base_url,
+    help="The host.",
+)
+API_KEY = click.option(
+    "--api-key",
+    envvar="CONTRACT_API_KEY",
+    show_envvar=True,
+    metavar="KEY",
+    help="The key of the app.  [default on this machine: the fake's]",
+)
 
 
 @click.command(
@@ -53,23 +71,8 @@ Examples:
     metavar="NAME=VALUE",
     help="Another input of the app; NAME=@FILE uploads a file; repeatable.",
 )
-@click.option(
-    "--base-url",
-    envvar="CONTRACT_BASE_URL",
-    show_envvar=True,
-    default=_FAKE,
-    show_default=True,
-    metavar="URL",
-    callback=base_url,
-    help="The host.",
-)
-@click.option(
-    "--api-key",
-    envvar="CONTRACT_API_KEY",
-    show_envvar=True,
-    metavar="KEY",
-    help="The key of the app.  [default on this machine: the fake's]",
-)
+@BASE_URL
+@API_KEY
 @click.option("--user", default="fake-server", show_default=True, help="The end user of the run.")
 @click.option("--blocking", is_flag=True, help="Wait for one response instead of a stream.")
 @click.option(
@@ -104,13 +107,9 @@ def request(
     """
     from rich.console import Console
 
-    from fake_server.client.runs import LOOPBACK, Client
+    from fake_server.client.runs import Client
 
-    if not api_key:
-        if urlsplit(base_url).hostname not in LOOPBACK:
-            raise CommandError("another host needs its key: give --api-key or CONTRACT_API_KEY")
-        keys = os.environ.get("FAKE_SERVER_API_KEY", "").split()
-        api_key = keys[0] if keys else DEFAULT_API_KEY
+    api_key = api_key_for(base_url, api_key)
     _check_output(output, force)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Client(base_url, api_key, user, timeout) as client:
@@ -129,6 +128,18 @@ def request(
                 _report(result, saved, console)
     if result.get("status") not in ("succeeded", "partial-succeeded"):
         click.get_current_context().exit(1)
+
+
+def api_key_for(base_url: str, api_key: str | None) -> str:
+    """The key to use: on this machine without one it is the fake's. Raises ``CommandError``."""
+    from fake_server.client.runs import LOOPBACK
+
+    if api_key:
+        return api_key
+    if urlsplit(base_url).hostname not in LOOPBACK:
+        raise CommandError("another host needs its key: give --api-key or CONTRACT_API_KEY")
+    keys = os.environ.get("FAKE_SERVER_API_KEY", "").split()
+    return keys[0] if keys else DEFAULT_API_KEY
 
 
 def _check_output(output: Path | None, force: bool) -> None:
@@ -150,18 +161,12 @@ def _inputs(
     from fake_server.client.runs import input_value
 
     fields = client.inputs()
-    pairs = [one.partition("=") for one in inputs]
-    for name, equals, value in pairs:
-        if not (name and equals):
-            raise CommandError(f"--input: {name + value!r} is not NAME=VALUE")
-    given = {name: value for name, _, value in pairs}
+    given = named_values(inputs)
     if prompt is not None:
         given[_prompt_input(fields)] = prompt
     if model is not None:
         given[_MODEL] = model
-    for name in given:
-        if name not in fields:
-            raise CommandError(f"the app has no such input: {unknown('input', name, list(fields))}")
+    check_names(given, fields)
     missing = [one.name for one in fields.values() if one.required and one.name not in given]
     for name in missing:
         if not fields[name].options:
@@ -171,6 +176,22 @@ def _inputs(
     if _MODEL in fields and fields[_MODEL].options:
         given.setdefault(_MODEL, fields[_MODEL].options[0])
     return {name: input_value(fields[name], text, client) for name, text in given.items()}
+
+
+def named_values(inputs: Iterable[str]) -> dict[str, str]:
+    """The values of --input by their names. Raises ``CommandError``."""
+    pairs = [one.partition("=") for one in inputs]
+    for name, equals, value in pairs:
+        if not (name and equals):
+            raise CommandError(f"--input: {name + value!r} is not NAME=VALUE")
+    return {name: value for name, _, value in pairs}
+
+
+def check_names(given: Iterable[str], fields: Mapping[str, Input]) -> None:
+    """Raise ``CommandError`` for an input that the app does not have."""
+    for name in given:
+        if name not in fields:
+            raise CommandError(f"the app has no such input: {unknown('input', name, list(fields))}")
 
 
 def _prompt_input(fields: dict[str, Input]) -> str:

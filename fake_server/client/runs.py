@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from html import unescape
@@ -49,6 +49,14 @@ class HostError(CommandError):
         self.status = status
 
 
+class UnreachableError(HostError):
+    """Nothing accepts connections at the address."""
+
+
+Form = Sequence[tuple[str, Mapping[str, Any]]]
+"""Start variables as ``user_input_form`` has them: the type of each with its entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class Input:
     """An input of an app, as ``GET /v1/parameters`` describes it."""
@@ -57,6 +65,16 @@ class Input:
     kind: str
     required: bool
     options: tuple[str, ...]
+
+
+def inputs_of(form: Form) -> dict[str, Input]:
+    """The inputs that a form describes, by name."""
+    return {
+        entry["variable"]: Input(
+            entry["variable"], kind, bool(entry.get("required")), tuple(entry.get("options") or ())
+        )
+        for kind, entry in form
+    }
 
 
 class Client:
@@ -90,20 +108,15 @@ class Client:
     ) -> None:
         self._http.close()
 
-    def inputs(self) -> dict[str, Input]:
-        """The inputs of the app by name, in their order."""
+    def form(self) -> Form:
+        """The types and entries of the start variables of the app, in their order."""
         response = self._request("GET", "/v1/parameters", params={"user": self._user})
         form = response.json().get("user_input_form", [])
-        fields = [(kind, field) for entry in form for kind, field in entry.items()]
-        return {
-            field["variable"]: Input(
-                field["variable"],
-                kind,
-                bool(field.get("required")),
-                tuple(field.get("options") or ()),
-            )
-            for kind, field in fields
-        }
+        return [(kind, field) for entry in form for kind, field in entry.items()]
+
+    def inputs(self) -> dict[str, Input]:
+        """The inputs of the app by name, in their order."""
+        return inputs_of(self.form())
 
     def upload(self, path: Path) -> dict[str, str]:
         """Upload a file; what an input that takes a file is then given."""
@@ -211,8 +224,8 @@ def input_value(field: Input, text: str, client: Client) -> Any:
         near = did_you_mean(text, field.options)
         raise CommandError(f"{text!r} is no choice of input {field.name}{near}; it has {choices}")
     if field.kind == "number":
-        try:
-            return json.loads(text)
+        try:  # and send the text: every version converts it, 0.6.4 takes nothing else
+            float(text)
         except ValueError:
             raise CommandError(f"input {field.name} takes a number, not {text!r}") from None
     return text
@@ -268,7 +281,7 @@ def _lost_connection(error: httpx.HTTPError, base_url: str, timeout_s: float) ->
                 "name its authority in SSL_CERT_FILE"
             )
         case httpx.ConnectError():
-            return HostError(
+            return UnreachableError(
                 f"nothing can be reached at {base_url} ({detail}); "
                 "start a fake with 'fake-server serve', or give --base-url"
             )
