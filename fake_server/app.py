@@ -18,7 +18,7 @@ from fake_server.endpoints import Handlers
 from fake_server.host_spec import HostError, HostSpec
 from fake_server.host_state import HostState
 from fake_server.http.faults import BrokenOffError, FaultySend
-from fake_server.http.known import KnownRequests
+from fake_server.http.known import KnownRequests, key_hint
 from fake_server.http.nginx import Nginx
 from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import SCENARIO_HEADER, HostHeaders, NotFoundHints
@@ -29,6 +29,7 @@ from fake_server.journal.exchanges import (
     Journal,
     redactor_of,
 )
+from fake_server.pages import FrontPage
 from fake_server.runs.random_values import RandomSource
 from fake_server.runs.signing import FileSigners
 from fake_server.scenarios.behaviour import RUN
@@ -93,8 +94,9 @@ class FakeServer:
         self.clock = host.clock
         self.scenarios = scenarios
         redactor = partial(redactor_of, host.settings)
-        self.access_log = AccessLog(host.journal, host.counters, redactor)
-        self._nginx = Nginx(host.spec)
+        hint = partial(key_hint, apps=host.apps, spec=host.spec)
+        self.access_log = AccessLog(host.journal, host.counters, redactor, hint)
+        self._nginx = Nginx(host.spec, FrontPage(host))
         self.known = KnownRequests(host.spec, host.apps, host.headers, self._nginx)
         self._handlers = Handlers(host.spec, host.settings)
         self._replay: Replay | None = None

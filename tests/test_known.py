@@ -12,6 +12,7 @@ from fake_server import Settings, create_app
 from fake_server.app import FakeServer
 from fake_server.http.known import HEAD_BYTES, REQUESTS, KnownRequests
 from fake_server.http.nginx import Nginx
+from fake_server.http.responses import Response
 from tests.asgi import call, json_headers, scope
 
 KEYS = ("app-one", "app-two")
@@ -29,7 +30,9 @@ def known(app: FakeServer) -> KnownRequests:
 
 def known_of(app: FakeServer) -> KnownRequests:
     host = app.host
-    return KnownRequests(host.spec, host.apps, host.headers, Nginx(host.spec))
+    return KnownRequests(
+        host.spec, host.apps, host.headers, Nginx(host.spec, Response(200, [], b""))
+    )
 
 
 PARTS: dict[str, st.SearchStrategy[Any]] = {

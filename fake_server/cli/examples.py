@@ -68,7 +68,7 @@ def examples(
     The program handles errors, and with --streaming it shows the nodes of the run. Its inputs fit
     the app of the API key. Without LANGUAGE the languages are listed.
     """
-    from fake_server.examples import LANGUAGES, render
+    from fake_server.examples.programs import LANGUAGES, render
 
     if language is None or as_list:
         every = [one for one in LANGUAGES.values() if language in (None, one.name)]

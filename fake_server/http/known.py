@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from fake_server.bounded import BoundedDict
 from fake_server.host_spec import HostError, HostSpec, Operation
@@ -32,6 +32,7 @@ from fake_server.http.responses import (
     json_bytes,
 )
 from fake_server.http.routing import NoMatch, Router
+from fake_server.settings import DEFAULT_API_KEY
 from fake_server.workflow.model import App
 
 REQUESTS = 256
@@ -55,7 +56,7 @@ class KnownRequest:
     """Those that mean something, ``joined``."""
     added: RawHeaders
     """The headers of CORS and the app, which follow a response's own."""
-    refusal: Response | None
+    refusal: ASGIApp | None
     """The response of nginx or gunicorn, where they do not pass the request on."""
     content_type: str
     unrouted: Response | None = None
@@ -213,3 +214,29 @@ def authorised_app(header: bytes | None, apps: Mapping[str, App], spec: HostSpec
     if app.kind.value in spec.request.app_errors:
         raise errors(spec.request.app_errors[app.kind.value])
     return app
+
+
+_KEY_ERRORS = {
+    "auth_header_missing": "no API key was sent",
+    "auth_scheme_wrong": "the API key was not sent as Bearer",
+    "token_unknown": "the API key is unknown",
+}
+_SHOWN_OF_KEY = 8
+
+
+def key_hint(scope: Scope, apps: Mapping[str, App], spec: HostSpec) -> str:
+    """Why the host refuses the key of a request and which one it takes, for the log; empty where it
+    takes it.
+
+    Of a key that somebody has chosen only the beginning is shown: it may be a real host's.
+    """
+    header = joined(scope["headers"]).get(b"authorization")
+    try:
+        authorised_app(header, apps, spec)
+    except HostError as error:
+        key = next(iter(apps))
+        if key != DEFAULT_API_KEY:
+            key = f"{key[: min(_SHOWN_OF_KEY, len(key) // 2)]}…"
+        cause = _KEY_ERRORS.get(error.name)
+        return f"{cause}; Authorization: Bearer {key} would work" if cause else ""
+    return ""

@@ -11,7 +11,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from urllib.parse import quote, unquote_to_bytes
 
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from fake_server.host_spec import HostSpec
 from fake_server.http import error_pages
@@ -50,7 +50,8 @@ _ADDED = 2
 class Nginx:
     """The proxy in front of the app."""
 
-    def __init__(self, spec: HostSpec) -> None:
+    def __init__(self, spec: HostSpec, front_page: ASGIApp) -> None:
+        self._front_page = front_page
         self._limit = spec.limits.request_body_bytes
         self._server = spec.proxy_server
         self._spec = spec
@@ -60,12 +61,7 @@ class Nginx:
         """nginx's own page."""
         return proxy_page(status, error_pages.nginx(status, self._server), close=close)
 
-    def _front_page(self) -> bytes:
-        operations = [one for one in self._spec.operations if one.refusal is None]
-        routes = [f"{one.method} {one.path}" for one in operations]
-        return error_pages.front(self._spec.version, routes)
-
-    def response(self, scope: Scope) -> Response | None:
+    def response(self, scope: Scope) -> ASGIApp | None:
         """The response that the app has no part in; None where it gets the request."""
         method, headers = scope["method"], scope["headers"]
         raw_path = scope.get("raw_path") or quote(scope["path"]).encode()
@@ -92,7 +88,7 @@ class Nginx:
         if path.startswith(self._prefixes):
             return _gunicorn_refusal(scope, raw_path, longest_header)
         if path == b"/" and method in ("GET", "HEAD"):
-            return proxy_page(200, self._front_page())
+            return self._front_page
         return self.page(502)
 
 

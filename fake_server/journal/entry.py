@@ -58,6 +58,8 @@ class Entry:
     """The names of the scenarios that apply to the request."""
     notes: tuple[str, ...] = ()
     """What scenarios did otherwise than their author may expect, a sentence each."""
+    hint = ""
+    """What the log says beside a request whose key is refused."""
     body_bytes = 0
     request_complete = False
     """Whether the host has what it needs of the request: its whole body, or enough to respond."""

@@ -187,26 +187,33 @@ def _log_record(at: float, entry: Entry, target: str) -> None:
         "bytes": entry.sent_bytes,
         "ms": entry.tenths_of_ms / 10,
     }
-    access_log.info(
-        "%(method)s %(path)s %(status)s %(bytes)s B %(ms)s ms", fields, extra={"fields": fields}
-    )
+    form = "%(method)s %(path)s %(status)s %(bytes)s B %(ms)s ms"
+    if entry.hint:
+        fields["hint"] = entry.hint
+        form += "; %(hint)s"
+    access_log.info(form, fields, extra={"fields": fields})
 
 
 class AccessLog:
     """Where exchanges are noted; what ``redactor`` gives keeps secrets out of the log, and is not
-    needed before the first line.
+    needed before the first line. ``key_hint`` says which key a refused request lacks.
 
     The process of a server sets ``write_line``. In any other program the logger
     ``fake_server.access`` gets a record for each line.
     """
 
     def __init__(
-        self, journal: Journal, counters: Counters, redactor: Callable[[], TextRedactor]
+        self,
+        journal: Journal,
+        counters: Counters,
+        redactor: Callable[[], TextRedactor],
+        key_hint: Callable[[Scope], str] = lambda _: "",
     ) -> None:
         self.journal = journal
         self.counters = counters
         self.write_line: WriteLine = _log_record
         self._redactor = cache(redactor)
+        self._key_hint = key_hint
         self._shown: BoundedDict[bytes, str] = BoundedDict(_TARGETS)
 
     @staticmethod
@@ -256,6 +263,8 @@ class AccessLog:
         if entry.scenarios:
             counters.scenarios.update(entry.scenarios)
         if self.write_line is not _log_record or access_log.isEnabledFor(logging.INFO):
+            if entry.status == 401 and not entry.scenarios:
+                entry.hint = self._key_hint(entry.scope)
             self.write_line(time.time(), entry, self._shown_target(entry.scope))
 
     def _shown_target(self, scope: Scope) -> str:

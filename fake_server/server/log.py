@@ -140,7 +140,8 @@ class HumanLines(Lines):
             self._time = datetime.fromtimestamp(second).strftime(_HUMAN_TIME)
         status, size, tenths = entry.logged_status, entry.sent_bytes, entry.tenths_of_ms
         method, ms = entry.scope["method"], f"{tenths // 10}.{tenths % 10}"
-        return f"{self._time} {method} {target} {status} {size} B {ms} ms"
+        line = f"{self._time} {method} {target} {status} {size} B {ms} ms"
+        return f"{line}; {entry.hint}" if entry.hint else line
 
 
 class JsonLines(Lines):
@@ -169,13 +170,15 @@ class JsonLines(Lines):
         method, path = quoted(entry.scope["method"]), quoted(target)
         status, size, tenths = entry.logged_status, entry.sent_bytes, entry.tenths_of_ms
         ms = f"{tenths // 10}.{tenths % 10}"
+        hint = quoted(entry.hint)[1:-1]
+        more, field = (f"; {hint}", f', "hint": "{hint}"') if hint else ("", "")
         return (
             f'{{"time": "{self._time}.{milliseconds:03}+00:00", "level": "info", '
             f'"logger": "fake_server.access", '
-            f'"message": {method[:-1]} {path[1:-1]} {status} {size} B {ms} ms", '
+            f'"message": {method[:-1]} {path[1:-1]} {status} {size} B {ms} ms{more}", '
             f'"client": {quoted(entry.client or "-")}, "method": {method}, "path": {path}, '
             f'"operation": {quoted(entry.operation or "-")}, '
-            f'"status": {status}, "bytes": {size}, "ms": {ms}}}'
+            f'"status": {status}, "bytes": {size}, "ms": {ms}{field}}}'
         )
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from dify_wire.text_file import write_text
+from dify_wire.text_file import readable, write_text
 from fake_server.app import create_app
+from fake_server.examples.requests import curl, key_examples, with_article
 from fake_server.host_spec import HostSpec
 from fake_server.server.log import LineWriter, set_up_logging
 from fake_server.server.server import Server, address, bind, check_certificate, collect_rarely
@@ -19,6 +19,7 @@ from fake_server.settings import Settings
 from fake_server.workflow.model import App
 
 _SHOWN_WARNINGS = 5
+_SHOWN_KEYS = 5
 _log = logging.getLogger("fake_server")
 
 
@@ -39,7 +40,7 @@ def serve_forever(settings: Settings) -> None:
 
     def announce() -> None:
         banner = LineWriter(sys.stdout, lambda _: "")
-        banner.write(_banner(settings, app.host.spec, url) + "\n")
+        banner.write(_banner(settings, app.host.apps, app.host.spec, url) + "\n")
         banner.flush()
         log.flush()
         if settings.ready_file:
@@ -66,7 +67,7 @@ def _write_ready_file(path: Path, url: str, api_key: str) -> None:
     write_text(path, json.dumps({"url": url, "api_key": api_key, "pid": os.getpid()}) + "\n")
 
 
-def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
+def _banner(settings: Settings, apps: Mapping[str, App], spec: HostSpec, url: str) -> str:
     if settings.speed is None:
         speed = "without waiting"
     elif settings.speed == 1:
@@ -81,21 +82,27 @@ def _banner(settings: Settings, spec: HostSpec, url: str) -> str:
     if settings.replay is not None:
         miss = settings.on_miss or "error"
         return f"{first}Responses come from {settings.replay}; what was not recorded: {miss}.\n"
-    return (
-        f"{first}\n"
+    return f"{first}{_requests(apps, spec, url)}"
+
+
+def _requests(apps: Mapping[str, App], spec: HostSpec, url: str) -> str:
+    """The document's request, and for each other key what it opens with a request for it."""
+    first, *others = key_examples(apps, spec)
+    run_url = f"{url}{spec.paths['runWorkflow']}"
+    intro = (
         "The document's own request (the url in its response is an image; put the address before "
-        "it):\n\n"
-        f"{_document_curl(settings, spec, url)}\n"
+        "it)"
     )
-
-
-def _document_curl(settings: Settings, spec: HostSpec, url: str) -> str:
-    """The document's example as a command to paste."""
-    body = json.dumps(spec.example, ensure_ascii=False, indent=2)
-    insecure = "-k " if settings.ssl_certfile else ""
-    return (
-        f"curl {insecure}-X POST '{url}{spec.paths['runWorkflow']}' \\\n"
-        f"  --header 'Authorization: Bearer {settings.api_keys[0]}' \\\n"
-        "  --header 'Content-Type: application/json' \\\n"
-        f"  --data-raw {shlex.quote(body)}"
-    )
+    parts = [f"{intro}:\n\n{curl(run_url, first.key, first.body, 2)}\n"]
+    for one in others[:_SHOWN_KEYS]:
+        if one.same_as:
+            parts.append(f"API key {one.key} opens the same app as {one.same_as}.\n")
+        elif one.error:
+            kind = with_article(one.app.kind)
+            parts.append(f"API key {one.key} opens {kind} app, whose runs get {one.error}.\n")
+        else:
+            command = curl(run_url, one.key, one.body)
+            parts.append(f"API key {one.key} opens {readable(one.app.name)}:\n\n{command}\n")
+    if more := len(others[_SHOWN_KEYS:]):
+        parts.append(f"And {more} more API keys; on this machine {url}/ shows them.\n")
+    return "\n" + "\n".join(parts)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fake_server.admin import is_loopback
+from fake_server.access import is_loopback
 from tests.admin.calling import LOCAL, admin, host
 from tests.serving import RawAnswer, RunningServer, raw_exchange, running_server
 

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fake_server.cli import cli
-from fake_server.examples import LANGUAGES
 from fake_server.examples.inputs import example_inputs
+from fake_server.examples.programs import LANGUAGES
 from fake_server.settings import DEFAULT_API_KEY
 from fake_server.testing import FakeHost
 
@@ -122,7 +122,7 @@ def test_an_app_file_is_enough(examples: Examples) -> None:
         (["--app", "nonsense"], "--app: 'nonsense' is neither a kind"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(
+def test_what_cannot_be_done_is_reported_in_one_line(
     host: FakeHost, args: list[str], message: str
 ) -> None:
     to = [] if "--base-url" in args else ["--base-url", host.url]

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from dify_wire.profile import HOST_VERSIONS
-from fake_server.examples import LANGUAGES, render
+from fake_server.examples.programs import LANGUAGES, render
 from fake_server.testing import FakeHost
 from tests.tools import needed
 
@@ -105,7 +105,7 @@ def test_a_program_runs_the_workflow_and_saves_the_image(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_refused_run_is_said_with_the_hosts_words(
+def test_a_refused_run_is_reported_with_the_hosts_words(
     program: Program, host: FakeHost, mode: str
 ) -> None:
     ended = program.run(host, mode, api_key="app-wrong")
@@ -115,7 +115,9 @@ def test_a_refused_run_is_said_with_the_hosts_words(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_failed_run_is_said_with_its_error(program: Program, host: FakeHost, mode: str) -> None:
+def test_a_failed_run_is_reported_with_its_error(
+    program: Program, host: FakeHost, mode: str
+) -> None:
     host.scenario("node_failed", error="out of memory")
     ended = program.run(host, mode)
     assert ended.returncode == 1

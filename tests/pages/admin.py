@@ -16,6 +16,7 @@ from tests.pages.markdown import code, table
 _CLOCK = "2024-05-01T12:00:00Z"
 
 _CALLS: tuple[tuple[str, str, Any], ...] = (
+    ("GET", "/", None),
     ("GET", "/health", None),
     ("GET", "/metrics", None),
     ("GET", "/settings", None),
