@@ -65,7 +65,7 @@ mutants: install ## break the fake in more than 700 ways; a check must name the 
 
 docs: install ## generate the pages that say what the code says, and build the site into site/
 	@$(BIN)/python -m tests.pages
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: install ## measure what the fake costs beside a floor and its peers, in one run (ARGS="--quick streams" chooses)
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
-_log = logging.getLogger("mkdocs.plugins.site_links")  # a warning there fails a strict build
+_log = logging.getLogger("mkdocs.plugins.links")  # a warning there fails a strict build
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> str:
@@ -18,8 +18,10 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Any) -> st
 
     def led(match: re.Match[str]) -> str:
         target = (here / match[1]).resolve()
-        if target.is_relative_to(docs) and files.get_file_from_path(str(target.relative_to(docs))):
-            return match[0]
+        if target.is_relative_to(docs):
+            file = files.get_file_from_path(target.relative_to(docs).as_posix())
+            if file is not None and file.inclusion.is_included():
+                return match[0]
         if not target.exists():
             if not target.is_relative_to(docs):
                 _log.warning("%s links to %s, which is not there", page.file.src_uri, match[1])
