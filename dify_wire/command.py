@@ -99,8 +99,8 @@ def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | N
             _write(f"Error: {one}")
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
-    except SystemExit:  # click's way to end where whoever read our output has gone
-        pass
+    except SystemExit as end:  # click's way to end a completion, or where our reader has gone
+        return 0 if end.code == 0 else FAILED
     except Exception as error:
         if _DEBUG in (sys.argv[1:] if arguments is None else arguments):
             raise

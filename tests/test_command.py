@@ -38,6 +38,7 @@ def _raise(error: BaseException) -> Callable[[], object]:
         (click.UsageError("no such option"), 2, "Error: no such option\n"),
         (SpecError("a.yml", "line 3", "take it out"), 2, "Error: a.yml: line 3: take it out\n"),
         (KeyboardInterrupt(), 130, ""),
+        (SystemExit(0), 0, ""),
         (SystemExit(1), 2, ""),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), 2, ""),
         (
@@ -147,3 +148,36 @@ def test_help_is_whole_in_80_columns(program: str, path: tuple[str, ...]) -> Non
     assert shown.exit_code == 0
     assert max(map(len, shown.output.splitlines())) <= 80
     assert "..." not in shown.output.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("program", ["fake-server", "contract"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_shell_completion_is_a_script(program: str, shell: str) -> None:
+    package = program.replace("-", "_")
+    ended = subprocess.run(
+        [sys.executable, "-m", package],
+        env={**os.environ, f"_{package.upper()}_COMPLETE": f"{shell}_source"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert program in ended.stdout
+
+
+def test_completion_knows_commands_and_options() -> None:
+    """As bash asks for it."""
+    for words, found in (("fake-server se", "serve"), ("fake-server serve --sp", "--speed")):
+        environment = {
+            "_FAKE_SERVER_COMPLETE": "bash_complete",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        }
+        ended = subprocess.run(
+            [sys.executable, "-m", "fake_server"],
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert f"plain,{found}\n" in ended.stdout
