@@ -6,7 +6,8 @@ requests to other machines fail the test. ``@pytest.mark.browser(errors=[REGEX])
 have to be there instead.
 
 Playwright runs an event loop in its thread, and a loop that runs would break every test with
-``asyncio.run``. So the browser has a thread, in which the bodies of its tests run too.
+``asyncio.run``. So the browser has a thread, in which the bodies of its tests run too. Fixtures do
+not: they use no page.
 """
 
 from __future__ import annotations
