@@ -37,18 +37,14 @@ def block(text: str, after: str, language: str) -> str:
 
 
 def test_quick_start_of_the_readme_gives_a_png_on_disk(tmp_path: Path) -> None:
-    """The very commands, but for the port; what they print has the keys that the README shows."""
-    commands = block(README, "<!-- quickstart -->", "sh")
+    """The very commands, but for the port."""
+    commands = block(README, "The same with curl", "sh")
     assert f"Bearer {DEFAULT_API_KEY}" in commands
     with server_process("--speed", "instant") as server:
         commands = commands.replace("http://127.0.0.1:6060", server.url)
         needed("curl")
-        ended = subprocess.run(
-            ["sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=True
-        )
+        subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True)
     assert (tmp_path / "image.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-    shown = block(README, "cat response.json", "json")
-    assert re.findall(r'"(\w+)":', ended.stdout) == re.findall(r'"(\w+)":', shown)
 
 
 def test_every_make_target_explains_itself_and_the_readme_names_those_of_the_work() -> None:
