@@ -5,6 +5,7 @@ the image's command as its user, under a root that nothing can be written to.
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,6 @@ from tests.dist.trial import expect_runs
 from tests.serving import ROOT
 
 _BASE = {"PATH": f"{PYTHON}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8"}
-_PORT = 6093
 _START_S = 20.0
 _END_S = 2.0
 
@@ -94,7 +94,9 @@ def _try(image: Built) -> None:
     words = [*image.stage.last("ENTRYPOINT").words, *image.stage.last("CMD").words]
     user = image.stage.last("USER").value
     health = Step("CMD", image.stage.last("HEALTHCHECK").value.partition(" CMD ")[2]).words
-    environment = {**image.environment, "FAKE_SERVER_PORT": str(_PORT)}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**image.environment, "FAKE_SERVER_PORT": str(port)}
     began = time.monotonic()
     server = subprocess.Popen(
         image.root.command([*words, "--speed", "instant"], image.workdir, user, read_only=True),
@@ -104,7 +106,7 @@ def _try(image: Built) -> None:
         text=True,
     )
     try:
-        url = f"http://127.0.0.1:{_PORT}"
+        url = f"http://127.0.0.1:{port}"
         while not _listens(url):
             assert server.poll() is None, server.communicate()[0]
             assert time.monotonic() < began + _START_S
