@@ -163,7 +163,7 @@ def bundled(name: str) -> Path:
 
 @cache
 def _unpacked(archive: Path) -> Path:
-    """A folder of this process with what is in ``archive``."""
+    """A folder of this process with what is in ``archive``. Raises ``RecordingError``."""
     import atexit
     import tarfile
     import tempfile
@@ -177,5 +177,5 @@ def _unpacked(archive: Path) -> Path:
     except (OSError, EOFError, tarfile.TarError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         message = f"it cannot be unpacked ({why}); set TMPDIR to a folder with 20 MB of room"
-        raise SpecError(archive, "the archive", message) from None
+        raise RecordingError(archive, "the archive", message) from None
     return Path(folder.name)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from dify_wire import text_file
-from dify_wire.text_file import SpecError
+from dify_wire.text_file import RecordingError
 from hatch_build import pack
 from tests.serving import ROOT
 
@@ -126,8 +126,21 @@ def test_a_damaged_archive_is_one_line(
     packed.parent.mkdir(parents=True)
     packed.write_bytes(archive)
     monkeypatch.setattr(text_file, "_HERE", tmp_path / "dify_wire")
-    with pytest.raises(SpecError, match="cannot be unpacked"):
+    with pytest.raises(RecordingError, match="cannot be unpacked"):
         text_file.bundled("recordings/dify-9.9")
+
+
+def test_an_upgrade_without_room_to_unpack_says_so(wheel: Path, tmp_path: Path) -> None:
+    """As in a container with a read-only root."""
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    program = (
+        "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']\n"
+        "from contract.cli import exit_code; print(exit_code(['upgrade', '0.6.4', '0.6.9']))"
+    )
+    ended = _from(tmp_path, program)
+    assert ended.stdout == "2\n"
+    assert "it cannot be unpacked" in ended.stderr
+    assert "set TMPDIR" in ended.stderr
 
 
 def test_font_is_small_enough_for_a_wheel(wheel: Path) -> None:

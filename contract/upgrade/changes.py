@@ -20,7 +20,7 @@ from dify_wire.profile import HOST_VERSIONS, overlay_paths
 from dify_wire.recording.folder import read_folder
 from dify_wire.spec import load
 from dify_wire.strict import counted
-from dify_wire.text_file import SpecError, bundled
+from dify_wire.text_file import RecordingError, SpecError, bundled
 
 _EXCERPT = 400
 """Characters of a request or response that are shown."""
@@ -221,6 +221,8 @@ def versions_with_recordings() -> tuple[str, ...]:
 def _folder(version: str) -> Path | None:
     try:
         return bundled(f"recordings/dify-{version}")
+    except RecordingError:  # they are there
+        raise
     except SpecError:
         return None
 
