@@ -150,12 +150,20 @@ def test_what_a_proxy_says_is_hidden(
 def test_what_the_app_says_is_seen(page: Page, host: RunningServer, site: str) -> None:
     page.goto(site)
     failed, limited = (
-        seen(page, host, scenario) for scenario in ("http_error; status=503", "rate_limited")
+        seen(page, host, scenario)
+        for scenario in ("http_error; status=503", "rate_limited; retry_after_s=5")
     )
     assert (failed["status"], limited["status"]) == (503, 429)
     assert '"code"' in failed["body"]
     assert '"code"' in limited["body"]
     assert "retry-after" not in limited["headers"]
+    key = {"Authorization": f"Bearer {host.api_key}"}
+    sent = page.request.post(
+        f"{host.url}/v1/workflows/run",
+        data={"inputs": {"prompt": "a cat"}, "response_mode": "streaming", "user": "u"},
+        headers={**key, "X-Fake-Scenario": "rate_limited; retry_after_s=5"},
+    )
+    assert sent.headers["retry-after"] == "5"
 
 
 @pytest.mark.browser(errors=["net::ERR_INCOMPLETE_CHUNKED_ENCODING"])

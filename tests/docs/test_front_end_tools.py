@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from fake_server.testing import FakeHost
@@ -155,6 +157,12 @@ def test_watch_does_not_run_again_when_the_stream_is_cut(
     assert runs(host) == 2
 
 
+def test_watch_rejects_an_error_event(page: Page, host: FakeHost, vite: str) -> None:
+    sent = modules(page, host, vite)
+    failed = page.evaluate(WATCH, [sent, {"X-Fake-Scenario": "error_event"}])
+    assert failed.startswith("Error: completion_request_error: ")
+
+
 @pytest.mark.browser(errors=["status of 401"])
 def test_watch_tells_why_it_was_refused(page: Page, host: FakeHost, vite: str) -> None:
     sent = modules(page, host, vite)
@@ -225,6 +233,22 @@ def test_a_page_of_the_admin_origin_orders_scenarios(page: Page, tmp_path: Path)
         assert "'nope' is not a known scenario" in wrong
 
 
+def test_next_rewrites_what_the_host_has(tmp_path: Path) -> None:
+    write_files(tmp_path, {})
+    show = (
+        'const { default: config } = await import("./next.config.mjs");'
+        "console.log(JSON.stringify([config.compress, await config.rewrites()]));"
+    )
+    command = [needed("node"), "--input-type=module", "--eval", show]
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30)
+    compress, rewrites = json.loads(printed.stdout)
+    assert compress is False
+    assert {one["source"]: one["destination"] for one in rewrites} == {
+        f"/{part}/:path*": f"http://127.0.0.1:6060/{part}/:path*"
+        for part in ("v1", "files", "__admin")
+    }
+
+
 @pytest.mark.slow
 def test_the_tests_of_the_how_to_pass(tmp_path: Path) -> None:
     link_packages(["@playwright/test", "vite"], tmp_path)
@@ -252,3 +276,21 @@ def test_the_tests_of_the_how_to_pass(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, (ended.stdout + ended.stderr).decode()
     assert b"3 passed" in ended.stdout
+
+
+@pytest.mark.parametrize("version", ["0.15.3", "1.14.2"])
+def test_the_record_of_a_run_expires_with_its_url(version: str) -> None:
+    with FakeHost(host_version=version) as running:
+        running.clock.freeze()
+        with httpx.Client(
+            base_url=running.url, headers={"Authorization": f"Bearer {running.api_key}"}
+        ) as client:
+            body = {"inputs": {"prompt": "a cat"}, "response_mode": "blocking", "user": "u"}
+            run = client.post("/v1/workflows/run", json=body).json()["workflow_run_id"]
+            statuses = []
+            for seconds in (0, 301):
+                running.clock.advance(seconds)
+                outputs = client.get(f"/v1/workflows/run/{run}").json()["outputs"]
+                outputs = json.loads(outputs) if isinstance(outputs, str) else outputs
+                statuses.append(client.get(outputs["files"][0]["url"]).status_code)
+    assert statuses == [200, 403]
