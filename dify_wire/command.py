@@ -9,7 +9,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 import click
@@ -49,6 +49,20 @@ def base_url(_: click.Context | None, __: click.Parameter | None, url: str | Non
         message = f"{url!r} is not a valid base URL, such as http://127.0.0.1:6060"
         raise click.BadParameter(message)
     return url.rstrip("/").removesuffix("/v1")
+
+
+def completed_by(
+    values: Callable[[], Iterable[str]],
+) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """For ``shell_complete``: those of ``values`` that begin with what was typed."""
+    return lambda _, __, typed: [value for value in values() if value.startswith(typed)]
+
+
+def host_versions() -> Iterable[str]:
+    """The versions that were recorded; loaded only when a shell asks for them."""
+    from dify_wire.profile import HOST_VERSIONS
+
+    return HOST_VERSIONS
 
 
 class CommandGroup(click.Group):

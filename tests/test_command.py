@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from contract.cli import cli as contract_cli
@@ -181,3 +182,26 @@ def test_completion_knows_commands_and_options() -> None:
             check=True,
         )
         assert f"plain,{found}\n" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "typed", "completed"),
+    [
+        ("fake-server", ["serve", "--host-version"], "1.1", {"1.10.1", "1.13.3", "1.14.2"}),
+        ("fake-server", ["serve", "--speed"], "i", {"instant"}),
+        ("fake-server", ["serve", "--on-miss"], "f", {"fake", "forward"}),
+        ("fake-server", ["scenarios"], "cut", {"cut_stream"}),
+        ("fake-server", [], "do", {"doctor"}),
+        ("contract", ["run", "--only"], "ping_", set()),
+        ("contract", ["run", "--only"], "pings_are", {"pings_are_as_many_as_are_due"}),
+        ("contract", ["run", "--host-version"], "a", {"auto"}),
+        ("contract", ["upgrade", "0.6.4"], "0.1", {"0.15.3"}),
+    ],
+)
+def test_shells_complete_values(
+    program: str, words: list[str], typed: str, completed: set[str]
+) -> None:
+    group = {"fake-server": cli, "contract": contract_cli}[program]
+    found = ShellComplete(group, {}, program, "").get_completions(words, typed)
+    assert {one.value for one in found} >= completed
+    assert all(one.value.startswith(typed) for one in found)

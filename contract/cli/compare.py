@@ -19,7 +19,7 @@ from contract.cli.options import (
     option,
     report_options,
 )
-from dify_wire.command import base_url
+from dify_wire.command import base_url, completed_by, host_versions
 
 if TYPE_CHECKING:
     from contract.cli.session import ReportFiles
@@ -158,8 +158,8 @@ def _compare(
 
 
 @click.command()
-@click.argument("a", metavar="FROM")
-@click.argument("b", metavar="TO")
+@click.argument("a", metavar="FROM", shell_complete=completed_by(host_versions))
+@click.argument("b", metavar="TO", shell_complete=completed_by(host_versions))
 @option("--app-file", type=FILE, help="An exported app: only what a client of it can meet.")
 @report_options
 @option(

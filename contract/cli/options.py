@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import click
 
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
 from dify_wire.app_kind import OTHER_APP_KINDS
-from dify_wire.command import base_url
+from dify_wire.command import base_url, completed_by, host_versions
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter
@@ -99,6 +99,12 @@ def budget(max_runs: int | None, free: bool) -> int | None:
     return DEFAULT_MAX_RUNS if max_runs is None and not free else max_runs
 
 
+def _check_names() -> Iterable[str]:
+    from contract.checks import CHECKS
+
+    return CHECKS
+
+
 # Options
 
 
@@ -165,12 +171,14 @@ run_options = together(
         "--only",
         multiple=True,
         metavar="NAME",
+        shell_complete=completed_by(_check_names),
         help="Run only these checks; a name or a glob; repeatable.",
     ),
     option(
         "--skip",
         multiple=True,
         metavar="NAME",
+        shell_complete=completed_by(_check_names),
         help="Leave these checks out; a name or a glob; repeatable.",
     ),
     option("--all-models", is_flag=True, help="Make an image with every model."),
@@ -194,6 +202,7 @@ run_options = together(
     option(
         "--host-version",
         default="auto",
+        shell_complete=completed_by(lambda: ("auto", *host_versions())),
         show_default=True,
         callback=host_version,
         help="The Dify version to compare the host with; auto: the one that it says it is.",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from dify_wire.command import CommandError, CommandGroup
+from dify_wire.command import CommandError, CommandGroup, completed_by
 from fake_server.cli.options import named_by_flag, recorded, setting
 
 
+def _scenario_names() -> Iterable[str]:
+    from fake_server.scenarios.behaviours import BEHAVIOURS
+
+    return BEHAVIOURS
+
+
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completed_by(_scenario_names))
 @click.option("--json", "as_json", is_flag=True, help="All of it as JSON, for scripts.")
 @click.option(
     "--schema", is_flag=True, help="Print the JSON Schema of files for --scenarios, for editors."

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from dify_wire.command import CommandError
+from dify_wire.command import CommandError, completed_by, host_versions
 from dify_wire.strict import did_you_mean, unknown
 from dify_wire.text_file import SpecError, file_errors
 from fake_server.settings import Settings, SettingsError
@@ -19,6 +19,7 @@ from fake_server.settings import Settings, SettingsError
 PREFIX = "FAKE_SERVER_"
 FILE = click.Path(path_type=Path)
 _SETTINGS = {one.name: one for one in dataclasses.fields(Settings)}
+_VALUES = {"host_version": host_versions, "speed": lambda: ("1", "10", "instant")}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -102,6 +103,8 @@ def _option(one: dataclasses.Field[Any], prefix: str = "", text: str = "") -> De
     flag = attributes.pop("flag", "--" + one.name.replace("_", "-"))
     if text:
         attributes["help"] = text
+    if one.name in _VALUES:
+        attributes["shell_complete"] = completed_by(_VALUES[one.name])
     if "choices" in attributes:
         attributes["type"] = click.Choice(attributes.pop("choices"))
     for name, kind in {"Path": FILE, "int": int, "float": float}.items():
