@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ from fake_server.workflow.model import Workflow
 from tests.browser import browser, page, pytest_pyfunc_call
 
 __all__ = ["browser", "page", "pytest_pyfunc_call"]
+
+_MARK = r"pytest\.mark\.server"
+_OF_SERVERS = re.compile(rf"^pytestmark = (\[{_MARK}, .*\]|{_MARK})$", re.MULTILINE)
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
 settings.register_profile("unit", deadline=None, max_examples=20)
@@ -56,4 +60,4 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """
     if not config.option.markexpr.startswith("not server") or collection_path.suffix != ".py":
         return None
-    return "\npytestmark = pytest.mark.server\n" in collection_path.read_text("utf-8") or None
+    return _OF_SERVERS.search(collection_path.read_text("utf-8")) is not None or None

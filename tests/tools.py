@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 
@@ -21,13 +22,13 @@ QUICK = tuple(
 
 
 def needed(program: str) -> str:
-    """The path of ``program``; skips the test where it is missing, or fails it under
-    ``STRICT_TOOLS``.
-    """
+    """The path of ``program``; ``absent`` where it is missing."""
     path = shutil.which(program)
-    if path is None:
-        reason = f"{program} is not installed"
-        if os.environ.get(STRICT):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return path
+    return absent(f"{program} is not installed") if path is None else path
+
+
+def absent(reason: str) -> NoReturn:
+    """Skips the test, or fails it under ``STRICT_TOOLS``, as something is not installed."""
+    if os.environ.get(STRICT):
+        pytest.fail(reason)
+    pytest.skip(reason)
