@@ -56,7 +56,6 @@ class Progress:
 
     monotonic: Callable[[], float] = time.monotonic
     task_id: str = ""
-    last_node: str = ""
     nodes: dict[str, Node] = field(default_factory=dict)
 
     def take(self, event: Mapping[str, Any]) -> Node | None:
@@ -70,7 +69,6 @@ class Progress:
             case "node_started":
                 title = readable(str(data.get("title") or data.get("node_type")))
                 inside = any(data.get(name) for name in _INSIDE)
-                self.last_node = title
                 self.nodes[key] = Node(title, inside, self.monotonic())
             case "node_finished" if key in self.nodes:
                 node = self.nodes[key]
