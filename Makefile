@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers npm redocly rhythm fuzz dist container
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers npm redocly schemathesis rhythm fuzz dist container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ npm: install ## install the npm packages that tests of the docs use, into .npm
 
 redocly: install ## lint spec and overlays with Redocly, fetched from the npm registry
 	$(BIN)/python -m tests.redocly
+
+schemathesis: install ## send random requests to three versions: every response must be in their documents
+	@$(BIN)/python -m tests.undocumented $(ARGS)
 
 rhythm: install ## compare a 35 s stream in real time with the recorded one
 	$(BIN)/python -m tests.rhythm

@@ -14,7 +14,10 @@ from tests.tools import absent, needed
 PACKAGES = {
     "@microsoft/fetch-event-source": "2.0.1",
     "@playwright/test": "1.65.1",
+    "@stoplight/prism-cli": "5.14.2",
     "eventsource-parser": "3.1.1",
+    "openapi-typescript": "7.13.0",
+    "typescript": "5.9.3",
     "vite": "8.3.8",
 }
 

@@ -151,7 +151,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("uvicorn", ["fake_server.server"]),
         ("sse_starlette", ["fake_server.http.event_stream"]),
         ("PIL", ["fake_server.images", "fake_server.client.saving"]),
-        ("httpx", ["fake_server.client"]),
+        ("httpx", ["fake_server.client", "fake_server.cli.descriptions"]),
         ("rich", ["fake_server.client", "fake_server.cli.request"]),
         ("click", ["dify_wire.command", "fake_server.cli", "fake_server.server.record"]),
         ("h11", ["fake_server.recorder"]),

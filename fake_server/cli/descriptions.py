@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
 from dify_wire.command import CommandError, CommandGroup, completed_by
 from fake_server.cli.options import named_by_flag, recorded, setting
+from fake_server.settings import Settings
+
+_RUN = "runWorkflow"
+_STREAM = "text/event-stream"
+_CLOCK = "2024-04-24T06:09:14Z"
+"""When the document's own example began."""
 
 
 def _scenario_names() -> Iterable[str]:
@@ -56,7 +63,8 @@ def scenarios(name: str | None, as_json: bool, schema: bool) -> None:
     type=click.Choice(["3.2", "3.1"]),
     default="3.2",
     show_default=True,
-    help="3.1 is for tools that do not know itemSchema, the events of a stream.",
+    help="3.1 is for tools that do not know itemSchema, the events of a stream; the stream has an "
+    "example there.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As JSON instead of YAML.")
 def spec(
@@ -71,13 +79,44 @@ def spec(
     from dify_wire.yaml_file import dump_yaml
 
     path = spec or bundled("openapi.yaml")
-    document = load(path, [*overlay_paths(recorded(host_version)), *overlays])
+    version = recorded(host_version)
+    document = load(path, [*overlay_paths(version), *overlays])
     if openapi == "3.1":
         document = to_openapi_31(document)
+        example = Settings(
+            host_version=version, spec=spec, overlays=overlays, seed=1, speed=None, clock=_CLOCK
+        )
+        _add_stream(document, example)
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(dump_yaml(document), nl=False)
+
+
+def _add_stream(document: dict[str, Any], settings: Settings) -> None:
+    """Give the stream of a run in ``document`` an example: what a fake with ``settings`` sends."""
+    import asyncio
+
+    for item in document["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict) and operation.get("operationId") == _RUN:
+                media = operation["responses"].get("200", {}).get("content", {}).get(_STREAM)
+                if media is not None:
+                    media["examples"] = {"stream": {"value": asyncio.run(_stream(settings))}}
+
+
+async def _stream(settings: Settings) -> str:
+    import httpx
+
+    from fake_server.app import create_app
+
+    app = create_app(settings)
+    url = f"http://{settings.host}{app.spec.paths[_RUN]}"
+    headers = {"Authorization": f"Bearer {settings.api_keys[0]}"}
+    body = {**app.spec.example, "response_mode": "streaming"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
+        response = await client.post(url, json=body, headers=headers)
+    return response.text
 
 
 @click.group(cls=CommandGroup)

@@ -9,6 +9,7 @@ from tests.pages.admin import admin_part
 from tests.pages.checks import checks_page
 from tests.pages.commands import commands_page
 from tests.pages.errors import errors_page
+from tests.pages.events import events_page
 from tests.pages.limits import limits_page
 from tests.pages.markdown import with_part
 from tests.pages.recordings import recordings_part
@@ -49,6 +50,7 @@ MAKERS: Mapping[str, Callable[[], Files]] = {
     "scenarios": _scenarios,
     "checks": _page("docs/checks.md", checks_page),
     "errors": _page("docs/errors.md", errors_page),
+    "events": _page("docs/events.md", events_page),
     "versions": _page("docs/versions.md", versions_page),
     "recordings": _part_of("docs/recordings.md", recordings_part),
     "admin": _part_of("docs/admin.md", admin_part),
