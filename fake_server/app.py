@@ -155,7 +155,10 @@ class FakeServer:
         self.scenarios.reset(seed)
 
     def quick_responder(self, scope: Scope) -> QuickResponder | None:
-        """See ``QuickApp``: runs from compiled forms, and their errors."""
+        """What responds to requests with the head of ``scope``: runs from compiled forms, and their
+        errors. None where that needs the ordinary path. It depends on method, target, version and
+        headers alone.
+        """
         known = self.known.of(scope)
         if known.responder is not None:
             return known.responder

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from fake_server import Settings, create_app
 from fake_server.app import FakeServer
-from fake_server.http.known import HEAD_BYTES, REQUESTS, KnownRequests
+from fake_server.http.known import REQUESTS, KnownRequests
 from fake_server.http.nginx import Nginx
+from fake_server.http.quick import LONGEST_KNOWN
 from fake_server.http.responses import Response
 from tests.asgi import call, json_headers, scope
 
@@ -105,7 +106,7 @@ def test_heads_that_mean_the_same_have_one_responder(app: FakeServer) -> None:
 
 
 def test_a_large_head_is_not_kept(known: KnownRequests) -> None:
-    large = scope("GET", "/v1/info", {"x": "a" * HEAD_BYTES})
+    large = scope("GET", "/v1/info", {"x": "a" * LONGEST_KNOWN})
     assert known.of(large) is not known.of(large)
 
 

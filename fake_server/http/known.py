@@ -20,7 +20,7 @@ from fake_server.host_spec import HostError, HostSpec, Operation
 from fake_server.host_state import HostState
 from fake_server.http import error_pages
 from fake_server.http.nginx import APP_CRASHED, Nginx
-from fake_server.http.quick import QuickResponder
+from fake_server.http.quick import LONGEST_KNOWN, QuickResponder
 from fake_server.http.responses import (
     HTML,
     JSON,
@@ -37,9 +37,6 @@ from fake_server.workflow.model import App
 
 REQUESTS = 256
 """So many heads are known, the newest."""
-
-HEAD_BYTES = 4096
-"""A larger head is not kept; in a smaller one no value is too long for the host."""
 
 _MEANINGFUL = frozenset(
     b"host authorization content-type origin access-control-request-method"
@@ -122,7 +119,7 @@ class KnownRequests:
                 parts.append(value)
             elif name == b"content-length":
                 parts.append(value.isdigit() and int(value) > self._most_bytes)
-        if size > HEAD_BYTES:
+        if size > LONGEST_KNOWN:
             return self._read(scope)
         key = tuple(parts)
         known = self._known.get(key)

@@ -9,6 +9,11 @@ from starlette.types import Receive, Scope, Send
 
 from fake_server.http.responses import RawHeaders, Response
 
+LONGEST_KNOWN = 4096
+"""A longer head of a request, in bytes, is remembered by nobody; in a shorter one no value is too
+long for the host.
+"""
+
 
 class QuickResponse(NamedTuple):
     """A response that is complete at once, of status 200. ``headers`` lack those that frame the
@@ -75,15 +80,5 @@ class QuickResponder(Protocol):
     ) -> QuickResponse | PlayedResponse | Response | None:
         """The response to a request whose ``body`` has come whole, noted in journal, counters and
         log; None where the ordinary path has to respond, and nothing has been noted.
-        """
-        ...
-
-
-class QuickApp(Protocol):
-    """An ASGI app that knows quick responses."""
-
-    def quick_responder(self, scope: Scope) -> QuickResponder | None:
-        """What responds to requests with the head of ``scope``; None where that needs the
-        ordinary path. It depends on method, target, version and headers alone.
         """
         ...

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from dify_wire.strict import Field, unknown
 from dify_wire.text_file import SpecError, file_errors
 from dify_wire.yaml_file import line_of, load_yaml
+from fake_server.bounded import BoundedDict
 from fake_server.scenarios.behaviour import RUN, Behaviour
 from fake_server.scenarios.conditions import (
     IN_HEADERS,
@@ -268,7 +269,7 @@ class RuleBook:
         self._always = Always()
         """Those of the added rules."""
         self._index: RuleIndex | None = None
-        self._by_header: dict[bytes, list[Rule]] = {}
+        self._by_header: BoundedDict[bytes, list[Rule]] = BoundedDict(_MAX_HEADERS)
         self._seed = _seed(seed)
         self.empty = not self._fixed
 
@@ -336,8 +337,6 @@ class RuleBook:
             ]
             Always(known)
             self._by_header[header] = known
-            if len(self._by_header) > _MAX_HEADERS:
-                del self._by_header[next(iter(self._by_header))]
         return known
 
     def _replace_added(self, rules: tuple[Rule, ...], always: Always) -> None:

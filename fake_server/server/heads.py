@@ -14,11 +14,8 @@ from urllib.parse import unquote_to_bytes
 
 from starlette.types import Message, Scope
 
-from fake_server.http.quick import PlayedResponse, QuickResponder, QuickResponse
+from fake_server.http.quick import LONGEST_KNOWN, PlayedResponse, QuickResponder, QuickResponse
 from fake_server.http.responses import RawHeaders
-
-LONGEST_KNOWN = 4096
-"""A longer head of a request, in bytes, is not remembered."""
 
 KNOWN_BYTES = 2 << 20
 """What remembered heads of requests take up in all, roughly; beyond it they are all forgotten."""

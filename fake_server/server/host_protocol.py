@@ -14,9 +14,9 @@ from starlette.types import Scope
 
 from fake_server.clock import EARLY_S, loop_time
 from fake_server.http import error_pages
-from fake_server.http.quick import PlayedResponse, QuickResponder, QuickResponse
+from fake_server.http.quick import LONGEST_KNOWN, PlayedResponse, QuickResponder, QuickResponse
 from fake_server.http.responses import TRANSPORT, RawHeaders, Response, proxy_page
-from fake_server.server.heads import LONGEST_KNOWN, FindResponder, Head, ResponseHead
+from fake_server.server.heads import FindResponder, Head, ResponseHead
 from fake_server.server.protocols import CommonProtocol, Exchange, joined, status_line
 
 _PLACES = {b"server": 0, b"date": 1, b"content-type": 2, b"content-length": 3}

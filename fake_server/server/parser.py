@@ -14,8 +14,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from fake_server.http.error_pages import HEAD_TOO_LARGE
+from fake_server.http.quick import LONGEST_KNOWN
 from fake_server.http.responses import RawHeaders
-from fake_server.server.heads import LONGEST_KNOWN, Head, KnownHeads, scope_of
+from fake_server.server.heads import Head, KnownHeads, scope_of
 
 _COMMON_LINE = re.compile(rb"([A-Z_-]+) +(/[^\x00-\x20\x7f]*) +HTTP/1\.([0-9]{1,3}) *\r?")
 _METHOD = re.compile(rb"[A-Z_-]+")

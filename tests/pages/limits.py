@@ -11,6 +11,7 @@ import ast
 import importlib
 import inspect
 import itertools
+import sys
 from collections.abc import Mapping
 
 from fake_server.settings import Settings
@@ -139,8 +140,17 @@ def _part(title: str, lines: list[str]) -> str:
 
 
 def _line(name: str, value: object, text: str) -> str:
-    shown = _shown(name, value) if isinstance(value, int | float) else str(value)
+    shown = _shown(name, value) if isinstance(value, int | float) else _of_parts(value)
     return f"| `{name}` | {shown} | {text.replace('``', '`').replace('|', chr(92) + '|')} |"
+
+
+def _of_parts(value: object) -> str:
+    """A named tuple of limits; a number that is as large as one can be is no limit."""
+    fields: dict[str, int] = getattr(value, "_asdict", dict)()
+    parts = [
+        f"{name} {'none' if one == sys.maxsize else f'{one:,}'}" for name, one in fields.items()
+    ]
+    return ", ".join(parts) or str(value)
 
 
 def _shown(name: str, value: float) -> str:
