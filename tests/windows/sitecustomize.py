@@ -92,7 +92,9 @@ _REDUCED: dict[str, ModuleType] = {
 }
 vars(_REDUCED["os"]).update(open=_open, supports_dir_fd=frozenset(), supports_fd=frozenset())
 _real_import = builtins.__import__
-builtins.__import__ = _import  # type: ignore[assignment]  # a module, or a part of one
-sys.modules["uvloop"] = None  # type: ignore[assignment]  # uvicorn takes what is there
-for _method in ("add_signal_handler", "remove_signal_handler"):
-    setattr(asyncio.SelectorEventLoop, _method, _not_here)
+
+if __name__ == "sitecustomize":  # and not where a test reads what stands above
+    builtins.__import__ = _import  # type: ignore[assignment]  # a module, or a part of one
+    sys.modules["uvloop"] = None  # type: ignore[assignment]  # uvicorn takes what is there
+    for _method in ("add_signal_handler", "remove_signal_handler"):
+        setattr(asyncio.SelectorEventLoop, _method, _not_here)
