@@ -9,8 +9,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -32,37 +31,6 @@ class CommandError(click.ClickException):
     """A command cannot go on; the message says what to do about it."""
 
     exit_code = FAILED
-
-
-def base_url(_: click.Context | None, __: click.Parameter | None, url: str | None) -> str | None:
-    """The URL without a last slash, and without the ``/v1`` that Dify's console shows with it."""
-    if url is None:
-        return None
-    try:
-        parts = urlsplit(url)
-        whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
-    except ValueError as error:
-        raise click.BadParameter(f"not a valid URL: {error}") from None
-    if "@" in parts.netloc:
-        raise click.BadParameter("leave out user and password; the API key alone opens the host")
-    if not whole or parts.query or parts.fragment or not url.isascii() or not url.isprintable():
-        message = f"{url!r} is not a valid base URL, such as http://127.0.0.1:6060"
-        raise click.BadParameter(message)
-    return url.rstrip("/").removesuffix("/v1")
-
-
-def completed_by(
-    values: Callable[[], Iterable[str]],
-) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    """For ``shell_complete``: those of ``values`` that begin with what was typed."""
-    return lambda _, __, typed: [value for value in values() if value.startswith(typed)]
-
-
-def host_versions() -> Iterable[str]:
-    """The versions that were recorded; loaded only when a shell asks for them."""
-    from dify_wire.profile import HOST_VERSIONS
-
-    return HOST_VERSIONS
 
 
 class CommandGroup(click.Group):
@@ -88,6 +56,13 @@ def with_common_options(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for below in command.commands.values():
             with_common_options(below)
+
+
+def take_any_output() -> None:
+    """Let stdout and stderr take every character: one that their encoding lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):  # somebody's own stream
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def exit_code(run: Callable[[], object], name: str, arguments: Sequence[str] | None = None) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from dify_wire.command import exit_code
 from fake_server.cli import cli
 from fake_server.testing import FakeHost
+from tests.contract.hosts import host
 
 pytestmark = pytest.mark.server
 
@@ -103,8 +105,8 @@ def test_a_cache_that_cannot_be_written(doctor: Doctor, tmp_path: Path) -> None:
 
 
 def test_a_fake_on_the_port(doctor: Doctor) -> None:
-    with FakeHost() as host:
-        port = int(host.url.rpartition(":")[2])
+    with FakeHost() as fake:
+        port = int(fake.url.rpartition(":")[2])
         code, findings = doctor(port=port)
         assert (code, findings["port"]["result"]) == (0, "good")
         assert "a fake of Dify 0.6.4 serves" in findings["port"]["detail"]
@@ -112,12 +114,48 @@ def test_a_fake_on_the_port(doctor: Doctor) -> None:
     assert (code, findings["key"]["result"]) == (1, "wrong")
 
 
-def test_another_program_on_the_port(doctor: Doctor) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        other.settimeout(0)
-        code, findings = doctor(port=other.getsockname()[1])
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 50_000,
+        b"HTTP/1.1 200 OK\r\n\r\n[]",
+        b"",
+    ],
+)
+def test_another_program_on_the_port(response: bytes, doctor: Doctor) -> None:
+    with host(lambda connection, _: connection.sendall(response)) as url:
+        code, findings = doctor(port=int(url.rpartition(":")[2]))
     assert (code, findings["port"]["result"]) == (1, "wrong")
+    assert "is taken, not by a fake" in findings["port"]["detail"]
     assert "--port" in findings["port"]["advice"]
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "a b", "a" * 300])
+def test_an_address_of_another_machine(address: str, doctor: Doctor) -> None:
+    code, findings = doctor("--host", address)
+    assert (code, findings["port"]["result"]) == (1, "wrong")
+    assert findings["port"]["advice"] == "choose another with --host"
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--port", "99999"), ("--port", "-1"), ("--host", "")])
+def test_where_nothing_can_listen(flag: str, value: str, doctor: Doctor) -> None:
+    code, findings = doctor(flag, value)
+    assert (code, findings["settings"]["result"]) == (1, "wrong")
+    assert findings["settings"]["detail"].startswith(flag)
+
+
+def test_an_output_without_chinese_letters(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "fake_server", "doctor", "--port", "0"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert b"! output: cp1252 may not have Chinese letters; set PYTHONUTF8=1" in ended.stdout
 
 
 def test_images_that_cannot_be_drawn(doctor: Doctor) -> None:

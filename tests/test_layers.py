@@ -153,7 +153,15 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("PIL", ["fake_server.images", "fake_server.client.saving"]),
         ("httpx", ["fake_server.client", "fake_server.cli.descriptions"]),
         ("rich", ["fake_server.client", "fake_server.cli.request"]),
-        ("click", ["dify_wire.command", "fake_server.cli", "fake_server.server.record"]),
+        (
+            "click",
+            [
+                "dify_wire.command",
+                "dify_wire.option_values",
+                "fake_server.cli",
+                "fake_server.server.record",
+            ],
+        ),
         ("h11", ["fake_server.recorder"]),
         ("yaml", ["dify_wire.yaml_file"]),
         ("dotenv", ["fake_server.cli.options"]),

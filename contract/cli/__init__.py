@@ -25,9 +25,7 @@ from dify_wire import command
 
 def main() -> None:
     """Run the command line; it ends with an exit code, never with a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError):  # somebody's own stream
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    command.take_any_output()
     _end(exit_code())
 
 

@@ -19,7 +19,7 @@ from contract.cli.options import (
     option,
     report_options,
 )
-from dify_wire.command import base_url, completed_by, host_versions
+from dify_wire.option_values import base_url, completed_by, host_versions
 
 if TYPE_CHECKING:
     from contract.cli.session import ReportFiles

@@ -5,8 +5,6 @@ Each can be set by the environment too, as ``CONTRACT_<NAME>``.
 
 from __future__ import annotations
 
-import math
-import threading
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ import click
 
 from contract.target import DEFAULT_MAX_RUNS, DEFAULT_TIMEOUT_S
 from dify_wire.app_kind import OTHER_APP_KINDS
-from dify_wire.command import base_url, completed_by, host_versions
+from dify_wire.option_values import base_url, completed_by, host_versions, key, seconds
 
 if TYPE_CHECKING:
     from dify_wire.recording.folder import RecordingWriter
@@ -66,13 +64,6 @@ def host_version(_: click.Context, __: click.Parameter, version: str) -> str | N
         raise click.BadParameter(error.message) from None
 
 
-def key(_: click.Context, parameter: click.Parameter, key: str | None) -> str | None:
-    if key is not None and not (key == key.strip() != "" and key.isascii() and key.isprintable()):
-        message = "is empty, or has characters that no header can carry, such as a space at its end"
-        raise click.BadParameter(message, param=parameter)
-    return key
-
-
 def _keys_by_label(message: str, labels: Collection[str] = ()) -> Callable[..., dict[str, str]]:
     """Reads ``KEY=LABEL`` options; each label is one of ``labels`` where some are given."""
 
@@ -86,12 +77,6 @@ def _keys_by_label(message: str, labels: Collection[str] = ()) -> Callable[..., 
         return keys
 
     return read
-
-
-def seconds(_: click.Context, __: click.Parameter, seconds: float) -> float:
-    if not (math.isfinite(seconds) and 0 < seconds <= threading.TIMEOUT_MAX):
-        raise click.BadParameter(f"{seconds} is not a valid number of seconds")
-    return seconds
 
 
 def budget(max_runs: int | None, free: bool) -> int | None:

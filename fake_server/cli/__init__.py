@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from dify_wire.command import CommandGroup, exit_code, with_common_options
+from dify_wire.command import CommandGroup, exit_code, take_any_output, with_common_options
 from fake_server.cli.descriptions import app, scenarios, spec
 from fake_server.cli.doctor import doctor
 from fake_server.cli.examples import examples
@@ -33,6 +33,7 @@ def main() -> None:
             click.echo(f"Warning: {problem}", err=True)
         return cli.main(prog_name="fake-server", standalone_mode=False)
 
+    take_any_output()
     sys.exit(exit_code(run, "fake-server"))
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dify_wire.command import CommandError, CommandGroup, completed_by
+from dify_wire.command import CommandError, CommandGroup
+from dify_wire.option_values import completed_by
 from fake_server.cli.options import named_by_flag, recorded, setting
 from fake_server.settings import Settings
 
@@ -141,7 +142,12 @@ def check(file: str, host_version: str | None, default_app: bool, as_json: bool)
     Exit code 2 means that it cannot be used, with every reason.
     """
     from fake_server.apps import app_files
+    from fake_server.settings import SettingsError
     from fake_server.workflow.report import checked
 
     version = recorded(host_version) if host_version else None
-    click.echo(checked(*app_files(file), version, default_app=default_app, as_json=as_json))
+    try:
+        files = app_files(file)
+    except SettingsError as error:
+        raise CommandError(f"FILE: {error.message}") from None
+    click.echo(checked(*files, version, default_app=default_app, as_json=as_json))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -16,10 +17,12 @@ import click
 from dify_wire.own_files import cache_folder
 from dify_wire.text_file import SpecError, reason
 from fake_server.cli.options import serve_options, unknown_variables
-from fake_server.settings import Settings, SettingsError, read_settings
+from fake_server.settings import Settings, SettingsError, listener_problems, read_settings
 
 _SYMBOLS = {"good": "✓", "warning": "!", "wrong": "✗"}
 _LONGEST_S = 2.0  # a program that listens and never responds
+_LONGEST_BODY = 100_000
+_ANOTHER_PORT = "choose another with --port, 0 for any free one"
 
 
 class Finding(NamedTuple):
@@ -119,23 +122,27 @@ def _environment() -> Iterator[Finding]:
 
 def _port(host: str, port: int, keys: list[str]) -> Iterator[Finding]:
     """Whether ``serve`` could listen, or who does."""
-    address = f"{host}:{port}"
+    if any(listener_problems(host, port, None)):
+        return  # a finding of the settings
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    address = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family):
             yield Finding("port", "good", f"{address} is free for fake-server serve")
             return
     except PermissionError as error:
-        advice = "choose another with --port, 0 for any free one"
-        yield Finding("port", "wrong", f"{address}: {reason(error)}", advice)
+        yield Finding("port", "wrong", f"{address}: {reason(error)}", _ANOTHER_PORT)
         return
-    except OSError as error:
-        refused = reason(error)
+    except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) != errno.EADDRINUSE:
+            detail = f"{host} is not an address of this machine"
+            yield Finding("port", "wrong", detail, "choose another with --host")
+            return
     base_url = f"http://{address}"
     health = _json_of(f"{base_url}/__admin/health", {})
     if "host_version" not in health:
-        advice = "end what listens there, or choose another with --port, 0 for any free one"
-        yield Finding("port", "wrong", f"{address}: {refused}, not by a fake", advice)
+        advice = f"end what listens there, or {_ANOTHER_PORT}"
+        yield Finding("port", "wrong", f"{address} is taken, not by a fake", advice)
         return
     yield Finding("port", "good", f"a fake of Dify {health['host_version']} serves {base_url}")
     key = keys[0] if keys else Settings().api_keys[0]
@@ -147,13 +154,14 @@ def _port(host: str, port: int, keys: list[str]) -> Iterator[Finding]:
 def _json_of(url: str, headers: dict[str, str]) -> dict[str, Any]:
     """The JSON object at ``url``; empty where there is none. Never by way of a proxy."""
     import urllib.request
+    from http.client import HTTPException
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         request = urllib.request.Request(url, headers=headers)  # noqa: S310  # http, made above
         with opener.open(request, timeout=_LONGEST_S) as response:
-            content = json.load(response)
-    except (OSError, ValueError):
+            content = json.loads(response.read(_LONGEST_BODY))
+    except (OSError, ValueError, RecursionError, HTTPException):
         return {}
     return content if isinstance(content, dict) else {}
 

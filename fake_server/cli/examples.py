@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dify_wire.command import CommandError
-from fake_server.cli.request import API_KEY, BASE_URL, api_key_for, check_names, named_values
+from fake_server.cli.request import (
+    API_KEY,
+    BASE_URL,
+    api_key_for,
+    check_names,
+    check_text,
+    named_values,
+)
 from fake_server.settings import DEFAULT_API_KEY, Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -79,6 +86,7 @@ def examples(
                 click.echo(f"{one.name:8}{one.run:16}{one.needs}")
         return
     key = api_key_for(base_url, api_key)
+    check_text(*inputs, user or "")
     body = _body(base_url, key, app, inputs, user)
     body["response_mode"] = "streaming" if streaming else "blocking"
     chosen = LANGUAGES[language]
@@ -111,7 +119,7 @@ def _body(
 
 def _form(client: Client, base_url: str, api_key: str, spec: HostSpec) -> Form:
     """The start variables as the host gives them; without a host those of the default app."""
-    from fake_server.client.runs import UnreachableError
+    from fake_server.client.errors import UnreachableError
 
     try:
         return client.form()

@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from dify_wire.command import CommandError, completed_by, host_versions
+from dify_wire.command import CommandError
+from dify_wire.option_values import completed_by, host_versions
 from dify_wire.strict import did_you_mean, unknown
 from dify_wire.text_file import SpecError, file_errors
 from fake_server.settings import Settings, SettingsError

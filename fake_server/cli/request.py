@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dify_wire.command import CommandError, base_url
+from dify_wire.command import CommandError
+from dify_wire.option_values import base_url, is_header_value, key, seconds
 from dify_wire.strict import unknown
+from dify_wire.text_file import readable, reason
 from fake_server.cli.options import FILE
 from fake_server.settings import DEFAULT_API_KEY, Settings
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fake_server.client.runs import Client, Input
 
 _FAKE = f"http://{Settings().host}:{Settings().port}"
+STDOUT = Path("-")
 _PROMPT = "prompt"
 _MODEL = "model_name"
 _TEXTS = ("paragraph", "text-input")
@@ -42,6 +44,7 @@ API_KEY = click.option(
     envvar="CONTRACT_API_KEY",
     show_envvar=True,
     metavar="KEY",
+    callback=key,
     help="The key of the app.  [default on this machine: the fake's]",
 )
 
@@ -77,8 +80,9 @@ Examples:
 @click.option("--blocking", is_flag=True, help="Wait for one response instead of a stream.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     default=120.0,
+    callback=seconds,
     show_default=True,
     metavar="S",
     help="Seconds that the host may be silent.",
@@ -110,7 +114,8 @@ def request(
     from fake_server.client.runs import Client
 
     api_key = api_key_for(base_url, api_key)
-    _check_output(output, force)
+    check_text(*[text for text in (prompt, model, user, *inputs) if text is not None])
+    _check_output(output, force, as_json)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     with Client(base_url, api_key, user, timeout) as client:
         given = _inputs(client, prompt, model, inputs)
@@ -118,40 +123,66 @@ def request(
         result = run(client, given, console)
         saved: list[Path] = []
         try:
-            for path in _save(client, result, output, show and console):
+            for path in _save(client, result, output, force, show and sys.stderr.isatty()):
                 saved.append(path)  # noqa: PERF402  # those before an error count
         finally:  # the run has cost time and money: show its result whatever became of its files
             if as_json:
                 names = [str(path) for path in saved]
                 click.echo(json.dumps({**result, "saved": names}, ensure_ascii=False, indent=2))
             else:
-                _report(result, saved, console)
+                _report(result, saved, console, texts_to_stderr=output == STDOUT)
     if result.get("status") not in ("succeeded", "partial-succeeded"):
         click.get_current_context().exit(1)
 
 
 def api_key_for(base_url: str, api_key: str | None) -> str:
     """The key to use: on this machine without one it is the fake's. Raises ``CommandError``."""
-    from fake_server.client.runs import LOOPBACK
+    from fake_server.client.runs import is_local
 
     if api_key:
         return api_key
-    if urlsplit(base_url).hostname not in LOOPBACK:
+    if not is_local(base_url):
         raise CommandError("another host needs its key: give --api-key or CONTRACT_API_KEY")
     keys = os.environ.get("FAKE_SERVER_API_KEY", "").split()
+    if keys and not is_header_value(keys[0]):
+        raise CommandError("FAKE_SERVER_API_KEY: a header cannot carry it; use printable ASCII")
     return keys[0] if keys else DEFAULT_API_KEY
 
 
-def _check_output(output: Path | None, force: bool) -> None:
+def check_text(*texts: str) -> None:
+    """Raise ``CommandError`` for what the shell gave in another encoding."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            shown = text.encode("utf-8", "backslashreplace").decode()
+            raise CommandError(f"{shown} is not UTF-8 text; use a terminal with UTF-8") from None
+
+
+def _check_output(output: Path | None, force: bool, as_json: bool) -> None:
     """Before the run, which costs time and money."""
-    if output is None or str(output) == "-":
+    if output is None:
         return
-    if not output.parent.is_dir():
-        raise CommandError(f"--output: there is no folder {output.parent}; make it first")
-    if output.is_dir():
-        raise CommandError(f"--output: {output} is a folder; name a file in it")
-    if output.exists() and not force:
-        raise CommandError(f"--output: {output} exists; --force overwrites it")
+    if output == STDOUT:
+        if as_json:
+            raise CommandError("--json and --output - both write to stdout; choose one")
+        if sys.stdout is None or sys.stdout.isatty():
+            raise CommandError("--output -: a terminal takes no file; redirect stdout, or name one")
+        return
+    try:
+        there = os.path.lexists(output)
+        if there and output.is_dir():
+            raise CommandError(f"--output: {output} is a folder; name a file in it")
+        if there and not force:
+            raise CommandError(f"--output: {output} exists; --force overwrites it")
+        if not output.parent.is_dir():
+            raise CommandError(f"--output: there is no folder {output.parent}; make it first")
+        if output.is_file() or not output.exists():  # opening a pipe would end its reader
+            output.open("ab").close()
+        if not there:
+            output.unlink()
+    except OSError as error:
+        raise CommandError(f"--output: {output} cannot be written: {reason(error)}") from None
 
 
 def _inputs(
@@ -205,15 +236,19 @@ def _prompt_input(fields: dict[str, Input]) -> str:
 
 
 def _blocking(client: Client, inputs: dict[str, Any], console: Console) -> dict[str, Any]:
-    with console.status("waiting for the run to end"):
-        response = client.run_blocking(inputs)
+    try:
+        with console.status("waiting for the run to end"):
+            response = client.run_blocking(inputs)
+    except KeyboardInterrupt:
+        console.print("The run goes on: only one that streams can be stopped.")
+        raise
     return {"task_id": response.get("task_id"), **_data(response)}
 
 
 def _streaming(client: Client, inputs: dict[str, Any], console: Console) -> dict[str, Any]:
     """The data of the last event. Ctrl-C stops the run."""
+    from fake_server.client.errors import HostError
     from fake_server.client.progress import Progress, shown
-    from fake_server.client.runs import HostError
 
     progress = Progress()
     result: dict[str, Any] = {}
@@ -225,58 +260,68 @@ def _streaming(client: Client, inputs: dict[str, Any], console: Console) -> dict
                     case "workflow_finished":
                         result = _data(event)
                     case "workflow_paused":
-                        result = {**_data(event), "status": "paused"}
+                        data = event.get("data")
+                        result = data if isinstance(data, dict) else {}
+                        result["status"] = "paused"
                     case "error":
                         text = f"{event.get('code')}: {event.get('message')}"
                         raise HostError(f"the host ended the stream with an error: {text}")
     except KeyboardInterrupt:
-        if progress.task_id:
-            stopped = client.stop(progress.task_id)
-            text = (
-                "The run is stopped." if stopped else "The run goes on: the host did not stop it."
-            )
-            console.print(text)
+        if not progress.task_id:
+            text = "The run may go on: the host has not named it yet."
+        elif client.stop(progress.task_id):
+            text = "The run is stopped."
+        else:
+            text = "The run goes on: the host did not stop it."
+        console.print(text)
         raise
     return {"task_id": progress.task_id, **result}
 
 
 def _data(event: dict[str, Any]) -> dict[str, Any]:
+    """How a run ended. Raises ``HostError`` where ``event`` does not say it."""
+    from fake_server.client.errors import HostError
+
     data = event.get("data")
-    return data if isinstance(data, dict) else {}
+    if not isinstance(data, dict) or not isinstance(data.get("status"), str):
+        raise HostError("the host does not say how the run ended; is it a workflow app of Dify?")
+    return data
 
 
 def _save(
-    client: Client, result: dict[str, Any], output: Path | None, console: Console | Literal[False]
+    client: Client, result: dict[str, Any], output: Path | None, force: bool, show: bool
 ) -> Iterator[Path]:
-    """Saves each file of the run and gives its path; shows images on a ``console``."""
+    """Saves each file of the run and gives its path; with ``show`` images are on stderr too."""
     from fake_server.client.saving import check_image, inline_image, output_files, paths_for, write
 
     files = list(output_files(result.get("outputs")))
-    for file, path in zip(files, paths_for(files, output), strict=True):
+    for file, path in zip(files, paths_for(files, output, force), strict=True):
         content = client.download(file["url"]).content
         if file.get("type") == "image":
             check_image(content)
-        if str(path) == "-":
+        if path == STDOUT:
             sys.stdout.buffer.write(content)
             continue
         write(path, content)
         yield path
-        if console and console.is_terminal:
-            console.file.write(inline_image(content, os.environ))
+        if show and file.get("type") == "image":
+            click.echo(inline_image(content, os.environ), err=True, nl=False)
 
 
-def _report(result: dict[str, Any], saved: list[Path], console: Console) -> None:
+def _report(
+    result: dict[str, Any], saved: list[Path], console: Console, *, texts_to_stderr: bool
+) -> None:
     """Paths and texts to stdout, the rest to stderr."""
-    from dify_wire.text_file import readable
+    from fake_server.client.progress import number
 
     for path in saved:
         click.echo(path)
     outputs = result.get("outputs")
     for name, value in (outputs if isinstance(outputs, dict) else {}).items():
         if isinstance(value, str) and value:
-            click.echo(f"{name}: {readable(value)}")
-    seconds = float(result.get("elapsed_time") or 0)
-    facts = f"{seconds:.1f} s, {int(result.get('total_tokens') or 0):,} tokens"
+            click.echo(f"{readable(name)}: {readable(value)}", err=texts_to_stderr)
+    tokens = int(number(result.get("total_tokens")))
+    facts = f"{number(result.get('elapsed_time')):.1f} s, {tokens:,} tokens"
     match result.get("status"):
         case "succeeded" | "partial-succeeded":
             console.print(f"[green]succeeded[/] in {facts}")

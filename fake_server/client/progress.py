@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -60,7 +61,7 @@ class Progress:
 
     def take(self, event: Mapping[str, Any]) -> Node | None:
         """Learn from an event; the node that it finished."""
-        self.task_id = event.get("task_id") or self.task_id
+        self.task_id = str(event.get("task_id") or self.task_id)
         data = event.get("data")
         if not isinstance(data, Mapping):
             return None
@@ -73,11 +74,18 @@ class Progress:
             case "node_finished" if key in self.nodes:
                 node = self.nodes[key]
                 node.status = str(data.get("status"))
-                node.seconds = float(data.get("elapsed_time") or 0)
-                node.tokens = int((data.get("execution_metadata") or {}).get("total_tokens") or 0)
+                node.seconds = number(data.get("elapsed_time"))
+                metadata = data.get("execution_metadata")
+                if isinstance(metadata, Mapping):
+                    node.tokens = int(number(metadata.get("total_tokens")))
                 node.error = readable(str(data.get("error") or ""))
                 return node
         return None
+
+
+def number(value: Any) -> float:
+    """A number as a host gives it; 0 where it gives something else."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else 0
 
 
 @contextmanager

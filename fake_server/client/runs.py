@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-import re
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+from urllib.request import getproxies
 
 import httpx
 from httpx_sse import EventSource, SSEError
@@ -20,38 +20,27 @@ from httpx_sse import EventSource, SSEError
 from dify_wire.command import CommandError
 from dify_wire.strict import did_you_mean
 from dify_wire.text_file import readable, reason
+from fake_server.client.errors import (
+    GOES_ON,
+    HostError,
+    connection_errors,
+    cut,
+    error_response,
+    file_error,
+    json_object,
+)
 
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-_HINTS = {
-    401: "check --api-key",
-    403: "look at the app in Dify: it may be off, or its API",
-    404: "check --base-url: it is the address without /v1",
-    413: "the request is larger than the proxy of the host takes",
-    429: "wait and try again: the host or its quota is at its limit",
-    502: "the proxy stands, but Dify behind it does not respond",
-    503: "the host is overloaded or being upgraded; try again later",
-    504: "the proxy has given up waiting; leave out --blocking, or raise the proxy's limit",
-}
-_LONGEST_MESSAGE = 300
-_TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL | re.IGNORECASE)
 _LONGEST_CONNECT_S = 10.0
+_LONGEST_STOP_S = 5.0  # of Ctrl-C
+_LOST_FILE = "; the run has ended, but its file was not loaded"
+_CHECK_BASE_URL = "start a fake with 'fake-server serve', or check --base-url"
+_CHECK_FILES_URL = (
+    "that is where the host says that the file is; set FILES_URL of the host to an address that "
+    "this machine reaches"
+)
 _ENDS = ("workflow_finished", "workflow_paused", "error")
 _PINGS = ("", "ping")
 """The data of a ping: none, or in 0.6.3 the word."""
-
-
-class HostError(CommandError):
-    """The host cannot be reached, or responds with an error."""
-
-    def __init__(self, message: str, status: int = 0) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class UnreachableError(HostError):
-    """Nothing accepts connections at the address."""
-
 
 Form = Sequence[tuple[str, Mapping[str, Any]]]
 """Start variables as ``user_input_form`` has them: the type of each with its entry."""
@@ -70,11 +59,24 @@ class Input:
 def inputs_of(form: Form) -> dict[str, Input]:
     """The inputs that a form describes, by name."""
     return {
-        entry["variable"]: Input(
-            entry["variable"], kind, bool(entry.get("required")), tuple(entry.get("options") or ())
+        str(entry["variable"]): Input(
+            str(entry["variable"]),
+            kind,
+            bool(entry.get("required")),
+            tuple(map(str, entry.get("options") or ())),
         )
         for kind, entry in form
     }
+
+
+def is_local(base_url: str) -> bool:
+    """Whether the host is on this machine, as its address says."""
+    name = urlsplit(base_url).hostname or ""
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return address.is_loopback or address.is_unspecified
 
 
 class Client:
@@ -88,14 +90,23 @@ class Client:
         self._base_url = base_url
         self._user = user
         self._timeout_s = timeout_s
-        local = urlsplit(base_url).hostname in LOOPBACK
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {api_key}"},
-            timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _LONGEST_CONNECT_S)),
-            trust_env=not local,  # a proxy does not know this machine's own servers
-            verify=ssl.create_default_context(),
-        )
+        proxied = not is_local(base_url)  # no proxy knows this machine's own servers
+        self._unreachable = _CHECK_BASE_URL
+        if proxied and getproxies():
+            self._unreachable += ", and the proxy that the environment names"
+        try:
+            self._http = httpx.Client(
+                base_url=base_url,
+                headers={"Authorization": f"Bearer {api_key}"},
+                timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _LONGEST_CONNECT_S)),
+                trust_env=proxied,
+                verify=ssl.create_default_context(),
+            )
+        except (httpx.InvalidURL, ImportError, ValueError) as error:
+            raise CommandError(
+                f"the proxy that the environment names cannot be used ({readable(str(error))}); "
+                "correct HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or unset them"
+            ) from None
 
     def __enter__(self) -> Client:
         return self
@@ -111,8 +122,13 @@ class Client:
     def form(self) -> Form:
         """The types and entries of the start variables of the app, in their order."""
         response = self._request("GET", "/v1/parameters", params={"user": self._user})
-        form = response.json().get("user_input_form", [])
-        return [(kind, field) for entry in form for kind, field in entry.items()]
+        body = json_object(response.text, "the response with the inputs of the app")
+        try:
+            form = [(kind, one) for entry in body["user_input_form"] for kind, one in entry.items()]
+            inputs_of(form)
+        except (AttributeError, LookupError, TypeError):
+            raise HostError("the host describes no inputs of an app; is this Dify?") from None
+        return form
 
     def inputs(self) -> dict[str, Input]:
         """The inputs of the app by name, in their order."""
@@ -121,6 +137,8 @@ class Client:
     def upload(self, path: Path) -> dict[str, str]:
         """Upload a file; what an input that takes a file is then given."""
         try:
+            if path.exists() and not path.is_file():  # a device may have no end
+                raise CommandError(f"{path} is not a file; name one that can be uploaded")
             content = path.read_bytes()
         except OSError as error:
             raise CommandError(f"{path}: cannot be read: {reason(error)}") from None
@@ -130,14 +148,17 @@ class Client:
             data={"user": self._user},
             files={"file": (path.name, content)},
         )
-        uploaded = response.json()
+        uploaded = json_object(response.text, "the response to the upload")
+        if not isinstance(uploaded.get("id"), str):
+            raise HostError("the response to the upload has no id of the file; is this Dify?")
         kind = "image" if str(uploaded.get("mime_type", "")).startswith("image/") else "document"
         return {"type": kind, "transfer_method": "local_file", "upload_file_id": uploaded["id"]}
 
     def run_blocking(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Run the app; the host's response, which comes when the run has ended."""
-        response = self._request("POST", "/v1/workflows/run", json=self._body(inputs, "blocking"))
-        return _object(response.text, "the response")
+        body = self._body(inputs, "blocking")
+        response = self._request("POST", "/v1/workflows/run", json=body, lost=GOES_ON)
+        return json_object(response.text, "the response")
 
     def run_streaming(self, inputs: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Run the app; each event when it comes, pings as ``{"event": "ping"}``.
@@ -146,20 +167,20 @@ class Client:
         """
         ended = False
         with (
-            self._errors(),
+            self._errors(GOES_ON),
             self._http.stream(
                 "POST", "/v1/workflows/run", json=self._body(inputs, "streaming")
             ) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 response.read()
-                raise _error_response(response)
+                raise error_response(response)
             try:
                 for frame in EventSource(response).iter_sse():
                     if frame.data in _PINGS:
                         yield {"event": "ping"}
                         continue
-                    event = _object(frame.data, "an event")
+                    event = json_object(frame.data, "an event")
                     ended = ended or event.get("event") in _ENDS
                     yield event
             except SSEError as error:
@@ -167,14 +188,15 @@ class Client:
                 raise HostError(f"the response is no stream of events: {error}") from None
             except (httpx.RemoteProtocolError, httpx.ReadError) as error:
                 if not ended:
-                    raise _cut(str(error)) from None
+                    raise cut(str(error)) from None
         if not ended:
-            raise _cut("the host closed it")
+            raise cut("the host closed it")
 
     def stop(self, task_id: str) -> bool:
         """Ask the host to stop a run; whether it took the request."""
         with suppress(HostError):
-            self._request("POST", f"/v1/workflows/tasks/{task_id}/stop", json={"user": self._user})
+            path = f"/v1/workflows/tasks/{quote(task_id, safe='')}/stop"
+            self._request("POST", path, json={"user": self._user}, timeout=_LONGEST_STOP_S)
             return True
         return False
 
@@ -183,30 +205,32 @@ class Client:
 
         The URL is signed, so no API key is sent with it.
         """
-        response = self._send(self._http.build_request("GET", url, headers={"Authorization": ""}))
-        if response.status_code == httpx.codes.FORBIDDEN:
-            raise HostError(
-                "the host does not serve the file: its URL has expired, or the signature is not "
-                "of this host; run again"
-            )
-        return _succeeded(response)
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise HostError(f"the URL of the file is not valid ({error})") from None
+        base_url = f"{parts.scheme}://{parts.netloc}" if parts.netloc else self._base_url
+        unreachable = _CHECK_FILES_URL if parts.netloc else self._unreachable
+        with connection_errors(base_url, self._timeout_s, _LOST_FILE, unreachable):
+            request = self._http.build_request("GET", url)
+            del request.headers["Authorization"]
+            response = self._http.send(request, follow_redirects=True)
+        if not response.is_success:
+            raise file_error(response)
+        return response
 
     def _body(self, inputs: Mapping[str, Any], mode: str) -> dict[str, Any]:
         return {"inputs": dict(inputs), "response_mode": mode, "user": self._user}
 
-    def _request(self, method: str, path: str, **parts: Any) -> httpx.Response:
-        return _succeeded(self._send(self._http.build_request(method, path, **parts)))
+    def _request(self, method: str, path: str, lost: str = "", **parts: Any) -> httpx.Response:
+        with self._errors(lost):
+            response = self._http.request(method, path, **parts)
+        if not response.is_success:
+            raise error_response(response)
+        return response
 
-    def _send(self, request: httpx.Request) -> httpx.Response:
-        with self._errors():
-            return self._http.send(request, follow_redirects=True)
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except httpx.HTTPError as error:
-            raise _lost_connection(error, self._base_url, self._timeout_s) from None
+    def _errors(self, lost: str) -> AbstractContextManager[None]:
+        return connection_errors(self._base_url, self._timeout_s, lost, self._unreachable)
 
 
 def input_value(field: Input, text: str, client: Client) -> Any:
@@ -215,7 +239,7 @@ def input_value(field: Input, text: str, client: Client) -> Any:
     Raises ``CommandError`` for a value that the input does not take.
     """
     if field.kind in ("file", "file-list"):
-        if not text.startswith("@"):
+        if not text.startswith("@") or text == "@":
             raise CommandError(f"input {field.name} takes a file: write {field.name}=@FILE")
         uploaded = client.upload(Path(text[1:]))
         return [uploaded] if field.kind == "file-list" else uploaded
@@ -228,69 +252,10 @@ def input_value(field: Input, text: str, client: Client) -> Any:
             float(text)
         except ValueError:
             raise CommandError(f"input {field.name} takes a number, not {text!r}") from None
+    if field.kind == "json_object":
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            example = f"{field.name}='{{\"key\": 1}}'"
+            raise CommandError(f"input {field.name} takes JSON, such as {example}") from None
     return text
-
-
-def _succeeded(response: httpx.Response) -> httpx.Response:
-    if response.is_success:
-        return response
-    raise _error_response(response)
-
-
-def _object(text: str, what: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise HostError(f"{what} is not a JSON object: {readable(text[:200])}")
-    return content
-
-
-def _cut(detail: str) -> HostError:
-    return HostError(
-        f"the stream was cut before the run ended ({readable(detail)}); the run may go on there"
-    )
-
-
-def _error_response(response: httpx.Response) -> HostError:
-    """What the response says, and what to do about it; its body has been read."""
-    try:
-        content = response.json()
-        text = f"{content['code']}: {content['message']}"
-    except (ValueError, TypeError, LookupError):
-        title = _TITLE.search(response.text)
-        text = unescape(title[1]) if title else response.text or "an empty body"
-    text = readable(" ".join(text.split()))
-    if len(text) > _LONGEST_MESSAGE:
-        text = text[:_LONGEST_MESSAGE] + "…"
-    hint = _HINTS.get(response.status_code)
-    message = f"the host responds with {response.status_code}, {text}"
-    return HostError(f"{message}; {hint}" if hint else message, response.status_code)
-
-
-def _lost_connection(error: httpx.HTTPError, base_url: str, timeout_s: float) -> HostError:
-    """Why no response came, in words for whoever typed the command."""
-    detail = readable(str(error)) or type(error).__name__
-    match error:
-        case httpx.ConnectTimeout():
-            return HostError(f"{base_url} does not accept a connection; check --base-url")
-        case httpx.ConnectError() if "certificate" in detail.lower():
-            return HostError(
-                f"{base_url} has a certificate that is not trusted ({detail}); "
-                "name its authority in SSL_CERT_FILE"
-            )
-        case httpx.ConnectError():
-            return UnreachableError(
-                f"nothing can be reached at {base_url} ({detail}); "
-                "start a fake with 'fake-server serve', or give --base-url"
-            )
-        case httpx.TimeoutException():
-            return HostError(
-                f"the host has sent nothing for {timeout_s:g} s; the run may go on there; "
-                "raise --timeout"
-            )
-        case _:
-            return HostError(
-                f"the connection to {base_url} was lost ({detail}); the run may go on there"
-            )

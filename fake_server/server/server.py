@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import os
 import signal
@@ -280,6 +281,10 @@ def bind(settings: Address) -> socket.socket:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise SettingsError(
+                "host", f"{settings.host!r} is not an address of this machine: {reason}"
+            ) from error
         where = f"{settings.host}:{settings.port}"
         raise SettingsError(
             "port", f"cannot listen on {where}: {reason}; use another --port, or 0 for any free one"
