@@ -191,6 +191,7 @@ def test_completion_knows_commands_and_options() -> None:
         ("fake-server", ["serve", "--speed"], "i", {"instant"}),
         ("fake-server", ["serve", "--on-miss"], "f", {"fake", "forward"}),
         ("fake-server", ["scenarios"], "cut", {"cut_stream"}),
+        ("fake-server", ["app", "check", "--host-version"], "0.1", {"0.15.3"}),
         ("fake-server", [], "do", {"doctor"}),
         ("contract", ["run", "--only"], "ping_", set()),
         ("contract", ["run", "--only"], "pings_are", {"pings_are_as_many_as_are_due"}),

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dify_wire.command import CommandError, CommandGroup
-from dify_wire.option_values import completed_by
+from dify_wire.option_values import completed_by, host_versions
 from fake_server.cli.options import named_by_flag, recorded, setting
 from fake_server.settings import Settings
 
@@ -128,7 +128,9 @@ def app() -> None:
 @app.command()
 @click.argument("file")
 @click.option(
-    "--host-version", help="The Dify version to check for; by default one that fits the export."
+    "--host-version",
+    shell_complete=completed_by(host_versions),
+    help="The Dify version to check for; by default one that fits the export.",
 )
 @click.option(
     "--default-app", is_flag=True, help="FILE is for --workflow: the spec has the inputs."

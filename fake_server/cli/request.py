@@ -133,6 +133,8 @@ def request(
                 _report(result, saved, console, texts_to_stderr=output == STDOUT)
     if result.get("status") not in ("succeeded", "partial-succeeded"):
         click.get_current_context().exit(1)
+    if output not in (None, STDOUT) and not saved:
+        raise CommandError(f"the run has made no file, so there is no {output}; look at --json")
 
 
 def api_key_for(base_url: str, api_key: str | None) -> str:

@@ -61,12 +61,7 @@ def error_response(response: httpx.Response) -> HostError:
         address = response.headers["location"].partition("?")[0]
         advice = "give --base-url the address that the host has"
         return HostError(f"the host redirects to {_shown(address)} with {status}; {advice}")
-    try:
-        content = response.json()
-        text = f"{content['code']}: {content['message']}"
-    except (ValueError, TypeError, LookupError, RecursionError):
-        text = response.text
-    message = f"the host responds with {status}, {_shown(text)}"
+    message = f"the host responds with {status}, {_stated(response)}"
     hint = _HINTS.get(status)
     return HostError(f"{message}; {hint}" if hint else message)
 
@@ -78,8 +73,17 @@ def file_error(response: httpx.Response) -> HostError:
             "the host does not serve the file: its URL has expired, or the signature is not of "
             "this host; run again"
         )
-    response_text = f"{response.status_code}, {_shown(response.text)}"
-    return HostError(f"the host does not serve the file: it responds with {response_text}")
+    stated = f"{response.status_code}, {_stated(response)}"
+    return HostError(f"the host does not serve the file: it responds with {stated}")
+
+
+def _stated(response: httpx.Response) -> str:
+    """The reason that the response gives."""
+    try:
+        content = response.json()
+        return _shown(f"{content['code']}: {content['message']}")
+    except (ValueError, TypeError, LookupError, RecursionError):
+        return _shown(response.text)
 
 
 def _shown(text: str) -> str:

@@ -93,7 +93,7 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[Node | Non
     """Shows the run until the context ends; call what it gives after each event, with the node
     that has finished.
     """
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield lambda node: None if node is None else console.print(*_cells(node, 0))
         return
     spinner = Spinner("dots")

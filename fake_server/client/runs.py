@@ -200,11 +200,13 @@ class Client:
             return True
         return False
 
-    def download(self, url: str) -> httpx.Response:
+    def download(self, url: Any) -> httpx.Response:
         """The file behind the URL of an output, which may be relative to the host.
 
         The URL is signed, so no API key is sent with it.
         """
+        if not isinstance(url, str):
+            raise HostError(f"the host gives no URL for the file, but {url!r}")
         try:
             parts = urlsplit(url)
         except ValueError as error:

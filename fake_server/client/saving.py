@@ -6,6 +6,7 @@ import base64
 import io
 import os
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ _ITERM = frozenset({"iTerm.app", "WezTerm"})
 def output_files(outputs: Any) -> Iterator[Mapping[str, Any]]:
     """The files among the outputs of a run, at any depth."""
     if isinstance(outputs, Mapping):
-        if isinstance(outputs.get("url"), str) and "extension" in outputs:
+        if "url" in outputs and "extension" in outputs:
             yield outputs
         else:
             for value in outputs.values():
@@ -64,11 +65,15 @@ def check_image(content: bytes) -> None:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        Image.open(io.BytesIO(content)).verify()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            Image.open(io.BytesIO(content)).verify()
+    except Image.DecompressionBombError:
+        pass  # larger than Pillow would decode, which nobody asks for here
     except UnidentifiedImageError:
         begin = readable(content[:40].decode("utf-8", "backslashreplace"))
         raise CommandError(f"the host serves no image: the file begins {begin!r}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise CommandError(f"the host serves an image that cannot be read: {error}") from None
 
 
@@ -82,15 +87,20 @@ def write(path: Path, content: bytes) -> None:
 
 def inline_image(content: bytes, environ: Mapping[str, str]) -> str:
     """What makes the terminal of ``environ`` show an image where the cursor is; empty for a
-    terminal that is not known to show images.
+    terminal that is not known to show images, and for an image that cannot be decoded.
 
     Kitty and Ghostty take kitty's graphics protocol, iTerm2 and WezTerm that of iTerm2.
     """
+    from PIL import Image
+
     program = environ.get("TERM_PROGRAM", "")
     if environ.get("TERM", "").startswith(("screen", "tmux")):
         return ""
     if program in _KITTY or environ.get("TERM") == "xterm-kitty":
-        encoded = base64.b64encode(_as_png(content)).decode()
+        try:
+            encoded = base64.b64encode(_as_png(content)).decode()
+        except (OSError, ValueError, Image.DecompressionBombError):
+            return ""
         parts = [encoded[at : at + _KITTY_PART] for at in range(0, len(encoded), _KITTY_PART)]
         first = f"f=100,a=T,c={_COLUMNS},"
         return (

@@ -267,6 +267,10 @@ def test_a_proxy_that_does_not_let_requests_through(request_: Request) -> None:
     assert "the proxy of the environment does not let https://dify.invalid through" in ended.err
 
 
+def test_an_image_that_cannot_be_decoded_is_not_shown() -> None:
+    assert inline_image(image("JPEG")[:-50], {"TERM": "xterm-kitty"}) == ""
+
+
 def test_an_image_of_another_format_is_shown_as_png() -> None:
     shown = inline_image(image("JPEG"), {"TERM": "xterm-kitty"})
     assert shown.startswith("\x1b_Gf=100,a=T,c=40,m=0;iVBOR")  # base64 of PNG's first bytes

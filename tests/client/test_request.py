@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -155,7 +157,9 @@ def test_another_host_needs_its_key(request_: Request) -> None:
         ("http_error", {"status": 503}, 2, "responds with 503"),
         ("rate_limited", {}, 2, "responds with 429"),
         ("missing_blob", {}, 2, "responds with 502"),
-        ("unsigned_url", {}, 2, "responds with 400"),
+        ("unsigned_url", {}, 2, "responds with 400, invalid_param: Missing required"),
+        ("null_url", {}, 2, "the host gives no URL for the file, but None"),
+        ("wrong_host", {}, 2, "set FILES_URL of the host"),
         ("expired_url", {}, 2, "its URL has expired, or the signature"),
         ("corrupt_png", {}, 2, "the host serves an image that cannot be read"),
     ],
@@ -185,6 +189,21 @@ def test_a_stream_of_something_else(host: FakeHost, request_: Request) -> None:
     host.scenario("malformed_event")
     ended = request_("a cat", to=host)
     assert (ended.code, "an event is not a JSON object" in ended.err) == (2, True), ended.err
+
+
+def test_a_run_without_a_file(host: FakeHost, request_: Request) -> None:
+    host.scenario("sd_failed")
+    ended = request_("a cat", "-o", "cat.png", to=host)
+    assert (ended.code, "no file, so there is no cat.png" in ended.err) == (2, True), ended.err
+    assert request_("a cat", to=host).code == 0
+
+
+def test_an_image_that_no_program_would_decode_is_saved(
+    host: FakeHost, request_: Request, tmp_path: Path
+) -> None:
+    host.scenario("huge_png")
+    assert request_("a cat", "-o", "cat.png", to=host).code == 0
+    assert (tmp_path / "cat.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_silent_host(request_: Request) -> None:
@@ -237,3 +256,30 @@ def test_ctrl_c_stops_the_run() -> None:
     assert process.returncode == 130
     assert "The run is stopped." in err
     assert paths[-1].endswith("/stop")
+
+
+@pytest.mark.parametrize(
+    ("term", "shows"), [("xterm-kitty", True), ("xterm-256color", False), ("dumb", False)]
+)
+def test_a_terminal(term: str, shows: bool, host: FakeHost, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    environ = {name: value for name, value in os.environ.items() if name != "TERM_PROGRAM"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fake_server", "request", "a cat", "--base-url", host.url],
+        cwd=tmp_path,
+        env={**environ, "TERM": term, "LC_TERMINAL": ""},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    output = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other side is closed
+        while data := os.read(ours, 65536):
+            output += data
+    os.close(ours)
+    assert process.wait(20) == 0
+    assert b"succeeded" in output
+    assert (b"\x1b_Gf=100" in output) is shows
+    assert (b"\x1b" in output) is (term != "dumb")
