@@ -206,3 +206,11 @@ def test_shells_complete_values(
     found = ShellComplete(group, {}, program, "").get_completions(words, typed)
     assert {one.value for one in found} >= completed
     assert all(one.value.startswith(typed) for one in found)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
+@pytest.mark.parametrize("command", ["contract list", "fake_server scenarios"])
+def test_a_stdout_that_is_closed(command: str) -> None:
+    line = f"exec {sys.executable} -m {command} >&-"
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")

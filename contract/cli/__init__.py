@@ -44,7 +44,7 @@ def _run(arguments: Sequence[str] | None) -> object:
 
 def _end(code: int) -> NoReturn:
     """Exit at once, without waiting for requests in flight."""
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):  # None: it was closed before the start
         sys.stdout.flush()
     if threading.active_count() > 1:
         os._exit(code)

@@ -123,7 +123,8 @@ def request(
         result = run(client, given, console)
         saved: list[Path] = []
         try:
-            for path in _save(client, result, output, force, show and sys.stderr.isatty()):
+            show = show and sys.stderr is not None and sys.stderr.isatty()
+            for path in _save(client, result, output, force, show):
                 saved.append(path)  # noqa: PERF402  # those before an error count
         finally:  # the run has cost time and money: show its result whatever became of its files
             if as_json:

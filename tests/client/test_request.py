@@ -283,3 +283,11 @@ def test_a_terminal(term: str, shows: bool, host: FakeHost, tmp_path: Path) -> N
     assert b"succeeded" in output
     assert (b"\x1b_Gf=100" in output) is shows
     assert (b"\x1b" in output) is (term != "dumb")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="closes streams as a POSIX shell does")
+@pytest.mark.parametrize("streams", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+def test_streams_that_are_closed(streams: str, host: FakeHost, tmp_path: Path) -> None:
+    command = f"exec {sys.executable} -m fake_server request cat --base-url {host.url} {streams}"
+    assert subprocess.run(["sh", "-c", command], cwd=tmp_path, check=False).returncode == 0
+    assert png_size(tmp_path / "image.png") == (1024, 1024)
