@@ -137,9 +137,12 @@ class Checker:
                 yield from self._page(request, response, expected)
             case FrontPage():
                 yield from _equal(
-                    "front page", (response.status, response.header("content-type")), (200, PAGE)
+                    "front page", (response.status, response.header("content-type")), (200, HTML)
                 )
-                yield from self._headers(response, [])
+                policy = response.header("content-security-policy") or ""
+                yield from _equal("front page runs no script", "default-src 'none'" in policy, True)
+                own = [("cache-control", "no-store"), ("content-security-policy", policy)]
+                yield from self._headers(response, own)
             case NoRoute():
                 yield from _flask_page(request, response, 404, NotFound().get_body().encode())
                 yield from self._headers(response, self._always)
