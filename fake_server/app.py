@@ -119,7 +119,7 @@ class FakeServer:
             if self._admin is None:
                 from fake_server.admin import admin_app
 
-                self._admin = admin_app(self.host, self.scenarios, self.reset)
+                self._admin = admin_app(self.host, self.scenarios, self.reset, self)
             await self._admin(scope, receive, send)
         elif scope["type"] == "http":
             known = self.known.of(scope)

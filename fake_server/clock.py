@@ -87,6 +87,8 @@ class Clock:
         self._frozen: tuple[float, float] | None = None
         self._waits: set[Waiter] = set()
         self._followers: list[Callable[[], None]] = []
+        self.moves = 0
+        """How often it was frozen, set, moved, resumed or reset."""
         self.on_wait: Callable[[], None] | None = None
         """Called whenever somebody begins to wait for this clock."""
         self.now: Callable[[], float] = wall
@@ -99,6 +101,11 @@ class Clock:
     @property
     def frozen(self) -> bool:
         return self._frozen is not None
+
+    @property
+    def shift_s(self) -> float:
+        """How far it is ahead of the machine's time; 0 where it runs with that."""
+        return self.now() - self._wall() if self._frozen else self._wall_shift_s
 
     @property
     def waiting(self) -> int:
@@ -166,6 +173,7 @@ class Clock:
         self._followers.append(callback)
 
     def _moved(self) -> None:
+        self.moves += 1
         if self._frozen:
             wall, ticks = self._frozen
             self.now, self.ticks = lambda: wall, lambda: ticks

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord, render
 from fake_server.runs.random_values import end_user_id
+from fake_server.runs.recent import RecentRuns
 
 if TYPE_CHECKING:
+    from fake_server.runs.events import Timeline
     from fake_server.runs.records import HumanForm, RunRecords
 
 _IMAGES = 20_000
@@ -33,6 +35,16 @@ class Played(Protocol):
     @property
     def outcome(self) -> str:
         """How it has ended, as ``Playback`` says."""
+        ...
+
+    @property
+    def elapsed_s(self) -> float:
+        """Where it is now, in seconds of its timeline."""
+        ...
+
+    @property
+    def timeline(self) -> Timeline | None:
+        """What happens in it; None where nothing but its plan can say."""
         ...
 
     def stop(self) -> None: ...
@@ -100,6 +112,7 @@ class Store:
         """The number of the last run of each app; runs count from 1 (FACTS 5.5)."""
         self.runs_ended: Counter[tuple[str, str]] = Counter()
         """By mode and outcome, since the server began."""
+        self.recent = RecentRuns()
 
     @cached_property
     def records(self) -> RunRecords:
@@ -146,6 +159,7 @@ class Store:
         self.release(task_id, task)
         mode = "streaming" if task.streaming else "blocking"
         self.runs_ended[mode, task.playback.outcome] += 1
+        self.recent.end(task_id, task.playback)
 
     async def png(self, file_id: str, record: ImageRecord) -> bytes:
         """The file of an image, drawn when it is first needed."""
@@ -186,6 +200,7 @@ class Store:
         self.forms.clear()
         self.end_users.clear()
         self.sequence_numbers.clear()
+        self.recent.clear()
 
     def _abandon_all(self) -> None:
         for task in list(self._tasks.values()):

@@ -1,8 +1,11 @@
 """The API of the fake itself, under ``/__admin/``: nothing of it is the host's. ``admin.yaml``
 describes it.
 
-    call   what a call reads, checked, and what it gives back
-    calls  health, settings, metrics, scenarios, clock, reset, and the journal's requests
+    call     what a call reads, checked, and what it gives back
+    calls    health, settings, metrics, scenarios, clock, reset, and the journal's requests
+    runs     the runs of late, their images, and stopping one
+    apps     the apps, requests with the key of one, and programs that send them
+    changes  the stream that tells a console when to look again
 
 Here are the table of calls and what all of them share: access, errors, redaction. The package is
 imported with the first call, so a fake without admin calls does not pay for it.
@@ -19,13 +22,15 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.strict import unknown
 from fake_server import pages
 from fake_server.access import AccessDeniedError, check_access
-from fake_server.admin import calls
+from fake_server.admin import apps, calls, runs
 from fake_server.admin.call import Admin, AdminCall, AdminError, Reply, json_bytes
+from fake_server.admin.changes import Changes
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
@@ -52,6 +57,15 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
     "/__admin/metrics": {"GET": calls.metrics},
     "/__admin/settings": {"GET": calls.settings},
     "/__admin/openapi.yaml": {"GET": calls.description},
+    "/__admin/events": {"GET": calls.changes},
+    "/__admin/runs": {"GET": runs.runs},
+    "/__admin/runs/{task_id}": {"GET": runs.run},
+    "/__admin/runs/{task_id}/stop": {"POST": runs.stop_run},
+    "/__admin/images/{file_id}": {"GET": runs.image},
+    "/__admin/apps": {"GET": apps.apps},
+    "/__admin/as/{app_id}/{path}": {"GET": apps.as_app, "POST": apps.as_app},
+    "/__admin/examples": {"POST": apps.examples},
+    "/__admin/behaviours": {"GET": calls.behaviours},
     "/__admin/scenarios": {
         "GET": calls.scenarios,
         "POST": calls.add_scenarios,
@@ -65,9 +79,17 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
 }
 
 
-def admin_app(host: HostState, rules: RuleBook, reset: Callable[[int | None], None]) -> ASGIApp:
-    """The admin API of ``host`` as an ASGI app."""
-    admin = Admin(host, rules, reset, JournalReader(host))
+_PATTERNS = [
+    (compile_path(path.replace("{path}", "{path:path}"))[0], methods)
+    for path, methods in ROUTES.items()
+]
+
+
+def admin_app(
+    host: HostState, rules: RuleBook, reset: Callable[[int | None], None], server: ASGIApp
+) -> ASGIApp:
+    """The admin API of ``host`` as an ASGI app; ``server`` responds as the host does."""
+    admin = Admin(host, rules, reset, server, JournalReader(host), Changes(host, rules))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -88,7 +110,7 @@ def admin_app(host: HostState, rules: RuleBook, reset: Callable[[int | None], No
     return with_cors_for_origins if origins else app
 
 
-async def _respond(admin: Admin, request: Request) -> Response:
+async def _respond(admin: Admin, request: Request) -> ASGIApp:
     headers: dict[str, str] = {}
     try:
         try:
@@ -97,18 +119,23 @@ async def _respond(admin: Admin, request: Request) -> Response:
             raise AdminError(403, str(error)) from None
         path, method = request.scope["path"], request.method
         path = INDEX if path == INDEX.rstrip("/") else path
-        if path not in ROUTES:
+        methods = None
+        for pattern, found in _PATTERNS:
+            if match := pattern.match(path):
+                methods, request.scope["path_params"] = found, match.groupdict()
+                break
+        if methods is None:
             raise AdminError(404, unknown("admin path", path, ROUTES))
-        call = ROUTES[path].get("GET" if method == "HEAD" else method)
+        call = methods.get("GET" if method == "HEAD" else method)
         if call is None:
-            headers["Allow"] = ", ".join(sorted(ROUTES[path]))
+            headers["Allow"] = ", ".join(sorted(methods))
             raise AdminError(405, f"{method} is not allowed here; use {headers['Allow']}")
         reply = await call(admin, request)
     except AdminError as error:
         place = {} if error.place is None else {"place": error.place}
         value = {"error": {"message": error.message, **place}, **error.fields}
         return _json(json_bytes(admin.reading.redactor.value(value)), error.status, headers)
-    if isinstance(reply, Response):
+    if not isinstance(reply, Reply):
         return reply
     body = reply.value
     if not isinstance(body, bytes):

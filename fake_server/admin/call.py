@@ -6,15 +6,19 @@ import json
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.types import ASGIApp
 
-from dify_wire.strict import TOP_LEVEL, Field
+from dify_wire.strict import TOP_LEVEL, Field, described
+from fake_server.clock import Clock, iso
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
+
+if TYPE_CHECKING:
+    from fake_server.admin.changes import Changes
 
 BODY_BYTES = 1 << 20
 """A larger body of an admin call is refused with 413."""
@@ -36,12 +40,16 @@ class AdminError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The server that is controlled, and its journal's reader."""
+    """The server that is controlled, and its journal's reader. ``server`` responds to a request as
+    the host does.
+    """
 
     host: HostState
     rules: RuleBook
     reset: Callable[[int | None], None]
+    server: ASGIApp
     reading: JournalReader
+    changes: Changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +66,7 @@ def json_bytes(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
-AdminCall = Callable[[Admin, Request], Awaitable[Reply | Response]]
+AdminCall = Callable[[Admin, Request], Awaitable[Reply | ASGIApp]]
 """Responds to a request. Raises ``AdminError``."""
 
 
@@ -96,6 +104,22 @@ async def json_of(request: Request) -> Any:
         raise bad_request("body", "it is nested too deep") from None
     except ValueError as error:
         raise bad_request("body", f"it is not valid JSON: {error}") from None
+
+
+def number_of(field: Field) -> Field:
+    """A number from the query."""
+    try:
+        value = float(field.text())
+    except ValueError:
+        field.fail(f"expected a number, not {described(field.value)}")
+    return field_of(int(value) if value.is_integer() else value, field.path)
+
+
+def clock_as_json(clock: Clock) -> dict[str, Any]:
+    """``shifted_s`` is how far it is from the machine's time: 0 where it was never moved."""
+    now = clock.now()
+    shifted_s = round(clock.shift_s, 3)
+    return {"unix": now, "iso": iso(now), "frozen": clock.frozen, "shifted_s": shifted_s}
 
 
 def _whole_number(text: str) -> float:

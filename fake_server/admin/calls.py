@@ -21,21 +21,24 @@ from prometheus_client.registry import Collector
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from dify_wire.redaction.replacement import REDACTED
-from dify_wire.strict import Field, described
+from dify_wire.strict import Field
 from fake_server.admin.call import (
     Admin,
     AdminError,
     Reply,
     bad_request,
     body_of,
-    field_of,
+    clock_as_json,
     json_bytes,
     json_of,
+    number_of,
     query_of,
 )
-from fake_server.clock import LATEST, Clock, iso, unix_seconds
+from fake_server.admin.changes import MOST_CONSOLES
+from fake_server.clock import LATEST, unix_seconds
 from fake_server.host_state import HostState
 from fake_server.journal import Entry
 from fake_server.journal.matching import (
@@ -47,6 +50,7 @@ from fake_server.journal.matching import (
     read_match,
 )
 from fake_server.scenarios.parameters import ScenarioError
+from fake_server.scenarios.rules import behaviours as known_behaviours
 from fake_server.settings import INSTANT
 
 _MOVES = ("freeze", "set", "advance_s", "resume")
@@ -61,7 +65,7 @@ async def health(admin: Admin, request: Request) -> Reply:
             "version": project_version(),
             "host_version": host.spec.version,
             "uptime_s": round(host.counters.uptime_s, 3),
-            "clock": _clock_as_json(host.clock),
+            "clock": clock_as_json(host.clock),
             "runs_running": host.store.runs_running,
         }
     )
@@ -150,6 +154,18 @@ async def description(admin: Admin, request: Request) -> Response:
     return Response(text, media_type="application/yaml")
 
 
+async def behaviours(admin: Admin, request: Request) -> Reply:
+    """Every behaviour, with the parameters that a scenario can give it."""
+    from fake_server.scenarios.describe import to_json
+
+    operations = [one.operation_id for one in admin.host.spec.operations]
+    found = [
+        {**to_json(one), "operations": list(filter(one.acts_on, operations))}
+        for one in known_behaviours().values()
+    ]
+    return Reply({"behaviours": found})
+
+
 async def scenarios(admin: Admin, request: Request) -> Reply:
     """Every rule, and how often it matched."""
     return Reply({"scenarios": admin.rules.to_json()})
@@ -179,7 +195,7 @@ async def remove_scenarios(admin: Admin, request: Request) -> Reply:
 
 async def clock(admin: Admin, request: Request) -> Reply:
     """The time of the fake."""
-    return Reply(_clock_as_json(admin.host.clock))
+    return Reply(clock_as_json(admin.host.clock))
 
 
 async def move_clock(admin: Admin, request: Request) -> Reply:
@@ -205,12 +221,16 @@ async def move_clock(admin: Admin, request: Request) -> Reply:
             clock.resume()
     except ValueError as error:  # not a time, or later than the latest
         value.fail(str(error))
-    return Reply(_clock_as_json(clock))
+    return Reply(clock_as_json(clock))
 
 
-def _clock_as_json(clock: Clock) -> dict[str, Any]:
-    now = clock.now()
-    return {"unix": now, "iso": iso(now), "frozen": clock.frozen}
+async def changes(admin: Admin, request: Request) -> ASGIApp:
+    """A stream of events, one whenever something has changed."""
+    query_of(request)
+    response = admin.changes.response()
+    if response is None:
+        raise AdminError(503, f"{MOST_CONSOLES} consoles are open already; close one of them")
+    return response
 
 
 async def reset(admin: Admin, request: Request) -> Reply:
@@ -241,9 +261,9 @@ async def requests(admin: Admin, request: Request) -> Reply:
 def _selected(admin: Admin, query: Field) -> list[Entry]:
     """The entries, oldest first; of too many the newest."""
     match = read_match({one: query[one].value for one in _MATCHED if one in query})
-    since = _number(query["since"]).number(0, LATEST) if "since" in query else 0
-    status = _number(query["status"]).whole(0) if "status" in query else None
-    limit = _number(query["limit"]).whole(0) if "limit" in query else None
+    since = number_of(query["since"]).number(0, LATEST) if "since" in query else 0
+    status = number_of(query["status"]).whole(0) if "status" in query else None
+    limit = number_of(query["limit"]).whole(0) if "limit" in query else None
     scenario = query["scenario"].text() if "scenario" in query else None
     warned = "warnings" in query and query["warnings"].choice(("true", "false")) == "true"
     by_time = since >= _OLDEST_UNIX
@@ -257,15 +277,6 @@ def _selected(admin: Admin, query: Field) -> list[Entry]:
         and (not warned or admin.reading.warnings(entry))
     ]
     return found if limit is None else found[max(len(found) - limit, 0) :]
-
-
-def _number(field: Field) -> Field:
-    """A number from the query."""
-    try:
-        value = float(field.text())
-    except ValueError:
-        field.fail(f"expected a number, not {described(field.value)}")
-    return field_of(int(value) if value.is_integer() else value, field.path)
 
 
 async def forget_requests(admin: Admin, request: Request) -> Reply:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
@@ -15,6 +16,7 @@ from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import RawHeaders
 from fake_server.journal.entry import Entry
 from fake_server.runs.playback import Playback
+from fake_server.runs.recent import RecentRun
 from fake_server.store import RunningTask
 
 if TYPE_CHECKING:
@@ -28,6 +30,30 @@ _END = -2
 def with_length(headers: RawHeaders, body: bytes) -> RawHeaders:
     """``headers`` as those of a response that is ``body``."""
     return [headers[0], (b"Content-Length", b"%d" % len(body)), *headers[1:]]
+
+
+def note_recent(filler: Filler, run: Filled, entry: Entry, outcome: str = "") -> None:
+    """Keep ``run`` among the recent ones; it has ended where it has an ``outcome``."""
+    form = filler.form
+    recent = RecentRun(
+        run.values[form.task_id],
+        filler.app,
+        partial(_plan_of, filler, run),
+        streaming=form.streaming,
+        user=run.user,
+        inputs=run.inputs,
+        began_at=run.now,
+        request_id=entry.number,
+        size=entry.body_bytes,
+        outcome=outcome,
+    )
+    filler.host.store.recent.add(recent)
+
+
+def _plan_of(filler: Filler, run: Filled) -> RunPlan:
+    from fake_server.compiled.ordinary import plan_of  # which few runs need
+
+    return plan_of(filler, run)
 
 
 class PlayedRun:
@@ -71,6 +97,7 @@ class PlayedRun:
             self._log.counters.streams_open += 1
         self._filler.host.clock.add_wait(self)
         self._filler.host.store.begin(self._task_id, self._task)
+        note_recent(self._filler, self._run, self._entry)
 
     def delay_s(self) -> float:
         due_s = self._filler.pace.clock_s(self._timeline[self._next][0])
@@ -133,6 +160,16 @@ class PlayedRun:
     def outcome(self) -> str:
         return self._filler.form.status
 
+    @property
+    def elapsed_s(self) -> float:
+        filler = self._filler
+        since_s = filler.host.clock.ticks() - self._started
+        return filler.pace.timeline_s(since_s, self._run.values[filler.form.ends])
+
+    @property
+    def timeline(self) -> None:
+        return None
+
     def stop(self) -> None:
         self.take_over()
         if self._playback is not None:
@@ -163,9 +200,7 @@ class PlayedRun:
         self._handed_over = True
         host.clock.remove_wait(self)
         if self._running:
-            from fake_server.compiled.ordinary import plan_of
-
-            self._plan = plan_of(self._filler, self._run)
+            self._plan = _plan_of(self._filler, self._run)
             self._playback = Playback(
                 self._plan.timeline,
                 host.clock,

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from fake_server.bounded import BoundedDict
 from fake_server.compiled.compile import Shape, compile_run
 from fake_server.compiled.filling import Filler
-from fake_server.compiled.playing import PlayedRun, with_length
+from fake_server.compiled.playing import PlayedRun, note_recent, with_length
 from fake_server.endpoints.workflows import EVENT_STREAM, refusal
 from fake_server.host_state import HostState
 from fake_server.http.known import KnownRequest, KnownRequests
@@ -154,7 +154,7 @@ class RunResponder:
         sent = filler.whole(run)
         filler.host.store.runs_ended[filler.mode, filler.form.status] += 1
         noted = headers if streaming else with_length(headers, sent)
-        self._runs.log.noted(
+        entry = self._runs.log.noted(
             scope,
             body,
             operation=RUN,
@@ -164,6 +164,7 @@ class RunResponder:
             is_stream=streaming,
             began=began,
         )
+        note_recent(filler, run, entry, filler.form.status)
         return QuickResponse(headers, sent, streaming)
 
     def _plain(self, body: bytes) -> tuple[bool, str, Mapping[str, Any], Shape] | None:

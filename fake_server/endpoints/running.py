@@ -32,6 +32,7 @@ from fake_server.runs.events import (
 from fake_server.runs.frames import FrameRenderer, of_version
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
+from fake_server.runs.recent import RecentRun, size_of
 from fake_server.runs.render import PLAIN, FileWriter, RunFacts
 from fake_server.runs.request import RunRequest
 from fake_server.runs.signing import FileSigner
@@ -161,6 +162,20 @@ def start(plan: RunPlan, request: Request) -> Run:
         started_at=started_at,
     )
     origin = request.origin if effects.url else ""
+    entry = request.entry
+    recent = RecentRun(
+        plan.task_id,
+        plan.app,
+        lambda: plan,
+        streaming=plan.request.streaming,
+        user=plan.request.user,
+        inputs=plan.request.inputs,
+        began_at=host.clock.now(),
+        request_id=entry.number,
+        scenarios=entry.scenarios,
+        size=size_of(plan.timeline, entry.body_bytes),
+    )
+    host.store.recent.add(recent)
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
     sizes = {} if drawing is None else drawing.sizes
     files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)

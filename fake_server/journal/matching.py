@@ -15,11 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from dify_wire.strict import Field
 from fake_server.journal.entry import Entry
 from fake_server.journal.exchanges import Journal
+
+T = TypeVar("T")
 
 MISSING = "(missing)"
 """Shown for what is not there."""
@@ -169,7 +171,7 @@ def nearest_entry(journal: Journal, match: Match, since: int = 0) -> Nearest | N
     return best
 
 
-def in_turns(entries: Iterable[Entry]) -> Iterator[Entry]:
+def in_turns(entries: Iterable[T]) -> Iterator[T]:
     """``entries``, for a thread that has more to do with them than the server's own can wait for.
 
     A thread that only computes lets another one go on every 5 ms; this one does so more often.

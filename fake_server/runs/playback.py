@@ -98,7 +98,8 @@ class Playback:
         stop_error: str = STOPPED,
         started: float | None = None,
     ) -> None:
-        self._timeline = timeline
+        self.timeline = timeline
+        """What happens; a stop cuts it."""
         self._stop_error = stop_error
         self._clock = clock
         self._speed = speed
@@ -115,7 +116,7 @@ class Playback:
         """The status at the end of the run, or ``abandoned``, or ``unfinished`` without an end."""
         if self.abandoned:
             return "abandoned"
-        for _, event in reversed(self._timeline):
+        for _, event in reversed(self.timeline):
             match event:
                 case WorkflowFinished(status=status):
                     return status
@@ -128,18 +129,18 @@ class Playback:
     @property
     def ended_s(self) -> float:
         """The second of the timeline at which it ends."""
-        return self._timeline[-1][0]
+        return self.timeline[-1][0]
 
     @property
     def elapsed_s(self) -> float:
         """Where the run is now, in seconds of its timeline."""
-        return self.pace.timeline_s(self._clock.ticks() - self._started, self._timeline[-1][0])
+        return self.pace.timeline_s(self._clock.ticks() - self._started, self.timeline[-1][0])
 
     def stop(self) -> None:
         """End the run as stopped at the host's next check; a run that ends before does so."""
         at_s = next_stop_s(self.elapsed_s, self._speed)
-        if at_s < self._timeline[-1][0] or self._endless is not None:
-            self._timeline = cut(self._timeline, at_s, self._stop_error)
+        if at_s < self.timeline[-1][0] or self._endless is not None:
+            self.timeline = cut(self.timeline, at_s, self._stop_error)
             self._endless = None
             if self._wait is not None:
                 self._wait.wake()
@@ -152,36 +153,36 @@ class Playback:
 
     def passed(self) -> list[Event]:
         """The events that are due by now."""
-        return [event for at_s, event in self._timeline if at_s <= self.elapsed_s]
+        return [event for at_s, event in self.timeline if at_s <= self.elapsed_s]
 
     async def events(self, receive: Receive, emitted: int = 0) -> AsyncGenerator[list[Event]]:
         """The events after the first ``emitted`` ones as they fall due, those due together in one
         list, until the client leaves.
         """
         pings = 0
-        while emitted < len(self._timeline) or self._endless is not None:
+        while emitted < len(self.timeline) or self._endless is not None:
             if not await self._until(partial(self._due_s, emitted, pings), receive):
                 return
-            if emitted == len(self._timeline):
+            if emitted == len(self.timeline):
                 yield [Ping()]
                 pings += 1
                 continue
             following = emitted + 1
             if self._speed is None:
-                due = self.pace.clock_s(self._timeline[emitted][0])
+                due = self.pace.clock_s(self.timeline[emitted][0])
                 while (
-                    following < len(self._timeline)
-                    and self.pace.clock_s(self._timeline[following][0]) <= due
+                    following < len(self.timeline)
+                    and self.pace.clock_s(self.timeline[following][0]) <= due
                 ):
                     following += 1
-            yield [event for _, event in self._timeline[emitted:following]]
+            yield [event for _, event in self.timeline[emitted:following]]
             emitted = following
 
     async def end(self, receive: Receive) -> Event | None:
         """Wait for the end of the run and return its event; None when the client has left."""
         if not await self._until(partial(self._due_s, None), receive):
             return None
-        return self._timeline[-1][1]
+        return self.timeline[-1][1]
 
     async def reaches(self, at_s: float, receive: Receive) -> bool:
         """Wait until the run has gone on for ``at_s`` seconds; False when the client has left."""
@@ -190,15 +191,15 @@ class Playback:
     def _due_s(self, emitted: int | None, pings: int = 0) -> float:
         """When the event after ``emitted`` is due (None: the end), or a ping after the timeline."""
         if emitted is None and self._endless is None:
-            return self._timeline[-1][0]
-        if emitted is not None and emitted < len(self._timeline):
-            return self._timeline[emitted][0]
+            return self.timeline[-1][0]
+        if emitted is not None and emitted < len(self.timeline):
+            return self.timeline[emitted][0]
         if emitted is None or self._endless is None or self._speed is None:
             return math.inf
         first_s, every_s = self._endless.first_s, self._endless.every_s
         before = 0
         if math.isfinite(first_s):
-            before = max(0, math.ceil((self._timeline[-1][0] - first_s) / every_s))
+            before = max(0, math.ceil((self.timeline[-1][0] - first_s) / every_s))
         return first_s + every_s * (before + pings)
 
     async def _until(self, due_s: Callable[[], float], receive: Receive) -> bool:

@@ -63,6 +63,7 @@ def to_json(behaviour: Behaviour) -> dict[str, Any]:
     text = description(behaviour)
     return {
         "name": behaviour.name,
+        "headline": text.headline,
         "does": text.does,
         "acts_on": behaviour.scope.name.lower(),
         "with": {name: one.schema for name, one in behaviour.parameters.items()},

@@ -272,6 +272,8 @@ class RuleBook:
         self._by_header: BoundedDict[bytes, list[Rule]] = BoundedDict(_MAX_HEADERS)
         self._seed = _seed(seed)
         self.empty = not self._fixed
+        self.changes = 0
+        """How often rules were added or taken away."""
 
     def add(self, rules: object) -> list[Rule]:
         """Add one rule or a list of them, all or none. Raises ``ScenarioError``."""
@@ -341,6 +343,7 @@ class RuleBook:
 
     def _replace_added(self, rules: tuple[Rule, ...], always: Always) -> None:
         self._added, self._always, self._index = rules, always, None
+        self.changes += 1
         self.empty = not (rules or self._fixed)
 
     def _read(self, field: Field, source: str) -> Rule:

@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tests.admin.calling import admin, description, host, run
+from fake_server.app import FakeServer
+from tests.admin.calling import admin, described_path, description, host, run
 from tests.asgi import AsgiAnswer
 from tests.pages.markdown import code, table
 
@@ -21,6 +22,23 @@ _CALLS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/metrics", None),
     ("GET", "/settings", None),
     ("GET", "/openapi.yaml", None),
+    ("GET", "/runs?limit=1", None),
+    ("GET", "/runs/{task_id}", None),
+    ("POST", "/runs/{task_id}/stop", None),
+    ("GET", "/images/{file_id}", None),
+    ("GET", "/apps", None),
+    ("GET", "/as/{app_id}/v1/parameters", None),
+    (
+        "POST",
+        "/as/{app_id}/v1/workflows/run",
+        {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "alg123"},
+    ),
+    (
+        "POST",
+        "/examples",
+        {"body": {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "alg123"}},
+    ),
+    ("GET", "/behaviours", None),
     ("POST", "/scenarios", {"name": "node_failed", "when": {"user": "alg123"}, "times": 1}),
     ("GET", "/scenarios", None),
     ("DELETE", "/scenarios?id=1", None),
@@ -32,6 +50,7 @@ _CALLS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/clock", None),
     ("POST", "/clock", {"advance_s": 301}),
     ("POST", "/reset", {"seed": 7}),
+    ("GET", "/events", None),
 )
 """One call of each operation, in an order in which each has something to show."""
 
@@ -39,6 +58,7 @@ _REAL_TIMES = r'("(?:uptime_s|first_byte_ms|ended_ms)": |_seconds_sum\{.*\} )[\d
 _LONGEST = 200
 _LINE = 88
 _MOST_LINES = 12
+_KEPT_OF_A_LIST = 2
 _KEPT_OF_AN_ENTRY = ("id", "received_at", "method", "path")
 
 
@@ -47,23 +67,43 @@ def admin_part() -> str:
     app = host(clock=_CLOCK)
     run(app)
     document = description()
-    called = {f"{method} {path.partition('?')[0]}" for method, path, _ in _CALLS}
     described = {
-        f"{method.upper()} {path.removeprefix('/__admin')}"
+        f"{method.upper()} {path}"
         for path, item in document["paths"].items()
         for method in item
+        if method != "parameters"
     }
+    ids = _ids(app)
+    calls = [(method, path.format_map(ids), body) for method, path, body in _CALLS]
+    called = {_name(method, path) for method, path, _ in calls}
     assert called == described, called ^ described
     parts: list[str] = []
     before = ""
-    for method, path, body in _CALLS:
-        name = f"{method} /__admin{path.partition('?')[0]}"
+    for method, path, body in calls:
+        if path == "/events":
+            app.end_runs()  # or the stream would go on
+        name = _name(method, path)
         if name != before:
             operation = document["paths"][name.partition(" ")[2]][method.lower()]
             parts += _section(document, name, operation)
         parts += _example(method, path, body, admin(app, method, path, body))
         before = name
     return "\n\n".join(parts)
+
+
+def _ids(app: FakeServer) -> dict[str, str]:
+    """What stands for ids in the paths of ``_CALLS``."""
+    [ran] = admin(app, "GET", "/runs").json()["runs"]
+    [first, *_] = admin(app, "GET", "/apps").json()["apps"]
+    return {
+        "task_id": ran["task_id"],
+        "file_id": ran["images"][0]["file_id"],
+        "app_id": first["id"],
+    }
+
+
+def _name(method: str, path: str) -> str:
+    return f"{method} {described_path('/__admin' + path.partition('?')[0])}"
 
 
 def _section(document: Mapping[str, Any], name: str, operation: Mapping[str, Any]) -> Iterator[str]:
@@ -76,12 +116,15 @@ def _section(document: Mapping[str, Any], name: str, operation: Mapping[str, Any
 
 
 def _example(method: str, path: str, body: Any, answer: AsgiAnswer) -> Iterator[str]:
-    sent = f" -d '{json.dumps(body, ensure_ascii=False)}'" if body is not None else ""
-    verb = f" -X {method}" if method == "DELETE" else ""
+    kind = " -H 'Content-Type: application/json'" if path.startswith("/as/") else ""
+    sent = f"{kind} -d '{json.dumps(body, ensure_ascii=False)}'" if body is not None else ""
+    verb = f" -X {method}" if method == "DELETE" or (method == "POST" and body is None) else ""
     quoted = f'"$FAKE{path}"' if "?" in path else f"$FAKE{path}"
     yield f"```sh\ncurl -sS{verb} {quoted}{sent}\n```"
     kind = answer.header("Content-Type") or ""
-    if kind.startswith("application/json"):
+    if kind == "image/png":
+        text = f"{len(answer.body)} bytes"
+    elif kind.startswith("application/json"):
         text = _json(_shortened(answer.json(), whole=path.startswith("/requests?")))
     else:
         lines = answer.body.decode().splitlines()
@@ -105,11 +148,15 @@ def _json(value: Any, indent: str = "") -> str:
 
 
 def _shortened(value: Any, *, whole: bool) -> Any:
-    """``value`` with long texts cut, and where it is not the ``whole``, entries of the journal."""
+    """``value`` with long texts cut, and where it is not the ``whole``, lists and entries of the
+    journal.
+    """
     if isinstance(value, str) and len(value) > _LONGEST:
         return f"{value[:_LONGEST]}…"
     if isinstance(value, list):
-        return [_shortened(inner, whole=whole) for inner in value]
+        kept = value if whole or len(value) <= _KEPT_OF_A_LIST + 1 else value[:_KEPT_OF_A_LIST]
+        shown = [_shortened(inner, whole=whole) for inner in kept]
+        return shown if kept is value else [*shown, "…"]
     if not isinstance(value, dict):
         return value
     if "received_at" in value and not whole:
