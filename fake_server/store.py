@@ -158,8 +158,10 @@ class Store:
         """``task`` is no longer being played."""
         self.release(task_id, task)
         mode = "streaming" if task.streaming else "blocking"
-        self.runs_ended[mode, task.playback.outcome] += 1
-        self.recent.end(task_id, task.playback)
+        playback = task.playback
+        outcome = playback.outcome
+        self.runs_ended[mode, outcome] += 1
+        self.recent.end(task_id, outcome, playback.timeline, playback.elapsed_s)
 
     async def png(self, file_id: str, record: ImageRecord) -> bytes:
         """The file of an image, drawn when it is first needed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -21,13 +20,9 @@ _NOT_PASSED_ON = {b"authorization", b"cookie", b"origin", b"referer", b"x-admin-
 async def apps(admin: Admin, request: Request) -> Reply:
     """Every app: its inputs, an example of a request, and why it refuses runs where it does."""
     query_of(request)
-    return Reply({"apps": [_app(one) for one in _apps(admin)]})
-
-
-def _apps(admin: Admin) -> Iterator[KeyExample]:
-    """Each app once."""
     host = admin.host
-    return (one for one in key_examples(host.apps, host.spec) if not one.same_as)
+    once = [one for one in key_examples(host.apps, host.spec) if not one.same_as]
+    return Reply({"apps": [_app(one) for one in once]})
 
 
 def _app(example: KeyExample) -> dict[str, Any]:

@@ -17,8 +17,8 @@ MOST_CONSOLES = 20
 """The most streams at a time; a further one is refused with 503."""
 
 _EVERY_S = 0.25
-"""A change is told at most this much later, in real seconds; changes in between are told at once.
-It costs a few microseconds, whatever the load: nothing is told run by run.
+"""A change is seen at most so many real seconds later, together with others. To look costs a few
+microseconds, whatever the load; runs and requests do nothing for it.
 """
 
 _PING_S = 15
@@ -40,11 +40,11 @@ class Changes:
     async def _events(self) -> AsyncGenerator[ServerSentEvent]:
         self._open += 1
         try:
-            told = None
+            sent = None
             while True:
                 state = self._state()
-                if state != told:
-                    told = state
+                if state != sent:
+                    sent = state
                     shown = {**state, "clock": clock_as_json(self._host.clock)}
                     yield ServerSentEvent(json.dumps(shown), event="change", sep="\n")
                 if self._host.journal.closed:

@@ -198,7 +198,10 @@ def _nodes(timeline: Timeline, reached_s: float, over: bool) -> Iterator[dict[st
         if over and starts > reached_s:
             continue
         finished_or_not = ended.get(execution_id)
-        ends = None if finished_or_not is None else starts + _took_s(finished_or_not)
+        ends = None
+        if finished_or_not is not None:
+            took_s = finished_or_not.finished_s - finished_or_not.started.started_s
+            ends = starts + max(took_s, 0.0)
         status, is_over = "next", False
         if starts <= reached_s:
             is_over = ends is not None and ends <= reached_s
@@ -219,10 +222,6 @@ def _nodes(timeline: Timeline, reached_s: float, over: bool) -> Iterator[dict[st
             "retries": tries.get(execution_id, 0),
             "error": end.error if end else None,
         }
-
-
-def _took_s(finished: NodeFinished) -> float:
-    return max(finished.finished_s - finished.started.started_s, 0.0)
 
 
 def _plain(value: Any) -> Any:

@@ -44,7 +44,7 @@ def note_recent(filler: Filler, run: Filled, entry: Entry, outcome: str = "") ->
         inputs=run.inputs,
         began_at=run.now,
         request_id=entry.number,
-        size=entry.body_bytes,
+        body_bytes=entry.body_bytes,
         outcome=outcome,
     )
     filler.host.store.recent.add(recent)

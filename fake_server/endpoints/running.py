@@ -32,7 +32,7 @@ from fake_server.runs.events import (
 from fake_server.runs.frames import FrameRenderer, of_version
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
-from fake_server.runs.recent import RecentRun, size_of
+from fake_server.runs.recent import RecentRun
 from fake_server.runs.render import PLAIN, FileWriter, RunFacts
 from fake_server.runs.request import RunRequest
 from fake_server.runs.signing import FileSigner
@@ -173,7 +173,8 @@ def start(plan: RunPlan, request: Request) -> Run:
         began_at=host.clock.now(),
         request_id=entry.number,
         scenarios=entry.scenarios,
-        size=size_of(plan.timeline, entry.body_bytes),
+        body_bytes=entry.body_bytes,
+        events=len(plan.timeline),
     )
     host.store.recent.add(recent)
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)

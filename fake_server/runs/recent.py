@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from fake_server.endpoints.running import RunPlan
     from fake_server.runs.events import Timeline
-    from fake_server.store import Played
     from fake_server.workflow.model import App
 
 RUNS = 1_000
@@ -26,9 +24,19 @@ _RUN_BYTES = 6 << 10
 _EVENT_BYTES = 600
 
 
+class Planned(Protocol):
+    """The plan of a run."""
+
+    @property
+    def run_id(self) -> str: ...
+
+    @property
+    def timeline(self) -> Timeline: ...
+
+
 class RecentRun:
-    """One run. ``plan`` makes its plan, which a run from a form did without; ``began_at`` is unix
-    time. ``timeline`` is what really happened, where that is not the plan's: None.
+    """One run. ``plan`` makes its plan, which a run from a form does without; ``events`` are those
+    that are kept. ``began_at`` is unix time.
     """
 
     __slots__ = (
@@ -40,7 +48,7 @@ class RecentRun:
         self,
         task_id: str,
         app: App,
-        plan: Callable[[], RunPlan],
+        plan: Callable[[], Planned],
         *,
         streaming: bool,
         user: str,
@@ -48,26 +56,23 @@ class RecentRun:
         began_at: float,
         request_id: int,
         scenarios: tuple[str, ...] = (),
-        size: int = 0,
+        body_bytes: int,
+        events: int = 0,
         outcome: str = "",
     ) -> None:
         self.number = 0
         self.task_id, self.app, self.plan, self.streaming = task_id, app, plan, streaming
         self.user, self.inputs, self.began_at = user, inputs, began_at
         self.request_id, self.scenarios = request_id, scenarios
-        self.size = _RUN_BYTES + size
+        self.size = _RUN_BYTES + events * _EVENT_BYTES + body_bytes
         self.outcome = outcome
         """How it has ended, as ``Playback`` says; empty while it is being played."""
         self.reached_s: float | None = None
         """The second of the timeline at which it ended; None: the last."""
         self.timeline: Timeline | None = None
+        """What happened in it; None: what the plan says."""
         self.earlier: Timeline = ()
         """What happened before a pause."""
-
-
-def size_of(timeline: Timeline, body_bytes: int) -> int:
-    """What a run with this timeline holds, roughly."""
-    return len(timeline) * _EVENT_BYTES + body_bytes
 
 
 class RecentRuns:
@@ -100,12 +105,11 @@ class RecentRuns:
             self._size -= runs.popitem(last=False)[1].size
             self.forgotten += 1
 
-    def end(self, task_id: str, played: Played) -> None:
+    def end(self, task_id: str, outcome: str, timeline: Timeline | None, reached_s: float) -> None:
         """Note how a run has ended."""
         run = self._runs.get(task_id)
         if run is not None:
-            run.outcome, run.timeline = played.outcome, played.timeline
-            run.reached_s = played.elapsed_s
+            run.outcome, run.timeline, run.reached_s = outcome, timeline, reached_s
 
     def get(self, task_id: str) -> RecentRun | None:
         return self._runs.get(task_id)

