@@ -54,7 +54,7 @@ _CALLS: tuple[tuple[str, str, Any], ...] = (
 )
 """One call of each operation, in an order in which each has something to show."""
 
-_REAL_TIMES = r'("(?:uptime_s|first_byte_ms|ended_ms)": |_seconds_sum\{.*\} )[\d.]+'
+_REAL_TIMES = r'("(?:uptime_s|first_byte_ms|ended_ms|shifted_s)": |_seconds_sum\{.*\} )-?[\d.]+'
 _LONGEST = 200
 _LINE = 88
 _MOST_LINES = 12
