@@ -149,16 +149,6 @@ def test_the_error_of_a_key_is_what_its_runs_get(version: str) -> None:
         assert example.error == expected, example.key
 
 
-@pytest.mark.parametrize("path", ["/__admin/", "/__admin"])
-def test_the_admin_api_has_a_page_of_its_calls(path: str) -> None:
-    answer = page(("Host", "localhost"), ("Accept", "text/html,*/*;q=0.8"), path=path)
-    assert dict(answer.headers)["content-type"] == "text/html; charset=utf-8"
-    text = _Text(answer.body).text
-    assert "/__admin/scenarios" in text
-    assert "Whether the server is well, and what it is." in text
-    assert page(("Host", "evil.example"), ("Accept", "text/html"), path=path).status == 403
-
-
 @pytest.mark.server
 def test_the_banner_shows_every_key_and_stays_short() -> None:
     more = [f"--app=app-more-{number}=chat" for number in range(4)]

@@ -26,7 +26,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dify_wire.strict import unknown
-from fake_server import pages
+from fake_server import console
 from fake_server.access import AccessDeniedError, check_access
 from fake_server.admin import apps, calls, runs
 from fake_server.admin.call import Admin, AdminCall, AdminError, Reply, json_bytes
@@ -38,16 +38,13 @@ from fake_server.scenarios.rules import RuleBook
 INDEX = "/__admin/"
 
 
-async def index(admin: Admin, request: Request) -> Reply | Response:
-    """These calls: a page for a browser, JSON for a program."""
+async def index(admin: Admin, request: Request) -> Reply:
+    """These calls; for a browser the console."""
     listed = [
         {"method": method, "path": path, "summary": (call.__doc__ or "").partition("\n")[0]}
         for path, methods in ROUTES.items()
         for method, call in methods.items()
     ]
-    if "text/html" in request.headers.get("accept", ""):
-        page = pages.render("admin", version=admin.host.spec.version, calls=listed)
-        return Response(page, headers=pages.HEADERS, media_type=pages.HTML)
     return Reply({"calls": listed})
 
 
@@ -74,6 +71,7 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
     "/__admin/requests": {"GET": calls.requests, "DELETE": calls.forget_requests},
     "/__admin/requests/wait": {"POST": calls.wait},
     "/__admin/requests/verify": {"POST": calls.verify},
+    "/__admin/requests/{id}": {"GET": calls.one_request},
     "/__admin/clock": {"GET": calls.clock, "POST": calls.move_clock},
     "/__admin/reset": {"POST": calls.reset},
 }
@@ -92,8 +90,10 @@ def admin_app(
     admin = Admin(host, rules, reset, server, JournalReader(host), Changes(host, rules))
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        file = console.file_of(request)
         try:
-            response = await _respond(admin, Request(scope, receive))
+            response = await _respond(admin, request) if file is None else console.response(file)
         except ClientDisconnect:
             return
         await response(scope, receive, send)

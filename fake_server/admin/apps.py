@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fake_server.admin.call import Admin, AdminError, Reply, body_of, query_of
-from fake_server.examples.requests import KeyExample, key_examples
+from fake_server.examples.requests import KeyExample, curl, key_examples
 
-_PROGRAMS = ("curl", "python", "js")
+_PROGRAMS = ("python", "js")
 
 _NOT_PASSED_ON = {b"authorization", b"cookie", b"origin", b"referer", b"x-admin-token"}
 """Headers of the page that calls, and of no client of the host; ``Sec-Fetch-…`` are others."""
@@ -89,4 +89,5 @@ async def examples(admin: Admin, request: Request) -> Reply:
     programs = await run_in_threadpool(
         lambda: {one: render(LANGUAGES[one], base_url, None, sent) for one in _PROGRAMS}
     )
-    return Reply(programs)
+    url = f"{base_url}{admin.host.spec.paths['runWorkflow']}"
+    return Reply({"curl": curl(url, None, sent, 2), **programs})

@@ -60,10 +60,10 @@ class Reply:
     status: int = 200
 
 
-def json_bytes(value: Any) -> bytes:
+def json_bytes(value: Any, *, ascii_only: bool = False) -> bytes:
     """``value`` in JSON."""
     # backslashreplace: a lone surrogate becomes JSON's own escape
-    return json.dumps(value, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "backslashreplace")
 
 
 AdminCall = Callable[[Admin, Request], Awaitable[Reply | ASGIApp]]

@@ -245,17 +245,29 @@ LONGEST_WAIT_S = 600.0
 """The longest `timeout_s` of a wait; a longer one is refused with 400."""
 
 _MATCHED = ("path", "method", "operation")
+_SELECTED = ("status", "since", "before", "scenario", "warnings", "text")
 _OLDEST_UNIX = 1_000_000_000
 """``since`` below this is the number of an entry, else unix seconds."""
 
 
 async def requests(admin: Admin, request: Request) -> Reply:
     """The entries of the journal that the query selects, oldest first."""
-    query = query_of(request, *_MATCHED, "status", "since", "scenario", "warnings", "limit")
+    query = query_of(request, *_MATCHED, *_SELECTED, "limit", "brief")
+    brief = "brief" in query and query["brief"].choice(("true", "false")) == "true"
     entries = await run_in_threadpool(_selected, admin, query)
     journal = admin.host.journal
     fields = {"last_id": journal.last_number, "forgotten": journal.forgotten}
-    return Reply(await run_in_threadpool(_as_json, admin, entries, fields))
+    return Reply(await run_in_threadpool(_as_json, admin, entries, fields, brief=brief))
+
+
+async def one_request(admin: Admin, request: Request) -> Reply:
+    """One entry of the journal."""
+    query_of(request)
+    number, entries = request.path_params["id"], admin.host.journal.entries()
+    found = next((entry for entry in entries if str(entry.number) == number), None)
+    if found is None:
+        raise AdminError(404, f"the journal has no request {number!r}, or no longer")
+    return Reply(json_bytes(await run_in_threadpool(admin.reading.to_json, found)))
 
 
 def _selected(admin: Admin, query: Field) -> list[Entry]:
@@ -264,6 +276,8 @@ def _selected(admin: Admin, query: Field) -> list[Entry]:
     since = number_of(query["since"]).number(0, LATEST) if "since" in query else 0
     status = number_of(query["status"]).whole(0) if "status" in query else None
     limit = number_of(query["limit"]).whole(0) if "limit" in query else None
+    before = number_of(query["before"]).whole(0) if "before" in query else None
+    text = query["text"].text().encode().lower() if "text" in query else b""
     scenario = query["scenario"].text() if "scenario" in query else None
     warned = "warnings" in query and query["warnings"].choice(("true", "false")) == "true"
     by_time = since >= _OLDEST_UNIX
@@ -271,12 +285,22 @@ def _selected(admin: Admin, query: Field) -> list[Entry]:
         entry
         for entry in in_turns(admin.host.journal.entries(0 if by_time else int(since)))
         if (not by_time or entry.received_at >= since)
+        and (before is None or entry.number < before)
         and match.fits(entry)
+        and (not text or _has(entry, text))
         and status in (None, entry.status)
         and (scenario is None or scenario in entry.scenarios)
         and (not warned or admin.reading.warnings(entry))
     ]
     return found if limit is None else found[max(len(found) - limit, 0) :]
+
+
+def _has(entry: Entry, text: bytes) -> bool:
+    """Whether ``text`` stands in the target or the body of the request, or in the response."""
+    target = entry.scope["path"].encode("utf-8", "replace") + entry.scope["query_string"]
+    parts = (target, entry.body, *(data for _, data in entry.chunks))
+    escaped = json_bytes(text.decode(), ascii_only=True)[1:-1].lower()
+    return any(one in part.lower() for part in parts for one in (text, escaped))
 
 
 async def forget_requests(admin: Admin, request: Request) -> Reply:
@@ -353,9 +377,12 @@ def _requests(count: int) -> str:
     return f"{count or 'no'} request{'' if count == 1 else 's'}"
 
 
-def _as_json(admin: Admin, entries: list[Entry], fields: Mapping[str, Any]) -> bytes:
+def _as_json(
+    admin: Admin, entries: list[Entry], fields: Mapping[str, Any], *, brief: bool = False
+) -> bytes:
     """The entries, and ``fields`` beside them: one by one, so that no stream is late."""
-    found = [json_bytes(admin.reading.to_json(entry)) for entry in in_turns(entries)]
+    write = admin.reading.brief if brief else admin.reading.to_json
+    found = [json_bytes(write(entry)) for entry in in_turns(entries)]
     rest = b"".join(b', "%b": %b' % (name.encode(), json_bytes(fields[name])) for name in fields)
     return b'{"requests": [%b]%b}' % (b", ".join(found), rest)
 

@@ -33,7 +33,7 @@ LANGUAGES: Mapping[str, Language] = {
 
 def render(language: Language, base_url: str, api_key: str | None, body: Mapping[str, Any]) -> str:
     """The program in ``language`` that sends ``body`` to the host at ``base_url``. Without a key
-    those for curl, Python and JavaScript read the environment variable ``API_KEY``.
+    those in Python and JavaScript read the environment variable ``API_KEY``.
     """
     environment = Environment(  # noqa: S701  # programs, whose values the filters quote
         loader=PackageLoader("fake_server.examples"),

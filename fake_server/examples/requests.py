@@ -52,13 +52,18 @@ def with_article(kind: str) -> str:
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
-def curl(url: str, key: str, body: Mapping[str, Any], indent: int | None = None) -> str:
-    """A command that sends ``body`` to ``url``, where a fake may have a certificate of its own."""
+def curl(url: str, key: str | None, body: Mapping[str, Any], indent: int | None = None) -> str:
+    """A command that sends ``body`` to ``url``, where a fake may have a certificate of its own.
+    Without a key it takes the environment variable ``API_KEY``.
+    """
     data = json.dumps(body, ensure_ascii=False, indent=indent)
     insecure = "-k " if url.startswith("https:") else ""
+    bearer = '"Authorization: Bearer $API_KEY"'
+    if key is not None:
+        bearer = shlex.quote(f"Authorization: Bearer {key}")
     return (
         f"curl {insecure}-X POST {shlex.quote(url)} \\\n"
-        f"  --header {shlex.quote(f'Authorization: Bearer {key}')} \\\n"
+        f"  --header {bearer} \\\n"
         "  --header 'Content-Type: application/json' \\\n"
         f"  --data-raw {shlex.quote(data)}"
     )

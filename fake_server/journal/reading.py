@@ -37,6 +37,26 @@ class JournalReader:
         self.redactor = redactor_of(settings)
         self._checker = DocumentChecker(lambda: load_yaml(document), host.apps, default)
 
+    def brief(self, entry: Entry) -> dict[str, Any]:
+        """What a list shows of an entry: no headers and no bodies."""
+        scope = entry.scope
+        path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
+        return {
+            "id": entry.number,
+            "received_at": entry.received_at,
+            "method": scope["method"],
+            "path": self.redactor.text(path),
+            "query": self.redactor.text(scope["query_string"].decode("latin-1")),
+            "operation": entry.operation,
+            "state": entry.state,
+            "status": entry.status,
+            "stream": entry.is_stream,
+            "bytes": entry.sent_bytes,
+            "ended_ms": _ms(entry, entry.ended),
+            "scenarios": list(entry.scenarios),
+            "warnings": len(self.warnings(entry)),
+        }
+
     def to_json(self, entry: Entry) -> dict[str, Any]:
         scope = entry.scope
         announced = entry.header(b"content-length")  # of a body that may not have been read

@@ -47,6 +47,8 @@ def admin(
 
 def described_path(path: str) -> str:
     """``path`` as the description has it: with names in place of ids."""
+    if path in description()["paths"]:
+        return path
     for described in description()["paths"]:
         pattern = re.escape(described).replace(r"\{path\}", ".+")
         if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", pattern), path):

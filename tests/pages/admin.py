@@ -43,6 +43,8 @@ _CALLS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/scenarios", None),
     ("DELETE", "/scenarios?id=1", None),
     ("GET", "/requests?path=/v1/*&limit=1", None),
+    ("GET", "/requests?brief=true&limit=1", None),
+    ("GET", "/requests/{request_id}", None),
     ("POST", "/requests/wait", {"match": {"path": "/v1/workflows/run"}, "timeout_s": 5}),
     ("POST", "/requests/verify", {"match": {"path": "/v1/workflows/run"}, "count": 1}),
     ("POST", "/requests/verify", {"match": {"user": "somebody"}}),
@@ -91,7 +93,7 @@ def admin_part() -> str:
     return "\n\n".join(parts)
 
 
-def _ids(app: FakeServer) -> dict[str, str]:
+def _ids(app: FakeServer) -> dict[str, Any]:
     """What stands for ids in the paths of ``_CALLS``."""
     [ran] = admin(app, "GET", "/runs").json()["runs"]
     [first, *_] = admin(app, "GET", "/apps").json()["apps"]
@@ -99,6 +101,7 @@ def _ids(app: FakeServer) -> dict[str, str]:
         "task_id": ran["task_id"],
         "file_id": ran["images"][0]["file_id"],
         "app_id": first["id"],
+        "request_id": ran["request_id"],
     }
 
 
