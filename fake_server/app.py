@@ -55,6 +55,10 @@ ADMIN_PREFIX = "/__admin/"
 def create_app(settings: Settings | None = None, clock: Clock | None = None) -> FakeServer:
     """The fake as an ASGI app. Raises ``SettingsError`` or ``SpecError``."""
     settings = settings or Settings()
+    if settings.contract_report is not None:
+        from fake_server.contract_report import read_report
+
+        read_report(settings.contract_report)
     spec = load_host(settings.host_version, settings.spec, settings.overlays)
     clock = clock or Clock(
         starts_at=None if settings.clock is None else unix_seconds(settings.clock)
@@ -119,7 +123,14 @@ class FakeServer:
             if self._admin is None:
                 from fake_server.admin import admin_app
 
-                self._admin = admin_app(self.host, self.scenarios, self.reset, self)
+                self._admin = admin_app(
+                    self.host,
+                    self.scenarios,
+                    self.reset,
+                    self,
+                    replay=self._replay,
+                    create_app=create_app,
+                )
             await self._admin(scope, receive, send)
         elif scope["type"] == "http":
             known = self.known.of(scope)

@@ -127,6 +127,12 @@ class Settings:
     upstream: str | None = setting(
         None, "The host that gets requests that were not recorded.", metavar="URL"
     )
+    contract_report: Path | None = setting(
+        None,
+        "The JSON of contract run, for the admin API and its page to show; read again when it "
+        "changes.",
+        metavar="FILE",
+    )
     log_format: str = setting("human", "Form of the log on stderr.", choices=LOG_FORMATS)
     ready_file: Path | None = setting(
         None, 'Gets {"url", "api_key", "pid"} as JSON once the server listens.'

@@ -262,6 +262,14 @@ BAD_FLAGS: dict[str, tuple[list[str], list[str]]] = {
         ["--host-version", "9.9"],
         ["Dify 9.9 was not recorded; the nearest older one is 1.14.2; use one of: ", "0.6.4"],
     ),
+    "report missing": (
+        ["--contract-report", "gone.json"],
+        ["gone.json: the file: it cannot be read", "give the path of a JSON file"],
+    ),
+    "report is a folder": (
+        ["--contract-report", "."],
+        [": the file: it cannot be read (is a directory)"],
+    ),
     "unknown log format": (
         ["--log-format", "xml"],
         ["--log-format", "'xml' is not one of 'human', 'json'"],

@@ -151,7 +151,7 @@ def test_the_project_does_not_know_its_tests() -> None:
         ("uvicorn", ["fake_server.server"]),
         ("sse_starlette", ["fake_server.http.event_stream", "fake_server.admin.changes"]),
         ("PIL", ["fake_server.images", "fake_server.client.saving"]),
-        ("httpx", ["fake_server.client", "fake_server.cli.descriptions"]),
+        ("httpx", ["fake_server.client", "fake_server.document"]),
         ("rich", ["fake_server.client", "fake_server.cli.request"]),
         (
             "click",

@@ -6,6 +6,7 @@ describes it.
     runs     the runs of late, their images, and stopping one
     apps     the apps, requests with the key of one, and programs that send them
     changes  the stream that tells a console when to look again
+    reference  the document, what its version does otherwise, the last report, what is replayed
 
 Here are the table of calls and what all of them share: access, errors, redaction. The package is
 imported with the first call, so a fake without admin calls does not pay for it.
@@ -17,6 +18,7 @@ CORS headers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
@@ -28,12 +30,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dify_wire.strict import unknown
 from fake_server import console
 from fake_server.access import AccessDeniedError, check_access
-from fake_server.admin import apps, calls, runs
+from fake_server.admin import apps, calls, reference, runs
 from fake_server.admin.call import Admin, AdminCall, AdminError, Reply, json_bytes
 from fake_server.admin.changes import Changes
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
+from fake_server.settings import Settings
+
+if TYPE_CHECKING:
+    from fake_server.replay import Replay
 
 INDEX = "/__admin/"
 
@@ -63,6 +69,10 @@ ROUTES: Mapping[str, Mapping[str, AdminCall]] = {
     "/__admin/as/{app_id}/{path}": {"GET": apps.as_app, "POST": apps.as_app},
     "/__admin/examples": {"POST": apps.examples},
     "/__admin/behaviours": {"GET": calls.behaviours},
+    "/__admin/spec": {"GET": reference.spec},
+    "/__admin/profile": {"GET": reference.profile},
+    "/__admin/report": {"GET": reference.report},
+    "/__admin/recordings": {"GET": reference.recordings},
     "/__admin/scenarios": {
         "GET": calls.scenarios,
         "POST": calls.add_scenarios,
@@ -84,10 +94,17 @@ _PATTERNS = [
 
 
 def admin_app(
-    host: HostState, rules: RuleBook, reset: Callable[[int | None], None], server: ASGIApp
+    host: HostState,
+    rules: RuleBook,
+    reset: Callable[[int | None], None],
+    server: ASGIApp,
+    *,
+    replay: Replay | None,
+    create_app: Callable[[Settings], ASGIApp],
 ) -> ASGIApp:
-    """The admin API of ``host`` as an ASGI app; ``server`` responds as the host does."""
-    admin = Admin(host, rules, reset, server, JournalReader(host), Changes(host, rules))
+    """The admin API of ``host`` as an ASGI app. For the rest see ``Admin``."""
+    reading, changes = JournalReader(host), Changes(host, rules)
+    admin = Admin(host, rules, reset, server, reading, changes, replay, create_app)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)

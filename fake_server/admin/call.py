@@ -16,9 +16,11 @@ from fake_server.clock import Clock, iso
 from fake_server.host_state import HostState
 from fake_server.journal.reading import JournalReader
 from fake_server.scenarios.rules import RuleBook
+from fake_server.settings import Settings
 
 if TYPE_CHECKING:
     from fake_server.admin.changes import Changes
+    from fake_server.replay import Replay
 
 BODY_BYTES = 1 << 20
 """A larger body of an admin call is refused with 413."""
@@ -41,7 +43,8 @@ class AdminError(Exception):
 @dataclass(frozen=True, slots=True)
 class Admin:
     """The server that is controlled, and its journal's reader. ``server`` responds to a request as
-    the host does.
+    the host does; ``replay`` is what it replays, if anything; ``create_app``
+    makes another server.
     """
 
     host: HostState
@@ -50,6 +53,8 @@ class Admin:
     server: ASGIApp
     reading: JournalReader
     changes: Changes
+    replay: Replay | None
+    create_app: Callable[[Settings], ASGIApp]
 
 
 @dataclass(frozen=True, slots=True)

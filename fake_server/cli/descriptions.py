@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from dify_wire.command import CommandError, CommandGroup
 from dify_wire.option_values import completed_by, host_versions
 from fake_server.cli.options import named_by_flag, recorded, setting
-from fake_server.settings import Settings
-
-_RUN = "runWorkflow"
-_STREAM = "text/event-stream"
-_CLOCK = "2024-04-24T06:09:14Z"
-"""When the document's own example began."""
 
 
 def _scenario_names() -> Iterable[str]:
@@ -74,50 +67,15 @@ def spec(
     """Print the OpenAPI document of a host version: the vendor's document with its overlays."""
     import json
 
-    from dify_wire.profile import overlay_paths
-    from dify_wire.spec import load, to_openapi_31
-    from dify_wire.text_file import bundled
     from dify_wire.yaml_file import dump_yaml
+    from fake_server.app import create_app
+    from fake_server.document import document_of
 
-    path = spec or bundled("openapi.yaml")
-    version = recorded(host_version)
-    document = load(path, [*overlay_paths(version), *overlays])
-    if openapi == "3.1":
-        document = to_openapi_31(document)
-        example = Settings(
-            host_version=version, spec=spec, overlays=overlays, seed=1, speed=None, clock=_CLOCK
-        )
-        _add_stream(document, example)
+    document = document_of(recorded(host_version), spec, overlays, create_app, openapi)
     if as_json:
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         click.echo(dump_yaml(document), nl=False)
-
-
-def _add_stream(document: dict[str, Any], settings: Settings) -> None:
-    """Give the stream of a run in ``document`` an example: what a fake with ``settings`` sends."""
-    import asyncio
-
-    for item in document["paths"].values():
-        for operation in item.values():
-            if isinstance(operation, dict) and operation.get("operationId") == _RUN:
-                media = operation["responses"].get("200", {}).get("content", {}).get(_STREAM)
-                if media is not None:
-                    media["examples"] = {"stream": {"value": asyncio.run(_stream(settings))}}
-
-
-async def _stream(settings: Settings) -> str:
-    import httpx
-
-    from fake_server.app import create_app
-
-    app = create_app(settings)
-    url = f"http://{settings.host}{app.spec.paths[_RUN]}"
-    headers = {"Authorization": f"Bearer {settings.api_keys[0]}"}
-    body = {**app.spec.example, "response_mode": "streaming"}
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-        response = await client.post(url, json=body, headers=headers)
-    return response.text
 
 
 @click.group(cls=CommandGroup)

@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,8 +23,9 @@ from dify_wire.app_kind import MAIN, AppKind
 from dify_wire.exchange import UUID, Recording
 from dify_wire.exchange import Request as RecordedRequest
 from dify_wire.recording.folder import read_folder
-from dify_wire.recording.matching import RequestKey
+from dify_wire.recording.matching import RequestKey, short
 from dify_wire.recording.store import NearMiss, NotRecordedError, recording_store
+from dify_wire.text_file import printable, readable
 from fake_server.apps import app_files
 from fake_server.clock import iso
 from fake_server.endpoints.files import check_signature
@@ -127,6 +129,26 @@ _LIVE = ("getImagePreview",)
 _LIVE_REFUSAL = "token_unknown"
 _LONG_BODY = 64 << 10
 _SHOWN = 200
+_KEPT_MISSES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A request that was not recorded, at unix time ``at``, and in words the recordings that come
+    closest. ``given``: so many responses were recorded, and all returned.
+    """
+
+    at: float
+    method: str
+    path: str
+    given: int
+    nearest: tuple[str, ...]
+
+    @classmethod
+    def of(cls, miss: NotRecordedError, now: float) -> Miss:
+        request = miss.key.request
+        nearest = tuple(readable(str(near)) for near in miss.nearest)
+        return cls(now, printable(request.method), short(request.path), miss.given, nearest)
 
 
 def load_replay(settings: Settings, spec: HostSpec) -> Replay | None:
@@ -185,6 +207,14 @@ class Replay:
         self._forwards = forwards
         self._aliases = Aliases()
         self._responses = ReplayedResponses(self._aliases, frozenset(self._images))
+        self._recordings = (*loaded.labelled, *loaded.others)
+        self.misses: deque[Miss] = deque(maxlen=_KEPT_MISSES)
+        """The newest misses, oldest first."""
+
+    def recordings(self) -> list[tuple[Recording, int]]:
+        """Every recording that can be a response, with how often it was one."""
+        used = self._responses.times
+        return [(one, used(one)) for one in self._recordings]
 
     def end(self) -> None:
         """Stop sending, now and whatever still starts: the server is going down."""
@@ -221,6 +251,7 @@ class Replay:
             if task_id and self._responses.has_started(task_id):
                 return None  # a run of this replay can always be stopped
             log.warning("replay: %s", miss)
+            self.misses.append(Miss.of(miss, request.host.clock.now()))
             if self._forwards:
                 request.unread(body)
                 return self._forwards

@@ -200,6 +200,7 @@ class ReplayedResponses:
 
     def image(self, recording: Recording, request: Request) -> ReplayedResponse:
         """A recorded image, byte for byte."""
+        self._times[id(recording)] += 1
         chunks = recording.chunks if request.scope["method"] != "HEAD" else ()
         clock, speed = request.host.clock, request.host.settings.speed
         playing = Playing(chunks, chunks[-1].at_s if chunks else 0.0, clock, speed)
@@ -210,6 +211,10 @@ class ReplayedResponses:
         run = self._runs.get(task_id)
         if run is not None and (run.label, run.user) == (caller.label, user_of(caller.request)):
             run.stop()
+
+    def times(self, recording: Recording) -> int:
+        """How often ``recording`` was the response."""
+        return self._times[id(recording)]
 
     def has_started(self, task_id: str) -> bool:
         """Whether a run of that id was started here."""

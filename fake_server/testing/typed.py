@@ -45,6 +45,7 @@ class HostOptions(TypedDict, total=False):
     on_miss: str | None
     after_last: str | None
     upstream: str | None
+    contract_report: str | Path | None
     ssl_certfile: str | Path | None
     ssl_keyfile: str | Path | None
     app: str | Path | None

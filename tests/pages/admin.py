@@ -5,16 +5,22 @@ app.
 from __future__ import annotations
 
 import json
+import os
 import re
+import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fake_server.app import FakeServer
 from tests.admin.calling import admin, described_path, description, host, run
-from tests.asgi import AsgiAnswer
+from tests.admin.reports import report_file
+from tests.asgi import AsgiAnswer, run_body
 from tests.pages.markdown import code, table
 
 _CLOCK = "2024-05-01T12:00:00Z"
+_WRITTEN_AT = 1714564800
 
 _CALLS: tuple[tuple[str, str, Any], ...] = (
     ("GET", "/", None),
@@ -39,6 +45,10 @@ _CALLS: tuple[tuple[str, str, Any], ...] = (
         {"body": {"inputs": {"prompt": "一只猫"}, "response_mode": "blocking", "user": "alg123"}},
     ),
     ("GET", "/behaviours", None),
+    ("GET", "/spec?openapi=3.1", None),
+    ("GET", "/profile", None),
+    ("GET", "/report", None),
+    ("GET", "/recordings", None),
     ("POST", "/scenarios", {"name": "node_failed", "when": {"user": "alg123"}, "times": 1}),
     ("GET", "/scenarios", None),
     ("DELETE", "/scenarios?id=1", None),
@@ -88,7 +98,7 @@ def admin_part() -> str:
         if name != before:
             operation = document["paths"][name.partition(" ")[2]][method.lower()]
             parts += _section(document, name, operation)
-        parts += _example(method, path, body, admin(app, method, path, body))
+        parts += _example(method, path, body, _answer(app, method, path, body))
         before = name
     return "\n\n".join(parts)
 
@@ -103,6 +113,22 @@ def _ids(app: FakeServer) -> dict[str, Any]:
         "app_id": first["id"],
         "request_id": ran["request_id"],
     }
+
+
+def _answer(app: FakeServer, method: str, path: str, body: Any) -> AsgiAnswer:
+    """The answer of ``app``, or of a fake of the call's own where ``app`` has nothing to show."""
+    if path == "/profile":
+        app = host(host_version="0.6.9")
+    elif path == "/recordings":
+        app = host(clock=_CLOCK, replay=Path("recordings/dify-0.6.4"), on_miss="fake")
+        run(app, run_body("a cat"))
+    elif path == "/report":
+        with tempfile.TemporaryDirectory() as folder:
+            file = report_file(Path(folder) / "report.json")
+            os.utime(file, (_WRITTEN_AT, _WRITTEN_AT))
+            answer = admin(host(contract_report=file), method, path, body)
+            return replace(answer, body=answer.body.replace(f"{folder}/".encode(), b""))
+    return admin(app, method, path, body)
 
 
 def _name(method: str, path: str) -> str:
@@ -132,6 +158,8 @@ def _example(method: str, path: str, body: Any, answer: AsgiAnswer) -> Iterator[
     else:
         lines = answer.body.decode().splitlines()
         text = "\n".join(lines[:_MOST_LINES] + ["…"] * (len(lines) > _MOST_LINES))
+    if path.startswith("/spec"):
+        text = "\n".join([*text.splitlines()[:_MOST_LINES], "…"])
     text = re.sub(_REAL_TIMES, r"\1…", text)
     yield f"```text\n{answer.status} {kind}\n\n{text}\n```"
 
