@@ -37,13 +37,14 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+    "--host-resolver-rules=MAP fake.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, "
+    "EXCLUDE localhost",
 )
-"""No name but that of this machine is found. Playwright could block requests as well, but then it
-answers preflights itself, and CORS is what is tested.
+"""No name but those of this machine is found, and ``fake.example`` is one of them. Playwright could
+block requests as well, but then it answers preflights itself, and CORS is what is tested.
 """
 
-_LOCAL = ("127.0.0.1", "localhost", None)
+_LOCAL = ("127.0.0.1", "localhost", "fake.example", None)
 _TIMEOUT_MS = 15_000
 
 

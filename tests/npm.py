@@ -15,6 +15,7 @@ PACKAGES = {
     "@microsoft/fetch-event-source": "2.0.1",
     "@playwright/test": "1.65.1",
     "@stoplight/prism-cli": "5.14.2",
+    "axe-core": "4.14.1",
     "eventsource-parser": "3.1.1",
     "openapi-typescript": "7.13.0",
     "typescript": "5.9.3",
@@ -37,6 +38,12 @@ def link_packages(names: Iterable[str], folder: Path) -> None:
     for installed in _MODULES.iterdir():  # one by one, so that caches of tools land in the folder
         if not (modules / installed.name).exists() and installed.name != ".vite":
             (modules / installed.name).symlink_to(installed)
+
+
+def package_file(package: str, name: str) -> Path:
+    """A file of a package that ``make npm`` has installed; skips the test where it is not there."""
+    path = _MODULES / package / name
+    return path if path.is_file() else absent(f"{package} is not installed: make npm")
 
 
 def main() -> int:

@@ -59,7 +59,7 @@ class Changes:
         ended, responses = sum(store.runs_ended.values()), sum(counters.requests.values())
         clock = self._host.clock
         return {
-            "runs": store.recent.last_number + ended,
+            "runs": store.recent.last_number + ended + clock.moves,
             "running": store.runs_running,
             "requests": journal.last_number + journal.last_discarded + responses,
             "scenarios": self._rules.changes + sum(counters.scenarios.values()),

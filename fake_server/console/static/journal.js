@@ -33,7 +33,7 @@ function showEntries(root) {
   const more = h("button", { type: "button", class: "wide", hidden: true, onclick: loadMore }, t("more"));
   const text = h("input", { type: "search", placeholder: t("journal.search"), value: chosen.text, oninput: changed });
   const operation = h("input", { type: "text", value: chosen.operation, placeholder: "runWorkflow", oninput: changed, list: "operations" });
-  const status = h("input", { type: "text", inputmode: "numeric", class: "short", value: chosen.status, placeholder: "200", oninput: changed });
+  const status = h("input", { type: "text", inputmode: "numeric", value: chosen.status, placeholder: "200", oninput: changed });
   const warnings = select([["", t("any")], ["true", t("journal.onlyWarnings")]], { onchange: changed }, chosen.warnings);
   const operations = field(t("journal.operation"), operation);
   const statuses = field(t("journal.status"), status);

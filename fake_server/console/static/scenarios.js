@@ -221,7 +221,7 @@ function showClock(root) {
   const advance = h("input", { type: "number", min: 0, step: "any", value: 301 });
   const at = h("input", { type: "text", placeholder: "2024-05-01T12:00:00Z" });
   const advanceField = field(t("clock.advanceBy"), advance);
-  const atField = field(t("clock.time"), at, { help: t("clock.timeHelp") });
+  const atField = field(t("clock.time"), at);
   const seed = h("input", { type: "number", step: "1" });
   const seedField = field(t("reset.seed"), seed, { help: t("reset.seedHelp") });
   const frozen = { freeze: h("button", { type: "button", onclick: () => move({ freeze: true }) }, t("clock.freeze")), resume: h("button", { type: "button", onclick: () => move({ resume: true }) }, t("clock.resume")) };
@@ -280,6 +280,7 @@ function showClock(root) {
         "form",
         { class: "stack", onsubmit: (event) => (event.preventDefault(), move({ freeze: at.value }, atField)) },
         h("div", { class: "row end" }, atField, h("button", {}, t("clock.freezeAt"))),
+        h("p", { class: "help" }, t("clock.timeHelp")),
       ),
     ),
     problem,

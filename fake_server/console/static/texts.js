@@ -2,7 +2,7 @@
 
 import { behaviours } from "./behaviours.zh.js";
 
-export const languages = { en: "English", zh: "中文" };
+export const languages = { en: "EN", zh: "中文" };
 
 const KEPT = "fake-dify-language";
 

@@ -133,7 +133,8 @@ export function show(root) {
       view.head(response, performance.now() - began);
       if ((response.headers.get("Content-Type") || "").startsWith("text/event-stream")) {
         for await (const one of frames(response.body)) {
-          running.task ||= view.event(one, performance.now() - began);
+          const task = view.event(one, performance.now() - began);
+          running.task ||= task;
         }
         view.end(performance.now() - began);
       } else {
