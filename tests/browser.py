@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_NAMES = "MAP fake.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -37,8 +38,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP fake.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, "
-    "EXCLUDE localhost",
+    f"--host-resolver-rules={_NAMES}",
 )
 """No name but those of this machine is found, and ``fake.example`` is one of them. Playwright could
 block requests as well, but then it answers preflights itself, and CORS is what is tested.
