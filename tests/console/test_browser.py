@@ -83,6 +83,13 @@ def opened(page: Page, server: RunningServer, place: str = "runs") -> Page:
     return page
 
 
+def shown(page: Page, selector: str) -> str:
+    """The text of an element, once it is there."""
+    place = page.locator(selector).first
+    place.wait_for()
+    return place.inner_text()
+
+
 def counted(page: Page, selector: str, count: int) -> None:
     """Wait until so many elements are there; a page with this policy evaluates no text."""
     from playwright.sync_api import expect
@@ -110,11 +117,10 @@ def test_a_run_appears_with_its_image_and_opens(instant: RunningServer, page: Pa
     opened(page, instant)
     page.wait_for_selector("text=No run yet")
     send(instant, prompt="a lighthouse at dusk", user="ben")
-    row = page.wait_for_selector("article.run")
-    text = row.inner_text()
-    assert "a lighthouse at dusk" in text
-    assert "succeeded" in text
-    assert "ben" in text
+    row = shown(page, "article.run")
+    assert "a lighthouse at dusk" in row
+    assert "succeeded" in row
+    assert "ben" in row
     page.wait_for_selector("article.run img[src^='blob:']")
     page.click("article.run h2 a")
     page.wait_for_selector("h1:has-text('a lighthouse at dusk')")
@@ -123,10 +129,10 @@ def test_a_run_appears_with_its_image_and_opens(instant: RunningServer, page: Pa
     assert len(titles) == admin(instant, "/runs")["runs"][0]["total_steps"]
     assert page.locator(".node.good").count() == len(titles)
     page.click("button.image")
-    large = page.wait_for_selector("dialog.lightbox")
+    large = shown(page, "dialog.lightbox")
     image = admin(instant, "/runs")["runs"][0]["images"][0]
-    for shown in (image["model"], str(image["seed"]), image["prompt"]):
-        assert shown in large.inner_text()
+    for text in (image["model"], str(image["seed"]), image["prompt"]):
+        assert text in large
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog.lightbox", state="detached")
     page.click("text=Request in the journal")
@@ -158,7 +164,7 @@ def test_a_failed_run_says_why(instant: RunningServer, page: Page) -> None:
     [run] = admin(instant, "/runs")["runs"]
     assert run["error"] in page.inner_text(".run-error")
     page.click("article.run h2 a")
-    assert run["nodes"][-1]["error"] in page.wait_for_selector(".node-error").inner_text()
+    assert run["nodes"][-1]["error"] in shown(page, ".node-error")
 
 
 def test_runs_are_filtered_and_shown_as_a_gallery(instant: RunningServer, page: Page) -> None:
@@ -336,9 +342,9 @@ def test_a_scenario_is_added_fires_and_is_removed(instant: RunningServer, page: 
     page.click("details[data-name=slow] summary:has-text('Which requests')")
     page.fill("details[data-name=slow] label:has-text('User') + input", "ben")
     page.click("details[data-name=slow] button:has-text('Add scenario')")
-    row = page.wait_for_selector("table.rules tbody tr")
-    assert "seconds=90" in row.inner_text()
-    assert "user=ben" in row.inner_text()
+    row = shown(page, "table.rules tbody tr")
+    assert "seconds=90" in row
+    assert "user=ben" in row
     send(instant, user="ben")
     page.wait_for_selector("table.rules td:has-text('1')")
     page.click("button:has-text('Remove') >> nth=-1")
