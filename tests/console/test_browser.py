@@ -309,7 +309,7 @@ def test_an_app_is_tried_in_blocking_mode_with_a_scenario(
 
 
 @pytest.mark.browser(errors=["400"])
-def test_a_scenario_that_cannot_be_used_is_said_at_its_field(
+def test_a_scenario_that_cannot_be_used_has_its_error_at_its_field(
     instant: RunningServer, page: Page
 ) -> None:
     opened(page, instant, "try")
@@ -353,7 +353,7 @@ def test_a_scenario_is_added_fires_and_is_removed(instant: RunningServer, page: 
 
 
 @pytest.mark.browser(errors=["400"])
-def test_a_wrong_parameter_is_said_at_its_field(instant: RunningServer, page: Page) -> None:
+def test_a_wrong_parameter_has_its_error_at_its_field(instant: RunningServer, page: Page) -> None:
     opened(page, instant, "scenarios")
     page.click("details[data-name=slow] > summary")
     page.fill("details[data-name=slow] label:has-text('seconds') + input >> nth=0", "-1")
@@ -417,7 +417,7 @@ def guarded() -> Iterator[RunningServer]:
 
 
 @pytest.mark.browser(errors=["403"])
-def test_the_token_is_asked_for_and_kept_for_the_tab(guarded: RunningServer, page: Page) -> None:
+def test_the_token_is_needed_and_kept_for_the_tab(guarded: RunningServer, page: Page) -> None:
     """Where the page is not on the machine of the server, which the name in its URL says."""
     page.goto(f"{guarded.url.replace('127.0.0.1', 'fake.example')}/__admin/#/runs")
     page.wait_for_selector("#notices h2:has-text('Admin token')")
