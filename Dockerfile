@@ -25,7 +25,7 @@ RUN /opt/fake-dify/bin/python -c "from dify_wire.profile import HOST_VERSIONS; f
 FROM python:3.13-slim
 LABEL org.opencontainers.image.title="fake-dify" \
       org.opencontainers.image.source="https://github.com/fake-dify/fake-dify" \
-      org.opencontainers.image.licenses="MIT AND Apache-2.0"
+      org.opencontainers.image.licenses="MIT AND Apache-2.0 AND BSD-3-Clause"
 COPY --from=build /opt/fake-dify /opt/fake-dify
 # Published with -p 127.0.0.1:6060:6060, it is reached from this machine alone; the admin API needs FAKE_SERVER_ADMIN_TOKEN.
 ENV PATH=/opt/fake-dify/bin:$PATH \

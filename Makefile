@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 HISTORY ?= .drift
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers npm redocly schemathesis rhythm fuzz dist container
+.PHONY: help install run test unit check format lock contract contract-real drift mutants docs bench bench-peers npm swagger-ui redocly schemathesis rhythm fuzz dist container
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-peers: install ## install the peers that make bench measures, from npm and
 
 npm: install ## install the npm packages that tests of the docs use, into .npm
 	@$(BIN)/python -m tests.npm
+
+swagger-ui: install ## fetch Swagger UI of the console from npm again, as it is pinned (ARGS=5.36.0 takes another version)
+	@$(BIN)/python -m tests.swagger_ui $(ARGS)
 
 redocly: install ## lint spec and overlays with Redocly, fetched from the npm registry
 	$(BIN)/python -m tests.redocly

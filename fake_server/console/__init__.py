@@ -33,6 +33,12 @@ POLICY = "; ".join(
 )
 """No inline script and no inline style; no text can become markup, wherever it comes from."""
 
+REFERENCE = "reference/index.html"
+"""The API reference: a page of its own, with Swagger UI."""
+
+REFERENCE_POLICY = POLICY.partition("; require-trusted-types-for")[0].replace("blob:", "data:")
+"""Swagger UI makes markup of the document's descriptions, and its style has images in it."""
+
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -58,6 +64,8 @@ def file_of(request: Request) -> str | None:
         return None
     if path.rstrip("/") == "/__admin" and "text/html" in request.headers.get("accept", ""):
         return "index.html"
+    if path == "/__admin/reference":
+        return REFERENCE
     return path.removeprefix(PREFIX) if path.startswith(PREFIX) else None
 
 
@@ -70,6 +78,8 @@ def response(name: str) -> ASGIApp:
         except HTTPException as error:
             found = PlainTextResponse(f"{error.detail}\n", error.status_code)
         found.headers.update(_HEADERS)
+        if name == REFERENCE:
+            found.headers["Content-Security-Policy"] = REFERENCE_POLICY
         media_type = _TYPES.get(Path(name).suffix)
         if media_type and found.status_code == 200:
             found.headers["Content-Type"] = f"{media_type}; charset=utf-8"
