@@ -177,7 +177,7 @@ function behaviourForm(one, added) {
     { class: "stack", novalidate: true, onsubmit: (event) => (event.preventDefault(), add()) },
     about ? null : one.does.split("\n\n").slice(0, 3).map((part) => h("p", { class: "soft" }, marked(part))),
     !about && h("p", { class: "soft" }, h("strong", {}, t("scenarios.complaint")), " ", marked(one.complaint)),
-    !about && h("p", { class: "soft" }, h("strong", {}, t("scenarios.survive")), " ", marked(one.survive)),
+    h("p", { class: "soft" }, h("strong", {}, t("scenarios.survive")), " ", marked(about?.survive ?? one.survive)),
     parameters.length > 0 && h("div", { class: "grid" }, parameters.map((parameter) => parameter.element)),
     h(
       "details",
@@ -192,7 +192,7 @@ function behaviourForm(one, added) {
 
 function parameterInput(one, name, schema) {
   const known = schema.default === undefined ? "" : String(schema.default);
-  const help = texts(one.name)?.with?.[name] ?? rangeOf(schema);
+  const help = [texts(one.name)?.with?.[name], rangeOf(schema)].filter(Boolean).join(" ") || null;
   let control;
   if (schema.enum) control = select([["", known ? `${t("scenarios.default")} (${known})` : t("scenarios.default")], ...schema.enum.map((value) => [value, value])]);
   else if (schema.type === "boolean") control = select([["", known ? `${t("scenarios.default")} (${known})` : t("scenarios.default")], ["true", "true"], ["false", "false"]]);
