@@ -17,7 +17,7 @@ import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import peers
 from benchmarks.floor import Constant, floor
-from benchmarks.measure import Figure, Sample, Size, beside, table
+from benchmarks.measure import Figure, Sample, Size, SkippedError, beside, table
 from benchmarks.servers import Server
 from benchmarks.wrk import PROMPTS, Requests, load, runs
 from tests.serving import ROOT, Connection
@@ -82,6 +82,12 @@ def test_without_wrk_the_reason_is_in_the_table(
     assert "skipped   wrk is not installed" in capsys.readouterr().out
     [figure] = json.loads((tmp_path / "figures.json").read_text())["parts"]["throughput"]
     assert figure["note"].startswith("wrk is not installed")
+
+
+def test_without_chromium_the_console_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(SkippedError, match="Chromium is not installed"):
+        benchmarks.declared()["console"](Size.SMOKE)
 
 
 def test_peer_that_is_not_installed_is_missing_with_the_reason(

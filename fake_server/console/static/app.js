@@ -35,11 +35,11 @@ function place() {
 async function route({ focus = false } = {}) {
   const { tab, rest } = place();
   const number = (shown += 1);
+  drawBar();
   const module = await TABS[tab]();
   if (number !== shown) return;
   end();
   document.title = `${t(`tab.${tab}`)} · fake-dify`;
-  drawBar();
   replace(main);
   end = module.show(main, rest) || (() => {});
   if (focus) main.focus({ preventScroll: true });

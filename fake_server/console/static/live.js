@@ -3,6 +3,9 @@
 import { ApiError, LostError, frames, raw } from "./api.js";
 
 const LOOK_AGAIN_MS = 1000;
+const LOOK_AGAIN_AT_MOST_MS = 10_000;
+/** A server that takes long to respond has much to do: a look may take a small part of the time. */
+const REST = 20;
 const LONGEST_PAUSE_MS = 10_000;
 
 const listeners = new Set();
@@ -28,7 +31,7 @@ function changed(values) {
  * not while the page is hidden. Returns what ends it.
  */
 export function watch(name, look) {
-  const watcher = { name, look, seen: counters[name] ?? null, busy: false, last: 0, timer: 0, over: false };
+  const watcher = { name, look, seen: counters[name] ?? null, busy: false, next: 0, timer: 0, over: false };
   listeners.add(watcher);
   return () => {
     watcher.over = true;
@@ -41,8 +44,8 @@ async function notice(watcher) {
   const now = counters[watcher.name];
   if (watcher.over || watcher.busy || watcher.timer || document.hidden || now === undefined) return;
   if (watcher.seen === now) return;
-  const wait = watcher.last + LOOK_AGAIN_MS - performance.now();
-  if (wait > 0 && watcher.last) {
+  const wait = watcher.next - performance.now();
+  if (wait > 0) {
     watcher.timer = setTimeout(() => {
       watcher.timer = 0;
       notice(watcher);
@@ -51,13 +54,15 @@ async function notice(watcher) {
   }
   watcher.busy = true;
   watcher.seen = now;
-  watcher.last = performance.now();
+  const began = performance.now();
   try {
     await watcher.look();
   } catch (error) {
     if (!(error instanceof ApiError || error instanceof LostError)) throw error;
     watcher.seen = null;
   } finally {
+    const took = performance.now() - began;
+    watcher.next = began + Math.min(Math.max(LOOK_AGAIN_MS, REST * took), LOOK_AGAIN_AT_MOST_MS);
     watcher.busy = false;
     notice(watcher);
   }
