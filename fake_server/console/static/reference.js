@@ -6,7 +6,7 @@ import { h, replace } from "./dom.js";
 import { dateTime, number } from "./format.js";
 import { watch } from "./live.js";
 import { t } from "./texts.js";
-import { code, empty, facts, showError } from "./widgets.js";
+import { code, empty, facts, httpBadge, showError } from "./widgets.js";
 
 export function show(root, pointer) {
   const profile = h("section", { class: "card stack", id: "profile" });
@@ -89,22 +89,57 @@ async function showReport(root) {
     replace(root, h("h2", {}, t("reference.report")), h("p", { class: "soft" }, t("reference.noReport")), code("fake-server serve --contract-report report.json"));
     return;
   }
-  const found = await get("/report");
-  const results = found.report.results ?? found.report.checks ?? [];
-  const counts = {};
-  for (const one of results) counts[one.result ?? one.status] = (counts[one.result ?? one.status] || 0) + 1;
-  const failed = results.filter((one) => ["failed", "broken", "error"].includes(one.result ?? one.status));
+  const { file, written_at, report } = await get("/report");
+  const of = (...statuses) => report.checks.filter((one) => statuses.includes(one.status));
+  const counts = Object.groupBy(report.checks, (one) => one.status);
+  const failed = of("failed", "not run");
+  const rest = of("follows", "differs", "skipped");
   replace(
     root,
     h("h2", {}, t("reference.report")),
     facts([
-      [t("reference.file"), h("code", { class: "text" }, found.file)],
-      [t("reference.written"), dateTime(found.written_at)],
-      ...Object.entries(counts).map(([name, count]) => [name, number(count)]),
+      [t("reference.file"), h("code", { class: "text" }, file)],
+      [t("reference.written"), dateTime(written_at)],
+      [t("reference.checked"), h("span", { class: "text" }, [report.host, report.host_version && `Dify ${report.host_version}`].filter(Boolean).join(" · "))],
+      report.compared_with && [t("reference.comparedWith"), `Dify ${report.compared_with}`],
     ]),
-    failed.length
-      ? h("ul", { class: "differences" }, failed.map((one) => h("li", {}, h("strong", { class: "text mono" }, one.check ?? one.name), h("p", { class: "text" }, one.message ?? ""))))
-      : h("p", { class: "notice good" }, t("reference.nothingFailed")),
+    h(
+      "p",
+      { class: "row" },
+      Object.keys(RESULTS)
+        .filter((status) => status in counts)
+        .map((status) => h("span", { class: `badge ${RESULTS[status]}` }, `${t(`result.${status}`)} ${number(counts[status].length)}`)),
+    ),
+    report.cause && h("p", { class: "notice bad" }, report.cause),
+    report.passed && h("p", { class: "notice good" }, t("reference.nothingFailed")),
+    failed.length > 0 && h("ul", { class: "differences" }, failed.map((one) => checkItem(one, report))),
+    rest.length > 0 && h("details", {}, h("summary", {}, t("reference.otherResults", { count: number(rest.length) })), h("ul", { class: "differences" }, rest.map((one) => checkItem(one, report)))),
+  );
+}
+
+const RESULTS = { failed: "bad", "not run": "bad", follows: "warn", differs: "warn", skipped: "soft", passed: "good" };
+
+/** A check that did not pass: what it claims, what came instead, and the exchange that shows it. */
+function checkItem(one, report) {
+  const shown = report.exchanges?.find((exchange) => exchange.number === one.exchange);
+  return h(
+    "li",
+    { class: "stack", "data-check": one.name },
+    h("div", { class: "row" }, h("strong", { class: "text mono" }, one.name), h("span", { class: `badge ${RESULTS[one.status]}` }, t(`result.${one.status}`))),
+    h("p", { class: "text" }, one.claim),
+    one.expected || one.got
+      ? h(
+          "div",
+          { class: "pair" },
+          facts([
+            [t("reference.expected"), h("code", { class: "text" }, one.expected)],
+            [t("reference.got"), h("code", { class: "text" }, one.got)],
+          ]),
+        )
+      : one.reason && h("p", { class: "soft text" }, one.reason),
+    one.why && h("p", { class: "soft text" }, one.why),
+    one.follows_from && h("p", { class: "soft text" }, t("reference.followsFrom", { name: one.follows_from })),
+    shown && h("details", {}, h("summary", { class: "text" }, shown.title), code(`${shown.request}\n\n${shown.response}`, { wrap: true })),
   );
 }
 
@@ -112,26 +147,52 @@ async function showRecordings(root) {
   root.hidden = !(await get("/settings")).replay;
   if (root.hidden) return;
   const found = await get("/recordings");
+  const opened = root.querySelector("details")?.open;
   replace(
     root,
     h("h2", {}, t("reference.recordings")),
     facts([
       [t("reference.folder"), h("code", { class: "text" }, found.folder)],
-      [t("reference.count"), number(found.recordings.length)],
+      [t("reference.count"), number(found.recordings.length + found.more)],
       [t("reference.misses"), number(found.misses.length)],
     ]),
     found.misses.length > 0 && [
       h("h3", {}, t("reference.misses")),
-      h("ul", { class: "differences" }, found.misses.map((miss) => h("li", {}, h("span", { class: "mono text" }, `${miss.method} ${miss.path}`), miss.nearest && h("p", { class: "soft text" }, t("reference.nearest"), " ", miss.nearest)))),
+      h("ul", { class: "differences" }, found.misses.map(missItem)),
     ],
     found.recordings.length
       ? h(
-          "table",
-          {},
-          h("thead", {}, h("tr", {}, ["file", "request", "used"].map((name) => h("th", { scope: "col" }, t(`reference.${name}`))))),
-          h("tbody", {}, found.recordings.map((one) => h("tr", {}, h("td", { class: "text mono" }, one.file), h("td", { class: "text" }, `${one.method} ${one.path}`), h("td", { class: "num" }, number(one.used))))),
+          "details",
+          { open: opened || found.recordings.length <= 12 },
+          h("summary", {}, t("reference.usedOf", { used: number(found.recordings.filter((one) => one.used).length), count: number(found.recordings.length) })),
+          h(
+            "table",
+            {},
+            h("caption", { class: "offscreen" }, t("reference.recordings")),
+            h("thead", {}, h("tr", {}, ["file", "request", "status", "used"].map((name) => h("th", { scope: "col" }, t(`reference.${name}`))))),
+            h(
+              "tbody",
+              {},
+              [...found.recordings]
+                .sort((one, other) => other.used - one.used)
+                .map((one) => h("tr", {}, h("td", { class: "text mono" }, one.file), h("td", { class: "text" }, `${one.method} ${one.path}`), h("td", {}, httpBadge(one.status)), h("td", { class: "num" }, number(one.used)))),
+            ),
+          ),
+          found.more > 0 && h("p", { class: "soft" }, t("reference.more", { count: number(found.more) })),
         )
       : empty(t("reference.noRecordings")),
+  );
+}
+
+function missItem(miss) {
+  const near = [miss.nearest, ...miss.others].filter(Boolean);
+  return h(
+    "li",
+    {},
+    h("span", { class: "mono text" }, `${miss.method} ${miss.path}`),
+    h("span", { class: "soft num" }, ` ${dateTime(miss.at)}`),
+    miss.given > 0 && h("p", { class: "soft" }, t("reference.allGiven", { count: number(miss.given) })),
+    near.length > 0 && [h("p", { class: "soft" }, t("reference.nearest")), h("ul", { class: "near" }, near.map((one) => h("li", { class: "soft text" }, one)))],
   );
 }
 
