@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from fake_server.bounded import BoundedBytes, BoundedDict
 from fake_server.images import ImageFault, ImageRecord, render
 from fake_server.runs.random_values import end_user_id
-from fake_server.runs.recent import RecentRuns
+from fake_server.runs.recent import RecentRun, RecentRuns
 
 if TYPE_CHECKING:
     from fake_server.runs.events import Timeline
@@ -59,6 +59,8 @@ class RunningTask(NamedTuple):
     user: str
     playback: Played
     streaming: bool = False
+    recent: RecentRun | None = None
+    """The same run for those who look at it."""
 
 
 class StoredImage(NamedTuple):
@@ -161,7 +163,10 @@ class Store:
         playback = task.playback
         outcome = playback.outcome
         self.runs_ended[mode, outcome] += 1
-        self.recent.end(task_id, outcome, playback.timeline, playback.elapsed_s)
+        recent = task.recent
+        if recent is not None:
+            recent.outcome, recent.timeline = outcome, playback.timeline
+            recent.reached_s = playback.elapsed_s
 
     async def png(self, file_id: str, record: ImageRecord) -> bytes:
         """The file of an image, drawn when it is first needed."""

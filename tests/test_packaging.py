@@ -17,6 +17,7 @@ import pytest
 
 from dify_wire import text_file
 from dify_wire.text_file import RecordingError
+from fake_server.console import STATIC
 from hatch_build import pack
 from tests.serving import ROOT
 from tests.swagger_ui import FILES
@@ -34,6 +35,7 @@ NEEDED = [
     "fake_server/console/static/index.html",
     "fake_server/console/static/reference/index.html",
     *(f"fake_server/console/static/reference/swagger-ui/{name}" for name in FILES),
+    *(f"fake_server/console/static/{path.name}" for path in STATIC.iterdir() if path.is_file()),
     "fake_server/data/features.yml",
     "fake_server/data/scenarios.schema.json",
     "fake_server/data/workflow.yml",

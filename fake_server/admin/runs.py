@@ -45,7 +45,7 @@ async def runs(admin: Admin, request: Request) -> Reply:
     for run in recent.newest():
         if (
             (before is None or run.number < before)
-            and app in (None, run.app.name, run.app.app_id)
+            and (app is None or app in (run.about().app.name, run.about().app.app_id))
             and (not text or _has(run, text))
         ):
             seen = _Seen.of(run, admin)
@@ -61,7 +61,8 @@ def _has(run: RecentRun, text: str) -> bool:
     """Whether ``text`` stands in the user or an input of the run, or begins its id."""
     if run.task_id.startswith(text):
         return True
-    return any(text in str(one).casefold() for one in (run.user, *run.inputs.values()))
+    about = run.about()
+    return any(text in str(one).casefold() for one in (about.user, *about.inputs.values()))
 
 
 def _as_json(admin: Admin, found: Sequence[_Seen], last: int, forgotten: int) -> bytes:
@@ -129,7 +130,7 @@ class _Seen(NamedTuple):
 
 def _shown(admin: Admin, seen: _Seen) -> dict[str, Any]:
     """The run as JSON, without secrets."""
-    run, plan = seen.run, seen.run.plan()
+    run, plan, about = seen.run, seen.run.plan(), seen.run.about()
     timeline = seen.timeline or plan.timeline
     offset_s = run.earlier[-1][0] if run.earlier else 0.0
     timeline = (*run.earlier, *((offset_s + at_s, event) for at_s, event in timeline))
@@ -140,19 +141,19 @@ def _shown(admin: Admin, seen: _Seen) -> dict[str, Any]:
     result = end if over and isinstance(end, WorkflowFinished | WorkflowPaused) else None
     nodes = list(_nodes(timeline, reached_s, over))
     images = {file.file_id: file for _, file in tool_files(passed)}
-    inputs = {name: value for name, value in run.inputs.items() if not name.startswith("sys.")}
+    inputs = {name: value for name, value in about.inputs.items() if not name.startswith("sys.")}
     value = {
         "number": run.number,
         "task_id": run.task_id,
         "run_id": plan.run_id,
         "request_id": seen.request_id,
-        "app": run.app.name,
-        "mode": "streaming" if run.streaming else "blocking",
-        "user": run.user,
+        "app": about.app.name,
+        "mode": "streaming" if about.streaming else "blocking",
+        "user": about.user,
         "inputs": _plain(inputs),
         "status": seen.status,
         "error": getattr(end, "error", None) or getattr(end, "message", None) if over else None,
-        "started_at": run.began_at,
+        "started_at": about.began_at,
         "elapsed_s": reached_s,
         "ends_s": timeline[-1][0],
         "speed": admin.host.settings.speed,

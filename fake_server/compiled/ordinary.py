@@ -12,6 +12,7 @@ from fake_server.http.request import Request
 from fake_server.runs.frames import FrameRenderer
 from fake_server.runs.playback import Playback
 from fake_server.runs.random_values import TENANT_ID, RandomValues
+from fake_server.runs.recent import RecentRun
 from fake_server.runs.render import FileWriter, RunFacts
 from fake_server.scenarios.effects import NO_EFFECTS
 from fake_server.store import RunningTask
@@ -65,6 +66,7 @@ def begun_run(
     filler: Filler,
     run: Filled,
     sent: Sequence[tuple[float, int]],
+    recent: RecentRun,
 ) -> Run:
     """The run of ``plan``, of which the frames of ``sent`` have been sent."""
     form, spec, values = filler.form, filler.host.spec, run.values
@@ -83,5 +85,5 @@ def begun_run(
     renderer = FrameRenderer(facts, spec, files, plan.ping.frame)
     for _, event in plan.timeline[: len(sent)]:
         renderer.frame(event)  # which shows files of it again, with the same URLs
-    task = RunningTask(filler.app.app_id, run.user, playback, form.streaming)
+    task = RunningTask(filler.app.app_id, run.user, playback, form.streaming, recent)
     return Run(plan, request, playback, task, renderer)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.types import Receive, Scope, Send
@@ -16,7 +15,7 @@ from fake_server.http.request import ClientLeftError, Request
 from fake_server.http.responses import RawHeaders
 from fake_server.journal.entry import Entry
 from fake_server.runs.playback import Playback
-from fake_server.runs.recent import RecentRun
+from fake_server.runs.recent import About, RecentRun
 from fake_server.store import RunningTask
 
 if TYPE_CHECKING:
@@ -32,28 +31,25 @@ def with_length(headers: RawHeaders, body: bytes) -> RawHeaders:
     return [headers[0], (b"Content-Length", b"%d" % len(body)), *headers[1:]]
 
 
-def note_recent(filler: Filler, run: Filled, entry: Entry, outcome: str = "") -> None:
-    """Keep ``run`` among the recent ones; it has ended where it has an ``outcome``."""
-    form = filler.form
-    recent = RecentRun(
-        run.values[form.task_id],
-        filler.app,
-        partial(_plan_of, filler, run),
-        streaming=form.streaming,
-        user=run.user,
-        inputs=run.inputs,
-        began_at=run.now,
-        request_id=entry.number,
-        body_bytes=entry.body_bytes,
-        outcome=outcome,
-    )
-    filler.host.store.recent.add(recent)
+class FormRun(RecentRun):
+    """A run from a form, for those who look at it."""
 
+    def __init__(self, filler: Filler, run: Filled, entry: Entry) -> None:
+        super().__init__(entry)
+        self._filler, self._run = filler, run
 
-def _plan_of(filler: Filler, run: Filled) -> RunPlan:
-    from fake_server.compiled.ordinary import plan_of  # which few runs need
+    @property
+    def task_id(self) -> str:
+        return str(self._run.values[self._filler.form.task_id])
 
-    return plan_of(filler, run)
+    def about(self) -> About:
+        run, filler = self._run, self._filler
+        return About(filler.app, filler.form.streaming, run.user, run.inputs, run.now)
+
+    def plan(self) -> RunPlan:
+        from fake_server.compiled.ordinary import plan_of  # which few runs need
+
+        return plan_of(self._filler, self._run)
 
 
 class PlayedRun:
@@ -63,8 +59,8 @@ class PlayedRun:
 
     __slots__ = (
         "_call", "_entry", "_filler", "_hand_over", "_handed_over", "_known", "_log", "_next",
-        "_plan", "_playback", "_run", "_running", "_started", "_task", "_timeline", "chunked",
-        "headers", "over",
+        "_plan", "_playback", "_recent", "_run", "_running", "_started", "_task", "_timeline",
+        "chunked", "headers", "over",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +79,8 @@ class PlayedRun:
         if self.chunked:
             closes_s = ends_s + filler.host.spec.stream.closing_s
             self._timeline = [*filler.timeline(run.values), (closes_s, _END)]
-        self._task = RunningTask(filler.app.app_id, run.user, self, self.chunked)
+        self._recent = FormRun(filler, run, entry)
+        self._task = RunningTask(filler.app.app_id, run.user, self, self.chunked, self._recent)
 
     # As a response
     # ------------------------------------------------------------------------------------------
@@ -97,7 +94,7 @@ class PlayedRun:
             self._log.counters.streams_open += 1
         self._filler.host.clock.add_wait(self)
         self._filler.host.store.begin(self._task_id, self._task)
-        note_recent(self._filler, self._run, self._entry)
+        self._filler.host.store.recent.add(self._recent)
 
     def delay_s(self) -> float:
         due_s = self._filler.pace.clock_s(self._timeline[self._next][0])
@@ -143,6 +140,7 @@ class PlayedRun:
                     filler=self._filler,
                     run=self._run,
                     sent=self._timeline[: self._next],
+                    recent=self._recent,
                 )
                 if not self.chunked:
                     await (await run.response())(scope, request.receive, request.send)
@@ -200,7 +198,7 @@ class PlayedRun:
         self._handed_over = True
         host.clock.remove_wait(self)
         if self._running:
-            self._plan = _plan_of(self._filler, self._run)
+            self._plan = self._recent.plan()
             self._playback = Playback(
                 self._plan.timeline,
                 host.clock,

@@ -12,7 +12,7 @@ from starlette.types import Scope
 from fake_server.bounded import BoundedDict
 from fake_server.compiled.compile import Shape, compile_run
 from fake_server.compiled.filling import Filler
-from fake_server.compiled.playing import PlayedRun, note_recent, with_length
+from fake_server.compiled.playing import FormRun, PlayedRun, with_length
 from fake_server.endpoints.workflows import EVENT_STREAM, refusal
 from fake_server.host_state import HostState
 from fake_server.http.known import KnownRequest, KnownRequests
@@ -164,7 +164,9 @@ class RunResponder:
             is_stream=streaming,
             began=began,
         )
-        note_recent(filler, run, entry, filler.form.status)
+        recent = FormRun(filler, run, entry)
+        recent.outcome = filler.form.status
+        filler.host.store.recent.add(recent)
         return QuickResponse(headers, sent, streaming)
 
     def _plain(self, body: bytes) -> tuple[bool, str, Mapping[str, Any], Shape] | None:

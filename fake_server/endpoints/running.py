@@ -32,7 +32,7 @@ from fake_server.runs.events import (
 from fake_server.runs.frames import FrameRenderer, of_version
 from fake_server.runs.playback import Playback, Stretch
 from fake_server.runs.random_values import TENANT_ID, RandomValues, end_user_id
-from fake_server.runs.recent import RecentRun
+from fake_server.runs.recent import About, PlannedRun, RecentRun
 from fake_server.runs.render import PLAIN, FileWriter, RunFacts
 from fake_server.runs.request import RunRequest
 from fake_server.runs.signing import FileSigner
@@ -134,8 +134,8 @@ def _stretches(takes_s: dict[str, float], timeline: Timeline) -> tuple[Stretch, 
     return tuple(found)
 
 
-def start(plan: RunPlan, request: Request) -> Run:
-    """Begin the run of ``plan``, which ``request`` waits for."""
+def start(plan: RunPlan, request: Request, before: RecentRun | None = None) -> Run:
+    """Begin the run of ``plan``, which ``request`` waits for; it goes on from ``before``."""
     host, effects, spec = request.host, plan.effects, request.spec
     made = tool_files(plan.timeline)
     for _, file in made:
@@ -162,25 +162,18 @@ def start(plan: RunPlan, request: Request) -> Run:
         started_at=started_at,
     )
     origin = request.origin if effects.url else ""
-    entry = request.entry
-    recent = RecentRun(
-        plan.task_id,
-        plan.app,
-        lambda: plan,
-        streaming=plan.request.streaming,
-        user=plan.request.user,
-        inputs=plan.request.inputs,
-        began_at=host.clock.now(),
-        request_id=entry.number,
-        scenarios=entry.scenarios,
-        body_bytes=entry.body_bytes,
-        events=len(plan.timeline),
-    )
-    host.store.recent.add(recent)
+    began_at = host.clock.now() if before is None else before.about().began_at
+    wanted = plan.request
+    about = About(plan.app, wanted.streaming, wanted.user, wanted.inputs, began_at)
+    recent = PlannedRun(about, plan, request.entry)
+    if before is None:
+        host.store.recent.add(recent)
+    else:
+        host.store.recent.go_on(recent, before)
     urls = SignedUrls(host, plan.random, started_at + elapsed_s, effects.url, origin)
     sizes = {} if drawing is None else drawing.sizes
     files = FileWriter(TENANT_ID, spec.fields["File"], spec.files, urls, sizes)
-    task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming)
+    task = RunningTask(plan.app.app_id, plan.request.user, playback, plan.request.streaming, recent)
     renderer = FrameRenderer(facts, spec, files, plan.ping.frame, effects.payload)
     return Run(plan, request, playback, task, renderer, drawing)
 

@@ -271,7 +271,7 @@ class RecordedRun(Run):
         workflow, spec = self.plan.request.workflow, self.request.spec
         rest = stream_after(earlier, paused.resume(filled, sent), workflow, spec)
         plan = self.plan._replace(timeline=of_version(rest, spec), stretches=())
-        run = _with(start(plan, self.request), self.record, before=self)
+        run = _with(start(plan, self.request, self.task.recent), self.record, before=self)
         self.record.status = "running"
         run.play_on()
 

@@ -4,11 +4,12 @@ response of the host depends on them.
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from fake_server.journal.entry import Entry
     from fake_server.runs.events import Timeline
     from fake_server.workflow.model import App
 
@@ -28,59 +29,81 @@ class Planned(Protocol):
     """The plan of a run."""
 
     @property
+    def task_id(self) -> str: ...
+
+    @property
     def run_id(self) -> str: ...
 
     @property
     def timeline(self) -> Timeline: ...
 
 
+class About(NamedTuple):
+    """What a run is; ``began_at`` is unix time."""
+
+    app: App
+    streaming: bool
+    user: str
+    inputs: Mapping[str, Any]
+    began_at: float
+
+
 class RecentRun:
-    """One run. ``plan`` makes its plan, which a run from a form does without; ``events`` are those
-    that are kept. ``began_at`` is unix time.
-    """
+    """One run. Thousands are made a second: what most never have is a default of the class."""
 
-    __slots__ = (
-        "app", "began_at", "earlier", "inputs", "number", "outcome", "plan", "reached_s",
-        "request_id", "scenarios", "size", "streaming", "task_id", "timeline", "user",
-    )  # fmt: skip
+    number = 0
+    scenarios: tuple[str, ...] = ()
+    outcome = ""
+    """How it has ended, as ``Playback`` says; empty while it is being played."""
+    reached_s: float | None = None
+    """The second of the timeline at which it ended; None: the last."""
+    timeline: Timeline | None = None
+    """What happened in it; None: what the plan says."""
+    earlier: Timeline = ()
+    """What happened before a pause."""
 
-    def __init__(
-        self,
-        task_id: str,
-        app: App,
-        plan: Callable[[], Planned],
-        *,
-        streaming: bool,
-        user: str,
-        inputs: Mapping[str, Any],
-        began_at: float,
-        request_id: int,
-        scenarios: tuple[str, ...] = (),
-        body_bytes: int,
-        events: int = 0,
-        outcome: str = "",
-    ) -> None:
-        self.number = 0
-        self.task_id, self.app, self.plan, self.streaming = task_id, app, plan, streaming
-        self.user, self.inputs, self.began_at = user, inputs, began_at
-        self.request_id, self.scenarios = request_id, scenarios
-        self.size = _RUN_BYTES + events * _EVENT_BYTES + body_bytes
-        self.outcome = outcome
-        """How it has ended, as ``Playback`` says; empty while it is being played."""
-        self.reached_s: float | None = None
-        """The second of the timeline at which it ended; None: the last."""
-        self.timeline: Timeline | None = None
-        """What happened in it; None: what the plan says."""
-        self.earlier: Timeline = ()
-        """What happened before a pause."""
+    def __init__(self, entry: Entry) -> None:
+        self.request_id = entry.number
+        self.size = _RUN_BYTES + entry.body_bytes
+
+    @property
+    def task_id(self) -> str:
+        raise NotImplementedError
+
+    def about(self) -> About:
+        raise NotImplementedError
+
+    def plan(self) -> Planned:
+        """Its plan, which a run from a form does without: made anew then."""
+        raise NotImplementedError
+
+
+class PlannedRun(RecentRun):
+    """A run that was planned before it began."""
+
+    def __init__(self, about: About, plan: Planned, entry: Entry) -> None:
+        super().__init__(entry)
+        self.size += len(plan.timeline) * _EVENT_BYTES
+        self.scenarios = entry.scenarios
+        self._about, self._plan = about, plan
+
+    @property
+    def task_id(self) -> str:
+        return self._plan.task_id
+
+    def about(self) -> About:
+        return self._about
+
+    def plan(self) -> Planned:
+        return self._plan
 
 
 class RecentRuns:
-    """Runs by their tasks, within bounds."""
+    """The newest runs, within bounds."""
 
     def __init__(self, capacity: int = RUNS, size: int = BYTES) -> None:
         self._capacity, self._most_bytes = capacity, size
-        self._runs: OrderedDict[str, RecentRun] = OrderedDict()
+        self._runs: deque[RecentRun] = deque()
         self._size = 0
         self.last_number = 0
         """The number of the newest run; numbers count from 1 and are never given twice."""
@@ -88,35 +111,33 @@ class RecentRuns:
         """How many were forgotten for lack of room since the last ``clear``."""
 
     def add(self, run: RecentRun) -> None:
-        """Keep ``run``; the one of the same task, which was paused, goes on as ``run``."""
-        runs, before = self._runs, self._runs.pop(run.task_id, None)
+        """Keep ``run``."""
+        runs = self._runs
         self.last_number = run.number = self.last_number + 1
-        if before is not None:
-            self._size -= before.size
-            run.began_at, run.request_id = before.began_at, before.request_id
-            ends_s = before.earlier[-1][0] if before.earlier else 0.0
-            happened = before.timeline or before.plan().timeline
-            later = tuple((ends_s + at_s, event) for at_s, event in happened)
-            run.earlier = (*before.earlier, *later)
-            run.size += before.size
-        runs[run.task_id] = run
+        runs.append(run)
         self._size += run.size
         while len(runs) > self._capacity or self._size > self._most_bytes:
-            self._size -= runs.popitem(last=False)[1].size
+            self._size -= runs.popleft().size
             self.forgotten += 1
 
-    def end(self, task_id: str, outcome: str, timeline: Timeline | None, reached_s: float) -> None:
-        """Note how a run has ended."""
-        run = self._runs.get(task_id)
-        if run is not None:
-            run.outcome, run.timeline, run.reached_s = outcome, timeline, reached_s
+    def go_on(self, run: RecentRun, before: RecentRun) -> None:
+        """Keep ``run`` in place of the one ``before`` a pause."""
+        run.request_id = before.request_id
+        ends_s = before.earlier[-1][0] if before.earlier else 0.0
+        happened = before.timeline or before.plan().timeline
+        run.earlier = (*before.earlier, *((ends_s + at_s, event) for at_s, event in happened))
+        run.size += before.size
+        if before in self._runs:
+            self._runs.remove(before)
+            self._size -= before.size
+        self.add(run)
 
     def get(self, task_id: str) -> RecentRun | None:
-        return self._runs.get(task_id)
+        return next((run for run in self.newest() if run.task_id == task_id), None)
 
     def newest(self) -> list[RecentRun]:
         """All of them, the newest first."""
-        return list(reversed(self._runs.values()))
+        return list(reversed(self._runs))
 
     def clear(self) -> None:
         self._runs.clear()

@@ -15,6 +15,7 @@ from fake_server.admin.changes import MOST_CONSOLES
 from fake_server.app import FakeServer
 from fake_server.runs.recent import RUNS, RecentRun, RecentRuns
 from fake_server.settings import DEFAULT_API_KEY
+from tests import test_human_input as human_input
 from tests.admin.calling import LOCAL, RUN, admin, host, requests_of, run
 from tests.asgi import call, run_body
 from tests.serving import ROOT
@@ -185,6 +186,24 @@ def test_what_an_iteration_holds_is_inside_of_it() -> None:
     assert {node["inside"] for node in inside} <= {node["node_id"] for node in shown["nodes"]}
 
 
+@in_a_loop
+async def test_a_run_that_went_on_after_a_pause_is_one_run() -> None:
+    app = human_input.served()
+    run_id, data = await human_input.paused(app)
+    [waiting] = await asyncio.to_thread(runs, app)
+    assert (waiting["run_id"], waiting["status"]) == (run_id, "paused")
+    await human_input.ask(app, "POST", human_input.form_of(data), human_input.SENT)
+    watched = human_input.ask(app, "GET", f"/v1/workflow/{run_id}/events?user=alg123")
+    await human_input.later(app, asyncio.create_task(watched))
+    [ended] = await asyncio.to_thread(runs, app)
+    assert (ended["run_id"], ended["status"]) == (run_id, "succeeded")
+    assert ended["started_at"] == waiting["started_at"]
+    titles = [node["title"] for node in waiting["nodes"]]
+    assert [node["title"] for node in ended["nodes"]][: len(titles)] == titles
+    assert len(ended["nodes"]) > len(titles)
+    assert ended["ends_s"] > waiting["ends_s"]
+
+
 def test_a_reset_forgets_the_runs() -> None:
     app = host()
     run(app)
@@ -201,27 +220,21 @@ def test_the_oldest_runs_are_forgotten() -> None:
     assert known is not None
     small = RecentRuns(capacity=2, size=5 * known.size)
     for number in range(4):
-        small.add(_copy(known, str(number)))
+        small.add(_Copy(known, str(number)))
     assert [one.task_id for one in small.newest()] == ["3", "2"]
-    small.add(_copy(known, "large", body_bytes=5 * known.size))
+    small.add(_Copy(known, "large", size=5 * known.size))
     assert [one.task_id for one in small.newest()] == []
     assert (small.forgotten, small.last_number) == (5, 5)
     assert RUNS == 1_000
 
 
-def _copy(run: RecentRun, task_id: str, body_bytes: int = 0) -> RecentRun:
-    return RecentRun(
-        task_id,
-        run.app,
-        run.plan,
-        streaming=False,
-        user="",
-        inputs={},
-        began_at=0.0,
-        request_id=1,
-        body_bytes=body_bytes,
-        outcome="succeeded",
-    )
+class _Copy(RecentRun):
+    """``run`` under another id, larger by ``size``."""
+
+    task_id = ""
+
+    def __init__(self, run: RecentRun, task_id: str, size: int = 0) -> None:
+        self.task_id, self.size = task_id, run.size + size
 
 
 def test_apps_say_what_they_take() -> None:
