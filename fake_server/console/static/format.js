@@ -2,8 +2,17 @@
 
 import { language, t } from "./texts.js";
 
+const made = new Map();
+
+/** A formatter of `Intl`; to make one takes longer than to use it. */
+function formatter(kind, options = {}) {
+  const key = `${kind.name} ${language()} ${JSON.stringify(options)}`;
+  if (!made.has(key)) made.set(key, new kind(language(), options));
+  return made.get(key);
+}
+
 export function number(value) {
-  return new Intl.NumberFormat(language()).format(value);
+  return formatter(Intl.NumberFormat).format(value);
 }
 
 export function seconds(value) {
@@ -20,12 +29,12 @@ export function milliseconds(value) {
 
 export function time(unix) {
   const options = { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false };
-  return new Intl.DateTimeFormat(language(), options).format(new Date(unix * 1000));
+  return formatter(Intl.DateTimeFormat, options).format(new Date(unix * 1000));
 }
 
 export function dateTime(unix) {
   const options = { dateStyle: "medium", timeStyle: "medium", hour12: false };
-  return new Intl.DateTimeFormat(language(), options).format(new Date(unix * 1000));
+  return formatter(Intl.DateTimeFormat, options).format(new Date(unix * 1000));
 }
 
 export function bytes(value) {

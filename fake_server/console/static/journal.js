@@ -127,6 +127,8 @@ function row(entry) {
 }
 
 function update(element, entry) {
+  if (element.entry === entry) return;
+  element.entry = entry;
   const seen = JSON.stringify(entry);
   if (element.seen === seen) return;
   element.seen = seen;

@@ -39,7 +39,7 @@ function showRuns(root) {
     "div",
     { class: "switch", role: "group", "aria-label": t("runs.view") },
     ["list", "gallery"].map((view) =>
-      h("button", { type: "button", "data-view": view, onclick: () => ((chosen.view = view), draw()) }, t(`runs.${view}`)),
+      h("button", { type: "button", "data-view": view, onclick: () => change(view) }, t(`runs.${view}`)),
     ),
   );
   root.append(
@@ -94,6 +94,14 @@ function showRuns(root) {
     }
   }
 
+  /** Begins with one page again: a view of all that were loaded would take long to make. */
+  function change(view) {
+    chosen.view = view;
+    more.hidden = more.hidden && pages.length <= PAGE;
+    pages = pages.slice(0, PAGE);
+    draw();
+  }
+
   function draw() {
     for (const button of views.children) {
       button.setAttribute("aria-pressed", button.dataset.view === chosen.view ? "true" : "false");
@@ -143,6 +151,8 @@ function showRuns(root) {
   }
 
   function update(element, run) {
+    if (element.run === run) return;
+    element.run = run;
     const seen = JSON.stringify(run);
     if (element.seen === seen) return;
     element.seen = seen;
