@@ -73,6 +73,10 @@ PARTS: Mapping[str, tuple[str, ...]] = {
         "fake_server.journal.entry.KEPT_BYTES",
         "fake_server.admin.call.BODY_BYTES",
         "fake_server.admin.calls.LONGEST_WAIT_S",
+        "fake_server.admin.changes.MOST_CONSOLES",
+        "fake_server.admin.runs.MOST_RUNS",
+        "fake_server.runs.recent.RUNS",
+        "fake_server.runs.recent.BYTES",
     ),
     "Recorder, recordings and replay": (
         "dify_wire.recording.matching.FORM_FIELDS",
