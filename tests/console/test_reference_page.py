@@ -15,6 +15,7 @@ from fake_server.console import REFERENCE, REFERENCE_POLICY, STATIC
 from fake_server.settings import DEFAULT_API_KEY
 from tests.admin.calling import host
 from tests.asgi import call
+from tests.npm import package_file
 from tests.serving import running_server
 from tests.swagger_ui import FILES, FOLDER, about, integrity
 
@@ -152,3 +153,22 @@ def test_it_fits_a_narrow_screen_in_either_colour_and_language(page: Page) -> No
         page.emulate_media(color_scheme="dark")
         page.wait_for_selector("html.dark-mode")
         assert page.evaluate(background) == "rgb(15, 19, 26)"
+
+
+@pytest.mark.server
+@pytest.mark.browser
+def test_no_serious_finding_of_axe(page: Page) -> None:
+    axe = package_file("axe-core", "axe.min.js").read_text("utf-8")
+    with running_server() as server:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            opened(page, server.url)
+            open_run(page)
+            page.evaluate(axe)
+            found = page.evaluate("axe.run().then(result => result.violations)")
+            serious = [
+                (one["id"], [node["html"][:200] for node in one["nodes"][:3]])
+                for one in found
+                if one["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], scheme

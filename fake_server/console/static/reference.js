@@ -78,7 +78,7 @@ async function showProfile(root) {
           "details",
           { open: found.differences.length <= 12 },
           h("summary", {}, t("reference.differences", { count: number(found.differences.length), base: found.base })),
-          h("ul", { class: "differences" }, found.differences.map((one) => h("li", {}, h("span", { class: "text" }, one.description), h("span", { class: "soft mono text" }, ` ${one.version}${one.evidence ? ` · ${one.evidence}` : ""}`)))),
+          h("ul", { class: "differences", tabindex: "0", "aria-label": t("reference.differences", { count: number(found.differences.length), base: found.base }) }, found.differences.map((one) => h("li", {}, h("span", { class: "text" }, one.description), h("span", { class: "soft mono text" }, ` ${one.version}${one.evidence ? ` · ${one.evidence}` : ""}`)))),
         )
       : h("p", { class: "soft" }, t("reference.same", { base: found.base })),
   );
@@ -113,7 +113,7 @@ async function showReport(root) {
     report.cause && h("p", { class: "notice bad" }, report.cause),
     report.passed && h("p", { class: "notice good" }, t("reference.nothingFailed")),
     failed.length > 0 && h("ul", { class: "differences" }, failed.map((one) => checkItem(one, report))),
-    rest.length > 0 && h("details", {}, h("summary", {}, t("reference.otherResults", { count: number(rest.length) })), h("ul", { class: "differences" }, rest.map((one) => checkItem(one, report)))),
+    rest.length > 0 && h("details", {}, h("summary", {}, t("reference.otherResults", { count: number(rest.length) })), h("ul", { class: "differences", tabindex: "0", "aria-label": t("reference.otherResults", { count: number(rest.length) }) }, rest.map((one) => checkItem(one, report)))),
   );
 }
 

@@ -57,11 +57,18 @@ async function show() {
     domNode: document.getElementById("main"),
     plugins: [WithoutKeys],
     supportedSubmitMethods: [],
+    syntaxHighlight: { theme: "obsidian" },
     validatorUrl: null,
     docExpansion: "list",
     defaultModelRendering: "example",
     defaultModelsExpandDepth: 0,
   });
+}
+
+/** What Swagger UI leaves out for the keyboard and for screen readers. */
+function complete(root) {
+  for (const select of root.querySelectorAll(".examples-select-element:not([aria-label])")) select.ariaLabel = t("reference.examples");
+  for (const text of root.querySelectorAll(".microlight:not([tabindex])")) text.tabIndex = 0;
 }
 
 function colour() {
@@ -78,4 +85,6 @@ skip.addEventListener("click", (event) => {
 dark.addEventListener("change", colour);
 colour();
 drawBar("");
+const main = document.getElementById("main");
+new MutationObserver(() => complete(main)).observe(main, { childList: true, subtree: true });
 show().catch(showProblem);
