@@ -48,8 +48,8 @@ format: install ## format the code
 	$(BIN)/ruff format .
 
 lock: install ## renew both lock files from pyproject.toml
-	$(COMPILE) --extra build --output-file requirements.lock pyproject.toml
-	$(COMPILE) --extra build --extra contract --extra dev --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
+	$(COMPILE) --extra build --extra redis --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra build --extra contract --extra dev --extra redis --constraint requirements.lock --output-file requirements-dev.lock pyproject.toml
 
 contract: install ## run every check against the fake at speed 10, with every capability (ARGS="--html F" adds flags)
 	@$(BIN)/python -m tests.contract.full $(ARGS)
